@@ -1,0 +1,229 @@
+"""Acceptance: idempotency row, hold and job rows of many concurrent requests in ONE transaction; then the doorbell."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from producer import idempotency, quote
+from producer.idempotency import Claim, Kept
+from producer.views import queued_view
+from shared import clock, crash, jobs
+from shared.accounts import KeyHolder
+from shared.batcher import Batcher
+from shared.catalogue import catalogue
+from shared.db import Database
+from shared.errors import IdempotencyMismatch, InsufficientCredits
+from shared.ledger import Book, credits
+from shared.models import job_payloads
+from shared.models import jobs as jobs_table
+from shared.queue import Bell, Lane, queue_name
+from shared.schemas import Offer, Submission
+from shared.settings import settings
+from shared.strict_json import dumps
+
+#: How often a group that lost a race for an idempotency key is written anew before it is taken apart.
+RACES = 3
+#: Jobs accepted in one transaction, unless a single request has more.
+MOST = 500
+
+
+@dataclass(slots=True)
+class Order:
+    """One request's jobs, ready to be written; accepted whole or refused whole."""
+
+    holder: KeyHolder
+    rows: list[dict[str, Any]]
+    payloads: list[dict[str, Any]]
+    response: str
+    claim: Claim | None
+    #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
+    tried: bool = False
+
+    @property
+    def bound(self) -> int:
+        return sum(row["bound_micros"] for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer, and whether it is an earlier one given again."""
+
+    response: str
+    status_code: int = 202
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Door:
+    """Where submissions become durable jobs."""
+
+    database: Database
+    bell: Bell
+    _batcher: Batcher[Order, Accepted] = field(init=False)
+    _wakes: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._batcher = Batcher(self._flush, most=MOST)
+
+    async def submit(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> Accepted:
+        """Accept jobs, whole or not at all. `listed`: they came as a list, and run on the batch lane."""
+        order = self._order(holder, submissions, listed, claim)
+        return await self._batcher(order, weight=len(order.rows))
+
+    async def close(self) -> None:
+        """Let what was accepted be woken."""
+        await self._batcher.drain()
+        if self._wakes:
+            await asyncio.wait(self._wakes)
+
+    def _order(self, holder: KeyHolder, submissions: Sequence[Submission], listed: bool, claim: Claim | None) -> Order:
+        lane: Lane = "batch" if listed else "realtime"
+        rows, payloads = [], []
+        for index, submission in enumerate(submissions):
+            made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
+            queue = queue_name(made[0].provider, lane)
+            wake = not listed and self.bell.has_room(queue)
+            row, payload = _job(holder, submission, made, queue, lane, wake)
+            rows.append(row)
+            payloads.append(payload)
+        views = [queued_view(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
+        response = dumps({"object": "list", "data": views} if listed else views[0])
+        return Order(holder, rows, payloads, response, claim)
+
+    async def _flush(self, orders: Sequence[Order]) -> Sequence[Accepted | Exception]:
+        outcomes = await self._write(orders)
+        crash.point("accept.after_commit")
+        wake: defaultdict[str, list[str]] = defaultdict(list)
+        for order, outcome in zip(orders, outcomes, strict=True):
+            if isinstance(outcome, Accepted) and not outcome.replayed:
+                for row in order.rows:
+                    if row["woken_at"] is not None:
+                        wake[row["queue"]].append(row["id"])
+        for queue, ids in wake.items():
+            task = asyncio.create_task(self._wake(queue, ids))
+            self._wakes.add(task)
+            task.add_done_callback(self._wakes.discard)
+        return outcomes
+
+    async def _write(self, orders: Sequence[Order]) -> Sequence[Accepted | Exception]:
+        """One transaction; again when another process has just stored one of the same idempotency keys."""
+        for _ in range(RACES):
+            try:
+                return await self.database.write(accept, orders)
+            except IntegrityError:
+                continue
+        return await self.database.write(accept, orders)
+
+    async def _wake(self, queue: str, ids: list[str]) -> None:
+        if not await asyncio.wrap_future(self.bell.ring(queue, ids)):
+            await self.database.write(jobs.unwake, ids)
+
+
+def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | Exception]:
+    """Write what can be accepted of a group of orders, in their order; each gets its answer or its refusal."""
+    known = idempotency.find(connection, [order.claim for order in orders if order.claim])
+    there = _already(connection, [order.rows[0]["id"] for order in orders if order.tried])
+    book = Book(connection, [order.holder.account_id for order in orders])
+    outcomes: list[Accepted | Exception] = []
+    taken: list[Order] = []
+    fingerprints: dict[tuple[str, str], str] = {}
+    for order in orders:
+        place = (order.claim.account_id, order.claim.key) if order.claim else None
+        if order.rows[0]["id"] in there:
+            outcomes.append(Accepted(order.response))
+        elif order.claim and place in known:
+            same = fingerprints.get(place, order.claim.fingerprint) == order.claim.fingerprint
+            outcomes.append(_again(known[place]) if same else idempotency.mismatch())
+        else:
+            outcomes.append(_hold(book, order))
+            if isinstance(outcomes[-1], Accepted):
+                taken.append(order)
+                if order.claim and place:
+                    known[place] = Kept(202, order.response)
+                    fingerprints[place] = order.claim.fingerprint
+        order.tried = True
+    _write(connection, taken)
+    book.close()
+    crash.point("accept.before_commit")
+    return outcomes
+
+
+def _again(known: Kept | IdempotencyMismatch) -> Accepted | Exception:
+    if isinstance(known, IdempotencyMismatch):
+        return known
+    return Accepted(known.response, known.status_code, replayed=True)
+
+
+def _already(connection: Connection, first_ids: list[str]) -> set[str]:
+    """Those of earlier tries that did take effect after all."""
+    if not first_ids:
+        return set()
+    return set(connection.execute(select(jobs_table.c.id).where(jobs_table.c.id.in_(first_ids))).scalars())
+
+
+def _hold(book: Book, order: Order) -> Accepted | Exception:
+    account = order.holder.account_id
+    if not book.afford(account, order.bound):
+        return InsufficientCredits(
+            f"these jobs may cost up to {credits(order.bound)} credits, {credits(book.available(account))} are available"
+        )
+    for row in order.rows:
+        book.hold(account, ("job", row["id"]), row["bound_micros"])
+    return Accepted(order.response)
+
+
+def _write(connection: Connection, taken: Sequence[Order]) -> None:
+    if not taken:
+        return
+    connection.execute(insert(jobs_table), [row for order in taken for row in order.rows])
+    connection.execute(insert(job_payloads), [payload for order in taken for payload in order.payloads])
+    idempotency.keep(connection, [(order.claim, 202, order.response) for order in taken if order.claim])
+
+
+def _job(
+    holder: KeyHolder, submission: Submission, made: Sequence[Offer], queue: str, lane: Lane, wake: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    now = clock.now_micros()
+    id = clock.new_id("job")
+    row = {
+        "id": id,
+        "account_id": holder.account_id,
+        "key_id": holder.key_id,
+        "batch_id": None,
+        "type": submission.type,
+        "model": submission.model,
+        "test": holder.test,
+        "status": "queued",
+        "queue": queue,
+        "lane": lane,
+        "offer": 0,
+        "priority": 0,
+        "run_at": now,
+        "woken_at": now if wake else None,
+        "expires_at": now + settings().job_expires_seconds * clock.MICROS,
+        "lease_epoch": 0,
+        "cancel_requested": False,
+        "failures": 0,
+        "cohort": 0,
+        "bound_micros": quote.bound(list(made)),
+        "created_at": now,
+    }
+    payload = {
+        "job_id": id,
+        "request": dumps(submission.request),
+        "offers": orjson.dumps([_plain(offer) for offer in made]).decode(),
+        "labels": dumps(submission.labels) if submission.labels else None,
+    }
+    return row, payload
+
+
+def _plain(offer: Offer) -> Mapping[str, Any]:
+    return offer.model_dump()

@@ -1,0 +1,142 @@
+"""The web process: `python -m producer.app`. Mounts the dialects; answers /healthz and /readyz."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from sqlalchemy import text
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from producer.desk import Desk
+from producer.dialects import DIALECTS
+from shared import clock, logs
+from shared.db import Database
+from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from shared.queue import bell
+from shared.settings import settings
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    database = Database(settings().database_url)
+    app.state.desk = Desk(database, bell())
+    yield
+    await app.state.desk.close()
+    bell().close()
+    await asyncio.to_thread(database.close)
+
+
+class Envelope:
+    """Gives every answer its request id and API version; turns what nobody caught into a plain 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request_id = clock.new_id("req")
+        scope["request_id"] = request_id
+
+        async def labelled(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    (b"fusionai-version", b"v1"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, labelled)
+
+
+def make_app() -> FastAPI:
+    """The whole application."""
+    app = FastAPI(title="FusionAI", version="1", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    for prefix, router in DIALECTS:
+        app.include_router(router, prefix=prefix)
+    app.add_api_route("/healthz", healthz, methods=["GET"])
+    app.add_api_route("/readyz", readyz, methods=["GET"])
+    app.add_exception_handler(FusionError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(Exception, _fail)
+    app.add_middleware(Envelope)
+    return app
+
+
+async def healthz() -> Response:
+    """The process turns."""
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+async def readyz(request: Request) -> Response:
+    """The database answers. A broker that is away delays jobs and loses none, so it does not make us unready."""
+    desk: Desk = request.app.state.desk
+    try:
+        async with asyncio.timeout(3):
+            await desk.database.read(lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first())
+    except Exception as error:
+        log.warning("not ready: %s", type(error).__name__)
+        return Response(b'{"status":"unavailable","database":false}', 503, media_type="application/json")
+    return Response(b'{"status":"ok","database":true}', media_type="application/json")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FusionError)
+    shown = {"message": error.message, "type": error.type, "code": error.status, "request_id": _id(request)}
+    if error.param is not None:
+        shown["param"] = error.param
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(orjson.dumps({"error": shown}), error.status, headers, "application/json")
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path[:200]
+    known: dict[int, FusionError] = {
+        404: NotFound(f"there is nothing at {path}"),
+        405: MethodNotAllowed(f"{request.method} is not a thing to do with {path}"),
+    }
+    return await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    log.error("request %s failed: %s", _id(request), type(error).__name__, exc_info=error)
+    return await _refuse(request, InternalError("an internal error; quote the request id"))
+
+
+def _id(request: Request) -> str:
+    return str(request.scope.get("request_id", ""))
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    logs.start()
+    uvicorn.run(
+        make_app(),
+        host=settings().host,
+        port=settings().port,
+        loop="uvloop",
+        http="httptools",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        backlog=4096,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `fusionai`, one room for what belongs together; producer/cli.py lists them."""

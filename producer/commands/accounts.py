@@ -1,0 +1,175 @@
+"""fusionai accounts, keys: who may use this deployment; made by the operator, on the database."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from producer.commands.operator import only_account, operator_command
+from producer.commands.output import Output, credits_text, moment
+from shared import accounts as rows
+from shared import clock
+from shared.db import Database
+from shared.errors import NotFound
+from shared.ledger import credits as in_credits
+
+_UNIT_SECONDS = {"h": 3600, "d": 86_400}
+
+
+@click.group()
+def accounts() -> None:
+    """Create, list and show accounts."""
+
+
+@accounts.command("create")
+@click.argument("name")
+@click.option("--plan", type=click.Choice(rows.PLANS), default="starter", show_default=True)
+@operator_command
+def create_account(database: Database, output: Output, name: str, plan: str) -> None:
+    """Make an account, without credits and without keys."""
+    id = database.write_sync(rows.create_account, name, plan)
+
+    def words() -> None:
+        output.line(f"{id}  {name}, {plan}")
+        output.line(f"Next: fusionai credits grant 100 --account {id}; fusionai keys create --account {id}")
+
+    output.value({"id": id, "name": name, "plan": plan}, words)
+
+
+@accounts.command("list")
+@operator_command
+def list_accounts(database: Database, output: Output) -> None:
+    """List every account, the oldest first."""
+    found = [_account(row) for row in database.read_sync(rows.list_accounts)]
+
+    def words() -> None:
+        cells = [
+            [
+                a["id"],
+                a["name"],
+                a["plan"],
+                credits_text(a["available"]),
+                credits_text(a["held"]),
+                moment(a["created_at"]),
+            ]
+            for a in found
+        ]
+        output.table(["id", "name", "plan", "available", "held", "created"], cells, empty="No accounts.")
+
+    output.value(found, words)
+
+
+@accounts.command("show")
+@click.argument("id")
+@operator_command
+def show_account(database: Database, output: Output, id: str) -> None:
+    """Show an account and its keys."""
+    found = next((_account(row) for row in database.read_sync(rows.list_accounts) if row["id"] == id), None)
+    if found is None:
+        raise NotFound(f"there is no account {id}")
+    keys = [_key(row) for row in database.read_sync(rows.list_keys, id)]
+
+    def words() -> None:
+        output.fields({**found, "created_at": moment(found["created_at"])})
+        output.line()
+        _key_table(output, keys)
+
+    output.value({**found, "keys": keys}, words)
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke API keys."""
+
+
+@keys.command("create")
+@click.option("--account", metavar="ID", help="Whose; may be left out when there is only one account.")
+@click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
+@click.option("--name", default="", help="To tell it by.")
+@click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31.")
+@operator_command
+def create_key(
+    database: Database, output: Output, account: str | None, mode: rows.Mode, name: str, expires: str | None
+) -> None:
+    """Make a key. It is shown this once; only a hash of it is kept."""
+    until = expiry(expires) if expires else None
+    account_id = account or database.read_sync(only_account)
+    id, key = database.write_sync(rows.create_key, account_id, mode, name=name, expires_at=until)
+
+    def words() -> None:
+        output.line(key)
+        if output.is_terminal:
+            output.line(f"({id}; keep it now, it is not shown again)")
+
+    output.value({"id": id, "account_id": account_id, "mode": mode, "name": name, "key": key}, words)
+
+
+@keys.command("list")
+@click.option("--account", metavar="ID", help="Only this account's.")
+@operator_command
+def list_keys(database: Database, output: Output, account: str | None) -> None:
+    """List keys, by their first characters."""
+    found = [_key(row) for row in database.read_sync(rows.list_keys, account)]
+    output.value(found, lambda: _key_table(output, found))
+
+
+@keys.command("revoke")
+@click.argument("id")
+@operator_command
+def revoke_key(database: Database, output: Output, id: str) -> None:
+    """End a key, by its id or its first characters as listed."""
+    revoked = database.write_sync(rows.revoke_key, id)
+    output.value({"id": revoked, "revoked": True}, lambda: output.line(f"{revoked} revoked"))
+
+
+def expiry(when: str) -> int:
+    """`30d`, `12h` or a UTC date, in microseconds since the epoch; it must lie ahead."""
+    now = clock.now_micros()
+    if match := re.fullmatch(r"(\d{1,5})([hd])", when):
+        until = now + int(match[1]) * _UNIT_SECONDS[match[2]] * clock.MICROS
+    else:
+        try:
+            date = datetime.fromisoformat(when)
+        except ValueError:
+            raise click.BadParameter(f"--expires: {when!r} is neither 30d, 12h nor a date") from None
+        until = int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * clock.MICROS
+    if until <= now:
+        raise click.BadParameter(f"--expires: {when!r} is not in the future")
+    return until
+
+
+def _account(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "plan": row["plan"],
+        "available": in_credits(row["available_micros"]),
+        "held": in_credits(row["held_micros"]),
+        "created_at": row["created_at"] // clock.MICROS,
+    }
+
+
+def _key(row: Mapping[str, Any]) -> dict[str, Any]:
+    times = {
+        name: None if row[name] is None else row[name] // clock.MICROS
+        for name in ("created_at", "expires_at", "revoked_at", "last_used_at")
+    }
+    return {name: row[name] for name in ("id", "account_id", "mode", "name", "prefix")} | times
+
+
+def _key_table(output: Output, found: list[dict[str, Any]]) -> None:
+    cells = [
+        [key["id"], key["account_id"], key["mode"], key["name"], f"{key['prefix']}…", _state(key)] for key in found
+    ]
+    output.table(["id", "account", "mode", "name", "key", "state"], cells, empty="No keys.")
+
+
+def _state(key: Mapping[str, Any]) -> str:
+    if key["revoked_at"]:
+        return f"revoked {moment(key['revoked_at'])}"
+    if key["expires_at"]:
+        word = "expires" if key["expires_at"] > clock.now_seconds() else "expired"
+        return f"{word} {moment(key['expires_at'])}"
+    return "active"

@@ -1,0 +1,43 @@
+"""How a command reaches the API: by options, by environment, or by what `fusionai up` wrote here."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+import click
+
+from producer.client import FusionAI
+from producer.commands.output import Output, json_option
+from producer.state import StateDirectory
+from shared.settings import settings
+
+P = ParamSpec("P")
+
+
+def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> Callable[..., None]:
+    """Give a command --base-url, --key and --json, and a client and an output as its first arguments."""
+
+    @click.option("--base-url", help="The API's address, with /v1 (FUSIONAI_BASE_URL).")
+    @click.option("--key", help="A live or test key (FUSIONAI_API_KEY).")
+    @json_option
+    @wraps(function)
+    def command(*args: Any, base_url: str | None, key: str | None, as_json: bool, **kwargs: Any) -> None:
+        address, secret = whereabouts(base_url, key)
+        with FusionAI(address, secret) as client:
+            function(client, Output(as_json), *args, **kwargs)
+
+    return command
+
+
+def whereabouts(base_url: str | None, key: str | None) -> tuple[str, str]:
+    """Address and key. The local stack's key is only ever sent to the local stack."""
+    own = settings()
+    local = StateDirectory(own.state_directory).first_account()
+    address = base_url or own.base_url
+    secret = key or own.api_key or ("" if address else str(local.get("live_key", "")))
+    address = address or str(local.get("base_url", ""))
+    if not address:
+        raise click.UsageError(f"no API: run `fusionai up` (nothing in {own.state_directory}/), or give --base-url")
+    if not secret:
+        raise click.UsageError("no key: give --key or set FUSIONAI_API_KEY")
+    return address, secret

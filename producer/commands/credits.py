@@ -1,0 +1,98 @@
+"""fusionai credits: the balance, its movements, the levels that are told; and the operator's grants."""
+
+from decimal import Decimal, InvalidOperation
+
+import click
+
+from producer.client import FusionAI
+from producer.commands.connection import api_command
+from producer.commands.operator import only_account, operator_command
+from producer.commands.output import Output, credits_text, moment
+from shared.clock import MICROS
+from shared.db import Database
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def credits(context: click.Context) -> None:
+    """Show the balance, its movements and thresholds; grant credits."""
+    if context.invoked_subcommand is None:
+        context.invoke(show, base_url=None, key=None, as_json=False)
+
+
+@credits.command()
+@api_command
+def show(client: FusionAI, output: Output) -> None:
+    """What is available, and what is held for unfinished jobs."""
+    balance = client.credits()
+
+    def words() -> None:
+        output.fields({name: credits_text(balance[name]) for name in ("available", "held") if name in balance})
+
+    output.value(balance, words)
+
+
+@credits.command()
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--after", metavar="ID")
+@api_command
+def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
+    """List the movements of credits, the newest first."""
+    page = client.transfers(limit=limit, after=after)
+
+    def words() -> None:
+        rows = [
+            [moment(t["created_at"]), t["kind"], credits_text(t.get("credits", t.get("amount"))), t["id"]]
+            for t in page["data"]
+        ]
+        output.table(["time", "kind", "credits", "id"], rows, empty="No transfers.")
+        if page["has_more"]:
+            output.line(f"More: fusionai credits transfers --after {page['last_id']}")
+
+    output.value(page, words)
+
+
+@credits.command()
+@click.option("--remaining", type=float, multiple=True, help="Tell when so much is left.")
+@click.option("--spent", type=float, multiple=True, help="Tell when so much is spent in the month.")
+@api_command
+def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...]) -> None:
+    """Replace the levels of credit at which a credit.threshold event is sent."""
+    wanted = [{"kind": "remaining", "credits": level} for level in remaining]
+    wanted += [{"kind": "spent", "credits": level} for level in spent]
+    if not wanted:
+        raise click.UsageError("give at least one --remaining or --spent level")
+    answer = client.set_thresholds(wanted)
+
+    def words() -> None:
+        for threshold in answer.get("thresholds", wanted):
+            output.line(f"{threshold['kind']:<9}  {credits_text(threshold['credits'])}")
+
+    output.value(answer, words)
+
+
+@credits.command()
+@click.argument("amount")
+@click.option("--account", metavar="ID", help="Whose; may be left out when there is only one account.")
+@click.option("--note", default="granted by the operator", show_default=True)
+@operator_command
+def grant(database: Database, output: Output, amount: str, account: str | None, note: str) -> None:
+    """Give an account credits, without payment."""
+    from shared import ledger
+
+    micros = micros_of(amount)
+    account_id = account or database.read_sync(only_account)
+    database.write_sync(ledger.grant, account_id, micros, note)
+    value = {"account_id": account_id, "credits": ledger.credits(micros), "note": note}
+    output.value(value, lambda: output.line(f"{credits_text(amount)} credits granted to {account_id}"))
+
+
+def micros_of(amount: str) -> int:
+    """A positive decimal number of credits in micro-credits, exactly."""
+    try:
+        micros = Decimal(amount) * MICROS
+    except InvalidOperation:
+        raise click.BadParameter(f"{amount!r} is not a number of credits") from None
+    if not micros.is_finite() or micros <= 0 or micros != int(micros):
+        raise click.BadParameter(f"{amount!r}: credits are above zero and have at most six decimals")
+    return int(micros)

@@ -1,0 +1,74 @@
+"""fusionai verify, migrate, sweep: the deployment's own upkeep."""
+
+import subprocess
+import sys
+
+import click
+from sqlalchemy import Connection
+
+from producer.commands.operator import operator_command
+from producer.commands.output import Output, credits_text, json_option
+from producer.state import StateDirectory
+from shared import verify as checks
+from shared.clock import MICROS
+from shared.db import Database
+from shared.settings import inherited, settings
+
+
+@click.command()
+@operator_command
+def verify(database: Database, output: Output) -> None:
+    """Recompute every balance and check every promise from the rows. Exit status 1 when anything is off."""
+
+    def both(connection: Connection) -> tuple[list[str], dict[str, int]]:
+        return checks.verify(connection), checks.totals(connection)
+
+    violations, totals = database.read_sync(both)
+
+    def words() -> None:
+        for violation in violations:
+            output.line(f"VIOLATED  {violation}")
+        output.fields(
+            {
+                name.removesuffix("_micros"): credits_text(value / MICROS) + " credits"
+                if name.endswith("_micros")
+                else f"{value:,}"
+                for name, value in totals.items()
+            }
+        )
+        output.line("All balances are exact." if not violations else f"{len(violations)} violations.")
+
+    output.value({"exact": not violations, "violations": violations, "totals": totals}, words)
+    if violations:
+        raise SystemExit(1)
+
+
+@click.command()
+@json_option
+def migrate(as_json: bool) -> None:
+    """Bring the database's tables up to date."""
+    from shared.migrations import migrate as upgrade
+
+    own = settings()
+    if own.database_url == f"sqlite:///{own.state_directory / 'fusionai.sqlite3'}":
+        StateDirectory(own.state_directory).create()
+    upgrade(own.database_url)
+    output = Output(as_json)
+    output.value({"migrated": True}, lambda: output.line("The database is up to date."))
+
+
+@click.command()
+@json_option
+def sweep(as_json: bool) -> None:
+    """Sweep once: lapsed workers' jobs, due retries, deliveries and deadlines. Harmless at any time."""
+    own = settings()
+    running = StateDirectory(own.state_directory).running()
+    env = inherited()
+    for name in ("redis_url", "broker_url"):
+        if name in running and name not in own.model_fields_set:
+            env[f"FUSIONAI_{name.upper()}"] = running[name]
+    status = subprocess.run([sys.executable, "-m", "workers.sweep", "--once"], env=env).returncode
+    output = Output(as_json)
+    output.value({"swept": status == 0}, lambda: output.line("Swept." if status == 0 else "The sweep failed."))
+    if status:
+        raise SystemExit(1)

@@ -1,0 +1,99 @@
+"""fusionai events, webhooks: what happened, and where it is told."""
+
+import json
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from producer.client import FusionAI
+from producer.commands.connection import api_command
+from producer.commands.output import Output, moment
+
+#: Between two looks of `events --follow`.
+_FOLLOW_SECONDS = 1.0
+
+
+@click.command()
+@click.option("--after", metavar="ID", help="Begin after this event.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--follow", is_flag=True, help="Go on with new ones until Ctrl-C; --json: one a line.")
+@api_command
+def events(client: FusionAI, output: Output, after: str | None, limit: int, follow: bool) -> None:
+    """List the account's events, the oldest first."""
+    if follow:
+        _follow(client, output, after)
+        return
+    page = client.events(after=after, limit=min(limit, 100))
+
+    def words() -> None:
+        for event in page["data"]:
+            output.line(_line(event))
+        if not page["data"]:
+            output.line("No events.")
+        if page["has_more"]:
+            output.line(f"More: fusionai events --after {page['last_id']}")
+
+    output.value(page, words)
+
+
+@click.group()
+def webhooks() -> None:
+    """List, create and delete webhooks."""
+
+
+@webhooks.command("list")
+@api_command
+def list_webhooks(client: FusionAI, output: Output) -> None:
+    """List the addresses that events are sent to."""
+    page = client.webhooks(limit=100)
+
+    def words() -> None:
+        rows = [[w["id"], w["url"], w.get("status"), " ".join(w.get("events") or ["*"])] for w in page["data"]]
+        output.table(["id", "url", "status", "events"], rows, empty="No webhooks.")
+
+    output.value(page, words)
+
+
+@webhooks.command("create")
+@click.argument("url")
+@click.option("--event", "types", multiple=True, metavar="TYPE", help="Only this type; may be repeated.")
+@api_command
+def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str, ...]) -> None:
+    """Have events sent to URL."""
+    made = client.create_webhook(url, types)
+    output.value(made, lambda: output.fields({name: made.get(name) for name in ("id", "url", "secret")}))
+
+
+@webhooks.command("delete")
+@click.argument("id")
+@api_command
+def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
+    """Stop sending events there."""
+    gone = client.delete_webhook(id)
+    output.value(gone, lambda: output.line(f"{id} deleted"))
+
+
+def _follow(client: FusionAI, output: Output, after: str | None) -> None:
+    pause = threading.Event()
+    try:
+        while True:
+            page = client.events(after=after)
+            _print(output, page["data"])
+            after = page["last_id"] or after
+            if not page["has_more"]:
+                pause.wait(_FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        if after and not output.as_json:
+            output.line(f"To go on: fusionai events --follow --after {after}")
+
+
+def _print(output: Output, found: Iterable[dict[str, Any]]) -> None:
+    for event in found:
+        output.line(json.dumps(event, ensure_ascii=False) if output.as_json else _line(event))
+
+
+def _line(event: dict[str, Any]) -> str:
+    data = json.dumps(event.get("data"), ensure_ascii=False)
+    return f"{event['sequence']:>6}  {moment(event['created_at'])}  {event['type']:<16}  {event['id']}  {data}"

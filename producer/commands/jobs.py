@@ -1,0 +1,99 @@
+"""fusionai job, jobs, cancel, models: what became of the work."""
+
+import json
+from typing import Any
+
+import click
+
+from producer.client import TERMINAL, FusionAI, Job
+from producer.commands.connection import api_command
+from producer.commands.output import Output, credits_text, moment
+
+#: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
+_WAIT_SECONDS = 25.0
+
+
+@click.command()
+@click.argument("id")
+@click.option("--wait", is_flag=True, help="Wait until it has ended.")
+@api_command
+def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
+    """Show a job. Exit status 3 when it ended other than succeeded."""
+    found = client.job(id, wait=_WAIT_SECONDS if wait else None)
+    while wait and found["status"] not in TERMINAL:
+        found = client.job(id, wait=_WAIT_SECONDS)
+    output.value(found, lambda: _show(output, found))
+    if found["status"] in TERMINAL - {"succeeded"}:
+        raise SystemExit(3)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--after", metavar="ID", help="Begin after this job.")
+@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]))
+@api_command
+def jobs(client: FusionAI, output: Output, limit: int, after: str | None, status: str | None) -> None:
+    """List jobs, the newest first."""
+    page = client.jobs(limit=limit, after=after, status=status)
+
+    def words() -> None:
+        rows = [_row(found) for found in page["data"]]
+        output.table(["id", "type", "model", "status", "tries", "credits", "created"], rows, empty="No jobs.")
+        if page["has_more"]:
+            output.line(f"More: fusionai jobs --after {page['last_id']}")
+
+    output.value(page, words)
+
+
+@click.command()
+@click.argument("id")
+@api_command
+def cancel(client: FusionAI, output: Output, id: str) -> None:
+    """Cancel a job; an answer that is already there wins."""
+    found = client.cancel(id)
+    output.value(found, lambda: output.line(f"{found['id']}  {found['status']}"))
+
+
+@click.command()
+@api_command
+def models(client: FusionAI, output: Output) -> None:
+    """List the models that the key can use."""
+    page = client.models()
+
+    def words() -> None:
+        rows = [[m["id"], m.get("provider", m.get("owned_by")), m.get("purpose")] for m in page["data"]]
+        output.table(["id", "provider", "purpose"], rows, empty="No models.")
+
+    output.value(page, words)
+
+
+def _row(found: dict[str, Any]) -> list[object]:
+    usage = found.get("usage") or {}
+    cost = credits_text(usage["credits_used"]) if "credits_used" in usage else None
+    tries, created = len(found.get("attempts") or []), moment(found["created_at"])
+    return [found["id"], found["type"], found["model"], found["status"], tries, cost, created]
+
+
+def _show(output: Output, found: Job) -> None:
+    served, usage, error = found.get("served_by") or {}, found.get("usage") or {}, found.get("error")
+    output.fields(
+        {
+            "id": found["id"],
+            "type": found["type"],
+            "model": found["model"],
+            "status": found["status"],
+            "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
+            "created": moment(found["created_at"]) or None,
+            "finished": moment(found["finished_at"]) or None,
+            "tokens": f"{usage['prompt_tokens']} in, {usage['completion_tokens']} out" if usage else None,
+            "credits": credits_text(usage.get("credits_used")) if usage else None,
+            "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found.get("metadata") else None,
+            "error": f"{error.get('message')} ({error.get('type')})" if error else None,
+        }
+    )
+    for number, attempt in enumerate(found.get("attempts") or [], start=1):
+        failure = (attempt.get("error") or {}).get("message", "")
+        output.line(f"attempt {number}  {attempt['provider']}  {attempt.get('status_code') or '-'}  {failure}".rstrip())
+    if found.get("result"):
+        output.line()
+        output.line(json.dumps(found.get("result"), indent=2, ensure_ascii=False))

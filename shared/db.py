@@ -1,0 +1,177 @@
+"""The database: one engine a process, one transaction a request, task or group commit.
+
+All SQL is synchronous and runs on threads of this room's own; the event loop awaits whole transactions, never single
+statements, so a group commit costs one thread hop. deploy/adr/0001-sync-sql-on-threads.md has the measurement.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from shared import clock
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: How long a write waits for other writers before it gives up, in seconds.
+WRITE_DEADLINE_SECONDS = 15.0
+
+#: SQLSTATEs after which the same transaction may simply run again: serialization failure, deadlock, lock timeout.
+_RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
+
+#: Sent by a server that is going away or cannot be reached; the transaction did not commit.
+_GONE_STATES = frozenset({"57P01", "57P02", "57P03", "08000", "08003", "08006", "08001", "53300"})
+
+
+class AmbiguousCommitError(Exception):
+    """The connection broke during COMMIT: the transaction may or may not have taken effect; read back by id."""
+
+
+class Database:
+    """Runs functions of one connection, each in a transaction of its own.
+
+    `write` takes the write lock at BEGIN (SQLite) and retries the whole function after a lock refusal, deadlock or a
+    connection lost before COMMIT, so such a function must have no effect outside its transaction.
+    """
+
+    def __init__(self, url: str, *, threads: int = 4) -> None:
+        self.engine = _engine(url, threads)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._write_lock = threading.Lock() if self.is_sqlite else None
+        writers = 1 if self.is_sqlite else threads
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="db-read")
+
+    async def write(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `fn(connection, …)` in one write transaction on a thread; its value once it has committed."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writers, lambda: self.write_sync(fn, *args, **kwargs))
+
+    async def read(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `fn(connection, …)` in one read transaction on a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: self.read_sync(fn, *args, **kwargs))
+
+    def write_sync(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same on the calling thread."""
+        deadline = clock.monotonic() + WRITE_DEADLINE_SECONDS
+        while True:
+            try:
+                if self._write_lock is None:
+                    return self._transaction(True, fn, *args, **kwargs)
+                with self._write_lock:
+                    return self._transaction(True, fn, *args, **kwargs)
+            except DBAPIError as error:
+                if not _may_run_again(error) or clock.monotonic() > deadline:
+                    raise
+            threading.Event().wait(random.uniform(0.0005, 0.003 if self.is_sqlite else 0.05))
+
+    def read_sync(self, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A read on the calling thread; tried once more when its connection turns out to be dead."""
+        try:
+            return self._transaction(False, fn, *args, **kwargs)
+        except DBAPIError as error:
+            if not _may_run_again(error):
+                raise
+            return self._transaction(False, fn, *args, **kwargs)
+
+    def _transaction(
+        self, write: bool, fn: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        with self.engine.connect() as raw:
+            connection = raw.execution_options(fusionai_write=write)
+            transaction = connection.begin()
+            try:
+                value = fn(connection, *args, **kwargs)
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                if error.connection_invalidated or _state(error) in _GONE_STATES:
+                    raise AmbiguousCommitError(str(error.orig)) from error
+                raise
+            return value
+
+    def close(self) -> None:
+        """Let running transactions end, then close every connection."""
+        self._writers.shutdown(wait=True)
+        self._readers.shutdown(wait=True)
+        self.engine.dispose()
+
+
+def now(connection: Connection) -> int:
+    """The database's own time in microseconds since the epoch, as shifted by a test.
+
+    Leases are judged by one clock: the server's on PostgreSQL; on SQLite this machine's, which is the same thing.
+    """
+    if connection.dialect.name == "sqlite":
+        return clock.now_micros()
+    statement = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
+    return int(connection.execute(statement).scalar_one()) + clock.shift_micros()
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT, in the words of this database."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _engine(url: str, threads: int) -> Engine:
+    if url.startswith("sqlite"):
+        engine = create_engine(
+            url,
+            connect_args={"timeout": 0, "check_same_thread": False},
+            pool_size=threads + 4,
+            max_overflow=16,
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return create_engine(url, pool_size=threads + 2, max_overflow=8, pool_pre_ping=True)
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for attempt in range(200):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except Exception:
+            if attempt == 199:
+                raise
+            threading.Event().wait(0.02)
+    for pragma in (
+        "synchronous=FULL",
+        "busy_timeout=0",
+        "cache_size=-65536",
+        "temp_store=MEMORY",
+        "journal_size_limit=67108864",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("fusionai_write", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _may_run_again(error: DBAPIError) -> bool:
+    if error.connection_invalidated or _state(error) in _RETRY_STATES | _GONE_STATES:
+        return True
+    return getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def _state(error: DBAPIError) -> str | None:
+    state = getattr(error.orig, "sqlstate", None)
+    return state if isinstance(state, str) else None

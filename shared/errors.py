@@ -1,0 +1,128 @@
+"""Everything that can go wrong, drawn as a tree.
+
+FusionError
+├── Refused               the caller's doing; nothing was accepted, nothing is charged
+│   ├── InvalidRequest         400
+│   ├── Unauthorized           401
+│   ├── InsufficientCredits    402
+│   ├── Forbidden              403
+│   ├── NotFound               404
+│   ├── MethodNotAllowed       405
+│   ├── Conflict               409
+│   ├── PayloadTooLarge        413
+│   ├── UnsupportedMediaType   415
+│   ├── IdempotencyMismatch    422
+│   └── RateLimited            429
+├── Failed                ours or a provider's doing
+│   ├── InternalError          500
+│   ├── UpstreamError          502
+│   ├── Unavailable            503
+│   └── Timeout                504
+└── ProviderError         one attempt at a provider failed; workers.retry decides what follows
+"""
+
+from typing import ClassVar
+
+
+class FusionError(Exception):
+    """A message for the caller that says what was wrong and where; never a secret, never a stack trace."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Refused(FusionError):
+    """The request was not accepted; nothing is kept of it."""
+
+
+class InvalidRequest(Refused):
+    status, type = 400, "invalid_request"
+
+
+class Unauthorized(Refused):
+    status, type = 401, "unauthorized"
+
+
+class InsufficientCredits(Refused):
+    status, type = 402, "insufficient_credits"
+
+
+class Forbidden(Refused):
+    status, type = 403, "forbidden"
+
+
+class NotFound(Refused):
+    status, type = 404, "not_found"
+
+
+class MethodNotAllowed(Refused):
+    status, type = 405, "method_not_allowed"
+
+
+class Conflict(Refused):
+    status, type = 409, "conflict"
+
+
+class PayloadTooLarge(Refused):
+    status, type = 413, "payload_too_large"
+
+
+class UnsupportedMediaType(Refused):
+    status, type = 415, "unsupported_media_type"
+
+
+class IdempotencyMismatch(Refused):
+    status, type = 422, "idempotency_mismatch"
+
+
+class RateLimited(Refused):
+    status, type = 429, "rate_limit_exceeded"
+
+
+class Failed(FusionError):
+    """Something behind the door failed."""
+
+
+class InternalError(Failed):
+    status, type = 500, "internal_error"
+
+
+class UpstreamError(Failed):
+    status, type = 502, "upstream_error"
+
+
+class Unavailable(Failed):
+    status, type = 503, "unavailable"
+
+
+class Timeout(Failed):
+    status, type = 504, "timeout"
+
+
+class ProviderError(FusionError):
+    """One attempt at a provider failed.
+
+    `upstream_status` is the HTTP status, None when there was no answer; `code` is the provider's own machine code
+    (`insufficient_quota`, `rate_limit_error` …) or one of ours: `connect`, `timeout`, `protocol`, `reset`.
+    """
+
+    status, type = 502, "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream_status: int | None = None,
+        code: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.upstream_status = upstream_status
+        self.code = code
+        self.wait_seconds = retry_after_seconds

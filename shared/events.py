@@ -1,0 +1,106 @@
+"""The outbox: events and their deliveries, written in the transaction of the change that they tell of."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select
+
+from shared import clock
+from shared.models import deliveries, events, webhooks
+from shared.strict_json import dumps
+
+TYPES: Final = (
+    "job.completed",
+    "job.failed",
+    "job.cancelled",
+    "job.expired",
+    "credit.threshold",
+    "credit.exhausted",
+    "webhook.disabled",
+    "webhook.test",
+)
+
+#: The event that a job's end emits.
+OF_STATUS: Final = {
+    "succeeded": "job.completed",
+    "failed": "job.failed",
+    "cancelled": "job.cancelled",
+    "expired": "job.expired",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that has its number, about to be written."""
+
+    account_id: str
+    sequence: int
+    type: str
+    data: Mapping[str, Any]
+    #: Only to this webhook (`webhook.test`); None: to each that subscribes.
+    webhook_id: str | None = None
+
+
+def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str]:
+    """Write events and one pending delivery for each webhook that wants it; the ids of the deliveries."""
+    if not new:
+        return []
+    ids = [clock.new_id("evt") for _ in new]
+    rows = [
+        {
+            "id": id,
+            "account_id": event.account_id,
+            "sequence": event.sequence,
+            "type": event.type,
+            "data": dumps(event.data),
+            "created_at": now,
+        }
+        for id, event in zip(ids, new, strict=True)
+    ]
+    connection.execute(insert(events), rows)
+    due = _deliveries(connection, list(zip(ids, new, strict=True)), now)
+    if due:
+        connection.execute(insert(deliveries), due)
+    return [row["id"] for row in due]
+
+
+def body(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The event object, as GET /events lists it and as a delivery sends it."""
+    return {
+        "id": row["id"],
+        "object": "event",
+        "type": row["type"],
+        "created_at": row["created_at"] // clock.MICROS,
+        "sequence": row["sequence"],
+        "data": json.loads(row["data"]),
+    }
+
+
+def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]], now: int) -> list[dict[str, Any]]:
+    hooks = _hooks(connection, {event.account_id for _, event in new})
+    return [
+        {
+            "id": clock.new_id("dlv"),
+            "event_id": id,
+            "webhook_id": hook_id,
+            "account_id": event.account_id,
+            "status": "pending",
+            "attempts": 0,
+            "next_at": now,
+        }
+        for id, event in new
+        for hook_id, wanted in hooks.get(event.account_id, ())
+        if (event.webhook_id or hook_id) == hook_id and (event.webhook_id or event.type in wanted or "*" in wanted)
+    ]
+
+
+def _hooks(connection: Connection, account_ids: set[str]) -> dict[str, list[tuple[str, frozenset[str]]]]:
+    statement = select(webhooks.c.account_id, webhooks.c.id, webhooks.c.events).where(
+        webhooks.c.account_id.in_(sorted(account_ids)), webhooks.c.status == "enabled"
+    )
+    found: dict[str, list[tuple[str, frozenset[str]]]] = {}
+    for account_id, id, wanted in connection.execute(statement):
+        found.setdefault(account_id, []).append((id, frozenset(json.loads(wanted))))
+    return found

@@ -1,0 +1,77 @@
+"""Redis pub/sub: hints only. Whoever needs to be sure asks the rows; a lost hint costs time, never truth."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+log = logging.getLogger(__name__)
+
+#: Jobs that have just ended.
+DONE = "fusionai.done"
+#: Running jobs that somebody wants cancelled.
+CANCEL = "fusionai.cancel"
+
+#: Seconds between two attempts to subscribe again.
+RECONNECT_SECONDS = 0.5
+
+
+class Hints:
+    """This process's end of the pub/sub: publishes lists of ids, and listens on one connection."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.from_url(
+            url,
+            socket_timeout=5,
+            socket_connect_timeout=2,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def tell(self, channel: str, ids: Sequence[str]) -> None:
+        """Publish without waiting; a Redis that is away is not an error."""
+        task = asyncio.create_task(self._publish(channel, ids))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def listen(
+        self, channel: str, heard: Callable[[list[str]], None], missed: Callable[[], None] | None = None
+    ) -> None:
+        """Call `heard` with each list of ids; `missed` after every (re)connect, since hints may have been lost."""
+        task = asyncio.create_task(self._listen(channel, heard, missed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop listening, and hang up."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._redis.aclose()
+
+    async def _publish(self, channel: str, ids: Sequence[str]) -> None:
+        with contextlib.suppress(redis.RedisError, OSError):
+            await self._redis.publish(channel, json.dumps(list(ids)))
+
+    async def _listen(
+        self, channel: str, heard: Callable[[list[str]], None], missed: Callable[[], None] | None
+    ) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
+                    await subscription.subscribe(channel)
+                    if missed is not None:
+                        missed()
+                    while True:
+                        message = await subscription.get_message(timeout=2.0)
+                        if message is not None:
+                            heard(json.loads(message["data"]))
+            except (redis.RedisError, OSError, ValueError) as error:
+                log.warning("lost the hints on %s: %s", channel, type(error).__name__)
+            await asyncio.sleep(RECONNECT_SECONDS)

@@ -1,0 +1,271 @@
+"""Every change of a job's state: a compare-and-set on (id, status, lease_epoch), whoever asks for it.
+
+Who takes a job from its holder (sweeper, cancel, expiry) increments the epoch, so that the holder's late answer
+matches nothing. Money and events are written only for the ids that the UPDATE returned.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import Connection, exists, func, insert, literal_column, select, tuple_, update
+
+from shared import clock, db, events
+from shared.ledger import Book
+from shared.models import counters, job_payloads, job_results, jobs, workers
+from shared.strict_json import dumps
+
+Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
+TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+#: Literals, not parameters: both databases match partial indexes by the text of the condition.
+QUEUED: Any = literal_column("'queued'")
+RUNNING: Any = literal_column("'running'")
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A job this incarnation now holds, with all that is needed to call for it."""
+
+    id: str
+    epoch: int
+    account_id: str
+    batch_id: str | None
+    type: str
+    model: str
+    test: bool
+    queue: str
+    lane: str
+    offer: int
+    failures: int
+    cohort: int
+    bound_micros: int
+    created_at: int
+    expires_at: int
+    request: str
+    offers: str
+    attempts: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A job's terminal transition. `takes`: by somebody else than its holder, which bumps the epoch."""
+
+    job_id: str
+    epoch: int
+    status: Terminal
+    came_from: Literal["queued", "running"] = "running"
+    takes: bool = False
+    response: str | None = None
+    error: Mapping[str, Any] | None = None
+    attempts: Sequence[Mapping[str, Any]] = ()
+    ignored: Sequence[str] = ()
+    provider: str | None = None
+    model: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    images: int = 0
+    estimated: bool = False
+    charge_micros: int = 0
+    excess_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """A job its holder puts back: for later (`run_at`), or on another offer's queue."""
+
+    job_id: str
+    epoch: int
+    queue: str
+    offer: int
+    failures: int
+    run_at: int
+    attempts: Sequence[Mapping[str, Any]] = ()
+
+
+#: `done`: took effect now, or by this same holder before; `stale`: the job was no longer the caller's.
+Verdict = Literal["done", "stale"]
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a group of outcomes came to."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    #: Webhook deliveries now due.
+    deliveries: list[str] = field(default_factory=list)
+
+
+_LEASED = ("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer")
+_LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
+
+
+def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+    """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive."""
+    alive = exists().where(
+        workers.c.id == worker_id, workers.c.lapsed_at.is_(None), workers.c.lease_until > db.now(connection)
+    )
+    now = clock.now_micros()
+    rows: dict[str, Any] = {}
+    for queue, ids in wanted.items():
+        statement = (
+            update(jobs)
+            .where(
+                jobs.c.id.in_(ids),
+                jobs.c.status == QUEUED,
+                jobs.c.queue == queue,
+                jobs.c.run_at <= now,
+                alive,
+            )
+            .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=worker_id)
+            .values(started_at=func.coalesce(jobs.c.started_at, now))
+            .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
+        )
+        rows.update((row[0], tuple(row)) for row in connection.execute(statement))
+    if not rows:
+        return []
+    payloads = select(
+        job_payloads.c.job_id, job_payloads.c.request, job_payloads.c.offers, job_payloads.c.attempts
+    ).where(job_payloads.c.job_id.in_(list(rows)))
+    return [Leased(*rows[job_id], *rest) for job_id, *rest in connection.execute(payloads)]
+
+
+def unwake(connection: Connection, ids: Sequence[str]) -> None:
+    """Leave queued jobs to the feeder: their doorbell could not be rung, or nobody had room."""
+    connection.execute(update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED).values(woken_at=None))
+
+
+def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Settled:
+    """Carry out a group of outcomes in this one transaction. Repeatable: a second time finds the first."""
+    settled = Settled()
+    for outcome in outcomes:
+        if isinstance(outcome, Requeue):
+            settled.verdicts[outcome.job_id] = "done" if _requeue(connection, outcome) else "stale"
+    endings = {outcome.job_id: outcome for outcome in outcomes if isinstance(outcome, Ending)}
+    ended = _end(connection, list(endings.values()))
+    settled.verdicts.update((id, "done") for id in ended)
+    left = [ending for id, ending in endings.items() if id not in ended]
+    settled.verdicts.update(_read_back(connection, left))
+    if ended:
+        connection.execute(insert(job_results), [_result(endings[id], row) for id, row in ended.items()])
+        settled.deliveries = _account(connection, endings, ended)
+    stale = sum(verdict == "stale" for verdict in settled.verdicts.values())
+    count(connection, "stale_answers_refused", stale)
+    count(connection, "excess_micros", sum(endings[id].excess_micros for id in ended))
+    return settled
+
+
+def count(connection: Connection, name: str, by: int) -> None:
+    """Add to a counter kept in the database, over all processes."""
+    if not by:
+        return
+    statement = db.insert(connection, counters).values(name=name, value=by)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"], set_={"value": counters.c.value + statement.excluded.value}
+        )
+    )
+
+
+def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
+    """What a job event says: ids, status, and where the rest is."""
+    thin = {"id": job["id"], "object": "job", "type": job["type"], "status": status, "model": job["model"]}
+    return {"job": thin, "url": f"/v1/jobs/{job['id']}"}
+
+
+def _requeue(connection: Connection, back: Requeue) -> bool:
+    statement = (
+        update(jobs)
+        .where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, jobs.c.status == RUNNING)
+        .values(
+            status="queued",
+            worker_id=None,
+            woken_at=None,
+            queue=back.queue,
+            offer=back.offer,
+            failures=back.failures,
+            run_at=back.run_at,
+        )
+    )
+    if connection.execute(statement).rowcount:
+        attempts = update(job_payloads).where(job_payloads.c.job_id == back.job_id)
+        connection.execute(attempts.values(attempts=dumps(list(back.attempts))))
+        return True
+    again = select(jobs.c.id).where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, jobs.c.status == QUEUED)
+    return connection.execute(again).first() is not None
+
+
+def _end(connection: Connection, endings: Sequence[Ending]) -> dict[str, Mapping[str, Any]]:
+    """The compare-and-set itself, one UPDATE a kind of ending; the rows that it changed, by id."""
+    kinds: defaultdict[tuple[str, str, bool], list[tuple[str, int]]] = defaultdict(list)
+    for ending in endings:
+        kinds[ending.came_from, ending.status, ending.takes].append((ending.job_id, ending.epoch))
+    ended: dict[str, Mapping[str, Any]] = {}
+    for (came_from, status, takes), held in sorted(kinds.items()):
+        statement = (
+            update(jobs)
+            .where(tuple_(jobs.c.id, jobs.c.lease_epoch).in_(sorted(held)))
+            .where(jobs.c.status == (RUNNING if came_from == "running" else QUEUED))
+            .values(status=status, finished_at=clock.now_micros(), worker_id=None, woken_at=None)
+            .returning(*(jobs.c[name] for name in _ENDED))
+        )
+        if takes:
+            statement = statement.values(lease_epoch=jobs.c.lease_epoch + 1)
+        ended.update((row["id"], dict(row)) for row in connection.execute(statement).mappings())
+    return ended
+
+
+_ENDED = ("id", "account_id", "batch_id", "type", "model", "test", "bound_micros")
+
+
+def _read_back(connection: Connection, endings: Sequence[Ending]) -> dict[str, Verdict]:
+    """Why some did not match: an earlier, ambiguous COMMIT of ours had taken effect, or the job had been taken.
+
+    Only the holder of an epoch ends a job without bumping it, so the same epoch and a terminal status is our own doing.
+    """
+    if not endings:
+        return {}
+    statement = select(jobs.c.id, jobs.c.lease_epoch, jobs.c.status).where(
+        jobs.c.id.in_([ending.job_id for ending in endings])
+    )
+    now = {id: (epoch, status) for id, epoch, status in connection.execute(statement)}
+    verdicts: dict[str, Verdict] = {}
+    for ending in endings:
+        epoch, status = now.get(ending.job_id, (-1, ""))
+        ours = epoch == ending.epoch and status == ending.status and not ending.takes
+        verdicts[ending.job_id] = "done" if ours else "stale"
+    return verdicts
+
+
+def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "job_id": ending.job_id,
+        "test": job["test"],
+        "response": ending.response,
+        "error": dumps(ending.error) if ending.error else None,
+        "attempts": dumps(list(ending.attempts)),
+        "ignored": dumps(list(ending.ignored)) if ending.ignored else None,
+        "provider": ending.provider,
+        "model": ending.model,
+        "prompt_tokens": ending.prompt_tokens,
+        "completion_tokens": ending.completion_tokens,
+        "images": ending.images,
+        "estimated": ending.estimated,
+        "charged_micros": ending.charge_micros,
+        "excess_micros": ending.excess_micros,
+    }
+
+
+def _account(
+    connection: Connection, endings: Mapping[str, Ending], ended: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Charge, release and tell of the jobs that have just ended."""
+    book = Book(connection, [job["account_id"] for job in ended.values()])
+    for id, job in ended.items():
+        charge = endings[id].charge_micros
+        book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
+        if job["batch_id"] is None:
+            status = endings[id].status
+            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status))
+    return book.close()

@@ -1,0 +1,232 @@
+"""The sole writer of transfers. Money moves only in an open Book, under the locks of the accounts in it.
+
+A Book is opened late in a transaction (locks are taken jobs, batches, accounts, each by id), decides in memory what each
+balance allows, and writes everything once when it is closed: transfers, balances, spend, thresholds, events.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from shared import clock, db, events
+from shared.errors import NotFound
+from shared.models import accounts, monthly_spend, thresholds, transfers
+
+
+@dataclass(slots=True)
+class _Purse:
+    """An account's locked row, as it stands after what the book has decided."""
+
+    available: int
+    held: int
+    sequence: int
+    exhausted_armed: bool
+    spent: int = 0
+    topped_up: bool = False
+    moved: bool = False
+
+    @property
+    def remaining(self) -> int:
+        return self.available + self.held
+
+
+class Book:
+    """The accounts of one transaction, locked. Use: open, `hold`/`settle`/`grant`/`emit`, then `close` once."""
+
+    def __init__(self, connection: Connection, account_ids: Iterable[str]) -> None:
+        self._connection = connection
+        self.now = clock.now_micros()
+        self._transfers: list[dict[str, Any]] = []
+        self._events: list[events.NewEvent] = []
+        columns = (accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
+        statement = (
+            select(accounts.c.id, *columns, accounts.c.exhausted_armed)
+            .where(accounts.c.id.in_(sorted(set(account_ids))))
+            .order_by(accounts.c.id)
+            .with_for_update()
+        )
+        self._purses = {id: _Purse(*rest) for id, *rest in connection.execute(statement)}
+
+    def remaining(self, account_id: str) -> int:
+        """What is available and held, in micro-credits."""
+        return self._purse(account_id).remaining
+
+    def available(self, account_id: str) -> int:
+        """What may still be held, in micro-credits."""
+        return self._purse(account_id).available
+
+    def afford(self, account_id: str, micros: int) -> bool:
+        """Whether `micros` could be held; an account that cannot is told, once, that its credit is exhausted."""
+        purse = self._purse(account_id)
+        if micros <= purse.available:
+            return True
+        self._exhausted(account_id, purse)
+        return False
+
+    def hold(self, account_id: str, subject: tuple[str, str], micros: int) -> bool:
+        """Set `micros` aside for a job or batch; False, and nothing moved, when the account has not that much."""
+        if not self.afford(account_id, micros):
+            return False
+        purse = self._purse(account_id)
+        purse.available -= micros
+        purse.held += micros
+        self._post(account_id, "hold", "available", "held", micros, subject)
+        return True
+
+    def settle(self, account_id: str, subject: tuple[str, str], *, held: int, charge: int) -> None:
+        """End a hold: `charge` of it is the house's, the rest is available again."""
+        if not 0 <= charge <= held:
+            raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
+        purse = self._purse(account_id)
+        purse.held -= held
+        purse.available += held - charge
+        purse.spent += charge
+        self._post(account_id, "charge", "held", "revenue", charge, subject)
+        self._post(account_id, "release", "held", "available", held - charge, subject)
+        if charge and not purse.remaining:
+            self._exhausted(account_id, purse)
+
+    def grant(self, account_id: str, micros: int, subject: tuple[str, str], note: str | None = None) -> None:
+        """Add prepaid credit, and arm again what watches for its end."""
+        if micros <= 0:
+            raise ValueError("a grant is of more than nothing")
+        purse = self._purse(account_id)
+        purse.available += micros
+        purse.topped_up = purse.exhausted_armed = True
+        self._post(account_id, "grant", "treasury", "available", micros, subject, note)
+
+    def emit(self, account_id: str, type: str, data: Mapping[str, Any], *, webhook_id: str | None = None) -> None:
+        """Number an event of the account; it is written when the book is closed."""
+        purse = self._purse(account_id)
+        purse.sequence += 1
+        purse.moved = True
+        self._events.append(events.NewEvent(account_id, purse.sequence, type, data, webhook_id))
+
+    def close(self) -> list[str]:
+        """Write it all; the ids of the webhook deliveries that are now due."""
+        if self._transfers:
+            self._connection.execute(insert(transfers), self._transfers)
+        self._watch()
+        moved = [
+            {
+                "b_id": id,
+                "available_micros": purse.available,
+                "held_micros": purse.held,
+                "sequence": purse.sequence,
+                "exhausted_armed": purse.exhausted_armed,
+            }
+            for id, purse in self._purses.items()
+            if purse.moved
+        ]
+        if moved:
+            self._connection.execute(_SET_BALANCES, moved)
+        return events.write(self._connection, self._events, self.now)
+
+    def _purse(self, account_id: str) -> _Purse:
+        if purse := self._purses.get(account_id):
+            return purse
+        raise NotFound(f"there is no account {account_id}")
+
+    def _post(
+        self,
+        account_id: str,
+        kind: str,
+        from_purse: str,
+        to_purse: str,
+        micros: int,
+        subject: tuple[str, str],
+        note: str | None = None,
+    ) -> None:
+        self._purse(account_id).moved = True
+        if not micros:
+            return
+        self._transfers.append(
+            {
+                "id": clock.new_id("tr"),
+                "account_id": account_id,
+                "kind": kind,
+                "from_purse": from_purse,
+                "to_purse": to_purse,
+                "amount_micros": micros,
+                "subject_type": subject[0],
+                "subject_id": subject[1],
+                "note": note,
+                "created_at": self.now,
+            }
+        )
+
+    def _exhausted(self, account_id: str, purse: _Purse) -> None:
+        if purse.exhausted_armed:
+            purse.exhausted_armed = False
+            data = {
+                "credits_remaining": credits(purse.remaining),
+                "credits_available": credits(purse.available),
+            }
+            self.emit(account_id, "credit.exhausted", data)
+
+    def _watch(self) -> None:
+        """Add up the month's spend and fire each threshold that this transaction has crossed."""
+        month = clock.month(self.now)
+        changed = [id for id, purse in self._purses.items() if purse.spent or purse.topped_up]
+        spent = {id: _spend(self._connection, id, month, self._purses[id].spent) for id in changed}
+        statement = select(thresholds).where(thresholds.c.account_id.in_(changed)).order_by(thresholds.c.id)
+        for row in map(dict, self._connection.execute(statement).mappings() if changed else ()):
+            id = str(row["account_id"])
+            if _crossed(self._connection, row, self._purses[id].remaining, spent[id], month):
+                self.emit(id, "credit.threshold", self._crossing(row, spent[id], month))
+
+    def _crossing(self, row: Mapping[str, Any], spent: int, month: str) -> dict[str, Any]:
+        return {
+            "kind": row["kind"],
+            "threshold": credits(row["level_micros"]),
+            "credits_remaining": credits(self._purses[row["account_id"]].remaining),
+            "credits_spent": credits(spent),
+            "period": month,
+        }
+
+
+def credits(micros: int) -> int | float:
+    """Micro-credits as the JSON number of credits: exact, at most six decimals.
+
+    A float prints as the shortest decimal that reads back as itself, which below 2**53 micro-credits is the exact one.
+    """
+    return micros // 1_000_000 if micros % 1_000_000 == 0 else micros / 1_000_000
+
+
+def grant(connection: Connection, account_id: str, micros: int, note: str | None = None) -> None:
+    """Give an account prepaid credit, by the operator's hand."""
+    book = Book(connection, [account_id])
+    book.grant(account_id, micros, ("operator", clock.new_id("grant")), note)
+    book.close()
+
+
+_SET_BALANCES = (
+    update(accounts)
+    .where(accounts.c.id == bindparam("b_id"))
+    .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "exhausted_armed")})
+)
+
+
+def _spend(connection: Connection, account_id: str, month: str, micros: int) -> int:
+    statement = db.insert(connection, monthly_spend).values(account_id=account_id, month=month, spent_micros=micros)
+    statement = statement.on_conflict_do_update(
+        index_elements=["account_id", "month"],
+        set_={"spent_micros": monthly_spend.c.spent_micros + statement.excluded.spent_micros},
+    )
+    return int(connection.execute(statement.returning(monthly_spend.c.spent_micros)).scalar_one())
+
+
+def _crossed(connection: Connection, row: Mapping[str, Any], remaining: int, spent: int, month: str) -> bool:
+    """Flip the threshold by compare-and-set where it has to; True when it has just fired."""
+    this = update(thresholds).where(thresholds.c.id == row["id"])
+    if row["kind"] == "spent":
+        if spent < row["level_micros"] or row["period"] == month:
+            return False
+        return connection.execute(this.values(period=month)).rowcount == 1
+    above = remaining > row["level_micros"]
+    if above == row["armed"]:
+        return False
+    flipped = connection.execute(this.where(thresholds.c.armed == row["armed"]).values(armed=above)).rowcount == 1
+    return flipped and not above

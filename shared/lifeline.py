@@ -1,0 +1,59 @@
+"""Starts processes that end with this one, and ends them with whatever they started themselves.
+
+Each has a session of its own, so that a terminal's Ctrl-C reaches the supervisor only. On Linux the
+kernel kills it when its parent dies, SIGKILL of the parent included; start it from the parent's main thread,
+for "parent" means that thread.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+#: From <linux/prctl.h>: the signal that a process gets when its parent dies.
+_PR_SET_PDEATHSIG = 1
+
+
+def start(
+    argv: Sequence[str], env: Mapping[str, str], output: IO[bytes] | int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `argv`, both its streams going to `output` (None: where ours go); or OSError."""
+    parent = os.getpid()
+
+    def bind() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before we asked
+                os._exit(1)
+
+    return subprocess.Popen(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=bind,
+    )
+
+
+def reap(process: subprocess.Popen[bytes]) -> int | None:
+    """Its exit status once it has ended, None before; what it left running in its group is killed with it."""
+    if process.returncode is None and hasattr(os, "waitid"):
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        kill(process)  # while the zombie still keeps the group's number from being given to another
+    return process.poll()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a process that has not been reaped yet, and to everything in its group."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()

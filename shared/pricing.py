@@ -1,0 +1,71 @@
+"""What a job may cost at most, and what it did cost. Pure: integers in, integers out, one rounding (up) a job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Token prices are micro-credits per this many tokens.
+PER_TOKENS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A model's price as fixed at acceptance: micro-credits per million tokens, and per image by size."""
+
+    version: str
+    input: int
+    output: int
+    images: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Overheads:
+    """Tokens that providers add around the caller's text."""
+
+    request: int
+    message: int
+    tools: int
+    tool: int
+    image: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """The countable parts of a request; of what was asked for (upper bounds) or of what was used."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    images: int = 0
+    size: str = ""
+
+
+def price(amount: Amount, at: Price) -> int:
+    """The price in micro-credits of an amount; an image size without a price is a KeyError, never free.
+
+    >>> price(Amount(input_tokens=42), Price("v", input=238_095_238, output=0))
+    10000
+    """
+    tokens = amount.input_tokens * at.input + amount.output_tokens * at.output
+    images = amount.images * at.images[amount.size] if amount.images else 0
+    return -(-tokens // PER_TOKENS) + images
+
+
+def charge(used: Amount, at: Price, *, bound: int) -> tuple[int, int]:
+    """What the customer pays and what the house loses: the price, cut at the bound that was held."""
+    full = price(used, at)
+    return min(full, bound), max(full - bound, 0)
+
+
+def input_bound(
+    *,
+    text_bytes: int,
+    overheads: Overheads,
+    messages: int = 0,
+    tools: int = 0,
+    images: int = 0,
+    inputs: int = 0,
+) -> int:
+    """The most tokens an input can have: a byte-level tokenizer never makes more tokens than UTF-8 bytes."""
+    around = overheads.request + overheads.message * (messages + inputs) + overheads.image * images
+    if tools:
+        around += overheads.tools + overheads.tool * tools
+    return text_bytes + around

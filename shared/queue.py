@@ -1,0 +1,169 @@
+"""The Celery app, the names of the queues, and how a queue is woken.
+
+A message is a doorbell: a list of ids and nothing else. The rows are the truth, so a lost, doubled or late message costs
+time, never work or money. Options follow from measurements: see deploy/adr/0002-celery-as-doorbell.md.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Literal
+
+from celery import Celery
+from kombu.entity import Exchange, Queue
+
+from shared import clock, crash
+from shared.catalogue import catalogue
+from shared.settings import settings
+
+log = logging.getLogger(__name__)
+
+Lane = Literal["realtime", "batch"]
+LANES: tuple[Lane, ...] = ("realtime", "batch")
+WEBHOOKS = "webhooks"
+MAINTENANCE = "maintenance"
+#: Jobs that have lost a worker wait here; no broker queue: workers.probation takes them from the rows.
+PROBATION = "probation"
+
+#: Ids in one message.
+CHUNK = 100
+#: Messages of a queue above which a producer leaves waking to the feeder.
+FULL_MESSAGES = 32
+#: How old a look at a full queue may be before another is taken, in seconds.
+LOOK_SECONDS = 0.25
+#: Seconds after which a publish is given up; the feeder will wake those jobs.
+PUBLISH_DEADLINE_SECONDS = 5.0
+
+_REDIS = {
+    "socket_timeout": 4,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "priority_steps": [0],
+    "sep": ":",
+}
+
+
+def queue_name(provider: str, lane: Lane) -> str:
+    """`openai.realtime`."""
+    return f"{provider}.{lane}"
+
+
+def provider_of(queue: str) -> str:
+    """`openai` of `openai.realtime`."""
+    return queue.rpartition(".")[0]
+
+
+def job_queues() -> list[str]:
+    """Every queue that jobs wait on."""
+    return [queue_name(name, lane) for name in catalogue().providers for lane in LANES]
+
+
+def make_app() -> Celery:
+    """A Celery app with every queue declared; the same for producers, workers, sweeper and Flower."""
+    made = Celery("fusionai", broker=settings().broker_url, set_as_current=False)
+    quorum = not settings().broker_url.startswith(("redis", "memory"))
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 20} if quorum else None
+    made.conf.update(
+        task_queues=[
+            Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
+            for name in [*job_queues(), WEBHOOKS, MAINTENANCE]
+        ],
+        task_default_queue=MAINTENANCE,
+        task_create_missing_queues=False,
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=True,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        accept_content=["json"],
+        task_serializer="json",
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"confirm_publish": True} if quorum else dict(_REDIS),
+        redis_socket_timeout=4.0,
+        redis_socket_connect_timeout=2.0,
+        redis_socket_keepalive=True,
+        enable_utc=True,
+    )
+    return made
+
+
+app = make_app()
+
+
+class Bell:
+    """Rings queues from one thread of its own, never from an event loop, each time with a deadline."""
+
+    def __init__(self, celery: Celery | None = None) -> None:
+        self._app = celery or app
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bell")
+        self._depths: dict[str, tuple[int, float]] = {}
+
+    def ring(self, queue: str, ids: Sequence[str]) -> "Future[bool]":
+        """Publish the ids in messages of CHUNK; True when the broker has them, False when it does not answer."""
+        return self._thread.submit(self._publish, queue, list(ids))
+
+    def depth(self, queue: str) -> "Future[int | None]":
+        """Messages waiting in the broker's queue; None when the broker does not answer."""
+        return self._thread.submit(self._depth, queue)
+
+    def has_room(self, queue: str) -> bool:
+        """Whether the broker's queue was short when last looked at; never waits, and has a look taken when that is old.
+
+        A queue never looked at, or a broker that does not answer, has room: ringing is how one finds out.
+        """
+        depth, at = self._depths.get(queue, (0, 0.0))
+        if depth >= FULL_MESSAGES and clock.monotonic() - at > LOOK_SECONDS:
+            self._depths[queue] = (depth, clock.monotonic())
+            self.depth(queue)
+        return depth < FULL_MESSAGES
+
+    def close(self) -> None:
+        """Publish what was asked for, then stop."""
+        self._thread.shutdown(wait=True)
+
+    def _publish(self, queue: str, ids: list[str]) -> bool:
+        task = "deliver" if queue == WEBHOOKS else "offer"
+        try:
+            with self._producer() as producer:
+                for start in range(0, len(ids), CHUNK):
+                    self._app.send_task(
+                        task,
+                        args=(queue, ids[start : start + CHUNK]),
+                        queue=queue,
+                        producer=producer,
+                        ignore_result=True,
+                        retry=False,
+                    )
+                self._note(queue, int(producer.channel.queue_declare(queue, passive=True).message_count))
+        except Exception as error:
+            log.warning("the broker did not take %d ids for %s: %s", len(ids), queue, type(error).__name__)
+            return False
+        crash.point("wake.after_publish")
+        return True
+
+    def _depth(self, queue: str) -> int | None:
+        try:
+            with self._producer() as producer:
+                depth = int(producer.channel.queue_declare(queue, passive=True).message_count)
+                self._note(queue, depth)
+                return depth
+        except Exception as error:
+            log.warning("the broker did not say how long %s is: %s", queue, type(error).__name__)
+            return None
+
+    def _note(self, queue: str, depth: int) -> None:
+        self._depths[queue] = (depth, clock.monotonic())
+
+    def _producer(self) -> Any:
+        return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def bell() -> Bell:
+    """This process's bell."""
+    return Bell()

@@ -1,0 +1,115 @@
+"""The only reader of the environment: `FUSIONAI_*`, the providers' own names, and a `.env` file."""
+
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STATE_DIRECTORY = Path(".fusionai")
+
+
+class Settings(BaseSettings):
+    """Every setting, its unit and its default. The defaults are the embedded mode's."""
+
+    model_config = SettingsConfigDict(env_prefix="FUSIONAI_", env_file=".env", extra="ignore")
+
+    #: embedded: one machine, SQLite and our own Redis; production: everything by URL, never simulates.
+    environment: Literal["embedded", "production"] = "embedded"
+    state_directory: Path = STATE_DIRECTORY
+    database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
+    broker_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    #: A catalogue.toml of the operator's own; empty: the one that ships.
+    catalogue: str = ""
+    #: Where the simulator listens; when set, providers without a key in the environment are served by it.
+    simulator_url: str = ""
+    #: The address customers reach this server at, for links in answers.
+    public_url: str = "http://127.0.0.1:8000"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    flower_port: int = 5555
+    flower_password: str = ""
+    simulator_port: int = 0
+    #: Keys the hash under which API keys are stored; the embedded mode makes one in its state directory.
+    key_secret: str = "embedded-only-not-secret"
+    #: Webhooks may go to loopback addresses (the embedded mode) or to any private address (never by default).
+    webhooks_allow_loopback: bool = False
+    webhooks_allow_private: bool = False
+
+    #: Which queues a worker serves, comma-separated (`openai.realtime,openai.batch,webhooks`); empty: all.
+    queues: str = ""
+    #: Calls in flight a provider, by lane; one worker process.
+    slots_realtime: int = Field(default=500, ge=1)
+    slots_batch: int = Field(default=2000, ge=1)
+    #: A worker incarnation's lease, and the pause between two renewals. Three beats may fail before it lapses.
+    lease_seconds: float = 30.0
+    beat_seconds: float = 10.0
+    sweep_seconds: float = 1.0
+    feed_seconds: float = 0.25
+    #: How long a stopping worker waits for its calls before it hands the jobs back.
+    drain_seconds: float = 20.0
+    #: One call of a provider, from connect to last byte.
+    call_seconds: float = 120.0
+    #: The first pause before a retry; it doubles, and is jittered.
+    retry_base_seconds: float = 1.0
+    #: A job that is not done by then ends `expired`.
+    job_expires_seconds: int = 86_400
+    #: First pauses between webhook attempts are multiplied by this (tests make them short).
+    webhook_pace: float = 1.0
+
+    #: Chaos: `name:n` kills the process with SIGKILL when the named point is reached the n-th time.
+    crash_at: str = ""
+    #: A file to which every killing point appends its name first.
+    crash_log: str = ""
+    log_level: str = "INFO"
+
+    #: The `fusionai` command's: where the API is (with /v1) and as whom; empty: what `fusionai up` wrote.
+    base_url: str = ""
+    api_key: str = ""
+
+    @model_validator(mode="after")
+    def _follow_state_directory(self) -> Self:
+        """Embedded: database and secrets are the state directory's, so that every process agrees."""
+        if self.environment == "embedded":
+            if "database_url" not in self.model_fields_set:
+                self.database_url = f"sqlite:///{self.state_directory / 'fusionai.sqlite3'}"
+            for name, value in _secrets(self.state_directory / "secrets.json").items():
+                if name in ("key_secret", "flower_password") and name not in self.model_fields_set:
+                    setattr(self, name, value)
+        return self
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def provider_key(environment_name: str) -> str | None:
+    """A provider's key under the provider's own name (OPENAI_API_KEY …), from the environment or `.env`."""
+    if value := os.environ.get(environment_name):
+        return value
+    return _dotenv().get(environment_name) or None
+
+
+def inherited() -> dict[str, str]:
+    """A copy of the environment, for a child process."""
+    return dict(os.environ)
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+@lru_cache(maxsize=1)
+def _dotenv() -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    return dotenv_values(".env")

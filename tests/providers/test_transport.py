@@ -1,0 +1,157 @@
+"""The providers' client against real sockets: every failure is httpx's, and nothing is followed or kept."""
+
+import asyncio
+import gzip
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.receiver import Answer, Receiver
+from workers.transport import provider_client
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+#: More than the transport reads ahead, so that what follows fails while the body is streamed.
+MUCH = b"x" * 1_000_000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a broken upstream sends, and how it ends: hang up, reset, or say nothing more."""
+
+    sends: bytes
+    ends: str = "close"
+
+
+FAULTS = {
+    "truncated": (Fault(HEAD + b"Content-Length: 100\r\n\r\n{}"), httpx.DecodingError),
+    "truncated late": (Fault(HEAD + b"Content-Length: 2000000\r\n\r\n" + MUCH), httpx.DecodingError),
+    "truncated chunk": (Fault(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc"), httpx.DecodingError),
+    "bad chunk": (Fault(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n"), httpx.DecodingError),
+    "bad gzip": (Fault(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"), httpx.DecodingError),
+    "garbage": (Fault(b"\x00\x01\x02garbage\r\n\r\n"), httpx.DecodingError),
+    "two lengths": (Fault(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), httpx.DecodingError),
+    "header not UTF-8": (Fault(HEAD + b"X: \xe9\r\nContent-Length: 2\r\n\r\n{}"), httpx.DecodingError),
+    "hangs up": (Fault(b""), httpx.NetworkError),
+    "resets": (Fault(b"", "reset"), httpx.NetworkError),
+    "resets in the body": (Fault(HEAD + b"Content-Length: 100\r\n\r\n{}", "reset"), httpx.NetworkError),
+    "silent": (Fault(b"", "stall"), httpx.TimeoutException),
+    "stalls in the body": (Fault(HEAD + b"Content-Length: 100\r\n\r\n{}", "stall"), httpx.TimeoutException),
+    "stalls late": (Fault(HEAD + b"Content-Length: 2000000\r\n\r\n" + MUCH, "stall"), httpx.TimeoutException),
+}
+
+
+@asynccontextmanager
+async def broken(fault: Fault) -> AsyncIterator[str]:
+    """The address of an upstream with this fault."""
+    stopping = asyncio.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(fault.sends)
+        await writer.drain()
+        if fault.ends == "stall":
+            await stopping.wait()
+        if fault.ends == "reset":
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        stopping.set()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(("fault", "expected"), FAULTS.values(), ids=FAULTS)
+def test_every_failure_is_an_httpx_error(fault: Fault, expected: type[httpx.RequestError]) -> None:
+    async def call() -> None:
+        async with broken(fault) as url, provider_client(2, call_seconds=0.5) as client:
+            with pytest.raises(expected):
+                await client.post(url, content=b"{}")
+
+    asyncio.run(call())
+
+
+def called(use: Callable[[Receiver], str], answer: Answer) -> tuple[httpx.Response, Receiver]:
+    with Receiver() as receiver:
+        receiver.answer = answer
+
+        async def call() -> httpx.Response:
+            async with provider_client(2) as client:
+                response = await client.post(use(receiver), content=b"{}")
+                assert len(client.cookies.jar) == 0
+                return response
+
+        return asyncio.run(call()), receiver
+
+
+def test_an_answer_and_what_was_sent() -> None:
+    response, receiver = called(lambda receiver: receiver.url, Answer(headers={"Set-Cookie": "a=b"}))
+    assert (response.status_code, response.json()) == (200, {})
+    assert receiver.deliveries[0].body == b"{}"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with Receiver() as target:
+        response, _ = called(lambda receiver: receiver.url, Answer(307, headers={"Location": target.url}))
+        assert response.status_code == 307
+        assert target.connections == 0
+
+
+def test_a_compressed_answer_is_unpacked_once() -> None:
+    answer = Answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b'{"a": 1}'))
+    assert called(lambda receiver: receiver.url, answer)[0].json() == {"a": 1}
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Receiver() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        assert called(lambda receiver: receiver.url, Answer())[0].status_code == 200
+        assert proxy.connections == 0
+
+
+def test_connections_are_kept_for_the_next_calls() -> None:
+    async def calls(url: str) -> None:
+        async with provider_client(10) as client:
+            for _ in range(4):
+                await asyncio.gather(*(client.post(url, content=b"{}") for _ in range(10)))
+
+    with Receiver() as receiver:
+        asyncio.run(calls(receiver.url))
+        assert len(receiver.deliveries) == 40
+        assert receiver.connections <= 10
+
+
+def test_a_cancelled_call_leaves_room_for_the_next() -> None:
+    async def cancel(url: str, receiver: Receiver) -> None:
+        async with provider_client(1) as client:
+            call = asyncio.create_task(client.post(url, content=b"{}"))
+            await asyncio.to_thread(receiver.wait_for, lambda deliveries: len(deliveries) == 1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            receiver.answer = Answer()
+            assert (await client.post(url, content=b"{}")).status_code == 200
+
+    with Receiver() as receiver:
+        receiver.answer = Answer(delay_seconds=60)
+        asyncio.run(cancel(receiver.url, receiver))
+
+
+def test_a_closed_client_refuses() -> None:
+    async def call() -> None:
+        client = provider_client(1)
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.get("http://127.0.0.1:1/")
+
+    asyncio.run(call())

@@ -1,0 +1,1 @@
+"""The Celery side: leases jobs, calls providers, settles, tells, sweeps."""

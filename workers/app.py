@@ -1,0 +1,93 @@
+"""The worker's entry point: `python -m workers.app` is a Celery worker whose tasks feed one event loop."""
+
+import logging
+import os
+import socket
+import warnings
+from typing import Any
+
+from celery import signals
+from celery.platforms import SecurityWarning
+
+from shared import logs
+from shared.queue import MAINTENANCE, WEBHOOKS, app
+from shared.settings import settings
+from workers import tasks
+from workers.runtime import Runtime, capacities
+
+log = logging.getLogger(__name__)
+
+#: Threads of the Celery pool; a task only hands ids to the loop.
+POOL_THREADS = 2
+
+
+class Consumer:
+    """Turns queues off and on in Celery's own consumer, on its own thread."""
+
+    def __init__(self) -> None:
+        self._celery: Any = None
+
+    def ready(self, celery_consumer: Any) -> None:
+        """Celery's consumer is there."""
+        self._celery = celery_consumer
+
+    def __call__(self, queue: str, on: bool) -> None:
+        """Consume a queue, or stop; from any thread."""
+        if self._celery is not None:
+            self._celery.call_soon(self._switch, queue, on)
+
+    def _switch(self, queue: str, on: bool) -> None:
+        try:
+            if on:
+                self._celery.add_task_queue(queue)
+            else:
+                self._celery.cancel_task_queue(queue)
+        except Exception as error:
+            log.warning("could not turn %s %s: %s", queue, "on" if on else "off", type(error).__name__)
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    logs.start()
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
+    consumer = Consumer()
+    runtime = Runtime(consume=consumer)
+    tasks.current.append(runtime)
+
+    def starting(**_: Any) -> None:
+        runtime.start()
+
+    def ready(sender: Any, **_: Any) -> None:
+        consumer.ready(sender)
+
+    def stopping(**_: Any) -> None:
+        runtime.stop_leasing()
+
+    def stopped(**_: Any) -> None:
+        runtime.stop()
+
+    signals.worker_init.connect(starting, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    signals.worker_shutdown.connect(stopped, weak=False)
+    app.worker_main(_arguments())
+
+
+def _arguments() -> list[str]:
+    wanted = {name.strip() for name in settings().queues.split(",") if name.strip()}
+    queues = [*capacities(), *(name for name in (WEBHOOKS, MAINTENANCE) if not wanted or name in wanted)]
+    return [
+        "--quiet",
+        "worker",
+        "--pool=threads",
+        f"--concurrency={POOL_THREADS}",
+        "--without-gossip",
+        "--without-mingle",
+        f"--queues={','.join(queues)}",
+        f"--hostname=worker-{os.getpid()}@{socket.gethostname()}",
+        f"--loglevel={settings().log_level}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

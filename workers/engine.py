@@ -1,0 +1,310 @@
+"""The spine: lease -> choose -> call -> settle | retry | fall back, for thousands of jobs on one event loop."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from shared import clock, crash, jobs
+from shared.db import Database
+from shared.errors import ProviderError
+from shared.jobs import Ending, Leased, Requeue
+from shared.ledger import credits
+from shared.pricing import Amount, Price, charge
+from shared.queue import PROBATION, Lane, queue_name
+from shared.schemas import Offer
+from shared.settings import settings
+from workers.providers import Answer, Ask, Upstream
+from workers.retry import CALLERS_STATUSES, GiveUp, decide
+from workers.routing import choose
+from workers.settle import Outcome, Settler
+from workers.slots import Slots
+
+log = logging.getLogger(__name__)
+
+#: Jobs leased in one transaction.
+LEASE_MOST = 400
+#: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
+IN_PLACE_SECONDS = 60.0
+
+
+class Engine:
+    """Runs the jobs of one process. Everything but `offer_soon` is called on its event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        upstreams: Mapping[str, Upstream],
+        slots: Slots,
+        settler: Settler,
+        *,
+        consume: Callable[[str, bool], None] = lambda queue, on: None,
+    ) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._upstreams = upstreams
+        self._slots = slots
+        self._settler = settler
+        self._consume = consume
+        self._paused: set[str] = set()
+        self._work = asyncio.Event()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: set[str] = set()
+        self._leasing: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.retries = 0
+
+    def start(self) -> None:
+        """Lease whatever is offered from now on."""
+        self._leasing = asyncio.create_task(self._lease_until_stopped())
+
+    def offer(self, queue: str, ids: Sequence[str]) -> None:
+        """Take note of ids that may be leased; those there is no room for go back to the feeder."""
+        refused = list(ids) if self._stopping else self._slots.add(queue, ids)
+        if refused:
+            self._leave(refused)
+        if self._slots.full(queue) and queue not in self._paused:
+            self._paused.add(queue)
+            self._consume(queue, False)
+        self._work.set()
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Stop calling for these jobs, if they are running here; an answer already there wins."""
+        for id in ids:
+            if id in self._running and id not in self._cancelled:
+                self._cancelled.add(id)
+                self._running[id].cancel()
+
+    @property
+    def busy(self) -> int:
+        """Jobs leased and not yet settled."""
+        return len(self._running)
+
+    async def quiet(self) -> None:
+        """Until nothing that was offered waits for a slot, is being leased, or runs."""
+        while self._slots.busy():
+            if self._running:
+                await asyncio.wait(list(self._running.values()), return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(0.01)
+
+    def stop_leasing(self) -> None:
+        """Take nothing more; what is offered from now on is left to others."""
+        self._stopping = True
+        self._work.set()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Stop leasing, wait for the calls under way, hand back what is left."""
+        self.stop_leasing()
+        if self._leasing is not None:
+            await self._leasing
+        self._leave(self._slots.drop_waiting())
+        if self._running and drain_seconds > 0:
+            await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
+        for task in self._running.values():
+            task.cancel()
+        if self._running:
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await self._settler.drain()
+
+    def _leave(self, ids: Sequence[str]) -> None:
+        if ids:
+            task = asyncio.ensure_future(self._database.write(jobs.unwake, list(ids)))
+            task.add_done_callback(_log_failure)
+
+    async def _lease_until_stopped(self) -> None:
+        while not self._stopping:
+            await self._work.wait()
+            self._work.clear()
+            while not self._stopping and (taken := self._slots.take(LEASE_MOST)):
+                await self._lease(taken)
+                self._resume()
+            self._resume()
+
+    async def _lease(self, taken: dict[str, list[str]]) -> None:
+        try:
+            leased = await self._database.write(_lease, self._worker_id, taken)
+        except Exception as error:
+            log.warning("leasing failed: %s: %s", type(error).__name__, error)
+            for queue, ids in taken.items():
+                self._slots.give_back(queue, len(ids))
+            await asyncio.sleep(0.5)
+            return
+        crash.point("lease.after_commit")
+        for queue, ids in taken.items():
+            got = sum(job.queue == queue for job in leased)
+            self._slots.give_back(queue, len(ids) - got)
+        for job in leased:
+            task = asyncio.create_task(self._run(job))
+            self._running[job.id] = task
+
+    def _resume(self) -> None:
+        for queue in [queue for queue in self._paused if self._slots.hungry(queue)]:
+            self._paused.discard(queue)
+            self._consume(queue, True)
+
+    async def _run(self, job: Leased) -> None:
+        try:
+            outcome = await self._outcome(job)
+            await asyncio.shield(asyncio.ensure_future(self._settle(outcome)))
+        except asyncio.CancelledError:
+            log.debug("job %s was let go while it was being settled", job.id)
+        finally:
+            self._running.pop(job.id, None)
+            self._cancelled.discard(job.id)
+            self._slots.give_back(job.queue)
+            self._work.set()
+
+    async def _outcome(self, job: Leased) -> Outcome:
+        """What comes of the job here; when this process stops, handing it back."""
+        attempts: list[dict[str, Any]] = orjson.loads(job.attempts) if job.attempts else []
+        try:
+            return await self._attempt_until_decided(job, attempts)
+        except asyncio.CancelledError:
+            if job.id in self._cancelled:
+                return Ending(job.id, job.epoch, "cancelled", attempts=attempts)
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, clock.now_micros(), attempts)
+        except Exception as error:
+            log.exception("job %s met a fault of ours", job.id)
+            what = {"message": f"an internal error ({type(error).__name__})", "type": "internal_error", "code": 500}
+            return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
+
+    async def _attempt_until_decided(self, job: Leased, attempts: list[dict[str, Any]]) -> Outcome:
+        offers = [Offer.model_construct(**row) for row in orjson.loads(job.offers)]
+        request = orjson.loads(job.request)
+        offer, failures = offers[job.offer], job.failures
+        while True:
+            error = await self._attempt(job, request, offer, attempts)
+            if isinstance(error, Ending):
+                return error
+            failures += 1
+            verdict = decide(
+                error, failures=failures, base_seconds=settings().retry_base_seconds, jitter=random.random()
+            )
+            if isinstance(verdict, GiveUp):
+                return self._elsewhere(job, offers, verdict, error, attempts)
+            self.retries += 1
+            if verdict.wait_seconds > IN_PLACE_SECONDS:
+                run_at = clock.now_micros() + int(verdict.wait_seconds * clock.MICROS)
+                return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, attempts)
+            await asyncio.sleep(verdict.wait_seconds)
+
+    async def _attempt(
+        self, job: Leased, request: dict[str, Any], offer: Offer, attempts: list[dict[str, Any]]
+    ) -> Ending | ProviderError:
+        """One call, written down; the job's end when it went well."""
+        record: dict[str, Any] = {"provider": offer.provider, "model": offer.model}
+        record["started_at"] = clock.now_seconds()
+        attempts.append(record)
+        try:
+            crash.point("call.before")
+            async with asyncio.timeout(settings().call_seconds):
+                answer = await self._upstream(offer.provider).call(Ask(job.id, job.type, request, offer))
+            crash.point("call.after")
+        except TimeoutError:
+            error = ProviderError("the provider did not answer in time", code="timeout")
+        except ProviderError as failure:
+            error = failure
+        else:
+            record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
+            return _success(job, offer, answer, attempts)
+        finally:
+            record.setdefault("finished_at", clock.now_seconds())
+            record.setdefault("status_code", None)
+            record.setdefault("error", "interrupted")
+        record.update(status_code=error.upstream_status, error=error.code or error.message)
+        return error
+
+    def _upstream(self, provider: str) -> Upstream:
+        if upstream := self._upstreams.get(provider):
+            return upstream
+        raise ProviderError(f"the provider {provider} is not configured here", code="not_configured")
+
+    def _elsewhere(
+        self,
+        job: Leased,
+        offers: Sequence[Offer],
+        verdict: GiveUp,
+        error: ProviderError,
+        attempts: list[dict[str, Any]],
+    ) -> Outcome:
+        """Fall back to the next offer, on its own provider's queue; or the end."""
+        following = choose(offers, after=job.offer) if verdict.elsewhere else None
+        if following is None:
+            return Ending(job.id, job.epoch, "failed", error=_job_error(error, verdict), attempts=attempts)
+        lane: Lane = "batch" if job.lane == "batch" else "realtime"
+        queue = PROBATION if job.cohort else queue_name(offers[following].provider, lane)
+        return Requeue(job.id, job.epoch, queue, following, 0, clock.now_micros(), attempts)
+
+    async def _settle(self, outcome: Outcome) -> None:
+        """Store it, however long the database is away; the lease's end is what ends the trying."""
+        while True:
+            try:
+                if await self._settler(outcome) == "stale":
+                    log.info("job %s was no longer ours; its late answer is dropped", outcome.job_id)
+                return
+            except Exception as error:
+                log.warning("settling %s failed: %s: %s", outcome.job_id, type(error).__name__, error)
+            await asyncio.sleep(0.5)
+
+
+def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]]) -> list[Leased]:
+    leased = jobs.lease(connection, worker_id, taken)
+    crash.point("lease.before_commit")
+    return leased
+
+
+def _success(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str, Any]]) -> Ending:
+    usage = answer.usage
+    amount = Amount(usage.prompt_tokens, usage.completion_tokens, usage.images, usage.size)
+    at = Price(offer.version, offer.input, offer.output, offer.images)
+    charged, excess = (0, 0) if job.test else charge(amount, at, bound=offer.bound_micros)
+    answer.body["usage"] = _usage(job, answer, charged)
+    return Ending(
+        job.id,
+        job.epoch,
+        "succeeded",
+        response=orjson.dumps(answer.body).decode(),
+        attempts=attempts,
+        ignored=answer.ignored,
+        provider=offer.provider,
+        model=offer.model,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        images=usage.images,
+        estimated=usage.estimated,
+        charge_micros=charged,
+        excess_micros=excess,
+    )
+
+
+def _usage(job: Leased, answer: Answer, charged_micros: int) -> dict[str, Any]:
+    used = answer.usage
+    shown: dict[str, Any] = {"credits_used": credits(charged_micros)}
+    if job.type != "image":
+        total = used.prompt_tokens + used.completion_tokens
+        shown = {"prompt_tokens": used.prompt_tokens, "total_tokens": total, **shown}
+    if job.type == "chat.completion":
+        shown["completion_tokens"] = used.completion_tokens
+    if job.test:
+        shown["test"] = True
+    return shown
+
+
+def _job_error(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
+    """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's."""
+    if error.upstream_status in CALLERS_STATUSES:
+        return {"message": error.message, "type": "invalid_request", "code": 400}
+    if error.code == "timeout":
+        return {"message": error.message, "type": "timeout", "code": 504}
+    return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
+
+
+def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("leaving jobs to the feeder failed: %s", error)

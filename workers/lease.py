@@ -1,0 +1,131 @@
+"""Leases belong to the process: one row an incarnation, one heartbeat a beat for all its jobs.
+
+The beat comes from a thread of its own, but only while the event loop still ticks, so that a process that hangs lapses.
+An incarnation that could not renew, or finds itself lapsed, is over: it stops calling before its lease ends, and exits.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from sqlalchemy import Connection, insert, select, update
+
+from shared import clock, db, jobs
+from shared import models as m
+from shared.settings import settings
+
+log = logging.getLogger(__name__)
+
+#: How long before the end of an unrenewed lease the process stops calling, in seconds.
+MARGIN_SECONDS = 3.0
+
+
+class Incarnation:
+    """This process's lease. `lost` is called once, from the beat's thread, when it is over."""
+
+    def __init__(
+        self,
+        database: db.Database,
+        *,
+        probation: bool = False,
+        id: str | None = None,
+        lost: Callable[[str], None] = lambda reason: None,
+        cancelled: Callable[[list[str]], None] = lambda ids: None,
+    ) -> None:
+        self.id = id or clock.new_id("wrk")
+        self._database = database
+        self._probation = probation
+        self._lost = lost
+        self._cancelled = cancelled
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat_until_stopped, name="beat", daemon=True)
+        self._ticked = self._renewed = clock.monotonic()
+
+    def start(self) -> None:
+        """Write the row, then beat."""
+        self._database.write_sync(register, self.id, self._probation)
+        self._renewed = clock.monotonic()
+        self._thread.start()
+
+    def tick(self) -> None:
+        """The event loop says, about once a second, that it is still turning."""
+        self._ticked = clock.monotonic()
+
+    def stop(self) -> None:
+        """Stop beating and give the lease up; whatever is still running here is the sweeper's."""
+        self._stop.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5)
+        self._database.write_sync(resign, self.id)
+
+    def _beat_until_stopped(self) -> None:
+        while not self._stop.wait(self._pause()):
+            reason = self._beat()
+            if reason is not None:
+                log.error("worker %s stops calling: %s", self.id, reason)
+                self._lost(reason)
+                return
+
+    def _pause(self) -> float:
+        """A beat, or less when the last one failed."""
+        since = clock.monotonic() - self._renewed
+        return settings().beat_seconds if since < settings().beat_seconds / 2 else min(1.0, settings().beat_seconds)
+
+    def _beat(self) -> str | None:
+        """One renewal; why it is over, or None."""
+        if clock.monotonic() - self._ticked < settings().beat_seconds:
+            try:
+                cancelled = self._database.write_sync(renew, self.id)
+            except Exception as error:
+                log.warning("the lease could not be renewed: %s", type(error).__name__)
+            else:
+                if cancelled is None:
+                    return "its lease had lapsed"
+                self._renewed = clock.monotonic()
+                self._cancelled(cancelled)
+        else:
+            log.warning("the event loop has not ticked for a beat; the lease is not renewed")
+        left = settings().lease_seconds - (clock.monotonic() - self._renewed)
+        return "it could not renew its lease" if left < min(MARGIN_SECONDS, settings().lease_seconds / 4) else None
+
+
+def register(connection: Connection, id: str, probation: bool) -> None:
+    """A new incarnation, its lease running."""
+    now = db.now(connection)
+    connection.execute(
+        insert(m.workers).values(
+            id=id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            probation=probation,
+            started_at=now,
+            lease_until=now + _lease_micros(),
+            lost=0,
+        )
+    )
+
+
+def renew(connection: Connection, id: str) -> list[str] | None:
+    """Extend the lease of a living incarnation; ids of its jobs that are to be cancelled, or None: it is over."""
+    now = db.now(connection)
+    alive = update(m.workers).where(
+        m.workers.c.id == id, m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > now
+    )
+    if not connection.execute(alive.values(lease_until=now + _lease_micros())).rowcount:
+        return None
+    wanted = select(m.jobs.c.id).where(
+        m.jobs.c.worker_id == id, m.jobs.c.status == jobs.RUNNING, m.jobs.c.cancel_requested
+    )
+    return [row.id for row in connection.execute(wanted)]
+
+
+def resign(connection: Connection, id: str) -> None:
+    """A clean end: no lease is left to run out."""
+    alive = update(m.workers).where(m.workers.c.id == id, m.workers.c.lapsed_at.is_(None))
+    connection.execute(alive.values(lapsed_at=db.now(connection)))
+
+
+def _lease_micros() -> int:
+    return int(settings().lease_seconds * clock.MICROS)

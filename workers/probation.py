@@ -1,0 +1,71 @@
+"""Where jobs that lost a worker run again: a process of their own, in ever smaller groups, so that a poison job drags down
+nobody but itself. `python -m workers.probation WORKER_ID` runs groups until none is left.
+"""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+
+from sqlalchemy import Connection, select
+
+from shared import clock, lifeline, logs
+from shared import models as m
+from shared.db import Database
+from shared.jobs import QUEUED
+from shared.queue import PROBATION
+from shared.settings import inherited
+from workers.runtime import PROBATION_SLOTS, Runtime
+
+log = logging.getLogger(__name__)
+
+
+class Nursery:
+    """Keeps one probation process while there is work for it, and knows at once when it has died."""
+
+    def __init__(self, database: Database, lapse_one: Callable[[Connection, str], None]) -> None:
+        self._database = database
+        self._lapse_one = lapse_one
+        self._child: subprocess.Popen[bytes] | None = None
+        self._child_id = ""
+
+    def run_once(self) -> None:
+        """Start a process when jobs wait and none runs; lapse the incarnation of one that died."""
+        if self._child is not None:
+            status = lifeline.reap(self._child)
+            if status is None:
+                return
+            self._child = None
+            if status != 0:
+                self._database.write_sync(self._lapse_one, self._child_id)
+        if self._database.read_sync(next_group):
+            self._child_id = clock.new_id("wrk")
+            self._child = lifeline.start([sys.executable, "-m", "workers.probation", self._child_id], inherited())
+
+
+def next_group(connection: Connection) -> list[str]:
+    """The jobs that may run together next: of the largest cohort waiting, as many as it says."""
+    statement = (
+        select(m.jobs.c.id, m.jobs.c.cohort)
+        .where(m.jobs.c.queue == PROBATION, m.jobs.c.status == QUEUED, m.jobs.c.run_at <= clock.now_micros())
+        .order_by(m.jobs.c.cohort.desc(), m.jobs.c.id)
+        .limit(PROBATION_SLOTS)
+    )
+    rows = connection.execute(statement).all()
+    return [row.id for row in rows[: rows[0].cohort] if row.cohort == rows[0].cohort] if rows else []
+
+
+def main() -> None:
+    """Run group after group, each to its end, as one incarnation."""
+    logs.start()
+    runtime = Runtime(probation=True, worker_id=sys.argv[1])
+    runtime.start()
+    while group := runtime.read(next_group):
+        log.info("%d jobs that lost a worker run again", len(group))
+        runtime.offer(PROBATION, group)
+        runtime.run(runtime.engine.quiet())
+    runtime.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Outbound adapters: one file a wire protocol, found by the `protocol` of a catalogue row.
+
+Such a file has `connect(provider, endpoint, client) -> Upstream`; a provider that speaks a known protocol needs no file.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+import httpx
+
+from shared.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
+from shared.schemas import Offer, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call to make: the canonical request, and the offer that is to serve it."""
+
+    job_id: str
+    type: str
+    request: dict[str, Any]
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole, good answer: the canonical result body (without credits), what it used, what was not passed on."""
+
+    body: dict[str, Any]
+    usage: Usage
+    status_code: int = 200
+    ignored: list[str] = field(default_factory=list)
+
+
+class Upstream(Protocol):
+    """One provider, ready to be called."""
+
+    async def call(self, ask: Ask) -> Answer:
+        """Make one attempt; raises ProviderError. Never retries: workers.retry decides that."""
+
+
+def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:
+    """Every provider that this process can reach: those with a key, the simulated ones, and the sandbox."""
+    reachable: dict[str, Upstream] = {}
+    for name, provider in catalogue.providers.items():
+        where = Endpoint("", "", simulated=False) if name == SANDBOX else endpoint(provider)
+        if where is not None:
+            module = import_module(f"workers.providers.{provider.protocol}")
+            reachable[name] = module.connect(provider, where, client)
+    return reachable

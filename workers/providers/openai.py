@@ -1,0 +1,183 @@
+"""The OpenAI wire protocol: chat completions, embeddings, images; spoken by most providers.
+
+Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. Only
+known fields are sent; max_tokens always is.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import orjson
+
+from shared.catalogue import Endpoint, Provider
+from shared.errors import ProviderError
+from shared.schemas import Usage
+from workers.providers import Answer, Ask
+from workers.wire import post
+
+_PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
+
+#: Canonical chat fields that this protocol has under the same name.
+_CHAT = (
+    "messages",
+    "temperature",
+    "top_p",
+    "n",
+    "stop",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "logprobs",
+    "top_logprobs",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "user",
+)
+_FIELDS = {
+    "chat.completion": _CHAT,
+    "embedding": ("input", "encoding_format", "dimensions", "user"),
+    "image": ("prompt", "size", "n", "response_format", "user"),
+}
+#: Fields that are ours or the client's, about which nothing need be said.
+_SILENT = frozenset({"max_tokens", "stream", "stream_options"})
+
+
+def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "OpenAI":
+    """A provider of this protocol at its endpoint."""
+    return OpenAI(endpoint, client)
+
+
+class OpenAI:
+    """One OpenAI-like provider."""
+
+    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._urls = {type: httpx.URL(endpoint.base_url.rstrip("/") + path) for type, path in _PATHS.items()}
+        self._headers = {"authorization": f"Bearer {endpoint.key}", "content-type": "application/json"}
+
+    async def call(self, ask: Ask) -> Answer:
+        """One POST; see Upstream."""
+        response = await post(self._client, self._urls[ask.type], self._headers, payload(ask))
+        return read(ask, response.status_code, response.content)
+
+
+def payload(ask: Ask) -> bytes:
+    """The body to send."""
+    body: dict[str, Any] = {"model": ask.offer.upstream}
+    body.update((name, ask.request[name]) for name in _sent(ask) if name in ask.request)
+    if ask.type == "chat.completion":
+        body["max_tokens"] = ask.request.get("max_tokens") or ask.offer.max_output
+    return orjson.dumps(body)
+
+
+def _sent(ask: Ask) -> tuple[str, ...]:
+    known = _FIELDS[ask.type]
+    return tuple(name for name in known if name not in ask.offer.omit) if ask.offer.omit else known
+
+
+def read(ask: Ask, status: int, content: bytes) -> Answer:
+    """A good answer in canonical shape; ProviderError when a 200 is not one."""
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
+    if not isinstance(body, dict):
+        raise ProviderError("the provider's answer is not an object", upstream_status=status, code="protocol")
+    if body.get("error"):
+        raise failure(status, body)
+    try:
+        result, usage = _READERS[ask.type](ask, body)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"the provider's answer lacks what its protocol promises ({type(error).__name__})"
+        raise ProviderError(what, upstream_status=status, code="protocol") from None
+    sent = _sent(ask)
+    ignored = [name for name in ask.request if name not in sent and name not in _SILENT]
+    return Answer(result, usage, status, ignored)
+
+
+def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
+    """The error object of this protocol: `{"error": {"message", "type", "code"}}`, with its many variations."""
+    error = body.get("error")
+    if isinstance(error, list):
+        error = error[0] if error else {}
+    if not isinstance(error, dict):
+        return ProviderError(str(error)[:500], upstream_status=status)
+    code = error.get("code") if isinstance(error.get("code"), str) else error.get("type") or error.get("status")
+    shown = status if status >= 400 else None
+    if shown is None and code is None:
+        code = "protocol"
+    number = error.get("code")
+    if shown is None and isinstance(number, int) and 400 <= number < 600:
+        shown = number
+    return ProviderError(str(error.get("message", ""))[:500], upstream_status=shown, code=code)
+
+
+def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
+    choices = [_choice(choice) for choice in body["choices"]]
+    if not choices:
+        raise ProviderError("the provider's answer has no choices", upstream_status=200, code="empty")
+    reported = body.get("usage")
+    usage = _usage(reported) if reported else _counted(ask, orjson.dumps(choices))
+    result = {
+        "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
+        "object": "chat.completion",
+        "created": int(body.get("created") or 0),
+        "model": ask.offer.model,
+        "choices": choices,
+    }
+    return result, usage
+
+
+def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    message = choice["message"]
+    kept = {"role": "assistant", "content": message.get("content"), "refusal": message.get("refusal")}
+    if message.get("tool_calls"):
+        kept["tool_calls"] = message["tool_calls"]
+    return {
+        "index": int(choice.get("index") or 0),
+        "message": kept,
+        "logprobs": choice.get("logprobs"),
+        "finish_reason": choice.get("finish_reason") or "stop",
+    }
+
+
+def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
+    data = [{"object": "embedding", "index": int(row["index"]), "embedding": row["embedding"]} for row in body["data"]]
+    if not data:
+        raise ProviderError("the provider's answer has no embeddings", upstream_status=200, code="empty")
+    reported = body.get("usage")
+    usage = _usage(reported) if reported else _counted(ask, b"")
+    return {"object": "list", "data": data, "model": ask.offer.model}, usage
+
+
+def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
+    kept = ("url", "b64_json", "revised_prompt")
+    data = [{name: row[name] for name in kept if row.get(name) is not None} for row in body["data"]]
+    if not data:
+        raise ProviderError("the provider's answer has no images", upstream_status=200, code="empty")
+    usage = Usage.model_construct(images=len(data), size=ask.request["size"], prompt_tokens=0, completion_tokens=0)
+    return {"created": int(body.get("created") or 0), "data": data}, usage
+
+
+_READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
+
+
+def _usage(reported: Mapping[str, Any]) -> Usage:
+    prompt, completion = reported.get("prompt_tokens"), reported.get("completion_tokens")
+    if prompt is None:
+        prompt = int(reported["total_tokens"]) - int(completion or 0)
+    prompt, completion = int(prompt), int(completion or 0)
+    if prompt < 0 or completion < 0:
+        raise ValueError("usage below zero")
+    return Usage.model_construct(prompt_tokens=prompt, completion_tokens=completion, images=0, size="", estimated=False)
+
+
+def _counted(ask: Ask, answer: bytes) -> Usage:
+    """Usage that the provider did not report: about four bytes of text a token."""
+    asked = len(orjson.dumps(ask.request))
+    return Usage.model_construct(
+        prompt_tokens=-(-asked // 4), completion_tokens=-(-len(answer) // 4), images=0, size="", estimated=True
+    )

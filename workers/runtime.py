@@ -1,0 +1,170 @@
+"""What one worker process owns: its event loop (in a thread), HTTP clients, database, lease, engine and webhook sender.
+
+Everything is made in the process itself, after any fork.
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import uvloop
+
+from shared.catalogue import catalogue
+from shared.db import Database
+from shared.hints import CANCEL, Hints
+from shared.queue import LANES, PROBATION, WEBHOOKS, bell, queue_name
+from shared.settings import settings
+from workers import outbound, providers
+from workers.engine import Engine
+from workers.lease import Incarnation
+from workers.settle import Settler
+from workers.slots import Slots
+from workers.transport import provider_client
+from workers.webhooks import MOST_SENDING, Sender
+
+log = logging.getLogger(__name__)
+
+#: The exit status of a process whose lease is over; its supervisor starts another.
+LEASE_OVER = 75
+#: Jobs that may run together in a probation process.
+PROBATION_SLOTS = 1000
+
+
+class Runtime:
+    """Start it once; `offer` and `deliver` may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        consume: Callable[[str, bool], None] = lambda queue, on: None,
+        probation: bool = False,
+        worker_id: str | None = None,
+    ) -> None:
+        self._consume = consume
+        self._probation = probation
+        self._worker_id = worker_id
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
+        self._over = False
+
+    def start(self) -> None:
+        """Take a lease and be ready for jobs."""
+        _raise_file_limit()
+        self._database = Database(settings().database_url)
+        self.incarnation = Incarnation(
+            self._database,
+            probation=self._probation,
+            id=self._worker_id,
+            lost=self._lost,
+            cancelled=lambda ids: self._call(self.engine.cancel, ids),
+        )
+        self._thread.start()
+        self.run(self._build())
+        self.incarnation.start()
+
+    def offer(self, queue: str, ids: Sequence[str]) -> None:
+        """Jobs that wait on a queue."""
+        self._call(self.engine.offer, queue, ids)
+
+    def deliver(self, ids: Sequence[str]) -> None:
+        """Webhook deliveries that are due."""
+        self._call(self.sender.offer, ids)
+
+    def stop_leasing(self) -> None:
+        """Take nothing more; safe in a signal handler."""
+        self._call(self.engine.stop_leasing)
+
+    def stop(self) -> None:
+        """Drain to the limit, hand back the rest, give up the lease."""
+        if not self._over:
+            self._over = True
+            self.run(self._wind_down(settings().drain_seconds))
+            self.incarnation.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        bell().close()
+        self._database.close()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Await something on the loop, from another thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """One read transaction, on the calling thread."""
+        return self._database.read_sync(fn, *args)
+
+    def _call(self, fn: Callable[..., None], *args: Any) -> None:
+        self._loop.call_soon_threadsafe(fn, *args)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _build(self) -> None:
+        slots = Slots(capacities(self._probation))
+        in_flight = sum(slots.capacity(queue) for queue in slots.queues)
+        self._client = provider_client(in_flight)
+        self._outbound = outbound.client(
+            allow_loopback=settings().webhooks_allow_loopback,
+            allow_private=settings().webhooks_allow_private,
+            connections=MOST_SENDING,
+        )
+        self._hints = Hints(settings().redis_url)
+        self.sender = Sender(self._database, self._outbound)
+        self.settler = Settler(self._database, self._hints, self._ring)
+        upstreams = providers.connect(catalogue(), self._client)
+        self.engine = Engine(self._database, self.incarnation.id, upstreams, slots, self.settler, consume=self._consume)
+        self.engine.start()
+        self._hints.listen(CANCEL, self.engine.cancel)
+        self._ticking = asyncio.create_task(self._tick())
+
+    def _ring(self, deliveries: list[str]) -> None:
+        """New deliveries: on their queue, where any process with room takes them."""
+        bell().ring(WEBHOOKS, deliveries)
+
+    async def _tick(self) -> None:
+        while True:
+            self.incarnation.tick()
+            await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
+
+    async def _wind_down(self, drain_seconds: float) -> None:
+        await self.engine.stop(drain_seconds)
+        await self.sender.stop()
+        self._ticking.cancel()
+        await self._hints.close()
+        await self._client.aclose()
+        await self._outbound.aclose()
+
+    def _lost(self, reason: str) -> None:
+        """The lease is over: stop calling now, let late answers be refused by the rows, and exit."""
+        if self._over:
+            return
+        self._over = True
+        guard = threading.Timer(10.0, os._exit, (LEASE_OVER,))
+        guard.daemon = True
+        guard.start()
+        try:
+            self.run(self._wind_down(0))
+            log.error("%d late answers were refused", self.settler.stale)
+        finally:
+            os._exit(LEASE_OVER)
+
+
+def capacities(probation: bool = False) -> dict[str, int]:
+    """Slots by queue, of the queues that this process serves."""
+    if probation:
+        return {PROBATION: PROBATION_SLOTS}
+    wanted = {name.strip() for name in settings().queues.split(",") if name.strip()}
+    sizes = {"realtime": settings().slots_realtime, "batch": settings().slots_batch}
+    every = {queue_name(name, lane): sizes[lane] for name in catalogue().providers for lane in LANES}
+    return {name: size for name, size in every.items() if not wanted or name in wanted}
+
+
+def _raise_file_limit() -> None:
+    """A connection a call in flight: take all the descriptors that the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

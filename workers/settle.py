@@ -1,0 +1,84 @@
+"""Outcomes of many jobs, one transaction; then telling whoever waits for them."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+from shared import crash, jobs
+from shared.batcher import Batcher
+from shared.db import AmbiguousCommitError, Database
+from shared.hints import DONE, Hints
+from shared.jobs import Ending, Requeue, Settled, Verdict
+
+log = logging.getLogger(__name__)
+
+Outcome = Ending | Requeue
+
+#: Outcomes in one transaction.
+MOST = 400
+
+
+class Settler:
+    """Gathers outcomes and settles them in groups; an outcome that cannot be stored ends its job `internal_error`."""
+
+    def __init__(self, database: Database, hints: Hints, deliver: Callable[[list[str]], None]) -> None:
+        self._database = database
+        self._hints = hints
+        self._deliver = deliver
+        self._batcher: Batcher[Outcome, Verdict] = Batcher(self._flush, most=MOST)
+        #: Since the start of this process.
+        self.settled = 0
+        self.stale = 0
+
+    async def __call__(self, outcome: Outcome) -> Verdict:
+        """Store an outcome; `stale` when the job was no longer this process's."""
+        try:
+            return await self._batcher(outcome)
+        except AmbiguousCommitError:
+            raise
+        except Exception as error:
+            if isinstance(outcome, Requeue) or outcome.error is not None:
+                raise
+            log.error("job %s could not be settled: %s: %s", outcome.job_id, type(error).__name__, error)
+            return await self._batcher(_unstorable(outcome))
+
+    async def drain(self) -> None:
+        """Until all that was given has been stored."""
+        await self._batcher.drain()
+
+    async def _flush(self, outcomes: Sequence[Outcome]) -> Sequence[Verdict]:
+        settled = await self._database.write(_settle, outcomes)
+        crash.point("settle.after_commit")
+        verdicts = [settled.verdicts[outcome.job_id] for outcome in outcomes]
+        self.stale += verdicts.count("stale")
+        ended = [outcome.job_id for outcome in outcomes if isinstance(outcome, Ending)]
+        self.settled += len(ended)
+        if ended:
+            self._hints.tell(DONE, ended)
+        else:
+            crash.point("requeue.after_commit")
+        if settled.deliveries:
+            self._deliver(settled.deliveries)
+        crash.point("tell.after")
+        return verdicts
+
+
+def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
+    settled = jobs.settle(connection, outcomes)
+    crash.point("settle.before_commit")
+    return settled
+
+
+def _unstorable(ending: Ending) -> Ending:
+    """The same job's end without what the database would not take; nothing is charged."""
+    return dataclasses.replace(
+        ending,
+        status="failed",
+        response=None,
+        error={"message": "the result could not be stored", "type": "internal_error", "code": 500},
+        attempts=(),
+        charge_micros=0,
+        excess_micros=0,
+    )

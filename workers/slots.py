@@ -1,0 +1,88 @@
+"""What may be in flight, by provider and lane.
+
+Slots, not threads, bound the work of a process: a slow job holds one slot, a stalled provider its own, nobody else's.
+Beside its slots each queue has a short list of offered ids that wait for one; when it is full the queue is not consumed.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class _Queue:
+    capacity: int
+    in_use: int = 0
+    waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    @property
+    def spare(self) -> int:
+        """How many ids may wait: half a slotful, so that leasing never starves between two messages."""
+        return max(200, self.capacity // 2)
+
+
+class Slots:
+    """The slots of one process. All calls are from the event loop."""
+
+    def __init__(self, capacities: Mapping[str, int]) -> None:
+        self._queues = {name: _Queue(capacity) for name, capacity in capacities.items()}
+
+    def add(self, queue: str, ids: Iterable[str]) -> list[str]:
+        """Let ids wait for a slot of their queue; those for which the list has no room come back."""
+        state = self._queues[queue]
+        refused = []
+        for id in ids:
+            if id in state.waiting or len(state.waiting) < state.spare + max(state.capacity - state.in_use, 0):
+                state.waiting[id] = None
+            else:
+                refused.append(id)
+        return refused
+
+    def take(self, most: int) -> dict[str, list[str]]:
+        """Claim a slot for each of up to `most` waiting ids, oldest first, by queue; give unused ones back."""
+        taken: dict[str, list[str]] = {}
+        for name, state in self._queues.items():
+            room = min(state.capacity - state.in_use, len(state.waiting), most)
+            if room > 0:
+                taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
+                state.in_use += room
+                most -= room
+        return taken
+
+    def give_back(self, queue: str, count: int = 1) -> None:
+        """Free slots that `take` claimed."""
+        self._queues[queue].in_use -= count
+
+    def full(self, queue: str) -> bool:
+        """Whether the queue should not be consumed just now."""
+        state = self._queues[queue]
+        return len(state.waiting) >= state.spare
+
+    def hungry(self, queue: str) -> bool:
+        """Whether a queue that was not consumed should be again."""
+        state = self._queues[queue]
+        return len(state.waiting) <= state.spare // 2
+
+    def drop_waiting(self) -> list[str]:
+        """Forget the ids that wait: the process is about to stop."""
+        dropped = [id for state in self._queues.values() for id in state.waiting]
+        for state in self._queues.values():
+            state.waiting.clear()
+        return dropped
+
+    def busy(self) -> bool:
+        """Whether any id waits here or holds a slot."""
+        return any(state.waiting or state.in_use for state in self._queues.values())
+
+    def capacity(self, queue: str) -> int:
+        """How many slots a queue has."""
+        return self._queues[queue].capacity
+
+    def in_use(self) -> dict[str, int]:
+        """Slots taken, by queue."""
+        return {name: state.in_use for name, state in self._queues.items()}
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that have slots here."""
+        return list(self._queues)

@@ -1,0 +1,294 @@
+"""The sweeper: what was left undone by whoever died is found in the rows and put right, each second.
+
+`run_once` is the whole of it, harmless when several run at once. `python -m workers.sweep` runs until SIGTERM.
+"""
+
+import argparse
+import logging
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, delete, exists, func, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import clock, crash, db, jobs, logs
+from shared import models as m
+from shared.db import Database
+from shared.jobs import Ending
+from shared.queue import FULL_MESSAGES, PROBATION, WEBHOOKS, Bell, bell, job_queues
+from shared.settings import settings
+from workers.feeder import Feeder, woken_by_queue
+from workers.probation import Nursery
+
+log = logging.getLogger(__name__)
+
+#: Rows changed in one transaction.
+CHUNK = 400
+#: A doorbell younger than this is not looked for, in microseconds.
+YOUNG_MICROS = 3 * clock.MICROS
+#: A doorbell this much older than one that has already been answered on the same queue is lost.
+OVERTAKEN_MICROS = 60 * clock.MICROS
+#: A delivery due for longer than this has lost its doorbell, or its sender.
+DUE_MICROS = clock.MICROS
+#: A pause between two sweeps after which this sweeper no longer trusts what it sees as lapsed, in seconds.
+MISSED_SECONDS = 5.0
+#: Rows of ended workers are kept for a day.
+KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
+
+
+class Sweeper:
+    """One sweeping process's state: since when it has kept its beat, and which queues it saw empty."""
+
+    def __init__(self, database: Database, ring: Bell, nursery: Nursery | None = None) -> None:
+        self._database = database
+        self._bell = ring
+        self._nursery = nursery
+        self.feeder = Feeder(database, ring)
+        self._last = self._steady_since = clock.now_micros()
+        self._empty_since: dict[str, int] = {}
+
+    def run_once(self) -> None:
+        """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
+        self.lapse()
+        self.take_back()
+        self.end_overdue()
+        self.find_lost_doorbells()
+        self.ring_due_deliveries()
+        self.feed()
+        self._database.write_sync(forget)
+        if self._nursery is not None:
+            self._nursery.run_once()
+
+    def lapse(self) -> None:
+        """End incarnations whose lease ran out, unless this sweeper itself has missed beats of late."""
+        now = clock.now_micros()
+        if now - self._last > MISSED_SECONDS * clock.MICROS:
+            self._steady_since = now
+        self._last = now
+        if now - self._steady_since >= settings().lease_seconds * clock.MICROS:
+            self._database.write_sync(lapse)
+            crash.point("lapse.after_commit")
+
+    def take_back(self) -> None:
+        """Queue again what lapsed incarnations still hold."""
+        while self._end(self._database.write_sync(take_back)) == CHUNK:
+            pass
+
+    def end_overdue(self) -> None:
+        """End jobs past their deadline, and flagged ones that came back to the queue."""
+        while self._end(self._database.write_sync(end_overdue)) == CHUNK:
+            crash.point("expire.after_commit")
+
+    def find_lost_doorbells(self) -> None:
+        """Leave jobs whose message is lost to the feeder: their queue is empty in two sweeps, or they were overtaken."""
+        woken = self._database.read_sync(woken_by_queue)
+        now = clock.now_micros()
+        before: dict[str, int] = {}
+        for queue in woken:
+            if self._bell.depth(queue).result() == 0:
+                before[queue] = min(self._empty_since.setdefault(queue, now), now - YOUNG_MICROS)
+            else:
+                self._empty_since.pop(queue, None)
+        for queue in set(self._empty_since) - set(woken):
+            del self._empty_since[queue]
+        if woken:
+            self._database.write_sync(unwake_lost, before)
+
+    def ring_due_deliveries(self) -> None:
+        """Ring for deliveries that nobody is sending, while their queue has room."""
+        due = self._database.read_sync(due_deliveries)
+        depth = self._bell.depth(WEBHOOKS).result() if due else None
+        if due and depth is not None and depth < FULL_MESSAGES:
+            self._bell.ring(WEBHOOKS, due).result()
+
+    def feed(self) -> None:
+        """Top up the broker's window."""
+        self.feeder.run_once(job_queues())
+
+    def _end(self, swept: tuple[int, list[str]]) -> int:
+        touched, deliveries = swept
+        if deliveries:
+            self._bell.ring(WEBHOOKS, deliveries).result()
+        return touched
+
+
+def lapse(connection: Connection) -> list[str]:
+    """Mark the incarnations whose lease has run out, and how many jobs each was running."""
+    now = db.now(connection)
+    over = (
+        select(m.workers.c.id)
+        .where(m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until < now)
+        .order_by(m.workers.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    ids = [row.id for row in connection.execute(over)]
+    for id in ids:
+        lapse_one(connection, id)
+    crash.point("lapse.before_commit")
+    return ids
+
+
+def lapse_one(connection: Connection, id: str) -> None:
+    """End one incarnation that is known to be dead, whatever its lease says."""
+    running = select(func.count()).where(m.jobs.c.worker_id == id, m.jobs.c.status == jobs.RUNNING)
+    lost = connection.execute(running).scalar_one()
+    alive = update(m.workers).where(m.workers.c.id == id, m.workers.c.lapsed_at.is_(None))
+    connection.execute(alive.values(lapsed_at=db.now(connection), lost=lost))
+    log.warning("worker %s is gone; it was running %d jobs", id, lost)
+    jobs.count(connection, "workers_lapsed", 1)
+
+
+def take_back(connection: Connection) -> tuple[int, list[str]]:
+    """Up to CHUNK jobs of lapsed incarnations, queued again or ended; how many, and deliveries now due."""
+    held = (
+        select(m.jobs, m.workers.c.lost, m.workers.c.probation, m.job_payloads.c.attempts)
+        .join(m.workers, m.workers.c.id == m.jobs.c.worker_id)
+        .join(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+        .where(m.jobs.c.status == jobs.RUNNING, m.workers.c.lapsed_at.is_not(None))
+        .order_by(m.jobs.c.id)
+        .limit(CHUNK)
+        .with_for_update(of=m.jobs)
+    )
+    rows = [dict(row) for row in connection.execute(held).mappings()]
+    ends = [ending for row in rows if (ending := _last_end(row)) is not None]
+    ended = {ending.job_id for ending in ends}
+    back = [row for row in rows if row["id"] not in ended]
+    if back:
+        connection.execute(_BACK, [_back(row) for row in back])
+        connection.execute(_ATTEMPTS, [{"b_id": row["id"], "attempts": _attempts(row)} for row in back])
+        jobs.count(connection, "jobs_taken_back", len(back))
+    return len(rows), jobs.settle(connection, ends).deliveries if ends else []
+
+
+def _last_end(row: Mapping[str, Any]) -> Ending | None:
+    """The end of a job that cannot go on: flagged for cancel, or alone, by decision, when its process died."""
+    attempts = orjson.loads(_attempts(row))
+    if row["cancel_requested"]:
+        return Ending(row["id"], row["lease_epoch"], "cancelled", takes=True, attempts=attempts)
+    if row["probation"] and row["lost"] == 1 and row["cohort"] == 1:
+        error = {"message": "the job ended the process that ran it, twice", "type": "worker_lost", "code": 500}
+        return Ending(row["id"], row["lease_epoch"], "failed", takes=True, error=error, attempts=attempts)
+    return None
+
+
+_BACK = (
+    update(m.jobs)
+    .where(text("id = :b_id AND lease_epoch = :b_epoch AND status = 'running'"))
+    .values(status="queued", worker_id=None, woken_at=None, lease_epoch=m.jobs.c.lease_epoch + 1)
+    .values(queue=text(":b_queue"), cohort=text(":b_cohort"))
+)
+_ATTEMPTS = update(m.job_payloads).where(text("job_id = :b_id")).values(attempts=text(":attempts"))
+
+
+def _back(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A job that lost its worker runs again in a smaller group; after a clean end of its worker, as before."""
+    cohort = max(1, row["lost"] // 2) if row["lost"] else row["cohort"]
+    queue = PROBATION if row["lost"] else row["queue"]
+    return {"b_id": row["id"], "b_epoch": row["lease_epoch"], "b_queue": queue, "b_cohort": cohort}
+
+
+def _attempts(row: Mapping[str, Any]) -> str:
+    before = orjson.loads(row["attempts"]) if row["attempts"] else []
+    lost = {"provider": None, "model": row["model"], "started_at": (row["started_at"] or 0) // clock.MICROS}
+    lost.update(finished_at=clock.now_seconds(), status_code=None, error="worker_lost")
+    return orjson.dumps([*before, lost]).decode()
+
+
+def end_overdue(connection: Connection) -> tuple[int, list[str]]:
+    """Up to CHUNK jobs expired, or cancelled where a flagged job is queued again."""
+    columns = (m.jobs.c.id, m.jobs.c.lease_epoch, m.jobs.c.status, m.jobs.c.cancel_requested)
+    overdue = select(*columns).where(text("status IN ('queued', 'running')"), m.jobs.c.expires_at <= clock.now_micros())
+    flagged = select(*columns).where(text("cancel_requested AND status IN ('queued', 'running') AND status = 'queued'"))
+    endings = {
+        row.id: Ending(
+            row.id,
+            row.lease_epoch,
+            "cancelled" if row.cancel_requested else "expired",
+            came_from=row.status,
+            takes=True,
+        )
+        for statement in (overdue, flagged)
+        for row in connection.execute(statement.limit(CHUNK // 2))
+    }
+    if not endings:
+        return 0, []
+    return len(endings), jobs.settle(connection, list(endings.values())).deliveries
+
+
+def unwake_lost(connection: Connection, woken_before: Mapping[str, int]) -> int:
+    """Leave to the feeder what was woken before the given time on an empty queue, or has been overtaken."""
+    overtaken = (
+        select(m.jobs.c.queue, func.max(m.jobs.c.woken_at))
+        .where(m.jobs.c.status == jobs.RUNNING, m.jobs.c.woken_at.is_not(None))
+        .group_by(m.jobs.c.queue)
+    )
+    limits = {queue: newest - OVERTAKEN_MICROS for queue, newest in connection.execute(overtaken)}
+    for queue, before in woken_before.items():
+        limits[queue] = max(limits.get(queue, 0), before)
+    return sum(
+        connection.execute(
+            update(m.jobs)
+            .where(m.jobs.c.queue == queue, text("status = 'queued' AND woken_at IS NOT NULL"))
+            .where(m.jobs.c.woken_at < limit)
+            .values(woken_at=None)
+        ).rowcount
+        for queue, limit in sorted(limits.items())
+    )
+
+
+def due_deliveries(connection: Connection) -> Sequence[str]:
+    """The oldest deliveries that are due and were not taken when their doorbell rang."""
+    statement = (
+        select(m.deliveries.c.id)
+        .where(text("status = 'pending'"), m.deliveries.c.next_at <= clock.now_micros() - DUE_MICROS)
+        .order_by(m.deliveries.c.next_at)
+        .limit(CHUNK)
+    )
+    return [row.id for row in connection.execute(statement)]
+
+
+def forget(connection: Connection) -> None:
+    """Retention: answers kept for idempotency past their day, and the rows of long-gone workers."""
+    now = clock.now_micros()
+    connection.execute(delete(m.idempotency_keys).where(m.idempotency_keys.c.expires_at < now))
+    holds = exists().where(m.jobs.c.worker_id == m.workers.c.id, m.jobs.c.status == jobs.RUNNING)
+    connection.execute(delete(m.workers).where(m.workers.c.lapsed_at < now - KEEP_WORKERS_MICROS, ~holds))
+
+
+def main() -> None:
+    """Sweep until SIGTERM, feeding more often; or once, with `--once`."""
+    parser = argparse.ArgumentParser(prog="workers.sweep")
+    parser.add_argument("--once", action="store_true", help="one sweep, then exit")
+    once = parser.parse_args().once
+    logs.start()
+    database = Database(settings().database_url)
+    sweeper = Sweeper(database, bell(), None if once else Nursery(database, lapse_one))
+    if once:
+        sweeper.run_once()
+    else:
+        _sweep_until_stopped(sweeper)
+    bell().close()
+    database.close()
+
+
+def _sweep_until_stopped(sweeper: Sweeper) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    swept = 0.0
+    while not stop.wait(settings().feed_seconds):
+        try:
+            if clock.monotonic() - swept >= settings().sweep_seconds:
+                swept = clock.monotonic()
+                sweeper.run_once()
+            else:
+                sweeper.feed()
+        except SQLAlchemyError as error:
+            log.error("this sweep is left to the next: %s: %s", type(error).__name__, error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Thin Celery tasks: ids in, offer them to the loop, nothing else. Their acknowledgement means nothing; the rows do."""
+
+from collections.abc import Sequence
+
+from shared.queue import app
+from workers.runtime import Runtime
+
+#: The process's one runtime, set by workers.app before the consumer starts.
+current: list[Runtime] = []
+
+
+@app.task(name="offer", ignore_result=True)  # type: ignore[untyped-decorator]
+def offer(queue: str, ids: Sequence[str]) -> None:
+    """These jobs wait on the queue."""
+    current[0].offer(queue, ids)
+
+
+@app.task(name="deliver", ignore_result=True)  # type: ignore[untyped-decorator]
+def deliver(queue: str, ids: Sequence[str]) -> None:
+    """These webhook deliveries are due."""
+    current[0].deliver(ids)

@@ -1,0 +1,184 @@
+"""Sends events to webhooks: claim -> sign and send -> record, each delivery retried from its row for about three days.
+
+A claim is the row's `next_at` moved past the send; a sender that dies leaves nothing but that. At least once: the event id
+is the receiver's key against doubles.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+import orjson
+from sqlalchemy import Connection, bindparam, select, update
+
+from shared import clock, crash, events, signing
+from shared import models as m
+from shared.batcher import Batcher
+from shared.db import Database
+from shared.ledger import Book
+from shared.settings import settings
+from workers.outbound import Answer, post
+
+log = logging.getLogger(__name__)
+
+#: Pauses in seconds after the first, second, … failed attempt; the sum is about three days.
+SCHEDULE: Final = (5, 30, 300, 1800, 7200, 18_000, 36_000, 57_600, 64_800, 72_000)
+#: A pause is stretched by up to this part of itself, so that a receiver that comes back is not met by all at once.
+JITTER: Final = 0.2
+#: For how long a claimed delivery is its sender's. Longer than the longest send (15 s) and its record.
+CLAIM_SECONDS: Final = 40
+#: Deliveries claimed by this process and not yet recorded; offered ids beyond that are left to the sweeper.
+MOST_CLAIMED: Final = 512
+#: Sends under way at once: in all, and to one webhook, so that a slow receiver holds up only itself.
+MOST_SENDING: Final = 64
+MOST_SENDING_EACH: Final = 16
+
+
+class Sender:
+    """The deliveries of one process, on its event loop."""
+
+    def __init__(self, database: Database, client: httpx.AsyncClient) -> None:
+        self._database = database
+        self._client = client
+        self._room = asyncio.Semaphore(MOST_SENDING)
+        self._each: dict[str, asyncio.Semaphore] = {}
+        self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
+        self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=MOST_CLAIMED)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._claimed = 0
+        self._stopping = False
+
+    def offer(self, ids: Sequence[str]) -> None:
+        """Deliver these, if they are due and nobody else's."""
+        room = MOST_CLAIMED - self._claimed
+        if self._stopping or room <= 0:
+            return
+        self._keep(self._deliver(list(ids)[:room]))
+
+    async def stop(self) -> None:
+        """Let the sends under way end; what was not sent stays due."""
+        self._stopping = True
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, ids: list[str]) -> None:
+        self._claimed += len(ids)
+        try:
+            claimed = await self._claim(ids, weight=len(ids))
+            crash.point("deliver.after_claim")
+            await asyncio.gather(*(self._send(row) for row in claimed))
+        except Exception as error:
+            log.warning("%d deliveries are left for later: %s: %s", len(ids), type(error).__name__, error)
+        finally:
+            self._claimed -= len(ids)
+
+    async def _send(self, row: dict[str, Any]) -> None:
+        each = self._each.setdefault(row["webhook_id"], asyncio.Semaphore(MOST_SENDING_EACH))
+        async with each, self._room:
+            if self._stopping:
+                return
+            answer = await self._post(row)
+        crash.point("deliver.after_send")
+        await self._record({**_recorded(row, answer), "row": row})
+        crash.point("deliver.after_record")
+
+    async def _post(self, row: Mapping[str, Any]) -> Answer:
+        body = orjson.dumps(events.body(row))
+        now = clock.now_micros()
+        secrets = [row["secret"]]
+        if row["previous_secret"] and (row["previous_until"] or 0) > now:
+            secrets.append(row["previous_secret"])
+        signed = signing.headers(row["id"], body, now // clock.MICROS, secrets)
+        return await post(self._client, row["url"], body=body, headers={"content-type": "application/json", **signed})
+
+    async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:
+        rows = await self._database.write(claim, [id for ids in groups for id in ids])
+        by_id = {row["delivery_id"]: row for row in rows}
+        return [[by_id.pop(id) for id in ids if id in by_id] for ids in groups]
+
+    async def _flush(self, results: Sequence[dict[str, Any]]) -> Sequence[None]:
+        await self._database.write(record, results)
+        return [None] * len(results)
+
+
+def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Move `next_at` past the send for those that are due, and load what is to be sent, and where."""
+    now = clock.now_micros()
+    statement = (
+        update(m.deliveries)
+        .where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending", m.deliveries.c.next_at <= now)
+        .values(next_at=now + CLAIM_SECONDS * clock.MICROS, attempts=m.deliveries.c.attempts + 1)
+        .returning(m.deliveries.c.id)
+    )
+    claimed = [row.id for row in connection.execute(statement)]
+    hooks = (m.webhooks.c[name] for name in ("url", "secret", "previous_secret", "previous_until", "status"))
+    load = (
+        select(m.events, *(hook.label("hook_status") if hook.name == "status" else hook for hook in hooks))
+        .add_columns(m.deliveries.c.id.label("delivery_id"), m.deliveries.c.webhook_id, m.deliveries.c.attempts)
+        .join_from(m.deliveries, m.events, m.events.c.id == m.deliveries.c.event_id)
+        .join(m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
+        .where(m.deliveries.c.id.in_(claimed))
+        .order_by(m.events.c.account_id, m.events.c.sequence)
+    )
+    return [dict(row) for row in connection.execute(load).mappings()] if claimed else []
+
+
+def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write what came of sends; a webhook whose receiver says 410 is disabled, and its account told."""
+    connection.execute(_RECORD, [{key: value for key, value in one.items() if key != "row"} for one in results])
+    for one in results:
+        if one["last_status"] == 410:
+            _disable(connection, one["row"])
+
+
+_RECORD = (
+    update(m.deliveries)
+    .where(m.deliveries.c.id == bindparam("b_id"), m.deliveries.c.status == "pending")
+    .values({name: bindparam(name) for name in ("status", "next_at", "last_status", "last_error", "delivered_at")})
+)
+
+
+def pause_seconds(attempts: int, jitter: float) -> float | None:
+    """The pause after the `attempts`-th failed attempt; None when that was the last. `jitter` is random, 0–1.
+
+    >>> pause_seconds(1, 0.0), pause_seconds(len(SCHEDULE) + 1, 0.0)
+    (5.0, None)
+    """
+    if attempts > len(SCHEDULE):
+        return None
+    return SCHEDULE[attempts - 1] * (1 + JITTER * jitter)
+
+
+def _recorded(row: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    now = clock.now_micros()
+    seen = {"b_id": row["delivery_id"], "last_status": answer.status, "last_error": answer.detail, "next_at": now}
+    if answer.status is not None and 200 <= answer.status < 300:
+        return {**seen, "status": "delivered", "delivered_at": now, "last_error": None}
+    error = answer.detail or f"the receiver answered {answer.status}"
+    pause = None if answer.status == 410 else pause_seconds(row["attempts"], random.random())
+    if pause is None:
+        return {**seen, "status": "failed", "delivered_at": None, "last_error": error}
+    due = now + int(pause * settings().webhook_pace * clock.MICROS)
+    return {**seen, "status": "pending", "next_at": due, "delivered_at": None, "last_error": error}
+
+
+def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
+    enabled = update(m.webhooks).where(m.webhooks.c.id == row["webhook_id"], m.webhooks.c.status == "enabled")
+    if not connection.execute(enabled.values(status="disabled")).rowcount:
+        return
+    waiting = update(m.deliveries).where(
+        m.deliveries.c.webhook_id == row["webhook_id"], m.deliveries.c.status == "pending"
+    )
+    connection.execute(waiting.values(status="failed", last_error="the webhook was disabled"))
+    book = Book(connection, [row["account_id"]])
+    data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver answered 410"}
+    book.emit(row["account_id"], "webhook.disabled", data)
+    book.close()

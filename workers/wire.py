@@ -1,0 +1,57 @@
+"""One HTTP exchange with a provider: every way it can go wrong becomes a ProviderError with a status or a code."""
+
+import httpx
+import orjson
+
+from shared.errors import ProviderError
+
+
+async def post(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes) -> httpx.Response:
+    """POST and read the whole answer; an error status, a refused connection or a broken answer is a ProviderError."""
+    try:
+        response = await client.post(url, content=body, headers=headers)
+    except httpx.ConnectError:
+        raise ProviderError("the provider could not be reached", code="connect") from None
+    except httpx.TimeoutException:
+        raise ProviderError("the provider did not answer in time", code="timeout") from None
+    except httpx.TransportError:
+        raise ProviderError("the connection to the provider broke", code="reset") from None
+    if response.status_code >= 400:
+        raise refused(response)
+    return response
+
+
+def refused(response: httpx.Response) -> ProviderError:
+    """What an error status says: the provider's code where the body has one, and how long to wait."""
+    status = response.status_code
+    message, code = "", None
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        body = None
+    if isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        code = next((error[key] for key in ("code", "type", "status") if isinstance(error.get(key), str)), None)
+        message = str(error.get("message", ""))[:500]
+    if status in (401, 403):
+        message = "the provider refused our key"
+    return ProviderError(
+        message or f"the provider answered {status}",
+        upstream_status=status,
+        code=code,
+        retry_after_seconds=_retry_after(response.headers),
+    )
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds: `retry-after-ms` (OpenAI, Azure), or a number in `retry-after`; a date there is left to the schedule."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            value = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if 0 <= value < 1e9:
+            return value
+    return None
