@@ -173,7 +173,8 @@ def _hold(book: Book, order: Order) -> Accepted | Exception:
     account = order.holder.account_id
     if not book.afford(account, order.bound):
         return InsufficientCredits(
-            f"these jobs may cost up to {credits(order.bound)} credits, {credits(book.available(account))} are available"
+            f"these jobs may cost up to {credits(order.bound)} credits; "
+            f"{credits(book.available(account))} are available"
         )
     for row in order.rows:
         book.hold(account, ("job", row["id"]), row["bound_micros"])

@@ -1,4 +1,4 @@
-"""What one producer process owns, and the work between a route and the rows: waiting, cancelling, doing a thing once."""
+"""What one producer process owns, and the work between route and rows: waiting, cancelling, doing a thing once."""
 
 import asyncio
 from collections.abc import Callable

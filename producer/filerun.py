@@ -80,6 +80,10 @@ class FileRun:
                 barren = 0
                 told(self.tally)
 
+    def ended(self) -> list[Job]:
+        """The jobs, in the order of the input, once `wait` has returned."""
+        return [self._ended[id] for id in self.accepted]
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """The output file's lines, in the order of the input."""
         for line, id in zip(self.lines, self.accepted, strict=True):

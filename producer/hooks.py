@@ -26,7 +26,7 @@ class WebhookSpec(Shape):
     """A webhook to register; without `events` it gets every type."""
 
     url: str = Field(max_length=2048)
-    events: Annotated[list[str], Field(min_length=1, max_length=50)] = ["*"]
+    events: Annotated[list[str], Field(min_length=1, max_length=50)] = Field(default_factory=lambda: ["*"])
     description: str | None = Field(default=None, max_length=500)
 
 

@@ -29,7 +29,7 @@ class Waiters:
         self._ask = asyncio.Event()
 
     def register(self, job_id: str) -> "asyncio.Future[None]":
-        """A future that is done when the job has ended, or may have. Register before looking at the row; then `leave`."""
+        """A future that is done when the job has ended. Register before looking at the row; then `leave`."""
         future = asyncio.get_running_loop().create_future()
         self._waiting[job_id].add(future)
         self._since.setdefault(job_id, clock.monotonic())

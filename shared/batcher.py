@@ -1,7 +1,7 @@
 """Group commit: many awaiting callers, one flush.
 
-A flush starts at once when none is under way; whoever comes meanwhile is gathered for the next. It fails by item, not by
-group: a refusal is that item's value, and a group whose flush raises is halved until the bad item stands alone.
+A flush starts at once when none is under way; whoever comes meanwhile is gathered for the next. It fails by item,
+not by group: a refusal is that item's value, and a group whose flush raises is halved until the bad item stands alone.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class _Waiting(Generic[I, O]):
 
 
 class Batcher(Generic[I, O]):
-    """Gathers items for `flush`, which takes a list and returns as many outcomes; an Exception among them is that item's.
+    """Gathers items for `flush`, a list in, as many outcomes out; an Exception among them is its item's.
 
     `flush` must be repeatable: after an ambiguous COMMIT it is called again with the same items, and has to find
     what the first call left. `most` bounds the summed weight of one flush.
@@ -48,7 +48,7 @@ class Batcher(Generic[I, O]):
         self._waiting.append(waiting)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        outcome = await asyncio.shield(waiting.answer)
+        outcome = await waiting.answer
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -69,7 +69,8 @@ class Batcher(Generic[I, O]):
             while self._waiting:
                 group = self._take()
                 for waiting, outcome in zip(group, await self._outcomes(group), strict=True):
-                    waiting.answer.set_result(outcome)
+                    if not waiting.answer.done():  # its caller was cancelled
+                        waiting.answer.set_result(outcome)
         finally:
             self._running = None
 

@@ -4,15 +4,19 @@ Times in rows are integers: microseconds since the Unix epoch, UTC. Durations ca
 A test shifts the wall clock with `shift`; the monotonic clock is never shifted.
 """
 
-import itertools
+import random
 import secrets
+import threading
 import time
 from datetime import UTC, datetime
 
 MICROS = 1_000_000
 
-_count = itertools.count()
+#: Seeded by the system once a process. An id is a name, never a secret: a key or a signature guards what it names.
+_random = random.Random(secrets.randbits(256))
 _shift_micros = 0
+_id_lock = threading.Lock()
+_last_id = 0
 
 
 def now_micros() -> int:
@@ -56,5 +60,7 @@ def new_id(prefix: str) -> str:
 
     Ids of one process sort in the order they were made, so that a B-tree appends and a list by id is a list by time.
     """
-    milliseconds = now_micros() // 1000
-    return f"{prefix}_{milliseconds:012x}{next(_count) & 0xFFFF:04x}{secrets.token_hex(8)}"
+    global _last_id
+    with _id_lock:
+        _last_id = number = max(_last_id + 1, now_micros() // 1000 << 16)
+    return f"{prefix}_{number:016x}{_random.getrandbits(64):016x}"

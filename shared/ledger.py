@@ -1,7 +1,7 @@
 """The sole writer of transfers. Money moves only in an open Book, under the locks of the accounts in it.
 
-A Book is opened late in a transaction (locks are taken jobs, batches, accounts, each by id), decides in memory what each
-balance allows, and writes everything once when it is closed: transfers, balances, spend, thresholds, events.
+A Book is opened late in a transaction (locks are taken jobs, batches, accounts, each by id), decides in memory what
+each balance allows, and writes everything once when it is closed: transfers, balances, spend, thresholds, events.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""How processes log: one line a record on stderr. Ids and types of errors are logged; keys, prompts and answers never."""
+"""How processes log: one line a record on stderr. Ids and types of errors are logged; keys and prompts never."""
 
 import logging
 

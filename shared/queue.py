@@ -1,7 +1,7 @@
 """The Celery app, the names of the queues, and how a queue is woken.
 
-A message is a doorbell: a list of ids and nothing else. The rows are the truth, so a lost, doubled or late message costs
-time, never work or money. Options follow from measurements: see deploy/adr/0002-celery-as-doorbell.md.
+A message is a doorbell: a list of ids and nothing else. The rows are the truth, so a lost, doubled or late message
+costs time, never work or money. Options follow from measurements: see deploy/adr/0002-celery-as-doorbell.md.
 """
 
 import logging
@@ -41,6 +41,8 @@ _REDIS = {
     "socket_keepalive": True,
     "health_check_interval": 25,
     "priority_steps": [0],
+    # Seconds of one BRPOP: how long a queue that is consumed again may have to wait for the others' call to end.
+    "polling_interval": 0.1,
     "sep": ":",
 }
 

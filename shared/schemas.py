@@ -210,7 +210,7 @@ def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> 
         if not isinstance(model, str) or not model:
             raise InvalidRequest(f"{at}model is required and must be a string", param=f"{at}model")
         labels = _labels(fields.pop("metadata", None), at)
-        routing = Routing.model_validate(fields.pop("routing", None) or {})
+        routing = _routing(fields.pop("routing", None), at)
         request = REQUESTS[type].model_validate(fields)
     except ValidationError as error:
         raise invalid(error, at) from None
@@ -219,9 +219,13 @@ def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> 
 
 
 def invalid(error: ValidationError, at: str = "") -> InvalidRequest:
-    """The 400 of a validation error: the deepest place that is wrong, as the caller would write it."""
-    first = max(error.errors(include_url=False, include_context=False), key=lambda e: len(_path(e["loc"])))
-    path = at + _path(first["loc"])
+    """The 400 of a validation error: a wrong size, else the deepest place that is wrong, as the caller would write it.
+
+    A value of a union fails once for each branch; a wrong size is the branch that was meant.
+    """
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    first = max(errors, key=lambda e: (e["type"] in _SIZES, len(_path(e["loc"]))))
+    path = at + _path(first["loc"], named=first["type"] == "extra_forbidden")
     message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     return InvalidRequest(f"{path.rstrip('.') or 'the body'}: {message}", param=path.rstrip(".") or None)
 
@@ -235,6 +239,13 @@ def image_urls(request: Mapping[str, Any]) -> list[str]:
     """The image parts' addresses (or data) in a chat request."""
     contents = [m["content"] for m in request.get("messages", ()) if isinstance(m.get("content"), list)]
     return [part["image_url"]["url"] for content in contents for part in content if part["type"] == "image_url"]
+
+
+def _routing(value: Any, at: str) -> Routing:
+    try:
+        return Routing.model_validate({} if value is None else value)
+    except ValidationError as error:
+        raise invalid(error, f"{at}routing.") from None
 
 
 def _labels(value: Any, at: str) -> dict[str, str] | None:
@@ -256,10 +267,18 @@ def _labels(value: Any, at: str) -> dict[str, str] | None:
 #: Steps of a location that name a branch of a union, not a field.
 _BRANCHES = frozenset({"str", "int", "dict"})
 _PART_TAGS = frozenset({"text", "image_url"})
+_SIZES = frozenset({"too_short", "too_long", "string_too_short", "string_too_long"})
+#: Characters of an unknown field's name that are given back.
+_MOST_NAME = 100
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
-    """`('messages', 2, 'content', 'list[…]', 0, 'text', 'text')` → `messages[2].content[0].text`."""
+def _path(loc: tuple[int | str, ...], *, named: bool = False) -> str:
+    """`('messages', 2, 'content', 'list[…]', 0, 'text', 'text')` → `messages[2].content[0].text`.
+
+    `named`: the last step is a name that the caller made up, whatever it looks like.
+    """
+    if named:
+        return f"{_path(loc[:-1])}.{str(loc[-1])[:_MOST_NAME]}".removeprefix(".")
     path, before = "", ""
     for step in loc:
         if isinstance(step, int):

@@ -1,4 +1,4 @@
-"""Reading JSON that strangers wrote: what Python's parser lets through and a database or a provider would not is refused."""
+"""Reads JSON that strangers wrote, refusing what Python's parser lets through and a database or provider would not."""
 
 import json
 import re

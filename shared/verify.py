@@ -115,7 +115,8 @@ def totals(connection: Connection) -> dict[str, Any]:
                (SELECT coalesce(sum(available_micros), 0) FROM accounts) AS available_micros,
                (SELECT coalesce(sum(held_micros), 0) FROM accounts) AS held_micros,
                (SELECT coalesce(sum(amount_micros), 0) FROM transfers WHERE to_purse = 'revenue') AS revenue_micros,
-               (SELECT coalesce(sum(amount_micros), 0) FROM transfers WHERE from_purse = 'treasury') AS granted_micros"""
+               (SELECT coalesce(sum(amount_micros), 0) FROM transfers WHERE from_purse = 'treasury')
+                 AS granted_micros"""
         )
     ).mappings()
     return {name: int(value) for name, value in row.one().items()}

@@ -54,6 +54,8 @@ class Engine:
         self._paused: set[str] = set()
         self._work = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        #: Those of them that have no answer yet, which alone may be interrupted.
+        self._calling: set[str] = set()
         self._cancelled: set[str] = set()
         self._leasing: asyncio.Task[None] | None = None
         self._stopping = False
@@ -76,7 +78,7 @@ class Engine:
     def cancel(self, ids: Sequence[str]) -> None:
         """Stop calling for these jobs, if they are running here; an answer already there wins."""
         for id in ids:
-            if id in self._running and id not in self._cancelled:
+            if id in self._calling and id not in self._cancelled:
                 self._cancelled.add(id)
                 self._running[id].cancel()
 
@@ -106,11 +108,10 @@ class Engine:
         self._leave(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
-        for task in self._running.values():
-            task.cancel()
+        for id in self._calling:
+            self._running[id].cancel()
         if self._running:
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
-        await self._settler.drain()
+            await asyncio.wait(list(self._running.values()))
 
     def _leave(self, ids: Sequence[str]) -> None:
         if ids:
@@ -140,8 +141,8 @@ class Engine:
             got = sum(job.queue == queue for job in leased)
             self._slots.give_back(queue, len(ids) - got)
         for job in leased:
-            task = asyncio.create_task(self._run(job))
-            self._running[job.id] = task
+            self._calling.add(job.id)
+            self._running[job.id] = asyncio.create_task(self._run(job))
 
     def _resume(self) -> None:
         for queue in [queue for queue in self._paused if self._slots.hungry(queue)]:
@@ -150,10 +151,7 @@ class Engine:
 
     async def _run(self, job: Leased) -> None:
         try:
-            outcome = await self._outcome(job)
-            await asyncio.shield(asyncio.ensure_future(self._settle(outcome)))
-        except asyncio.CancelledError:
-            log.debug("job %s was let go while it was being settled", job.id)
+            await self._settle(await self._outcome(job))
         finally:
             self._running.pop(job.id, None)
             self._cancelled.discard(job.id)
@@ -173,6 +171,8 @@ class Engine:
             log.exception("job %s met a fault of ours", job.id)
             what = {"message": f"an internal error ({type(error).__name__})", "type": "internal_error", "code": 500}
             return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
+        finally:
+            self._calling.discard(job.id)
 
     async def _attempt_until_decided(self, job: Leased, attempts: list[dict[str, Any]]) -> Outcome:
         offers = [Offer.model_construct(**row) for row in orjson.loads(job.offers)]
@@ -203,11 +203,8 @@ class Engine:
         attempts.append(record)
         try:
             crash.point("call.before")
-            async with asyncio.timeout(settings().call_seconds):
-                answer = await self._upstream(offer.provider).call(Ask(job.id, job.type, request, offer))
+            answer = await self._upstream(offer.provider).call(Ask(job.id, job.type, request, offer))
             crash.point("call.after")
-        except TimeoutError:
-            error = ProviderError("the provider did not answer in time", code="timeout")
         except ProviderError as failure:
             error = failure
         else:

@@ -1,5 +1,6 @@
-"""Where jobs that lost a worker run again: a process of their own, in ever smaller groups, so that a poison job drags down
-nobody but itself. `python -m workers.probation WORKER_ID` runs groups until none is left.
+"""Where jobs that lost a worker run again: a process of their own, in ever smaller groups.
+
+So a poison job drags down nobody but itself. `python -m workers.probation WORKER_ID` runs groups until none is left.
 """
 
 import logging

@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.errors import ProviderError
 
-#: Pauses before the retries, in units of the base pause; as many as there are retries (the documented maximum is three).
+#: Pauses before the retries, in base pauses; as many as there are retries (the documented maximum is three).
 SCHEDULE: Final = (1.0, 4.0, 16.0)
 
 #: The longest wait that is honoured; a provider that asks for more is given up (or fallen back from).

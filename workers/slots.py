@@ -1,7 +1,7 @@
 """What may be in flight, by provider and lane.
 
 Slots, not threads, bound the work of a process: a slow job holds one slot, a stalled provider its own, nobody else's.
-Beside its slots each queue has a short list of offered ids that wait for one; when it is full the queue is not consumed.
+Beside its slots each queue has a short list of offered ids that wait for one; while it is full nothing is consumed.
 """
 
 from collections import OrderedDict

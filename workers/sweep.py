@@ -83,7 +83,7 @@ class Sweeper:
             crash.point("expire.after_commit")
 
     def find_lost_doorbells(self) -> None:
-        """Leave jobs whose message is lost to the feeder: their queue is empty in two sweeps, or they were overtaken."""
+        """Leave jobs whose message is lost to the feeder: queue empty in two sweeps, or overtaken."""
         woken = self._database.read_sync(woken_by_queue)
         now = clock.now_micros()
         before: dict[str, int] = {}

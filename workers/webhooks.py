@@ -1,7 +1,7 @@
 """Sends events to webhooks: claim -> sign and send -> record, each delivery retried from its row for about three days.
 
-A claim is the row's `next_at` moved past the send; a sender that dies leaves nothing but that. At least once: the event id
-is the receiver's key against doubles.
+A claim is the row's `next_at` moved past the send; a sender that dies leaves nothing but that. At least once: the
+event id is the receiver's key against doubles.
 """
 
 import asyncio

@@ -14,7 +14,9 @@ async def post(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str
         raise ProviderError("the provider could not be reached", code="connect") from None
     except httpx.TimeoutException:
         raise ProviderError("the provider did not answer in time", code="timeout") from None
-    except httpx.TransportError:
+    except httpx.DecodingError:
+        raise ProviderError("the provider's answer could not be read whole", code="protocol") from None
+    except httpx.RequestError:
         raise ProviderError("the connection to the provider broke", code="reset") from None
     if response.status_code >= 400:
         raise refused(response)

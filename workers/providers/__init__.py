@@ -1,6 +1,6 @@
 """Outbound adapters: one file a wire protocol, found by the `protocol` of a catalogue row.
 
-Such a file has `connect(provider, endpoint, client) -> Upstream`; a provider that speaks a known protocol needs no file.
+Such a file has `connect(provider, endpoint, client) -> Upstream`; a provider of a known protocol needs no file.
 """
 
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Upstream(Protocol):
     """One provider, ready to be called."""
 
     async def call(self, ask: Ask) -> Answer:
-        """Make one attempt; raises ProviderError. Never retries: workers.retry decides that."""
+        """Make one attempt, within `call_seconds`; raises ProviderError. Never retries: workers.retry decides that."""
 
 
 def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:

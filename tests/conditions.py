@@ -1,0 +1,20 @@
+"""Awaits a condition with a deadline, instead of sleeping and hoping."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from shared import clock
+
+T = TypeVar("T")
+
+
+def await_condition(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
+    """The first truthy value of `condition`; fails the test when there is none in time."""
+    deadline = clock.monotonic() + seconds
+    pause = threading.Event()
+    while not (value := condition()):
+        if clock.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {seconds:g} s")
+        pause.wait(0.02)
+    return value

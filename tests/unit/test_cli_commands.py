@@ -1,0 +1,125 @@
+"""The command line: every command has --json, keys go only where they belong, amounts and dates are exact."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from producer import cli, state
+from producer.commands.accounts import expiry
+from producer.commands.connection import whereabouts
+from producer.commands.credits import micros_of
+from producer.commands.output import credits_text
+from shared import clock
+from shared.settings import settings
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name in ("BASE_URL", "API_KEY", "DATABASE_URL"):
+        monkeypatch.delenv(f"FUSIONAI_{name}", raising=False)
+    monkeypatch.setenv("FUSIONAI_STATE_DIRECTORY", str(tmp_path / "state"))
+    settings.cache_clear()
+    yield tmp_path / "state"
+    settings.cache_clear()
+
+
+def leaves(command: click.Command, context: click.Context) -> Iterator[click.Command]:
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from leaves(found, context)
+    else:
+        yield command
+
+
+def test_every_command_has_json_and_a_word_of_help() -> None:
+    context = click.Context(cli.main)
+    for command in leaves(cli.main, context):
+        assert "--json" in [option for param in command.params for option in param.opts], command.name
+        assert command.help
+
+
+def test_the_local_key_is_only_sent_to_the_local_stack(directory: Path) -> None:
+    with pytest.raises(click.UsageError, match="no API"):
+        whereabouts(None, None)
+    kept = state.StateDirectory(directory)
+    kept.create()
+    kept.write("first-account.json", {"base_url": "http://local/v1", "live_key": "mine"})
+    assert whereabouts(None, None) == ("http://local/v1", "mine")
+    assert whereabouts(None, "other") == ("http://local/v1", "other")
+    with pytest.raises(click.UsageError, match="no key"):
+        whereabouts("http://elsewhere/v1", None)
+
+
+def test_the_environment_says_where_the_api_is(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSIONAI_BASE_URL", "http://env/v1")
+    monkeypatch.setenv("FUSIONAI_API_KEY", "k")
+    settings.cache_clear()
+    assert whereabouts(None, None) == ("http://env/v1", "k")
+
+
+def test_the_state_directory_and_its_files_are_private(directory: Path) -> None:
+    kept = state.StateDirectory(directory)
+    kept.create()
+    first = kept.secrets()
+    assert kept.secrets() == first
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert (directory / "secrets.json").stat().st_mode & 0o777 == 0o600
+    settings.cache_clear()
+    assert settings().key_secret == first["key_secret"]
+
+
+def test_operator_commands_work_on_the_state_directorys_database(directory: Path) -> None:
+    def run(*words: str) -> dict[str, object]:
+        result = CliRunner().invoke(cli.main, [*words, "--json"])
+        assert result.exit_code == 0, result.output
+        value: dict[str, object] = json.loads(result.output)
+        return value
+
+    missing = CliRunner().invoke(cli.main, ["verify"])
+    assert missing.exit_code == 1
+    assert "fusionai migrate" in missing.output
+    assert not directory.exists()
+    run("migrate")
+    account = run("accounts", "create", "Acme", "--plan", "business")
+    run("credits", "grant", "12.5")
+    key = run("keys", "create", "--mode", "test", "--expires", "30d")
+    assert str(key["key"]).startswith("fusionai_test_")
+    run("keys", "revoke", str(key["id"]))
+    shown = run("accounts", "show", str(account["id"]))
+    assert shown["available"] == 12.5
+    assert run("verify")["exact"] is True
+    lost = CliRunner().invoke(cli.main, ["keys", "revoke", "key_nope"])
+    assert lost.exit_code == 1
+    assert "Traceback" not in lost.output
+
+
+@pytest.mark.parametrize(("text", "micros"), [("1", 1_000_000), ("0.000001", 1), ("12.5", 12_500_000)])
+def test_credits_are_exact(text: str, micros: int) -> None:
+    assert micros_of(text) == micros
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "0.0000001", "NaN", "Infinity", "ten"])
+def test_amounts_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        micros_of(text)
+
+
+def test_an_expiry_lies_ahead() -> None:
+    assert abs(expiry("30d") - clock.now_micros() - 30 * 86_400 * clock.MICROS) < 10 * clock.MICROS
+    assert clock.utc(expiry("2999-01-31")).isoformat() == "2999-01-31T00:00:00+00:00"
+    for wrong in ("soon", "0d", "2001-01-01", "30m"):
+        with pytest.raises(click.BadParameter):
+            expiry(wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (1234.5, "1,234.5"), (0.000001, "0.000001"), (10_000, "10,000"), (None, "0")]
+)
+def test_credits_are_printed_without_needless_zeros(value: object, text: str) -> None:
+    assert credits_text(value) == text

@@ -1,0 +1,180 @@
+"""Prices and bounds: exact integers, one rounding up, and a charge that always fits in what was held."""
+
+import doctest
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producer import quote
+from shared import pricing
+from shared.catalogue import Catalogue, catalogue
+from shared.errors import InvalidRequest
+from shared.pricing import Amount, Overheads, Price, charge, input_bound, price
+from shared.schemas import read_submission
+
+COUNTS = st.integers(0, 10**7)
+PRICES = st.integers(0, 10**11)
+SAY = [{"role": "user", "content": "hello"}]
+
+
+def made(body: dict[str, Any], type: Any = "chat.completion", test: bool = False) -> list[Any]:
+    return quote.offers(read_submission(type, body), catalogue(), test=test)
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    results = doctest.testmod(pricing)
+    assert results.attempted and not results.failed
+
+
+def test_the_seeds_prices() -> None:
+    embedding = catalogue().price(catalogue().model("text-embedding-3-large"))
+    assert price(Amount(input_tokens=42), embedding) == 10_000, "42 tokens cost 0.01 credits"
+    image = catalogue().price(catalogue().model("image-gen-2"))
+    assert price(Amount(images=1, size="1024x1024"), image) == 10_000_000, "one picture costs 10 credits"
+    assert price(Amount(images=3, size="1024x1536"), image) == 45_000_000
+
+
+@given(tokens_in=COUNTS, tokens_out=COUNTS, at_in=PRICES, at_out=PRICES)
+def test_one_rounding_and_upwards(tokens_in: int, tokens_out: int, at_in: int, at_out: int) -> None:
+    exact = tokens_in * at_in + tokens_out * at_out
+    cost = price(Amount(tokens_in, tokens_out), Price("v", at_in, at_out))
+    assert exact <= cost * 1_000_000 < exact + 1_000_000
+
+
+@given(tokens=COUNTS, at=PRICES, bound=st.integers(0, 10**13))
+def test_charge_and_excess_make_up_the_price(tokens: int, at: int, bound: int) -> None:
+    used, prices = Amount(tokens, tokens), Price("v", at, at)
+    charged, excess = charge(used, prices, bound=bound)
+    assert 0 <= charged <= bound and excess >= 0 and charged + excess == price(used, prices)
+    assert not excess or charged == bound
+
+
+def test_a_size_without_a_price_is_never_free() -> None:
+    with pytest.raises(KeyError):
+        price(Amount(images=1, size="9x9"), Price("v", 0, 0, {"1x1": 5}))
+
+
+def test_input_bound_adds_each_overhead_once() -> None:
+    around = Overheads(request=1, message=10, tools=100, tool=1000, image=10_000)
+    assert input_bound(text_bytes=5, overheads=around) == 6
+    assert input_bound(text_bytes=5, overheads=around, messages=2, images=3) == 30_026
+    assert input_bound(text_bytes=5, overheads=around, tools=2) == 2106
+    assert input_bound(text_bytes=0, overheads=around, inputs=4) == 41
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=60)
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": TEXT}), min_size=1, max_size=4
+)
+
+
+@given(messages=MESSAGES, limit=st.integers(1, 4096), n=st.integers(1, 16), data=st.data())
+def test_no_usage_within_bytes_and_max_tokens_costs_more_than_the_bound(
+    messages: list[dict[str, str]], limit: int, n: int, data: st.DataObject
+) -> None:
+    (offer,) = made({"model": "gpt-4", "messages": messages, "max_tokens": limit, "n": n})
+    most = sum(len(m["content"].encode()) + len(m["role"]) + 8 for m in messages) + 16
+    used = Amount(data.draw(st.integers(0, most)), data.draw(st.integers(0, limit * n)))
+    assert price(used, Price(offer.version, offer.input, offer.output)) <= offer.bound_micros
+
+
+@given(texts=st.lists(TEXT.filter(bool), min_size=1, max_size=8))
+def test_an_embeddings_bound_covers_its_bytes(texts: list[str]) -> None:
+    (offer,) = made({"model": "text-embedding-3-large", "input": texts}, "embedding")
+    used = Amount(sum(len(text.encode()) for text in texts) + 8 * len(texts))
+    assert price(used, Price("v", offer.input, 0)) <= offer.bound_micros
+
+
+@given(tokens=st.lists(st.lists(st.integers(0, 200_000), min_size=1, max_size=20), min_size=1, max_size=5))
+def test_a_token_arrays_bound_covers_its_tokens(tokens: list[list[int]]) -> None:
+    (offer,) = made({"model": "text-embedding-3-large", "input": tokens}, "embedding")
+    assert price(Amount(sum(map(len, tokens))), Price("v", offer.input, 0)) <= offer.bound_micros
+
+
+def test_a_missing_max_tokens_is_the_models_maximum() -> None:
+    (unsaid,) = made({"model": "gpt-4", "messages": SAY})
+    (said,) = made({"model": "gpt-4", "messages": SAY, "max_tokens": 4096})
+    output = 4096 * unsaid.output // 1_000_000
+    assert said.bound_micros >= unsaid.bound_micros >= output
+
+
+def test_image_data_counts_as_an_image_not_as_text() -> None:
+    url = "data:image/png;base64," + "A" * 1_000_000
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    (offer,) = made({"model": "gpt-4", "messages": [{"role": "user", "content": content}], "max_tokens": 1})
+    tokens = catalogue().overheads.image + 400
+    assert offer.bound_micros <= price(Amount(tokens, 1), Price("v", offer.input, offer.output))
+
+
+def test_the_dearest_candidate_is_held_and_the_order_is_the_callers() -> None:
+    routing = {"fallbacks": ["claude-3-opus", "gpt-3.5-turbo"]}
+    offers = made({"model": "gemini-pro", "messages": SAY, "routing": routing})
+    assert [offer.model for offer in offers] == ["gemini-pro", "claude-3-opus", "gpt-3.5-turbo"]
+    assert quote.bound(offers) == max(offer.bound_micros for offer in offers) == offers[1].bound_micros
+
+
+def test_a_test_key_is_offered_the_sandbox_for_nothing() -> None:
+    (offer,) = made({"model": "gpt-4", "messages": SAY, "routing": {"fallbacks": ["gemini-pro"]}}, test=True)
+    assert (offer.provider, offer.model, offer.bound_micros) == ("sandbox", "gpt-4", 0)
+
+
+IMAGE = {"model": "image-gen-2", "prompt": "a cat"}
+EMBED = {"model": "text-embedding-3-large", "input": "a"}
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize(
+    ("type", "body", "param"),
+    [
+        ("chat.completion", {"model": "gpt-5000", "messages": SAY}, "model"),
+        ("chat.completion", {"model": "GPT-4", "messages": SAY}, "model"),
+        ("chat.completion", {"model": "image-gen-2", "messages": SAY}, "model"),
+        ("embedding", {**EMBED, "model": "gpt-4"}, "model"),
+        ("image", {**IMAGE, "model": "text-embedding-3-large"}, "model"),
+        ("chat.completion", {"model": "gpt-4", "messages": SAY, "max_tokens": 4097}, "max_tokens"),
+        ("chat.completion", {"model": "gpt-4", "messages": SAY, "max_completion_tokens": 10**9}, "max_tokens"),
+        ("embedding", {**EMBED, "dimensions": 3073}, "dimensions"),
+        ("image", {**IMAGE, "size": "512x512"}, "size"),
+        ("image", {**IMAGE, "size": "99999x99999"}, "size"),
+        (
+            "chat.completion",
+            {"model": "gpt-4", "messages": SAY, "routing": {"fallbacks": ["gemini-pro", "nope"]}},
+            "routing.fallbacks[1]",
+        ),
+        (
+            "chat.completion",
+            {"model": "gpt-4", "messages": SAY, "routing": {"fallbacks": ["image-gen-2"]}},
+            "routing.fallbacks[0]",
+        ),
+        (
+            "chat.completion",
+            {"model": "gemini-pro", "messages": SAY, "max_tokens": 8000, "routing": {"fallbacks": ["gpt-4"]}},
+            "max_tokens",
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_a_400_that_names_it(
+    type: Any, body: dict[str, Any], param: str, test: bool
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        made(body, type, test)
+    assert refused.value.param == param and param in refused.value.message
+    with pytest.raises(InvalidRequest) as listed:
+        quote.offers(read_submission(type, body), catalogue(), test=test, at="jobs[7].")
+    assert listed.value.param == f"jobs[7].{param}"
+
+
+def test_every_model_of_the_catalogue_can_be_quoted_and_costs_something() -> None:
+    shown: Catalogue = catalogue()
+    bodies: dict[str, dict[str, Any]] = {
+        "chat.completion": {"messages": SAY},
+        "embedding": {"input": "a"},
+        "image": {"prompt": "a"},
+    }
+    for id, model in shown.models.items():
+        (offer,) = made({"model": id, **bodies[model.type]}, model.type)
+        assert offer.bound_micros > 0 and offer.version == shown.version
+        assert orjson.dumps(offer.model_dump())

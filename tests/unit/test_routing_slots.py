@@ -1,0 +1,141 @@
+"""Which offer is next, and what may be in flight."""
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from shared.schemas import Offer
+from workers.routing import choose
+from workers.slots import Slots
+
+
+def offers(providers: str) -> list[Offer]:
+    """One offer a letter; the letter is its provider."""
+    return [Offer(provider=name, model=name, upstream=name, input=1, output=1, version="v", bound_micros=1)
+            for name in providers]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("providers", "after", "chosen"),
+    [
+        ("a", 0, None),
+        ("ab", 0, 1),
+        ("ab", 1, None),
+        ("aab", 0, 2),
+        ("aab", 1, 2),
+        ("aab", 2, None),
+        ("aa", 0, 1),
+        ("aaa", 1, 2),
+        ("abab", 0, 1),
+        ("abab", 1, 2),
+        ("abba", 1, 3),
+        ("abcb", 3, None),
+    ],
+)
+def test_the_next_offer_is_another_providers_while_there_is_one(providers: str, after: int, chosen: int | None) -> None:
+    assert choose(offers(providers), after=after) == chosen
+
+
+def test_falling_back_ends_and_never_repeats() -> None:
+    many, at, seen = offers("aabbaacab"), 0, [0]
+    while (following := choose(many, after=at)) is not None:
+        assert following > at
+        at = following
+        seen.append(at)
+    assert len(seen) == len(set(seen)) <= len(many)
+
+
+def test_ids_beyond_the_list_come_back() -> None:
+    slots = Slots({"q": 2})
+    refused = slots.add("q", [f"j{n}" for n in range(300)])
+    assert refused == [f"j{n}" for n in range(202, 300)]
+    assert slots.full("q") and not slots.hungry("q")
+
+
+def test_an_id_that_waits_already_takes_no_second_place() -> None:
+    slots = Slots({"q": 1})
+    slots.add("q", ["j1"])
+    assert slots.add("q", ["j1"]) == [] and slots.take(10) == {"q": ["j1"]}
+
+
+def test_a_stalled_queue_leaves_the_others_their_slots() -> None:
+    slots = Slots({"slow": 1, "fast": 1})
+    slots.add("slow", ["s1", "s2"])
+    slots.add("fast", ["f1", "f2"])
+    assert slots.take(10) == {"slow": ["s1"], "fast": ["f1"]}
+    slots.give_back("fast")
+    assert slots.take(10) == {"fast": ["f2"]}
+
+
+def test_take_is_bounded_over_all_queues() -> None:
+    slots = Slots({"a": 5, "b": 5})
+    slots.add("a", "12345")
+    slots.add("b", "67890")
+    assert sum(map(len, slots.take(7).values())) == 7
+    assert sum(slots.in_use().values()) == 7
+
+
+def test_a_full_queue_is_hungry_again_at_half() -> None:
+    slots = Slots({"q": 400})
+    slots.add("q", map(str, range(600)))
+    slots.take(400)
+    assert slots.full("q")
+    slots.give_back("q", 99)
+    slots.take(99)
+    assert not slots.hungry("q")
+    slots.give_back("q", 1)
+    slots.take(1)
+    assert slots.hungry("q")
+
+
+def test_what_waits_can_be_dropped_and_what_runs_cannot() -> None:
+    slots = Slots({"a": 1, "b": 1})
+    slots.add("a", ["a1", "a2"])
+    slots.add("b", ["b1"])
+    assert slots.take(1) == {"a": ["a1"]}
+    assert slots.drop_waiting() == ["a2", "b1"] and slots.busy()
+    slots.give_back("a")
+    assert not slots.busy()
+
+
+class SlotMachine(RuleBasedStateMachine):
+    """No sequence of calls uses more slots than there are, or loses or doubles an id."""
+
+    capacities = {"a": 3, "b": 250}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots = Slots(self.capacities)
+        self.number = 0
+        self.waiting: dict[str, list[str]] = {"a": [], "b": []}
+        self.running = {"a": 0, "b": 0}
+
+    @rule(queue=st.sampled_from("ab"), count=st.integers(1, 300))
+    def offer(self, queue: str, count: int) -> None:
+        ids = [f"{queue}{self.number + n}" for n in range(count)]
+        self.number += count
+        refused = self.slots.add(queue, ids)
+        self.waiting[queue] += [id for id in ids if id not in set(refused)]
+
+    @rule(most=st.integers(1, 400))
+    def take(self, most: int) -> None:
+        for queue, ids in self.slots.take(most).items():
+            assert ids == self.waiting[queue][: len(ids)], "oldest first"
+            del self.waiting[queue][: len(ids)]
+            self.running[queue] += len(ids)
+
+    @rule(queue=st.sampled_from("ab"))
+    def finish(self, queue: str) -> None:
+        if self.running[queue]:
+            self.running[queue] -= 1
+            self.slots.give_back(queue)
+
+    @invariant()
+    def never_more_than_there_are(self) -> None:
+        assert self.slots.in_use() == self.running
+        assert all(self.running[queue] <= most for queue, most in self.capacities.items())
+
+
+TestSlotMachine = SlotMachine.TestCase
+TestSlotMachine.settings = hypothesis_settings(max_examples=40, stateful_step_count=20, deadline=None)
