@@ -18,7 +18,7 @@ from shared.accounts import KeyHolder
 from shared.batcher import Batcher
 from shared.catalogue import catalogue
 from shared.db import Database
-from shared.errors import IdempotencyMismatch, InsufficientCredits
+from shared.errors import InsufficientCredits
 from shared.ledger import Book, credits
 from shared.models import job_payloads
 from shared.models import jobs as jobs_table
@@ -134,21 +134,18 @@ def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | E
     book = Book(connection, [order.holder.account_id for order in orders])
     outcomes: list[Accepted | Exception] = []
     taken: list[Order] = []
-    fingerprints: dict[tuple[str, str], str] = {}
     for order in orders:
         place = (order.claim.account_id, order.claim.key) if order.claim else None
         if order.rows[0]["id"] in there:
             outcomes.append(Accepted(order.response))
         elif order.claim and place in known:
-            same = fingerprints.get(place, order.claim.fingerprint) == order.claim.fingerprint
-            outcomes.append(_again(known[place]) if same else idempotency.mismatch())
+            outcomes.append(_again(known[place], order.claim))
         else:
             outcomes.append(_hold(book, order))
             if isinstance(outcomes[-1], Accepted):
                 taken.append(order)
                 if order.claim and place:
-                    known[place] = Kept(202, order.response)
-                    fingerprints[place] = order.claim.fingerprint
+                    known[place] = Kept(202, order.response, order.claim.fingerprint)
         order.tried = True
     _write(connection, taken)
     book.close()
@@ -156,9 +153,9 @@ def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | E
     return outcomes
 
 
-def _again(known: Kept | IdempotencyMismatch) -> Accepted | Exception:
-    if isinstance(known, IdempotencyMismatch):
-        return known
+def _again(known: Kept, claim: Claim) -> Accepted | Exception:
+    if not known.answers(claim):
+        return idempotency.mismatch()
     return Accepted(known.response, known.status_code, replayed=True)
 
 

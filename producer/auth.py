@@ -45,7 +45,7 @@ class Keys:
 
 
 def _bearer(headers: Mapping[str, str]) -> str:
-    given = [name for name in _HEADERS if name in headers]
+    given = [name.lower() for name, _ in headers.items() if name.lower() in _HEADERS]
     if len(given) > 1:
         raise InvalidRequest(f"more than one authentication header: {', '.join(given)}; send one")
     if "authorization" not in headers:

@@ -15,7 +15,7 @@ from producer.idempotency import Claim
 from producer.replies import Waiters
 from shared import crash, strict_json
 from shared.db import Database
-from shared.errors import IdempotencyMismatch, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from shared.hints import CANCEL, DONE, Hints
 from shared.queue import WEBHOOKS, Bell
 from shared.settings import settings
@@ -84,8 +84,8 @@ def _once(
 ) -> tuple[str, bool]:
     if claim is not None:
         known = idempotency.find(connection, [claim]).get((claim.account_id, claim.key))
-        if isinstance(known, IdempotencyMismatch):
-            raise known
+        if known is not None and not known.answers(claim):
+            raise idempotency.mismatch()
         if known is not None:
             return known.response, True
     answer = strict_json.dumps(fn(connection, *args))

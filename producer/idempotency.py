@@ -30,10 +30,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The answer that a key had before."""
+    """The answer that a key had before, and the fingerprint of what it was given to."""
 
     status_code: int
     response: str
+    fingerprint: str
+
+    def answers(self, claim: Claim) -> bool:
+        """Whether the claim asks for the same thing; if not it is a mismatch."""
+        return self.fingerprint == claim.fingerprint
 
 
 def claim(account_id: str, key: str | None, method: str, path: str, body: Any) -> Claim | None:
@@ -46,21 +51,17 @@ def claim(account_id: str, key: str | None, method: str, path: str, body: Any) -
     return Claim(account_id, key, digest.hexdigest())
 
 
-def find(connection: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], Kept | IdempotencyMismatch]:
-    """What is already known of these keys: the answer to give again, or that the body differs."""
+def find(connection: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], Kept]:
+    """What is already known of these keys, by account and key. Claims of one key may differ: ask `answers` of each."""
     if not claims:
         return {}
-    asked = {(claim.account_id, claim.key): claim for claim in claims}
+    asked = {(claim.account_id, claim.key) for claim in claims}
     columns = idempotency_keys.c
     statement = select(idempotency_keys).where(tuple_(columns.account_id, columns.key).in_(sorted(asked)))
-    found: dict[tuple[str, str], Kept | IdempotencyMismatch] = {}
-    for row in connection.execute(statement):
-        place = (row.account_id, row.key)
-        if row.fingerprint == asked[place].fingerprint:
-            found[place] = Kept(row.status_code, row.response)
-        else:
-            found[place] = mismatch()
-    return found
+    return {
+        (row.account_id, row.key): Kept(row.status_code, row.response, row.fingerprint)
+        for row in connection.execute(statement)
+    }
 
 
 def keep(connection: Connection, answers: Sequence[tuple[Claim, int, str]]) -> None:

@@ -13,7 +13,7 @@ ENDPOINTS = {
     "/images": "image",
     "/images/generations": "image",
 }
-TYPES = frozenset(ENDPOINTS.values())
+TYPES = tuple(sorted(set(ENDPOINTS.values())))
 #: So many wrong lines are listed.
 MAX_PROBLEMS = 100
 #: Jobs a request, and bytes of jobs a request (the server takes 50 MB).
@@ -87,7 +87,7 @@ def idempotency_key(content_hash: str, chunk: int, *, scope: str, salt: str = ""
 
 def _read(number: int, raw: bytes) -> Line:
     try:
-        value = json.loads(raw, parse_constant=_refuse_constant)
+        value = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -128,7 +128,7 @@ def _native(value: dict[str, Any]) -> dict[str, Any]:
     if "type" not in value:
         raise ValueError("neither a batch line (custom_id, url, body) nor a job: type is missing")
     if value["type"] not in TYPES:
-        raise ValueError(f"type {value['type']!r} is none of {', '.join(sorted(TYPES))}")
+        raise ValueError(f"type {value['type']!r} is none of {', '.join(TYPES)}")
     return _with_model({name: part for name, part in value.items() if name != "custom_id"}, "")
 
 

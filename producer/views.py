@@ -41,7 +41,7 @@ def job_view(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **queued_view(row, json.loads(row["labels"]) if row["labels"] else None),
         "served_by": served,
-        "attempts": json.loads((row["attempts"] if ended else row["attempts_before"]) or "[]"),
+        "attempts": _attempts(row),
         "started_at": _seconds(row["started_at"]),
         "finished_at": _seconds(row["finished_at"]),
         "result": orjson.Fragment(row["response"]) if row["response"] else None,
@@ -108,6 +108,11 @@ def page(rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
 
 def _seconds(micros: int | None) -> int | None:
     return None if micros is None else micros // MICROS
+
+
+def _attempts(row: Mapping[str, Any]) -> Any:
+    """All of them; whoever ends a job that waits (cancel, expiry) knows none, so those before count."""
+    return json.loads(row["attempts"] or "[]") or json.loads(row["attempts_before"] or "[]")
 
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,12 +131,13 @@ def _engine(url: str, threads: int) -> Engine:
             connect_args={"timeout": 0, "check_same_thread": False},
             pool_size=threads + 4,
             max_overflow=16,
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(url, pool_size=threads + 2, max_overflow=8, pool_pre_ping=True)
+    return create_engine(url, pool_size=threads + 2, max_overflow=8, pool_pre_ping=True, hide_parameters=True)
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Literal
 
+from amqp.exceptions import ChannelError
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
@@ -34,6 +35,8 @@ FULL_MESSAGES = 32
 LOOK_SECONDS = 0.25
 #: Seconds after which a publish is given up; the feeder will wake those jobs.
 PUBLISH_DEADLINE_SECONDS = 5.0
+#: For how long a broker that did not answer is not asked again, so that no backlog of rings waits for deadlines.
+DOWN_SECONDS = 1.0
 
 _REDIS = {
     "socket_timeout": 4,
@@ -45,6 +48,11 @@ _REDIS = {
     "polling_interval": 0.1,
     "sep": ":",
 }
+
+
+#: The exchange that routes by the queue's own name: on Redis nothing but the list itself has to exist, so a wiped broker
+#: loses messages, which are only doorbells, and no binding that a later publish would need.
+_DEFAULT_EXCHANGE = Exchange("", type="direct")
 
 
 def queue_name(provider: str, lane: Lane) -> str:
@@ -69,7 +77,7 @@ def make_app() -> Celery:
     arguments = {"x-queue-type": "quorum", "x-delivery-limit": 20} if quorum else None
     made.conf.update(
         task_queues=[
-            Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
+            Queue(name, _DEFAULT_EXCHANGE, routing_key=name, queue_arguments=arguments)
             for name in [*job_queues(), WEBHOOKS, MAINTENANCE]
         ],
         task_default_queue=MAINTENANCE,
@@ -104,6 +112,7 @@ class Bell:
         self._app = celery or app
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bell")
         self._depths: dict[str, tuple[int, float]] = {}
+        self._down_until = 0.0
 
     def ring(self, queue: str, ids: Sequence[str]) -> "Future[bool]":
         """Publish the ids in messages of CHUNK; True when the broker has them, False when it does not answer."""
@@ -130,6 +139,8 @@ class Bell:
 
     def _publish(self, queue: str, ids: list[str]) -> bool:
         task = "deliver" if queue == WEBHOOKS else "offer"
+        if clock.monotonic() < self._down_until:
+            return False
         try:
             with self._producer() as producer:
                 for start in range(0, len(ids), CHUNK):
@@ -141,25 +152,33 @@ class Bell:
                         ignore_result=True,
                         retry=False,
                     )
-                self._note(queue, int(producer.channel.queue_declare(queue, passive=True).message_count))
+                self._look(producer, queue)
         except Exception as error:
+            self._down_until = clock.monotonic() + DOWN_SECONDS
             log.warning("the broker did not take %d ids for %s: %s", len(ids), queue, type(error).__name__)
             return False
         crash.point("wake.after_publish")
         return True
 
     def _depth(self, queue: str) -> int | None:
+        if clock.monotonic() < self._down_until:
+            return None
         try:
             with self._producer() as producer:
-                depth = int(producer.channel.queue_declare(queue, passive=True).message_count)
-                self._note(queue, depth)
-                return depth
+                return self._look(producer, queue)
         except Exception as error:
+            self._down_until = clock.monotonic() + DOWN_SECONDS
             log.warning("the broker did not say how long %s is: %s", queue, type(error).__name__)
             return None
 
-    def _note(self, queue: str, depth: int) -> None:
+    def _look(self, producer: Any, queue: str) -> int:
+        """Messages in a queue; on Redis an empty one does not exist."""
+        try:
+            depth = int(producer.channel.queue_declare(queue, passive=True).message_count)
+        except ChannelError:
+            depth = 0
         self._depths[queue] = (depth, clock.monotonic())
+        return depth
 
     def _producer(self) -> Any:
         return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)

@@ -80,7 +80,8 @@ class Engine:
         for id in ids:
             if id in self._calling and id not in self._cancelled:
                 self._cancelled.add(id)
-                self._running[id].cancel()
+                # Not at once: a task cancelled before its first step never runs, not even its `finally`.
+                asyncio.get_running_loop().call_soon(self._running[id].cancel)
 
     @property
     def busy(self) -> int:

@@ -12,7 +12,7 @@ from producer.idempotency import Claim
 from producer.operations import Page
 from shared.accounts import KeyHolder
 from shared.catalogue import catalogue, endpoint
-from shared.errors import InvalidRequest, PayloadTooLarge
+from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.schemas import JobType, Submission, invalid, read_submission
 
 router = APIRouter()
@@ -191,14 +191,20 @@ async def list_models(request: Request) -> Response:
 async def show_model(request: Request, id: str) -> Response:
     """One of them."""
     await _enter(request)
-    catalogue().model(id)
+    if id not in catalogue().models:
+        raise NotFound(f"there is no model {id[:100]!r}")
     return _json(_model(id))
 
 
 async def _enter(request: Request) -> tuple[Desk, KeyHolder]:
-    """The desk, and whose key the request carries."""
+    """The desk, and whose key the request carries; no database takes a NUL character, so none gets that far."""
     desk = cast(Desk, request.app.state.desk)
-    return desk, await desk.keys.holder(request.headers)
+    holder = await desk.keys.holder(request.headers)
+    if "\x00" in request.scope["path"]:
+        raise NotFound("there is nothing with a NUL character in its name")
+    if b"%00" in request.scope["query_string"]:
+        raise InvalidRequest("a query parameter has a NUL character")
+    return desk, holder
 
 
 def _claim(request: Request, holder: KeyHolder, body: Any) -> Claim | None:

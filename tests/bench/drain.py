@@ -188,9 +188,7 @@ def main() -> None:
     given = parser.parse_args()
     raise_open_files()
     with upstream() as base:
-        rate, deepest, memory = drain(
-            base, given.jobs, given.path, workers=given.workers, postgresql=given.postgresql
-        )
+        rate, deepest, memory = drain(base, given.jobs, given.path, workers=given.workers, postgresql=given.postgresql)
     print(f"drain: {rate:,.0f} jobs/s; broker at most {deepest} messages; worker at most {memory / 1024:,.0f} MB")
 
 

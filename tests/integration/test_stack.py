@@ -1,0 +1,240 @@
+"""`fusionai up` with a Procfile of dummies, a real Redis and a real database: it restarts, it stops, it leaves nothing."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from shared import clock
+from tests.conditions import await_condition
+
+HERE = Path(__file__).parent
+WEB = f"web: python {HERE / 'dummy_web.py'} $FUSIONAI_PORT\n"
+SLEEPER = 'sleeper: python -c "import signal; signal.pause()"\n'
+STUBBORN = f"stubborn: python {HERE / 'dummy_stubborn.py'}\n"
+
+pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc to find what was left behind")
+
+
+class Up:
+    """A running `fusionai up` of a test's own directory."""
+
+    def __init__(self, directory: Path, procfile: str, *options: str, **settings: str) -> None:
+        self.state = directory / "state"
+        (directory / "Procfile").write_text(procfile)
+        env = {name: value for name, value in os.environ.items() if not name.startswith("FUSIONAI_")}
+        env |= {"FUSIONAI_SIMULATOR_URL": "http://127.0.0.1:9"} | settings
+        argv = [sys.executable, "-m", "producer.cli", "up", "--state", str(self.state)]
+        argv += ["--procfile", str(directory / "Procfile"), *options]
+        self.output = directory / "output"
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(argv, env=env, stdout=output, stderr=subprocess.STDOUT)
+
+    def stack(self) -> dict[str, Any]:
+        """What stack.json says, once it is there."""
+        path = self.state / "stack.json"
+        await_condition(lambda: path.exists() or self.process.poll() is not None, what="readiness")
+        assert self.process.poll() is None, self.output.read_text()
+        return dict(json.loads(path.read_text()))
+
+    def pid(self, name: str) -> int:
+        return int(self.stack()["pids"].get(name, 0))
+
+    def left(self) -> list[int]:
+        """Every process that was started with this state directory in its environment, whoever its parent is now."""
+        mark = f"FUSIONAI_STATE_DIRECTORY={self.state}".encode()
+        return [pid for pid in _pids() if mark in _environment(pid)]
+
+    def end(self, number: int) -> float:
+        """Send a signal; the seconds until the supervisor was gone."""
+        began = clock.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(20)
+        return clock.monotonic() - began
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+@contextmanager
+def up(directory: Path, procfile: str, *options: str, **settings: str) -> Iterator[Up]:
+    running = Up(directory, procfile, *options, **settings)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+        await_condition(lambda: not running.left(), what="the end of every process")
+
+
+def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
+    with up(tmp_path, WEB + SLEEPER) as running:
+        stack = running.stack()
+        assert set(stack["pids"]) == {"redis", "web", "sleeper"}
+        client = redis.Redis.from_url(stack["redis_url"])
+        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+        assert client.config_get("save")["save"] == ""
+        client.close()
+        account = json.loads((running.state / "first-account.json").read_text())
+        assert account["base_url"] == stack["base_url"]
+        assert (running.state / "first-account.json").stat().st_mode & 0o777 == 0o600
+        await_condition(lambda: account["test_key"] in running.output.read_text(), what="the banner")
+        assert account["live_key"] in running.output.read_text()
+        assert running.end(signal.SIGINT) < 5
+        assert running.process.returncode == 0
+        assert not running.left()
+        assert not (running.state / "stack.json").exists()
+        assert "\x1b" not in running.output.read_text()
+
+
+def test_the_same_account_is_shown_the_next_time(tmp_path: Path) -> None:
+    shown = []
+    for _ in range(2):
+        with up(tmp_path, WEB, "--quiet") as running:
+            running.stack()
+            shown.append(json.loads((running.state / "first-account.json").read_text())["live_key"])
+            running.end(signal.SIGTERM)
+    assert shown[0] == shown[1]
+
+
+def test_what_dies_starts_again(tmp_path: Path) -> None:
+    with up(tmp_path, WEB + SLEEPER) as running:
+        first = running.stack()
+        for name in ("sleeper", "redis", "web"):
+            os.kill(first["pids"][name], signal.SIGKILL)
+        for name in ("sleeper", "redis", "web"):
+            await_condition(lambda name=name: running.pid(name) not in (0, first["pids"][name]), what=name)
+        client = redis.Redis.from_url(first["redis_url"])
+        await_condition(lambda: _answers(client), what="Redis on its old port")
+        client.close()
+        os.kill(running.pid("sleeper"), signal.SIGKILL)
+        await_condition(lambda: "sleeper ended (SIGKILL); starts again in 0.2 s" in running.output.read_text())
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def test_the_stubborn_are_killed_in_time_with_their_children(tmp_path: Path) -> None:
+    with up(tmp_path, WEB + STUBBORN) as running:
+        stubborn = running.stack()["pids"]["stubborn"]
+        await_condition(lambda: len(_group(stubborn)) == 2, what="the stubborn child")
+        assert running.end(signal.SIGTERM) < 5
+        assert not running.left()
+        assert "stubborn did not stop in time: killed" in running.output.read_text()
+
+
+def test_the_children_of_what_died_do_not_stay(tmp_path: Path) -> None:
+    with up(tmp_path, WEB + STUBBORN) as running:
+        stubborn = running.stack()["pids"]["stubborn"]
+        await_condition(lambda: len(_group(stubborn)) == 2, what="the stubborn child")
+        os.kill(stubborn, signal.SIGKILL)
+        await_condition(lambda: not _group(stubborn), what="the end of its child")
+
+
+def _group(leader: int) -> list[int]:
+    """The living processes of a group."""
+    found = []
+    for pid in _pids():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == leader and fields[0] != "Z":
+            found.append(pid)
+    return found
+
+
+def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
+    with up(tmp_path, WEB + SLEEPER, "--workers", "2") as running:
+        running.stack()
+        assert len(running.left()) >= 3
+        running.end(signal.SIGKILL)
+        await_condition(lambda: not running.left(), seconds=5, what="the end of every process")
+    with up(tmp_path, WEB) as running:
+        running.stack()
+
+
+def test_one_directory_has_one_stack(tmp_path: Path) -> None:
+    with up(tmp_path, WEB) as running:
+        running.stack()
+        other = Up(tmp_path, WEB)
+        assert other.process.wait(20) == 1
+        assert f"already runs in {running.state} (process {running.process.pid})" in other.output.read_text()
+        assert running.process.poll() is None
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_a_fixed_port_that_is_taken_is_said(tmp_path: Path, how: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options, settings = (["--port", port], {}) if how == "option" else ([], {"FUSIONAI_PORT": port})
+        running = Up(tmp_path, WEB, *options, **settings)
+        assert running.process.wait(20) == 1
+        message = running.output.read_text()
+        assert f"port {port}" in message
+        assert "Traceback" not in message
+        assert not running.left()
+
+
+def test_a_usual_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8000))
+            taken.listen(1)
+        except OSError:
+            pass  # somebody else has it: as good
+        with up(tmp_path, WEB) as running:
+            base_url = running.stack()["base_url"]
+            assert base_url != "http://127.0.0.1:8000/v1"
+            assert "port 8000 is taken: API listens on" in running.output.read_text()
+
+
+def test_workers_are_started_as_often_as_asked(tmp_path: Path) -> None:
+    with up(tmp_path, WEB + SLEEPER.replace("sleeper", "worker"), "--workers", "3") as running:
+        assert {name for name in running.stack()["pids"] if name.startswith("worker")} == {
+            "worker.1",
+            "worker.2",
+            "worker.3",
+        }
+
+
+def test_json_is_the_only_output(tmp_path: Path) -> None:
+    with up(tmp_path, WEB, "--json") as running:
+        stack = running.stack()
+        await_condition(lambda: running.output.read_text().endswith("\n"), what="the line")
+        assert json.loads(running.output.read_text().splitlines()[-1]) == stack
+
+
+def test_a_wrong_procfile_is_said(tmp_path: Path) -> None:
+    running = Up(tmp_path, "web python\n")
+    assert running.process.wait(20) == 1
+    assert "line 1: expected `name: command`" in running.output.read_text()
+
+
+def test_a_program_that_is_not_there_is_said_and_the_rest_runs(tmp_path: Path) -> None:
+    with up(tmp_path, WEB + "ghost: /nowhere/ghost\n") as running:
+        running.stack()
+        assert "ghost cannot start" in running.output.read_text()

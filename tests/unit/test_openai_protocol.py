@@ -1,0 +1,274 @@
+"""The OpenAI wire protocol: which fields are sent, and what counts as an answer."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from shared.catalogue import Endpoint, Provider
+from shared.errors import ProviderError
+from shared.schemas import ChatRequest, Offer, read_submission
+from workers.providers import Ask, openai, sandbox
+from workers.wire import refused
+
+TOOL = {"type": "function", "function": {"name": "find"}}
+#: One value for every field of a chat request.
+FULL: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "hi"}],
+    "temperature": 0.1,
+    "top_p": 0.2,
+    "max_tokens": 33,
+    "n": 2,
+    "stop": ["x"],
+    "presence_penalty": 0.3,
+    "frequency_penalty": 0.4,
+    "repetition_penalty": 1.1,
+    "seed": 5,
+    "logprobs": True,
+    "top_logprobs": 3,
+    "tools": [TOOL],
+    "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "response_format": {"type": "json_object"},
+    "user": "u",
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+GOOD: dict[str, dict[str, Any]] = {
+    "chat.completion": {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+    },
+    "embedding": {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 4, "total_tokens": 4}},
+    "image": {"created": 5, "data": [{"b64_json": "AA==", "extra": 1}, {"url": "https://x"}]},
+}
+REQUESTS: dict[str, dict[str, Any]] = {
+    "chat.completion": FULL,
+    "embedding": {"input": "a", "encoding_format": "float", "dimensions": 3, "user": "u"},
+    "image": {"prompt": "a", "size": "1024x1024", "n": 2, "response_format": "url", "user": "u"},
+}
+
+
+def ask(type: str = "chat.completion", omit: tuple[str, ...] = (), **changes: Any) -> Ask:
+    offer = Offer(
+        provider="p", model="catalogue-id", upstream="up-1", input=1, output=1, version="v", max_output=99,
+        omit=list(omit), bound_micros=1,
+    )  # fmt: skip
+    request = {name: value for name, value in {**REQUESTS[type], **changes}.items() if value is not None}
+    return Ask("job_1", type, request, offer)
+
+
+def sent(what: Ask) -> dict[str, Any]:
+    return dict(orjson.loads(openai.payload(what)))
+
+
+def answered(type: str, **changes: Any) -> Any:
+    body = {name: value for name, value in {**GOOD[type], **changes}.items() if value is not ...}
+    return openai.read(ask(type), 200, orjson.dumps(body))
+
+
+def test_every_field_of_a_chat_request_is_tried_here() -> None:
+    assert set(FULL) == set(ChatRequest.model_fields) - {"max_completion_tokens"}
+
+
+def test_a_chat_request_is_sent_with_the_fields_of_the_protocol_and_no_other() -> None:
+    ours = {"repetition_penalty", "stream", "stream_options"}
+    assert sent(ask()) == {"model": "up-1", **{name: value for name, value in FULL.items() if name not in ours}}
+
+
+def test_max_tokens_is_always_sent() -> None:
+    assert sent(ask(max_tokens=None))["max_tokens"] == 99
+
+
+@pytest.mark.parametrize("type", ["embedding", "image"])
+def test_other_requests_are_sent_whole(type: str) -> None:
+    assert sent(ask(type)) == {"model": "up-1", **REQUESTS[type]}
+
+
+def test_a_field_that_a_model_refuses_is_left_out_and_listed() -> None:
+    without = ask("image", ("response_format",))
+    assert "response_format" not in sent(without)
+    assert openai.read(without, 200, orjson.dumps(GOOD["image"])).ignored == ["response_format"]
+    assert openai.read(ask(), 200, orjson.dumps(GOOD["chat.completion"])).ignored == ["repetition_penalty"]
+
+
+def test_what_a_validated_request_gains_is_sent_too() -> None:
+    request = read_submission("chat.completion", {"model": "m", "messages": FULL["messages"]}).request
+    assert sent(Ask("job_1", "chat.completion", request, ask().offer))["temperature"] == 0.7
+
+
+def test_a_chat_answer_has_our_ids_and_the_catalogues_model() -> None:
+    answer = answered("chat.completion")
+    assert answer.body["id"] == "chatcmpl-1" and answer.body["model"] == "catalogue-id"
+    assert answer.body["choices"][0]["message"] == {"role": "assistant", "content": "yes", "refusal": None}
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.estimated) == (7, 3, False)
+
+
+def test_an_image_answer_counts_its_pictures_and_keeps_known_fields() -> None:
+    answer = answered("image")
+    assert answer.body["data"] == [{"b64_json": "AA=="}, {"url": "https://x"}]
+    assert (answer.usage.images, answer.usage.size) == (2, "1024x1024")
+
+
+@pytest.mark.parametrize("usage", [..., None, {}])
+@pytest.mark.parametrize("type", ["chat.completion", "embedding"])
+def test_missing_usage_is_counted_and_flagged(type: str, usage: Any) -> None:
+    used = answered(type, usage=usage).usage
+    assert used.estimated and used.prompt_tokens > 0
+
+
+def test_total_tokens_alone_is_enough() -> None:
+    used = answered("chat.completion", usage={"completion_tokens": 3, "total_tokens": 10}).usage
+    assert (used.prompt_tokens, used.completion_tokens) == (7, 3)
+
+
+#: A 200 that is none: (type, what is changed, the code)
+NOT_ANSWERS: list[tuple[str, dict[str, Any], str]] = [
+    ("chat.completion", {"choices": []}, "empty"),
+    ("chat.completion", {"choices": ...}, "protocol"),
+    ("chat.completion", {"choices": None}, "protocol"),
+    ("chat.completion", {"choices": [{"index": 0}]}, "protocol"),
+    ("chat.completion", {"choices": ["hello"]}, "protocol"),
+    ("chat.completion", {"choices": [{"message": "hello"}]}, "protocol"),
+    ("chat.completion", {"usage": {"prompt_tokens": -5, "completion_tokens": 1}}, "protocol"),
+    ("chat.completion", {"usage": {"prompt_tokens": "many"}}, "protocol"),
+    ("chat.completion", {"usage": "7"}, "protocol"),
+    ("chat.completion", {"created": "yesterday"}, "protocol"),
+    ("embedding", {"data": []}, "empty"),
+    ("embedding", {"data": [{"index": 0}]}, "protocol"),
+    ("embedding", {"data": [{"embedding": [1]}]}, "protocol"),
+    ("image", {"data": []}, "empty"),
+    ("image", {"data": None}, "protocol"),
+    ("image", {"data": [None]}, "protocol"),
+]
+
+
+@pytest.mark.parametrize(("type", "changes", "code"), NOT_ANSWERS)
+def test_a_200_that_is_no_answer_is_an_error_to_try_again(type: str, changes: dict[str, Any], code: str) -> None:
+    with pytest.raises(ProviderError) as error:
+        answered(type, **changes)
+    assert error.value.code == code and error.value.upstream_status == 200
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b'{"choices": [', b"null", b"[]", b'"yes"', b"\xff"])
+def test_a_200_that_is_not_an_object(content: bytes) -> None:
+    with pytest.raises(ProviderError) as error:
+        openai.read(ask(), 200, content)
+    assert error.value.code == "protocol"
+
+
+#: (the body of a 200, the status and code that it means)
+HIDDEN: list[tuple[dict[str, Any], int | None, str | None]] = [
+    ({"error": {"message": "m", "type": "server_error", "code": None}}, None, "server_error"),
+    ({"error": {"message": "m", "code": "insufficient_quota"}}, None, "insufficient_quota"),
+    ({"error": {"message": "m", "code": 429, "status": "RESOURCE_EXHAUSTED"}}, 429, "RESOURCE_EXHAUSTED"),
+    ({"error": [{"message": "m", "code": 503}]}, 503, "protocol"),
+    ({"error": {"message": "m"}}, None, "protocol"),
+    ({"error": "broken"}, 200, None),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "code"), HIDDEN)
+def test_an_error_hidden_in_a_200(body: dict[str, Any], status: int | None, code: str | None) -> None:
+    with pytest.raises(ProviderError) as error:
+        openai.read(ask(), 200, orjson.dumps(body))
+    assert (error.value.upstream_status, error.value.code) == (status, code)
+
+
+#: (status, body, headers, code, seconds to wait)
+REFUSALS: list[tuple[int, bytes, dict[str, str], str | None, float | None]] = [
+    (429, b'{"error":{"message":"m","type":"requests","code":"rate_limit_exceeded"}}', {}, "rate_limit_exceeded", None),
+    (429, b'{"error":{"message":"m","type":"insufficient_quota","code":null}}', {}, "insufficient_quota", None),
+    (429, b"{}", {"retry-after": "7"}, None, 7.0),
+    (429, b"{}", {"retry-after": "0.5"}, None, 0.5),
+    (429, b"{}", {"retry-after-ms": "250", "retry-after": "9"}, None, 0.25),
+    (429, b"{}", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None, None),
+    (429, b"{}", {"retry-after": "-5"}, None, None),
+    (429, b"{}", {"retry-after": "nan"}, None, None),
+    (429, b"{}", {"retry-after": "inf"}, None, None),
+    (502, b"<html>", {}, None, None),
+    (500, b"", {}, None, None),
+    (503, b'[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]', {}, "UNAVAILABLE", None),
+    (529, b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}', {}, "overloaded_error", None),
+    (400, b'{"error":"bad"}', {}, None, None),
+    (400, b"[]", {}, None, None),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "headers", "code", "wait"), REFUSALS)
+def test_an_error_status_says_its_code_and_its_wait(
+    status: int, body: bytes, headers: dict[str, str], code: str | None, wait: float | None
+) -> None:
+    error = refused(httpx.Response(status, content=body, headers=headers))
+    assert (error.upstream_status, error.code, error.wait_seconds) == (status, code, wait)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_not_repeated(status: int) -> None:
+    body = b'{"error":{"message":"Incorrect API key provided: sk-canary-1"}}'
+    assert "canary" not in refused(httpx.Response(status, content=body)).message
+
+
+async def _call(handler: Any, what: Ask) -> Any:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
+        provider = Provider(name="p", protocol="openai")
+        return await openai.connect(provider, Endpoint("https://p.example/v1/", "k", False), client).call(what)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (httpx.ConnectError("refused"), "connect"),
+        (httpx.ConnectTimeout("slow"), "timeout"),
+        (httpx.ReadTimeout("slow"), "timeout"),
+        (httpx.DecodingError("cut"), "protocol"),
+        (httpx.ReadError("reset"), "reset"),
+        (httpx.RemoteProtocolError("odd"), "reset"),
+    ],
+)
+def test_a_broken_exchange_has_a_code(error: Exception, code: str) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    with pytest.raises(ProviderError) as raised:
+        asyncio.run(_call(handler, ask()))
+    assert raised.value.code == code and raised.value.upstream_status is None
+
+
+def test_a_call_goes_to_its_path_with_the_key() -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=GOOD["embedding"])
+
+    asyncio.run(_call(handler, ask("embedding")))
+    assert str(seen[0].url) == "https://p.example/v1/embeddings" and seen[0].headers["authorization"] == "Bearer k"
+
+
+@pytest.mark.parametrize(
+    ("type", "changes"),
+    [
+        ("chat.completion", {"max_tokens": None, "n": 3}),
+        ("chat.completion", {"max_tokens": 2}),
+        ("embedding", {"input": ["a", "b"], "dimensions": 7}),
+        ("embedding", {"input": [1, 2], "encoding_format": "base64"}),
+        ("embedding", {"input": [[1], [2]]}),
+        ("image", {"n": 3, "response_format": "b64_json"}),
+    ],
+)
+def test_the_sandbox_says_the_same_to_the_same_request(type: str, changes: dict[str, Any]) -> None:
+    async def twice() -> list[Any]:
+        box = sandbox.Sandbox()
+        return [await box.call(ask(type, **changes)) for _ in range(2)]
+
+    one, other = asyncio.run(twice())
+    for answer in (one, other):
+        answer.body.pop("created", None)
+    assert one.body == other.body and one.usage == other.usage
+    parts = one.body.get("choices") or one.body["data"]
+    assert len(parts) == {"chat.completion": changes.get("n", 2), "image": 3}.get(type, len(parts))
+    if type == "chat.completion" and changes.get("max_tokens"):
+        assert parts[0]["finish_reason"] == "length" and one.usage.completion_tokens == 4
