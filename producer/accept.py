@@ -2,11 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
@@ -217,11 +216,7 @@ def _job(
     payload = {
         "job_id": id,
         "request": dumps(submission.request),
-        "offers": orjson.dumps([_plain(offer) for offer in made]).decode(),
+        "offers": dumps(made),
         "labels": dumps(submission.labels) if submission.labels else None,
     }
     return row, payload
-
-
-def _plain(offer: Offer) -> Mapping[str, Any]:
-    return offer.model_dump()

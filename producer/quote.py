@@ -1,5 +1,7 @@
 """What may serve a submission, and for how much at most: its offers, fixed with their prices when it is accepted."""
 
+import dataclasses
+
 from shared.catalogue import SANDBOX, Catalogue, Model
 from shared.errors import InvalidRequest
 from shared.pricing import Amount, Price, input_bound, price
@@ -17,7 +19,7 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
     made = [_offer(submission, catalogue, catalogue.model(id, param=where), where, at) for where, id in asked]
     if test:
         first = made[0]
-        return [first.model_copy(update={"provider": SANDBOX, "bound_micros": 0})]
+        return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
     return made
 
 

@@ -50,7 +50,7 @@ _REDIS = {
 }
 
 
-#: The exchange that routes by the queue's own name: on Redis nothing but the list itself has to exist, so a wiped broker
+#: Routes by the queue's own name: on Redis nothing but the list itself has to exist, so a wiped broker
 #: loses messages, which are only doorbells, and no binding that a later publish would need.
 _DEFAULT_EXCHANGE = Exchange("", type="direct")
 

@@ -4,7 +4,8 @@ A request's known fields are validated here and nothing else is ever forwarded t
 chat-completions, embeddings and images reference; the limits are the contract's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
 import orjson
@@ -176,7 +177,8 @@ class Submission(BaseModel):
     labels: dict[str, str] | None = None
 
 
-class Offer(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
     """One way to serve a job, with its price and bound, fixed at acceptance."""
 
     provider: str
@@ -184,14 +186,15 @@ class Offer(BaseModel):
     upstream: str
     input: int
     output: int
-    images: dict[str, int] = {}
+    images: Mapping[str, int] = field(default_factory=dict)
     version: str
     max_output: int = 0
-    omit: list[str] = []
+    omit: Sequence[str] = ()
     bound_micros: int
 
 
-class Usage(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Usage:
     """What a provider says it used, in canonical terms."""
 
     prompt_tokens: int = 0

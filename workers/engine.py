@@ -176,7 +176,7 @@ class Engine:
             self._calling.discard(job.id)
 
     async def _attempt_until_decided(self, job: Leased, attempts: list[dict[str, Any]]) -> Outcome:
-        offers = [Offer.model_construct(**row) for row in orjson.loads(job.offers)]
+        offers = [Offer(**row) for row in orjson.loads(job.offers)]
         request = orjson.loads(job.request)
         offer, failures = offers[job.offer], job.failures
         while True:

@@ -4,6 +4,7 @@ Everything is made in the process itself, after any fork.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -54,6 +55,7 @@ class Runtime:
     def start(self) -> None:
         """Take a lease and be ready for jobs."""
         _raise_file_limit()
+        _collect_seldom()
         self._database = Database(settings().database_url)
         self.incarnation = Incarnation(
             self._database,
@@ -168,3 +170,10 @@ def _raise_file_limit() -> None:
     """A connection a call in flight: take all the descriptors that the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _collect_seldom() -> None:
+    """Thousands of live jobs make each full garbage collection long, and leave little of it to find."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,4 +1,4 @@
-"""`fusionai up` with a Procfile of dummies, a real Redis and a real database: it restarts, it stops, it leaves nothing."""
+"""`fusionai up` with a Procfile of dummies, a real Redis and a real database: it restarts, stops, leaves nothing behind."""
 
 import json
 import os
@@ -41,18 +41,28 @@ class Up:
 
     def stack(self) -> dict[str, Any]:
         """What stack.json says, once it is there."""
-        path = self.state / "stack.json"
-        await_condition(lambda: path.exists() or self.process.poll() is not None, what="readiness")
-        assert self.process.poll() is None, self.output.read_text()
-        return dict(json.loads(path.read_text()))
+        stack = await_condition(lambda: self.process.poll() is not None or self._stack(), what="readiness")
+        assert isinstance(stack, dict), self.output.read_text()
+        return stack
+
+    def _stack(self) -> dict[str, Any]:
+        """stack.json if it is this run's: a killed supervisor leaves its own behind."""
+        try:
+            stack = dict(json.loads((self.state / "stack.json").read_text()))
+        except FileNotFoundError:
+            return {}
+        return stack if stack["supervisor_pid"] == self.process.pid else {}
 
     def pid(self, name: str) -> int:
         return int(self.stack()["pids"].get(name, 0))
 
     def left(self) -> list[int]:
-        """Every process that was started with this state directory in its environment, whoever its parent is now."""
+        """Every process of this stack, whoever its parent is now, told by its environment.
+
+        Redis writes its title over its environment; it is told by its working directory.
+        """
         mark = f"FUSIONAI_STATE_DIRECTORY={self.state}".encode()
-        return [pid for pid in _pids() if mark in _environment(pid)]
+        return [pid for pid in _pids() if mark in _environment(pid) or _working_directory(pid) == str(self.state)]
 
     def end(self, number: int) -> float:
         """Send a signal; the seconds until the supervisor was gone."""
@@ -71,6 +81,13 @@ def _environment(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+def _working_directory(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
 
 
 @contextmanager

@@ -78,9 +78,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def write(path: Path, inputs: list[str]) -> Path:
-    rows = [
-        {"custom_id": f"c{n}", "type": "embedding", "model": "m", "input": input} for n, input in enumerate(inputs)
-    ]
+    rows = [{"custom_id": f"c{n}", "type": "embedding", "model": "m", "input": input} for n, input in enumerate(inputs)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 

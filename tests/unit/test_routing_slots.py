@@ -1,5 +1,7 @@
 """Which offer is next, and what may be in flight."""
 
+from typing import ClassVar
+
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -102,7 +104,7 @@ def test_what_waits_can_be_dropped_and_what_runs_cannot() -> None:
 class SlotMachine(RuleBasedStateMachine):
     """No sequence of calls uses more slots than there are, or loses or doubles an id."""
 
-    capacities = {"a": 3, "b": 250}
+    capacities: ClassVar = {"a": 3, "b": 250}
 
     def __init__(self) -> None:
         super().__init__()

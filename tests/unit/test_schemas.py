@@ -197,14 +197,13 @@ def test_a_huge_unknown_name_is_not_repeated_back() -> None:
 def test_a_prompt_never_comes_back_in_the_refusal() -> None:
     canary = "canary-prompt-93"
     for body in (
-        {"model": "gpt-4", "messages": user([{"type": canary}])},
         {"model": "gpt-4", "messages": canary},
         {"model": "gpt-4", "messages": user([{"type": "text", "text": [canary]}])},
         {"model": "gpt-4", "messages": [{"role": "user", "content": [canary]}]},
     ):
         with pytest.raises(InvalidRequest) as refused:
             read_submission("chat.completion", body)
-        assert canary not in refused.value.message or body["messages"][0] == {"role": "user", "content": [{"type": canary}]}
+        assert canary not in refused.value.message
 
 
 GOOD: list[tuple[Any, dict[str, Any]]] = [

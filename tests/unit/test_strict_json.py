@@ -92,11 +92,12 @@ def test_what_only_looks_odd_is_read(name: str) -> None:
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
+NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    st.none() | st.booleans() | NUMBERS | TEXT,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
     max_leaves=25,
-)  # fmt: skip
+)
 
 
 @given(VALUES)

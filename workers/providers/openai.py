@@ -158,7 +158,7 @@ def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     data = [{name: row[name] for name in kept if row.get(name) is not None} for row in body["data"]]
     if not data:
         raise ProviderError("the provider's answer has no images", upstream_status=200, code="empty")
-    usage = Usage.model_construct(images=len(data), size=ask.request["size"], prompt_tokens=0, completion_tokens=0)
+    usage = Usage(images=len(data), size=ask.request["size"])
     return {"created": int(body.get("created") or 0), "data": data}, usage
 
 
@@ -172,12 +172,10 @@ def _usage(reported: Mapping[str, Any]) -> Usage:
     prompt, completion = int(prompt), int(completion or 0)
     if prompt < 0 or completion < 0:
         raise ValueError("usage below zero")
-    return Usage.model_construct(prompt_tokens=prompt, completion_tokens=completion, images=0, size="", estimated=False)
+    return Usage(prompt_tokens=prompt, completion_tokens=completion)
 
 
 def _counted(ask: Ask, answer: bytes) -> Usage:
     """Usage that the provider did not report: about four bytes of text a token."""
     asked = len(orjson.dumps(ask.request))
-    return Usage.model_construct(
-        prompt_tokens=-(-asked // 4), completion_tokens=-(-len(answer) // 4), images=0, size="", estimated=True
-    )
+    return Usage(prompt_tokens=-(-asked // 4), completion_tokens=-(-len(answer) // 4), estimated=True)

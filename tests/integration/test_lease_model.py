@@ -1,0 +1,251 @@
+"""A model of the lease protocol beside the real one: several workers, stale answers, sweeps, cancels, virtual time."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from producer import operations
+from shared import clock
+from shared import models as m
+from shared.db import Database
+from shared.jobs import Ending, Leased, Requeue
+from shared.queue import PROBATION
+from shared.settings import settings
+from tests.integration import world
+from workers import lease, sweep
+
+#: Shifts of the clock: three of them outlive a lease of 30 s, two do not.
+STEP_MICROS = 11 * clock.MICROS
+LEASE_MICROS = int(settings().lease_seconds * clock.MICROS)
+OPEN = ("queued", "running")
+
+
+@dataclass
+class Worker:
+    """What the model thinks of an incarnation."""
+
+    probation: bool
+    until: int
+    lapsed: bool = False
+    lost: int = 0
+
+    @property
+    def alive(self) -> bool:
+        return not self.lapsed and self.until > clock.now_micros()
+
+
+@dataclass
+class Job:
+    """What the model thinks of a job; `done` is what its holder of this epoch did to it."""
+
+    expires: int
+    status: str = "queued"
+    epoch: int = 0
+    queue: str = world.QUEUE
+    worker: str | None = None
+    run_at: int = 0
+    cohort: int = 0
+    flagged: bool = False
+    done: str = ""
+    ended: int = 0
+
+    def end(self, status: str, *, takes: bool) -> None:
+        assert self.status in OPEN, "a job ends once"
+        self.status, self.worker = status, None
+        self.epoch += takes
+        self.ended += 1
+
+
+@dataclass(frozen=True)
+class Held:
+    """An answer that some worker has, now or long after the job was taken from it."""
+
+    job: Leased = field(hash=False)
+    worker: str
+
+
+class LeaseMachine(RuleBasedStateMachine):
+    """Register, renew, lease, settle, requeue, lapse, take back, cancel, expire; late answers at any time."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = clock.shift_micros()
+        world.wipe(self.database)
+        self.holder = world.open_account(self.database, 100_000)
+        self.workers: dict[str, Worker] = {}
+        self.jobs: dict[str, Job] = {}
+        self.held: list[Held] = []
+        self.epochs: dict[str, int] = {}
+        self.register(False)
+
+    def teardown(self) -> None:
+        clock.shift(self.shift - clock.shift_micros())
+
+    @rule(probation=st.booleans())
+    def register(self, probation: bool) -> None:
+        id = world.new_worker(self.database, probation=probation)
+        self.workers[id] = Worker(probation, clock.now_micros() + LEASE_MICROS)
+
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(self.workers)))
+        flagged = self.database.write_sync(lease.renew, id)
+        if not self.workers[id].alive:
+            assert flagged is None, "a lapsed incarnation never comes back"
+            return
+        self.workers[id].until = clock.now_micros() + LEASE_MICROS
+        mine = {key for key, job in self.jobs.items() if job.worker == id and job.flagged and job.status == "running"}
+        assert flagged is not None and set(flagged) == mine
+
+    @rule(count=st.integers(1, 4))
+    def accept(self, count: int) -> None:
+        expires = clock.now_micros() + settings().job_expires_seconds * clock.MICROS
+        for id in world.queued(self.database, self.holder, count, bound=10):
+            self.jobs[id] = Job(expires, queue=world.row(self.database, id)["queue"])
+
+    @rule()
+    def time_passes(self) -> None:
+        clock.shift(STEP_MICROS)
+
+    @rule()
+    def a_day_passes(self) -> None:
+        clock.shift(settings().job_expires_seconds * clock.MICROS // 2 + STEP_MICROS)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def lease(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(self.workers)))
+        ids = data.draw(st.lists(st.sampled_from(sorted(self.jobs)), min_size=1, max_size=5, unique=True))
+        wrong_queue = data.draw(st.integers(0, 9)) == 0
+        leased = world.take(self.database, id, ids, queue="google.batch" if wrong_queue else None)
+        now = clock.now_micros()
+        due = {key for key in ids if self.jobs[key].status == "queued" and self.jobs[key].run_at <= now}
+        assert {job.id for job in leased} == (due if self.workers[id].alive and not wrong_queue else set())
+        for job in leased:
+            mine = self.jobs[job.id]
+            mine.status, mine.worker, mine.epoch, mine.done = "running", id, mine.epoch + 1, ""
+            assert job.epoch == mine.epoch
+            self.held.append(Held(job, id))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), group=st.integers(1, 4))
+    def answer(self, data: st.DataObject, group: int) -> None:
+        """Workers answer for jobs they have, had, or answered for before."""
+        answers = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=group, unique_by=lambda h: h.job.id))
+        outcomes: list[Any] = []
+        for held in answers:
+            job = held.job
+            kind = data.draw(st.sampled_from(["succeeded", "failed", "cancelled", "requeue", "requeue later"]))
+            outcomes.append(self._outcome(job, kind))
+        verdicts = world.settle(self.database, *outcomes).verdicts
+        for outcome in outcomes:
+            assert verdicts[outcome.job_id] == self._expect(outcome), outcome
+
+    def _outcome(self, job: Leased, kind: str) -> Ending | Requeue:
+        if kind.startswith("requeue"):
+            run_at = clock.now_micros() + (2 * STEP_MICROS if "later" in kind else 0)
+            return Requeue(job.id, job.epoch, "google.realtime", job.offer, job.failures + 1, run_at)
+        charge = 5 if kind == "succeeded" else 0
+        return Ending(job.id, job.epoch, kind, charge_micros=charge)  # type: ignore[arg-type]
+
+    def _expect(self, outcome: Ending | Requeue) -> str:
+        """The verdict there must be; and the model follows."""
+        job = self.jobs[outcome.job_id]
+        what = "requeued" if isinstance(outcome, Requeue) else outcome.status
+        if job.epoch != outcome.epoch:
+            return "stale"
+        if job.status == "running":
+            job.done = what
+            if isinstance(outcome, Requeue):
+                job.status, job.worker, job.queue, job.run_at = "queued", None, outcome.queue, outcome.run_at
+            else:
+                job.end(outcome.status, takes=False)
+            return "done"
+        return "done" if job.done == what else "stale"
+
+    @rule()
+    def lapse(self) -> None:
+        over = {id for id, worker in self.workers.items() if not worker.lapsed and not worker.alive}
+        assert set(self.database.write_sync(sweep.lapse)) == over
+        for id in over:
+            self.workers[id].lapsed = True
+            self.workers[id].lost = sum(job.worker == id for job in self.jobs.values())
+
+    @rule(data=st.data())
+    def resign(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(self.workers)))
+        self.database.write_sync(lease.resign, id)
+        self.workers[id].lapsed = True
+
+    @rule()
+    def take_back(self) -> None:
+        mine = [job for job in self.jobs.values() if job.worker and self.workers[job.worker].lapsed]
+        touched, _ = self.database.write_sync(sweep.take_back)
+        assert touched == len(mine)
+        for job in mine:
+            assert job.worker is not None
+            worker = self.workers[job.worker]
+            if job.flagged:
+                job.end("cancelled", takes=True)
+            elif worker.probation and worker.lost == 1 and job.cohort == 1:
+                job.end("failed", takes=True)
+            else:
+                job.status, job.worker, job.epoch = "queued", None, job.epoch + 1
+                if worker.lost:
+                    job.queue, job.cohort = PROBATION, max(1, worker.lost // 2)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(self.jobs)))
+        shown, _ = self.database.write_sync(operations.cancel_job, self.holder.account_id, id)
+        job = self.jobs[id]
+        if job.status == "queued":
+            job.end("cancelled", takes=True)
+        elif job.status == "running":
+            job.flagged = True
+        assert (shown["status"], shown["cancel_requested"]) == (job.status, job.flagged)
+
+    @rule()
+    def end_overdue(self) -> None:
+        self.database.write_sync(sweep.end_overdue)
+        for job in self.jobs.values():
+            if job.status in OPEN and job.expires <= clock.now_micros():
+                job.end("cancelled" if job.flagged else "expired", takes=True)
+            elif job.status == "queued" and job.flagged:
+                job.end("cancelled", takes=True)
+
+    @invariant()
+    def the_rows_agree(self) -> None:
+        for row in world.rows(self.database, m.jobs):
+            job = self.jobs[row["id"]]
+            assert (row["status"], row["lease_epoch"], row["worker_id"]) == (job.status, job.epoch, job.worker)
+            assert (row["queue"], row["cohort"], row["cancel_requested"]) == (job.queue, job.cohort, job.flagged)
+            assert row["lease_epoch"] >= self.epochs.get(row["id"], 0), "an epoch never goes back"
+            self.epochs[row["id"]] = row["lease_epoch"]
+
+    @invariant()
+    def each_end_is_told_once_and_the_money_is_exact(self) -> None:
+        told = [type for type in world.events(self.database, self.holder.account_id) if type.startswith("job.")]
+        assert len(told) == sum(job.ended for job in self.jobs.values())
+        assert world.violations(self.database) == []
+
+
+def test_the_protocol_never_differs_from_its_model(database: Database) -> None:
+    machine: Any = type("Machine", (LeaseMachine,), {"database": database})
+    with world.virtual_time():
+        run_state_machine_as_test(
+            machine,
+            settings=hypothesis_settings(
+                max_examples=25,
+                stateful_step_count=25,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

@@ -1,0 +1,177 @@
+"""A model of the ledger beside the real one, on both databases: after each step they agree, and nothing is violated."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from producer import operations
+from producer.accept import Accepted
+from shared import ledger
+from shared import models as m
+from shared.accounts import KeyHolder
+from shared.db import Database
+from shared.errors import InsufficientCredits
+from shared.jobs import Ending
+from tests.integration import world
+from tests.integration.world import CREDIT
+
+MONEY = st.integers(1, 200 * CREDIT) | st.sampled_from([1, 50 * CREDIT, 100 * CREDIT])
+WHO = st.integers(0, 2)
+
+
+@dataclass
+class Purse:
+    """What the model thinks of an account."""
+
+    holder: KeyHolder
+    available: int = 0
+    held: int = 0
+    spent: int = 0
+    armed: bool = False
+    exhausted_armed: bool = True
+    events: list[str] = field(default_factory=list)
+    jobs: dict[str, int] = field(default_factory=dict)
+
+    def watch(self) -> None:
+        """The default threshold: 100 credits remain."""
+        above = self.available + self.held > 100 * CREDIT
+        if self.armed and not above:
+            self.events.append("credit.threshold")
+        self.armed = above
+
+    def exhaust(self) -> None:
+        if self.exhausted_armed:
+            self.exhausted_armed = False
+            self.events.append("credit.exhausted")
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Grants, holds, charges, releases, refusals and cancels in any order."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        world.wipe(self.database)
+        self.purses = [Purse(world.open_account(self.database, 0)) for _ in range(3)]
+        self.worker = world.new_worker(self.database)
+
+    @rule(who=WHO, micros=MONEY)
+    def grant(self, who: int, micros: int) -> None:
+        purse = self.purses[who]
+        self.database.write_sync(ledger.grant, purse.holder.account_id, micros)
+        purse.available += micros
+        purse.exhausted_armed = True
+        purse.watch()
+
+    @rule(asked=st.lists(st.tuples(WHO, st.integers(1, 3), st.integers(0, 80 * CREDIT)), min_size=1, max_size=4))
+    def accept_a_group(self, asked: list[tuple[int, int, int]]) -> None:
+        orders = [
+            world.order(self.database, self.purses[who].holder, count=count, bound=bound, listed=count > 1)
+            for who, count, bound in asked
+        ]
+        outcomes = world.accept_all(self.database, orders)
+        for (who, count, bound), order, outcome in zip(asked, orders, outcomes, strict=True):
+            purse = self.purses[who]
+            if count * bound <= purse.available:
+                assert isinstance(outcome, Accepted)
+                purse.available -= count * bound
+                purse.held += count * bound
+                purse.jobs.update((row["id"], bound) for row in order.rows)
+            else:
+                assert isinstance(outcome, InsufficientCredits)
+                purse.exhaust()
+
+    def _some(self, data: st.DataObject, most: int = 4) -> list[str]:
+        ids = sorted(id for purse in self.purses for id in purse.jobs)
+        return data.draw(st.lists(st.sampled_from(ids), min_size=1, max_size=most, unique=True))
+
+    def _purse_of(self, id: str) -> Purse:
+        return next(purse for purse in self.purses if id in purse.jobs)
+
+    @precondition(lambda self: any(purse.jobs for purse in self.purses))
+    @rule(data=st.data())
+    def end_a_group(self, data: st.DataObject) -> None:
+        endings: list[Ending] = []
+        for job in world.take(self.database, self.worker, self._some(data)):
+            good = data.draw(st.booleans())
+            charge = data.draw(st.integers(0, job.bound_micros)) if good else 0
+            endings.append(world.good_end(job, charge) if good else Ending(job.id, job.epoch, "failed", error={"a": 1}))
+        assert set(world.settle(self.database, *endings).verdicts.values()) <= {"done"}
+        assert set(world.settle(self.database, *endings).verdicts.values()) <= {"done"}, "a second time changes nothing"
+        self._end(endings)
+
+    def _end(self, endings: list[Ending]) -> None:
+        """In the order of the real one: each job's money and event, then the thresholds of the whole group."""
+        charged: list[Purse] = []
+        for ending in self._in_order(endings):
+            purse = self._purse_of(ending.job_id)
+            bound = purse.jobs.pop(ending.job_id)
+            purse.held -= bound
+            purse.available += bound - ending.charge_micros
+            purse.spent += ending.charge_micros
+            if ending.charge_micros and not purse.available + purse.held:
+                purse.exhaust()
+            purse.events.append("job.completed" if ending.status == "succeeded" else "job." + ending.status)
+            if ending.charge_micros and purse not in charged:
+                charged.append(purse)
+        for purse in charged:
+            purse.watch()
+
+    def _in_order(self, endings: list[Ending]) -> list[Ending]:
+        """As the events say it was; of one kind of ending any order is right."""
+        told: list[str] = []
+        for purse in self.purses:
+            for event in world.rows(self.database, m.events, account_id=purse.holder.account_id):
+                told += [ending.job_id for ending in endings if ending.job_id in event["data"]]
+        return sorted(endings, key=lambda ending: told.index(ending.job_id))
+
+    @precondition(lambda self: any(purse.jobs for purse in self.purses))
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        (id,) = self._some(data, most=1)
+        purse = self._purse_of(id)
+        job, _ = self.database.write_sync(operations.cancel_job, purse.holder.account_id, id)
+        assert job["status"] == "cancelled" and job["usage"]["credits_used"] == 0
+        self._end([Ending(id, 0, "cancelled")])
+
+    @rule(who=WHO, count=st.integers(1, 3))
+    def run_test_jobs(self, who: int, count: int) -> None:
+        purse = self.purses[who]
+        holder = KeyHolder("key_test", purse.holder.account_id, "test", None)
+        ids = world.queued(self.database, holder, count)
+        leased = world.take(self.database, self.worker, ids)
+        assert [job.bound_micros for job in leased] == [0] * count
+        world.settle(self.database, *(world.good_end(job) for job in leased))
+        purse.events += ["job.completed"] * count
+
+    @invariant()
+    def the_real_one_agrees(self) -> None:
+        for purse in self.purses:
+            (real,) = world.rows(self.database, m.accounts, id=purse.holder.account_id)
+            assert (real["available_micros"], real["held_micros"]) == (purse.available, purse.held)
+            assert real["exhausted_armed"] == purse.exhausted_armed
+            spent = world.rows(self.database, m.monthly_spend, account_id=purse.holder.account_id)
+            assert sum(month["spent_micros"] for month in spent) == purse.spent
+            assert world.events(self.database, purse.holder.account_id) == purse.events
+
+    @invariant()
+    def nothing_is_violated(self) -> None:
+        assert world.violations(self.database) == []
+
+
+def test_the_ledger_never_differs_from_its_model(database: Database) -> None:
+    machine: Any = type("Machine", (LedgerMachine,), {"database": database})
+    run_state_machine_as_test(
+        machine,
+        settings=hypothesis_settings(
+            max_examples=20,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

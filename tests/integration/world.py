@@ -1,0 +1,190 @@
+"""Accounts, jobs and workers for integration tests, made through the product's own functions."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+
+from producer import accept
+from producer.accept import Accepted, Door, Order
+from producer.idempotency import Claim
+from shared import accounts, clock, jobs, ledger, queue
+from shared import models as m
+from shared.accounts import KeyHolder
+from shared.db import Database
+from shared.jobs import Ending, Leased, Requeue, Settled
+from shared.schemas import Submission, read_submission
+from shared.verify import verify
+from workers import lease
+
+CREDIT = 1_000_000
+QUEUE = "openai.realtime"
+_BODIES: dict[str, dict[str, Any]] = {
+    "chat.completion": {"model": "gpt-4", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10},
+    "embedding": {"model": "text-embedding-3-large", "input": "hi"},
+    "image": {"model": "image-gen-2", "prompt": "a cat"},
+}
+
+
+class RecordedBell(queue.Bell):
+    """Rings nothing and remembers what was rung; `depths` and `up` are the broker as a test wants it."""
+
+    def __init__(self) -> None:
+        self.rung: list[tuple[str, list[str]]] = []
+        self.depths: dict[str, int] = {}
+        self.up = True
+        self.room = True
+
+    def ring(self, queue: str, ids: Sequence[str]) -> "Future[bool]":
+        if self.up:
+            self.rung.append((queue, list(ids)))
+        return _done(self.up)
+
+    def depth(self, queue: str) -> "Future[int | None]":
+        return _done(self.depths.get(queue, 0) if self.up else None)
+
+    def has_room(self, queue: str) -> bool:
+        return self.room
+
+    def ids(self, queue: str) -> list[str]:
+        """All that was rung on a queue, in order."""
+        return [id for name, ids in self.rung if name == queue for id in ids]
+
+
+def _done(value: Any) -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future
+
+
+@contextmanager
+def virtual_time() -> Iterator[None]:
+    """Whatever is shifted inside is shifted back."""
+    before = clock.shift_micros()
+    try:
+        yield
+    finally:
+        clock.shift(before - clock.shift_micros())
+
+
+def open_account(database: Database, credits: float = 1000, *, test: bool = False) -> KeyHolder:
+    """A new account with prepaid credit, and a key of it."""
+
+    def make(connection: Connection) -> KeyHolder:
+        account = accounts.create_account(connection, "a")
+        if credits:
+            ledger.grant(connection, account, round(credits * CREDIT))
+        _, key = accounts.create_key(connection, account, "test" if test else "live")
+        holder = accounts.find_key(connection, key)
+        assert holder is not None
+        return holder
+
+    return database.write_sync(make)
+
+
+def submission(type: Any = "chat.completion", **changes: Any) -> Submission:
+    """A small, good submission."""
+    return read_submission(type, {**_BODIES[type], **changes})
+
+
+def order(
+    database: Database,
+    holder: KeyHolder,
+    *,
+    count: int = 1,
+    bound: int | None = None,
+    listed: bool = False,
+    claim: Claim | None = None,
+    type: Any = "chat.completion",
+) -> Order:
+    """An order as the door makes it; `bound` overrules each job's price."""
+    made = Door(database, RecordedBell())._order(holder, [submission(type)] * count, listed, claim)
+    for row in made.rows if bound is not None else ():
+        row["bound_micros"] = bound
+    return made
+
+
+def accept_all(database: Database, orders: Sequence[Order]) -> list[Accepted | Exception]:
+    """The real acceptance, one transaction."""
+    return database.write_sync(accept.accept, orders)
+
+
+def queued(database: Database, holder: KeyHolder, count: int = 1, **more: Any) -> list[str]:
+    """Ids of jobs that have just been accepted."""
+    made = order(database, holder, count=count, listed=count > 1, **more)
+    (outcome,) = accept_all(database, [made])
+    assert isinstance(outcome, Accepted)
+    return [row["id"] for row in made.rows]
+
+
+def new_worker(database: Database, *, probation: bool = False) -> str:
+    """An incarnation with a running lease."""
+    id = clock.new_id("wrk")
+    database.write_sync(lease.register, id, probation)
+    return id
+
+
+def take(database: Database, worker: str, ids: Sequence[str], queue: str | None = None) -> list[Leased]:
+    """Lease by each job's own queue, or all by one."""
+
+    def work(connection: Connection) -> list[Leased]:
+        wanted: dict[str, list[str]] = {}
+        for row in connection.execute(select(m.jobs.c.id, m.jobs.c.queue).where(m.jobs.c.id.in_(ids))):
+            wanted.setdefault(queue or row.queue, []).append(row.id)
+        return jobs.lease(connection, worker, wanted)
+
+    return database.write_sync(work)
+
+
+def settle(database: Database, *outcomes: Ending | Requeue) -> Settled:
+    """The real settlement, one transaction."""
+    return database.write_sync(jobs.settle, outcomes)
+
+
+def good_end(job: Leased, charge: int = 0, **more: Any) -> Ending:
+    """A success that charges."""
+    return Ending(job.id, job.epoch, "succeeded", response="{}", charge_micros=charge, **more)
+
+
+def row(database: Database, id: str) -> dict[str, Any]:
+    """A job's hot row."""
+    statement = select(m.jobs).where(m.jobs.c.id == id)
+    return dict(database.read_sync(lambda connection: connection.execute(statement).mappings().one()))
+
+
+def rows(database: Database, table: Any, **where: Any) -> list[dict[str, Any]]:
+    """Rows of a table, oldest first."""
+    statement = select(table).filter_by(**where)
+    if "id" in table.c:
+        statement = statement.order_by(table.c.id)
+    return database.read_sync(lambda connection: [dict(found) for found in connection.execute(statement).mappings()])
+
+
+def change(database: Database, id: str, **values: Any) -> None:
+    """Meddle with a job's row."""
+    statement = update(m.jobs).where(m.jobs.c.id == id).values(values)
+    database.write_sync(lambda connection: connection.execute(statement).rowcount)
+
+
+def events(database: Database, account_id: str) -> list[str]:
+    """Types of an account's events in their sequence, which has no gap."""
+    found = sorted(rows(database, m.events, account_id=account_id), key=lambda event: event["sequence"])
+    assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
+    return [event["type"] for event in found]
+
+
+def violations(database: Database) -> list[str]:
+    """What `fusionai verify` would find."""
+    return database.read_sync(verify)
+
+
+def wipe(database: Database) -> None:
+    """Empty every table, so that the next example of a stateful test starts anew."""
+
+    def work(connection: Connection) -> None:
+        for table in m.metadata.tables.values():
+            connection.execute(delete(table))
+
+    database.write_sync(work)
