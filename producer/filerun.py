@@ -28,6 +28,7 @@ class Tally:
     """How it stands."""
 
     total: int
+    accepted: int = 0
     done: int = 0
     succeeded: int = 0
     credits: Decimal = Decimal(0)
@@ -55,15 +56,16 @@ class FileRun:
         self._client = client
         self._ended: dict[str, Job] = {}
 
-    def send(self, key_of: Callable[[int], str], told: Callable[[int], None] = lambda count: None) -> None:
-        """Submit every line, chunk by chunk, each under its own key; `told` gets the number accepted so far."""
+    def send(self, key_of: Callable[[int], str], told: Callable[[Tally], None] = lambda tally: None) -> None:
+        """Submit every line, chunk by chunk, each under its own key; `told` after every chunk."""
         for number, chunk in enumerate(jobfile.chunks(self.lines)):
             try:
                 jobs = self._client.submit_many([line.job for line in chunk], idempotency_key=key_of(number))
             except ApiError as error:
                 raise RefusedError(self._explain(error, chunk)) from error
             self.accepted += [job["id"] for job in jobs]
-            told(len(self.accepted))
+            self.tally.accepted = len(self.accepted)
+            told(self.tally)
 
     def wait(self, told: Callable[[Tally], None] = lambda tally: None) -> None:
         """Look at the unfinished jobs until there are none; `told` after every look."""

@@ -26,10 +26,11 @@ def bar() -> Iterator[Told]:
         TextColumn("{task.fields[rate]}/s"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[credits]} credits"),
+        TextColumn("{task.fields[sending]}"),
         TextColumn("{task.fields[failed]}", style="red"),
     )
     with Progress(*columns, console=Console(highlight=False), transient=True) as progress:
-        task = progress.add_task("", total=None, rate="–", credits="0", failed="")
+        task = progress.add_task("", total=None, rate="–", credits="0", sending="", failed="")
         began = clock.monotonic()
 
         def told(tally: Tally) -> None:
@@ -39,6 +40,7 @@ def bar() -> Iterator[Told]:
                 completed=tally.done,
                 rate=rate(tally.done, clock.monotonic() - began),
                 credits=credits_text(tally.credits),
+                sending=sending(tally),
                 failed=f"{tally.failed:,} failed" if tally.failed else "",
             )
 
@@ -56,6 +58,9 @@ def plain() -> Iterator[Told]:
         if now - last < _PLAIN_SECONDS:
             return
         last = now
+        if tally.accepted < tally.total:
+            click.echo(sending(tally))
+            return
         left = (tally.total - tally.done) * (now - began) / tally.done if tally.done else None
         remaining = f", {left:.0f} s left" if left is not None else ""
         failed = f", {tally.failed:,} failed" if tally.failed else ""
@@ -70,6 +75,11 @@ def plain() -> Iterator[Told]:
 @contextmanager
 def silent() -> Iterator[Told]:
     yield lambda tally: None
+
+
+def sending(tally: Tally) -> str:
+    """How much of the file has been sent, until all of it has."""
+    return "" if tally.accepted == tally.total else f"{tally.accepted:,} of {tally.total:,} sent"
 
 
 def rate(done: int, seconds: float) -> str:

@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from shared import clock
 
@@ -17,7 +13,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-_STATUS_STYLES = {"succeeded": "green", "failed": "red", "expired": "red", "cancelled": "yellow", "running": "cyan"}
+#: Rows of these are coloured; those that went well are not.
+_STATUS_COLOURS = {"failed": "red", "expired": "red", "cancelled": "yellow", "running": "cyan"}
 
 
 class Output:
@@ -26,7 +23,6 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.is_terminal = sys.stdout.isatty()
-        self.console = Console(highlight=False, soft_wrap=True)
 
     def value(self, value: Any, words: Callable[[], None]) -> None:
         """JSON of the value, or what `words` prints."""
@@ -46,19 +42,21 @@ class Output:
             click.echo(f"{name:<{width}}  {text}")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-        """A table; in a pipe, aligned plain columns that are never cut."""
+        """Aligned columns, never cut: an id that is shown can be copied whole. Colours only on a terminal."""
         cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
         if not cells:
             click.echo(empty, err=not self.is_terminal)
-        elif self.is_terminal:
-            table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-            for row in cells:
-                table.add_row(*(Text(cell, style=_STATUS_STYLES.get(cell, "")) for cell in row))
-            self.console.print(table, soft_wrap=False)
-        else:
-            widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
-            for row in [list(columns), *cells]:
-                click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            return
+        widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
+        click.secho(_aligned(columns, widths), bold=True)
+        for row in cells:
+            padded = _aligned(row, widths)
+            colour = next((_STATUS_COLOURS[cell] for cell in row if cell in _STATUS_COLOURS), None)
+            click.secho(padded, fg=colour)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def moment(seconds: float | None) -> str:

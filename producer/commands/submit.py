@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shlex
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from producer.client import FusionAI
 from producer.commands.connection import api_command
 from producer.commands.output import Output, credits_text
 from producer.filerun import FileRun, RefusedError
-from producer.jobfile import Problem
+from producer.jobfile import Line, Problem
+from producer.progress import Told
 from shared import clock
 
 #: Exit status when some jobs ended other than succeeded, and after Ctrl-C.
@@ -37,22 +40,42 @@ def submit(client: FusionAI, output: Output, file: Path, wait: bool, target: Pat
     if wait and not os.access(target.parent, os.W_OK):
         raise click.UsageError(f"{target} cannot be written; choose another place with -o")
     content = file.read_bytes()
-    lines, problems = jobfile.parse(content.splitlines())
-    if problems or not lines:
-        _refuse(file, problems)
+    run = FileRun(client, _lines(file, content))
     salt = clock.new_id("again") if again == "new" else again or ""
-    run = FileRun(client, lines)
+    content_hash, began = hashlib.sha256(content).hexdigest(), clock.monotonic()
+
+    def key_of(chunk: int) -> str:
+        return jobfile.idempotency_key(content_hash, chunk, scope=client.mode, salt=salt)
+
     try:
-        _send(run, output, client, hashlib.sha256(content).hexdigest(), salt)
-        if wait:
-            _wait(run, output, target)
-        else:
-            _report_accepted(run, output)
+        _carry_out(run, key_of, output, wait)
     except RefusedError as error:
         raise click.ClickException(f"{file}: {error}") from error
     except KeyboardInterrupt:
         click.echo(_how_to_resume(run, file, target, salt), err=True)
         raise SystemExit(INTERRUPTED) from None
+    if wait:
+        _write(target, run)
+        _summarise(run, output, target, clock.monotonic() - began)
+    else:
+        _report_accepted(run, output)
+    if wait and run.tally.failed:
+        raise SystemExit(SOME_FAILED)
+
+
+def _lines(file: Path, content: bytes) -> list[Line]:
+    lines, problems = jobfile.parse(content.splitlines())
+    if problems or not lines:
+        _refuse(file, problems)
+    return lines
+
+
+def _carry_out(run: FileRun, key_of: Callable[[int], str], output: Output, wait: bool) -> None:
+    with _progress(output)() as told:
+        told(run.tally)
+        run.send(key_of, told)
+        if wait:
+            run.wait(told)
 
 
 def _refuse(file: Path, problems: list[Problem]) -> None:
@@ -64,13 +87,10 @@ def _refuse(file: Path, problems: list[Problem]) -> None:
     raise click.ClickException(f"{len(problems)}{more} lines are wrong; nothing was sent")
 
 
-def _send(run: FileRun, output: Output, client: FusionAI, content_hash: str, salt: str) -> None:
-    def key_of(chunk: int) -> str:
-        return jobfile.idempotency_key(content_hash, chunk, scope=client.mode, salt=salt)
-
-    run.send(key_of)
-    if not output.as_json:
-        output.line(f"{len(run.accepted):,} jobs accepted")
+def _progress(output: Output) -> Callable[[], AbstractContextManager[Told]]:
+    if output.as_json:
+        return progress.silent
+    return progress.bar if output.is_terminal else progress.plain
 
 
 def _report_accepted(run: FileRun, output: Output) -> None:
@@ -78,19 +98,12 @@ def _report_accepted(run: FileRun, output: Output) -> None:
         {"line": line.number, "custom_id": line.custom_id, "job_id": id}
         for line, id in zip(run.lines, run.accepted, strict=True)
     ]
-    output.value(rows, lambda: output.line("The same command with --wait collects their results."))
 
+    def words() -> None:
+        output.line(f"{len(rows):,} jobs accepted")
+        output.line("The same command with --wait collects their results.")
 
-def _wait(run: FileRun, output: Output, target: Path) -> None:
-    began = clock.monotonic()
-    shown = progress.silent if output.as_json else progress.bar if output.is_terminal else progress.plain
-    with shown() as told:
-        told(run.tally)
-        run.wait(told)
-    _write(target, run)
-    _summarise(run, output, target, clock.monotonic() - began)
-    if run.tally.failed:
-        raise SystemExit(SOME_FAILED)
+    output.value(rows, words)
 
 
 def _write(target: Path, run: FileRun) -> None:

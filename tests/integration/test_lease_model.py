@@ -83,6 +83,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.held: list[Held] = []
         self.epochs: dict[str, int] = {}
         self.register(False)
+        self.accept(3)
 
     def teardown(self) -> None:
         clock.shift(self.shift - clock.shift_micros())
@@ -113,6 +114,17 @@ class LeaseMachine(RuleBasedStateMachine):
     def time_passes(self) -> None:
         clock.shift(STEP_MICROS)
 
+    @precondition(lambda self: any(job.worker for job in self.jobs.values()))
+    @rule()
+    def everybody_is_lost(self) -> None:
+        """The way of most stale answers: leases run out, jobs are taken back, and a new worker is there."""
+        clock.shift(3 * STEP_MICROS)
+        self.lapse()
+        self.take_back()
+        self.register(False)
+        self._lease(max(self.workers), sorted(self.jobs)[:5], None)
+
+    @precondition(lambda self: len(self.jobs) > 3)
     @rule()
     def a_day_passes(self) -> None:
         clock.shift(settings().job_expires_seconds * clock.MICROS // 2 + STEP_MICROS)
@@ -122,8 +134,10 @@ class LeaseMachine(RuleBasedStateMachine):
     def lease(self, data: st.DataObject) -> None:
         id = data.draw(st.sampled_from(sorted(self.workers)))
         ids = data.draw(st.lists(st.sampled_from(sorted(self.jobs)), min_size=1, max_size=5, unique=True))
-        wrong_queue = data.draw(st.integers(0, 9)) == 0
-        leased = world.take(self.database, id, ids, queue="google.batch" if wrong_queue else None)
+        self._lease(id, ids, "google.batch" if data.draw(st.integers(0, 9)) == 9 else None)
+
+    def _lease(self, id: str, ids: list[str], wrong_queue: str | None) -> None:
+        leased = world.take(self.database, id, ids, queue=wrong_queue)
         now = clock.now_micros()
         due = {key for key in ids if self.jobs[key].status == "queued" and self.jobs[key].run_at <= now}
         assert {job.id for job in leased} == (due if self.workers[id].alive and not wrong_queue else set())
@@ -243,7 +257,7 @@ def test_the_protocol_never_differs_from_its_model(database: Database) -> None:
         run_state_machine_as_test(
             machine,
             settings=hypothesis_settings(
-                max_examples=25,
+                max_examples=40,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""`fusionai up` with a Procfile of dummies, a real Redis and a real database: it restarts, stops, leaves nothing behind."""
+"""`fusionai up` with a Procfile of dummies, a real Redis and database: it restarts, stops, leaves nothing behind."""
 
 import json
 import os
