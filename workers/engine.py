@@ -18,6 +18,7 @@ from shared.pricing import Amount, Price, charge
 from shared.queue import PROBATION, Lane, queue_name
 from shared.schemas import Offer
 from shared.settings import settings
+from workers.pictures import dress
 from workers.providers import Answer, Ask, Upstream
 from workers.retry import CALLERS_STATUSES, GiveUp, decide
 from workers.routing import choose
@@ -204,7 +205,10 @@ class Engine:
         attempts.append(record)
         try:
             crash.point("call.before")
-            answer = await self._upstream(offer.provider).call(Ask(job.id, job.type, request, offer))
+            ask = Ask(job.id, job.type, request, offer)
+            answer = await self._upstream(offer.provider).call(ask)
+            if job.type == "image":
+                await dress(ask, answer)
             crash.point("call.after")
         except ProviderError as failure:
             error = failure

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, delete, exists, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import clock, crash, db, jobs, logs
+from shared import blobs, clock, crash, db, jobs, logs
 from shared import models as m
 from shared.db import Database
 from shared.jobs import Ending
@@ -35,6 +35,8 @@ OVERTAKEN_MICROS = 60 * clock.MICROS
 DUE_MICROS = clock.MICROS
 #: A pause between two sweeps after which this sweeper no longer trusts what it sees as lapsed, in seconds.
 MISSED_SECONDS = 5.0
+#: Between two looks for pictures to delete, in seconds.
+TIDY_SECONDS = 600.0
 #: Rows of ended workers are kept for a day.
 KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
 
@@ -49,6 +51,7 @@ class Sweeper:
         self.feeder = Feeder(database, ring)
         self._last = self._steady_since = clock.now_micros()
         self._empty_since: dict[str, int] = {}
+        self._tidied = 0.0
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
@@ -59,6 +62,9 @@ class Sweeper:
         self.ring_due_deliveries()
         self.feed()
         self._database.write_sync(forget)
+        if clock.monotonic() - self._tidied > TIDY_SECONDS:
+            self._tidied = clock.monotonic()
+            blobs.forget_old()
         if self._nursery is not None:
             self._nursery.run_once()
 

@@ -27,7 +27,13 @@ def show(client: FusionAI, output: Output) -> None:
     balance = client.credits()
 
     def words() -> None:
-        output.fields({name: credits_text(balance[name]) for name in ("available", "held") if name in balance})
+        output.fields(
+            {name: credits_text(balance[name]) for name in ("available", "held", "remaining") if name in balance}
+        )
+        spent = balance.get("spent") or {}
+        output.line(f"spent      {credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}")
+        for threshold in balance.get("thresholds", []):
+            output.line(f"told when  {threshold['kind']} {credits_text(threshold['credits'])}")
 
     output.value(balance, words)
 

@@ -4,12 +4,14 @@ from typing import Any, cast
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
 from producer import hooks, idempotency, operations
 from producer.desk import Desk, read_body
 from producer.idempotency import Claim
 from producer.operations import Page
+from shared import blobs
 from shared.accounts import KeyHolder
 from shared.catalogue import catalogue, endpoint
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
@@ -194,6 +196,17 @@ async def show_model(request: Request, id: str) -> Response:
     if id not in catalogue().models:
         raise NotFound(f"there is no model {id[:100]!r}")
     return _json(_model(id))
+
+
+@router.get("/pictures/{name}")
+async def show_picture(request: Request, name: str) -> Response:
+    """A picture that a job made, by its signed link; no key."""
+    expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
+    whole = expires.isascii() and expires.isdigit() and len(expires) < 16
+    path = blobs.image_path(name) if whole and blobs.holds(name, int(expires), signature) else None
+    if path is None:
+        raise NotFound("there is no such picture, or the link has expired")
+    return FileResponse(path, media_type=blobs.MEDIA_TYPES[path.suffix[1:]])
 
 
 async def _enter(request: Request) -> tuple[Desk, KeyHolder]:

@@ -69,12 +69,9 @@ def _embedding(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
 
 
 def _image(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
-    if ask.request["response_format"] == "b64_json":
-        one = {"b64_json": _PIXEL}
-    else:
-        one = {"url": f"data:image/png;base64,{_PIXEL}"}
     count = ask.request["n"]
-    return {"created": clock.now_seconds(), "data": [one] * count}, Usage(images=count, size=ask.request["size"])
+    pictures = [{"b64_json": _PIXEL} for _ in range(count)]
+    return {"created": clock.now_seconds(), "data": pictures}, Usage(images=count, size=ask.request["size"])
 
 
 _ANSWERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
