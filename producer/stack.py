@@ -90,7 +90,7 @@ class Stack:
                 raise CannotStartError(f"Redis does not answer; {self._state.path}/logs/redis.log says why")
         if at.simulator_port:
             argv = [sys.executable, "-m", "workers.simulator", "--port", str(at.simulator_port)]
-            self._supervisor.start(Program("simulator", argv, self._env))
+            self._supervisor.start(Program("simulator", argv, self._env, last=True))
         prepare = Program("database", [sys.executable, "-m", "producer.first_account"], self._env, once=True)
         if status := self._supervisor.run_once(prepare):
             raise CannotStartError(f"the database could not be prepared (exit status {status}); see the log above")

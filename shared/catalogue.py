@@ -80,7 +80,7 @@ def endpoint(provider: Provider) -> Endpoint | None:
     """The real provider when its key is in the environment; else the simulator if one is up; else None."""
     if provider.key and (key := provider_key(provider.key)):
         return Endpoint(provider.base_url, key, simulated=False)
-    if settings().simulator_url and provider.simulated_path:
+    if settings().environment == "embedded" and settings().simulator_url and provider.simulated_path:
         return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, "simulated", simulated=True)
     return None
 

@@ -80,6 +80,8 @@ class Settings(BaseSettings):
             for name, value in _secrets(self.state_directory / "secrets.json").items():
                 if name in ("key_secret", "flower_password") and name not in self.model_fields_set:
                     setattr(self, name, value)
+        elif "key_secret" not in self.model_fields_set:
+            raise ValueError("FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own")
         return self
 
 

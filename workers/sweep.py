@@ -75,8 +75,8 @@ class Sweeper:
             self._steady_since = now
         self._last = now
         if now - self._steady_since >= settings().lease_seconds * clock.MICROS:
-            self._database.write_sync(lapse)
-            crash.point("lapse.after_commit")
+            if self._database.write_sync(lapse):
+                crash.point("lapse.after_commit")
 
     def take_back(self) -> None:
         """Queue again what lapsed incarnations still hold."""
@@ -85,8 +85,10 @@ class Sweeper:
 
     def end_overdue(self) -> None:
         """End jobs past their deadline, and flagged ones that came back to the queue."""
-        while self._end(self._database.write_sync(end_overdue)) == CHUNK:
+        while ended := self._end(self._database.write_sync(end_overdue)):
             crash.point("expire.after_commit")
+            if ended < CHUNK // 2:
+                break
 
     def find_lost_doorbells(self) -> None:
         """Leave jobs whose message is lost to the feeder: queue empty in two sweeps, or overtaken."""
@@ -133,7 +135,8 @@ def lapse(connection: Connection) -> list[str]:
     ids = [row.id for row in connection.execute(over)]
     for id in ids:
         lapse_one(connection, id)
-    crash.point("lapse.before_commit")
+    if ids:
+        crash.point("lapse.before_commit")
     return ids
 
 

@@ -1,0 +1,37 @@
+"""One stack for the room; an account for each test, and the promise that nothing is violated after it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.stack import Account, Stack
+from tests.servers import RedisServer
+from workers.simulator.server import SimulatorProcess
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Stack]:
+    """The running stack."""
+    with SimulatorProcess() as simulator:
+        running = Stack(tmp_path_factory.mktemp("stack"), redis_server, simulator)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.fixture
+def account(stack: Stack) -> Iterator[Account]:
+    """A customer with 10,000 credits."""
+    made = stack.account()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other(stack: Stack) -> Iterator[Account]:
+    """Another one."""
+    made = stack.account()
+    yield made
+    made.close()

@@ -1,0 +1,156 @@
+"""A small stack of real processes on loopback: Redis, SQLite, simulator, web, worker, sweeper; and clients for it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import Connection
+
+from shared import accounts, ledger, lifeline
+from shared.db import Database
+from shared.migrations import migrate
+from shared.settings import inherited, settings
+from shared.verify import verify
+from tests.conditions import await_condition
+from tests.servers import RedisServer, free_port
+from workers.simulator.server import SimulatorProcess
+
+CREDIT = 1_000_000
+PROCESSES = ("producer.app", "workers.app", "workers.sweep")
+
+
+class Stack:
+    """The running stack: `client(key)` talks to it, `script(rules)` orders the providers' faults."""
+
+    def __init__(self, directory: Path, redis: RedisServer, simulator: SimulatorProcess) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.simulator = simulator.url
+        self.log = directory / "stack.log"
+        self._environment = {
+            "FUSIONAI_DATABASE_URL": f"sqlite:///{directory / 'stack.sqlite3'}",
+            "FUSIONAI_STATE_DIRECTORY": str(directory),
+            "FUSIONAI_KEY_SECRET": settings().key_secret,
+            "FUSIONAI_BROKER_URL": redis.url.replace("/0", "/1"),
+            "FUSIONAI_REDIS_URL": redis.url,
+            "FUSIONAI_SIMULATOR_URL": simulator.url,
+            "FUSIONAI_PORT": str(self.port),
+            "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
+            "FUSIONAI_RETRY_BASE_SECONDS": "0.02",
+            "FUSIONAI_WEBHOOK_PACE": "0.02",
+            "FUSIONAI_DRAIN_SECONDS": "1",
+            "FUSIONAI_LOG_LEVEL": "INFO",
+        }
+        migrate(self._environment["FUSIONAI_DATABASE_URL"])
+        self.database = Database(self._environment["FUSIONAI_DATABASE_URL"])
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start the processes, and wait until they serve."""
+        keys = {name: "" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPINFRA_API_KEY")}
+        environment = {**inherited(), **keys, **self._environment}
+        with self.log.open("ab") as log:
+            for module in PROCESSES:
+                self._processes.append(lifeline.start([sys.executable, "-m", module], environment, log))
+        await_condition(self._ready, seconds=30, what="the stack")
+
+    def stop(self) -> None:
+        """SIGTERM to each, and wait."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                lifeline.kill(process)
+                process.wait()
+        self.database.close()
+
+    def _ready(self) -> bool:
+        try:
+            return httpx.get(self.url + "/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def write(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """One write transaction on the stack's database."""
+        return self.database.write_sync(fn, *args)
+
+    def account(self, credits: float = 10_000) -> "Account":
+        """A new account of the operator's making."""
+
+        def make(connection: Connection) -> tuple[str, str, str]:
+            id = accounts.create_account(connection, "acceptance", "business")
+            if credits:
+                ledger.grant(connection, id, round(credits * CREDIT))
+            return id, *(accounts.create_key(connection, id, mode)[1] for mode in ("live", "test"))  # type: ignore[arg-type]
+
+        return Account(self, *self.write(make))
+
+    @contextmanager
+    def script(self, *rules: dict[str, Any]) -> Iterator[None]:
+        """The providers' faults, as long as the block."""
+        address = f"{self.simulator}/_simulator/script"
+        httpx.post(address, json={"rules": list(rules), "record": True}).raise_for_status()
+        try:
+            yield
+        finally:
+            httpx.delete(address).raise_for_status()
+
+    def violations(self) -> list[str]:
+        """What `fusionai verify` would find."""
+        return self.database.read_sync(verify)
+
+
+class Account:
+    """A customer: an HTTP client with its live key, another with its test key."""
+
+    def __init__(self, stack: Stack, id: str, live_key: str, test_key: str) -> None:
+        self.stack, self.id, self.live_key, self.test_key = stack, id, live_key, test_key
+        self.live = self._client(live_key)
+        self.test = self._client(test_key)
+
+    def _client(self, key: str) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.stack.url + "/v1", headers={"authorization": f"Bearer {key}"}, timeout=40, trust_env=False
+        )
+
+    def close(self) -> None:
+        self.live.close()
+        self.test.close()
+
+    def submit(self, body: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """POST /jobs with the live key: the accepted job."""
+        answer = self.live.post("/jobs", json=body, **more)
+        assert answer.status_code == 202, answer.text
+        return dict(answer.json())
+
+    def finished(self, id: str) -> dict[str, Any]:
+        """The job when it has ended."""
+        job = dict(self.live.get(f"/jobs/{id}", params={"wait": 20}).json())
+        assert job["finished_at"] is not None, job
+        return job
+
+    def run(self, body: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Submit and wait for the end."""
+        return self.finished(self.submit(body, **more)["id"])
+
+
+def chat(content: str = "hello", **changes: Any) -> dict[str, Any]:
+    """The body of a small chat job."""
+    message = {"role": "user", "content": content}
+    return {"type": "chat.completion", "model": "gpt-4", "messages": [message], "max_tokens": 50, **changes}
+
+
+def embedding(**changes: Any) -> dict[str, Any]:
+    """The body of a small embedding job."""
+    return {"type": "embedding", "model": "text-embedding-3-large", "input": ["a", "b"], **changes}
+
+
+def image(**changes: Any) -> dict[str, Any]:
+    """The body of a small image job."""
+    return {"type": "image", "model": "image-gen-2", "prompt": "a cat", **changes}

@@ -1,0 +1,262 @@
+"""Who may come in, and how a refusal looks: keys, headers, routes, tenants, sizes; the same on every route."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from shared import accounts, clock
+from shared.accounts import new_key
+from tests.acceptance.stack import Account, Stack, chat, embedding
+from tests.conditions import await_condition
+
+#: Every keyed route: method, path with the kind of id it takes, body.
+ROUTES: list[tuple[str, str, Any]] = [
+    ("POST", "/jobs", chat()),
+    ("GET", "/jobs", None),
+    ("GET", "/jobs/{job}", None),
+    ("POST", "/jobs/{job}/cancel", None),
+    ("GET", "/events", None),
+    ("POST", "/events/{event}/redeliver", None),
+    ("GET", "/credits", None),
+    ("GET", "/credits/transfers", None),
+    ("PUT", "/credits/thresholds", {"thresholds": []}),
+    ("POST", "/webhooks", {"url": "http://127.0.0.1:9/hook"}),
+    ("GET", "/webhooks", None),
+    ("GET", "/webhooks/{webhook}", None),
+    ("POST", "/webhooks/{webhook}/rotate", None),
+    ("POST", "/webhooks/{webhook}/test", None),
+    ("GET", "/webhooks/{webhook}/deliveries", None),
+    ("DELETE", "/webhooks/{webhook}", None),
+    ("GET", "/models", None),
+    ("GET", "/models/gpt-4", None),
+]
+OWNED = [route for route in ROUTES if "{" in route[1]]
+
+
+def check(answer: httpx.Response, status: int, type: str, param: str | None = None) -> dict[str, Any]:
+    """A refusal as documented; its error object."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json" and set(answer.json()) == {"error"}
+    error = dict(answer.json()["error"])
+    assert set(error) - {"param"} == {"message", "type", "code", "request_id"}
+    assert (error["type"], error["code"], error.get("param")) == (type, status, param)
+    assert error["message"] and error["request_id"] == answer.headers["x-request-id"]
+    return error
+
+
+def things(account: Account) -> dict[str, str]:
+    """Ids of one of each thing that the account owns."""
+    webhook = account.live.post("/webhooks", json={"url": "http://127.0.0.1:9/hook", "events": ["job.failed"]}).json()
+    job = account.run(embedding())
+    event = account.live.get("/events").json()["data"][0]
+    return {"job": job["id"], "webhook": webhook["id"], "event": event["id"]}
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+def test_every_route_needs_a_key(stack: Stack, method: str, path: str, body: Any, prefix: str) -> None:
+    path = path.format(job="job_1", webhook="wh_1", event="evt_1")
+    answer = httpx.request(method, stack.url + prefix + path, json=body)
+    check(answer, 401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_every_route_answers_its_account_with_and_without_the_prefix(account: Account, prefix: str) -> None:
+    ids = things(account)
+    for method, path, body in ROUTES:
+        url = account.stack.url + prefix + path.format(**ids)
+        answer = httpx.request(method, url, json=body, headers=account.live.headers)
+        assert answer.status_code in (200, 202), (method, path, answer.text)
+        assert answer.headers["x-request-id"].startswith("req_") and answer.headers["fusionai-version"] == "v1"
+
+
+def test_anothers_things_are_as_absent_as_absent_ones(account: Account, other: Account) -> None:
+    ids = things(account)
+    absent = {kind: id[:-8] + "00000000" for kind, id in ids.items()}
+    for method, path, body in OWNED:
+        messages = []
+        for wanted in (ids, absent):
+            answer = other.live.request(method, path.format(**wanted), json=body)
+            message = check(answer, 404, "not_found")["message"]
+            messages.append(message.replace(ids["job"], "ID").replace(ids["webhook"], "ID").replace(ids["event"], "ID"))
+        absent_id = next(id for kind, id in absent.items() if "{" + kind + "}" in path)
+        assert messages[0] == messages[1].replace(absent_id, "ID")
+    assert account.live.get(f"/webhooks/{ids['webhook']}").json()["status"] == "enabled"
+    for path in ("/jobs", "/events", "/webhooks", "/credits/transfers"):
+        mine = {row["id"] for row in other.live.get(path).json()["data"]}
+        assert not mine & {row["id"] for row in account.live.get(path).json()["data"]}
+    assert other.live.get("/jobs", params={"ids": ids["job"]}).json()["data"] == []
+
+
+def wrong(key: str) -> str:
+    return key[:-1] + ("0" if key[-1] != "0" else "1")
+
+
+#: (a name, the headers made of a good key, the status)
+AUTH: list[tuple[str, Any, int]] = [
+    ("lower case scheme", lambda key: [("authorization", f"bearer {key}")], 200),
+    ("two spaces", lambda key: [("authorization", f"Bearer  {key}")], 200),
+    ("typo", lambda key: [("authorization", f"Bearer {wrong(key)}")], 401),
+    ("other mode", lambda key: [("authorization", f"Bearer {key.replace('_live_', '_test_')}")], 401),
+    ("unknown", lambda key: [("authorization", f"Bearer {new_key('live')}")], 401),
+    ("no scheme", lambda key: [("authorization", key)], 401),
+    ("basic", lambda key: [("authorization", f"Basic {key}")], 401),
+    ("scheme alone", lambda key: [("authorization", "Bearer")], 401),
+    ("scheme and space", lambda key: [("authorization", "Bearer ")], 401),
+    ("empty", lambda key: [("authorization", "")], 401),
+    ("truncated", lambda key: [("authorization", f"Bearer {key[:-1]}")], 401),
+    ("longer", lambda key: [("authorization", f"Bearer {key}a")], 401),
+    ("latin-1", lambda key: [("authorization", f"Bearer {key[:-1]}é".encode("latin-1"))], 401),
+    ("huge", lambda key: [("authorization", f"Bearer {'a' * 20_000}")], 401),
+    ("elsewhere", lambda key: [("x-api-key", key)], 401),
+    ("two headers", lambda key: [("authorization", f"Bearer {key}"), ("x-api-key", key)], 400),
+    ("two, wrong ones", lambda key: [("authorization", "x"), ("infuzu-api-key", "y")], 400),
+    ("three", lambda key: [("authorization", "x"), ("x-api-key", "y"), ("infuzu-api-key", "z")], 400),
+    ("twice the same", lambda key: [("authorization", f"Bearer {key}"), ("authorization", f"Bearer {key}")], 400),
+]
+
+
+@pytest.mark.parametrize(("name", "headers", "status"), AUTH, ids=[row[0] for row in AUTH])
+def test_a_key_in_one_header(account: Account, name: str, headers: Any, status: int) -> None:
+    answer = httpx.get(account.stack.url + "/v1/credits", headers=headers(account.live_key))
+    if status == 200:
+        assert answer.status_code == 200
+    else:
+        error = check(answer, status, "unauthorized" if status == 401 else "invalid_request")
+        assert account.live_key not in error["message"]
+
+
+def test_revoked_and_expired_keys_open_nothing(account: Account, stack: Stack) -> None:
+    soon = clock.now_micros() + 500_000
+    _, expiring = stack.write(lambda c: accounts.create_key(c, account.id, "live", expires_at=soon))
+    id, revoked = stack.write(lambda c: accounts.create_key(c, account.id, "live"))
+    stack.write(accounts.revoke_key, id)
+
+    def status(key: str) -> int:
+        return httpx.get(stack.url + "/v1/credits", headers={"authorization": f"Bearer {key}"}).status_code
+
+    assert status(revoked) == 401
+    await_condition(lambda: status(expiring) == 401, seconds=5)
+
+
+def test_a_revocation_is_noticed_within_about_a_second(account: Account, stack: Stack) -> None:
+    id, key = stack.write(lambda c: accounts.create_key(c, account.id, "live"))
+    headers = {"authorization": f"Bearer {key}"}
+    assert httpx.get(stack.url + "/v1/credits", headers=headers).status_code == 200
+    stack.write(accounts.revoke_key, id)
+    since = clock.monotonic()
+    await_condition(lambda: httpx.get(stack.url + "/v1/credits", headers=headers).status_code == 401)
+    assert clock.monotonic() - since < 1.5
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "type"),
+    [
+        ("GET", "/v1/nowhere", 404, "not_found"),
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/v1/models/gpt-5000", 404, "not_found"),
+        ("GET", "/v1/models/a/b/c", 404, "not_found"),
+        ("DELETE", "/v1/jobs", 405, "method_not_allowed"),
+        ("PUT", "/v1/jobs/job_1", 405, "method_not_allowed"),
+        ("POST", "/v1/credits", 405, "method_not_allowed"),
+        ("GET", "/v1/credits/thresholds", 405, "method_not_allowed"),
+        ("PATCH", "/healthz", 405, "method_not_allowed"),
+        ("GET", "/v1/jobs/%00", 404, "not_found"),
+        ("GET", "/v1/jobs/a%00b", 404, "not_found"),
+        ("POST", "/v1/webhooks/%00/test", 404, "not_found"),
+        ("GET", "/v1/jobs/" + "a" * 5000, 404, "not_found"),
+        ("GET", "/v1/jobs/%ff%fe", 404, "not_found"),
+        ("GET", "/v1/jobs/';DROP TABLE jobs;--", 404, "not_found"),
+    ],
+)
+def test_what_is_not_there(account: Account, method: str, path: str, status: int, type: str) -> None:
+    answer = httpx.request(method, account.stack.url + path, headers=account.live.headers)
+    assert len(check(answer, status, type)["message"]) < 500
+    if status == 405:
+        assert answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/jobs?limit=0", "limit"),
+        ("/jobs?limit=101", "limit"),
+        ("/jobs?limit=-1", "limit"),
+        ("/jobs?limit=ten", "limit"),
+        ("/jobs?limit=1.5", "limit"),
+        ("/jobs?limit=%D9%A1", "limit"),
+        ("/jobs?limit=" + "9" * 5000, "limit"),
+        ("/jobs?order=up", "order"),
+        ("/jobs?status=done", "status"),
+        ("/jobs?status=", "status"),
+        ("/jobs?before=job_1", "before"),
+        ("/jobs?after=" + "a" * 101, "after"),
+        ("/jobs?ids=" + ",".join(map(str, range(101))), "ids"),
+        ("/events?after=evt_none", "after"),
+        ("/credits/transfers?limit=x", "limit"),
+        ("/webhooks?limit=1000", "limit"),
+        ("/jobs/job_1?wait=soon", "wait"),
+        ("/jobs/job_1?wait=-1", "wait"),
+        ("/jobs/job_1?wait=nan", "wait"),
+        ("/jobs/job_1?wait=inf", "wait"),
+    ],
+)
+def test_a_bad_query_parameter_is_named(account: Account, path: str, param: str) -> None:
+    check(account.live.get(path), 400, "invalid_request", param)
+
+
+@pytest.mark.parametrize("path", ["/jobs?after=%00", "/events?after=%00", "/jobs?status=%00", "/jobs?ids=a%00"])
+def test_a_nul_in_a_query_is_a_400(account: Account, path: str) -> None:
+    check(account.live.get(path), 400, "invalid_request")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "a"])
+def test_another_content_type_is_415(account: Account, kind: str) -> None:
+    check(
+        account.live.post("/jobs", content=b"{}", headers={"content-type": kind}), 415, "unsupported_media_type"
+    )
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"])
+def test_json_by_other_names_is_taken(account: Account, kind: str) -> None:
+    body = httpx.Request("POST", "http://x", json=embedding()).content
+    assert account.test.post("/jobs", content=body, headers={"content-type": kind}).status_code == 202
+
+
+def test_a_body_over_50_mb_is_413_with_and_without_a_length(account: Account) -> None:
+    big = b'{"a": "' + b"x" * (50 * 1024 * 1024) + b'"}'
+    headers = {"content-type": "application/json"}
+
+    def chunks() -> Any:
+        for at in range(0, len(big), 1 << 20):
+            yield big[at : at + (1 << 20)]
+
+    for content in (big, chunks()):
+        try:
+            answer = account.live.post("/jobs", content=content, headers=headers)
+        except httpx.WriteError:
+            continue  # refused before all of it was sent, and the connection closed behind the answer
+        check(answer, 413, "payload_too_large")
+
+
+def test_health_and_readiness_need_no_key(stack: Stack) -> None:
+    for path in ("/healthz", "/readyz"):
+        answer = httpx.get(stack.url + path)
+        assert answer.status_code == 200 and answer.json()["status"] == "ok"
+
+
+def test_models_have_provider_purpose_and_price(account: Account) -> None:
+    listed = account.live.get("/models").json()
+    by_id = {model["id"]: model for model in listed["data"]}
+    assert {"claude-3-opus", "gpt-4", "gemini-pro", "text-embedding-3-large", "image-gen-2"} <= set(by_id)
+    assert listed["object"] == "list" and listed["has_more"] is False
+    for id, model in by_id.items():
+        assert account.live.get(f"/models/{id}").json() == model
+        assert model["object"] == "model" and model["provider"] and model["purpose"] and model["price"]
+    assert by_id["claude-3-opus"]["provider"] == "anthropic"
+
+
+def test_request_ids_are_distinct(account: Account) -> None:
+    assert len({account.live.get("/credits").headers["x-request-id"] for _ in range(20)}) == 20
