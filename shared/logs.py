@@ -5,7 +5,7 @@ import logging
 from shared.settings import settings
 
 #: Libraries that write a line for each request; told to speak up only when something is wrong.
-_CHATTY = ("httpx", "httpcore", "kombu", "asyncio")
+_CHATTY = ("httpx", "httpcore", "kombu", "asyncio", "celery.app.trace", "celery.worker.strategy")
 
 
 def start() -> None:

@@ -81,7 +81,9 @@ class Settings(BaseSettings):
                 if name in ("key_secret", "flower_password") and name not in self.model_fields_set:
                     setattr(self, name, value)
         elif "key_secret" not in self.model_fields_set:
-            raise ValueError("FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own")
+            raise ValueError(
+                "FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own"
+            )
         return self
 
 

@@ -3,9 +3,12 @@
 So a poison job drags down nobody but itself. `python -m workers.probation WORKER_ID` runs groups until none is left.
 """
 
+import contextlib
 import logging
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 from sqlalchemy import Connection, select
@@ -19,6 +22,11 @@ from shared.settings import inherited
 from workers.runtime import PROBATION_SLOTS, Runtime
 
 log = logging.getLogger(__name__)
+
+#: Between two looks whether a group is through, or SIGTERM has come.
+LOOK_SECONDS = 0.02
+#: How long a stopping sweeper waits for its probation process to hand its jobs back.
+STOP_SECONDS = 3.0
 
 
 class Nursery:
@@ -43,6 +51,14 @@ class Nursery:
             self._child_id = clock.new_id("wrk")
             self._child = lifeline.start([sys.executable, "-m", "workers.probation", self._child_id], inherited())
 
+    def stop(self) -> None:
+        """Let the process hand its jobs back, and end."""
+        if self._child is None:
+            return
+        self._child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(STOP_SECONDS)
+
 
 def next_group(connection: Connection) -> list[str]:
     """The jobs that may run together next: of the largest cohort waiting, as many as it says."""
@@ -61,10 +77,14 @@ def main() -> None:
     logs.start()
     runtime = Runtime(probation=True, worker_id=sys.argv[1])
     runtime.start()
-    while group := runtime.read(next_group):
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    while not stop.is_set() and (group := runtime.read(next_group)):
         log.info("%d jobs that lost a worker run again", len(group))
         runtime.offer(PROBATION, group)
-        runtime.run(runtime.engine.quiet())
+        quiet = runtime.begin(runtime.engine.quiet())
+        while not quiet.done() and not stop.wait(LOOK_SECONDS):
+            pass
     runtime.stop()
 
 

@@ -10,6 +10,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import uvloop
@@ -93,7 +94,11 @@ class Runtime:
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Await something on the loop, from another thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self.begin(work).result()
+
+    def begin(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
+        """The same without waiting."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def read(self, fn: Callable[..., Any], *args: Any) -> Any:
         """One read transaction, on the calling thread."""

@@ -274,11 +274,13 @@ def main() -> None:
     once = parser.parse_args().once
     logs.start()
     database = Database(settings().database_url)
-    sweeper = Sweeper(database, bell(), None if once else Nursery(database, lapse_one))
-    if once:
+    nursery = None if once else Nursery(database, lapse_one)
+    sweeper = Sweeper(database, bell(), nursery)
+    if nursery is None:
         sweeper.run_once()
     else:
         _sweep_until_stopped(sweeper)
+        nursery.stop()
     bell().close()
     database.close()
 

@@ -229,7 +229,7 @@ def _claim(request: Request, holder: KeyHolder, body: Any) -> Claim | None:
 def _listed(body: dict[str, Any]) -> list[Submission]:
     rows = body["jobs"]
     if set(body) != {"jobs"}:
-        extra = next(iter(set(body) - {"jobs"}))
+        extra = min(set(body) - {"jobs"})[:100]
         raise InvalidRequest(f"{extra}: unknown field beside jobs", param=extra)
     if not isinstance(rows, list) or not rows:
         raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
