@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, text, update
 
 from shared import clock, crash
 from shared.db import Database
-from shared.jobs import QUEUED, unwake
+from shared.jobs import unwake
 from shared.models import jobs
 from shared.queue import Bell
 
@@ -106,10 +106,10 @@ def mark(connection: Connection, queue: str, accounts: Sequence[str], room: int)
             .where(text("status = 'queued' AND woken_at IS NULL"))
             .order_by(jobs.c.priority.desc(), jobs.c.id)
             .limit(min(share, room))
+            .with_for_update(skip_locked=True)
         )
-        ids = update(jobs).where(jobs.c.id.in_(waiting.scalar_subquery()), jobs.c.woken_at.is_(None))
-        ids = ids.where(jobs.c.status == QUEUED).values(woken_at=now).returning(jobs.c.id)
-        shares.append(sorted(row.id for row in connection.execute(ids)))
+        shares.append(list(connection.execute(waiting).scalars()))
+        connection.execute(update(jobs).where(jobs.c.id.in_(shares[-1])).values(woken_at=now))
         room -= len(shares[-1])
         if room <= 0:
             break
