@@ -109,12 +109,16 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
         404: NotFound(f"there is nothing at {path}"),
         405: MethodNotAllowed(f"{request.method} is not a thing to do with {path}"),
     }
-    return await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
+    answer = await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _fail(request: Request, error: Exception) -> Response:
     log.error("request %s failed: %s", _id(request), type(error).__name__, exc_info=error)
-    return await _refuse(request, InternalError("an internal error; quote the request id"))
+    answer = await _refuse(request, InternalError("an internal error; quote the request id"))
+    answer.headers.update({"X-Request-Id": _id(request), "FusionAI-Version": "v1"})  # Envelope does not see this one
+    return answer
 
 
 def _id(request: Request) -> str:

@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy import Connection, insert, select, update
@@ -30,6 +31,14 @@ class WebhookSpec(Shape):
     description: str | None = Field(default=None, max_length=500)
 
 
+class WebhookChange(Shape):
+    """What to change of a webhook; what is absent stays."""
+
+    url: str | None = Field(default=None, max_length=2048)
+    events: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
+    status: Literal["enabled", "disabled"] | None = None
+
+
 #: Types that are written but not yet emitted by this version may be subscribed to.
 _KNOWN = {*events.TYPES, "batch.completed", "batch.failed", "batch.expired", "batch.cancelled"}
 _KNOWN |= {"invoice.created", "invoice.paid", "*"}
@@ -37,17 +46,8 @@ _KNOWN |= {"invoice.created", "invoice.paid", "*"}
 
 def create(connection: Connection, account_id: str, wanted: WebhookSpec) -> dict[str, Any]:
     """Register an address for events; the answer is the only one that shows the secret."""
-    unknown = [type for type in wanted.events if type not in _KNOWN]
-    if unknown:
-        raise InvalidRequest(f"events: there is no event type {unknown[0][:100]!r}", param="events")
-    try:
-        addresses.check_url(
-            wanted.url,
-            allow_loopback=settings().webhooks_allow_loopback,
-            allow_private=settings().webhooks_allow_private,
-        )
-    except ValueError as error:
-        raise InvalidRequest(f"url: {error}", param="url") from None
+    _check_events(wanted.events)
+    _check_url(wanted.url)
     having = select(m.webhooks.c.id).where(m.webhooks.c.account_id == account_id, m.webhooks.c.status != "deleted")
     if len(connection.execute(having).all()) >= MOST:
         raise Conflict(f"an account has at most {MOST} webhooks")
@@ -62,6 +62,23 @@ def create(connection: Connection, account_id: str, wanted: WebhookSpec) -> dict
     }
     connection.execute(insert(m.webhooks).values(row))
     return views.webhook_view(row, secret=True)
+
+
+def change(connection: Connection, account_id: str, id: str, wanted: WebhookChange) -> dict[str, Any]:
+    """Change where it sends, what, or whether at all; enabling it again sends nothing that it missed."""
+    row = _row(connection, account_id, id)
+    fresh: dict[str, Any] = {}
+    if wanted.url is not None:
+        _check_url(wanted.url)
+        fresh["url"] = wanted.url
+    if wanted.events is not None:
+        _check_events(wanted.events)
+        fresh["events"] = json.dumps(sorted(set(wanted.events)))
+    if wanted.status is not None:
+        fresh["status"] = wanted.status
+    if fresh:
+        connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
+    return views.webhook_view({**row, **fresh})
 
 
 def show(connection: Connection, account_id: str, id: str) -> dict[str, Any]:
@@ -111,6 +128,19 @@ def list_deliveries(connection: Connection, account_id: str, id: str, page: Page
     statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
     return views.page([views.delivery_view(dict(row)) for row in rows], page.limit)
+
+
+def _check_events(types: Sequence[str]) -> None:
+    if unknown := [type for type in types if type not in _KNOWN]:
+        raise InvalidRequest(f"events: there is no event type {unknown[0][:100]!r}", param="events")
+
+
+def _check_url(url: str) -> None:
+    addresses.check_url(
+        url,
+        allow_loopback=settings().webhooks_allow_loopback,
+        allow_private=settings().webhooks_allow_private,
+    )
 
 
 def _row(connection: Connection, account_id: str, id: str) -> dict[str, Any]:

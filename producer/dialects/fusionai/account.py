@@ -1,0 +1,77 @@
+"""What the account has and may use: credits, transfers, thresholds, models."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from producer import operations
+from producer.desk import read_body
+from producer.dialects.fusionai.request import answer, enter, page_of, valid
+from shared.catalogue import catalogue, endpoint
+from shared.errors import NotFound
+
+router = APIRouter()
+
+
+@router.get("/credits")
+async def show_credits(request: Request) -> Response:
+    """The balance."""
+    desk, holder = await enter(request)
+    return answer(await desk.database.read(operations.show_credits, holder.account_id))
+
+
+@router.get("/credits/transfers")
+async def list_transfers(request: Request) -> Response:
+    """Every movement of credit, newest first."""
+    desk, holder = await enter(request)
+    page, _ = page_of(request)
+    return answer(await desk.database.read(operations.list_transfers, holder.account_id, page))
+
+
+@router.put("/credits/thresholds")
+async def set_thresholds(request: Request) -> Response:
+    """Replace the thresholds at which `credit.threshold` is sent."""
+    desk, holder = await enter(request)
+    wanted = valid(operations.ThresholdSpecs, await read_body(request))
+    return answer(await desk.database.write(operations.set_thresholds, holder.account_id, wanted))
+
+
+@router.get("/models")
+async def list_models(request: Request) -> Response:
+    """What can be asked for, with provider, purpose and price."""
+    _, holder = await enter(request)
+    offered = [_model(id) for id in catalogue().models if holder.test or _served(id)]
+    return answer({"object": "list", "data": offered, "first_id": None, "last_id": None, "has_more": False})
+
+
+@router.get("/models/{id:path}")
+async def show_model(request: Request, id: str) -> Response:
+    """One of them."""
+    await enter(request)
+    if id not in catalogue().models:
+        raise NotFound(f"there is no model {id[:100]!r}")
+    return answer(_model(id))
+
+
+def _served(id: str) -> bool:
+    return endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
+
+
+def _model(id: str) -> dict[str, Any]:
+    model = catalogue().models[id]
+    price: dict[str, Any] = {"unit": "micro-credits per million tokens"}
+    if model.images:
+        price = {"unit": "micro-credits per image", "images": dict(model.images)}
+    else:
+        price.update(input=model.input, output=model.output)
+    return {
+        "id": id,
+        "object": "model",
+        "created": 1_761_955_200,
+        "owned_by": model.provider,
+        "provider": model.provider,
+        "type": model.type,
+        "purpose": model.purpose,
+        "max_output_tokens": model.max_output or None,
+        "price": {**price, "version": catalogue().version},
+    }

@@ -1,0 +1,109 @@
+"""Jobs, and the pictures that they make."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
+
+from producer import operations
+from producer.desk import read_body
+from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, wait_of
+from shared import blobs
+from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
+from shared.schemas import JobType, Submission, read_submission
+
+router = APIRouter()
+
+#: Jobs in one POST.
+MOST_JOBS = 1000
+#: When to ask again for a job that has just been accepted, in seconds.
+RETRY_AFTER = "1"
+_TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
+
+
+@router.post("/jobs", status_code=202)
+async def create_jobs(request: Request) -> Response:
+    """Accept one job, or up to 1,000 as a list, whole or not at all."""
+    desk, holder = await enter(request)
+    body = await read_body(request)
+    listed = "jobs" in body
+    submissions = _listed(body) if listed else [_submission(body, "")]
+    claim = claim_of(request, holder, body)
+    accepted = await desk.door.submit(holder, submissions, listed=listed, claim=claim)
+    response = Response(accepted.response, accepted.status_code, media_type="application/json")
+    response.headers["Retry-After"] = RETRY_AFTER
+    if accepted.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    if not listed:
+        job_id = orjson.loads(accepted.response)["id"]
+        response.headers["Location"] = f"/v1/jobs/{job_id}"
+        response.headers["FusionAI-Job-Id"] = job_id
+    return response
+
+
+@router.get("/jobs")
+async def list_jobs(request: Request) -> Response:
+    """The account's jobs, newest first."""
+    desk, holder = await enter(request)
+    page, rest = page_of(request, "status", "ids")
+    ids = [id for id in rest.get("ids", "").split(",") if id]
+    if len(ids) > 100:
+        raise InvalidRequest("ids: at most 100 at once", param="ids")
+    if ids and "limit" not in request.query_params:
+        page.limit = 100
+    return answer(
+        await desk.database.read(operations.list_jobs, holder.account_id, page, status=rest.get("status"), ids=ids)
+    )
+
+
+@router.get("/jobs/{job_id}")
+async def show_job(request: Request, job_id: str) -> Response:
+    """One job; with `?wait=` it answers when the job has ended, or after that many seconds."""
+    desk, holder = await enter(request)
+    seconds = wait_of(request)
+    job = await desk.database.read(operations.show_job, holder.account_id, job_id)
+    if seconds and job["finished_at"] is None:
+        await desk.await_end(job_id, holder.account_id, seconds)
+        job = await desk.database.read(operations.show_job, holder.account_id, job_id)
+    return answer(job, {"FusionAI-Job-Id": job_id})
+
+
+@router.post("/jobs/{job_id}/cancel")
+async def cancel_job(request: Request, job_id: str) -> Response:
+    """Cancel: a queued job at once, a running one as soon as its worker hears."""
+    desk, holder = await enter(request)
+    return answer(await desk.cancel(holder.account_id, job_id), {"FusionAI-Job-Id": job_id})
+
+
+@router.get("/pictures/{name}")
+async def show_picture(request: Request, name: str) -> Response:
+    """A picture that a job made, by its signed link; no key."""
+    expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
+    whole = expires.isascii() and expires.isdigit() and len(expires) < 16
+    path = blobs.image_path(name) if whole and blobs.holds(name, int(expires), signature) else None
+    if path is None:
+        raise NotFound("there is no such picture, or the link has expired")
+    return FileResponse(path, media_type=blobs.MEDIA_TYPES[path.suffix[1:]])
+
+
+def _listed(body: dict[str, Any]) -> list[Submission]:
+    rows = body["jobs"]
+    if set(body) != {"jobs"}:
+        extra = min(set(body) - {"jobs"})[:100]
+        raise InvalidRequest(f"{extra}: unknown field beside jobs", param=extra)
+    if not isinstance(rows, list) or not rows:
+        raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
+    if len(rows) > MOST_JOBS:
+        raise PayloadTooLarge(f"jobs: at most {MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
+    return [_submission(row, f"jobs[{index}].") for index, row in enumerate(rows)]
+
+
+def _submission(row: Any, at: str) -> Submission:
+    if not isinstance(row, dict):
+        raise InvalidRequest(f"{at.rstrip('.') or 'the body'} must be an object", param=at.rstrip(".") or None)
+    type = row.get("type")
+    if type not in _TYPES:
+        known = ", ".join(_TYPES)
+        raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
+    return read_submission(type, {name: value for name, value in row.items() if name != "type"}, at=at)

@@ -1,0 +1,74 @@
+"""What every route of the native dialect reads from a request, and how it answers."""
+
+from typing import Any, cast
+
+import orjson
+from fastapi import Request, Response
+from pydantic import ValidationError
+
+from producer import idempotency
+from producer.desk import Desk
+from producer.idempotency import Claim
+from producer.operations import Page
+from shared.accounts import KeyHolder
+from shared.errors import InvalidRequest, NotFound
+from shared.schemas import invalid
+
+#: The longest long poll, in seconds.
+MOST_WAIT = 30.0
+
+
+async def enter(request: Request) -> tuple[Desk, KeyHolder]:
+    """The desk, and whose key the request carries; no database takes a NUL character, so none gets that far."""
+    desk = cast(Desk, request.app.state.desk)
+    holder = await desk.keys.holder(request.headers)
+    if "\x00" in request.scope["path"]:
+        raise NotFound("there is nothing with a NUL character in its name")
+    if b"%00" in request.scope["query_string"]:
+        raise InvalidRequest("a query parameter has a NUL character")
+    return desk, holder
+
+
+def claim_of(request: Request, holder: KeyHolder, body: Any) -> Claim | None:
+    key = request.headers.get(idempotency.HEADER)
+    path = request.url.path.removeprefix("/v1")
+    return idempotency.claim(holder.account_id, key, request.method, path, body)
+
+
+def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:
+    """The page asked for, and the other parameters; unknown ones are a 400."""
+    given: dict[str, Any] = dict(request.query_params)
+    rest = {name: given.pop(name) for name in others if name in given}
+    if "limit" in given:
+        if not (given["limit"].isascii() and given["limit"].isdigit()):
+            raise InvalidRequest("limit must be a whole number from 1 to 100", param="limit")
+        given["limit"] = int(given["limit"][:10])
+    return cast(Page, valid(Page, given)), rest
+
+
+def wait_of(request: Request) -> float:
+    text = request.query_params.get("wait", "0")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise InvalidRequest("wait must be a number of seconds from 0 to 30", param="wait")
+    return min(seconds, MOST_WAIT)
+
+
+def valid(shape: type[Any], body: Any) -> Any:
+    try:
+        return shape.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def answer(value: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json", headers=headers)
+
+
+def said_once(text: str, replayed: bool) -> Response:
+    """An answer that may be an earlier one given again."""
+    headers = {"Idempotent-Replayed": "true"} if replayed else None
+    return Response(text, media_type="application/json", headers=headers)
