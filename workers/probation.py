@@ -49,7 +49,9 @@ class Nursery:
                 self._database.write_sync(self._lapse_one, self._child_id)
         if self._database.read_sync(next_group):
             self._child_id = clock.new_id("wrk")
-            self._child = lifeline.start([sys.executable, "-m", "workers.probation", self._child_id], inherited())
+            argv = [sys.executable, "-m", "workers.probation", self._child_id]
+            # A sweeper that is killed takes no job with it: its child hands them back, and ends.
+            self._child = lifeline.start(argv, inherited(), orphaned=signal.SIGTERM)
 
     def stop(self) -> None:
         """Let the process hand its jobs back, and end."""

@@ -74,21 +74,24 @@ class Sender:
         try:
             claimed = await self._claim(ids, weight=len(ids))
             crash.point("deliver.after_claim")
-            await asyncio.gather(*(self._send(row) for row in claimed))
+            sent = await asyncio.gather(*(self._send(row) for row in claimed))
+            if left := [row["delivery_id"] for row, was_sent in zip(claimed, sent, strict=True) if not was_sent]:
+                await self._database.write(leave, left)
         except Exception as error:
             log.warning("%d deliveries are left for later: %s: %s", len(ids), type(error).__name__, error)
         finally:
             self._claimed -= len(ids)
 
-    async def _send(self, row: dict[str, Any]) -> None:
+    async def _send(self, row: dict[str, Any]) -> bool:
         each = self._each.setdefault(row["webhook_id"], asyncio.Semaphore(MOST_SENDING_EACH))
         async with each, self._room:
             if self._stopping:
-                return
+                return False
             answer = await self._post(row)
         crash.point("deliver.after_send")
         await self._record({**_recorded(row, answer), "row": row})
         crash.point("deliver.after_record")
+        return True
 
     async def _post(self, row: Mapping[str, Any]) -> Answer:
         body = orjson.dumps(events.body(row))
@@ -129,6 +132,12 @@ def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
         .order_by(m.events.c.account_id, m.events.c.sequence)
     )
     return [dict(row) for row in connection.execute(load).mappings()] if claimed else []
+
+
+def leave(connection: Connection, ids: Sequence[str]) -> None:
+    """Give up the claim of deliveries that were not sent after all: they are due, and were not attempted."""
+    mine = update(m.deliveries).where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending")
+    connection.execute(mine.values(next_at=clock.now_micros(), attempts=m.deliveries.c.attempts - 1))
 
 
 def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None:

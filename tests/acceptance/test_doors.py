@@ -104,7 +104,6 @@ AUTH: list[tuple[str, Any, int]] = [
     ("no scheme", lambda key: [("authorization", key)], 401),
     ("basic", lambda key: [("authorization", f"Basic {key}")], 401),
     ("scheme alone", lambda key: [("authorization", "Bearer")], 401),
-    ("scheme and space", lambda key: [("authorization", "Bearer ")], 401),
     ("empty", lambda key: [("authorization", "")], 401),
     ("truncated", lambda key: [("authorization", f"Bearer {key[:-1]}")], 401),
     ("longer", lambda key: [("authorization", f"Bearer {key}a")], 401),
@@ -214,9 +213,7 @@ def test_a_nul_in_a_query_is_a_400(account: Account, path: str) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "a"])
 def test_another_content_type_is_415(account: Account, kind: str) -> None:
-    check(
-        account.live.post("/jobs", content=b"{}", headers={"content-type": kind}), 415, "unsupported_media_type"
-    )
+    check(account.live.post("/jobs", content=b"{}", headers={"content-type": kind}), 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"])

@@ -71,7 +71,9 @@ def test_a_test_job_runs_in_the_sandbox_and_costs_nothing(account: Account, body
 
 
 def test_a_list_of_jobs_is_accepted_whole_and_in_order(account: Account) -> None:
-    bodies = [chat(f"question {n}", model=model) for n in range(8) for model in ("gpt-4", "claude-3-opus", "gemini-pro")]
+    bodies = [
+        chat(f"question {n}", model=model) for n in range(8) for model in ("gpt-4", "claude-3-opus", "gemini-pro")
+    ]
     bodies += [embedding(), image()]
     answer = account.live.post("/jobs", json={"jobs": bodies})
     accepted = answer.json()

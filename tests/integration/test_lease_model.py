@@ -84,6 +84,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.epochs: dict[str, int] = {}
         self.register(False)
         self.accept(3)
+        self._lease(min(self.workers), sorted(self.jobs), None)
 
     def teardown(self) -> None:
         clock.shift(self.shift - clock.shift_micros())
@@ -151,7 +152,9 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(data=st.data(), group=st.integers(1, 4))
     def answer(self, data: st.DataObject, group: int) -> None:
         """Workers answer for jobs they have, had, or answered for before."""
-        answers = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=group, unique_by=lambda h: h.job.id))
+        answers = data.draw(
+            st.lists(st.sampled_from(self.held), min_size=1, max_size=group, unique_by=lambda h: h.job.id)
+        )
         outcomes: list[Any] = []
         for held in answers:
             job = held.job

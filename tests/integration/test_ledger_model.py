@@ -170,7 +170,7 @@ def test_the_ledger_never_differs_from_its_model(database: Database) -> None:
         machine,
         settings=hypothesis_settings(
             max_examples=20,
-            stateful_step_count=20,
+            stateful_step_count=22,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -1,0 +1,167 @@
+"""The engine on a real database with a scripted provider: slots come back, cancels are heard, stopping hands back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from shared.db import Database
+from shared.errors import ProviderError
+from shared.hints import Hints
+from shared.schemas import Usage
+from tests.integration import world
+from workers.engine import Engine
+from workers.providers import Answer, Ask
+from workers.settle import Settler
+from workers.slots import Slots
+
+
+class Provider:
+    """Answers with what a test says."""
+
+    def __init__(self, behave: Callable[[Ask], Awaitable[Answer]]) -> None:
+        self.call = behave
+
+
+async def good(ask: Ask) -> Answer:
+    return Answer({"choices": []}, Usage(prompt_tokens=1, completion_tokens=1))
+
+
+async def forever(ask: Ask) -> Answer:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+class Silent(Hints):
+    """Tells nobody."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, channel: str, ids: Any) -> None:
+        self.told += ids
+
+
+def scene(
+    database: Database,
+    play: Callable[[Engine, Slots], Awaitable[None]],
+    behave: Callable[[Ask], Awaitable[Answer]] = good,
+    capacity: int = 10,
+) -> Silent:
+    """Play something with a running engine, then stop it."""
+    worker, hints = world.new_worker(database), Silent()
+
+    async def main() -> None:
+        slots = Slots({world.QUEUE: capacity, "openai.batch": capacity})
+        settler = Settler(database, hints, lambda deliveries: None)
+        engine = Engine(database, worker, {"openai": Provider(behave)}, slots, settler)  # type: ignore[dict-item]
+        engine.start()
+        async with asyncio.timeout(20):
+            await play(engine, slots)
+            await engine.stop(5)
+        assert not slots.busy() and engine.busy == 0, "every slot came back"
+
+    asyncio.run(main())
+    return hints
+
+
+def statuses(database: Database, ids: list[str]) -> list[str]:
+    return [world.row(database, id)["status"] for id in ids]
+
+
+def test_more_jobs_than_slots_all_run(database: Database) -> None:
+    ids = world.queued(database, world.open_account(database), 60)
+    most = 0
+
+    async def counted(ask: Ask) -> Answer:
+        nonlocal most
+        most = max(most, seen[0].in_use()["openai.batch"])
+        return await good(ask)
+
+    seen: list[Slots] = []
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        seen.append(slots)
+        engine.offer("openai.batch", ids)
+        engine.offer("openai.batch", ids[:20])
+        await engine.quiet()
+
+    hints = scene(database, play, counted, capacity=7)
+    assert set(statuses(database, ids)) == {"succeeded"} and 1 <= most <= 7
+    assert sorted(hints.told) == sorted(ids) and world.violations(database) == []
+
+
+def test_a_task_cancelled_at_its_birth_gives_its_slot_back(database: Database) -> None:
+    (id,) = world.queued(database, world.open_account(database))
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        slots.add(world.QUEUE, [id])
+        await engine._lease(slots.take(1))
+        engine.cancel([id])
+        await engine.quiet()
+
+    scene(database, play, forever)
+    assert statuses(database, [id]) == ["cancelled"]
+
+
+def test_stopping_hands_back_what_was_not_done(database: Database) -> None:
+    ids = world.queued(database, world.open_account(database), 4)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids)
+        while engine.busy < 2:
+            await asyncio.sleep(0.01)
+        await engine.stop(0.05)
+
+    scene(database, play, forever, capacity=2)
+    rows = [world.row(database, id) for id in ids]
+    assert {row["status"] for row in rows} == {"queued"} and {row["woken_at"] for row in rows} == {None}
+    assert world.violations(database) == []
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("bug"), KeyError("canary-4411")])
+def test_a_fault_of_ours_ends_the_job_and_only_it(database: Database, fault: Exception) -> None:
+    ids = world.queued(database, world.open_account(database), 3)
+
+    async def faulty(ask: Ask) -> Answer:
+        if ask.job_id == ids[1]:
+            raise fault
+        return await good(ask)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids)
+        await engine.quiet()
+
+    scene(database, play, faulty)
+    assert statuses(database, ids) == ["succeeded", "failed", "succeeded"] and world.violations(database) == []
+
+
+def test_an_answer_that_the_database_will_not_take_fails_its_job_alone(database: Database) -> None:
+    ids = world.queued(database, world.open_account(database), 6)
+
+    async def huge(ask: Ask) -> Answer:
+        tokens = 2**62 if ask.job_id == ids[2] else 1  # its excess is more than a column holds
+        return Answer({"choices": []}, Usage(prompt_tokens=tokens, completion_tokens=1))
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids)
+        await engine.quiet()
+
+    scene(database, play, huge)
+    assert statuses(database, ids) == ["succeeded"] * 2 + ["failed"] + ["succeeded"] * 3
+    assert world.violations(database) == []
+
+
+def test_a_provider_that_is_not_configured_fails_the_job_with_a_reason(database: Database) -> None:
+    (id,) = world.queued(database, world.open_account(database))
+
+    async def absent(ask: Ask) -> Answer:
+        raise ProviderError("the provider openai is not configured here", code="not_configured")
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer(world.QUEUE, [id])
+        await engine.quiet()
+
+    scene(database, play, absent)
+    assert statuses(database, [id]) == ["failed"]

@@ -1,0 +1,261 @@
+"""The sweeper finds lost doorbells, lapsed workers, poison and overdue jobs, and takes nothing else for any of them."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, update
+
+from producer import operations
+from shared import clock, jobs
+from shared import models as m
+from shared.db import Database
+from shared.events import NewEvent
+from shared.events import write as write_events
+from shared.queue import PROBATION, WEBHOOKS
+from shared.settings import settings
+from tests.integration import world
+from workers import lease, sweep
+from workers.probation import next_group
+from workers.sweep import Sweeper
+
+SECOND = clock.MICROS
+BATCH = "openai.batch"
+
+
+@pytest.fixture(autouse=True)
+def _virtual() -> Any:
+    with world.virtual_time():
+        yield
+
+
+@pytest.fixture
+def bell() -> world.RecordedBell:
+    return world.RecordedBell()
+
+
+def woken(database: Database) -> set[str]:
+    return {row["id"] for row in world.rows(database, m.jobs) if row["woken_at"] is not None}
+
+
+def test_doorbells_lost_with_the_broker_are_rung_again(database: Database, bell: world.RecordedBell) -> None:
+    ids = world.queued(database, world.open_account(database), 4, type="embedding")
+    sweeper = Sweeper(database, bell)
+    sweeper.feed()
+    bell.depths[BATCH] = 1
+    for _ in range(30):
+        clock.shift(SECOND)
+        sweeper.run_once()
+    assert bell.ids(BATCH) == ids, "waiting is not lost"
+    bell.depths[BATCH] = 0
+    for _ in range(5):
+        clock.shift(SECOND)
+        sweeper.run_once()
+    assert bell.ids(BATCH)[: len(ids) * 2] == ids * 2
+
+
+def test_a_doorbell_just_rung_on_an_empty_queue_is_not_lost(database: Database, bell: world.RecordedBell) -> None:
+    ids = world.queued(database, world.open_account(database), 2, type="embedding")
+    sweeper = Sweeper(database, bell)
+    sweeper.feed()
+    for _ in range(2):
+        sweeper.run_once()
+        clock.shift(SECOND)
+    assert bell.ids(BATCH) == ids
+
+
+def test_a_doorbell_overtaken_by_a_minute_is_lost(database: Database, bell: world.RecordedBell) -> None:
+    holder = world.open_account(database)
+    bell.depths[BATCH] = 9
+    (lost,) = world.queued(database, holder, 1, type="embedding")
+    world.change(database, lost, queue=BATCH, lane="batch")
+    sweeper = Sweeper(database, bell)
+    sweeper.feed()
+    clock.shift(59 * SECOND)
+    later = world.queued(database, holder, 2, type="embedding")
+    sweeper.feed()
+    world.take(database, world.new_worker(database), later)
+    sweeper.find_lost_doorbells()
+    assert lost in woken(database)
+    clock.shift(3 * SECOND)
+    more = world.queued(database, holder, 2, type="embedding")
+    sweeper.feed()
+    world.take(database, world.new_worker(database), more)
+    sweeper.find_lost_doorbells()
+    assert lost not in woken(database)
+
+
+def test_jobs_past_their_deadline_expire_and_a_flagged_one_is_cancelled(
+    database: Database, bell: world.RecordedBell
+) -> None:
+    holder = world.open_account(database)
+    waiting, running, flagged = world.queued(database, holder, 3)
+    (held,) = world.take(database, world.new_worker(database), [running])
+    world.change(database, flagged, cancel_requested=True)
+    Sweeper(database, bell).run_once()
+    assert [world.row(database, id)["status"] for id in (waiting, running, flagged)] == [
+        "queued", "running", "cancelled"]  # fmt: skip
+    clock.shift(settings().job_expires_seconds * SECOND)
+    Sweeper(database, bell).run_once()
+    assert {world.row(database, id)["status"] for id in (waiting, running)} == {"expired"}
+    assert world.settle(database, world.good_end(held)).verdicts[running] == "stale"
+    assert sorted(world.events(database, holder.account_id)) == ["job.cancelled", "job.expired", "job.expired"]
+    assert world.violations(database) == []
+
+
+def test_an_overdue_backlog_ends_in_one_sweep_or_a_few(database: Database, bell: world.RecordedBell) -> None:
+    ids = world.queued(database, world.open_account(database, 100_000), sweep.CHUNK * 2 + 10, type="embedding")
+    clock.shift(settings().job_expires_seconds * SECOND)
+    sweeper = Sweeper(database, bell)
+    for _ in range(6):
+        sweeper.end_overdue()
+    assert {world.row(database, id)["status"] for id in (ids[0], ids[-1])} == {"expired"}
+
+
+def test_a_cancel_of_a_requeued_job_is_carried_out_by_the_sweeper(database: Database, bell: world.RecordedBell) -> None:
+    holder = world.open_account(database)
+    (id,) = world.queued(database, holder)
+    (job,) = world.take(database, world.new_worker(database), [id])
+    database.write_sync(operations.cancel_job, holder.account_id, id)
+    world.settle(database, jobs.Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}]))
+    Sweeper(database, bell).run_once()
+    shown = database.read_sync(operations.show_job, holder.account_id, id)
+    assert shown["status"] == "cancelled" and shown["attempts"] == [{"status_code": 503}], "what was tried is shown"
+
+
+def steady(sweeper: Sweeper, seconds: int) -> None:
+    """Sweeps that keep their beat."""
+    for _ in range(seconds):
+        clock.shift(SECOND)
+        sweeper.lapse()
+        sweeper.take_back()
+
+
+def test_a_lapsed_workers_jobs_are_taken_back_within_45_seconds(database: Database, bell: world.RecordedBell) -> None:
+    holder = world.open_account(database)
+    sweeper = Sweeper(database, bell)
+    ids = world.queued(database, holder, 5)
+    worker = world.new_worker(database)
+    held = world.take(database, worker, ids)
+    steady(sweeper, 29)
+    assert {world.row(database, id)["status"] for id in ids} == {"running"}
+    steady(sweeper, 16)
+    rows = [world.row(database, id) for id in ids]
+    assert {(row["status"], row["queue"], row["lease_epoch"], row["cohort"]) for row in rows} == {
+        ("queued", PROBATION, 2, 2)
+    }
+    assert database.write_sync(lease.renew, worker) is None and world.take(database, worker, ids) == []
+    assert set(world.settle(database, *map(world.good_end, held)).verdicts.values()) == {"stale"}
+    (attempt,) = database.read_sync(operations.show_job, holder.account_id, ids[0])["attempts"]
+    assert attempt["error"] == "worker_lost"
+
+
+def test_a_sweeper_that_missed_beats_takes_nothing_for_a_whole_lease(
+    database: Database, bell: world.RecordedBell
+) -> None:
+    sweeper = Sweeper(database, bell)
+    steady(sweeper, 40)
+    world.take(database, world.new_worker(database), ids := world.queued(database, world.open_account(database)))
+    clock.shift(60 * SECOND)
+    sweeper.lapse()
+    sweeper.take_back()
+    steady(sweeper, 28)
+    assert world.row(database, ids[0])["status"] == "running", (
+        "the lease is long over, but so may the sweeper's time be"
+    )
+    steady(sweeper, 3)
+    assert world.row(database, ids[0])["status"] == "queued"
+
+
+def test_a_late_answer_is_refused_while_another_worker_runs_the_job(
+    database: Database, bell: world.RecordedBell
+) -> None:
+    holder = world.open_account(database)
+    ids = world.queued(database, holder, 3, bound=10)
+    late = world.take(database, world.new_worker(database), ids)
+    sweeper = Sweeper(database, bell)
+    steady(sweeper, 45)
+    held = world.take(database, world.new_worker(database), ids)
+    assert {job.epoch for job in late} == {1} and {job.epoch for job in held} == {3}
+    assert set(world.settle(database, *(world.good_end(job, 9) for job in late)).verdicts.values()) == {"stale"}
+    back = [jobs.Requeue(job.id, job.epoch, job.queue, 0, 1, 0) for job in late]
+    assert set(world.settle(database, *back).verdicts.values()) == {"stale"}
+    assert set(world.settle(database, *(world.good_end(job, 4) for job in held)).verdicts.values()) == {"done"}
+    assert {row["charged_micros"] for row in world.rows(database, m.job_results)} == {4}
+    assert world.violations(database) == []
+
+
+def test_a_worker_that_renews_is_never_lapsed(database: Database, bell: world.RecordedBell) -> None:
+    sweeper, worker = Sweeper(database, bell), world.new_worker(database)
+    for _ in range(8):
+        steady(sweeper, 10)
+        assert database.write_sync(lease.renew, worker) == []
+    assert world.rows(database, m.workers)[0]["lapsed_at"] is None
+
+
+def test_a_poison_job_ends_alone(database: Database) -> None:
+    """Eight run together and die; the seven good ones end well, the bad one is found by halving."""
+    holder = world.open_account(database)
+    ids = world.queued(database, holder, 8)
+    poison = ids[5]
+    worker = world.new_worker(database)
+    world.take(database, worker, ids)
+    database.write_sync(sweep.lapse_one, worker)
+    database.write_sync(sweep.take_back)
+    for _ in range(60):
+        group = database.read_sync(next_group)
+        if not group:
+            break
+        worker = world.new_worker(database, probation=True)
+        held = world.take(database, worker, group)
+        assert len(held) == len(group)
+        if poison in group:
+            database.write_sync(sweep.lapse_one, worker)
+            database.write_sync(sweep.take_back)
+        else:
+            world.settle(database, *map(world.good_end, held))
+    rows = {row["id"]: row["status"] for row in world.rows(database, m.jobs)}
+    assert rows == {id: "failed" if id == poison else "succeeded" for id in ids}
+    (result,) = [row for row in world.rows(database, m.job_results) if row["job_id"] == poison]
+    assert '"worker_lost"' in result["error"] and world.violations(database) == []
+
+
+def test_due_deliveries_are_rung_for_while_there_is_room(database: Database, bell: world.RecordedBell) -> None:
+    holder = world.open_account(database)
+    hook = {"id": "wh_1", "account_id": holder.account_id, "url": "http://x", "events": '["*"]', "secret": "s"}
+    new = insert(m.webhooks).values(hook | {"status": "enabled", "created_at": 0})
+    database.write_sync(lambda connection: connection.execute(new).rowcount)
+    event = NewEvent(holder.account_id, 1, "webhook.test", {})
+    due = database.write_sync(write_events, [event], clock.now_micros())
+    sweeper = Sweeper(database, bell)
+    sweeper.ring_due_deliveries()
+    assert bell.ids(WEBHOOKS) == [], "its own doorbell is still young"
+    clock.shift(2 * SECOND)
+    bell.depths[WEBHOOKS] = 1000
+    sweeper.ring_due_deliveries()
+    assert bell.ids(WEBHOOKS) == []
+    bell.depths[WEBHOOKS] = 0
+    sweeper.ring_due_deliveries()
+    assert bell.ids(WEBHOOKS) == due
+    database.write_sync(lambda c: c.execute(update(m.deliveries).values(status="delivered")).rowcount)
+    sweeper.ring_due_deliveries()
+    assert bell.ids(WEBHOOKS) == due
+
+
+def test_rows_of_long_gone_workers_are_forgotten_unless_they_hold_a_job(database: Database) -> None:
+    gone, holding, alive = (world.new_worker(database) for _ in range(3))
+    world.take(database, holding, world.queued(database, world.open_account(database)))
+    for id in (gone, holding):
+        database.write_sync(sweep.lapse_one, id)
+    database.write_sync(sweep.forget)
+    assert len(world.rows(database, m.workers)) == 3
+    clock.shift(2 * 86_400 * SECOND)
+    database.write_sync(sweep.forget)
+    assert {row["id"] for row in world.rows(database, m.workers)} == {holding, alive}
+
+
+def test_sweeping_an_empty_house_twice_at_once_harms_nothing(database: Database, bell: world.RecordedBell) -> None:
+    ids = world.queued(database, world.open_account(database), 3)
+    one, two = Sweeper(database, bell), Sweeper(database, bell)
+    for sweeper in (one, two, one, two):
+        sweeper.run_once()
+    assert sorted(bell.ids("openai.batch")) == ids and world.violations(database) == []
