@@ -26,7 +26,7 @@ run: $(STAMP)
 	$(BIN)/fusionai up
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not bench"
+	$(BIN)/python -m pytest -q -m "not bench and not chaos"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -23,6 +23,9 @@ R = TypeVar("R")
 #: How long a write waits for other writers before it gives up, in seconds.
 WRITE_DEADLINE_SECONDS = 15.0
 
+#: Transactions here last milliseconds: one that waits this long for a lock starts anew, one that idles is dead.
+_POSTGRESQL_OPTIONS = "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=20000"
+
 #: SQLSTATEs after which the same transaction may simply run again: serialization failure, deadlock, lock timeout.
 _RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
 
@@ -137,7 +140,14 @@ def _engine(url: str, threads: int) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(url, pool_size=threads + 2, max_overflow=8, pool_pre_ping=True, hide_parameters=True)
+    return create_engine(
+        url,
+        connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 5},
+        pool_size=threads + 2,
+        max_overflow=8,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
