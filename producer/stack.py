@@ -16,7 +16,7 @@ from producer.procfile import ProcfileError
 from producer.relay import Relay
 from producer.state import AlreadyUpError, StateDirectory
 from producer.supervisor import Program, StopRequested, Supervisor
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 _START_SECONDS = 20.0
 #: After so long the user is told that it takes long; it goes on trying.
@@ -38,7 +38,7 @@ class Options:
 def up(options: Options) -> int:
     """Run the stack until a signal; the exit status."""
     given = {} if options.state is None else {"state_directory": options.state}
-    own = Settings(**given)  # type: ignore[arg-type]
+    own = read_settings(**given)
     own = Settings(**given | {"state_directory": own.state_directory.resolve()})  # type: ignore[arg-type]
     state = StateDirectory(own.state_directory)
     try:

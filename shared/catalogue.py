@@ -89,7 +89,10 @@ def endpoint(provider: Provider) -> Endpoint | None:
 def catalogue() -> Catalogue:
     """The catalogue of this process, read once: FUSIONAI_CATALOGUE or the file that ships."""
     path = Path(settings().catalogue or Path(__file__).with_suffix(".toml"))
-    return read(path.read_text())
+    try:
+        return read(path.read_text())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"the catalogue {path} cannot be used: {type(error).__name__}: {error}") from None
 
 
 def read(source: str) -> Catalogue:

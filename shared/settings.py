@@ -4,9 +4,9 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_DIRECTORY = Path(".fusionai")
@@ -90,7 +90,16 @@ class Settings(BaseSettings):
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The settings of this process, read once."""
-    return Settings()
+    return read_settings()
+
+
+def read_settings(**given: Any) -> Settings:
+    """Settings of which some are given; with wrong ones the process says which, and ends."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors()]
+        raise SystemExit("FUSIONAI settings are wrong:\n  " + "\n  ".join(wrong)) from None
 
 
 def provider_key(environment_name: str) -> str | None:
