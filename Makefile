@@ -38,4 +38,4 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 
 chaos: $(STAMP)
-	$(BIN)/python -m pytest -q -m chaos
+	$(BIN)/python -m pytest -q -s -m chaos tests/chaos

@@ -13,33 +13,28 @@ What dies is started again whenever the test waits. All processes are started fr
 import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 from sqlalchemy import text
 
-from shared import accounts, clock, ledger, lifeline
+from shared import accounts, clock, ledger
 from shared.db import Database
 from shared.settings import settings
 from tests.chaos.audit import audit
 from tests.chaos.inbox import Inbox
+from tests.chaos.processes import Processes, prefixed
 from tests.servers import RedisServer, free_port
 from workers.simulator.server import SimulatorProcess
 
-T = TypeVar("T")
-
-MODULES = {"web": "producer.app", "worker": "workers.app", "sweeper": "workers.sweep"}
 #: Short enough that a dead worker costs a test seconds; a beat may be late by five of its pauses.
 SHORT = {"LEASE_SECONDS": "3", "BEAT_SECONDS": "0.5", "RETRY_BASE_SECONDS": "0.05", "WEBHOOK_PACE": "0.01"}
 #: What a child may take from the environment of the test: nothing that could name a real provider.
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
@@ -51,24 +46,13 @@ class Account:
     test_key: str
 
 
-@dataclass
-class Process:
-    """A named process; `down` when the test wants it so, otherwise it is started again."""
-
-    name: str
-    env: dict[str, str]
-    popen: "subprocess.Popen[bytes] | None" = None
-    down: bool = False
-    ends: list[int] = field(default_factory=list)
-
-
 def chat(content: str, **more: Any) -> dict[str, Any]:
     """A small chat job."""
     message = {"role": "user", "content": content}
     return {"type": "chat.completion", "model": "gpt-3.5-turbo", "messages": [message], "max_tokens": 16, **more}
 
 
-class Stack:
+class Stack(Processes):
     """The processes, and a client of theirs. `names`: which to start (`web`, `web2`, `worker`, `sweeper`, …)."""
 
     def __init__(
@@ -81,15 +65,14 @@ class Stack:
         latency: float = 0.0,
         **given: str,
     ) -> None:
-        self.directory, self.redis = directory, redis
+        super().__init__(directory, database_url)
+        self.redis = redis
         self.database = Database(database_url)
         self.inbox = Inbox()
         self.accepted: list[str] = []
-        self.processes: dict[str, Process] = {}
         self.simulator = SimulatorProcess(latency=latency)
         self._names = names
         self._urls: dict[str, str] = {}
-        self._main = threading.current_thread()
         self._http = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self._env = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "FUSIONAI_ENVIRONMENT": "embedded",
@@ -101,7 +84,7 @@ class Stack:
             "FUSIONAI_SIMULATOR_URL": self.simulator.url,
             "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
             "PYTHONUNBUFFERED": "1",
-            **_settings(SHORT | given),
+            **prefixed(SHORT | given),
         }
 
     def __enter__(self) -> Self:
@@ -116,97 +99,11 @@ class Stack:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self.processes.values():
-            process.down = True
-            if process.popen is not None:
-                lifeline.kill(process.popen)
-                process.popen.wait()
+        self.kill_all()
         self.simulator.stop()
         self.inbox.__exit__(None, None, None)
         self._http.close()
         self.database.close()
-
-    # -- processes ----------------------------------------------------------------------------------------------
-
-    def start(self, name: str, **once: str) -> None:
-        """Start a process; `once` are settings of this one alone, not of those that follow when it dies."""
-        process = self.processes.setdefault(name, Process(name, self._environment(name)))
-        assert process.popen is None, f"{name} is running"
-        process.down = False
-        self._spawn(process, once)
-
-    def restart(self, name: str, **once: str) -> None:
-        """End a process well and start another, with settings of its own."""
-        self.terminate(name)
-        self.start(name, **once)
-        self.ready()
-
-    def arm(self, name: str, point: str) -> None:
-        """Have a process die at a crash point (`name:n`: the n-th time); the one that follows it is not armed."""
-        self.log(name, "crash").unlink(missing_ok=True)
-        self.restart(name, CRASH_AT=point)
-
-    def hit(self, name: str) -> str:
-        """The crash point that the process has died at, or nothing."""
-        log = self.log(name, "crash")
-        return log.read_text().strip() if log.exists() else ""
-
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a process that runs."""
-        popen = self.processes[name].popen
-        if popen is not None and popen.returncode is None:
-            popen.send_signal(number)
-
-    def kill(self, name: str) -> None:
-        """SIGKILL; it will be started again."""
-        self.signal(name, signal.SIGKILL)
-
-    def take_down(self, name: str) -> None:
-        """SIGKILL, and leave it dead until `start`."""
-        self.processes[name].down = True
-        self.kill(name)
-        self.until(lambda: self.processes[name].popen is None, what=f"{name}'s end")
-
-    def terminate(self, name: str) -> None:
-        """SIGTERM, until it has ended; it stays down."""
-        self.processes[name].down = True
-        self.signal(name, signal.SIGTERM)
-        self.until(lambda: self.processes[name].popen is None, seconds=40, what=f"{name}'s end")
-
-    def tend(self) -> None:
-        """Note what has died, and start it again unless it is to stay down."""
-        if threading.current_thread() is not self._main:
-            return
-        for process in self.processes.values():
-            if process.popen is not None and (status := lifeline.reap(process.popen)) is not None:
-                process.popen = None
-                process.ends.append(status)
-            if process.popen is None and not process.down:
-                self._spawn(process, {})
-
-    def until(self, condition: Callable[[], T], *, seconds: float = 30.0, what: str = "the condition") -> T:
-        """The first truthy value of `condition`, tending the processes meanwhile."""
-        deadline, pause = clock.monotonic() + seconds, threading.Event()
-        while not (value := condition()):
-            self.tend()
-            assert clock.monotonic() < deadline, f"{what} did not come true within {seconds:g} s: {self.state()}"
-            pause.wait(0.02)
-        return value
-
-    def ready(self) -> None:
-        """Until every producer answers and every worker has its lease."""
-        self.until(lambda: all(self._up(one) for one in list(self.processes.values())), what="readiness")
-
-    def log(self, name: str, kind: str = "log") -> Path:
-        """A file of a process's: what it printed (`log`), or the crash point it died at (`crash`)."""
-        return self.directory / f"{name}.{kind}"
-
-    def _spawn(self, process: Process, once: Mapping[str, str]) -> None:
-        module = MODULES[process.name.rstrip("0123456789")]
-        argv = [sys.executable, "-m", module]
-        # Away from the repository, where a developer's .env might name a real provider.
-        with self.log(process.name).open("ab") as output, contextlib.chdir(self.directory):
-            process.popen = lifeline.start(argv, process.env | _settings(once), output.fileno())
 
     def _environment(self, name: str) -> dict[str, str]:
         env = self._env | {"FUSIONAI_CRASH_LOG": str(self.log(name, "crash"))}
@@ -215,11 +112,10 @@ class Stack:
             self._urls[name] = f"http://127.0.0.1:{port}"
         return env
 
-    def _up(self, process: Process) -> bool:
-        if process.down or process.name.startswith("sweeper"):
-            return True
-        if process.popen is None:
-            return False
+    def up(self, name: str) -> bool:
+        process = self.processes[name]
+        if process.popen is None or process.name.startswith("sweeper"):
+            return process.popen is not None
         if process.name.startswith("worker"):
             alive = "SELECT count(*) FROM workers WHERE pid = :pid AND lapsed_at IS NULL"
             return bool(self.rows(alive, pid=process.popen.pid)[0][0])
@@ -275,8 +171,9 @@ class Stack:
     def calls(self, containing: str = "") -> int:
         """How many provider calls since the script was set had this text in them."""
         with httpx.Client(trust_env=False) as client:
-            found = client.get(f"{self.simulator.url}/_simulator/calls", params={"contains": containing})
-        return int(found.json()["count"])
+            params = {"contains": containing} if containing else {}
+            found = client.get(f"{self.simulator.url}/_simulator/calls", params=params).json()
+        return int(found["count"] if containing else found["total"])
 
     # -- what came of it ----------------------------------------------------------------------------------------
 
@@ -300,7 +197,15 @@ class Stack:
         """How many jobs stand how, and which deliveries wait: for the message of a failure."""
         jobs = self.rows("SELECT status, queue, count(*) FROM jobs GROUP BY status, queue ORDER BY status, queue")
         pending = self.rows("SELECT count(*) FROM deliveries WHERE status = 'pending'")
-        return f"jobs {[tuple(row) for row in jobs]}, {pending[0][0]} deliveries pending, logs in {self.directory}"
+        stuck = self.rows(
+            "SELECT id, status, queue, offer, failures, cohort, lease_epoch, worker_id, run_at - :now AS due, "
+            "woken_at - :now AS woken FROM jobs WHERE status IN ('queued', 'running') ORDER BY id LIMIT 5",
+            now=clock.now_micros(),
+        )
+        return (
+            f"jobs {[tuple(row) for row in jobs]}, {pending[0][0]} deliveries pending, "
+            f"unfinished {[tuple(row) for row in stuck]}, logs in {self.directory}"
+        )
 
     def await_all_terminal(self, ids: Sequence[str] = (), *, seconds: float = 45.0) -> None:
         """Until these jobs (or all) have ended."""
@@ -323,7 +228,3 @@ class Stack:
         """Every promise of bar.md (Reliability) holds, once all is quiet."""
         violations = self.database.read_sync(audit, self.accepted, self.inbox)
         assert violations == [], violations
-
-
-def _settings(given: Mapping[str, str]) -> dict[str, str]:
-    return {f"FUSIONAI_{name}": value for name, value in given.items()}

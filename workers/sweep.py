@@ -37,6 +37,9 @@ DUE_MICROS = clock.MICROS
 MISSED_SECONDS = 5.0
 #: Between two looks for pictures to delete, in seconds.
 TIDY_SECONDS = 600.0
+#: Workers that a job must have lost, the last while it ran alone by decision, to be held for their end. Three, so that a
+#: power cut or two in the wrong moment do not fail a job.
+POISON_LOSSES = 3
 #: Rows of ended workers are kept for a day.
 KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
 
@@ -177,8 +180,9 @@ def _last_end(row: Mapping[str, Any]) -> Ending | None:
     attempts = orjson.loads(_attempts(row))
     if row["cancel_requested"]:
         return Ending(row["id"], row["lease_epoch"], "cancelled", takes=True, attempts=attempts)
-    if row["probation"] and row["lost"] == 1 and row["cohort"] == 1:
-        error = {"message": "the job ended the process that ran it, twice", "type": "worker_lost", "code": 500}
+    losses = sum(attempt["error"] == "worker_lost" for attempt in attempts)
+    if row["probation"] and row["lost"] == 1 and row["cohort"] == 1 and losses >= POISON_LOSSES:
+        error = {"message": "the job ended every process that ran it", "type": "worker_lost", "code": 500}
         return Ending(row["id"], row["lease_epoch"], "failed", takes=True, error=error, attempts=attempts)
     return None
 

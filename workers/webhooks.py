@@ -28,8 +28,10 @@ log = logging.getLogger(__name__)
 SCHEDULE: Final = (5, 30, 300, 1800, 7200, 18_000, 36_000, 57_600, 64_800, 72_000)
 #: A pause is stretched by up to this part of itself, so that a receiver that comes back is not met by all at once.
 JITTER: Final = 0.2
-#: For how long a claimed delivery is its sender's. Longer than the longest send (15 s) and its record.
+#: For how long a claimed delivery is its sender's: it may wait for room, but its send (15 s at most) and the record of it
+#: must fit in the end of that, or it is left to be claimed anew.
 CLAIM_SECONDS: Final = 40
+SEND_SECONDS: Final = 20
 #: Deliveries claimed by this process and not yet recorded; offered ids beyond that are left to the sweeper.
 MOST_CLAIMED: Final = 512
 #: Sends under way at once: in all, and to one webhook, so that a slow receiver holds up only itself.
@@ -85,7 +87,7 @@ class Sender:
     async def _send(self, row: dict[str, Any]) -> bool:
         each = self._each.setdefault(row["webhook_id"], asyncio.Semaphore(MOST_SENDING_EACH))
         async with each, self._room:
-            if self._stopping:
+            if self._stopping or clock.now_micros() > row["claimed_until"] - SEND_SECONDS * clock.MICROS:
                 return False
             answer = await self._post(row)
         crash.point("deliver.after_send")
@@ -131,7 +133,8 @@ def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
         .where(m.deliveries.c.id.in_(claimed))
         .order_by(m.events.c.account_id, m.events.c.sequence)
     )
-    return [dict(row) for row in connection.execute(load).mappings()] if claimed else []
+    until = now + CLAIM_SECONDS * clock.MICROS
+    return [{**row, "claimed_until": until} for row in connection.execute(load).mappings()] if claimed else []
 
 
 def leave(connection: Connection, ids: Sequence[str]) -> None:

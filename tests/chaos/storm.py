@@ -1,0 +1,135 @@
+"""The crash storm: jobs arrive without pause while workers, producers, sweeper and broker are killed at random."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from shared import clock
+from tests.chaos.audit import audit
+from tests.harness import Account, Stack, chat
+from tests.receiver import Answer
+
+#: Processes of the stormed stack; a kind's victim is one of its names.
+NAMES = ("web", "web2", "worker", "worker2", "sweeper")
+#: Between two kills, in seconds at most: a worker needs one to start.
+PAUSE_SECONDS = 1.0
+#: Clients that submit at once.
+CLIENTS = 4
+MODELS = ("gpt-3.5-turbo", "claude-3-sonnet", "gemini-pro")
+#: What happens to a job, by its text: most are quick, some slow or failing at first, a few refused for good.
+FATES = ("quick", "slow", "flaky", "bad")
+RULES = (
+    {"fault": {"latency_seconds": 1.5}, "contains": "slow"},
+    {"fault": {"status": 503}, "contains": "flaky", "times": 1, "each": True},
+    {"fault": {"status": 400}, "contains": "bad"},
+)
+
+
+@dataclass
+class Report:
+    """What the storm did, and what came of it."""
+
+    kills: Mapping[str, int]
+    seconds: float = 0.0
+    calls: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    doubled_events: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        jobs = sum(self.statuses.values())
+        kills = ", ".join(f"{count} {kind}" for kind, count in self.kills.items())
+        return (
+            f"storm: {jobs} jobs in {self.seconds:.0f} s, SIGKILLs: {kills}; ended {self.statuses}; "
+            f"{self.calls} provider calls; {self.counters}; {self.doubled_events} events came more than once; "
+            f"{len(self.violations)} violations"
+        )
+
+
+def storm(stack: Stack, *, jobs: int, kills: Mapping[str, int], seed: int) -> Report:
+    """Let it rage, wait until all is quiet, and audit. `kills`: how many of each kind."""
+    chance, began = random.Random(seed), clock.monotonic()
+    account = stack.open_account(20 * jobs)
+    stack.script(*RULES)
+    stack.inbox.answer = lambda _, times: Answer(503) if times < 3 and random.random() < 0.3 else Answer()
+    victims = [kind for kind, count in kills.items() for _ in range(count)]
+    chance.shuffle(victims)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        loads = []
+        for turn, kind in enumerate(victims):
+            name = _victim(stack, kind, chance)
+            count = jobs * (turn + 1) // len(victims) - jobs * turn // len(victims)
+            loads += [clients.submit(_submit, stack, account, chunk) for chunk in _chunks(turn, count, chance)]
+            _lapse(stack, chance.uniform(0, PAUSE_SECONDS))
+            _strike(stack, name, chance)
+        stack.until(lambda: all(load.done() for load in loads), seconds=120, what="every submission")
+        for load in loads:
+            load.result()
+    stack.ready()
+    stack.end_claims()
+    stack.quiet(seconds=240)
+    return _report(stack, kills, clock.monotonic() - began)
+
+
+def _chunks(turn: int, count: int, chance: random.Random) -> list[list[str]]:
+    """The texts of one turn's jobs: the first tenth alone, the rest in a list."""
+    texts = [f"{chance.choices(FATES, (80, 10, 9, 1))[0]} {turn} {n}" for n in range(count)]
+    alone = -(-count // 10)
+    return [*([text] for text in texts[:alone]), *([texts[alone:]] if texts[alone:] else [])]
+
+
+def _submit(stack: Stack, account: Account, texts: list[str]) -> None:
+    stack.submit(account, [chat(text, model=MODELS[len(text) % 3]) for text in texts])
+
+
+def _lapse(stack: Stack, seconds: float) -> None:
+    """Let a moment pass, tending the processes."""
+    over = threading.Event()
+    timer = threading.Timer(seconds, over.set)
+    timer.start()
+    stack.until(over.is_set, what="a moment")
+    timer.join()
+
+
+def _victim(stack: Stack, kind: str, chance: random.Random) -> str:
+    """The broker, or a process of that kind that is at work."""
+    if kind == "broker":
+        return kind
+    name = chance.choice([name for name in NAMES if name.startswith(kind)])
+    stack.until(lambda: stack.up(name), what=f"{name} to kill")
+    return name
+
+
+def _strike(stack: Stack, name: str, chance: random.Random) -> None:
+    if name != "broker":
+        stack.kill(name)
+        return
+    stack.redis.kill()
+    _lapse(stack, chance.uniform(0, PAUSE_SECONDS))
+    stack.redis.start()
+
+
+def _report(stack: Stack, kills: Mapping[str, int], seconds: float) -> Report:
+    report = Report(kills, seconds, stack.calls())
+    report.statuses = {r.status: r.n for r in stack.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")}
+    report.counters = {row.name: row.value for row in stack.rows("SELECT name, value FROM counters ORDER BY name")}
+    report.doubled_events = sum(times > 1 for times in (+Counter(stack.inbox.taken)).values())
+    report.violations = stack.database.read_sync(audit, stack.accepted, stack.inbox)
+    report.violations += _unlike_their_fate(stack)
+    return report
+
+
+def _unlike_their_fate(stack: Stack) -> list[str]:
+    """Jobs that ended otherwise than their text says: nobody asked for a cancel, and no job killed its worker."""
+    query = """SELECT j.id, j.status, p.request, r.error FROM jobs j
+               JOIN job_payloads p ON p.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id"""
+    return [
+        f"{row.id} ended {row.status}: {row.error}"
+        for row in stack.rows(query)
+        if row.status != ("failed" if '"bad ' in row.request else "succeeded")
+        or (row.status == "failed" and '"invalid_request"' not in row.error)
+    ]

@@ -1,0 +1,199 @@
+"""Every named crash point: a process dies there, another takes its place, and no promise is broken."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from shared import clock, crash
+from tests.chaos.conftest import Stacks
+from tests.harness import Account, Stack, chat
+from tests.receiver import Answer
+
+ROOT = Path(__file__).parents[2]
+Scenario = Callable[[Stack, Account, str], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A point, the process that dies there, what makes it pass the point, and the n-th passing that kills."""
+
+    point: str
+    process: str
+    scenario: Scenario
+    nth: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.point}:{self.nth}-{self.process}-{self.scenario.__name__}"
+
+
+def one_job(stack: Stack, account: Account, mark: str) -> None:
+    stack.submit(account, [chat(mark)])
+
+
+def jobs_of_all_kinds(stack: Stack, account: Account, mark: str) -> None:
+    """Lists and single jobs of three providers, live and test; some fail at first, one falls back, one fails."""
+    stack.script(
+        {"fault": {"status": 503}, "contains": f"{mark} flaky", "times": 2, "each": True},
+        {"fault": {"status": 400}, "contains": f"{mark} bad"},
+        {"fault": {"status": 401}, "contains": f"{mark} elsewhere", "provider": "openai"},
+    )
+    models = ("gpt-4", "claude-3-sonnet", "gemini-pro")
+    stack.submit(account, [chat(f"{mark} {n}", model=models[n % 3]) for n in range(20)])
+    stack.submit(account, [chat(f"{mark} flaky {n}") for n in range(5)])
+    stack.submit(account, [{"type": "embedding", "model": "text-embedding-3-large", "input": mark}])
+    stack.submit(account, [{"type": "image", "model": "image-gen-2", "prompt": mark}])
+    stack.submit(account, [chat(f"{mark} bad")])
+    stack.submit(account, [chat(f"{mark} elsewhere", routing={"fallbacks": ["claude-3-sonnet"]})])
+    stack.submit(account, [chat(f"{mark} {n}") for n in range(3)], test=True)
+
+
+def retry_in_an_hour(stack: Stack, account: Account, mark: str) -> None:
+    """The provider asks for a wait so long that the job goes back to the queue; then the wait is over."""
+    stack.script({"fault": {"status": 429, "retry_after": 900}, "contains": mark, "times": 1})
+    (id,) = stack.submit(account, [chat(mark)])
+    later = "SELECT id FROM jobs WHERE id = :id AND status = 'queued' AND run_at > :now"
+    stack.until(lambda: stack.rows(later, id=id, now=clock.now_micros()), what="the long wait")
+    stack.change("UPDATE jobs SET run_at = :now WHERE id = :id", id=id, now=clock.now_micros())
+
+
+def cancel_queued(stack: Stack, account: Account, mark: str) -> None:
+    stack.take_down("worker")
+    (id,) = stack.submit(account, [chat(mark)])
+    stack.call(account.live_key, "POST", f"/v1/jobs/{id}/cancel")
+    stack.start("worker")
+    stack.await_all_terminal([id])
+    assert stack.job(id).status == "cancelled"
+
+
+def cancel_running(stack: Stack, account: Account, mark: str) -> None:
+    stack.script({"fault": {"latency_seconds": 6}, "contains": mark})
+    (id,) = stack.submit(account, [chat(mark)])
+    stack.until(lambda: stack.calls(mark), what="the call")
+    stack.call(account.live_key, "POST", f"/v1/jobs/{id}/cancel")
+    stack.await_all_terminal([id])
+    assert stack.job(id).status == "cancelled"
+
+
+def cancelled_while_lost(stack: Stack, account: Account, mark: str) -> None:
+    """A running job is flagged, and its worker dies before it hears."""
+    stack.script({"fault": {"latency_seconds": 2}, "contains": mark})
+    (id,) = stack.submit(account, [chat(mark)])
+    stack.until(lambda: stack.calls(mark), what="the call")
+    stack.kill("worker")
+    stack.call(account.live_key, "POST", f"/v1/jobs/{id}/cancel")
+    stack.await_all_terminal([id])
+    assert stack.job(id).status == "cancelled"
+
+
+def failing_receiver(stack: Stack, account: Account, mark: str) -> None:
+    """Each event is refused, then hung up on, then taken."""
+    answers = {1: Answer(503), 2: Answer(close=True)}
+    stack.inbox.answer = lambda _, times: answers.get(times, Answer())
+    stack.submit(account, [chat(f"{mark} {n}") for n in range(10)])
+
+
+def overdue_in_the_queue(stack: Stack, account: Account, mark: str) -> None:
+    stack.take_down("worker")
+    stack.restart("web", JOB_EXPIRES_SECONDS="1")
+    ids = stack.submit(account, [chat(f"{mark} {n}") for n in range(20)])
+    stack.await_all_terminal(ids)
+    assert {stack.job(id).status for id in ids} == {"expired"}
+    stack.restart("web")
+    stack.start("worker")
+
+
+def overdue_while_running(stack: Stack, account: Account, mark: str) -> None:
+    """The deadline passes during the call; its late answer is refused."""
+    refused = stack.counter("stale_answers_refused")
+    stack.script({"fault": {"latency_seconds": 4}, "contains": mark})
+    stack.restart("web", JOB_EXPIRES_SECONDS="1")
+    (id,) = stack.submit(account, [chat(mark)])
+    stack.await_all_terminal([id])
+    assert stack.job(id).status == "expired"
+    stack.until(lambda: stack.counter("stale_answers_refused") > refused, what="the late answer's refusal")
+    stack.restart("web")
+
+
+def lost_worker(stack: Stack, account: Account, mark: str) -> None:
+    """A worker is killed in mid-call; the sweeper finds out."""
+    stack.script({"fault": {"latency_seconds": 1}, "contains": mark})
+    ids = stack.submit(account, [chat(f"{mark} {n}") for n in range(8)])
+    stack.until(lambda: stack.calls(mark) >= len(ids), what="the calls")
+    stack.kill("worker")
+
+
+CASES = (
+    Case("accept.before_commit", "web", one_job),
+    Case("accept.after_commit", "web", one_job),
+    Case("wake.after_publish", "web", one_job),
+    Case("wake.after_publish", "sweeper", jobs_of_all_kinds),
+    Case("wake.after_publish", "worker", one_job),
+    Case("feed.after_mark", "sweeper", jobs_of_all_kinds),
+    Case("feed.after_publish", "sweeper", jobs_of_all_kinds),
+    Case("lease.before_commit", "worker", one_job),
+    Case("lease.after_commit", "worker", jobs_of_all_kinds),
+    Case("call.before", "worker", jobs_of_all_kinds),
+    Case("call.after", "worker", jobs_of_all_kinds),
+    Case("requeue.after_commit", "worker", retry_in_an_hour),
+    Case("settle.before_commit", "worker", jobs_of_all_kinds),
+    Case("settle.after_commit", "worker", jobs_of_all_kinds),
+    Case("tell.after", "worker", jobs_of_all_kinds),
+    Case("cancel.after_commit", "web", cancel_queued),
+    Case("cancel.after_commit", "web", cancel_running),
+    Case("deliver.after_claim", "worker", failing_receiver),
+    Case("deliver.after_send", "worker", failing_receiver),
+    Case("deliver.after_record", "worker", failing_receiver),
+    Case("lapse.before_commit", "sweeper", lost_worker),
+    Case("lapse.after_commit", "sweeper", cancelled_while_lost),
+    Case("expire.after_commit", "sweeper", overdue_in_the_queue),
+    Case("expire.after_commit", "sweeper", overdue_while_running),
+)
+#: On PostgreSQL the default suite arms those where the databases differ: COMMIT, locks, and the server's clock.
+ON_BOTH = {"accept.before_commit", "lease.before_commit", "settle.before_commit", "lapse.before_commit"}
+#: How often a scenario passes its point at least, where that is more than once: claims and sends go in groups.
+PASSES = {jobs_of_all_kinds: 5, failing_receiver: 3}
+
+
+def _table() -> Iterator[object]:
+    for case in CASES:
+        yield pytest.param("sqlite", case, id=f"sqlite-{case}")
+        marks = [] if case.point in ON_BOTH else [pytest.mark.chaos]
+        yield pytest.param("postgresql", case, id=f"postgresql-{case}", marks=marks)
+        for nth in range(2, PASSES.get(case.scenario, 1) + 1):
+            for kind in ("sqlite", "postgresql"):
+                later = Case(case.point, case.process, case.scenario, nth)
+                yield pytest.param(kind, later, id=f"{kind}-{later}", marks=pytest.mark.chaos)
+
+
+@pytest.mark.parametrize(("kind", "case"), list(_table()))
+def test_nothing_is_lost_or_doubled_at(stacks: Stacks, kind: str, case: Case) -> None:
+    with stacks.shared(kind) as stack:
+        account = stack.open_account()
+        stack.script()
+        stack.arm(case.process, f"{case.point}:{case.nth}")
+        case.scenario(stack, account, clock.new_id("mark"))
+        stack.until(lambda: stack.hit(case.process), what=f"{case.point} in {case.process}")
+        assert stack.hit(case.process) == case.point
+        stack.ready()
+        stack.end_claims()
+        stack.quiet()
+        stack.inbox.answer = lambda *_: Answer()
+        stack.check()
+
+
+def test_the_list_of_points_is_the_code_s() -> None:
+    found = [
+        name
+        for room in ("producer", "workers", "shared")
+        for file in (ROOT / room).rglob("*.py")
+        for name in re.findall(r'crash\.point\("([^"]+)"\)', file.read_text())
+    ]
+    assert sorted(found) == sorted(set(found)), "a point is passed at one place"
+    assert set(found) == set(crash.POINTS)
+
+
+def test_every_point_is_armed_here() -> None:
+    assert {case.point for case in CASES} == set(crash.POINTS)
