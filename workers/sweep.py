@@ -37,8 +37,8 @@ DUE_MICROS = clock.MICROS
 MISSED_SECONDS = 5.0
 #: Between two looks for pictures to delete, in seconds.
 TIDY_SECONDS = 600.0
-#: Workers that a job must have lost, the last while it ran alone by decision, to be held for their end. Three, so that a
-#: power cut or two in the wrong moment do not fail a job.
+#: Workers that a job must have lost, the last while it ran alone by decision, to be held for their end. Three, so
+#: that a power cut or two in the wrong moment do not fail a job.
 POISON_LOSSES = 3
 #: Rows of ended workers are kept for a day.
 KEEP_WORKERS_MICROS = 86_400 * clock.MICROS

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 SCHEDULE: Final = (5, 30, 300, 1800, 7200, 18_000, 36_000, 57_600, 64_800, 72_000)
 #: A pause is stretched by up to this part of itself, so that a receiver that comes back is not met by all at once.
 JITTER: Final = 0.2
-#: For how long a claimed delivery is its sender's: it may wait for room, but its send (15 s at most) and the record of it
-#: must fit in the end of that, or it is left to be claimed anew.
+#: For how long a claimed delivery is its sender's: it may wait for room, but its send (15 s at most) and the record
+#: of it must fit in the end of that, or it is left to be claimed anew.
 CLAIM_SECONDS: Final = 40
 SEND_SECONDS: Final = 20
 #: Deliveries claimed by this process and not yet recorded; offered ids beyond that are left to the sweeper.
