@@ -168,7 +168,7 @@ def _environment(directory: str, database_url: str, redis_url: str, base: str) -
 
 
 def _start(module: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-m", module], env=environment)
+    return subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=subprocess.DEVNULL)
 
 
 def _peak_kb(pid: int) -> int:
