@@ -9,14 +9,15 @@ import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer.desk import Desk
 from producer.dialects import DIALECTS
 from shared import clock, logs
-from shared.db import Database
-from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from shared.db import AmbiguousCommitError, Database, is_away
+from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from shared.queue import bell
 from shared.settings import settings
 
@@ -67,6 +68,8 @@ def make_app() -> FastAPI:
     app.add_api_route("/readyz", readyz, methods=["GET"])
     app.add_exception_handler(FusionError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(SQLAlchemyError, _delay)
+    app.add_exception_handler(AmbiguousCommitError, _delay)
     app.add_exception_handler(Exception, _fail)
     app.add_middleware(Envelope)
     return app
@@ -112,6 +115,19 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     answer = await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _delay(request: Request, error: Exception) -> Response:
+    """The database is away: nothing was accepted. When its COMMIT broke, perhaps it was: a retry might buy twice."""
+    log.error("request %s: the database is away: %s", _id(request), type(error).__name__)
+    if isinstance(error, AmbiguousCommitError):
+        unsure = InternalError("it is not known whether this took effect; look before you send it again")
+        answer = await _refuse(request, unsure)
+        answer.headers["x-should-retry"] = "false"
+        return answer
+    if not is_away(error):
+        return await _fail(request, error)
+    return await _refuse(request, Unavailable("the database does not answer; try again", retry_after_seconds=2))
 
 
 async def _fail(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 A flush starts at once when none is under way; whoever comes meanwhile is gathered for the next. It fails by item,
 not by group: a refusal is that item's value, and a group whose flush raises is halved until the bad item stands alone.
+Only a database that is away fails all of them, at once.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from shared.db import AmbiguousCommitError
+from shared.db import AmbiguousCommitError, is_away
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -89,8 +90,8 @@ class Batcher(Generic[I, O]):
                 raise RuntimeError(f"a flush of {len(group)} items gave {len(outcomes)} outcomes")
             return list(outcomes)
         except Exception as error:
-            if len(group) == 1:
-                return [error]
+            if len(group) == 1 or is_away(error):
+                return [error] * len(group)
         half = len(group) // 2
         return await self._outcomes(group[:half]) + await self._outcomes(group[half:])
 

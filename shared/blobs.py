@@ -1,5 +1,6 @@
 """Bytes that do not belong in rows (pictures, in a directory), and the signed links under which they are served."""
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -50,10 +51,13 @@ def holds(name: str, expires: int, signature: str) -> bool:
 def forget_old() -> int:
     """Delete the pictures whose links have all expired; how many."""
     oldest = clock.now_seconds() - LINK_SECONDS - 3600
-    old = [path for path in _directory().glob("*") if path.stat().st_mtime < oldest]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+    deleted = 0
+    for path in _directory().glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another sweeper's
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+                deleted += 1
+    return deleted
 
 
 def _directory() -> Path:

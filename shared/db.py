@@ -13,7 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
 
@@ -35,6 +36,11 @@ _GONE_STATES = frozenset({"57P01", "57P02", "57P03", "08000", "08003", "08006", 
 
 class AmbiguousCommitError(Exception):
     """The connection broke during COMMIT: the transaction may or may not have taken effect; read back by id."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached or is held by others, which says nothing against the statement."""
+    return isinstance(error, (AmbiguousCommitError, OperationalError, InterfaceError, PoolTimeoutError))
 
 
 class Database:
@@ -180,7 +186,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def _may_run_again(error: DBAPIError) -> bool:
     if error.connection_invalidated or _state(error) in _RETRY_STATES | _GONE_STATES:
         return True
-    return getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    if name := getattr(error.orig, "sqlite_errorname", ""):
+        return bool(name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
+    return isinstance(error, OperationalError) and _state(error) is None  # PostgreSQL: the connection was refused
 
 
 def _state(error: DBAPIError) -> str | None:

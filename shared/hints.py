@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -19,6 +20,13 @@ CANCEL = "fusionai.cancel"
 
 #: Seconds between two attempts to subscribe again.
 RECONNECT_SECONDS = 0.5
+
+
+def _say(heard: Callable[[list[str]], None], data: Any) -> None:
+    try:
+        heard(json.loads(data))
+    except Exception:
+        log.exception("a hint could not be followed")
 
 
 class Hints:
@@ -71,7 +79,7 @@ class Hints:
                     while True:
                         message = await subscription.get_message(timeout=2.0)
                         if message is not None:
-                            heard(json.loads(message["data"]))
+                            _say(heard, message["data"])
             except (redis.RedisError, OSError, ValueError) as error:
                 log.warning("lost the hints on %s: %s", channel, type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)

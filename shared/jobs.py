@@ -131,6 +131,12 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
     return [Leased(*rows[job_id], *rest) for job_id, *rest in connection.execute(payloads)]
 
 
+def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
+    """Queue again what a holder finds it has and does not run, for the feeder to wake; how many were still its own."""
+    statement = update(jobs).where(tuple_(jobs.c.id, jobs.c.lease_epoch).in_(held), jobs.c.status == RUNNING)
+    return connection.execute(statement.values(status="queued", worker_id=None, woken_at=None)).rowcount
+
+
 def unwake(connection: Connection, ids: Sequence[str]) -> None:
     """Leave queued jobs to the feeder: their doorbell could not be rung, or nobody had room."""
     connection.execute(update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED).values(woken_at=None))

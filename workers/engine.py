@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -58,6 +58,8 @@ class Engine:
         #: Those of them that have no answer yet, which alone may be interrupted.
         self._calling: set[str] = set()
         self._cancelled: set[str] = set()
+        self._side: set[asyncio.Future[Any]] = set()
+        self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
         self._stopping = False
         self.retries = 0
@@ -82,7 +84,17 @@ class Engine:
             if id in self._calling and id not in self._cancelled:
                 self._cancelled.add(id)
                 # Not at once: a task cancelled before its first step never runs, not even its `finally`.
-                asyncio.get_running_loop().call_soon(self._running[id].cancel)
+                asyncio.get_running_loop().call_soon(self._interrupt, id)
+
+    def reconcile(self, held: Sequence[tuple[str, int]]) -> None:
+        """Hand back what the rows say is running here and is not, at two beats in a row: a lease whose COMMIT was
+        ambiguous, an outcome that was lost.
+        """
+        missing = {(id, epoch) for id, epoch in held if id not in self._running}
+        if lost := sorted(missing & self._astray):
+            log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
+            self._keep(self._database.write(jobs.hand_back, lost))
+        self._astray = missing
 
     @property
     def busy(self) -> int:
@@ -110,15 +122,26 @@ class Engine:
         self._leave(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
-        for id in self._calling:
-            self._running[id].cancel()
-        if self._running:
-            await asyncio.wait(list(self._running.values()))
+        for id in list(self._calling):
+            self._interrupt(id)
+        if ending := [*self._running.values(), *self._side]:
+            # What a database that is away does not take by then is the sweeper's.
+            await asyncio.wait(ending, timeout=settings().lease_seconds)
 
     def _leave(self, ids: Sequence[str]) -> None:
         if ids:
-            task = asyncio.ensure_future(self._database.write(jobs.unwake, list(ids)))
-            task.add_done_callback(_log_failure)
+            self._keep(self._database.write(jobs.unwake, list(ids)))
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._side.add(task)
+        task.add_done_callback(self._side.discard)
+        task.add_done_callback(_log_failure)
+
+    def _interrupt(self, id: str) -> None:
+        """Cancel a call; an outcome that is on its way to the database is let be."""
+        if id in self._calling:
+            self._running[id].cancel()
 
     async def _lease_until_stopped(self) -> None:
         while not self._stopping:
@@ -155,7 +178,8 @@ class Engine:
         try:
             await self._settle(await self._outcome(job))
         finally:
-            self._running.pop(job.id, None)
+            if self._running.get(job.id) is asyncio.current_task():
+                del self._running[job.id]
             self._cancelled.discard(job.id)
             self._slots.give_back(job.queue)
             self._work.set()

@@ -33,12 +33,14 @@ class Incarnation:
         id: str | None = None,
         lost: Callable[[str], None] = lambda reason: None,
         cancelled: Callable[[list[str]], None] = lambda ids: None,
+        held: Callable[[list[tuple[str, int]]], None] = lambda jobs: None,
     ) -> None:
         self.id = id or clock.new_id("wrk")
         self._database = database
         self._probation = probation
         self._lost = lost
         self._cancelled = cancelled
+        self._held = held
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="beat", daemon=True)
         self._ticked = self._renewed = clock.monotonic()
@@ -52,6 +54,14 @@ class Incarnation:
     def tick(self) -> None:
         """The event loop says, about once a second, that it is still turning."""
         self._ticked = clock.monotonic()
+
+    @property
+    def expiring(self) -> bool:
+        """Whether so little of an unrenewed lease is left that calling has to stop; the event loop asks, which no
+        database that hangs can hold up.
+        """
+        left = settings().lease_seconds - (clock.monotonic() - self._renewed)
+        return left < min(MARGIN_SECONDS, settings().lease_seconds / 4)
 
     def stop(self) -> None:
         """Stop beating and give the lease up; whatever is still running here is the sweeper's."""
@@ -76,19 +86,21 @@ class Incarnation:
     def _beat(self) -> str | None:
         """One renewal; why it is over, or None."""
         if clock.monotonic() - self._ticked < settings().beat_seconds:
+            asked = clock.monotonic()
             try:
                 cancelled = self._database.write_sync(renew, self.id)
+                held = self._database.read_sync(held_by, self.id)
             except Exception as error:
                 log.warning("the lease could not be renewed: %s", type(error).__name__)
             else:
                 if cancelled is None:
                     return "its lease had lapsed"
-                self._renewed = clock.monotonic()
+                self._renewed = asked
                 self._cancelled(cancelled)
+                self._held(held)
         else:
             log.warning("the event loop has not ticked for a beat; the lease is not renewed")
-        left = settings().lease_seconds - (clock.monotonic() - self._renewed)
-        return "it could not renew its lease" if left < min(MARGIN_SECONDS, settings().lease_seconds / 4) else None
+        return "it could not renew its lease" if self.expiring else None
 
 
 def register(connection: Connection, id: str, probation: bool) -> None:
@@ -119,6 +131,14 @@ def renew(connection: Connection, id: str) -> list[str] | None:
         m.jobs.c.worker_id == id, m.jobs.c.status == jobs.RUNNING, m.jobs.c.cancel_requested
     )
     return [row.id for row in connection.execute(wanted)]
+
+
+def held_by(connection: Connection, id: str) -> list[tuple[str, int]]:
+    """What the rows say an incarnation is running: ids and epochs."""
+    statement = select(m.jobs.c.id, m.jobs.c.lease_epoch).where(
+        m.jobs.c.worker_id == id, m.jobs.c.status == jobs.RUNNING
+    )
+    return [(row.id, row.lease_epoch) for row in connection.execute(statement)]
 
 
 def resign(connection: Connection, id: str) -> None:

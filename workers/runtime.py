@@ -64,6 +64,7 @@ class Runtime:
             id=self._worker_id,
             lost=self._lost,
             cancelled=lambda ids: self._call(self.engine.cancel, ids),
+            held=lambda held: self._call(self.engine.reconcile, held),
         )
         self._thread.start()
         self.run(self._build())
@@ -136,6 +137,8 @@ class Runtime:
     async def _tick(self) -> None:
         while True:
             self.incarnation.tick()
+            if self.incarnation.expiring and not self._over:
+                threading.Thread(target=self._lost, args=("its lease is running out",), name="over").start()
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
 
     async def _wind_down(self, drain_seconds: float) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from shared import crash, jobs
 from shared.batcher import Batcher
-from shared.db import AmbiguousCommitError, Database
+from shared.db import Database, is_away
 from shared.hints import DONE, Hints
 from shared.jobs import Ending, Requeue, Settled, Verdict
 
@@ -36,10 +36,8 @@ class Settler:
         """Store an outcome; `stale` when the job was no longer this process's."""
         try:
             return await self._batcher(outcome)
-        except AmbiguousCommitError:
-            raise
         except Exception as error:
-            if isinstance(outcome, Requeue) or outcome.error is not None:
+            if is_away(error) or isinstance(outcome, Requeue) or outcome.error is not None:
                 raise
             log.error("job %s could not be settled: %s: %s", outcome.job_id, type(error).__name__, error)
             return await self._batcher(_unstorable(outcome))
@@ -79,6 +77,9 @@ def _unstorable(ending: Ending) -> Ending:
         response=None,
         error={"message": "the result could not be stored", "type": "internal_error", "code": 500},
         attempts=(),
+        prompt_tokens=0,
+        completion_tokens=0,
+        images=0,
         charge_micros=0,
         excess_micros=0,
     )

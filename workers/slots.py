@@ -26,6 +26,9 @@ class Slots:
 
     def __init__(self, capacities: Mapping[str, int]) -> None:
         self._queues = {name: _Queue(capacity) for name, capacity in capacities.items()}
+        first = [name for name in capacities if name.endswith(".realtime")]
+        self._lanes = (first, [name for name in capacities if name not in first])
+        self._turn = 0
 
     def add(self, queue: str, ids: Iterable[str]) -> list[str]:
         """Let ids wait for a slot of their queue; those for which the list has no room come back."""
@@ -39,14 +42,21 @@ class Slots:
         return refused
 
     def take(self, most: int) -> dict[str, list[str]]:
-        """Claim a slot for each of up to `most` waiting ids, oldest first, by queue; give unused ones back."""
+        """Claim a slot for each of up to `most` waiting ids, oldest first, by queue; give unused ones back.
+
+        Realtime queues come first, and within a lane each queue begins in its turn, so that none waits behind another.
+        """
         taken: dict[str, list[str]] = {}
-        for name, state in self._queues.items():
-            room = min(state.capacity - state.in_use, len(state.waiting), most)
-            if room > 0:
-                taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
-                state.in_use += room
-                most -= room
+        for lane in self._lanes:
+            start = self._turn % len(lane) if lane else 0
+            for name in lane[start:] + lane[:start]:
+                state = self._queues[name]
+                room = min(state.capacity - state.in_use, len(state.waiting), most)
+                if room > 0:
+                    taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
+                    state.in_use += room
+                    most -= room
+        self._turn += 1
         return taken
 
     def give_back(self, queue: str, count: int = 1) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import blobs, clock, crash, db, jobs, logs
 from shared import models as m
-from shared.db import Database
+from shared.db import AmbiguousCommitError, Database
 from shared.jobs import Ending
 from shared.queue import FULL_MESSAGES, PROBATION, WEBHOOKS, Bell, bell, job_queues
 from shared.settings import settings
@@ -34,7 +34,7 @@ OVERTAKEN_MICROS = 60 * clock.MICROS
 #: A delivery due for longer than this has lost its doorbell, or its sender.
 DUE_MICROS = clock.MICROS
 #: A pause between two sweeps after which this sweeper no longer trusts what it sees as lapsed, in seconds.
-MISSED_SECONDS = 5.0
+MISSED_SECONDS = 10.0
 #: Between two looks for pictures to delete, in seconds.
 TIDY_SECONDS = 600.0
 #: Workers that a job must have lost, the last while it ran alone by decision, to be held for their end. Three, so
@@ -99,10 +99,12 @@ class Sweeper:
         now = clock.now_micros()
         before: dict[str, int] = {}
         for queue in woken:
-            if self._bell.depth(queue).result() == 0:
-                before[queue] = min(self._empty_since.setdefault(queue, now), now - YOUNG_MICROS)
-            else:
+            if self._bell.depth(queue).result() != 0:
                 self._empty_since.pop(queue, None)
+            elif since := self._empty_since.get(queue):
+                before[queue] = min(since, now - YOUNG_MICROS)
+            else:
+                self._empty_since[queue] = now
         for queue in set(self._empty_since) - set(woken):
             del self._empty_since[queue]
         if woken:
@@ -301,7 +303,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
                 sweeper.run_once()
             else:
                 sweeper.feed()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, AmbiguousCommitError) as error:
             log.error("this sweep is left to the next: %s: %s", type(error).__name__, error)
 
 

@@ -1,4 +1,4 @@
-"""Inbound adapters: one file a dialect; DIALECTS names them in mount order."""
+"""Inbound adapters: one room a dialect; DIALECTS names them in mount order."""
 
 from fastapi import APIRouter
 

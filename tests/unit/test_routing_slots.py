@@ -141,3 +141,14 @@ class SlotMachine(RuleBasedStateMachine):
 
 TestSlotMachine = SlotMachine.TestCase
 TestSlotMachine.settings = hypothesis_settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+def test_realtime_goes_first_and_the_queues_of_a_lane_take_turns() -> None:
+    slots = Slots({"a.batch": 9, "a.realtime": 9, "b.batch": 9})
+    slots.add("a.batch", ["a1", "a2", "a3"])
+    slots.add("b.batch", ["b1", "b2", "b3"])
+    slots.add("a.realtime", ["r1"])
+    taken = [slots.take(2) for _ in range(4)]
+    assert taken[0]["a.realtime"] == ["r1"]
+    firsts = [next(iter(one)) for one in taken[1:3]]
+    assert set(firsts) == {"a.batch", "b.batch"}

@@ -41,6 +41,8 @@ _FIELDS = {
     "embedding": ("input", "encoding_format", "dimensions", "user"),
     "image": ("prompt", "size", "n", "response_format", "user"),
 }
+#: No request uses more; a provider that says so is not believed.
+MOST_TOKENS = 2**40
 #: Fields that are ours or the client's, about which nothing need be said.
 _SILENT = frozenset({"max_tokens", "stream", "stream_options"})
 
@@ -170,8 +172,8 @@ def _usage(reported: Mapping[str, Any]) -> Usage:
     if prompt is None:
         prompt = int(reported["total_tokens"]) - int(completion or 0)
     prompt, completion = int(prompt), int(completion or 0)
-    if prompt < 0 or completion < 0:
-        raise ValueError("usage below zero")
+    if not (0 <= prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS):
+        raise ValueError("usage out of range")
     return Usage(prompt_tokens=prompt, completion_tokens=completion)
 
 

@@ -1,0 +1,95 @@
+"""A database that is away, or whose COMMIT is ambiguous: no answer is thrown away, no leased job is forgotten."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from shared.db import AmbiguousCommitError, Database
+from tests.integration import world
+from tests.integration.test_engine import Provider, Silent, good
+from workers.engine import Engine
+from workers.lease import held_by
+from workers.settle import Settler
+from workers.slots import Slots
+
+#: Where a list of jobs waits.
+QUEUE = "openai.batch"
+
+
+class Failing(Database):
+    """A database whose writes of one function fail, before or after their COMMIT, as often as a test says."""
+
+    def __init__(self, real: Database, fails: Callable[[Any], Exception | None], *, after: bool) -> None:
+        self.__dict__.update(real.__dict__)
+        self._fails, self._after = fails, after
+
+    async def write(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        error = self._fails(fn)
+        if error is not None and not self._after:
+            raise error
+        value = await Database.write(self, fn, *args, **kwargs)
+        if error is not None:
+            raise error
+        return value
+
+
+def times(count: int, name: str, error: Exception) -> Callable[[Any], Exception | None]:
+    """`error` for the first `count` writes of the function of that name."""
+    left = [count]
+
+    def fails(fn: Any) -> Exception | None:
+        if fn.__name__ != name or not left[0]:
+            return None
+        left[0] -= 1
+        return error
+
+    return fails
+
+
+def run(database: Database, worker: str, failing: Failing, ids: list[str], beats: int) -> None:
+    """Offer jobs to an engine over a failing database, with so many beats, until all is quiet."""
+
+    async def main() -> None:
+        slots = Slots({QUEUE: 10})
+        engine = Engine(failing, worker, {"openai": Provider(good)}, slots, Settler(failing, Silent(), print))  # type: ignore[dict-item]
+        engine.start()
+        async with asyncio.timeout(30):
+            engine.offer(QUEUE, ids)
+            await engine.quiet()
+            for _ in range(beats):
+                engine.reconcile(database.read_sync(held_by, worker))
+            await engine.stop(5)
+
+    asyncio.run(main())
+
+
+def test_answers_outlast_a_database_that_is_away(database: Database) -> None:
+    ids = world.queued(database, world.open_account(database), 3)
+    away = OperationalError("UPDATE jobs", None, Exception("database is locked"))
+    run(database, world.new_worker(database), Failing(database, times(4, "_settle", away), after=False), ids, 0)
+    results = [world.rows(database, world.m.job_results, job_id=id)[0] for id in ids]
+    assert [world.row(database, id)["status"] for id in ids] == ["succeeded"] * 3
+    assert all(result["response"] for result in results) and world.violations(database) == []
+
+
+def test_settling_twice_after_an_ambiguous_commit_charges_once(database: Database) -> None:
+    ids = world.queued(database, world.open_account(database), 3)
+    unsure = times(2, "_settle", AmbiguousCommitError())
+    run(database, world.new_worker(database), Failing(database, unsure, after=True), ids, 0)
+    assert [world.row(database, id)["status"] for id in ids] == ["succeeded"] * 3
+    assert world.violations(database) == []
+
+
+def test_a_lease_whose_commit_was_ambiguous_is_handed_back_at_the_second_beat(database: Database) -> None:
+    ids = world.queued(database, world.open_account(database), 3)
+    worker = world.new_worker(database)
+    unsure = times(1, "_lease", AmbiguousCommitError())
+    run(database, worker, Failing(database, unsure, after=True), ids, 1)
+    assert [world.row(database, id)["status"] for id in ids] == ["running"] * 3, "one beat says nothing yet"
+    again = times(1, "_lease", AmbiguousCommitError())
+    run(database, worker, Failing(database, again, after=True), [], 2)
+    assert {world.row(database, id)["status"] for id in ids} == {"queued"}
+    assert {world.row(database, id)["woken_at"] for id in ids} == {None}, "the feeder's to wake"
+    assert world.violations(database) == []
