@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -20,13 +19,6 @@ CANCEL = "fusionai.cancel"
 
 #: Seconds between two attempts to subscribe again.
 RECONNECT_SECONDS = 0.5
-
-
-def _say(heard: Callable[[list[str]], None], data: Any) -> None:
-    try:
-        heard(json.loads(data))
-    except Exception:
-        log.exception("a hint could not be followed")
 
 
 class Hints:
@@ -79,7 +71,7 @@ class Hints:
                     while True:
                         message = await subscription.get_message(timeout=2.0)
                         if message is not None:
-                            _say(heard, message["data"])
-            except (redis.RedisError, OSError, ValueError) as error:
+                            heard(json.loads(message["data"]))
+            except Exception as error:  # whatever it is, listening goes on; the rows are asked for what was missed
                 log.warning("lost the hints on %s: %s", channel, type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
