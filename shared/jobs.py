@@ -156,7 +156,8 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
     if ended:
         connection.execute(insert(job_results), [_result(endings[id], row) for id, row in ended.items()])
         settled.deliveries = _account(connection, endings, ended)
-    stale = sum(verdict == "stale" for verdict in settled.verdicts.values())
+    holders = (outcome.job_id for outcome in outcomes if isinstance(outcome, Requeue) or not outcome.takes)
+    stale = sum(settled.verdicts[id] == "stale" for id in holders)
     count(connection, "stale_answers_refused", stale)
     count(connection, "excess_micros", sum(endings[id].excess_micros for id in ended))
     return settled

@@ -1,8 +1,11 @@
 """One HTTP exchange with a provider: every way it can go wrong becomes a ProviderError with a status or a code."""
 
+from email.utils import parsedate_to_datetime
+
 import httpx
 import orjson
 
+from shared import clock
 from shared.errors import ProviderError
 
 
@@ -48,7 +51,7 @@ def refused(response: httpx.Response) -> ProviderError:
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds: `retry-after-ms` (OpenAI, Azure), or a number in `retry-after`; a date there is left to the schedule."""
+    """Seconds: `retry-after-ms` (OpenAI, Azure), or `retry-after` as a number or, by RFC 9110, a date."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             value = float(headers.get(name, "")) * unit
@@ -56,4 +59,8 @@ def _retry_after(headers: httpx.Headers) -> float | None:
             continue
         if 0 <= value < 1e9:
             return value
-    return None
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(until.timestamp() - clock.now_micros() / clock.MICROS, 0.0)
