@@ -184,7 +184,7 @@ REFUSALS: list[tuple[int, bytes, dict[str, str], str | None, float | None]] = [
     (429, b"{}", {"retry-after": "7"}, None, 7.0),
     (429, b"{}", {"retry-after": "0.5"}, None, 0.5),
     (429, b"{}", {"retry-after-ms": "250", "retry-after": "9"}, None, 0.25),
-    (429, b"{}", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None, None),
+    (429, b"{}", {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None, 0.0),
     (429, b"{}", {"retry-after": "-5"}, None, None),
     (429, b"{}", {"retry-after": "nan"}, None, None),
     (429, b"{}", {"retry-after": "inf"}, None, None),
