@@ -76,6 +76,8 @@ def change(connection: Connection, account_id: str, id: str, wanted: WebhookChan
         fresh["events"] = json.dumps(sorted(set(wanted.events)))
     if wanted.status is not None:
         fresh["status"] = wanted.status
+    if wanted.status == "disabled":
+        _give_up_waiting(connection, id, "the webhook was disabled")
     if fresh:
         connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
     return views.webhook_view({**row, **fresh})
@@ -94,11 +96,10 @@ def list_all(connection: Connection, account_id: str, page: Page) -> dict[str, A
 
 
 def remove(connection: Connection, account_id: str, id: str) -> dict[str, Any]:
-    """Send nothing more to it, what is under way included."""
+    """Send nothing more to it; only what is under way at this moment may still arrive."""
     _row(connection, account_id, id)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(status="deleted"))
-    waiting = update(m.deliveries).where(m.deliveries.c.webhook_id == id, m.deliveries.c.status == "pending")
-    connection.execute(waiting.values(status="failed", last_error="the webhook was deleted"))
+    _give_up_waiting(connection, id, "the webhook was deleted")
     return {"id": id, "object": "webhook", "deleted": True}
 
 
@@ -128,6 +129,11 @@ def list_deliveries(connection: Connection, account_id: str, id: str, page: Page
     statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
     return views.page([views.delivery_view(dict(row)) for row in rows], page.limit)
+
+
+def _give_up_waiting(connection: Connection, id: str, why: str) -> None:
+    waiting = update(m.deliveries).where(m.deliveries.c.webhook_id == id, m.deliveries.c.status == "pending")
+    connection.execute(waiting.values(status="failed", last_error=why))
 
 
 def _check_events(types: Sequence[str]) -> None:

@@ -33,6 +33,8 @@ YOUNG_MICROS = 3 * clock.MICROS
 OVERTAKEN_MICROS = 60 * clock.MICROS
 #: A delivery due for longer than this has lost its doorbell, or its sender.
 DUE_MICROS = clock.MICROS
+#: Deliveries of one webhook rung for in one sweep, so that one that does not take them crowds no other out.
+DUE_EACH = 100
 #: A pause between two sweeps after which this sweeper no longer trusts what it sees as lapsed, in seconds.
 MISSED_SECONDS = 10.0
 #: Between two looks for pictures to delete, in seconds.
@@ -255,13 +257,14 @@ def unwake_lost(connection: Connection, woken_before: Mapping[str, int]) -> int:
 
 
 def due_deliveries(connection: Connection) -> Sequence[str]:
-    """The oldest deliveries that are due and were not taken when their doorbell rang."""
-    statement = (
-        select(m.deliveries.c.id)
+    """Deliveries that are due and were not taken when their doorbell rang: the oldest, of each webhook a few."""
+    turn = func.row_number().over(partition_by=m.deliveries.c.webhook_id, order_by=m.deliveries.c.next_at)
+    due = (
+        select(m.deliveries.c.id, turn.label("turn"))
         .where(text("status = 'pending'"), m.deliveries.c.next_at <= clock.now_micros() - DUE_MICROS)
-        .order_by(m.deliveries.c.next_at)
-        .limit(CHUNK)
+        .subquery()
     )
+    statement = select(due.c.id).where(due.c.turn <= DUE_EACH).order_by(due.c.turn).limit(CHUNK)
     return [row.id for row in connection.execute(statement)]
 
 

@@ -7,7 +7,8 @@ event id is the receiver's key against doubles.
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -32,33 +33,33 @@ JITTER: Final = 0.2
 #: of it must fit in the end of that, or it is left to be claimed anew.
 CLAIM_SECONDS: Final = 40
 SEND_SECONDS: Final = 20
-#: Deliveries claimed by this process and not yet recorded; offered ids beyond that are left to the sweeper.
-MOST_CLAIMED: Final = 512
-#: Sends under way at once: in all, and to one webhook, so that a slow receiver holds up only itself.
-MOST_SENDING: Final = 64
+#: Sends under way at once in this process, and to one webhook. A slow receiver holds up only itself: what waits for it
+#: waits unclaimed, in a list of its own.
+MOST_SENDING: Final = 256
 MOST_SENDING_EACH: Final = 16
+#: Ids that wait in this process for one webhook, and webhooks with any; what is beyond that the sweeper rings again.
+MOST_WAITING_EACH: Final = 512
+MOST_WEBHOOKS: Final = 2000
 
 
 class Sender:
-    """The deliveries of one process, on its event loop."""
+    """The deliveries of one process, on its event loop: a line of ids for each webhook, served a handful at a time."""
 
     def __init__(self, database: Database, client: httpx.AsyncClient) -> None:
         self._database = database
         self._client = client
         self._room = asyncio.Semaphore(MOST_SENDING)
-        self._each: dict[str, asyncio.Semaphore] = {}
+        self._lines: dict[str, OrderedDict[str, None]] = {}
+        self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
+        self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
-        self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=MOST_CLAIMED)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._claimed = 0
         self._stopping = False
 
     def offer(self, ids: Sequence[str]) -> None:
         """Deliver these, if they are due and nobody else's."""
-        room = MOST_CLAIMED - self._claimed
-        if self._stopping or room <= 0:
-            return
-        self._keep(self._deliver(list(ids)[:room]))
+        if not self._stopping:
+            self._keep(self._sort(list(ids), weight=len(ids)))
 
     async def stop(self) -> None:
         """Let the sends under way end; what was not sent stays due."""
@@ -66,27 +67,43 @@ class Sender:
         while self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    def _keep(self, work: Any) -> None:
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_log_failure)
 
-    async def _deliver(self, ids: list[str]) -> None:
-        self._claimed += len(ids)
+    async def _sorted(self, groups: Sequence[list[str]]) -> Sequence[None]:
+        """Put ids in their webhooks' lines, and serve the lines that nobody serves yet."""
+        offered = [id for ids in groups for id in ids]
+        for id, webhook_id in await self._database.read(webhooks_of, offered):
+            line = self._lines.get(webhook_id)
+            if line is None:
+                if len(self._lines) >= MOST_WEBHOOKS:
+                    continue
+                line = self._lines[webhook_id] = OrderedDict()
+                self._keep(self._serve(webhook_id, line))
+            if len(line) < MOST_WAITING_EACH:
+                line[id] = None
+        return [None] * len(groups)
+
+    async def _serve(self, webhook_id: str, line: "OrderedDict[str, None]") -> None:
+        """Claim and send, at most MOST_SENDING_EACH at once, until the webhook's line is empty."""
         try:
-            claimed = await self._claim(ids, weight=len(ids))
-            crash.point("deliver.after_claim")
-            sent = await asyncio.gather(*(self._send(row) for row in claimed))
-            if left := [row["delivery_id"] for row, was_sent in zip(claimed, sent, strict=True) if not was_sent]:
-                await self._database.write(leave, left)
-        except Exception as error:
-            log.warning("%d deliveries are left for later: %s: %s", len(ids), type(error).__name__, error)
+            await asyncio.sleep(0)
+            while line and not self._stopping:
+                ids = [line.popitem(last=False)[0] for _ in range(min(len(line), MOST_SENDING_EACH))]
+                claimed = await self._claim(ids, weight=len(ids))
+                crash.point("deliver.after_claim")
+                sent = await asyncio.gather(*(self._send(row) for row in claimed))
+                left = [row["delivery_id"] for row, was_sent in zip(claimed, sent, strict=True) if not was_sent]
+                if left:
+                    await self._database.write(leave, left)
         finally:
-            self._claimed -= len(ids)
+            del self._lines[webhook_id]
 
     async def _send(self, row: dict[str, Any]) -> bool:
-        each = self._each.setdefault(row["webhook_id"], asyncio.Semaphore(MOST_SENDING_EACH))
-        async with each, self._room:
+        async with self._room:
             if self._stopping or clock.now_micros() > row["claimed_until"] - SEND_SECONDS * clock.MICROS:
                 return False
             answer = await self._post(row)
@@ -114,27 +131,45 @@ class Sender:
         return [None] * len(results)
 
 
+def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Which webhooks these deliveries are for, of those that are due."""
+    statement = select(m.deliveries.c.id, m.deliveries.c.webhook_id).where(
+        m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending", m.deliveries.c.next_at <= clock.now_micros()
+    )
+    return [(row.id, row.webhook_id) for row in connection.execute(statement.order_by(m.deliveries.c.id))]
+
+
 def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Move `next_at` past the send for those that are due, and load what is to be sent, and where."""
+    """Move `next_at` past the send for those that are due, and load what is to be sent, and where.
+
+    Those of a webhook that has been deleted or disabled meanwhile end here.
+    """
     now = clock.now_micros()
+    until = now + CLAIM_SECONDS * clock.MICROS
     statement = (
         update(m.deliveries)
         .where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending", m.deliveries.c.next_at <= now)
-        .values(next_at=now + CLAIM_SECONDS * clock.MICROS, attempts=m.deliveries.c.attempts + 1)
+        .values(next_at=until, attempts=m.deliveries.c.attempts + 1)
         .returning(m.deliveries.c.id)
     )
     claimed = [row.id for row in connection.execute(statement)]
-    hooks = (m.webhooks.c[name] for name in ("url", "secret", "previous_secret", "previous_until", "status"))
-    load = (
-        select(m.events, *(hook.label("hook_status") if hook.name == "status" else hook for hook in hooks))
-        .add_columns(m.deliveries.c.id.label("delivery_id"), m.deliveries.c.webhook_id, m.deliveries.c.attempts)
-        .join_from(m.deliveries, m.events, m.events.c.id == m.deliveries.c.event_id)
-        .join(m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
-        .where(m.deliveries.c.id.in_(claimed))
-        .order_by(m.events.c.account_id, m.events.c.sequence)
-    )
-    until = now + CLAIM_SECONDS * clock.MICROS
-    return [{**row, "claimed_until": until} for row in connection.execute(load).mappings()] if claimed else []
+    rows = [dict(row) for row in connection.execute(_LOAD, {"claimed": claimed}).mappings()] if claimed else []
+    closed = [row["delivery_id"] for row in rows if row["hook_status"] != "enabled"]
+    if closed:
+        ended = update(m.deliveries).where(m.deliveries.c.id.in_(closed), m.deliveries.c.status == "pending")
+        connection.execute(ended.values(status="failed", last_error="the webhook is no longer enabled"))
+    return [{**row, "claimed_until": until} for row in rows if row["hook_status"] == "enabled"]
+
+
+_LOAD = (
+    select(m.events, m.deliveries.c.id.label("delivery_id"), m.deliveries.c.webhook_id, m.deliveries.c.attempts)
+    .add_columns(*(m.webhooks.c[name] for name in ("url", "secret", "previous_secret", "previous_until")))
+    .add_columns(m.webhooks.c.status.label("hook_status"))
+    .join_from(m.deliveries, m.events, m.events.c.id == m.deliveries.c.event_id)
+    .join(m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
+    .where(m.deliveries.c.id.in_(bindparam("claimed", expanding=True)))
+    .order_by(m.events.c.account_id, m.events.c.sequence)
+)
 
 
 def leave(connection: Connection, ids: Sequence[str]) -> None:
@@ -194,3 +229,8 @@ def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
     data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver answered 410"}
     book.emit(row["account_id"], "webhook.disabled", data)
     book.close()
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("deliveries are left for later: %s: %s", type(error).__name__, error)

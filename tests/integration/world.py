@@ -16,6 +16,7 @@ from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.jobs import Ending, Leased, Requeue, Settled
 from shared.schemas import Submission, read_submission
+from shared.settings import settings
 from shared.verify import verify
 from workers import lease
 
@@ -188,3 +189,8 @@ def wipe(database: Database) -> None:
             connection.execute(delete(table))
 
     database.write_sync(work)
+
+
+def settings_allow_loopback(monkeypatch: Any) -> None:
+    """Let webhooks be registered at loopback addresses, as the embedded stack does."""
+    monkeypatch.setattr(settings(), "webhooks_allow_loopback", True)
