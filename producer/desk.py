@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import orjson
 from fastapi import Request
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -22,6 +23,9 @@ from shared.settings import settings
 
 #: Bytes of a request body.
 MOST_BYTES = 50 * 1024 * 1024
+#: Larger bodies are parsed on a thread, so many at a time: meanwhile the event loop goes on serving.
+THREAD_BYTES = 256 * 1024
+PARSERS = 2
 
 
 class Desk:
@@ -35,6 +39,7 @@ class Desk:
         self.waiters = Waiters(database)
         self.hints = Hints(settings().redis_url)
         self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
+        self.parsers = asyncio.Semaphore(PARSERS)
         self._asking = asyncio.create_task(self.waiters.run())
 
     async def close(self) -> None:
@@ -53,19 +58,36 @@ class Desk:
         finally:
             self.waiters.leave(job_id, future)
 
-    async def cancel(self, account_id: str, job_id: str) -> dict[str, Any]:
-        """Cancel a job, and let its worker hear of it."""
-        job, deliveries = await self.database.write(operations.cancel_job, account_id, job_id)
+    async def cancel(self, claim: Claim | None, account_id: str, job_id: str) -> tuple[str, bool]:
+        """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
+        answer, replayed, deliveries = await self._once_told(claim, operations.cancel_job, account_id, job_id)
         crash.point("cancel.after_commit")
-        self.deliver(deliveries)
-        if job["finished_at"] is None:
-            self.hints.tell(CANCEL, [job_id])
-        else:
-            self.hints.tell(DONE, [job_id])
-        return job
+        self._deliver(deliveries)
+        ended = orjson.loads(answer)["finished_at"] is not None
+        self.hints.tell(DONE if ended else CANCEL, [job_id])
+        return answer, replayed
 
-    def deliver(self, deliveries: list[str]) -> None:
-        """Ring for webhook deliveries that are now due."""
+    async def once_told(
+        self, claim: Claim | None, fn: Callable[..., tuple[dict[str, Any], list[str]]], *args: Any
+    ) -> tuple[str, bool]:
+        """`once`, for a thing that also makes webhook deliveries due: they are rung for when it was done just now."""
+        answer, replayed, deliveries = await self._once_told(claim, fn, *args)
+        self._deliver(deliveries)
+        return answer, replayed
+
+    async def _once_told(
+        self, claim: Claim | None, fn: Callable[..., tuple[dict[str, Any], list[str]]], *args: Any
+    ) -> tuple[str, bool, list[str]]:
+        due: list[str] = []
+
+        def keeping(connection: Connection) -> dict[str, Any]:
+            value, due[:] = fn(connection, *args)
+            return value
+
+        answer, replayed = await self.once(claim, keeping)
+        return answer, replayed, [] if replayed else due
+
+    def _deliver(self, deliveries: list[str]) -> None:
         if deliveries:
             self.bell.ring(WEBHOOKS, deliveries)
 
@@ -107,7 +129,16 @@ async def read_body(request: Request) -> dict[str, Any]:
                 break
     if len(body) > MOST_BYTES or (declared.isdigit() and int(declared[:20]) > MOST_BYTES):
         raise PayloadTooLarge(f"the body is larger than {MOST_BYTES // (1024 * 1024)} MB")
-    value = strict_json.loads(bytes(body))
+    if len(body) <= THREAD_BYTES:
+        value = _parse(bytes(body))
+    else:
+        async with cast(Desk, request.app.state.desk).parsers:
+            value = await asyncio.to_thread(_parse, bytes(body))
     if not isinstance(value, dict):
         raise InvalidRequest("the body must be a JSON object")
     return cast(dict[str, Any], value)
+
+
+def _parse(body: bytes) -> Any:
+    strict_json.check_structure(body)
+    return strict_json.loads(body)

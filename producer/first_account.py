@@ -3,8 +3,10 @@
 Run by `fusionai up` as a process of its own, with the stack's settings: `python -m producer.first_account`.
 """
 
+import click
 from sqlalchemy import Connection
 
+from producer.commands.failures import explained
 from producer.state import StateDirectory
 from shared import accounts, ledger
 from shared.clock import MICROS
@@ -35,6 +37,16 @@ def create_when_empty(connection: Connection, state: StateDirectory) -> bool:
 
 
 def main() -> None:
+    """Prepare the database; what the user did wrong is told in a line, as by the command."""
+    try:
+        with explained():
+            prepare()
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+
+
+def prepare() -> None:
     own = settings()
     migrate(own.database_url)
     database = Database(own.database_url)

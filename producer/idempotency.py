@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, tuple_
 
 from shared import clock
+from shared.accounts import KeyHolder
 from shared.errors import IdempotencyMismatch, InvalidRequest
 from shared.models import idempotency_keys
 from shared.settings import settings
@@ -21,7 +22,7 @@ KEEP_SECONDS = 90_000
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A caller's key, and the fingerprint of what it was sent with."""
+    """A caller's key, live and test apart (`live:…`), and the fingerprint of what it was sent with."""
 
     account_id: str
     key: str
@@ -41,14 +42,14 @@ class Kept:
         return self.fingerprint == claim.fingerprint
 
 
-def claim(account_id: str, key: str | None, method: str, path: str, body: Any) -> Claim | None:
+def claim(holder: KeyHolder, key: str | None, method: str, path: str, body: Any) -> Claim | None:
     """The claim of a request, None without a key; 400 for a key that is empty, too long or not printable ASCII."""
     if key is None:
         return None
     if not 0 < len(key) <= MAX_LENGTH or not key.isascii() or not key.isprintable():
         raise InvalidRequest(f"{HEADER} must be 1 to {MAX_LENGTH} printable ASCII characters", param=HEADER)
     digest = hashlib.sha256(f"{method} {path}\n".encode() + canonical(body))
-    return Claim(account_id, key, digest.hexdigest())
+    return Claim(holder.account_id, f"{holder.mode}:{key}", digest.hexdigest())
 
 
 def find(connection: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], Kept]:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import shared.catalogue
 from producer import probes
+from shared import catalogue
 from shared.catalogue import Provider
 from shared.settings import Settings, inherited, provider_key
 
@@ -75,8 +74,7 @@ def simulated(own: Settings) -> tuple[Provider, ...]:
     """The providers that this run serves by its own simulator: embedded, without a key, none given by URL."""
     if own.environment != "embedded" or own.simulator_url:
         return ()
-    source = Path(own.catalogue or Path(shared.catalogue.__file__).with_suffix(".toml"))
-    providers = shared.catalogue.read(source.read_text()).providers.values()
+    providers = catalogue.load(own.catalogue).providers.values()
     return tuple(p for p in providers if p.simulated_path and not (p.key and provider_key(p.key)))
 
 

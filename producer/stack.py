@@ -42,7 +42,10 @@ def up(options: Options) -> int:
     own = Settings(**given | {"state_directory": own.state_directory.resolve()})  # type: ignore[arg-type]
     state = StateDirectory(own.state_directory)
     try:
-        state.create()
+        try:
+            state.create()
+        except OSError as error:
+            raise CannotStartError(f"the state directory cannot be made: {error}") from error
         with state.locked():
             Stack(options, own, state).run()
     except (AlreadyUpError, CannotStartError, ProcfileError) as error:

@@ -88,10 +88,15 @@ def endpoint(provider: Provider) -> Endpoint | None:
 @lru_cache(maxsize=1)
 def catalogue() -> Catalogue:
     """The catalogue of this process, read once: FUSIONAI_CATALOGUE or the file that ships."""
-    path = Path(settings().catalogue or Path(__file__).with_suffix(".toml"))
+    return load(settings().catalogue)
+
+
+def load(name: str) -> Catalogue:
+    """The catalogue in that file, or the one that ships; one that cannot be used ends the process, saying why."""
+    path = Path(name or Path(__file__).with_suffix(".toml"))
     try:
         return read(path.read_text())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SystemExit(f"the catalogue {path} cannot be used: {type(error).__name__}: {error}") from None
 
 

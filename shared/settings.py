@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_DIRECTORY = Path(".fusionai")
@@ -71,6 +71,13 @@ class Settings(BaseSettings):
     base_url: str = ""
     api_key: str = ""
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_known_database(cls, url: str) -> str:
+        if not url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
+            raise ValueError("begins with sqlite:/// or postgresql://")
+        return url
+
     @model_validator(mode="after")
     def _follow_state_directory(self) -> Self:
         """Embedded: database and secrets are the state directory's, so that every process agrees."""
@@ -117,8 +124,10 @@ def inherited() -> dict[str, str]:
 def _secrets(path: Path) -> dict[str, str]:
     try:
         return dict(json.loads(path.read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
 @lru_cache(maxsize=1)

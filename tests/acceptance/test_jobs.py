@@ -159,6 +159,34 @@ def test_the_same_key_with_another_body_is_422(account: Account, other: Account)
     assert other.live.post("/jobs", json=chat("else"), headers=headers).status_code == 202, "keys are an account's own"
 
 
+def test_live_and_test_keys_do_not_share_idempotency_keys(account: Account) -> None:
+    headers = {"Idempotency-Key": "order-3"}
+    tried = account.test.post("/jobs", json=chat(), headers=headers)
+    meant = account.live.post("/jobs", json=chat(), headers=headers)
+    assert tried.status_code == meant.status_code == 202 and "idempotent-replayed" not in meant.headers
+    assert tried.json()["id"] != meant.json()["id"]
+    for client, first in ((account.test, tried), (account.live, meant)):
+        again = client.post("/jobs", json=chat(), headers=headers)
+        assert again.content == first.content and again.headers["idempotent-replayed"] == "true"
+
+
+def test_cancelling_with_a_key_is_answered_once(account: Account, other: Account) -> None:
+    job = account.run(chat())
+    headers = {"Idempotency-Key": "cancel-1"}
+    first, again = (account.live.post(f"/jobs/{job['id']}/cancel", headers=headers) for _ in range(2))
+    assert first.status_code == 200 and first.headers["fusionai-job-id"] == job["id"]
+    assert again.content == first.content and again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    assert account.live.post("/jobs/job_other/cancel", headers=headers).status_code == 422
+    assert other.live.post(f"/jobs/{job['id']}/cancel", headers=headers).status_code == 404
+
+
+def test_two_idempotency_keys_are_a_400(account: Account) -> None:
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    answer = account.live.post("/jobs", json=chat(), headers=headers)
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "Idempotency-Key"
+
+
 @pytest.mark.parametrize("key", ["", "k" * 256, "é", "a\tb"])
 def test_a_bad_idempotency_key_is_a_400(account: Account, key: str) -> None:
     headers = [(b"Idempotency-Key", key.encode("latin-1")), (b"Content-Type", b"application/json")]

@@ -169,3 +169,18 @@ def test_unknown_events_and_too_many_webhooks(account: Account, receiver: Receiv
     for _ in range(20):
         register(account, receiver)
     assert account.live.post("/webhooks", json={"url": receiver.url}).status_code == 409
+
+
+def test_with_a_key_a_test_and_a_redelivery_are_sent_once(account: Account, receiver: Receiver) -> None:
+    webhook = register(account, receiver)
+    path = f"/webhooks/{webhook['id']}/test"
+    first, again = (account.live.post(path, headers={"Idempotency-Key": "t"}) for _ in range(2))
+    assert first.status_code == 200 and again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true" and "idempotent-replayed" not in first.headers
+    (delivery,) = receiver.wait_for(lambda seen: len(seen) == 1)
+    path = f"/events/{json.loads(delivery.body)['id']}/redeliver"
+    first, again = (account.live.post(path, headers={"Idempotency-Key": "r"}) for _ in range(2))
+    assert first.status_code == 200 and again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(account.live.get("/events").json()["data"]) == 1
+    assert len(receiver.wait_for(lambda seen: len(seen) >= 2)) == 2

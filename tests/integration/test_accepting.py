@@ -24,7 +24,7 @@ BOUND = 1000
 
 
 def claim(holder: KeyHolder, key: str, body: Any = "a") -> Claim:
-    made = idempotency.claim(holder.account_id, key, "POST", "/jobs", body)
+    made = idempotency.claim(holder, key, "POST", "/jobs", body)
     assert made is not None
     return made
 

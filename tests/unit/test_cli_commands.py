@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from producer import cli, state
+from producer.commands import credits
 from producer.commands.accounts import expiry
 from producer.commands.connection import whereabouts
 from producer.commands.credits import micros_of
@@ -104,7 +105,9 @@ def test_credits_are_exact(text: str, micros: int) -> None:
     assert micros_of(text) == micros
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "0.0000001", "NaN", "Infinity", "ten"])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "0.0000001", "NaN", "sNaN", "Infinity", "ten", "1e30", "1e999999", "1000000001"]
+)
 def test_amounts_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         micros_of(text)
@@ -123,3 +126,41 @@ def test_an_expiry_lies_ahead() -> None:
 )
 def test_credits_are_printed_without_needless_zeros(value: object, text: str) -> None:
     assert credits_text(value) == text
+
+
+def told(result: Result) -> str:
+    assert result.exit_code == 1, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit), "a user's mistake has no traceback"
+    message = result.exception.code
+    return result.output + (message if isinstance(message, str) else "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "command", "said"),
+    [
+        ("STATE_DIRECTORY", "/dev/null/x", "up", "/dev/null/x"),
+        ("STATE_DIRECTORY", "/proc/x", "up", "/proc/x"),
+        ("STATE_DIRECTORY", "/dev/null/x", "migrate", "/dev/null/x"),
+        ("CATALOGUE", "/nowhere.toml", "up", "/nowhere.toml"),
+        ("CATALOGUE", __file__, "up", "the catalogue"),
+        ("DATABASE_URL", "foo://x", "verify", "database_url"),
+        ("DATABASE_URL", "postgresql:x", "verify", "FUSIONAI_DATABASE_URL"),
+        ("DATABASE_URL", "sqlite:////proc/x.db", "migrate", "/proc/x.db"),
+        ("DATABASE_URL", "sqlite:////dev/null/x.db", "migrate", "/dev/null"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_a_line(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, command: str, said: str
+) -> None:
+    monkeypatch.setenv(f"FUSIONAI_{variable}", value)
+    settings.cache_clear()
+    assert said in told(CliRunner().invoke(cli.main, [command]))
+
+
+def test_no_grant_takes_a_balance_out_of_the_databases_range(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (["migrate"], ["accounts", "create", "Acme"], ["credits", "grant", "1e9"]):
+        assert CliRunner().invoke(cli.main, words).exit_code == 0
+    assert CliRunner().invoke(cli.main, ["credits", "grant", "1e30"]).exit_code == 2
+    monkeypatch.setattr(credits, "MOST_BALANCE", 10**15)
+    assert "would have more than" in told(CliRunner().invoke(cli.main, ["credits", "grant", "1"]))
+    assert CliRunner().invoke(cli.main, ["verify"]).exit_code == 0

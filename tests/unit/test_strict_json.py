@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import InvalidRequest
-from shared.strict_json import MAX_DEPTH, canonical, dumps, loads
+from shared.errors import InvalidRequest, PayloadTooLarge
+from shared.strict_json import (
+    MAX_DEPTH,
+    MOST_COMMAS,
+    MOST_STRUCTURES,
+    canonical,
+    check_structure,
+    dumps,
+    loads,
+)
 
 BAD: dict[str, bytes] = {
     "empty": b"",
@@ -137,3 +145,30 @@ def test_a_changed_byte_never_breaks_the_reader(value: Any, data: st.DataObject)
         orjson.dumps(loads(bytes(body)))
     except InvalidRequest:
         return
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"jobs":[' + b"[]," * MOST_STRUCTURES + b"0]}",
+        b"[" + b'{"a":0},' * MOST_STRUCTURES + b"0]",
+        b"[" + b"0," * (MOST_COMMAS + 1) + b"0]",
+        b"[" + b'"\\\\",' * (MOST_COMMAS + 1) + b"0]",
+        b'"' * 10_000_000 + b"," * (MOST_COMMAS + 1),
+    ],
+    ids=["lists", "objects", "numbers", "escaped strings", "quotes"],
+)
+def test_too_many_values_are_refused_unparsed(body: bytes) -> None:
+    with pytest.raises(PayloadTooLarge, match="several requests"):
+        check_structure(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [['[{,"\\' * MOST_COMMAS], [list(range(900)) for _ in range(1000)], [{"a": [1]}] * (MOST_STRUCTURES // 2 - 1)],
+    ids=["text that looks like JSON", "token arrays", "as many as may be"],
+)
+def test_large_bodies_of_few_values_are_read(value: Any) -> None:
+    body = json.dumps(value).encode()
+    check_structure(body)
+    assert loads(body) == value

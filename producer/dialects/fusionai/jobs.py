@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 
 from producer import operations
 from producer.desk import read_body
-from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, wait_of
+from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, wait_of
 from shared import blobs
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.schemas import JobType, Submission, read_submission
@@ -73,7 +73,9 @@ async def show_job(request: Request, job_id: str) -> Response:
 async def cancel_job(request: Request, job_id: str) -> Response:
     """Cancel: a queued job at once, a running one as soon as its worker hears."""
     desk, holder = await enter(request)
-    return answer(await desk.cancel(holder.account_id, job_id), {"FusionAI-Job-Id": job_id})
+    response = said_once(*await desk.cancel(claim_of(request, holder, {}), holder.account_id, job_id))
+    response.headers["FusionAI-Job-Id"] = job_id
+    return response
 
 
 @router.get("/pictures/{name}")

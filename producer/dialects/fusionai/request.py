@@ -30,9 +30,11 @@ async def enter(request: Request) -> tuple[Desk, KeyHolder]:
 
 
 def claim_of(request: Request, holder: KeyHolder, body: Any) -> Claim | None:
-    key = request.headers.get(idempotency.HEADER)
+    keys = request.headers.getlist(idempotency.HEADER)
+    if len(keys) > 1:
+        raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
     path = request.url.path.removeprefix("/v1")
-    return idempotency.claim(holder.account_id, key, request.method, path, body)
+    return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body)
 
 
 def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:

@@ -61,9 +61,8 @@ async def rotate_webhook(request: Request, id: str) -> Response:
 async def test_webhook(request: Request, id: str) -> Response:
     """Send a `webhook.test` event to it."""
     desk, holder = await enter(request)
-    webhook, deliveries = await desk.database.write(hooks.test, holder.account_id, id)
-    desk.deliver(deliveries)
-    return answer(webhook)
+    claim = claim_of(request, holder, {})
+    return said_once(*await desk.once_told(claim, hooks.test, holder.account_id, id))
 
 
 @router.get("/webhooks/{id}/deliveries")
@@ -86,6 +85,5 @@ async def list_events(request: Request) -> Response:
 async def redeliver_event(request: Request, event_id: str) -> Response:
     """Send an event again."""
     desk, holder = await enter(request)
-    event, deliveries = await desk.database.write(operations.redeliver_event, holder.account_id, event_id)
-    desk.deliver(deliveries)
-    return answer(event)
+    claim = claim_of(request, holder, {})
+    return said_once(*await desk.once_told(claim, operations.redeliver_event, holder.account_id, event_id))
