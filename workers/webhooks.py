@@ -35,7 +35,7 @@ CLAIM_SECONDS: Final = 40
 SEND_SECONDS: Final = 20
 #: Sends under way at once in this process, and to one webhook. A slow receiver holds up only itself: what waits for it
 #: waits unclaimed, in a list of its own.
-MOST_SENDING: Final = 256
+MOST_SENDING: Final = 400
 MOST_SENDING_EACH: Final = 16
 #: Ids that wait in this process for one webhook, and webhooks with any; what is beyond that the sweeper rings again.
 MOST_WAITING_EACH: Final = 512
