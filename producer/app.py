@@ -126,15 +126,19 @@ async def _delay(request: Request, error: Exception) -> Response:
         answer.headers["x-should-retry"] = "false"
         return answer
     if not is_away(error):
-        return await _fail(request, error)
+        return await _refuse(request, _logged(request, error))
     return await _refuse(request, Unavailable("the database does not answer; try again", retry_after_seconds=2))
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    log.error("request %s failed: %s", _id(request), type(error).__name__, exc_info=error)
-    answer = await _refuse(request, InternalError("an internal error; quote the request id"))
+    answer = await _refuse(request, _logged(request, error))
     answer.headers.update({"X-Request-Id": _id(request), "FusionAI-Version": "v1"})  # Envelope does not see this one
     return answer
+
+
+def _logged(request: Request, error: Exception) -> InternalError:
+    log.error("request %s failed: %s", _id(request), type(error).__name__, exc_info=error)
+    return InternalError("an internal error; quote the request id")
 
 
 def _id(request: Request) -> str:

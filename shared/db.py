@@ -40,7 +40,9 @@ class AmbiguousCommitError(Exception):
 
 def is_away(error: BaseException) -> bool:
     """Whether the database could not be reached or is held by others, which says nothing against the statement."""
-    return isinstance(error, (AmbiguousCommitError, OperationalError, InterfaceError, PoolTimeoutError))
+    if isinstance(error, OperationalError):
+        return bool(getattr(error.orig, "sqlite_errorname", "") != "SQLITE_ERROR")  # that one is the statement's own
+    return isinstance(error, (AmbiguousCommitError, InterfaceError, PoolTimeoutError))
 
 
 class Database:
