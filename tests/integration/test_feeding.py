@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from shared import clock
-from shared import models as m
 from shared.db import Database
 from tests.integration import world
 from workers import feeder
@@ -24,10 +23,6 @@ def _virtual() -> Any:
 @pytest.fixture
 def bell() -> world.RecordedBell:
     return world.RecordedBell()
-
-
-def woken(database: Database) -> set[str]:
-    return {row["id"] for row in world.rows(database, m.jobs) if row["woken_at"] is not None}
 
 
 def test_the_window_is_bounded_and_topped_up(database: Database, bell: world.RecordedBell) -> None:
@@ -85,9 +80,9 @@ def test_a_broker_that_is_down_marks_nothing(database: Database, bell: world.Rec
     ids = world.queued(database, world.open_account(database), 3, type="embedding")
     bell.up = False
     fed = Feeder(database, bell)
-    assert fed.run_once([BATCH]) == 0 and woken(database) == set()
+    assert fed.run_once([BATCH]) == 0 and world.woken(database) == set()
     bell.up = True
-    assert fed.run_once([BATCH]) == 3 and woken(database) == set(ids)
+    assert fed.run_once([BATCH]) == 3 and world.woken(database) == set(ids)
 
 
 def test_two_feeders_ring_for_each_job_once(database: Database, bell: world.RecordedBell) -> None:

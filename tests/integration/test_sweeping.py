@@ -33,10 +33,6 @@ def bell() -> world.RecordedBell:
     return world.RecordedBell()
 
 
-def woken(database: Database) -> set[str]:
-    return {row["id"] for row in world.rows(database, m.jobs) if row["woken_at"] is not None}
-
-
 def test_doorbells_lost_with_the_broker_are_rung_again(database: Database, bell: world.RecordedBell) -> None:
     ids = world.queued(database, world.open_account(database), 4, type="embedding")
     sweeper = Sweeper(database, bell)
@@ -75,13 +71,13 @@ def test_a_doorbell_overtaken_by_a_minute_is_lost(database: Database, bell: worl
     sweeper.feed()
     world.take(database, world.new_worker(database), later)
     sweeper.find_lost_doorbells()
-    assert lost in woken(database)
+    assert lost in world.woken(database)
     clock.shift(3 * SECOND)
     more = world.queued(database, holder, 2, type="embedding")
     sweeper.feed()
     world.take(database, world.new_worker(database), more)
     sweeper.find_lost_doorbells()
-    assert lost not in woken(database)
+    assert lost not in world.woken(database)
 
 
 def test_jobs_past_their_deadline_expire_and_a_flagged_one_is_cancelled(

@@ -194,3 +194,8 @@ def wipe(database: Database) -> None:
 def settings_allow_loopback(monkeypatch: Any) -> None:
     """Let webhooks be registered at loopback addresses, as the embedded stack does."""
     monkeypatch.setattr(settings(), "webhooks_allow_loopback", True)
+
+
+def woken(database: Database) -> set[str]:
+    """The jobs for which a doorbell has been rung."""
+    return {row["id"] for row in rows(database, m.jobs) if row["woken_at"] is not None}
