@@ -9,21 +9,21 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from producer import idempotency, quote
+from producer import idempotency
 from producer.idempotency import Claim, Kept
 from producer.views import queued_view
-from shared import clock, crash, jobs
+from shared import crash, intake, jobs, quote
 from shared.accounts import KeyHolder
 from shared.batcher import Batcher
 from shared.catalogue import catalogue
 from shared.db import Database
 from shared.errors import InsufficientCredits
+from shared.intake import Owner
 from shared.ledger import Book, credits
 from shared.models import job_payloads
 from shared.models import jobs as jobs_table
-from shared.queue import Bell, Lane, queue_name
-from shared.schemas import Offer, Submission
-from shared.settings import settings
+from shared.queue import Bell, queue_name
+from shared.schemas import Submission
 from shared.strict_json import dumps
 
 #: How often a group that lost a race for an idempotency key is written anew before it is taken apart.
@@ -84,13 +84,12 @@ class Door:
             await asyncio.wait(self._wakes)
 
     def _order(self, holder: KeyHolder, submissions: Sequence[Submission], listed: bool, claim: Claim | None) -> Order:
-        lane: Lane = "batch" if listed else "realtime"
+        owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
         rows, payloads = [], []
         for index, submission in enumerate(submissions):
             made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
-            queue = queue_name(made[0].provider, lane)
-            wake = not listed and self.bell.has_room(queue)
-            row, payload = _job(holder, submission, made, queue, lane, wake)
+            wake = not listed and self.bell.has_room(queue_name(made[0].provider, owner.lane))
+            row, payload = intake.rows(owner, submission, made, wake=wake)
             rows.append(row)
             payloads.append(payload)
         views = [queued_view(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
@@ -183,40 +182,3 @@ def _write(connection: Connection, taken: Sequence[Order]) -> None:
     connection.execute(insert(jobs_table), [row for order in taken for row in order.rows])
     connection.execute(insert(job_payloads), [payload for order in taken for payload in order.payloads])
     idempotency.keep(connection, [(order.claim, 202, order.response) for order in taken if order.claim])
-
-
-def _job(
-    holder: KeyHolder, submission: Submission, made: Sequence[Offer], queue: str, lane: Lane, wake: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    now = clock.now_micros()
-    id = clock.new_id("job")
-    row = {
-        "id": id,
-        "account_id": holder.account_id,
-        "key_id": holder.key_id,
-        "batch_id": None,
-        "type": submission.type,
-        "model": submission.model,
-        "test": holder.test,
-        "status": "queued",
-        "queue": queue,
-        "lane": lane,
-        "offer": 0,
-        "priority": 0,
-        "run_at": now,
-        "woken_at": now if wake else None,
-        "expires_at": now + settings().job_expires_seconds * clock.MICROS,
-        "lease_epoch": 0,
-        "cancel_requested": False,
-        "failures": 0,
-        "cohort": 0,
-        "bound_micros": quote.bound(list(made)),
-        "created_at": now,
-    }
-    payload = {
-        "job_id": id,
-        "request": dumps(submission.request),
-        "offers": dumps(made),
-        "labels": dumps(submission.labels) if submission.labels else None,
-    }
-    return row, payload

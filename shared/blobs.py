@@ -1,58 +1,63 @@
-"""Bytes that do not belong in rows (pictures, in a directory), and the signed links under which they are served."""
+"""The one seam for bytes that do not belong in rows: uploads, outputs, pictures, in a directory.
+
+Names look like paths (`files/file_01…`). A blob is whole or it is not there; the same name again replaces it. All of
+this blocks: call it on a thread.
+"""
 
 import contextlib
-import hashlib
-import hmac
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from shared import clock
 from shared.settings import settings
 
-#: How long a link holds, and the bytes behind it are kept, in seconds.
-LINK_SECONDS = 86_400
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}\.(png|jpg|webp)")
-_KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
-MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+_NAME = re.compile(r"[a-z]+/[A-Za-z0-9_.-]{1,150}")
 
 
-def put_image(stem: str, content: bytes) -> str:
-    """Keep a picture under a name made of `stem`; the same stem again replaces it. Its name."""
-    kind = next((kind for magic, kind in _KINDS.items() if content.startswith(magic)), "png")
-    name = f"{stem}.{kind}"
-    directory = _directory()
-    directory.mkdir(parents=True, exist_ok=True)
-    part = directory / f"{name}.{os.getpid()}.part"
-    part.write_bytes(content)
-    part.replace(directory / name)
-    return name
+@contextlib.contextmanager
+def writer(name: str) -> Iterator[BinaryIO]:
+    """Write a blob; it is there, safe on disk, when the block has ended well, and not at all when it has not."""
+    path = _path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{clock.new_id('w')}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def image_path(name: str) -> Path | None:
-    """Where a picture is; None when there is none of that name."""
-    path = _directory() / name
-    return path if _NAME.fullmatch(name) and path.is_file() else None
+def reader(name: str, offset: int = 0) -> BinaryIO:
+    """Open a blob for reading from a byte on; FileNotFoundError when it is not there."""
+    file = _path(name).open("rb")
+    file.seek(offset)
+    return file
 
 
-def link(name: str) -> str:
-    """A link to a picture that needs no key and holds for a day."""
-    expires = clock.now_seconds() + LINK_SECONDS
-    base = settings().public_url.rstrip("/").removesuffix("/v1")
-    return f"{base}/v1/pictures/{name}?expires={expires}&signature={_signature(name, expires)}"
+def size(name: str) -> int | None:
+    """Bytes of a blob; None when it is not there."""
+    try:
+        return _path(name).stat().st_size
+    except FileNotFoundError:
+        return None
 
 
-def holds(name: str, expires: int, signature: str) -> bool:
-    """Whether a link is one of ours and has not expired."""
-    signed = hmac.compare_digest(_signature(name, expires).encode(), signature.encode("utf-8", "replace"))
-    return signed and clock.now_seconds() <= expires
+def delete(name: str) -> None:
+    """Have it gone; one that is not there is gone already."""
+    _path(name).unlink(missing_ok=True)
 
 
-def forget_old() -> int:
-    """Delete the pictures whose links have all expired; how many."""
-    oldest = clock.now_seconds() - LINK_SECONDS - 3600
+def forget_old(prefix: str, seconds: float) -> int:
+    """Delete the blobs of a prefix (`images/`) that were last written longer ago than that; how many."""
+    oldest = clock.now_seconds() - seconds
     deleted = 0
-    for path in _directory().glob("*"):
+    for path in (_root() / prefix).glob("*"):
         with contextlib.suppress(FileNotFoundError):  # another sweeper's
             if path.stat().st_mtime < oldest:
                 path.unlink()
@@ -60,9 +65,11 @@ def forget_old() -> int:
     return deleted
 
 
-def _directory() -> Path:
-    return settings().state_directory / "files" / "images"
+def _path(name: str) -> Path:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a blob")
+    return _root() / name
 
 
-def _signature(name: str, expires: int) -> str:
-    return hmac.new(settings().key_secret.encode(), f"picture {name} {expires}".encode(), hashlib.sha256).hexdigest()
+def _root() -> Path:
+    return settings().state_directory / "files"

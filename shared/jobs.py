@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, exists, func, insert, literal_column, select, tuple_, update
 
-from shared import clock, db, events
+from shared import clock, counters, db, events
 from shared.ledger import Book
-from shared.models import counters, job_payloads, job_results, jobs, workers
+from shared.models import job_payloads, job_results, jobs, workers
 from shared.strict_json import dumps
 
 Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
@@ -165,14 +165,7 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
 
 def count(connection: Connection, name: str, by: int) -> None:
     """Add to a counter kept in the database, over all processes."""
-    if not by:
-        return
-    statement = db.insert(connection, counters).values(name=name, value=by)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name"], set_={"value": counters.c.value + statement.excluded.value}
-        )
-    )
+    counters.add(connection, {counters.of(name): by})
 
 
 def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import base64
 import binascii
 from typing import Any
 
-from shared import blobs
+from shared import pictures
 from shared.errors import ProviderError
 from workers.providers import Answer, Ask
 
@@ -29,4 +29,4 @@ def _keep(stem: str, encoded: Any) -> str:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise ProviderError("the provider's picture is not base64", upstream_status=200, code="protocol") from None
-    return blobs.link(blobs.put_image(stem, content))
+    return pictures.link(pictures.put(stem, content))

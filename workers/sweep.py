@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, delete, exists, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import blobs, clock, crash, db, jobs, logs
+from shared import clock, crash, db, jobs, logs, pictures
 from shared import models as m
 from shared.db import AmbiguousCommitError, Database
 from shared.jobs import Ending
@@ -69,7 +69,7 @@ class Sweeper:
         self._database.write_sync(forget)
         if clock.monotonic() - self._tidied > TIDY_SECONDS:
             self._tidied = clock.monotonic()
-            blobs.forget_old()
+            pictures.forget_old()
         if self._nursery is not None:
             self._nursery.run_once()
 

@@ -20,9 +20,8 @@ from typing import Any
 import redis
 from sqlalchemy import func, select, update
 
-from producer import quote
 from producer.accept import Accepted, Order, _job, accept
-from shared import clock, verify
+from shared import clock, quote, verify
 from shared.accounts import KeyHolder, create_account, create_key
 from shared.catalogue import catalogue
 from shared.db import Database

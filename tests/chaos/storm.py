@@ -116,7 +116,8 @@ def _strike(stack: Stack, name: str, chance: random.Random) -> None:
 def _report(stack: Stack, kills: Mapping[str, int], seconds: float) -> Report:
     report = Report(kills, seconds, stack.calls())
     report.statuses = {r.status: r.n for r in stack.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")}
-    report.counters = {row.name: row.value for row in stack.rows("SELECT name, value FROM counters ORDER BY name")}
+    totals = "SELECT name, sum(value) AS value FROM counters WHERE labels = '' GROUP BY name ORDER BY name"
+    report.counters = {row.name: int(row.value) for row in stack.rows(totals)}
     report.doubled_events = sum(times > 1 for times in (+Counter(stack.inbox.taken)).values())
     report.violations = stack.database.read_sync(audit, stack.accepted, stack.inbox)
     report.violations += _unlike_their_fate(stack)

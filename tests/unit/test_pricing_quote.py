@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer import quote
-from shared import pricing
+from shared import pricing, quote
 from shared.catalogue import Catalogue, catalogue
 from shared.errors import InvalidRequest
 from shared.pricing import Amount, Overheads, Price, charge, input_bound, price

@@ -1,15 +1,15 @@
 """Jobs, and the pictures that they make."""
 
+import asyncio
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse
 
 from producer import operations
 from producer.desk import read_body
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, wait_of
-from shared import blobs
+from shared import pictures
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.schemas import JobType, Submission, read_submission
 
@@ -83,10 +83,11 @@ async def show_picture(request: Request, name: str) -> Response:
     """A picture that a job made, by its signed link; no key."""
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
     whole = expires.isascii() and expires.isdigit() and len(expires) < 16
-    path = blobs.image_path(name) if whole and blobs.holds(name, int(expires), signature) else None
-    if path is None:
+    signed = whole and pictures.holds(name, int(expires), signature)
+    content = await asyncio.to_thread(pictures.read, name) if signed else None
+    if content is None:
         raise NotFound("there is no such picture, or the link has expired")
-    return FileResponse(path, media_type=blobs.MEDIA_TYPES[path.suffix[1:]])
+    return Response(content, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])
 
 
 def _listed(body: dict[str, Any]) -> list[Submission]:

@@ -1,6 +1,7 @@
 """What may serve a submission, and for how much at most: its offers, fixed with their prices when it is accepted."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from shared.catalogue import SANDBOX, Catalogue, Model
 from shared.errors import InvalidRequest
@@ -23,7 +24,7 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
     return made
 
 
-def bound(made: list[Offer]) -> int:
+def bound(made: Sequence[Offer]) -> int:
     """The dearest candidate's worst case, in micro-credits: what is held."""
     return max(offer.bound_micros for offer in made)
 

@@ -1,0 +1,43 @@
+"""Counts over all processes, kept in the database, each added to in the transaction of what it counts."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from shared import db
+from shared.models import counters
+from shared.strict_json import dumps
+
+#: Rows a counter is spread over, so that processes that add to it at once do not wait for each other.
+SHARDS = 16
+
+#: A name and its labels, as `of` makes it.
+Key = tuple[str, str]
+
+
+def of(name: str, **labels: str) -> Key:
+    """The key of a counter; the same labels in any order are the same counter."""
+    return name, dumps(dict(sorted(labels.items()))) if labels else ""
+
+
+def add(connection: Connection, by: Mapping[Key, int]) -> None:
+    """Add to some counters at once; a zero is left out."""
+    shard = os.getpid() % SHARDS
+    rows: list[dict[str, Any]] = [
+        {"name": name, "labels": labels, "shard": shard, "value": value}
+        for (name, labels), value in sorted(by.items())
+        if value
+    ]
+    if not rows:
+        return
+    statement = db.insert(connection, counters)
+    added = {"value": counters.c.value + statement.excluded.value}
+    connection.execute(statement.on_conflict_do_update(index_elements=["name", "labels", "shard"], set_=added), rows)
+
+
+def totals(connection: Connection, name: str) -> dict[str, int]:
+    """The sums of a counter, by its labels."""
+    statement = select(counters.c.labels, func.sum(counters.c.value)).where(counters.c.name == name)
+    return {labels: int(value) for labels, value in connection.execute(statement.group_by(counters.c.labels))}

@@ -1,0 +1,64 @@
+"""A submission as the rows of a job that waits: the hot row, and beside it what was asked and what may serve it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared import clock, quote
+from shared.queue import Lane, queue_name
+from shared.schemas import Offer, Submission
+from shared.settings import settings
+from shared.strict_json import dumps
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a job is; the same for all jobs of a request or batch."""
+
+    account_id: str
+    key_id: str
+    test: bool
+    batch_id: str | None = None
+    lane: Lane = "batch"
+    priority: int = 0
+    #: Microseconds; None: the usual time from now.
+    expires_at: int | None = None
+
+
+def rows(owner: Owner, submission: Submission, made: Sequence[Offer], *, wake: bool = False) -> tuple[Row, Row]:
+    """A new queued job, eligible once its rows are committed. `wake`: its doorbell is rung right after."""
+    now = clock.now_micros()
+    id = clock.new_id("job")
+    job = {
+        "id": id,
+        "account_id": owner.account_id,
+        "key_id": owner.key_id,
+        "batch_id": owner.batch_id,
+        "custom_id": None,
+        "type": submission.type,
+        "model": submission.model,
+        "test": owner.test,
+        "status": "queued",
+        "queue": queue_name(made[0].provider, owner.lane),
+        "lane": owner.lane,
+        "offer": 0,
+        "priority": owner.priority,
+        "run_at": now,
+        "woken_at": now if wake else None,
+        "expires_at": owner.expires_at or now + settings().job_expires_seconds * clock.MICROS,
+        "lease_epoch": 0,
+        "cancel_requested": False,
+        "failures": 0,
+        "cohort": 0,
+        "bound_micros": quote.bound(made),
+        "created_at": now,
+    }
+    payload = {
+        "job_id": id,
+        "request": dumps(submission.request),
+        "offers": dumps(made),
+        "labels": dumps(submission.labels) if submission.labels else None,
+    }
+    return job, payload

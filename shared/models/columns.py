@@ -1,0 +1,18 @@
+"""The two kinds of column that a plain annotation does not give: 64-bit integers and long text."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Text
+from sqlmodel import Field
+
+
+def big(*, null: bool = False, default: int | None = None) -> Any:
+    """A 64-bit integer: a time in microseconds, or an amount in micro-credits."""
+    column: Column[Any] = Column(BigInteger, nullable=null, server_default=None if default is None else str(default))
+    return Field(default=None if null else (default if default is not None else 0), sa_column=column)
+
+
+def long_text(*, null: bool = False) -> Any:
+    """Text without a limit; mostly JSON that this program wrote itself."""
+    column: Column[Any] = Column(Text, nullable=null)
+    return Field(default=None if null else "", sa_column=column)

@@ -1,0 +1,62 @@
+"""What happened, and whom it is told: the outbox, webhooks, deliveries."""
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from shared.models.columns import big, long_text
+
+
+class Event(SQLModel, table=True):
+    """The outbox: what happened, numbered per account without gaps."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("events_in_order", "account_id", "sequence", unique=True),)
+    id: str = Field(primary_key=True)
+    account_id: str
+    sequence: int = big()
+    type: str
+    data: str = long_text()
+    created_at: int = big()
+
+
+class Webhook(SQLModel, table=True):
+    """Where an account wants its events sent."""
+
+    __tablename__ = "webhooks"
+    id: str = Field(primary_key=True)
+    account_id: str = Field(index=True)
+    url: str
+    #: JSON list of event types; `["*"]` is all.
+    events: str = long_text()
+    secret: str
+    previous_secret: str | None = None
+    previous_until: int | None = big(null=True)
+    status: str = "enabled"
+    created_at: int = big()
+
+
+class Delivery(SQLModel, table=True):
+    """One event on its way to one webhook; retried from this row until it is delivered or given up."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("deliveries_of_webhook", "webhook_id", "id"),
+        Index(
+            "deliveries_due",
+            "next_at",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("one_delivery_an_event", "event_id", "webhook_id", unique=True),
+    )
+    id: str = Field(primary_key=True)
+    event_id: str
+    webhook_id: str
+    account_id: str
+    status: str = "pending"
+    attempts: int = 0
+    #: When it may be claimed (again): its due time, or the end of the claim under way.
+    next_at: int = big()
+    last_status: int | None = None
+    last_error: str | None = None
+    delivered_at: int | None = big(null=True)
