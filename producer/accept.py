@@ -89,7 +89,7 @@ class Door:
         for index, submission in enumerate(submissions):
             made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
             wake = not listed and self.bell.has_room(queue_name(made[0].provider, owner.lane))
-            row, payload = intake.rows(owner, submission, made, wake=wake)
+            row, payload = intake.rows(owner, intake.priced(submission, made), wake=wake)
             rows.append(row)
             payloads.append(payload)
         views = [queued_view(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared import clock, quote
 from shared.queue import Lane, queue_name
-from shared.schemas import Offer, Submission
+from shared.schemas import JobType, Offer, Submission
 from shared.settings import settings
 from shared.strict_json import dumps
 
@@ -27,7 +27,37 @@ class Owner:
     expires_at: int | None = None
 
 
-def rows(owner: Owner, submission: Submission, made: Sequence[Offer], *, wake: bool = False) -> tuple[Row, Row]:
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A submission with its offers fixed, in the form its rows keep: JSON texts."""
+
+    type: JobType
+    model: str
+    #: Who is asked first.
+    provider: str
+    bound_micros: int
+    request: str
+    offers: str
+    labels: str | None = None
+    #: What the customer calls it in a batch.
+    custom_id: str | None = None
+
+
+def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
+    """Fix the offers of a submission."""
+    return Priced(
+        submission.type,
+        submission.model,
+        made[0].provider,
+        quote.bound(made),
+        dumps(submission.request),
+        dumps(made),
+        dumps(submission.labels) if submission.labels else None,
+        custom_id,
+    )
+
+
+def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]:
     """A new queued job, eligible once its rows are committed. `wake`: its doorbell is rung right after."""
     now = clock.now_micros()
     id = clock.new_id("job")
@@ -36,12 +66,12 @@ def rows(owner: Owner, submission: Submission, made: Sequence[Offer], *, wake: b
         "account_id": owner.account_id,
         "key_id": owner.key_id,
         "batch_id": owner.batch_id,
-        "custom_id": None,
-        "type": submission.type,
-        "model": submission.model,
+        "custom_id": wanted.custom_id,
+        "type": wanted.type,
+        "model": wanted.model,
         "test": owner.test,
         "status": "queued",
-        "queue": queue_name(made[0].provider, owner.lane),
+        "queue": queue_name(wanted.provider, owner.lane),
         "lane": owner.lane,
         "offer": 0,
         "priority": owner.priority,
@@ -52,13 +82,8 @@ def rows(owner: Owner, submission: Submission, made: Sequence[Offer], *, wake: b
         "cancel_requested": False,
         "failures": 0,
         "cohort": 0,
-        "bound_micros": quote.bound(made),
+        "bound_micros": wanted.bound_micros,
         "created_at": now,
     }
-    payload = {
-        "job_id": id,
-        "request": dumps(submission.request),
-        "offers": dumps(made),
-        "labels": dumps(submission.labels) if submission.labels else None,
-    }
+    payload = {"job_id": id, "request": wanted.request, "offers": wanted.offers, "labels": wanted.labels}
     return job, payload

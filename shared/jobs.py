@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, exists, func, insert, literal_column, select, tuple_, update
 
-from shared import clock, counters, db, events
+from shared import batches, clock, counters, db, events, usage
 from shared.ledger import Book
 from shared.models import job_payloads, job_results, jobs, workers
 from shared.strict_json import dumps
+from shared.usage import Used
 
 Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
 TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -149,13 +150,14 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
         if isinstance(outcome, Requeue):
             settled.verdicts[outcome.job_id] = "done" if _requeue(connection, outcome) else "stale"
     endings = {outcome.job_id: outcome for outcome in outcomes if isinstance(outcome, Ending)}
-    ended = _end(connection, list(endings.values()))
+    now = clock.now_micros()
+    ended = _end(connection, list(endings.values()), now)
     settled.verdicts.update((id, "done") for id in ended)
     left = [ending for id, ending in endings.items() if id not in ended]
     settled.verdicts.update(_read_back(connection, left))
     if ended:
         connection.execute(insert(job_results), [_result(endings[id], row) for id, row in ended.items()])
-        settled.deliveries = _account(connection, endings, ended)
+        settled.deliveries = _account(connection, endings, ended, now)
     holders = (outcome.job_id for outcome in outcomes if isinstance(outcome, Requeue) or not outcome.takes)
     stale = sum(settled.verdicts[id] == "stale" for id in holders)
     count(connection, "stale_answers_refused", stale)
@@ -171,6 +173,8 @@ def count(connection: Connection, name: str, by: int) -> None:
 def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     """What a job event says: ids, status, and where the rest is."""
     thin = {"id": job["id"], "object": "job", "type": job["type"], "status": status, "model": job["model"]}
+    if job["batch_id"] is not None:
+        thin.update(batch_id=job["batch_id"], custom_id=job["custom_id"])
     return {"job": thin, "url": f"/v1/jobs/{job['id']}"}
 
 
@@ -196,7 +200,7 @@ def _requeue(connection: Connection, back: Requeue) -> bool:
     return connection.execute(again).first() is not None
 
 
-def _end(connection: Connection, endings: Sequence[Ending]) -> dict[str, Mapping[str, Any]]:
+def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[str, Mapping[str, Any]]:
     """The compare-and-set itself, one UPDATE a kind of ending; the rows that it changed, by id."""
     kinds: defaultdict[tuple[str, str, bool], list[tuple[str, int]]] = defaultdict(list)
     for ending in endings:
@@ -207,7 +211,7 @@ def _end(connection: Connection, endings: Sequence[Ending]) -> dict[str, Mapping
             update(jobs)
             .where(tuple_(jobs.c.id, jobs.c.lease_epoch).in_(sorted(held)))
             .where(jobs.c.status == (RUNNING if came_from == "running" else QUEUED))
-            .values(status=status, finished_at=clock.now_micros(), worker_id=None, woken_at=None)
+            .values(status=status, finished_at=now, worker_id=None, woken_at=None)
             .returning(*(jobs.c[name] for name in _ENDED))
         )
         if takes:
@@ -216,7 +220,7 @@ def _end(connection: Connection, endings: Sequence[Ending]) -> dict[str, Mapping
     return ended
 
 
-_ENDED = ("id", "account_id", "batch_id", "type", "model", "test", "bound_micros")
+_ENDED = ("id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros")
 
 
 def _read_back(connection: Connection, endings: Sequence[Ending]) -> dict[str, Verdict]:
@@ -258,14 +262,33 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _account(
-    connection: Connection, endings: Mapping[str, Ending], ended: Mapping[str, Mapping[str, Any]]
+    connection: Connection, endings: Mapping[str, Ending], ended: Mapping[str, Mapping[str, Any]], now: int
 ) -> list[str]:
-    """Charge, release and tell of the jobs that have just ended."""
-    book = Book(connection, [job["account_id"] for job in ended.values()])
+    """Charge, release, count and tell of the jobs that have just ended. Locks: their batches, then their accounts."""
+    lines = [(job["batch_id"], endings[id]) for id, job in ended.items() if job["batch_id"] is not None]
+    telling = {None} | batches.count_ended(connection, lines)
+    book = Book(connection, [job["account_id"] for job in ended.values()], now=now)
     for id, job in ended.items():
         charge = endings[id].charge_micros
         book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
-        if job["batch_id"] is None:
+        if job["batch_id"] in telling:
             status = endings[id].status
             book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status))
+    usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _succeeded(endings[id])), now)
     return book.close()
+
+
+def _succeeded(ending: Ending) -> bool:
+    return ending.status == "succeeded"
+
+
+def _used(ending: Ending, job: Mapping[str, Any]) -> Used:
+    return Used(
+        job["account_id"],
+        job["test"],
+        ending.model or job["model"],
+        ending.prompt_tokens,
+        ending.completion_tokens,
+        ending.images,
+        ending.charge_micros,
+    )

@@ -35,9 +35,10 @@ class _Purse:
 class Book:
     """The accounts of one transaction, locked. Use: open, `hold`/`settle`/`grant`/`emit`, then `close` once."""
 
-    def __init__(self, connection: Connection, account_ids: Iterable[str]) -> None:
+    def __init__(self, connection: Connection, account_ids: Iterable[str], *, now: int | None = None) -> None:
         self._connection = connection
-        self.now = clock.now_micros()
+        #: The instant of everything in it.
+        self.now = now or clock.now_micros()
         self._transfers: list[dict[str, Any]] = []
         self._events: list[events.NewEvent] = []
         columns = (accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)

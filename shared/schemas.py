@@ -102,6 +102,7 @@ class ResponseFormat(Shape):
 class Routing(Shape):
     """The caller's wishes about who serves: models to fall back on, in order, and a budget."""
 
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     fallbacks: list[str] = Field(default_factory=list, max_length=3)
     budget: Literal["economy", "balanced", "quality"] = "balanced"
 
@@ -173,13 +174,17 @@ REQUESTS: Mapping[JobType, type[Shape]] = {
 }
 
 
-class Submission(BaseModel):
+_NO_ROUTING = Routing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
     """One job as asked for, whatever the dialect: `request` holds known, validated fields only."""
 
     type: JobType
     model: str
     request: dict[str, Any]
-    routing: Routing = Routing()
+    routing: Routing = _NO_ROUTING
     labels: dict[str, str] | None = None
 
 
@@ -224,7 +229,7 @@ def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> 
     except ValidationError as error:
         raise invalid(error, at) from None
     known = request.model_dump(exclude_none=True)
-    return Submission.model_construct(type=type, model=model, request=known, routing=routing, labels=labels)
+    return Submission(type=type, model=model, request=known, routing=routing, labels=labels)
 
 
 def invalid(error: ValidationError, at: str = "") -> InvalidRequest:
@@ -251,8 +256,10 @@ def image_urls(request: Mapping[str, Any]) -> list[str]:
 
 
 def _routing(value: Any, at: str) -> Routing:
+    if value is None:
+        return _NO_ROUTING
     try:
-        return Routing.model_validate({} if value is None else value)
+        return Routing.model_validate(value)
     except ValidationError as error:
         raise invalid(error, f"{at}routing.") from None
 

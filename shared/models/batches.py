@@ -68,6 +68,8 @@ class Batch(SQLModel, table=True):
     notify_each: bool = False
     priority: int = 0
     output_expires_seconds: int | None = big(null=True)
+    #: The blob of its lines as they were read and priced, from which its jobs are made.
+    plan: str | None = None
     total: int = big(default=0)
     released: int = big(default=0)
     #: Bytes of the plan whose lines have become jobs.

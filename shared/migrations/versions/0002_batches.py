@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("notify_each", sa.Boolean(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("output_expires_seconds", sa.BigInteger(), nullable=True),
+        sa.Column("plan", sa.String(), nullable=True),
         sa.Column("total", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("released", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("cursor", sa.BigInteger(), server_default="0", nullable=False),

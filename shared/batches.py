@@ -1,0 +1,236 @@
+"""Every change of a batch's state, each a compare-and-set under its row's lock, with its money and events.
+
+    validating ── refuse ──> failed
+        └─ begin (the one hold) ──> in_progress ── finalize ──> finalizing ── finish ──> completed | expired
+    stop (cancel) ──> cancelling ── finish ──> cancelled
+
+Lines become jobs (`release`) only while the batch is in progress and not stopped; their ends are counted in the
+transaction that settles them. Locks are taken jobs, batches, accounts. Whoever comes second finds nothing to do.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, insert, select, text, update
+
+from shared import clock, invoices
+from shared.ledger import Book, credits
+from shared.models import batches, files, job_payloads, jobs
+from shared.models.batches import UNFINISHED
+from shared.strict_json import dumps
+
+TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
+Reason = Literal["cancelled", "expired"]
+Row = Mapping[str, Any]
+
+#: How long the files that a batch makes are kept, unless it says otherwise, in seconds.
+KEEP_OUTPUT_SECONDS = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What reading a batch's file came to."""
+
+    blob: str
+    total: int
+    bound_micros: int
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that a batch made, whose bytes are already kept."""
+
+    id: str
+    blob: str
+    filename: str
+    bytes: int
+
+
+def unfinished(connection: Connection) -> list[Row]:
+    """Every batch that is not over, the highest priority and oldest first."""
+    statement = select(batches).where(text(UNFINISHED)).order_by(batches.c.priority.desc(), batches.c.id)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due, None: it was not ours to fail."""
+    row = _locked(connection, id, "validating")
+    if row is None or row["stopped"]:
+        return None
+    book = Book(connection, [row["account_id"]])
+    return _fail(connection, book, row, errors)
+
+
+def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]:
+    """Take the one hold of a batch that has been read; from then on its lines may become jobs.
+
+    Whether it is in progress with this very plan, and deliveries now due: without credit for all of it, it fails.
+    """
+    row = _locked(connection, id, "validating")
+    if row is None or row["stopped"]:
+        return _has(connection, id, plan), []
+    bound = 0 if row["test"] else plan.bound_micros
+    book = Book(connection, [row["account_id"]])
+    if not book.hold(row["account_id"], ("batch", id), bound):
+        available = credits(book.available(row["account_id"]))
+        message = f"these jobs may cost up to {credits(bound)} credits; {available} are available"
+        error = {"code": "insufficient_credits", "line": None, "message": message, "param": None}
+        return False, _fail(connection, book, row, [error])
+    changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
+    _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)
+    return True, book.close()
+
+
+def release(
+    connection: Connection, id: str, cursor: tuple[int, int], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> bool:
+    """Make jobs of the plan's lines between two offsets; False, and nothing made, when they are not the next ones."""
+    bound = sum(job["bound_micros"] for job, _ in made)
+    statement = (
+        update(batches)
+        .where(batches.c.id == id, batches.c.cursor == cursor[0])
+        .where(batches.c.status == "in_progress", batches.c.stopped.is_(None))
+        .values(
+            cursor=cursor[1],
+            released=batches.c.released + len(made),
+            released_micros=batches.c.released_micros + bound,
+        )
+    )
+    if not connection.execute(statement).rowcount:
+        return False
+    connection.execute(insert(jobs), [job for job, _ in made])
+    connection.execute(insert(job_payloads), [payload for _, payload in made])
+    return True
+
+
+def count_ended(connection: Connection, ended: Sequence[tuple[str, Any]]) -> set[str]:
+    """Count lines that have just ended, as (batch id, `jobs.Ending`); the batches whose every line is told of."""
+    sums: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for id, ending in ended:
+        of = sums[id]
+        of[ending.status] += 1
+        of["charged_micros"] += ending.charge_micros
+        of["prompt_tokens"] += ending.prompt_tokens
+        of["completion_tokens"] += ending.completion_tokens
+    telling = set()
+    for id, of in sorted(sums.items()):
+        added = {name: batches.c[name] + value for name, value in of.items() if value}
+        statement = update(batches).where(batches.c.id == id).values(**added).returning(batches.c.notify_each)
+        if connection.execute(statement).scalar_one():
+            telling.add(id)
+    return telling
+
+
+def stop(connection: Connection, id: str, reason: Reason) -> bool:
+    """End the making of jobs: what was held for lines that are none yet is released, they count as the reason.
+
+    False when it is stopped already, or past stopping.
+    """
+    row = _locked(connection, id, "validating", "in_progress")
+    if row is None or row["stopped"]:
+        return False
+    changed: dict[str, Any] = {"stopped": reason, "released_micros": row["bound_micros"]}
+    changed[reason] = row[reason] + row["total"] - row["released"]
+    now = clock.now_micros()
+    if reason == "cancelled":
+        changed.update(status="cancelling", cancelling_at=now)
+    _set(connection, id, **changed)
+    book = Book(connection, [row["account_id"]], now=now)
+    book.settle(row["account_id"], ("batch", id), held=row["bound_micros"] - row["released_micros"], charge=0)
+    book.close()
+    return True
+
+
+def finalize(connection: Connection, id: str) -> None:
+    """Note that the last line has ended and files are being made; a cancelled batch says `cancelling` to the end."""
+    statement = update(batches).where(batches.c.id == id, batches.c.status.in_(("in_progress", "validating")))
+    connection.execute(statement.values(status="finalizing", finalizing_at=clock.now_micros()))
+
+
+def finish(
+    connection: Connection, id: str, output: Made | None, errors: Made | None, lines: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """End a batch: its files, its statement, its events. Deliveries now due."""
+    row = _locked(connection, id, "finalizing", "cancelling")
+    if row is None or ended_lines(row) != row["total"]:
+        return []
+    now = clock.now_micros()
+    status = "cancelled" if row["stopped"] == "cancelled" else "expired" if _is_expired(row) else "completed"
+    changed: dict[str, Any] = {"status": status, f"{status}_at": now}
+    for name, made in (("output_file_id", output), ("error_file_id", errors)):
+        if made is not None:
+            _keep(connection, row, made, now)
+            changed[name] = made.id
+    _set(connection, id, **changed)
+    book = Book(connection, [row["account_id"]], now=now)
+    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}))
+    if row["in_progress_at"] is not None and not row["test"]:
+        invoices.state(book, connection, row["account_id"], id, lines)
+    return book.close()
+
+
+def ended_lines(row: Row) -> int:
+    """How many lines have ended, however."""
+    return int(row["succeeded"] + row["failed"] + row["cancelled"] + row["expired"])
+
+
+def request_counts(row: Row) -> dict[str, int]:
+    """OpenAI's counts; `failed` is whatever ended otherwise than well."""
+    completed = int(row["succeeded"])
+    return {"total": row["total"], "completed": completed, "failed": ended_lines(row) - completed}
+
+
+def event_data(row: Row) -> dict[str, Any]:
+    """What a batch event says: ids, status, counts, and where the rest is."""
+    named = {name: row[name] for name in ("id", "status", "output_file_id", "error_file_id")}
+    return {
+        "batch": {**named, "object": "batch", "request_counts": request_counts(row)},
+        "url": f"/v1/batches/{row['id']}",
+    }
+
+
+def _is_expired(row: Row) -> bool:
+    return row["stopped"] == "expired" or row["expired"] > 0
+
+
+def _locked(connection: Connection, id: str, *statuses: str) -> dict[str, Any] | None:
+    statement = select(batches).where(batches.c.id == id, batches.c.status.in_(statuses)).with_for_update()
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _has(connection: Connection, id: str, plan: Plan) -> bool:
+    """Whether an earlier COMMIT of `begin`, whose answer was lost, took effect after all."""
+    statement = select(batches.c.plan).where(batches.c.id == id, batches.c.status == "in_progress")
+    return bool(connection.execute(statement).scalar() == plan.blob)
+
+
+def _set(connection: Connection, id: str, **values: Any) -> None:
+    connection.execute(update(batches).where(batches.c.id == id).values(**values))
+
+
+def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
+    _set(connection, row["id"], **changed)
+    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}))
+    return book.close()
+
+
+def _keep(connection: Connection, row: Row, made: Made, now: int) -> None:
+    keep_seconds = row["output_expires_seconds"] or KEEP_OUTPUT_SECONDS
+    values = {
+        "id": made.id,
+        "account_id": row["account_id"],
+        "test": row["test"],
+        "purpose": "batch_output",
+        "filename": made.filename,
+        "bytes": made.bytes,
+        "blob": made.blob,
+        "status": "processed",
+        "created_at": now,
+        "expires_at": now + keep_seconds * clock.MICROS,
+    }
+    connection.execute(insert(files), [values])

@@ -1,0 +1,81 @@
+"""Numbered documents of what was paid. A statement moves no money: its jobs were charged as they ran."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from shared import clock, counters
+from shared.ledger import Book, credits
+from shared.models import invoices, job_results, jobs
+from shared.strict_json import dumps
+
+#: The counter that invoice numbers come from.
+NUMBERS = "invoice_number"
+
+
+def lines_of_batch(connection: Connection, batch_id: str) -> list[dict[str, Any]]:
+    """What a batch's jobs used and were charged, a line for each model that served; all of them have ended."""
+    results = job_results.c
+    statement = (
+        select(
+            results.model,
+            func.count().label("jobs"),
+            func.sum(results.prompt_tokens).label("prompt_tokens"),
+            func.sum(results.completion_tokens).label("completion_tokens"),
+            func.sum(results.images).label("images"),
+            func.sum(results.charged_micros).label("charged_micros"),
+        )
+        .join_from(jobs, job_results, results.job_id == jobs.c.id)
+        .where(jobs.c.batch_id == batch_id, jobs.c.status == "succeeded")
+        .group_by(results.model)
+        .order_by(results.model)
+    )
+    rows = [dict(row) for row in connection.execute(statement).mappings()]
+    return [{name: value if name == "model" else int(value) for name, value in row.items()} for row in rows]
+
+
+def state(
+    book: Book, connection: Connection, account_id: str, batch_id: str, lines: Sequence[Mapping[str, Any]]
+) -> str:
+    """Write the statement of a batch, paid as it is made, and tell of it in the open book; its id."""
+    row = {
+        "id": clock.new_id("inv"),
+        "account_id": account_id,
+        "number": counters.next_number(connection, NUMBERS),
+        "kind": "statement",
+        "status": "paid",
+        "batch_id": batch_id,
+        "lines": dumps([_line(line) for line in lines]),
+        "total_micros": sum(line["charged_micros"] for line in lines),
+        "created_at": book.now,
+        "paid_at": book.now,
+    }
+    connection.execute(insert(invoices), [row])
+    for type in ("invoice.created", "invoice.paid"):
+        book.emit(account_id, type, {"invoice": body(row), "url": f"/v1/invoices/{row['id']}"})
+    return str(row["id"])
+
+
+def body(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The invoice object, as GET /invoices shows it and as its events carry it."""
+    total = credits(row["total_micros"])
+    return {
+        "id": row["id"],
+        "object": "invoice",
+        "number": row["number"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "batch_id": row["batch_id"],
+        "credits": total,
+        "lines": json.loads(row["lines"]),
+        "total": total,
+        "created_at": row["created_at"] // clock.MICROS,
+        "paid_at": None if row["paid_at"] is None else row["paid_at"] // clock.MICROS,
+    }
+
+
+def _line(line: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in line.items() if name != "charged_micros"}
+    return {**shown, "credits": credits(line["charged_micros"])}
