@@ -57,10 +57,18 @@ def show_job(connection: Connection, account_id: str, job_id: str) -> dict[str, 
 
 
 def list_jobs(
-    connection: Connection, account_id: str, page: Page, *, status: str | None = None, ids: Sequence[str] = ()
+    connection: Connection,
+    account_id: str,
+    page: Page,
+    *,
+    status: str | None = None,
+    ids: Sequence[str] = (),
+    batch_id: str | None = None,
 ) -> dict[str, Any]:
-    """A page of the account's jobs, newest first; of one status, or of the given ids."""
+    """A page of the account's jobs, newest first; of one status, of a batch, or of the given ids."""
     statement = _JOBS.where(m.jobs.c.account_id == account_id)
+    if batch_id is not None:
+        statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
         if status not in {"queued", "running", *jobs.TERMINAL}:
             raise InvalidRequest(f"status: there is no status {status[:50]!r}", param="status")

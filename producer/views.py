@@ -20,6 +20,7 @@ def queued_view(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> dic
         "model": row["model"],
         "served_by": None,
         "batch_id": row["batch_id"],
+        "custom_id": row["custom_id"],
         "attempts": [],
         "created_at": row["created_at"] // MICROS,
         "started_at": None,

@@ -52,8 +52,6 @@ class Reading:
     #: Every line's url; None: lines may be of different ones.
     endpoint: str | None
     test: bool
-    #: Method and url may be left out, as in inline `requests`.
-    inline: bool = False
     number: int = 0
     total: int = 0
     bound_micros: int = 0
@@ -116,7 +114,7 @@ class Reading:
         if extra := line.keys() - _KNOWN:
             name = min(extra)[:100]
             raise FaultError("unknown_field", f"{name}: unknown field; a line has custom_id, method, url, body", name)
-        if line.get("method", "POST" if self.inline else None) != "POST":
+        if line.get("method") != "POST":
             raise FaultError("invalid_method", "method must be POST", "method")
         type = self._type(line)
         body = line.get("body")
@@ -130,7 +128,7 @@ class Reading:
         return priced(submission, made, custom_id)
 
     def _type(self, line: dict[str, Any]) -> JobType:
-        url = line.get("url", self.endpoint if self.inline else None)
+        url = line.get("url")
         type = TYPES.get(url) if isinstance(url, str) else None
         if type is None:
             raise FaultError("invalid_url", f"url must be one of {', '.join(TYPES)}", "url")

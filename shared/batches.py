@@ -55,11 +55,11 @@ def unfinished(connection: Connection) -> list[Row]:
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due, None: it was not ours to fail."""
+def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due."""
     row = _locked(connection, id, "validating")
     if row is None or row["stopped"]:
-        return None
+        return []
     book = Book(connection, [row["account_id"]])
     return _fail(connection, book, row, errors)
 
@@ -106,12 +106,13 @@ def release(
     return True
 
 
-def count_ended(connection: Connection, ended: Sequence[tuple[str, Any]]) -> set[str]:
-    """Count lines that have just ended, as (batch id, `jobs.Ending`); the batches whose every line is told of."""
+def count_ended(connection: Connection, ended: Sequence[tuple[Row, Any]]) -> set[str]:
+    """Count lines that have just ended, as (job, `jobs.Ending`); the batches whose every line is told of."""
     sums: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for id, ending in ended:
-        of = sums[id]
+    for job, ending in ended:
+        of = sums[job["batch_id"]]
         of[ending.status] += 1
+        of["resolved_micros"] += job["bound_micros"]
         of["charged_micros"] += ending.charge_micros
         of["prompt_tokens"] += ending.prompt_tokens
         of["completion_tokens"] += ending.completion_tokens
@@ -132,14 +133,16 @@ def stop(connection: Connection, id: str, reason: Reason) -> bool:
     row = _locked(connection, id, "validating", "in_progress")
     if row is None or row["stopped"]:
         return False
+    rest = row["bound_micros"] - row["released_micros"]
     changed: dict[str, Any] = {"stopped": reason, "released_micros": row["bound_micros"]}
+    changed["resolved_micros"] = row["resolved_micros"] + rest
     changed[reason] = row[reason] + row["total"] - row["released"]
     now = clock.now_micros()
     if reason == "cancelled":
         changed.update(status="cancelling", cancelling_at=now)
     _set(connection, id, **changed)
     book = Book(connection, [row["account_id"]], now=now)
-    book.settle(row["account_id"], ("batch", id), held=row["bound_micros"] - row["released_micros"], charge=0)
+    book.settle(row["account_id"], ("batch", id), held=rest, charge=0)
     book.close()
     return True
 
@@ -193,7 +196,7 @@ def event_data(row: Row) -> dict[str, Any]:
 
 
 def _is_expired(row: Row) -> bool:
-    return row["stopped"] == "expired" or row["expired"] > 0
+    return bool(row["stopped"] == "expired" or row["expired"] > 0)
 
 
 def _locked(connection: Connection, id: str, *statuses: str) -> dict[str, Any] | None:

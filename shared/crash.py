@@ -31,6 +31,12 @@ POINTS = (
     "lapse.before_commit",
     "lapse.after_commit",
     "expire.after_commit",
+    "batch.after_plan",
+    "batch.after_begin",
+    "batch.after_release",
+    "batch.after_end",
+    "batch.before_finish",
+    "batch.after_finish",
 )
 
 _lock = threading.Lock()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 import redis.asyncio as redis
+from redis import RedisError, from_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -19,6 +20,15 @@ CANCEL = "fusionai.cancel"
 
 #: Seconds between two attempts to subscribe again.
 RECONNECT_SECONDS = 0.5
+
+
+def tell_now(url: str, channel: str, ids: Sequence[str]) -> None:
+    """Publish from a process without an event loop; a Redis that is away is not an error."""
+    with (
+        contextlib.suppress(RedisError, OSError),
+        from_url(url, socket_timeout=2, socket_connect_timeout=2) as connection,
+    ):
+        connection.publish(channel, json.dumps(list(ids)))
 
 
 class Hints:

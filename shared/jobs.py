@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, exists, func, insert, literal_column, select, tuple_, update
 
-from shared import batches, clock, counters, db, events, usage
+from shared import batches, clock, counters, db, events, measures, usage
 from shared.ledger import Book
 from shared.models import job_payloads, job_results, jobs, workers
 from shared.strict_json import dumps
@@ -160,8 +160,8 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
         settled.deliveries = _account(connection, endings, ended, now)
     holders = (outcome.job_id for outcome in outcomes if isinstance(outcome, Requeue) or not outcome.takes)
     stale = sum(settled.verdicts[id] == "stale" for id in holders)
-    count(connection, "stale_answers_refused", stale)
-    count(connection, "excess_micros", sum(endings[id].excess_micros for id in ended))
+    counted = measures.of_endings(((endings[id], job) for id, job in ended.items()), now)
+    counters.add(connection, counted | {counters.of("stale_answers_refused"): stale})
     return settled
 
 
@@ -212,7 +212,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
             .where(tuple_(jobs.c.id, jobs.c.lease_epoch).in_(sorted(held)))
             .where(jobs.c.status == (RUNNING if came_from == "running" else QUEUED))
             .values(status=status, finished_at=now, worker_id=None, woken_at=None)
-            .returning(*(jobs.c[name] for name in _ENDED))
+            .returning(*(jobs.c[name] for name in _ENDED + _ENDED_TOO))
         )
         if takes:
             statement = statement.values(lease_epoch=jobs.c.lease_epoch + 1)
@@ -221,6 +221,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
 
 
 _ENDED = ("id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros")
+_ENDED_TOO = ("queue", "lane", "created_at")
 
 
 def _read_back(connection: Connection, endings: Sequence[Ending]) -> dict[str, Verdict]:
@@ -265,7 +266,7 @@ def _account(
     connection: Connection, endings: Mapping[str, Ending], ended: Mapping[str, Mapping[str, Any]], now: int
 ) -> list[str]:
     """Charge, release, count and tell of the jobs that have just ended. Locks: their batches, then their accounts."""
-    lines = [(job["batch_id"], endings[id]) for id, job in ended.items() if job["batch_id"] is not None]
+    lines = [(job, endings[id]) for id, job in ended.items() if job["batch_id"] is not None]
     telling = {None} | batches.count_ended(connection, lines)
     book = Book(connection, [job["account_id"] for job in ended.values()], now=now)
     for id, job in ended.items():

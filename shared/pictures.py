@@ -9,7 +9,7 @@ from shared.settings import settings
 
 #: How long a link holds, and the bytes behind it are kept, in seconds.
 LINK_SECONDS = 86_400
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}\.(png|jpg|webp)")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}\.(png|jpg|webp)")
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 

@@ -223,7 +223,7 @@ def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> 
         model = fields.pop("model", None)
         if not isinstance(model, str) or not model:
             raise InvalidRequest(f"{at}model is required and must be a string", param=f"{at}model")
-        labels = _labels(fields.pop("metadata", None), at)
+        labels = read_labels(fields.pop("metadata", None), at)
         routing = _routing(fields.pop("routing", None), at)
         request = REQUESTS[type].model_validate(fields)
     except ValidationError as error:
@@ -264,7 +264,8 @@ def _routing(value: Any, at: str) -> Routing:
         raise invalid(error, f"{at}routing.") from None
 
 
-def _labels(value: Any, at: str) -> dict[str, str] | None:
+def read_labels(value: Any, at: str = "") -> dict[str, str] | None:
+    """The customer's `metadata`: OpenAI's limits; a 400 names the key."""
     if value is None:
         return None
     where = f"{at}metadata"

@@ -3,10 +3,11 @@
 import json
 import os
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, Json, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_DIRECTORY = Path(".fusionai")
@@ -23,6 +24,11 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
     broker_url: str = "redis://127.0.0.1:6379/0"
     redis_url: str = "redis://127.0.0.1:6379/0"
+    #: Where uploads, outputs and pictures are: empty: `files` in the state directory; else `file:///…`, or a bucket by
+    #: fsspec, `s3://bucket/prefix`, which several machines need. Keys and endpoint of S3: AWS_* as everywhere.
+    files_url: str = ""
+    #: More for fsspec, a JSON object: `{"endpoint_url": "https://…"}`.
+    files_options: Json[dict[str, Any]] = Field(default={}, validate_default=False)
     #: A catalogue.toml of the operator's own; empty: the one that ships.
     catalogue: str = ""
     #: Where the simulator listens; when set, providers without a key in the environment are served by it.
@@ -78,6 +84,18 @@ class Settings(BaseSettings):
             raise ValueError("begins with sqlite:/// or postgresql://")
         return url
 
+    @field_validator("files_url")
+    @classmethod
+    def _is_a_known_store(cls, url: str) -> str:
+        scheme, separator, place = url.partition("://")
+        if url and not (separator and place.strip("/")):
+            raise ValueError("reads like file:///var/lib/fusionai/files or s3://bucket/prefix")
+        if scheme == "file" and not place.startswith("/"):
+            raise ValueError("a file:// URL has an absolute path: file:///var/lib/fusionai/files")
+        if url and scheme != "file":
+            _check_fsspec(scheme)
+        return url
+
     @model_validator(mode="after")
     def _follow_state_directory(self) -> Self:
         """Embedded: database and secrets are the state directory's, so that every process agrees."""
@@ -119,6 +137,20 @@ def provider_key(environment_name: str) -> str | None:
 def inherited() -> dict[str, str]:
     """A copy of the environment, for a child process."""
     return dict(os.environ)
+
+
+def _check_fsspec(scheme: str) -> None:
+    from fsspec.registry import known_implementations  # type: ignore[import-untyped]
+
+    if scheme not in known_implementations:
+        raise ValueError(f"fsspec knows no {scheme[:50]}:// storage")
+    package = known_implementations[scheme]["class"].partition(".")[0]
+    if find_spec(package) is None:
+        raise ValueError(f"{scheme}:// needs the package {package}: pip install '{_extra(package)}'")
+
+
+def _extra(package: str) -> str:
+    return "fusionai[s3]" if package == "s3fs" else package
 
 
 def _secrets(path: Path) -> dict[str, str]:

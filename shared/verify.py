@@ -25,11 +25,13 @@ CHECKS: tuple[tuple[str, str], ...] = (
     ),
     ("a balance is below zero", "SELECT id FROM accounts WHERE available_micros < 0 OR held_micros < 0"),
     (
-        "held differs from the bounds of unfinished jobs",
-        """SELECT a.id, a.held_micros, coalesce(j.total, 0) AS computed FROM accounts a LEFT JOIN (
-             SELECT account_id, sum(bound_micros) AS total FROM jobs
-             WHERE status IN ('queued', 'running') AND batch_id IS NULL GROUP BY account_id) j ON j.account_id = a.id
-           WHERE a.held_micros <> coalesce(j.total, 0)""",
+        "held differs from what unfinished jobs and batches may still cost",
+        """SELECT a.id, a.held_micros, coalesce(j.total, 0) + coalesce(b.total, 0) AS computed FROM accounts a
+           LEFT JOIN (SELECT account_id, sum(bound_micros) AS total FROM jobs
+             WHERE status IN ('queued', 'running') GROUP BY account_id) j ON j.account_id = a.id
+           LEFT JOIN (SELECT account_id, sum(bound_micros - released_micros) AS total FROM batches
+             GROUP BY account_id) b ON b.account_id = a.id
+           WHERE a.held_micros <> coalesce(j.total, 0) + coalesce(b.total, 0)""",
     ),
     (
         "a finished job's hold is not resolved exactly once",
@@ -38,8 +40,9 @@ CHECKS: tuple[tuple[str, str], ...] = (
              SELECT subject_id, sum(CASE WHEN kind = 'hold' THEN amount_micros ELSE 0 END) AS held,
                sum(CASE WHEN kind IN ('charge', 'release') THEN amount_micros ELSE 0 END) AS resolved
              FROM transfers WHERE subject_type = 'job' GROUP BY subject_id) t ON t.subject_id = j.id
-           WHERE j.status NOT IN ('queued', 'running') AND j.batch_id IS NULL
-             AND (coalesce(t.held, 0) <> j.bound_micros OR coalesce(t.resolved, 0) <> j.bound_micros)""",
+           WHERE j.status NOT IN ('queued', 'running')
+             AND (coalesce(t.held, 0) <> CASE WHEN j.batch_id IS NULL THEN j.bound_micros ELSE 0 END
+               OR coalesce(t.resolved, 0) <> j.bound_micros)""",
     ),
     (
         "an unfinished job's hold is missing, or already resolved",
@@ -48,8 +51,9 @@ CHECKS: tuple[tuple[str, str], ...] = (
              SELECT subject_id, sum(CASE WHEN kind = 'hold' THEN amount_micros ELSE 0 END) AS held,
                sum(CASE WHEN kind IN ('charge', 'release') THEN amount_micros ELSE 0 END) AS resolved
              FROM transfers WHERE subject_type = 'job' GROUP BY subject_id) t ON t.subject_id = j.id
-           WHERE j.status IN ('queued', 'running') AND j.batch_id IS NULL
-             AND (coalesce(t.held, 0) <> j.bound_micros OR coalesce(t.resolved, 0) <> 0)""",
+           WHERE j.status IN ('queued', 'running')
+             AND (coalesce(t.held, 0) <> CASE WHEN j.batch_id IS NULL THEN j.bound_micros ELSE 0 END
+               OR coalesce(t.resolved, 0) <> 0)""",
     ),
     (
         "a finished job has no result, or an unfinished one has",
@@ -87,13 +91,86 @@ CHECKS: tuple[tuple[str, str], ...] = (
            WHERE t.subject_type = 'job' AND j.id IS NULL""",
     ),
     (
-        "a finished job outside a batch has not exactly one event",
-        """SELECT j.account_id, count(*) AS finished, max(e.told) AS told FROM jobs j
+        "jobs whose end is told one by one have not one event each",
+        """SELECT a.id, coalesce(j.finished, 0) AS finished, coalesce(e.told, 0) AS told FROM accounts a
+           LEFT JOIN (SELECT jobs.account_id, count(*) AS finished FROM jobs LEFT JOIN batches b ON b.id = jobs.batch_id
+             WHERE jobs.status NOT IN ('queued', 'running') AND (b.id IS NULL OR b.notify_each)
+             GROUP BY jobs.account_id) j ON j.account_id = a.id
            LEFT JOIN (SELECT account_id, count(*) AS told FROM events
              WHERE type IN ('job.completed', 'job.failed', 'job.cancelled', 'job.expired') GROUP BY account_id) e
-             ON e.account_id = j.account_id
-           WHERE j.status NOT IN ('queued', 'running') AND j.batch_id IS NULL
-           GROUP BY j.account_id HAVING count(*) <> coalesce(max(e.told), 0)""",
+             ON e.account_id = a.id
+           WHERE coalesce(j.finished, 0) <> coalesce(e.told, 0)""",
+    ),
+    (
+        "a batch's hold transfer differs from its bound, or its release from the lines that never became jobs",
+        """SELECT b.id, b.bound_micros, coalesce(t.held, 0) AS held, coalesce(t.released, 0) AS released FROM batches b
+           LEFT JOIN (SELECT subject_id, sum(CASE WHEN kind = 'hold' THEN amount_micros ELSE 0 END) AS held,
+               sum(CASE WHEN kind = 'release' THEN amount_micros ELSE 0 END) AS released
+             FROM transfers WHERE subject_type = 'batch' GROUP BY subject_id) t ON t.subject_id = b.id
+           LEFT JOIN (SELECT batch_id, sum(bound_micros) AS total FROM jobs WHERE batch_id IS NOT NULL
+             GROUP BY batch_id) j ON j.batch_id = b.id
+           WHERE coalesce(t.held, 0) <> b.bound_micros
+             OR coalesce(t.released, 0) <> b.released_micros - coalesce(j.total, 0)""",
+    ),
+    (
+        "a batch's counts differ from its jobs",
+        """SELECT b.id, b.released, b.succeeded, b.failed FROM batches b
+           LEFT JOIN (SELECT batch_id, count(*) AS made,
+               sum(CASE WHEN status = 'succeeded' THEN 1 ELSE 0 END) AS succeeded,
+               sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) AS failed,
+               sum(CASE WHEN status IN ('cancelled', 'expired') THEN 1 ELSE 0 END) AS dropped
+             FROM jobs WHERE batch_id IS NOT NULL GROUP BY batch_id) j ON j.batch_id = b.id
+           WHERE b.released <> coalesce(j.made, 0) OR b.succeeded <> coalesce(j.succeeded, 0)
+             OR b.failed <> coalesce(j.failed, 0)
+             OR b.cancelled + b.expired <> coalesce(j.dropped, 0)
+               + CASE WHEN b.stopped IS NULL THEN 0 ELSE b.total - b.released END""",
+    ),
+    (
+        "a batch's charges or resolved bounds differ from its jobs",
+        """SELECT b.id, b.charged_micros, b.resolved_micros FROM batches b
+           LEFT JOIN (SELECT j.batch_id, sum(j.bound_micros) AS total, sum(r.charged_micros) AS charged,
+               sum(CASE WHEN r.job_id IS NULL THEN 0 ELSE j.bound_micros END) AS resolved
+             FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id WHERE j.batch_id IS NOT NULL
+             GROUP BY j.batch_id) s ON s.batch_id = b.id
+           WHERE b.charged_micros <> coalesce(s.charged, 0)
+             OR b.resolved_micros <> coalesce(s.resolved, 0)
+               + CASE WHEN b.stopped IS NULL THEN 0 ELSE b.released_micros - coalesce(s.total, 0) END""",
+    ),
+    (
+        "a batch is over with lines that have not ended",
+        """SELECT id, status, total FROM batches WHERE status IN ('completed', 'expired', 'cancelled')
+             AND succeeded + failed + cancelled + expired <> total""",
+    ),
+    (
+        "a finished batch has not exactly one event",
+        """SELECT a.id, coalesce(b.ended, 0) AS ended, coalesce(e.told, 0) AS told FROM accounts a
+           LEFT JOIN (SELECT account_id, count(*) AS ended FROM batches
+             WHERE status IN ('failed', 'completed', 'expired', 'cancelled') GROUP BY account_id) b
+             ON b.account_id = a.id
+           LEFT JOIN (SELECT account_id, count(*) AS told FROM events
+             WHERE type IN ('batch.completed', 'batch.failed', 'batch.expired', 'batch.cancelled')
+             GROUP BY account_id) e ON e.account_id = a.id
+           WHERE coalesce(b.ended, 0) <> coalesce(e.told, 0)""",
+    ),
+    (
+        "a finished batch has not exactly one statement, of what its jobs were charged",
+        """SELECT b.id, b.charged_micros, i.total_micros FROM batches b LEFT JOIN invoices i ON i.batch_id = b.id
+           WHERE (b.status IN ('completed', 'expired', 'cancelled') AND NOT b.test AND b.in_progress_at IS NOT NULL)
+               <> (i.id IS NOT NULL) OR i.total_micros <> b.charged_micros""",
+    ),
+    (
+        "invoices are not numbered 1, 2, 3 …",
+        """SELECT count(*) AS invoices, max(number) AS newest FROM invoices
+           HAVING count(*) <> coalesce(max(number), 0)""",
+    ),
+    (
+        "usage by day differs from the charges",
+        """SELECT a.id, coalesce(u.total, 0) AS used, coalesce(t.total, 0) AS charged FROM accounts a
+           LEFT JOIN (SELECT account_id, sum(charged_micros) AS total FROM daily_usage GROUP BY account_id) u
+             ON u.account_id = a.id
+           LEFT JOIN (SELECT account_id, sum(amount_micros) AS total FROM transfers WHERE kind = 'charge'
+             GROUP BY account_id) t ON t.account_id = a.id
+           WHERE coalesce(u.total, 0) <> coalesce(t.total, 0)""",
     ),
 )
 
@@ -111,6 +188,7 @@ def totals(connection: Connection) -> dict[str, Any]:
     row = connection.execute(
         text(
             """SELECT (SELECT count(*) FROM accounts) AS accounts, (SELECT count(*) FROM jobs) AS jobs,
+               (SELECT count(*) FROM batches) AS batches, (SELECT count(*) FROM invoices) AS invoices,
                (SELECT count(*) FROM transfers) AS transfers, (SELECT count(*) FROM events) AS events,
                (SELECT coalesce(sum(available_micros), 0) FROM accounts) AS available_micros,
                (SELECT coalesce(sum(held_micros), 0) FROM accounts) AS held_micros,

@@ -114,7 +114,7 @@ class Stack(Processes):
 
     def up(self, name: str) -> bool:
         process = self.processes[name]
-        if process.popen is None or process.name.startswith("sweeper"):
+        if process.popen is None or process.name.startswith(("sweeper", "batches")):
             return process.popen is not None
         if process.name.startswith("worker"):
             alive = "SELECT count(*) FROM workers WHERE pid = :pid AND lapsed_at IS NULL"

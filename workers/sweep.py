@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, delete, exists, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import clock, crash, db, jobs, logs, pictures
+from shared import clock, crash, db, jobs, logs
 from shared import models as m
 from shared.db import AmbiguousCommitError, Database
 from shared.jobs import Ending
@@ -22,6 +22,7 @@ from shared.queue import FULL_MESSAGES, PROBATION, WEBHOOKS, Bell, bell, job_que
 from shared.settings import settings
 from workers.feeder import Feeder, woken_by_queue
 from workers.probation import Nursery
+from workers.retention import Retention
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,6 @@ DUE_MICROS = clock.MICROS
 DUE_EACH = 100
 #: A pause between two sweeps after which this sweeper no longer trusts what it sees as lapsed, in seconds.
 MISSED_SECONDS = 10.0
-#: Between two looks for pictures to delete, in seconds.
-TIDY_SECONDS = 600.0
 #: Workers that a job must have lost, the last while it ran alone by decision, to be held for their end. Three, so
 #: that a power cut or two in the wrong moment do not fail a job.
 POISON_LOSSES = 3
@@ -56,7 +55,7 @@ class Sweeper:
         self.feeder = Feeder(database, ring)
         self._last = self._steady_since = clock.now_micros()
         self._empty_since: dict[str, int] = {}
-        self._tidied = 0.0
+        self.retention = Retention(database)
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
@@ -67,9 +66,7 @@ class Sweeper:
         self.ring_due_deliveries()
         self.feed()
         self._database.write_sync(forget)
-        if clock.monotonic() - self._tidied > TIDY_SECONDS:
-            self._tidied = clock.monotonic()
-            pictures.forget_old()
+        self.retention.turn()
         if self._nursery is not None:
             self._nursery.run_once()
 
@@ -290,6 +287,7 @@ def main() -> None:
     else:
         _sweep_until_stopped(sweeper)
         nursery.stop()
+    sweeper.retention.close()
     bell().close()
     database.close()
 

@@ -41,6 +41,7 @@ class Batch(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("NOT test OR bound_micros = 0", name="test_batches_hold_nothing"),
         CheckConstraint("released_micros <= bound_micros", name="released_within_hold"),
+        CheckConstraint("resolved_micros <= released_micros", name="resolved_within_released"),
         CheckConstraint("succeeded + failed + cancelled + expired <= total", name="counts_within_total"),
         Index("batches_of_account", "account_id", "id"),
         Index("batches_unfinished", "id", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),
@@ -81,6 +82,8 @@ class Batch(SQLModel, table=True):
     bound_micros: int = big(default=0)
     #: How much of the hold has been handed on to jobs, or released because their lines never became one.
     released_micros: int = big(default=0)
+    #: The part of the hold that is over: charged or released.
+    resolved_micros: int = big(default=0)
     charged_micros: int = big(default=0)
     prompt_tokens: int = big(default=0)
     completion_tokens: int = big(default=0)

@@ -20,7 +20,7 @@ from tests.servers import RedisServer, free_port
 from workers.simulator.server import SimulatorProcess
 
 CREDIT = 1_000_000
-PROCESSES = ("producer.app", "workers.app", "workers.sweep")
+PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.sweep")
 
 
 class Stack:

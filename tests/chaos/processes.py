@@ -17,7 +17,12 @@ from shared import clock, lifeline
 
 T = TypeVar("T")
 
-MODULES = {"web": "producer.app", "worker": "workers.app", "sweeper": "workers.sweep"}
+MODULES = {
+    "web": "producer.app",
+    "worker": "workers.app",
+    "batches": "workers.batches",
+    "sweeper": "workers.sweep",
+}
 
 
 @dataclass

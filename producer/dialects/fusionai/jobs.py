@@ -46,14 +46,21 @@ async def create_jobs(request: Request) -> Response:
 async def list_jobs(request: Request) -> Response:
     """The account's jobs, newest first."""
     desk, holder = await enter(request)
-    page, rest = page_of(request, "status", "ids")
+    page, rest = page_of(request, "status", "ids", "batch_id")
     ids = [id for id in rest.get("ids", "").split(",") if id]
     if len(ids) > 100:
         raise InvalidRequest("ids: at most 100 at once", param="ids")
     if ids and "limit" not in request.query_params:
         page.limit = 100
     return answer(
-        await desk.database.read(operations.list_jobs, holder.account_id, page, status=rest.get("status"), ids=ids)
+        await desk.database.read(
+            operations.list_jobs,
+            holder.account_id,
+            page,
+            status=rest.get("status"),
+            ids=ids,
+            batch_id=rest.get("batch_id"),
+        )
     )
 
 

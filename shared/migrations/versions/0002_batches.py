@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("expired", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("bound_micros", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("released_micros", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("resolved_micros", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("charged_micros", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("prompt_tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("completion_tokens", sa.BigInteger(), server_default="0", nullable=False),
@@ -57,6 +58,7 @@ def upgrade() -> None:
         sa.Column("cancelled_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("NOT test OR bound_micros = 0", name="test_batches_hold_nothing"),
         sa.CheckConstraint("released_micros <= bound_micros", name="released_within_hold"),
+        sa.CheckConstraint("resolved_micros <= released_micros", name="resolved_within_released"),
         sa.CheckConstraint("succeeded + failed + cancelled + expired <= total", name="counts_within_total"),
         sa.PrimaryKeyConstraint("id"),
     )

@@ -1,0 +1,220 @@
+"""Each thing a caller can do with batches, once: quote, create, show, list, cancel."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import orjson
+from pydantic import Field
+from sqlalchemy import Connection, insert, select
+
+from producer import files, views
+from producer.operations import Page, paged
+from shared import batches, blobs, clock
+from shared import models as m
+from shared.accounts import KeyHolder
+from shared.batch_lines import TYPES, Reading
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.ledger import credits
+from shared.schemas import Shape, read_labels
+from shared.strict_json import dumps
+
+#: Hours that a batch may be given.
+SHORTEST_HOURS, LONGEST_HOURS = 1, 168
+
+
+class OutputExpiry(Shape):
+    """When the files that a batch makes are deleted, in seconds after they were made."""
+
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=3600, le=30 * 86_400)
+
+
+class BatchSpec(Shape):
+    """What POST /batches takes: OpenAI's fields and ours."""
+
+    input_file_id: str | None = Field(default=None, max_length=100)
+    requests: list[dict[str, Any]] | None = Field(default=None, min_length=1)
+    endpoint: str | None = None
+    completion_window: str = "24h"
+    metadata: Any = None
+    output_expires_after: OutputExpiry | None = None
+    #: Emit a job event for each line too.
+    notify_each: bool = False
+    #: Among the account's own batches, higher ones go first.
+    priority: int = Field(default=0, ge=0, le=9)
+    dry_run: bool = False
+
+    def check(self) -> None:
+        """What the shape alone does not say; 400 with the parameter."""
+        if (self.input_file_id is None) == (self.requests is None):
+            raise InvalidRequest("give either input_file_id or requests", param="input_file_id")
+        if self.endpoint is not None and self.endpoint not in TYPES:
+            raise InvalidRequest(f"endpoint must be one of {', '.join(TYPES)}", param="endpoint")
+        self.window_hours()
+        read_labels(self.metadata)
+
+    def window_hours(self) -> int:
+        """The hours of `completion_window`."""
+        digits = self.completion_window.removesuffix("h")
+        whole = digits.isascii() and digits.isdigit() and len(digits) <= 3 and digits != self.completion_window
+        if not whole or not SHORTEST_HOURS <= int(digits) <= LONGEST_HOURS:
+            raise InvalidRequest(
+                f"completion_window must be 24h, or any from {SHORTEST_HOURS}h to {LONGEST_HOURS}h",
+                param="completion_window",
+            )
+        return int(digits)
+
+
+def lines_of(spec: BatchSpec) -> bytes:
+    """Inline requests as the lines of a file; a method or url left out is POST and the batch's endpoint."""
+    usual: dict[str, Any] = {"method": "POST"} | ({"url": spec.endpoint} if spec.endpoint else {})
+    return b"".join(orjson.dumps(usual | request) + b"\n" for request in spec.requests or ())
+
+
+def dry_run(spec: BatchSpec, holder: KeyHolder, source: str | bytes) -> dict[str, Any]:
+    """Read a whole file (a blob's name, or its bytes) as its batch would, and keep nothing; on a thread."""
+    reading = Reading(spec.endpoint, holder.test)
+    with blobs.reader(source) if isinstance(source, str) else io.BytesIO(source) as file:
+        while reading.next(file) is not None:
+            pass
+    errors = [fault.shown() for fault in reading.faults]
+    return {
+        "object": "batch.dry_run",
+        "valid": not errors,
+        "errors": _error_list(errors),
+        "endpoint": spec.endpoint,
+        "model": reading.model,
+        "request_counts": {"total": reading.total, "completed": 0, "failed": 0},
+        "credits_worst_case": credits(0 if holder.test else reading.bound_micros),
+    }
+
+
+def available(connection: Connection, account_id: str) -> int | float:
+    """Credits that a new batch could hold."""
+    statement = select(m.accounts.c.available_micros).where(m.accounts.c.id == account_id)
+    return credits(connection.execute(statement).scalar_one())
+
+
+def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock: bool = False) -> str:
+    """The blob of a file that a batch can be made of; 404 for none, 400 for one that was made for something else."""
+    row = files.visible(connection, holder, file_id, lock=lock)
+    if row["purpose"] != "batch":
+        raise InvalidRequest(f"{file_id} has the purpose {row['purpose']}, not batch", param="input_file_id")
+    return str(row["blob"])
+
+
+def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to."""
+    if inline:
+        files.finish(connection, inline["id"], inline["bytes"])
+    file_id = str(inline["id"] if inline else spec.input_file_id)
+    input_blob(connection, holder, file_id, lock=True)
+    labels = read_labels(spec.metadata)
+    now = clock.now_micros()
+    id = clock.new_id("batch")
+    row = {
+        "id": id,
+        "account_id": holder.account_id,
+        "key_id": holder.key_id,
+        "test": holder.test,
+        "status": "validating",
+        "endpoint": spec.endpoint,
+        "input_file_id": file_id,
+        "completion_window": spec.completion_window,
+        "labels": dumps(labels) if labels else None,
+        "notify_each": spec.notify_each,
+        "priority": spec.priority,
+        "output_expires_seconds": spec.output_expires_after.seconds if spec.output_expires_after else None,
+        "created_at": now,
+        "expires_at": now + spec.window_hours() * 3600 * clock.MICROS,
+    }
+    connection.execute(insert(m.batches), [row])
+    return show(connection, holder, id)
+
+
+def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """The batch object; 404 when these keys have no such batch."""
+    row = connection.execute(_batches(holder).where(m.batches.c.id == id)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no batch {id[:100]!r}")
+    return batch_view(dict(row))
+
+
+def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+    """A page of batches, newest first."""
+    rows = connection.execute(paged(_batches(holder), m.batches.c.id, page)).mappings()
+    return views.page([batch_view(dict(row)) for row in rows], page.limit)
+
+
+def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """Stop a batch: what waits is not run, what runs is interrupted, what is done is delivered. 409 when it is over."""
+    before = show(connection, holder, id)
+    if not batches.stop(connection, id, "cancelled") and before["status"] not in ("cancelling", "cancelled"):
+        status = show(connection, holder, id)["status"]
+        raise Conflict(f"batch {id} cannot be cancelled: it is {status}")
+    return show(connection, holder, id)
+
+
+def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's batch object, and what we add to it."""
+    times = {name: _seconds(row[name]) for name in _TIMES}
+    return {
+        "id": row["id"],
+        "object": "batch",
+        "endpoint": row["endpoint"],
+        "model": row["model"],
+        "errors": _error_list(json.loads(row["errors"]) if row["errors"] else []),
+        "input_file_id": row["input_file_id"],
+        "completion_window": row["completion_window"],
+        "status": row["status"],
+        "output_file_id": row["output_file_id"],
+        "error_file_id": row["error_file_id"],
+        **times,
+        "request_counts": batches.request_counts(row),
+        "metadata": json.loads(row["labels"]) if row["labels"] else None,
+        "usage": _usage(row["prompt_tokens"], row["completion_tokens"]),
+        "credits_used": credits(row["charged_micros"]),
+        "credits_held": credits(row["bound_micros"] - row["resolved_micros"]),
+        "invoice_id": row["invoice_id"],
+        "notify_each": row["notify_each"],
+        "priority": row["priority"],
+    }
+
+
+_TIMES = (
+    "created_at",
+    "in_progress_at",
+    "expires_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
+
+
+def _batches(holder: KeyHolder) -> Any:
+    statement = select(m.batches, m.invoices.c.id.label("invoice_id"))
+    statement = statement.outerjoin(m.invoices, m.invoices.c.batch_id == m.batches.c.id)
+    return statement.where(m.batches.c.account_id == holder.account_id, m.batches.c.test == holder.test)
+
+
+def _error_list(errors: Sequence[Any]) -> dict[str, Any] | None:
+    return {"object": "list", "data": list(errors)} if errors else None
+
+
+def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+    return {
+        "input_tokens": prompt_tokens,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def _seconds(micros: int | None) -> int | None:
+    return None if micros is None else micros // clock.MICROS

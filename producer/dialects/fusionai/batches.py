@@ -1,0 +1,75 @@
+"""Batches: OpenAI's, and also inline `requests`, mixed endpoints, other windows and `dry_run`."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from producer import batches, files
+from producer.batches import BatchSpec
+from producer.desk import Desk, read_body
+from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, valid
+from shared import blobs, clock
+from shared.accounts import KeyHolder
+
+router = APIRouter()
+
+
+@router.post("/batches")
+async def create_batch(request: Request) -> Response:
+    """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
+    desk, holder = await enter(request)
+    body = await read_body(request)
+    spec: BatchSpec = valid(BatchSpec, body)
+    spec.check()
+    if spec.dry_run:
+        return answer(await _quoted(desk, holder, spec))
+    claim = claim_of(request, holder, body)
+    inline = await _written(desk, holder, spec) if spec.requests else {}
+    return said_once(*await desk.once(claim, batches.create, holder, spec, inline))
+
+
+@router.get("/batches")
+async def list_batches(request: Request) -> Response:
+    """The batches, newest first."""
+    desk, holder = await enter(request)
+    page, _ = page_of(request)
+    return answer(await desk.database.read(batches.list_all, holder, page))
+
+
+@router.get("/batches/{id}")
+async def show_batch(request: Request, id: str) -> Response:
+    """One of them."""
+    desk, holder = await enter(request)
+    return answer(await desk.database.read(batches.show, holder, id))
+
+
+@router.post("/batches/{id}/cancel")
+async def cancel_batch(request: Request, id: str) -> Response:
+    """Stop it; what is done by then is delivered and charged."""
+    desk, holder = await enter(request)
+    return said_once(*await desk.once(claim_of(request, holder, {}), batches.cancel, holder, id))
+
+
+async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
+    source: str | bytes = batches.lines_of(spec)
+    if spec.input_file_id is not None:
+        source = await desk.database.read(batches.input_blob, holder, spec.input_file_id)
+    async with desk.parsers:
+        quoted = await asyncio.to_thread(batches.dry_run, spec, holder, source)
+    return {**quoted, "credits_available": await desk.database.read(batches.available, holder.account_id)}
+
+
+async def _written(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
+    """Inline requests as an input file like any other, not yet visible."""
+    lines = await asyncio.to_thread(batches.lines_of, spec)
+    wanted = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
+    unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
+    row = await desk.database.write(files.begin, holder, **wanted, expires_at=unless_done_by)
+    await files.on_thread(_write, row["blob"], lines)
+    return {"id": row["id"], "bytes": len(lines)}
+
+
+def _write(blob: str, content: bytes) -> None:
+    with blobs.writer(blob) as file:
+        file.write(content)

@@ -1,0 +1,95 @@
+"""What was used and what was paid: usage, as JSON or CSV, and invoices."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from producer import invoices, usage, usage_csv
+from producer.dialects.fusionai.request import answer, enter, page_of
+from producer.usage import Selection, read_period
+from shared.accounts import KeyHolder
+from shared.errors import InvalidRequest
+
+router = APIRouter()
+
+#: Characters of a name to filter by.
+MOST_NAME = 200
+#: The answer depends on it.
+_VARY = {"Vary": "Accept"}
+
+
+@router.get("/usage")
+async def show_usage(request: Request) -> Response:
+    """What the key's mode used in a period: sums, and a page of rows, or all of them as CSV."""
+    desk, holder = await enter(request)
+    page, rest = page_of(request, "from", "to", "model", "batch_id", "format")
+    wanted = _selection(holder, rest)
+    if not _wants_csv(request, rest.get("format")):
+        return answer(await usage.page(desk.database, wanted, page), _VARY)
+    for param in ("limit", "after", "order"):
+        if param in request.query_params:
+            raise InvalidRequest(f"{param}: CSV has every row of the period, oldest first", param=param)
+    chunks = usage_csv.chunks(desk.database, wanted)
+    first = await anext(chunks)  # before the status line: a database that is away is a 503
+    disposition = {"Content-Disposition": f'attachment; filename="{usage_csv.filename(wanted)}"'}
+    return StreamingResponse(_joined(first, chunks), 200, {**_VARY, **disposition}, "text/csv; charset=utf-8")
+
+
+@router.get("/invoices")
+async def list_invoices(request: Request) -> Response:
+    """The account's invoices, newest first."""
+    desk, holder = await enter(request)
+    page, rest = page_of(request, "kind", "batch_id")
+    filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
+    return answer(await desk.database.read(invoices.list_invoices, holder.account_id, page, **filters))
+
+
+@router.get("/invoices/{invoice_id}")
+async def show_invoice(request: Request, invoice_id: str) -> Response:
+    """One of them."""
+    desk, holder = await enter(request)
+    return answer(await desk.database.read(invoices.show_invoice, holder.account_id, invoice_id))
+
+
+def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:
+    period = read_period(given.get("from"), given.get("to"))
+    return Selection(holder.account_id, holder.test, period, _name(given, "model"), _name(given, "batch_id"))
+
+
+def _name(given: dict[str, str], param: str) -> str | None:
+    name = given.get(param)
+    if name is not None and not 0 < len(name) <= MOST_NAME:
+        raise InvalidRequest(f"{param} must have 1 to {MOST_NAME} characters", param=param)
+    return name
+
+
+def _wants_csv(request: Request, format: str | None) -> bool:
+    """`format` decides; without it the Accept header, when it names text/csv and likes JSON no better."""
+    if format is not None:
+        if format not in ("csv", "json"):
+            raise InvalidRequest(f"format must be csv or json, not {format[:50]!r}", param="format")
+        return format == "csv"
+    liked = {}
+    for part in ",".join(request.headers.getlist("accept")).split(","):
+        type, _, parameters = part.partition(";")
+        liked[type.strip().lower()] = _quality(parameters)
+    csv = liked.get("text/csv", 0.0)
+    return csv > 0 and csv >= liked.get("application/json", 0.0)
+
+
+def _quality(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+async def _joined(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for chunk in rest:
+        yield chunk

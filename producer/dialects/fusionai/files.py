@@ -1,0 +1,82 @@
+"""Files: uploaded for batches, and made by them."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import StreamingResponse
+
+from producer import files
+from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once
+from producer.uploads import read_upload
+
+router = APIRouter()
+
+#: Bytes read and sent in one go.
+CHUNK_BYTES = 256 * 1024
+
+
+@router.post("/files")
+async def create_file(request: Request) -> Response:
+    """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
+    desk, holder = await enter(request)
+    upload = await read_upload(request)
+    try:
+        seconds = files.wish(upload.fields)
+        told = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
+        claim = claim_of(request, holder, told)
+        kept = files.keep(
+            desk, holder, claim, upload.content, filename=upload.filename, bytes=upload.bytes, seconds=seconds
+        )
+        return said_once(*await kept)
+    finally:
+        upload.close()
+
+
+@router.get("/files")
+async def list_files(request: Request) -> Response:
+    """The files, newest first; of one `purpose`."""
+    desk, holder = await enter(request)
+    page, rest = page_of(request, "purpose")
+    return answer(await desk.database.read(files.list_all, holder, page, rest.get("purpose")))
+
+
+@router.get("/files/{id}")
+async def show_file(request: Request, id: str) -> Response:
+    """One file's description."""
+    desk, holder = await enter(request)
+    return answer(await desk.database.read(files.show, holder, id))
+
+
+@router.get("/files/{id}/content")
+async def read_file(request: Request, id: str) -> Response:
+    """Its bytes."""
+    desk, holder = await enter(request)
+    row, content = await files.open_content(desk, holder, id)
+    headers = {
+        "Content-Length": str(row["bytes"]),
+        "Content-Disposition": disposition(row["filename"]),
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse(_chunks(content), headers=headers, media_type="application/octet-stream")
+
+
+@router.delete("/files/{id}")
+async def delete_file(request: Request, id: str) -> Response:
+    """Delete it, unless a batch is being read from it."""
+    desk, holder = await enter(request)
+    return answer(await files.remove(desk, holder, id))
+
+
+def disposition(filename: str) -> str:
+    """A Content-Disposition that no filename breaks: plain for old clients, exact for the others (RFC 6266)."""
+    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+async def _chunks(content: BinaryIO) -> AsyncIterator[bytes]:
+    with content:
+        while chunk := await files.on_thread(content.read, CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,205 @@
+"""A multipart upload of one file, read as it comes: spooled to disk, never whole in memory, hashed on its way."""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from producer.files import on_thread
+from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+#: Bytes of a file.
+MOST_BYTES = 200 * 1024 * 1024
+#: What its envelope may add: the other fields, headers and boundaries.
+ENVELOPE_BYTES = 64 * 1024
+#: Parts of the body, and bytes of one that is not the file.
+MOST_PARTS = 8
+FIELD_BYTES = 1024
+#: Characters of a filename.
+MOST_NAME = 255
+#: Bytes parsed in one go on a thread, and kept in memory before the disk is used.
+PIECE_BYTES = SPOOL_BYTES = 1024 * 1024
+
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a body is said to its sender
+
+
+class Upload:
+    """What came: the file at its start, its name, size and hash, and the other fields. Close it."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.filename = ""
+        self.bytes = 0
+        self.content: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self.bytes += len(data)
+        if self.bytes > MOST_BYTES:
+            raise _too_large()
+        self.digest.update(data)
+        self.content.write(data)
+
+    def close(self) -> None:
+        self.content.close()
+
+
+async def read_upload(request: Request) -> Upload:
+    """The one file, and the fields beside it, that a POST carries; 400, 413 or 415 when it does not."""
+    boundary = _boundary(request.headers.get("content-type", ""))
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared[:20]) > MOST_BYTES + ENVELOPE_BYTES:
+        raise _too_large()
+    upload = Upload()
+    try:
+        await _read(request, _Form(boundary, upload))
+    except ClientDisconnect:
+        upload.close()
+        raise InvalidRequest("the upload broke off") from None
+    except BaseException:
+        upload.close()
+        raise
+    return upload
+
+
+async def _read(request: Request, form: "_Form") -> None:
+    piece = bytearray()
+    total = 0
+    async for chunk in request.stream():
+        piece += chunk
+        total += len(chunk)
+        if total > MOST_BYTES + ENVELOPE_BYTES:
+            raise _too_large()
+        if len(piece) >= PIECE_BYTES:
+            await on_thread(form.feed, bytes(piece))
+            piece.clear()
+    await on_thread(form.feed, bytes(piece))
+    await on_thread(form.end)
+
+
+class _Form:
+    """Takes a body apart: pieces in, the upload filled."""
+
+    def __init__(self, boundary: bytes, upload: Upload) -> None:
+        callbacks: MultipartCallbacks = {
+            "on_part_begin": self._begin_part,
+            "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._end_headers,
+            "on_part_data": lambda data, start, end: self._take(data[start:end]),
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+        self._upload = upload
+        self._parts = 0
+        self._over = False
+        try:
+            self._parser = MultipartParser(boundary, callbacks)
+        except FormParserError as error:
+            raise _broken(str(error)) from None
+        self._begin_part()
+
+    def feed(self, data: bytes) -> None:
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise _broken(str(error)) from None
+
+    def end(self) -> None:
+        """Say what is missing; without its last boundary, or its file, a body is not whole."""
+        if not self._over:
+            raise _broken("it ends before its last boundary")
+        if not self._upload.filename:
+            raise InvalidRequest("file is missing: a part named `file` with a filename", param="file")
+        if not self._upload.bytes:
+            raise InvalidRequest("file is empty", param="file")
+        self._upload.content.seek(0)
+
+    def _begin_part(self) -> None:
+        self._header, self._value, self._text = bytearray(), bytearray(), bytearray()
+        self._disposition = b""
+        self._name = ""
+        self._take: Callable[[bytes], None] = self._add_text
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._header.clear()
+        self._value.clear()
+
+    def _end_headers(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise _broken(f"it has more than {MOST_PARTS} parts")
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise _broken(f"part {self._parts} has no name in its Content-Disposition")
+        self._name = _text(options[b"name"], "the name of a part", None)
+        if b"filename" in options:
+            self._begin_file(_text(options[b"filename"], "the filename", "file"))
+        elif self._name == "file":
+            raise InvalidRequest("file has no filename", param="file")
+
+    def _begin_file(self, filename: str) -> None:
+        if self._name != "file":
+            raise InvalidRequest(f"{self._name[:100]} is a file; only `file` may be one", param=self._name[:100])
+        if self._upload.filename:
+            raise InvalidRequest("file was sent twice; one upload has one file", param="file")
+        if not 0 < len(filename) <= MOST_NAME:
+            raise InvalidRequest(f"the filename must have 1 to {MOST_NAME} characters", param="file")
+        if any(ord(character) < 32 or ord(character) == 127 for character in filename):
+            raise InvalidRequest("the filename has a control character", param="file")
+        self._upload.filename = filename
+        self._take = self._upload.write
+
+    def _add_text(self, data: bytes) -> None:
+        self._text += data
+        if len(self._text) > FIELD_BYTES:
+            raise InvalidRequest(f"{self._name[:100]} is longer than {FIELD_BYTES} bytes", param=self._name[:100])
+
+    def _end_part(self) -> None:
+        if self._take == self._add_text:
+            if self._name in self._upload.fields:
+                raise InvalidRequest(f"{self._name[:100]} was sent twice", param=self._name[:100])
+            self._upload.fields[self._name] = _text(self._text, self._name[:100], self._name[:100])
+
+    def _end(self) -> None:
+        self._over = True
+
+
+def _boundary(content_type: str) -> bytes:
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        shown = kind.decode("latin-1")[:100]
+        raise UnsupportedMediaType(f"the Content-Type must be multipart/form-data, not {shown!r}")
+    if not options.get(b"boundary"):
+        raise _broken("its Content-Type has no boundary")
+    return options[b"boundary"]
+
+
+def _text(raw: bytes | bytearray, what: str, param: str | None) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{what} is not UTF-8", param=param) from None
+    if "\x00" in text:
+        raise InvalidRequest(f"{what} has a NUL character", param=param)
+    return text
+
+
+def _broken(why: str) -> InvalidRequest:
+    return InvalidRequest(f"the body is not whole multipart/form-data: {why}")
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(f"the file is larger than {MOST_BYTES // (1024 * 1024)} MB", param="file")

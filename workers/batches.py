@@ -1,0 +1,275 @@
+"""Takes batches from file to file: reads, holds, makes jobs, stops, renders, ends. `python -m workers.batches`.
+
+One process takes turns over the accounts, a slice of work each, so that a small batch is not kept waiting by a large
+one. What it knows is in the rows: kill it anywhere and the next one goes on. Two of them do the same work twice, and
+one of them finds nothing to do; that is harmless.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Generator, Sequence
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import batch_lines, batches, blobs, clock, crash, hints, intake, invoices, jobs, logs
+from shared import models as m
+from shared.batch_lines import FaultError, Reading
+from shared.batches import Plan, Row
+from shared.db import AmbiguousCommitError, Database
+from shared.intake import Owner
+from shared.jobs import Ending
+from shared.queue import WEBHOOKS, Bell, bell
+from shared.settings import settings
+from workers import batch_files
+from workers.batch_files import Rendering
+
+log = logging.getLogger(__name__)
+
+#: How long one turn may last, in seconds; it ends at the next line or chunk.
+SLICE_SECONDS = 0.05
+#: Jobs made in one transaction, two rows each.
+CHUNK = 500
+#: Jobs ended in one transaction.
+END_CHUNK = 400
+#: Bytes of a plan read at once.
+CHUNK_BYTES = 1 << 20
+#: Between two looks at the batches, in seconds.
+LOOK_SECONDS = 0.1
+#: After which a batch that met an error, or waits for its workers to hear of a cancel, is taken up again.
+AGAIN_SECONDS = 1.0
+
+#: One batch's work, a slice at each step.
+Work = Generator[None, None, None]
+
+
+class Batches:
+    """One process's work on all unfinished batches. What is open in it (a file half read) is begun anew elsewhere."""
+
+    def __init__(self, database: Database, ring: Bell) -> None:
+        self._database = database
+        self._bell = ring
+        self._works: dict[str, Work] = {}
+        self._accounts: dict[str, str] = {}
+        #: When a batch may be taken up again, monotonic: after an error, or while others must end its jobs.
+        self._not_before: dict[str, float] = {}
+        self._looked = 0.0
+
+    def run_once(self) -> bool:
+        """One slice for each account that has work; whether there was any."""
+        if not self._works or clock.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
+        turns = {self._accounts[id]: id for id in reversed(self._works)}
+        for id in turns.values():
+            self._step(id)
+        return bool(turns)
+
+    def close(self) -> None:
+        """Leave what is half done, and no half-written file behind."""
+        for work in self._works.values():
+            work.close()
+
+    def _look(self) -> None:
+        """Take up what there is to do, the highest priority and oldest batch of each account first."""
+        self._looked = now = clock.monotonic()
+        rows = self._database.read_sync(batches.unfinished)
+        known = {row["id"]: row["account_id"] for row in rows}
+        for id in self._works.keys() - known:
+            self._works.pop(id).close()
+        self._accounts = known
+        self._not_before = {id: at for id, at in self._not_before.items() if id in known and at > now}
+        works = {row["id"]: self._works.get(row["id"]) or self._work_for(row) for row in rows}
+        self._works = {id: work for id, work in works.items() if work is not None}
+
+    def _step(self, id: str) -> None:
+        try:
+            next(self._works[id])
+        except StopIteration:
+            del self._works[id]
+        except Exception as error:
+            log.error("batch %s is tried again later: %s: %s", id, type(error).__name__, error)
+            del self._works[id]
+            self._not_before[id] = clock.monotonic() + AGAIN_SECONDS
+
+    def _work_for(self, row: Row) -> Work | None:
+        """What is to be done for a batch now, if anything."""
+        if row["id"] in self._not_before:
+            return None
+        if batch_files.wanted(row):
+            return self._render(row)
+        if row["stopped"] is not None:
+            return self._end_lines(row) if row["stopped"] == "cancelled" else None  # expiry is the sweeper's
+        reading = row["status"] == "validating"
+        if row["expires_at"] <= clock.now_micros() and (reading or row["released"] < row["total"]):
+            return self._expire(row)
+        if reading:
+            return self._read(row)
+        return self._release(row) if row["released"] < row["total"] else None
+
+    def _read(self, row: Row) -> Work:
+        """Read and price every line into a plan, take the hold, and go on making the jobs."""
+        reading = Reading(row["endpoint"], row["test"])
+        name = f"plans/{row['id']}.{clock.new_id('plan')}"
+        yield from self._plan(row, reading, name)
+        crash.point("batch.after_plan")
+        if self._begin(row, reading, name):
+            crash.point("batch.after_begin")
+            yield
+            yield from self._release(self._database.read_sync(_row, row["id"]))
+        else:
+            blobs.delete(name)
+
+    def _plan(self, row: Row, reading: Reading, name: str) -> Work:
+        pause = _Pause()
+        try:
+            with (
+                blobs.writer(name) as plan,
+                blobs.reader(self._database.read_sync(_blob, row["input_file_id"])) as file,
+            ):
+                while (line := reading.next(file)) is not None:
+                    plan.write(line)
+                    if pause.due():
+                        yield
+        except FileNotFoundError:
+            reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
+
+    def _begin(self, row: Row, reading: Reading, name: str) -> bool:
+        if reading.faults:
+            errors = [fault.shown() for fault in reading.faults]
+            self._ring(self._database.write_sync(batches.refuse, row["id"], errors))
+            return False
+        plan = Plan(name, reading.total, reading.bound_micros, reading.model)
+        begun, deliveries = self._database.write_sync(batches.begin, row["id"], plan)
+        self._ring(deliveries)
+        return begun
+
+    def _release(self, row: Row) -> Work:
+        """Make jobs of the plan's lines, chunk by chunk from where its cursor stands."""
+        owner = Owner(
+            row["account_id"],
+            row["key_id"],
+            row["test"],
+            batch_id=row["id"],
+            priority=row["priority"],
+            expires_at=row["expires_at"],
+        )
+        cursor, pause = row["cursor"], _Pause()
+        with blobs.reader(row["plan"], cursor) as plan:
+            while lines := plan.readlines(CHUNK_BYTES):
+                for start in range(0, len(lines), CHUNK):
+                    chunk = lines[start : start + CHUNK]
+                    made = [intake.rows(owner, batch_lines.unplanned(line)) for line in chunk]
+                    end = cursor + sum(map(len, chunk))
+                    if not self._database.write_sync(batches.release, row["id"], (cursor, end), made):
+                        return
+                    crash.point("batch.after_release")
+                    cursor = end
+                    if pause.due():
+                        yield
+
+    def _expire(self, row: Row) -> Work:
+        self._database.write_sync(batches.stop, row["id"], "expired")
+        yield
+
+    def _end_lines(self, row: Row) -> Work:
+        """End a cancelled batch's jobs: what waits at once, what runs by a flag that its worker hears of."""
+        self._not_before[row["id"]] = clock.monotonic() + AGAIN_SECONDS
+        after: str | None = ""
+        while after is not None:
+            after, deliveries = self._database.write_sync(cancel_waiting, row["id"], after)
+            self._ring(deliveries)
+            crash.point("batch.after_end")
+            yield
+        if flagged := self._database.write_sync(flag_running, row["id"]):
+            hints.tell_now(settings().redis_url, hints.CANCEL, flagged)
+
+    def _render(self, row: Row) -> Work:
+        """Write the files, then end the batch with its statement and events."""
+        if row["status"] in ("in_progress", "validating"):
+            self._database.write_sync(batches.finalize, row["id"])
+        rendering = Rendering(self._database, row)
+        pause = _Pause()
+        for _ in rendering.pages():
+            if pause.due():
+                yield
+        lines = self._database.read_sync(invoices.lines_of_batch, row["id"])
+        crash.point("batch.before_finish")
+        made = rendering.output, rendering.errors
+        self._ring(self._database.write_sync(batches.finish, row["id"], *made, lines))
+        crash.point("batch.after_finish")
+        if row["plan"]:
+            blobs.delete(row["plan"])
+
+    def _ring(self, deliveries: Sequence[str]) -> None:
+        if deliveries:
+            self._bell.ring(WEBHOOKS, deliveries)
+
+
+class _Pause:
+    """Says when a turn has lasted its time; asking it then begins the next."""
+
+    def __init__(self) -> None:
+        self._until = clock.monotonic() + SLICE_SECONDS
+
+    def due(self) -> bool:
+        now = clock.monotonic()
+        if now < self._until:
+            return False
+        self._until = now + SLICE_SECONDS
+        return True
+
+
+def cancel_waiting(connection: Connection, batch_id: str, after: str) -> tuple[str | None, list[str]]:
+    """End up to END_CHUNK of a batch's waiting jobs after an id; the last of them (None: no more), deliveries due."""
+    columns = (m.jobs.c.id, m.jobs.c.lease_epoch)
+    waiting = select(*columns).where(m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.QUEUED)
+    found = connection.execute(waiting.where(m.jobs.c.id > after).order_by(m.jobs.c.id).limit(END_CHUNK)).all()
+    if not found:
+        return None, []
+    endings = [Ending(id, epoch, "cancelled", came_from="queued", takes=True) for id, epoch in found]
+    return found[-1].id, jobs.settle(connection, endings).deliveries
+
+
+def flag_running(connection: Connection, batch_id: str) -> list[str]:
+    """Ask that a batch's running jobs be cancelled; those that had not been asked before."""
+    running = (m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.RUNNING, m.jobs.c.cancel_requested.is_(False))
+    flagged = update(m.jobs).where(*running).values(cancel_requested=True).returning(m.jobs.c.id)
+    return list(connection.execute(flagged).scalars())
+
+
+def _row(connection: Connection, id: str) -> Row:
+    return dict(connection.execute(select(m.batches).where(m.batches.c.id == id)).mappings().one())
+
+
+def _blob(connection: Connection, file_id: str) -> str:
+    statement = select(m.files.c.blob).where(m.files.c.id == file_id, m.files.c.status == "processed")
+    name = connection.execute(statement).scalar()
+    if name is None:
+        raise FileNotFoundError(file_id)
+    return str(name)
+
+
+def main() -> None:
+    """Work until SIGTERM."""
+    logs.start()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database = Database(settings().database_url)
+    taking_turns = Batches(database, bell())
+    while not stop.is_set():
+        try:
+            busy = taking_turns.run_once()
+        except (SQLAlchemyError, AmbiguousCommitError) as error:
+            log.error("the database is away: %s", type(error).__name__)
+            busy = False
+        if not busy:
+            stop.wait(LOOK_SECONDS)
+    taking_turns.close()
+    bell().close()
+    database.close()
+
+
+if __name__ == "__main__":
+    main()
