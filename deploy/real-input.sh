@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run a JSONL file through a fresh embedded stack: every line answered once, every credit accounted for.
+# Run a JSONL file as a batch through a fresh embedded stack: every line answered once, every credit accounted for.
 # Usage: deploy/real-input.sh FILE.jsonl
 set -euo pipefail
 input=$(realpath "${1:?usage: $0 FILE.jsonl}")
@@ -25,10 +25,18 @@ fi
 
 "$bin/fusionai" submit "$input" --wait -o "$work/out.jsonl"
 "$bin/python" deploy/check_output.py "$input" "$work/out.jsonl"
-# The same command again takes up the same jobs: nothing is bought twice.
+[ ! -e "$work/out.errors.jsonl" ] || { echo "there are errors" >&2; exit 1; }
+# The same command again finds the same batch: nothing is bought twice.
 spent() { "$bin/fusionai" verify --json | "$bin/python" -c 'import json, sys; print(json.load(sys.stdin)["totals"]["revenue_micros"])'; }
-before=$(spent)
+batches() { "$bin/fusionai" batches --json | "$bin/python" -c 'import json, sys; print([batch["id"] for batch in json.load(sys.stdin)["data"]])'; }
+before="$(spent) $(batches)"
 "$bin/fusionai" submit "$input" --wait -o "$work/again.jsonl"
-[ "$before" = "$(spent)" ] || { echo "the second run was charged" >&2; exit 1; }
+[ "$before" = "$(spent) $(batches)" ] || { echo "the second run bought something" >&2; exit 1; }
 cmp "$work/out.jsonl" "$work/again.jsonl"
+# What was charged is what the batch says and what its statement says.
+"$bin/fusionai" batches --json | "$bin/python" -c '
+import json, sys
+(batch,) = json.load(sys.stdin)["data"]
+assert round(batch["credits_used"] * 10**6) == int(sys.argv[1]) > 0, (batch["credits_used"], sys.argv[1])
+assert batch["invoice_id"] and not batch["credits_held"], batch' "$(spent)"
 "$bin/fusionai" verify

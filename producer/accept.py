@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from producer import idempotency
 from producer.idempotency import Claim, Kept
 from producer.views import queued_view
-from shared import crash, intake, jobs, quote
+from shared import crash, db, intake, jobs, quote
 from shared.accounts import KeyHolder
 from shared.batcher import Batcher
 from shared.catalogue import catalogue
@@ -177,8 +177,6 @@ def _hold(book: Book, order: Order) -> Accepted | Exception:
 
 
 def _write(connection: Connection, taken: Sequence[Order]) -> None:
-    if not taken:
-        return
-    connection.execute(insert(jobs_table), [row for order in taken for row in order.rows])
-    connection.execute(insert(job_payloads), [payload for order in taken for payload in order.payloads])
+    db.insert_rows(connection, jobs_table, [row for order in taken for row in order.rows])
+    db.insert_rows(connection, job_payloads, [payload for order in taken for payload in order.payloads])
     idempotency.keep(connection, [(order.claim, 202, order.response) for order in taken if order.claim])

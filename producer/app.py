@@ -1,4 +1,4 @@
-"""The web process: `python -m producer.app`. Mounts the dialects; answers /healthz and /readyz."""
+"""The web process: `python -m producer.app`. Mounts the dialects; answers /healthz, /readyz and /metrics."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer.desk import Desk
 from producer.dialects import DIALECTS
+from producer.metrics import Metrics
 from shared import clock, logs
 from shared.db import AmbiguousCommitError, Database, is_away
 from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(settings().database_url)
     app.state.desk = Desk(database, bell())
+    app.state.metrics = Metrics(database)
     yield
     await app.state.desk.close()
     bell().close()
@@ -66,6 +69,7 @@ def make_app() -> FastAPI:
         app.include_router(router, prefix=prefix)
     app.add_api_route("/healthz", healthz, methods=["GET"])
     app.add_api_route("/readyz", readyz, methods=["GET"])
+    app.add_api_route("/metrics", metrics, methods=["GET"])
     app.add_exception_handler(FusionError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(SQLAlchemyError, _delay)
@@ -87,9 +91,23 @@ async def readyz(request: Request) -> Response:
         async with asyncio.timeout(3):
             await desk.database.read(lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first())
     except Exception as error:
-        log.warning("not ready: %s", type(error).__name__)
-        return Response(b'{"status":"unavailable","database":false}', 503, media_type="application/json")
+        return _away("not ready", error)
     return Response(b'{"status":"ok","database":true}', media_type="application/json")
+
+
+async def metrics(request: Request) -> Response:
+    """What `producer.metrics` reads from the rows, for Prometheus."""
+    shown: Metrics = request.app.state.metrics
+    try:
+        return Response(await shown.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    except Exception as error:
+        return _away("no metrics", error)
+
+
+def _away(what: str, error: Exception) -> Response:
+    known = isinstance(error, TimeoutError) or is_away(error)
+    log.warning("%s: %s", what, type(error).__name__, exc_info=None if known else error)
+    return Response(b'{"status":"unavailable","database":false}', 503, media_type="application/json")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

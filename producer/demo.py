@@ -1,36 +1,39 @@
-"""`make demo`: the embedded stack, 300 jobs of all three types over three providers, some of which fail at first.
+"""`make demo`: the embedded stack, and one batch of 300 lines of all three job types over three providers.
 
-Shows what came of them, what was charged, which webhooks arrived and verify, and what the ledger says; exits with 1
-when any of that is wrong. `python -m producer.demo`.
+Some lines fail at first. Shows what came of them, what was charged and what the statement says, which webhooks arrived
+and verify, and what the ledger says; exits with 1 when any of that is wrong. `python -m producer.demo`.
 """
 
 import contextlib
+import io
+import json
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import httpx
 
-from producer import jobfile, progress
-from producer.client import FusionAI, Job
+from producer import progress
+from producer.client import Batch, BatchResult, FusionAI, Job
+from producer.commands.follow import follow
 from producer.commands.output import credits_text
-from producer.filerun import FileRun
+from producer.demo_inbox import Inbox
+from producer.jobfile import URLS
 from producer.state import StateDirectory
-from shared import clock, signing
+from shared import clock
 from shared.db import Database
 from shared.settings import inherited
 from shared.verify import totals, verify
 
 START_SECONDS = 40.0
-WEBHOOK_SECONDS = 30.0
 #: In a prompt: the simulator fails such a request once, as the script below says.
 BUSY, BROKEN, REFUSED = "busy hour", "broken line", "refused for good"
 SCRIPT = {
@@ -44,54 +47,37 @@ SCRIPT = {
 THRESHOLDS = [{"kind": "remaining", "credits": 9950}]
 
 
-class Inbox:
-    """A webhook receiver: keeps every event that was signed well, by id, and counts those that were not."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, str] = {}
-        self.forged = 0
-        self.secret = ""
-        self._news = threading.Condition()
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                inbox.take(headers, body)
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/webhooks"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def take(self, headers: dict[str, str], body: bytes) -> None:
-        """Verify both signatures of a delivery, then keep it."""
-        event = httpx.Response(200, content=body).json()
-        with self._news:
-            if signing.verify(headers, body, self.secret, now=clock.now_seconds()):
-                self.events[event["id"]] = event["type"]
-            else:
-                self.forged += 1
-            self._news.notify_all()
-
-    def wait_for(self, count: int) -> bool:
-        """Until that many different events have come."""
-        with self._news:
-            return self._news.wait_for(lambda: len(self.events) >= count, WEBHOOK_SECONDS)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+#: Sent one at a time, beside the batch: a job of its own has an event of its own.
+SINGLE_JOBS: list[dict[str, Any]] = [
+    {"type": "chat.completion", "model": model, "messages": [{"role": "user", "content": "Hello?"}], "max_tokens": 50}
+    for model in ("gpt-4", "claude-3-opus", "gemini-pro")
+] + [
+    {"type": "embedding", "model": "text-embedding-3-large", "input": "a single text", "dimensions": 64},
+    {"type": "image", "model": "image-gen-2", "prompt": "a single picture"},
+]
+#: Of the batch's lines; the refused one fails.
+COUNTS = {"total": 300, "completed": 299, "failed": 1}
+#: Every type of event that the demo must cause.
+EVENTS = {"batch.completed", "invoice.created", "invoice.paid", "job.completed", "credit.threshold"}
 
 
-def job_lines() -> list[jobfile.Line]:
-    """300 jobs: chat on three providers, embeddings, images; a tenth of the chats meets trouble first."""
-    jobs: list[dict[str, Any]] = []
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the demo's work: the batch, its results and jobs, and the single jobs."""
+
+    batch: Batch
+    results: Sequence[BatchResult]
+    lines: Sequence[Job]
+    singles: Sequence[Job]
+
+
+def batch_lines() -> list[dict[str, Any]]:
+    """300 lines: chat on three providers, embeddings, images; a tenth of the chats meets trouble first."""
+    lines: list[dict[str, Any]] = []
+
+    def add(type: str, body: dict[str, Any]) -> None:
+        lines.append({"custom_id": f"{type}-{len(lines)}", "method": "POST", "url": URLS[type], "body": body})
+
     chat = ("gpt-4", "claude-3-sonnet", "gemini-pro", "gpt-3.5-turbo")
     for number in range(210):
         trouble = {3: BUSY, 13: BROKEN}.get(number % 20, "quiet hour")
@@ -99,13 +85,13 @@ def job_lines() -> list[jobfile.Line]:
         if number == 200:
             said = f"Question {number} is {REFUSED}."
         message = {"role": "user", "content": said}
-        jobs.append({"type": "chat.completion", "model": chat[number % 4], "messages": [message], "max_tokens": 100})
+        add("chat.completion", {"model": chat[number % 4], "messages": [message], "max_tokens": 100})
     for number in range(80):
         text = [f"document {number}, first half", f"document {number}, second half"]
-        jobs.append({"type": "embedding", "model": "text-embedding-3-large", "input": text, "dimensions": 64})
+        add("embedding", {"model": "text-embedding-3-large", "input": text, "dimensions": 64})
     for number in range(10):
-        jobs.append({"type": "image", "model": "image-gen-2", "prompt": f"skyline number {number} at sunset"})
-    return [jobfile.Line(number, None, job, 200) for number, job in enumerate(jobs, start=1)]
+        add("image", {"model": "image-gen-2", "prompt": f"skyline number {number} at sunset"})
+    return lines
 
 
 @contextlib.contextmanager
@@ -129,7 +115,7 @@ def running_stack(directory: Path) -> Iterator[StateDirectory]:
 def main() -> None:
     """Run it; the exit status says whether all was well."""
     with tempfile.TemporaryDirectory(prefix="fusionai-demo-") as directory:
-        click.echo("Starting the embedded stack: Redis, SQLite, web, worker, sweeper, Flower, simulator …")
+        click.echo("Starting the embedded stack: Redis, SQLite, web, worker, batches, sweeper, Flower, simulator …")
         with running_stack(Path(directory)) as state:
             problems = list(_run(state))
         click.echo("Stopped.")
@@ -147,56 +133,87 @@ def _run(state: StateDirectory) -> Iterator[str]:
         before = Decimal(str(client.credits()["available"]))
         inbox.secret = client.create_webhook(inbox.url)["secret"]
         client.set_thresholds(THRESHOLDS)
-        jobs = _submit(client)
-        yield from _results(jobs)
-        yield from _money(client, before, jobs)
+        outcome = _work(client)
+        yield from _results(outcome)
+        yield from _money(client, before, outcome)
         yield from _webhooks(client, inbox)
     inbox.close()
     yield from _ledger(stack["database_url"])
 
 
-def _submit(client: FusionAI) -> list[Job]:
-    run = FileRun(client, job_lines())
+def _work(client: FusionAI) -> Outcome:
+    """One batch and a few single jobs, to their ends."""
+    lines = batch_lines()
     began = clock.monotonic()
-    click.echo(f"Submitting {len(run.lines)} jobs over the queues of openai, anthropic and google …")
+    click.echo(f"Submitting a batch of {len(lines)} lines over the queues of openai, anthropic and google …")
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    file = client.upload(io.BytesIO(content), "demo.jsonl")
+    made = client.create_batch(file["id"], metadata={"made_by": "make demo"})
     show = progress.bar if sys.stdout.isatty() else progress.plain
     with show() as told:
-        run.send(lambda number: f"demo-{number}")
-        run.wait(told)
+        batch = follow(client, made["id"], told, lines=len(lines)).batch
     seconds = clock.monotonic() - began
-    click.echo(f"  {run.tally.done} jobs ended in {seconds:.1f} s ({progress.rate(run.tally.done, seconds)}/s)")
-    return run.ended()
+    click.echo(f"  {batch['id']} {batch['status']} in {seconds:.1f} s ({progress.rate(len(lines) / seconds)} lines/s)")
+    accepted = [client.submit(job) for job in SINGLE_JOBS]
+    singles = [client.job(job["id"], wait=25) for job in accepted]
+    jobs = [cast(Job, found) for found in client.every_job(batch_id=batch["id"])]
+    return Outcome(batch, list(client.batch_results(batch)), jobs, singles)
 
 
-def _results(jobs: list[Job]) -> Iterator[str]:
-    counts = Counter((job["type"], job["status"]) for job in jobs)
+def _results(outcome: Outcome) -> Iterator[str]:
+    counts = Counter((job["type"], job["status"]) for job in outcome.lines)
+    tries = Counter(len(job["attempts"]) for job in outcome.lines)
     click.echo("\nResults")
     for (type, status), count in sorted(counts.items()):
         click.echo(f"  {type:16} {status:10} {count:4}")
-    tries = Counter(len(job["attempts"]) for job in jobs)
     click.echo(
         "  attempts         " + ", ".join(f"{count} jobs took {number}" for number, count in sorted(tries.items()))
     )
-    failed = [job for job in jobs if job["status"] == "failed"]
-    for job in failed:
-        click.echo(f"  {job['id']} failed: {(job['error'] or {}).get('message')}")
-    if len(failed) != 1 or len(jobs) != 300 or counts.total() - len(failed) != 299:
-        yield f"expected 299 jobs to succeed and the refused one to fail, not {dict(counts)}"
+    for result in outcome.results:
+        if (response := result["response"]) and response["status_code"] != 200:
+            click.echo(f"  {result['custom_id']} failed: {response['body']['error']['message']}")
+    yield from _wrong_results(outcome)
     if not (tries[2] and tries[3]):
         yield f"the simulated faults were not met with retries: {dict(tries)}"
-    if any(job["result"] is None for job in jobs if job["status"] == "succeeded"):
-        yield "a job succeeded without a result"
 
 
-def _money(client: FusionAI, before: Decimal, jobs: list[Job]) -> Iterator[str]:
+def _wrong_results(outcome: Outcome) -> Iterator[str]:
+    if outcome.batch["status"] != "completed" or dict(outcome.batch["request_counts"]) != COUNTS:
+        yield f"expected {COUNTS}, not {outcome.batch['status']} with {outcome.batch['request_counts']}"
+    answered = sorted(result["custom_id"] for result in outcome.results)
+    if answered != sorted(line["custom_id"] for line in batch_lines()):
+        yield "the batch's files do not answer every line once"
+    statuses = Counter(job["status"] for job in outcome.lines)
+    if statuses != {"succeeded": COUNTS["completed"], "failed": COUNTS["failed"]}:
+        yield f"the batch counts {COUNTS}, its jobs are {dict(statuses)}"
+    if any(job["status"] != "succeeded" for job in outcome.singles):
+        yield f"of the single jobs, {sum(job['status'] != 'succeeded' for job in outcome.singles)} did not succeed"
+
+
+def _money(client: FusionAI, before: Decimal, outcome: Outcome) -> Iterator[str]:
     now = client.credits()
-    charged = sum((Decimal(str((job["usage"] or {})["credits_used"])) for job in jobs), Decimal(0))
+    lines, singles = _charged(outcome.lines), _charged(outcome.singles)
+    statements = [one for one in client.invoices(limit=100)["data"] if one["batch_id"] == outcome.batch["id"]]
+    stated = [_exact(one["total"]) for one in statements]
     click.echo(
-        f"\nCredits\n  before {credits_text(before)}, charged {credits_text(charged)}, "
-        f"left {credits_text(Decimal(str(now['available'])))}, still held {credits_text(Decimal(str(now['held'])))}"
+        f"\nCredits\n  before {credits_text(before)}, charged {credits_text(lines)} for the batch "
+        f"and {credits_text(singles)} for {len(outcome.singles)} single jobs,\n"
+        f"  left {credits_text(now['available'])}, still held {credits_text(now['held'])}"
     )
-    if before - charged != Decimal(str(now["available"])) or now["held"]:
+    for one in statements:
+        click.echo(f"  statement no. {one['number']}: {credits_text(one['total'])} credits, {one['status']}")
+    if before - lines - singles != _exact(now["available"]) or now["held"]:
         yield "the balance is not what was there less what was charged"
+    if stated != [lines] or _exact(outcome.batch["credits_used"]) != lines:
+        yield f"the batch says {outcome.batch['credits_used']}, its statements {stated}; its jobs were charged {lines}"
+
+
+def _charged(jobs: Sequence[Job]) -> Decimal:
+    return sum((_exact((job.get("usage") or {})["credits_used"]) for job in jobs), Decimal(0))
+
+
+def _exact(credits: object) -> Decimal:
+    return Decimal(str(credits))
 
 
 def _webhooks(client: FusionAI, inbox: Inbox) -> Iterator[str]:
@@ -209,8 +226,8 @@ def _webhooks(client: FusionAI, inbox: Inbox) -> Iterator[str]:
         click.echo(f"  {type:16} {count:4}")
     if inbox.events != expected or inbox.forged:
         yield f"{len(expected) - len(inbox.events)} events did not arrive, {inbox.forged} signatures were wrong"
-    if "credit.threshold" not in inbox.events.values():
-        yield "the threshold was crossed and no credit.threshold came"
+    if missing := EVENTS - set(inbox.events.values()):
+        yield f"no {', '.join(sorted(missing))} came"
 
 
 def _ledger(database_url: str) -> Iterator[str]:

@@ -1,137 +1,130 @@
-"""Sends a file of jobs and awaits their ends, without buying anything twice when it is run again."""
+"""Sends a file as one batch, and finds the same batch when it is sent again."""
 
-import re
-from collections import deque
+import hashlib
+import itertools
+import shlex
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from producer import jobfile
-from producer.client import TERMINAL, ApiError, FusionAI, Job
-from producer.jobfile import Line
+from producer.client import ApiError, Batch, DryRun, FusionAI
+from producer.jobfile import MAX_LINES, Problem
+from producer.wire import BatchOptions
 
-#: Jobs a look: what GET /jobs?ids= takes.
-_LOOK_JOBS = 100
-#: How long one waiting call may hold up the looks at the others.
-_WAIT_SECONDS = 2.0
-#: After so many looks in a row without news comes a waiting call (see `_patience`).
-_BARREN_LOOKS = 3
+T = TypeVar("T")
 
-
-class RefusedError(Exception):
-    """The server refused a chunk; nothing of that chunk was accepted, what was sent before it was."""
+#: Bytes of a file that the server takes.
+MAX_BYTES = 200 * 1024 * 1024
 
 
-@dataclass
-class Tally:
-    """How it stands."""
+class RefusedFileError(Exception):
+    """The file cannot be sent: lines of it are wrong, or it is too large as a whole."""
 
-    total: int
-    accepted: int = 0
-    done: int = 0
-    succeeded: int = 0
-    credits: Decimal = Decimal(0)
-    extra_attempts: int = 0
-
-    @property
-    def failed(self) -> int:
-        return self.done - self.succeeded
-
-    def add(self, job: Job) -> None:
-        usage = job.get("usage") or {}
-        self.done += 1
-        self.succeeded += job["status"] == "succeeded"
-        self.credits += Decimal(str(usage.get("credits_used") or 0))
-        self.extra_attempts += max(0, len(job.get("attempts") or []) - 1)
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
-class FileRun:
-    """One file's jobs: sent in order, followed to their ends, written in the file's order."""
+@dataclass(frozen=True)
+class Prepared:
+    """A file's lines as batch lines, each where it was in the file, on disk until they have been sent."""
 
-    def __init__(self, client: FusionAI, lines: Sequence[Line]) -> None:
-        self.lines = lines
-        self.tally = Tally(len(lines))
-        self.accepted: list[str] = []
-        self._client = client
-        self._ended: dict[str, Job] = {}
+    name: str
+    stream: BinaryIO
+    lines: int
+    content_hash: str
 
-    def send(self, key_of: Callable[[int], str], told: Callable[[Tally], None] = lambda tally: None) -> None:
-        """Submit every line, chunk by chunk, each under its own key; `told` after every chunk."""
-        for number, chunk in enumerate(jobfile.chunks(self.lines)):
-            try:
-                jobs = self._client.submit_many([line.job for line in chunk], idempotency_key=key_of(number))
-            except ApiError as error:
-                raise RefusedError(self._explain(error, chunk)) from error
-            self.accepted += [job["id"] for job in jobs]
-            self.tally.accepted = len(self.accepted)
-            told(self.tally)
 
-    def wait(self, told: Callable[[Tally], None] = lambda tally: None) -> None:
-        """Look at the unfinished jobs until there are none; `told` after every look."""
-        pending = deque(self.accepted)
-        barren = 0
-        while pending:
-            look = [pending.popleft() for _ in range(min(_LOOK_JOBS, len(pending)))]
-            unfinished = self._look(look)
-            barren = barren + 1 if len(unfinished) == len(look) else 0
-            pending.extend(unfinished)
-            told(self.tally)
-            if pending and barren >= _patience(len(pending)):
-                self._await(pending)
-                barren = 0
-                told(self.tally)
+@contextmanager
+def prepared(path: Path) -> Iterator[Prepared]:
+    """Check a file whole; RefusedFileError with what is wrong. What is sent is what was checked."""
+    _check_size(path, path.stat().st_size)
+    with path.open("rb") as source, tempfile.TemporaryFile() as stream:
+        digest, lines, problems = hashlib.sha256(), 0, []
+        for line in jobfile.parse(source):
+            if isinstance(line, Problem):
+                problems.append(line)
+                continue
+            lines += line.batch_line is not None
+            if lines > MAX_LINES:
+                raise RefusedFileError(_too_large(path, f"{MAX_LINES:,} lines", f"-l {MAX_LINES}"))
+            written = (line.batch_line or b"") + b"\n"
+            stream.write(written)
+            digest.update(written)
+        _check_lines(path, lines, problems)
+        _check_size(path, stream.tell())
+        stream.flush()
+        yield Prepared(path.name, stream, lines, digest.hexdigest())
 
-    def ended(self) -> list[Job]:
-        """The jobs, in the order of the input, once `wait` has returned."""
-        return [self._ended[id] for id in self.accepted]
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The output file's lines, in the order of the input."""
-        for line, id in zip(self.lines, self.accepted, strict=True):
-            job = self._ended[id]
-            yield {
-                "custom_id": line.custom_id,
-                "job_id": id,
-                "status": job["status"],
-                "response": job.get("result"),
-                "error": job.get("error"),
-                "usage": job.get("usage"),
-                "attempts": len(job.get("attempts") or []),
-            }
+def take_up(client: FusionAI, work: Prepared, salt: str, options: BatchOptions) -> Batch:
+    """The batch of this content, made or found, as it is now.
 
-    def _look(self, ids: Sequence[str]) -> list[str]:
-        """Take in those that have ended; the others."""
-        for job in self._client.jobs_by_id(ids):
-            self._take(job)
-        return [id for id in ids if id not in self._ended]
+    The same content finds the batch that it made before, whatever has become of it, but for one that failed as a
+    whole: that one bought nothing, so the next is made. A salt begins anew.
+    """
 
-    def _await(self, pending: deque[str]) -> None:
-        """Hold a waiting call for the oldest; it goes to the back so that the next wait is for another."""
-        oldest = pending.popleft()
-        if not self._take(self._client.job(oldest, wait=_WAIT_SECONDS)):
-            pending.append(oldest)
+    def batch_of(file_id: str) -> Batch:
+        body = {"input_file_id": file_id, "completion_window": "24h", **options}
+        for number in itertools.count():
+            made, replayed = client.create_or_replay_batch(body, _key(client, work, f"batch {number}", salt))
+            batch = client.batch(made["id"])
+            if not (replayed and batch["status"] == "failed"):
+                break
+        return batch
 
-    def _take(self, job: Job) -> bool:
-        if job["status"] not in TERMINAL:
+    return _with_upload(client, work, salt, batch_of)
+
+
+def dry_run(client: FusionAI, work: Prepared, salt: str, options: BatchOptions) -> DryRun:
+    """What its batch would cost at most, and what the server finds wrong; the file is uploaded, nothing is bought."""
+    return _with_upload(client, work, salt, lambda file_id: client.dry_run(file_id, **options))
+
+
+def _with_upload(client: FusionAI, work: Prepared, salt: str, use: Callable[[str], T]) -> T:
+    """Upload the file, or find it uploaded, and use its id; one that was deleted since is uploaded again."""
+    for number in itertools.count():
+        file = client.upload(work.stream, work.name, idempotency_key=_key(client, work, f"file {number}", salt))
+        try:
+            return use(file["id"])
+        except ApiError as error:
+            if error.status not in (400, 404, 422) or _is_there(client, file["id"]):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _is_there(client: FusionAI, file_id: str) -> bool:
+    try:
+        client.file(file_id)
+    except ApiError as error:
+        if error.status == 404:
             return False
-        if job["id"] not in self._ended:
-            self._ended[job["id"]] = job if "result" in job else self._client.job(job["id"])
-            self.tally.add(self._ended[job["id"]])
-        return True
-
-    def _explain(self, error: ApiError, chunk: Sequence[Line]) -> str:
-        place = re.match(r"jobs\[(\d+)\]", error.param or "")
-        where, message = "", error.message
-        if place and int(place[1]) < len(chunk):
-            where = f"line {chunk[int(place[1])].number}: "
-            message = message.replace(f"{place[0]}.", "", 1)
-        before = len(self.accepted)
-        kept = f"\n{before:,} jobs before it were accepted and run on; they are not bought again." if before else ""
-        return f"{where}{message} ({error.status} {error.type}){kept}"
+        raise
+    return True
 
 
-def _patience(pending: int) -> int:
-    """Looks without news before a waiting call: a quarter of a whole round, three at least, but never over a round."""
-    whole_round = -(-pending // _LOOK_JOBS)
-    return min(whole_round, max(_BARREN_LOOKS, whole_round // 4))
+def _key(client: FusionAI, work: Prepared, purpose: str, salt: str) -> str:
+    return jobfile.idempotency_key(work.content_hash, purpose, scope=client.mode, salt=salt)
+
+
+def _check_lines(path: Path, lines: int, problems: Sequence[Problem]) -> None:
+    if problems:
+        more = " or more" if len(problems) == jobfile.MAX_PROBLEMS else ""
+        are = "line is" if len(problems) == 1 else "lines are"
+        raise RefusedFileError(f"{len(problems)}{more} {are} wrong; nothing was sent", problems)
+    if not lines:
+        raise RefusedFileError(f"{path} has no lines")
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > MAX_BYTES:
+        raise RefusedFileError(_too_large(path, f"{MAX_BYTES // 1024**2} MB", f"-C {MAX_BYTES * 9 // 10}"))
+
+
+def _too_large(path: Path, most: str, how: str) -> str:
+    split = shlex.join(["split", *how.split(), "--additional-suffix=.jsonl", str(path)])
+    return f"{path} has more than {most}, the most a batch takes; split it: {split}"

@@ -18,6 +18,8 @@ HEADER = "Idempotency-Key"
 MAX_LENGTH = 255
 #: An answer is kept for a day, and for longer than any job can live.
 KEEP_SECONDS = 90_000
+#: That of a batch, and of the upload that it is made of, for longer than the longest completion window, a week.
+KEEP_BATCH_SECONDS = 8 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Claim:
     account_id: str
     key: str
     fingerprint: str
+    #: How long its answer is kept, in seconds.
+    keep_seconds: int = KEEP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,16 @@ class Kept:
         return self.fingerprint == claim.fingerprint
 
 
-def claim(holder: KeyHolder, key: str | None, method: str, path: str, body: Any) -> Claim | None:
+def claim(
+    holder: KeyHolder, key: str | None, method: str, path: str, body: Any, *, keep_seconds: int = KEEP_SECONDS
+) -> Claim | None:
     """The claim of a request, None without a key; 400 for a key that is empty, too long or not printable ASCII."""
     if key is None:
         return None
     if not 0 < len(key) <= MAX_LENGTH or not key.isascii() or not key.isprintable():
         raise InvalidRequest(f"{HEADER} must be 1 to {MAX_LENGTH} printable ASCII characters", param=HEADER)
     digest = hashlib.sha256(f"{method} {path}\n".encode() + canonical(body))
-    return Claim(holder.account_id, f"{holder.mode}:{key}", digest.hexdigest())
+    return Claim(holder.account_id, f"{holder.mode}:{key}", digest.hexdigest(), keep_seconds)
 
 
 def find(connection: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], Kept]:
@@ -70,7 +76,7 @@ def keep(connection: Connection, answers: Sequence[tuple[Claim, int, str]]) -> N
     if not answers:
         return
     now = clock.now_micros()
-    keep_micros = max(KEEP_SECONDS, settings().job_expires_seconds + 3600) * clock.MICROS
+    least = settings().job_expires_seconds + 3600
     rows = [
         {
             "account_id": claim.account_id,
@@ -79,7 +85,7 @@ def keep(connection: Connection, answers: Sequence[tuple[Claim, int, str]]) -> N
             "status_code": status_code,
             "response": response,
             "created_at": now,
-            "expires_at": now + keep_micros,
+            "expires_at": now + max(claim.keep_seconds, least) * clock.MICROS,
         }
         for claim, status_code, response in sorted(answers, key=lambda one: (one[0].account_id, one[0].key))
     ]

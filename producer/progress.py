@@ -1,20 +1,56 @@
-"""How far a file's jobs are: a bar on a terminal, a plain line now and then in a pipe, nothing with --json."""
+"""How far a batch is: a bar on a terminal, a plain line now and then in a pipe, nothing with --json."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from producer.client import Batch
 from producer.commands.output import credits_text
-from producer.filerun import Tally
 from shared import clock
 
 #: Between two plain lines.
 _PLAIN_SECONDS = 5.0
 
+
+@dataclass(frozen=True)
+class Tally:
+    """How it stands."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    credits: float = 0
+    #: What it does while it is not at its lines, or what is in the way.
+    phase: str = ""
+
+    @classmethod
+    def of(cls, batch: Batch, *, lines: int = 0) -> "Tally":
+        """A batch's; `lines` are known before the server has read them."""
+        counts = batch["request_counts"]
+        phase = "" if batch["status"] in ("in_progress", "completed") else batch["status"]
+        done = counts["completed"] + counts["failed"]
+        return cls(counts["total"] or lines, done, counts["failed"], batch["credits_used"], phase)
+
+
 Told = Callable[[Tally], None]
+
+
+class Pace:
+    """Lines a second since the first look at them: those that were done before it were not watched."""
+
+    def __init__(self) -> None:
+        self._began = clock.monotonic()
+        self._before: int | None = None
+
+    def __call__(self, tally: Tally) -> float:
+        if self._before is None and not tally.phase:
+            self._before, self._began = tally.done, clock.monotonic()
+        seconds = clock.monotonic() - self._began
+        return max(0, tally.done - (self._before or 0)) / seconds if seconds > 0 else 0.0
 
 
 @contextmanager
@@ -26,21 +62,21 @@ def bar() -> Iterator[Told]:
         TextColumn("{task.fields[rate]}/s"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[credits]} credits"),
-        TextColumn("{task.fields[sending]}"),
+        TextColumn("{task.fields[phase]}", style="cyan"),
         TextColumn("{task.fields[failed]}", style="red"),
     )
     with Progress(*columns, console=Console(highlight=False), transient=True) as progress:
-        task = progress.add_task("", total=None, rate="–", credits="0", sending="", failed="")
-        began = clock.monotonic()
+        task = progress.add_task("", total=None, rate="–", credits="0", phase="", failed="")
+        pace = Pace()
 
         def told(tally: Tally) -> None:
             progress.update(
                 task,
-                total=tally.total,
+                total=tally.total or None,
                 completed=tally.done,
-                rate=rate(tally.done, clock.monotonic() - began),
+                rate=rate(pace(tally)) if tally.done else "–",
                 credits=credits_text(tally.credits),
-                sending=sending(tally),
+                phase=tally.phase,
                 failed=f"{tally.failed:,} failed" if tally.failed else "",
             )
 
@@ -50,24 +86,14 @@ def bar() -> Iterator[Told]:
 @contextmanager
 def plain() -> Iterator[Told]:
     """A line every five seconds."""
-    began = last = clock.monotonic()
+    last, pace = clock.monotonic(), Pace()
 
     def told(tally: Tally) -> None:
         nonlocal last
-        now = clock.monotonic()
-        if now - last < _PLAIN_SECONDS:
-            return
-        last = now
-        if tally.accepted < tally.total:
-            click.echo(sending(tally))
-            return
-        left = (tally.total - tally.done) * (now - began) / tally.done if tally.done else None
-        remaining = f", {left:.0f} s left" if left is not None else ""
-        failed = f", {tally.failed:,} failed" if tally.failed else ""
-        click.echo(
-            f"{tally.done:,}/{tally.total:,} done, {rate(tally.done, now - began)}/s{remaining}, "
-            f"{credits_text(tally.credits)} credits{failed}"
-        )
+        speed, now = pace(tally), clock.monotonic()
+        if now - last >= _PLAIN_SECONDS:
+            last = now
+            click.echo(line(tally, speed))
 
     yield told
 
@@ -77,12 +103,17 @@ def silent() -> Iterator[Told]:
     yield lambda tally: None
 
 
-def sending(tally: Tally) -> str:
-    """How much of the file has been sent, until all of it has."""
-    return "" if tally.accepted == tally.total else f"{tally.accepted:,} of {tally.total:,} sent"
+def line(tally: Tally, speed: float) -> str:
+    """How it stands, in a line."""
+    parts = [f"{tally.done:,}/{tally.total:,} done", f"{rate(speed)}/s"]
+    if speed > 0:
+        parts.append(f"{(tally.total - tally.done) / speed:.0f} s left")
+    parts.append(f"{credits_text(tally.credits)} credits")
+    if tally.failed:
+        parts.append(f"{tally.failed:,} failed")
+    return ", ".join([*parts, tally.phase] if tally.phase else parts)
 
 
-def rate(done: int, seconds: float) -> str:
-    """Jobs a second, with a decimal while it is small."""
-    value = done / seconds if seconds > 0 else 0.0
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+def rate(speed: float) -> str:
+    """Lines a second, with a decimal while it is small."""
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"

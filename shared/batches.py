@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, text, update
 
-from shared import clock, invoices
+from shared import clock, db, invoices
 from shared.ledger import Book, credits
 from shared.models import batches, files, job_payloads, jobs
 from shared.models.batches import UNFINISHED
@@ -101,8 +101,8 @@ def release(
     )
     if not connection.execute(statement).rowcount:
         return False
-    connection.execute(insert(jobs), [job for job, _ in made])
-    connection.execute(insert(job_payloads), [payload for _, payload in made])
+    db.insert_rows(connection, jobs, [job for job, _ in made])
+    db.insert_rows(connection, job_payloads, [payload for _, payload in made])
     return True
 
 

@@ -26,6 +26,8 @@ MOST_FORGOTTEN = 1000
 PART_BYTES = 8 * 1024 * 1024
 #: Bytes fetched ahead of a reader of a bucket.
 AHEAD_BYTES = 1024 * 1024
+#: A bucket that is away: botocore's usual five attempts, ever further apart, would keep a caller half a minute.
+S3_OPTIONS = {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 2}}}
 
 _NAME = re.compile(r"[a-z]+/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}")
 _PREFIX = re.compile(r"[a-z]+/")
@@ -131,9 +133,12 @@ class Remote:
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+        from fsspec.core import url_to_fs
 
-        self._fs, root = url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
+        usual = S3_OPTIONS if url.startswith(("s3:", "s3a:")) else {}
+        self._fs, root = url_to_fs(
+            url, **{"use_listings_cache": False, "skip_instance_cache": True, **usual, **options}
+        )
         self._root: str = root.rstrip("/")
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, exists, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import Connection, exists, func, literal_column, select, tuple_, update
 
 from shared import batches, clock, counters, db, events, measures, usage
 from shared.ledger import Book
@@ -156,7 +156,7 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
     left = [ending for id, ending in endings.items() if id not in ended]
     settled.verdicts.update(_read_back(connection, left))
     if ended:
-        connection.execute(insert(job_results), [_result(endings[id], row) for id, row in ended.items()])
+        db.insert_rows(connection, job_results, [_result(endings[id], row) for id, row in ended.items()])
         settled.deliveries = _account(connection, endings, ended, now)
     holders = (outcome.job_id for outcome in outcomes if isinstance(outcome, Requeue) or not outcome.takes)
     stale = sum(settled.verdicts[id] == "stale" for id in holders)

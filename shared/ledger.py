@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from shared import clock, db, events
 from shared.errors import NotFound
@@ -107,8 +107,7 @@ class Book:
 
     def close(self) -> list[str]:
         """Write it all; the ids of the webhook deliveries that are now due."""
-        if self._transfers:
-            self._connection.execute(insert(transfers), self._transfers)
+        db.insert_rows(self._connection, transfers, self._transfers)
         self._watch()
         moved = [
             {

@@ -21,7 +21,7 @@ BUCKETS: Final = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
     *(900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0, float("inf")),
 )
-_BUCKETS_MILLIS: Final = [seconds * 1000 for seconds in BUCKETS]
+_BUCKETS_MICROS: Final = [seconds * 1_000_000 for seconds in BUCKETS]
 
 #: The labels of each counter that has some.
 LABELS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -39,10 +39,10 @@ def of_endings(ended: Iterable[tuple["Ending", Mapping[str, Any]]], now: int) ->
     sums: Counter[Key] = Counter()
     for ending, job in ended:
         provider, lane = provider_label(ending.provider, job["queue"]), job["lane"]
-        millis = (max(0, now - job["created_at"]) + 500) // 1000
+        micros = max(0, now - job["created_at"])
         sums[key("jobs_settled", provider, lane, ending.status)] += 1
-        sums[key("job_seconds", provider, lane, bucket(millis))] += 1
-        sums[key("job_millis", provider, lane)] += millis
+        sums[key("job_seconds", provider, lane, bucket(micros))] += 1
+        sums[key("job_millis", provider, lane)] += (micros + 500) // 1000
         if ending.prompt_tokens or ending.completion_tokens:
             model = ending.model or job["model"]
             sums[key("tokens", provider, model, "prompt")] += ending.prompt_tokens
@@ -65,10 +65,10 @@ def provider_label(served_by: str | None, queue: str) -> str:
     return served_by or provider_of(queue) or queue
 
 
-def bucket(millis: int) -> str:
-    """The upper end, in seconds, of the narrowest bucket that holds so many milliseconds.
+def bucket(micros: int) -> str:
+    """The upper end, in seconds, of the narrowest bucket that holds so many microseconds.
 
-    >>> bucket(50), bucket(51), bucket(10**12)
+    >>> bucket(50_000), bucket(50_001), bucket(10**12)
     ('0.05', '0.1', 'inf')
     """
-    return str(BUCKETS[bisect_left(_BUCKETS_MILLIS, millis)])
+    return str(BUCKETS[bisect_left(_BUCKETS_MICROS, micros)])

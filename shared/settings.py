@@ -140,7 +140,7 @@ def inherited() -> dict[str, str]:
 
 
 def _check_fsspec(scheme: str) -> None:
-    from fsspec.registry import known_implementations  # type: ignore[import-untyped]
+    from fsspec.registry import known_implementations
 
     if scheme not in known_implementations:
         raise ValueError(f"fsspec knows no {scheme[:50]}:// storage")

@@ -159,18 +159,29 @@ CHECKS: tuple[tuple[str, str], ...] = (
                <> (i.id IS NOT NULL) OR i.total_micros <> b.charged_micros""",
     ),
     (
-        "invoices are not numbered 1, 2, 3 …",
-        """SELECT count(*) AS invoices, max(number) AS newest FROM invoices
-           HAVING count(*) <> coalesce(max(number), 0)""",
+        "invoices are not numbered 1, 2, 3 … up to their counter",
+        """SELECT i.invoices, i.newest, coalesce(c.value, 0) AS counter FROM (
+             SELECT count(*) AS invoices, coalesce(max(number), 0) AS newest FROM invoices) i
+           LEFT JOIN counters c ON c.name = 'invoice_number'
+           WHERE i.invoices <> i.newest OR i.newest <> coalesce(c.value, 0)""",
     ),
     (
-        "usage by day differs from the charges",
-        """SELECT a.id, coalesce(u.total, 0) AS used, coalesce(t.total, 0) AS charged FROM accounts a
-           LEFT JOIN (SELECT account_id, sum(charged_micros) AS total FROM daily_usage GROUP BY account_id) u
-             ON u.account_id = a.id
-           LEFT JOIN (SELECT account_id, sum(amount_micros) AS total FROM transfers WHERE kind = 'charge'
-             GROUP BY account_id) t ON t.account_id = a.id
-           WHERE coalesce(u.total, 0) <> coalesce(t.total, 0)""",
+        "usage by day differs from the jobs",
+        """SELECT u.account_id, u.test, u.model, sum(u.jobs) AS jobs, sum(u.micros) AS micros, sum(u.tokens) AS tokens
+           FROM (SELECT account_id, test, model, jobs, charged_micros AS micros,
+               prompt_tokens + 3 * completion_tokens + 7 * images AS tokens FROM daily_usage
+             UNION ALL SELECT j.account_id, j.test, coalesce(r.model, j.model), -1, -r.charged_micros,
+               -r.prompt_tokens - 3 * r.completion_tokens - 7 * r.images
+             FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.status = 'succeeded') u
+           GROUP BY u.account_id, u.test, u.model
+           HAVING sum(u.jobs) <> 0 OR sum(u.micros) <> 0 OR sum(u.tokens) <> 0""",
+    ),
+    (
+        "usage by day does not add up to the month's spend",
+        """SELECT m.account_id, m.month, m.spent_micros, coalesce(u.total, 0) AS used FROM monthly_spend m
+           LEFT JOIN (SELECT account_id, substr(day, 1, 7) AS month, sum(charged_micros) AS total FROM daily_usage
+             GROUP BY account_id, substr(day, 1, 7)) u ON u.account_id = m.account_id AND u.month = m.month
+           WHERE m.spent_micros <> coalesce(u.total, 0)""",
     ),
 )
 

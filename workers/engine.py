@@ -62,7 +62,6 @@ class Engine:
         self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
         self._stopping = False
-        self.retries = 0
 
     def start(self) -> None:
         """Lease whatever is offered from now on."""
@@ -214,7 +213,6 @@ class Engine:
             )
             if isinstance(verdict, GiveUp):
                 return self._elsewhere(job, offers, verdict, error, attempts)
-            self.retries += 1
             if verdict.wait_seconds > IN_PLACE_SECONDS:
                 run_at = clock.now_micros() + int(verdict.wait_seconds * clock.MICROS)
                 return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, attempts)

@@ -1,7 +1,7 @@
 """Retention: files that have expired or were deleted go, bytes before rows; so do old pictures, plans and remains.
 
-Storage may be slow or away, so the sweeper has this done on a thread of its own. A file's row goes last: whoever dies
-on the way leaves it to the next round.
+Storage may be slow or away, so a sweeper that goes on has this done on a thread of its own. A file's row goes last:
+whoever dies on the way leaves it to the next round.
 """
 
 import logging

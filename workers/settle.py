@@ -29,7 +29,6 @@ class Settler:
         self._deliver = deliver
         self._batcher: Batcher[Outcome, Verdict] = Batcher(self._flush, most=MOST)
         #: Since the start of this process.
-        self.settled = 0
         self.stale = 0
 
     async def __call__(self, outcome: Outcome) -> Verdict:
@@ -52,7 +51,6 @@ class Settler:
         verdicts = [settled.verdicts[outcome.job_id] for outcome in outcomes]
         self.stale += verdicts.count("stale")
         ended = [outcome.job_id for outcome in outcomes if isinstance(outcome, Ending)]
-        self.settled += len(ended)
         if ended:
             self._hints.tell(DONE, ended)
         else:

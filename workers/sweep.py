@@ -66,8 +66,10 @@ class Sweeper:
         self.ring_due_deliveries()
         self.feed()
         self._database.write_sync(forget)
-        self.retention.turn()
-        if self._nursery is not None:
+        if self._nursery is None:
+            self.retention.run_once()
+        else:
+            self.retention.turn()
             self._nursery.run_once()
 
     def lapse(self) -> None:

@@ -7,7 +7,7 @@ event id is the receiver's key against doubles.
 import asyncio
 import logging
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import httpx
 import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
-from shared import clock, crash, events, signing
+from shared import clock, counters, crash, events, measures, signing
 from shared import models as m
 from shared.batcher import Batcher
 from shared.db import Database
@@ -180,10 +180,26 @@ def leave(connection: Connection, ids: Sequence[str]) -> None:
 
 def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None:
     """Write what came of sends; a webhook whose receiver says 410 is disabled, and its account told."""
+    outcomes = Counter(_OUTCOMES[one["status"]] for one in _unrecorded(connection, results))
     connection.execute(_RECORD, [{key: value for key, value in one.items() if key != "row"} for one in results])
     for one in results:
         if one["last_status"] == 410:
             _disable(connection, one["row"])
+    counters.add(connection, {measures.key("webhook_deliveries", name): count for name, count in outcomes.items()})
+
+
+_OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "failed"}
+
+
+def _unrecorded(connection: Connection, results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those whose claim still stands: after an ambiguous COMMIT the same results come again, and are counted once."""
+    statement = select(m.deliveries.c.id, m.deliveries.c.next_at).where(
+        m.deliveries.c.id.in_([one["b_id"] for one in results]), m.deliveries.c.status == "pending"
+    )
+    claims = {
+        row.id: row.next_at for row in connection.execute(statement.order_by(m.deliveries.c.id).with_for_update())
+    }
+    return [one for one in results if claims.get(one["b_id"]) == one["row"]["claimed_until"]]
 
 
 _RECORD = (

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from producer.client import TERMINAL, FusionAI, Job
+from producer.client import TERMINAL, Batch, FusionAI, Job
 from producer.commands.connection import api_command
 from producer.commands.output import Output, credits_text, moment
 
@@ -31,16 +31,19 @@ def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
 @click.option("--after", metavar="ID", help="Begin after this job.")
 @click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]))
+@click.option("--batch", metavar="ID", help="Only this batch's.")
 @api_command
-def jobs(client: FusionAI, output: Output, limit: int, after: str | None, status: str | None) -> None:
+def jobs(
+    client: FusionAI, output: Output, limit: int, after: str | None, status: str | None, batch: str | None
+) -> None:
     """List jobs, the newest first."""
-    page = client.jobs(limit=limit, after=after, status=status)
+    page = client.jobs(limit=limit, after=after, status=status, batch_id=batch)
 
     def words() -> None:
         rows = [_row(found) for found in page["data"]]
         output.table(["id", "type", "model", "status", "tries", "credits", "created"], rows, empty="No jobs.")
         if page["has_more"]:
-            output.line(f"More: fusionai jobs --after {page['last_id']}")
+            output.line(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
 
     output.value(page, words)
 
@@ -49,8 +52,8 @@ def jobs(client: FusionAI, output: Output, limit: int, after: str | None, status
 @click.argument("id")
 @api_command
 def cancel(client: FusionAI, output: Output, id: str) -> None:
-    """Cancel a job; an answer that is already there wins."""
-    found = client.cancel(id)
+    """Cancel a job or a batch; an answer that is already there wins."""
+    found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
     output.value(found, lambda: output.line(f"{found['id']}  {found['status']}"))
 
 
@@ -65,6 +68,10 @@ def models(client: FusionAI, output: Output) -> None:
         output.table(["id", "provider", "purpose"], rows, empty="No models.")
 
     output.value(page, words)
+
+
+def _again(**options: str | None) -> str:
+    return "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
 
 
 def _row(found: dict[str, Any]) -> list[object]:
@@ -83,6 +90,7 @@ def _show(output: Output, found: Job) -> None:
             "model": found["model"],
             "status": found["status"],
             "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
+            "batch": " ".join(filter(None, (found.get("batch_id"), found.get("custom_id")))) or None,
             "created": moment(found["created_at"]) or None,
             "finished": moment(found["finished_at"]) or None,
             "tokens": f"{usage['prompt_tokens']} in, {usage['completion_tokens']} out" if usage else None,

@@ -1,150 +1,129 @@
-"""fusionai submit: a JSONL file as jobs, followed to their ends when asked."""
+"""fusionai submit: a JSONL file as one batch, followed to its end when asked."""
 
-import hashlib
-import json
-import os
 import shlex
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import click
 
-from producer import jobfile, progress
-from producer.client import FusionAI
+from producer import filerun
+from producer.client import ApiError, Batch, DryRun, FusionAI
 from producer.commands.connection import api_command
+from producer.commands.follow import Targets, faults, finish, follow, resumable, shown
 from producer.commands.output import Output, credits_text
-from producer.filerun import FileRun, RefusedError
-from producer.jobfile import Line, Problem
-from producer.progress import Told
+from producer.filerun import Prepared, RefusedFileError
+from producer.progress import Tally
+from producer.wire import BatchOptions
 from shared import clock
-
-#: Exit status when some jobs ended other than succeeded, and after Ctrl-C.
-SOME_FAILED, INTERRUPTED = 3, 130
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--wait", is_flag=True, help="Wait for the results and write them.")
 @click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="FILE.out.jsonl")
+@click.option("--window", default="24h", show_default=True, metavar="HOURS", help="When it must be done, 1h to 168h.")
+@click.option("--priority", type=click.IntRange(0, 9), help="A higher one goes first among your batches.")
+@click.option("--dry-run", is_flag=True, help="Say what is wrong and the most it can cost; buy nothing.")
 @click.option("--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Buy it again, under a name.")
 @api_command
-def submit(client: FusionAI, output: Output, file: Path, wait: bool, target: Path | None, again: str | None) -> None:
-    """Submit every line of FILE: OpenAI batch lines, or jobs {"type", "model", …}.
+def submit(
+    client: FusionAI,
+    output: Output,
+    file: Path,
+    wait: bool,
+    target: Path | None,
+    window: str,
+    priority: int | None,
+    dry_run: bool,
+    again: str | None,
+) -> None:
+    """Submit the lines of FILE as one batch.
 
-    Running the same command on the same file takes up the same jobs again rather than buying new ones. Exit status 3
-    when some jobs failed.
+    A line is an OpenAI batch line, {"custom_id", "method", "url", "body"}, or a job, {"type", "model", …}; one without
+    custom_id gets line-<n>.
+
+    With --wait the answers are written to FILE.out.jsonl and the errors to FILE.errors.jsonl. Running the same command
+    on the same file takes up the same batch again rather than buying a new one. Exit status 3 when some lines failed.
     """
-    target = target or file.with_suffix(".out.jsonl")
-    if wait and not os.access(target.parent, os.W_OK):
-        raise click.UsageError(f"{target} cannot be written; choose another place with -o")
-    content = file.read_bytes()
-    run = FileRun(client, _lines(file, content))
+    options: BatchOptions = {"completion_window": window}
+    if priority is not None:
+        options["priority"] = priority
     salt = clock.new_id("again") if again == "new" else again or ""
-    content_hash, began = hashlib.sha256(content).hexdigest(), clock.monotonic()
-
-    def key_of(chunk: int) -> str:
-        return jobfile.idempotency_key(content_hash, chunk, scope=client.mode, salt=salt)
-
     try:
-        _carry_out(run, key_of, output, wait)
-    except RefusedError as error:
-        raise click.ClickException(f"{file}: {error}") from error
-    except KeyboardInterrupt:
-        click.echo(_how_to_resume(run, file, target, salt), err=True)
-        raise SystemExit(INTERRUPTED) from None
-    if wait:
-        _write(target, run)
-        _summarise(run, output, target, clock.monotonic() - began)
-    else:
-        _report_accepted(run, output)
-    if wait and run.tally.failed:
-        raise SystemExit(SOME_FAILED)
+        with filerun.prepared(file) as work:
+            if dry_run:
+                _tell_dry_run(output, filerun.dry_run(client, work, salt, options), file)
+            elif wait:
+                _carry_out(client, output, work, salt, options, file, target)
+            else:
+                _report(output, _take_up(client, work, salt, options))
+    except RefusedFileError as error:
+        for problem in error.problems:
+            click.echo(f"{file}:{problem.number}: {problem.reason}", err=True)
+        raise click.ClickException(str(error)) from error
 
 
-def _lines(file: Path, content: bytes) -> list[Line]:
-    lines, problems = jobfile.parse(content.splitlines())
-    if problems or not lines:
-        _refuse(file, problems)
-    return lines
+def _carry_out(
+    client: FusionAI,
+    output: Output,
+    work: Prepared,
+    salt: str,
+    options: BatchOptions,
+    file: Path,
+    target: Path | None,
+) -> None:
+    targets = Targets.of(target or file.with_suffix(".out.jsonl"))
+    batch: Batch | None = None
+    with resumable(targets, lambda: batch and batch["id"], _same_command(file, targets, salt, options)):
+        with shown(output) as told:
+            told(Tally(work.lines, phase="uploading"))
+            batch = _take_up(client, work, salt, options)
+            followed = follow(client, batch["id"], told, lines=work.lines)
+        finish(client, output, followed, targets, str(file))
 
 
-def _carry_out(run: FileRun, key_of: Callable[[int], str], output: Output, wait: bool) -> None:
-    with _progress(output)() as told:
-        told(run.tally)
-        run.send(key_of, told)
-        if wait:
-            run.wait(told)
+def _take_up(client: FusionAI, work: Prepared, salt: str, options: BatchOptions) -> Batch:
+    try:
+        return filerun.take_up(client, work, salt, options)
+    except ApiError as error:
+        if error.type != "idempotency_mismatch":
+            raise
+        raise click.ClickException(
+            "this file has been submitted already, with another name, --window or --priority: submit it as before to "
+            "find its batch, or buy it once more with --again"
+        ) from error
 
 
-def _refuse(file: Path, problems: list[Problem]) -> None:
-    for problem in problems:
-        click.echo(f"{file}:{problem.number}: {problem.reason}", err=True)
-    more = " or more" if len(problems) == jobfile.MAX_PROBLEMS else ""
-    if not problems:
-        raise click.ClickException(f"{file} has no lines")
-    raise click.ClickException(f"{len(problems)}{more} lines are wrong; nothing was sent")
-
-
-def _progress(output: Output) -> Callable[[], AbstractContextManager[Told]]:
-    if output.as_json:
-        return progress.silent
-    return progress.bar if output.is_terminal else progress.plain
-
-
-def _report_accepted(run: FileRun, output: Output) -> None:
-    rows = [
-        {"line": line.number, "custom_id": line.custom_id, "job_id": id}
-        for line, id in zip(run.lines, run.accepted, strict=True)
-    ]
-
+def _report(output: Output, batch: Batch) -> None:
     def words() -> None:
-        output.line(f"{len(rows):,} jobs accepted")
-        output.line("The same command with --wait collects their results.")
+        output.line(f"{batch['id']}  {batch['status']}")
+        output.line(f"To follow it and write its results: fusionai batch {batch['id']} --wait")
 
-    output.value(rows, words)
-
-
-def _write(target: Path, run: FileRun) -> None:
-    """Write the whole file, or leave the one that was there."""
-    partial = target.with_name(f"{target.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for row in run.rows():
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    os.replace(partial, target)
+    output.value(batch, words)
 
 
-def _summarise(run: FileRun, output: Output, target: Path, seconds: float) -> None:
-    tally = run.tally
-    value: dict[str, Any] = {
-        "total": tally.total,
-        "succeeded": tally.succeeded,
-        "failed": tally.failed,
-        "credits_charged": float(tally.credits),
-        "extra_attempts": tally.extra_attempts,
-        "seconds": round(seconds, 3),
-        "output": str(target),
-    }
+def _tell_dry_run(output: Output, verdict: DryRun, file: Path) -> None:
+    worst, available = verdict["credits_worst_case"], verdict["credits_available"]
 
     def words() -> None:
         output.fields(
             {
-                "succeeded": f"{tally.succeeded:,} of {tally.total:,}",
-                "failed": f"{tally.failed:,}",
-                "charged": f"{credits_text(tally.credits)} credits",
-                "retries": f"{tally.extra_attempts:,} attempts beyond the first",
-                "took": f"{seconds:.1f} s, {progress.rate(tally.total, seconds)} jobs/s",
-                "written": str(target),
+                "lines": f"{verdict['request_counts']['total']:,}",
+                "at most": f"{credits_text(worst)} credits",
+                "available": f"{credits_text(available)} credits",
             }
         )
 
-    output.value(value, words)
+    output.value(verdict, words)
+    for fault in faults(verdict["errors"], str(file)):
+        click.echo(fault, err=True)
+    if not verdict["valid"]:
+        raise click.ClickException("the batch would be refused; nothing was bought")
+    if worst > available:
+        raise click.ClickException("the batch would be refused: there are not enough credits; nothing was bought")
 
 
-def _how_to_resume(run: FileRun, file: Path, target: Path, salt: str) -> str:
-    words = ["fusionai", "submit", str(file), "--wait"]
-    words += ["-o", str(target)]
-    words += [f"--again={salt}"] if salt else []
-    count = f"{len(run.accepted):,} accepted jobs run on. " if run.accepted else ""
-    return f"\nStopped waiting. {count}To go on, without buying anything twice:\n  {shlex.join(words)}"
+def _same_command(file: Path, targets: Targets, salt: str, options: BatchOptions) -> str:
+    words = ["fusionai", "submit", str(file), "--wait", "-o", str(targets.output)]
+    words += [f"--window={options['completion_window']}"] if options["completion_window"] != "24h" else []
+    words += [f"--priority={options['priority']}"] if "priority" in options else []
+    return shlex.join([*words, f"--again={salt}"] if salt else words)

@@ -11,6 +11,7 @@ from tests.acceptance.stack import Account, Stack, chat, embedding
 from tests.conditions import await_condition
 
 #: Every keyed route: method, path with the kind of id it takes, body.
+LINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "hi"}}
 ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "/jobs", chat()),
     ("GET", "/jobs", None),
@@ -28,6 +29,16 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "/webhooks/{webhook}/test", None),
     ("GET", "/webhooks/{webhook}/deliveries", None),
     ("DELETE", "/webhooks/{webhook}", None),
+    ("POST", "/batches", {"requests": [LINE]}),
+    ("GET", "/batches", None),
+    ("GET", "/batches/{batch}", None),
+    ("GET", "/files", None),
+    ("GET", "/files/{file}", None),
+    ("GET", "/files/{file}/content", None),
+    ("DELETE", "/files/{file}", None),
+    ("GET", "/usage", None),
+    ("GET", "/invoices", None),
+    ("GET", "/invoices/{invoice}", None),
     ("GET", "/models", None),
     ("GET", "/models/gpt-4", None),
 ]
@@ -50,13 +61,24 @@ def things(account: Account) -> dict[str, str]:
     webhook = account.live.post("/webhooks", json={"url": "http://127.0.0.1:9/hook", "events": ["job.failed"]}).json()
     job = account.run(embedding())
     event = account.live.get("/events").json()["data"][0]
-    return {"job": job["id"], "webhook": webhook["id"], "event": event["id"]}
+    batch = account.live.post(
+        "/batches", json={"requests": [LINE]}
+    ).json()["id"]
+    done = await_condition(lambda: over(account, batch), what="the batch")
+    owned = {"batch": batch, "file": done["output_file_id"], "invoice": done["invoice_id"]}
+    return {"job": job["id"], "webhook": webhook["id"], "event": event["id"], **owned}
+
+
+def over(account: Account, batch: str) -> dict[str, Any] | None:
+    """The batch once it is over."""
+    seen = dict(account.live.get(f"/batches/{batch}").json())
+    return seen if seen["status"] == "completed" else None
 
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
 def test_every_route_needs_a_key(stack: Stack, method: str, path: str, body: Any, prefix: str) -> None:
-    path = path.format(job="job_1", webhook="wh_1", event="evt_1")
+    path = path.format(job="job_1", webhook="wh_1", event="evt_1", batch="batch_1", file="file_1", invoice="inv_1")
     answer = httpx.request(method, stack.url + prefix + path, json=body)
     check(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -80,11 +102,13 @@ def test_anothers_things_are_as_absent_as_absent_ones(account: Account, other: A
         for wanted in (ids, absent):
             answer = other.live.request(method, path.format(**wanted), json=body)
             message = check(answer, 404, "not_found")["message"]
-            messages.append(message.replace(ids["job"], "ID").replace(ids["webhook"], "ID").replace(ids["event"], "ID"))
+            for id in ids.values():
+                message = message.replace(id, "ID")
+            messages.append(message)
         absent_id = next(id for kind, id in absent.items() if "{" + kind + "}" in path)
         assert messages[0] == messages[1].replace(absent_id, "ID")
     assert account.live.get(f"/webhooks/{ids['webhook']}").json()["status"] == "enabled"
-    for path in ("/jobs", "/events", "/webhooks", "/credits/transfers"):
+    for path in ("/jobs", "/events", "/webhooks", "/credits/transfers", "/batches", "/files", "/usage", "/invoices"):
         mine = {row["id"] for row in other.live.get(path).json()["data"]}
         assert not mine & {row["id"] for row in account.live.get(path).json()["data"]}
     assert other.live.get("/jobs", params={"ids": ids["job"]}).json()["data"] == []

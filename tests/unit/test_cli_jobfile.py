@@ -1,47 +1,73 @@
 """Lines of a submitted file: what is taken, what is refused and why, how it is cut and keyed."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from producer import jobfile
-from producer.jobfile import Line
+from producer.jobfile import Line, Problem
 
 
 def line(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
+def parse(source: list[bytes]) -> tuple[list[Line], list[Problem]]:
+    found = list(jobfile.parse(source))
+    return [one for one in found if isinstance(one, Line)], [one for one in found if isinstance(one, Problem)]
+
+
+def sent(raw: bytes) -> dict[str, Any]:
+    lines, problems = parse([raw])
+    assert not problems
+    assert lines[0].batch_line is not None
+    value: dict[str, Any] = json.loads(lines[0].batch_line)
+    return value
+
+
 EMBEDDING = {"model": "text-embedding-3-large", "input": "hello"}
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/embeddings", "/images", "/images/generations"])
+def test_a_batch_line_needs_neither_method_nor_custom_id_nor_the_version(path: str) -> None:
+    for url in (path, f"/v1{path}"):
+        whole = {"custom_id": "line-1", "method": "POST", "url": f"/v1{path}", "body": {"model": "m", "x": 1}}
+        assert sent(line(url=url, body={"model": "m", "x": 1})) == whole
+
+
 @pytest.mark.parametrize(
-    ("url", "type"),
+    ("type", "url"),
     [
-        ("/v1/chat/completions", "chat.completion"),
-        ("/chat/completions", "chat.completion"),
-        ("/v1/embeddings", "embedding"),
-        ("/v1/images", "image"),
-        ("/v1/images/generations", "image"),
+        ("chat.completion", "/v1/chat/completions"),
+        ("embedding", "/v1/embeddings"),
+        ("image", "/v1/images/generations"),
     ],
 )
-def test_a_batch_line_becomes_a_job_of_its_endpoints_type(url: str, type: str) -> None:
-    lines, problems = jobfile.parse([line(custom_id="a", method="POST", url=url, body={"model": "m", "x": 1})])
-    assert not problems
-    assert lines[0].job == {"type": type, "model": "m", "x": 1, "metadata": {"custom_id": "a"}}
+def test_a_native_job_becomes_a_batch_line_and_keeps_its_metadata(type: str, url: str) -> None:
+    made = sent(line(type=type, model="m", prompt="x", custom_id="b", metadata={"team": "x"}))
+    assert made == {
+        "custom_id": "b",
+        "method": "POST",
+        "url": url,
+        "body": {"model": "m", "prompt": "x", "metadata": {"team": "x"}},
+    }
 
 
-def test_a_native_job_keeps_its_metadata_and_needs_no_custom_id() -> None:
-    native = line(type="embedding", **EMBEDDING, metadata={"team": "x"})
-    named = line(type="embedding", custom_id="b", **EMBEDDING, metadata={"team": "x"})
-    lines, problems = jobfile.parse([native, b"  ", named])
-    assert not problems
-    assert [found.number for found in lines] == [1, 3]
-    assert lines[0].job["metadata"] == {"team": "x"}
-    assert lines[1].job["metadata"] == {"team": "x", "custom_id": "b"}
-    assert "custom_id" not in lines[1].job
+def test_lines_keep_their_numbers() -> None:
+    lines, problems = parse(
+        [line(type="embedding", **EMBEDDING), b"  \n", b"nope", line(type="embedding", **EMBEDDING)]
+    )
+    assert [(found.number, found.batch_line is None) for found in lines] == [(1, False), (2, True), (4, False)]
+    assert [problem.number for problem in problems] == [3]
+    assert json.loads(lines[2].batch_line or b"")["custom_id"] == "line-4"
+
+
+def test_a_custom_id_may_not_be_one_that_another_line_was_given() -> None:
+    lines = [line(type="embedding", **EMBEDDING), line(type="embedding", custom_id="line-1", **EMBEDDING)]
+    assert parse(lines)[1] == [Problem(2, "custom_id 'line-1' is already on line 1")]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +78,14 @@ def test_a_native_job_keeps_its_metadata_and_needs_no_custom_id() -> None:
         (b"\xff\xfe", "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[1]", "not a JSON object"),
-        (line(url="/v1/embeddings", body=EMBEDDING), "custom_id is missing"),
         (line(custom_id="a", body=EMBEDDING), "url is missing"),
         (line(custom_id="a", url="/v1/embeddings"), "body is missing"),
         (line(custom_id="a", url="/v1/audio", body=EMBEDDING), "url '/v1/audio' is none of"),
         (line(custom_id="a", url=7, body=EMBEDDING), "url 7 is none of"),
         (line(custom_id="a", method="GET", url="/v1/embeddings", body=EMBEDDING), "method must be POST"),
         (line(custom_id="a", url="/v1/embeddings", body={"input": "x"}), "body.model is missing"),
+        (line(custom_id="x" * 513, type="embedding", **EMBEDDING), "custom_id must be a string of 1 to 512"),
+        (line(custom_id=7, type="embedding", **EMBEDDING), "custom_id must be"),
         (line(custom_id="", type="embedding", **EMBEDDING), "custom_id must be"),
         (line(type="song", model="m"), "type 'song' is none of"),
         (line(type=["image"], model="m"), "is none of"),
@@ -68,7 +95,7 @@ def test_a_native_job_keeps_its_metadata_and_needs_no_custom_id() -> None:
     ],
 )
 def test_a_wrong_line_is_named_with_its_number_and_reason(raw: bytes, reason: str) -> None:
-    lines, problems = jobfile.parse([line(type="embedding", **EMBEDDING), raw])
+    lines, problems = parse([line(type="embedding", **EMBEDDING), raw])
     assert len(lines) == 1
     assert [problem.number for problem in problems] == [2]
     assert reason in problems[0].reason
@@ -76,31 +103,28 @@ def test_a_wrong_line_is_named_with_its_number_and_reason(raw: bytes, reason: st
 
 def test_a_custom_id_is_there_once() -> None:
     twice = [line(custom_id="a", type="embedding", **EMBEDDING)] * 2
-    assert jobfile.parse(twice)[1] == [jobfile.Problem(2, "custom_id 'a' is already on line 1")]
+    assert parse(twice)[1] == [Problem(2, "custom_id 'a' is already on line 1")]
 
 
 def test_at_most_a_hundred_wrong_lines_are_listed() -> None:
-    assert len(jobfile.parse([b"nope"] * 1000)[1]) == jobfile.MAX_PROBLEMS
+    assert len(parse([b"nope"] * 1000)[1]) == jobfile.MAX_PROBLEMS
 
 
-@given(st.lists(st.integers(1, 9_000_000), max_size=40), st.integers(0, 1200))
-def test_chunks_hold_every_line_once_in_order_and_fit_a_request(sizes: list[int], small: int) -> None:
-    lines = [Line(n, None, {}, size) for n, size in enumerate([*sizes, *[1] * small])]
-    cut = list(jobfile.chunks(lines))
-    assert [one for chunk in cut for one in chunk] == lines
-    for chunk in cut:
-        assert 0 < len(chunk) <= jobfile.CHUNK_JOBS
-        assert sum(one.size for one in chunk) <= jobfile.CHUNK_BYTES
-
-
-def test_a_key_is_the_same_for_the_same_chunk_and_differs_for_any_other() -> None:
-    key = jobfile.idempotency_key("aa", 0, scope="live")
-    assert key == jobfile.idempotency_key("aa", 0, scope="live")
+def test_a_key_is_the_same_for_the_same_content_and_differs_for_any_other() -> None:
+    key = jobfile.idempotency_key("aa", "file 0", scope="live")
+    assert key == jobfile.idempotency_key("aa", "file 0", scope="live")
     others = [
-        jobfile.idempotency_key("ab", 0, scope="live"),
-        jobfile.idempotency_key("aa", 1, scope="live"),
-        jobfile.idempotency_key("aa", 0, scope="test"),
-        jobfile.idempotency_key("aa", 0, scope="live", salt="again"),
+        jobfile.idempotency_key("ab", "file 0", scope="live"),
+        jobfile.idempotency_key("aa", "batch 0", scope="live"),
+        jobfile.idempotency_key("aa", "file 0", scope="test"),
+        jobfile.idempotency_key("aa", "file 0", scope="live", salt="again"),
     ]
     assert len({key, *others}) == 5
     assert len(key) <= 64
+
+
+@given(st.text(), st.text(min_size=1, max_size=512), st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+def test_a_batch_line_that_is_whole_is_sent_as_it_stands(text: str, custom_id: str, number: float) -> None:
+    body = {"model": "m", "input": text, "number": number}
+    raw = line(custom_id=custom_id, method="POST", url="/v1/embeddings", body=body)
+    assert parse([b"\n", raw + b"\r\n"]) == ([Line(1, None), Line(2, raw)], [])

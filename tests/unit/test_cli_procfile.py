@@ -38,6 +38,6 @@ def test_several_workers_are_numbered() -> None:
 
 def test_our_own_procfile_is_read() -> None:
     commands = procfile.parse(procfile.find().read_text())
-    assert list(commands) == ["web", "worker", "sweeper", "flower"]
+    assert list(commands) == ["web", "worker", "batches", "sweeper", "flower"]
     for command in commands.values():
         procfile.expand(command, {"FUSIONAI_FLOWER_PORT": "5555"})

@@ -9,6 +9,7 @@ from producer import batches, files
 from producer.batches import BatchSpec
 from producer.desk import Desk, read_body
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, valid
+from producer.idempotency import KEEP_BATCH_SECONDS
 from shared import blobs, clock
 from shared.accounts import KeyHolder
 
@@ -24,7 +25,7 @@ async def create_batch(request: Request) -> Response:
     spec.check()
     if spec.dry_run:
         return answer(await _quoted(desk, holder, spec))
-    claim = claim_of(request, holder, body)
+    claim = claim_of(request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
     inline = await _written(desk, holder, spec) if spec.requests else {}
     return said_once(*await desk.once(claim, batches.create, holder, spec, inline))
 

@@ -10,6 +10,7 @@ from starlette.responses import StreamingResponse
 
 from producer import files
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once
+from producer.idempotency import KEEP_BATCH_SECONDS
 from producer.uploads import read_upload
 
 router = APIRouter()
@@ -26,7 +27,7 @@ async def create_file(request: Request) -> Response:
     try:
         seconds = files.wish(upload.fields)
         told = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
-        claim = claim_of(request, holder, told)
+        claim = claim_of(request, holder, told, keep_seconds=KEEP_BATCH_SECONDS)
         kept = files.keep(
             desk, holder, claim, upload.content, filename=upload.filename, bytes=upload.bytes, seconds=seconds
         )

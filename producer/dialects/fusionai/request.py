@@ -29,12 +29,14 @@ async def enter(request: Request) -> tuple[Desk, KeyHolder]:
     return desk, holder
 
 
-def claim_of(request: Request, holder: KeyHolder, body: Any) -> Claim | None:
+def claim_of(
+    request: Request, holder: KeyHolder, body: Any, *, keep_seconds: int = idempotency.KEEP_SECONDS
+) -> Claim | None:
     keys = request.headers.getlist(idempotency.HEADER)
     if len(keys) > 1:
         raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
     path = request.url.path.removeprefix("/v1")
-    return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body)
+    return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
 
 
 def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:

@@ -128,6 +128,7 @@ def upgrade() -> None:
             postgresql_where=sa.text("batch_id IS NOT NULL"),
         )
 
+    _add_up_usage()
     op.rename_table("counters", "counters_before")
     op.create_table(
         "counters",
@@ -157,6 +158,20 @@ def upgrade() -> None:
             sqlite_where=sa.text("kind = 'release' AND subject_type = 'batch'"),
             postgresql_where=sa.text("kind = 'release' AND subject_type = 'batch'"),
         )
+
+
+def _add_up_usage() -> None:
+    """What the jobs before this revision used, by the day they were settled."""
+    day = "to_char(to_timestamp(j.finished_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    if op.get_bind().dialect.name == "sqlite":
+        day = "strftime('%Y-%m-%d', j.finished_at / 1000000, 'unixepoch')"
+    op.execute(
+        f"""INSERT INTO daily_usage
+              (account_id, day, test, model, jobs, prompt_tokens, completion_tokens, images, charged_micros)
+            SELECT j.account_id, {day}, j.test, coalesce(r.model, j.model), count(*), sum(r.prompt_tokens),
+              sum(r.completion_tokens), sum(r.images), sum(r.charged_micros)
+            FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.status = 'succeeded' GROUP BY 1, 2, 3, 4"""
+    )
 
 
 def downgrade() -> None:

@@ -1,0 +1,173 @@
+"""The client's calls of files and batches."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Unpack, cast
+
+import httpx
+
+from producer.caller import ApiError, Caller, is_passing, retry_after
+from producer.whole_file import replacing
+from producer.wire import BATCH_OVER, Batch, BatchOptions, BatchResult, DryRun, File, Json, Page
+from shared import clock
+
+#: The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before.
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.25, 2.0
+#: The server's answer to a whole file, once it has all of it.
+_FILE_SECONDS = 120.0
+
+Failure = httpx.TransportError | ApiError
+
+
+class BatchCalls(Caller):
+    """What `FusionAI` can do with files and batches."""
+
+    def upload(
+        self,
+        source: str | Path | BinaryIO,
+        filename: str | None = None,
+        *,
+        expires_seconds: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> File:
+        """Upload a file of batch lines, streamed; a `source` stream is sent from its beginning and must be seekable."""
+        if isinstance(source, str | Path):
+            with open(source, "rb") as stream:
+                return self.upload(
+                    stream,
+                    filename or Path(source).name,
+                    expires_seconds=expires_seconds,
+                    idempotency_key=idempotency_key,
+                )
+        if not source.seekable():
+            raise ValueError("a stream that cannot be rewound cannot be sent again: give a file")
+        data = {"purpose": "batch"}
+        if expires_seconds is not None:
+            data |= {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(expires_seconds)}
+        part = (filename or Path(str(getattr(source, "name", "batch.jsonl"))).name, source, "application/jsonl")
+        headers = {"Idempotency-Key": idempotency_key or clock.new_id("idem")}
+        # Every try encodes the form anew, which begins by rewinding the stream.
+        made: File = self._send(
+            "POST",
+            "/files",
+            data=data,
+            files={"file": part},
+            headers=headers,
+            timeout=max(self._timeout, _FILE_SECONDS),
+        )
+        return made
+
+    def files(self, *, limit: int = 20, after: str | None = None, purpose: str | None = None) -> Page:
+        """A page of the files, the newest first."""
+        return self._page("/files", limit=limit, after=after, purpose=purpose)
+
+    def file(self, id: str) -> File:
+        found: File = self.get(f"/files/{id}")
+        return found
+
+    def download(self, file_id: str, target: str | Path) -> int:
+        """Write a file's bytes to `target`, whole or not at all; how many."""
+        with replacing(Path(target)) as stream:
+            return self._fetch(f"/files/{file_id}/content", stream)
+
+    def delete_file(self, id: str) -> Json:
+        gone: Json = self._send("DELETE", f"/files/{id}")
+        return gone
+
+    def create_batch(
+        self,
+        input_file_id: str | None = None,
+        *,
+        requests: Sequence[Mapping[str, Any]] | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> Batch:
+        """Make a batch of an uploaded file's lines, or of `requests`: `{"custom_id", "url", "body"}` each."""
+        return self.create_or_replay_batch(_batch_body(input_file_id, requests, options), idempotency_key)[0]
+
+    def create_or_replay_batch(self, body: Mapping[str, Any], idempotency_key: str | None) -> tuple[Batch, bool]:
+        """The batch as it was when it was made, and whether an earlier request with this key made it."""
+        made, replayed = self.post_or_replay("/batches", body, idempotency_key)
+        return cast(Batch, made), replayed
+
+    def dry_run(
+        self,
+        input_file_id: str | None = None,
+        *,
+        requests: Sequence[Mapping[str, Any]] | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> DryRun:
+        """What is wrong with a batch and what it would cost at most; nothing is made."""
+        body = {**_batch_body(input_file_id, requests, options), "dry_run": True}
+        verdict: DryRun = self.post("/batches", body, timeout=max(self._timeout, _FILE_SECONDS))
+        return verdict
+
+    def batch(self, id: str) -> Batch:
+        found: Batch = self.get(f"/batches/{id}")
+        return found
+
+    def batches(self, *, limit: int = 20, after: str | None = None) -> Page:
+        """A page of the batches, the newest first."""
+        return self._page("/batches", limit=limit, after=after)
+
+    def every_batch(self) -> Iterator[Batch]:
+        """All batches, page by page."""
+        return cast(Iterator[Batch], self._every("/batches"))
+
+    def cancel_batch(self, id: str) -> Batch:
+        """Have no more of its lines begin; those that have an answer keep it."""
+        answer: Batch = self.post(f"/batches/{id}/cancel", {})
+        return answer
+
+    def wait_batch(
+        self,
+        id: str,
+        told: Callable[[Batch], object] = lambda batch: None,
+        timeout: float | None = None,
+        *,
+        lost: Callable[[Failure], object] = lambda error: None,
+    ) -> Batch:
+        """Look at a batch until it is over; `told` after every look, TimeoutError after `timeout` seconds.
+
+        A server that cannot be reached or is busy is asked again for as long as it takes; `lost` hears of each time.
+        """
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        pause = _FIRST_LOOK_SECONDS
+        while True:
+            asked = 0.0
+            try:
+                batch: Batch = self._once("GET", f"/batches/{id}").json()
+            except (httpx.TransportError, ApiError) as error:
+                if not is_passing(error):
+                    raise
+                asked = retry_after(error)
+                lost(error)
+            else:
+                told(batch)
+                if batch["status"] in BATCH_OVER:
+                    return batch
+            if deadline is not None and clock.monotonic() + pause > deadline:
+                raise TimeoutError(f"{id} is not over after {timeout:g} s")
+            self._pause(max(pause, asked))
+            pause = min(pause * 1.25, _LONGEST_LOOK_SECONDS)
+
+    def batch_results(self, batch: Batch) -> Iterator[BatchResult]:
+        """The lines of its output file, then of its error file; a file is fetched whole, to disk, before its first."""
+        for file_id in (batch["output_file_id"], batch["error_file_id"]):
+            if file_id is not None:
+                with tempfile.TemporaryFile() as file:
+                    self._fetch(f"/files/{file_id}/content", file)
+                    file.seek(0)
+                    yield from map(json.loads, file)
+
+
+def _batch_body(
+    input_file_id: str | None, requests: Sequence[Mapping[str, Any]] | None, options: BatchOptions
+) -> dict[str, Any]:
+    if (input_file_id is None) == (requests is None):
+        raise ValueError("a batch is made of either input_file_id or requests")
+    lines = {"requests": list(requests)} if requests is not None else {"input_file_id": input_file_id}
+    given = {name: value for name, value in options.items() if value is not None}
+    return {**lines, "completion_window": "24h", **given}

@@ -1,0 +1,76 @@
+"""fusionai invoices: the numbered documents of what was paid."""
+
+from typing import Any
+
+import click
+
+from producer.client import FusionAI
+from producer.commands.connection import api_command
+from producer.commands.output import Output, credits_text, moment
+
+
+class _ListByDefault(click.Group):
+    """A group that lists when it is not told what to do; options alone are those of the list."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ListByDefault)
+def invoices() -> None:
+    """List invoices, or show one."""
+
+
+@invoices.command("list")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--after", metavar="ID", help="Begin after this invoice.")
+@click.option("--kind", type=click.Choice(["statement", "purchase"]), help="Only statements, or only purchases.")
+@click.option("--batch", metavar="ID", help="Only the statement of this batch.")
+@api_command
+def list_invoices(
+    client: FusionAI, output: Output, limit: int, after: str | None, kind: str | None, batch: str | None
+) -> None:
+    """List invoices, the newest first."""
+    page = client.get("/invoices", limit=limit, after=after, kind=kind, batch_id=batch)
+
+    def words() -> None:
+        rows = [
+            [i["number"], moment(i["created_at"]), i["kind"], i["status"], credits_text(i["credits"]), i["id"]]
+            for i in page["data"]
+        ]
+        output.table(["number", "time", "kind", "status", "credits", "id"], rows, empty="No invoices.")
+        if page["has_more"]:
+            output.line(f"More: fusionai invoices list --after {page['last_id']}")
+
+    output.value(page, words)
+
+
+@invoices.command("show")
+@click.argument("id")
+@api_command
+def show_invoice(client: FusionAI, output: Output, id: str) -> None:
+    """Show an invoice, a line for each model."""
+    found = client.invoice(id)
+    output.value(found, lambda: _show(output, found))
+
+
+def _show(output: Output, found: dict[str, Any]) -> None:
+    output.fields(
+        {
+            "id": found["id"],
+            "number": found["number"],
+            "kind": found["kind"],
+            "status": found["status"],
+            "batch": found["batch_id"],
+            "created": moment(found["created_at"]),
+            "paid": moment(found["paid_at"]) or None,
+            "credits": credits_text(found["credits"]),
+        }
+    )
+    columns = ["model", "jobs", "prompt_tokens", "completion_tokens", "images"]
+    rows = [[*(line.get(name) for name in columns), credits_text(line.get("credits"))] for line in found["lines"]]
+    if rows:
+        output.line()
+        output.table([*(name.replace("_", " ") for name in columns), "credits"], rows, empty="")

@@ -1,0 +1,87 @@
+"""fusionai usage: what was used and what it cost, on the screen or as a CSV file."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlencode
+
+import click
+
+from producer.client import FusionAI
+from producer.commands.connection import api_command
+from producer.commands.output import Output, credits_text, moment
+from producer.whole_file import replacing
+
+
+@click.command()
+@click.option("--from", "first", metavar="DAY", help="The first day, UTC: 2026-11-01. Default: the first of the month.")
+@click.option("--to", "last", metavar="DAY", help="The last day. Default: today.")
+@click.option("--model", metavar="ID", help="Only what this model served.")
+@click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
+@click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
+@click.option("--limit", type=click.IntRange(1, 100), help="So many rows.  [default: 20]")
+@click.option("--after", metavar="ID", help="Begin after this row.")
+@click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
+@api_command
+def usage(
+    client: FusionAI,
+    output: Output,
+    first: str | None,
+    last: str | None,
+    model: str | None,
+    batch: str | None,
+    rows: bool,
+    limit: int | None,
+    after: str | None,
+    target: str | None,
+) -> None:
+    """Show what was used and what it cost, by model."""
+    given = {"from": first, "to": last, "model": model, "batch_id": batch}
+    if target is not None:
+        if output.as_json or limit is not None or after is not None:
+            raise click.UsageError("--csv writes every row, and nothing as JSON: leave --json, --limit and --after out")
+        _write(client, target, given)
+        return
+    wanted: dict[str, Any] = {**given, "limit": limit or 20, "after": after}
+    found = client.get("/usage", **wanted)
+    output.value(found, lambda: _show(output, found, rows or limit is not None or after is not None))
+
+
+def _show(output: Output, found: dict[str, Any], with_rows: bool) -> None:
+    period = found["period"]
+    output.fields({"period": f"{period['from']} to {period['to']}", "credits": credits_text(found["credits_used"])})
+    output.line()
+    models = [[row["model"], credits_text(row["credits"])] for row in found["top_models"]]
+    output.table(["model", "credits"], models, empty="Nothing was used.")
+    if with_rows and found["data"]:
+        output.line()
+        columns = ["time", "model", "provider", "tokens", "images", "credits", "job"]
+        output.table(columns, map(_cells, found["data"]), empty="")
+        if found["has_more"]:
+            output.line(f"More: fusionai usage --after {found['last_id']} with the same options")
+
+
+def _cells(row: dict[str, Any]) -> list[object]:
+    tokens = f"{row['prompt_tokens']} in, {row['completion_tokens']} out"
+    cost = credits_text(row["credits_used"])
+    return [moment(row["created_at"]), row["model"], row["provider"], tokens, row["images"], cost, row["job_id"]]
+
+
+def _write(client: FusionAI, target: str, given: dict[str, str | None]) -> None:
+    """Fetch the CSV, whole or not at all."""
+    if target != "-":
+        with replacing(Path(target)) as stream:
+            _fetch(client, stream, given)
+        click.echo(f"{target} written", err=True)
+        return
+    with tempfile.TemporaryFile() as file:
+        _fetch(client, file, given)
+        file.seek(0)
+        shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _fetch(client: FusionAI, stream: BinaryIO, given: dict[str, str | None]) -> None:
+    query = {name: value for name, value in given.items() if value is not None}
+    client._fetch(f"/usage?{urlencode({'format': 'csv', **query})}", stream)

@@ -1,0 +1,233 @@
+"""What /metrics shows, in Prometheus's text format: true over all processes, since it is read from the rows.
+
+A process collects at most once in FRESH_SECONDS and never twice at a time, each time in one read transaction.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from math import inf
+from typing import Final
+
+import orjson
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection, func, literal_column, select, text
+
+from shared import clock, db, measures
+from shared import models as m
+from shared.db import Database
+from shared.jobs import RUNNING
+from shared.models.batches import UNFINISHED
+from shared.queue import PROBATION, job_queues, provider_of
+
+#: For how long an answer is given again, in seconds.
+FRESH_SECONDS: Final = 1.0
+#: How long a request waits for a collection, in seconds.
+PATIENCE_SECONDS: Final = 3.0
+
+Labels = tuple[str, ...]
+Values = dict[Labels, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the rows said at one instant: gauges by name, counters (as `shared.counters` keeps them) by name."""
+
+    gauges: Mapping[str, Values]
+    counters: Mapping[str, Mapping[Labels, int]]
+
+
+#: Name, labels, meaning.
+_GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
+    ("jobs_queued", ("provider", "lane"), "Jobs waiting to run; provider probation: those that have lost a worker."),
+    ("jobs_running", ("provider", "lane"), "Jobs that a worker holds, by the provider whose queue they came from."),
+    ("batches", ("status",), "Batches that are not over."),
+    ("workers_alive", (), "Worker processes whose lease is running."),
+    ("webhooks_pending", (), "Webhook deliveries neither made nor given up, those that wait for a retry included."),
+    ("webhook_lag_seconds", (), "For how many seconds the oldest delivery that is due has been due; 0: none is."),
+    ("credits_held", (), "Credits set aside for jobs and batches that are not over, over all accounts."),
+    ("credits_available", (), "Prepaid credits that may still be held, over all accounts."),
+)
+
+#: Name shown, name kept, how many of what is kept are one of what is shown, meaning; labels are measures.LABELS.
+_COUNTERS: Final = (
+    (
+        "jobs_settled",
+        "jobs_settled",
+        1,
+        "Jobs that have ended, by the provider that served them or whose queue it was.",
+    ),
+    ("job_retries", "job_retries", 1, "Attempts beyond the first of jobs that have ended, by the provider of each."),
+    ("tokens", "tokens", 1, "Tokens of jobs that have ended, as the provider reported them or as they were counted."),
+    ("credits_charged", "charged_micros", clock.MICROS, "Credits charged for jobs."),
+    ("excess_credits", "excess_micros", clock.MICROS, "Credits that jobs cost above their bound: the house's loss."),
+    ("stale_answers_refused", "stale_answers_refused", 1, "Answers refused because their worker had lost the job."),
+    ("jobs_taken_back", "jobs_taken_back", 1, "Jobs queued again because their worker was gone."),
+    ("workers_lapsed", "workers_lapsed", 1, "Worker processes that ended without giving up their lease."),
+    (
+        "webhook_deliveries",
+        "webhook_deliveries",
+        1,
+        "Attempts to deliver an event: delivered, retried (to be tried again) or failed (given up).",
+    ),
+)
+_SECONDS_MEANING: Final = "Seconds from the acceptance of a job to its end, of jobs that have ended."
+
+
+class Metrics:
+    """One producer process's answers to /metrics; of its event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._text = b""
+        self._collected = float("-inf")
+        self._collecting: asyncio.Task[None] | None = None
+
+    async def text(self) -> bytes:
+        """The exposition, a second old at most; TimeoutError or the database's own error when there is none to have."""
+        if clock.monotonic() - self._collected >= FRESH_SECONDS:
+            task = self._collecting = self._collecting or self._start()
+            done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+            if not done:
+                raise TimeoutError("the database does not answer")
+            task.result()
+        return self._text
+
+    def _start(self) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._collect())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, when nobody waits any more
+        return task
+
+    async def _collect(self) -> None:
+        try:
+            reading = await self._database.read(read)
+            self._text = await asyncio.to_thread(render, reading)
+            self._collected = clock.monotonic()
+        finally:
+            self._collecting = None
+
+
+def render(reading: Reading) -> bytes:
+    """A reading in Prometheus's text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(reading))
+    return generate_latest(registry)
+
+
+class Exposition(Collector):
+    """A reading as metric families."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it, named `fusionai_…`."""
+        for name, labels, meaning in _GAUGES:
+            gauge = GaugeMetricFamily(f"fusionai_{name}", meaning, labels=labels)
+            for given, number in sorted(self._reading.gauges[name].items()):
+                gauge.add_metric(given, number)
+            yield gauge
+        for name, kept, parts, meaning in _COUNTERS:
+            counter = CounterMetricFamily(f"fusionai_{name}", meaning, labels=measures.LABELS.get(kept, ()))
+            for given, total in sorted(self._totals(kept).items()):
+                counter.add_metric(given, total / parts)
+            yield counter
+        yield self._job_seconds()
+
+    def _totals(self, name: str) -> Mapping[Labels, int]:
+        """The totals of a counter; one without labels is 0 before it has counted anything."""
+        return self._reading.counters.get(name) or ({} if name in measures.LABELS else {(): 0})
+
+    def _job_seconds(self) -> Metric:
+        family = HistogramMetricFamily("fusionai_job_seconds", _SECONDS_MEANING, labels=("provider", "lane"))
+        ended: defaultdict[Labels, dict[float, int]] = defaultdict(lambda: dict.fromkeys(measures.BUCKETS, 0))
+        for (provider, lane, le), count in self._totals("job_seconds").items():
+            ended[provider, lane][float(le)] = count
+        millis = self._totals("job_millis")
+        for given, counts in sorted(ended.items()):
+            sums = list(accumulate(counts[end] for end in sorted(counts)))
+            buckets = list(zip(map(_end, sorted(counts)), map(float, sums), strict=True))
+            family.add_metric(given, buckets, millis.get(given, 0) / 1000)
+        return family
+
+
+def _end(seconds: float) -> str:
+    return "+Inf" if seconds == inf else str(seconds)
+
+
+def read(connection: Connection) -> Reading:
+    """One reading, in one transaction."""
+    alive = select(func.count()).where(m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > db.now(connection))
+    pending, oldest = connection.execute(_PENDING).one()
+    late = max(0, clock.now_micros() - oldest) if oldest is not None else 0
+    held, available = connection.execute(_CREDITS).one()
+    gauges: dict[str, Values] = {
+        "jobs_queued": _queued(connection),
+        "jobs_running": _running(connection),
+        "batches": _batches(connection),
+        "workers_alive": {(): connection.execute(alive).scalar_one()},
+        "webhooks_pending": {(): pending},
+        "webhook_lag_seconds": {(): late / clock.MICROS},
+        "credits_held": {(): int(held) / clock.MICROS},
+        "credits_available": {(): int(available) / clock.MICROS},
+    }
+    return Reading(gauges, _counters(connection))
+
+
+_PENDING = select(func.count(), func.min(m.deliveries.c.next_at)).where(literal_column("status = 'pending'"))
+_CREDITS = select(
+    func.coalesce(func.sum(m.accounts.c.held_micros), 0), func.coalesce(func.sum(m.accounts.c.available_micros), 0)
+)
+
+#: By the partial indexes and nothing but them: 0.1 s for a million queued jobs on SQLite, 0.3 s on PostgreSQL.
+_WAITING: Final = ("status = 'queued' AND woken_at IS NULL", "status = 'queued' AND woken_at IS NOT NULL")
+
+
+def _queued(connection: Connection) -> Values:
+    values = _every_queue()
+    for waiting in _WAITING:
+        for queue, count in connection.execute(
+            text(f"SELECT queue, count(*) FROM jobs WHERE {waiting} GROUP BY queue")
+        ):
+            if queue != PROBATION:
+                provider, _, lane = queue.rpartition(".")
+                values[provider, lane] += count
+        lost = text(f"SELECT lane, count(*) FROM jobs WHERE {waiting} AND queue = :queue GROUP BY lane")
+        for lane, count in connection.execute(lost, {"queue": PROBATION}):
+            values[PROBATION, lane] += count
+    return values
+
+
+def _running(connection: Connection) -> Values:
+    values = _every_queue()
+    columns = (m.jobs.c.queue, m.jobs.c.lane)
+    statement = select(*columns, func.count()).where(m.jobs.c.status == RUNNING).group_by(*columns)
+    for queue, lane, count in connection.execute(statement):
+        values[measures.provider_label(None, queue), lane] += count
+    return values
+
+
+def _every_queue() -> Values:
+    """A zero for each queue that there is, so that nothing to do is seen as that."""
+    return defaultdict(float, {(provider_of(queue), queue.rpartition(".")[2]): 0.0 for queue in job_queues()})
+
+
+def _batches(connection: Connection) -> Values:
+    statement = select(m.batches.c.status, func.count()).where(text(UNFINISHED)).group_by(m.batches.c.status)
+    none: Values = dict.fromkeys([("validating",), ("in_progress",), ("finalizing",), ("cancelling",)], 0.0)
+    return none | {(status,): count for status, count in connection.execute(statement)}
+
+
+def _counters(connection: Connection) -> dict[str, dict[Labels, int]]:
+    shown = [*measures.LABELS, *(kept for _, kept, _, _ in _COUNTERS if kept not in measures.LABELS)]
+    columns = (m.counters.c.name, m.counters.c.labels)
+    statement = select(*columns, func.sum(m.counters.c.value)).where(m.counters.c.name.in_(shown)).group_by(*columns)
+    found: defaultdict[str, dict[Labels, int]] = defaultdict(dict)
+    for name, labels, total in connection.execute(statement):
+        given = orjson.loads(labels) if labels else {}
+        found[name][tuple(given[label] for label in measures.LABELS.get(name, ()))] = int(total)
+    return found

@@ -1,0 +1,166 @@
+"""The shapes of the API's objects, as its Python client gives them; times are seconds since the epoch."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Json = dict[str, Any]
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
+TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+BatchStatus = Literal[
+    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+]
+BATCH_OVER: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
+
+
+class Attempt(TypedDict):
+    provider: str
+    model: str
+    started_at: float
+    finished_at: float | None
+    status_code: int | None
+    error: Json | None
+
+
+class Job(TypedDict):
+    """A job."""
+
+    id: str
+    object: Literal["job"]
+    type: str
+    status: JobStatus
+    model: str
+    served_by: Json | None
+    batch_id: str | None
+    custom_id: NotRequired[str | None]
+    attempts: list[Attempt]
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    metadata: dict[str, str]
+    result: NotRequired[Json | None]
+    error: NotRequired[Json | None]
+    usage: NotRequired[Json | None]
+
+
+class File(TypedDict):
+    """A file: what was uploaded, or what a batch has put out."""
+
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    expires_at: int | None
+    filename: str
+    purpose: str
+    status: str
+    status_details: str | None
+
+
+class RequestCounts(TypedDict):
+    """Lines of a batch; `failed` are all that ended otherwise than succeeded."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class Fault(TypedDict):
+    """One thing that is wrong with a batch's file; `line` is counted from 1."""
+
+    code: str
+    line: int | None
+    message: str
+    param: str | None
+
+
+class Faults(TypedDict):
+    object: Literal["list"]
+    data: list[Fault]
+
+
+class Batch(TypedDict):
+    """A batch."""
+
+    id: str
+    object: Literal["batch"]
+    endpoint: str | None
+    model: str | None
+    errors: Faults | None
+    input_file_id: str
+    completion_window: str
+    status: BatchStatus
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int
+    in_progress_at: int | None
+    expires_at: int | None
+    finalizing_at: int | None
+    completed_at: int | None
+    failed_at: int | None
+    expired_at: int | None
+    cancelling_at: int | None
+    cancelled_at: int | None
+    request_counts: RequestCounts
+    metadata: dict[str, str] | None
+    usage: Json | None
+    credits_used: float
+    credits_held: float
+    invoice_id: str | None
+    notify_each: bool
+    priority: int
+
+
+class DryRun(TypedDict):
+    """What a batch would be, and cost at most."""
+
+    object: Literal["batch.dry_run"]
+    valid: bool
+    errors: Faults | None
+    endpoint: str | None
+    model: str | None
+    request_counts: RequestCounts
+    credits_worst_case: float
+    credits_available: float
+
+
+class BatchOptions(TypedDict, total=False):
+    """What a batch may be given beside its lines."""
+
+    endpoint: str | None
+    #: `24h`, or any of `1h` to `168h`.
+    completion_window: str
+    metadata: dict[str, str] | None
+    #: Its jobs emit events of their own too.
+    notify_each: bool
+    #: 0 to 9; a higher one goes first among the account's batches.
+    priority: int
+    #: `{"anchor": "created_at", "seconds": n}`
+    output_expires_after: Json | None
+
+
+class LineResponse(TypedDict):
+    """`request_id` is the job's id; `body` is what the synchronous call would have answered."""
+
+    status_code: int
+    request_id: str
+    body: Json
+
+
+class BatchResult(TypedDict):
+    """A line of an output or an error file: a response, or an error of a line that was never answered."""
+
+    id: str
+    custom_id: str
+    response: LineResponse | None
+    error: Json | None
+
+
+class Page(TypedDict):
+    """A page of a list; `after=last_id` asks for the next one while `has_more`."""
+
+    object: Literal["list"]
+    data: list[Json]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool

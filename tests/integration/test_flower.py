@@ -1,0 +1,127 @@
+"""Flower as the Procfile starts it, with a real Redis and worker: behind its password, on loopback, seeing both."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from producer import procfile
+from shared import lifeline, queue
+from shared.migrations import migrate
+from shared.settings import inherited
+from tests.conditions import await_condition
+from tests.servers import RedisServer, free_port
+
+USER = ("admin", "a-password")
+#: What the worker of this test serves; nobody consumes the other queues.
+SERVED = ("openai.realtime", "openai.batch", "webhooks", "maintenance")
+
+
+class Site:
+    """The processes of a test, and a client of its Flower."""
+
+    def __init__(self, directory: Path, redis: RedisServer) -> None:
+        migrate(url := f"sqlite:///{directory / 'flower.sqlite3'}")
+        self.port = free_port()
+        self.log = directory / "flower.log"
+        self._env = {**inherited(), "FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(directory)}
+        self._env |= {"FUSIONAI_BROKER_URL": redis.url, "FUSIONAI_REDIS_URL": redis.url}
+        self._env |= {"FUSIONAI_QUEUES": ",".join(SERVED), "FUSIONAI_DRAIN_SECONDS": "0"}
+        self._env |= {"FUSIONAI_FLOWER_PORT": str(self.port), "FLOWER_BASIC_AUTH": ":".join(USER)}
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, argv: Sequence[str]) -> None:
+        with self.log.open("ab") as output:
+            self._processes.append(lifeline.start(argv, self._env, output))
+
+    def start_flower(self) -> None:
+        """By the Procfile's own line; until it answers."""
+        line = procfile.parse(procfile.find().read_text())["flower"]
+        self.start(procfile.expand(line, self._env))
+        await_condition(self._answers, seconds=60, what="Flower")
+
+    def _answers(self) -> bool:
+        try:
+            return self.get("/healthcheck").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def get(self, path: str, auth: tuple[str, str] | None = USER) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", auth=auth, timeout=30, trust_env=False)
+
+    def workers(self) -> dict[str, Any]:
+        """The workers that Flower finds when it looks anew."""
+        return dict(self.get("/api/workers?refresh=1").json())
+
+    def lengths(self) -> dict[str, int]:
+        """Messages in each queue that Flower lists."""
+        return {row["name"]: row["messages"] for row in self.get("/api/queues/length").json()["active_queues"]}
+
+    def stop(self) -> None:
+        for process in self._processes:
+            lifeline.kill(process)
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """A broker of this room's own."""
+    server = RedisServer().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Site]:
+    """Flower, without any worker yet."""
+    made = Site(tmp_path_factory.mktemp("flower"), redis)
+    try:
+        made.start_flower()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.mark.parametrize("path", ["/", "/broker", "/tasks", "/api/workers", "/api/queues/length", "/api/tasks"])
+def test_nothing_is_shown_without_the_password(site: Site, path: str) -> None:
+    for auth in (None, ("admin", "another"), ("another", USER[1])):
+        assert site.get(path, auth).status_code == 401, auth
+    assert site.get(path).status_code == 200
+
+
+def test_nothing_is_done_without_the_password(site: Site) -> None:
+    answer = httpx.post(f"http://127.0.0.1:{site.port}/api/worker/shutdown/any", trust_env=False)
+    assert answer.status_code == 401
+
+
+def test_it_listens_on_one_loopback_address_alone(site: Site) -> None:
+    socket.create_connection(("127.0.0.1", site.port), 5).close()
+    for family, host in ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET6, "::1")):
+        with socket.socket(family) as caller, pytest.raises(OSError):
+            caller.connect((host, site.port))  # what listens on every address answers here too
+
+
+def test_it_sees_what_waits_and_who_works(site: Site, redis: RedisServer) -> None:
+    celery = queue.make_app()
+    celery.conf.broker_url = redis.url
+    bell = queue.Bell(celery)
+    assert set(site.lengths()) == {*queue.job_queues(), queue.WEBHOOKS, queue.MAINTENANCE}
+    for name, times in (("google.batch", 2), ("openai.batch", 1)):
+        assert all(bell.ring(name, ["job_of_nobody"]).result() for _ in range(times))
+    waiting = site.lengths()
+    assert {name: count for name, count in waiting.items() if count} == {"google.batch": 2, "openai.batch": 1}
+    site.start([sys.executable, "-m", "workers.app"])
+
+    def seen() -> dict[str, Any]:
+        return {name: found for name, found in site.workers().items() if "active_queues" in found}
+
+    ((name, worker),) = await_condition(seen, seconds=60, what="a worker in Flower").items()
+    assert name.startswith("worker-") and {each["name"] for each in worker["active_queues"]} == set(SERVED)
+    await_condition(lambda: site.lengths() == dict.fromkeys(SERVED, 0), what="the worker's queues, emptied")
+    assert bell.depth("google.batch").result() == 2, "which nobody consumes, and Flower lists no more"
+    bell.close()

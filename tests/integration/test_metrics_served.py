@@ -1,0 +1,141 @@
+"""How /metrics is served: one collection at a time, at most one a second, by the indexes alone; 503 and no hang without
+a database.
+"""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from producer import metrics
+from producer.metrics import Metrics
+from shared import lifeline
+from shared.db import Database
+from shared.migrations import migrate
+from shared.settings import inherited
+from tests.conditions import await_condition
+from tests.servers import PostgresServer, free_port
+
+
+def test_a_million_queued_jobs_are_counted_by_their_indexes_alone(tmp_path: Path) -> None:
+    migrate(url := f"sqlite:///{tmp_path / 'a.sqlite3'}")
+    database = Database(url)
+    for waiting, index in zip(metrics._WAITING, ("jobs_to_wake", "jobs_woken"), strict=True):
+        plan = f"EXPLAIN QUERY PLAN SELECT queue, count(*) FROM jobs WHERE {waiting} GROUP BY queue"
+        (step,) = database.read_sync(lambda connection, plan=plan: connection.execute(text(plan)).all())
+        assert step[3] == f"SCAN jobs USING INDEX {index}", "and no sorting after it"
+    database.close()
+
+
+class Counting(Database):
+    """A database that counts its reads and how many are under way at once."""
+
+    def __init__(self, real: Database) -> None:
+        self.__dict__.update(real.__dict__)
+        self.reads = self.now = self.most = 0
+
+    async def read(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        self.reads, self.now = self.reads + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        try:
+            return await Database.read(self, fn, *args, **kwargs)
+        finally:
+            self.now -= 1
+
+
+def test_many_who_ask_at_once_have_one_collection_made(database: Database) -> None:
+    counting = Counting(database)
+
+    async def main() -> None:
+        answers = Metrics(counting)
+        assert len(set(await asyncio.gather(*(answers.text() for _ in range(50))))) == 1
+        await answers.text()
+        assert counting.reads == 1
+        answers._collected -= metrics.FRESH_SECONDS
+        await asyncio.gather(*(answers.text() for _ in range(50)))
+        assert (counting.reads, counting.most) == (2, 1)
+
+    asyncio.run(main())
+
+
+def test_a_collection_that_fails_is_tried_again_by_the_next_who_asks(database: Database) -> None:
+    class Broken(Counting):
+        async def read(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+            value = await super().read(fn, *args, **kwargs)
+            if self.reads == 1:
+                raise ConnectionError("away")
+            return value
+
+    async def main() -> None:
+        answers = Metrics(Broken(database))
+        with pytest.raises(ConnectionError):
+            await answers.text()
+        assert b"fusionai_jobs_queued" in await answers.text()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def web(url: str, directory: Path) -> Iterator[str]:
+    """A web process on a database, and a broker that is away; its address."""
+    port = free_port()
+    env = {**inherited(), "FUSIONAI_DATABASE_URL": url, "FUSIONAI_PORT": str(port)}
+    env |= {"FUSIONAI_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "FUSIONAI_STATE_DIRECTORY": str(directory)}
+    with (directory / "web.log").open("ab") as output:
+        process = lifeline.start([sys.executable, "-m", "producer.app"], env, output)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        await_condition(lambda: lives(address), what="the web process")
+        yield address
+    finally:
+        lifeline.kill(process)
+        process.wait()
+
+
+def lives(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+AWAY = {"status": "unavailable", "database": False}
+
+
+def test_without_a_database_it_is_503(tmp_path: Path) -> None:
+    with web(f"sqlite:///{tmp_path / 'nowhere' / 'a.sqlite3'}", tmp_path) as address:
+        for path in ("/readyz", "/metrics"):
+            answer = httpx.get(address + path, timeout=10)
+            assert answer.status_code == 503 and answer.json() == AWAY, path
+
+
+def test_a_database_that_hangs_does_not_hang_it(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.migrated()
+    holder = Database(url)
+    locked, over = threading.Event(), threading.Event()
+
+    def hold(connection: Any) -> None:
+        connection.execute(text("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"))
+        locked.set()
+        over.wait(30)
+
+    thread = threading.Thread(target=holder.write_sync, args=(hold,))
+    with web(url, tmp_path) as address:
+        assert httpx.get(f"{address}/metrics", timeout=10).status_code == 200
+        thread.start()
+        try:
+            assert locked.wait(10)
+            await_condition(lambda: httpx.get(f"{address}/metrics", timeout=8).status_code == 503)
+            assert httpx.get(f"{address}/metrics", timeout=8).json() == AWAY
+        finally:
+            over.set()
+            thread.join()
+        await_condition(lambda: httpx.get(f"{address}/metrics", timeout=8).status_code == 200)
+    holder.close()

@@ -1,0 +1,113 @@
+"""What a group of endings adds to which counters: exact, bounded labels, the same however a group is cut."""
+
+import doctest
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import clock, measures
+from shared.counters import of
+from shared.jobs import Ending
+
+NOW = 1_800_000_000 * clock.MICROS
+
+
+def job(queue: str = "openai.realtime", millis: int = 40, model: str = "gpt-4") -> dict[str, Any]:
+    """The columns of a row that has just ended, accepted so long ago."""
+    lane = "batch" if queue.endswith("batch") else "realtime"
+    return {"queue": queue, "lane": lane, "model": model, "created_at": NOW - millis * 1000, "account_id": "acct_1"}
+
+
+def good(**more: Any) -> Ending:
+    used = {"provider": "openai", "model": "gpt-4", "prompt_tokens": 11, "completion_tokens": 5, "charge_micros": 70}
+    return Ending("job_1", 1, "succeeded", **{**used, **more})
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    results = doctest.testmod(measures)
+    assert results.attempted and not results.failed
+
+
+def test_one_success() -> None:
+    at = {"provider": "openai", "lane": "realtime"}
+    assert measures.of_endings([(good(excess_micros=3), job())], NOW) == {
+        of("jobs_settled", **at, status="succeeded"): 1,
+        of("job_seconds", **at, le="0.05"): 1,
+        of("job_millis", **at): 40,
+        of("tokens", provider="openai", model="gpt-4", kind="prompt"): 11,
+        of("tokens", provider="openai", model="gpt-4", kind="completion"): 5,
+        of("charged_micros"): 70,
+        of("excess_micros"): 3,
+    }
+
+
+def test_retries_are_the_attempts_beyond_the_first_by_the_provider_of_each() -> None:
+    attempts = [{"provider": name} for name in ("openai", "openai", None, "google")]
+    added = measures.of_endings([(good(provider="google", attempts=attempts), job("google.realtime"))], NOW)
+    assert added[of("job_retries", provider="openai")] == 1
+    assert added[of("job_retries", provider="google")] == 2, "one lost its worker before it had called anybody"
+    once = measures.of_endings([(good(attempts=attempts[:1]), job())], NOW)
+    assert not [name for name, _ in once if name == "job_retries"]
+
+
+@pytest.mark.parametrize(
+    ("served_by", "queue", "label"),
+    [
+        ("sandbox", "openai.realtime", "sandbox"),
+        (None, "openai.realtime", "openai"),
+        (None, "my.own.provider.batch", "my.own.provider"),
+        (None, "probation", "probation"),
+        ("google", "probation", "google"),
+    ],
+)
+def test_a_job_that_was_never_served_is_its_queues(served_by: str | None, queue: str, label: str) -> None:
+    assert measures.provider_label(served_by, queue) == label
+
+
+@pytest.mark.parametrize(
+    ("micros", "le"),
+    [(0, "0.05"), (50_000, "0.05"), (50_001, "0.1"), (1_000_000, "1.0"), (3_600_000_001, "14400.0"),
+     (604_800_000_000, "604800.0"), (604_800_000_001, "inf")],
+)  # fmt: skip
+def test_the_end_of_a_bucket_belongs_to_it(micros: int, le: str) -> None:
+    assert measures.bucket(micros) == le
+
+
+@given(st.integers(0, 10**12))
+def test_a_bucket_is_the_narrowest_that_holds_it(micros: int) -> None:
+    end, fits = float(measures.bucket(micros)), [end for end in measures.BUCKETS if micros <= end * 10**6]
+    assert end == min(fits)
+
+
+def test_a_clock_that_went_backwards_took_no_time() -> None:
+    added = measures.of_endings([(good(), job(millis=-5000))], NOW)
+    assert added[of("job_seconds", provider="openai", lane="realtime", le="0.05")] == 1
+    assert added[of("job_millis", provider="openai", lane="realtime")] == 0
+
+
+ENDED = st.tuples(
+    st.builds(
+        good,
+        provider=st.sampled_from(["openai", "google", None]),
+        charge_micros=st.integers(0, 10**9),
+        prompt_tokens=st.integers(0, 10**6),
+        attempts=st.lists(st.fixed_dictionaries({"provider": st.sampled_from(["openai", None])}), max_size=4),
+    ),
+    st.builds(job, queue=st.sampled_from(["openai.batch", "google.realtime"]), millis=st.integers(-10, 10**9)),
+)
+
+
+@given(st.lists(ENDED, max_size=8), st.lists(ENDED, max_size=8))
+def test_two_groups_add_up_to_one(one: list[Any], other: list[Any]) -> None:
+    apart = Counter(measures.of_endings(one, NOW))
+    apart.update(measures.of_endings(other, NOW))
+    assert dict(apart) == measures.of_endings(one + other, NOW)
+
+
+@given(st.lists(ENDED, max_size=8))
+def test_no_account_and_no_job_is_a_label(ended: list[Any]) -> None:
+    shown = str(measures.of_endings(ended, NOW))
+    assert "acct_" not in shown and "job_1" not in shown
