@@ -1,7 +1,8 @@
 """Counts over all processes, kept in the database, each added to in the transaction of what it counts."""
 
-import os
+import random
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -24,17 +25,18 @@ def of(name: str, **labels: str) -> Key:
 
 def add(connection: Connection, by: Mapping[Key, int]) -> None:
     """Add to some counters at once; a zero is left out."""
-    shard = os.getpid() % SHARDS
     rows: list[dict[str, Any]] = [
-        {"name": name, "labels": labels, "shard": shard, "value": value}
+        {"name": name, "labels": labels, "shard": _shard(), "value": value}
         for (name, labels), value in sorted(by.items())
         if value
     ]
-    if not rows:
-        return
-    statement = db.insert(connection, counters)
-    added = {"value": counters.c.value + statement.excluded.value}
-    connection.execute(statement.on_conflict_do_update(index_elements=["name", "labels", "shard"], set_=added), rows)
+    db.add_rows(connection, counters, rows, keys=("name", "labels", "shard"), sums=("value",))
+
+
+@lru_cache(maxsize=1)
+def _shard() -> int:
+    """This process's; chosen when it first counts, which is after any fork."""
+    return random.SystemRandom().randrange(SHARDS)
 
 
 def totals(connection: Connection, name: str) -> dict[str, int]:

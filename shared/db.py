@@ -145,6 +145,26 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         connection.exec_driver_sql(statement, [values(row) for row in rows])
 
 
+def add_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    keys: tuple[str, ...],
+    sums: tuple[str, ...],
+) -> None:
+    """Add each row's sums to the row of its keys, which is made when there is none."""
+    if rows:
+        connection.execute(_addition(table, keys, sums, connection.dialect.name), rows)
+
+
+@lru_cache(maxsize=64)
+def _addition(table: Table, keys: tuple[str, ...], sums: tuple[str, ...], dialect: str) -> Any:
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    added = {name: table.c[name] + statement.excluded[name] for name in sums}
+    return statement.on_conflict_do_update(index_elements=list(keys), set_=added)
+
+
 @lru_cache(maxsize=64)
 def _insertion(table: Table, columns: tuple[str, ...], dialect: str) -> tuple[str, Callable[[Mapping[str, Any]], Any]]:
     """The INSERT in the driver's own words, and what makes its parameters of a row."""

@@ -36,9 +36,4 @@ def record(connection: Connection, used: Iterable[Used], now: int) -> None:
         row["jobs"] += 1
         for name in _SUMS[1:]:
             row[name] += getattr(one, name)
-    if not rows:
-        return
-    statement = db.insert(connection, daily_usage)
-    added = {name: daily_usage.c[name] + statement.excluded[name] for name in _SUMS}
-    statement = statement.on_conflict_do_update(index_elements=list(_KEYS), set_=added)
-    connection.execute(statement, [rows[key] for key in sorted(rows)])
+    db.add_rows(connection, daily_usage, [rows[key] for key in sorted(rows)], keys=_KEYS, sums=_SUMS)

@@ -61,9 +61,7 @@ def things(account: Account) -> dict[str, str]:
     webhook = account.live.post("/webhooks", json={"url": "http://127.0.0.1:9/hook", "events": ["job.failed"]}).json()
     job = account.run(embedding())
     event = account.live.get("/events").json()["data"][0]
-    batch = account.live.post(
-        "/batches", json={"requests": [LINE]}
-    ).json()["id"]
+    batch = account.live.post("/batches", json={"requests": [LINE]}).json()["id"]
     done = await_condition(lambda: over(account, batch), what="the batch")
     owned = {"batch": batch, "file": done["output_file_id"], "invoice": done["invoice_id"]}
     return {"job": job["id"], "webhook": webhook["id"], "event": event["id"], **owned}
