@@ -74,7 +74,10 @@ class Door:
         self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
     ) -> Accepted:
         """Accept jobs, whole or not at all. `listed`: they came as a list, and run on the batch lane."""
-        order = self._order(holder, submissions, listed, claim)
+        return await self.take(self.order(holder, submissions, listed=listed, claim=claim))
+
+    async def take(self, order: Order) -> Accepted:
+        """Accept an order with whatever others come at the same time."""
         return await self._batcher(order, weight=len(order.rows))
 
     async def close(self) -> None:
@@ -83,7 +86,10 @@ class Door:
         if self._wakes:
             await asyncio.wait(self._wakes)
 
-    def _order(self, holder: KeyHolder, submissions: Sequence[Submission], listed: bool, claim: Claim | None) -> Order:
+    def order(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> Order:
+        """Price submissions and make their rows, of which nothing is kept before `take`."""
         owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
         rows, payloads = [], []
         for index, submission in enumerate(submissions):

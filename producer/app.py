@@ -120,6 +120,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if error.job_id is not None:
+        headers.update({"FusionAI-Job-Id": error.job_id, "x-should-retry": "false"})
     return Response(orjson.dumps({"error": shown}), error.status, headers, "application/json")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
@@ -10,15 +11,18 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from producer import idempotency, operations
-from producer.accept import Door
+from producer.accept import Accepted, Door
 from producer.auth import Keys
 from producer.idempotency import Claim
-from producer.replies import Waiters
+from producer.overload import Overload
+from producer.replies import Outcome, Outcomes, Waiters
 from shared import crash, strict_json
+from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from shared.hints import CANCEL, DONE, Hints
 from shared.queue import WEBHOOKS, Bell
+from shared.schemas import Submission
 from shared.settings import settings
 
 #: Bytes of a request body.
@@ -26,6 +30,15 @@ MOST_BYTES = 50 * 1024 * 1024
 #: Larger bodies are parsed on a thread, so many at a time: meanwhile the event loop goes on serving.
 THREAD_BYTES = 256 * 1024
 PARSERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A job that was accepted for somebody who waits; `ended` is done when it is over."""
+
+    job_id: str
+    accepted: Accepted
+    ended: "asyncio.Future[None]"
 
 
 class Desk:
@@ -37,16 +50,53 @@ class Desk:
         self.keys = Keys(database)
         self.door = Door(database, bell)
         self.waiters = Waiters(database)
+        self.outcomes = Outcomes(database)
+        self.overload = Overload(database)
         self.hints = Hints(settings().redis_url)
         self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.parsers = asyncio.Semaphore(PARSERS)
-        self._asking = asyncio.create_task(self.waiters.run())
+        self._asking = [asyncio.create_task(loop.run()) for loop in (self.waiters, self.overload)]
 
     async def close(self) -> None:
         """Let what was accepted be woken, then hang up."""
-        self._asking.cancel()
+        for loop in self._asking:
+            loop.cancel()
         await self.door.close()
         await self.hints.close()
+
+    async def place(
+        self, holder: KeyHolder, submission: Submission, claim: Claim | None, *, within: float | None
+    ) -> "Placed":
+        """Accept one job and be told of its end; whoever places it `leaves` it.
+
+        `within`: 503 when it would not even be begun in so many seconds.
+        """
+        order = self.door.order(holder, [submission], listed=False, claim=claim)
+        if within is not None:
+            self.overload.check(str(order.rows[0]["queue"]), within)
+        id = str(order.rows[0]["id"])
+        ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it
+        try:
+            accepted = await self.door.take(order)
+        except BaseException:
+            self.waiters.leave(id, ended)
+            raise
+        if accepted.replayed:
+            self.waiters.leave(id, ended)
+            id = str(orjson.loads(accepted.response)["id"])
+            ended = self.waiters.register(id)
+        return Placed(id, accepted, ended)
+
+    async def outcome(self, placed: "Placed", seconds: float) -> Outcome:
+        """How a placed job stands when it has ended, or when so many seconds are over."""
+        if placed.accepted.replayed and (before := await self.outcomes(placed.job_id)).over:
+            return before
+        await asyncio.wait([placed.ended], timeout=seconds)
+        return await self.outcomes(placed.job_id)
+
+    def leave(self, placed: "Placed") -> None:
+        """Wait for it no longer; it runs on."""
+        self.waiters.leave(placed.job_id, placed.ended)
 
     async def await_end(self, job_id: str, account_id: str, seconds: float) -> None:
         """Until the job has ended, or the time is up; the row says which."""

@@ -1,15 +1,20 @@
-"""Waits for finished jobs. Pub/sub is a hint; the truth is one query a second for all that wait."""
+"""Waits for finished jobs, and reads what came of them. Pub/sub is a hint; the truth is one query a second for all."""
 
 import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import orjson
 from sqlalchemy import Connection, select, text
 
 from shared import clock
+from shared.batcher import Batcher
 from shared.db import Database
-from shared.models import jobs
+from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, Timeout, UpstreamError
+from shared.models import job_results, jobs
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +75,61 @@ class Waiters:
                     self.ended(await self._database.read(ended_among, old[start : start + CHUNK]))
             except Exception as error:
                 log.warning("asking for %d waiters failed: %s", len(old), type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job stands: its status, and once it has ended, the body of a good answer or the error of another end."""
+
+    job_id: str
+    status: str
+    response: str | None = None
+    error: str | None = None
+
+    @property
+    def over(self) -> bool:
+        """It has ended, somehow."""
+        return self.status not in ("queued", "running")
+
+    def refusal(self) -> FusionError:
+        """What a caller who waited for a job is told when it did not succeed."""
+        refusal: FusionError = Timeout(f"job {self.job_id} expired before it was done")
+        if self.status == "cancelled":
+            refusal = Conflict(f"job {self.job_id} was cancelled")
+        elif self.error is not None:
+            error: dict[str, Any] = orjson.loads(self.error)
+            refusal = _KINDS.get(error["code"], InternalError)(error["message"])
+        refusal.job_id = self.job_id
+        return refusal
+
+
+_KINDS: dict[int, type[FusionError]] = {400: InvalidRequest, 502: UpstreamError, 504: Timeout}
+
+
+class Outcomes:
+    """Reads outcomes, those that are asked for at the same time in one query."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batcher: Batcher[str, Outcome] = Batcher(self._read)
+
+    async def __call__(self, job_id: str) -> Outcome:
+        """How a job stands that is known to exist."""
+        return await self._batcher(job_id)
+
+    async def _read(self, ids: Sequence[str]) -> Sequence[Outcome]:
+        found = await self._database.read(outcomes_of, ids)
+        return [found[id] for id in ids]
+
+
+def outcomes_of(connection: Connection, ids: Sequence[str]) -> dict[str, Outcome]:
+    """How these jobs stand, by id."""
+    statement = (
+        select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error)
+        .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
+        .where(jobs.c.id.in_(ids))
+    )
+    return {row.id: Outcome(*row) for row in connection.execute(statement)}
 
 
 def ended_among(connection: Connection, ids: Sequence[str]) -> list[str]:

@@ -35,6 +35,8 @@ class FusionError(Exception):
         self.message = message
         self.param = param
         self.retry_after_seconds = retry_after_seconds
+        #: The accepted job that it is about: to send the request again would buy the work again.
+        self.job_id: str | None = None
 
 
 class Refused(FusionError):

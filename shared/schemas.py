@@ -135,6 +135,16 @@ class ChatRequest(Shape):
     user: str | None = Field(default=None, max_length=512)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    #: OpenAI's clients may send these; they are not passed on, and the job lists them as `ignored`.
+    logit_bias: dict[str, float] | None = None
+    modalities: list[Literal["text"]] | None = None
+    prediction: dict[str, Any] | None = None
+    prompt_cache_key: str | None = Field(default=None, max_length=512)
+    reasoning_effort: str | None = Field(default=None, max_length=64)
+    safety_identifier: str | None = Field(default=None, max_length=512)
+    service_tier: str | None = Field(default=None, max_length=64)
+    store: bool | None = None
+    verbosity: str | None = Field(default=None, max_length=64)
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
@@ -165,6 +175,11 @@ class ImageRequest(Shape):
     n: int = Field(default=1, ge=1, le=10)
     response_format: Literal["url", "b64_json"] = "url"
     user: str | None = Field(default=None, max_length=512)
+    #: Not passed on, as above.
+    background: str | None = Field(default=None, max_length=64)
+    moderation: str | None = Field(default=None, max_length=64)
+    quality: str | None = Field(default=None, max_length=64)
+    style: str | None = Field(default=None, max_length=64)
 
 
 REQUESTS: Mapping[JobType, type[Shape]] = {

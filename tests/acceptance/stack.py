@@ -39,6 +39,7 @@ class Stack:
             "FUSIONAI_REDIS_URL": redis.url,
             "FUSIONAI_SIMULATOR_URL": simulator.url,
             "FUSIONAI_PORT": str(self.port),
+            "FUSIONAI_PUBLIC_URL": self.url,
             "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
             "FUSIONAI_RETRY_BASE_SECONDS": "0.02",
             "FUSIONAI_WEBHOOK_PACE": "0.02",

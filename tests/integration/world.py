@@ -101,7 +101,7 @@ def order(
     type: Any = "chat.completion",
 ) -> Order:
     """An order as the door makes it; `bound` overrules each job's price."""
-    made = Door(database, RecordedBell())._order(holder, [submission(type)] * count, listed, claim)
+    made = Door(database, RecordedBell()).order(holder, [submission(type)] * count, listed=listed, claim=claim)
     for row in made.rows if bound is not None else ():
         row["bound_micros"] = bound
     return made

@@ -1,0 +1,87 @@
+"""Chat completions, embeddings and images as calls that wait for their job. A client that goes away loses nothing."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+
+from producer.desk import Desk, Placed, read_body
+from producer.dialects.fusionai.request import claim_of, enter
+from shared.errors import Timeout
+from shared.schemas import JobType, read_submission
+
+router = APIRouter()
+
+#: How long a call waits for its job, in seconds; a client's own limit is 30.
+WAIT_SECONDS = 28.0
+
+
+@router.post("/chat/completions")
+async def create_chat_completion(request: Request) -> Response:
+    """A chat completion."""
+    return await _serve(request, "chat.completion")
+
+
+@router.post("/embeddings")
+async def create_embedding(request: Request) -> Response:
+    """Embeddings of one text or many."""
+    return await _serve(request, "embedding")
+
+
+@router.post("/images")
+@router.post("/images/generations")
+async def create_image(request: Request) -> Response:
+    """Pictures."""
+    return await _serve(request, "image")
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """RFC 7240's `Prefer`, as far as it is served: `respond-async`, alone or with `wait`."""
+
+    respond_async: bool = False
+    wait_seconds: float = WAIT_SECONDS
+
+
+def preference(request: Request) -> Preference:
+    """What the caller prefers; what is not known is ignored, as the RFC says."""
+    wanted: dict[str, str] = {}
+    for text in ",".join(request.headers.getlist("prefer")).replace(";", ",").split(","):
+        name, _, value = text.strip().partition("=")
+        wanted.setdefault(name.strip().lower(), value.strip().strip('"'))
+    if "respond-async" not in wanted:
+        return Preference()
+    wait = wanted.get("wait", "0")
+    seconds = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else 0.0
+    return Preference(True, min(seconds, WAIT_SECONDS))
+
+
+async def _serve(request: Request, type: JobType) -> Response:
+    desk, holder = await enter(request)
+    body = await read_body(request)
+    submission = read_submission(type, body)
+    wanted = preference(request)
+    within = None if wanted.respond_async else WAIT_SECONDS
+    placed = await desk.place(holder, submission, claim_of(request, holder, body), within=within)
+    try:
+        return await _answered(desk, placed, wanted)
+    finally:
+        desk.leave(placed)
+
+
+async def _answered(desk: Desk, placed: Placed, wanted: Preference) -> Response:
+    """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
+    outcome = await desk.outcome(placed, wanted.wait_seconds) if wanted.wait_seconds else None
+    headers = {"FusionAI-Job-Id": placed.job_id}
+    if placed.accepted.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if outcome is not None and outcome.response is not None:
+        return Response(outcome.response, media_type="application/json", headers=headers)
+    if outcome is not None and outcome.over:
+        raise outcome.refusal()
+    if wanted.respond_async:
+        headers |= {"Location": f"/v1/jobs/{placed.job_id}", "Retry-After": "1"}
+        headers["Preference-Applied"] = "respond-async"
+        return Response(placed.accepted.response, 202, headers, "application/json")
+    late = Timeout(f"job {placed.job_id} is not done yet and goes on; ask for it at /v1/jobs/{placed.job_id}")
+    late.job_id = placed.job_id
+    raise late
