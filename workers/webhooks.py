@@ -7,9 +7,10 @@ event id is the receiver's key against doubles.
 import asyncio
 import logging
 import random
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
 
 import httpx
 import orjson
@@ -33,13 +34,31 @@ JITTER: Final = 0.2
 #: of it must fit in the end of that, or it is left to be claimed anew.
 CLAIM_SECONDS: Final = 40
 SEND_SECONDS: Final = 20
-#: Sends under way at once in this process, and to one webhook. A slow receiver holds up only itself: what waits for it
-#: waits unclaimed, in a list of its own.
+#: Sends under way at once in this process, and to one webhook, by how quickly it answered last. A slow receiver holds
+#: up only itself: what waits for it waits in a list of its own, nearly all of it unclaimed.
 MOST_SENDING: Final = 400
 MOST_SENDING_EACH: Final = 16
+MOST_SENDING_SLOW: Final = 4
+SLOW_SECONDS: Final = 2.0
 #: Ids that wait in this process for one webhook, and webhooks with any; what is beyond that the sweeper rings again.
 MOST_WAITING_EACH: Final = 512
 MOST_WEBHOOKS: Final = 2000
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """One webhook's deliveries in this process: waiting (ids), then claimed (rows), then being sent."""
+
+    waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    claimed: deque[dict[str, Any]] = field(default_factory=deque)
+    sending: set["asyncio.Task[None]"] = field(default_factory=set)
+    most: int = MOST_SENDING_EACH
+
+    def wanted(self) -> list[str]:
+        """The next ids to claim, so that there is always as much claimed as half of what may be sent at once."""
+        if len(self.claimed) > self.most // 2:
+            return []
+        return [self.waiting.popitem(last=False)[0] for _ in range(min(len(self.waiting), self.most))]
 
 
 class Sender:
@@ -49,10 +68,11 @@ class Sender:
         self._database = database
         self._client = client
         self._room = asyncio.Semaphore(MOST_SENDING)
-        self._lines: dict[str, OrderedDict[str, None]] = {}
+        self._lines: dict[str, _Line] = {}
         self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
+        self._leave: Batcher[str, None] = Batcher(self._left)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -67,11 +87,12 @@ class Sender:
         while self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
+        return task
 
     async def _sorted(self, groups: Sequence[list[str]]) -> Sequence[None]:
         """Put ids in their webhooks' lines, and serve the lines that nobody serves yet."""
@@ -81,36 +102,46 @@ class Sender:
             if line is None:
                 if len(self._lines) >= MOST_WEBHOOKS:
                     continue
-                line = self._lines[webhook_id] = OrderedDict()
+                line = self._lines[webhook_id] = _Line()
                 self._keep(self._serve(webhook_id, line))
-            if len(line) < MOST_WAITING_EACH:
-                line[id] = None
+            if len(line.waiting) < MOST_WAITING_EACH:
+                line.waiting[id] = None
         return [None] * len(groups)
 
-    async def _serve(self, webhook_id: str, line: "OrderedDict[str, None]") -> None:
-        """Claim and send, at most MOST_SENDING_EACH at once, until the webhook's line is empty."""
+    async def _serve(self, webhook_id: str, line: _Line) -> None:
+        """Claim and send until the webhook's line is empty, as many at once as it may have."""
         try:
             await asyncio.sleep(0)
-            while line and not self._stopping:
-                ids = [line.popitem(last=False)[0] for _ in range(min(len(line), MOST_SENDING_EACH))]
-                claimed = await self._claim(ids, weight=len(ids))
-                crash.point("deliver.after_claim")
-                sent = await asyncio.gather(*(self._send(row) for row in claimed))
-                left = [row["delivery_id"] for row, was_sent in zip(claimed, sent, strict=True) if not was_sent]
-                if left:
-                    await self._database.write(leave, left)
+            while (line.waiting or line.claimed or line.sending) and not self._stopping:
+                if ids := line.wanted():
+                    line.claimed.extend(await self._claim(ids, weight=len(ids)))
+                    crash.point("deliver.after_claim")
+                while line.claimed and len(line.sending) < line.most:
+                    line.sending.add(self._keep(self._send(line, line.claimed.popleft())))
+                if line.sending:
+                    await asyncio.wait(line.sending, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._lines[webhook_id]
+            for row in line.claimed:
+                self._keep(self._leave(row["delivery_id"]))
 
-    async def _send(self, row: dict[str, Any]) -> bool:
-        async with self._room:
-            if self._stopping or clock.now_micros() > row["claimed_until"] - SEND_SECONDS * clock.MICROS:
-                return False
-            answer = await self._post(row)
+    async def _send(self, line: _Line, row: dict[str, Any]) -> None:
+        """Send one, and have what came of it recorded; the next is sent meanwhile."""
+        try:
+            async with self._room:
+                if self._stopping or clock.now_micros() > row["claimed_until"] - SEND_SECONDS * clock.MICROS:
+                    await self._leave(row["delivery_id"])
+                    return
+                answer = await self._post(row)
+        finally:
+            line.sending.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+        line.most = MOST_SENDING_EACH if answer.seconds < SLOW_SECONDS else MOST_SENDING_SLOW
         crash.point("deliver.after_send")
-        await self._record({**_recorded(row, answer), "row": row})
+        self._keep(self._recorded(row, answer))
+
+    async def _recorded(self, row: dict[str, Any], answer: Answer) -> None:
+        await self._record({**_result(row, answer), "row": row})
         crash.point("deliver.after_record")
-        return True
 
     async def _post(self, row: Mapping[str, Any]) -> Answer:
         body = orjson.dumps(events.body(row))
@@ -125,6 +156,10 @@ class Sender:
         rows = await self._database.write(claim, [id for ids in groups for id in ids])
         by_id = {row["delivery_id"]: row for row in rows}
         return [[by_id.pop(id) for id in ids if id in by_id] for ids in groups]
+
+    async def _left(self, ids: Sequence[str]) -> Sequence[None]:
+        await self._database.write(leave, ids)
+        return [None] * len(ids)
 
     async def _flush(self, results: Sequence[dict[str, Any]]) -> Sequence[None]:
         await self._database.write(record, results)
@@ -220,7 +255,7 @@ def pause_seconds(attempts: int, jitter: float) -> float | None:
     return SCHEDULE[attempts - 1] * (1 + JITTER * jitter)
 
 
-def _recorded(row: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def _result(row: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     now = clock.now_micros()
     seen = {"b_id": row["delivery_id"], "last_status": answer.status, "last_error": answer.detail, "next_at": now}
     if answer.status is not None and 200 <= answer.status < 300:
