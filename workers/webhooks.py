@@ -215,8 +215,10 @@ def leave(connection: Connection, ids: Sequence[str]) -> None:
 
 def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None:
     """Write what came of sends; a webhook whose receiver says 410 is disabled, and its account told."""
-    outcomes = Counter(_OUTCOMES[one["status"]] for one in _unrecorded(connection, results))
-    connection.execute(_RECORD, [{key: value for key, value in one.items() if key != "row"} for one in results])
+    standing = _standing(connection, results)
+    outcomes = Counter(_OUTCOMES[one["status"]] for one in standing)
+    if standing:
+        connection.execute(_RECORD, [{key: value for key, value in one.items() if key != "row"} for one in standing])
     for one in results:
         if one["last_status"] == 410:
             _disable(connection, one["row"])
@@ -226,8 +228,8 @@ def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None
 _OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "failed"}
 
 
-def _unrecorded(connection: Connection, results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those whose claim still stands: after an ambiguous COMMIT the same results come again, and are counted once."""
+def _standing(connection: Connection, results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those whose claim still stands: not recorded before an ambiguous COMMIT, nor asked for anew during the send."""
     statement = select(m.deliveries.c.id, m.deliveries.c.next_at).where(
         m.deliveries.c.id.in_([one["b_id"] for one in results]), m.deliveries.c.status == "pending"
     )

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from producer import hooks
+from producer import hooks, operations
 from producer.hooks import WebhookSpec
 from shared import models as m
 from shared.db import Database
 from shared.ledger import Book
 from tests.integration import world
 from tests.receiver import Answer, Receiver
-from workers import outbound
+from workers import outbound, webhooks
 from workers.webhooks import Sender
 
 
@@ -65,3 +65,27 @@ def test_a_deleted_webhook_gets_nothing_more(database: Database, monkeypatch: ob
         deliver(database, deliveries, [one], until=lambda: other.wait_for(lambda got: len(got) == 1))
         assert receiver.deliveries == []
     assert {world.rows(database, m.deliveries, id=id)[0]["status"] for id in deliveries} == {"failed"}
+
+
+def test_what_is_asked_for_again_during_its_send_is_sent_again(database: Database, monkeypatch: object) -> None:
+    """The end of the send under way does not undo the redelivery."""
+    world.settings_allow_loopback(monkeypatch)
+    with Receiver() as receiver:
+        account, _, (one,) = open_webhook(database, receiver.url, 1)
+        (event,) = world.rows(database, m.events)
+        claimed = database.write_sync(webhooks.claim, [one])
+        database.write_sync(operations.redeliver_event, account, event["id"])
+        late = [{**webhooks._result(row, outbound.Answer(200, b"", 0.1)), "row": row} for row in claimed]
+        database.write_sync(webhooks.record, late)
+        assert world.rows(database, m.deliveries, id=one)[0]["status"] == "pending"
+        deliver(database, [one], until=lambda: receiver.wait_for(lambda got: len(got) == 1))
+    assert world.rows(database, m.deliveries, id=one)[0]["status"] == "delivered"
+
+
+def test_one_slow_answer_does_not_hold_up_the_others_of_its_webhook(database: Database, monkeypatch: object) -> None:
+    world.settings_allow_loopback(monkeypatch)
+    with Receiver() as receiver:
+        slow = iter([Answer(delay_seconds=5)])
+        receiver.answer = lambda _: next(slow, Answer())
+        _, _, many = open_webhook(database, receiver.url, 200)
+        deliver(database, many, until=lambda: receiver.wait_for(lambda got: len(got) == 200, timeout=4.5))
