@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, and_, insert, select, text, update
 
 from shared import clock, db, invoices
 from shared.ledger import Book, credits
@@ -49,9 +49,11 @@ class Made:
     bytes: int
 
 
-def unfinished(connection: Connection) -> list[Row]:
-    """Every batch that is not over, the highest priority and oldest first."""
-    statement = select(batches).where(text(UNFINISHED)).order_by(batches.c.priority.desc(), batches.c.id)
+def in_need(connection: Connection) -> list[Row]:
+    """Every batch that needs more than to wait for its jobs, the highest priority and oldest first."""
+    ended = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
+    waits = and_(batches.c.status == "in_progress", batches.c.released == batches.c.total, ended < batches.c.total)
+    statement = select(batches).where(text(UNFINISHED), ~waits).order_by(batches.c.priority.desc(), batches.c.id)
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 

@@ -54,11 +54,11 @@ class Batches:
         self._accounts: dict[str, str] = {}
         #: When a batch may be taken up again, monotonic: after an error, or while others must end its jobs.
         self._not_before: dict[str, float] = {}
-        self._looked = 0.0
+        self._look_at = 0.0
 
     def run_once(self) -> bool:
         """One slice for each account that has work; whether there was any."""
-        if not self._works or clock.monotonic() - self._looked > LOOK_SECONDS:
+        if not self._works or clock.monotonic() > self._look_at:
             self._look()
         turns = {self._accounts[id]: id for id in reversed(self._works)}
         for id in turns.values():
@@ -72,8 +72,8 @@ class Batches:
 
     def _look(self) -> None:
         """Take up what there is to do, the highest priority and oldest batch of each account first."""
-        self._looked = now = clock.monotonic()
-        rows = self._database.read_sync(batches.unfinished)
+        now = clock.monotonic()
+        rows = self._database.read_sync(batches.in_need)
         known = {row["id"]: row["account_id"] for row in rows}
         for id in self._works.keys() - known:
             self._works.pop(id).close()
@@ -81,6 +81,7 @@ class Batches:
         self._not_before = {id: at for id, at in self._not_before.items() if id in known and at > now}
         works = {row["id"]: self._works.get(row["id"]) or self._work_for(row) for row in rows}
         self._works = {id: work for id, work in works.items() if work is not None}
+        self._look_at = clock.monotonic() + LOOK_SECONDS + 4 * (clock.monotonic() - now)
 
     def _step(self, id: str) -> None:
         try:
