@@ -134,7 +134,7 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
 
 def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
     """Queue again what a holder finds it has and does not run, for the feeder to wake; how many were still its own."""
-    statement = update(jobs).where(tuple_(jobs.c.id, jobs.c.lease_epoch).in_(held), jobs.c.status == RUNNING)
+    statement = update(jobs).where(*_held(held), jobs.c.status == RUNNING)
     return connection.execute(statement.values(status="queued", worker_id=None, woken_at=None)).rowcount
 
 
@@ -178,6 +178,11 @@ def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     return {"job": thin, "url": f"/v1/jobs/{job['id']}"}
 
 
+def _held(held: Sequence[tuple[str, int]]) -> tuple[Any, Any]:
+    """These ids at these epochs; the ids alone as well, by which SQLite finds the rows."""
+    return jobs.c.id.in_([id for id, _ in held]), tuple_(jobs.c.id, jobs.c.lease_epoch).in_(held)
+
+
 def _requeue(connection: Connection, back: Requeue) -> bool:
     statement = (
         update(jobs)
@@ -209,7 +214,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
     for (came_from, status, takes), held in sorted(kinds.items()):
         statement = (
             update(jobs)
-            .where(tuple_(jobs.c.id, jobs.c.lease_epoch).in_(sorted(held)))
+            .where(*_held(sorted(held)))
             .where(jobs.c.status == (RUNNING if came_from == "running" else QUEUED))
             .values(status=status, finished_at=now, worker_id=None, woken_at=None)
             .returning(*(jobs.c[name] for name in _ENDED + _ENDED_TOO))

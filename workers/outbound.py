@@ -29,6 +29,8 @@ WHOLE_SECONDS = 15.0
 BODY_BYTES = 64 * 1024
 #: Deliveries in flight over one client. httpx's own pool costs time that grows with the square of this.
 CONNECTIONS = 100
+#: Connections kept for the next delivery: httpcore looks at each of them at each request, so only a few.
+IDLE_CONNECTIONS = 32
 #: Of a name with many addresses the first few are tried, so that each gets a fair part of CONNECT_SECONDS.
 ADDRESSES_TRIED = 4
 
@@ -131,6 +133,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=connections,
+            max_keepalive_connections=IDLE_CONNECTIONS,
             keepalive_expiry=30.0,
             network_backend=backend,
         )

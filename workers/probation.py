@@ -11,12 +11,11 @@ import sys
 import threading
 from collections.abc import Callable
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from shared import clock, lifeline, logs
 from shared import models as m
 from shared.db import Database
-from shared.jobs import QUEUED
 from shared.queue import PROBATION
 from shared.settings import inherited
 from workers.runtime import PROBATION_SLOTS, Runtime
@@ -66,7 +65,8 @@ def next_group(connection: Connection) -> list[str]:
     """The jobs that may run together next: of the largest cohort waiting, as many as it says."""
     statement = (
         select(m.jobs.c.id, m.jobs.c.cohort)
-        .where(m.jobs.c.queue == PROBATION, m.jobs.c.status == QUEUED, m.jobs.c.run_at <= clock.now_micros())
+        .where(m.jobs.c.queue == PROBATION, m.jobs.c.run_at <= clock.now_micros())
+        .where(text("status = 'queued' AND woken_at IS NULL"))  # never woken: the index of what waits serves it
         .order_by(m.jobs.c.cohort.desc(), m.jobs.c.id)
         .limit(PROBATION_SLOTS)
     )

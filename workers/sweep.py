@@ -84,7 +84,7 @@ class Sweeper:
 
     def take_back(self) -> None:
         """Queue again what lapsed incarnations still hold."""
-        while self._end(self._database.write_sync(take_back)) == CHUNK:
+        while self._database.read_sync(held_by_lapsed) and self._end(self._database.write_sync(take_back)):
             pass
 
     def end_overdue(self) -> None:
@@ -156,13 +156,23 @@ def lapse_one(connection: Connection, id: str) -> None:
     jobs.count(connection, "workers_lapsed", 1)
 
 
+#: A list of its own: joined, SQLite would walk all jobs for it.
+_LAPSED = select(m.workers.c.id).where(m.workers.c.lapsed_at.is_not(None)).scalar_subquery()
+
+
+def held_by_lapsed(connection: Connection) -> bool:
+    """Whether there is anything to take back."""
+    held = select(m.jobs.c.id).where(m.jobs.c.status == jobs.RUNNING, m.jobs.c.worker_id.in_(_LAPSED))
+    return connection.execute(held.limit(1)).first() is not None
+
+
 def take_back(connection: Connection) -> tuple[int, list[str]]:
     """Up to CHUNK jobs of lapsed incarnations, queued again or ended; how many, and deliveries now due."""
     held = (
         select(m.jobs, m.workers.c.lost, m.workers.c.probation, m.job_payloads.c.attempts)
         .join(m.workers, m.workers.c.id == m.jobs.c.worker_id)
         .join(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
-        .where(m.jobs.c.status == jobs.RUNNING, m.workers.c.lapsed_at.is_not(None))
+        .where(m.jobs.c.status == jobs.RUNNING, m.jobs.c.worker_id.in_(_LAPSED))
         .order_by(m.jobs.c.id)
         .limit(CHUNK)
         .with_for_update(of=m.jobs)

@@ -40,9 +40,9 @@ MOST_SENDING: Final = 400
 MOST_SENDING_EACH: Final = 16
 MOST_SENDING_SLOW: Final = 4
 SLOW_SECONDS: Final = 2.0
-#: Ids that wait in this process for one webhook, and webhooks with any; what is beyond that the sweeper rings again.
-MOST_WAITING_EACH: Final = 512
-MOST_WEBHOOKS: Final = 2000
+#: Ids that wait in this process for one webhook, and for all; what is beyond that the sweeper rings again.
+MOST_WAITING_EACH: Final = 4096
+MOST_WAITING: Final = 50_000
 
 
 @dataclass(slots=True, eq=False)
@@ -97,11 +97,11 @@ class Sender:
     async def _sorted(self, groups: Sequence[list[str]]) -> Sequence[None]:
         """Put ids in their webhooks' lines, and serve the lines that nobody serves yet."""
         offered = [id for ids in groups for id in ids]
-        for id, webhook_id in await self._database.read(webhooks_of, offered):
+        due = await self._database.read(webhooks_of, offered)
+        room = max(0, MOST_WAITING - sum(len(line.waiting) for line in self._lines.values()))
+        for id, webhook_id in due[:room]:
             line = self._lines.get(webhook_id)
             if line is None:
-                if len(self._lines) >= MOST_WEBHOOKS:
-                    continue
                 line = self._lines[webhook_id] = _Line()
                 self._keep(self._serve(webhook_id, line))
             if len(line.waiting) < MOST_WAITING_EACH:

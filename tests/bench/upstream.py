@@ -10,6 +10,8 @@ POST …/v1/chat/completions (any path ending so) answers the same valid complet
     /mixed/v1/…       after 30 s when the body contains the marker "slow-30s", else after 0.5 s
     /delay/<ms>/v1/…  after so many milliseconds
 
+POST …/hook is a webhook's receiver, which answers 200 after the same times.
+
 Keep-alive and pipelining are safe: the answers of one connection leave in the order of its requests.
 """
 
@@ -54,6 +56,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
     len(COMPLETION),
     COMPLETION,
 )
+TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -94,7 +97,7 @@ class Upstream(asyncio.Protocol):
             self._answer(path, body)
 
     def _answer(self, path: bytes, body: bytes) -> None:
-        answer = ANSWER if path.endswith(b"/chat/completions") else NOT_FOUND
+        answer = ANSWER if path.endswith(b"/chat/completions") else TAKEN if path.endswith(b"/hook") else NOT_FOUND
         delay = delay_of(path, body)
         if not delay and not self._due:
             self._transport.write(answer)
