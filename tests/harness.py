@@ -13,6 +13,7 @@ What dies is started again whenever the test waits. All processes are started fr
 import contextlib
 import json
 import os
+import signal
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import orjson
 from sqlalchemy import text
 
 from shared import accounts, clock, ledger
 from shared.db import Database
+from shared.models.batches import UNFINISHED
 from shared.settings import settings
 from tests.chaos.audit import audit
+from tests.chaos.audit_batches import leftovers
 from tests.chaos.inbox import Inbox
 from tests.chaos.processes import Processes, prefixed
 from tests.servers import RedisServer, free_port
@@ -52,6 +56,13 @@ def chat(content: str, **more: Any) -> dict[str, Any]:
     return {"type": "chat.completion", "model": "gpt-3.5-turbo", "messages": [message], "max_tokens": 16, **more}
 
 
+def line(custom_id: str, content: str = "", **more: Any) -> dict[str, Any]:
+    """A line of a batch: the same small chat job, of its custom_id or of another text."""
+    body = chat(content or custom_id, **more)
+    del body["type"]
+    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
 class Stack(Processes):
     """The processes, and a client of theirs. `names`: which to start (`web`, `web2`, `worker`, `sweeper`, …)."""
 
@@ -61,7 +72,7 @@ class Stack(Processes):
         database_url: str,
         redis: RedisServer,
         *,
-        names: Sequence[str] = ("web", "worker", "sweeper"),
+        names: Sequence[str] = ("web", "worker", "batches", "sweeper"),
         latency: float = 0.0,
         **given: str,
     ) -> None:
@@ -70,6 +81,8 @@ class Stack(Processes):
         self.database = Database(database_url)
         self.inbox = Inbox()
         self.accepted: list[str] = []
+        #: The batches that clients were given, and the custom_ids that their files must have.
+        self.submitted: dict[str, list[str]] = {}
         self.simulator = SimulatorProcess(latency=latency)
         self._names = names
         self._urls: dict[str, str] = {}
@@ -139,15 +152,22 @@ class Stack(Processes):
         self.inbox.expect(account.id, hook["secret"])
         return account
 
-    def call(self, key: str, method: str, path: str, body: Any = None) -> Any:
-        """The JSON of an answer; asked for again under one Idempotency-Key while there is nobody to give it."""
+    def url(self, name: str) -> str:
+        """Where a producer listens, the same after it has died."""
+        return self._urls[name]
+
+    def call(self, key: str, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The JSON of an answer; asked for again under one Idempotency-Key while there is nobody to give it.
+
+        `more` is httpx's, such as the `files` and `data` of a form.
+        """
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": clock.new_id("idem")}
         deadline, pause, tries = clock.monotonic() + 60, threading.Event(), 0
         while True:
             url = sorted(self._urls.values())[(hash(headers["Idempotency-Key"]) + tries) % len(self._urls)]
             tries += 1
             try:
-                answer = self._http.request(method, url + path, json=body, headers=headers)
+                answer = self._http.request(method, url + path, json=body, headers=headers, **more)
                 assert answer.status_code < 400, answer.text
                 return answer.json()
             except httpx.TransportError:
@@ -162,6 +182,26 @@ class Stack(Processes):
         ids = [job["id"] for job in answer.get("data", [answer])]
         self.accepted += ids
         return ids
+
+    def submit_batch(
+        self,
+        account: Account,
+        lines: Sequence[Mapping[str, Any]],
+        *,
+        upload: bool = False,
+        test: bool = False,
+        refused: bool = False,
+        **spec: Any,
+    ) -> str:
+        """Have a batch of lines accepted, inline or by an upload; its id. `refused`: it is going to fail as a whole."""
+        key = account.test_key if test else account.live_key
+        given: dict[str, Any] = {"requests": list(lines)}
+        if upload:
+            form = {"file": ("lines.jsonl", b"".join(orjson.dumps(one) + b"\n" for one in lines))}
+            given = {"input_file_id": self.call(key, "POST", "/v1/files", files=form, data={"purpose": "batch"})["id"]}
+        id = str(self.call(key, "POST", "/v1/batches", {**given, **spec})["id"])
+        self.submitted[id] = [] if refused else [one["custom_id"] for one in lines]
+        return id
 
     def script(self, *rules: Mapping[str, Any]) -> None:
         """Replace the simulator's rules; it counts and records anew."""
@@ -193,9 +233,17 @@ class Stack(Processes):
         """A job's row."""
         return self.rows("SELECT * FROM jobs WHERE id = :id", id=id)[0]
 
+    def batch(self, id: str) -> Any:
+        """A batch's row."""
+        return self.rows("SELECT * FROM batches WHERE id = :id", id=id)[0]
+
     def state(self) -> str:
         """How many jobs stand how, and which deliveries wait: for the message of a failure."""
         jobs = self.rows("SELECT status, queue, count(*) FROM jobs GROUP BY status, queue ORDER BY status, queue")
+        batches = self.rows(
+            "SELECT id, status, stopped, total, released, succeeded, failed, cancelled, expired FROM batches "
+            f"WHERE {UNFINISHED} ORDER BY id LIMIT 5"
+        )
         pending = self.rows("SELECT count(*) FROM deliveries WHERE status = 'pending'")
         stuck = self.rows(
             "SELECT id, status, queue, offer, failures, cohort, lease_epoch, worker_id, run_at - :now AS due, "
@@ -203,8 +251,8 @@ class Stack(Processes):
             now=clock.now_micros(),
         )
         return (
-            f"jobs {[tuple(row) for row in jobs]}, {pending[0][0]} deliveries pending, "
-            f"unfinished {[tuple(row) for row in stuck]}, logs in {self.directory}"
+            f"jobs {[tuple(row) for row in jobs]}, batches {[tuple(row) for row in batches]}, "
+            f"{pending[0][0]} deliveries pending, unfinished {[tuple(row) for row in stuck]}, logs in {self.directory}"
         )
 
     def await_all_terminal(self, ids: Sequence[str] = (), *, seconds: float = 45.0) -> None:
@@ -214,8 +262,15 @@ class Stack(Processes):
         values = {"ids": json.dumps(list(ids)) if self.database.is_sqlite else list(ids)} if ids else {}
         self.until(lambda: self.rows(query, **values)[0][0] == 0, seconds=seconds, what="every job's end")
 
+    def await_batch(self, id: str, *, seconds: float = 45.0) -> Any:
+        """Until a batch has ended; its row."""
+        ended = f"SELECT * FROM batches WHERE id = :id AND NOT ({UNFINISHED})"
+        return self.until(lambda: self.rows(ended, id=id), seconds=seconds, what=f"the end of {id}")[0]
+
     def quiet(self, *, seconds: float = 45.0) -> None:
-        """Until every job has ended and every event is delivered."""
+        """Until every batch and job has ended and every event is delivered."""
+        unfinished = f"SELECT count(*) FROM batches WHERE {UNFINISHED}"
+        self.until(lambda: self.rows(unfinished)[0][0] == 0, seconds=seconds, what="every batch's end")
         self.await_all_terminal(seconds=seconds)
         pending = "SELECT count(*) FROM deliveries WHERE status = 'pending'"
         self.until(lambda: self.rows(pending)[0][0] == 0, seconds=seconds, what="every delivery")
@@ -226,5 +281,26 @@ class Stack(Processes):
 
     def check(self) -> None:
         """Every promise of bar.md (Reliability) holds, once all is quiet."""
-        violations = self.database.read_sync(audit, self.accepted, self.inbox)
+        violations = self.violations()
         assert violations == [], violations
+
+    def violations(self) -> list[str]:
+        """What is otherwise, as a line each."""
+        files = self.directory / "files"
+        if left := leftovers(files):
+            plans, kills = sum(path.parent.name == "plans" for path in left), self.kills("batches")
+            assert plans <= kills, f"{kills} kills left {plans} plans behind"
+            self._forget_leftovers(files)
+        return self.database.read_sync(audit, self.accepted, self.submitted, self.inbox, files)
+
+    def kills(self, kind: str) -> int:
+        """How many processes of a kind have been killed."""
+        found = [process for name, process in self.processes.items() if name.startswith(kind)]
+        return sum(process.ends.count(-signal.SIGKILL) for process in found)
+
+    def _forget_leftovers(self, files: Path) -> None:
+        """Let the days pass after which what killed processes left is removed: a new sweeper looks at once."""
+        for path in leftovers(files):
+            os.utime(path, (0, 0))
+        self.restart("sweeper")
+        self.until(lambda: not leftovers(files), what="the removal of what killed processes left")

@@ -15,8 +15,10 @@ from shared.jobs import unwake
 from shared.models import jobs
 from shared.queue import Bell
 
-#: The smallest window, in jobs: enough for a queue that has just begun to drain.
-LEAST = 1000
+#: The window of a queue whose drain is not yet known, in jobs.
+FIRST = 1000
+#: The smallest, for a queue that drains slowly: what is in the window is ahead of whoever comes now.
+LEAST = 200
 #: The largest, so that no measurement error can pour a backlog into the broker.
 MOST = 20_000
 #: Accounts that get their turn in one pass over a queue.
@@ -27,7 +29,7 @@ ACCOUNTS = 256
 class _Flow:
     """What is known of one queue's drain."""
 
-    window: int = LEAST
+    window: int = FIRST
     inside: int = 0
     at: float = 0.0
     #: Where the turn over the accounts goes on.

@@ -2,30 +2,45 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, text
 
 from shared.verify import verify
+from tests.chaos.audit_batches import audit_batches
 from tests.chaos.inbox import Inbox
 
 TERMINAL = {"succeeded", "failed", "cancelled", "expired"}
 TOLD = {"succeeded": "job.completed", "failed": "job.failed", "cancelled": "job.cancelled", "expired": "job.expired"}
 _JOBS = """SELECT j.*, p.request, p.offers, r.response, r.error, r.provider AS served_by, r.model AS served_model,
-             r.prompt_tokens, r.completion_tokens, r.images, r.charged_micros, r.job_id AS resulted
-           FROM jobs j JOIN job_payloads p ON p.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id"""
+             r.prompt_tokens, r.completion_tokens, r.images, r.charged_micros, r.job_id AS resulted,
+             b.id IS NULL OR b.notify_each AS told
+           FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id
+           JOIN job_payloads p ON p.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id"""
 
 
-def audit(connection: Connection, accepted: Sequence[str], inbox: Inbox) -> list[str]:
-    """Every violation, as a line each. `accepted`: the ids that the clients were given."""
+def audit(
+    connection: Connection,
+    accepted: Sequence[str],
+    submitted: Mapping[str, Sequence[str]],
+    inbox: Inbox,
+    files: Path,
+) -> list[str]:
+    """Every violation, as a line each.
+
+    `accepted`: the ids of jobs that the clients were given; `submitted`: of batches, with their lines'
+    custom_ids; `files`: the directory of blobs.
+    """
     jobs = [dict(row) for row in connection.execute(text(_JOBS)).mappings()]
     moved = _moved(connection)
     lines = [line for job in jobs for line in _job(job, moved.get(job["id"], Counter()))]
-    lines += _accepted([job["id"] for job in jobs], accepted)
+    lines += _accepted([job["id"] for job in jobs if job["batch_id"] is None], accepted)
     lines += _told(connection, jobs)
     lines += _delivered(connection, inbox)
     lines += _at_rest(connection)
+    lines += audit_batches(connection, submitted, files)
     return [*lines, *verify(connection), *inbox.violations]
 
 
@@ -49,7 +64,8 @@ def _job(job: Mapping[str, Any], moved: Mapping[str, int]) -> Iterator[str]:
     due = price(job) if status == "succeeded" and not job["test"] else 0
     if job["charged_micros"] != due or moved.get("charge", 0) != due:
         yield f"{id}: its usage costs {due}, recorded {job['charged_micros']}, moved {moved.get('charge', 0)}"
-    if moved.get("hold", 0) != job["bound_micros"] or moved.get("release", 0) != job["bound_micros"] - due:
+    own_hold = job["bound_micros"] if job["batch_id"] is None else 0
+    if moved.get("hold", 0) != own_hold or moved.get("release", 0) != job["bound_micros"] - due:
         yield f"{id}: bound {job['bound_micros']}, moved {dict(moved)}"
     if (status == "succeeded") != (job["response"] is not None) or (status == "failed") != (job["error"] is not None):
         yield f"{id} is {status} with response {job['response']} and error {job['error']}"
@@ -73,12 +89,12 @@ def _accepted(stored: Sequence[str], accepted: Sequence[str]) -> Iterator[str]:
 
 
 def _told(connection: Connection, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Exactly one event a job, of its own status."""
+    """Exactly one event a job, of its own status; none for a line of a batch that does not ask for it."""
     told = Counter(
         (orjson.loads(data)["job"]["id"], type)
         for type, data in connection.execute(text("SELECT type, data FROM events WHERE type LIKE 'job.%'"))
     )
-    due = Counter((job["id"], TOLD.get(job["status"], "")) for job in jobs)
+    due = Counter((job["id"], TOLD.get(job["status"], "")) for job in jobs if job["told"])
     for (id, type), times in (told - due).items():
         yield f"{id}: {type} was told {times} times too often"
     for id, type in due - told:

@@ -96,9 +96,13 @@ class Processes:
         """SIGKILL; it will be started again."""
         self.send(name, signal.SIGKILL)
 
+    def leave_down(self, name: str) -> None:
+        """Do not start it again when it dies, until `start`."""
+        self.processes[name].down = True
+
     def take_down(self, name: str) -> None:
         """SIGKILL, and leave it dead until `start`."""
-        self.processes[name].down = True
+        self.leave_down(name)
         self.kill(name)
         self.until(lambda: self.processes[name].popen is None, what=f"{name}'s end")
 

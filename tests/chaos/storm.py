@@ -1,4 +1,4 @@
-"""The crash storm: jobs arrive without pause while workers, producers, sweeper and broker are killed at random."""
+"""The crash storm: jobs and batches arrive without pause while processes of every kind, and the broker, are killed."""
 
 import random
 import threading
@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from shared import clock
-from tests.chaos.audit import audit
-from tests.harness import Account, Stack, chat
+from tests.harness import Account, Stack, chat, line
 from tests.receiver import Answer
 
 #: Processes of the stormed stack; a kind's victim is one of its names.
-NAMES = ("web", "web2", "worker", "worker2", "sweeper")
+NAMES = ("web", "web2", "worker", "worker2", "batches", "batches2", "sweeper")
 #: Between two kills, in seconds at most: a worker needs one to start.
 PAUSE_SECONDS = 1.0
 #: Clients that submit at once.
@@ -26,6 +25,8 @@ RULES = (
     {"fault": {"status": 503}, "contains": "flaky", "times": 1, "each": True},
     {"fault": {"status": 400}, "contains": "bad"},
 )
+#: Every so many turns the jobs that would be a list are a batch.
+BATCH_TURNS = 3
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Report:
     kills: Mapping[str, int]
     seconds: float = 0.0
     calls: int = 0
+    batches: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     doubled_events: int = 0
@@ -44,7 +46,8 @@ class Report:
         jobs = sum(self.statuses.values())
         kills = ", ".join(f"{count} {kind}" for kind, count in self.kills.items())
         return (
-            f"storm: {jobs} jobs in {self.seconds:.0f} s, SIGKILLs: {kills}; ended {self.statuses}; "
+            f"storm: {jobs} jobs, {self.batches} batches among them, in {self.seconds:.0f} s, SIGKILLs: {kills}; "
+            f"ended {self.statuses}; "
             f"{self.calls} provider calls; {self.counters}; {self.doubled_events} events came more than once; "
             f"{len(self.violations)} violations"
         )
@@ -61,11 +64,13 @@ def storm(stack: Stack, *, jobs: int, kills: Mapping[str, int], seed: int) -> Re
     with ThreadPoolExecutor(CLIENTS) as clients:
         loads = []
         for turn, kind in enumerate(victims):
-            name = _victim(stack, kind, chance)
+            name = victim(stack, kind, chance)
             count = jobs * (turn + 1) // len(victims) - jobs * turn // len(victims)
-            loads += [clients.submit(_submit, stack, account, chunk) for chunk in _chunks(turn, count, chance)]
-            _lapse(stack, chance.uniform(0, PAUSE_SECONDS))
-            _strike(stack, name, chance)
+            for chunk in _chunks(turn, count, chance):
+                submit = _submit_batch if len(chunk) > 1 and turn % BATCH_TURNS == 0 else _submit
+                loads.append(clients.submit(submit, stack, account, chunk))
+            lapse(stack, chance.uniform(0, PAUSE_SECONDS))
+            strike(stack, name, chance)
         stack.until(lambda: all(load.done() for load in loads), seconds=120, what="every submission")
         for load in loads:
             load.result()
@@ -86,7 +91,12 @@ def _submit(stack: Stack, account: Account, texts: list[str]) -> None:
     stack.submit(account, [chat(text, model=MODELS[len(text) % 3]) for text in texts])
 
 
-def _lapse(stack: Stack, seconds: float) -> None:
+def _submit_batch(stack: Stack, account: Account, texts: list[str]) -> None:
+    lines = [line(text, model=MODELS[len(text) % 3]) for text in texts]
+    stack.submit_batch(account, lines, upload=len(texts) % 2 == 0, notify_each=len(texts) % 4 < 2)
+
+
+def lapse(stack: Stack, seconds: float) -> None:
     """Let a moment pass, tending the processes."""
     over = threading.Event()
     timer = threading.Timer(seconds, over.set)
@@ -95,31 +105,33 @@ def _lapse(stack: Stack, seconds: float) -> None:
     timer.join()
 
 
-def _victim(stack: Stack, kind: str, chance: random.Random) -> str:
+def victim(stack: Stack, kind: str, chance: random.Random) -> str:
     """The broker, or a process of that kind that is at work."""
     if kind == "broker":
         return kind
-    name = chance.choice([name for name in NAMES if name.startswith(kind)])
+    name = chance.choice([name for name in stack.processes if name.startswith(kind)])
     stack.until(lambda: stack.up(name), what=f"{name} to kill")
     return name
 
 
-def _strike(stack: Stack, name: str, chance: random.Random) -> None:
+def strike(stack: Stack, name: str, chance: random.Random) -> None:
+    """Kill it; the broker is away for a moment."""
     if name != "broker":
         stack.kill(name)
         return
     stack.redis.kill()
-    _lapse(stack, chance.uniform(0, PAUSE_SECONDS))
+    lapse(stack, chance.uniform(0, PAUSE_SECONDS))
     stack.redis.start()
 
 
 def _report(stack: Stack, kills: Mapping[str, int], seconds: float) -> Report:
     report = Report(kills, seconds, stack.calls())
+    report.batches = len(stack.submitted)
     report.statuses = {r.status: r.n for r in stack.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")}
     totals = "SELECT name, sum(value) AS value FROM counters WHERE labels = '' GROUP BY name ORDER BY name"
     report.counters = {row.name: int(row.value) for row in stack.rows(totals)}
     report.doubled_events = sum(times > 1 for times in (+Counter(stack.inbox.taken)).values())
-    report.violations = stack.database.read_sync(audit, stack.accepted, stack.inbox)
+    report.violations = stack.violations()
     report.violations += _unlike_their_fate(stack)
     return report
 

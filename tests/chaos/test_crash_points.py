@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 
 from shared import clock, crash
+from tests.chaos.batch_scenarios import (
+    batches_of_all_kinds,
+    cancelled_batch,
+    cancelled_where_it_died,
+    expired_batch,
+    expired_where_it_died,
+    large_batch,
+)
 from tests.chaos.conftest import Stacks
 from tests.harness import Account, Stack, chat
 from tests.receiver import Answer
@@ -18,12 +26,16 @@ Scenario = Callable[[Stack, Account, str], None]
 
 @dataclass(frozen=True)
 class Case:
-    """A point, the process that dies there, what makes it pass the point, and the n-th passing that kills."""
+    """A point, the process that dies there, what makes it pass the point, and the n-th passing that kills.
+
+    `chaos`: it is armed by `make chaos` alone, and another of the same point by the default suite.
+    """
 
     point: str
     process: str
     scenario: Scenario
     nth: int = 1
+    chaos: bool = False
 
     def __str__(self) -> str:
         return f"{self.point}:{self.nth}-{self.process}-{self.scenario.__name__}"
@@ -150,19 +162,50 @@ CASES = (
     Case("lapse.after_commit", "sweeper", cancelled_while_lost),
     Case("expire.after_commit", "sweeper", overdue_in_the_queue),
     Case("expire.after_commit", "sweeper", overdue_while_running),
+    Case("batch.after_plan", "batches", batches_of_all_kinds, chaos=True),
+    Case("batch.after_plan", "batches", cancelled_where_it_died),
+    Case("batch.after_plan", "batches", expired_where_it_died, chaos=True),
+    Case("batch.after_begin", "batches", batches_of_all_kinds),
+    Case("batch.after_begin", "batches", cancelled_where_it_died, chaos=True),
+    Case("batch.after_begin", "batches", expired_where_it_died, chaos=True),
+    Case("batch.after_release", "batches", batches_of_all_kinds, chaos=True),
+    Case("batch.after_release", "batches", large_batch),
+    Case("batch.after_release", "batches", cancelled_where_it_died, chaos=True),
+    Case("batch.after_release", "batches", expired_where_it_died),
+    Case("batch.after_end", "batches", cancelled_batch),
+    Case("batch.before_finish", "batches", batches_of_all_kinds),
+    Case("batch.before_finish", "batches", cancelled_batch, chaos=True),
+    Case("batch.before_finish", "batches", expired_batch, chaos=True),
+    Case("batch.after_finish", "batches", batches_of_all_kinds),
+    Case("batch.after_finish", "batches", cancelled_batch, chaos=True),
+    Case("batch.after_finish", "batches", expired_batch, chaos=True),
 )
 #: On PostgreSQL the default suite arms those where the databases differ: COMMIT, locks, and the server's clock.
-ON_BOTH = {"accept.before_commit", "lease.before_commit", "settle.before_commit", "lapse.before_commit"}
+ON_BOTH = {
+    "accept.before_commit",
+    "lease.before_commit",
+    "settle.before_commit",
+    "lapse.before_commit",
+    "batch.after_release",
+    "batch.before_finish",
+}
 #: How often a scenario passes its point at least, where that is more than once: claims and sends go in groups.
-PASSES = {jobs_of_all_kinds: 5, failing_receiver: 3}
+PASSES = {jobs_of_all_kinds: 5, failing_receiver: 3, batches_of_all_kinds: 4, large_batch: 4}
+#: The same for a scenario that passes its points unequally often: jobs are made and ended in chunks.
+PASSES_OF = {
+    ("batch.after_end", cancelled_batch): 4,
+    ("batch.after_release", cancelled_where_it_died): 3,
+    ("batch.after_release", expired_where_it_died): 3,
+}
 
 
 def _table() -> Iterator[object]:
     for case in CASES:
-        yield pytest.param("sqlite", case, id=f"sqlite-{case}")
-        marks = [] if case.point in ON_BOTH else [pytest.mark.chaos]
-        yield pytest.param("postgresql", case, id=f"postgresql-{case}", marks=marks)
-        for nth in range(2, PASSES.get(case.scenario, 1) + 1):
+        for kind in ("sqlite", "postgresql"):
+            usual = not case.chaos and (kind == "sqlite" or case.point in ON_BOTH)
+            yield pytest.param(kind, case, id=f"{kind}-{case}", marks=[] if usual else [pytest.mark.chaos])
+        passes = PASSES_OF.get((case.point, case.scenario)) or PASSES.get(case.scenario, 1)
+        for nth in range(2, passes + 1):
             for kind in ("sqlite", "postgresql"):
                 later = Case(case.point, case.process, case.scenario, nth)
                 yield pytest.param(kind, later, id=f"{kind}-{later}", marks=pytest.mark.chaos)

@@ -8,8 +8,8 @@ import pytest
 from tests.chaos.conftest import Stacks
 from tests.chaos.storm import NAMES, storm
 
-SMALL = {"worker": 10, "web": 3, "sweeper": 2, "broker": 2}
-WHOLE = {"worker": 100, "web": 10, "sweeper": 5, "broker": 5}
+SMALL = {"worker": 10, "web": 3, "batches": 3, "sweeper": 2, "broker": 2}
+WHOLE = {"worker": 100, "web": 10, "batches": 20, "sweeper": 5, "broker": 5}
 _WHOLE = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 

@@ -8,7 +8,7 @@ from shared import clock
 from shared.db import Database
 from tests.integration import world
 from workers import feeder
-from workers.feeder import LEAST, Feeder
+from workers.feeder import FIRST, Feeder
 
 SECOND = clock.MICROS
 BATCH = "openai.batch"
@@ -27,10 +27,10 @@ def bell() -> world.RecordedBell:
 
 def test_the_window_is_bounded_and_topped_up(database: Database, bell: world.RecordedBell) -> None:
     holder = world.open_account(database, 100_000)
-    ids = world.queued(database, holder, LEAST + 500, type="embedding")
+    ids = world.queued(database, holder, FIRST + 500, type="embedding")
     fed = Feeder(database, bell)
-    assert fed.run_once([BATCH]) == LEAST and fed.run_once([BATCH]) == 0
-    assert bell.ids(BATCH) == ids[:LEAST], "the oldest first"
+    assert fed.run_once([BATCH]) == FIRST and fed.run_once([BATCH]) == 0
+    assert bell.ids(BATCH) == ids[:FIRST], "the oldest first"
     worker = world.new_worker(database)
     assert len(world.take(database, worker, ids[:300])) == 300
     assert fed.run_once([BATCH]) >= 300
@@ -39,7 +39,7 @@ def test_the_window_is_bounded_and_topped_up(database: Database, bell: world.Rec
 
 def test_accounts_take_turns(database: Database, bell: world.RecordedBell) -> None:
     big, small = world.open_account(database, 100_000), world.open_account(database)
-    world.queued(database, big, LEAST * 2, type="embedding")
+    world.queued(database, big, FIRST * 2, type="embedding")
     late = world.queued(database, small, 2, type="embedding")
     Feeder(database, bell).run_once([BATCH])
     places = [bell.ids(BATCH).index(id) for id in late]

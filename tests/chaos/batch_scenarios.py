@@ -1,0 +1,94 @@
+"""What makes the `batches` process pass its crash points: batches read, made, stopped in every state, and rendered."""
+
+from typing import Any
+
+from shared import clock
+from tests.harness import Account, Stack, line
+
+#: Jobs are made 500 at a time: four times of a large batch.
+LARGE = 1_700
+
+
+def lines(mark: str, count: int) -> list[dict[str, Any]]:
+    """Lines whose calls have the mark in their text."""
+    return [line(f"{mark} {n}") for n in range(count)]
+
+
+def batches_of_all_kinds(stack: Stack, account: Account, mark: str) -> None:
+    """Inline and uploaded, live and test, told of line by line; some lines fail, and one batch is refused."""
+    stack.script(
+        {"fault": {"status": 503}, "contains": f"{mark} flaky", "times": 1, "each": True},
+        {"fault": {"status": 400}, "contains": f"{mark} bad"},
+    )
+    mixed = [*lines(mark, 20), line(f"{mark} flaky"), line(f"{mark} bad")]
+    stack.submit_batch(account, mixed, notify_each=True)
+    stack.submit_batch(account, mixed, upload=True, priority=3)
+    stack.submit_batch(account, lines(mark, 3), test=True)
+    stack.submit_batch(account, [line(f"{mark} bad")])
+    stack.submit_batch(account, [*lines(mark, 3), line(mark, temperature=9)], refused=True)
+
+
+def large_batch(stack: Stack, account: Account, mark: str) -> None:
+    stack.submit_batch(account, lines(mark, LARGE), upload=True)
+
+
+def cancelled_batch(stack: Stack, account: Account, mark: str) -> None:
+    """Ten lines run, a thousand wait."""
+    stack.restart("worker", SLOTS_BATCH="10")
+    stack.script({"fault": {"latency_seconds": 30}, "contains": mark})
+    id = stack.submit_batch(account, lines(mark, 1010))
+    stack.until(lambda: stack.calls(mark) >= 10 and stack.batch(id).released == 1010, what="ten calls")
+    cancel(stack, account, id)
+    ended = stack.await_batch(id)
+    assert (ended.status, ended.cancelled) == ("cancelled", 1010)
+    stack.restart("worker")
+
+
+def expired_batch(stack: Stack, account: Account, mark: str) -> None:
+    """The window ends while some lines run and others wait."""
+    stack.restart("worker", SLOTS_BATCH="10")
+    stack.script({"fault": {"latency_seconds": 5}, "contains": mark})
+    id = stack.submit_batch(account, lines(mark, 50))
+    stack.until(lambda: stack.calls(mark) >= 10, what="ten calls")
+    end_window(stack, id)
+    ended = stack.await_batch(id)
+    assert (ended.status, ended.expired) == ("expired", 50)
+    stack.restart("worker")
+
+
+def cancelled_where_it_died(stack: Stack, account: Account, mark: str) -> None:
+    """Before another process goes on with it."""
+    id = left_alone(stack, account, mark)
+    cancel(stack, account, id)
+    stack.start("batches")
+    ended = stack.await_batch(id)
+    assert ended.status == "cancelled" and ended.released < LARGE
+
+
+def expired_where_it_died(stack: Stack, account: Account, mark: str) -> None:
+    """Before another process goes on with it."""
+    id = left_alone(stack, account, mark)
+    end_window(stack, id)
+    stack.start("batches")
+    ended = stack.await_batch(id)
+    assert ended.status == "expired" and ended.released < LARGE
+
+
+def left_alone(stack: Stack, account: Account, mark: str) -> str:
+    """The id of a large batch whose process has died, and has no successor yet."""
+    stack.leave_down("batches")
+    id = stack.submit_batch(account, lines(mark, LARGE), upload=True)
+    stack.until(lambda: stack.processes["batches"].popen is None, what="the process's end")
+    return id
+
+
+def cancel(stack: Stack, account: Account, id: str) -> None:
+    """Ask over HTTP."""
+    stack.call(account.live_key, "POST", f"/v1/batches/{id}/cancel")
+
+
+def end_window(stack: Stack, id: str) -> None:
+    """Let the completion window pass."""
+    now = clock.now_micros()
+    stack.change("UPDATE batches SET expires_at = :now WHERE id = :id", id=id, now=now)
+    stack.change("UPDATE jobs SET expires_at = :now WHERE batch_id = :id", id=id, now=now)

@@ -1,0 +1,113 @@
+"""Many at once, over several producer processes: one job a key, not a credit too many, not a request too many."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from shared import accounts, clock, ledger
+from shared.verify import verify
+from tests.chaos.conftest import Stacks
+from tests.harness import Stack, chat
+from tests.integration.limit_crowd import crowd, most_within
+from tests.servers import RedisServer
+
+FULL = [pytest.mark.chaos, pytest.mark.timeout(600)]
+#: Connections of the crowd.
+CLIENTS = 64
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def stack(request: pytest.FixtureRequest, stacks: Stacks) -> Iterator[Stack]:
+    """Two producers, and nobody who would run a job."""
+    with stacks.own(request.param, names=("web", "web2")) as started:
+        yield started
+
+
+def post_all(stack: Stack, key: str, posts: Sequence[tuple[Any, dict[str, str]]]) -> list[httpx.Response]:
+    """POST /v1/jobs of bodies with headers, to one producer after the other, all at once; the answers in order."""
+    urls = [stack.url(name) + "/v1/jobs" for name in stack.processes if name.startswith("web")]
+
+    async def scene() -> list[httpx.Response]:
+        room = asyncio.Semaphore(CLIENTS)
+        limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS, keepalive_expiry=2)
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(headers=headers, timeout=60, trust_env=False, limits=limits) as client:
+
+            async def post(at: int) -> httpx.Response:
+                async with room:
+                    body, more = posts[at]
+                    return await client.post(urls[at % len(urls)], json=body, headers=more)
+
+            return await asyncio.gather(*(post(at) for at in range(len(posts))))
+
+    return asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("keys", "times"), [(60, 20), pytest.param(1000, 50, marks=FULL)])
+def test_each_idempotency_key_makes_one_job(stack: Stack, keys: int, times: int) -> None:
+    account = stack.open_account(100 * keys)
+    posts = [(chat(f"{n}"), {"Idempotency-Key": f"key {n}"}) for n in range(keys)] * times
+    answers = post_all(stack, account.live_key, posts)
+    assert Counter(answer.status_code for answer in answers) == {202: keys * times}
+    replies: defaultdict[str, list[httpx.Response]] = defaultdict(list)
+    for answer in answers:
+        replies[answer.request.headers["Idempotency-Key"]].append(answer)
+    for same in replies.values():
+        assert len(same) == times and len({answer.content for answer in same}) == 1
+        assert sum("idempotent-replayed" not in answer.headers for answer in same) == 1
+        assert len({answer.headers["location"] for answer in same}) == 1
+    counted = "SELECT count(*) FROM {} WHERE account_id = :id"
+    assert stack.rows(counted.format("jobs"), id=account.id)[0][0] == keys
+    assert stack.rows(counted.format("transfers") + " AND kind = 'hold'", id=account.id)[0][0] == keys
+    assert stack.database.read_sync(verify) == []
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_credit_for_a_hundred_buys_a_hundred(stack: Stack, listed: bool) -> None:
+    body = {"jobs": [chat("0000"), chat("0000")]} if listed else chat("0000")
+    rich = stack.open_account()
+    stack.call(rich.live_key, "POST", "/v1/jobs", body)
+    (price,) = stack.rows("SELECT held_micros FROM accounts WHERE id = :id", id=rich.id)[0]
+    id, key = opened(stack, "enterprise", 100 * price)
+    answers = post_all(stack, key, [(body, {})] * 500)
+    assert Counter(answer.status_code for answer in answers) == {202: 100, 402: 400}
+    balance = "SELECT available_micros, held_micros FROM accounts WHERE id = :id"
+    assert tuple(stack.rows(balance, id=id)[0]) == (0, 100 * price)
+    assert stack.database.read_sync(verify) == []
+
+
+def test_producers_share_an_accounts_limit(stack: Stack) -> None:
+    """A starter's hundred requests a minute, offered tenfold to two producers."""
+    id, key = opened(stack, "starter", 1000 * clock.MICROS)
+    answers = post_all(stack, key, [(chat("a"), {})] * 1000)
+    assert Counter(answer.status_code for answer in answers) == {202: 100, 429: 900}
+    assert {answer.headers["x-ratelimit-limit-requests"] for answer in answers} == {"100"}
+    left = sorted(int(a.headers["x-ratelimit-remaining-requests"]) for a in answers if a.status_code == 202)
+    assert left == list(range(100)), "each was told another rest"
+    assert all(0 < int(a.headers["retry-after"]) <= 61 for a in answers if a.status_code == 429)
+    assert stack.rows("SELECT count(*) FROM jobs WHERE account_id = :id", id=id)[0][0] == 100
+
+
+def opened(stack: Stack, plan: str, micros: int) -> tuple[str, str]:
+    """An account with exactly so much, and its live key."""
+
+    def make(connection: Any) -> tuple[str, str]:
+        id = accounts.create_account(connection, "crowd", plan)
+        ledger.grant(connection, id, micros)
+        return id, accounts.create_key(connection, id, "live")[1]
+
+    return stack.database.write_sync(make)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(400)
+def test_four_processes_share_one_limit_for_minutes(redis_server: RedisServer) -> None:
+    offered, admitted = crowd(redis_server.url, "acct_crowd", processes=4, limit=2500, window=60.0, seconds=150.0)
+    most = most_within(60.0, admitted)
+    print(f"\n{sum(offered):,} offered by 4 processes, {len(admitted):,} admitted, at most {most:,} in a minute")
+    assert sum(offered) >= 10 * len(admitted) and most <= 2500
+    assert len(admitted) >= 0.99 * 3 * 2500
