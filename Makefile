@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test run bench chaos check
+.PHONY: help install demo test test-node run bench chaos check
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo | run | test | check | bench | chaos | install"
+	@echo "make demo | run | test | test-node | check | bench | chaos | install"
 
 install: $(STAMP)
 
@@ -28,6 +28,16 @@ run: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -m "not bench and not chaos"
 
+# The official OpenAI SDK for Node against a running stack.
+test-node: $(STAMP) tests/node/node_modules/.package-lock.json
+	$(BIN)/python -m tests.node
+
+tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/package-lock.json
+	@command -v npm >/dev/null || \
+		{ echo "Node 18 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
+	npm --prefix tests/node ci --silent
+	@touch $@
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,4 +48,4 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 
 chaos: $(STAMP)
-	$(BIN)/python -m pytest -q -s -m chaos tests/chaos
+	$(BIN)/python -m pytest -q -s -m chaos tests/chaos tests/acceptance

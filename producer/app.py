@@ -1,19 +1,22 @@
-"""The web process: `python -m producer.app`. Mounts the dialects; answers /healthz, /readyz and /metrics."""
+"""The web process: `python -m producer.app`. Mounts the dialects and the document; /healthz, /readyz, /metrics."""
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import iter_route_contexts
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from producer import openapi
 from producer.desk import Desk
 from producer.dialects import DIALECTS
 from producer.metrics import Metrics
@@ -38,7 +41,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class Envelope:
-    """Gives every answer its request id and API version; turns what nobody caught into a plain 500."""
+    """Gives every answer its request id, the API version, and what a route has put into `fusionai_headers`.
+
+    What nobody caught becomes a plain 500 here: further out, the whole error would be logged, prompts and all.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,17 +55,30 @@ class Envelope:
             return await self._app(scope, receive, send)
         request_id = clock.new_id("req")
         scope["request_id"] = request_id
+        added: list[tuple[bytes, bytes]] = []
+        scope["fusionai_headers"] = added
+
+        began = False
 
         async def labelled(message: Message) -> None:
+            nonlocal began
             if message["type"] == "http.response.start":
+                began = True
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", request_id.encode()),
                     (b"fusionai-version", b"v1"),
+                    *added,
                 ]
             await send(message)
 
-        await self._app(scope, receive, labelled)
+        try:
+            await self._app(scope, receive, labelled)
+        except Exception as error:
+            refusal = await _refuse(Request(scope), _logged(Request(scope), error))
+            if began:  # from None: the server writes what it catches into the log
+                raise ConnectionResetError("the answer broke off") from None
+            await refusal(scope, receive, labelled)
 
 
 def make_app() -> FastAPI:
@@ -70,22 +89,22 @@ def make_app() -> FastAPI:
     app.add_api_route("/healthz", healthz, methods=["GET"])
     app.add_api_route("/readyz", readyz, methods=["GET"])
     app.add_api_route("/metrics", metrics, methods=["GET"])
+    openapi.mount(app)
     app.add_exception_handler(FusionError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(SQLAlchemyError, _delay)
     app.add_exception_handler(AmbiguousCommitError, _delay)
-    app.add_exception_handler(Exception, _fail)
     app.add_middleware(Envelope)
     return app
 
 
 async def healthz() -> Response:
-    """The process turns."""
+    """Whether the process turns."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers. A broker that is away delays jobs and loses none, so it does not make us unready."""
+    """Whether the database answers. A broker that is away delays jobs and loses none: that is not unready."""
     desk: Desk = request.app.state.desk
     try:
         async with asyncio.timeout(3):
@@ -96,7 +115,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """What `producer.metrics` reads from the rows, for Prometheus."""
+    """Metrics for Prometheus, read from the rows."""
     shown: Metrics = request.app.state.metrics
     try:
         return Response(await shown.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
@@ -134,7 +153,15 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     }
     answer = await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_methods(request))
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method that the path takes; the router names those of the first route alone."""
+    fitting = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(request.url.path)]
+    return sorted({method for route in fitting for method in route.methods or ()})
 
 
 async def _delay(request: Request, error: Exception) -> Response:
@@ -150,14 +177,10 @@ async def _delay(request: Request, error: Exception) -> Response:
     return await _refuse(request, Unavailable("the database does not answer; try again", retry_after_seconds=2))
 
 
-async def _fail(request: Request, error: Exception) -> Response:
-    answer = await _refuse(request, _logged(request, error))
-    answer.headers.update({"X-Request-Id": _id(request), "FusionAI-Version": "v1"})  # Envelope does not see this one
-    return answer
-
-
 def _logged(request: Request, error: Exception) -> InternalError:
-    log.error("request %s failed: %s", _id(request), type(error).__name__, exc_info=error)
+    """Where it happened is logged, its message is not: that may hold what the caller sent."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("request %s failed: %s\n%s", _id(request), type(error).__name__, where)
     return InternalError("an internal error; quote the request id")
 
 

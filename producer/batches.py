@@ -9,12 +9,13 @@ import orjson
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
-from producer import files, views
+from producer import files, idempotency, views
+from producer.idempotency import Claim
 from producer.operations import Page, paged
 from shared import batches, blobs, clock
 from shared import models as m
 from shared.accounts import KeyHolder
-from shared.batch_lines import TYPES, Reading
+from shared.batch_lines import MOST_LINES, TYPES, Reading
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
 from shared.schemas import Shape, read_labels
@@ -35,7 +36,7 @@ class BatchSpec(Shape):
     """What POST /batches takes: OpenAI's fields and ours."""
 
     input_file_id: str | None = Field(default=None, max_length=100)
-    requests: list[dict[str, Any]] | None = Field(default=None, min_length=1)
+    requests: list[dict[str, Any]] | None = Field(default=None, min_length=1, max_length=MOST_LINES)
     endpoint: str | None = None
     completion_window: str = "24h"
     metadata: Any = None
@@ -89,6 +90,11 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: str | bytes) -> dict[str
         "request_counts": {"total": reading.total, "completed": 0, "failed": 0},
         "credits_worst_case": credits(0 if holder.test else reading.bound_micros),
     }
+
+
+def was_claimed(connection: Connection, claim: Claim | None) -> bool:
+    """Whether this claim has its answer already, so that nothing need be prepared for it."""
+    return claim is not None and bool(idempotency.find(connection, [claim]))
 
 
 def available(connection: Connection, account_id: str) -> int | float:
@@ -150,11 +156,13 @@ def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str,
 
 def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     """Stop a batch: what waits is not run, what runs is interrupted, what is done is delivered. 409 when it is over."""
-    before = show(connection, holder, id)
-    if not batches.stop(connection, id, "cancelled") and before["status"] not in ("cancelling", "cancelled"):
-        status = show(connection, holder, id)["status"]
+    show(connection, holder, id)
+    stopped = batches.stop(connection, id, "cancelled")
+    now = show(connection, holder, id)
+    if not stopped and now["status"] not in ("cancelling", "cancelled"):
+        status = "expired" if now["status"] == "in_progress" else now["status"]
         raise Conflict(f"batch {id} cannot be cancelled: it is {status}")
-    return show(connection, holder, id)
+    return now
 
 
 def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:

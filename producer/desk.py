@@ -14,8 +14,10 @@ from producer import idempotency, operations
 from producer.accept import Accepted, Door
 from producer.auth import Keys
 from producer.idempotency import Claim
+from producer.limits import Limits
 from producer.overload import Overload
 from producer.replies import Outcome, Outcomes, Waiters
+from producer.stream_readers import Readers
 from shared import crash, strict_json
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -48,20 +50,27 @@ class Desk:
         self.database = database
         self.bell = bell
         self.keys = Keys(database)
+        self.limits = Limits(settings().redis_url)
         self.door = Door(database, bell)
         self.waiters = Waiters(database)
         self.outcomes = Outcomes(database)
         self.overload = Overload(database)
         self.hints = Hints(settings().redis_url)
         self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
+        self.readers = Readers(settings().redis_url, database, self.hints)
         self.parsers = asyncio.Semaphore(PARSERS)
-        self._asking = [asyncio.create_task(loop.run()) for loop in (self.waiters, self.overload)]
+        #: Dry runs of batches, one at a time: each is seconds of work.
+        self.quoting = asyncio.Semaphore(1)
+        self._asking = [asyncio.create_task(loop.run()) for loop in (self.waiters, self.overload, self.keys)]
 
     async def close(self) -> None:
         """Let what was accepted be woken, then hang up."""
         for loop in self._asking:
             loop.cancel()
         await self.door.close()
+        await self.keys.close()
+        await self.limits.close()
+        await self.readers.stop()
         await self.hints.close()
 
     async def place(
@@ -98,19 +107,19 @@ class Desk:
         """Wait for it no longer; it runs on."""
         self.waiters.leave(placed.job_id, placed.ended)
 
-    async def await_end(self, job_id: str, account_id: str, seconds: float) -> None:
+    async def await_end(self, job_id: str, holder: KeyHolder, seconds: float) -> None:
         """Until the job has ended, or the time is up; the row says which."""
         future = self.waiters.register(job_id)
         try:
-            job = await self.database.read(operations.show_job, account_id, job_id)
+            job = await self.database.read(operations.show_job, holder, job_id)
             if job["finished_at"] is None:
                 await asyncio.wait([future], timeout=seconds)
         finally:
             self.waiters.leave(job_id, future)
 
-    async def cancel(self, claim: Claim | None, account_id: str, job_id: str) -> tuple[str, bool]:
+    async def cancel(self, claim: Claim | None, holder: KeyHolder, job_id: str) -> tuple[str, bool]:
         """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
-        answer, replayed, deliveries = await self._once_told(claim, operations.cancel_job, account_id, job_id)
+        answer, replayed, deliveries = await self._once_told(claim, operations.cancel_job, holder, job_id)
         crash.point("cancel.after_commit")
         self._deliver(deliveries)
         ended = orjson.loads(answer)["finished_at"] is not None

@@ -169,7 +169,7 @@ async def open_content(desk: Desk, holder: KeyHolder, id: str) -> tuple[Mapping[
 
 async def remove(desk: Desk, holder: KeyHolder, id: str) -> dict[str, Any]:
     """Delete a file: nobody sees it from now on, and its bytes go."""
-    row = await desk.database.write(_doom, holder, id)
+    row = await desk.database.write(doom, holder, id)
     await _erase(desk, row)
     return {"id": id, "object": "file", "deleted": True}
 
@@ -198,7 +198,7 @@ def _finished(connection: Connection, holder: KeyHolder, id: str, bytes: int, se
     return show(connection, holder, id)
 
 
-def _doom(connection: Connection, holder: KeyHolder, id: str) -> Mapping[str, Any]:
+def doom(connection: Connection, holder: KeyHolder, id: str) -> Mapping[str, Any]:
     """Mark a file deleted, unless a batch is being read from it; the lock comes first, so that none begins."""
     locked = select(m.files.c.id).where(m.files.c.id == id).with_for_update()
     connection.execute(locked)

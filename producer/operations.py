@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from producer import views
 from shared import clock, events, jobs
 from shared import models as m
+from shared.accounts import KeyHolder
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import Ending
 from shared.ledger import credits
@@ -48,9 +49,9 @@ _JOBS = (
 )
 
 
-def show_job(connection: Connection, account_id: str, job_id: str) -> dict[str, Any]:
-    """The job object; 404 when the account has no such job."""
-    row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, m.jobs.c.account_id == account_id)).mappings().first()
+def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str, Any]:
+    """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
+    row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *_of(holder))).mappings().first()
     if row is None:
         raise NotFound(f"there is no job {job_id[:100]!r}")
     return views.job_view(dict(row))
@@ -58,15 +59,15 @@ def show_job(connection: Connection, account_id: str, job_id: str) -> dict[str, 
 
 def list_jobs(
     connection: Connection,
-    account_id: str,
+    holder: KeyHolder,
     page: Page,
     *,
     status: str | None = None,
     ids: Sequence[str] = (),
     batch_id: str | None = None,
 ) -> dict[str, Any]:
-    """A page of the account's jobs, newest first; of one status, of a batch, or of the given ids."""
-    statement = _JOBS.where(m.jobs.c.account_id == account_id)
+    """A page of the jobs of the account and mode, newest first; of one status, of a batch, or of the given ids."""
+    statement = _JOBS.where(*_of(holder))
     if batch_id is not None:
         statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
@@ -79,11 +80,11 @@ def list_jobs(
     return views.page([views.job_view(dict(row)) for row in rows], page.limit)
 
 
-def cancel_job(connection: Connection, account_id: str, job_id: str) -> tuple[dict[str, Any], list[str]]:
+def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[dict[str, Any], list[str]]:
     """Cancel a queued job at once, flag a running one; the job as it is now, and deliveries now due."""
     deliveries: list[str] = []
     for _ in range(CANCEL_TRIES):
-        where = (m.jobs.c.id == job_id, m.jobs.c.account_id == account_id)
+        where = (m.jobs.c.id == job_id, *_of(holder))
         row = connection.execute(select(m.jobs.c.status, m.jobs.c.lease_epoch).where(*where)).first()
         if row is None:
             raise NotFound(f"there is no job {job_id[:100]!r}")
@@ -101,7 +102,11 @@ def cancel_job(connection: Connection, account_id: str, job_id: str) -> tuple[di
             break
     else:
         raise Conflict(f"job {job_id} is just changing hands; try again", retry_after_seconds=1)
-    return show_job(connection, account_id, job_id), deliveries
+    return show_job(connection, holder, job_id), deliveries
+
+
+def _of(holder: KeyHolder) -> tuple[Any, ...]:
+    return m.jobs.c.account_id == holder.account_id, m.jobs.c.test == holder.test
 
 
 def list_events(connection: Connection, account_id: str, page: Page) -> dict[str, Any]:

@@ -8,43 +8,56 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from shared import clock
 from shared.errors import InvalidRequest, NotFound
 from shared.models import accounts, api_keys, thresholds
+from shared.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 from shared.settings import settings
 
 Mode = Literal["live", "test"]
-PLANS: Final = ("starter", "professional", "business", "enterprise")
 
 #: Told when this much is left, unless the customer sets other thresholds.
 DEFAULT_THRESHOLD_MICROS: Final = 100 * 1_000_000
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PREFIXES: Final = ("fusionai_live_", "fusionai_test_")
 _RANDOM, _CHECK = 32, 6
+#: How many of its first characters tell a key by: those that are stored and listed.
+_SHOWN: Final = 18
+_HOLDERS: Final = select(
+    api_keys.c.id,
+    api_keys.c.account_id,
+    api_keys.c.mode,
+    api_keys.c.expires_at,
+    accounts.c.plan,
+    accounts.c.requests_per_minute,
+).join_from(api_keys, accounts, accounts.c.id == api_keys.c.account_id)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Whose a key is."""
+    """Whose a key is, and how many requests a minute its account may send (None: no limit)."""
 
     key_id: str
     account_id: str
     mode: Mode
     expires_at: int | None
+    requests_per_minute: int | None = None
 
     @property
     def test(self) -> bool:
         return self.mode == "test"
 
 
-def create_account(connection: Connection, name: str, plan: str = "starter") -> str:
-    """A new account without credit; its id."""
-    if plan not in PLANS:
-        raise InvalidRequest(f"plan: {plan!r} is not one of {', '.join(PLANS)}", param="plan")
+def create_account(connection: Connection, name: str, plan: str = "starter", per_minute: int | None = None) -> str:
+    """A new account without credit; its id. `per_minute`: requests a minute of its own, whatever the plan has."""
+    _check_plan(plan)
+    _check_requests(per_minute)
     id, now = clock.new_id("acct"), clock.now_micros()
-    connection.execute(insert(accounts).values(id=id, name=name, plan=plan, created_at=now))
+    row = {"id": id, "name": name, "plan": plan, "requests_per_minute": per_minute, "created_at": now}
+    connection.execute(insert(accounts).values(row))
     connection.execute(
         insert(thresholds).values(
             id=clock.new_id("thr"),
@@ -62,6 +75,18 @@ def list_accounts(connection: Connection) -> list[Mapping[str, Any]]:
     return [dict(row) for row in connection.execute(select(accounts).order_by(accounts.c.id)).mappings()]
 
 
+def set_plan(connection: Connection, account_id: str, plan: str) -> None:
+    """Move an account to another plan; producers know within a second. Its own requests a minute, if any, stay."""
+    _check_plan(plan)
+    _change(connection, account_id, plan=plan)
+
+
+def set_requests_per_minute(connection: Connection, account_id: str, own: int | None) -> None:
+    """Give an account its own requests a minute, or None: its plan's again; producers know within a second."""
+    _check_requests(own)
+    _change(connection, account_id, requests_per_minute=own)
+
+
 def create_key(
     connection: Connection, account_id: str, mode: Mode, *, name: str = "", expires_at: int | None = None
 ) -> tuple[str, str]:
@@ -75,7 +100,7 @@ def create_key(
             account_id=account_id,
             mode=mode,
             name=name,
-            prefix=key[:18],
+            prefix=key[:_SHOWN],
             hash=key_hash(key),
             created_at=clock.now_micros(),
             expires_at=expires_at,
@@ -84,21 +109,30 @@ def create_key(
     return id, key
 
 
-def list_keys(connection: Connection, account_id: str | None = None) -> list[Mapping[str, Any]]:
-    """Keys with all but their hash, oldest first."""
+def list_keys(connection: Connection, account_id: str | None = None, *, prefix: str = "") -> list[Mapping[str, Any]]:
+    """Keys with all but their hash, oldest first; those of an account, those that begin with `prefix`."""
     columns = [column for column in api_keys.c if column.name != "hash"]
     statement = select(*columns).order_by(api_keys.c.id)
     if account_id is not None:
         statement = statement.where(api_keys.c.account_id == account_id)
+    if prefix:
+        statement = statement.where(api_keys.c.prefix.startswith(prefix[:_SHOWN], autoescape=True))
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def revoke_key(connection: Connection, id_or_prefix: str) -> str:
-    """End a key by its id or the one prefix that matches it; producers notice within a second."""
-    matches = or_(api_keys.c.id == id_or_prefix, api_keys.c.prefix == id_or_prefix)
+def revoke_key(connection: Connection, told: str) -> str:
+    """End the one key of that id or beginning, or a whole key that was found lying about; its id.
+
+    Producers notice within a second; a request under way goes on.
+    """
+    matches = api_keys.c.id == told
+    if well_formed(told):
+        matches = api_keys.c.hash == key_hash(told)
+    elif told.startswith(_PREFIXES) and len(told) > len(_PREFIXES[0]):
+        matches = api_keys.c.prefix.startswith(told[:_SHOWN], autoescape=True)
     found = [row.id for row in connection.execute(select(api_keys.c.id).where(matches))]
     if len(found) != 1:
-        raise NotFound(f"{len(found) or 'no'} keys match {id_or_prefix!r}")
+        raise NotFound(f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}")
     live = update(api_keys).where(api_keys.c.id == found[0], api_keys.c.revoked_at.is_(None))
     connection.execute(live.values(revoked_at=clock.now_micros()))
     return str(found[0])
@@ -106,13 +140,26 @@ def revoke_key(connection: Connection, id_or_prefix: str) -> str:
 
 def find_key(connection: Connection, key: str) -> KeyHolder | None:
     """The holder of a key that is neither revoked nor expired."""
-    statement = select(api_keys.c.id, api_keys.c.account_id, api_keys.c.mode, api_keys.c.expires_at).where(
-        api_keys.c.hash == key_hash(key), api_keys.c.revoked_at.is_(None)
-    )
+    statement = _HOLDERS.where(api_keys.c.hash == key_hash(key), api_keys.c.revoked_at.is_(None))
     row = connection.execute(statement).first()
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now_micros()):
         return None
-    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at)
+    per_minute = requests_per_minute(row.plan, row.requests_per_minute)
+    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute)
+
+
+def record_uses(connection: Connection, uses: Mapping[str, int], *, older_seconds: int = 0) -> None:
+    """Note when keys were last used, by id, in microseconds; where what is noted is older by so many seconds."""
+    statement = (
+        update(api_keys)
+        .where(api_keys.c.id == bindparam("key"))
+        .where(or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < bindparam("before")))
+        .values(last_used_at=bindparam("used"))
+    )
+    margin = older_seconds * clock.MICROS
+    rows = [{"key": id, "used": used, "before": used - margin} for id, used in sorted(uses.items())]
+    if rows:
+        connection.execute(statement, rows)
 
 
 def new_key(mode: Mode) -> str:
@@ -123,7 +170,7 @@ def new_key(mode: Mode) -> str:
 
 def well_formed(key: str) -> bool:
     """Whether a key has the shape and checksum of ours; a typo fails here, without a look at the database."""
-    prefix = key.startswith(("fusionai_live_", "fusionai_test_"))
+    prefix = key.startswith(_PREFIXES)
     return prefix and len(key) == 14 + _RANDOM + _CHECK and key.isascii() and _checksum(key[:-_CHECK]) == key[-_CHECK:]
 
 
@@ -138,3 +185,21 @@ def _checksum(body: str) -> str:
         number, digit = divmod(number, len(_ALPHABET))
         digits += _ALPHABET[digit]
     return digits
+
+
+def _check_plan(plan: str) -> None:
+    if plan not in PLANS:
+        raise InvalidRequest(f"plan: {plan!r} is not one of {', '.join(PLANS)}", param="plan")
+
+
+def _check_requests(per_minute: int | None) -> None:
+    if per_minute is not None and not 1 <= per_minute <= MOST_REQUESTS_PER_MINUTE:
+        raise InvalidRequest(
+            f"requests_per_minute: from 1 to {MOST_REQUESTS_PER_MINUTE:,}, not {per_minute}",
+            param="requests_per_minute",
+        )
+
+
+def _change(connection: Connection, account_id: str, **values: Any) -> None:
+    if not connection.execute(update(accounts).where(accounts.c.id == account_id).values(values)).rowcount:
+        raise NotFound(f"there is no account {account_id}")

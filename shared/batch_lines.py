@@ -18,6 +18,8 @@ from shared.intake import Priced, priced
 from shared.schemas import JobType, read_submission
 
 MOST_LINES: Final = 50_000
+#: Lines with blank ones; what has more is no file of lines.
+MOST_WITH_BLANKS: Final = 2 * MOST_LINES
 MOST_FAULTS: Final = 100
 #: Bytes of a line: what a request body may have.
 MOST_LINE_BYTES: Final = 50 * 1024 * 1024
@@ -79,15 +81,19 @@ class Reading:
         if self.number == 1:
             raw = raw.removeprefix(_BOM)
         try:
-            return self._read(raw) if raw.strip() else b""
+            return self._read(raw)
         except FaultError as fault:
             fault.line = self.number
             self.faults.append(fault)
-        if len(raw) > MOST_LINE_BYTES or self.total >= MOST_LINES:
-            self._give_up(source)
+        if len(raw) > MOST_LINE_BYTES or self.total >= MOST_LINES or self.number > MOST_WITH_BLANKS:
+            source.seek(0, 2)  # what follows would only repeat this fault
         return b""
 
     def _read(self, raw: bytes) -> bytes:
+        if self.number > MOST_WITH_BLANKS:
+            raise FaultError("too_many_lines", f"a file has at most {MOST_WITH_BLANKS:,} lines, blank ones among them")
+        if not raw.strip():
+            return b""
         if len(raw) > MOST_LINE_BYTES:
             raise FaultError("line_too_long", f"the line has more than {MOST_LINE_BYTES // (1024 * 1024)} MB")
         if self.total >= MOST_LINES:
@@ -135,10 +141,6 @@ class Reading:
         if self.endpoint is not None and TYPES[self.endpoint] != type:
             raise FaultError("mismatched_url", f"url is {url}, the batch's endpoint is {self.endpoint}", "url")
         return type
-
-    def _give_up(self, source: BinaryIO) -> None:
-        """What follows would only repeat this fault."""
-        source.seek(0, 2)
 
     def _end(self) -> None:
         if not self.total and not self.faults:

@@ -4,42 +4,24 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert
 
 from shared import clock, counters
 from shared.ledger import Book, credits
-from shared.models import invoices, job_results, jobs
+from shared.models import invoices
 from shared.strict_json import dumps
 
 #: The counter that invoice numbers come from.
 NUMBERS = "invoice_number"
 
 
-def lines_of_batch(connection: Connection, batch_id: str) -> list[dict[str, Any]]:
-    """What a batch's jobs used and were charged, a line for each model that served; all of them have ended."""
-    results = job_results.c
-    statement = (
-        select(
-            results.model,
-            func.count().label("jobs"),
-            func.sum(results.prompt_tokens).label("prompt_tokens"),
-            func.sum(results.completion_tokens).label("completion_tokens"),
-            func.sum(results.images).label("images"),
-            func.sum(results.charged_micros).label("charged_micros"),
-        )
-        .join_from(jobs, job_results, results.job_id == jobs.c.id)
-        .where(jobs.c.batch_id == batch_id, jobs.c.status == "succeeded")
-        .group_by(results.model)
-        .order_by(results.model)
-    )
-    rows = [dict(row) for row in connection.execute(statement).mappings()]
-    return [{name: value if name == "model" else int(value) for name, value in row.items()} for row in rows]
-
-
 def state(
     book: Book, connection: Connection, account_id: str, batch_id: str, lines: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Write the statement of a batch, paid as it is made, and tell of it in the open book; its id."""
+    """Write the statement of a batch, paid as it is made, and tell of it in the open book; its id.
+
+    `lines`: what its jobs used and were charged (`charged_micros`), one for each model that served.
+    """
     row = {
         "id": clock.new_id("inv"),
         "account_id": account_id,

@@ -1,5 +1,9 @@
-"""Pictures that jobs made: kept as blobs, served under signed links that need no key and hold for a day."""
+"""Pictures that jobs made: kept as blobs, served under signed links that need no key.
 
+A link holds for a day; that of a line of a batch as long as the batch's output file may be kept.
+"""
+
+import contextlib
 import hashlib
 import hmac
 import re
@@ -9,16 +13,19 @@ from shared.settings import settings
 
 #: How long a link holds, and the bytes behind it are kept, in seconds.
 LINK_SECONDS = 86_400
+#: The same for a batch: its longest window, a week, and the 30 days for which its output is kept.
+BATCH_LINK_SECONDS = 37 * 86_400
+_PLACES = {"images/": LINK_SECONDS, "batchimages/": BATCH_LINK_SECONDS}
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}\.(png|jpg|webp)")
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
-def put(stem: str, content: bytes) -> str:
+def put(stem: str, content: bytes, *, of_batch: bool = False) -> str:
     """Keep a picture under a name made of `stem`; the same stem again replaces it. Its name."""
     kind = next((kind for magic, kind in _KINDS.items() if content.startswith(magic)), "png")
     name = f"{stem}.{kind}"
-    with blobs.writer(f"images/{name}") as file:
+    with blobs.writer(f"{'batchimages' if of_batch else 'images'}/{name}") as file:
         file.write(content)
     return name
 
@@ -27,16 +34,15 @@ def read(name: str) -> bytes | None:
     """The picture's bytes; None when there is none of that name."""
     if not _NAME.fullmatch(name):
         return None
-    try:
-        with blobs.reader(f"images/{name}") as file:
+    for place in _PLACES:
+        with contextlib.suppress(FileNotFoundError), blobs.reader(place + name) as file:
             return file.read()
-    except FileNotFoundError:
-        return None
+    return None
 
 
-def link(name: str) -> str:
-    """A link to a picture that needs no key and holds for a day."""
-    expires = clock.now_seconds() + LINK_SECONDS
+def link(name: str, *, of_batch: bool = False) -> str:
+    """A link to a picture that needs no key."""
+    expires = clock.now_seconds() + (BATCH_LINK_SECONDS if of_batch else LINK_SECONDS)
     base = settings().public_url.rstrip("/").removesuffix("/v1")
     return f"{base}/v1/pictures/{name}?expires={expires}&signature={_signature(name, expires)}"
 
@@ -49,7 +55,7 @@ def holds(name: str, expires: int, signature: str) -> bool:
 
 def forget_old() -> int:
     """Delete the pictures whose links have all expired; how many."""
-    return blobs.forget_old("images/", LINK_SECONDS + 3600)
+    return sum(blobs.forget_old(place, seconds + 3600) for place, seconds in _PLACES.items())
 
 
 def _signature(name: str, expires: int) -> str:

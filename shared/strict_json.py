@@ -14,6 +14,8 @@ MAX_DEPTH = 100
 #: Values cost far more than bytes: so many objects and lists, and so many commas between values, are the most.
 MOST_STRUCTURES = 100_000
 MOST_COMMAS = 1_000_000
+#: Keys of one object: as many as OpenAI allows properties in a schema. Each unknown one is a fault to be told.
+MOST_KEYS = 5_000
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -71,6 +73,8 @@ def canonical(value: Any) -> bytes:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
+    if len(pairs) > MOST_KEYS:
+        raise InvalidRequest(f"an object has more than {MOST_KEYS:,} keys")
     if len(value) != len(pairs):
         seen: set[str] = set()
         double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]

@@ -5,12 +5,14 @@ error file with its status and error as the response; one that was cancelled or 
 """
 
 import contextlib
+import io
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from shared import batches, blobs, clock
 from shared.batch_lines import unplanned
@@ -18,10 +20,13 @@ from shared.batches import Made, Row
 from shared.db import Database
 from shared.models import job_results, jobs
 
-#: Jobs in one read transaction.
+log = logging.getLogger(__name__)
+
+#: Jobs, and bytes of their answers, in one read transaction.
 PAGE = 1000
+PAGE_BYTES = 8 * 1024 * 1024
 _REASONS = {
-    "cancelled": "the batch was cancelled before this request was done",
+    "cancelled": "this request was cancelled before it was done",
     "expired": "this request was not done when the completion window ended",
 }
 
@@ -45,6 +50,8 @@ class Rendering:
     batch: Row
     output: Made | None = None
     errors: Made | None = None
+    #: What was used and charged, by the model that served: the lines of the statement.
+    statement: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def pages(self) -> Iterator[None]:
         """Write both files; a pause after each page. What is closed before its end leaves no file behind."""
@@ -55,11 +62,20 @@ class Rendering:
             for page in self._jobs():
                 for row in page:
                     (output if row["status"] == "succeeded" else errors).write(_line(row))
+                    self._state(row)
                 yield
             for line in self._never_made():
                 errors.write(line)
         self.output = _made(id, "output", names[0], output)
         self.errors = _made(id, "errors", names[1], errors)
+
+    def _state(self, row: Row) -> None:
+        if row["status"] == "succeeded":
+            empty = {"model": row["model"], **dict.fromkeys(_SUMS, 0)}
+            line = self.statement.setdefault(row["model"], empty)
+            line["jobs"] += 1
+            for name in _SUMS[1:]:
+                line[name] += row[name]
 
     def _jobs(self) -> Iterator[Sequence[Row]]:
         after = ""
@@ -71,19 +87,40 @@ class Rendering:
         """Lines of the plan that the batch was stopped before."""
         if self.batch["released"] == self.batch["total"]:
             return
-        with blobs.reader(self.batch["plan"], self.batch["cursor"]) as plan:
+        with self._plan() as plan:
             for number, line in enumerate(plan):
                 hex = f"{self.batch['id'][6:22]}{number:016x}"
                 yield _shown(hex, unplanned(line).custom_id, error=_error(self.batch["stopped"]))
 
+    def _plan(self) -> BinaryIO:
+        try:
+            return blobs.reader(self.batch["plan"], self.batch["cursor"])
+        except FileNotFoundError:
+            log.error("batch %s: its plan is lost; lines that never became jobs are left out", self.batch["id"])
+            return io.BytesIO()
+
+
+_SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros")
+_RESULT = ("response", "error", *_SUMS[1:])
+
 
 def _page(connection: Connection, batch_id: str, after: str) -> Sequence[Row]:
+    """The next jobs, in order: as many as a page may have, of rows and of bytes, but at least one."""
+    following = (jobs.c.batch_id == batch_id, jobs.c.id > after)
+    sizes = select(jobs.c.id, func.coalesce(func.length(job_results.c.response), 0))
+    sizes = sizes.join_from(jobs, job_results, job_results.c.job_id == jobs.c.id).where(*following)
+    last, total = "", 0
+    for id, size in connection.execute(sizes.order_by(jobs.c.id).limit(PAGE)):
+        total += size
+        if last and total > PAGE_BYTES:
+            break
+        last = id
     statement = (
-        select(jobs.c.id, jobs.c.custom_id, jobs.c.status, job_results.c.response, job_results.c.error)
+        select(jobs.c.id, jobs.c.custom_id, jobs.c.status, *(job_results.c[name] for name in _RESULT))
+        .add_columns(func.coalesce(job_results.c.model, jobs.c.model).label("model"))
         .join_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
-        .where(jobs.c.batch_id == batch_id, jobs.c.id > after)
+        .where(*following, jobs.c.id <= last)
         .order_by(jobs.c.id)
-        .limit(PAGE)
     )
     return connection.execute(statement).mappings().all()  # type: ignore[return-value]
 

@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import batch_lines, batches, blobs, clock, crash, hints, intake, invoices, jobs, logs
+from shared import batch_lines, batches, blobs, clock, crash, hints, intake, jobs, logs
 from shared import models as m
 from shared.batch_lines import FaultError, Reading
 from shared.batches import Plan, Row
@@ -55,14 +55,20 @@ class Batches:
         #: When a batch may be taken up again, monotonic: after an error, or while others must end its jobs.
         self._not_before: dict[str, float] = {}
         self._look_at = 0.0
+        #: Whose turn was last.
+        self._last_account = ""
 
     def run_once(self) -> bool:
-        """One slice for each account that has work; whether there was any."""
+        """A look when it is time, then a slice for each account with work, in turn until the next look."""
         if not self._works or clock.monotonic() > self._look_at:
             self._look()
         turns = {self._accounts[id]: id for id in reversed(self._works)}
-        for id in turns.values():
-            self._step(id)
+        waiting = sorted(turns, key=lambda account: (account <= self._last_account, account))
+        for account in waiting:
+            self._last_account = account
+            self._step(turns[account])
+            if clock.monotonic() > self._look_at:
+                break
         return bool(turns)
 
     def close(self) -> None:
@@ -168,6 +174,8 @@ class Batches:
                     cursor = end
                     if pause.due():
                         yield
+        if self._database.read_sync(_row, row["id"])["released"] < row["total"]:
+            raise EOFError("its plan ends before its lines do")
 
     def _expire(self, row: Row) -> Work:
         self._database.write_sync(batches.stop, row["id"], "expired")
@@ -194,7 +202,7 @@ class Batches:
         for _ in rendering.pages():
             if pause.due():
                 yield
-        lines = self._database.read_sync(invoices.lines_of_batch, row["id"])
+        lines = [rendering.statement[model] for model in sorted(rendering.statement)]
         crash.point("batch.before_finish")
         made = rendering.output, rendering.errors
         self._ring(self._database.write_sync(batches.finish, row["id"], *made, lines))

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ from workers.retry import CALLERS_STATUSES, GiveUp, decide
 from workers.routing import choose
 from workers.settle import Outcome, Settler
 from workers.slots import Slots
+from workers.streams import Publisher, Sink
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Engine:
         slots: Slots,
         settler: Settler,
         *,
+        publisher: Publisher | None = None,
         consume: Callable[[str, bool], None] = lambda queue, on: None,
     ) -> None:
         self._database = database
@@ -51,6 +54,7 @@ class Engine:
         self._upstreams = upstreams
         self._slots = slots
         self._settler = settler
+        self._publisher = publisher
         self._consume = consume
         self._paused: set[str] = set()
         self._work = asyncio.Event()
@@ -202,11 +206,19 @@ class Engine:
     async def _attempt_until_decided(self, job: Leased, attempts: list[dict[str, Any]]) -> Outcome:
         offers = [Offer(**row) for row in orjson.loads(job.offers)]
         request = orjson.loads(job.request)
-        offer, failures = offers[job.offer], job.failures
+        with self._streaming(job, request) as sink:
+            ask = Ask(job.id, job.type, request, offers[job.offer], sink)
+            return await self._insist(job, ask, offers, attempts)
+
+    async def _insist(self, job: Leased, ask: Ask, offers: Sequence[Offer], attempts: list[dict[str, Any]]) -> Outcome:
+        """Call until it went well or is given up; once an answer has begun to be streamed, once only."""
+        failures = job.failures
         while True:
-            error = await self._attempt(job, request, offer, attempts)
+            error = await self._attempt(job, ask, attempts)
             if isinstance(error, Ending):
                 return error
+            if ask.sink is not None and ask.sink.began:
+                return _broken_off(job, error, attempts)
             failures += 1
             verdict = decide(
                 error, failures=failures, base_seconds=settings().retry_base_seconds, jitter=random.random()
@@ -218,19 +230,17 @@ class Engine:
                 return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, attempts)
             await asyncio.sleep(verdict.wait_seconds)
 
-    async def _attempt(
-        self, job: Leased, request: dict[str, Any], offer: Offer, attempts: list[dict[str, Any]]
-    ) -> Ending | ProviderError:
+    async def _attempt(self, job: Leased, ask: Ask, attempts: list[dict[str, Any]]) -> Ending | ProviderError:
         """One call, written down; the job's end when it went well."""
+        offer = ask.offer
         record: dict[str, Any] = {"provider": offer.provider, "model": offer.model}
         record["started_at"] = clock.now_seconds()
         attempts.append(record)
         try:
             crash.point("call.before")
-            ask = Ask(job.id, job.type, request, offer)
             answer = await self._upstream(offer.provider).call(ask)
             if job.type == "image":
-                await dress(ask, answer)
+                await dress(ask, answer, of_batch=job.batch_id is not None)
             crash.point("call.after")
         except ProviderError as failure:
             error = failure
@@ -243,6 +253,18 @@ class Engine:
             record.setdefault("error", "interrupted")
         record.update(status_code=error.upstream_status, error=error.code or error.message)
         return error
+
+    @contextmanager
+    def _streaming(self, job: Leased, request: Mapping[str, Any]) -> Iterator[Sink | None]:
+        """Where a job is streamed to while it is called for; a batch's lines have nobody who would read."""
+        if self._publisher is None or job.type != "chat.completion" or job.batch_id or not request.get("stream"):
+            yield None
+            return
+        sink = self._publisher.open(job.id, job.epoch)
+        try:
+            yield sink
+        finally:
+            sink.end()
 
     def _upstream(self, provider: str) -> Upstream:
         if upstream := self._upstreams.get(provider):
@@ -318,6 +340,13 @@ def _usage(job: Leased, answer: Answer, charged_micros: int) -> dict[str, Any]:
     if job.test:
         shown["test"] = True
     return shown
+
+
+def _broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]]) -> Ending:
+    """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
+    said = f"the provider's stream broke off: {error.message}"
+    what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
+    return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
 
 
 def _job_error(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:

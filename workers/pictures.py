@@ -10,7 +10,7 @@ from shared.errors import ProviderError
 from workers.providers import Answer, Ask
 
 
-async def dress(ask: Ask, answer: Answer) -> None:
+async def dress(ask: Ask, answer: Answer, *, of_batch: bool) -> None:
     """Put signed links in the place of base64, when links were asked for. Pictures are kept on disk by then.
 
     They are named by job and index, so that a job that runs again replaces its own.
@@ -19,14 +19,14 @@ async def dress(ask: Ask, answer: Answer) -> None:
         return
     for index, row in enumerate(answer.body["data"]):
         if "b64_json" in row:
-            row["url"] = await asyncio.to_thread(_keep, f"{ask.job_id}-{index}", row.pop("b64_json"))
+            row["url"] = await asyncio.to_thread(_keep, f"{ask.job_id}-{index}", row.pop("b64_json"), of_batch)
     if "response_format" in answer.ignored:
         answer.ignored.remove("response_format")
 
 
-def _keep(stem: str, encoded: Any) -> str:
+def _keep(stem: str, encoded: Any, of_batch: bool) -> str:
     try:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise ProviderError("the provider's picture is not base64", upstream_status=200, code="protocol") from None
-    return pictures.link(pictures.put(stem, content))
+    return pictures.link(pictures.put(stem, content, of_batch=of_batch), of_batch=of_batch)

@@ -23,9 +23,10 @@ from shared.settings import settings
 from workers import outbound, providers
 from workers.engine import Engine
 from workers.lease import Incarnation
+from workers.live_transport import live_client
 from workers.settle import Settler
 from workers.slots import Slots
-from workers.transport import provider_client
+from workers.streams import Publisher
 from workers.webhooks import MOST_SENDING, Sender
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class Runtime:
     async def _build(self) -> None:
         slots = Slots(capacities(self._probation))
         in_flight = sum(slots.capacity(queue) for queue in slots.queues)
-        self._client = provider_client(in_flight)
+        self._client = live_client(in_flight)
         self._outbound = outbound.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
@@ -125,7 +126,16 @@ class Runtime:
         self.sender = Sender(self._database, self._outbound)
         self.settler = Settler(self._database, self._hints, self._ring)
         upstreams = providers.connect(catalogue(), self._client)
-        self.engine = Engine(self._database, self.incarnation.id, upstreams, slots, self.settler, consume=self._consume)
+        self._publisher = Publisher(settings().redis_url)
+        self.engine = Engine(
+            self._database,
+            self.incarnation.id,
+            upstreams,
+            slots,
+            self.settler,
+            publisher=self._publisher,
+            consume=self._consume,
+        )
         self.engine.start()
         self._hints.listen(CANCEL, self.engine.cancel)
         self._ticking = asyncio.create_task(self._tick())
@@ -144,6 +154,7 @@ class Runtime:
     async def _wind_down(self, drain_seconds: float) -> None:
         await self.engine.stop(drain_seconds)
         await self.sender.stop()
+        await self._publisher.close()
         self._ticking.cancel()
         await self._hints.close()
         await self._client.aclose()

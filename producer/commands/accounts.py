@@ -14,28 +14,32 @@ from shared import clock
 from shared.db import Database
 from shared.errors import NotFound
 from shared.ledger import credits as in_credits
+from shared.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 
 _UNIT_SECONDS = {"h": 3600, "d": 86_400}
+_REQUESTS = click.IntRange(1, MOST_REQUESTS_PER_MINUTE)
 
 
 @click.group()
 def accounts() -> None:
-    """Create, list and show accounts."""
+    """Create, list, show and change accounts."""
 
 
 @accounts.command("create")
 @click.argument("name")
-@click.option("--plan", type=click.Choice(rows.PLANS), default="starter", show_default=True)
+@click.option("--plan", type=click.Choice(PLANS), default="starter", show_default=True)
+@click.option("--requests-per-minute", "own", type=_REQUESTS, metavar="N", help="Its own, whatever the plan has.")
 @operator_command
-def create_account(database: Database, output: Output, name: str, plan: str) -> None:
+def create_account(database: Database, output: Output, name: str, plan: str, own: int | None) -> None:
     """Make an account, without credits and without keys."""
-    id = database.write_sync(rows.create_account, name, plan)
+    id = database.write_sync(rows.create_account, name, plan, own)
 
     def words() -> None:
         output.line(f"{id}  {name}, {plan}")
         output.line(f"Next: fusionai credits grant 100 --account {id}; fusionai keys create --account {id}")
 
-    output.value({"id": id, "name": name, "plan": plan}, words)
+    limit = requests_per_minute(plan, own)
+    output.value({"id": id, "name": name, "plan": plan, "requests_per_minute": limit}, words)
 
 
 @accounts.command("list")
@@ -50,13 +54,15 @@ def list_accounts(database: Database, output: Output) -> None:
                 a["id"],
                 a["name"],
                 a["plan"],
+                _limit_text(a),
                 credits_text(a["available"]),
                 credits_text(a["held"]),
                 moment(a["created_at"]),
             ]
             for a in found
         ]
-        output.table(["id", "name", "plan", "available", "held", "created"], cells, empty="No accounts.")
+        columns = ["id", "name", "plan", "requests/min", "available", "held", "created"]
+        output.table(columns, cells, empty="No accounts.")
 
     output.value(found, words)
 
@@ -66,17 +72,36 @@ def list_accounts(database: Database, output: Output) -> None:
 @operator_command
 def show_account(database: Database, output: Output, id: str) -> None:
     """Show an account and its keys."""
-    found = next((_account(row) for row in database.read_sync(rows.list_accounts) if row["id"] == id), None)
-    if found is None:
-        raise NotFound(f"there is no account {id}")
+    found = _find(database, id)
     keys = [_key(row) for row in database.read_sync(rows.list_keys, id)]
 
     def words() -> None:
-        output.fields({**found, "created_at": moment(found["created_at"])})
+        output.fields({**found, "requests_per_minute": _limit_text(found), "created_at": moment(found["created_at"])})
         output.line()
         _key_table(output, keys)
 
     output.value({**found, "keys": keys}, words)
+
+
+@accounts.command("plan")
+@click.argument("id")
+@click.argument("plan", type=click.Choice(PLANS))
+@operator_command
+def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
+    """Move an account to another plan. Requests a minute of its own stay; `accounts limit ID plan` ends them."""
+    database.write_sync(rows.set_plan, id, plan)
+    _tell_limit(database, output, id)
+
+
+@accounts.command("limit")
+@click.argument("id")
+@click.argument("requests", metavar="N|plan")
+@operator_command
+def set_limit(database: Database, output: Output, id: str, requests: str) -> None:
+    """Give an account its own requests a minute, or, with the word `plan`, its plan's again. In effect in a second."""
+    own: int | None = None if requests == "plan" else _REQUESTS(requests)
+    database.write_sync(rows.set_requests_per_minute, id, own)
+    _tell_limit(database, output, id)
 
 
 @click.group()
@@ -108,10 +133,11 @@ def create_key(
 
 @keys.command("list")
 @click.option("--account", metavar="ID", help="Only this account's.")
+@click.option("--prefix", default="", help="Only those that begin so: fusionai_live_ab, or a whole key.")
 @operator_command
-def list_keys(database: Database, output: Output, account: str | None) -> None:
-    """List keys, by their first characters."""
-    found = [_key(row) for row in database.read_sync(rows.list_keys, account)]
+def list_keys(database: Database, output: Output, account: str | None, prefix: str) -> None:
+    """List keys, by their first characters. Their last use is known to the minute."""
+    found = [_key(row) for row in database.read_sync(rows.list_keys, account, prefix=prefix)]
     output.value(found, lambda: _key_table(output, found))
 
 
@@ -119,7 +145,7 @@ def list_keys(database: Database, output: Output, account: str | None) -> None:
 @click.argument("id")
 @operator_command
 def revoke_key(database: Database, output: Output, id: str) -> None:
-    """End a key, by its id or its first characters as listed."""
+    """End a key, by its id, its first characters as listed, or the whole of it."""
     revoked = database.write_sync(rows.revoke_key, id)
     output.value({"id": revoked, "revoked": True}, lambda: output.line(f"{revoked} revoked"))
 
@@ -140,11 +166,32 @@ def expiry(when: str) -> int:
     return until
 
 
+def _find(database: Database, id: str) -> dict[str, Any]:
+    found = next((_account(row) for row in database.read_sync(rows.list_accounts) if row["id"] == id), None)
+    if found is None:
+        raise NotFound(f"there is no account {id}")
+    return found
+
+
+def _tell_limit(database: Database, output: Output, id: str) -> None:
+    found = _find(database, id)
+    words = f"{id}  {found['name']}, {found['plan']}, requests a minute: {_limit_text(found)}"
+    output.value(found, lambda: output.line(words))
+
+
+def _limit_text(account: Mapping[str, Any]) -> str:
+    limit = account["requests_per_minute"]
+    own = ", its own" if account["requests_per_minute_is_own"] else ""
+    return "no limit" if limit is None else f"{limit:,}{own}"
+
+
 def _account(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": row["id"],
         "name": row["name"],
         "plan": row["plan"],
+        "requests_per_minute": requests_per_minute(row["plan"], row["requests_per_minute"]),
+        "requests_per_minute_is_own": row["requests_per_minute"] is not None,
         "available": in_credits(row["available_micros"]),
         "held": in_credits(row["held_micros"]),
         "created_at": row["created_at"] // clock.MICROS,
@@ -161,9 +208,20 @@ def _key(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _key_table(output: Output, found: list[dict[str, Any]]) -> None:
     cells = [
-        [key["id"], key["account_id"], key["mode"], key["name"], f"{key['prefix']}…", _state(key)] for key in found
+        [
+            key["id"],
+            key["account_id"],
+            key["mode"],
+            key["name"],
+            f"{key['prefix']}…",
+            moment(key["created_at"]),
+            moment(key["last_used_at"]) or "never",
+            _state(key),
+        ]
+        for key in found
     ]
-    output.table(["id", "account", "mode", "name", "key", "state"], cells, empty="No keys.")
+    columns = ["id", "account", "mode", "name", "key", "created", "last used", "state"]
+    output.table(columns, cells, empty="No keys.")
 
 
 def _state(key: Mapping[str, Any]) -> str:

@@ -17,6 +17,8 @@ class Account(SQLModel, table=True):
     id: str = Field(primary_key=True)
     name: str
     plan: str
+    #: Overrides its plan's.
+    requests_per_minute: int | None = None
     available_micros: int = big(default=0)
     held_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.

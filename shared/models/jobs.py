@@ -15,7 +15,7 @@ class Job(SQLModel, table=True):
             "status IN ('queued','running','succeeded','failed','cancelled','expired')", name="status_known"
         ),
         CheckConstraint("NOT test OR bound_micros = 0", name="test_jobs_hold_nothing"),
-        Index("jobs_of_account", "account_id", "id"),
+        Index("jobs_of_account", "account_id", "test", "id"),
         Index(
             "jobs_of_batch",
             "batch_id",

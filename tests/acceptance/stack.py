@@ -77,15 +77,20 @@ class Stack:
         except httpx.TransportError:
             return False
 
+    def memory_bytes(self) -> int:
+        """Resident memory of the web process."""
+        pages = Path(f"/proc/{self._processes[0].pid}/statm").read_text().split()[1]
+        return int(pages) * 4096
+
     def write(self, fn: Callable[..., Any], *args: Any) -> Any:
         """One write transaction on the stack's database."""
         return self.database.write_sync(fn, *args)
 
-    def account(self, credits: float = 10_000) -> "Account":
-        """A new account of the operator's making."""
+    def account(self, credits: float = 10_000, plan: str = "enterprise") -> "Account":
+        """A new account of the operator's making, without a limit unless its plan has one."""
 
         def make(connection: Connection) -> tuple[str, str, str]:
-            id = accounts.create_account(connection, "acceptance", "business")
+            id = accounts.create_account(connection, "acceptance", plan)
             if credits:
                 ledger.grant(connection, id, round(credits * CREDIT))
             return id, *(accounts.create_key(connection, id, mode)[1] for mode in ("live", "test"))  # type: ignore[arg-type]
@@ -130,9 +135,9 @@ class Account:
         assert answer.status_code == 202, answer.text
         return dict(answer.json())
 
-    def finished(self, id: str) -> dict[str, Any]:
-        """The job when it has ended."""
-        job = dict(self.live.get(f"/jobs/{id}", params={"wait": 20}).json())
+    def finished(self, id: str, *, test: bool = False) -> dict[str, Any]:
+        """The job when it has ended; `test`: one of the test key's."""
+        job = dict((self.test if test else self.live).get(f"/jobs/{id}", params={"wait": 20}).json())
         assert job["finished_at"] is not None, job
         return job
 

@@ -15,7 +15,7 @@ import httpx
 import openai
 import pytest
 from moto.server import ThreadedMotoServer
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import select, update
 
 from shared import clock
 from shared import models as m
@@ -221,24 +221,6 @@ def test_a_deleted_file_leaves_nothing(account: Account, stack: Stack) -> None:
     assert id in stored(stack)
     assert account.live.delete(f"/files/{id}").json() == {"id": id, "object": "file", "deleted": True}
     assert rows(stack, account.id) == [] and id not in stored(stack)
-
-
-def test_a_file_that_a_batch_is_being_read_from_is_not_deleted(account: Account, stack: Stack) -> None:
-    id = kept(account.live)["id"]
-    batch = m.Batch(
-        id=clock.new_id("batch"), account_id=account.id, key_id="key_1", status="validating", input_file_id=id,
-        completion_window="24h", created_at=clock.now_micros(), expires_at=clock.now_micros() + DAY * clock.MICROS,
-    )  # fmt: skip
-
-    def begin(connection: Connection) -> None:
-        connection.execute(insert(m.batches).values(batch.model_dump()))
-
-    stack.write(begin)
-    refused(account.live.delete(f"/files/{id}"), 409, batch.id)
-    assert account.live.get(f"/files/{id}/content").content == LINES
-    over = update(m.batches).where(m.batches.c.id == batch.id).values(status="failed", failed_at=1)
-    stack.write(lambda connection: connection.execute(over).rowcount)
-    assert account.live.delete(f"/files/{id}").json()["deleted"]
 
 
 # -- once ---------------------------------------------------------------------------------------------------------

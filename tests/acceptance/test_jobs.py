@@ -64,7 +64,7 @@ def test_prices_are_the_seeds(account: Account) -> None:
 @pytest.mark.parametrize("body", [chat(), embedding(), image()])
 def test_a_test_job_runs_in_the_sandbox_and_costs_nothing(account: Account, body: dict[str, Any]) -> None:
     job = account.test.post("/jobs", json=body).json()
-    done = account.finished(job["id"])
+    done = account.finished(job["id"], test=True)
     assert done["status"] == "succeeded" and done["served_by"] == {"provider": "sandbox", "model": body["model"]}
     assert done["usage"]["test"] is True and done["usage"]["credits_used"] == 0
     assert account.live.get("/credits").json()["available"] == 10_000
@@ -209,14 +209,15 @@ def test_pages_of_jobs_join_without_gap_or_double(account: Account) -> None:
         seen: list[str] = []
         after: dict[str, str] = {}
         while True:
-            page = account.live.get("/jobs", params={"limit": 10, "order": order, **after}).json()
+            page = account.test.get("/jobs", params={"limit": 10, "order": order, **after}).json()
             assert page["object"] == "list" and page["first_id"] == page["data"][0]["id"]
             seen += [job["id"] for job in page["data"]]
             after = {"after": page["last_id"]}
             if not page["has_more"]:
                 break
         assert seen == wanted
-    assert len(account.live.get("/jobs").json()["data"]) == 20
+    assert len(account.test.get("/jobs").json()["data"]) == 20
+    assert account.live.get("/jobs").json()["data"] == []
 
 
 def test_jobs_by_id_and_by_status(account: Account) -> None:

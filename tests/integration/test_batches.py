@@ -420,3 +420,54 @@ def test_a_cancel_of_one_line_counts_as_a_line_that_failed(database: Database) -
     seen = batch_world.shown(database, holder, id)
     assert seen["status"] == "completed" and seen["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
     assert jobs.TERMINAL and world.violations(database) == []
+
+
+def test_a_lost_plan_costs_the_lines_that_were_no_jobs_yet(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage lost it: what is done is delivered all the same, and the batch ends."""
+    monkeypatch.setattr(process, "CHUNK", 2)
+    monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+    holder = world.open_account(database)
+    id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
+    taking_turns = Batches(database, world.RecordedBell())
+    while len(batch_world.job_ids(database, id)) < 2:
+        taking_turns.run_once()
+    taking_turns.close()
+    serve(database, batch_world.job_ids(database, id))
+    blobs.delete(batch_world.row(database, id)["plan"])
+    database.write_sync(producer_batches.cancel, holder, id)
+    batch_world.take_turns(database)
+    seen = batch_world.shown(database, holder, id)
+    assert seen["status"] == "cancelled" and len(batch_world.lines_of(database, seen["output_file_id"])) == 2
+    assert world.violations(database) == []
+
+
+def test_a_body_of_nothing_but_faults_is_refused_quickly(database: Database) -> None:
+    """Telling a million faults would take a minute: only that there are many is told."""
+    holder = world.open_account(database)
+    body = {"model": "gpt-4", **{f"unknown{n}": 1 for n in range(4_000)}}
+    id = batch_world.new_batch(database, holder, [{**chat("a"), "body": body}])
+    batch_world.take_turns(database, most=40)
+    (error,) = batch_world.shown(database, holder, id)["errors"]["data"]
+    assert "more than 100 faults" in error["message"]
+
+
+def test_blank_lines_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.batch_lines.MOST_WITH_BLANKS", 10)
+    holder = world.open_account(database)
+    id = batch_world.new_batch(database, holder, [chat("a"), b"\n" * 50])
+    batch_world.take_turns(database)
+    (error,) = batch_world.shown(database, holder, id)["errors"]["data"]
+    assert (error["code"], error["line"]) == ("too_many_lines", 11)
+
+
+def test_large_answers_are_rendered_page_by_page(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.batch_files.PAGE_BYTES", 5)
+    holder = world.open_account(database)
+    id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(7)])
+    batch_world.take_turns(database)
+    serve(database, batch_world.job_ids(database, id))
+    batch_world.take_turns(database)
+    seen = batch_world.shown(database, holder, id)
+    output = batch_world.lines_of(database, seen["output_file_id"])
+    assert [line["custom_id"] for line in output] == [str(n) for n in range(7)]
+    assert world.violations(database) == []

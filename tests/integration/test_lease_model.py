@@ -221,7 +221,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         id = data.draw(st.sampled_from(sorted(self.jobs)))
-        shown, _ = self.database.write_sync(operations.cancel_job, self.holder.account_id, id)
+        shown, _ = self.database.write_sync(operations.cancel_job, self.holder, id)
         job = self.jobs[id]
         if job.status == "queued":
             job.end("cancelled", takes=True)

@@ -135,7 +135,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         (id,) = self._some(data, most=1)
         purse = self._purse_of(id)
-        job, _ = self.database.write_sync(operations.cancel_job, purse.holder.account_id, id)
+        job, _ = self.database.write_sync(operations.cancel_job, purse.holder, id)
         assert job["status"] == "cancelled" and job["usage"]["credits_used"] == 0
         self._end([Ending(id, 0, "cancelled")])
 

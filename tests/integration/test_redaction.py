@@ -1,6 +1,7 @@
 """Canary keys and prompts through the paths that fail: none in a log line, an answer, or a message to the broker."""
 
 import asyncio
+import base64
 import logging
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from producer import operations
 from producer.app import make_app
 from producer.desk import Desk
+from producer.dialects.fusionai import completions
 from shared import accounts
 from shared.db import Database
 from tests.integration import world
@@ -29,6 +31,36 @@ def body() -> dict[str, Any]:
     return {"type": "chat.completion", "model": "gpt-4", "messages": messages, "metadata": {"k": CANARY}}
 
 
+#: The calls that make a job, with a body that holds the canary wherever a caller may put text.
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/chat/completions", {"model": "gpt-4", "messages": [{"role": "user", "content": CANARY}], "user": CANARY}),
+    ("/chat/completions", {"model": "gpt-4", "messages": [{"role": "user", "content": "a"}], "stop": CANARY}),
+    ("/v1/embeddings", {"model": "text-embedding-3-large", "input": [CANARY]}),
+    ("/v1/images", {"model": "image-gen-2", "prompt": CANARY}),
+    ("/v1/images/generations", {"model": "image-gen-2", "prompt": "a", "metadata": {"k": CANARY}}),
+]
+DATA = base64.b64encode(CANARY.encode()).decode()
+#: Fields of a chat that are wrong and hold the canary.
+WRONG: list[dict[str, Any]] = [
+    {"messages": CANARY}, {"messages": [{"role": CANARY, "content": CANARY}]}, {"messages": [CANARY]},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": [CANARY]}]}]},
+    {"messages": [{"role": "tool", "content": CANARY}]},
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"http://{CANARY}/"}}]}]},
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"https://{CANARY} /"}}]}]},
+    {"messages": [{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{DATA}"}}]}]},
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"data:{CANARY},{DATA}"}}]}]},
+    {"tools": [{"type": "function", "function": {"name": f"{CANARY} x", "description": CANARY}}]},
+    {"tools": [{"type": "function", "function": {"name": "f", "parameters": CANARY}}]},
+    {"tool_choice": CANARY}, {"tool_choice": {"type": "function", "function": {"name": CANARY}}},
+    {"response_format": {"type": CANARY}},
+    {"response_format": {"type": "json_schema", "json_schema": {"name": [CANARY]}}},
+    {"stop": [CANARY] * 5}, {"temperature": CANARY}, {"seed": CANARY}, {"user": CANARY * 60},
+    {"logit_bias": {"a": CANARY}},
+    {"routing": CANARY}, {"metadata": CANARY}, {"metadata": {"a": [CANARY]}}, {"stream_options": CANARY},
+]  # fmt: skip
+
+
 def asked(database: Database, *requests: tuple[str, str, Any], bell: world.RecordedBell | None = None) -> Any:
     """Answers of the real application, on this database, to requests with a good key; and the key."""
     holder = world.open_account(database)
@@ -38,7 +70,7 @@ def asked(database: Database, *requests: tuple[str, str, Any], bell: world.Recor
         app = make_app()
         app.state.desk = Desk(database, bell or world.RecordedBell())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        headers = {"authorization": f"Bearer {key}"}
+        headers = {"authorization": f"Bearer {key}", "prefer": "respond-async"}
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             answers = [await client.request(method, path, json=json) for method, path, json in requests]
         await app.state.desk.close()
@@ -67,6 +99,34 @@ def test_a_database_that_fails_while_accepting(database: Database, caplog: pytes
         assert secret not in caplog.text and secret not in answer.text
 
 
+@pytest.mark.parametrize(("path", "given"), CALLS, ids=[row[0] for row in CALLS])
+def test_a_call_that_fails_inside(
+    database: Database, caplog: pytest.LogCaptureFixture, path: str, given: dict[str, Any]
+) -> None:
+    database.write_sync(lambda connection: connection.execute(text("DROP TABLE job_payloads")).rowcount)
+    (answer,), key = asked(database, ("POST", path, given))
+    assert answer.status_code == 500 and answer.json()["error"]["type"] == "internal_error"
+    for secret in (CANARY, key[14:]):
+        assert secret not in caplog.text and secret not in answer.text
+
+
+@pytest.mark.parametrize(("path", "given"), CALLS, ids=[row[0] for row in CALLS])
+def test_a_bug_that_shows_what_was_sent_shows_it_to_nobody(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    given: dict[str, Any],
+) -> None:
+    def bug(type: str, body: Any, **_: Any) -> None:
+        raise KeyError(f"{body}")
+
+    monkeypatch.setattr(completions, "read_submission", bug)
+    (answer,), _ = asked(database, ("POST", path, given))
+    assert answer.status_code == 500 and answer.headers["x-request-id"] in caplog.text and "KeyError" in caplog.text
+    assert CANARY not in answer.text and CANARY not in caplog.text
+
+
 def test_a_bug_of_ours_is_a_500_without_its_message(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def bug(*_: Any, **__: Any) -> None:
         raise RuntimeError(CANARY)
@@ -90,6 +150,58 @@ def test_refusals_repeat_neither_prompts_nor_keys(database: Database, caplog: py
     answers, key = asked(database, *(("POST", "/jobs", one) for one in bad))
     for answer in answers:
         assert answer.status_code == 400 and CANARY not in answer.text and key not in answer.text
+    assert CANARY not in caplog.text and key[14:] not in caplog.text
+
+
+def test_calls_that_are_refused_repeat_neither(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    good = CALLS[0][1]
+    calls = [("POST", path, {**good, **wrong}) for wrong in WRONG for path in ("/v1/chat/completions", "/v1/jobs")]
+    calls = [
+        (how, path, {**one, "type": "chat.completion"} if path.endswith("jobs") else one) for how, path, one in calls
+    ]
+    calls += [
+        ("POST", "/v1/embeddings", {**CALLS[2][1], "input": given})
+        for given in ([[CANARY]], {"a": CANARY}, [CANARY, 5])
+    ]
+    calls += [("POST", "/v1/images", {**CALLS[3][1], **wrong}) for wrong in ({"prompt": [CANARY]}, {"n": CANARY})]
+    line = {"custom_id": "a", "url": "/v1/chat/completions", "body": {**good, "temperature": CANARY}}
+    calls += [("POST", "/v1/batches", {"requests": [line], "dry_run": True})]
+    answers, key = asked(database, *calls)
+    for answer in answers[:-1]:
+        assert answer.status_code == 400 and CANARY not in answer.text and DATA not in answer.text, answer.text
+    assert answers[-1].json()["valid"] is False and CANARY not in answers[-1].text
+    assert CANARY not in caplog.text and DATA not in caplog.text and key[14:] not in caplog.text
+
+
+@pytest.mark.parametrize("headers", [
+    {"authorization": f"Bearer fusionai_live_{CANARY}"}, {"authorization": f"Basic {CANARY}"}, {"x-api-key": CANARY},
+    {"authorization": f"Bearer {CANARY}", "x-api-key": CANARY}, {"authorization": CANARY},
+])  # fmt: skip
+def test_a_wrong_key_is_not_repeated(
+    database: Database, caplog: pytest.LogCaptureFixture, headers: dict[str, str]
+) -> None:
+    async def scene() -> list[httpx.Response]:
+        app = make_app()
+        app.state.desk = Desk(database, world.RecordedBell())
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+            answers = [await client.post(path, json=given) for path, given in CALLS]
+        await app.state.desk.close()
+        return answers
+
+    for answer in asyncio.run(scene()):
+        assert answer.status_code in (400, 401) and CANARY not in answer.text
+        assert not any(CANARY in value for value in answer.headers.values())
+    assert CANARY not in caplog.text
+
+
+def test_an_accepted_call_is_in_no_log(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Also not in what the broker gets."""
+    bell = world.RecordedBell()
+    answers, key = asked(database, *(("POST", path, given) for path, given in CALLS), bell=bell)
+    assert [answer.status_code for answer in answers] == [202] * len(CALLS)
+    ids = {answer.json()["id"] for answer in answers}
+    assert {id for _, rung in bell.rung for id in rung} == ids and CANARY not in repr(bell.rung)
     assert CANARY not in caplog.text and key[14:] not in caplog.text
 
 

@@ -122,7 +122,7 @@ def test_what_a_crash_left_of_a_deletion_is_finished(database: Database) -> None
     holder = world.open_account(database)
     before, between = kept(database, holder, seconds=DAY), kept(database, holder, seconds=DAY)
     for id in (before, between):
-        database.write_sync(files._doom, holder, id)
+        database.write_sync(files.doom, holder, id)
     blobs.delete(f"files/{between}")
     assert not seen(database, holder, before) and not seen(database, holder, between)
     later(61)
@@ -137,7 +137,7 @@ def test_a_file_that_a_batch_is_being_read_from_stays(database: Database, status
     made = batch(database, holder, id, status)
     if status == "validating":
         with pytest.raises(Conflict, match=made):
-            database.write_sync(files._doom, holder, id)
+            database.write_sync(files.doom, holder, id)
         later(2 * HOUR)
         Retention(database).run_once()
         assert has(database, id) == (True, True)
@@ -157,7 +157,7 @@ def test_a_deletion_waits_for_a_batch_that_is_just_being_made_and_then_refuses(d
     def delete() -> None:
         locked.wait(10)
         try:
-            database.write_sync(files._doom, holder, id)
+            database.write_sync(files.doom, holder, id)
             outcome.append("deleted")
         except Conflict:
             outcome.append("refused")
@@ -269,5 +269,5 @@ def test_files_are_seen_by_their_own_account_and_mode_alone(database: Database) 
     for stranger in (test, other):
         assert not seen(database, stranger, id)
         with pytest.raises(NotFound):
-            database.write_sync(files._doom, stranger, id)
+            database.write_sync(files.doom, stranger, id)
     assert has(database, id) == (True, True)

@@ -111,10 +111,10 @@ def test_a_cancel_of_a_requeued_job_is_carried_out_by_the_sweeper(database: Data
     holder = world.open_account(database)
     (id,) = world.queued(database, holder)
     (job,) = world.take(database, world.new_worker(database), [id])
-    database.write_sync(operations.cancel_job, holder.account_id, id)
+    database.write_sync(operations.cancel_job, holder, id)
     world.settle(database, jobs.Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}]))
     Sweeper(database, bell).run_once()
-    shown = database.read_sync(operations.show_job, holder.account_id, id)
+    shown = database.read_sync(operations.show_job, holder, id)
     assert shown["status"] == "cancelled" and shown["attempts"] == [{"status_code": 503}], "what was tried is shown"
 
 
@@ -141,7 +141,7 @@ def test_a_lapsed_workers_jobs_are_taken_back_within_45_seconds(database: Databa
     }
     assert database.write_sync(lease.renew, worker) is None and world.take(database, worker, ids) == []
     assert set(world.settle(database, *map(world.good_end, held)).verdicts.values()) == {"stale"}
-    (attempt,) = database.read_sync(operations.show_job, holder.account_id, ids[0])["attempts"]
+    (attempt,) = database.read_sync(operations.show_job, holder, ids[0])["attempts"]
     assert attempt["error"] == "worker_lost"
 
 

@@ -176,12 +176,16 @@ def test_old_ones_are_forgotten_and_only_of_the_prefix(place: dict[str, str]) ->
 
 def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> None:
     name = pictures.put("job_1-0", b"\x89PNG rest")
+    lasting = pictures.put("job_2-0", b"\x89PNG rest", of_batch=True)
     assert name == "job_1-0.png" and pictures.read(name) == b"\x89PNG rest"
     assert pictures.read("..png") is None and pictures.read("../../x.png") is None and pictures.read("no.png") is None
     with virtual_time():
         clock.shift((pictures.LINK_SECONDS + 3700) * clock.MICROS)
         assert pictures.forget_old() == 1
-    assert pictures.read(name) is None
+        assert pictures.read(lasting) == b"\x89PNG rest", "that of a batch is kept as long as its output"
+        clock.shift((pictures.BATCH_LINK_SECONDS + 3700) * clock.MICROS)
+        assert pictures.forget_old() == 1
+    assert pictures.read(name) is None and pictures.read(lasting) is None
 
 
 def test_fifty_megabytes_pass_through_without_being_held(place: dict[str, str]) -> None:

@@ -36,6 +36,19 @@ FULL: dict[str, Any] = {
     "stream": True,
     "stream_options": {"include_usage": True},
 }
+#: One value for every field that is taken and not served.
+UNSERVED: dict[str, Any] = {
+    "logit_bias": {"50256": -100},
+    "modalities": ["text"],
+    "prediction": {"type": "content", "content": "a"},
+    "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "reasoning_effort": "low",
+    "safety_identifier": "s",
+    "service_tier": "auto",
+    "store": True,
+    "verbosity": "low",
+}
 GOOD: dict[str, dict[str, Any]] = {
     "chat.completion": {
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}],
@@ -70,7 +83,14 @@ def answered(type: str, **changes: Any) -> Any:
 
 
 def test_every_field_of_a_chat_request_is_tried_here() -> None:
-    assert set(FULL) == set(ChatRequest.model_fields) - {"max_completion_tokens"}
+    assert set(FULL) | set(UNSERVED) == set(ChatRequest.model_fields) - {"max_completion_tokens"}
+
+
+def test_known_fields_that_are_not_served_are_listed_and_never_sent() -> None:
+    request = read_submission("chat.completion", {"model": "m", "messages": FULL["messages"], **UNSERVED}).request
+    asked = Ask("job_1", "chat.completion", request, ask().offer)
+    assert not set(sent(asked)) & set(UNSERVED)
+    assert set(openai.read(asked, 200, orjson.dumps(GOOD["chat.completion"])).ignored) == set(UNSERVED)
 
 
 def test_a_chat_request_is_sent_with_the_fields_of_the_protocol_and_no_other() -> None:

@@ -13,6 +13,7 @@ from shared.catalogue import Catalogue, catalogue
 from shared.errors import InvalidRequest
 from shared.pricing import Amount, Overheads, Price, charge, input_bound, price
 from shared.schemas import read_submission
+from tests.pictures import data_url, png
 
 COUNTS = st.integers(0, 10**7)
 PRICES = st.integers(0, 10**11)
@@ -101,7 +102,7 @@ def test_a_missing_max_tokens_is_the_models_maximum() -> None:
 
 
 def test_image_data_counts_as_an_image_not_as_text() -> None:
-    url = "data:image/png;base64," + "A" * 1_000_000
+    url = data_url(png() + b"\0" * 750_000)
     content = [{"type": "image_url", "image_url": {"url": url}}]
     (offer,) = made({"model": "gpt-4", "messages": [{"role": "user", "content": content}], "max_tokens": 1})
     tokens = catalogue().overheads.image + 400

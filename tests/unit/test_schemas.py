@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from shared.errors import InvalidRequest
-from shared.schemas import image_urls, read_submission, text_bytes
+from shared.schemas import REQUESTS, image_urls, read_submission, text_bytes
+from tests.pictures import data_url, png
 
 CHAT: dict[str, Any] = {"model": "gpt-4", "messages": [{"role": "user", "content": "hello"}]}
 EMBED: dict[str, Any] = {"model": "text-embedding-3-large", "input": "hello"}
@@ -17,11 +19,20 @@ BODIES = {"chat.completion": CHAT, "embedding": EMBED, "image": IMAGE}
 GONE = object()
 
 TOOL = {"type": "function", "function": {"name": "find"}}
+CHOICE = {"type": "function", "function": {"name": "find"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
 
 
 def user(content: Any, **more: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": content, **more}]
+
+
+def schema(given: dict[str, Any]) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": given}}
+
+
+def shown(url: str) -> list[dict[str, Any]]:
+    return user([{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}])
 
 
 #: (type, the fields that are changed, the `param` of the answer)
@@ -46,6 +57,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ("chat.completion", {"messages": user(None)}, "messages[0]"),
     ("chat.completion", {"messages": user({"type": "text", "text": "a"})}, "messages[0].content"),
     ("chat.completion", {"messages": user(["a"])}, "messages[0].content[0]"),
+    ("chat.completion", {"messages": user([])}, "messages[0].content"),
     ("chat.completion", {"messages": user([{"type": "video"}])}, "messages[0].content[0]"),
     ("chat.completion", {"messages": user([{"type": "text"}])}, "messages[0].content[0].text"),
     ("chat.completion", {"messages": user([{"type": "text", "text": 7}])}, "messages[0].content[0].text"),
@@ -62,7 +74,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ),
     (
         "chat.completion",
-        {"messages": user([{"type": "image_url", "image_url": {"url": "x", "detail": "most"}}])},
+        {"messages": user([{"type": "image_url", "image_url": {"url": "https://a.example/b", "detail": "most"}}])},
         "messages[0].content[0].image_url.detail",
     ),
     ("chat.completion", {"messages": user("a", mood="good")}, "messages[0].mood"),
@@ -93,8 +105,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ("chat.completion", {"max_tokens": "10"}, "max_tokens"),
     ("chat.completion", {"max_completion_tokens": 0}, "max_completion_tokens"),
     ("chat.completion", {"n": 0}, "n"),
-    ("chat.completion", {"n": 17}, "n"),
-    ("chat.completion", {"n": None}, "n"),
+    ("chat.completion", {"n": 129}, "n"),
     ("chat.completion", {"stop": ["a", "b", "c", "d", "e"]}, "stop"),
     ("chat.completion", {"stop": 5}, "stop"),
     ("chat.completion", {"stop": ["a", 5]}, "stop[1]"),
@@ -118,9 +129,35 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
         "tools[0].function.parameters",
     ),
+    ("chat.completion", {"top_logprobs": 2}, "top_logprobs"),
+    ("chat.completion", {"logprobs": False, "top_logprobs": 2}, "top_logprobs"),
+    ("chat.completion", {"logprobs": "yes", "top_logprobs": 2}, "logprobs"),
     ("chat.completion", {"tool_choice": "sometimes"}, "tool_choice"),
+    ("chat.completion", {"tool_choice": "auto"}, "tool_choice"),
+    ("chat.completion", {"parallel_tool_calls": True}, "parallel_tool_calls"),
+    ("chat.completion", {"tools": [TOOL], "tool_choice": 5}, "tool_choice"),
+    ("chat.completion", {"tools": [TOOL], "tool_choice": {}}, "tool_choice.function"),
+    ("chat.completion", {"tools": [TOOL], "tool_choice": {**CHOICE, "type": "custom"}}, "tool_choice.type"),
+    ("chat.completion", {"tools": [TOOL], "tool_choice": {**CHOICE, "mode": "auto"}}, "tool_choice.mode"),
+    ("chat.completion", {"tools": [TOOL], "tool_choice": {"type": "function", "name": "find"}}, "tool_choice.function"),
+    (
+        "chat.completion",
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": 5}}},
+        "tool_choice.function.name",
+    ),
+    (
+        "chat.completion",
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "lose"}}},
+        "tool_choice",
+    ),
     ("chat.completion", {"response_format": {"type": "xml"}}, "response_format.type"),
     ("chat.completion", {"response_format": "json"}, "response_format"),
+    ("chat.completion", {"response_format": {"type": "json_schema"}}, "response_format"),
+    ("chat.completion", schema({"name": "a"}), "response_format.json_schema.schema"),
+    ("chat.completion", schema({"schema": {}}), "response_format.json_schema.name"),
+    ("chat.completion", schema({"name": "a b", "schema": {}}), "response_format.json_schema.name"),
+    ("chat.completion", schema({"name": "a", "schema": True}), "response_format.json_schema.schema"),
+    ("chat.completion", schema({"name": "a", "schema": {}, "extra": 1}), "response_format.json_schema.extra"),
     ("chat.completion", {"user": "u" * 513}, "user"),
     ("chat.completion", {"stream": "yes"}, "stream"),
     ("chat.completion", {"stream_options": {"usage": True}}, "stream_options.usage"),
@@ -170,7 +207,8 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ("image", {"n": 11}, "n"),
     ("image", {"n": 0}, "n"),
     ("image", {"response_format": "png"}, "response_format"),
-    ("image", {"quality": "hd"}, "quality"),
+    ("image", {"quality": 5}, "quality"),
+    ("image", {"colour": None}, "colour"),
 ]
 
 
@@ -213,10 +251,17 @@ GOOD: list[tuple[Any, dict[str, Any]]] = [
     ("chat.completion", {"messages": [{"role": "assistant", "tool_calls": [CALL]}]}),
     ("chat.completion", {"messages": [{"role": "tool", "content": "1", "tool_call_id": "c1"}]}),
     ("chat.completion", {"messages": user([{"type": "text", "text": "a"}], name="ann")}),
-    ("chat.completion", {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "find"}}}),
+    ("chat.completion", {"tools": [TOOL], "tool_choice": CHOICE, "parallel_tool_calls": False}),
+    ("chat.completion", {"tools": [TOOL], "tool_choice": "none"}),
+    ("chat.completion", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"default": None}}}]}),
+    ("chat.completion", schema({"name": "a", "schema": {"enum": ["a", None], "default": None}, "strict": True})),
+    ("chat.completion", {"logprobs": True, "top_logprobs": 0, "n": 128}),
+    ("chat.completion", {"messages": shown("https://pictures.example/a.png?x=%20&y=1#z")}),
+    ("chat.completion", {"messages": shown(data_url(png()))}),
+    ("chat.completion", {"messages": [{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}]}),
     ("chat.completion", {"metadata": {"k" * 64: "v" * 512}}),
     ("chat.completion", {"metadata": {str(n): "v" for n in range(16)}}),
-    ("chat.completion", {"metadata": None, "routing": None, "max_tokens": None}),
+    ("chat.completion", {"metadata": None, "routing": None, "max_tokens": None, "temperature": None, "n": None}),
     ("embedding", {"input": [1, 2, 3]}),
     ("embedding", {"input": [[1], [2, 3]], "encoding_format": "base64"}),
     ("embedding", {"input": ["a", "b"], "dimensions": 8}),
@@ -254,9 +299,30 @@ def test_max_completion_tokens_is_max_tokens() -> None:
     assert request["max_tokens"] == 9 and "max_completion_tokens" not in request
 
 
-@given(text=st.text(st.characters(codec="utf-8")), data=st.text("ABCDEF0123/+=", max_size=200))
-def test_text_bytes_covers_the_text_and_leaves_image_data_out(text: str, data: str) -> None:
-    url = "data:image/png;base64," + data
+def test_an_answer_sent_back_as_a_turn_is_taken_without_what_a_request_has_no_use_for() -> None:
+    """What `message.model_dump()` of the official SDK gives."""
+    answer = {"role": "assistant", "content": "hi", "refusal": None, "annotations": [], "audio": None}
+    turns = [*CHAT["messages"], {**answer, "function_call": None, "tool_calls": None}]
+    request = read_submission("chat.completion", {**CHAT, "messages": turns}).request
+    assert request["messages"][1] == {"role": "assistant", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("type", "field", "value"),
+    [("embedding", "input", [[1]] * 100_000), ("embedding", "input", [1.5] * 100_000),
+     ("embedding", "input", [[1.5] * 100_000]),
+     ("chat.completion", "messages", user([5] * 100_000)), ("chat.completion", "messages", [5] * 5000),
+     ("chat.completion", "stop", [5] * 100_000), ("chat.completion", "tools", [5] * 100_000)],
+)  # fmt: skip
+def test_a_long_list_of_wrong_values_is_one_fault(type: Any, field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        REQUESTS[type].model_validate({**BODIES[type], field: value})
+    assert wrong.value.error_count() < 10
+
+
+@given(text=st.text(st.characters(codec="utf-8")), size=st.integers(1, 100))
+def test_text_bytes_covers_the_text_and_leaves_image_data_out(text: str, size: int) -> None:
+    url = data_url(png(size, size))
     content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
     request = read_submission("chat.completion", {**CHAT, "messages": user(content)}).request
     assert image_urls(request) == [url]

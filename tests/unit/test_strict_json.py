@@ -12,6 +12,7 @@ from shared.errors import InvalidRequest, PayloadTooLarge
 from shared.strict_json import (
     MAX_DEPTH,
     MOST_COMMAS,
+    MOST_KEYS,
     MOST_STRUCTURES,
     canonical,
     check_structure,
@@ -172,3 +173,10 @@ def test_large_bodies_of_few_values_are_read(value: Any) -> None:
     body = json.dumps(value).encode()
     check_structure(body)
     assert loads(body) == value
+
+
+def test_an_object_of_more_keys_than_anybody_reads_is_refused() -> None:
+    body = "{" + ",".join(f'"k{n}":1' for n in range(MOST_KEYS)) + "}"
+    assert len(loads(body.encode())) == MOST_KEYS
+    with pytest.raises(InvalidRequest, match="more than 5,000 keys"):
+        loads(body[:-1].encode() + b',"one":1}')

@@ -3,6 +3,7 @@
 Such a file has `connect(provider, endpoint, client) -> Upstream`; a provider of a known protocol needs no file.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
@@ -13,14 +14,30 @@ from shared.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
 from shared.schemas import Offer, Usage
 
 
+class Sink(Protocol):
+    """Where the chunks of a streamed answer go; never waits, never fails."""
+
+    @property
+    def began(self) -> bool:
+        """Something visible has been sent, after which nothing else may be said in its place."""
+
+    def send(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
+        """Send the choices of a chunk (`shared.streams.part`); `head` has the answer's id, created and model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call to make: the canonical request, and the offer that is to serve it."""
+    """One call to make: the canonical request, and the offer that is to serve it.
+
+    With a `sink` the answer is wanted as it comes, besides the whole; an adapter that cannot stream leaves it alone.
+    What is sent must be what the whole will have: the same id, created and model, the same texts in the same order.
+    """
 
     job_id: str
     type: str
     request: dict[str, Any]
     offer: Offer
+    sink: Sink | None = None
 
 
 @dataclass(frozen=True, slots=True)

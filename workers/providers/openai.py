@@ -1,4 +1,4 @@
-"""The OpenAI wire protocol: chat completions, embeddings, images; spoken by most providers.
+"""The OpenAI wire protocol: chat completions (openai_stream.py when streamed), embeddings, images; spoken by most.
 
 Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. Only
 known fields are sent; max_tokens always is.
@@ -13,7 +13,9 @@ import orjson
 from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
 from shared.schemas import Usage
+from workers.event_stream import EVENT_STREAM, NotStreamed
 from workers.providers import Answer, Ask
+from workers.providers.openai_stream import stream
 from workers.wire import post
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
@@ -62,8 +64,18 @@ class OpenAI:
 
     async def call(self, ask: Ask) -> Answer:
         """One POST; see Upstream."""
+        if ask.sink is not None:
+            return await self._stream(ask)
         response = await post(self._client, self._urls[ask.type], self._headers, payload(ask))
         return read(ask, response.status_code, response.content)
+
+    async def _stream(self, ask: Ask) -> Answer:
+        headers = {**self._headers, "accept": EVENT_STREAM}
+        try:
+            body = await stream(self._client, self._urls[ask.type], headers, payload(ask), ask)
+        except NotStreamed as whole:
+            return read(ask, whole.status, whole.content)
+        return judge(ask, 200, body)
 
 
 def payload(ask: Ask) -> bytes:
@@ -72,6 +84,8 @@ def payload(ask: Ask) -> bytes:
     body.update((name, ask.request[name]) for name in _sent(ask) if name in ask.request)
     if ask.type == "chat.completion":
         body["max_tokens"] = ask.request.get("max_tokens") or ask.offer.max_output
+    if ask.sink is not None:
+        body.update(stream=True, stream_options={"include_usage": True})
     return orjson.dumps(body)
 
 
@@ -88,6 +102,11 @@ def read(ask: Ask, status: int, content: bytes) -> Answer:
         raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
     if not isinstance(body, dict):
         raise ProviderError("the provider's answer is not an object", upstream_status=status, code="protocol")
+    return judge(ask, status, body)
+
+
+def judge(ask: Ask, status: int, body: Mapping[str, Any]) -> Answer:
+    """The same of a body that has been read."""
     if body.get("error"):
         raise failure(status, body)
     try:

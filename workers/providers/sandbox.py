@@ -12,7 +12,9 @@ import orjson
 from shared import clock
 from shared.catalogue import Endpoint, Provider
 from shared.schemas import Usage
-from workers.providers import Answer, Ask
+from shared.streams import Progress, part, rest
+from workers import sandbox_turns
+from workers.providers import Answer, Ask, Sink
 
 #: A whole PNG of one transparent pixel.
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -31,27 +33,42 @@ class Sandbox:
         """See Upstream; never fails."""
         digest = hashlib.sha256(orjson.dumps(ask.request, option=orjson.OPT_SORT_KEYS)).digest()
         body, usage = _ANSWERS[ask.type](ask, digest)
+        if ask.sink is not None:
+            _say(ask.sink, body)
         return Answer(body, usage)
+
+
+def _say(sink: Sink, body: dict[str, Any]) -> None:
+    """Word by word, one choice after the other."""
+    for choice in body["choices"]:
+        index, content = choice["index"], choice["message"]["content"]
+        if content is None:
+            for choices in rest([choice], Progress()):
+                sink.send(body, choices)
+            continue
+        words = content.split(" ")
+        sink.send(body, [part(index, {"role": "assistant", "content": ""})])
+        for number, word in enumerate(words):
+            sink.send(body, [part(index, {"content": f" {word}" if number else word})])
+        sink.send(body, [part(index, {}, choice["finish_reason"])])
 
 
 def _chat(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
     limit = ask.request.get("max_tokens") or ask.offer.max_output
-    words = f"This is a test answer, number {digest.hex()[:8]}.".split()
-    said = " ".join(words[:limit])
-    choice = {"role": "assistant", "content": said, "refusal": None}
-    reason = "length" if limit < len(words) else "stop"
+    count = ask.request.get("n", 1)
+    turn = sandbox_turns.answer(ask.request, limit, digest.hex())
     result = {
         "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
         "object": "chat.completion",
         "created": clock.now_seconds(),
         "model": ask.offer.model,
         "choices": [
-            {"index": index, "message": choice, "logprobs": None, "finish_reason": reason}
-            for index in range(ask.request.get("n", 1))
+            {"index": index, "message": turn.message, "logprobs": None, "finish_reason": turn.finish}
+            for index in range(count)
         ],
     }
     prompt = len(orjson.dumps(ask.request["messages"])) // 4 + 1
-    return result, Usage(prompt_tokens=prompt, completion_tokens=min(limit, len(words)) * ask.request.get("n", 1))
+    return result, Usage(prompt_tokens=prompt, completion_tokens=turn.tokens * count)
 
 
 def _embedding(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:

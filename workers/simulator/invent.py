@@ -1,9 +1,13 @@
 """Plausible JSON for a JSON schema: tool arguments and structured answers. Deterministic; Gemini's capitals too."""
 
+from dataclasses import dataclass
 from typing import Any
 
 #: Schemas may refer to themselves; below this depth optional fields are left out.
 MAX_DEPTH = 6
+#: Values, and characters of one text, that are made for one schema, whatever it asks for.
+MOST_VALUES = 10_000
+MOST_CHARACTERS = 10_000
 FORMATS = {
     "date": "2026-01-15",
     "date-time": "2026-01-15T12:00:00Z",
@@ -16,15 +20,30 @@ FORMATS = {
 }
 
 
+@dataclass(slots=True)
+class _Root:
+    """The whole schema, and how many values may still be made for it."""
+
+    schema: Any
+    left: int = MOST_VALUES
+
+
 def invent(schema: Any) -> Any:
-    """A value that the schema accepts, as far as types, enums, formats and simple bounds go."""
-    return _value(schema, schema, "value", 0)
+    """A value that the schema accepts, as far as types, enums, formats and simple bounds go.
+
+    A schema that is none, or wants more than MOST_VALUES, is a ValueError, LookupError, TypeError, AttributeError,
+    ArithmeticError or RecursionError.
+    """
+    return _value(schema, _Root(schema), "value", 0)
 
 
-def _value(schema: Any, root: Any, name: str, depth: int) -> Any:
+def _value(schema: Any, root: _Root, name: str, depth: int) -> Any:
+    root.left -= 1
+    if root.left < 0:
+        raise ValueError(f"the schema wants more than {MOST_VALUES} values")
     if not isinstance(schema, dict):
         return {}
-    schema = _resolved(schema, root, depth)
+    schema = _resolved(schema, root.schema, depth)
     for key in ("const", "default"):
         if key in schema:
             return schema[key]
@@ -68,7 +87,7 @@ def _type(schema: dict[str, Any]) -> str:
     return str(kind).lower()
 
 
-def _object(schema: dict[str, Any], root: Any, name: str, depth: int) -> dict[str, Any]:
+def _object(schema: dict[str, Any], root: _Root, name: str, depth: int) -> dict[str, Any]:
     fields = schema.get("properties") or {}
     required = schema.get("required") or []
     return {
@@ -78,19 +97,19 @@ def _object(schema: dict[str, Any], root: Any, name: str, depth: int) -> dict[st
     }
 
 
-def _array(schema: dict[str, Any], root: Any, name: str, depth: int) -> list[Any]:
+def _array(schema: dict[str, Any], root: _Root, name: str, depth: int) -> list[Any]:
     least = int(schema.get("minItems", 0))
     size = max(least, 1) if depth < MAX_DEPTH else least
     return [_value(schema.get("items", {"type": "string"}), root, name, depth + 1) for _ in range(size)]
 
 
-def _string(schema: dict[str, Any], root: Any, name: str, depth: int) -> str:
+def _string(schema: dict[str, Any], root: _Root, name: str, depth: int) -> str:
     text = FORMATS.get(str(schema.get("format")), f"simulated {name}")
-    text = text.ljust(int(schema.get("minLength", 0)), ".")
+    text = text.ljust(min(int(schema.get("minLength", 0)), MOST_CHARACTERS), ".")
     return text[: int(schema["maxLength"])] if "maxLength" in schema else text
 
 
-def _number(schema: dict[str, Any], root: Any, name: str, depth: int) -> int | float:
+def _number(schema: dict[str, Any], root: _Root, name: str, depth: int) -> int | float:
     least, most = schema.get("minimum"), schema.get("maximum")
     if "exclusiveMinimum" in schema:
         least = schema["exclusiveMinimum"] + 1

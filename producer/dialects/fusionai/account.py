@@ -46,7 +46,7 @@ async def list_models(request: Request) -> Response:
 
 @router.get("/models/{id:path}")
 async def show_model(request: Request, id: str) -> Response:
-    """One of them."""
+    """One model."""
     await enter(request)
     if id not in catalogue().models:
         raise NotFound(f"there is no model {id[:100]!r}")

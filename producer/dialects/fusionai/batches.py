@@ -8,7 +8,15 @@ from fastapi import APIRouter, Request, Response
 from producer import batches, files
 from producer.batches import BatchSpec
 from producer.desk import Desk, read_body
-from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, valid
+from producer.dialects.fusionai.request import (
+    answer,
+    claim_of,
+    enter,
+    enter_to_submit,
+    page_of,
+    said_once,
+    valid,
+)
 from producer.idempotency import KEEP_BATCH_SECONDS
 from shared import blobs, clock
 from shared.accounts import KeyHolder
@@ -19,14 +27,15 @@ router = APIRouter()
 @router.post("/batches")
 async def create_batch(request: Request) -> Response:
     """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
-    desk, holder = await enter(request)
+    desk, holder = await enter_to_submit(request)
     body = await read_body(request)
     spec: BatchSpec = valid(BatchSpec, body)
     spec.check()
     if spec.dry_run:
         return answer(await _quoted(desk, holder, spec))
-    claim = claim_of(request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
-    inline = await _written(desk, holder, spec) if spec.requests else {}
+    claim = await asyncio.to_thread(claim_of, request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
+    fresh = spec.requests and not await desk.database.read(batches.was_claimed, claim)
+    inline = await _written(desk, holder, spec) if fresh else {}
     return said_once(*await desk.once(claim, batches.create, holder, spec, inline))
 
 
@@ -40,23 +49,23 @@ async def list_batches(request: Request) -> Response:
 
 @router.get("/batches/{id}")
 async def show_batch(request: Request, id: str) -> Response:
-    """One of them."""
+    """One batch."""
     desk, holder = await enter(request)
     return answer(await desk.database.read(batches.show, holder, id))
 
 
 @router.post("/batches/{id}/cancel")
 async def cancel_batch(request: Request, id: str) -> Response:
-    """Stop it; what is done by then is delivered and charged."""
+    """Stop a batch; what is done by then is delivered and charged."""
     desk, holder = await enter(request)
     return said_once(*await desk.once(claim_of(request, holder, {}), batches.cancel, holder, id))
 
 
 async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
-    source: str | bytes = batches.lines_of(spec)
+    source: str | bytes = await asyncio.to_thread(batches.lines_of, spec)
     if spec.input_file_id is not None:
         source = await desk.database.read(batches.input_blob, holder, spec.input_file_id)
-    async with desk.parsers:
+    async with desk.quoting:
         quoted = await asyncio.to_thread(batches.dry_run, spec, holder, source)
     return {**quoted, "credits_available": await desk.database.read(batches.available, holder.account_id)}
 

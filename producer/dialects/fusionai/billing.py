@@ -47,7 +47,7 @@ async def list_invoices(request: Request) -> Response:
 
 @router.get("/invoices/{invoice_id}")
 async def show_invoice(request: Request, invoice_id: str) -> Response:
-    """One of them."""
+    """One invoice."""
     desk, holder = await enter(request)
     return answer(await desk.database.read(invoices.show_invoice, holder.account_id, invoice_id))
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
+from producer import streaming
 from producer.desk import Desk, Placed, read_body
-from producer.dialects.fusionai.request import claim_of, enter
+from producer.dialects.fusionai.request import claim_of, enter_to_submit
+from shared.accounts import KeyHolder
 from shared.errors import Timeout
-from shared.schemas import JobType, read_submission
+from shared.schemas import JobType, Submission, read_submission
 
 router = APIRouter()
 
@@ -56,16 +58,30 @@ def preference(request: Request) -> Preference:
 
 
 async def _serve(request: Request, type: JobType) -> Response:
-    desk, holder = await enter(request)
+    desk, holder = await enter_to_submit(request)
     body = await read_body(request)
     submission = read_submission(type, body)
     wanted = preference(request)
     within = None if wanted.respond_async else WAIT_SECONDS
     placed = await desk.place(holder, submission, claim_of(request, holder, body), within=within)
     try:
+        if submission.request.get("stream") and not wanted.respond_async:
+            return await _streamed(desk, holder, placed, submission)
         return await _answered(desk, placed, wanted)
     finally:
         desk.leave(placed)
+
+
+async def _streamed(desk: Desk, holder: KeyHolder, placed: Placed, submission: Submission) -> Response:
+    """The answer as it comes; `streaming.respond` says what may come instead."""
+    options = submission.request.get("stream_options") or {}
+    return await streaming.respond(
+        desk,
+        placed.job_id,
+        holder,
+        include_usage=bool(options.get("include_usage")),
+        headers={"Idempotent-Replayed": "true"} if placed.accepted.replayed else None,
+    )
 
 
 async def _answered(desk: Desk, placed: Placed, wanted: Preference) -> Response:

@@ -53,7 +53,7 @@ async def show_file(request: Request, id: str) -> Response:
 
 @router.get("/files/{id}/content")
 async def read_file(request: Request, id: str) -> Response:
-    """Its bytes."""
+    """A file's bytes."""
     desk, holder = await enter(request)
     row, content = await files.open_content(desk, holder, id)
     headers = {
@@ -66,7 +66,7 @@ async def read_file(request: Request, id: str) -> Response:
 
 @router.delete("/files/{id}")
 async def delete_file(request: Request, id: str) -> Response:
-    """Delete it, unless a batch is being read from it."""
+    """Delete a file, unless a batch is being read from it."""
     desk, holder = await enter(request)
     return answer(await files.remove(desk, holder, id))
 

@@ -8,7 +8,15 @@ from fastapi import APIRouter, Request, Response
 
 from producer import operations
 from producer.desk import read_body
-from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, wait_of
+from producer.dialects.fusionai.request import (
+    answer,
+    claim_of,
+    enter,
+    enter_to_submit,
+    page_of,
+    said_once,
+    wait_of,
+)
 from shared import pictures
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.schemas import JobType, Submission, read_submission
@@ -25,7 +33,7 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 @router.post("/jobs", status_code=202)
 async def create_jobs(request: Request) -> Response:
     """Accept one job, or up to 1,000 as a list, whole or not at all."""
-    desk, holder = await enter(request)
+    desk, holder = await enter_to_submit(request)
     body = await read_body(request)
     listed = "jobs" in body
     submissions = _listed(body) if listed else [_submission(body, "")]
@@ -44,7 +52,7 @@ async def create_jobs(request: Request) -> Response:
 
 @router.get("/jobs")
 async def list_jobs(request: Request) -> Response:
-    """The account's jobs, newest first."""
+    """The account's jobs of the key's mode, newest first."""
     desk, holder = await enter(request)
     page, rest = page_of(request, "status", "ids", "batch_id")
     ids = [id for id in rest.get("ids", "").split(",") if id]
@@ -55,7 +63,7 @@ async def list_jobs(request: Request) -> Response:
     return answer(
         await desk.database.read(
             operations.list_jobs,
-            holder.account_id,
+            holder,
             page,
             status=rest.get("status"),
             ids=ids,
@@ -69,10 +77,10 @@ async def show_job(request: Request, job_id: str) -> Response:
     """One job; with `?wait=` it answers when the job has ended, or after that many seconds."""
     desk, holder = await enter(request)
     seconds = wait_of(request)
-    job = await desk.database.read(operations.show_job, holder.account_id, job_id)
+    job = await desk.database.read(operations.show_job, holder, job_id)
     if seconds and job["finished_at"] is None:
-        await desk.await_end(job_id, holder.account_id, seconds)
-        job = await desk.database.read(operations.show_job, holder.account_id, job_id)
+        await desk.await_end(job_id, holder, seconds)
+        job = await desk.database.read(operations.show_job, holder, job_id)
     return answer(job, {"FusionAI-Job-Id": job_id})
 
 
@@ -80,7 +88,7 @@ async def show_job(request: Request, job_id: str) -> Response:
 async def cancel_job(request: Request, job_id: str) -> Response:
     """Cancel: a queued job at once, a running one as soon as its worker hears."""
     desk, holder = await enter(request)
-    response = said_once(*await desk.cancel(claim_of(request, holder, {}), holder.account_id, job_id))
+    response = said_once(*await desk.cancel(claim_of(request, holder, {}), holder, job_id))
     response.headers["FusionAI-Job-Id"] = job_id
     return response
 

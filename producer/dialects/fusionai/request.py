@@ -29,6 +29,16 @@ async def enter(request: Request) -> tuple[Desk, KeyHolder]:
     return desk, holder
 
 
+async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:
+    """`enter`, for a POST that makes jobs: it counts against the account's limit, and any answer tells what is left."""
+    desk, holder = await enter(request)
+    allowance = await desk.limits.take(holder)
+    if allowance is not None:
+        request.scope["fusionai_headers"].extend(allowance.headers())
+        allowance.check()
+    return desk, holder
+
+
 def claim_of(
     request: Request, holder: KeyHolder, body: Any, *, keep_seconds: int = idempotency.KEEP_SECONDS
 ) -> Claim | None:

@@ -36,7 +36,7 @@ async def show_webhook(request: Request, id: str) -> Response:
 
 @router.patch("/webhooks/{id}")
 async def change_webhook(request: Request, id: str) -> Response:
-    """Change its address, its events, or whether it is enabled."""
+    """Change a webhook's address, its events, or whether it is enabled."""
     desk, holder = await enter(request)
     wanted = valid(hooks.WebhookChange, await read_body(request))
     return answer(await desk.database.write(hooks.change, holder.account_id, id, wanted))
@@ -44,14 +44,14 @@ async def change_webhook(request: Request, id: str) -> Response:
 
 @router.delete("/webhooks/{id}")
 async def remove_webhook(request: Request, id: str) -> Response:
-    """Send nothing more to it."""
+    """Delete a webhook: nothing more is sent to it."""
     desk, holder = await enter(request)
     return answer(await desk.database.write(hooks.remove, holder.account_id, id))
 
 
 @router.post("/webhooks/{id}/rotate")
 async def rotate_webhook(request: Request, id: str) -> Response:
-    """A new secret, the old one signing beside it for a day."""
+    """Give a webhook a new secret; the old one signs beside it for a day."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
     return said_once(*await desk.once(claim, hooks.rotate, holder.account_id, id))
@@ -59,7 +59,7 @@ async def rotate_webhook(request: Request, id: str) -> Response:
 
 @router.post("/webhooks/{id}/test")
 async def test_webhook(request: Request, id: str) -> Response:
-    """Send a `webhook.test` event to it."""
+    """Send a `webhook.test` event to a webhook."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
     return said_once(*await desk.once_told(claim, hooks.test, holder.account_id, id))
@@ -67,7 +67,7 @@ async def test_webhook(request: Request, id: str) -> Response:
 
 @router.get("/webhooks/{id}/deliveries")
 async def list_deliveries(request: Request, id: str) -> Response:
-    """What was sent to it, and what came back."""
+    """What was sent to a webhook, and what came back."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await desk.database.read(hooks.list_deliveries, holder.account_id, id, page))

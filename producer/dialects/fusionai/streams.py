@@ -1,0 +1,27 @@
+"""The stream of a job: live, resumed after the event that was read last, or replayed from its result."""
+
+from fastapi import APIRouter, Request, Response
+
+from producer import streaming
+from producer.dialects.fusionai.request import enter
+from shared.errors import InvalidRequest
+
+router = APIRouter()
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@router.get("/jobs/{job_id}/stream")
+async def stream_job(request: Request, job_id: str) -> Response:
+    """A chat job's chunks as server-sent events; the last one has the usage, unless `?include_usage=false`."""
+    desk, holder = await enter(request)
+    wanted = request.query_params.get("include_usage", "true")
+    if wanted not in _FLAGS:
+        raise InvalidRequest("include_usage must be true or false", param="include_usage")
+    return await streaming.respond(
+        desk,
+        job_id,
+        holder,
+        include_usage=_FLAGS[wanted],
+        last_event_id=request.headers.get("last-event-id"),
+    )

@@ -1,0 +1,122 @@
+"""The objects of batches and their files that the API answers with; OpenAI's, and what is ours in them."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from producer.openapi.answers import Count, Credits, Labels, Time
+
+
+class File(BaseModel):
+    """OpenAI's file object."""
+
+    id: str
+    object: Literal["file"]
+    bytes: Count
+    created_at: Time
+    expires_at: Time | None
+    filename: str
+    purpose: Literal["batch", "batch_output"]
+    status: Literal["processed"]
+    status_details: str | None
+
+
+class DeletedFile(BaseModel):
+    """A file that is no more."""
+
+    id: str
+    object: Literal["file"]
+    deleted: Literal[True]
+
+
+class RequestCounts(BaseModel):
+    """Lines of a batch; `failed` are all that ended otherwise than succeeded."""
+
+    total: Count
+    completed: Count
+    failed: Count
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a batch's lines; `line` is counted from 1."""
+
+    code: str
+    line: int | None
+    message: str
+    param: str | None
+
+
+class Faults(BaseModel):
+    """What is wrong with a batch's lines, the first hundred."""
+
+    object: Literal["list"]
+    data: list[Fault]
+
+
+class CachedTokens(BaseModel):
+    """Always none."""
+
+    cached_tokens: Count
+
+
+class ReasoningTokens(BaseModel):
+    """Counted among the output tokens."""
+
+    reasoning_tokens: Count
+
+
+class BatchUsage(BaseModel):
+    """The tokens of a batch so far."""
+
+    input_tokens: Count
+    input_tokens_details: CachedTokens
+    output_tokens: Count
+    output_tokens_details: ReasoningTokens
+    total_tokens: Count
+
+
+class Batch(BaseModel):
+    """OpenAI's batch object, and what is ours: credits, invoice, `notify_each`, `priority`."""
+
+    id: str
+    object: Literal["batch"]
+    endpoint: str | None
+    model: str | None
+    errors: Faults | None
+    input_file_id: str
+    completion_window: str
+    status: Literal[
+        "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+    ]
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: Time
+    in_progress_at: Time | None
+    expires_at: Time | None
+    finalizing_at: Time | None
+    completed_at: Time | None
+    failed_at: Time | None
+    expired_at: Time | None
+    cancelling_at: Time | None
+    cancelled_at: Time | None
+    request_counts: RequestCounts
+    metadata: Labels | None
+    usage: BatchUsage | None
+    credits_used: Credits
+    credits_held: Credits
+    invoice_id: str | None
+    notify_each: bool
+    priority: int
+
+
+class DryRun(BaseModel):
+    """What a batch would be, and cost at most; nothing was created."""
+
+    object: Literal["batch.dry_run"]
+    valid: bool
+    errors: Faults | None
+    endpoint: str | None
+    model: str | None
+    request_counts: RequestCounts
+    credits_worst_case: Credits
+    credits_available: Credits

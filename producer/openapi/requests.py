@@ -1,0 +1,159 @@
+"""The bodies that the API takes, as schemas made of the very shapes that read them."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, Field
+
+from producer import files, uploads
+from producer.batches import BatchSpec
+from producer.dialects.fusionai.jobs import MOST_JOBS
+from producer.hooks import WebhookChange, WebhookSpec
+from producer.operations import ThresholdSpecs
+from shared import events
+from shared.batch_lines import MOST_CUSTOM_ID, TYPES
+from shared.schemas import (
+    MAX_LABEL_KEY,
+    MAX_LABEL_VALUE,
+    MAX_LABELS,
+    ChatRequest,
+    EmbeddingRequest,
+    ImageRequest,
+    JobType,
+    Routing,
+    Shape,
+)
+
+Labels = Annotated[
+    dict[Annotated[str, Field(max_length=MAX_LABEL_KEY)], Annotated[str, Field(max_length=MAX_LABEL_VALUE)]],
+    Field(max_length=MAX_LABELS, description="Your own labels; the job is shown with them."),
+]
+
+
+class _Wanted(Shape):
+    """What `shared.schemas.read_submission` takes beside the request itself."""
+
+    model: Annotated[str, Field(min_length=1, description="An id of GET /v1/models.")]
+    metadata: Labels | None = None
+    routing: Routing | None = None
+
+
+class ChatCompletionRequest(ChatRequest, _Wanted):
+    """A chat completion. `max_completion_tokens` is read as `max_tokens`; a missing one becomes the model's maximum."""
+
+
+class EmbeddingsRequest(EmbeddingRequest, _Wanted):
+    """Texts, or token arrays, to embed."""
+
+
+class ImagesRequest(ImageRequest, _Wanted):
+    """Pictures to draw."""
+
+
+class BatchLine(Shape):
+    """A line of a batch; given inline, `method` and `url` may be left to the batch's `endpoint`."""
+
+    custom_id: str = Field(min_length=1, max_length=MOST_CUSTOM_ID)
+    method: str = Field(default="POST", pattern="^POST$")
+    url: str = Field(default="", json_schema_extra={"enum": list(TYPES)})
+    body: dict[str, Any] = Field(description="The body that the endpoint takes.")
+
+
+#: What a job of each type takes beside its `type`.
+OF_TYPE: Final[dict[JobType, type[Shape]]] = {
+    "chat.completion": ChatCompletionRequest,
+    "embedding": EmbeddingsRequest,
+    "image": ImagesRequest,
+}
+#: Every shape of a request body.
+SHAPES: Final[tuple[type[BaseModel], ...]] = (
+    *OF_TYPE.values(),
+    BatchSpec,
+    BatchLine,
+    WebhookSpec,
+    WebhookChange,
+    ThresholdSpecs,
+)
+
+_EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
+_WINDOW: Final = r"^([1-9]|[1-9][0-9]|1[0-5][0-9]|16[0-8])h$"
+
+
+def refine(schemas: dict[str, Any]) -> None:
+    """Say in the schemas what code beside the shapes checks, and add those of POST /jobs and POST /files."""
+    batch = schemas["BatchSpec"]["properties"]
+    _set_items(batch["requests"], {"$ref": "#/components/schemas/BatchLine"})
+    batch["metadata"] = schemas["ChatCompletionRequest"]["properties"]["metadata"]
+    batch["completion_window"]["pattern"] = _WINDOW
+    batch["endpoint"] = {"anyOf": [{"enum": list(TYPES), "type": "string"}, {"type": "null"}]}
+    for shape in OF_TYPE.values():
+        _take_null(schemas[shape.__name__])
+    for name in ("WebhookSpec", "WebhookChange"):
+        _set_items(schemas[name]["properties"]["events"], _EVENTS)
+    schemas.update(_jobs(schemas))
+    schemas["FileUpload"] = FILE_UPLOAD
+
+
+def _take_null(request: dict[str, Any]) -> None:
+    """As `shared.requests` reads it: a field that is null is not there."""
+    for name, property in request["properties"].items():
+        branches = property.get("anyOf", [property])
+        if name not in request["required"] and {"type": "null"} not in branches:
+            default = {"default": property.pop("default")} if "default" in property else {}
+            request["properties"][name] = {"anyOf": [*branches, {"type": "null"}], **default}
+
+
+def _set_items(property: dict[str, Any], items: dict[str, Any]) -> None:
+    """Say what a list, which may be null, has in it."""
+    listed = next((branch for branch in property.get("anyOf", ()) if "items" in branch), property)
+    listed["items"] = items
+
+
+def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
+    """One job of a type is its request and the type; POST /jobs takes one, or a list of them."""
+    made: dict[str, Any] = {}
+    for type, shape in OF_TYPE.items():
+        request = schemas[shape.__name__]
+        made[_JOBS[type]] = {
+            **request,
+            "properties": {"type": {"const": type, "type": "string"}, **request["properties"]},
+            "required": ["type", *request["required"]],
+        }
+    one = [{"$ref": f"#/components/schemas/{name}"} for name in made]
+    made["JobList"] = {
+        "description": "Jobs that are accepted or refused whole, and run on the batch lane.",
+        "type": "object",
+        "properties": {"jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS}},
+        "required": ["jobs"],
+        "additionalProperties": False,
+    }
+    made["JobRequest"] = {"oneOf": [*one, {"$ref": "#/components/schemas/JobList"}]}
+    return made
+
+
+_JOBS: Final[dict[JobType, str]] = {
+    "chat.completion": "ChatCompletionJob",
+    "embedding": "EmbeddingJob",
+    "image": "ImageJob",
+}
+
+FILE_UPLOAD: Final[dict[str, Any]] = {
+    "description": "One part named `file`, with a filename, and fields beside it.",
+    "type": "object",
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": f"At most {uploads.MOST_BYTES // 1024**2} MB."},
+        "purpose": {"type": "string", "enum": [files.PURPOSE]},
+        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+        "expires_after[seconds]": {
+            "type": "integer",
+            "minimum": files.LEAST_SECONDS,
+            "maximum": files.MOST_SECONDS,
+            "description": "How long it is kept; 30 days unless you say.",
+        },
+    },
+    "required": ["file", "purpose"],
+    "dependentRequired": {
+        "expires_after[anchor]": ["expires_after[seconds]"],
+        "expires_after[seconds]": ["expires_after[anchor]"],
+    },
+    "additionalProperties": False,
+}

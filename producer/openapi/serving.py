@@ -1,0 +1,94 @@
+"""GET /openapi.json and GET /docs. The page and all that it needs come from this server: no other host is reached."""
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+
+from producer.openapi.document import build
+from shared.errors import NotFound
+
+#: Swagger UI, as the fastapi-offline wheel carries it.
+_ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
+
+#: No validator badge: it would send the document to somebody else.
+_START: Final = """
+SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null,
+                 defaultModelsExpandDepth: 0, docExpansion: "list"});
+"""
+_PAGE: Final = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>FusionAI API</title>
+<link rel="icon" href="docs/favicon.png">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<noscript>This page needs JavaScript; what it shows is <a href="openapi.json">openapi.json</a>.</noscript>
+<div id="docs"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script>{_START}</script>
+</html>
+"""
+_START_HASH: Final = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
+#: Swagger UI sets styles from its script, and has its icons in data URLs.
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        f"script-src 'self' 'sha256-{_START_HASH}'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+class Document:
+    """The document as it is sent: bytes, and their ETag."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.content = orjson.dumps(build(app.routes))
+        self.etag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
+
+
+def mount(app: FastAPI) -> None:
+    """Describe what the app has, and serve that: call it when all other routes are there."""
+    app.add_api_route("/openapi.json", show_document, methods=["GET"])
+    app.add_api_route("/docs", show_docs, methods=["GET"])
+    app.add_api_route("/docs/{name}", show_asset, methods=["GET"], include_in_schema=False)
+    app.state.document = Document(app)
+
+
+async def show_document(request: Request) -> Response:
+    """This document."""
+    document: Document = request.app.state.document
+    headers = {"ETag": document.etag, "Cache-Control": "no-cache"}
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if document.etag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    return Response(document.content, 200, headers, "application/json")
+
+
+async def show_docs() -> Response:
+    """This document, to read and to try out."""
+    headers = {
+        "Content-Security-Policy": _POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Response(_PAGE, 200, headers, "text/html")
+
+
+async def show_asset(name: str) -> Response:
+    """A file that the page needs."""
+    if name not in _ASSETS:
+        raise NotFound(f"there is nothing at /docs/{name[:100]}")
+    place = Path(str(files("fastapi_offline"))) / "static" / name
+    return FileResponse(place, headers={"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"})

@@ -1,0 +1,230 @@
+"""What may be asked of a model, field by field: chat completions, embeddings, images.
+
+A field that is not here is refused, so nothing unknown is ever handed to a provider. Sources: OpenAI's reference of the
+three calls; the limits are the contract's. A `null` is read as OpenAI reads it: the field is not there.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from shared import image_inputs
+from shared.shapes import Shape
+
+MAX_TEXT = 8_000_000
+_NAME = r"^[a-zA-Z0-9_-]{1,64}$"
+
+
+class Request(Shape):
+    """The fields of one type of job, beside its model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: Any) -> Any:
+        if isinstance(given, dict) and None in given.values():
+            known = cls.model_fields
+            return {name: value for name, value in given.items() if value is not None or name not in known}
+        return given
+
+
+class TextPart(Shape):
+    type: Literal["text"]
+    text: str = Field(max_length=MAX_TEXT)
+
+
+class ImageUrl(Shape):
+    url: Annotated[str, Field(min_length=1), AfterValidator(image_inputs.checked)]
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Shape):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class RefusalPart(Shape):
+    """A part of what an assistant said earlier."""
+
+    type: Literal["refusal"]
+    refusal: str = Field(max_length=MAX_TEXT)
+
+
+Part = Annotated[TextPart | ImagePart | RefusalPart, Field(discriminator="type")]
+
+
+class CalledFunction(Shape):
+    name: str = Field(min_length=1, max_length=256)
+    arguments: str = Field(max_length=MAX_TEXT)
+
+
+class ToolCall(Shape):
+    id: str = Field(min_length=1, max_length=256)
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class Message(Shape):
+    """One turn; an assistant's may have tool calls and no content."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Annotated[list[Part], Field(min_length=1, fail_fast=True)] | None = None
+    name: str | None = Field(default=None, max_length=256)
+    tool_calls: list[ToolCall] | None = Field(default=None, min_length=1, max_length=128, fail_fast=True)
+    tool_call_id: str | None = Field(default=None, max_length=256)
+    refusal: str | None = Field(default=None, max_length=MAX_TEXT)
+    #: What SDKs write when an answer is sent back as a turn; a request has no use for it.
+    annotations: list[Any] | None = Field(default=None, exclude=True)
+    audio: None = Field(default=None, exclude=True)
+    function_call: None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and not (self.role == "assistant" and (self.tool_calls or self.refusal)):
+            raise ValueError("content is missing")
+        if self.role == "tool" and self.tool_call_id is None:
+            raise ValueError("a tool message needs tool_call_id")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("only an assistant message has tool_calls")
+        return self
+
+
+class FunctionTool(Shape):
+    name: str = Field(pattern=_NAME)
+    description: str | None = Field(default=None, max_length=20_000)
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Shape):
+    type: Literal["function"]
+    function: FunctionTool
+
+
+class ChosenFunction(Shape):
+    name: str = Field(pattern=_NAME)
+
+
+class NamedToolChoice(Shape):
+    """The one tool that must be called."""
+
+    type: Literal["function"]
+    function: ChosenFunction
+
+
+class JsonSchema(Shape):
+    """The JSON that an answer must be."""
+
+    name: str = Field(pattern=_NAME)
+    description: str | None = Field(default=None, max_length=20_000)
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Shape):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_schema(self) -> Self:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is missing")
+        return self
+
+
+class StreamOptions(Shape):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ChatRequest(Request):
+    """A chat completion. `max_completion_tokens` is read as `max_tokens`; a missing one becomes the model's maximum."""
+
+    messages: list[Message] = Field(min_length=1, max_length=5000, fail_fast=True)
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    n: int = Field(default=1, ge=1, le=128)
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=2)
+    seed: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    tools: list[Tool] | None = Field(default=None, min_length=1, max_length=128, fail_fast=True)
+    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    user: str | None = Field(default=None, max_length=512)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    #: OpenAI's clients may send these; they are not passed on, and the job lists them as `ignored`.
+    logit_bias: dict[str, float] | None = None
+    modalities: list[Literal["text"]] | None = Field(default=None, max_length=4)
+    prediction: dict[str, Any] | None = None
+    prompt_cache_key: str | None = Field(default=None, max_length=512)
+    prompt_cache_retention: str | None = Field(default=None, max_length=64)
+    reasoning_effort: str | None = Field(default=None, max_length=64)
+    safety_identifier: str | None = Field(default=None, max_length=512)
+    service_tier: str | None = Field(default=None, max_length=64)
+    store: bool | None = None
+    verbosity: str | None = Field(default=None, max_length=64)
+
+    @field_validator("top_logprobs")
+    @classmethod
+    def _with_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if not info.data.get("logprobs", "logprobs" not in info.data):
+            raise ValueError("needs logprobs: true")
+        return value
+
+    @field_validator("tool_choice", "parallel_tool_calls")
+    @classmethod
+    def _with_tools(cls, value: Any, info: ValidationInfo) -> Any:
+        if "tools" in info.data and not info.data["tools"]:
+            raise ValueError("is only for a request that has tools")
+        names = [tool.function.name for tool in info.data.get("tools", ())]
+        if names and isinstance(value, NamedToolChoice) and value.function.name not in names:
+            raise ValueError("names a function that is not among the tools")
+        return value
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.max_completion_tokens is not None:
+            self.max_tokens, self.max_completion_tokens = self.max_completion_tokens, None
+        return self
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_Tokens = Annotated[list[int], Field(min_length=1, max_length=100_000, fail_fast=True)]
+
+
+class EmbeddingRequest(Request):
+    """Texts, or token arrays, to embed."""
+
+    input: (
+        Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+        | Annotated[list[_Text], Field(min_length=1, max_length=2048, fail_fast=True)]
+        | _Tokens
+        | Annotated[list[_Tokens], Field(min_length=1, max_length=2048, fail_fast=True)]
+    )
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1, le=8192)
+    user: str | None = Field(default=None, max_length=512)
+
+
+class ImageRequest(Request):
+    """Pictures to draw."""
+
+    prompt: str = Field(min_length=1, max_length=32_000)
+    size: str = Field(default="1024x1024", pattern=r"^\d{2,5}x\d{2,5}$")
+    n: int = Field(default=1, ge=1, le=10)
+    response_format: Literal["url", "b64_json"] = "url"
+    user: str | None = Field(default=None, max_length=512)
+    #: Not passed on, as above.
+    background: str | None = Field(default=None, max_length=64)
+    moderation: str | None = Field(default=None, max_length=64)
+    output_compression: int | None = Field(default=None, ge=0, le=100)
+    output_format: str | None = Field(default=None, max_length=64)
+    quality: str | None = Field(default=None, max_length=64)
+    style: str | None = Field(default=None, max_length=64)

@@ -1,0 +1,59 @@
+"""Shapes of bodies that strangers send; what is wrong with one is told by its place, as the sender would write it."""
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.errors import InvalidRequest, PayloadTooLarge, Refused
+
+#: Telling faults costs far more than finding them: of more than this many none is told.
+MOST_FAULTS = 100
+#: The type of a validation error that is a 413.
+TOO_LARGE = "payload_too_large"
+
+
+class Shape(BaseModel):
+    """A shape that refuses fields it does not know, naming them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def invalid(error: ValidationError, at: str = "") -> Refused:
+    """The 400 or 413 of a validation error: a wrong size, else the deepest place that is wrong.
+
+    A value of a union fails once for each branch; a wrong size is the branch that was meant.
+    """
+    if error.error_count() > MOST_FAULTS:
+        where = at.rstrip(".") or "the body"
+        return InvalidRequest(
+            f"{where} has more than {MOST_FAULTS} faults: it is not of this shape", param=at.rstrip(".") or None
+        )
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    first = max(errors, key=lambda e: (e["type"] in _SIZES, len(_path(e["loc"]))))
+    path = (at + _path(first["loc"], named=first["type"] == "extra_forbidden")).rstrip(".")
+    message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    kind = PayloadTooLarge if first["type"] == TOO_LARGE else InvalidRequest
+    return kind(f"{path or 'the body'}: {message}", param=path or None)
+
+
+#: Steps of a location that name a branch of a union, not a field.
+_BRANCHES = frozenset({"str", "int", "dict", "NamedToolChoice"})
+_PART_TAGS = frozenset({"text", "image_url", "refusal"})
+_SIZES = frozenset({"too_short", "too_long", "string_too_short", "string_too_long", TOO_LARGE})
+#: Characters of an unknown field's name that are given back.
+_MOST_NAME = 100
+
+
+def _path(loc: tuple[int | str, ...], *, named: bool = False) -> str:
+    """`('messages', 2, 'content', 'list[…]', 0, 'text', 'text')` → `messages[2].content[0].text`.
+
+    `named`: the last step is a name that the caller made up, whatever it looks like.
+    """
+    if named:
+        return f"{_path(loc[:-1])}.{str(loc[-1])[:_MOST_NAME]}".removeprefix(".")
+    path, before = "", ""
+    for step in loc:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step.isidentifier() and step not in _BRANCHES and not (before == "[" and step in _PART_TAGS):
+            path += f".{step}" if path else step
+        before = "[" if isinstance(step, int) else ""
+    return path

@@ -1,0 +1,135 @@
+"""How a streamed answer travels through Redis: its key, the ids of its entries, and how much of it has been sent.
+
+A job's stream is the Redis stream `key(job_id)`; each entry holds one `chat.completion.chunk` as JSON. Its id is
+`<lease epoch>-<count from 1>`, so Redis itself refuses a stale worker's entry and one sent twice, a reader who starts
+at an epoch sees nothing older, and a number left out says that chunks were lost. Whatever is lost is completed from
+the stored result: `rest` says what is left of it after what a reader has had.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import InvalidRequest
+
+#: Pub/sub: ids of jobs whose streams have new entries.
+NEWS = "fusionai.news"
+#: The field of an entry.
+FIELD = b"c"
+#: The count in the ids of chunks made from the stored result: after every entry.
+FROM_RESULT = 2**53
+
+_EVENT_ID = re.compile(r"([1-9]\d{0,15})-(\d{1,16})/((?:\d{1,3}(?:[crlmf]|t\d{1,4})=\d{1,12},?)*)", re.ASCII)
+#: Characters of a Last-Event-ID.
+_MOST_EVENT_ID = 16_384
+
+
+def key(job_id: str) -> str:
+    """The Redis key of a job's stream."""
+    return f"fusionai.stream:{job_id}"
+
+
+def chunk(head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A `chat.completion.chunk`; `head` is its answer, or an earlier chunk: all that share id, created and model."""
+    return {
+        "id": head["id"],
+        "object": "chat.completion.chunk",
+        "created": head["created"],
+        "model": head["model"],
+        "choices": list(choices),
+    }
+
+
+def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logprobs: Any = None) -> dict[str, Any]:
+    """One choice of a chunk."""
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+
+
+@dataclass(slots=True)
+class Progress:
+    """How much of an answer has been sent: by choice and part of it, in characters or, of logprobs, in tokens.
+
+    Parts: `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of content and
+    refusal, `0f` the finish reason. A choice that has any has had its role, a tool call its name.
+    """
+
+    sent: dict[str, int] = field(default_factory=dict)
+
+    def advance(self, choices: Sequence[Mapping[str, Any]]) -> None:
+        """Count a chunk's choices."""
+        for choice in choices:
+            index, delta = choice["index"], choice["delta"]
+            for letter, name in (("c", "content"), ("r", "refusal")):
+                if (text := delta.get(name)) is not None:
+                    self._add(f"{index}{letter}", len(text))
+            for call in delta.get("tool_calls") or ():
+                self._add(f"{index}t{call['index']}", len(call["function"].get("arguments") or ""))
+            for letter, name in (("l", "content"), ("m", "refusal")):
+                if tokens := (choice.get("logprobs") or {}).get(name):
+                    self._add(f"{index}{letter}", len(tokens))
+            if "role" in delta:
+                self._add(f"{index}c", 0)
+            if choice.get("finish_reason"):
+                self._add(f"{index}f", 1)
+
+    def _add(self, name: str, count: int) -> None:
+        self.sent[name] = self.sent.get(name, 0) + count
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={count}" for name, count in self.sent.items())
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """Where in a stream an event stands: its epoch, its entry, and how much of the answer had been sent with it."""
+
+    epoch: int
+    count: int
+    progress: Progress
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.count}/{self.progress}"
+
+
+def read_event_id(text: str) -> EventId:
+    """The Last-Event-ID of a reader who comes back; 400 when it is none of ours."""
+    found = _EVENT_ID.fullmatch(text) if len(text) <= _MOST_EVENT_ID else None
+    if found is None or int(found[2]) > FROM_RESULT:
+        raise InvalidRequest("Last-Event-ID is not the id of an event of a stream here", param="Last-Event-ID")
+    pairs = (pair.split("=") for pair in found[3].split(",") if pair)
+    return EventId(int(found[1]), int(found[2]), Progress({name: int(count) for name, count in pairs}))
+
+
+def rest(choices: Sequence[Mapping[str, Any]], progress: Progress) -> Iterator[list[dict[str, Any]]]:
+    """What is left of a whole answer's choices after what has been sent, as the choices of the chunks still to send."""
+    for choice in choices:
+        for piece in _left(choice, dict(progress.sent)):
+            yield [piece]
+
+
+def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    index, message = choice["index"], choice["message"]
+    if f"{index}f" in sent:
+        return
+    if not any(re.match(rf"{index}[a-z]", name) for name in sent):
+        spoken = "" if message.get("content") is not None else None
+        yield part(index, {"role": "assistant", "content": spoken})
+    for letter, name, tokens in (("c", "content", "l"), ("r", "refusal", "m")):
+        text = (message.get(name) or "")[sent.get(f"{index}{letter}", 0) :]
+        likely = ((choice.get("logprobs") or {}).get(name) or [])[sent.get(f"{index}{tokens}", 0) :]
+        if text or likely:
+            yield part(index, {name: text}, logprobs={name: likely} if likely else None)
+    for number, call in enumerate(message.get("tool_calls") or ()):
+        if (delta := _left_call(number, call, sent.get(f"{index}t{number}"))) is not None:
+            yield part(index, {"tool_calls": [delta]})
+    yield part(index, {}, choice["finish_reason"])
+
+
+def _left_call(number: int, call: Mapping[str, Any], sent: int | None) -> dict[str, Any] | None:
+    function = call["function"]
+    arguments = (function.get("arguments") or "")[sent or 0 :]
+    if sent is None:
+        whole = {"name": function["name"], "arguments": arguments}
+        return {"index": number, "id": call.get("id"), "type": "function", "function": whole}
+    return {"index": number, "function": {"arguments": arguments}} if arguments else None

@@ -1,0 +1,79 @@
+"""Every route of the native dialect, taken from the application itself, so that none is forgotten by a test."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastapi.routing import APIRoute
+
+from producer.dialects import fusionai
+from tests.acceptance.stack import chat, embedding, image
+
+LINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "hi"}}
+
+#: Routes that need no key: they are opened by their own signature.
+OPEN = {("GET", "/pictures/{name}")}
+#: What the id in a path is of, by the path's first part; None: it is nobody's own.
+KINDS = {
+    "jobs": "job",
+    "webhooks": "webhook",
+    "events": "event",
+    "batches": "batch",
+    "files": "file",
+    "invoices": "invoice",
+    "models": None,
+}
+#: Things of which live and test keys have their own; the others are the account's.
+OF_A_MODE = ("job", "batch", "file")
+
+
+def _bare(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name != "type"}
+
+
+#: What a good request carries, where it carries anything.
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/jobs"): {"json": chat()},
+    ("POST", "/chat/completions"): {"json": _bare(chat())},
+    ("POST", "/embeddings"): {"json": _bare(embedding())},
+    ("POST", "/images"): {"json": _bare(image())},
+    ("POST", "/images/generations"): {"json": _bare(image())},
+    ("POST", "/batches"): {"json": {"requests": [LINE]}},
+    ("POST", "/files"): {"files": {"file": ("a.jsonl", b"{}\n")}, "data": {"purpose": "batch"}},
+    ("POST", "/webhooks"): {"json": {"url": "http://127.0.0.1:9/hook"}},
+    ("PATCH", "/webhooks/{id}"): {"json": {"events": ["job.failed"]}},
+    ("PUT", "/credits/thresholds"): {"json": {"thresholds": []}},
+}
+
+
+def _walk(routes: Iterable[Any]) -> Iterator[APIRoute]:
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        else:
+            yield from _walk(route.original_router.routes)
+
+
+def _table() -> list[tuple[str, str]]:
+    found = [(method, route.path) for route in _walk(fusionai.router.routes) for method in route.methods]
+    return sorted({row for row in found if row not in OPEN}, key=lambda row: (row[0] == "DELETE", row[1], row[0]))
+
+
+#: Method and path of every route that needs a key; those that delete are last.
+KEYED = _table()
+
+
+def kind_of(path: str) -> str | None:
+    """What the id in a path is of; None when it has none, or one that is nobody's own."""
+    return KINDS[path.split("/")[1]] if "{" in path else None
+
+
+def filled(path: str, ids: dict[str, str]) -> str:
+    """The path with the id that belongs there."""
+    begin, _, rest = path.partition("{")
+    if not rest:
+        return path
+    return begin + ids.get(kind_of(path) or "", "gpt-4") + rest.partition("}")[2]
+
+
+OWNED = [(method, path) for method, path in KEYED if kind_of(path)]
+SEPARATE = [(method, path) for method, path in OWNED if kind_of(path) in OF_A_MODE]

@@ -1,0 +1,71 @@
+"""Processes that ask for far more than a limit allows: `crowd` starts them; each is this module with arguments.
+
+limit_crowd.py REDIS ACCOUNT LIMIT WINDOW SECONDS prints, as JSON, how many were offered, and of each admitted request
+when it was asked and when it was answered.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+
+from producer.limits import Limits
+from shared import clock
+from shared.accounts import KeyHolder
+from shared.settings import inherited
+
+#: Requests that come at once, and the pause between two such crowds, in seconds.
+CROWD, PAUSE_SECONDS = 20, 0.002
+
+
+async def flood(url: str, account: str, limit: int, window: float, seconds: float) -> None:
+    limits = Limits(url, window_seconds=window)
+    holder = KeyHolder("key", account, "live", None, limit)
+    admitted: list[tuple[float, float]] = []
+    offered, end = 0, clock.monotonic() + seconds
+
+    async def one() -> None:
+        asked = clock.monotonic()
+        allowance = await limits.take(holder)
+        assert allowance is not None
+        if allowance.retry_seconds is None:
+            admitted.append((asked, clock.monotonic()))
+
+    while clock.monotonic() < end:
+        await asyncio.gather(*(one() for _ in range(CROWD)))
+        offered += CROWD
+        await asyncio.sleep(PAUSE_SECONDS)
+    await limits.close()
+    print(json.dumps({"offered": offered, "admitted": admitted}))
+
+
+def crowd(
+    url: str, account: str, *, processes: int, limit: int, window: float, seconds: float
+) -> tuple[list[int], list[tuple[float, float]]]:
+    """What each process was offered, and when the admitted requests of all were asked and answered."""
+    numbers = [str(limit), str(window), str(seconds)]
+    command = [sys.executable, "-m", "tests.integration.limit_crowd", url, account, *numbers]
+    running = [subprocess.Popen(command, env=inherited(), stdout=subprocess.PIPE) for _ in range(processes)]
+    told = [json.loads(each.communicate(timeout=seconds + 60)[0]) for each in running]
+    assert all(one["admitted"] for one in told), "a process was left out"
+    return [one["offered"] for one in told], sorted(
+        (asked, answered) for one in told for asked, answered in one["admitted"]
+    )
+
+
+def most_within(window: float, intervals: list[tuple[float, float]]) -> int:
+    """The most requests that were asked and answered within any one window: so many were surely admitted in it."""
+    most = 0
+    for at, (begin, _) in enumerate(intervals):
+        inside = 0
+        for asked, answered in intervals[at:]:
+            if asked > begin + window:
+                break
+            inside += answered <= begin + window
+        most = max(most, inside)
+    return most
+
+
+if __name__ == "__main__":
+    redis_url, name, *numbers = sys.argv[1:]
+    asyncio.run(flood(redis_url, name, int(numbers[0]), float(numbers[1]), float(numbers[2])))

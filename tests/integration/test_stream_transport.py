@@ -1,0 +1,153 @@
+"""Streams over real sockets: each piece as it is sent, each way to break with its code, and a hang-up that is heard."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from shared.errors import ProviderError
+from workers import event_stream
+from workers.event_stream import EVENT_STREAM, NotStreamed, events
+from workers.live_transport import live_client
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+HEADERS = {"accept": EVENT_STREAM}
+
+
+def piece(data: bytes) -> bytes:
+    """A chunk of HTTP's with one event."""
+    event = b"data: " + data + b"\n\n"
+    return b"%x\r\n%s\r\n" % (len(event), event)
+
+
+@dataclass
+class Upstream:
+    """A provider that sends what a test says, when it says so; None resets the connection."""
+
+    url: httpx.URL = field(default_factory=lambda: httpx.URL(""))
+    sends: "asyncio.Queue[bytes | None]" = field(default_factory=asyncio.Queue)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        left = asyncio.create_task(self._left(reader))
+        while (data := await self.sends.get()) != b"":
+            if data is None:
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                break
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+        left.cancel()
+
+    async def _left(self, reader: asyncio.StreamReader) -> None:
+        await reader.read()
+        self.gone.set()
+        self.sends.put_nowait(b"")
+
+
+@asynccontextmanager
+async def upstream(*sends: bytes | None) -> AsyncIterator[tuple[Upstream, httpx.AsyncClient]]:
+    """An upstream with this much to send, and a client."""
+    provider = Upstream()
+    for data in sends:
+        provider.sends.put_nowait(data)
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+    provider.url = httpx.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    async with asyncio.timeout(20), live_client(2, call_seconds=3) as client:
+        yield provider, client
+    provider.sends.put_nowait(b"")
+    server.close()
+    await server.wait_closed()
+
+
+def test_each_event_comes_as_it_is_sent() -> None:
+    async def main() -> None:
+        async with upstream(HEAD) as (provider, client):
+            async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+                for number in range(20):
+                    provider.sends.put_nowait(piece(b"%d" % number))
+                    assert await anext(coming) == b"%d" % number
+                provider.sends.put_nowait(b"0\r\n\r\n")
+                assert [data async for data in coming] == []
+
+    asyncio.run(main())
+
+
+#: How it ends after the first event, and the codes of that: whether a hang-up is seen as one or as a body cut short
+#: depends on how much of it has arrived.
+ENDS: list[tuple[bytes | None, set[str]]] = [
+    (None, {"reset", "protocol"}),
+    (b"", {"reset", "protocol"}),
+    (b"zz\r\n", {"protocol"}),
+    (b"5\r\nab", {"timeout"}),
+]
+
+
+@pytest.mark.parametrize(("end", "codes"), ENDS, ids=["reset", "hang-up", "garbage", "stall"])
+def test_what_breaks_in_mid_stream_has_a_code(end: bytes | None, codes: set[str]) -> None:
+    async def main() -> None:
+        async with upstream(HEAD, piece(b"one")) as (provider, client):
+            with pytest.raises(ProviderError) as error:
+                async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+                    assert await anext(coming) == b"one"
+                    provider.sends.put_nowait(end)
+                    await anext(coming)
+            assert error.value.code in codes
+
+    asyncio.run(main())
+
+
+def test_a_long_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "IDLE_SECONDS", 0.1)
+
+    async def main() -> None:
+        async with upstream(HEAD, piece(b"one")) as (provider, client):
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(ProviderError) as error:
+                async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+                    assert [data async for data in coming]
+            assert error.value.code == "timeout" and asyncio.get_running_loop().time() - began < 2
+
+    asyncio.run(main())
+
+
+def test_whoever_has_had_enough_hangs_up() -> None:
+    async def main() -> None:
+        async with upstream(HEAD, piece(b"one")) as (provider, client):
+            async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+                await anext(coming)
+            await provider.gone.wait()
+
+    asyncio.run(main())
+
+
+def test_an_error_status_says_how_long_to_wait() -> None:
+    head = b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Type: application/json\r\nContent-Length: 33\r\n\r\n"
+
+    async def main() -> None:
+        async with upstream(head + b'{"error":{"code":"slow","m":"x"}}') as (provider, client):
+            with pytest.raises(ProviderError) as error:
+                _ = [data async for data in events(client, provider.url, HEADERS, b"{}")]
+            found = error.value
+            assert (found.upstream_status, found.code, found.wait_seconds) == (429, "slow", 7.0)
+
+    asyncio.run(main())
+
+
+def test_a_whole_answer_is_given_whole() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+    async def main() -> None:
+        async with upstream(head) as (provider, client):
+            with pytest.raises(NotStreamed) as whole:
+                _ = [data async for data in events(client, provider.url, HEADERS, b"{}")]
+            assert (whole.value.status, whole.value.content) == (200, b"{}")
+
+    asyncio.run(main())

@@ -1,0 +1,473 @@
+"""Streams between a worker and a producer, over a real Redis and a real database, whatever of them goes away."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+import redis
+from starlette.requests import ClientDisconnect
+
+from producer import stream_readers, streaming
+from producer.desk import Desk
+from shared import streams
+from shared.accounts import KeyHolder
+from shared.db import Database
+from shared.errors import Conflict, FusionError, NotFound, Timeout
+from shared.hints import Hints
+from shared.jobs import Ending, Leased
+from shared.settings import settings
+from shared.streams import part
+from tests.acceptance.sse import added_up
+from tests.integration import world
+from tests.servers import RedisServer
+from workers import streams as worker_streams
+from workers.streams import Publisher, Sink
+
+HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
+WORDS = ["This ", "is ", "what ", "is ", "said."]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """A Redis of the test's own, that the processes' settings name."""
+    server = RedisServer().start()
+    monkeypatch.setattr(settings(), "redis_url", server.url)
+    yield server
+    server.stop()
+
+
+class Scene:
+    """A producer's desk and a worker's publisher in one loop, and jobs of one account."""
+
+    def __init__(self, database: Database, desk: Desk, publisher: Publisher, holder: KeyHolder) -> None:
+        self.database, self.desk, self.publisher, self.holder = database, desk, publisher, holder
+        self.worker = world.new_worker(database)
+
+    def lease(self, ids: list[str]) -> list[Leased]:
+        """Take jobs, as this scene's worker."""
+        return world.take(self.database, self.worker, ids)
+
+    def running(self, count: int = 1) -> list[Leased]:
+        """Jobs that have just been leased."""
+        return self.lease(world.queued(self.database, self.holder, count))
+
+    async def settle(self, *endings: Ending, told: bool = True) -> None:
+        """End jobs; `told`: and say so."""
+        await self.database.write(lambda connection: world.jobs.settle(connection, endings))
+        if told:
+            self.desk.hints.tell("fusionai.done", [ending.job_id for ending in endings])
+
+    async def respond(self, id: str, **more: Any) -> AsyncIterator[str]:
+        """The body of a stream, once it has begun."""
+        answer: Any = await streaming.respond(self.desk, id, self.holder, include_usage=True, **more)
+        assert answer.headers["fusionai-job-id"] == id and answer.media_type == "text/event-stream"
+        return _frames(answer)
+
+
+async def _frames(answer: Any) -> AsyncIterator[str]:
+    try:
+        async for frame in answer.body_iterator:
+            yield frame.decode()
+    finally:
+        answer._relay.close()
+
+
+@asynccontextmanager
+async def scene(database: Database) -> AsyncIterator[Scene]:
+    """Set up, and hang up cleanly."""
+    desk = Desk(database, world.RecordedBell())
+    publisher = Publisher(settings().redis_url)
+    try:
+        async with asyncio.timeout(40):
+            yield Scene(database, desk, publisher, world.open_account(database, 100_000))
+    finally:
+        await publisher.close()
+        await desk.close()
+
+
+def play(database: Database, act: Callable[[Scene], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with scene(database) as stage:
+            await act(stage)
+
+    asyncio.run(main())
+
+
+def say(sink: Sink, *words: str, begin: bool = True, end: bool = False) -> None:
+    if begin:
+        sink.send(HEAD, [part(0, {"role": "assistant", "content": ""})])
+    for word in words:
+        sink.send(HEAD, [part(0, {"content": word})])
+    if end:
+        sink.send(HEAD, [part(0, {}, "stop")])
+        sink.end()
+
+
+def good(job: Leased, words: list[str] = WORDS) -> Ending:
+    message = {"role": "assistant", "content": "".join(words), "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    body = {**HEAD, "object": "chat.completion", "choices": [choice], "usage": {"total_tokens": 3}}
+    return Ending(job.id, job.epoch, "succeeded", response=orjson.dumps(body).decode())
+
+
+def data(frame: str) -> Any:
+    return orjson.loads(frame.rpartition("data: ")[2])
+
+
+def event_id(frame: str) -> str:
+    return frame.partition("\n")[0].removeprefix("id: ")
+
+
+def check_whole(frames: list[str], words: list[str] = WORDS) -> None:
+    *chunks, usage, done = frames
+    assert done == "data: [DONE]\n\n" and data(usage)["usage"] == {"total_tokens": 3}
+    (choice,) = added_up(data(chunk) for chunk in chunks)
+    assert choice["message"]["content"] == "".join(words) and choice["finish_reason"] == "stop"
+
+
+def check_broken(frame: str, id: str, type: str) -> None:
+    error = data(frame)["error"]
+    assert error["type"] == type and id in error["message"] and error["job_id"] == id
+
+
+def test_chunks_come_as_they_are_said(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        sink = stage.publisher.open(job.id, job.epoch)
+        say(sink, WORDS[0])
+        frames = await stage.respond(job.id)
+        got = [await anext(frames), await anext(frames)]
+        for word in WORDS[1:]:
+            say(sink, word, begin=False)
+            got.append(await anext(frames))
+            assert data(got[-1])["choices"][0]["delta"] == {"content": word}
+        say(sink, begin=False, end=True)
+        await stage.settle(good(job))
+        check_whole([*got, *[frame async for frame in frames]])
+
+    play(database, act)
+
+
+def test_without_hints_all_is_found_within_about_a_second(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        with redis.Redis.from_url(store.url) as client:
+            first = orjson.dumps(streams.chunk(HEAD, [part(0, {"role": "assistant", "content": ""})]))
+            client.xadd(streams.key(job.id), {streams.FIELD: first}, id=f"{job.epoch}-1")
+            frames = await stage.respond(job.id)
+            got = [await anext(frames)]
+            more = orjson.dumps(streams.chunk(HEAD, [part(0, {"content": WORDS[0]})]))
+            client.xadd(streams.key(job.id), {streams.FIELD: more}, id=f"{job.epoch}-2")
+            got.append(await asyncio.wait_for(anext(frames), 5))
+        await stage.settle(good(job), told=False)
+        check_whole([*got, *[frame async for frame in frames]])
+
+    play(database, act)
+
+
+def test_a_silence_is_filled_with_comments_and_a_stream_ends_in_time(
+    database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(streaming, "WHOLE_SECONDS", 0.5)
+
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        say(stage.publisher.open(job.id, job.epoch), "word")
+        frames = [frame async for frame in await stage.respond(job.id)]
+        comments = frames[2:-1]
+        assert set(comments) == {": keep-alive\n\n"} and 2 < len(comments) < 12
+        check_broken(frames[-1], job.id, "timeout")
+
+    play(database, act)
+
+
+def test_a_job_that_says_nothing_in_time_is_a_504_that_names_it(
+    database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "FIRST_SECONDS", 0.1)
+
+    async def act(stage: Scene) -> None:
+        (queued,) = world.queued(database, stage.holder)
+        (running,) = stage.running()
+        for id in (queued, running.id):
+            with pytest.raises(Timeout) as error:
+                await stage.respond(id)
+            assert error.value.job_id == id and id in error.value.message
+        with pytest.raises(NotFound) as absent:
+            await stage.respond("job_none")
+        assert absent.value.job_id is None
+        assert not stage.desk.waiters._waiting and not stage.desk.readers.all(), "nobody is left waiting"
+
+    play(database, act)
+
+
+@pytest.mark.parametrize("how", ["the row", "its next worker's words"])
+def test_a_lost_worker_ends_the_stream_and_its_late_words_are_not_heard(
+    database: Database, store: RedisServer, how: str
+) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        stale = stage.publisher.open(job.id, job.epoch)
+        say(stale, "lost ")
+        frames = await stage.respond(job.id)
+        got = [await anext(frames), await anext(frames)]
+        world.change(database, job.id, status="queued", lease_epoch=job.epoch + 1, worker_id=None)
+        fresh = await asyncio.wait_for(_next_epoch(stage, job, how), 10)
+        rest = [frame async for frame in frames]
+        check_broken(rest[-1], job.id, "conflict")
+        assert len(rest) == 1
+        with pytest.raises(Conflict) as error:
+            await stage.respond(job.id, last_event_id=event_id(got[-1]))
+        assert error.value.job_id == job.id
+        (again,) = fresh or stage.lease([job.id])
+        assert again.epoch == job.epoch + 2
+        sink = stage.publisher.open(job.id, again.epoch)
+        say(sink, *WORDS[:2], begin=not fresh)
+        anew = await stage.respond(job.id)
+        if not fresh:
+            say(stale, "late ", begin=False)
+            say(sink, *WORDS[2:], begin=False, end=True)
+        await stage.settle(good(again))
+        check_whole([frame async for frame in anew])
+
+    play(database, act)
+
+
+async def _next_epoch(stage: Scene, job: Leased, how: str) -> list[Leased]:
+    if how == "the row":
+        return []
+    (again,) = stage.lease([job.id])
+    say(stage.publisher.open(job.id, again.epoch))
+    return [again]
+
+
+def test_a_job_that_ends_otherwise_after_its_first_words_is_an_error_event(
+    database: Database, store: RedisServer
+) -> None:
+    error = {"message": "the provider's stream broke off", "type": "upstream_error", "code": 502}
+    ends: list[tuple[dict[str, Any], str]] = [
+        ({"status": "failed", "error": error}, "upstream_error"),
+        ({"status": "cancelled"}, "conflict"),
+        ({"status": "expired", "takes": True}, "timeout"),
+    ]
+
+    async def act(stage: Scene) -> None:
+        for how, type in ends:
+            (job,) = stage.running()
+            say(stage.publisher.open(job.id, job.epoch), "word")
+            frames = await stage.respond(job.id)
+            got = [await anext(frames)]
+            await stage.settle(Ending(job.id, job.epoch, **how))
+            got += [frame async for frame in frames]
+            check_broken(got[-1], job.id, type)
+            for more in ({}, {"last_event_id": event_id(got[0])}):
+                with pytest.raises(FusionError) as refused:
+                    await stage.respond(job.id, **more)
+                assert refused.value.type == type and refused.value.job_id == job.id
+
+    play(database, act)
+
+
+def test_a_hint_that_comes_too_early_ends_nothing(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        waiting = asyncio.create_task(stage.respond(job.id))
+        for _ in range(3):
+            stage.desk.waiters.ended([job.id])
+            await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await stage.settle(good(job))
+        check_whole([frame async for frame in await waiting])
+
+    play(database, act)
+
+
+def test_a_redis_that_dies_delays_nobody_and_loses_nothing(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        one, other = stage.running(2)
+        sinks = [stage.publisher.open(job.id, job.epoch) for job in (one, other)]
+        for sink in sinks:
+            say(sink, WORDS[0])
+        readers = [await stage.respond(job.id) for job in (one, other)]
+        got = [[await anext(frames), await anext(frames)] for frames in readers]
+        store.kill()
+        for sink in sinks:
+            say(sink, *WORDS[1:3], begin=False)
+        await stage.settle(good(one), told=False)
+        check_whole([*got[0], *[frame async for frame in readers[0]]])
+        store.start()
+        after = await asyncio.wait_for(anext(readers[1]), 10)
+        assert data(after)["choices"][0]["delta"] == {"content": "".join(WORDS[1:3])}, "what was said meanwhile"
+        await stage.settle(good(other))
+        check_whole([*got[1], after, *[frame async for frame in readers[1]]])
+
+    play(database, act)
+
+
+def test_a_redis_that_hangs_holds_up_no_call_and_no_reader(
+    database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_streams, "DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr(stream_readers, "DEADLINE_SECONDS", 0.2)
+
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        sink = stage.publisher.open(job.id, job.epoch)
+        say(sink, WORDS[0])
+        frames = await stage.respond(job.id)
+        got = [await anext(frames), await anext(frames)]
+        assert store._process is not None
+        os.kill(store._process.pid, signal.SIGSTOP)
+        try:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            for word in WORDS[1:] * 1000:
+                say(sink, word, begin=False)
+            assert loop.time() - began < 1, "saying never waits"
+            await stage.settle(good(job, [WORDS[0], *WORDS[1:] * 1000]), told=False)
+            got += [frame async for frame in frames]
+        finally:
+            os.kill(store._process.pid, signal.SIGCONT)
+        check_whole(got, [WORDS[0], *WORDS[1:] * 1000])
+
+    play(database, act)
+
+
+def test_entries_live_for_a_while_and_are_bounded(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        sink = stage.publisher.open(job.id, job.epoch)
+        with redis.Redis.from_url(store.url) as client:
+            say(sink, WORDS[0])
+            frames = await stage.respond(job.id)
+            await anext(frames)
+            assert 3000 < client.ttl(streams.key(job.id)) <= 3600
+            say(sink, *WORDS[1:], begin=False, end=True)
+            await stage.settle(good(job))
+            assert [frame async for frame in frames]
+            async with asyncio.timeout(5):
+                while client.ttl(streams.key(job.id)) > worker_streams.ENDED_SECONDS:
+                    await asyncio.sleep(0.01)
+
+    play(database, act)
+
+
+def test_a_client_that_is_gone_leaves_nothing_behind(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        say(stage.publisher.open(job.id, job.epoch), "word")
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            raise OSError
+
+        answer = await streaming.respond(stage.desk, job.id, stage.holder, include_usage=True)
+        with pytest.raises(ClientDisconnect):
+            await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+        assert not stage.desk.waiters._waiting and not stage.desk.readers.all()
+        assert world.row(database, job.id)["status"] == "running"
+
+    play(database, act)
+
+
+def test_a_thousand_streams_at_once(database: Database, store: RedisServer) -> None:
+    """One connection feeds them, one takes what is said; nothing in the process grows with them but the streams."""
+
+    async def act(stage: Scene) -> None:
+        jobs = stage.running(1000)
+        assert len(jobs) == 1000
+        before = len(asyncio.all_tasks())
+        reading = [asyncio.create_task(_whole(stage, job.id)) for job in jobs]
+        sinks = [stage.publisher.open(job.id, job.epoch) for job in jobs]
+        for sink in sinks:
+            say(sink)
+        for word in WORDS:
+            for sink in sinks:
+                say(sink, word, begin=False)
+            await asyncio.sleep(0.02)
+        with redis.Redis.from_url(store.url) as client:
+            names = [one for one in client.client_list() if one["cmd"] != "client|list"]
+        assert len(names) <= 12, "connections do not grow with the streams"
+        assert len(asyncio.all_tasks()) <= before + 1000 + 20, "nor do tasks, but for one a client"
+        for sink in sinks:
+            say(sink, begin=False, end=True)
+        for start in range(0, 1000, 250):
+            await stage.settle(*(good(job) for job in jobs[start : start + 250]))
+        for frames in await asyncio.gather(*reading):
+            check_whole(frames)
+        assert not stage.desk.readers.all() and not stage.desk.waiters._waiting
+
+    play(database, act)
+
+
+async def _whole(stage: Scene, id: str) -> list[str]:
+    return [frame async for frame in await stage.respond(id)]
+
+
+def test_two_readers_of_one_job_at_different_places(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        sink = stage.publisher.open(job.id, job.epoch)
+        say(sink, WORDS[0])
+        one = await stage.respond(job.id)
+        got = [await anext(one), await anext(one)]
+        other, third = await stage.respond(job.id), await stage.respond(job.id, last_event_id=event_id(got[0]))
+        say(sink, *WORDS[1:], begin=False, end=True)
+        await stage.settle(good(job))
+        check_whole([*got, *[frame async for frame in one]])
+        check_whole([frame async for frame in other])
+        check_whole([got[0], *[frame async for frame in third]])
+
+    play(database, act)
+
+
+def test_a_slow_client_is_not_read_ahead_for(
+    database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_readers, "MOST_WAITING", 10)
+    monkeypatch.setattr(stream_readers, "MOST_ENTRIES", 4)
+
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        with redis.Redis.from_url(store.url) as client:
+            pieces = [{"role": "assistant", "content": ""}, *({"content": f"{n} "} for n in range(200))]
+            for count, delta in enumerate(pieces, start=1):
+                entry = orjson.dumps(streams.chunk(HEAD, [part(0, delta)]))
+                client.xadd(streams.key(job.id), {streams.FIELD: entry}, id=f"{job.epoch}-{count}")
+        frames = await stage.respond(job.id)
+        got = [await anext(frames)]
+        await asyncio.sleep(0.1)
+        (reader,) = stage.desk.readers.all()
+        assert len(reader.entries) <= 20
+        for _ in range(200):
+            got.append(await asyncio.wait_for(anext(frames), 5))
+        await stage.settle(good(job, [f"{n} " for n in range(200)]))
+        check_whole([*got, *[frame async for frame in frames]], [f"{n} " for n in range(200)])
+
+    play(database, act)
+
+
+def test_hints_are_read_by_whoever_listens(store: RedisServer) -> None:
+    async def main() -> None:
+        heard: list[str] = []
+        ready = asyncio.Event()
+        hints, publisher = Hints(store.url), Publisher(store.url)
+        hints.listen(streams.NEWS, heard.extend, ready.set)
+        await ready.wait()
+        for id in ("job_1", "job_2"):
+            say(publisher.open(id, 1))
+        async with asyncio.timeout(5):
+            while set(heard) != {"job_1", "job_2"}:
+                await asyncio.sleep(0.01)
+        await publisher.close()
+        await hints.close()
+
+    asyncio.run(main())

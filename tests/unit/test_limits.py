@@ -1,0 +1,102 @@
+"""What one process remembers of its admissions, what an answer's headers say, and what the plans have."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producer.limits import Allowance, Ruling
+from producer.own_log import OwnLog
+from shared import plans
+from shared.errors import RateLimited
+
+STEP, COUNTED = 0.02, 60.2
+
+
+def headers(allowance: Allowance) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in allowance.headers()}
+
+
+def test_headers_are_openais() -> None:
+    assert headers(Allowance(2500, 2499, 60.2)) == {
+        "x-ratelimit-limit-requests": "2500",
+        "x-ratelimit-remaining-requests": "2499",
+        "x-ratelimit-reset-requests": "60.200s",
+    }
+    assert headers(Allowance(1, 0, -0.1))["x-ratelimit-reset-requests"] == "0.000s"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, 1), (0.2, 1), (1.0, 1), (1.01, 2), (59.001, 60)])
+def test_a_refusal_says_when_to_come_again(seconds: float, told: int) -> None:
+    with pytest.raises(RateLimited) as refused:
+        Allowance(100, 0, 60, seconds).check()
+    assert refused.value.retry_after_seconds == told and refused.value.status == 429
+    assert "100 requests" in refused.value.message
+    Allowance(100, 0, 60).check()
+
+
+def test_the_first_of_a_group_are_admitted_and_each_is_told_its_own_rest() -> None:
+    ruling = Ruling(admitted=2, before=7, room_seconds=3, reset_seconds=60)
+    told = [ruling.allowance(10, place) for place in range(3)]
+    assert [(one.remaining, one.retry_seconds) for one in told] == [(2, None), (1, None), (0, 3)]
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 4)), max_size=60), st.integers(1, 20))
+def test_the_log_counts_each_admission_for_at_least_its_time_and_at_most_a_step_more(
+    pauses: list[tuple[float, int]], limit: int
+) -> None:
+    log, now, admitted = OwnLog(STEP, COUNTED), 1000.0, []
+    for pause, number in pauses:
+        now += pause
+        log.forget(now)
+        least = sum(n for at, n in admitted if at + COUNTED > now)
+        most = sum(n for at, n in admitted if at + COUNTED + STEP >= now)
+        assert least <= log.count <= most
+        log.add(number, now)
+        admitted.append((now, number))
+    at = log.room_at(limit, now)
+    if log.count < limit:
+        assert at == now
+    else:
+        log.forget(math.nextafter(at, 0))
+        assert log.count >= limit
+        log.forget(at)
+        assert log.count < limit
+
+
+def test_what_redis_is_owed_is_never_more_than_what_still_counts() -> None:
+    log = OwnLog(STEP, COUNTED)
+    log.add(5, 0.0)
+    log.owed = 5
+    log.add(2, 30.0)
+    log.owed += 2
+    log.forget(61.0)
+    assert (log.count, log.take_owed(), log.take_owed()) == (2, 2, 0)
+
+
+def test_a_full_limit_is_known_until_there_is_room_and_for_that_limit_alone() -> None:
+    log = OwnLog(STEP, COUNTED)
+    log.fill(10, until=5.0, reset_at=60.0)
+    assert log.refusal(10, 4.0) == (56.0, 1.0)
+    assert log.refusal(10, 5.0) is None and log.refusal(11, 4.0) is None
+
+
+def test_the_log_of_a_process_is_bounded_by_its_steps() -> None:
+    log = OwnLog(STEP, COUNTED)
+    for n in range(200_000):
+        log.forget(n / 1000)
+        log.add(1, n / 1000)
+    assert len(log._entries) <= COUNTED / STEP + 2 and log.count <= 60_300
+
+
+def test_the_plans_are_the_seeds() -> None:
+    assert dict(plans.REQUESTS_PER_MINUTE) == {
+        "starter": 100,
+        "professional": 600,
+        "business": 2500,
+        "enterprise": None,
+    }
+    for plan in plans.PLANS:
+        assert plans.requests_per_minute(plan, 7) == 7
+    assert plans.requests_per_minute("starter", None) == 100

@@ -1,0 +1,158 @@
+"""The document against the code that it describes: every route, every shape, every kind of error, every example."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_type_hints
+
+import jsonschema_rs
+import pytest
+import schemathesis
+from fastapi.routing import iter_route_contexts
+
+from producer import wire
+from producer.app import make_app
+from producer.openapi import requests, serving
+from producer.openapi.document import operations
+from producer.openapi.examples import EXAMPLES
+from producer.openapi.rows import ROWS, TAGS
+from shared.errors import FusionError, InvalidRequest, ProviderError
+from shared.schemas import REQUESTS, read_submission
+from tests import contract
+
+DOCUMENT = contract.document()
+SCHEMAS = DOCUMENT["components"]["schemas"]
+#: Answers that are shown while a page is opened, not called by a program.
+HIDDEN = {"/docs/{name}"}
+
+
+def shown() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def valid(name: str, value: Any) -> bool:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": SCHEMAS}}
+    return bool(jsonschema_rs.Draft202012Validator(schema).is_valid(value))
+
+
+def test_it_is_valid_openapi() -> None:
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+
+
+def test_every_route_has_a_row_and_every_row_a_route() -> None:
+    named = {operation.name for operation in operations(make_app().routes)}
+    assert sorted(named - set(ROWS)) == [], "routes without a row in producer/openapi/rows.py"
+    assert sorted(set(ROWS) - named) == [], "rows in producer/openapi/rows.py without a route"
+
+
+def test_every_path_and_method_of_the_app_is_shown_and_no_other() -> None:
+    served = {
+        (route.path.replace(":path}", "}"), method.lower())
+        for route in iter_route_contexts(make_app().routes)
+        for method in route.methods or ()
+    }
+    documented = {(path, method) for path, method, _ in shown()}
+    without_prefix = {(path.removeprefix("/v1"), method) for path, method in documented}
+    assert documented <= served
+    assert {path for path, _ in served - documented - without_prefix} == HIDDEN
+
+
+def test_operations_can_be_told_apart_and_say_what_they_do() -> None:
+    ids = [operation["operationId"] for _, _, operation in shown()]
+    assert len(set(ids)) == len(ids)
+    for path, method, operation in shown():
+        assert operation["summary"].endswith("."), (method, path)
+        assert set(operation["tags"]) <= set(TAGS)
+    summaries = [operation["summary"] for path, _, operation in shown() if not path.endswith("/generations")]
+    assert len(set(summaries)) == len(summaries)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    def follow(node: Any) -> None:
+        if isinstance(node, dict):
+            if isinstance(target := node.get("$ref"), str):
+                place: Any = DOCUMENT
+                for step in target.removeprefix("#/").split("/"):
+                    place = place[step]
+            for value in node.values():
+                follow(value)
+        elif isinstance(node, list):
+            for item in node:
+                follow(item)
+
+    follow(DOCUMENT)
+
+
+def test_every_kind_of_error_is_described_with_its_status_and_type() -> None:
+    kinds = {kind for base in FusionError.__subclasses__() for kind in base.__subclasses__()} - {ProviderError}
+    answers = DOCUMENT["components"]["responses"]
+    assert {kind.__name__ for kind in kinds} == set(answers)
+    for kind in kinds:
+        example = answers[kind.__name__]["content"]["application/json"]["example"]
+        assert (example["error"]["code"], example["error"]["type"]) == (kind.status, kind.type)
+        assert valid("Error", example)
+
+
+def test_every_operation_with_a_key_may_be_refused() -> None:
+    for _, _, operation in shown():
+        keyless = operation.get("security") == []
+        assert keyless == ("401" not in operation["responses"])
+        if "requestBody" in operation:
+            assert {"400", "413", "415"} <= set(operation["responses"])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_fit_their_schemas(name: str) -> None:
+    for example in EXAMPLES[name].values():
+        assert valid(str(ROWS[name].body), example)
+
+
+def test_every_body_of_json_has_an_example() -> None:
+    assert {name for name, row in ROWS.items() if row.body and row.takes == "application/json"} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("type", REQUESTS)
+def test_the_fields_of_a_request_are_those_that_are_read(type: Any) -> None:
+    documented = SCHEMAS[requests.OF_TYPE[type].__name__]["properties"]
+    read = {field.alias or name for name, field in REQUESTS[type].model_fields.items()}
+    assert set(documented) == read | {"model", "metadata", "routing"}
+
+
+BODIES: list[tuple[Any, dict[str, Any]]] = [
+    ("chat.completion", {"messages": [{"role": "user", "content": "hi"}]}),
+    ("embedding", {"input": "hi"}),
+    ("image", {"prompt": "a cat"}),
+]
+CHANGES: list[dict[str, Any]] = [
+    {}, {"model": None}, {"model": ""}, {"model": 5}, {"metadata": {}}, {"metadata": None}, {"metadata": []},
+    {"metadata": {"k": "v" * 513}}, {"metadata": {"k" * 65: "v"}}, {"metadata": {"k": 1}},
+    {"metadata": {str(n): "" for n in range(17)}},
+    {"routing": None}, {"routing": {}}, {"routing": {"budget": "cheap"}}, {"routing": {"fallbacks": ["gpt-4"] * 4}},
+    {"n": 0}, {"n": None}, {"n": "1"}, {"unknown": 1}, {"user": "u" * 513}, {"user": None}, {"messages": []},
+    {"temperature": 2.1}, {"temperature": None}, {"input": []}, {"prompt": ""}, {"response_format": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("type", "body"), BODIES)
+@pytest.mark.parametrize("change", CHANGES, ids=json.dumps)
+def test_the_schema_takes_what_is_taken_and_refuses_what_is_refused(
+    type: Any, body: dict[str, Any], change: dict[str, Any]
+) -> None:
+    asked = {"model": "gpt-4", **body, **change}
+    try:
+        read_submission(type, asked)
+        taken = True
+    except InvalidRequest:
+        taken = False
+    assert valid(requests.OF_TYPE[type].__name__, asked) == taken
+    assert valid("JobRequest", {"type": type, **asked}) == taken
+
+
+@pytest.mark.parametrize("shape", ["File", "RequestCounts", "Fault", "Faults", "Batch", "DryRun", "Job", "Attempt"])
+def test_the_python_client_knows_objects_by_the_same_fields(shape: str) -> None:
+    assert set(get_type_hints(getattr(wire, shape))) <= set(SCHEMAS[shape]["properties"])
+
+
+def test_the_page_names_no_other_host() -> None:
+    assert "//" not in serving._PAGE and "//" not in serving._POLICY

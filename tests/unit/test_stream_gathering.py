@@ -1,0 +1,214 @@
+"""Streams of the OpenAI protocol: what is passed on adds up to what is stored, and nothing cut off is an answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from shared.catalogue import Endpoint, Provider
+from shared.errors import ProviderError
+from shared.schemas import Offer
+from shared.streams import chunk
+from tests.acceptance.sse import added_up
+from workers import event_stream
+from workers.providers import Answer, Ask, openai, sandbox
+
+OFFER = Offer(
+    provider="p", model="ours", upstream="theirs", input=1, output=1, version="v", bound_micros=1, max_output=9
+)
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+class Kept:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.chunks: list[dict[str, Any]] = []
+
+    @property
+    def began(self) -> bool:
+        return bool(self.chunks)
+
+    def send(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
+        self.chunks.append(chunk(head, choices))
+
+
+def delta(index: int = 0, finish: str | None = None, logprobs: Any = None, **given: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": given, "logprobs": logprobs, "finish_reason": finish}]}
+
+
+def wire(*chunks: Any) -> bytes:
+    """Chunks as events; a str is an event's data as it stands."""
+    data = (one if isinstance(one, str) else orjson.dumps(one).decode() for one in chunks)
+    return b"".join(f"data: {one}\n\n".encode() for one in data)
+
+
+def call(body: bytes | list[bytes], *, kind: str = "text/event-stream", sink: Any = None, **request: Any) -> Answer:
+    """The adapter's answer to a provider that sends this."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for part in body if isinstance(body, list) else [body]:
+            yield part
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.update(orjson.loads(request.content))
+        return httpx.Response(200, content=parts(), headers={"content-type": kind})
+
+    async def main() -> Answer:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
+            upstream = openai.connect(
+                Provider(name="p", protocol="openai"), Endpoint("https://p/v1", "k", False), client
+            )
+            return await upstream.call(Ask("job_1", "chat.completion", request, OFFER, sink))
+
+    request.setdefault("messages", [{"role": "user", "content": "hi"}])
+    sent: dict[str, Any] = {}
+    answer = asyncio.run(main())
+    assert sent["stream"] is True and sent["stream_options"] == {"include_usage": True} and "sink" not in sent
+    return answer
+
+
+def failed(body: bytes, **more: Any) -> ProviderError:
+    with pytest.raises(ProviderError) as raised:
+        call(body, sink=Kept(), **more)
+    return raised.value
+
+
+PLAIN = (delta(role="assistant", content=""), delta(content="Hel"), delta(content="lo"), delta(finish="stop"))
+
+
+def test_text_is_passed_on_and_put_together() -> None:
+    sink = Kept()
+    answer = call(wire(*PLAIN, {"choices": [], "usage": USAGE}, "[DONE]"), sink=sink)
+    assert answer.body["choices"] == added_up(sink.chunks)
+    assert answer.body["choices"][0]["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.estimated) == (7, 3, False)
+    assert {(one["id"], one["model"], one["created"]) for one in sink.chunks} == {
+        ("chatcmpl-1", "ours", answer.body["created"])
+    }
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n"])
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+def test_events_may_be_cut_anywhere(end: str, size: int) -> None:
+    whole = b": comment\n\nevent: x\nid: 3\n" + wire(delta(role="assistant", content="Grüße, "), delta(content="七"))
+    whole += b"data:" + wire(delta(finish="stop"), "[DONE]").removeprefix(b"data: ")
+    whole = whole.replace(b"\n\n", end.encode())
+    sink = Kept()
+    answer = call([whole[at : at + size] for at in range(0, len(whole), size)], sink=sink)
+    assert answer.body["choices"][0]["message"]["content"] == "Grüße, 七" and answer.usage.estimated
+
+
+def tool(index: int | None, id: str | None = None, name: str | None = None, arguments: str | None = None) -> Any:
+    given = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+#: How providers cut tool calls: (the pieces, the calls they are)
+TOOLS: list[tuple[list[Any], list[tuple[str, str, str]]]] = [
+    (
+        [tool(0, "a", "f", ""), tool(0, arguments='{"x"'), tool(0, arguments=":1}"), tool(1, "b", "g", "{}")],
+        [("a", "f", '{"x":1}'), ("b", "g", "{}")],
+    ),
+    ([tool(1, "a", "f", "{"), tool(3, "b", "g", "["), tool(1, arguments="}")], [("a", "f", "{}"), ("b", "g", "[")]),
+    ([tool(None, "a", "f", "{}"), tool(None, "b", "g", "{}")], [("a", "f", "{}"), ("b", "g", "{}")]),
+    ([tool(None, "a", "f", "{"), tool(None, None, None, "}")], [("a", "f", "{}")]),
+    ([tool(0, None, "f", "{}")], [("call_1_0_0", "f", "{}")]),
+    ([tool(0, "a", None, "{"), tool(0, None, "late", "}")], [("a", "late", "{}")]),
+    ([tool(0, "a", "f", "{"), tool(0, "a", "f", "}")], [("a", "f", "{}")]),
+]
+
+
+@pytest.mark.parametrize(("pieces", "calls"), TOOLS)
+def test_tool_calls_are_put_together(pieces: list[Any], calls: list[tuple[str, str, str]]) -> None:
+    sink = Kept()
+    chunks = [delta(role="assistant", content=None), *(delta(tool_calls=[piece]) for piece in pieces)]
+    answer = call(wire(*chunks, delta(finish="tool_calls"), "[DONE]"), sink=sink)
+    (choice,) = answer.body["choices"]
+    assert [(one["id"], *one["function"].values()) for one in choice["message"]["tool_calls"]] == calls
+    assert choice["message"]["content"] is None and added_up(sink.chunks) == answer.body["choices"]
+
+
+def test_several_choices_refusals_and_logprobs() -> None:
+    likely = [{"token": "x", "logprob": -1.0}]
+    chunks = (
+        delta(1, refusal="No"), delta(0, content="x", logprobs={"content": likely}), delta(1, refusal="."),
+        delta(0, content="x", logprobs={"content": likely}), delta(1, finish="stop"), delta(0, finish="length"),
+    )  # fmt: skip
+    sink = Kept()
+    zero, one = call(wire(*chunks, "[DONE]"), sink=sink, n=2).body["choices"]
+    assert one["message"] == {"role": "assistant", "content": None, "refusal": "No."} and one["logprobs"] is None
+    assert zero["message"]["content"] == "xx" and zero["logprobs"] == {"content": likely * 2, "refusal": None}
+    assert added_up(sink.chunks) == [{**zero, "logprobs": None}, one]
+
+
+def test_nothing_invisible_is_passed_on() -> None:
+    sink = Kept()
+    thinking = (delta(role="assistant", content="", reasoning_content="hm"), delta(reasoning_content="hm"))
+    answer = call(wire(*thinking, delta(finish="length"), "[DONE]"), sink=sink)
+    assert not sink.began and answer.body["choices"][0]["message"]["content"] == ""
+
+
+def test_a_finish_reason_for_every_choice_is_an_end_without_done() -> None:
+    assert call(wire(*PLAIN), sink=Kept()).body["choices"][0]["message"]["content"] == "Hello"
+    assert call(wire(*PLAIN) + b"data: {cut", sink=Kept()).usage.estimated
+    assert failed(wire(*PLAIN), n=2).code == "protocol"
+
+
+#: Streams that end well as HTTP goes and hold no answer: (what is sent, the code)
+NO_ANSWERS: list[tuple[bytes, str]] = [
+    (b"", "protocol"),
+    (wire("[DONE]"), "empty"),
+    (wire(*PLAIN[:-1]), "protocol"),
+    (wire(*PLAIN[:-1], "[DONE]"), "protocol"),
+    (wire(*PLAIN, delta(1, content="cut"), "[DONE]"), "protocol"),
+    (wire(*PLAIN[:2]) + b"data: {cut\n\n", "protocol"),
+    (wire(*PLAIN[:2], "null"), "protocol"),
+    (wire(*PLAIN[:2], {"choices": [None]}), "protocol"),
+    (wire(*PLAIN[:2], {"choices": 7}), "protocol"),
+    (wire(delta(content=7)), "protocol"),
+    (wire(delta(content={"a": 1})), "protocol"),
+    (wire(delta(tool_calls=[tool(-1, "a", "f", "")])), "protocol"),
+    (wire(delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": {"x": 1}}}])), "protocol"),
+    (wire(delta(10**9, content="x")), "protocol"),
+    (wire(delta(-1, content="x")), "protocol"),
+    (wire(*PLAIN[:-1], delta(finish=True)), "protocol"),
+    (wire(*PLAIN[:2], {"error": {"message": "m", "type": "server_error", "code": None}}), "server_error"),
+    (wire({"error": {"message": "m", "code": "insufficient_quota"}}), "insufficient_quota"),
+    (wire(*PLAIN, {"choices": [], "usage": {"prompt_tokens": -1}}, "[DONE]"), "protocol"),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), NO_ANSWERS)
+def test_a_stream_without_its_end_is_no_answer(body: bytes, code: str) -> None:
+    assert failed(body).code == code
+
+
+def test_a_provider_that_does_not_stream_is_read_whole() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "whole"}, "finish_reason": "stop"}
+    sink = Kept()
+    answer = call(orjson.dumps({"choices": [choice], "usage": USAGE}), kind="application/json", sink=sink)
+    assert answer.body["choices"][0]["message"]["content"] == "whole" and not sink.began
+    assert failed(b"<html>", kind="text/html").code == "protocol"
+    assert failed(b'{"error":{"message":"m","code":"insufficient_quota"}}', kind="application/json").code
+
+
+def test_an_event_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "MOST_BYTES", 1000)
+    assert failed(b"data: " + b"x" * 2000).code == "protocol"
+
+
+def test_a_request_without_a_sink_is_not_streamed() -> None:
+    body = orjson.loads(openai.payload(Ask("job_1", "chat.completion", {"stream": True, "messages": []}, OFFER)))
+    assert "stream" not in body and "stream_options" not in body
+
+
+@pytest.mark.parametrize("request_", [{}, {"n": 3}, {"max_tokens": 2}])
+def test_the_sandbox_streams_what_it_answers(request_: dict[str, Any]) -> None:
+    sink = Kept()
+    ask = Ask("job_1", "chat.completion", {"messages": [], "n": 1, **request_}, OFFER, sink)
+    answer = asyncio.run(sandbox.Sandbox().call(ask))
+    assert added_up(sink.chunks) == answer.body["choices"] and len(sink.chunks) > 3

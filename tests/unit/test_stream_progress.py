@@ -1,0 +1,103 @@
+"""Whatever of an answer a reader has had, the rest completes it: for every answer, every cutting, every place."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import InvalidRequest
+from shared.streams import FROM_RESULT, EventId, Progress, part, read_event_id, rest
+from tests.acceptance.sse import added_up
+
+texts = st.none() | st.text(max_size=12)
+calls = st.lists(
+    st.builds(
+        lambda id, name, arguments: {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}},
+        st.text("abc", min_size=1, max_size=3),
+        st.text("xyz", min_size=1, max_size=3),
+        st.text(max_size=8),
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """The choices of a whole answer."""
+    choices = []
+    for index in range(draw(st.integers(1, 12))):
+        message = {"role": "assistant", "content": draw(texts), "refusal": draw(st.none() | st.text(min_size=1))}
+        if made := draw(calls):
+            message["tool_calls"] = made
+        reason = draw(st.sampled_from(["stop", "length", "tool_calls"]))
+        choices.append({"index": index, "message": message, "logprobs": None, "finish_reason": reason})
+    return choices
+
+
+def cut(draw: st.DrawFn, choice: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """One choice as the chunks of some provider."""
+    index, message = choice["index"], choice["message"]
+    pieces: list[dict[str, Any]] = []
+    for name in ("content", "refusal"):
+        text = message[name] or ""
+        at = draw(st.integers(0, len(text)))
+        pieces += [part(index, {name: piece}) for piece in (text[:at], text[at:]) if piece]
+    for number, call in enumerate(message.get("tool_calls", ())):
+        arguments = call["function"]["arguments"]
+        at = draw(st.integers(0, len(arguments)))
+        named = {"name": call["function"]["name"], "arguments": arguments[:at]}
+        head = {"index": number, "id": call["id"], "type": "function", "function": named}
+        pieces += [part(index, {"tool_calls": [head]})]
+        pieces += [part(index, {"tool_calls": [{"index": number, "function": {"arguments": arguments[at:]}}]})]
+    spoken = "" if message["content"] is not None else None
+    role = part(index, {"role": "assistant", "content": spoken})
+    return [[piece] for piece in (role, *pieces, part(index, {}, choice["finish_reason"]))]
+
+
+def chunked(pieces: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [{"object": "chat.completion.chunk", "choices": choices} for choices in pieces]
+
+
+@given(st.data())
+def test_the_rest_completes_what_was_sent(data: st.DataObject) -> None:
+    answer = data.draw(answers())
+    pieces = [piece for choice in answer for piece in cut(data.draw, choice)]
+    pieces = pieces[: data.draw(st.integers(0, len(pieces)))]
+    progress = Progress()
+    for choices in pieces:
+        progress.advance(choices)
+    known = read_event_id(str(EventId(3, 7, progress)))
+    assert known == EventId(3, 7, progress)
+    left = list(rest(answer, known.progress))
+    assert added_up(chunked([*pieces, *left])) == answer
+    for choices in left:
+        known.progress.advance(choices)
+    assert list(rest(answer, known.progress)) == []
+
+
+def test_logprobs_are_completed_by_tokens() -> None:
+    likely = [{"token": word, "logprob": -0.1} for word in ("a", "b", "c")]
+    message = {"role": "assistant", "content": "abc", "refusal": None}
+    answer = [{"index": 0, "message": message, "logprobs": {"content": likely}, "finish_reason": "stop"}]
+    progress = Progress()
+    progress.advance([part(0, {"role": "assistant", "content": ""})])
+    progress.advance([part(0, {"content": "ab"}, logprobs={"content": likely[:2]})])
+    (last, end) = rest(answer, progress)
+    assert last == [part(0, {"content": "c"}, logprobs={"content": likely[2:]})] and end == [part(0, {}, "stop")]
+
+
+def test_a_choice_is_not_taken_for_another_whose_number_begins_alike() -> None:
+    progress = Progress({"11c": 4})
+    choice = {"index": 1, "message": {"content": "one"}, "finish_reason": "stop"}
+    assert next(piece[0]["delta"] for piece in rest([choice], progress)) == {"role": "assistant", "content": ""}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1", "1-2", "0-1/", "1-1/0x=1", "1-1/0c=-1", "1-1/0c=1;", f"1-{FROM_RESULT + 1}/", "1-1/0c=" + "1" * 20,
+     "1-1/\n", "1-1/0c=1\x00", "١-1/", "1-1/" + "0c=1," * 5000],
+)  # fmt: skip
+def test_an_id_that_is_none_of_ours_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        read_event_id(text)

@@ -1,0 +1,87 @@
+"""A streamed exchange with a provider: its server-sent events as they come; whatever breaks is a ProviderError."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from shared.errors import ProviderError
+from workers.wire import refused
+
+#: The longest silence inside a stream; before its first byte only the whole call's limit counts.
+IDLE_SECONDS = 60.0
+#: Bytes of one event, and of an answer that turns out to be no stream.
+MOST_BYTES = 64 * 1024 * 1024
+
+EVENT_STREAM = "text/event-stream"
+
+
+class NotStreamed(Exception):
+    """The provider answered whole, as if it had not been asked to stream."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.content = content
+
+
+async def events(
+    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes
+) -> AsyncGenerator[bytes, None]:
+    """POST, then the data of each event until the answer ends, by whatever event the protocol ends with or none.
+
+    An error status, a refused or broken connection is a ProviderError; an answer of another type is NotStreamed.
+    Close it (`contextlib.aclosing`) when you have had enough.
+    """
+    with _broken():
+        async with client.stream("POST", url, content=body, headers=headers) as response:
+            if response.status_code >= 400:
+                await response.aread()
+                raise refused(response)
+            if not response.headers.get("content-type", "").lower().startswith(EVENT_STREAM):
+                raise NotStreamed(response.status_code, await response.aread())
+            async for data in _parsed(_timed(response.aiter_bytes())):
+                yield data
+
+
+@contextmanager
+def _broken() -> Iterator[None]:
+    try:
+        yield
+    except httpx.ConnectError:
+        raise ProviderError("the provider could not be reached", code="connect") from None
+    except (httpx.TimeoutException, TimeoutError):
+        raise ProviderError("the provider did not answer in time", code="timeout") from None
+    except httpx.DecodingError:
+        raise ProviderError("the provider's answer could not be read whole", code="protocol") from None
+    except httpx.RequestError:
+        raise ProviderError("the connection to the provider broke", code="reset") from None
+
+
+async def _timed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    seconds = None
+    while True:
+        async with asyncio.timeout(seconds):
+            try:
+                part = await anext(parts)
+            except StopAsyncIteration:
+                return
+        yield part
+        seconds = IDLE_SECONDS
+
+
+async def _parsed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The data of whole events; one that the end of the stream cuts off is none."""
+    rest, data = b"", list[bytes]()
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif not line and data:
+                yield b"\n".join(data)
+                data = []
+        if len(rest) + sum(map(len, data)) > MOST_BYTES:
+            raise ProviderError("an event of the provider's stream is too long", code="protocol")

@@ -1,0 +1,54 @@
+"""The providers' client, with server-sent events read as they come.
+
+pyreqwest reads 64 KB of an answer ahead before it gives any of it out, which for a whole answer saves time and for a
+streamed one is the whole stream. A request that accepts `text/event-stream` gets each piece as it arrives.
+"""
+
+from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx
+
+from shared.settings import settings
+from workers.event_stream import EVENT_STREAM
+from workers.transport import ProviderTransport, _pyreqwest
+
+
+def live_client(in_flight: int, *, call_seconds: float | None = None) -> httpx.AsyncClient:
+    """`transport.provider_client`, and what is said there, over the transport below."""
+    whole = settings().call_seconds if call_seconds is None else call_seconds
+    return httpx.AsyncClient(
+        transport=LiveTransport(_pyreqwest(in_flight, whole)),
+        timeout=None,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class LiveTransport(ProviderTransport):
+    """The same transport, which reads nothing of an event stream ahead."""
+
+    async def _map_response(self, builder: Any, request: httpx.Request) -> httpx.Response:
+        if request.headers.get("accept") != EVENT_STREAM:
+            return await super()._map_response(builder, request)
+        response = await super()._map_response(builder.streamed_read_buffer_limit(0), request)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _Pieces(response.stream, response.extensions["pyreqwest_response"].body_reader)
+        return response
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """An answer's body in the pieces that the network brings."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, reader: Any) -> None:
+        self._stream = stream
+        self._reader = reader
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (piece := await self._reader.read_chunk()) is not None:
+            yield bytes(piece)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
