@@ -172,7 +172,7 @@ class TestDryRun:
             ended(lambda: client.batches.retrieve(made.id))
 
     def test_what_is_wrong(self, account: Account) -> None:
-        body = {"requests": [line("a"), line("a"), line("b", n=99)], "dry_run": True}
+        body = {"requests": [line("a"), line("a"), line("b", n=999)], "dry_run": True}
         quoted = account.live.post("/batches", json=body).json()
         assert not quoted["valid"] and [error["line"] for error in quoted["errors"]["data"]] == [2, 3]
 

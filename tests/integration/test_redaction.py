@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import logging
+import traceback
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -125,6 +128,23 @@ def test_a_bug_that_shows_what_was_sent_shows_it_to_nobody(
     (answer,), _ = asked(database, ("POST", path, given))
     assert answer.status_code == 500 and answer.headers["x-request-id"] in caplog.text and "KeyError" in caplog.text
     assert CANARY not in answer.text and CANARY not in caplog.text
+
+
+def test_a_bug_in_the_middle_of_an_answer_shows_nothing_either(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise KeyError(CANARY)
+
+    async def scene() -> BaseException:
+        app = make_app()
+        app.add_api_route("/broken", lambda: StreamingResponse(broken()))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            with pytest.raises(ConnectionResetError) as error:
+                await client.get("/broken")
+            return error.value
+
+    logged = "".join(traceback.format_exception(asyncio.run(scene())))
+    assert "KeyError" in caplog.text and CANARY not in caplog.text and CANARY not in logged
 
 
 def test_a_bug_of_ours_is_a_500_without_its_message(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
