@@ -28,6 +28,9 @@ from shared.settings import settings
 
 log = logging.getLogger(__name__)
 
+#: Longer than clients and load balancers keep an idle connection: who hangs up first never meets a request under way.
+KEEP_ALIVE_SECONDS = 75
+
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -200,6 +203,7 @@ def main() -> None:
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         backlog=4096,
         server_header=False,
     )

@@ -39,7 +39,10 @@ async def send(account: Account, count: int, chance: random.Random) -> "Counter[
     async def worker(http: httpx.AsyncClient) -> None:
         for method, path, good in left:
             body = mutated(good, chance)
-            answer = await http.request(method, path, content=body, headers=headers)
+            try:
+                answer = await http.request(method, path, content=body, headers=headers)
+            except httpx.TransportError as error:
+                raise AssertionError(f"no answer after {told.total():,}: {error!r} to {path} {body!r}") from error
             assert answer.status_code < 500, (path, body, answer.text[:300])
             if answer.status_code >= 400:
                 assert answer.json()["error"]["code"] == answer.status_code

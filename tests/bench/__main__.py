@@ -26,6 +26,7 @@ from tests.bench.fairness import fairness_rows
 from tests.bench.hooks import hooks_rows
 from tests.bench.ingestion import ingestion_rows
 from tests.bench.stack import bench
+from tests.bench.sync import accept_rows, chat_rows
 from tests.bench.table import medians, note, row
 from tests.bench.upstream import raise_open_files, upstream
 
@@ -122,6 +123,8 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "batch": lambda base, quick, file: batch_rows(base, LINES // 5 if quick else LINES, 1 if quick else 3, file),
     "fairness": lambda base, quick, file: fairness_rows(base, LINES // 5 if quick else LINES, 1 if quick else 2, file),
     "backlog": lambda base, quick, _: backlog_rows(base, 100_000 if quick else 1_000_000, 10_000, 1 if quick else 3),
+    "chat": lambda base, quick, _: chat_rows(base, 3 if quick else 8, 1 if quick else 3),
+    "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
     "hooks": lambda base, quick, _: hooks_rows(base, 4 if quick else 10, 1 if quick else 3),
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -38,7 +39,8 @@ def post_all(stack: Stack, key: str, posts: Sequence[tuple[Any, dict[str, str]]]
         headers = {"Authorization": f"Bearer {key}"}
         # httpx's own pool of connections costs milliseconds a request here, and the crowd would be none.
         whole = httpx.Timeout(None, read=60)
-        transport = HttpxTransport(ClientBuilder().no_proxy().build())
+        # Idle connections are left before the server closes them, which it does after 5 s.
+        transport = HttpxTransport(ClientBuilder().no_proxy().pool_idle_timeout(timedelta(seconds=2)).build())
         async with httpx.AsyncClient(headers=headers, transport=transport, timeout=whole, trust_env=False) as client:
 
             async def post(at: int) -> httpx.Response:
@@ -54,7 +56,7 @@ def post_all(stack: Stack, key: str, posts: Sequence[tuple[Any, dict[str, str]]]
 @pytest.mark.parametrize(("keys", "times"), [(60, 20), pytest.param(1000, 50, marks=FULL)])
 def test_each_idempotency_key_makes_one_job(stack: Stack, keys: int, times: int) -> None:
     account = stack.open_account(100 * keys)
-    posts = [(chat(f"{n}"), {"Idempotency-Key": f"key {n}"}) for n in range(keys)] * times
+    posts = [(chat(f"{n}"), {"Idempotency-Key": f"key {n}"}) for n in range(keys) for _ in range(times)]
     answers = post_all(stack, account.live_key, posts)
     assert Counter(answer.status_code for answer in answers) == {202: keys * times}
     replies: defaultdict[str, list[httpx.Response]] = defaultdict(list)
