@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from shared import clock
 from shared.batcher import Batcher
@@ -124,12 +124,15 @@ class Outcomes:
 
 def outcomes_of(connection: Connection, ids: Sequence[str]) -> dict[str, Outcome]:
     """How these jobs stand, by id."""
-    statement = (
-        select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error)
-        .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
-        .where(jobs.c.id.in_(ids))
-    )
-    return {row.id: Outcome(*row) for row in connection.execute(statement)}
+    return {row.id: Outcome(*row) for row in connection.execute(_OUTCOMES, {"ids": list(ids)})}
+
+
+#: Made once: making a statement costs more than running it.
+_OUTCOMES = (
+    select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error)
+    .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 def ended_among(connection: Connection, ids: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, exists, func, literal_column, select, tuple_, update
+from sqlalchemy import Connection, bindparam, exists, func, literal_column, select, tuple_, update
 
 from shared import batches, clock, counters, db, events, measures, usage
 from shared.ledger import Book
@@ -104,32 +104,38 @@ _LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
 
 def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
     """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive."""
-    alive = exists().where(
-        workers.c.id == worker_id, workers.c.lapsed_at.is_(None), workers.c.lease_until > db.now(connection)
-    )
-    now = clock.now_micros()
+    given = {"b_worker": worker_id, "b_now": clock.now_micros(), "b_database_now": db.now(connection)}
     rows: dict[str, Any] = {}
     for queue, ids in wanted.items():
-        statement = (
-            update(jobs)
-            .where(
-                jobs.c.id.in_(ids),
-                jobs.c.status == QUEUED,
-                jobs.c.queue == queue,
-                jobs.c.run_at <= now,
-                alive,
-            )
-            .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=worker_id)
-            .values(started_at=func.coalesce(jobs.c.started_at, now))
-            .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
-        )
-        rows.update((row[0], tuple(row)) for row in connection.execute(statement))
+        leased = connection.execute(_LEASE, {**given, "b_queue": queue, "b_ids": list(ids)})
+        rows.update((row[0], tuple(row)) for row in leased)
     if not rows:
         return []
-    payloads = select(
-        job_payloads.c.job_id, job_payloads.c.request, job_payloads.c.offers, job_payloads.c.attempts
-    ).where(job_payloads.c.job_id.in_(list(rows)))
-    return [Leased(*rows[job_id], *rest) for job_id, *rest in connection.execute(payloads)]
+    payloads = connection.execute(_PAYLOADS, {"b_ids": list(rows)})
+    return [Leased(*rows[job_id], *rest) for job_id, *rest in payloads]
+
+
+#: Made once: making a statement costs more than running it.
+_LEASE = (
+    update(jobs)
+    .where(
+        jobs.c.id.in_(bindparam("b_ids", expanding=True)),
+        jobs.c.status == QUEUED,
+        jobs.c.queue == bindparam("b_queue"),
+        jobs.c.run_at <= bindparam("b_now"),
+        exists().where(
+            workers.c.id == bindparam("b_worker"),
+            workers.c.lapsed_at.is_(None),
+            workers.c.lease_until > bindparam("b_database_now"),
+        ),
+    )
+    .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"))
+    .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))
+    .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
+)
+_PAYLOADS = select(job_payloads.c.job_id, job_payloads.c.request, job_payloads.c.offers, job_payloads.c.attempts).where(
+    job_payloads.c.job_id.in_(bindparam("b_ids", expanding=True))
+)
 
 
 def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
