@@ -40,7 +40,7 @@ def status(stack: Stack, key: str) -> int:
 
 def test_a_key_from_its_making_to_its_end(stack: Stack, account: Account, run: Run) -> None:
     made = run("keys", "create", "--account", account.id, "--name", "ci", "--expires", "2999-12-31")
-    key, prefix = made["key"], made["key"][:16]
+    key, prefix = made["key"], made["key"][:18]
     assert key not in run("keys", "list", words=True)
     (listed,) = run("keys", "list", "--prefix", prefix)
     assert (listed["id"], listed["mode"], listed["name"]) == (made["id"], "live", "ci")
