@@ -167,7 +167,7 @@ def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
 
 def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's batch object, and what we add to it."""
-    times = {name: _seconds(row[name]) for name in _TIMES}
+    times = {name: clock.seconds(row[name]) for name in _TIMES}
     return {
         "id": row["id"],
         "object": "batch",
@@ -222,7 +222,3 @@ def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": prompt_tokens + completion_tokens,
     }
-
-
-def _seconds(micros: int | None) -> int | None:
-    return None if micros is None else micros // clock.MICROS

@@ -131,7 +131,7 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
         "object": "file",
         "bytes": row["bytes"],
         "created_at": row["created_at"] // clock.MICROS,
-        "expires_at": None if row["expires_at"] is None else row["expires_at"] // clock.MICROS,
+        "expires_at": clock.seconds(row["expires_at"]),
         "filename": row["filename"],
         "purpose": row["purpose"],
         "status": row["status"],

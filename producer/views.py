@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from shared.clock import MICROS
+from shared.clock import MICROS, seconds
 from shared.ledger import credits
 
 
@@ -43,8 +43,8 @@ def job_view(row: Mapping[str, Any]) -> dict[str, Any]:
         **queued_view(row, json.loads(row["labels"]) if row["labels"] else None),
         "served_by": served,
         "attempts": _attempts(row),
-        "started_at": _seconds(row["started_at"]),
-        "finished_at": _seconds(row["finished_at"]),
+        "started_at": seconds(row["started_at"]),
+        "finished_at": seconds(row["finished_at"]),
         "result": orjson.Fragment(row["response"]) if row["response"] else None,
         "error": json.loads(row["error"]) if row["error"] else None,
         "usage": _usage(row) if ended else None,
@@ -91,7 +91,7 @@ def delivery_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "last_status_code": row["last_status"],
         "last_error": row["last_error"],
         "next_attempt_at": row["next_at"] // MICROS if row["status"] == "pending" else None,
-        "delivered_at": _seconds(row["delivered_at"]),
+        "delivered_at": seconds(row["delivered_at"]),
     }
 
 
@@ -105,10 +105,6 @@ def page(rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
         "last_id": data[-1]["id"] if data else None,
         "has_more": len(rows) > limit,
     }
-
-
-def _seconds(micros: int | None) -> int | None:
-    return None if micros is None else micros // MICROS
 
 
 def _attempts(row: Mapping[str, Any]) -> Any:

@@ -50,6 +50,11 @@ def utc(micros: int) -> datetime:
     return datetime.fromtimestamp(micros / MICROS, UTC)
 
 
+def seconds(micros: int | None) -> int | None:
+    """An instant in whole seconds, as the API shows it; None stays None."""
+    return None if micros is None else micros // MICROS
+
+
 def month(micros: int) -> str:
     """The calendar month of an instant, UTC: `2026-11`."""
     return utc(micros).strftime("%Y-%m")

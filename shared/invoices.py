@@ -54,7 +54,7 @@ def body(row: Mapping[str, Any]) -> dict[str, Any]:
         "lines": json.loads(row["lines"]),
         "total": total,
         "created_at": row["created_at"] // clock.MICROS,
-        "paid_at": None if row["paid_at"] is None else row["paid_at"] // clock.MICROS,
+        "paid_at": clock.seconds(row["paid_at"]),
     }
 
 

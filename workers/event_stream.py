@@ -1,13 +1,12 @@
 """A streamed exchange with a provider: its server-sent events as they come; whatever breaks is a ProviderError."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 
 from shared.errors import ProviderError
-from workers.wire import refused
+from workers.wire import refused, told_by_code
 
 #: The longest silence inside a stream; before its first byte only the whole call's limit counts.
 IDLE_SECONDS = 60.0
@@ -34,7 +33,7 @@ async def events(
     An error status, a refused or broken connection is a ProviderError; an answer of another type is NotStreamed.
     Close it (`contextlib.aclosing`) when you have had enough.
     """
-    with _broken():
+    with told_by_code():
         async with client.stream("POST", url, content=body, headers=headers) as response:
             if response.status_code >= 400:
                 await response.aread()
@@ -43,20 +42,6 @@ async def events(
                 raise NotStreamed(response.status_code, await response.aread())
             async for data in _parsed(_timed(response.aiter_bytes())):
                 yield data
-
-
-@contextmanager
-def _broken() -> Iterator[None]:
-    try:
-        yield
-    except httpx.ConnectError:
-        raise ProviderError("the provider could not be reached", code="connect") from None
-    except (httpx.TimeoutException, TimeoutError):
-        raise ProviderError("the provider did not answer in time", code="timeout") from None
-    except httpx.DecodingError:
-        raise ProviderError("the provider's answer could not be read whole", code="protocol") from None
-    except httpx.RequestError:
-        raise ProviderError("the connection to the provider broke", code="reset") from None
 
 
 async def _timed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

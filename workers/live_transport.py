@@ -5,26 +5,17 @@ streamed one is the whole stream. A request that accepts `text/event-stream` get
 """
 
 from collections.abc import AsyncIterator
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
-from shared.settings import settings
 from workers.event_stream import EVENT_STREAM
-from workers.transport import ProviderTransport, _pyreqwest
+from workers.transport import ProviderTransport, provider_client
 
 
 def live_client(in_flight: int, *, call_seconds: float | None = None) -> httpx.AsyncClient:
     """`transport.provider_client`, and what is said there, over the transport below."""
-    whole = settings().call_seconds if call_seconds is None else call_seconds
-    return httpx.AsyncClient(
-        transport=LiveTransport(_pyreqwest(in_flight, whole)),
-        timeout=None,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        follow_redirects=False,
-        trust_env=False,
-    )
+    return provider_client(in_flight, call_seconds=call_seconds, transport=LiveTransport)
 
 
 class LiveTransport(ProviderTransport):

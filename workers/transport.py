@@ -24,9 +24,12 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 
 
-def provider_client(in_flight: int, *, call_seconds: float | None = None) -> httpx.AsyncClient:
+def provider_client(
+    in_flight: int, *, call_seconds: float | None = None, transport: "type[ProviderTransport] | None" = None
+) -> httpx.AsyncClient:
     """A client for `in_flight` calls at once; one a process, made in the worker's own process, closed by its owner.
 
+    `transport`: another of the same kind.
     `call_seconds` bounds a whole call, connect to last byte (default: the setting). It is the transport's own
     deadline: httpx's four timeouts mean nothing here, and pyreqwest would take their SUM for the whole call, so
     pass a request no `timeout` but `httpx.Timeout(None, read=seconds)`, which sets that call's whole.
@@ -40,7 +43,7 @@ def provider_client(in_flight: int, *, call_seconds: float | None = None) -> htt
     """
     whole = settings().call_seconds if call_seconds is None else call_seconds
     return httpx.AsyncClient(
-        transport=ProviderTransport(_pyreqwest(in_flight, whole)),
+        transport=(transport or ProviderTransport)(_pyreqwest(in_flight, whole)),
         timeout=None,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,

@@ -1,5 +1,7 @@
 """One HTTP exchange with a provider: every way it can go wrong becomes a ProviderError with a status or a code."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -11,19 +13,26 @@ from shared.errors import ProviderError
 
 async def post(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes) -> httpx.Response:
     """POST and read the whole answer; an error status, a refused connection or a broken answer is a ProviderError."""
-    try:
+    with told_by_code():
         response = await client.post(url, content=body, headers=headers)
+    if response.status_code >= 400:
+        raise refused(response)
+    return response
+
+
+@contextmanager
+def told_by_code() -> Iterator[None]:
+    """Turn an exchange that broke off into a ProviderError of the code that says how."""
+    try:
+        yield
     except httpx.ConnectError:
         raise ProviderError("the provider could not be reached", code="connect") from None
-    except httpx.TimeoutException:
+    except (httpx.TimeoutException, TimeoutError):
         raise ProviderError("the provider did not answer in time", code="timeout") from None
     except httpx.DecodingError:
         raise ProviderError("the provider's answer could not be read whole", code="protocol") from None
     except httpx.RequestError:
         raise ProviderError("the connection to the provider broke", code="reset") from None
-    if response.status_code >= 400:
-        raise refused(response)
-    return response
 
 
 def refused(response: httpx.Response) -> ProviderError:

@@ -199,10 +199,7 @@ def _account(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key(row: Mapping[str, Any]) -> dict[str, Any]:
-    times = {
-        name: None if row[name] is None else row[name] // clock.MICROS
-        for name in ("created_at", "expires_at", "revoked_at", "last_used_at")
-    }
+    times = {name: clock.seconds(row[name]) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
     return {name: row[name] for name in ("id", "account_id", "mode", "name", "prefix")} | times
 
 
