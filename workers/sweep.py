@@ -46,7 +46,7 @@ KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
 
 
 class Sweeper:
-    """One sweeping process's state: since when it has kept its beat, and which queues it saw empty."""
+    """One sweeping process's state: since when it has kept its beat, and which queues its last look saw empty."""
 
     def __init__(self, database: Database, ring: Bell, nursery: Nursery | None = None) -> None:
         self._database = database
@@ -54,7 +54,7 @@ class Sweeper:
         self._nursery = nursery
         self.feeder = Feeder(database, ring)
         self._last = self._steady_since = clock.now_micros()
-        self._empty_since: dict[str, int] = {}
+        self._empty_at: dict[str, int] = {}
         self.retention = Retention(database)
 
     def run_once(self) -> None:
@@ -98,16 +98,9 @@ class Sweeper:
         """Leave jobs whose message is lost to the feeder: queue empty in two sweeps, or overtaken."""
         woken = self._database.read_sync(woken_by_queue)
         now = clock.now_micros()
-        before: dict[str, int] = {}
-        for queue in woken:
-            if self._bell.depth(queue).result() != 0:
-                self._empty_since.pop(queue, None)
-            elif since := self._empty_since.get(queue):
-                before[queue] = min(since, now - YOUNG_MICROS)
-            else:
-                self._empty_since[queue] = now
-        for queue in set(self._empty_since) - set(woken):
-            del self._empty_since[queue]
+        empty = {queue for queue in woken if self._bell.depth(queue).result() == 0}
+        before = {queue: min(self._empty_at[queue], now - YOUNG_MICROS) for queue in empty & self._empty_at.keys()}
+        self._empty_at = dict.fromkeys(empty, now)
         if woken:
             self._database.write_sync(unwake_lost, before)
 

@@ -53,8 +53,8 @@ class Report:
         )
 
 
-def storm(stack: Stack, *, jobs: int, kills: Mapping[str, int], seed: int) -> Report:
-    """Let it rage, wait until all is quiet, and audit. `kills`: how many of each kind."""
+def storm(stack: Stack, *, jobs: int, kills: Mapping[str, int], seed: int, seconds: float) -> Report:
+    """Let it rage, wait up to `seconds` until all is quiet, and audit. `kills`: how many of each kind."""
     chance, began = random.Random(seed), clock.monotonic()
     account = stack.open_account(20 * jobs)
     stack.script(*RULES)
@@ -76,7 +76,7 @@ def storm(stack: Stack, *, jobs: int, kills: Mapping[str, int], seed: int) -> Re
             load.result()
     stack.ready()
     stack.end_claims()
-    stack.quiet(seconds=240)
+    stack.quiet(seconds=seconds)
     return _report(stack, kills, clock.monotonic() - began)
 
 

@@ -49,6 +49,17 @@ def test_doorbells_lost_with_the_broker_are_rung_again(database: Database, bell:
     assert bell.ids(BATCH)[: len(ids) * 2] == ids * 2
 
 
+def test_doorbells_lost_again_are_found_again(database: Database, bell: world.RecordedBell) -> None:
+    ids = world.queued(database, world.open_account(database), 2, type="embedding")
+    sweeper = Sweeper(database, bell)
+    for _ in range(20):
+        clock.shift(SECOND)
+        sweeper.run_once()
+    rung = bell.ids(BATCH)
+    assert rung[:6] == ids * 3, "the queue is empty at every look, and nobody has them"
+    assert len(rung) <= 2 * (1 + 20 // 3), "each ring is given its time"
+
+
 def test_a_doorbell_just_rung_on_an_empty_queue_is_not_lost(database: Database, bell: world.RecordedBell) -> None:
     ids = world.queued(database, world.open_account(database), 2, type="embedding")
     sweeper = Sweeper(database, bell)
