@@ -55,16 +55,14 @@ class Catalogue:
     overheads: Overheads
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+    #: By model, each as a job's row keeps it.
+    prices: Mapping[str, Price]
 
     def model(self, id: str, *, param: str = "model") -> Model:
         """The model of that exact id; a 400 that names `param` otherwise."""
         if found := self.models.get(id):
             return found
         raise InvalidRequest(f"{param}: there is no model {id[:100]!r}; GET /v1/models lists them", param=param)
-
-    def price(self, model: Model) -> Price:
-        """The model's price as a job row keeps it."""
-        return Price(version=self.version, input=model.input, output=model.output, images=dict(model.images))
 
 
 @dataclass(frozen=True)
@@ -112,4 +110,6 @@ def read(source: str) -> Catalogue:
             raise ValueError(f"models.{model.id}: has no price")
         if model.type == "chat.completion" and not model.max_output:
             raise ValueError(f"models.{model.id}: max_output is missing")
-    return Catalogue(data["version"], Overheads(**data["overheads"]), providers, models)
+    version = data["version"]
+    prices = {id: Price(version, model.input, model.output, dict(model.images)) for id, model in models.items()}
+    return Catalogue(version, Overheads(**data["overheads"]), providers, models, prices)

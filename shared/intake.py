@@ -27,9 +27,9 @@ class Owner:
     expires_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Priced:
-    """A submission with its offers fixed, in the form its rows keep: JSON texts."""
+    """A submission with its offers fixed, in the form its rows keep: JSON texts. Not frozen, as Submission is not."""
 
     type: JobType
     model: str
@@ -50,7 +50,7 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         submission.model,
         made[0].provider,
         quote.bound(made),
-        dumps(submission.request),
+        submission.json.decode(),
         dumps(made),
         dumps(submission.labels) if submission.labels else None,
         custom_id,

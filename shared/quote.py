@@ -34,7 +34,7 @@ def _offer(submission: Submission, catalogue: Catalogue, model: Model, where: st
         raise InvalidRequest(
             f"{where}: {model.id} does {model.type} jobs, this is one of {submission.type}", param=where
         )
-    at_price = catalogue.price(model)
+    at_price = catalogue.prices[model.id]
     amount = _WORST[submission.type](submission, catalogue, model, at)
     return Offer(
         provider=model.provider,
@@ -42,7 +42,7 @@ def _offer(submission: Submission, catalogue: Catalogue, model: Model, where: st
         upstream=model.upstream,
         input=at_price.input,
         output=at_price.output,
-        images=dict(at_price.images),
+        images=at_price.images,
         version=at_price.version,
         max_output=model.max_output,
         omit=model.omit,
@@ -59,7 +59,7 @@ def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
 
 
 def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
-    request = submission.request
+    request, pictures = submission.request, image_urls(submission.request)
     limit = request.get("max_tokens") or model.max_output
     if limit > model.max_output:
         raise InvalidRequest(
@@ -67,11 +67,11 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: 
             param=f"{at}max_tokens",
         )
     tokens = input_bound(
-        text_bytes=text_bytes(request),
+        text_bytes=text_bytes(submission, pictures),
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
-        images=len(image_urls(request)),
+        images=len(pictures),
     )
     return Amount(input_tokens=tokens, output_tokens=limit * request["n"])
 
@@ -82,7 +82,7 @@ def _worst_embedding(submission: Submission, catalogue: Catalogue, model: Model,
         raise InvalidRequest(f"{at}dimensions: {model.id} has at most {model.dimensions}", param=f"{at}dimensions")
     given = submission.request["input"]
     inputs = len(given) if isinstance(given, list) else 1
-    tokens = input_bound(text_bytes=text_bytes(submission.request), overheads=catalogue.overheads, inputs=inputs)
+    tokens = input_bound(text_bytes=text_bytes(submission, ()), overheads=catalogue.overheads, inputs=inputs)
     return Amount(input_tokens=tokens)
 
 

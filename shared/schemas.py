@@ -41,18 +41,23 @@ REQUESTS: Mapping[JobType, type[Shape]] = {
 _NO_ROUTING = Routing()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Submission:
-    """One job as asked for, whatever the dialect: `request` holds known, validated fields only."""
+    """One job as asked for, whatever the dialect: `request` holds known, validated fields only.
+
+    Not frozen, nor is Offer, though nothing changes one: a batch makes 50,000, and freezing doubles what one costs.
+    """
 
     type: JobType
     model: str
     request: dict[str, Any]
+    #: The request as compact JSON, as its row keeps it.
+    json: bytes
     routing: Routing = _NO_ROUTING
     labels: dict[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Offer:
     """One way to serve a job, with its price and bound, fixed at acceptance."""
 
@@ -93,12 +98,13 @@ def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> 
     except ValidationError as error:
         raise invalid(error, at) from None
     known = request.model_dump(exclude_none=True, by_alias=True)
-    return Submission(type=type, model=model, request=known, routing=routing, labels=labels)
+    json = orjson.dumps(known)
+    return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
 
 
-def text_bytes(request: Mapping[str, Any]) -> int:
+def text_bytes(submission: Submission, pictures: Sequence[str]) -> int:
     """UTF-8 bytes of a request without its image data; an upper bound of the tokens of its text."""
-    return len(orjson.dumps(request)) - sum(len(url) for url in image_urls(request))
+    return len(submission.json) - sum(map(len, pictures))
 
 
 def image_urls(request: Mapping[str, Any]) -> list[str]:

@@ -45,7 +45,7 @@ def check_structure(body: bytes) -> None:
 
     What stands in strings is text, however much it looks like JSON; the strings are only cut out when that matters.
     """
-    if _is_simple(body):
+    if len(body) <= MOST_STRUCTURES or _is_simple(body):
         return
     bare = body.replace(rb"\\", b"").replace(rb"\"", b"")
     most_quotes = 4 * (MOST_COMMAS + MOST_STRUCTURES)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 #: How long one turn may last, in seconds; it ends at the next line or chunk.
 SLICE_SECONDS = 0.05
 #: Jobs made in one transaction, two rows each.
-CHUNK = 500
+CHUNK = 1000
 #: Jobs ended in one transaction.
 END_CHUNK = 400
 #: Bytes of a plan read at once.

@@ -30,9 +30,9 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 
 def test_the_seeds_prices() -> None:
-    embedding = catalogue().price(catalogue().model("text-embedding-3-large"))
+    embedding = catalogue().prices["text-embedding-3-large"]
     assert price(Amount(input_tokens=42), embedding) == 10_000, "42 tokens cost 0.01 credits"
-    image = catalogue().price(catalogue().model("image-gen-2"))
+    image = catalogue().prices["image-gen-2"]
     assert price(Amount(images=1, size="1024x1024"), image) == 10_000_000, "one picture costs 10 credits"
     assert price(Amount(images=3, size="1024x1536"), image) == 45_000_000
 

@@ -324,7 +324,7 @@ def test_a_long_list_of_wrong_values_is_one_fault(type: Any, field: str, value: 
 def test_text_bytes_covers_the_text_and_leaves_image_data_out(text: str, size: int) -> None:
     url = data_url(png(size, size))
     content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
-    request = read_submission("chat.completion", {**CHAT, "messages": user(content)}).request
-    assert image_urls(request) == [url]
-    without = text_bytes(read_submission("chat.completion", {**CHAT, "messages": user(content[:1])}).request)
-    assert len(text.encode()) <= without <= text_bytes(request) <= without + 80
+    submission = read_submission("chat.completion", {**CHAT, "messages": user(content)})
+    assert (pictures := image_urls(submission.request)) == [url]
+    without = text_bytes(read_submission("chat.completion", {**CHAT, "messages": user(content[:1])}), ())
+    assert len(text.encode()) <= without <= text_bytes(submission, pictures) <= without + 80
