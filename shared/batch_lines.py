@@ -92,7 +92,7 @@ class Reading:
     def _read(self, raw: bytes) -> bytes:
         if self.number > MOST_WITH_BLANKS:
             raise FaultError("too_many_lines", f"a file has at most {MOST_WITH_BLANKS:,} lines, blank ones among them")
-        if not raw.strip():
+        if raw.isspace():
             return b""
         if len(raw) > MOST_LINE_BYTES:
             raise FaultError("line_too_long", f"the line has more than {MOST_LINE_BYTES // (1024 * 1024)} MB")
@@ -117,8 +117,8 @@ class Reading:
         return custom_id
 
     def _priced(self, line: dict[str, Any], custom_id: str) -> Priced:
-        if extra := line.keys() - _KNOWN:
-            name = min(extra)[:100]
+        if not line.keys() <= _KNOWN:
+            name = min(line.keys() - _KNOWN)[:100]
             raise FaultError("unknown_field", f"{name}: unknown field; a line has custom_id, method, url, body", name)
         if line.get("method") != "POST":
             raise FaultError("invalid_method", "method must be POST", "method")

@@ -68,4 +68,4 @@ def new_id(prefix: str) -> str:
     global _last_id
     with _id_lock:
         _last_id = number = max(_last_id + 1, now_micros() // 1000 << 16)
-    return f"{prefix}_{number:016x}{_random.getrandbits(64):016x}"
+    return f"{prefix}_{number << 64 | _random.getrandbits(64):032x}"

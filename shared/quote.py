@@ -14,10 +14,9 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
 
     A test key's one candidate is the sandbox, which costs nothing.
     """
-    asked = [(f"{at}model", submission.model)]
-    names = submission.routing.fallbacks
-    asked += [(f"{at}routing.fallbacks[{index}]", name) for index, name in enumerate(names)]
-    made = [_offer(submission, catalogue, catalogue.model(id, param=where), where, at) for where, id in asked]
+    made = [_offer(submission, catalogue, submission.model, f"{at}model", at)]
+    for index, name in enumerate(submission.routing.fallbacks):
+        made.append(_offer(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at))
     if test:
         first = made[0]
         return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
@@ -29,7 +28,8 @@ def bound(made: Sequence[Offer]) -> int:
     return max(offer.bound_micros for offer in made)
 
 
-def _offer(submission: Submission, catalogue: Catalogue, model: Model, where: str, at: str) -> Offer:
+def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at: str) -> Offer:
+    model = catalogue.model(id, param=where)
     if model.type != submission.type:
         raise InvalidRequest(
             f"{where}: {model.id} does {model.type} jobs, this is one of {submission.type}", param=where

@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import batch_lines, batches, blobs, clock, crash, hints, intake, jobs, logs
+from shared import batch_lines, batches, blobs, clock, crash, garbage, hints, intake, jobs, logs
 from shared import models as m
 from shared.batch_lines import FaultError, Reading
 from shared.batches import Plan, Row
@@ -36,7 +36,7 @@ END_CHUNK = 400
 #: Bytes of a plan read at once.
 CHUNK_BYTES = 1 << 20
 #: Between two looks at the batches, in seconds.
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 #: After which a batch that met an error, or waits for its workers to hear of a cancel, is taken up again.
 AGAIN_SECONDS = 1.0
 
@@ -267,6 +267,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings().database_url)
     taking_turns = Batches(database, bell())
+    garbage.collect_seldom()
     while not stop.is_set():
         try:
             busy = taking_turns.run_once()

@@ -4,7 +4,6 @@ Everything is made in the process itself, after any fork.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import resource
@@ -15,6 +14,7 @@ from typing import Any
 
 import uvloop
 
+from shared import garbage
 from shared.catalogue import catalogue
 from shared.db import Database
 from shared.hints import CANCEL, Hints
@@ -57,7 +57,7 @@ class Runtime:
     def start(self) -> None:
         """Take a lease and be ready for jobs."""
         _raise_file_limit()
-        _collect_seldom()
+        garbage.collect_seldom()
         self._database = Database(settings().database_url)
         self.incarnation = Incarnation(
             self._database,
@@ -189,10 +189,3 @@ def _raise_file_limit() -> None:
     """A connection a call in flight: take all the descriptors that the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _collect_seldom() -> None:
-    """Thousands of live jobs make each full garbage collection long, and leave little of it to find."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
