@@ -15,7 +15,7 @@ from producer.operations import Page, paged
 from shared import batches, blobs, clock
 from shared import models as m
 from shared.accounts import KeyHolder
-from shared.batch_lines import MOST_LINES, TYPES, Reading
+from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
 from shared.schemas import Shape, read_labels
@@ -76,10 +76,13 @@ def lines_of(spec: BatchSpec) -> bytes:
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: str | bytes) -> dict[str, Any]:
     """Read a whole file (a blob's name, or its bytes) as its batch would, and keep nothing; on a thread."""
-    reading = Reading(spec.endpoint, holder.test)
+    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test)
     with blobs.reader(source) if isinstance(source, str) else io.BytesIO(source) as file:
-        while reading.next(file) is not None:
-            pass
+        for chunk in chunks(file):
+            reading.add(read(chunk, wanted))
+            if reading.over:
+                break
+        reading.end()
     errors = [fault.shown() for fault in reading.faults]
     return {
         "object": "batch.dry_run",

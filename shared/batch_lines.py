@@ -3,9 +3,12 @@
 A line is OpenAI's: `{"custom_id", "method": "POST", "url", "body"}`. What is wrong with a file is told by line, code
 and parameter, up to MOST_FAULTS of them. A plan has a line for each good one, in its order, made by this program alone,
 so it is not checked again: prices and offers are fixed in it, whatever becomes of the catalogue meanwhile.
+
+A file is cut into chunks of lines (`chunks`), each is read for itself, by any process (`read`), and what was found is
+put together in order (`Reading`): what is wrong across lines is only seen there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -24,6 +27,8 @@ MOST_FAULTS: Final = 100
 #: Bytes of a line: what a request body may have.
 MOST_LINE_BYTES: Final = 50 * 1024 * 1024
 MOST_CUSTOM_ID: Final = 512
+#: Bytes of a chunk, a last line more: about 10 ms of reading.
+CHUNK_BYTES: Final = 256 * 1024
 
 TYPES: Final[Mapping[str, JobType]] = {
     "/v1/chat/completions": "chat.completion",
@@ -39,7 +44,7 @@ class FaultError(Exception):
     """One thing that is wrong with a file; `line` is counted from 1, None: it is about the whole."""
 
     def __init__(self, code: str, message: str, param: str | None = None, line: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__(code, message, param, line)
         self.code, self.message, self.param, self.line = code, message, param, line
 
     def shown(self) -> dict[str, Any]:
@@ -47,104 +52,170 @@ class FaultError(Exception):
         return {"code": self.code, "line": self.line, "message": self.message, "param": self.param}
 
 
-@dataclass(slots=True)
-class Reading:
-    """One file being read: what has been found so far."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a file's lines have to be."""
 
     #: Every line's url; None: lines may be of different ones.
     endpoint: str | None
     test: bool
+
+
+@dataclass(slots=True)
+class Part:
+    """What was found in a chunk. Line numbers are counted from 0 within it."""
+
+    lines: int
+    #: Each usable custom_id and its line, also of lines that are wrong otherwise.
+    custom_ids: list[tuple[str, int]] = field(default_factory=list)
+    #: The good lines.
+    good: list[int] = field(default_factory=list)
+    plan: bytes = b""
+    bound_micros: int = 0
+    models: set[str] = field(default_factory=set)
+    faults: list[FaultError] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reading:
+    """One file being read: what has been found so far. `over`: nothing more of it needs to be read."""
+
     number: int = 0
     total: int = 0
     bound_micros: int = 0
     models: set[str] = field(default_factory=set)
     faults: list[FaultError] = field(default_factory=list)
+    over: bool = False
     _lines: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def over(self) -> bool:
-        """So much is wrong that nothing more is read."""
-        return len(self.faults) >= MOST_FAULTS
 
     @property
     def model(self) -> str | None:
         """Every line's model; None when they differ."""
         return next(iter(self.models)) if len(self.models) == 1 else None
 
-    def next(self, source: BinaryIO) -> bytes | None:
-        """The next line of the file as a line of the plan; empty for a blank or a wrong one, None at the end."""
-        raw = source.readline(MOST_LINE_BYTES + 1)
-        if not raw or self.over:
-            self._end()
-            return None
-        self.number += 1
-        if self.number == 1:
-            raw = raw.removeprefix(_BOM)
-        try:
-            return self._read(raw)
-        except FaultError as fault:
-            fault.line = self.number
-            self.faults.append(fault)
-        if len(raw) > MOST_LINE_BYTES or self.total >= MOST_LINES or self.number > MOST_WITH_BLANKS:
-            source.seek(0, 2)  # what follows would only repeat this fault
-        return b""
+    def add(self, part: Part) -> bytes:
+        """Put the next chunk's findings to the others; its lines of the plan."""
+        first = self.number + 1
+        faults = [
+            FaultError(fault.code, fault.message, fault.param, first + (fault.line or 0)) for fault in part.faults
+        ]
+        faults += self._doubles(part, first)
+        faults += self._surplus(part, first)
+        self.faults = sorted([*self.faults, *faults], key=lambda fault: fault.line or 0)[:MOST_FAULTS]
+        self.over = self.over or len(self.faults) >= MOST_FAULTS
+        self.number += part.lines
+        self.total += len(part.good)
+        self.bound_micros += part.bound_micros
+        self.models |= part.models
+        return part.plan
 
-    def _read(self, raw: bytes) -> bytes:
-        if self.number > MOST_WITH_BLANKS:
-            raise FaultError("too_many_lines", f"a file has at most {MOST_WITH_BLANKS:,} lines, blank ones among them")
-        if raw.isspace():
-            return b""
-        if len(raw) > MOST_LINE_BYTES:
-            raise FaultError("line_too_long", f"the line has more than {MOST_LINE_BYTES // (1024 * 1024)} MB")
-        if self.total >= MOST_LINES:
-            raise FaultError("too_many_lines", f"a batch has at most {MOST_LINES:,} lines")
-        line = _parsed(raw)
-        custom_id = self._custom_id(line)
-        wanted = self._priced(line, custom_id)
-        self.total += 1
-        self.bound_micros += wanted.bound_micros
-        self.models.add(wanted.model)
-        return planned(wanted)
-
-    def _custom_id(self, line: dict[str, Any]) -> str:
-        custom_id = line.get("custom_id")
-        if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MOST_CUSTOM_ID:
-            message = f"custom_id must be a string of 1 to {MOST_CUSTOM_ID} characters"
-            raise FaultError("missing_custom_id" if custom_id is None else "invalid_custom_id", message, "custom_id")
-        first = self._lines.setdefault(custom_id, self.number)
-        if first != self.number:
-            raise FaultError("duplicate_custom_id", f"custom_id {custom_id!r} is already on line {first}", "custom_id")
-        return custom_id
-
-    def _priced(self, line: dict[str, Any], custom_id: str) -> Priced:
-        if not line.keys() <= _KNOWN:
-            name = min(line.keys() - _KNOWN)[:100]
-            raise FaultError("unknown_field", f"{name}: unknown field; a line has custom_id, method, url, body", name)
-        if line.get("method") != "POST":
-            raise FaultError("invalid_method", "method must be POST", "method")
-        type = self._type(line)
-        body = line.get("body")
-        if not isinstance(body, dict):
-            raise FaultError("invalid_body", "body must be an object", "body")
-        try:
-            submission = read_submission(type, body, at="body.")
-            made = quote.offers(submission, catalogue(), test=self.test, at="body.")
-        except FusionError as error:
-            raise FaultError("invalid_request", error.message, error.param) from None
-        return priced(submission, made, custom_id)
-
-    def _type(self, line: dict[str, Any]) -> JobType:
-        url = line.get("url")
-        type = TYPES.get(url) if isinstance(url, str) else None
-        if type is None:
-            raise FaultError("invalid_url", f"url must be one of {', '.join(TYPES)}", "url")
-        if self.endpoint is not None and TYPES[self.endpoint] != type:
-            raise FaultError("mismatched_url", f"url is {url}, the batch's endpoint is {self.endpoint}", "url")
-        return type
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """There are no more chunks."""
         if not self.total and not self.faults:
             self.faults.append(FaultError("empty_file", "the file has no lines"))
+
+    def _doubles(self, part: Part, first: int) -> Iterator[FaultError]:
+        for custom_id, line in part.custom_ids:
+            earlier = self._lines.setdefault(custom_id, first + line)
+            if earlier != first + line:
+                message = f"custom_id {custom_id!r} is already on line {earlier}"
+                yield FaultError("duplicate_custom_id", message, "custom_id", first + line)
+
+    def _surplus(self, part: Part, first: int) -> Iterator[FaultError]:
+        """The first line too many; what follows would only repeat this fault."""
+        if self.total + len(part.good) > MOST_LINES:
+            self.over = True
+            line = first + part.good[MOST_LINES - self.total]
+            yield FaultError("too_many_lines", f"a batch has at most {MOST_LINES:,} lines", None, line)
+        elif self.number + part.lines > MOST_WITH_BLANKS:
+            self.over = True
+            message = f"a file has at most {MOST_WITH_BLANKS:,} lines, blank ones among them"
+            yield FaultError("too_many_lines", message, None, MOST_WITH_BLANKS + 1)
+
+
+def chunks(source: BinaryIO) -> Iterator[list[bytes]]:
+    """A file's lines by the chunk; a line that is too long is the last, and not whole."""
+    chunk: list[bytes] = []
+    size = 0
+    raw = source.readline(MOST_LINE_BYTES + 1).removeprefix(_BOM)
+    while raw:
+        chunk.append(raw)
+        size += len(raw)
+        if len(raw) > MOST_LINE_BYTES:
+            break
+        if size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        raw = source.readline(MOST_LINE_BYTES + 1)
+    if chunk:
+        yield chunk
+
+
+def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
+    """Read and price a chunk. Pure but for the catalogue, so that any process may do it."""
+    part = Part(len(raws))
+    plan: list[bytes] = []
+    for number, raw in enumerate(raws):
+        try:
+            if not raw.isspace():
+                plan.append(_read(raw, wanted, part, number))
+        except FaultError as fault:
+            fault.line = number
+            part.faults.append(fault)
+            if len(part.faults) >= MOST_FAULTS:
+                part.lines = number + 1
+                break
+    part.plan = b"".join(plan)
+    return part
+
+
+def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
+    if len(raw) > MOST_LINE_BYTES:
+        raise FaultError("line_too_long", f"the line has more than {MOST_LINE_BYTES // (1024 * 1024)} MB")
+    line = _parsed(raw)
+    custom_id = _custom_id(line)
+    part.custom_ids.append((custom_id, number))
+    found = _priced(line, custom_id, wanted)
+    part.good.append(number)
+    part.bound_micros += found.bound_micros
+    part.models.add(found.model)
+    return planned(found)
+
+
+def _custom_id(line: dict[str, Any]) -> str:
+    custom_id = line.get("custom_id")
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MOST_CUSTOM_ID:
+        message = f"custom_id must be a string of 1 to {MOST_CUSTOM_ID} characters"
+        raise FaultError("missing_custom_id" if custom_id is None else "invalid_custom_id", message, "custom_id")
+    return custom_id
+
+
+def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
+    if not line.keys() <= _KNOWN:
+        name = min(line.keys() - _KNOWN)[:100]
+        raise FaultError("unknown_field", f"{name}: unknown field; a line has custom_id, method, url, body", name)
+    if line.get("method") != "POST":
+        raise FaultError("invalid_method", "method must be POST", "method")
+    type = _type(line, wanted.endpoint)
+    body = line.get("body")
+    if not isinstance(body, dict):
+        raise FaultError("invalid_body", "body must be an object", "body")
+    try:
+        submission = read_submission(type, body, at="body.")
+        made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
+    except FusionError as error:
+        raise FaultError("invalid_request", error.message, error.param) from None
+    return priced(submission, made, custom_id)
+
+
+def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
+    url = line.get("url")
+    type = TYPES.get(url) if isinstance(url, str) else None
+    if type is None:
+        raise FaultError("invalid_url", f"url must be one of {', '.join(TYPES)}", "url")
+    if endpoint is not None and TYPES[endpoint] != type:
+        raise FaultError("mismatched_url", f"url is {url}, the batch's endpoint is {endpoint}", "url")
+    return type
 
 
 def planned(wanted: Priced) -> bytes:

@@ -27,13 +27,6 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start `argv`, both its streams going to `output` (None: where ours go), `orphaned` its end; or OSError."""
     parent = os.getpid()
-
-    def bind() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, orphaned)
-            if os.getppid() != parent:  # it died before we asked
-                os._exit(1)
-
     return subprocess.Popen(
         argv,
         env=env,
@@ -41,8 +34,16 @@ def start(
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=bind,
+        preexec_fn=lambda: follow(parent, orphaned),
     )
+
+
+def follow(parent: int, orphaned: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process get that signal when its parent, of that process id, dies; called in the child."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, orphaned)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
 
 
 def reap(process: subprocess.Popen[bytes]) -> int | None:

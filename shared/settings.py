@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     #: Calls in flight a provider, by lane; one worker process.
     slots_realtime: int = Field(default=500, ge=1)
     slots_batch: int = Field(default=2000, ge=1)
+    #: Processes that read the lines of large batch files beside the batches process; 0: it reads them itself.
+    batch_readers: int = Field(default=2, ge=0, le=64)
     #: A worker incarnation's lease, and the pause between two renewals. Three beats may fail before it lapses.
     lease_seconds: float = 30.0
     beat_seconds: float = 10.0

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import batch_lines, batches, blobs, clock, crash, garbage, hints, intake, jobs, logs
 from shared import models as m
-from shared.batch_lines import FaultError, Reading
+from shared.batch_lines import FaultError, Reading, Wanted
 from shared.batches import Plan, Row
 from shared.db import AmbiguousCommitError, Database
 from shared.intake import Owner
@@ -24,6 +24,7 @@ from shared.queue import WEBHOOKS, Bell, bell
 from shared.settings import settings
 from workers import batch_files
 from workers.batch_files import Rendering
+from workers.readers import Readers
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Batches:
     def __init__(self, database: Database, ring: Bell) -> None:
         self._database = database
         self._bell = ring
+        self._readers = Readers()
         self._works: dict[str, Work] = {}
         self._accounts: dict[str, str] = {}
         #: When a batch may be taken up again, monotonic: after an error, or while others must end its jobs.
@@ -75,6 +77,7 @@ class Batches:
         """Leave what is half done, and no half-written file behind."""
         for work in self._works.values():
             work.close()
+        self._readers.close()
 
     def _look(self) -> None:
         """Take up what there is to do, the highest priority and oldest batch of each account first."""
@@ -116,7 +119,7 @@ class Batches:
 
     def _read(self, row: Row) -> Work:
         """Read and price every line into a plan, take the hold, and go on making the jobs."""
-        reading = Reading(row["endpoint"], row["test"])
+        reading = Reading()
         name = f"plans/{row['id']}.{clock.new_id('plan')}"
         yield from self._plan(row, reading, name)
         crash.point("batch.after_plan")
@@ -134,10 +137,13 @@ class Batches:
                 blobs.writer(name) as plan,
                 blobs.reader(self._database.read_sync(_blob, row["input_file_id"])) as file,
             ):
-                while (line := reading.next(file)) is not None:
-                    plan.write(line)
+                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"])):
+                    plan.write(reading.add(part))
+                    if reading.over:
+                        break
                     if pause.due():
                         yield
+                reading.end()
         except FileNotFoundError:
             reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
 

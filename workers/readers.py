@@ -1,0 +1,88 @@
+"""Processes that read the chunks of large batch files side by side, for reading and pricing is all computing.
+
+They are started for the first large file, and work once they are up; until then, and for small files, the caller reads.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from typing import BinaryIO, Final
+
+from shared import batch_lines, garbage, lifeline
+from shared.batch_lines import Part, Wanted
+from shared.settings import settings
+
+#: Chunks of a file that the caller reads before it asks others: small files are done by then.
+FIRST: Final = 4
+#: Chunks that wait for each reader, so that none waits for the caller.
+AHEAD: Final = 2
+
+
+class Readers:
+    """The reading processes of one caller, who calls from its main thread: they end when that does."""
+
+    def __init__(self) -> None:
+        self._count = settings().batch_readers if (os.cpu_count() or 1) > 1 else 0
+        self._pool: ProcessPoolExecutor | None = None
+        self._up: Future[None] | None = None
+
+    def parts(self, file: BinaryIO, wanted: Wanted) -> Iterator[Part]:
+        """What is found in each chunk of a file, in order."""
+        chunks = batch_lines.chunks(file)
+        for chunk in islice(chunks, FIRST):
+            yield batch_lines.read(chunk, wanted)
+        for chunk in chunks:
+            if self.ready():
+                yield from self._side_by_side(chunk, chunks, wanted)
+            else:
+                yield batch_lines.read(chunk, wanted)
+
+    def close(self) -> None:
+        """End them."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = self._up = None
+
+    def ready(self) -> bool:
+        """Whether they are up; they are started by the first who asks."""
+        if self._up is None and self._count:
+            self._pool = ProcessPoolExecutor(
+                self._count, get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+            )
+            self._up = self._pool.submit(_nothing)
+        return self._up is not None and self._up.done()
+
+    def _side_by_side(
+        self, chunk: Sequence[bytes], others: Iterator[Sequence[bytes]], wanted: Wanted
+    ) -> Iterator[Part]:
+        assert self._pool is not None
+        asked: deque[Future[Part]] = deque()
+        try:
+            asked.append(self._pool.submit(batch_lines.read, chunk, wanted))
+            for other in others:
+                asked.append(self._pool.submit(batch_lines.read, other, wanted))
+                if len(asked) > AHEAD * self._count:
+                    yield asked.popleft().result()
+            while asked:
+                yield asked.popleft().result()
+        except BrokenProcessPool:  # one was killed: the file is read again later, by new ones
+            self.close()
+            raise
+        finally:
+            for future in asked:
+                future.cancel()
+
+
+def _begin(parent: int) -> None:
+    """In a new process: it ends with its parent, and leaves the processors to whoever serves customers."""
+    lifeline.follow(parent)
+    os.nice(5)
+    garbage.collect_seldom()
+
+
+def _nothing() -> None:
+    """What a process can do as soon as it is up."""
