@@ -14,8 +14,6 @@ from tests.bench.stack import Bench, batch_row, bench
 from tests.bench.table import in_turn, note, row
 
 BAR_PER_SECOND = 20_000
-#: Lines that warm the process up: its catalogue, its statements, its database.
-WARM = 1000
 #: Between two looks at the batch: the error of the end, in seconds.
 LOOK_SECONDS = 0.01
 
@@ -50,10 +48,10 @@ def take(running: Bench, file: Path, count: int) -> Taken:
 
 
 def ingest(base: str, count: int, source: Path | None, *, postgresql: bool) -> Taken:
-    """Have `count` lines taken by a stack of its own, after it has been warmed up."""
+    """Have `count` lines taken by a stack of its own, after as many that warmed it up: the first file starts readers."""
     with bench(base, workers=0, beside=("web", "batches"), postgresql=postgresql) as running:
-        with file_of(WARM, source) as small, file_of(count, source) as file:
-            take(running, small, WARM)
+        with file_of(count, source) as file:
+            take(running, file, count)
             return take(running, file, count)
 
 

@@ -16,7 +16,7 @@ from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.settings import settings
 from tests.integration import world
-from workers.batches import Batches
+from workers.batches.turns import Batches
 
 
 @pytest.fixture(autouse=True)

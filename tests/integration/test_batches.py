@@ -13,9 +13,9 @@ from shared.errors import Conflict
 from shared.jobs import Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
-from workers import batches as process
 from workers import sweep
-from workers.batches import Batches
+from workers.batches import turns
+from workers.batches.turns import Batches
 
 HOUR = 3600 * clock.MICROS
 
@@ -220,7 +220,7 @@ class TestCancel:
         assert world.violations(database) == []
 
     def test_while_it_is_read(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
         taking_turns = Batches(database, world.RecordedBell())
@@ -232,8 +232,8 @@ class TestCancel:
         assert batch_world.job_ids(database, id) == [] and world.violations(database) == []
 
     def test_in_the_midst_of_making_its_jobs(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "CHUNK", 3)
-        monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(turns, "CHUNK", 3)
+        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
         taking_turns = Batches(database, world.RecordedBell())
@@ -299,8 +299,8 @@ class TestExpiry:
         assert world.violations(database) == []
 
     def test_before_all_its_jobs_are_made(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "CHUNK", 2)
-        monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(turns, "CHUNK", 2)
+        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)], completion_window="1h")
         taking_turns = Batches(database, world.RecordedBell())
@@ -330,8 +330,8 @@ class TestResuming:
     def test_a_process_that_goes_at_any_step(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, steps: int
     ) -> None:
-        monkeypatch.setattr(process, "CHUNK", 2)
-        monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(turns, "CHUNK", 2)
+        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(7)])
         gone = Batches(database, world.RecordedBell())
@@ -346,8 +346,8 @@ class TestResuming:
         assert len(world.rows(database, m.transfers, subject_id=id)) == 1 and world.violations(database) == []
 
     def test_two_processes_at_once(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "CHUNK", 2)
-        monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(turns, "CHUNK", 2)
+        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(9)])
         both = [Batches(database, world.RecordedBell()) for _ in range(2)]
@@ -380,8 +380,8 @@ class TestResuming:
 
 def test_accounts_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small batch behind a large one of somebody else does not wait for it."""
-    monkeypatch.setattr(process, "CHUNK", 5)
-    monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "CHUNK", 5)
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
     big, small = world.open_account(database, 10_000), world.open_account(database)
     large = batch_world.new_batch(database, big, [chat(str(n)) for n in range(200)])
     little = batch_world.new_batch(database, small, [chat("x"), chat("y")])
@@ -424,8 +424,8 @@ def test_a_cancel_of_one_line_counts_as_a_line_that_failed(database: Database) -
 
 def test_a_lost_plan_costs_the_lines_that_were_no_jobs_yet(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Storage lost it: what is done is delivered all the same, and the batch ends."""
-    monkeypatch.setattr(process, "CHUNK", 2)
-    monkeypatch.setattr(process, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "CHUNK", 2)
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
     taking_turns = Batches(database, world.RecordedBell())
@@ -461,7 +461,7 @@ def test_blank_lines_are_bounded(database: Database, monkeypatch: pytest.MonkeyP
 
 
 def test_large_answers_are_rendered_page_by_page(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.batch_files.PAGE_BYTES", 5)
+    monkeypatch.setattr("workers.batches.files.PAGE_BYTES", 5)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(7)])
     batch_world.take_turns(database)

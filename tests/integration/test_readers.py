@@ -14,7 +14,7 @@ import pytest
 from shared import batch_lines
 from shared.batch_lines import Reading, Wanted
 from tests.conditions import await_condition
-from workers.readers import FIRST, Readers
+from workers.batches.readers import FIRST, Readers
 
 WANTED = Wanted(None, test=False)
 #: So that a file has more chunks than the caller reads itself, and a line of each sort is in several of them.
@@ -78,7 +78,7 @@ def test_a_reader_that_is_killed_leaves_an_error_and_the_next_file_is_read_by_ne
 
 def test_they_end_when_their_caller_is_killed() -> None:
     program = (
-        "from workers.readers import Readers\n"
+        "from workers.batches.readers import Readers\n"
         "if __name__ == '__main__':\n"
         "    readers = Readers()\n"
         "    while not readers.ready(): pass\n"

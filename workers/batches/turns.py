@@ -1,4 +1,4 @@
-"""Takes batches from file to file: reads, holds, makes jobs, stops, renders, ends. `python -m workers.batches`.
+"""Takes batches from file to file: reads, holds, makes jobs, stops, renders, ends.
 
 One process takes turns over the accounts, a slice of work each, so that a small batch is not kept waiting by a large
 one. What it knows is in the rows: kill it anywhere and the next one goes on. Two of them do the same work twice, and
@@ -6,25 +6,22 @@ one of them finds nothing to do; that is harmless.
 """
 
 import logging
-import signal
-import threading
 from collections.abc import Generator, Sequence
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from shared import batch_lines, batches, blobs, clock, crash, garbage, hints, intake, jobs, logs
+from shared import batch_lines, batches, blobs, clock, crash, hints, intake, jobs
 from shared import models as m
 from shared.batch_lines import FaultError, Reading, Wanted
 from shared.batches import Plan, Row
-from shared.db import AmbiguousCommitError, Database
+from shared.db import Database
 from shared.intake import Owner
 from shared.jobs import Ending
-from shared.queue import WEBHOOKS, Bell, bell
+from shared.queue import WEBHOOKS, Bell
 from shared.settings import settings
-from workers import batch_files
-from workers.batch_files import Rendering
-from workers.readers import Readers
+from workers.batches import files
+from workers.batches.files import Rendering
+from workers.batches.readers import Readers
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +103,7 @@ class Batches:
         """What is to be done for a batch now, if anything."""
         if row["id"] in self._not_before:
             return None
-        if batch_files.wanted(row):
+        if files.wanted(row):
             return self._render(row)
         if row["stopped"] is not None:
             return self._end_lines(row) if row["stopped"] == "cancelled" else None  # expiry is the sweeper's
@@ -263,29 +260,3 @@ def _blob(connection: Connection, file_id: str) -> str:
     if name is None:
         raise FileNotFoundError(file_id)
     return str(name)
-
-
-def main() -> None:
-    """Work until SIGTERM."""
-    logs.start()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    database = Database(settings().database_url)
-    taking_turns = Batches(database, bell())
-    garbage.collect_seldom()
-    while not stop.is_set():
-        try:
-            busy = taking_turns.run_once()
-        except (SQLAlchemyError, AmbiguousCommitError) as error:
-            log.error("the database is away: %s", type(error).__name__)
-            busy = False
-        if not busy:
-            stop.wait(LOOK_SECONDS)
-    taking_turns.close()
-    bell().close()
-    database.close()
-
-
-if __name__ == "__main__":
-    main()
