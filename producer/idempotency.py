@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
-from shared import clock
+from shared import clock, db
 from shared.accounts import KeyHolder
 from shared.errors import IdempotencyMismatch, InvalidRequest
 from shared.models import idempotency_keys
@@ -62,13 +62,17 @@ def find(connection: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str
     """What is already known of these keys, by account and key. Claims of one key may differ: ask `answers` of each."""
     if not claims:
         return {}
-    asked = {(claim.account_id, claim.key) for claim in claims}
-    columns = idempotency_keys.c
-    statement = select(idempotency_keys).where(tuple_(columns.account_id, columns.key).in_(sorted(asked)))
+    asked = sorted({(claim.account_id, claim.key) for claim in claims})
     return {
         (row.account_id, row.key): Kept(row.status_code, row.response, row.fingerprint)
-        for row in connection.execute(statement)
+        for row in connection.execute(_KNOWN, {"b_asked": asked})
     }
+
+
+#: Made once: making a statement costs more than running it.
+_KNOWN = select(idempotency_keys).where(
+    tuple_(idempotency_keys.c.account_id, idempotency_keys.c.key).in_(bindparam("b_asked", expanding=True))
+)
 
 
 def keep(connection: Connection, answers: Sequence[tuple[Claim, int, str]]) -> None:
@@ -89,7 +93,7 @@ def keep(connection: Connection, answers: Sequence[tuple[Claim, int, str]]) -> N
         }
         for claim, status_code, response in sorted(answers, key=lambda one: (one[0].account_id, one[0].key))
     ]
-    connection.execute(insert(idempotency_keys), rows)
+    db.insert_rows(connection, idempotency_keys, rows)
 
 
 def mismatch() -> IdempotencyMismatch:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
 from shared import clock
 from shared.errors import InvalidRequest, NotFound
@@ -116,7 +116,7 @@ def list_keys(connection: Connection, account_id: str | None = None, *, prefix: 
     if account_id is not None:
         statement = statement.where(api_keys.c.account_id == account_id)
     if prefix:
-        statement = statement.where(api_keys.c.prefix.startswith(prefix[:_SHOWN], autoescape=True))
+        statement = statement.where(_begins(prefix))
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
@@ -129,7 +129,7 @@ def revoke_key(connection: Connection, told: str) -> str:
     if well_formed(told):
         matches = api_keys.c.hash == key_hash(told)
     elif told.startswith(_PREFIXES) and len(told) > len(_PREFIXES[0]):
-        matches = api_keys.c.prefix.startswith(told[:_SHOWN], autoescape=True)
+        matches = _begins(told)
     found = [row.id for row in connection.execute(select(api_keys.c.id).where(matches))]
     if len(found) != 1:
         raise NotFound(f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}")
@@ -177,6 +177,12 @@ def well_formed(key: str) -> bool:
 def key_hash(key: str) -> str:
     """The only form in which a key is stored: HMAC-SHA256 under the deployment's secret."""
     return hmac.new(settings().key_secret.encode(), key.encode(), hashlib.sha256).hexdigest()
+
+
+def _begins(told: str) -> ColumnElement[bool]:
+    """Keys that begin so, letter for letter: SQLite's LIKE takes `a` for `A`, and then ends somebody else's key."""
+    shown = told[:_SHOWN]
+    return func.substr(api_keys.c.prefix, 1, len(shown)) == shown
 
 
 def _checksum(body: str) -> str:

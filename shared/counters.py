@@ -47,7 +47,7 @@ def totals(connection: Connection, name: str) -> dict[str, int]:
 
 def next_number(connection: Connection, name: str) -> int:
     """The next of 1, 2, 3 …: without gaps, since a transaction that is rolled back gives its number back."""
-    statement = db.insert(connection, counters).values(name=name, labels="", shard=0, value=1)
+    statement = db.insert(connection.dialect.name, counters).values(name=name, labels="", shard=0, value=1)
     statement = statement.on_conflict_do_update(
         index_elements=["name", "labels", "shard"], set_={"value": counters.c.value + 1}
     )

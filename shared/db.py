@@ -137,9 +137,9 @@ def now(connection: Connection) -> int:
     return int(connection.execute(statement).scalar_one()) + clock.shift_micros()
 
 
-def insert(connection: Connection, table: Table) -> Any:
+def insert(dialect: str, table: Table) -> Any:
     """An INSERT that knows ON CONFLICT, in the words of this database."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -184,7 +184,7 @@ def add_rows(
 
 @lru_cache(maxsize=64)
 def _addition(table: Table, keys: tuple[str, ...], sums: tuple[str, ...], dialect: str) -> Any:
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    statement = insert(dialect, table)
     added = {name: table.c[name] + statement.excluded[name] for name in sums}
     return statement.on_conflict_do_update(index_elements=list(keys), set_=added)
 

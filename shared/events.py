@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, select
 
-from shared import clock
+from shared import clock, db
 from shared.models import deliveries, events, webhooks
 from shared.strict_json import dumps
 
@@ -65,10 +65,10 @@ def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str
         }
         for id, event in zip(ids, new, strict=True)
     ]
-    connection.execute(insert(events), rows)
+    db.insert_rows(connection, events, rows)
     due = _deliveries(connection, list(zip(ids, new, strict=True)), now)
     if due:
-        connection.execute(insert(deliveries), due)
+        db.insert_rows(connection, deliveries, due)
     return [row["id"] for row in due]
 
 
@@ -103,10 +103,12 @@ def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]], now
 
 
 def _hooks(connection: Connection, account_ids: set[str]) -> dict[str, list[tuple[str, frozenset[str]]]]:
-    statement = select(webhooks.c.account_id, webhooks.c.id, webhooks.c.events).where(
-        webhooks.c.account_id.in_(sorted(account_ids)), webhooks.c.status == "enabled"
-    )
     found: dict[str, list[tuple[str, frozenset[str]]]] = {}
-    for account_id, id, wanted in connection.execute(statement):
+    for account_id, id, wanted in connection.execute(_HOOKS, {"b_accounts": sorted(account_ids)}):
         found.setdefault(account_id, []).append((id, frozenset(json.loads(wanted))))
     return found
+
+
+_HOOKS = select(webhooks.c.account_id, webhooks.c.id, webhooks.c.events).where(
+    webhooks.c.account_id.in_(bindparam("b_accounts", expanding=True)), webhooks.c.status == "enabled"
+)

@@ -7,6 +7,7 @@ matches nothing. Money and events are written only for the ids that the UPDATE r
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, exists, func, literal_column, select, tuple_, update
@@ -140,8 +141,9 @@ _PAYLOADS = select(job_payloads.c.job_id, job_payloads.c.request, job_payloads.c
 
 def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
     """Queue again what a holder finds it has and does not run, for the feeder to wake; how many were still its own."""
-    statement = update(jobs).where(*_held(held), jobs.c.status == RUNNING)
-    return connection.execute(statement.values(status="queued", worker_id=None, woken_at=None)).rowcount
+    statement = update(jobs).where(*_HELD, jobs.c.status == RUNNING)
+    queued = statement.values(status="queued", worker_id=None, woken_at=None)
+    return connection.execute(queued, _holding(held)).rowcount
 
 
 def unwake(connection: Connection, ids: Sequence[str]) -> None:
@@ -184,9 +186,15 @@ def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     return {"job": thin, "url": f"/v1/jobs/{job['id']}"}
 
 
-def _held(held: Sequence[tuple[str, int]]) -> tuple[Any, Any]:
-    """These ids at these epochs; the ids alone as well, by which SQLite finds the rows."""
-    return jobs.c.id.in_([id for id, _ in held]), tuple_(jobs.c.id, jobs.c.lease_epoch).in_(held)
+#: These ids at these epochs; the ids alone as well, by which SQLite finds the rows. Their values: `_holding`.
+_HELD = (
+    jobs.c.id.in_(bindparam("b_ids", expanding=True)),
+    tuple_(jobs.c.id, jobs.c.lease_epoch).in_(bindparam("b_held", expanding=True)),
+)
+
+
+def _holding(held: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    return {"b_ids": [id for id, _ in held], "b_held": list(held)}
 
 
 def _requeue(connection: Connection, back: Requeue) -> bool:
@@ -218,21 +226,26 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
         kinds[ending.came_from, ending.status, ending.takes].append((ending.job_id, ending.epoch))
     ended: dict[str, Mapping[str, Any]] = {}
     for (came_from, status, takes), held in sorted(kinds.items()):
-        statement = (
-            update(jobs)
-            .where(*_held(sorted(held)))
-            .where(jobs.c.status == (RUNNING if came_from == "running" else QUEUED))
-            .values(status=status, finished_at=now, worker_id=None, woken_at=None)
-            .returning(*(jobs.c[name] for name in _ENDED + _ENDED_TOO))
-        )
-        if takes:
-            statement = statement.values(lease_epoch=jobs.c.lease_epoch + 1)
-        ended.update((row["id"], dict(row)) for row in connection.execute(statement).mappings())
+        given = {**_holding(sorted(held)), "b_status": status, "b_now": now}
+        rows = connection.execute(_ending(came_from, takes), given)
+        ended.update((row[0], dict(zip(_ENDED, row, strict=True))) for row in rows)
     return ended
 
 
-_ENDED = ("id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros")
-_ENDED_TOO = ("queue", "lane", "created_at")
+_ENDED = (
+    "id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros", "queue", "lane", "created_at"
+)  # fmt: skip
+
+
+@lru_cache(maxsize=4)
+def _ending(came_from: str, takes: bool) -> Any:
+    statement = (
+        update(jobs)
+        .where(*_HELD, jobs.c.status == (RUNNING if came_from == "running" else QUEUED))
+        .values(status=bindparam("b_status"), finished_at=bindparam("b_now"), worker_id=None, woken_at=None)
+        .returning(*(jobs.c[name] for name in _ENDED))
+    )
+    return statement.values(lease_epoch=jobs.c.lease_epoch + 1) if takes else statement
 
 
 def _read_back(connection: Connection, endings: Sequence[Ending]) -> dict[str, Verdict]:

@@ -6,6 +6,7 @@ each balance allows, and writes everything once when it is closed: transfers, ba
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -41,14 +42,8 @@ class Book:
         self.now = now or clock.now_micros()
         self._transfers: list[dict[str, Any]] = []
         self._events: list[events.NewEvent] = []
-        columns = (accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
-        statement = (
-            select(accounts.c.id, *columns, accounts.c.exhausted_armed)
-            .where(accounts.c.id.in_(sorted(set(account_ids))))
-            .order_by(accounts.c.id)
-            .with_for_update()
-        )
-        self._purses = {id: _Purse(*rest) for id, *rest in connection.execute(statement)}
+        rows = connection.execute(_LOCK, {"b_ids": sorted(set(account_ids))})
+        self._purses = {id: _Purse(*rest) for id, *rest in rows}
 
     def remaining(self, account_id: str) -> int:
         """What is available and held, in micro-credits."""
@@ -171,8 +166,8 @@ class Book:
         month = clock.month(self.now)
         changed = [id for id, purse in self._purses.items() if purse.spent or purse.topped_up]
         spent = {id: _spend(self._connection, id, month, self._purses[id].spent) for id in changed}
-        statement = select(thresholds).where(thresholds.c.account_id.in_(changed)).order_by(thresholds.c.id)
-        for row in map(dict, self._connection.execute(statement).mappings() if changed else ()):
+        watching = self._connection.execute(_THRESHOLDS, {"b_ids": changed}).mappings() if changed else ()
+        for row in map(dict, watching):
             id = str(row["account_id"])
             if _crossed(self._connection, row, self._purses[id].remaining, spent[id], month):
                 self.emit(id, "credit.threshold", self._crossing(row, spent[id], month))
@@ -202,6 +197,17 @@ def grant(connection: Connection, account_id: str, micros: int, note: str | None
     book.close()
 
 
+#: Made once: making a statement costs more than running it.
+_LOCK = (
+    select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
+    .add_columns(accounts.c.exhausted_armed)
+    .where(accounts.c.id.in_(bindparam("b_ids", expanding=True)))
+    .order_by(accounts.c.id)
+    .with_for_update()
+)
+_THRESHOLDS = (
+    select(thresholds).where(thresholds.c.account_id.in_(bindparam("b_ids", expanding=True))).order_by(thresholds.c.id)
+)
 _SET_BALANCES = (
     update(accounts)
     .where(accounts.c.id == bindparam("b_id"))
@@ -210,12 +216,18 @@ _SET_BALANCES = (
 
 
 def _spend(connection: Connection, account_id: str, month: str, micros: int) -> int:
-    statement = db.insert(connection, monthly_spend).values(account_id=account_id, month=month, spent_micros=micros)
+    row = {"account_id": account_id, "month": month, "spent_micros": micros}
+    return int(connection.execute(_add_spend(connection.dialect.name), row).scalar_one())
+
+
+@lru_cache(maxsize=2)
+def _add_spend(dialect: str) -> Any:
+    statement = db.insert(dialect, monthly_spend)
     statement = statement.on_conflict_do_update(
         index_elements=["account_id", "month"],
         set_={"spent_micros": monthly_spend.c.spent_micros + statement.excluded.spent_micros},
     )
-    return int(connection.execute(statement.returning(monthly_spend.c.spent_micros)).scalar_one())
+    return statement.returning(monthly_spend.c.spent_micros)
 
 
 def _crossed(connection: Connection, row: Mapping[str, Any], remaining: int, spent: int, month: str) -> bool:
