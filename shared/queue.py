@@ -152,7 +152,7 @@ class Bell:
                         ignore_result=True,
                         retry=False,
                     )
-                self._look(producer, queue)
+                self._count(producer, queue, -(-len(ids) // CHUNK))
         except Exception as error:
             self._down_until = clock.monotonic() + DOWN_SECONDS
             log.warning("the broker did not take %d ids for %s: %s", len(ids), queue, type(error).__name__)
@@ -170,6 +170,14 @@ class Bell:
             self._down_until = clock.monotonic() + DOWN_SECONDS
             log.warning("the broker did not say how long %s is: %s", queue, type(error).__name__)
             return None
+
+    def _count(self, producer: Any, queue: str, messages: int) -> None:
+        """Note messages just put; a look costs as much as a message, so one is taken when there may be many."""
+        depth, at = self._depths.get(queue, (FULL_MESSAGES, 0.0))
+        if depth + messages < FULL_MESSAGES // 2 and clock.monotonic() - at < LOOK_SECONDS:
+            self._depths[queue] = (depth + messages, at)
+        else:
+            self._look(producer, queue)
 
     def _look(self, producer: Any, queue: str) -> int:
         """Messages in a queue; on Redis an empty one does not exist."""
