@@ -1,6 +1,7 @@
 """Acceptance: idempotency row, hold and job rows of many concurrent requests in ONE transaction; then the doorbell."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from producer import idempotency
 from producer.idempotency import Claim, Kept
 from producer.views import queued_view
-from shared import crash, db, intake, jobs, quote
+from shared import crash, db, intake, jobs, logs, quote
 from shared.accounts import KeyHolder
 from shared.batcher import Batcher
 from shared.catalogue import catalogue
@@ -25,6 +26,8 @@ from shared.models import jobs as jobs_table
 from shared.queue import Bell, queue_name
 from shared.schemas import Submission
 from shared.strict_json import dumps
+
+log = logging.getLogger(__name__)
 
 #: How often a group that lost a race for an idempotency key is written anew before it is taken apart.
 RACES = 3
@@ -128,7 +131,10 @@ class Door:
 
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(self.bell.ring(queue, ids)):
-            await self.database.write(jobs.unwake, ids)
+            try:
+                await self.database.write(jobs.unwake, ids)
+            except Exception as error:
+                log.warning("%d jobs are left to the sweeper: %s", len(ids), logs.kind(error))
 
 
 def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | Exception]:

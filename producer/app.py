@@ -2,24 +2,25 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.routing import iter_route_contexts
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer import openapi
 from producer.desk import Desk
 from producer.dialects import DIALECTS
 from producer.metrics import Metrics
+from producer.routing import Router
 from shared import clock, logs
 from shared.db import AmbiguousCommitError, Database, is_away
 from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
@@ -32,8 +33,11 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS = 75
 
 
+_own = Router()
+
+
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     database = Database(settings().database_url)
     app.state.desk = Desk(database, bell())
     app.state.metrics = Metrics(database)
@@ -77,6 +81,12 @@ class Envelope:
 
         try:
             await self._app(scope, receive, labelled)
+        except asyncio.CancelledError:  # by a server that stops: perhaps it was accepted, a retry might buy twice
+            if began:
+                raise
+            added.append((b"x-should-retry", b"false"))
+            refusal = await _refuse(Request(scope), Unavailable("the server stops; look before you send it again"))
+            await refusal(scope, receive, labelled)
         except Exception as error:
             refusal = await _refuse(Request(scope), _logged(Request(scope), error))
             if began:  # from None: the server writes what it catches into the log
@@ -84,15 +94,16 @@ class Envelope:
             await refusal(scope, receive, labelled)
 
 
-def make_app() -> FastAPI:
+def make_app() -> Starlette:
     """The whole application."""
-    app = FastAPI(title="FusionAI", version="1", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    every = Router()
     for prefix, router in DIALECTS:
-        app.include_router(router, prefix=prefix)
-    app.add_api_route("/healthz", healthz, methods=["GET"])
-    app.add_api_route("/readyz", readyz, methods=["GET"])
-    app.add_api_route("/metrics", metrics, methods=["GET"])
-    openapi.mount(app)
+        every.include(router, prefix)
+    for part in (_own, openapi.router):
+        every.include(part)
+    app = Starlette(routes=every.routes, lifespan=_lifespan)
+    app.router.redirect_slashes = False  # a POST would be sent again, with its key, to whatever the Host header says
+    openapi.describe(app)
     app.add_exception_handler(FusionError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(SQLAlchemyError, _delay)
@@ -101,11 +112,13 @@ def make_app() -> FastAPI:
     return app
 
 
-async def healthz() -> Response:
+@_own.get("/healthz")
+async def healthz(request: Request) -> Response:
     """Whether the process turns."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
+@_own.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Whether the database answers. A broker that is away delays jobs and loses none: that is not unready."""
     desk: Desk = request.app.state.desk
@@ -117,6 +130,7 @@ async def readyz(request: Request) -> Response:
     return Response(b'{"status":"ok","database":true}', media_type="application/json")
 
 
+@_own.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Metrics for Prometheus, read from the rows."""
     shown: Metrics = request.app.state.metrics
@@ -163,7 +177,7 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Every method that the path takes; the router names those of the first route alone."""
-    fitting = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(request.url.path)]
+    fitting = [route for route in request.app.routes if route.path_regex.match(request.url.path)]
     return sorted({method for route in fitting for method in route.methods or ()})
 
 
@@ -182,8 +196,7 @@ async def _delay(request: Request, error: Exception) -> Response:
 
 def _logged(request: Request, error: Exception) -> InternalError:
     """Where it happened is logged, its message is not: that may hold what the caller sent."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    log.error("request %s failed: %s\n%s", _id(request), type(error).__name__, where)
+    log.error("request %s failed: %s", _id(request), logs.trace(error))
     return InternalError("an internal error; quote the request id")
 
 
@@ -200,6 +213,7 @@ def main() -> None:
         port=settings().port,
         loop="uvloop",
         http="httptools",
+        ws="none",
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,

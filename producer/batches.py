@@ -9,8 +9,7 @@ import orjson
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
-from producer import files, idempotency, views
-from producer.idempotency import Claim
+from producer import files, views
 from producer.operations import Page, paged
 from shared import batches, blobs, clock
 from shared import models as m
@@ -93,11 +92,6 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: str | bytes) -> dict[str
         "request_counts": {"total": reading.total, "completed": 0, "failed": 0},
         "credits_worst_case": credits(0 if holder.test else reading.bound_micros),
     }
-
-
-def was_claimed(connection: Connection, claim: Claim | None) -> bool:
-    """Whether this claim has its answer already, so that nothing need be prepared for it."""
-    return claim is not None and bool(idempotency.find(connection, [claim]))
 
 
 def available(connection: Connection, account_id: str) -> int | float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from fastapi import Request
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
+from starlette.requests import ClientDisconnect, Request
 
 from producer import idempotency, operations
 from producer.accept import Accepted, Door
@@ -21,7 +21,7 @@ from producer.stream_readers import Readers
 from shared import crash, strict_json
 from shared.accounts import KeyHolder
 from shared.db import Database
-from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from shared.errors import InvalidRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 from shared.hints import CANCEL, DONE, Hints
 from shared.queue import WEBHOOKS, Bell
 from shared.schemas import Submission
@@ -82,7 +82,7 @@ class Desk:
         """
         order = self.door.order(holder, [submission], listed=False, claim=claim)
         if within is not None:
-            self.overload.check(str(order.rows[0]["queue"]), within)
+            await self._check_room(str(order.rows[0]["queue"]), within, claim)
         id = str(order.rows[0]["id"])
         ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it
         try:
@@ -95,6 +95,13 @@ class Desk:
             id = str(orjson.loads(accepted.response)["id"])
             ended = self.waiters.register(id)
         return Placed(id, accepted, ended)
+
+    async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
+        try:
+            self.overload.check(queue, within)
+        except Unavailable:  # what was accepted before is no new load
+            if not await self.database.read(idempotency.is_known, claim):
+                raise
 
     async def outcome(self, placed: "Placed", seconds: float) -> Outcome:
         """How a placed job stands when it has ended, or when so many seconds are over."""
@@ -179,13 +186,18 @@ async def read_body(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMediaType(f"the Content-Type must be application/json, not {kind[:100]!r}")
+    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in ("identity", ""):
+        raise UnsupportedMediaType(f"the Content-Encoding must be identity, not {coding[:100]!r}")
     declared = request.headers.get("content-length", "0")
     body = bytearray()
     if not (declared.isdigit() and int(declared[:20]) > MOST_BYTES):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                break
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    break
+        except ClientDisconnect:  # nobody reads this; it is no fault to be logged either
+            raise InvalidRequest("the body broke off") from None
     if len(body) > MOST_BYTES or (declared.isdigit() and int(declared[:20]) > MOST_BYTES):
         raise PayloadTooLarge(f"the body is larger than {MOST_BYTES // (1024 * 1024)} MB")
     if len(body) <= THREAD_BYTES:

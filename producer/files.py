@@ -13,7 +13,7 @@ from producer import views
 from producer.desk import Desk
 from producer.idempotency import Claim
 from producer.operations import Page, paged
-from shared import blobs, clock
+from shared import blobs, clock, logs
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, InternalError, InvalidRequest, NotFound, Unavailable
@@ -245,5 +245,5 @@ def _deleted(id: str) -> Any:
 
 
 def _away(verb: str, error: Exception) -> Unavailable:
-    log.error("cannot %s a file: %s: %s", verb, type(error).__name__, error)
+    log.error("cannot %s a file: %s", verb, logs.kind(error))
     return Unavailable("the file storage does not answer; try again", retry_after_seconds=5)

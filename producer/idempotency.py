@@ -75,6 +75,11 @@ _KNOWN = select(idempotency_keys).where(
 )
 
 
+def is_known(connection: Connection, claim: Claim | None) -> bool:
+    """Whether this claim has its answer already, so that nothing need be prepared for it."""
+    return claim is not None and bool(find(connection, [claim]))
+
+
 def keep(connection: Connection, answers: Sequence[tuple[Claim, int, str]]) -> None:
     """Store answers. A key that another process has stored meanwhile is an IntegrityError: look again."""
     if not answers:

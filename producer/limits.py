@@ -26,6 +26,7 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.batcher import Batcher
 from shared.errors import RateLimited
+from shared.stopping import stop
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +131,7 @@ class Limits:
 
     async def close(self) -> None:
         """Leave, so that the others' shares grow, and hang up."""
-        self._beating.cancel()
-        await asyncio.wait([self._beating])
+        await stop(self._beating)
         if self._up:
             await self._ask(self._greet([limits_script.PROCESSES], [self._name, 0]))
         await self._redis.aclose()

@@ -77,12 +77,15 @@ class Overload:
 
 
 def heads(connection: Connection) -> dict[str, int]:
-    """When the oldest due job of each realtime queue that has one was accepted, in microseconds."""
+    """Since when the oldest due job of each realtime queue that has one waits on it, in microseconds.
+
+    That is its `run_at`: a job put back after a pause that a provider asked for has not waited since it came.
+    """
     realtime = [queue for queue in job_queues() if queue.endswith(".realtime")]
     found: dict[str, int] = {}
     for condition in ("status = 'queued' AND woken_at IS NULL", "status = 'queued' AND woken_at IS NOT NULL"):
         statement = (
-            select(jobs.c.queue, func.min(jobs.c.created_at))
+            select(jobs.c.queue, func.min(jobs.c.run_at))
             .where(jobs.c.queue.in_(realtime), text(condition), jobs.c.run_at <= clock.now_micros())
             .group_by(jobs.c.queue)
         )

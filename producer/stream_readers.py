@@ -19,6 +19,7 @@ from shared.batcher import Batcher
 from shared.db import Database
 from shared.hints import Hints
 from shared.models import jobs
+from shared.stopping import stop
 from shared.streams import FIELD, NEWS, key
 
 log = logging.getLogger(__name__)
@@ -143,9 +144,7 @@ class Readers:
 
     async def stop(self) -> None:
         """Feed nobody any more, and hang up."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(*self._tasks)
         await self._redis.aclose()
 
     async def _read_on(self) -> None:

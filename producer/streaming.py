@@ -6,13 +6,13 @@ after the job has been settled; any other end is an error event that names the j
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import orjson
-from fastapi import Response
 from sqlalchemy import Connection, select
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from producer.desk import Desk
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 FIRST_SECONDS = 28.0
 WHOLE_SECONDS = 120.0
 KEEP_ALIVE_SECONDS = 10.0
+#: How much longer than the whole stream may last its last bytes may take to leave, in seconds.
+LEAVE_SECONDS = 10.0
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _DONE = b"data: [DONE]\n\n"
@@ -53,7 +55,7 @@ async def respond(
     Raises, with `job_id` set, what a synchronous call would: 504 when there is nothing to send in time, the job's own
     error when it has failed before its first token; 409 when the stream that is to be resumed has broken off.
     """
-    after = streams.read_event_id(last_event_id) if last_event_id else None
+    after = streams.read_event_id(last_event_id, job_id) if last_event_id else None
     relay = Relay(desk, job_id, include_usage=include_usage)
     try:
         await relay.begin(holder, after)
@@ -66,21 +68,30 @@ async def respond(
 
 
 class _Events(StreamingResponse):
-    """The relay's frames; the relay is closed also when the client has gone before the first of them."""
+    """The relay's frames; the relay is closed also when the client has gone before the first of them.
+
+    One who neither reads nor goes away holds it for as long as a stream may last, and no longer.
+    """
 
     def __init__(self, relay: "Relay", headers: dict[str, str]) -> None:
         super().__init__(relay.frames(), headers=headers, media_type="text/event-stream")
         self._relay = relay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._relay.request_id = scope.get("request_id", "")
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.timeout(WHOLE_SECONDS + LEAVE_SECONDS):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            log.info("request %s: a stream is given up that nobody reads", self._relay.request_id)
         finally:
             self._relay.close()
 
 
 class Relay:
-    """One client's stream."""
+    """One client's stream; an error event in it names its request."""
+
+    request_id = ""
 
     def __init__(self, desk: Desk, job_id: str, *, include_usage: bool) -> None:
         self._desk = desk
@@ -131,7 +142,8 @@ class Relay:
         except FusionError as error:
             yield self._error(error)
         except Exception as error:
-            log.error("the stream of job %s failed: %s", self._job_id, type(error).__name__, exc_info=error)
+            where = "".join(traceback.format_tb(error.__traceback__))  # its message may hold what was said
+            log.error("the stream of job %s failed: %s\n%s", self._job_id, type(error).__name__, where)
             yield self._error(InternalError("an internal error; the job goes on"))
 
     async def _frames(self) -> AsyncIterator[bytes]:
@@ -192,7 +204,8 @@ class Relay:
         self._progress.advance(orjson.loads(data)["choices"])
         if self._include_usage:
             data = data[:-1] + b',"usage":null}'
-        return b"id: %s\ndata: %s\n\n" % (str(EventId(epoch, count, self._progress)).encode(), data)
+        id = str(EventId(self._job_id, epoch, count, self._progress))
+        return b"id: %s\ndata: %s\n\n" % (id.encode(), data)
 
     async def _end(self) -> Outcome | None:
         """How the job has ended, if it has; an error when it has left the worker whose answer this was."""
@@ -242,8 +255,8 @@ class Relay:
     def _error(self, error: FusionError) -> bytes:
         """An error event; its message names the job."""
         named = error.message if self._job_id in error.message else f"job {self._job_id}: {error.message}"
-        shown = {"message": named, "type": error.type, "code": error.status, "job_id": self._job_id}
-        return b"data: %s\n\n" % orjson.dumps({"error": shown})
+        shown = {"message": named, "type": error.type, "code": error.status, "request_id": self.request_id}
+        return b"data: %s\n\n" % orjson.dumps({"error": {**shown, "job_id": self._job_id}})
 
 
 def _standing(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[str, int]:

@@ -30,7 +30,8 @@ _LIFE_MICROS = 8 * _DAY_MICROS
 #: By so much an id may be ahead of its time, after a clock was set back.
 _AHEAD_MICROS = _DAY_MICROS
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_ID = re.compile(r"usage_([0-9a-f]{32})")
+#: Of a row, or any text of its form: it only says where the next page begins.
+_ID = re.compile(r"usage_([0-9a-z]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,11 @@ class Catalogue:
     prices: Mapping[str, Price]
 
     def model(self, id: str, *, param: str = "model") -> Model:
-        """The model of that exact id; a 400 that names `param` otherwise."""
+        """The model of that id, or of `provider.id`, which is looked for after it; a 400 that names `param`."""
         if found := self.models.get(id):
+            return found
+        provider, _, bare = id.partition(".")
+        if (found := self.models.get(bare)) and found.provider == provider:
             return found
         raise InvalidRequest(f"{param}: there is no model {id[:100]!r}; GET /v1/models lists them", param=param)
 

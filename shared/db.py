@@ -115,7 +115,7 @@ class Database:
                 transaction.commit()
             except DBAPIError as error:
                 if error.connection_invalidated or _state(error) in _GONE_STATES:
-                    raise AmbiguousCommitError(str(error.orig)) from error
+                    raise AmbiguousCommitError(_state(error) or "the connection broke") from error
                 raise
             return value
 

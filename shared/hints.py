@@ -11,6 +11,8 @@ from redis import RedisError, from_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from shared.stopping import stop
+
 log = logging.getLogger(__name__)
 
 #: Jobs that have just ended.
@@ -60,9 +62,7 @@ class Hints:
 
     async def close(self) -> None:
         """Stop listening, and hang up."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(*self._tasks)
         await self._redis.aclose()
 
     async def _publish(self, channel: str, ids: Sequence[str]) -> None:

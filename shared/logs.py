@@ -1,6 +1,8 @@
 """How processes log: one line a record on stderr. Ids and types of errors are logged; keys and prompts never."""
 
 import logging
+import traceback
+from typing import Any
 
 from shared.settings import settings
 
@@ -10,6 +12,34 @@ _CHATTY = ("httpx", "httpcore", "kombu", "asyncio", "celery.app.trace", "celery.
 
 def start() -> None:
     """Set up this process's logging, from FUSIONAI_LOG_LEVEL."""
-    logging.basicConfig(level=settings().log_level, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings().log_level, handlers=[handler])
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+class _Formatter(logging.Formatter):
+    """Tells an exception's type and where it happened; asyncio's own messages repeat it, so but a line of those."""
+
+    def formatException(self, ei: Any) -> str:
+        return trace(ei[1])
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name == "asyncio" and record.exc_info:
+            record.msg, record.args = record.getMessage().partition("\n")[0], ()
+        return super().format(record)
+
+
+def kind(error: BaseException) -> str:
+    """An error's type, with the database's or the system's own code; its message may hold what a customer sent."""
+    cause = getattr(error, "orig", None)
+    code = (
+        getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or getattr(error, "strerror", None)
+    )
+    return f"{type(error).__name__} ({code})" if code else type(error).__name__
+
+
+def trace(error: BaseException) -> str:
+    """The same, and where it happened: for what is not expected."""
+    return f"{kind(error)}\n{''.join(traceback.format_tb(error.__traceback__))}"

@@ -12,6 +12,8 @@ from shared import image_inputs
 from shared.shapes import Shape
 
 MAX_TEXT = 8_000_000
+#: The size of a picture of which none is said, or `auto`: what it costs is known beforehand.
+USUAL_SIZE = "1024x1024"
 _NAME = r"^[a-zA-Z0-9_-]{1,64}$"
 
 
@@ -55,12 +57,15 @@ Part = Annotated[TextPart | ImagePart | RefusalPart, Field(discriminator="type")
 class CalledFunction(Shape):
     name: str = Field(min_length=1, max_length=256)
     arguments: str = Field(max_length=MAX_TEXT)
+    #: What the SDK's `parse` and `stream` add to an answer; like those of a message below.
+    parsed_arguments: Any = Field(default=None, exclude=True)
 
 
 class ToolCall(Shape):
     id: str = Field(min_length=1, max_length=256)
     type: Literal["function"] = "function"
     function: CalledFunction
+    index: int | None = Field(default=None, exclude=True)
 
 
 class Message(Shape):
@@ -76,6 +81,7 @@ class Message(Shape):
     annotations: list[Any] | None = Field(default=None, exclude=True)
     audio: None = Field(default=None, exclude=True)
     function_call: None = Field(default=None, exclude=True)
+    parsed: Any = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -196,7 +202,8 @@ class ChatRequest(Request):
 
 
 _Text = Annotated[str, Field(min_length=1)]
-_Tokens = Annotated[list[int], Field(min_length=1, max_length=100_000, fail_fast=True)]
+_Token = Annotated[int, Field(ge=0)]
+_Tokens = Annotated[list[_Token], Field(min_length=1, max_length=100_000, fail_fast=True)]
 
 
 class EmbeddingRequest(Request):
@@ -217,10 +224,12 @@ class ImageRequest(Request):
     """Pictures to draw."""
 
     prompt: str = Field(min_length=1, max_length=32_000)
-    size: str = Field(default="1024x1024", pattern=r"^\d{2,5}x\d{2,5}$")
+    size: str = Field(default=USUAL_SIZE, pattern=r"^(auto|\d{2,5}x\d{2,5})$")
     n: int = Field(default=1, ge=1, le=10)
     response_format: Literal["url", "b64_json"] = "url"
     user: str | None = Field(default=None, max_length=512)
+    #: Pictures are not streamed; to say so is no fault.
+    stream: bool | None = Field(default=None, exclude=True)
     #: Not passed on, as above.
     background: str | None = Field(default=None, max_length=64)
     moderation: str | None = Field(default=None, max_length=64)
@@ -228,3 +237,15 @@ class ImageRequest(Request):
     output_format: str | None = Field(default=None, max_length=64)
     quality: str | None = Field(default=None, max_length=64)
     style: str | None = Field(default=None, max_length=64)
+
+    @field_validator("stream")
+    @classmethod
+    def _is_whole(cls, value: bool | None) -> bool | None:
+        if value:
+            raise ValueError("pictures are not streamed")
+        return value
+
+    @field_validator("size")
+    @classmethod
+    def _is_fixed(cls, value: str) -> str:
+        return USUAL_SIZE if value == "auto" else value

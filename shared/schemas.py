@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import InvalidRequest
 from shared.requests import ChatRequest as ChatRequest
@@ -29,6 +29,14 @@ class Routing(Shape):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     fallbacks: list[str] = Field(default_factory=list, max_length=3)
     budget: Literal["economy", "balanced", "quality"] = "balanced"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: Any) -> Any:
+        known = cls.model_fields
+        if isinstance(given, dict):
+            return {name: value for name, value in given.items() if value is not None or name not in known}
+        return given
 
 
 REQUESTS: Mapping[JobType, type[Shape]] = {

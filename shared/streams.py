@@ -23,6 +23,8 @@ FROM_RESULT = 2**53
 _EVENT_ID = re.compile(r"([1-9]\d{0,15})-(\d{1,16})/((?:\d{1,3}(?:[crlmf]|t\d{1,4})=\d{1,12},?)*)", re.ASCII)
 #: Characters of a Last-Event-ID.
 _MOST_EVENT_ID = 16_384
+#: By so many last characters of its job's id an event is told from another job's.
+_MARK = 8
 
 
 def key(job_id: str) -> str:
@@ -82,23 +84,27 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class EventId:
-    """Where in a stream an event stands: its epoch, its entry, and how much of the answer had been sent with it."""
+    """Where in a job's stream an event stands: epoch, entry, and how much of the answer had been sent with it."""
 
+    job_id: str
     epoch: int
     count: int
     progress: Progress
 
     def __str__(self) -> str:
-        return f"{self.epoch}-{self.count}/{self.progress}"
+        return f"{self.job_id[-_MARK:]}-{self.epoch}-{self.count}/{self.progress}"
 
 
-def read_event_id(text: str) -> EventId:
-    """The Last-Event-ID of a reader who comes back; 400 when it is none of ours."""
-    found = _EVENT_ID.fullmatch(text) if len(text) <= _MOST_EVENT_ID else None
+def read_event_id(text: str, job_id: str) -> EventId:
+    """The Last-Event-ID of a reader who comes back to a job; 400 when it is none of that job's."""
+    mark = f"{job_id[-_MARK:]}-"
+    ours = text.startswith(mark) and len(text) <= _MOST_EVENT_ID
+    found = _EVENT_ID.fullmatch(text, len(mark)) if ours else None
     if found is None or int(found[2]) > FROM_RESULT:
-        raise InvalidRequest("Last-Event-ID is not the id of an event of a stream here", param="Last-Event-ID")
+        raise InvalidRequest("Last-Event-ID is not the id of an event of this stream", param="Last-Event-ID")
     pairs = (pair.split("=") for pair in found[3].split(",") if pair)
-    return EventId(int(found[1]), int(found[2]), Progress({name: int(count) for name, count in pairs}))
+    progress = Progress({name: int(count) for name, count in pairs})
+    return EventId(job_id, int(found[1]), int(found[2]), progress)
 
 
 def rest(choices: Sequence[Mapping[str, Any]], progress: Progress) -> Iterator[list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection
 
-from shared import clock, crash, jobs
+from shared import clock, crash, jobs, logs
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.jobs import Ending, Leased, Requeue
@@ -21,7 +21,7 @@ from shared.schemas import Offer
 from shared.settings import settings
 from workers.pictures import dress
 from workers.providers import Answer, Ask, Upstream
-from workers.retry import CALLERS_STATUSES, GiveUp, decide
+from workers.retry import GiveUp, decide
 from workers.routing import choose
 from workers.settle import Outcome, Settler
 from workers.slots import Slots
@@ -159,7 +159,7 @@ class Engine:
         try:
             leased = await self._database.write(_lease, self._worker_id, taken)
         except Exception as error:
-            log.warning("leasing failed: %s: %s", type(error).__name__, error)
+            log.warning("leasing failed: %s", logs.kind(error))
             for queue, ids in taken.items():
                 self._slots.give_back(queue, len(ids))
             await asyncio.sleep(0.5)
@@ -197,7 +197,7 @@ class Engine:
                 return Ending(job.id, job.epoch, "cancelled", attempts=attempts)
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, clock.now_micros(), attempts)
         except Exception as error:
-            log.exception("job %s met a fault of ours", job.id)
+            log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
             what = {"message": f"an internal error ({type(error).__name__})", "type": "internal_error", "code": 500}
             return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
         finally:
@@ -295,7 +295,7 @@ class Engine:
                     log.info("job %s was no longer ours; its late answer is dropped", outcome.job_id)
                 return
             except Exception as error:
-                log.warning("settling %s failed: %s: %s", outcome.job_id, type(error).__name__, error)
+                log.warning("settling %s failed: %s", outcome.job_id, logs.kind(error))
             await asyncio.sleep(0.5)
 
 
@@ -351,7 +351,7 @@ def _broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]
 
 def _job_error(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
     """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's."""
-    if error.upstream_status in CALLERS_STATUSES:
+    if not verdict.elsewhere:
         return {"message": error.message, "type": "invalid_request", "code": 400}
     if error.code == "timeout":
         return {"message": error.message, "type": "timeout", "code": 504}
@@ -360,4 +360,4 @@ def _job_error(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
 
 def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.warning("leaving jobs to the feeder failed: %s", error)
+        log.warning("leaving jobs to the feeder failed: %s", logs.kind(error))

@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, text, update
 
-from shared import blobs, clock, pictures
+from shared import blobs, clock, logs, pictures
 from shared import models as m
 from shared.db import Database
 from shared.models.batches import UNFINISHED
@@ -102,6 +102,6 @@ def _attempt(what: str, fn: Callable[[], object]) -> bool:
     try:
         fn()
     except Exception as error:
-        log.warning("retention of %s is left to a later round: %s: %s", what, type(error).__name__, error)
+        log.warning("retention of %s is left to a later round: %s", what, logs.kind(error))
         return False
     return True

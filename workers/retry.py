@@ -17,10 +17,26 @@ RETRYABLE_STATUSES: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 5
 #: Our own codes for attempts that had no answer, or not a whole one.
 RETRYABLE_CODES: Final = frozenset({"connect", "timeout", "reset", "protocol", "truncated", "empty"})
 
-#: Codes that say "no" whatever the status: OpenAI's exhausted quota and Anthropic's spend limits come as 429.
-FINAL_CODES: Final = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "spend_limit_exceeded"}
+#: Codes that say that our key is wrong, whatever the status: Google answers 400 to a wrong key, gateways 200.
+KEY_CODES: Final = frozenset(
+    {
+        "invalid_api_key",
+        "authentication_error",
+        "permission_error",
+        "API_KEY_INVALID",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+    }
 )
+
+#: Codes that say "no" whatever the status: OpenAI's exhausted quota and Anthropic's spend limits come as 429.
+FINAL_CODES: Final = KEY_CODES | {
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "billing_error",
+    "spend_limit_exceeded",
+}
 
 #: The request itself is wrong: another provider would say the same.
 CALLERS_STATUSES: Final = frozenset({400, 413, 415, 422})

@@ -37,6 +37,21 @@ def answer(request: Mapping[str, Any], limit: int, digest: str) -> Turn:
     return Turn(_message(" ".join(words[:limit])), finish, min(limit, len(words)))
 
 
+def pieces(content: str) -> list[str]:
+    """A content as it is streamed: word by word."""
+    first, *others = content.split(" ")
+    return [first, *(f" {word}" for word in others)]
+
+
+def likelihoods(content: str, alternatives: int) -> dict[str, Any]:
+    """The logprobs of a content, each of its pieces a token and certain; of `alternatives` there is but itself."""
+    tokens = []
+    for piece in pieces(content):
+        token = {"token": piece, "logprob": 0.0, "bytes": list(piece.encode())}
+        tokens.append({**token, "top_logprobs": [token][:alternatives]})
+    return {"content": tokens, "refusal": None}
+
+
 def _invented(schema: Any) -> str:
     """JSON of a schema; of one that is none, an empty object."""
     try:

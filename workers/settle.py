@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from shared import crash, jobs
+from shared import crash, jobs, logs
 from shared.batcher import Batcher
 from shared.db import Database, is_away
 from shared.hints import DONE, Hints
@@ -38,7 +38,7 @@ class Settler:
         except Exception as error:
             if is_away(error) or isinstance(outcome, Requeue) or outcome.error is not None:
                 raise
-            log.error("job %s could not be settled: %s: %s", outcome.job_id, type(error).__name__, error)
+            log.error("job %s could not be settled: %s", outcome.job_id, logs.kind(error))
             return await self._batcher(_unstorable(outcome))
 
     async def drain(self) -> None:

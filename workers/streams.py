@@ -8,6 +8,7 @@ under way, further text of an answer joins what of it already waits, so a slow R
 import asyncio
 import json
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from shared import streams
+from shared.stopping import stop
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +107,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Send what waits, if Redis takes it at once, and hang up."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await stop(self._task)
         if self._sinks or self._unsent:
             await self._flush()
         await self._redis.aclose()
@@ -119,7 +120,8 @@ class Publisher:
             try:
                 sent = await self._flush()
             except Exception as error:  # whatever it is, it is these chunks' end and not that of those to come
-                log.error("%d commands are given up: %s", len(self._unsent), type(error).__name__, exc_info=error)
+                where = "".join(traceback.format_tb(error.__traceback__))  # its message may hold what was said
+                log.error("%d commands are given up: %s\n%s", len(self._unsent), type(error).__name__, where)
                 self._unsent.clear()
                 sent = True
             if not sent:

@@ -310,7 +310,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
             else:
                 sweeper.feed()
         except (SQLAlchemyError, AmbiguousCommitError) as error:
-            log.error("this sweep is left to the next: %s: %s", type(error).__name__, error)
+            log.error("this sweep is left to the next: %s", logs.kind(error))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import httpx
 import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
-from shared import clock, counters, crash, events, measures, signing
+from shared import clock, counters, crash, events, logs, measures, signing
 from shared import models as m
 from shared.batcher import Batcher
 from shared.db import Database
@@ -286,4 +286,4 @@ def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
 
 def _log_failure(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.warning("deliveries are left for later: %s: %s", type(error).__name__, error)
+        log.warning("deliveries are left for later: %s", logs.kind(error))

@@ -1,14 +1,16 @@
 """One HTTP exchange with a provider: every way it can go wrong becomes a ProviderError with a status or a code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 import orjson
 
 from shared import clock
 from shared.errors import ProviderError
+from workers.retry import CALLERS_STATUSES, FINAL_CODES, KEY_CODES
 
 
 async def post(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes) -> httpx.Response:
@@ -47,16 +49,37 @@ def refused(response: httpx.Response) -> ProviderError:
         body = body[0]
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
-        code = next((error[key] for key in ("code", "type", "status") if isinstance(error.get(key), str)), None)
-        message = str(error.get("message", ""))[:500]
-    if status in (401, 403):
-        message = "the provider refused our key"
+        code, message = code_of(error), str(error.get("message", ""))
     return ProviderError(
-        message or f"the provider answered {status}",
+        told(status, code, message),
         upstream_status=status,
         code=code,
         retry_after_seconds=_retry_after(response.headers),
     )
+
+
+def code_of(error: Mapping[str, Any]) -> str | None:
+    """The machine code of an error object; of Google's, which calls a wrong key an invalid argument, the reason."""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        reason = detail.get("reason") if isinstance(detail, dict) else None
+        if isinstance(reason, str) and reason in KEY_CODES:
+            return reason
+    return next(
+        (error[key] for key in ("code", "type", "status") if error.get(key) and isinstance(error[key], str)), None
+    )
+
+
+def told(status: int | None, code: str | None, message: str) -> str:
+    """What a customer reads of a provider's message: the whole of it when the request is at fault, else nothing.
+
+    Messages about anything else name what is ours: parts of a key, an organisation, a quota.
+    """
+    if status in (401, 403) or code in KEY_CODES:
+        return "the provider refused our key"
+    if message and status in CALLERS_STATUSES and code not in FINAL_CODES:
+        return message[:500]
+    return f"the provider answered {status}" if status is not None else "the provider answered with an error"
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

@@ -1,8 +1,7 @@
 """Inbound adapters: one room a dialect; DIALECTS names them in mount order."""
 
-from fastapi import APIRouter
-
 from producer.dialects import fusionai
+from producer.routing import Router
 
 #: Where each dialect answers. The native one also answers without its prefix, as its document shows both.
-DIALECTS: tuple[tuple[str, APIRouter], ...] = (("/v1", fusionai.router), ("", fusionai.router))
+DIALECTS: tuple[tuple[str, Router], ...] = (("/v1", fusionai.router), ("", fusionai.router))

@@ -1,5 +1,5 @@
 """The API's own description: /openapi.json, built from the routes that there are, and /docs, which shows it."""
 
-from producer.openapi.serving import mount
+from producer.openapi.serving import describe, router
 
-__all__ = ["mount"]
+__all__ = ["describe", "router"]

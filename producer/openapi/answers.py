@@ -116,6 +116,7 @@ class StreamFault(BaseModel):
     message: str
     type: str
     code: int
+    request_id: str
     job_id: str
 
 

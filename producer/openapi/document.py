@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any, Final
 
-from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from producer.openapi import answers, parts, requests
 from producer.openapi.examples import EXAMPLES
@@ -55,14 +54,14 @@ def operations(routes: Sequence[BaseRoute]) -> list[Operation]:
     """Every route that is not hidden (`include_in_schema=False`), those of /v1 once."""
     found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for route in _shown(routes):
-        for method in sorted(route.methods - {"HEAD", "OPTIONS"}):
+        for method in sorted(route.methods or ()):
             path = re.sub(r":\w+}", "}", route.path)
             found[route.name].append((path, method, (getdoc(route.endpoint) or "").partition("\n")[0]))
     return [made for name, places in found.items() for made in _named(name, places)]
 
 
-def _shown(routes: Sequence[BaseRoute]) -> Iterator[Any]:
-    every = [route for route in iter_route_contexts(routes) if route.include_in_schema]
+def _shown(routes: Sequence[BaseRoute]) -> Iterator[Route]:
+    every = [route for route in routes if isinstance(route, Route) and route.include_in_schema]
     paths = {(route.path, method) for route in every for method in route.methods or ()}
     for route in every:
         if not any((f"{PREFIX}{route.path}", method) in paths for method in route.methods or ()):

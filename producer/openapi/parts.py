@@ -89,16 +89,22 @@ HEADERS: Final[Mapping[str, Schema]] = {
 EVERY: Final = ("X-Request-Id", "FusionAI-Version")
 RATE: Final = ("X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests")
 
+#: RATE: where a POST that makes jobs may answer so, which always tells what is left.
+_OF_JOB: Final = ("FusionAI-Job-Id", "x-should-retry")
 _OF_ERROR: Final[Mapping[int, tuple[str, ...]]] = {
-    400: ("FusionAI-Job-Id", "x-should-retry"),
+    400: (*_OF_JOB, *RATE),
     401: ("WWW-Authenticate",),
     402: RATE,
-    409: ("Retry-After", "FusionAI-Job-Id", "x-should-retry"),
+    404: RATE,
+    409: ("Retry-After", *_OF_JOB, *RATE),
+    413: RATE,
+    415: RATE,
+    422: RATE,
     429: ("Retry-After", *RATE),
-    500: ("FusionAI-Job-Id", "x-should-retry"),
-    502: ("FusionAI-Job-Id", "x-should-retry"),
-    503: ("Retry-After", "FusionAI-Job-Id", "x-should-retry"),
-    504: ("FusionAI-Job-Id", "x-should-retry"),
+    500: (*_OF_JOB, *RATE),
+    502: (*_OF_JOB, *RATE),
+    503: ("Retry-After", *_OF_JOB, *RATE),
+    504: (*_OF_JOB, *RATE),
 }
 _SAID: Final[Mapping[int, tuple[str, str]]] = {
     400: ("Something is wrong with the request; `param` says where.", "messages[2].content: content is missing"),

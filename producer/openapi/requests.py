@@ -85,8 +85,8 @@ def refine(schemas: dict[str, Any]) -> None:
     batch["metadata"] = schemas["ChatCompletionRequest"]["properties"]["metadata"]
     batch["completion_window"]["pattern"] = _WINDOW
     batch["endpoint"] = {"anyOf": [{"enum": list(TYPES), "type": "string"}, {"type": "null"}]}
-    for shape in OF_TYPE.values():
-        _take_null(schemas[shape.__name__])
+    for name in (*(shape.__name__ for shape in OF_TYPE.values()), "Routing"):
+        _take_null(schemas[name])
     for name in ("WebhookSpec", "WebhookChange"):
         _set_items(schemas[name]["properties"]["events"], _EVENTS)
     schemas.update(_jobs(schemas))
@@ -97,7 +97,7 @@ def _take_null(request: dict[str, Any]) -> None:
     """As `shared.requests` reads it: a field that is null is not there."""
     for name, property in request["properties"].items():
         branches = property.get("anyOf", [property])
-        if name not in request["required"] and {"type": "null"} not in branches:
+        if name not in request.get("required", ()) and {"type": "null"} not in branches:
             default = {"default": property.pop("default")} if "default" in property else {}
             request["properties"][name] = {"anyOf": [*branches, {"type": "null"}], **default}
 

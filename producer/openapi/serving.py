@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 
 from producer.openapi.document import build
+from producer.routing import Router
 from shared.errors import NotFound
+
+router = Router()
 
 #: Swagger UI, as the fastapi-offline wheel carries it.
 _ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
@@ -53,19 +57,17 @@ _POLICY: Final = "; ".join(
 class Document:
     """The document as it is sent: bytes, and their ETag."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: Starlette) -> None:
         self.content = orjson.dumps(build(app.routes))
         self.etag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
 
-def mount(app: FastAPI) -> None:
-    """Describe what the app has, and serve that: call it when all other routes are there."""
-    app.add_api_route("/openapi.json", show_document, methods=["GET"])
-    app.add_api_route("/docs", show_docs, methods=["GET"])
-    app.add_api_route("/docs/{name}", show_asset, methods=["GET"], include_in_schema=False)
+def describe(app: Starlette) -> None:
+    """Make the document of an app that has all its routes."""
     app.state.document = Document(app)
 
 
+@router.get("/openapi.json")
 async def show_document(request: Request) -> Response:
     """This document."""
     document: Document = request.app.state.document
@@ -76,7 +78,8 @@ async def show_document(request: Request) -> Response:
     return Response(document.content, 200, headers, "application/json")
 
 
-async def show_docs() -> Response:
+@router.get("/docs")
+async def show_docs(request: Request) -> Response:
     """This document, to read and to try out."""
     headers = {
         "Content-Security-Policy": _POLICY,
@@ -86,7 +89,8 @@ async def show_docs() -> Response:
     return Response(_PAGE, 200, headers, "text/html")
 
 
-async def show_asset(name: str) -> Response:
+@router.get("/docs/{name}", shown=False)
+async def show_asset(request: Request, name: str) -> Response:
     """A file that the page needs."""
     if name not in _ASSETS:
         raise NotFound(f"there is nothing at /docs/{name[:100]}")

@@ -233,6 +233,13 @@ class TestIdempotency:
             ]
         assert [answer.status_code for answer in answers] == [400, 400]
         assert answers[0].json()["error"]["message"] == answers[1].json()["error"]["message"]
+        assert [answer.headers.get("idempotent-replayed") for answer in answers] == [None, "true"]
+
+    def test_both_names_of_one_route(self, account: Account) -> None:
+        paths = ("/images", "/images/generations")
+        answers = [account.test.post(path, json=_bare(image()), headers={"Idempotency-Key": "i"}) for path in paths]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert len({answer.headers["fusionai-job-id"] for answer in answers}) == 1
 
     def test_a_key_of_another_route(self, account: Account) -> None:
         headers = {"Idempotency-Key": "one"}

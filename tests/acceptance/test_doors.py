@@ -1,5 +1,6 @@
 """Who may come in, and how a refusal looks: keys, headers, routes, tenants, sizes; the same on every route."""
 
+import gzip
 from typing import Any
 
 import httpx
@@ -186,6 +187,12 @@ def test_what_is_not_there(account: Account, method: str, path: str, status: int
         assert answer.headers["allow"]
 
 
+def test_a_trailing_slash_sends_nobody_elsewhere(account: Account) -> None:
+    """A redirect would name the Host header's host, and have the body and its key sent again to it."""
+    for path in ("/chat/completions/", "/jobs/", "/batches/"):
+        check(account.live.post(path, json=chat(), headers={"Host": "elsewhere.example"}), 404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("path", "param"),
     [
@@ -225,6 +232,15 @@ def test_another_content_type_is_415(account: Account, kind: str) -> None:
     check(account.live.post("/jobs", content=b"{}", headers={"content-type": kind}), 415, "unsupported_media_type")
 
 
+def test_a_compressed_body_is_415_and_says_why(account: Account) -> None:
+    for path in ("/jobs", "/chat/completions"):
+        answer = account.live.post(path, content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"})
+        check(answer, 415, "unsupported_media_type")
+        assert "Content-Encoding" in answer.json()["error"]["message"]
+    body = httpx.Request("POST", "http://x", json=embedding()).content
+    assert account.test.post("/jobs", content=body, headers={"content-encoding": "Identity"}).status_code == 202
+
+
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"])
 def test_json_by_other_names_is_taken(account: Account, kind: str) -> None:
     body = httpx.Request("POST", "http://x", json=embedding()).content
@@ -258,6 +274,7 @@ def test_models_have_provider_purpose_and_price(account: Account) -> None:
     by_id = {model["id"]: model for model in listed["data"]}
     assert {"claude-3-opus", "gpt-4", "gemini-pro", "text-embedding-3-large", "image-gen-2"} <= set(by_id)
     assert listed["object"] == "list" and listed["has_more"] is False
+    assert [listed["first_id"], listed["last_id"]] == [listed["data"][n]["id"] for n in (0, -1)]
     for id, model in by_id.items():
         assert account.live.get(f"/models/{id}").json() == model
         assert model["object"] == "model" and model["provider"] and model["purpose"] and model["price"]

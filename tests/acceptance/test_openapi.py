@@ -139,3 +139,23 @@ def test_other_media_types_are_the_documented_ones(account: Account) -> None:
     contract.check("GET", "/v1/pictures/{name}", httpx.get(picture))
     job = account.run(chat())["id"]
     contract.check("GET", "/v1/jobs/{job_id}/stream", account.live.get(f"/jobs/{job}/stream"))
+
+
+def test_refusals_have_the_documented_headers(stack: Stack) -> None:
+    """A refused POST that makes jobs tells what is left of the limit too, and the document says so."""
+    account = stack.account(plan="business")
+    document, path = contract.document(), "/v1/chat/completions"
+    wrong: list[dict[str, Any]] = [
+        {"json": {}},
+        {"content": b"{}", "headers": {"content-type": "text/plain"}},
+        {"json": {**EXAMPLES["create_chat_completion"]["A question"], "model": "gpt-99"}},
+    ]
+    for more in wrong:
+        answer = account.live.post(path.removeprefix("/v1"), **more)
+        shown = document["paths"][path]["post"]["responses"][str(answer.status_code)]
+        refusal = document["components"]["responses"][shown["$ref"].rpartition("/")[2]]
+        documented = {name.lower() for name in refusal["headers"]}
+        told = {name for name in answer.headers if name.startswith(("x-", "fusionai-"))}
+        assert answer.status_code >= 400 and "x-ratelimit-remaining-requests" in told
+        assert told <= documented, told - documented
+    account.close()

@@ -84,6 +84,28 @@ class TestTools:
         received(recording, '"tool_call_id":"call_other"', f'"tool_call_id":"{call.id}"', '\\"celsius\\":21')
         assert calls(recording, '"function_call"') == calls(recording, '"annotations"') == 0
 
+    @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # the SDK's own, of its own types
+    def test_an_answer_that_the_sdk_has_parsed_is_sent_back_as_it_is(self, client: OpenAI, recording: Stack) -> None:
+        """`parse` and `stream` add `parsed`, `parsed_arguments` and `index` to what they hand out."""
+
+        class Weather(BaseModel):
+            city: str
+
+        tools: Any = [openai.pydantic_function_tool(Weather)]
+        given: dict[str, Any] = {"model": "gpt-4", "max_tokens": 60}
+        asked: list[Any] = [{"role": "user", "content": "Weather, please"}]
+        parsed = client.chat.completions.parse(**given, messages=asked, tools=tools).choices[0].message
+        with client.chat.completions.stream(**given, messages=asked, tools=tools) as events:
+            streamed = events.get_final_completion().choices[0].message
+        for message in (parsed, streamed):
+            answered = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "sunny"}
+            for turn in (message, message.model_dump(), message.to_dict()):
+                last = ask(client, messages=[*asked, turn, answered], tools=tools)
+                assert last.choices[0].finish_reason == "stop"
+        answer = client.chat.completions.parse(**given, messages=ASKED, response_format=Weather).choices[0].message
+        assert answer.parsed and ask(client, messages=[*ASKED, answer, *ASKED]).choices[0].message.content
+        assert calls(recording, '"parsed') == 0
+
     @pytest.mark.parametrize(
         ("changes", "param"),
         [({"tool_choice": "auto"}, "tool_choice"), ({"parallel_tool_calls": True}, "parallel_tool_calls"),

@@ -48,7 +48,7 @@ def take(running: Bench, file: Path, count: int) -> Taken:
 
 
 def ingest(base: str, count: int, source: Path | None, *, postgresql: bool) -> Taken:
-    """Have `count` lines taken by a stack of its own, after as many that warmed it up: the first file starts readers."""
+    """Have `count` lines taken by a stack of its own, warmed up by as many: the first file starts the readers."""
     with bench(base, workers=0, beside=("web", "batches"), postgresql=postgresql) as running:
         with file_of(count, source) as file:
             take(running, file, count)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from producer import auth, operations
 from producer.app import make_app
@@ -247,3 +247,19 @@ def test_live_and_test_keys_do_not_see_each_others_jobs(database: Database) -> N
                 database.write_sync(operation, holder, others)
     statuses = database.read_sync(lambda c: set(c.execute(select(m.jobs.c.status)).scalars()))
     assert statuses == {"queued"}
+
+
+def test_a_beginning_is_taken_letter_for_letter(database: Database) -> None:
+    """What is told in other letters, or with a wildcard, is another key, or none: nobody else's is listed or ended."""
+    id, key = new_key(database)
+    start = key[:14]
+    database.write_sync(
+        lambda c: c.execute(update(m.api_keys).where(m.api_keys.c.id == id).values(prefix=start + "aB_9"))
+    )
+    for told in ("Ab_9", "ab_9", "aBx9", "a%", "aB__"):
+        words = start + told
+        assert database.read_sync(accounts.list_keys, prefix=words) == [], words
+        with pytest.raises(NotFound):
+            database.write_sync(accounts.revoke_key, words)
+    assert [one["id"] for one in database.read_sync(accounts.list_keys, prefix=start + "aB_")] == [id]
+    assert database.write_sync(accounts.revoke_key, start + "aB_9") == id

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from starlette.responses import StreamingResponse
 
 from producer import operations
 from producer.app import make_app
@@ -137,7 +137,7 @@ def test_a_bug_in_the_middle_of_an_answer_shows_nothing_either(caplog: pytest.Lo
 
     async def scene() -> BaseException:
         app = make_app()
-        app.add_api_route("/broken", lambda: StreamingResponse(broken()))
+        app.add_route("/broken", lambda request: StreamingResponse(broken()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             with pytest.raises(ConnectionResetError) as error:
                 await client.get("/broken")

@@ -378,6 +378,90 @@ def test_a_client_that_is_gone_leaves_nothing_behind(database: Database, store: 
     play(database, act)
 
 
+def test_a_client_that_neither_reads_nor_goes_is_given_up(
+    database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "WHOLE_SECONDS", 0.1)
+    monkeypatch.setattr(streaming, "LEAVE_SECONDS", 0.1)
+
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        say(stage.publisher.open(job.id, job.epoch), "word")
+        stuck = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                stuck.set()
+                await asyncio.Event().wait()
+
+        for version in ("2.3", "2.4"):
+            answer = await streaming.respond(stage.desk, job.id, stage.holder, include_usage=True)
+            await asyncio.wait_for(answer({"type": "http", "asgi": {"spec_version": version}}, receive, send), 10)
+            assert stuck.is_set() and not stage.desk.waiters._waiting and not stage.desk.readers.all()
+        assert world.row(database, job.id)["status"] == "running"
+
+    play(database, act)
+
+
+def test_a_bug_in_a_stream_names_the_request_and_shows_nothing_else(
+    database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    canary = "canary-77aa"
+
+    def bug(*_: Any) -> bytes:
+        raise KeyError(canary)
+
+    monkeypatch.setattr(streaming.Relay, "_frame", bug)
+    sent: list[bytes] = []
+
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        say(stage.publisher.open(job.id, job.epoch), canary)
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b""))
+
+        answer = await streaming.respond(stage.desk, job.id, stage.holder, include_usage=True)
+        scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "request_id": "req_1"}
+        await answer(scope, receive, send)
+        error = data(b"".join(sent).decode())["error"]
+        assert (error["type"], error["code"], error["request_id"]) == ("internal_error", 500, "req_1")
+        assert error["job_id"] == job.id
+
+    play(database, act)
+    assert "KeyError" in caplog.text and "in bug" in caplog.text, "what and where"
+    assert canary not in caplog.text and canary.encode() not in b"".join(sent)
+
+
+def test_chunks_that_are_given_up_are_not_logged(store: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    canary = "canary-77ab"
+
+    class Broken(Publisher):
+        async def _send(self, commands: Any) -> None:
+            failed.set()
+            raise TypeError(str(commands))
+
+    failed = asyncio.Event()
+
+    async def main() -> None:
+        publisher = Broken(store.url)
+        say(publisher.open("job_1", 1), canary)
+        async with asyncio.timeout(5):
+            await failed.wait()
+        await publisher.close()
+
+    asyncio.run(main())
+    assert "TypeError" in caplog.text and canary not in caplog.text
+
+
 def test_a_thousand_streams_at_once(database: Database, store: RedisServer) -> None:
     """One connection feeds them, one takes what is said; nothing in the process grows with them but the streams."""
 

@@ -73,9 +73,10 @@ def test_the_shipped_catalogue_has_the_seeds_models() -> None:
     }
     assert {id: catalogue().model(id).provider for id in wanted} == wanted
     assert {"text-embedding-3-large", "image-gen-2", "fusion-one", "fluence-chat"} < set(catalogue().models)
+    assert catalogue().model("openai.gpt-4").id == "gpt-4"
 
 
-@pytest.mark.parametrize("id", ["gpt-4 ", "GPT-4", "openai.gpt-4", "", "x" * 10_000])
+@pytest.mark.parametrize("id", ["gpt-4 ", "GPT-4", "google.gpt-4", "openai.", ".gpt-4", "", "x" * 10_000])
 def test_an_unknown_model_is_a_short_400(id: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         catalogue().model(id, param="jobs[2].model")

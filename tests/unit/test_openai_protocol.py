@@ -11,6 +11,7 @@ from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
 from shared.schemas import ChatRequest, Offer, read_submission
 from workers.providers import Ask, openai, sandbox
+from workers.retry import GiveUp, decide
 from workers.wire import refused
 
 TOOL = {"type": "function", "function": {"name": "find"}}
@@ -126,6 +127,32 @@ def test_a_chat_answer_has_our_ids_and_the_catalogues_model() -> None:
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.estimated) == (7, 3, False)
 
 
+def test_a_tool_call_can_be_sent_back_as_a_turn_whatever_the_provider_adds_or_leaves_out() -> None:
+    given = [
+        {
+            "id": "",
+            "type": "function",
+            "function": {"name": "find", "arguments": "{}"},
+            "extra_content": {"google": {}},
+        },
+        {"index": 1, "function": {"name": "find", "arguments": None}},
+        {"id": "call_x", "type": "function", "function": {"name": "find", "arguments": "{}"}},
+    ]
+    choice = {"index": 0, "message": {"content": None, "tool_calls": given}, "finish_reason": "tool_calls"}
+    message = answered("chat.completion", choices=[choice]).body["choices"][0]["message"]
+    assert [call["id"] for call in message["tool_calls"]] == ["call_1_0_0", "call_1_0_1", "call_x"]
+    turns = [*FULL["messages"], message]
+    assert read_submission("chat.completion", {"model": "m", "messages": turns}).request["messages"][1]["tool_calls"]
+
+
+@pytest.mark.parametrize("given", ["a", ["a", "b"], [1, 2, 3], [[1], [2, 3]]])
+def test_every_input_has_its_embedding(given: Any) -> None:
+    wanted = 2 if isinstance(given, list) and not isinstance(given[0], int) else 1
+    data = [{"index": n, "embedding": [0.5]} for n in reversed(range(wanted))]
+    body = {"data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+    assert len(openai.read(ask("embedding", input=given), 200, orjson.dumps(body)).body["data"]) == wanted
+
+
 def test_an_image_answer_counts_its_pictures_and_keeps_known_fields() -> None:
     answer = answered("image")
     assert answer.body["data"] == [{"b64_json": "AA=="}, {"url": "https://x"}]
@@ -156,6 +183,15 @@ NOT_ANSWERS: list[tuple[str, dict[str, Any], str]] = [
     ("chat.completion", {"usage": {"prompt_tokens": "many"}}, "protocol"),
     ("chat.completion", {"usage": "7"}, "protocol"),
     ("chat.completion", {"created": "yesterday"}, "protocol"),
+    ("chat.completion", {"choices": [{"message": {"content": ["hello"]}}]}, "protocol"),
+    ("chat.completion", {"choices": [{"message": {"content": "hello"}, "finish_reason": 7}]}, "protocol"),
+    ("chat.completion", {"choices": [{"message": {"tool_calls": ["hello"]}}]}, "protocol"),
+    ("chat.completion", {"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}, "protocol"),
+    ("embedding", {"data": [{"index": 0, "embedding": None}]}, "protocol"),
+    ("embedding", {"data": [{"index": 0, "embedding": []}]}, "protocol"),
+    ("embedding", {"data": [{"index": 1, "embedding": [1.0]}]}, "protocol"),
+    ("embedding", {"data": [{"index": n, "embedding": [1.0]} for n in (0, 1)]}, "protocol"),
+    ("image", {"data": [{}]}, "protocol"),
     ("embedding", {"data": []}, "empty"),
     ("embedding", {"data": [{"index": 0}]}, "protocol"),
     ("embedding", {"data": [{"embedding": [1]}]}, "protocol"),
@@ -172,7 +208,9 @@ def test_a_200_that_is_no_answer_is_an_error_to_try_again(type: str, changes: di
     assert error.value.code == code and error.value.upstream_status == 200
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", b'{"choices": [', b"null", b"[]", b'"yes"', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b'{"choices": [', b"null", b"[]", b"[1]", b"[{}]", b'"yes"', b"\xff"]
+)
 def test_a_200_that_is_not_an_object(content: bytes) -> None:
     with pytest.raises(ProviderError) as error:
         openai.read(ask(), 200, content)
@@ -180,18 +218,21 @@ def test_a_200_that_is_not_an_object(content: bytes) -> None:
 
 
 #: (the body of a 200, the status and code that it means)
-HIDDEN: list[tuple[dict[str, Any], int | None, str | None]] = [
+HIDDEN: list[tuple[Any, int | None, str | None]] = [
     ({"error": {"message": "m", "type": "server_error", "code": None}}, None, "server_error"),
     ({"error": {"message": "m", "code": "insufficient_quota"}}, None, "insufficient_quota"),
     ({"error": {"message": "m", "code": 429, "status": "RESOURCE_EXHAUSTED"}}, 429, "RESOURCE_EXHAUSTED"),
-    ({"error": [{"message": "m", "code": 503}]}, 503, "protocol"),
+    ({"error": [{"message": "m", "code": 503}]}, 503, None),
+    ({"error": {"message": "m", "code": 401}}, 401, None),
+    ({"error": {"message": "m", "code": 5, "type": {"a": 1}}}, None, "protocol"),
+    ([{"error": {"message": "m", "code": 403, "status": "PERMISSION_DENIED"}}], 403, "PERMISSION_DENIED"),
     ({"error": {"message": "m"}}, None, "protocol"),
     ({"error": "broken"}, 200, None),
 ]
 
 
 @pytest.mark.parametrize(("body", "status", "code"), HIDDEN)
-def test_an_error_hidden_in_a_200(body: dict[str, Any], status: int | None, code: str | None) -> None:
+def test_an_error_hidden_in_a_200(body: Any, status: int | None, code: str | None) -> None:
     with pytest.raises(ProviderError) as error:
         openai.read(ask(), 200, orjson.dumps(body))
     assert (error.value.upstream_status, error.value.code) == (status, code)
@@ -229,6 +270,63 @@ def test_an_error_status_says_its_code_and_its_wait(
 def test_a_refused_key_is_not_repeated(status: int) -> None:
     body = b'{"error":{"message":"Incorrect API key provided: sk-canary-1"}}'
     assert "canary" not in refused(httpx.Response(status, content=body)).message
+
+
+#: Error objects that say our key is wrong, whatever their answer's status.
+WRONG_KEYS: list[dict[str, Any]] = [
+    {"code": "invalid_api_key", "type": "invalid_request_error"},
+    {"code": None, "type": "authentication_error"},
+    {"code": 401, "status": "UNAUTHENTICATED"},
+    {"code": 403},
+    {"code": 400, "status": "INVALID_ARGUMENT", "details": [{"@type": "x"}, {"reason": "API_KEY_INVALID"}]},
+]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("error", WRONG_KEYS)
+def test_a_refused_key_inside_a_200_is_told_as_any_other_and_not_tried_again(
+    error: dict[str, Any], wrapped: bool
+) -> None:
+    body = {"error": {"message": "Incorrect API key provided: sk-canary-1", **error}}
+    with pytest.raises(ProviderError) as raised:
+        openai.read(ask(), 200, orjson.dumps([body] if wrapped else body))
+    assert raised.value.message == "the provider refused our key"
+    verdict = decide(raised.value, failures=1, base_seconds=1.0, jitter=0.0)
+    assert isinstance(verdict, GiveUp) and verdict.elsewhere
+
+
+def test_a_wrong_key_that_google_calls_an_invalid_argument_is_not_the_callers_fault() -> None:
+    error = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}
+    error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
+    found = refused(httpx.Response(400, content=orjson.dumps([{"error": error}])))
+    assert (found.message, found.code) == ("the provider refused our key", "API_KEY_INVALID")
+    verdict = decide(found, failures=1, base_seconds=1.0, jitter=0.0)
+    assert verdict == GiveUp("API_KEY_INVALID", elsewhere=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "passed_on"),
+    [
+        (400, "invalid_value", True),
+        (413, None, True),
+        (422, None, True),
+        (400, "billing_hard_limit_reached", False),
+        (404, "model_not_found", False),
+        (429, "rate_limit_exceeded", False),
+        (429, "insufficient_quota", False),
+        (503, None, False),
+    ],
+)
+def test_only_what_is_wrong_with_the_request_is_told_in_the_providers_words(
+    status: int, code: str | None, passed_on: bool
+) -> None:
+    body = {"error": {"message": "in organization org-canary", "code": code}}
+    said = refused(httpx.Response(status, content=orjson.dumps(body))).message
+    assert said == ("in organization org-canary" if passed_on else f"the provider answered {status}")
+    hidden = {"error": {"message": "in organization org-canary", "code": status, "type": code}}
+    with pytest.raises(ProviderError) as raised:
+        openai.read(ask(), 200, orjson.dumps(hidden))
+    assert raised.value.message == said
 
 
 async def _call(handler: Any, what: Ask) -> Any:

@@ -110,7 +110,7 @@ def test_image_data_counts_as_an_image_not_as_text() -> None:
 
 
 def test_the_dearest_candidate_is_held_and_the_order_is_the_callers() -> None:
-    routing = {"fallbacks": ["claude-3-opus", "gpt-3.5-turbo"]}
+    routing = {"fallbacks": ["claude-3-opus", "openai.gpt-3.5-turbo"], "budget": None}
     offers = made({"model": "gemini-pro", "messages": SAY, "routing": routing})
     assert [offer.model for offer in offers] == ["gemini-pro", "claude-3-opus", "gpt-3.5-turbo"]
     assert quote.bound(offers) == max(offer.bound_micros for offer in offers) == offers[1].bound_micros
@@ -141,7 +141,7 @@ EMBED = {"model": "text-embedding-3-large", "input": "a"}
         ("image", {**IMAGE, "size": "99999x99999"}, "size"),
         (
             "chat.completion",
-            {"model": "gpt-4", "messages": SAY, "routing": {"fallbacks": ["gemini-pro", "nope"]}},
+            {"model": "gpt-4", "messages": SAY, "routing": {"fallbacks": ["gemini-pro", "google.gpt-4"]}},
             "routing.fallbacks[1]",
         ),
         (

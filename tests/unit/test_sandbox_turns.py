@@ -91,3 +91,18 @@ def test_a_streamed_call_adds_up_to_the_whole() -> None:
     (whole,) = answer.body["choices"][0]["message"]["tool_calls"]
     assert [call["function"] for call in sink.calls] == [whole["function"]]
     assert answer.body["choices"][0]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(("top", "shown"), [({}, 0), ({"top_logprobs": 0}, 0), ({"top_logprobs": 5}, 1)])
+def test_logprobs_are_there_when_asked_for_and_only_then(top: dict[str, int], shown: int) -> None:
+    offer = Offer(
+        provider="sandbox", model="m", upstream="u", input=0, output=0, version="v", max_output=9, bound_micros=0
+    )
+    for asked, wanted in ({}, False), ({"logprobs": False}, False), ({"logprobs": True, **top}, True):
+        request = {"messages": ASKED, "n": 1, **asked}
+        (choice,) = asyncio.run(Sandbox().call(Ask("job_1", "chat.completion", request, offer))).body["choices"]
+        assert bool(choice["logprobs"]) is wanted
+    tokens = choice["logprobs"]["content"]
+    assert "".join(token["token"] for token in tokens) == choice["message"]["content"]
+    assert all(bytes(token["bytes"]).decode() == token["token"] for token in tokens)
+    assert {len(token["top_logprobs"]) for token in tokens} == {shown}

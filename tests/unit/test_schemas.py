@@ -202,6 +202,10 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ("image", {"prompt": "p" * 32_001}, "prompt"),
     ("image", {"prompt": ["a"]}, "prompt"),
     ("image", {"size": "big"}, "size"),
+    ("image", {"size": "automatic"}, "size"),
+    ("image", {"stream": True}, "stream"),
+    ("embedding", {"input": [-1]}, "input[0]"),
+    ("embedding", {"input": [[1], [2, -1]]}, "input[1][1]"),
     ("image", {"size": "1024x1024\n"}, "size"),
     ("image", {"size": 1024}, "size"),
     ("image", {"n": 11}, "n"),
@@ -305,6 +309,18 @@ def test_an_answer_sent_back_as_a_turn_is_taken_without_what_a_request_has_no_us
     turns = [*CHAT["messages"], {**answer, "function_call": None, "tool_calls": None}]
     request = read_submission("chat.completion", {**CHAT, "messages": turns}).request
     assert request["messages"][1] == {"role": "assistant", "content": "hi"}
+
+
+def test_what_the_sdks_parse_and_stream_add_to_an_answer_is_taken_and_not_kept() -> None:
+    call = {**CALL, "index": 0, "function": {**CALL["function"], "parsed_arguments": {"a": 1}}}
+    answer = {"role": "assistant", "content": None, "parsed": {"a": 1}, "tool_calls": [call]}
+    request = read_submission("chat.completion", {**CHAT, "messages": [*CHAT["messages"], answer]}).request
+    assert request["messages"][1] == {"role": "assistant", "tool_calls": [CALL]}
+
+
+def test_an_image_of_any_size_is_one_of_the_usual_size_whose_price_is_known() -> None:
+    request = read_submission("image", {**IMAGE, "size": "auto", "stream": False}).request
+    assert request["size"] == "1024x1024" and "stream" not in request
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,7 @@ NO_ANSWERS: list[tuple[bytes, str]] = [
     (wire(*PLAIN[:-1], delta(finish=True)), "protocol"),
     (wire(*PLAIN[:2], {"error": {"message": "m", "type": "server_error", "code": None}}), "server_error"),
     (wire({"error": {"message": "m", "code": "insufficient_quota"}}), "insufficient_quota"),
+    (wire([{"error": {"message": "m", "code": 401, "status": "UNAUTHENTICATED"}}]), "UNAUTHENTICATED"),
     (wire(*PLAIN, {"choices": [], "usage": {"prompt_tokens": -1}}, "[DONE]"), "protocol"),
 ]
 
@@ -212,3 +213,13 @@ def test_the_sandbox_streams_what_it_answers(request_: dict[str, Any]) -> None:
     ask = Ask("job_1", "chat.completion", {"messages": [], "n": 1, **request_}, OFFER, sink)
     answer = asyncio.run(sandbox.Sandbox().call(ask))
     assert added_up(sink.chunks) == answer.body["choices"] and len(sink.chunks) > 3
+
+
+def test_the_sandbox_streams_the_logprobs_of_each_piece() -> None:
+    sink = Kept()
+    request = {"messages": [], "n": 1, "logprobs": True, "top_logprobs": 1}
+    answer = asyncio.run(sandbox.Sandbox().call(Ask("job_1", "chat.completion", request, OFFER, sink)))
+    pieces = [choice for chunk in sink.chunks for choice in chunk["choices"] if choice["delta"].get("content")]
+    tokens = [token for piece in pieces for token in piece["logprobs"]["content"]]
+    assert [token["token"] for token in tokens] == [piece["delta"]["content"] for piece in pieces]
+    assert tokens == answer.body["choices"][0]["logprobs"]["content"]

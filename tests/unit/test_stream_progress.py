@@ -67,8 +67,9 @@ def test_the_rest_completes_what_was_sent(data: st.DataObject) -> None:
     progress = Progress()
     for choices in pieces:
         progress.advance(choices)
-    known = read_event_id(str(EventId(3, 7, progress)))
-    assert known == EventId(3, 7, progress)
+    id = "job_01a1fe3d704800008c57b6c179cf9943"
+    known = read_event_id(str(EventId(id, 3, 7, progress)), id)
+    assert known == EventId(id, 3, 7, progress)
     left = list(rest(answer, known.progress))
     assert added_up(chunked([*pieces, *left])) == answer
     for choices in left:
@@ -100,4 +101,4 @@ def test_a_choice_is_not_taken_for_another_whose_number_begins_alike() -> None:
 )  # fmt: skip
 def test_an_id_that_is_none_of_ours_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest):
-        read_event_id(text)
+        read_event_id(f"job_1-{text}", "job_1")

@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 
 from sqlalchemy import Connection, select, update
 
-from shared import batch_lines, batches, blobs, clock, crash, hints, intake, jobs
+from shared import batch_lines, batches, blobs, clock, crash, hints, intake, jobs, logs
 from shared import models as m
 from shared.batch_lines import FaultError, Reading, Wanted
 from shared.batches import Plan, Row
@@ -95,7 +95,7 @@ class Batches:
         except StopIteration:
             del self._works[id]
         except Exception as error:
-            log.error("batch %s is tried again later: %s: %s", id, type(error).__name__, error)
+            log.error("batch %s is tried again later: %s", id, logs.trace(error))
             del self._works[id]
             self._not_before[id] = clock.monotonic() + AGAIN_SECONDS
 

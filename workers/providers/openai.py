@@ -16,7 +16,7 @@ from shared.schemas import Usage
 from workers.event_stream import EVENT_STREAM, NotStreamed
 from workers.providers import Answer, Ask
 from workers.providers.openai_stream import stream
-from workers.wire import post
+from workers.wire import code_of, post, told
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
 
@@ -100,6 +100,8 @@ def read(ask: Ask, status: int, content: bytes) -> Answer:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
         raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
+    if isinstance(body, list) and body:  # so does Google wrap its errors
+        body = body[0]
     if not isinstance(body, dict):
         raise ProviderError("the provider's answer is not an object", upstream_status=status, code="protocol")
     return judge(ask, status, body)
@@ -120,24 +122,21 @@ def judge(ask: Ask, status: int, body: Mapping[str, Any]) -> Answer:
 
 
 def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
-    """The error object of this protocol: `{"error": {"message", "type", "code"}}`, with its many variations."""
+    """The error object in a 200: `{"error": {"message", "type", "code"}}`, with its many variations."""
     error = body.get("error")
     if isinstance(error, list):
         error = error[0] if error else {}
     if not isinstance(error, dict):
-        return ProviderError(str(error)[:500], upstream_status=status)
-    code = error.get("code") if isinstance(error.get("code"), str) else error.get("type") or error.get("status")
-    shown = status if status >= 400 else None
+        return ProviderError(told(None, None, ""), upstream_status=status)
+    code, number = code_of(error), error.get("code")
+    shown = number if isinstance(number, int) and 400 <= number < 600 else None
     if shown is None and code is None:
         code = "protocol"
-    number = error.get("code")
-    if shown is None and isinstance(number, int) and 400 <= number < 600:
-        shown = number
-    return ProviderError(str(error.get("message", ""))[:500], upstream_status=shown, code=code)
+    return ProviderError(told(shown, code, str(error.get("message", ""))), upstream_status=shown, code=code)
 
 
 def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    choices = [_choice(choice) for choice in body["choices"]]
+    choices = [_choice(ask, choice) for choice in body["choices"]]
     if not choices:
         raise ProviderError("the provider's answer has no choices", upstream_status=200, code="empty")
     reported = body.get("usage")
@@ -152,26 +151,50 @@ def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     return result, usage
 
 
-def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
-    message = choice["message"]
-    kept = {"role": "assistant", "content": message.get("content"), "refusal": message.get("refusal")}
-    if message.get("tool_calls"):
-        kept["tool_calls"] = message["tool_calls"]
+def _choice(ask: Ask, choice: Mapping[str, Any]) -> dict[str, Any]:
+    message, index = choice["message"], int(choice.get("index") or 0)
+    kept: dict[str, Any] = {"role": "assistant"}
+    kept.update((name, _text(message.get(name))) for name in ("content", "refusal"))
+    if calls := message.get("tool_calls"):
+        stem = f"call_{ask.job_id.removeprefix('job_')}_{index}"
+        kept["tool_calls"] = [_call(call, f"{stem}_{number}") for number, call in enumerate(calls)]
     return {
-        "index": int(choice.get("index") or 0),
+        "index": index,
         "message": kept,
-        "logprobs": choice.get("logprobs"),
-        "finish_reason": choice.get("finish_reason") or "stop",
+        "logprobs": choice.get("logprobs") or None,
+        "finish_reason": _text(choice.get("finish_reason")) or "stop",
     }
+
+
+def _call(call: Mapping[str, Any], id: str) -> dict[str, Any]:
+    """A tool call as it can be sent back as a turn; `id` for a provider that gives none, as Google's endpoint may."""
+    function = call["function"]
+    called = {"name": _text(function["name"]), "arguments": _text(function.get("arguments")) or ""}
+    return {"id": _text(call.get("id")) or id, "type": "function", "function": called}
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
 
 
 def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     data = [{"object": "embedding", "index": int(row["index"]), "embedding": row["embedding"]} for row in body["data"]]
     if not data:
         raise ProviderError("the provider's answer has no embeddings", upstream_status=200, code="empty")
+    if not all(row["embedding"] and isinstance(row["embedding"], list | str) for row in data):
+        raise TypeError("not a vector")
+    if sorted(row["index"] for row in data) != list(range(_inputs(ask.request["input"]))):
+        raise ValueError("not one embedding for each input")
     reported = body.get("usage")
     usage = _usage(reported) if reported else _counted(ask, b"")
     return {"object": "list", "data": data, "model": ask.offer.model}, usage
+
+
+def _inputs(given: Any) -> int:
+    """How many things are to be embedded; a list of numbers is one, in tokens."""
+    return len(given) if isinstance(given, list) and not isinstance(given[0], int) else 1
 
 
 def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
@@ -179,6 +202,8 @@ def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     data = [{name: row[name] for name in kept if row.get(name) is not None} for row in body["data"]]
     if not data:
         raise ProviderError("the provider's answer has no images", upstream_status=200, code="empty")
+    if not all(row.get("url") or row.get("b64_json") for row in data):
+        raise ValueError("neither a link nor a picture")
     usage = Usage(images=len(data), size=ask.request["size"])
     return {"created": int(body.get("created") or 0), "data": data}, usage
 

@@ -55,6 +55,8 @@ def _read(data: bytes) -> dict[str, Any]:
         chunk = orjson.loads(data)
     except orjson.JSONDecodeError:
         chunk = None
+    if isinstance(chunk, list) and chunk:  # so does Google wrap its errors
+        chunk = chunk[0]
     if not isinstance(chunk, dict):
         what = "an event of the provider's stream is not a JSON object"
         raise ProviderError(what, upstream_status=200, code="protocol")

@@ -46,10 +46,11 @@ def _say(sink: Sink, body: dict[str, Any]) -> None:
             for choices in rest([choice], Progress()):
                 sink.send(body, choices)
             continue
-        words = content.split(" ")
         sink.send(body, [part(index, {"role": "assistant", "content": ""})])
-        for number, word in enumerate(words):
-            sink.send(body, [part(index, {"content": f" {word}" if number else word})])
+        likely = (choice["logprobs"] or {}).get("content")
+        for number, piece in enumerate(sandbox_turns.pieces(content)):
+            logprobs = {"content": [likely[number]]} if likely else None
+            sink.send(body, [part(index, {"content": piece}, logprobs=logprobs)])
         sink.send(body, [part(index, {}, choice["finish_reason"])])
 
 
@@ -57,13 +58,16 @@ def _chat(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
     limit = ask.request.get("max_tokens") or ask.offer.max_output
     count = ask.request.get("n", 1)
     turn = sandbox_turns.answer(ask.request, limit, digest.hex())
+    content, likely = turn.message["content"], None
+    if ask.request.get("logprobs") and content is not None:
+        likely = sandbox_turns.likelihoods(content, ask.request.get("top_logprobs") or 0)
     result = {
         "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
         "object": "chat.completion",
         "created": clock.now_seconds(),
         "model": ask.offer.model,
         "choices": [
-            {"index": index, "message": turn.message, "logprobs": None, "finish_reason": turn.finish}
+            {"index": index, "message": turn.message, "logprobs": likely, "finish_reason": turn.finish}
             for index in range(count)
         ],
     }

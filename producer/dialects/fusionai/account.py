@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from producer import operations
 from producer.desk import read_body
 from producer.dialects.fusionai.request import answer, enter, page_of, valid
+from producer.routing import Router
+from shared.accounts import KeyHolder
 from shared.catalogue import catalogue, endpoint
 from shared.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 
 @router.get("/credits")
@@ -40,21 +43,23 @@ async def set_thresholds(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """What can be asked for, with provider, purpose and price."""
     _, holder = await enter(request)
-    offered = [_model(id) for id in catalogue().models if holder.test or _served(id)]
-    return answer({"object": "list", "data": offered, "first_id": None, "last_id": None, "has_more": False})
+    ids = [id for id in catalogue().models if _usable(holder, id)]
+    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+    return answer({"object": "list", "data": [_model(id) for id in ids], **ends, "has_more": False})
 
 
 @router.get("/models/{id:path}")
 async def show_model(request: Request, id: str) -> Response:
-    """One model."""
-    await enter(request)
-    if id not in catalogue().models:
+    """One of them."""
+    _, holder = await enter(request)
+    if id not in catalogue().models or not _usable(holder, id):
         raise NotFound(f"there is no model {id[:100]!r}")
     return answer(_model(id))
 
 
-def _served(id: str) -> bool:
-    return endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
+def _usable(holder: KeyHolder, id: str) -> bool:
+    """A test key's jobs run on the sandbox, whatever the model."""
+    return holder.test or endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
 
 
 def _model(id: str) -> dict[str, Any]:

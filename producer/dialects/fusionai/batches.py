@@ -3,9 +3,10 @@
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
-from producer import batches, files
+from producer import batches, files, idempotency
 from producer.batches import BatchSpec
 from producer.desk import Desk, read_body
 from producer.dialects.fusionai.request import (
@@ -18,10 +19,11 @@ from producer.dialects.fusionai.request import (
     valid,
 )
 from producer.idempotency import KEEP_BATCH_SECONDS
+from producer.routing import Router
 from shared import blobs, clock
 from shared.accounts import KeyHolder
 
-router = APIRouter()
+router = Router()
 
 
 @router.post("/batches")
@@ -34,7 +36,7 @@ async def create_batch(request: Request) -> Response:
     if spec.dry_run:
         return answer(await _quoted(desk, holder, spec))
     claim = await asyncio.to_thread(claim_of, request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
-    fresh = spec.requests and not await desk.database.read(batches.was_claimed, claim)
+    fresh = spec.requests and not await desk.database.read(idempotency.is_known, claim)
     inline = await _written(desk, holder, spec) if fresh else {}
     return said_once(*await desk.once(claim, batches.create, holder, spec, inline))
 

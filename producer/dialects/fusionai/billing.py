@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from producer import invoices, usage, usage_csv
 from producer.dialects.fusionai.request import answer, enter, page_of
+from producer.routing import Router
 from producer.usage import Selection, read_period
 from shared.accounts import KeyHolder
 from shared.errors import InvalidRequest
 
-router = APIRouter()
+router = Router()
 
 #: Characters of a name to filter by.
 MOST_NAME = 200

@@ -1,17 +1,23 @@
 """Chat completions, embeddings and images as calls that wait for their job. A client that goes away loses nothing."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from producer import streaming
 from producer.desk import Desk, Placed, read_body
 from producer.dialects.fusionai.request import claim_of, enter_to_submit
+from producer.routing import Router
 from shared.accounts import KeyHolder
-from shared.errors import Timeout
+from shared.db import is_away
+from shared.errors import FusionError, Timeout, Unavailable
 from shared.schemas import JobType, Submission, read_submission
 
-router = APIRouter()
+router = Router()
 
 #: How long a call waits for its job, in seconds; a client's own limit is 30.
 WAIT_SECONDS = 28.0
@@ -64,12 +70,34 @@ async def _serve(request: Request, type: JobType) -> Response:
     wanted = preference(request)
     within = None if wanted.respond_async else WAIT_SECONDS
     placed = await desk.place(holder, submission, claim_of(request, holder, body), within=within)
+    if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
+        request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
     try:
-        if submission.request.get("stream") and not wanted.respond_async:
-            return await _streamed(desk, holder, placed, submission)
-        return await _answered(desk, placed, wanted)
+        with _told_of(placed.job_id, request):
+            if submission.request.get("stream") and not wanted.respond_async:
+                return await _streamed(desk, holder, placed, submission)
+            return await _answered(desk, placed, wanted)
     finally:
         desk.leave(placed)
+
+
+@contextmanager
+def _told_of(job_id: str, request: Request) -> Iterator[None]:
+    """Once a job is accepted, whatever goes wrong names it, so that no client sends the request again by itself."""
+    try:
+        yield
+    except asyncio.CancelledError:  # by a server that stops
+        raise _late(job_id) from None
+    except FusionError:
+        raise
+    except Exception as error:
+        if is_away(error):
+            away = Unavailable(f"the database does not answer; job {job_id} goes on")
+            away.job_id = job_id
+            raise away from None
+        told = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
+        request.scope["fusionai_headers"].extend(told)
+        raise
 
 
 async def _streamed(desk: Desk, holder: KeyHolder, placed: Placed, submission: Submission) -> Response:
@@ -80,7 +108,6 @@ async def _streamed(desk: Desk, holder: KeyHolder, placed: Placed, submission: S
         placed.job_id,
         holder,
         include_usage=bool(options.get("include_usage")),
-        headers={"Idempotent-Replayed": "true"} if placed.accepted.replayed else None,
     )
 
 
@@ -88,8 +115,6 @@ async def _answered(desk: Desk, placed: Placed, wanted: Preference) -> Response:
     """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
     outcome = await desk.outcome(placed, wanted.wait_seconds) if wanted.wait_seconds else None
     headers = {"FusionAI-Job-Id": placed.job_id}
-    if placed.accepted.replayed:
-        headers["Idempotent-Replayed"] = "true"
     if outcome is not None and outcome.response is not None:
         return Response(outcome.response, media_type="application/json", headers=headers)
     if outcome is not None and outcome.over:
@@ -98,6 +123,11 @@ async def _answered(desk: Desk, placed: Placed, wanted: Preference) -> Response:
         headers |= {"Location": f"/v1/jobs/{placed.job_id}", "Retry-After": "1"}
         headers["Preference-Applied"] = "respond-async"
         return Response(placed.accepted.response, 202, headers, "application/json")
-    late = Timeout(f"job {placed.job_id} is not done yet and goes on; ask for it at /v1/jobs/{placed.job_id}")
-    late.job_id = placed.job_id
-    raise late
+    raise _late(placed.job_id)
+
+
+def _late(job_id: str) -> Timeout:
+    """A 504 that names the job."""
+    late = Timeout(f"job {job_id} is not done yet and goes on; ask for it at /v1/jobs/{job_id}")
+    late.job_id = job_id
+    return late

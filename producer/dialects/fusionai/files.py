@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
-from starlette.responses import StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from producer import files
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once
 from producer.idempotency import KEEP_BATCH_SECONDS
+from producer.routing import Router
 from producer.uploads import read_upload
 
-router = APIRouter()
+router = Router()
 
 #: Bytes read and sent in one go.
 CHUNK_BYTES = 256 * 1024

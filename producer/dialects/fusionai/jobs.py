@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from producer import operations
 from producer.desk import read_body
@@ -17,11 +18,12 @@ from producer.dialects.fusionai.request import (
     said_once,
     wait_of,
 )
+from producer.routing import Router
 from shared import pictures
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.schemas import JobType, Submission, read_submission
 
-router = APIRouter()
+router = Router()
 
 #: Jobs in one POST.
 MOST_JOBS = 1000
@@ -30,7 +32,7 @@ RETRY_AFTER = "1"
 _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 
-@router.post("/jobs", status_code=202)
+@router.post("/jobs")
 async def create_jobs(request: Request) -> Response:
     """Accept one job, or up to 1,000 as a list, whole or not at all."""
     desk, holder = await enter_to_submit(request)
@@ -79,7 +81,10 @@ async def show_job(request: Request, job_id: str) -> Response:
     seconds = wait_of(request)
     job = await desk.database.read(operations.show_job, holder, job_id)
     if seconds and job["finished_at"] is None:
-        await desk.await_end(job_id, holder, seconds)
+        try:
+            await desk.await_end(job_id, holder, seconds)
+        except asyncio.CancelledError:  # by a server that stops: the job as it stood
+            return answer(job, {"FusionAI-Job-Id": job_id})
         job = await desk.database.read(operations.show_job, holder, job_id)
     return answer(job, {"FusionAI-Job-Id": job_id})
 

@@ -3,8 +3,9 @@
 from typing import Any, cast
 
 import orjson
-from fastapi import Request, Response
 from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
 
 from producer import idempotency
 from producer.desk import Desk
@@ -16,6 +17,8 @@ from shared.schemas import invalid
 
 #: The longest long poll, in seconds.
 MOST_WAIT = 30.0
+#: Routes that are the same call under another name.
+_OTHER_NAMES = {"/images/generations": "/images"}
 
 
 async def enter(request: Request) -> tuple[Desk, KeyHolder]:
@@ -46,6 +49,7 @@ def claim_of(
     if len(keys) > 1:
         raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
     path = request.url.path.removeprefix("/v1")
+    path = _OTHER_NAMES.get(path, path)
     return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
 
 
@@ -56,7 +60,7 @@ def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:
     if "limit" in given:
         if not (given["limit"].isascii() and given["limit"].isdigit()):
             raise InvalidRequest("limit must be a whole number from 1 to 100", param="limit")
-        given["limit"] = int(given["limit"][:10])
+        given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
     return cast(Page, valid(Page, given)), rest
 
 

@@ -1,12 +1,14 @@
 """The stream of a job: live, resumed after the event that was read last, or replayed from its result."""
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from producer import streaming
 from producer.dialects.fusionai.request import enter
+from producer.routing import Router
 from shared.errors import InvalidRequest
 
-router = APIRouter()
+router = Router()
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 

@@ -1,12 +1,14 @@
 """Webhooks and events."""
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from producer import hooks, operations
 from producer.desk import read_body
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, valid
+from producer.routing import Router
 
-router = APIRouter()
+router = Router()
 
 
 @router.post("/webhooks")

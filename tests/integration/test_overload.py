@@ -1,0 +1,63 @@
+"""What the overload check reads from the rows, on both databases: since when the head of a realtime queue waits."""
+
+import asyncio
+
+import pytest
+
+from producer import idempotency
+from producer.desk import Desk
+from producer.overload import Overload, heads
+from shared import clock
+from shared import models as m
+from shared.db import Database
+from shared.errors import Unavailable
+from shared.schemas import read_submission
+from tests.integration import world
+
+MINUTE = 60 * clock.MICROS
+
+
+def test_a_job_that_came_back_after_a_pause_is_no_backlog(database: Database) -> None:
+    """It was accepted long ago, called for, and put back because the provider said so: nothing waits behind it."""
+    holder = world.open_account(database, 1_000)
+    (id,) = world.queued(database, holder)
+    (row,) = world.rows(database, m.jobs, id=id)
+    now = clock.now_micros()
+    world.change(database, id, created_at=now - 2 * MINUTE, run_at=now, woken_at=None)
+    found = database.read_sync(heads)
+    assert found == {row["queue"]: now}
+    overload = Overload(database)
+    overload.look(found)
+    overload.check(row["queue"], 28)
+
+
+def test_the_head_is_the_oldest_that_is_due_woken_or_not(database: Database) -> None:
+    holder = world.open_account(database, 1_000)
+    ids = [world.queued(database, holder)[0] for _ in range(4)]
+    now = clock.now_micros()
+    times = {"woken": now - MINUTE, "left": now - 2 * MINUTE, "later": now + MINUTE, "taken": now - 3 * MINUTE}
+    for id, (how, at) in zip(ids, times.items(), strict=True):
+        world.change(database, id, created_at=at, run_at=at, woken_at=None if how == "left" else at)
+    world.change(database, ids[3], status="running")
+    (found,) = database.read_sync(heads).values()
+    assert found == now - 2 * MINUTE
+
+
+def test_what_was_accepted_before_is_answered_however_much_waits(database: Database) -> None:
+    """A key that is sent again is no new load."""
+    holder = world.open_account(database, 1_000)
+    body = {"model": "gpt-4", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    submission = read_submission("chat.completion", body)
+    known, new = (idempotency.claim(holder, key, "POST", "/chat/completions", body) for key in ("known", "new"))
+
+    async def place_both() -> None:
+        desk = Desk(database, world.RecordedBell())
+        placed = await desk.place(holder, submission, known, within=28)
+        desk.overload.look({world.QUEUE: clock.now_micros() - 5 * MINUTE})
+        with pytest.raises(Unavailable):
+            await desk.place(holder, submission, new, within=28)
+        again = await desk.place(holder, submission, known, within=28)
+        assert again.job_id == placed.job_id and again.accepted.replayed
+        await desk.close()
+
+    asyncio.run(place_both())
