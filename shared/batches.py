@@ -51,10 +51,13 @@ class Made:
 
 def in_need(connection: Connection) -> list[Row]:
     """Every batch that needs more than to wait for its jobs, the highest priority and oldest first."""
-    ended = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
-    waits = and_(batches.c.status == "in_progress", batches.c.released == batches.c.total, ended < batches.c.total)
-    statement = select(batches).where(text(UNFINISHED), ~waits).order_by(batches.c.priority.desc(), batches.c.id)
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    return [dict(row) for row in connection.execute(_IN_NEED).mappings()]
+
+
+_ENDED = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
+_WAITS = and_(batches.c.status == "in_progress", batches.c.released == batches.c.total, _ENDED < batches.c.total)
+#: Made once: making a statement costs more than running it.
+_IN_NEED = select(batches).where(text(UNFINISHED), ~_WAITS).order_by(batches.c.priority.desc(), batches.c.id)
 
 
 def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -90,22 +93,25 @@ def release(
     connection: Connection, id: str, cursor: tuple[int, int], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]
 ) -> bool:
     """Make jobs of the plan's lines between two offsets; False, and nothing made, when they are not the next ones."""
+    given = {"b_id": id, "b_from": cursor[0], "b_to": cursor[1], "b_jobs": len(made)}
     bound = sum(job["bound_micros"] for job, _ in made)
-    statement = (
-        update(batches)
-        .where(batches.c.id == id, batches.c.cursor == cursor[0])
-        .where(batches.c.status == "in_progress", batches.c.stopped.is_(None))
-        .values(
-            cursor=cursor[1],
-            released=batches.c.released + len(made),
-            released_micros=batches.c.released_micros + bound,
-        )
-    )
-    if not connection.execute(statement).rowcount:
+    if not connection.execute(_RELEASE, {**given, "b_bound": bound}).rowcount:
         return False
     db.insert_rows(connection, jobs, [job for job, _ in made])
     db.insert_rows(connection, job_payloads, [payload for _, payload in made])
     return True
+
+
+_RELEASE = (
+    update(batches)
+    .where(batches.c.id == bindparam("b_id"), batches.c.cursor == bindparam("b_from"))
+    .where(batches.c.status == "in_progress", batches.c.stopped.is_(None))
+    .values(
+        cursor=bindparam("b_to"),
+        released=batches.c.released + bindparam("b_jobs"),
+        released_micros=batches.c.released_micros + bindparam("b_bound"),
+    )
+)
 
 
 def count_ended(connection: Connection, ended: Sequence[tuple[Row, Any]]) -> set[str]:

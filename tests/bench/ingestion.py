@@ -15,7 +15,7 @@ from tests.bench.table import in_turn, note, row
 
 BAR_PER_SECOND = 20_000
 #: Between two looks at the batch: the error of the end, in seconds.
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
