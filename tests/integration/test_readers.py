@@ -6,15 +6,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import orjson
 import pytest
 
-from shared import batch_lines
+from shared import batch_lines, clock
 from shared.batch_lines import Reading, Wanted
 from tests.conditions import await_condition
-from workers.batches.readers import FIRST, Readers
+from workers.batches.readers import ALONE_SECONDS, FIRST, Readers
 
 WANTED = Wanted(None, test=False)
 #: So that a file has more chunks than the caller reads itself, and a line of each sort is in several of them.
@@ -65,7 +66,9 @@ def test_side_by_side_is_as_one_after_the_other(readers: Readers) -> None:
     ]
 
 
-def test_a_reader_that_is_killed_leaves_an_error_and_the_next_file_is_read_by_new_ones(readers: Readers) -> None:
+def test_after_a_reader_was_killed_the_caller_reads_alone_for_a_while(
+    readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts = readers.parts(io.BytesIO(_file()), WANTED)
     assert readers._pool is not None
     (victim, *_) = readers._pool._processes
@@ -73,7 +76,20 @@ def test_a_reader_that_is_killed_leaves_an_error_and_the_next_file_is_read_by_ne
     with pytest.raises(BrokenProcessPool):
         _taken(parts)
     reading, _ = _taken(readers.parts(io.BytesIO(_file()), WANTED))
-    assert reading.total == LINES - 2
+    assert reading.total == LINES - 2 and not readers.ready()
+    monotonic = clock.monotonic
+    monkeypatch.setattr(clock, "monotonic", lambda: monotonic() + ALONE_SECONDS)
+    await_condition(readers.ready, what="new readers")
+
+
+def test_readers_that_do_not_come_up_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", no_room)
+    made = Readers()
+    reading, _ = _taken(made.parts(io.BytesIO(_file()), WANTED))
+    assert reading.total == LINES - 2 and not made.ready()
 
 
 def test_they_end_when_their_caller_is_killed() -> None:

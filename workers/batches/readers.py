@@ -3,6 +3,7 @@
 They are started for the first large file, and work once they are up; until then, and for small files, the caller reads.
 """
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,14 +13,18 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import BinaryIO, Final
 
-from shared import batch_lines, garbage, lifeline
+from shared import batch_lines, clock, garbage, lifeline, logs
 from shared.batch_lines import Part, Wanted
 from shared.settings import settings
+
+log = logging.getLogger(__name__)
 
 #: Chunks of a file that the caller reads before it asks others: small files are done by then.
 FIRST: Final = 4
 #: Chunks that wait for each reader, so that none waits for the caller.
 AHEAD: Final = 2
+#: How long the caller reads alone after they could not be started, or one of them was killed, in seconds.
+ALONE_SECONDS: Final = 60.0
 
 
 class Readers:
@@ -29,6 +34,7 @@ class Readers:
         self._count = settings().batch_readers if (os.cpu_count() or 1) > 1 else 0
         self._pool: ProcessPoolExecutor | None = None
         self._up: Future[None] | None = None
+        self._not_before = 0.0
 
     def parts(self, file: BinaryIO, wanted: Wanted) -> Iterator[Part]:
         """What is found in each chunk of a file, in order."""
@@ -49,12 +55,26 @@ class Readers:
 
     def ready(self) -> bool:
         """Whether they are up; they are started by the first who asks."""
-        if self._up is None and self._count:
-            self._pool = ProcessPoolExecutor(
-                self._count, get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
-            )
+        if self._up is None and self._count and clock.monotonic() >= self._not_before:
+            self._start()
+        if self._up is None or not self._up.done():
+            return False
+        if error := self._up.exception():
+            self._give_up(error)
+        return self._up is not None
+
+    def _start(self) -> None:
+        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), initializer=_begin, initargs=(os.getpid(),))
+        try:
             self._up = self._pool.submit(_nothing)
-        return self._up is not None and self._up.done()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        """Do without them for a while: perhaps there is no room for them."""
+        log.warning("files are read by this process alone: %s", logs.kind(error))
+        self._not_before = clock.monotonic() + ALONE_SECONDS
+        self.close()
 
     def _side_by_side(
         self, chunk: Sequence[bytes], others: Iterator[Sequence[bytes]], wanted: Wanted
@@ -69,8 +89,8 @@ class Readers:
                     yield asked.popleft().result()
             while asked:
                 yield asked.popleft().result()
-        except BrokenProcessPool:  # one was killed: the file is read again later, by new ones
-            self.close()
+        except BrokenProcessPool as error:  # one was killed: the file is read again later
+            self._give_up(error)
             raise
         finally:
             for future in asked:
