@@ -14,13 +14,12 @@ from shared import clock, crash, jobs, logs
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.jobs import Ending, Leased, Requeue
-from shared.ledger import credits
-from shared.pricing import Amount, Price, charge
 from shared.queue import PROBATION, Lane, queue_name
 from shared.schemas import Offer
 from shared.settings import settings
+from workers import endings
 from workers.pictures import dress
-from workers.providers import Answer, Ask, Upstream
+from workers.providers import Ask, Upstream
 from workers.retry import GiveUp, decide
 from workers.routing import choose
 from workers.settle import Outcome, Settler
@@ -198,8 +197,7 @@ class Engine:
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, clock.now_micros(), attempts)
         except Exception as error:
             log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
-            what = {"message": f"an internal error ({type(error).__name__})", "type": "internal_error", "code": 500}
-            return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
+            return endings.fault(job, error, attempts)
         finally:
             self._calling.discard(job.id)
 
@@ -218,7 +216,7 @@ class Engine:
             if isinstance(error, Ending):
                 return error
             if ask.sink is not None and ask.sink.began:
-                return _broken_off(job, error, attempts)
+                return endings.broken_off(job, error, attempts)
             failures += 1
             verdict = decide(
                 error, failures=failures, base_seconds=settings().retry_base_seconds, jitter=random.random()
@@ -246,7 +244,7 @@ class Engine:
             error = failure
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
-            return _success(job, offer, answer, attempts)
+            return endings.succeeded(job, offer, answer, attempts)
         finally:
             record.setdefault("finished_at", clock.now_seconds())
             record.setdefault("status_code", None)
@@ -282,7 +280,7 @@ class Engine:
         """Fall back to the next offer, on its own provider's queue; or the end."""
         following = choose(offers, after=job.offer) if verdict.elsewhere else None
         if following is None:
-            return Ending(job.id, job.epoch, "failed", error=_job_error(error, verdict), attempts=attempts)
+            return endings.given_up(job, error, verdict, attempts)
         lane: Lane = "batch" if job.lane == "batch" else "realtime"
         queue = PROBATION if job.cohort else queue_name(offers[following].provider, lane)
         return Requeue(job.id, job.epoch, queue, following, 0, clock.now_micros(), attempts)
@@ -303,59 +301,6 @@ def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[
     leased = jobs.lease(connection, worker_id, taken)
     crash.point("lease.before_commit")
     return leased
-
-
-def _success(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str, Any]]) -> Ending:
-    usage = answer.usage
-    amount = Amount(usage.prompt_tokens, usage.completion_tokens, usage.images, usage.size)
-    at = Price(offer.version, offer.input, offer.output, offer.images)
-    charged, excess = (0, 0) if job.test else charge(amount, at, bound=offer.bound_micros)
-    answer.body["usage"] = _usage(job, answer, charged)
-    return Ending(
-        job.id,
-        job.epoch,
-        "succeeded",
-        response=orjson.dumps(answer.body).decode(),
-        attempts=attempts,
-        ignored=answer.ignored,
-        provider=offer.provider,
-        model=offer.model,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        images=usage.images,
-        estimated=usage.estimated,
-        charge_micros=charged,
-        excess_micros=excess,
-    )
-
-
-def _usage(job: Leased, answer: Answer, charged_micros: int) -> dict[str, Any]:
-    used = answer.usage
-    shown: dict[str, Any] = {"credits_used": credits(charged_micros)}
-    if job.type != "image":
-        total = used.prompt_tokens + used.completion_tokens
-        shown = {"prompt_tokens": used.prompt_tokens, "total_tokens": total, **shown}
-    if job.type == "chat.completion":
-        shown["completion_tokens"] = used.completion_tokens
-    if job.test:
-        shown["test"] = True
-    return shown
-
-
-def _broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]]) -> Ending:
-    """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
-    said = f"the provider's stream broke off: {error.message}"
-    what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
-    return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
-
-
-def _job_error(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
-    """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's."""
-    if not verdict.elsewhere:
-        return {"message": error.message, "type": "invalid_request", "code": 400}
-    if error.code == "timeout":
-        return {"message": error.message, "type": "timeout", "code": 504}
-    return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
 
 
 def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:

@@ -16,7 +16,7 @@ from shared.jobs import Ending, Leased, Requeue
 from shared.queue import PROBATION
 from shared.settings import settings
 from tests.integration import world
-from workers import lease, sweep
+from workers import lease, recovery, sweep
 
 #: Shifts of the clock: three of them outlive a lease of 30 s, two do not.
 STEP_MICROS = 11 * clock.MICROS
@@ -189,7 +189,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule()
     def lapse(self) -> None:
         over = {id for id, worker in self.workers.items() if not worker.lapsed and not worker.alive}
-        assert set(self.database.write_sync(sweep.lapse)) == over
+        assert set(self.database.write_sync(recovery.lapse)) == over
         for id in over:
             self.workers[id].lapsed = True
             self.workers[id].lost = sum(job.worker == id for job in self.jobs.values())
@@ -203,7 +203,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule()
     def take_back(self) -> None:
         mine = [job for job in self.jobs.values() if job.worker and self.workers[job.worker].lapsed]
-        touched, _ = self.database.write_sync(sweep.take_back)
+        touched, _ = self.database.write_sync(recovery.take_back)
         assert touched == len(mine)
         for job in mine:
             assert job.worker is not None

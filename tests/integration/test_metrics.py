@@ -25,7 +25,7 @@ from tests.integration.test_database_away import Failing, run, times
 from tests.integration.test_delivering import deliver, open_webhook
 from tests.receiver import Answer, Receiver
 from workers import lease, outbound, webhooks
-from workers.sweep import lapse_one, take_back
+from workers.recovery import lapse_one, take_back
 
 Samples = Mapping[tuple[str, tuple[str, ...]], float]
 

@@ -14,7 +14,7 @@ from shared.events import write as write_events
 from shared.queue import PROBATION, WEBHOOKS
 from shared.settings import settings
 from tests.integration import world
-from workers import lease, sweep
+from workers import lease, recovery, sweep
 from workers.probation import next_group
 from workers.sweep import Sweeper
 
@@ -206,8 +206,8 @@ def test_a_poison_job_ends_alone(database: Database) -> None:
     poison = ids[5]
     worker = world.new_worker(database)
     world.take(database, worker, ids)
-    database.write_sync(sweep.lapse_one, worker)
-    database.write_sync(sweep.take_back)
+    database.write_sync(recovery.lapse_one, worker)
+    database.write_sync(recovery.take_back)
     for _ in range(60):
         group = database.read_sync(next_group)
         if not group:
@@ -216,8 +216,8 @@ def test_a_poison_job_ends_alone(database: Database) -> None:
         held = world.take(database, worker, group)
         assert len(held) == len(group)
         if poison in group:
-            database.write_sync(sweep.lapse_one, worker)
-            database.write_sync(sweep.take_back)
+            database.write_sync(recovery.lapse_one, worker)
+            database.write_sync(recovery.take_back)
         else:
             world.settle(database, *map(world.good_end, held))
     rows = {row["id"]: row["status"] for row in world.rows(database, m.jobs)}
@@ -252,7 +252,7 @@ def test_rows_of_long_gone_workers_are_forgotten_unless_they_hold_a_job(database
     gone, holding, alive = (world.new_worker(database) for _ in range(3))
     world.take(database, holding, world.queued(database, world.open_account(database)))
     for id in (gone, holding):
-        database.write_sync(sweep.lapse_one, id)
+        database.write_sync(recovery.lapse_one, id)
     database.write_sync(sweep.forget)
     assert len(world.rows(database, m.workers)) == 3
     clock.shift(2 * 86_400 * SECOND)

@@ -1,0 +1,78 @@
+"""How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
+
+from typing import Any
+
+import orjson
+
+from shared.errors import ProviderError
+from shared.jobs import Ending, Leased
+from shared.ledger import credits
+from shared.pricing import Amount, Price, charge
+from shared.schemas import Offer
+from workers.providers import Answer
+from workers.retry import GiveUp
+
+
+def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str, Any]]) -> Ending:
+    """The end of a job that a provider has answered: charged exactly, at its offer's price, no more than was held."""
+    usage = answer.usage
+    amount = Amount(usage.prompt_tokens, usage.completion_tokens, usage.images, usage.size)
+    at = Price(offer.version, offer.input, offer.output, offer.images)
+    charged, excess = (0, 0) if job.test else charge(amount, at, bound=offer.bound_micros)
+    answer.body["usage"] = _usage(job, answer, charged)
+    return Ending(
+        job.id,
+        job.epoch,
+        "succeeded",
+        response=orjson.dumps(answer.body).decode(),
+        attempts=attempts,
+        ignored=answer.ignored,
+        provider=offer.provider,
+        model=offer.model,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        images=usage.images,
+        estimated=usage.estimated,
+        charge_micros=charged,
+        excess_micros=excess,
+    )
+
+
+def _usage(job: Leased, answer: Answer, charged_micros: int) -> dict[str, Any]:
+    used = answer.usage
+    shown: dict[str, Any] = {"credits_used": credits(charged_micros)}
+    if job.type != "image":
+        total = used.prompt_tokens + used.completion_tokens
+        shown = {"prompt_tokens": used.prompt_tokens, "total_tokens": total, **shown}
+    if job.type == "chat.completion":
+        shown["completion_tokens"] = used.completion_tokens
+    if job.test:
+        shown["test"] = True
+    return shown
+
+
+def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]]) -> Ending:
+    """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
+    said = f"the provider's stream broke off: {error.message}"
+    what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
+    return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
+
+
+def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[dict[str, Any]]) -> Ending:
+    """The end of a job that nobody else may serve."""
+    return Ending(job.id, job.epoch, "failed", error=_told(error, verdict), attempts=attempts)
+
+
+def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
+    """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's."""
+    if not verdict.elsewhere:
+        return {"message": error.message, "type": "invalid_request", "code": 400}
+    if error.code == "timeout":
+        return {"message": error.message, "type": "timeout", "code": 504}
+    return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
+
+
+def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]]) -> Ending:
+    """The end of a job on which our own program failed."""
+    what = {"message": f"an internal error ({type(error).__name__})", "type": "internal_error", "code": 500}
+    return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
