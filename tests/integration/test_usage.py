@@ -329,13 +329,23 @@ def test_the_ends_of_time_are_asked_for_without_harm(database: Database) -> None
 
 
 @pytest.mark.parametrize(
-    "after", ["usage_1", "job_" + "0" * 32, "usage_" + "0" * 33, "usage_" + "G" * 32, "", "usage_"]
+    "after", ["job_" + "0" * 32, "usage_" + "0" * 65, "usage_" + "G" * 32, "usage_%", "", "usage_"]
 )
-def test_an_after_that_is_no_rows_id_is_refused(database: Database, after: str) -> None:
+def test_an_after_that_has_no_rows_form_is_refused(database: Database, after: str) -> None:
     holder = world.open_account(database)
     with pytest.raises(InvalidRequest) as refused:
         asked(database, select(holder), after=after)
     assert refused.value.param == "after"
+
+
+def test_an_after_of_the_form_is_a_place_though_no_row_is_there(database: Database) -> None:
+    """The documentation's own example asks for what follows `usage_abc123`."""
+    holder = world.open_account(database)
+    run(database, holder, [1, 1])
+    everything = asked(database, select(holder))["data"]
+    assert len(everything) == 2
+    assert asked(database, select(holder), after="usage_abc123")["data"] == everything
+    assert asked(database, select(holder), after="usage_00")["data"] == []
 
 
 def test_an_after_that_is_of_no_row_is_a_place_in_the_order(database: Database) -> None:
