@@ -6,7 +6,6 @@ after the job has been settled; any other end is an error event that names the j
 
 import asyncio
 import logging
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from producer.desk import Desk
 from producer.replies import Outcome
 from producer.stream_readers import Reader
-from shared import clock, streams
+from shared import clock, logs, streams
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, NotFound, Timeout, Unavailable
@@ -142,8 +141,7 @@ class Relay:
         except FusionError as error:
             yield self._error(error)
         except Exception as error:
-            where = "".join(traceback.format_tb(error.__traceback__))  # its message may hold what was said
-            log.error("the stream of job %s failed: %s\n%s", self._job_id, type(error).__name__, where)
+            log.error("the stream of job %s failed: %s", self._job_id, logs.trace(error))
             yield self._error(InternalError("an internal error; the job goes on"))
 
     async def _frames(self) -> AsyncIterator[bytes]:

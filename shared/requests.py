@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from shared import image_inputs
-from shared.shapes import Shape
+from shared.shapes import NullIsAbsent, Shape
 
 MAX_TEXT = 8_000_000
 #: The size of a picture of which none is said, or `auto`: what it costs is known beforehand.
@@ -17,16 +17,8 @@ USUAL_SIZE = "1024x1024"
 _NAME = r"^[a-zA-Z0-9_-]{1,64}$"
 
 
-class Request(Shape):
+class Request(NullIsAbsent):
     """The fields of one type of job, beside its model."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, given: Any) -> Any:
-        if isinstance(given, dict) and None in given.values():
-            known = cls.model_fields
-            return {name: value for name, value in given.items() if value is not None or name not in known}
-        return given
 
 
 class TextPart(Shape):

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
 from shared.requests import ChatRequest as ChatRequest
 from shared.requests import EmbeddingRequest as EmbeddingRequest
 from shared.requests import ImageRequest as ImageRequest
+from shared.shapes import NullIsAbsent
 from shared.shapes import Shape as Shape
 from shared.shapes import invalid as invalid
 
@@ -23,20 +24,12 @@ JobType = Literal["chat.completion", "embedding", "image"]
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 64, 512
 
 
-class Routing(Shape):
+class Routing(NullIsAbsent):
     """The caller's wishes about who serves: models to fall back on, in order, and a budget."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     fallbacks: list[str] = Field(default_factory=list, max_length=3)
     budget: Literal["economy", "balanced", "quality"] = "balanced"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, given: Any) -> Any:
-        known = cls.model_fields
-        if isinstance(given, dict):
-            return {name: value for name, value in given.items() if value is not None or name not in known}
-        return given
 
 
 REQUESTS: Mapping[JobType, type[Shape]] = {

@@ -1,6 +1,8 @@
 """Shapes of bodies that strangers send; what is wrong with one is told by its place, as the sender would write it."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from shared.errors import InvalidRequest, PayloadTooLarge, Refused
 
@@ -14,6 +16,18 @@ class Shape(BaseModel):
     """A shape that refuses fields it does not know, naming them."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NullIsAbsent(Shape):
+    """One in which a `null` is read as OpenAI reads it: the field is not there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: Any) -> Any:
+        if isinstance(given, dict) and None in given.values():
+            known = cls.model_fields
+            return {name: value for name, value in given.items() if value is not None or name not in known}
+        return given
 
 
 def invalid(error: ValidationError, at: str = "") -> Refused:

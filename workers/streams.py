@@ -8,7 +8,6 @@ under way, further text of an answer joins what of it already waits, so a slow R
 import asyncio
 import json
 import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from shared import streams
+from shared import logs, streams
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -120,8 +119,7 @@ class Publisher:
             try:
                 sent = await self._flush()
             except Exception as error:  # whatever it is, it is these chunks' end and not that of those to come
-                where = "".join(traceback.format_tb(error.__traceback__))  # its message may hold what was said
-                log.error("%d commands are given up: %s\n%s", len(self._unsent), type(error).__name__, where)
+                log.error("%d commands are given up: %s", len(self._unsent), logs.trace(error))
                 self._unsent.clear()
                 sent = True
             if not sent:
