@@ -22,6 +22,7 @@ from shared import models as m
 from shared.db import Database
 from shared.jobs import RUNNING
 from shared.models.batches import UNFINISHED
+from shared.models.jobs import DEFERRED, TO_WAKE, WOKEN
 from shared.queue import PROBATION, job_queues, provider_of
 
 #: For how long an answer is given again, in seconds.
@@ -184,7 +185,7 @@ _CREDITS = select(
 )
 
 #: By the partial indexes and nothing but them: 0.1 s for a million queued jobs on SQLite, 0.3 s on PostgreSQL.
-_WAITING: Final = ("status = 'queued' AND woken_at IS NULL", "status = 'queued' AND woken_at IS NOT NULL")
+_WAITING: Final = (TO_WAKE, WOKEN, f"{DEFERRED} AND woken_at IS NULL")
 
 
 def _queued(connection: Connection) -> Values:

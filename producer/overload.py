@@ -14,6 +14,7 @@ from shared import clock
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.models import jobs
+from shared.models.jobs import TO_WAKE, WOKEN
 from shared.queue import job_queues
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def heads(connection: Connection) -> dict[str, int]:
     """
     realtime = [queue for queue in job_queues() if queue.endswith(".realtime")]
     found: dict[str, int] = {}
-    for condition in ("status = 'queued' AND woken_at IS NULL", "status = 'queued' AND woken_at IS NOT NULL"):
+    for condition in (TO_WAKE, WOKEN):
         statement = (
             select(jobs.c.queue, func.min(jobs.c.run_at))
             .where(jobs.c.queue.in_(realtime), text(condition), jobs.c.run_at <= clock.now_micros())

@@ -13,6 +13,7 @@ from shared import clock, crash
 from shared.db import Database
 from shared.jobs import unwake
 from shared.models import jobs
+from shared.models.jobs import TO_WAKE, WOKEN
 from shared.queue import Bell
 
 #: The window of a queue whose drain is not yet known, in jobs.
@@ -74,18 +75,14 @@ class Feeder:
 
 def woken_by_queue(connection: Connection) -> Mapping[str, int]:
     """How many jobs of each queue have been woken and not yet leased."""
-    statement = (
-        select(jobs.c.queue, func.count())
-        .where(text("status = 'queued' AND woken_at IS NOT NULL"))
-        .group_by(jobs.c.queue)
-    )
+    statement = select(jobs.c.queue, func.count()).where(text(WOKEN)).group_by(jobs.c.queue)
     return {queue: count for queue, count in connection.execute(statement)}
 
 
 def accounts_waiting(connection: Connection, queue: str, after: str) -> list[str]:
     """The next accounts, by id, that have jobs to wake: one index probe each, whatever the backlog."""
     statement = select(func.min(jobs.c.account_id)).where(
-        jobs.c.queue == queue, text("status = 'queued' AND woken_at IS NULL AND account_id > :after")
+        jobs.c.queue == queue, text(f"{TO_WAKE} AND account_id > :after")
     )
     found: list[str] = []
     while len(found) < ACCOUNTS:
@@ -105,7 +102,7 @@ def mark(connection: Connection, queue: str, accounts: Sequence[str], room: int)
         waiting = (
             select(jobs.c.id)
             .where(jobs.c.queue == queue, jobs.c.account_id == account, jobs.c.run_at <= now)
-            .where(text("status = 'queued' AND woken_at IS NULL"))
+            .where(text(TO_WAKE))
             .order_by(jobs.c.priority.desc(), jobs.c.id)
             .limit(min(share, room))
             .with_for_update(skip_locked=True)

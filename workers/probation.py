@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select, text
 from shared import clock, lifeline, logs
 from shared import models as m
 from shared.db import Database
+from shared.models.jobs import TO_WAKE
 from shared.queue import PROBATION
 from shared.settings import inherited
 from workers.runtime import PROBATION_SLOTS, Runtime
@@ -66,7 +67,7 @@ def next_group(connection: Connection) -> list[str]:
     statement = (
         select(m.jobs.c.id, m.jobs.c.cohort)
         .where(m.jobs.c.queue == PROBATION, m.jobs.c.run_at <= clock.now_micros())
-        .where(text("status = 'queued' AND woken_at IS NULL"))  # never woken: the index of what waits serves it
+        .where(text(TO_WAKE))  # never woken: the index of what waits serves it
         .order_by(m.jobs.c.cohort.desc(), m.jobs.c.id)
         .limit(PROBATION_SLOTS)
     )

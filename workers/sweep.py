@@ -16,6 +16,7 @@ from shared import clock, crash, jobs, logs
 from shared import models as m
 from shared.db import AmbiguousCommitError, Database
 from shared.jobs import Ending
+from shared.models.jobs import WOKEN
 from shared.queue import FULL_MESSAGES, WEBHOOKS, Bell, bell, job_queues
 from shared.settings import settings
 from workers import recovery
@@ -153,7 +154,7 @@ def unwake_lost(connection: Connection, woken_before: Mapping[str, int]) -> int:
     return sum(
         connection.execute(
             update(m.jobs)
-            .where(m.jobs.c.queue == queue, text("status = 'queued' AND woken_at IS NOT NULL"))
+            .where(m.jobs.c.queue == queue, text(WOKEN))
             .where(m.jobs.c.woken_at < limit)
             .values(woken_at=None)
         ).rowcount

@@ -61,6 +61,8 @@ class Batch(SQLModel, table=True):
     output_file_id: str | None = None
     error_file_id: str | None = None
     completion_window: str
+    #: The batch whose failed and expired lines this one repeats.
+    retry_of: str | None = None
     #: JSON list of what is wrong with the file, `{code, line, message, param}` each.
     errors: str | None = long_text(null=True)
     #: The customer's own `metadata`.

@@ -5,6 +5,11 @@ from sqlmodel import Field, SQLModel
 
 from shared.models.columns import big, long_text
 
+#: In the words of the partial indexes, which both databases match by their text.
+TO_WAKE = "status = 'queued' AND woken_at IS NULL AND deferred_for IS NULL"
+WOKEN = "status = 'queued' AND woken_at IS NOT NULL"
+DEFERRED = "status = 'queued' AND deferred_for IS NOT NULL"
+
 
 class Job(SQLModel, table=True):
     """The hot row of a job: every change is a compare-and-set on (id, status, lease_epoch)."""
@@ -29,16 +34,17 @@ class Job(SQLModel, table=True):
             "account_id",
             text("priority DESC"),
             "id",
-            sqlite_where=text("status = 'queued' AND woken_at IS NULL"),
-            postgresql_where=text("status = 'queued' AND woken_at IS NULL"),
+            sqlite_where=text(TO_WAKE),
+            postgresql_where=text(TO_WAKE),
         ),
         Index(
             "jobs_woken",
             "queue",
             "woken_at",
-            sqlite_where=text("status = 'queued' AND woken_at IS NOT NULL"),
-            postgresql_where=text("status = 'queued' AND woken_at IS NOT NULL"),
+            sqlite_where=text(WOKEN),
+            postgresql_where=text(WOKEN),
         ),
+        Index("jobs_deferred", "run_at", sqlite_where=text(DEFERRED), postgresql_where=text(DEFERRED)),
         Index(
             "jobs_running",
             "worker_id",
@@ -75,6 +81,8 @@ class Job(SQLModel, table=True):
     offer: int = 0
     priority: int = 0
     run_at: int = big()
+    #: Why it waits for its `run_at` (`429`, `connect`, `paused` …); the sweeper clears it then. NULL: it does not wait.
+    deferred_for: str | None = None
     #: When a doorbell was last rung for it; NULL: the feeder's to wake.
     woken_at: int | None = big(null=True)
     expires_at: int = big()
