@@ -61,7 +61,7 @@ class Upstream(Protocol):
     """One provider, ready to be called."""
 
     async def call(self, ask: Ask) -> Answer:
-        """Make one attempt within the ask's limits, or raise ProviderError. Never retries: workers.retry decides that."""
+        """Make one attempt within the ask's limits; raises ProviderError. Never retries: that is workers.retry's."""
 
 
 def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:
