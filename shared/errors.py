@@ -23,6 +23,8 @@ FusionError
 
 from typing import ClassVar
 
+from shared.provider_limits import RateLimits
+
 
 class FusionError(Exception):
     """A message for the caller that says what was wrong and where; never a secret, never a stack trace."""
@@ -111,7 +113,11 @@ class ProviderError(FusionError):
     """One attempt at a provider failed.
 
     `upstream_status` is the HTTP status, None when there was no answer; `code` is the provider's own machine code
-    (`insufficient_quota`, `rate_limit_error` …) or one of ours: `connect`, `timeout`, `protocol`, `reset`.
+    (`insufficient_quota`, `rate_limit_error` …) or one of ours: `connect`, `reset`, `protocol`, `empty`; `first_byte`,
+    `idle`, `timeout` for the three limits of time; `context_length_exceeded` and `content_filter`, whatever the
+    provider's words for these two are. `wait_seconds`: after which it wants to be asked again.
+    `head`: an answer other than a refusal had begun, so that the work was probably done, and is paid for, all the same.
+    `limits`: what the answer told of the provider's rate limits.
     """
 
     status, type = 502, "upstream_error"
@@ -123,8 +129,12 @@ class ProviderError(FusionError):
         upstream_status: int | None = None,
         code: str | None = None,
         retry_after_seconds: float | None = None,
+        head: bool = False,
+        limits: RateLimits | None = None,
     ) -> None:
         super().__init__(message)
         self.upstream_status = upstream_status
         self.code = code
         self.wait_seconds = retry_after_seconds
+        self.head = head
+        self.limits = limits

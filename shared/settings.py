@@ -60,8 +60,19 @@ class Settings(BaseSettings):
     feed_seconds: float = 0.25
     #: How long a stopping worker waits for its calls before it hands the jobs back.
     drain_seconds: float = 20.0
-    #: One call of a provider, from connect to last byte.
-    call_seconds: float = 120.0
+    #: How long a provider may take over one call that is not streamed: until its answer's head has come (most work for
+    #: all of their time before it); the same while somebody waits and another offer is left; a silence inside its
+    #: body; all of it, from connecting to the last byte.
+    call_first_seconds: float = Field(default=600.0, gt=0)
+    call_turn_seconds: float = Field(default=60.0, gt=0)
+    call_idle_seconds: float = Field(default=60.0, gt=0)
+    call_seconds: float = Field(default=600.0, gt=0)
+    #: The same of a stream: until the first event with content (a text, a tool call, a thought); the same while
+    #: another offer is left; a silence after that; all of it.
+    stream_first_seconds: float = Field(default=120.0, gt=0)
+    stream_turn_seconds: float = Field(default=10.0, gt=0)
+    stream_idle_seconds: float = Field(default=60.0, gt=0)
+    stream_seconds: float = Field(default=3600.0, gt=0)
     #: The first pause before a retry; it doubles, and is jittered.
     retry_base_seconds: float = 1.0
     #: A job that is not done by then ends `expired`.

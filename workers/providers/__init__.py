@@ -11,7 +11,11 @@ from typing import Any, Protocol
 import httpx
 
 from shared.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
+from shared.provider_limits import RateLimits
 from shared.schemas import Offer, Usage
+from workers.limits import Limits, limits
+
+__all__ = ["Answer", "Ask", "Limits", "Sink", "Upstream", "connect", "limits"]
 
 
 class Sink(Protocol):
@@ -38,6 +42,7 @@ class Ask:
     request: dict[str, Any]
     offer: Offer
     sink: Sink | None = None
+    limits: Limits = field(default_factory=limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,15 @@ class Answer:
     usage: Usage
     status_code: int = 200
     ignored: list[str] = field(default_factory=list)
+    #: What the provider told of its rate limits.
+    limits: RateLimits | None = None
 
 
 class Upstream(Protocol):
     """One provider, ready to be called."""
 
     async def call(self, ask: Ask) -> Answer:
-        """Make one attempt, within `call_seconds`; raises ProviderError. Never retries: workers.retry decides that."""
+        """Make one attempt within the ask's limits; raises ProviderError. Never retries: that is workers.retry's."""
 
 
 def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:

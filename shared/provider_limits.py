@@ -1,0 +1,20 @@
+"""What a provider tells of its own rate limits, as data that errors and answers carry. Pure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit: how much it admits, how much is left, in how many seconds it is whole again; None: not told."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """The limits by requests and by tokens, of those that a provider told the one that is nearest to its end."""
+
+    requests: Limit | None = None
+    tokens: Limit | None = None
