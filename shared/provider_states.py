@@ -1,0 +1,113 @@
+"""How a provider's models stand: what all workers have learned of their pace, and why calls are paused. Kept in Redis.
+
+One document for each provider and model, and one for the provider as a whole (model `*`), which its key and its quota
+concern. Workers change them (`workers.pacing`); anybody may read them. A document that is lost is learned again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import orjson
+
+#: The set of the names of all documents, and the key of one of them.
+NAMES = "fusionai.pace"
+KEY = "fusionai.pace.{}"
+#: The model of the document about a whole provider.
+ANY = "*"
+#: Calls in flight before anything is known.
+FIRST_LIMIT = 16.0
+
+
+def name_of(provider: str, upstream: str) -> str:
+    """The name of a document: `openai/gpt-4`, by the provider's own id of the model."""
+    return f"{provider}/{upstream}"
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of one provider and model. Times are Redis's own, in seconds; rates are calls a second."""
+
+    #: Goes up with each cut and each pause: what was sent under an earlier one is no evidence any more.
+    version: int = 0
+    #: The pace found out; None: none is known.
+    rate: float | None = None
+    #: The pace that the provider's own headers tell; never exceeded.
+    told: float | None = None
+    #: Calls in flight, over all workers; whether that has ever been cut; where doubling ends.
+    limit: float = FIRST_LIMIT
+    learned: bool = False
+    threshold: float | None = None
+    #: The pace at which it last refused, and how many calls it has admitted since.
+    peak: float = 0.0
+    admitted_since: int = 0
+    #: For how long nothing was sent meanwhile, and whether the rate has been borne for a while, or is a first guess.
+    held: float = 0.0
+    proven: bool = False
+    #: When the rate was last cut, and last looked at for growth.
+    cut_at: float = 0.0
+    grown_at: float = 0.0
+    #: Refusals for pace in a row; until when nothing is sent, and what the provider answered.
+    refusals: int = 0
+    held_until: float = 0.0
+    held_for: str | None = None
+    #: Failures in a row that say that the provider is down; how often it has been paused since it last answered.
+    failures: int = 0
+    pauses: int = 0
+    #: Paused: since when, why, and when it is tried again; 0: not paused.
+    paused_since: float = 0.0
+    paused_until: float = 0.0
+    paused_for: str | None = None
+    #: Who tries it, and until when nobody else does.
+    probe: str = ""
+    probe_until: float = 0.0
+    #: Good answers, by half second: `[half seconds since the epoch, count]`, oldest first.
+    admitted: list[list[int]] = field(default_factory=list)
+    #: Who calls: `{worker: [seen, calls wanted]}`.
+    workers: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def paused(self) -> bool:
+        """Whether calls are paused, but for a single one that tries it."""
+        return self.paused_until > 0
+
+
+_KNOWN = frozenset(one.name for one in fields(State))
+
+
+def dump(state: State) -> bytes:
+    """A state as its document."""
+    return orjson.dumps(asdict(state))
+
+
+def load(document: bytes | str | None) -> State | None:
+    """The state of a document, also of one that a newer or older version wrote; None when there is none to be read."""
+    if not document:
+        return None
+    try:
+        read: Any = orjson.loads(document)
+        return State(**{name: value for name, value in read.items() if name in _KNOWN})
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One provider or model as an operator is shown it."""
+
+    provider: str
+    #: The provider's own id of the model; None: the provider as a whole.
+    upstream: str | None
+    state: State
+
+
+def read_all(redis: Any) -> Sequence[Standing]:
+    """Every document there is, by name. `redis`: a synchronous client; raises RedisError when it is away."""
+    names = sorted(one.decode() for one in redis.smembers(NAMES))
+    documents = redis.mget([KEY.format(name) for name in names]) if names else []
+    found = []
+    for name, document in zip(names, documents, strict=True):
+        provider, _, upstream = name.partition("/")
+        if (state := load(document)) is not None:
+            found.append(Standing(provider, None if upstream == ANY else upstream, state))
+    return found

@@ -1,0 +1,208 @@
+"""Admission to one provider's model in this process: what is sent now, what waits a moment, what is put off for later.
+
+A call that may go is let go at once. One that would have to wait a moment waits here, with its slot; one that would
+have to wait longer is put back (`Wait`). Realtime calls go before batch ones and are not held to the learned rate, so
+that a batch never takes their share: what they use is taken off what batches may send.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared import clock
+from shared.provider_states import State
+from workers.pacing import law
+from workers.pacing.law import Report
+
+Lane = Literal["realtime", "batch"]
+_Turn = asyncio.Future["Go | None"]
+
+#: How long a call may wait here for its turn, in seconds.
+PATIENCE = 2.0
+#: Calls that may wait here, however slow the provider is.
+LEAST_WAITING = 8
+#: The part of the limit that batches leave to realtime calls.
+RESERVE = 0.1
+#: How far the rate may run ahead of an even pace, in seconds.
+AHEAD = 0.1
+#: The longest that a call is put off for before it asks again, in seconds.
+MOST_WAIT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The call may be made now; its end is told to the gate. `probe`: it tries a paused provider."""
+
+    version: int
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The call may not be made for so long; why: `429`, `503`, `connect` …; `paused`: the provider is deemed down."""
+
+    seconds: float
+    reason: str
+    paused: bool = False
+
+
+@dataclass(slots=True)
+class Gate:
+    """One provider and model, as this process sees it. All calls are from the event loop."""
+
+    name: str
+    worker: str
+    state: State = field(default_factory=State)
+    #: Redis's time less the monotonic clock.
+    ahead: float = 0.0
+    in_flight: int = 0
+    #: When it was last asked, by the monotonic clock.
+    used_at: float = 0.0
+    #: What has been seen since the last report.
+    report: Report = field(init=False)
+    _put_off: int = 0
+    _realtime: deque[_Turn] = field(default_factory=deque)
+    _batch: deque[_Turn] = field(default_factory=deque)
+    _next_at: float = 0.0
+    _promised: float = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.worker, 0)
+
+    def now(self) -> float:
+        """Redis's time, as far as it is known here."""
+        return clock.monotonic() + self.ahead
+
+    def paused(self) -> Wait | None:
+        """Why nothing may be sent because the provider is deemed down, and until when nobody tries it again."""
+        if not self.state.paused:
+            return None
+        until = max(self.state.paused_until, self.state.probe_until if self.state.probe else 0.0)
+        return Wait(max(until - self.now(), 0.0), self.state.paused_for or "paused", paused=True)
+
+    async def enter(self, lane: Lane, patience: float) -> Go | Wait:
+        """A turn, at once or within `patience` seconds; or for how long to stay away. Whoever goes must `leave`."""
+        self.used_at = clock.monotonic()
+        if (held := self.state.held_until - self.now()) > patience:
+            return self._away(lane, held)
+        if not self._before(lane) and self._may_go(lane):
+            return self._go()
+        if lane == "batch" and self._crowded(patience):
+            return self._away(lane, patience)
+        return await self._queue(lane, patience)
+
+    def let_pass(self) -> Go:
+        """A turn out of turn: the call that tries a paused provider."""
+        self.in_flight += 1
+        return Go(self.state.version, probe=True)
+
+    def leave(self) -> None:
+        """A call has ended."""
+        self.in_flight -= 1
+        self.pump()
+
+    def take_report(self) -> Report:
+        """What has been seen since the last report; a new one is begun."""
+        made, self.report = self.report, Report(self.worker, self.state.version)
+        made.wanted = self.in_flight + len(self._realtime) + len(self._batch) + self._put_off
+        made.in_flight = max(made.in_flight, self.in_flight)
+        self._put_off = 0
+        return made
+
+    def adopt(self, state: State, ahead: float) -> None:
+        """What all workers know now; what was seen of an earlier version is no evidence any more."""
+        if state.version != self.state.version:
+            self.report.forget()
+        self.state, self.ahead, self.report.version = state, ahead, state.version
+        self.pump()
+
+    def pump(self) -> None:
+        """Let those go whose turn it is; send those away who would have to wait too long now."""
+        dismissed = self.state.paused or self.state.held_until - self.now() > PATIENCE
+        for lane, queue in self._lanes():
+            while queue and (dismissed or self._may_go(lane)):
+                turn = queue.popleft()
+                if not turn.done():
+                    turn.set_result(None if dismissed else self._go())
+        if self._realtime or self._batch:
+            self._look_again()
+
+    async def _queue(self, lane: Lane, patience: float) -> Go | Wait:
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        (self._realtime if lane == "realtime" else self._batch).append(turn)
+        self._look_again()
+        try:
+            async with asyncio.timeout(patience if lane == "realtime" else None):
+                went = await turn
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if turn.done() and not turn.cancelled() and turn.result() is not None:
+                self.leave()  # its turn had come all the same
+            if isinstance(error, TimeoutError):
+                return self._away(lane, 0.0)
+            raise
+        return went or self.paused() or self._away(lane, self.state.held_until - self.now())
+
+    def _lanes(self) -> tuple[tuple[Lane, "deque[_Turn]"], ...]:
+        return ("realtime", self._realtime), ("batch", self._batch)
+
+    def _go(self) -> Go:
+        self.in_flight += 1
+        if (rate := self._rate()) is not None:
+            self._next_at = max(self._next_at, clock.monotonic() - AHEAD) + 1 / rate
+        return Go(self.state.version)
+
+    def _may_go(self, lane: Lane) -> bool:
+        if self.now() < self.state.held_until:
+            return False
+        limit = max(self.state.limit * law.share(self.state, self.worker), 1.0)
+        if lane == "realtime":
+            free = not self.state.learned or self.in_flight < limit
+        else:
+            free = self.in_flight < max(limit * (1 - RESERVE), 1.0)
+        if not free:
+            self.report.limit_used = True
+        elif lane == "batch" and self._rate() is not None and clock.monotonic() < self._next_at:
+            self.report.rate_used = True
+            return False
+        return free
+
+    def _before(self, lane: Lane) -> bool:
+        """Whether others wait that come first."""
+        return bool(self._realtime or (lane == "batch" and self._batch))
+
+    def _rate(self) -> float | None:
+        ceiling = law.ceiling(self.state)
+        return None if ceiling is None else max(ceiling * law.share(self.state, self.worker), law.LEAST_RATE)
+
+    def _throughput(self) -> float | None:
+        """Calls a second that go through here, as far as something slows them down."""
+        rates = [] if (rate := self._rate()) is None else [rate]
+        if self.state.learned and (seen := law.measured(self.state, 0, self.now())):
+            rates.append(seen * law.share(self.state, self.worker))
+        return min(rates, default=None)
+
+    def _crowded(self, patience: float) -> bool:
+        through = self._throughput()
+        return through is not None and len(self._batch) >= max(LEAST_WAITING, patience * through)
+
+    def _away(self, lane: Lane, least: float) -> Wait:
+        """Away: in the batch lane until its place in the row of those put off comes, as far as can be said."""
+        reason = self.state.held_for or "429"
+        if lane == "realtime":
+            return Wait(max(least, 0.0), reason)
+        self._put_off += 1
+        begin = clock.monotonic() + max(least, 0.0)
+        self._promised = min(max(self._promised, begin) + 1 / (self._throughput() or 1.0), begin + MOST_WAIT)
+        return Wait(self._promised - clock.monotonic(), reason)
+
+    def _look_again(self) -> None:
+        """When the next turn may have come."""
+        if self._timer is None:
+            wait = max(self.state.held_until - self.now(), self._next_at - clock.monotonic(), 0.001)
+            self._timer = asyncio.get_running_loop().call_later(min(wait, 1.0), self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.pump()

@@ -1,0 +1,248 @@
+"""How what workers see changes what is known of a provider's pace. Pure: no clock, network, database or Redis.
+
+Three things are found out of one provider and model. A **rate**: once the provider says "too many" (429, 529) it is
+set below what was admitted of late, and then grows by a few percent a second, which costs about one refusal in a
+hundred calls. A **limit** of calls in flight: it doubles while all of it is used, and is cut when a refusal comes while
+all of it was used (TCP's slow start). A **pause**: after a few failures in a row that say that the provider is down,
+or a single one that says that it refuses our key, nothing is sent but one call now and then that tries it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from shared.provider_states import FIRST_LIMIT, State
+
+#: What is left of the rate, and of the limit, after a refusal.
+CUT: Final = 0.9
+LIMIT_CUT: Final = 0.7
+#: How fast the rate grows, a second: while it is a first guess; then quickly to just below what was last refused,
+#: gently around that, and then, by how long ago it was refused, ever faster, since the limit has probably been raised.
+SEARCH: Final = 0.1
+RECOVERY: Final = 0.03
+NEAR: Final = 0.97
+GROWTH: Final = ((25.0, 0.003), (45.0, 0.02), (75.0, 0.05), (105.0, 0.2), (float("inf"), 1.0))
+#: A rate above this is no limit any more.
+MOST_RATE: Final = 2_000.0
+LEAST_RATE: Final = 0.05
+MOST_LIMIT: Final = 100_000.0
+#: The share of the limit by which it grows, for each time that as many calls have been answered, once it has been cut.
+LIMIT_GROWTH: Final = 0.05
+#: How far back admitted calls are counted, in seconds, and the shortest time that says anything.
+WINDOW: Final = 5.0
+LEAST_WINDOW: Final = 1.0
+#: The shortest time over which a first guess at the rate is made.
+FIRST_WINDOW: Final = 0.25
+#: A rate that was borne for so long is more than a guess.
+PROVEN: Final = 5.0
+#: The pause after a refusal that names none; doubled for each refusal in a row.
+HOLD: Final = 0.5
+MOST_HOLD: Final = 30.0
+#: Failures in a row after which a provider is deemed down.
+FAILURES: Final = 5
+#: A worker that has not reported for so long has no share.
+GONE: Final = 3.0
+#: How long one call may try a paused provider before another may.
+PROBE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long a paused provider is left alone, in seconds: the first time, doubled each time, at most."""
+
+    first: float = 1.0
+    most: float = 30.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What one worker has seen of one provider and model since its last report."""
+
+    worker: str
+    #: The version under which what is reported was sent.
+    version: int
+    #: Calls that wait or are under way here.
+    wanted: int = 0
+    #: Good answers; refused for pace (and how long the provider wants to be left alone); failed as if it were down.
+    admitted: int = 0
+    refused: int = 0
+    refused_for: str = ""
+    hold: float = 0.0
+    #: Failures since the last good answer; why; whether one of them says that our key or our quota is refused.
+    failed: int = 0
+    failed_for: str = ""
+    barred: bool = False
+    #: Calls in flight, of all that may be, and whether calls had to wait for that; for the rate.
+    in_flight: int = 0
+    limit_used: bool = False
+    rate_used: bool = False
+    #: A rate that the provider's headers told.
+    told: float | None = None
+    #: The one call that tried a paused provider has ended, well or not, or could not be made.
+    probed: bool = False
+
+    def forget(self) -> None:
+        """What was sent under an earlier version is no evidence any more; good answers always are."""
+        self.refused = self.failed = 0
+        self.hold, self.barred = 0.0, False
+
+
+def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
+    """Change `state` by one report; what an operator should be told of it. `jitter`: 0 to 1, uniformly random."""
+    known = report.version == state.version
+    _count(state, report, now)
+    if report.told is not None:
+        state.told = report.told
+    said: list[str] = []
+    if state.paused and (report.admitted or (report.refused and not report.failed)):
+        said += _resume(state)
+    if report.admitted:
+        state.failures = state.refusals = 0
+    if known and report.refused:
+        _cut(state, report, now, jitter)
+    elif report.admitted:
+        _grow_limit(state, report)
+    _grow_rate(state, report, now)
+    if report.failed and (known or report.probed):
+        said += _failed(state, report, now, pauses, jitter)
+    elif report.probed and state.probe == report.worker:
+        state.probe, state.probe_until = "", 0.0
+    return said
+
+
+def claim(state: State, worker: str, now: float) -> bool:
+    """Whether this worker may send the one call that tries a paused provider; then it is noted."""
+    if not state.paused or now < state.paused_until or (state.probe and now < state.probe_until):
+        return False
+    state.probe, state.probe_until = worker, now + PROBE
+    return True
+
+
+def share(state: State, worker: str) -> float:
+    """This worker's share of rate and limit, by what each of them wants."""
+    wanted = {name: max(row[1], 1.0) for name, row in state.workers.items()}
+    return wanted[worker] / sum(wanted.values()) if worker in wanted else 1.0
+
+
+def ceiling(state: State) -> float | None:
+    """The calls a second that may be sent, over all workers; None: as many as are wanted."""
+    known = [rate for rate in (state.rate, state.told) if rate is not None]
+    return min(known) if known else None
+
+
+def measured(state: State, in_flight: int, now: float) -> float | None:
+    """Calls a second that were admitted of late, while calls were sent; None: too little has been seen to say."""
+    since = max(now - WINDOW, min(state.held_until, now))
+    if now - since < LEAST_WINDOW:
+        return None
+    answered = sum(number for half, number in state.admitted if half / 2 >= since)
+    # After a hold nothing had been under way: what is now under way has been admitted meanwhile.
+    return (answered + (in_flight if since == state.held_until else 0)) / (now - since)
+
+
+def _count(state: State, report: Report, now: float) -> None:
+    state.cut_at = state.cut_at or now
+    state.workers = _present(state.workers, now)
+    state.workers[report.worker] = [now, float(report.wanted)]
+    state.admitted = [row for row in state.admitted if now - WINDOW - 1 <= row[0] / 2 <= now]
+    state.admitted_since += report.admitted
+    half = int(now * 2)
+    if report.admitted and state.admitted and state.admitted[-1][0] == half:
+        state.admitted[-1][1] += report.admitted
+    elif report.admitted:
+        state.admitted.append([half, report.admitted])
+
+
+def _present(workers: Mapping[str, list[float]], now: float) -> dict[str, list[float]]:
+    return {name: row for name, row in workers.items() if now - GONE <= row[0] <= now + GONE}
+
+
+def _resume(state: State) -> list[str]:
+    """An answer, whenever it was asked for: the provider is there."""
+    was, state.paused_for = state.paused_for, None
+    state.failures = state.pauses = 0
+    state.paused_since = state.paused_until = state.probe_until = 0.0
+    state.probe = ""
+    state.version += 1
+    state.limit, state.threshold = min(state.limit, FIRST_LIMIT), state.limit
+    return [f"answers again, after {was}; calls go on"]
+
+
+def _cut(state: State, report: Report, now: float, jitter: float) -> None:
+    """The provider says that it is too much: slower, fewer at once when all were used, and nothing for a moment."""
+    state.version += 1
+    state.refusals += 1
+    if state.refusals == 1 and (state.rate is None or report.rate_used or not report.limit_used or state.limit < 2):
+        bears = _sustained(state, report, now)
+        early = state.proven and now - state.cut_at < PROVEN
+        state.peak, state.rate = max(state.peak, bears) if early else bears, CUT * bears
+        state.cut_at, state.admitted_since, state.held = now, 0, 0.0
+    if report.limit_used or state.refusals > 1:
+        used = max(1.0, LIMIT_CUT * min(state.limit, max(report.in_flight, 1)))
+        state.threshold = used
+        state.limit = used if state.refusals == 1 else 1.0
+        state.learned = True
+    pause = min(HOLD * 2.0 ** (state.refusals - 1), MOST_HOLD) * (1 + jitter / 4)
+    until = max(state.held_until, now + max(report.hold, pause))
+    state.held += until - max(state.held_until, now)
+    state.held_until = until
+    state.held_for = report.refused_for
+
+
+def _sustained(state: State, report: Report, now: float) -> float:
+    """The calls a second that this provider seems to bear: what it admitted of late while calls were sent, less the
+    share of the time in which it refused them. As long as the rate is a guess, all since the last refusal counts.
+    """
+    elapsed = max(now - state.cut_at, FIRST_WINDOW)
+    overall = state.admitted_since / elapsed
+    if state.rate is None:
+        return max(overall, report.in_flight / elapsed, LEAST_RATE)
+    seen = measured(state, report.in_flight, now)
+    bears = overall if seen is None else seen * max(0.0, 1 - state.held / elapsed)
+    state.proven = state.proven or elapsed >= PROVEN
+    return max(min(state.rate, bears), state.rate * (LIMIT_CUT if state.proven else 0.1), LEAST_RATE)
+
+
+def _grow_limit(state: State, report: Report) -> None:
+    if not report.limit_used or state.limit >= MOST_LIMIT:
+        return
+    if state.threshold is None or state.limit < state.threshold:
+        state.limit += report.admitted
+    else:
+        state.limit += report.admitted / state.limit * max(1.0, LIMIT_GROWTH * state.limit)
+    if state.threshold is not None and state.limit > 2 * state.threshold:
+        state.threshold = state.limit
+
+
+def _grow_rate(state: State, report: Report, now: float) -> None:
+    if state.rate is None or now < state.held_until or now <= state.grown_at:
+        state.grown_at = max(state.grown_at, now)
+        return
+    elapsed, state.grown_at = min(now - state.grown_at, 1.0), now
+    if not report.rate_used:
+        return
+    since = now - state.cut_at
+    if not state.proven:
+        faster = SEARCH
+    elif state.rate < NEAR * state.peak:
+        faster = RECOVERY
+    else:
+        faster = next(growth for until, growth in GROWTH if since <= until)
+    state.rate *= (1 + faster) ** elapsed
+    if state.rate > MOST_RATE:
+        state.rate = None
+
+
+def _failed(state: State, report: Report, now: float, pauses: Pauses, jitter: float) -> list[str]:
+    state.failures = report.failed if report.admitted else state.failures + report.failed
+    if not (report.barred or report.probed or state.failures >= FAILURES):
+        return []
+    first = not state.paused
+    state.pauses += 1
+    state.version += 1
+    wait = min(pauses.first * 2.0 ** (min(state.pauses, 30) - 1), pauses.most)
+    state.paused_since = state.paused_since or now
+    state.paused_until = now + max(wait * (1 + jitter / 4), min(report.hold, pauses.most))
+    state.paused_for = report.failed_for
+    state.probe, state.probe_until = "", 0.0
+    return [f"calls are paused: {report.failed_for}; it is tried again now and then"] if first else []

@@ -1,0 +1,242 @@
+"""The pace of this process's calls: one gate for each provider and model, kept in step with all other workers'."""
+
+import asyncio
+import logging
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from shared import clock, logs
+from shared.errors import ProviderError
+from shared.provider_limits import Limit, RateLimits
+from shared.provider_states import ANY, State, name_of
+from shared.stopping import stop
+from workers.faults import Kind, classify
+from workers.pacing import law
+from workers.pacing.gate import Gate, Go, Lane, Wait
+from workers.pacing.law import Pauses, Report
+from workers.pacing.store import Store
+
+log = logging.getLogger(__name__)
+
+#: How often a gate in use tells what it has seen, in seconds; what matters at once is told at once.
+REPORT_SECONDS = 0.25
+#: A gate is in use for so long after its last call, in seconds.
+USED_SECONDS = 5.0
+#: How often what goes wrong is logged, in seconds: one line a provider.
+LOG_SECONDS = 10.0
+#: A told limit whose window is longer says nothing of the pace within a minute, in seconds.
+MOST_RESET = 60.0
+#: A provider that refuses our key or our quota is left alone longer than one that is down, by this factor.
+BARRED = 5.0
+
+#: Kinds of fault by what they say: too fast; too fast or down; down; barred. Of all others the provider is well.
+_REFUSED: frozenset[Kind] = frozenset({"rate", "overload"})
+_DOWN: frozenset[Kind] = frozenset({"overload", "unreachable", "broken"})
+_BARRED: frozenset[Kind] = frozenset({"key", "quota"})
+
+
+@dataclass(slots=True)
+class Permit:
+    """One call that may be made; tell its end exactly once, by one of the three."""
+
+    pace: "Pace"
+    gate: Gate
+    go: Go
+    #: Of a probe: the gate whose pause it tries.
+    tried: Gate | None = None
+
+    def answered(self, limits: RateLimits | None = None, tokens: int = 0) -> None:
+        """A good answer, or one that says that the request itself is wrong."""
+        self.pace.answered(self, limits, tokens)
+
+    def failed(self, error: ProviderError) -> None:
+        """No good answer; what kind of fault it was decides what follows."""
+        self.pace.failed(self, error)
+
+    def dropped(self) -> None:
+        """It was not made, or cancelled; nothing is learned of it."""
+        self.pace.dropped(self)
+
+
+@dataclass(slots=True)
+class Pace:
+    """All gates of one process. `told`: calls a second that the catalogue says a provider's model admits."""
+
+    store: Store
+    worker: str
+    told: Mapping[str, float] = field(default_factory=dict)
+    pauses: Pauses = field(default_factory=Pauses)
+    _gates: dict[str, Gate] = field(default_factory=dict)
+    _ready: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    _urgent: dict[str, Gate] = field(default_factory=dict)
+    _kick: asyncio.Event = field(default_factory=asyncio.Event)
+    _wrong: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Keep in step from now on."""
+        self._tasks = [asyncio.create_task(self._report_on()), asyncio.create_task(self._log_on())]
+
+    async def close(self) -> None:
+        """Tell what has been seen last, and stop."""
+        await stop(*self._tasks, *self._ready.values())
+        with suppress(Exception):
+            await asyncio.wait_for(self._exchange_all(self._gates.values()), 1.0)
+        await self.store.close()
+
+    async def enter(self, provider: str, upstream: str, lane: Lane, patience: float) -> Permit | Wait:
+        """A permit to call, at once or within `patience` seconds; or how long to leave that model alone, and why."""
+        whole, gate = await self._gate(provider, ANY), await self._gate(provider, upstream)
+        for one in (whole, gate):
+            if (wait := one.paused()) is not None:
+                gate.used_at = clock.monotonic()
+                if wait.seconds > 0 or not await self._claimed(one):
+                    return self._stay_away(one)
+                return Permit(self, gate, gate.let_pass(), tried=one)
+        turn = await gate.enter(lane, patience)
+        return turn if isinstance(turn, Wait) else Permit(self, gate, turn)
+
+    def answered(self, permit: Permit, limits: RateLimits | None, tokens: int) -> None:
+        """See Permit."""
+        for gate in {permit.gate.name: permit.gate, **self._tried(permit)}.values():
+            gate.report.admitted += 1
+            gate.report.failed = 0
+        if limits is not None and (told := _told(limits, tokens)) is not None:
+            permit.gate.report.told = told
+        self._over(permit)
+
+    def failed(self, permit: Permit, error: ProviderError) -> None:
+        """See Permit."""
+        kind, why = classify(error), reason(error)
+        if kind not in _REFUSED | _DOWN | _BARRED:
+            return self.answered(permit, error.limits, 0)
+        gate = permit.gate
+        self._wrong[gate.name.partition("/")[0]][why] += 1
+        if kind in _BARRED:
+            gate = self._gates[name_of(gate.name.partition("/")[0], ANY)]
+        if permit.go.version == permit.gate.state.version or permit.tried is not None or kind in _BARRED:
+            _note(gate.report, kind, why, error, permit.gate.in_flight)
+            if gate.report.refused or gate.report.barred or gate.report.failed >= law.FAILURES:
+                self._tell_now(gate)
+        if permit.tried is not None and permit.tried is not gate:
+            _note(permit.tried.report, kind, why, error, 1)
+        self._over(permit)
+
+    def dropped(self, permit: Permit) -> None:
+        """See Permit."""
+        self._over(permit)
+
+    def _over(self, permit: Permit) -> None:
+        if permit.tried is not None:
+            permit.tried.report.probed = True
+            self._tell_now(permit.tried)
+        permit.gate.leave()
+
+    def _tried(self, permit: Permit) -> dict[str, Gate]:
+        return {permit.tried.name: permit.tried} if permit.tried is not None else {}
+
+    def _stay_away(self, gate: Gate) -> Wait:
+        wait = gate.paused()
+        if wait is None:
+            return Wait(0.1, "paused", paused=True)
+        return Wait(max(wait.seconds, 0.1) * (1 + random.random() / 4), wait.reason, paused=True)
+
+    async def _claimed(self, gate: Gate) -> bool:
+        """Whether this process may try the paused provider now."""
+        state, mine = await self.store.update(
+            gate.name, gate.state, lambda state, now: law.claim(state, self.worker, now)
+        )
+        gate.adopt(state, self.store.ahead)
+        return mine
+
+    async def _gate(self, provider: str, upstream: str) -> Gate:
+        name = name_of(provider, upstream)
+        if (gate := self._gates.get(name)) is None:
+            gate = self._gates[name] = Gate(name, self.worker, State(told=self.told.get(name)))
+            self._ready[name] = asyncio.create_task(self._exchange(gate))
+        if (ready := self._ready.get(name)) is not None:
+            await asyncio.wait([ready])
+            self._ready.pop(name, None)
+        gate.used_at = clock.monotonic()
+        return gate
+
+    def _tell_now(self, gate: Gate) -> None:
+        self._urgent[gate.name] = gate
+        self._kick.set()
+
+    async def _report_on(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(REPORT_SECONDS):
+                    await self._kick.wait()
+            except TimeoutError:
+                used = clock.monotonic() - USED_SECONDS
+                gates = [gate for gate in self._gates.values() if gate.used_at >= used or gate.in_flight]
+            else:
+                self._kick.clear()
+                gates, self._urgent = list(self._urgent.values()), {}
+            await self._exchange_all(gates)
+
+    async def _exchange_all(self, gates: "object") -> None:
+        await asyncio.gather(*(self._exchange(gate) for gate in list(gates)))  # type: ignore[call-overload]
+
+    async def _exchange(self, gate: Gate) -> None:
+        """Tell what was seen here, and learn what all know."""
+        made = gate.take_report()
+        try:
+            state, said = await self.store.update(
+                gate.name, gate.state, lambda state, now: self._apply(gate.name, state, made, now)
+            )
+        except Exception as error:
+            log.error("the pace of %s is kept as it is: %s", gate.name, logs.trace(error))
+            return
+        gate.adopt(state, self.store.ahead)
+        for line in said:
+            log.warning("%s: %s", gate.name.removesuffix(f"/{ANY}").replace("/", " "), line)
+
+    def _apply(self, name: str, state: State, report: Report, now: float) -> list[str]:
+        if (told := self.told.get(name)) is not None and report.told is None:
+            report.told = told
+        pauses = Pauses(self.pauses.first * BARRED, self.pauses.most * 2) if name.endswith(f"/{ANY}") else self.pauses
+        return law.step(state, report, now, pauses=pauses, jitter=random.random())
+
+    async def _log_on(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_SECONDS)
+            wrong, self._wrong = self._wrong, defaultdict(Counter)
+            for provider, counts in sorted(wrong.items()):
+                told = ", ".join(f"{count} × {why}" for why, count in counts.most_common())
+                log.warning("%s: %s in %d s", provider, told, LOG_SECONDS)
+
+
+def reason(error: ProviderError) -> str:
+    """A fault in one word, as operators and customers see it: `429`, `connect`, `first_byte`."""
+    refused = error.upstream_status is not None and error.upstream_status >= 400
+    return str(error.upstream_status) if refused else error.code or "error"
+
+
+def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight: int) -> None:
+    report.hold = max(report.hold, error.wait_seconds or 0.0)
+    if kind in _REFUSED:
+        report.refused, report.refused_for = report.refused + 1, why
+        report.in_flight = max(report.in_flight, in_flight)
+    if kind in _DOWN | _BARRED:
+        report.failed, report.failed_for = report.failed + 1, why
+        report.barred = report.barred or kind in _BARRED
+
+
+def _told(limits: RateLimits, tokens: int) -> float | None:
+    """Calls a second that the told limits a minute admit; `tokens`: what the call just answered used."""
+    rates = [_rate(limits.requests)]
+    if tokens and (rate := _rate(limits.tokens)):
+        rates.append(rate / tokens)
+    return min((rate for rate in rates if rate), default=None)
+
+
+def _rate(limit: Limit | None) -> float | None:
+    if limit is None or not limit.limit or limit.reset_seconds is None or limit.reset_seconds > MOST_RESET:
+        return None
+    return limit.limit / 60
