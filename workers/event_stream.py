@@ -1,15 +1,13 @@
-"""A streamed exchange with a provider: its server-sent events as they come; whatever breaks is a ProviderError."""
+"""A streamed exchange with a provider: its server-sent events as they come."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 
 from shared.errors import ProviderError
-from workers.wire import refused, told_by_code
+from workers.exchange import Exchange
+from workers.wire import content, refusal
 
-#: The longest silence inside a stream; before its first byte only the whole call's limit counts.
-IDLE_SECONDS = 60.0
 #: Bytes of one event, and of an answer that turns out to be no stream.
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -26,34 +24,27 @@ class NotStreamed(Exception):
 
 
 async def events(
-    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes
+    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, exchange: Exchange
 ) -> AsyncGenerator[bytes, None]:
     """POST, then the data of each event until the answer ends, by whatever event the protocol ends with or none.
 
-    An error status, a refused or broken connection is a ProviderError; an answer of another type is NotStreamed.
-    Close it (`contextlib.aclosing`) when you have had enough.
+    An error status is a ProviderError; an answer of another type is NotStreamed; what breaks is left to `exchange`,
+    in which the caller is. Close it (`contextlib.aclosing`) when you have had enough.
     """
-    with told_by_code():
-        async with client.stream("POST", url, content=body, headers=headers) as response:
-            if response.status_code >= 400:
-                await response.aread()
-                raise refused(response)
-            if not response.headers.get("content-type", "").lower().startswith(EVENT_STREAM):
-                raise NotStreamed(response.status_code, await response.aread())
-            async for data in _parsed(_timed(response.aiter_bytes())):
-                yield data
+    async with client.stream("POST", url, content=body, headers=headers, extensions=exchange.extensions()) as response:
+        exchange.answered(response)
+        if response.status_code >= 400:
+            raise await refusal(response, exchange)
+        if not response.headers.get("content-type", "").lower().startswith(EVENT_STREAM):
+            raise NotStreamed(response.status_code, await content(response, exchange))
+        async for data in _parsed(_heard(response.aiter_bytes(), exchange)):
+            yield data
 
 
-async def _timed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    seconds = None
-    while True:
-        async with asyncio.timeout(seconds):
-            try:
-                part = await anext(parts)
-            except StopAsyncIteration:
-                return
+async def _heard(parts: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+    async for part in parts:
+        exchange.alive()
         yield part
-        seconds = IDLE_SECONDS
 
 
 async def _parsed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,7 +1,8 @@
-"""The providers' client, with server-sent events read as they come.
+"""The providers' client, with answers read as they come.
 
-pyreqwest reads 64 KB of an answer ahead before it gives any of it out, which for a whole answer saves time and for a
-streamed one is the whole stream. A request that accepts `text/event-stream` gets each piece as it arrives.
+pyreqwest reads 64 KB of an answer ahead before it gives any of it out, its head included, which saves 8 us of CPU a
+call; but then nobody knows when the head came, and a streamed answer is there at its end. A request that says what
+silence it bears (workers.exchange), or that accepts `text/event-stream`, gets each piece as it arrives.
 """
 
 from collections.abc import AsyncIterator
@@ -19,10 +20,10 @@ def live_client(in_flight: int, *, call_seconds: float | None = None) -> httpx.A
 
 
 class LiveTransport(ProviderTransport):
-    """The same transport, which reads nothing of an event stream ahead."""
+    """The same transport, which reads nothing ahead for whoever watches the answer come."""
 
     async def _map_response(self, builder: Any, request: httpx.Request) -> httpx.Response:
-        if request.headers.get("accept") != EVENT_STREAM:
+        if "silence_seconds" not in request.extensions and request.headers.get("accept") != EVENT_STREAM:
             return await super()._map_response(builder, request)
         response = await super()._map_response(builder.streamed_read_buffer_limit(0), request)
         assert isinstance(response.stream, httpx.AsyncByteStream)

@@ -7,6 +7,7 @@ with 2,000. uvloop saved 3 to 25 %; tokio's multithreaded runtime costs a fifth 
 The transport is pyreqwest's (Rust: hyper and tokio in a thread of their own), behind this one seam.
 """
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -24,26 +25,36 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 
 
+#: How long a connection may be silent before the transport hangs up, by classes: each is a pool of connections of its
+#: own. What a call's own limits allow is rounded up to one of them, and never more than four times as long.
+SILENCES = (15.0, 61.0, 125.0, 245.0, 605.0, 1_800.0, 3_605.0)
+
+
 def provider_client(
     in_flight: int, *, call_seconds: float | None = None, transport: "type[ProviderTransport] | None" = None
 ) -> httpx.AsyncClient:
     """A client for `in_flight` calls at once; one a process, made in the worker's own process, closed by its owner.
 
     `transport`: another of the same kind.
-    `call_seconds` bounds a whole call, connect to last byte (default: the setting). It is the transport's own
-    deadline: httpx's four timeouts mean nothing here, and pyreqwest would take their SUM for the whole call, so
-    pass a request no `timeout` but `httpx.Timeout(None, read=seconds)`, which sets that call's whole.
+    `call_seconds` bounds a whole call, connect to last byte (default: the longest of the settings; a worker's calls
+    have limits of their own, see workers.exchange). It is the transport's own deadline: httpx's four timeouts mean
+    nothing here, and their sum is taken for the whole call, so pass a request no `timeout` but
+    `httpx.Timeout(None, read=seconds)`, which sets that call's whole.
     Every failure, in the body too, is an httpx.RequestError (DecodingError for a truncated or garbled answer).
     ConnectError and ConnectTimeout do NOT say that nothing was sent: the transport reports a reset, a hang-up or a
     deadline before the answer's head by them as well. HTTP/1 only; no proxy from the environment, no cookies, no
     redirects (one would carry the provider's key elsewhere).
 
-    A call cancelled before the answer's head returns at once, but its connection lives on to the call's deadline
-    (pyreqwest 0.15 does not hang up). So nothing here counts connections: slots bound what is in flight.
+    A call cancelled after the answer's head hangs up. One cancelled before it returns at once, but its connection lives
+    on (pyreqwest 0.15 does not hang up) until the transport's own limit of silence, so that a silent provider cannot
+    pile up connections: the request's extension `silence_seconds` says how long a silence it has to bear (default: the
+    whole call), and the next longer of SILENCES is that limit. Measured: with 61 s, a call given up after 10 s is
+    hung up 51 s later. So nothing here counts connections: slots bound what is in flight.
     """
-    whole = settings().call_seconds if call_seconds is None else call_seconds
+    longest = max(settings().call_seconds, settings().stream_seconds)
+    whole = longest if call_seconds is None else call_seconds
     return httpx.AsyncClient(
-        transport=(transport or ProviderTransport)(_pyreqwest(in_flight, whole)),
+        transport=(transport or ProviderTransport)(in_flight, whole),
         timeout=None,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,
@@ -51,8 +62,8 @@ def provider_client(
     )
 
 
-def _pyreqwest(in_flight: int, call_seconds: float) -> Client:
-    return (
+def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | None) -> Client:
+    builder = (
         ClientBuilder()
         .http1_only()
         .no_proxy()
@@ -63,21 +74,48 @@ def _pyreqwest(in_flight: int, call_seconds: float) -> Client:
         .connect_timeout(timedelta(seconds=CONNECT_SECONDS))
         .timeout(timedelta(seconds=call_seconds))
         .tcp_nodelay(True)
-        .build()
     )
+    if silence_seconds is not None:
+        builder = builder.read_timeout(timedelta(seconds=silence_seconds))
+    return builder.build()
 
 
 class ProviderTransport(HttpxTransport):
     """pyreqwest's transport, with the errors that it lets through untranslated turned into httpx's."""
 
+    def __init__(self, in_flight: int, call_seconds: float) -> None:
+        super().__init__(_pyreqwest(in_flight, call_seconds, None))
+        self._in_flight = in_flight
+        self._call_seconds = call_seconds
+        self._by_silence: dict[float, Client] = {}
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        client = self._bearing(request.extensions.get("silence_seconds"))
+        builder = client.request(request.method, str(request.url)).headers(request.headers.multi_items())
+        builder = self._map_body(builder, request)
+        if whole := sum(filter(None, request.extensions.get("timeout", {}).values())):
+            builder = builder.timeout(timedelta(seconds=whole))
         try:
-            response = await super().handle_async_request(request)
+            response = await self._map_response(builder, request)
         except (PyreqwestError, ValueError) as error:  # ValueError: a header of the answer that is not UTF-8
             raise _translated(error, request) from error
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Body(response.stream, request)
         return response
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for client in self._by_silence.values():
+            await client.close()
+
+    def _bearing(self, silence_seconds: float | None) -> Client:
+        """The pool of connections that are hung up after the least silence that is no shorter."""
+        if silence_seconds is None or silence_seconds >= SILENCES[-1]:
+            return self._client
+        limit = SILENCES[bisect_right(SILENCES, silence_seconds)]
+        if (client := self._by_silence.get(limit)) is None:
+            client = self._by_silence[limit] = _pyreqwest(self._in_flight, self._call_seconds, limit)
+        return client
 
 
 class _Body(httpx.AsyncByteStream):

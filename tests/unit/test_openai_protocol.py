@@ -262,14 +262,14 @@ REFUSALS: list[tuple[int, bytes, dict[str, str], str | None, float | None]] = [
 def test_an_error_status_says_its_code_and_its_wait(
     status: int, body: bytes, headers: dict[str, str], code: str | None, wait: float | None
 ) -> None:
-    error = refused(httpx.Response(status, content=body, headers=headers))
+    error = refused(status, httpx.Headers(headers), body)
     assert (error.upstream_status, error.code, error.wait_seconds) == (status, code, wait)
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_not_repeated(status: int) -> None:
     body = b'{"error":{"message":"Incorrect API key provided: sk-canary-1"}}'
-    assert "canary" not in refused(httpx.Response(status, content=body)).message
+    assert "canary" not in refused(status, httpx.Headers(), body).message
 
 
 #: Error objects that say our key is wrong, whatever their answer's status.
@@ -298,7 +298,7 @@ def test_a_refused_key_inside_a_200_is_told_as_any_other_and_not_tried_again(
 def test_a_wrong_key_that_google_calls_an_invalid_argument_is_not_the_callers_fault() -> None:
     error = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}
     error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
-    found = refused(httpx.Response(400, content=orjson.dumps([{"error": error}])))
+    found = refused(400, httpx.Headers(), orjson.dumps([{"error": error}]))
     assert (found.message, found.code) == ("the provider refused our key", "API_KEY_INVALID")
     verdict = decide(found, failures=1, base_seconds=1.0, jitter=0.0)
     assert verdict == GiveUp("API_KEY_INVALID", elsewhere=True)
@@ -321,7 +321,7 @@ def test_only_what_is_wrong_with_the_request_is_told_in_the_providers_words(
     status: int, code: str | None, passed_on: bool
 ) -> None:
     body = {"error": {"message": "in organization org-canary", "code": code}}
-    said = refused(httpx.Response(status, content=orjson.dumps(body))).message
+    said = refused(status, httpx.Headers(), orjson.dumps(body)).message
     assert said == ("in organization org-canary" if passed_on else f"the provider answered {status}")
     hidden = {"error": {"message": "in organization org-canary", "code": status, "type": code}}
     with pytest.raises(ProviderError) as raised:
@@ -339,8 +339,8 @@ async def _call(handler: Any, what: Ask) -> Any:
     ("error", "code"),
     [
         (httpx.ConnectError("refused"), "connect"),
-        (httpx.ConnectTimeout("slow"), "timeout"),
-        (httpx.ReadTimeout("slow"), "timeout"),
+        (httpx.ConnectTimeout("slow"), "connect"),
+        (httpx.ReadTimeout("slow"), "idle"),
         (httpx.DecodingError("cut"), "protocol"),
         (httpx.ReadError("reset"), "reset"),
         (httpx.RemoteProtocolError("odd"), "reset"),

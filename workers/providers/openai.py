@@ -12,11 +12,15 @@ import orjson
 
 from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
+from shared.provider_limits import RateLimits
 from shared.schemas import Usage
+from workers import retry_after
 from workers.event_stream import EVENT_STREAM, NotStreamed
+from workers.exchange import Exchange
 from workers.providers import Answer, Ask
 from workers.providers.openai_stream import stream
-from workers.wire import code_of, post, told
+from workers.upstream_codes import code_of, message_of, told
+from workers.wire import post
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
 
@@ -64,18 +68,23 @@ class OpenAI:
 
     async def call(self, ask: Ask) -> Answer:
         """One POST; see Upstream."""
-        if ask.sink is not None:
-            return await self._stream(ask)
-        response = await post(self._client, self._urls[ask.type], self._headers, payload(ask))
-        return read(ask, response.status_code, response.content)
+        exchange = Exchange(ask.limits)
+        try:
+            if ask.sink is not None:
+                return await self._stream(ask, exchange)
+            with exchange:
+                status, content = await post(self._client, self._urls[ask.type], self._headers, payload(ask), exchange)
+            return read(ask, status, content, exchange.limits)
+        except ProviderError as error:
+            raise exchange.mark(error) from None
 
-    async def _stream(self, ask: Ask) -> Answer:
+    async def _stream(self, ask: Ask, exchange: Exchange) -> Answer:
         headers = {**self._headers, "accept": EVENT_STREAM}
         try:
-            body = await stream(self._client, self._urls[ask.type], headers, payload(ask), ask)
+            body = await stream(self._client, self._urls[ask.type], headers, payload(ask), ask, exchange)
         except NotStreamed as whole:
-            return read(ask, whole.status, whole.content)
-        return judge(ask, 200, body)
+            return read(ask, whole.status, whole.content, exchange.limits)
+        return judge(ask, 200, body, exchange.limits)
 
 
 def payload(ask: Ask) -> bytes:
@@ -94,7 +103,7 @@ def _sent(ask: Ask) -> tuple[str, ...]:
     return tuple(name for name in known if name not in ask.offer.omit) if ask.offer.omit else known
 
 
-def read(ask: Ask, status: int, content: bytes) -> Answer:
+def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None) -> Answer:
     """A good answer in canonical shape; ProviderError when a 200 is not one."""
     try:
         body = orjson.loads(content)
@@ -104,10 +113,10 @@ def read(ask: Ask, status: int, content: bytes) -> Answer:
         body = body[0]
     if not isinstance(body, dict):
         raise ProviderError("the provider's answer is not an object", upstream_status=status, code="protocol")
-    return judge(ask, status, body)
+    return judge(ask, status, body, limits)
 
 
-def judge(ask: Ask, status: int, body: Mapping[str, Any]) -> Answer:
+def judge(ask: Ask, status: int, body: Mapping[str, Any], limits: RateLimits | None = None) -> Answer:
     """The same of a body that has been read."""
     if body.get("error"):
         raise failure(status, body)
@@ -118,7 +127,7 @@ def judge(ask: Ask, status: int, body: Mapping[str, Any]) -> Answer:
         raise ProviderError(what, upstream_status=status, code="protocol") from None
     sent = _sent(ask)
     ignored = [name for name in ask.request if name not in sent and name not in _SILENT]
-    return Answer(result, usage, status, ignored)
+    return Answer(result, usage, status, ignored, limits)
 
 
 def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
@@ -128,11 +137,15 @@ def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
         error = error[0] if error else {}
     if not isinstance(error, dict):
         return ProviderError(told(None, None, ""), upstream_status=status)
-    code, number = code_of(error), error.get("code")
+    number = error.get("code")
     shown = number if isinstance(number, int) and 400 <= number < 600 else None
-    if shown is None and code is None:
-        code = "protocol"
-    return ProviderError(told(shown, code, str(error.get("message", ""))), upstream_status=shown, code=code)
+    code = code_of(error, shown) or ("protocol" if shown is None else None)
+    return ProviderError(
+        told(shown, code, message_of(error)),
+        upstream_status=shown,
+        code=code,
+        retry_after_seconds=retry_after.in_body(error),
+    )
 
 
 def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:

@@ -17,33 +17,46 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.streams import part
 from workers.event_stream import events
+from workers.exchange import Exchange
 from workers.providers import Ask
 
 #: More choices or tool calls than any request asks for.
 MOST_PARTS = 1000
 
 
-async def stream(client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, ask: Ask) -> Any:
+async def stream(
+    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, ask: Ask, exchange: Exchange
+) -> Any:
     """The body that the call would have had unstreamed; or that of an error which came in the stream.
 
     Chunks go to the ask's sink as they come. ProviderError, or event_stream.NotStreamed, when there is no whole answer.
     """
     gathering = Gathering(ask)
     try:
-        async with aclosing(events(client, url, headers, body)) as coming:
-            async for data in coming:
-                if data.strip() == b"[DONE]":
-                    return gathering.body()
-                chunk = _read(data)
-                if chunk.get("error"):
-                    return chunk
-                gathering.take(chunk)
+        with exchange:
+            async with aclosing(events(client, url, headers, body, exchange)) as coming:
+                async for data in coming:
+                    if data.strip() == b"[DONE]":
+                        return gathering.body()
+                    chunk = _read(data)
+                    if chunk.get("error"):
+                        return chunk
+                    _take(gathering, chunk, exchange)
     except ProviderError:
         if not gathering.whole:
             raise
     if not gathering.whole:
         raise _broken_off()
     return gathering.body()
+
+
+def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) -> None:
+    gathering.take(chunk)
+    if gathering.begun and not exchange.begun:
+        exchange.told = True
+        exchange.begin()
+    if gathering.ended:
+        exchange.whole()
 
 
 def _broken_off() -> ProviderError:
@@ -100,6 +113,10 @@ class Gathering:
         }
         self._choices: dict[int, _Choice] = {}
         self._usage: Any = None
+        #: Some of the answer has come: a text, a thought, a tool call, an end; not the role alone.
+        self.begun = False
+        #: The end of the last choice has come.
+        self.ended = False
 
     @property
     def whole(self) -> bool:
@@ -138,6 +155,8 @@ class Gathering:
         logprobs = _likely(choice, given.get("logprobs"))
         ending = _finish(given.get("finish_reason")) if choice.finish is None else None
         choice.finish = choice.finish or ending
+        self.ended = self.ended or (bool(ending) and self.whole)
+        self.begun = self.begun or bool(visible or delta.get("tool_calls") or ending or _thought(delta))
         if visible or logprobs or (ending and self._began):
             self._send(index, choice, visible, logprobs, ending)
 
@@ -191,6 +210,11 @@ class Gathering:
         if ending:
             pieces.append(part(index, {}, ending))
         self._ask.sink.send(self._head, pieces)
+
+
+def _thought(delta: Mapping[str, Any]) -> bool:
+    """Whether a piece holds some reasoning, under whichever of the names that providers give it."""
+    return bool(delta.get("reasoning_content") or delta.get("reasoning"))
 
 
 def _place(choice: _Choice, given: Mapping[str, Any]) -> int:
