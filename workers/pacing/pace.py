@@ -18,6 +18,7 @@ from workers.pacing import law
 from workers.pacing.gate import Gate, Go, Lane, Wait
 from workers.pacing.law import Pauses, Report
 from workers.pacing.store import Store
+from workers.retry import word
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Pace:
 
     def failed(self, permit: Permit, error: ProviderError) -> None:
         """See Permit."""
-        kind, why = classify(error), reason(error)
+        kind, why = classify(error), word(error)
         if kind not in _REFUSED | _DOWN | _BARRED:
             return self.answered(permit, error.limits, 0)
         gate = permit.gate
@@ -210,12 +211,6 @@ class Pace:
             for provider, counts in sorted(wrong.items()):
                 told = ", ".join(f"{count} × {why}" for why, count in counts.most_common())
                 log.warning("%s: %s in %d s", provider, told, LOG_SECONDS)
-
-
-def reason(error: ProviderError) -> str:
-    """A fault in one word, as operators and customers see it: `429`, `connect`, `first_byte`."""
-    refused = error.upstream_status is not None and error.upstream_status >= 400
-    return str(error.upstream_status) if refused else error.code or "error"
 
 
 def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight: int) -> None:
