@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
-import uvicorn
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer import openapi
+from producer import openapi, server
 from producer.desk import Desk
 from producer.dialects import DIALECTS
 from producer.metrics import Metrics
@@ -28,10 +27,6 @@ from shared.queue import bell
 from shared.settings import settings
 
 log = logging.getLogger(__name__)
-
-#: Longer than clients and load balancers keep an idle connection: who hangs up first never meets a request under way.
-KEEP_ALIVE_SECONDS = 75
-
 
 _own = Router()
 
@@ -65,7 +60,13 @@ class Envelope:
         added: list[tuple[bytes, bytes]] = []
         scope["fusionai_headers"] = added
 
-        began = False
+        began = whole = False
+
+        async def counted() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = not message.get("more_body", False)
+            return message
 
         async def labelled(message: Message) -> None:
             nonlocal began
@@ -80,12 +81,14 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, receive, labelled)
-        except asyncio.CancelledError:  # by a server that stops: perhaps it was accepted, a retry might buy twice
-            if began:
-                raise
-            added.append((b"x-should-retry", b"false"))
-            refusal = await _refuse(Request(scope), Unavailable("the server stops; look before you send it again"))
+            await self._app(scope, counted, labelled)
+        except asyncio.CancelledError:  # by a server that stops
+            if began:  # from here on nobody waits for this task; the server would log where it was
+                log.info("request %s: its answer is cut off, the server stops", request_id)
+                return
+            refusal = await _refuse(Request(scope), _stopping(whole))
+            if whole:
+                refusal.headers["x-should-retry"] = "false"
             await refusal(scope, receive, labelled)
         except Exception as error:
             refusal = await _refuse(Request(scope), _logged(Request(scope), error))
@@ -120,8 +123,13 @@ async def healthz(request: Request) -> Response:
 
 @_own.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Whether the database answers. A broker that is away delays jobs and loses none: that is not unready."""
+    """Whether the database answers, and the server is not about to stop.
+
+    A broker that is away delays jobs and loses none: that is not unready.
+    """
     desk: Desk = request.app.state.desk
+    if desk.stopping:
+        return Response(b'{"status":"stopping"}', 503, media_type="application/json")
     try:
         async with asyncio.timeout(3):
             await desk.database.read(lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first())
@@ -194,6 +202,14 @@ async def _delay(request: Request, error: Exception) -> Response:
     return await _refuse(request, Unavailable("the database does not answer; try again", retry_after_seconds=2))
 
 
+def _stopping(whole: bool) -> Unavailable:
+    """What a request is told that outlasts the drain. `whole`: perhaps it was accepted, and a retry would buy twice."""
+    if whole:
+        return Unavailable("the server is stopping; look before you send it again")
+    said = "the server is stopping, and this had not come whole: nothing of it was accepted; send it again"
+    return Unavailable(said, retry_after_seconds=2)
+
+
 def _logged(request: Request, error: Exception) -> InternalError:
     """Where it happened is logged, its message is not: that may hold what the caller sent."""
     log.error("request %s failed: %s", _id(request), logs.trace(error))
@@ -207,20 +223,8 @@ def _id(request: Request) -> str:
 def main() -> None:
     """Serve until SIGTERM."""
     logs.start()
-    uvicorn.run(
-        make_app(),
-        host=settings().host,
-        port=settings().port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=3,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        backlog=4096,
-        server_header=False,
-    )
+    app = make_app()
+    server.serve(app, lambda: app.state.desk)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from producer.limits import Limits
 from producer.overload import Overload
 from producer.replies import Outcome, Outcomes, Waiters
 from producer.stream_readers import Readers
-from shared import crash, strict_json
+from shared import clock, crash, strict_json
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import InvalidRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
@@ -36,11 +36,19 @@ PARSERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A job that was accepted for somebody who waits; `ended` is done when it is over."""
+    """A job that was accepted for somebody; `ended` is done when it is over, `until` is when its caller has waited
+    long enough, on the monotonic clock.
+    """
 
     job_id: str
     accepted: Accepted
     ended: "asyncio.Future[None]"
+    until: float
+
+    @property
+    def left_seconds(self) -> float:
+        """How long its caller still waits."""
+        return max(0.0, self.until - clock.monotonic())
 
 
 class Desk:
@@ -61,7 +69,14 @@ class Desk:
         self.parsers = asyncio.Semaphore(PARSERS)
         #: Dry runs of batches, one at a time: each is seconds of work.
         self.quoting = asyncio.Semaphore(1)
+        #: The server has been told to stop, and will serve for a moment; the moment is over.
+        self.stopping = self.stopped = False
         self._asking = [asyncio.create_task(loop.run()) for loop in (self.waiters, self.overload, self.keys)]
+
+    def stop_waiting(self) -> None:
+        """The server stops: whoever waits for a job, or reads its stream, is told so now."""
+        self.stopped = True
+        self.waiters.release()
 
     async def close(self) -> None:
         """Let what was accepted be woken, then hang up."""
@@ -74,16 +89,21 @@ class Desk:
         await self.hints.close()
 
     async def place(
-        self, holder: KeyHolder, submission: Submission, claim: Claim | None, *, within: float | None
+        self, holder: KeyHolder, submission: Submission, claim: Claim | None, *, waits: float, insists: bool = True
     ) -> "Placed":
         """Accept one job and be told of its end; whoever places it `leaves` it.
 
-        `within`: 503 when it would not even be begun in so many seconds.
+        `waits`: for so many seconds its caller waits, though never past the job's own deadline. `insists`: with nothing
+        but the answer is the caller served: 503 when the job would not even be begun in that time.
         """
         order = self.door.order(holder, [submission], listed=False, claim=claim)
-        if within is not None:
-            await self._check_room(str(order.rows[0]["queue"]), within, claim)
-        id = str(order.rows[0]["id"])
+        (row,), (payload,) = order.rows, order.payloads
+        waits = min(waits, (row["expires_at"] - row["created_at"]) / clock.MICROS)
+        until = clock.monotonic() + waits
+        if insists:
+            payload["wait_until"] = row["created_at"] + int(waits * clock.MICROS)
+            await self._check_room(str(row["queue"]), waits, claim)
+        id = str(row["id"])
         ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it
         try:
             accepted = await self.door.take(order)
@@ -94,7 +114,7 @@ class Desk:
             self.waiters.leave(id, ended)
             id = str(orjson.loads(accepted.response)["id"])
             ended = self.waiters.register(id)
-        return Placed(id, accepted, ended)
+        return Placed(id, accepted, ended, until)
 
     async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
         try:
@@ -103,11 +123,11 @@ class Desk:
             if not await self.database.read(idempotency.is_known, claim):
                 raise
 
-    async def outcome(self, placed: "Placed", seconds: float) -> Outcome:
-        """How a placed job stands when it has ended, or when so many seconds are over."""
+    async def outcome(self, placed: "Placed") -> Outcome:
+        """How a placed job stands when it has ended, or when its caller, or this server, waits no longer."""
         if placed.accepted.replayed and (before := await self.outcomes(placed.job_id)).over:
             return before
-        await asyncio.wait([placed.ended], timeout=seconds)
+        await asyncio.wait([placed.ended], timeout=placed.left_seconds)
         return await self.outcomes(placed.job_id)
 
     def leave(self, placed: "Placed") -> None:
@@ -115,7 +135,7 @@ class Desk:
         self.waiters.leave(placed.job_id, placed.ended)
 
     async def await_end(self, job_id: str, holder: KeyHolder, seconds: float) -> None:
-        """Until the job has ended, or the time is up; the row says which."""
+        """Until the job has ended, the time is up, or the server stops; the row says which."""
         future = self.waiters.register(job_id)
         try:
             job = await self.database.read(operations.show_job, holder, job_id)

@@ -10,7 +10,7 @@ from shared.settings import Settings, inherited, provider_key
 
 #: How far above the usual port a free one is looked for.
 _PORTS_TRIED = 100
-#: A worker of this stack is killed 3.5 s after the stop was asked for; it hands its jobs back before.
+#: Ctrl-C is to be quick, where nobody has set another drain; a process is killed a second later.
 _DRAIN_SECONDS = 2.5
 
 
@@ -99,8 +99,7 @@ def environment(own: Settings, at: Layout, secrets: Mapping[str, str]) -> dict[s
         env["FUSIONAI_KEY_SECRET"] = own.key_secret if "key_secret" in fixed else secrets["key_secret"]
         if "webhooks_allow_loopback" not in fixed:
             env["FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK"] = "true"
-    if "drain_seconds" not in fixed:
-        env["FUSIONAI_DRAIN_SECONDS"] = str(_DRAIN_SECONDS)
+    env["FUSIONAI_DRAIN_SECONDS"] = str(own.drain_seconds if "drain_seconds" in fixed else _DRAIN_SECONDS)
     return env
 
 

@@ -32,10 +32,13 @@ class Waiters:
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._since: dict[str, float] = {}
         self._ask = asyncio.Event()
+        self._released = False
 
     def register(self, job_id: str) -> "asyncio.Future[None]":
-        """A future that is done when the job has ended. Register before looking at the row; then `leave`."""
+        """A future that is done when the job has ended, as a rule: the row says. Register first; then `leave`."""
         future = asyncio.get_running_loop().create_future()
+        if self._released:
+            future.set_result(None)
         self._waiting[job_id].add(future)
         self._since.setdefault(job_id, clock.monotonic())
         return future
@@ -54,6 +57,11 @@ class Waiters:
             for future in self._waiting.get(id, ()):
                 if not future.done():
                     future.set_result(None)
+
+    def release(self) -> None:
+        """Nobody is waited for any more: those who wait, and those who would, go on at once."""
+        self._released = True
+        self.ended(list(self._waiting))
 
     def ask_all(self) -> None:
         """Hints may have been lost: ask for every waiter now."""

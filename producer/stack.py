@@ -66,7 +66,8 @@ class Stack:
         self._env = environment(own, self._layout, self._secrets)
         self._programs = programs(options, self._env)
         self._relay = Relay(state.path / "logs", quiet=options.quiet)
-        self._supervisor = Supervisor(self._relay, changed=self._record)
+        drain_seconds = float(self._env["FUSIONAI_DRAIN_SECONDS"])
+        self._supervisor = Supervisor(self._relay, drain_seconds=drain_seconds, changed=self._record)
         self._ready = False
 
     def run(self) -> None:

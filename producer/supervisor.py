@@ -1,4 +1,4 @@
-"""Keeps processes running: starts what dies again, relays what they print, stops all within five seconds.
+"""Keeps processes running: starts what dies again, relays what they print, stops all two seconds after their drain.
 
 One thread and one selector: the kernel ties a child's life to the thread that started it; a signal wakes the
 loop.
@@ -22,8 +22,8 @@ from shared import clock, lifeline
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.1, 5.0
 #: A process that lived as long starts again after the first pause.
 _HEALTHY_SECONDS = 30.0
-#: When, after the stop was asked for, everything but the `last` is killed, and when those are.
-_KILL_SECONDS, _KILL_LAST_SECONDS = 3.5, 4.5
+#: How long after the drain everything but the `last` is killed, and how long after that those are.
+_KILL_SECONDS, _KILL_LAST_SECONDS = 1.0, 1.0
 _PROBE_SECONDS = 0.05
 
 
@@ -57,8 +57,9 @@ class Child:
 class Supervisor:
     """A context manager: whatever was started in it is gone when it ends. Main thread only."""
 
-    def __init__(self, relay: Relay, *, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, relay: Relay, *, drain_seconds: float = 2.5, changed: Callable[[], None] = lambda: None) -> None:
         self._relay = relay
+        self._drain_seconds = drain_seconds
         self._changed = changed
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -196,13 +197,14 @@ class Supervisor:
         self._asked_to_stop = True
         for child in self._children.values():
             child.start_at = None
-        began = clock.monotonic()
+        deadline = clock.monotonic() + self._drain_seconds
         for last, kill_seconds in ((False, _KILL_SECONDS), (True, _KILL_LAST_SECONDS)):
+            deadline += kill_seconds
             children = [c for c in self._children.values() if c.program.last is last]
             for child in children:
                 if child.process is not None:
                     child.process.terminate()
-            self._await_end(children, began + kill_seconds)
+            self._await_end(children, deadline)
             for child in children:
                 if child.process is not None:
                     self._relay.say(f"{child.program.name} did not stop in time: killed")

@@ -85,5 +85,11 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "bound_micros": wanted.bound_micros,
         "created_at": now,
     }
-    payload = {"job_id": id, "request": wanted.request, "offers": wanted.offers, "labels": wanted.labels}
+    payload = {
+        "job_id": id,
+        "request": wanted.request,
+        "offers": wanted.offers,
+        "labels": wanted.labels,
+        "wait_until": None,
+    }
     return job, payload

@@ -48,6 +48,8 @@ class Leased:
     request: str
     offers: str
     attempts: str | None
+    #: Until when its caller waits, in microseconds; None: nobody waits.
+    wait_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ _LEASE = (
     .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))
     .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
 )
-_PAYLOADS = select(job_payloads.c.job_id, job_payloads.c.request, job_payloads.c.offers, job_payloads.c.attempts).where(
-    job_payloads.c.job_id.in_(bindparam("b_ids", expanding=True))
-)
+_PAYLOADS = select(
+    *(job_payloads.c[name] for name in ("job_id", "request", "offers", "attempts", "wait_until")),
+).where(job_payloads.c.job_id.in_(bindparam("b_ids", expanding=True)))
 
 
 def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:

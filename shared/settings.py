@@ -58,8 +58,16 @@ class Settings(BaseSettings):
     beat_seconds: float = 10.0
     sweep_seconds: float = 1.0
     feed_seconds: float = 0.25
-    #: How long a stopping worker waits for its calls before it hands the jobs back.
-    drain_seconds: float = 20.0
+    #: How long a stopping process goes on with what is under way: a worker with its calls, before it hands the jobs
+    #: back; a web process with its answers, before it ends them with the news that the server stops.
+    drain_seconds: float = Field(default=20.0, ge=0)
+    #: For so long of it a web process that stops says so at /readyz and still serves, so that balancers turn away from
+    #: it before it takes no more connections; a quarter of the drain at most.
+    stop_notice_seconds: float = Field(default=2.0, ge=0)
+    #: How long a call waits for its job, and a stream for its first event, where the caller does not say less.
+    wait_seconds: float = Field(default=600.0, gt=0)
+    #: A stream is begun after so long, whatever the provider does; what goes wrong before is a plain HTTP error.
+    stream_begin_seconds: float = Field(default=5.0, gt=0)
     #: How long a provider may take over one call that is not streamed: until its answer's head has come (most work for
     #: all of their time before it); the same while somebody waits and another offer is left; a silence inside its
     #: body; all of it, from connecting to the last byte.

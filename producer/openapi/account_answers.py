@@ -220,3 +220,9 @@ class NotReady(BaseModel):
 
     status: Literal["unavailable"]
     database: Literal[False]
+
+
+class Stopping(BaseModel):
+    """The server is about to stop, and takes no new connections in a moment."""
+
+    status: Literal["stopping"]

@@ -111,13 +111,17 @@ class ChatCompletionChunk(BaseModel):
 
 
 class StreamFault(BaseModel):
-    """What broke off a stream; the job goes on, or says itself why it failed."""
+    """What broke off a stream; the message says whether the job goes on, and how to have the rest.
+
+    `last_event_id`: for Last-Event-ID at GET /v1/jobs/{job_id}/stream, where that gives the rest.
+    """
 
     message: str
     type: str
     code: int
     request_id: str
     job_id: str
+    last_event_id: str = ""
 
 
 class StreamError(BaseModel):

@@ -52,9 +52,22 @@ PARAMETERS: Final[Mapping[str, Schema]] = {
     ),
     "Prefer": header(
         "Prefer",
-        {"type": "string", "examples": ["respond-async", "respond-async, wait=5"]},
-        "RFC 7240. `respond-async`: answer 202 with the job at once, or, with `wait`, after so many seconds unless "
-        "it is done by then. Anything else is ignored.",
+        {"type": "string", "examples": ["wait=28", "respond-async", "respond-async, wait=5"]},
+        "RFC 7240. `wait`: for so many seconds the caller waits; then the answer is a 504 that names the job, which "
+        "goes on. Without it that is after the server's own limit, 600 seconds unless its operator says otherwise. "
+        "`respond-async`: answer 202 with the job at once, or, with `wait`, after so many seconds unless it is done by "
+        "then. Anything else is ignored.",
+    ),
+    "X-Stainless-Read-Timeout": header(
+        "X-Stainless-Read-Timeout",
+        {"type": "string", "examples": ["600"]},
+        "Official SDKs send it by themselves: after so many seconds without a byte the client gives up. A 504 that "
+        "names the job, or the beginning of a stream, comes two seconds before; for less than four seconds, at half.",
+    ),
+    "X-Stainless-Timeout": header(
+        "X-Stainless-Timeout",
+        {"type": "string", "examples": ["600"]},
+        "The same, as other official SDKs send it.",
     ),
 }
 
@@ -123,8 +136,11 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = {
     ),
     500: ("Our own fault.", "an internal error; quote the request id"),
     502: ("The provider failed, after all retries and fallbacks.", "the provider answered 503"),
-    503: ("Not now; nothing was accepted.", "the database does not answer; try again"),
-    504: ("Not done in time; the job that is named goes on.", "job job_1 is not done yet and goes on"),
+    503: ("Not now; nothing was accepted, unless a job is named.", "the database does not answer; try again"),
+    504: (
+        "Not done in time; the job that is named goes on.",
+        "job job_1 is not done yet and goes on; ask for it at /v1/jobs/job_1",
+    ),
 }
 
 

@@ -83,14 +83,20 @@ _STATUS: Final[Schema] = {"type": "string", "enum": ["queued", "running", *sorte
 _JOB_ANSWER: Final = ("FusionAI-Job-Id", "Idempotent-Replayed", *RATE)
 _ACCEPTED: Final = (*_JOB_ANSWER, "Location", "Retry-After")
 _MAKES_JOBS: Final = (InsufficientCredits, RateLimited)
+#: How a caller tells for how long it waits.
+_WAITING: Final = ("Prefer", "X-Stainless-Read-Timeout", "X-Stainless-Timeout")
 #: Of a stream, OpenAPI 3.1 describes one event.
 _EVENT: Final[Schema] = {
     "description": "A server-sent event. Its data is a chunk; that of the last one is `[DONE]`, or, where the stream "
-    "breaks off, an error that names the job.",
+    "breaks off, an error that names the job. A stream is begun after a few seconds even when there is nothing to say "
+    "yet; comments (`: keep-alive`, one line) fill what is silent.",
     "type": "object",
     "required": ["data"],
     "properties": {
-        "id": {"type": "string", "description": "For Last-Event-ID."},
+        "id": {
+            "type": "string",
+            "description": "For Last-Event-ID. On a job's stream; on a chat completion's with `FusionAI-Stream-Ids`.",
+        },
         "event": {"type": "string"},
         "data": {
             "anyOf": [
@@ -112,7 +118,9 @@ _EVENT: Final[Schema] = {
 EVENTS: Final = {"text/event-stream": _EVENT}
 
 
-def _call(tag: str, body: str, model: Any, *, streamed: Mapping[str, Schema] = {}) -> Row:
+def _call(
+    tag: str, body: str, model: Any, *, streamed: Mapping[str, Schema] = {}, parameters: tuple[str | Schema, ...] = ()
+) -> Row:
     """A call that waits for its job."""
     headers = (*_ACCEPTED, "Preference-Applied")
     late = Answer("The job, since `respond-async` was preferred.", {JSON: answers.Job}, headers)
@@ -120,14 +128,26 @@ def _call(tag: str, body: str, model: Any, *, streamed: Mapping[str, Schema] = {
         tag,
         {200: Answer("The job's result.", {JSON: model, **streamed}, _JOB_ANSWER), 202: late},
         body,
-        parameters=("Prefer",),
+        parameters=(*_WAITING, *parameters),
         errors=(*_MAKES_JOBS, Conflict, UpstreamError, Timeout),
         once=True,
     )
 
 
 ROWS: Final[Mapping[str, Row]] = {
-    "create_chat_completion": _call("Chat", "ChatCompletionRequest", answers.ChatCompletion, streamed=EVENTS),
+    "create_chat_completion": _call(
+        "Chat",
+        "ChatCompletionRequest",
+        answers.ChatCompletion,
+        streamed=EVENTS,
+        parameters=(
+            header(
+                "FusionAI-Stream-Ids",
+                {"type": "string", "enum": ["true", "false"]},
+                "`true`: with `stream: true`, each event has its `id`, for Last-Event-ID on the job's stream.",
+            ),
+        ),
+    ),
     "create_embedding": _call("Embeddings", "EmbeddingsRequest", answers.Embeddings),
     "create_image": _call("Images", "ImagesRequest", answers.Images),
     "show_picture": Row(
@@ -166,8 +186,11 @@ ROWS: Final[Mapping[str, Row]] = {
             query(
                 "wait",
                 {"type": "number", "minimum": 0, "maximum": 3600, "default": 0},
-                "Answer when the job has ended, or after so many seconds, of which there are 30 at most.",
+                "Answer when the job has ended, or after so many seconds; never later than the server waits at all "
+                "(600 seconds unless its operator says otherwise).",
             ),
+            "X-Stainless-Read-Timeout",
+            "X-Stainless-Timeout",
         ),
         errors=(NotFound,),
     ),
@@ -183,6 +206,7 @@ ROWS: Final[Mapping[str, Row]] = {
         parameters=(
             query("include_usage", {"type": "boolean", "default": True}, "Whether the last chunk has the usage."),
             header("Last-Event-ID", {"type": "string"}, "The id of the event that was read last: what follows it."),
+            *_WAITING,
         ),
         errors=(NotFound, Conflict, UpstreamError, Timeout),
     ),
@@ -261,7 +285,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "healthz": Row("Service", _one("It does.", account.Healthy), keyless=True),
     "readyz": Row(
         "Service",
-        {**_one("It does.", account.Ready), 503: Answer("It does not.", {JSON: account.NotReady})},
+        {**_one("It does.", account.Ready), 503: Answer("It does not.", {JSON: account.NotReady | account.Stopping})},
         keyless=True,
     ),
     "metrics": Row(

@@ -109,6 +109,8 @@ class JobPayload(SQLModel, table=True):
     #: The customer's own `metadata`.
     labels: str | None = long_text(null=True)
     attempts: str | None = long_text(null=True)
+    #: Until when the caller waits for it; NULL: nobody does, or it is not known.
+    wait_until: int | None = big(null=True)
 
 
 class JobResult(SQLModel, table=True):

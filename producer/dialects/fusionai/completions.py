@@ -3,24 +3,25 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import streaming
 from producer.desk import Desk, Placed, read_body
-from producer.dialects.fusionai.request import claim_of, enter_to_submit
+from producer.dialects.fusionai.request import claim_of, enter_to_submit, pace_of, patience_of
+from producer.patience import Patience
 from producer.routing import Router
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
 from shared.schemas import JobType, Submission, read_submission
+from shared.settings import settings
 
 router = Router()
 
-#: How long a call waits for its job, in seconds; a client's own limit is 30.
-WAIT_SECONDS = 28.0
+#: A request header: `true` gives the events of a chat completion's stream their ids, as those of a job's have them.
+IDS_HEADER = "FusionAI-Stream-Ids"
 
 
 @router.post("/chat/completions")
@@ -42,41 +43,23 @@ async def create_image(request: Request) -> Response:
     return await _serve(request, "image")
 
 
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """RFC 7240's `Prefer`, as far as it is served: `respond-async`, alone or with `wait`."""
-
-    respond_async: bool = False
-    wait_seconds: float = WAIT_SECONDS
-
-
-def preference(request: Request) -> Preference:
-    """What the caller prefers; what is not known is ignored, as the RFC says."""
-    wanted: dict[str, str] = {}
-    for text in ",".join(request.headers.getlist("prefer")).replace(";", ",").split(","):
-        name, _, value = text.strip().partition("=")
-        wanted.setdefault(name.strip().lower(), value.strip().strip('"'))
-    if "respond-async" not in wanted:
-        return Preference()
-    wait = wanted.get("wait", "0")
-    seconds = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else 0.0
-    return Preference(True, min(seconds, WAIT_SECONDS))
-
-
 async def _serve(request: Request, type: JobType) -> Response:
     desk, holder = await enter_to_submit(request)
     body = await read_body(request)
     submission = read_submission(type, body)
-    wanted = preference(request)
-    within = None if wanted.respond_async else WAIT_SECONDS
-    placed = await desk.place(holder, submission, claim_of(request, holder, body), within=within)
+    patience = patience_of(request)
+    stream = bool(submission.request.get("stream")) and not patience.respond_async
+    most = settings().wait_seconds
+    waits = patience.for_first_event(most) if stream else patience.for_answer(most)
+    claim = claim_of(request, holder, body)
+    placed = await desk.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
     if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
         request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
     try:
         with _told_of(placed.job_id, request):
-            if submission.request.get("stream") and not wanted.respond_async:
-                return await _streamed(desk, holder, placed, submission)
-            return await _answered(desk, placed, wanted)
+            if stream:
+                return await _streamed(desk, holder, placed, submission, request)
+            return await _answered(desk, placed, type, patience)
     finally:
         desk.leave(placed)
 
@@ -86,8 +69,8 @@ def _told_of(job_id: str, request: Request) -> Iterator[None]:
     """Once a job is accepted, whatever goes wrong names it, so that no client sends the request again by itself."""
     try:
         yield
-    except asyncio.CancelledError:  # by a server that stops
-        raise _late(job_id) from None
+    except asyncio.CancelledError:  # by a server that stops, and that has waited for longer than it should
+        raise _late(job_id, "the server is stopping") from None
     except FusionError:
         raise
     except Exception as error:
@@ -100,7 +83,9 @@ def _told_of(job_id: str, request: Request) -> Iterator[None]:
         raise
 
 
-async def _streamed(desk: Desk, holder: KeyHolder, placed: Placed, submission: Submission) -> Response:
+async def _streamed(
+    desk: Desk, holder: KeyHolder, placed: Placed, submission: Submission, request: Request
+) -> Response:
     """The answer as it comes; `streaming.respond` says what may come instead."""
     options = submission.request.get("stream_options") or {}
     return await streaming.respond(
@@ -108,26 +93,32 @@ async def _streamed(desk: Desk, holder: KeyHolder, placed: Placed, submission: S
         placed.job_id,
         holder,
         include_usage=bool(options.get("include_usage")),
+        pace=pace_of(request, waits=placed.left_seconds),
+        ids=request.headers.get(IDS_HEADER, "").strip().lower() == "true",
     )
 
 
-async def _answered(desk: Desk, placed: Placed, wanted: Preference) -> Response:
+async def _answered(desk: Desk, placed: Placed, type: JobType, patience: Patience) -> Response:
     """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
-    outcome = await desk.outcome(placed, wanted.wait_seconds) if wanted.wait_seconds else None
+    outcome = await desk.outcome(placed) if placed.left_seconds or not patience.respond_async else None
     headers = {"FusionAI-Job-Id": placed.job_id}
     if outcome is not None and outcome.response is not None:
         return Response(outcome.response, media_type="application/json", headers=headers)
     if outcome is not None and outcome.over:
         raise outcome.refusal()
-    if wanted.respond_async:
+    if patience.respond_async:
         headers |= {"Location": f"/v1/jobs/{placed.job_id}", "Retry-After": "1"}
         headers["Preference-Applied"] = "respond-async"
         return Response(placed.accepted.response, 202, headers, "application/json")
-    raise _late(placed.job_id)
+    if desk.stopped:
+        raise _late(placed.job_id, "the server is stopping")
+    raise _late(placed.job_id, streams=type == "chat.completion")
 
 
-def _late(job_id: str) -> Timeout:
-    """A 504 that names the job."""
-    late = Timeout(f"job {job_id} is not done yet and goes on; ask for it at /v1/jobs/{job_id}")
+def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
+    """A 504 that names the job, and says what to do. `streams`: instead of waiting, it could have been streamed."""
+    said = f"job {job_id} is not done yet and goes on; ask for it at /v1/jobs/{job_id}"
+    said += ", or send stream: true" if streams else ""
+    late = Timeout(f"{why}: {said}" if why else said)
     late.job_id = job_id
     return late

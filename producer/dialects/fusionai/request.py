@@ -7,16 +7,19 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import idempotency
+from producer import idempotency, patience, stream_relay
 from producer.desk import Desk
 from producer.idempotency import Claim
 from producer.operations import Page
+from producer.patience import Patience
+from producer.stream_relay import Pace
 from shared.accounts import KeyHolder
 from shared.errors import InvalidRequest, NotFound
 from shared.schemas import invalid
+from shared.settings import settings
 
-#: The longest long poll, in seconds.
-MOST_WAIT = 30.0
+#: The longest long poll that may be asked for, in seconds.
+MOST_WAIT = 3600.0
 #: Routes that are the same call under another name.
 _OTHER_NAMES = {"/images/generations": "/images"}
 
@@ -64,15 +67,32 @@ def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:
     return cast(Page, valid(Page, given)), rest
 
 
+def patience_of(request: Request) -> Patience:
+    """How long the caller waits."""
+    return patience.read(request.headers)
+
+
+def pace_of(request: Request, *, waits: float | None = None) -> Pace:
+    """The limits of a stream for this caller; `waits`: how long it waits for the first event, where that is known."""
+    most = settings().wait_seconds
+    told = patience_of(request)
+    return Pace(
+        begin=told.for_silence(settings().stream_begin_seconds),
+        first=told.for_first_event(most) if waits is None else waits,
+        comment=told.for_silence(stream_relay.KEEP_ALIVE_SECONDS),
+    )
+
+
 def wait_of(request: Request) -> float:
+    """How long a long poll lasts: as asked for, up to the server's limit, and before the client gives up."""
     text = request.query_params.get("wait", "0")
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise InvalidRequest("wait must be a number of seconds from 0 to 30", param="wait")
-    return min(seconds, MOST_WAIT)
+    if not 0 <= seconds <= MOST_WAIT:
+        raise InvalidRequest(f"wait must be a number of seconds from 0 to {MOST_WAIT:.0f}", param="wait")
+    return patience_of(request).for_silence(min(seconds, settings().wait_seconds))
 
 
 def valid(shape: type[Any], body: Any) -> Any:

@@ -1,0 +1,73 @@
+"""The web process's server, and how it stops: unready first, then no new connections, then an end to what still waits.
+
+From SIGTERM on, `drain_seconds` are left for what is under way. Whoever then still waits for a job, or reads its
+stream, is told that the server stops and how to go on; whatever else there is, such as an upload, is cut off a moment
+later.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from producer.desk import Desk
+from shared import clock
+from shared.settings import settings
+
+#: Longer than clients and load balancers keep an idle connection: who hangs up first never meets a request under way.
+KEEP_ALIVE_SECONDS = 75
+#: Of the drain, the part at most in which the server still takes connections and says that it is not ready.
+NOTICE_SHARE = 0.25
+#: How long what is told at the end of the drain may take to leave: a tenth of the drain, within these seconds.
+LEAVE_LEAST_SECONDS, LEAVE_MOST_SECONDS = 0.3, 2.0
+_TURN_SECONDS = 0.05
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which stops as said above; `desk` gives the desk of the app that it serves, once that has started."""
+
+    def __init__(self, config: uvicorn.Config, desk: Callable[[], Desk]) -> None:
+        super().__init__(config)
+        self._desk = desk
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; a second Ctrl-C stops at once."""
+        drain_seconds = settings().drain_seconds
+        desk = self._desk()
+        desk.stopping = True
+        asyncio.get_running_loop().call_later(drain_seconds, desk.stop_waiting)
+        over = clock.monotonic() + notice_seconds(drain_seconds)
+        while clock.monotonic() < over and not self.force_exit:
+            await asyncio.sleep(_TURN_SECONDS)
+        await super().shutdown(sockets)
+
+
+def notice_seconds(drain_seconds: float) -> float:
+    """How long of a drain the server still takes connections."""
+    return min(settings().stop_notice_seconds, drain_seconds * NOTICE_SHARE)
+
+
+def serve(app: ASGIApp, desk: Callable[[], Desk]) -> None:
+    """Serve until a signal."""
+    drain_seconds = settings().drain_seconds
+    config = uvicorn.Config(
+        app,
+        host=settings().host,
+        port=settings().port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        backlog=4096,
+        server_header=False,
+    )
+    # uvicorn says int, and hands it to asyncio's timeout.
+    leave = min(max(drain_seconds / 10, LEAVE_LEAST_SECONDS), LEAVE_MOST_SECONDS)
+    config.timeout_graceful_shutdown = drain_seconds - notice_seconds(drain_seconds) + leave  # type: ignore[assignment]
+    with suppress(KeyboardInterrupt):  # by which uvicorn ends after Ctrl-C
+        Server(config, desk).run()
