@@ -26,6 +26,9 @@ class Provider(BaseModel):
     base_url: str = ""
     key: str = ""
     simulated_path: str = ""
+    #: What the provider admits of each of its models; 0: found out by calling.
+    requests_per_minute: int = Field(default=0, ge=0)
+    tokens_per_minute: int = Field(default=0, ge=0)
 
 
 class Model(BaseModel):
@@ -45,6 +48,13 @@ class Model(BaseModel):
     dimensions: int = 0
     #: Fields that this upstream model refuses; they are left out and listed in the job's `ignored`.
     omit: list[str] = []
+    #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.
+    fallbacks: list[str] = Field(default=[], max_length=3)
+    #: Tokens of the window, of request and answer together; 0: not known.
+    context: int = Field(default=0, ge=0)
+    #: What the provider admits of this model; 0: what its row says, or found out by calling.
+    requests_per_minute: int = Field(default=0, ge=0)
+    tokens_per_minute: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,9 @@ def read(source: str) -> Catalogue:
             raise ValueError(f"models.{model.id}: provider {model.provider!r} has no row in [providers]")
         if not (model.input or model.output or model.images):
             raise ValueError(f"models.{model.id}: has no price")
+        for name in model.fallbacks:
+            if name not in models or models[name].type != model.type:
+                raise ValueError(f"models.{model.id}: fallbacks: there is no {model.type} model {name!r}")
         if model.type == "chat.completion" and not model.max_output:
             raise ValueError(f"models.{model.id}: max_output is missing")
     version = data["version"]

@@ -14,6 +14,7 @@ POINTS = (
     "accept.before_commit",
     "accept.after_commit",
     "wake.after_publish",
+    "defer.after_end",
     "feed.after_mark",
     "feed.after_publish",
     "lease.before_commit",

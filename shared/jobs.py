@@ -86,6 +86,10 @@ class Requeue:
     failures: int
     run_at: int
     attempts: Sequence[Mapping[str, Any]] = ()
+    #: Why it waits for `run_at`; None: it may run at once.
+    deferred_for: str | None = None
+    #: Its holder rings for it right after; else the feeder wakes it.
+    wake: bool = False
 
 
 #: `done`: took effect now, or by this same holder before; `stale`: the job was no longer the caller's.
@@ -132,7 +136,7 @@ _LEASE = (
             workers.c.lease_until > bindparam("b_database_now"),
         ),
     )
-    .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"))
+    .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"), deferred_for=None)
     .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))
     .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
 )
@@ -206,11 +210,12 @@ def _requeue(connection: Connection, back: Requeue) -> bool:
         .values(
             status="queued",
             worker_id=None,
-            woken_at=None,
+            woken_at=clock.now_micros() if back.wake else None,
             queue=back.queue,
             offer=back.offer,
             failures=back.failures,
             run_at=back.run_at,
+            deferred_for=back.deferred_for,
         )
     )
     if connection.execute(statement).rowcount:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 
 from shared.catalogue import SANDBOX, Catalogue, Model
 from shared.errors import InvalidRequest
@@ -15,11 +16,22 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
     A test key's one candidate is the sandbox, which costs nothing.
     """
     made = [_offer(submission, catalogue, submission.model, f"{at}model", at)]
-    for index, name in enumerate(submission.routing.fallbacks):
+    if submission.routing.fallbacks is None:
+        made += _usual(submission, catalogue, made[0])
+    for index, name in enumerate(submission.routing.fallbacks or ()):
         made.append(_offer(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at))
     if test:
         first = made[0]
         return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
+    return made
+
+
+def _usual(submission: Submission, catalogue: Catalogue, first: Offer) -> list[Offer]:
+    """The fallbacks of the catalogue's row, those that can serve this request; the caller has not asked for them."""
+    made = []
+    for name in catalogue.models[first.model].fallbacks:
+        with suppress(InvalidRequest):
+            made.append(_offer(submission, catalogue, name, "model", ""))
     return made
 
 

@@ -28,7 +28,10 @@ class Routing(NullIsAbsent):
     """The caller's wishes about who serves: models to fall back on, in order, and a budget."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    fallbacks: list[str] = Field(default_factory=list, max_length=3)
+    #: None: those of the model's catalogue row.
+    fallbacks: list[str] | None = Field(default=None, max_length=3)
+    #: A stream begins when the answer is whole, so that another provider can still take the place of one that breaks.
+    hold_stream: bool = False
     budget: Literal["economy", "balanced", "quality"] = "balanced"
 
 
@@ -74,6 +77,9 @@ class Offer:
     bound_micros: int
 
 
+_OFFERED = frozenset(Offer.__dataclass_fields__)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a provider says it used, in canonical terms."""
@@ -99,8 +105,15 @@ def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> 
     except ValidationError as error:
         raise invalid(error, at) from None
     known = request.model_dump(exclude_none=True, by_alias=True)
+    if routing.hold_stream and known.get("stream"):
+        known["hold_stream"] = True
     json = orjson.dumps(known)
     return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
+
+
+def read_offer(row: Mapping[str, Any]) -> Offer:
+    """An offer as a job's row keeps it; fields that another version wrote are passed over."""
+    return Offer(**{name: value for name, value in row.items() if name in _OFFERED})
 
 
 def text_bytes(submission: Submission, pictures: Sequence[str]) -> int:

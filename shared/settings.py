@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     stream_turn_seconds: float = Field(default=10.0, gt=0)
     stream_idle_seconds: float = Field(default=60.0, gt=0)
     stream_seconds: float = Field(default=3600.0, gt=0)
+    #: How long a provider that is down is left alone before it is tried again: at first, doubled each time, at most.
+    pause_seconds: float = Field(default=1.0, gt=0)
+    pause_most_seconds: float = Field(default=30.0, gt=0)
     #: The first pause before a retry; it doubles, and is jittered.
     retry_base_seconds: float = 1.0
     #: A job that is not done by then ends `expired`.

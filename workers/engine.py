@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,26 +10,18 @@ from sqlalchemy import Connection
 
 from shared import clock, crash, jobs, logs
 from shared.db import Database
-from shared.errors import ProviderError
-from shared.jobs import Ending, Leased, Requeue
-from shared.queue import PROBATION, Lane, queue_name
-from shared.schemas import Offer
+from shared.jobs import Ending, Leased, Requeue, Verdict
+from shared.queue import bell
 from shared.settings import settings
 from workers import endings
-from workers.pictures import dress
-from workers.providers import Ask, Upstream
-from workers.retry import GiveUp, decide
-from workers.routing import choose
+from workers.attempts import Attempts
 from workers.settle import Outcome, Settler
-from workers.slots import Slots
-from workers.streams import Publisher, Sink
+from workers.slots import BRAKED_SECONDS, Slots
 
 log = logging.getLogger(__name__)
 
 #: Jobs leased in one transaction.
 LEASE_MOST = 400
-#: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
-IN_PLACE_SECONDS = 60.0
 
 
 class Engine:
@@ -41,19 +31,17 @@ class Engine:
         self,
         database: Database,
         worker_id: str,
-        upstreams: Mapping[str, Upstream],
+        attempts: Attempts,
         slots: Slots,
         settler: Settler,
         *,
-        publisher: Publisher | None = None,
         consume: Callable[[str, bool], None] = lambda queue, on: None,
     ) -> None:
         self._database = database
         self._worker_id = worker_id
-        self._upstreams = upstreams
+        self._attempts = attempts
         self._slots = slots
         self._settler = settler
-        self._publisher = publisher
         self._consume = consume
         self._paused: set[str] = set()
         self._work = asyncio.Event()
@@ -149,7 +137,7 @@ class Engine:
         while not self._stopping:
             await self._work.wait()
             self._work.clear()
-            while not self._stopping and (taken := self._slots.take(LEASE_MOST)):
+            while not self._stopping and (taken := self._slots.take(LEASE_MOST, clock.monotonic())):
                 await self._lease(taken)
                 self._resume()
             self._resume()
@@ -178,7 +166,12 @@ class Engine:
 
     async def _run(self, job: Leased) -> None:
         try:
-            await self._settle(await self._outcome(job))
+            outcome = await self._outcome(job)
+            if isinstance(outcome, Requeue):
+                await self._put_back(outcome)
+            else:
+                self._slots.went(job.queue)
+                await self._settle(outcome)
         finally:
             if self._running.get(job.id) is asyncio.current_task():
                 del self._running[job.id]
@@ -190,7 +183,7 @@ class Engine:
         """What comes of the job here; when this process stops, handing it back."""
         attempts: list[dict[str, Any]] = orjson.loads(job.attempts) if job.attempts else []
         try:
-            return await self._attempt_until_decided(job, attempts)
+            return await self._attempts.run(job, attempts)
         except asyncio.CancelledError:
             if job.id in self._cancelled:
                 return Ending(job.id, job.epoch, "cancelled", attempts=attempts)
@@ -201,97 +194,29 @@ class Engine:
         finally:
             self._calling.discard(job.id)
 
-    async def _attempt_until_decided(self, job: Leased, attempts: list[dict[str, Any]]) -> Outcome:
-        offers = [Offer(**row) for row in orjson.loads(job.offers)]
-        request = orjson.loads(job.request)
-        with self._streaming(job, request) as sink:
-            ask = Ask(job.id, job.type, request, offers[job.offer], sink)
-            return await self._insist(job, ask, offers, attempts)
+    async def _put_back(self, back: Requeue) -> None:
+        """Put a job back: for later, when its queue is leased from more slowly; or on another queue, at once."""
+        if back.deferred_for is not None:
+            self._slots.brake(back.queue, clock.monotonic())
+            asyncio.get_running_loop().call_later(BRAKED_SECONDS, self._work.set)
+        if await self._settle(back) == "done" and back.wake:
+            if self._slots.serves(back.queue):
+                self.offer(back.queue, [back.job_id])
+            else:
+                self._keep(self._wake(back.queue, [back.job_id]))
 
-    async def _insist(self, job: Leased, ask: Ask, offers: Sequence[Offer], attempts: list[dict[str, Any]]) -> Outcome:
-        """Call until it went well or is given up; once an answer has begun to be streamed, once only."""
-        failures = job.failures
-        while True:
-            error = await self._attempt(job, ask, attempts)
-            if isinstance(error, Ending):
-                return error
-            if ask.sink is not None and ask.sink.began:
-                return endings.broken_off(job, error, attempts)
-            failures += 1
-            verdict = decide(
-                error, failures=failures, base_seconds=settings().retry_base_seconds, jitter=random.random()
-            )
-            if isinstance(verdict, GiveUp):
-                return self._elsewhere(job, offers, verdict, error, attempts)
-            if verdict.wait_seconds > IN_PLACE_SECONDS:
-                run_at = clock.now_micros() + int(verdict.wait_seconds * clock.MICROS)
-                return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, attempts)
-            await asyncio.sleep(verdict.wait_seconds)
+    async def _wake(self, queue: str, ids: list[str]) -> None:
+        if not await asyncio.wrap_future(bell().ring(queue, ids)):
+            await self._database.write(jobs.unwake, ids)
 
-    async def _attempt(self, job: Leased, ask: Ask, attempts: list[dict[str, Any]]) -> Ending | ProviderError:
-        """One call, written down; the job's end when it went well."""
-        offer = ask.offer
-        record: dict[str, Any] = {"provider": offer.provider, "model": offer.model}
-        record["started_at"] = clock.now_seconds()
-        attempts.append(record)
-        try:
-            crash.point("call.before")
-            answer = await self._upstream(offer.provider).call(ask)
-            if job.type == "image":
-                await dress(ask, answer, of_batch=job.batch_id is not None)
-            crash.point("call.after")
-        except ProviderError as failure:
-            error = failure
-        else:
-            record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
-            return endings.succeeded(job, offer, answer, attempts)
-        finally:
-            record.setdefault("finished_at", clock.now_seconds())
-            record.setdefault("status_code", None)
-            record.setdefault("error", "interrupted")
-        record.update(status_code=error.upstream_status, error=error.code or error.message)
-        return error
-
-    @contextmanager
-    def _streaming(self, job: Leased, request: Mapping[str, Any]) -> Iterator[Sink | None]:
-        """Where a job is streamed to while it is called for; a batch's lines have nobody who would read."""
-        if self._publisher is None or job.type != "chat.completion" or job.batch_id or not request.get("stream"):
-            yield None
-            return
-        sink = self._publisher.open(job.id, job.epoch)
-        try:
-            yield sink
-        finally:
-            sink.end()
-
-    def _upstream(self, provider: str) -> Upstream:
-        if upstream := self._upstreams.get(provider):
-            return upstream
-        raise ProviderError(f"the provider {provider} is not configured here", code="not_configured")
-
-    def _elsewhere(
-        self,
-        job: Leased,
-        offers: Sequence[Offer],
-        verdict: GiveUp,
-        error: ProviderError,
-        attempts: list[dict[str, Any]],
-    ) -> Outcome:
-        """Fall back to the next offer, on its own provider's queue; or the end."""
-        following = choose(offers, after=job.offer) if verdict.elsewhere else None
-        if following is None:
-            return endings.given_up(job, error, verdict, attempts)
-        lane: Lane = "batch" if job.lane == "batch" else "realtime"
-        queue = PROBATION if job.cohort else queue_name(offers[following].provider, lane)
-        return Requeue(job.id, job.epoch, queue, following, 0, clock.now_micros(), attempts)
-
-    async def _settle(self, outcome: Outcome) -> None:
+    async def _settle(self, outcome: Outcome) -> Verdict:
         """Store it, however long the database is away; the lease's end is what ends the trying."""
         while True:
             try:
-                if await self._settler(outcome) == "stale":
+                verdict = await self._settler(outcome)
+                if verdict == "stale":
                     log.info("job %s was no longer ours; its late answer is dropped", outcome.job_id)
-                return
+                return verdict
             except Exception as error:
                 log.warning("settling %s failed: %s", outcome.job_id, logs.kind(error))
             await asyncio.sleep(0.5)

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, func, select, text, update
 
 from shared import clock, crash
 from shared.db import Database
-from shared.jobs import unwake
+from shared.jobs import QUEUED, unwake
 from shared.models import jobs
-from shared.models.jobs import TO_WAKE, WOKEN
+from shared.models.jobs import DEFERRED, TO_WAKE, WOKEN
 from shared.queue import Bell
 
 #: The window of a queue whose drain is not yet known, in jobs.
@@ -22,6 +22,8 @@ FIRST = 1000
 LEAST = 200
 #: The largest, so that no measurement error can pour a backlog into the broker.
 MOST = 20_000
+#: Jobs whose deferral is ended in one transaction.
+CHUNK = 400
 #: Accounts that get their turn in one pass over a queue.
 ACCOUNTS = 256
 
@@ -47,6 +49,11 @@ class Feeder:
 
     def run_once(self, queues: Sequence[str]) -> int:
         """Fill each queue's window once; the number of jobs woken."""
+        while self.database.read_sync(is_any_due):
+            ended = self.database.write_sync(end_deferrals)
+            crash.point("defer.after_end")
+            if ended < CHUNK:
+                break
         inside = self.database.read_sync(woken_by_queue)
         return sum(self._fill(queue, inside.get(queue, 0)) for queue in queues)
 
@@ -73,6 +80,12 @@ class Feeder:
         return len(woken)
 
 
+def is_any_due(connection: Connection) -> bool:
+    """Whether the time of any deferred job has come."""
+    due = select(jobs.c.id).where(text(DEFERRED), jobs.c.run_at <= clock.now_micros()).limit(1)
+    return connection.execute(due).first() is not None
+
+
 def woken_by_queue(connection: Connection) -> Mapping[str, int]:
     """How many jobs of each queue have been woken and not yet leased."""
     statement = select(jobs.c.queue, func.count()).where(text(WOKEN)).group_by(jobs.c.queue)
@@ -94,24 +107,54 @@ def accounts_waiting(connection: Connection, queue: str, after: str) -> list[str
 
 
 def mark(connection: Connection, queue: str, accounts: Sequence[str], room: int) -> list[str]:
-    """Mark up to `room` due jobs as woken, an equal share of each account, the highest priority and oldest first."""
-    now, marked = clock.now_micros(), []
-    shares: list[list[str]] = []
-    share = -(-room // len(accounts))
-    for account in accounts:
-        waiting = (
-            select(jobs.c.id)
-            .where(jobs.c.queue == queue, jobs.c.account_id == account, jobs.c.run_at <= now)
-            .where(text(TO_WAKE))
-            .order_by(jobs.c.priority.desc(), jobs.c.id)
-            .limit(min(share, room))
-            .with_for_update(skip_locked=True)
-        )
-        shares.append(list(connection.execute(waiting).scalars()))
-        connection.execute(update(jobs).where(jobs.c.id.in_(shares[-1])).values(woken_at=now))
-        room -= len(shares[-1])
-        if room <= 0:
-            break
-    for turn in range(max(map(len, shares), default=0)):
-        marked += [ids[turn] for ids in shares if turn < len(ids)]
-    return marked
+    """Mark up to `room` due jobs as woken, the highest priority and oldest first, an equal share of each account.
+
+    What an account does not take of its share is divided over those that have more.
+    """
+    now = clock.now_micros()
+    shares: dict[str, list[str]] = {account: [] for account in accounts}
+    asked = list(accounts)
+    while asked and room > 0:
+        share, more = -(-room // len(asked)), []
+        for account in asked[:room]:
+            found = _mark(connection, queue, account, min(share, room), now)
+            shares[account] += found
+            room -= len(found)
+            if len(found) == share:
+                more.append(account)
+        asked = more
+    turns = range(max(map(len, shares.values()), default=0))
+    return [ids[turn] for turn in turns for ids in shares.values() if turn < len(ids)]
+
+
+def _mark(connection: Connection, queue: str, account: str, most: int, now: int) -> list[str]:
+    if most <= 0:
+        return []
+    waiting = (
+        select(jobs.c.id)
+        .where(jobs.c.queue == queue, jobs.c.account_id == account, jobs.c.run_at <= now)
+        .where(text(TO_WAKE))
+        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(waiting).scalars())
+    if ids:
+        connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(woken_at=now))
+    return ids
+
+
+def end_deferrals(connection: Connection) -> int:
+    """Let up to CHUNK jobs whose time has come be woken, the earliest first; how many."""
+    due = (
+        select(jobs.c.id)
+        .where(text(DEFERRED), jobs.c.run_at <= clock.now_micros())
+        .order_by(jobs.c.run_at)
+        .limit(CHUNK)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(due).scalars())
+    if ids:
+        still = update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED)
+        connection.execute(still.values(deferred_for=None, woken_at=None))
+    return len(ids)

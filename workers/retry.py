@@ -1,7 +1,7 @@
 """What follows a failed attempt: another, soon or much later, another offer, or the end. Pure.
 
 In the **realtime** lane somebody waits: at most three retries, within the caller's time, and brief ones while another
-offer is left. In the **batch** lane a line has until its window ends: what is not the line's own fault only puts it off.
+offer is left. In the **batch** lane a line has until its window ends: what is not its own fault only puts it off.
 """
 
 from dataclasses import dataclass

@@ -20,7 +20,8 @@ from shared.db import Database
 from shared.hints import CANCEL, Hints
 from shared.queue import LANES, PROBATION, WEBHOOKS, bell, queue_name
 from shared.settings import settings
-from workers import outbound, providers
+from workers import outbound, pacing, providers
+from workers.attempts import Attempts
 from workers.engine import Engine
 from workers.lease import Incarnation
 from workers.live_transport import live_client
@@ -127,13 +128,14 @@ class Runtime:
         self.settler = Settler(self._database, self._hints, self._ring)
         upstreams = providers.connect(catalogue(), self._client)
         self._publisher = Publisher(settings().redis_url)
+        self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
+        self._pace.start()
         self.engine = Engine(
             self._database,
             self.incarnation.id,
-            upstreams,
+            Attempts(upstreams, self._pace, self._publisher),
             slots,
             self.settler,
-            publisher=self._publisher,
             consume=self._consume,
         )
         self.engine.start()
@@ -154,6 +156,7 @@ class Runtime:
     async def _wind_down(self, drain_seconds: float) -> None:
         await self.engine.stop(drain_seconds)
         await self.sender.stop()
+        await self._pace.close()
         await self._publisher.close()
         self._ticking.cancel()
         await self._hints.close()

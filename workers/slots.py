@@ -8,17 +8,38 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+#: After a job was put off, its queue is leased from slowly for so long, in steps of so long, in seconds.
+BRAKE_SECONDS = 2.0
+BRAKED_SECONDS = 0.5
+#: Jobs leased from such a queue in one step, beside twice as many as have just gone through.
+BRAKED_LEASES = 20
+
 
 @dataclass(slots=True)
 class _Queue:
     capacity: int
     in_use: int = 0
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    #: Until when it is leased from slowly; when the present step began, and what may still be leased in it.
+    braked_until: float = 0.0
+    step_at: float = 0.0
+    leases: int = 0
+    #: Jobs that went through since the step began.
+    went: int = 0
 
     @property
     def spare(self) -> int:
         """How many ids may wait: half a slotful, so that leasing never starves between two messages."""
-        return max(200, self.capacity // 2)
+        return BRAKED_LEASES * 2 if self.braked_until else max(200, self.capacity // 2)
+
+    def allowed(self, now: float) -> int:
+        """How many may be leased now."""
+        if now >= self.braked_until:
+            self.braked_until = 0.0
+            return self.capacity
+        if now - self.step_at >= BRAKED_SECONDS:
+            self.step_at, self.leases, self.went = now, BRAKED_LEASES + 2 * self.went, 0
+        return self.leases
 
 
 class Slots:
@@ -41,7 +62,22 @@ class Slots:
                 refused.append(id)
         return refused
 
-    def take(self, most: int) -> dict[str, list[str]]:
+    def brake(self, queue: str, now: float) -> None:
+        """A job of this queue had to be put off: lease few, as long as most of them would only be put off again."""
+        state = self._queues[queue]
+        if not state.braked_until:
+            state.step_at, state.leases, state.went = now, BRAKED_LEASES, 0
+        state.braked_until = now + BRAKE_SECONDS
+
+    def went(self, queue: str) -> None:
+        """A job of this queue went through."""
+        self._queues[queue].went += 1
+
+    def serves(self, queue: str) -> bool:
+        """Whether the queue has slots here."""
+        return queue in self._queues
+
+    def take(self, most: int, now: float) -> dict[str, list[str]]:
         """Claim a slot for each of up to `most` waiting ids, oldest first, by queue; give unused ones back.
 
         Realtime queues come first, and within a lane each queue begins in its turn, so that none waits behind another.
@@ -51,8 +87,9 @@ class Slots:
             start = self._turn % len(lane) if lane else 0
             for name in lane[start:] + lane[:start]:
                 state = self._queues[name]
-                room = min(state.capacity - state.in_use, len(state.waiting), most)
+                room = min(state.capacity - state.in_use, len(state.waiting), most, state.allowed(now))
                 if room > 0:
+                    state.leases -= room
                     taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
                     state.in_use += room
                     most -= room

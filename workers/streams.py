@@ -79,6 +79,28 @@ class Sink:
         return made
 
 
+@dataclass(slots=True)
+class Held:
+    """A sink that gives on nothing before the answer is whole: until then another provider's may take its place."""
+
+    sink: Sink
+    _kept: list[tuple[Mapping[str, Any], Sequence[Choice]]] = field(default_factory=list)
+
+    @property
+    def began(self) -> bool:
+        return self.sink.began
+
+    def send(self, head: Mapping[str, Any], choices: Sequence[Choice]) -> None:
+        """Keep the choices of a chunk."""
+        self._kept.append((head, choices))
+
+    def release(self) -> None:
+        """The answer is whole: send it."""
+        for head, choices in self._kept:
+            self.sink.send(head, choices)
+        self._kept.clear()
+
+
 class Publisher:
     """This process's one way of telling Redis what its calls say; made and used on its event loop."""
 

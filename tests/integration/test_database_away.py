@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 
 from shared.db import AmbiguousCommitError, Database
-from tests.integration import world
+from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
 from workers.engine import Engine
 from workers.lease import held_by
@@ -53,7 +53,7 @@ def run(database: Database, worker: str, failing: Failing, ids: list[str], beats
 
     async def main() -> None:
         slots = Slots({QUEUE: 10})
-        engine = Engine(failing, worker, {"openai": Provider(good)}, slots, Settler(failing, Silent(), print))  # type: ignore[dict-item]
+        engine = Engine(failing, worker, attempts.of(Provider(good)), slots, Settler(failing, Silent(), print))
         engine.start()
         async with asyncio.timeout(30):
             engine.offer(QUEUE, ids)

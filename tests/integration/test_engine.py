@@ -10,7 +10,7 @@ from shared.db import Database
 from shared.errors import ProviderError
 from shared.hints import Hints
 from shared.schemas import Usage
-from tests.integration import world
+from tests.integration import attempts, world
 from workers.engine import Engine
 from workers.providers import Answer, Ask
 from workers.settle import Settler
@@ -55,7 +55,7 @@ def scene(
     async def main() -> None:
         slots = Slots({world.QUEUE: capacity, "openai.batch": capacity})
         settler = Settler(database, hints, lambda deliveries: None)
-        engine = Engine(database, worker, {"openai": Provider(behave)}, slots, settler)  # type: ignore[dict-item]
+        engine = Engine(database, worker, attempts.of(Provider(behave)), slots, settler)
         engine.start()
         async with asyncio.timeout(20):
             await play(engine, slots)
@@ -97,7 +97,7 @@ def test_a_task_cancelled_at_its_birth_gives_its_slot_back(database: Database) -
 
     async def play(engine: Engine, slots: Slots) -> None:
         slots.add(world.QUEUE, [id])
-        await engine._lease(slots.take(1))
+        await engine._lease(slots.take(1, 0.0))
         engine.cancel([id])
         await engine.quiet()
 

@@ -12,7 +12,7 @@ from shared.db import Database
 from shared.errors import ProviderError
 from shared.schemas import Usage
 from shared.streams import key, part
-from tests.integration import world
+from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent
 from tests.servers import RedisServer, free_port
 from workers.engine import Engine
@@ -43,14 +43,7 @@ def run(database: Database, url: str, behave: Behave, *ids: str, stop_when: Call
     async def main() -> None:
         slots, publisher = Slots({world.QUEUE: 10}), Publisher(url)
         settler = Settler(database, Silent(), lambda deliveries: None)
-        engine = Engine(
-            database,
-            worker,
-            {"openai": Provider(behave)},  # type: ignore[dict-item]
-            slots,
-            settler,
-            publisher=publisher,
-        )
+        engine = Engine(database, worker, attempts.of(Provider(behave), publisher), slots, settler)
         engine.start()
         async with asyncio.timeout(30):
             engine.offer(world.QUEUE, list(ids))

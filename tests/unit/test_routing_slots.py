@@ -58,36 +58,36 @@ def test_ids_beyond_the_list_come_back() -> None:
 def test_an_id_that_waits_already_takes_no_second_place() -> None:
     slots = Slots({"q": 1})
     slots.add("q", ["j1"])
-    assert slots.add("q", ["j1"]) == [] and slots.take(10) == {"q": ["j1"]}
+    assert slots.add("q", ["j1"]) == [] and slots.take(10, 0.0) == {"q": ["j1"]}
 
 
 def test_a_stalled_queue_leaves_the_others_their_slots() -> None:
     slots = Slots({"slow": 1, "fast": 1})
     slots.add("slow", ["s1", "s2"])
     slots.add("fast", ["f1", "f2"])
-    assert slots.take(10) == {"slow": ["s1"], "fast": ["f1"]}
+    assert slots.take(10, 0.0) == {"slow": ["s1"], "fast": ["f1"]}
     slots.give_back("fast")
-    assert slots.take(10) == {"fast": ["f2"]}
+    assert slots.take(10, 0.0) == {"fast": ["f2"]}
 
 
 def test_take_is_bounded_over_all_queues() -> None:
     slots = Slots({"a": 5, "b": 5})
     slots.add("a", "12345")
     slots.add("b", "67890")
-    assert sum(map(len, slots.take(7).values())) == 7
+    assert sum(map(len, slots.take(7, 0.0).values())) == 7
     assert sum(slots.in_use().values()) == 7
 
 
 def test_a_full_queue_is_hungry_again_at_half() -> None:
     slots = Slots({"q": 400})
     slots.add("q", map(str, range(600)))
-    slots.take(400)
+    slots.take(400, 0.0)
     assert slots.full("q")
     slots.give_back("q", 99)
-    slots.take(99)
+    slots.take(99, 0.0)
     assert not slots.hungry("q")
     slots.give_back("q", 1)
-    slots.take(1)
+    slots.take(1, 0.0)
     assert slots.hungry("q")
 
 
@@ -95,7 +95,7 @@ def test_what_waits_can_be_dropped_and_what_runs_cannot() -> None:
     slots = Slots({"a": 1, "b": 1})
     slots.add("a", ["a1", "a2"])
     slots.add("b", ["b1"])
-    assert slots.take(1) == {"a": ["a1"]}
+    assert slots.take(1, 0.0) == {"a": ["a1"]}
     assert slots.drop_waiting() == ["a2", "b1"] and slots.busy()
     slots.give_back("a")
     assert not slots.busy()
@@ -122,7 +122,7 @@ class SlotMachine(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 400))
     def take(self, most: int) -> None:
-        for queue, ids in self.slots.take(most).items():
+        for queue, ids in self.slots.take(most, 0.0).items():
             assert ids == self.waiting[queue][: len(ids)], "oldest first"
             del self.waiting[queue][: len(ids)]
             self.running[queue] += len(ids)
@@ -148,7 +148,7 @@ def test_realtime_goes_first_and_the_queues_of_a_lane_take_turns() -> None:
     slots.add("a.batch", ["a1", "a2", "a3"])
     slots.add("b.batch", ["b1", "b2", "b3"])
     slots.add("a.realtime", ["r1"])
-    taken = [slots.take(2) for _ in range(4)]
+    taken = [slots.take(2, 0.0) for _ in range(4)]
     assert taken[0]["a.realtime"] == ["r1"]
     firsts = [next(iter(one)) for one in taken[1:3]]
     assert set(firsts) == {"a.batch", "b.batch"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared import clock
+from shared.provider_limits import Limit, RateLimits
 from shared.provider_states import State
 from workers.pacing import law
 from workers.pacing.law import Report
@@ -26,6 +27,10 @@ LEAST_WAITING = 8
 RESERVE = 0.1
 #: How far the rate may run ahead of an even pace, in seconds.
 AHEAD = 0.1
+#: The share of the newest call in what a call uses.
+NEWEST = 0.1
+#: By how much the numbers of a told limit may differ from those of one a minute.
+FITS = 1.6
 #: The longest that a call is put off for before it asks again, in seconds.
 MOST_WAIT = 30.0
 
@@ -59,6 +64,11 @@ class Gate:
     in_flight: int = 0
     #: When it was last asked, by the monotonic clock.
     used_at: float = 0.0
+    #: What the catalogue says that is admitted a second, in calls and in tokens.
+    requests: float | None = None
+    tokens: float | None = None
+    #: Tokens that a call uses, of late.
+    used: float = 0.0
     #: What has been seen since the last report.
     report: Report = field(init=False)
     _put_off: int = 0
@@ -69,7 +79,8 @@ class Gate:
     _timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
-        self.report = Report(self.worker, 0)
+        self.state.told = self.requests
+        self.report = Report(self.worker, 0, told=self.requests)
 
     def now(self) -> float:
         """Redis's time, as far as it is known here."""
@@ -102,6 +113,16 @@ class Gate:
         """A call has ended."""
         self.in_flight -= 1
         self.pump()
+
+    def learn(self, limits: RateLimits | None, tokens: int) -> None:
+        """What an answer told of the provider's limits, and how many tokens its call used."""
+        if tokens:
+            self.used += (tokens - self.used) * (NEWEST if self.used else 1.0)
+        requests = [self.requests, limits and _a_second(limits.requests)]
+        by_tokens = [self.tokens, limits and _a_second(limits.tokens)]
+        told = [rate for rate in requests if rate] + [rate / self.used for rate in by_tokens if rate and self.used]
+        if told:
+            self.report.told = min(told)
 
     def take_report(self) -> Report:
         """What has been seen since the last report; a new one is begun."""
@@ -206,3 +227,16 @@ class Gate:
     def _due(self) -> None:
         self._timer = None
         self.pump()
+
+
+def _a_second(limit: Limit | None) -> float | None:
+    """What a told limit admits a second, if it is one a minute that fills up evenly, as its own numbers must show.
+
+    Over which time a limit counts is not told. 600 of which 580 are left, whole again in 2 s, are 10 a second either
+    way; numbers that do not fit together so are another kind of limit, and are not believed.
+    """
+    if limit is None or not limit.limit or limit.remaining is None or not limit.reset_seconds:
+        return None
+    a_second = limit.limit / 60
+    fills = (limit.limit - limit.remaining) / limit.reset_seconds
+    return a_second if a_second / FITS <= fills <= a_second * FITS else None

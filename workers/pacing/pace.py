@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from shared import clock, logs
 from shared.errors import ProviderError
-from shared.provider_limits import Limit, RateLimits
+from shared.provider_limits import RateLimits
 from shared.provider_states import ANY, State, name_of
 from shared.stopping import stop
 from workers.faults import Kind, classify
@@ -28,8 +28,6 @@ REPORT_SECONDS = 0.25
 USED_SECONDS = 5.0
 #: How often what goes wrong is logged, in seconds: one line a provider.
 LOG_SECONDS = 10.0
-#: A told limit whose window is longer says nothing of the pace within a minute, in seconds.
-MOST_RESET = 60.0
 #: A provider that refuses our key or our quota is left alone longer than one that is down, by this factor.
 BARRED = 5.0
 
@@ -64,11 +62,12 @@ class Permit:
 
 @dataclass(slots=True)
 class Pace:
-    """All gates of one process. `told`: calls a second that the catalogue says a provider's model admits."""
+    """All gates of one process. `requests`, `tokens`: what the catalogue says that a model admits a second, by name."""
 
     store: Store
     worker: str
-    told: Mapping[str, float] = field(default_factory=dict)
+    requests: Mapping[str, float] = field(default_factory=dict)
+    tokens: Mapping[str, float] = field(default_factory=dict)
     pauses: Pauses = field(default_factory=Pauses)
     _gates: dict[str, Gate] = field(default_factory=dict)
     _ready: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
@@ -105,8 +104,7 @@ class Pace:
         for gate in {permit.gate.name: permit.gate, **self._tried(permit)}.values():
             gate.report.admitted += 1
             gate.report.failed = 0
-        if limits is not None and (told := _told(limits, tokens)) is not None:
-            permit.gate.report.told = told
+        permit.gate.learn(limits, tokens)
         self._over(permit)
 
     def failed(self, permit: Permit, error: ProviderError) -> None:
@@ -156,7 +154,8 @@ class Pace:
     async def _gate(self, provider: str, upstream: str) -> Gate:
         name = name_of(provider, upstream)
         if (gate := self._gates.get(name)) is None:
-            gate = self._gates[name] = Gate(name, self.worker, State(told=self.told.get(name)))
+            requests, tokens = self.requests.get(name), self.tokens.get(name)
+            gate = self._gates[name] = Gate(name, self.worker, requests=requests, tokens=tokens)
             self._ready[name] = asyncio.create_task(self._exchange(gate))
         if (ready := self._ready.get(name)) is not None:
             await asyncio.wait([ready])
@@ -199,8 +198,6 @@ class Pace:
             log.warning("%s: %s", gate.name.removesuffix(f"/{ANY}").replace("/", " "), line)
 
     def _apply(self, name: str, state: State, report: Report, now: float) -> list[str]:
-        if (told := self.told.get(name)) is not None and report.told is None:
-            report.told = told
         pauses = Pauses(self.pauses.first * BARRED, self.pauses.most * 2) if name.endswith(f"/{ANY}") else self.pauses
         return law.step(state, report, now, pauses=pauses, jitter=random.random())
 
@@ -221,17 +218,3 @@ def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight:
     if kind in _DOWN | _BARRED:
         report.failed, report.failed_for = report.failed + 1, why
         report.barred = report.barred or kind in _BARRED
-
-
-def _told(limits: RateLimits, tokens: int) -> float | None:
-    """Calls a second that the told limits a minute admit; `tokens`: what the call just answered used."""
-    rates = [_rate(limits.requests)]
-    if tokens and (rate := _rate(limits.tokens)):
-        rates.append(rate / tokens)
-    return min((rate for rate in rates if rate), default=None)
-
-
-def _rate(limit: Limit | None) -> float | None:
-    if limit is None or not limit.limit or limit.reset_seconds is None or limit.reset_seconds > MOST_RESET:
-        return None
-    return limit.limit / 60

@@ -1,0 +1,15 @@
+"""What an engine under test needs to call for jobs: scripted providers, and a pace that is shared with nobody."""
+
+from typing import Any
+
+from workers.attempts import Attempts
+from workers.pacing import Pace, Store
+from workers.streams import Publisher
+
+#: Nothing listens there.
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def of(behave: Any, publisher: Publisher | None = None, *, provider: str = "openai") -> Attempts:
+    """Attempts at one provider that does what a test says; an object with `call`."""
+    return Attempts({provider: behave}, Pace(Store(NOWHERE), "w"), publisher)

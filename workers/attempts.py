@@ -1,0 +1,219 @@
+"""Calls for one job until it went well, is given up, or is put off: pace, call, and what follows a failure."""
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared import clock, crash
+from shared.catalogue import SANDBOX, catalogue
+from shared.errors import ProviderError
+from shared.jobs import Ending, Leased, Requeue
+from shared.queue import PROBATION, queue_name
+from shared.schemas import Offer, read_offer
+from shared.settings import settings
+from workers import endings
+from workers.pacing import Pace, Permit, Wait
+from workers.pictures import dress
+from workers.providers import Answer, Ask, Upstream, limits
+from workers.retry import PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide
+from workers.routing import choose
+from workers.streams import Held, Publisher, Sink
+
+#: How long a call may wait for its turn with its slot held, in seconds; a batch line that would wait longer is put off.
+PATIENCE_SECONDS = 2.0
+#: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
+IN_PLACE_SECONDS = 60.0
+#: Attempts that a job's row keeps: the first ones and the last ones.
+MOST_FIRST, MOST_LAST = 10, 40
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What is needed to call for jobs; one a process."""
+
+    upstreams: Mapping[str, Upstream]
+    pace: Pace
+    publisher: Publisher | None = None
+
+    async def run(self, job: Leased, attempts: list[dict[str, Any]]) -> Ending | Requeue:
+        """What comes of a job here. `attempts` is what has been tried, and grows; whoever cancels this still has it."""
+        offers = [read_offer(row) for row in orjson.loads(job.offers)]
+        request = orjson.loads(job.request)
+        return await _Run(self, job, request, offers, attempts).until_decided()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One job's calls at the offer it stands at."""
+
+    by: Attempts
+    job: Leased
+    request: dict[str, Any]
+    offers: Sequence[Offer]
+    attempts: list[dict[str, Any]]
+
+    async def until_decided(self) -> Ending | Requeue:
+        """Call until it went well or something else is decided; once an answer has begun to be streamed, once only."""
+        failures = self.job.failures
+        begun = 0
+        while True:
+            with self._streaming() as sink:
+                made = await self._paced(sink)
+                if isinstance(made, Ending):
+                    if isinstance(sink, Held):
+                        sink.release()
+                    return made
+                if sink is not None and sink.began and not isinstance(made, Wait):
+                    return endings.broken_off(self.job, made, self.attempts)
+            if isinstance(made, Wait) and self.lane == "batch":
+                return self._put_off(made.seconds, made.reason, self.job.failures if not failures else failures)
+            error = _not_called(made) if isinstance(made, Wait) else made
+            failures += 1
+            begun += error.head
+            verdict = decide(
+                error,
+                Situation(self.lane, failures, begun, self._following(error) is not None, self._seconds_left()),
+                base_seconds=settings().retry_base_seconds,
+                jitter=random.random(),
+            )
+            if isinstance(verdict, GiveUp):
+                return self._elsewhere(verdict, error)
+            if isinstance(verdict, Defer):
+                return self._put_off(verdict.wait_seconds, verdict.reason, failures)
+            if verdict.wait_seconds > IN_PLACE_SECONDS:
+                return self._put_off(verdict.wait_seconds, "retry", failures)
+            await self._pause(verdict)
+
+    @property
+    def lane(self) -> Lane:
+        return "batch" if self.job.lane == "batch" else "realtime"
+
+    @property
+    def offer(self) -> Offer:
+        return self.offers[self.job.offer]
+
+    async def _pause(self, verdict: Retry) -> None:
+        await asyncio.sleep(verdict.wait_seconds)
+
+    async def _paced(self, sink: Sink | Held | None) -> Ending | ProviderError | Wait:
+        """One attempt, when its turn has come."""
+        if self.offer.provider == SANDBOX:
+            return await self._attempt(sink, None)
+        left = self._seconds_left()
+        patience = PATIENCE_SECONDS if left is None else min(PATIENCE_SECONDS, max(left, 0.1))
+        permit = await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience)
+        if isinstance(permit, Wait):
+            return permit
+        return await self._attempt(sink, permit)
+
+    async def _attempt(self, sink: Sink | Held | None, permit: Permit | None) -> Ending | ProviderError:
+        """One call, written down; the job's end when it went well."""
+        record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
+        record["started_at"] = clock.now_seconds()
+        self.attempts.append(record)
+        del self.attempts[MOST_FIRST:-MOST_LAST]
+        try:
+            answer = await self._call(sink, permit)
+        except ProviderError as failure:
+            error = failure
+        else:
+            record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
+            return endings.succeeded(self.job, self.offer, answer, self.attempts)
+        finally:
+            record.setdefault("finished_at", clock.now_seconds())
+            record.setdefault("status_code", None)
+            record.setdefault("error", "interrupted")
+        record.update(status_code=error.upstream_status, error=error.code or error.message)
+        return error
+
+    async def _call(self, sink: Sink | Held | None, permit: Permit | None) -> Answer:
+        """The exchange itself, of which the pace is told."""
+        another = self.lane == "realtime" and self._following(None) is not None
+        ask = Ask(
+            self.job.id,
+            self.job.type,
+            self.request,
+            self.offer,
+            sink,
+            limits(streamed=sink is not None, another_left=another),
+        )
+        try:
+            crash.point("call.before")
+            answer = await self._upstream().call(ask)
+        except ProviderError as error:
+            if permit is not None:
+                permit.failed(error)
+            raise
+        except BaseException:
+            if permit is not None:
+                permit.dropped()
+            raise
+        if permit is not None:
+            permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
+        if self.job.type == "image":
+            await dress(ask, answer, of_batch=self.job.batch_id is not None)
+        crash.point("call.after")
+        return answer
+
+    def _upstream(self) -> Upstream:
+        if upstream := self.by.upstreams.get(self.offer.provider):
+            return upstream
+        raise ProviderError(f"the provider {self.offer.provider} is not configured here", code="not_configured")
+
+    @contextmanager
+    def _streaming(self) -> Iterator[Sink | Held | None]:
+        """Where a job is streamed to while it is called for; a batch's lines have nobody who would read."""
+        publisher = self.by.publisher
+        wanted = self.request.get("stream") and self.job.type == "chat.completion" and not self.job.batch_id
+        if publisher is None or not wanted:
+            yield None
+            return
+        sink = publisher.open(self.job.id, self.job.epoch)
+        try:
+            yield Held(sink) if self.request.get("hold_stream") else sink
+        finally:
+            sink.end()
+
+    def _seconds_left(self) -> float | None:
+        """How long the caller still waits; None: nobody does."""
+        until = self.job.wait_until
+        return None if until is None else (until - clock.now_micros()) / clock.MICROS
+
+    def _following(self, error: ProviderError | None) -> int | None:
+        """The offer that would be turned to."""
+        windows = None
+        if error is not None and error.code == "context_length_exceeded":
+            models = catalogue().models
+            windows = [models[offer.model].context if offer.model in models else 0 for offer in self.offers]
+        return choose(self.offers, after=self.job.offer, windows=windows)
+
+    def _put_off(self, wait_seconds: float, reason: str, failures: int) -> Requeue:
+        """Back into the queue until then, without a slot and without a message."""
+        run_at = clock.now_micros() + int(wait_seconds * clock.MICROS)
+        job = self.job
+        return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, self.attempts, deferred_for=reason)
+
+    def _elsewhere(self, verdict: GiveUp, error: ProviderError) -> Ending | Requeue:
+        """Fall back to the next offer, on its own provider's queue; or the end."""
+        following = self._following(error) if verdict.elsewhere else None
+        if following is None:
+            return endings.given_up(self.job, error, verdict, self.attempts)
+        job, now = self.job, clock.now_micros()
+        if job.cohort:
+            return Requeue(job.id, job.epoch, PROBATION, following, 0, now, self.attempts)
+        queue = queue_name(self.offers[following].provider, self.lane)
+        return Requeue(job.id, job.epoch, queue, following, 0, now, self.attempts, wake=True)
+
+
+def _not_called(wait: Wait) -> ProviderError:
+    """A provider that is not called just now, as if it had said so itself."""
+    if wait.paused:
+        said = f"calls of this provider are paused, after {wait.reason}"
+        return ProviderError(said, code=PAUSED, retry_after_seconds=wait.seconds)
+    said = "this provider is asked for more than it takes"
+    return ProviderError(said, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)
