@@ -7,7 +7,17 @@ from typing import Any
 from shared.settings import settings
 
 #: Libraries that write a line for each request; told to speak up only when something is wrong.
-_CHATTY = ("httpx", "httpcore", "kombu", "asyncio", "celery.app.trace", "celery.worker.strategy")
+_CHATTY = (
+    "httpx",
+    "httpcore",
+    "kombu",
+    "asyncio",
+    "celery.app.trace",
+    "celery.worker.strategy",
+    "celery.worker.consumer",
+)
+#: A library that warns of what is usual here: a message that arrives for a queue just turned off goes back to it.
+_ALARMED = ("kombu.transport.virtual.base",)
 
 
 def start() -> None:
@@ -17,6 +27,8 @@ def start() -> None:
     logging.basicConfig(level=settings().log_level, handlers=[handler])
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    for name in _ALARMED:
+        logging.getLogger(name).setLevel(max(logging.ERROR, logging.getLogger().level))
 
 
 class _Formatter(logging.Formatter):

@@ -22,10 +22,15 @@ POOL_THREADS = 2
 
 
 class Consumer:
-    """Turns queues off and on in Celery's own consumer, on its own thread."""
+    """Turns queues off and on in Celery's own consumer, on its own thread.
+
+    Calls reach that thread in any order, so none says what to change: each brings a queue to the state that is wanted
+    by then. `reconcile` does so for all, should one have been lost.
+    """
 
     def __init__(self) -> None:
         self._celery: Any = None
+        self._wanted: dict[str, bool] = {}
 
     def ready(self, celery_consumer: Any) -> None:
         """Celery's consumer is there."""
@@ -33,11 +38,24 @@ class Consumer:
 
     def __call__(self, queue: str, on: bool) -> None:
         """Consume a queue, or stop; from any thread."""
+        self._wanted[queue] = on
         if self._celery is not None:
-            self._celery.call_soon(self._switch, queue, on)
+            self._celery.call_soon(self._switch, queue)
 
-    def _switch(self, queue: str, on: bool) -> None:
+    def reconcile(self) -> None:
+        """See that every queue is as it is wanted; from any thread."""
+        if self._celery is not None and self._wanted:
+            self._celery.call_soon(self._switch_all)
+
+    def _switch_all(self) -> None:
+        for queue in list(self._wanted):
+            self._switch(queue)
+
+    def _switch(self, queue: str) -> None:
+        on, consumer = self._wanted[queue], self._celery.task_consumer
         try:
+            if consumer is None or bool(consumer.consuming_from(queue)) == on:
+                return  # none while it connects again, which keeps what was turned off
             if on:
                 self._celery.add_task_queue(queue)
             else:
@@ -51,7 +69,7 @@ def main() -> None:
     logs.start()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
     consumer = Consumer()
-    runtime = Runtime(consume=consumer)
+    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
     tasks.current.append(runtime)
 
     def starting(**_: Any) -> None:

@@ -45,10 +45,12 @@ class Runtime:
         self,
         *,
         consume: Callable[[str, bool], None] = lambda queue, on: None,
+        reconcile: Callable[[], None] = lambda: None,
         probation: bool = False,
         worker_id: str | None = None,
     ) -> None:
         self._consume = consume
+        self._reconcile = reconcile
         self._probation = probation
         self._worker_id = worker_id
         self._loop = uvloop.new_event_loop()
@@ -149,6 +151,7 @@ class Runtime:
     async def _tick(self) -> None:
         while True:
             self.incarnation.tick()
+            self._reconcile()
             if self.incarnation.expiring and not self._over:
                 threading.Thread(target=self._lost, args=("its lease is running out",), name="over").start()
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))

@@ -32,7 +32,7 @@ NEWEST = 0.1
 #: By how much the numbers of a told limit may differ from those of one a minute.
 FITS = 1.6
 #: The longest that a call is put off for before it asks again, in seconds.
-MOST_WAIT = 30.0
+MOST_WAIT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ class Gate:
     used: float = 0.0
     #: What has been seen since the last report.
     report: Report = field(init=False)
+    #: The gate of the provider as a whole, which may be paused when this one is not; and those of its models.
+    whole: "Gate | None" = None
+    models: "list[Gate]" = field(default_factory=list)
     _put_off: int = 0
     _realtime: deque[_Turn] = field(default_factory=deque)
     _batch: deque[_Turn] = field(default_factory=deque)
@@ -91,7 +94,8 @@ class Gate:
         if not self.state.paused:
             return None
         until = max(self.state.paused_until, self.state.probe_until if self.state.probe else 0.0)
-        return Wait(max(until - self.now(), 0.0), self.state.paused_for or "paused", paused=True)
+        wait = min(max(until - self.now(), 0.0), MOST_WAIT)
+        return Wait(wait, self.state.paused_for or "paused", paused=True)
 
     async def enter(self, lane: Lane, patience: float) -> Go | Wait:
         """A turn, at once or within `patience` seconds; or for how long to stay away. Whoever goes must `leave`."""
@@ -137,11 +141,13 @@ class Gate:
         if state.version != self.state.version:
             self.report.forget()
         self.state, self.ahead, self.report.version = state, ahead, state.version
-        self.pump()
+        for gate in (self, *self.models):
+            gate.pump()
 
     def pump(self) -> None:
         """Let those go whose turn it is; send those away who would have to wait too long now."""
-        dismissed = self.state.paused or self.state.held_until - self.now() > PATIENCE
+        paused = self.state.paused or (self.whole is not None and self.whole.state.paused)
+        dismissed = paused or self.state.held_until - self.now() > PATIENCE
         for lane, queue in self._lanes():
             while queue and (dismissed or self._may_go(lane)):
                 turn = queue.popleft()
@@ -163,7 +169,8 @@ class Gate:
             if isinstance(error, TimeoutError):
                 return self._away(lane, 0.0)
             raise
-        return went or self.paused() or self._away(lane, self.state.held_until - self.now())
+        paused = self.whole.paused() if self.whole is not None else None
+        return went or paused or self.paused() or self._away(lane, self.state.held_until - self.now())
 
     def _lanes(self) -> tuple[tuple[Lane, "deque[_Turn]"], ...]:
         return ("realtime", self._realtime), ("batch", self._batch)

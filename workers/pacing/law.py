@@ -63,9 +63,11 @@ class Report:
     version: int
     #: Calls that wait or are under way here.
     wanted: int = 0
-    #: Good answers; refused for pace (and how long the provider wants to be left alone); failed as if it were down.
+    #: Good answers; refused for pace (and how long the provider wants to be left alone), some for the rate of calls,
+    #: not only because the provider has too much to do.
     admitted: int = 0
     refused: int = 0
+    rated: bool = False
     refused_for: str = ""
     hold: float = 0.0
     #: Failures since the last good answer; why; whether one of them says that our key or our quota is refused.
@@ -84,7 +86,7 @@ class Report:
     def forget(self) -> None:
         """What was sent under an earlier version is no evidence any more; good answers always are."""
         self.refused = self.failed = 0
-        self.hold, self.barred = 0.0, False
+        self.hold, self.barred, self.rated = 0.0, False, False
 
 
 def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
@@ -164,7 +166,8 @@ def _resume(state: State) -> list[str]:
     state.paused_since = state.paused_until = state.probe_until = 0.0
     state.probe = ""
     state.version += 1
-    state.limit, state.threshold = min(state.limit, FIRST_LIMIT), state.limit
+    state.held_until = 0.0
+    state.limit, state.threshold = FIRST_LIMIT / 2, max(state.threshold or 0.0, state.limit, FIRST_LIMIT)
     return [f"answers again, after {was}; calls go on"]
 
 
@@ -172,7 +175,8 @@ def _cut(state: State, report: Report, now: float, jitter: float) -> None:
     """The provider says that it is too much: slower, fewer at once when all were used, and nothing for a moment."""
     state.version += 1
     state.refusals += 1
-    if state.refusals == 1 and (state.rate is None or report.rate_used or not report.limit_used or state.limit < 2):
+    by_rate = state.rate is None or report.rate_used or not report.limit_used or state.limit < 2
+    if report.rated and state.refusals == 1 and by_rate:
         bears = _sustained(state, report, now)
         early = state.proven and now - state.cut_at < PROVEN
         state.peak, state.rate = max(state.peak, bears) if early else bears, CUT * bears

@@ -155,7 +155,10 @@ class Pace:
         name = name_of(provider, upstream)
         if (gate := self._gates.get(name)) is None:
             requests, tokens = self.requests.get(name), self.tokens.get(name)
-            gate = self._gates[name] = Gate(name, self.worker, requests=requests, tokens=tokens)
+            whole = self._gates.get(name_of(provider, ANY))
+            gate = self._gates[name] = Gate(name, self.worker, requests=requests, tokens=tokens, whole=whole)
+            if whole is not None:
+                whole.models.append(gate)
             self._ready[name] = asyncio.create_task(self._exchange(gate))
         if (ready := self._ready.get(name)) is not None:
             await asyncio.wait([ready])
@@ -214,6 +217,7 @@ def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight:
     report.hold = max(report.hold, error.wait_seconds or 0.0)
     if kind in _REFUSED:
         report.refused, report.refused_for = report.refused + 1, why
+        report.rated = report.rated or kind == "rate"
         report.in_flight = max(report.in_flight, in_flight)
     if kind in _DOWN | _BARRED:
         report.failed, report.failed_for = report.failed + 1, why
