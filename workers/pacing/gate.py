@@ -74,6 +74,8 @@ class Gate:
     #: The gate of the provider as a whole, which may be paused when this one is not; and those of its models.
     whole: "Gate | None" = None
     models: "list[Gate]" = field(default_factory=list)
+    #: A call asks whether it may try the paused provider.
+    claiming: bool = False
     _put_off: int = 0
     _realtime: deque[_Turn] = field(default_factory=deque)
     _batch: deque[_Turn] = field(default_factory=deque)

@@ -144,10 +144,16 @@ class Pace:
         return Wait(max(wait.seconds, 0.1) * (1 + random.random() / 4), wait.reason, paused=True)
 
     async def _claimed(self, gate: Gate) -> bool:
-        """Whether this process may try the paused provider now."""
-        state, mine = await self.store.update(
-            gate.name, gate.state, lambda state, now: law.claim(state, self.worker, now)
-        )
+        """Whether this call may try the paused provider now; one of a process asks for that at a time."""
+        if gate.claiming:
+            return False
+        gate.claiming = True
+        try:
+            state, mine = await self.store.update(
+                gate.name, gate.state, lambda state, now: law.claim(state, self.worker, now)
+            )
+        finally:
+            gate.claiming = False
         gate.adopt(state, self.store.ahead)
         return mine
 

@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 #: Seconds after which a state that nobody uses is forgotten.
 KEEP_SECONDS = 3600
 #: How long Redis may take, and for how long one that did not answer is not asked again, in seconds.
-DEADLINE_SECONDS = 0.5
+DEADLINE_SECONDS = 1.0
 AWAY_SECONDS = 2.0
+#: Between two warnings that it is away, in seconds.
+LOG_SECONDS = 30.0
 #: Tries at one change while others change the same state.
 TRIES = 10
 
@@ -53,6 +55,7 @@ class Store:
         #: Redis's time less this process's monotonic clock, as last heard.
         self.ahead = clock.now_micros() / clock.MICROS - clock.monotonic()
         self._away_until = 0.0
+        self._said = 0.0
 
     def now(self) -> float:
         """Redis's time as far as this process knows it, in seconds."""
@@ -74,7 +77,9 @@ class Store:
             return await self._compare_and_set(name, own, change)
         except (redis.RedisError, OSError, TimeoutError) as error:
             self._away_until = clock.monotonic() + AWAY_SECONDS
-            log.warning("the pace of %s is not shared just now: %s", name, type(error).__name__)
+            if self._away_until > self._said + LOG_SECONDS:
+                self._said = self._away_until
+                log.warning("the pace of providers is not shared just now: %s", type(error).__name__)
             return own, change(own, self.now())
 
     async def _compare_and_set(self, name: str, own: State, change: Callable[[State, float], T]) -> tuple[State, T]:

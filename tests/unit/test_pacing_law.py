@@ -1,0 +1,178 @@
+"""The law of paces: against providers with limits in virtual time, and rule by rule."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.provider_states import FIRST_LIMIT, State, dump, load
+from tests.unit.rate_limited import Provider, drain
+from workers.pacing import law
+from workers.pacing.law import Pauses, Report, step
+
+NOW = 1000.0
+
+
+def told(state: State, now: float = NOW, **seen: object) -> list[str]:
+    """One report of what was seen, under the present version."""
+    report = Report("w", state.version, **seen)  # type: ignore[arg-type]
+    return step(state, report, now, pauses=Pauses(first=1.0, most=30.0), jitter=0.0)
+
+
+@pytest.mark.parametrize("retry_after", [0.0, 1.0])
+@pytest.mark.parametrize("latency", [0.05, 0.5, 2.0])
+def test_a_batch_gets_what_a_provider_of_600_a_minute_admits_and_few_refusals(
+    latency: float, retry_after: float
+) -> None:
+    provider = Provider(latency=latency, retry_after=retry_after)
+    run = drain(provider, 1319)
+    assert run.admitted / (provider.burst + provider.a_second * run.seconds) >= 0.9
+    assert run.refused_share < 0.05
+
+
+def test_a_fast_provider_with_a_limit_as_well() -> None:
+    provider = Provider(a_second=100, burst=200, retry_after=1.0)
+    run = drain(provider, 10_000)
+    assert run.admitted / (provider.burst + provider.a_second * run.seconds) >= 0.9 and run.refused_share < 0.02
+
+
+def test_a_provider_that_takes_50_at_once() -> None:
+    run = drain(Provider(at_once=50, latency=1.0), 3000)
+    assert run.admitted / run.seconds >= 0.7 * 50 and run.refused_share < 0.02
+
+
+def test_a_provider_without_a_limit_is_soon_asked_for_all_there_is() -> None:
+    run = drain(Provider(at_once=10_000, latency=0.5), 20_000)
+    assert run.refused == 0 and run.seconds < 12
+
+
+def test_what_was_learned_serves_the_next_batch() -> None:
+    provider = Provider(retry_after=1.0)
+    state = drain(provider, 1319).state
+    again = drain(Provider(retry_after=1.0), 600, state=State(rate=state.rate, peak=state.peak, proven=True))
+    assert again.refused <= 5
+
+
+def test_a_refusal_under_an_earlier_version_is_no_evidence() -> None:
+    state = State()
+    told(state, refused=1, rated=True, in_flight=16)
+    rate, version = state.rate, state.version
+    step(state, Report("w", version - 1, refused=40, rated=True), NOW + 1, pauses=Pauses(), jitter=0.0)
+    assert (state.rate, state.version) == (rate, version)
+
+
+def test_retry_after_is_kept_to_by_all() -> None:
+    state = State()
+    told(state, refused=1, rated=True, hold=37.0, in_flight=3)
+    assert state.held_until == NOW + 37.0
+
+
+def test_refusals_in_a_row_make_the_pause_longer_and_the_limit_one() -> None:
+    state = State()
+    holds = []
+    now = NOW
+    for _ in range(8):
+        told(state, now, refused=1, rated=True, in_flight=5)
+        holds.append(state.held_until - now)
+        now = state.held_until
+    assert holds == sorted(holds) and holds[0] == law.HOLD and holds[-1] == law.MOST_HOLD and state.limit == 1.0
+
+
+def test_an_overload_cuts_what_is_in_flight_and_no_rate() -> None:
+    state = State()
+    told(state, refused=1, limit_used=True, in_flight=16)
+    assert state.rate is None and state.limit == pytest.approx(16 * law.LIMIT_CUT)
+
+
+def test_a_provider_that_is_down_is_paused_and_tried_by_one_alone() -> None:
+    state = State()
+    assert told(state, failed=law.FAILURES - 1, failed_for="503") == []
+    (line,) = told(state, failed=1, failed_for="503")
+    assert "503" in line and state.paused and state.paused_until == NOW + 1
+    assert not law.claim(state, "w", NOW + 0.9)
+    assert law.claim(state, "w", NOW + 1) and not law.claim(state, "v", NOW + 1)
+    assert law.claim(state, "v", NOW + 1 + law.PROBE)
+
+
+def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None:
+    state = State()
+    told(state, failed=law.FAILURES, failed_for="connect")
+    waits, now = [], NOW
+    for _ in range(8):
+        now = state.paused_until
+        assert law.claim(state, "w", now)
+        assert told(state, now, failed=1, failed_for="connect", probed=True) == []
+        waits.append(state.paused_until - now)
+    assert waits == [2, 4, 8, 16, 30, 30, 30, 30] and state.paused_since == NOW
+
+
+def test_a_failure_of_a_call_sent_before_the_pause_changes_nothing() -> None:
+    state = State()
+    told(state, failed=law.FAILURES, failed_for="503")
+    before = dump(state)
+    step(state, Report("w", state.version - 1, failed=400, failed_for="503"), NOW + 0.1, pauses=Pauses(), jitter=0.0)
+    after = load(before)
+    assert after is not None and (after.paused_until, after.pauses) == (state.paused_until, state.pauses)
+
+
+@pytest.mark.parametrize("seen", [{"admitted": 1}, {"admitted": 1, "probed": True}, {"refused": 1, "probed": True}])
+def test_any_answer_ends_a_pause(seen: dict[str, object]) -> None:
+    state = State()
+    told(state, failed=law.FAILURES, failed_for="503")
+    (line,) = told(state, NOW + 1, **seen)
+    assert not state.paused and state.pauses == 0 and "503" in line
+
+
+def test_a_refused_key_pauses_at_once() -> None:
+    state = State()
+    assert told(state, failed=1, failed_for="401", barred=True) and state.paused_for == "401"
+
+
+def test_a_probe_that_was_not_made_lets_another_try() -> None:
+    state = State()
+    told(state, failed=law.FAILURES, failed_for="503")
+    assert law.claim(state, "w", NOW + 1)
+    told(state, NOW + 1, probed=True)
+    assert law.claim(state, "v", NOW + 1)
+
+
+def test_the_share_is_by_what_is_wanted_and_a_silent_worker_has_none() -> None:
+    state = State()
+    step(state, Report("a", 0, wanted=300), NOW, pauses=Pauses(), jitter=0.0)
+    step(state, Report("b", 0, wanted=100), NOW + 1, pauses=Pauses(), jitter=0.0)
+    assert law.share(state, "a") == 0.75 and law.share(state, "b") == 0.25
+    step(state, Report("b", 0, wanted=100), NOW + 1 + law.GONE, pauses=Pauses(), jitter=0.0)
+    assert law.share(state, "b") == 1.0
+
+
+def test_a_document_of_another_version_is_read() -> None:
+    assert load(b'{"version": 3, "invented": 1}') == State(version=3)
+    assert load(b"[]") is None and load(b"{") is None and load(None) is None
+
+
+SEEN = st.fixed_dictionaries(
+    {
+        "admitted": st.integers(0, 50),
+        "refused": st.integers(0, 3),
+        "rated": st.booleans(),
+        "failed": st.integers(0, 9),
+        "hold": st.floats(0, 100),
+        "in_flight": st.integers(0, 3000),
+        "limit_used": st.booleans(),
+        "rate_used": st.booleans(),
+        "probed": st.booleans(),
+        "barred": st.booleans(),
+        "wanted": st.integers(0, 5000),
+    }
+)
+
+
+@given(st.lists(st.tuples(SEEN, st.floats(0, 20)), max_size=40))
+def test_whatever_is_seen_calls_go_on_some_day(seen: list[tuple[dict[str, object], float]]) -> None:
+    state, now = State(), NOW
+    for one, later in seen:
+        now += later
+        told(state, now, **one)
+        assert state.limit >= 1 and (state.rate is None or state.rate >= law.LEAST_RATE * law.CUT)
+        assert state.held_until <= now + 100 + law.MOST_HOLD and state.paused_until <= now + 100 + 30 * 1.25
+        assert load(dump(state)) == state
+    assert FIRST_LIMIT >= 1
