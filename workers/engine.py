@@ -52,6 +52,8 @@ class Engine:
         self._side: set[asyncio.Future[Any]] = set()
         self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
+        #: When ids that wait for the next step of a braked queue are looked at again.
+        self._again: asyncio.TimerHandle | None = None
         self._stopping = False
 
     def start(self) -> None:
@@ -141,6 +143,12 @@ class Engine:
                 await self._lease(taken)
                 self._resume()
             self._resume()
+            if self._slots.held_back() and self._again is None:
+                self._again = asyncio.get_running_loop().call_later(BRAKED_SECONDS, self._lease_on)
+
+    def _lease_on(self) -> None:
+        self._again = None
+        self._work.set()
 
     async def _lease(self, taken: dict[str, list[str]]) -> None:
         try:
@@ -198,7 +206,6 @@ class Engine:
         """Put a job back: for later, when its queue is leased from more slowly; or on another queue, at once."""
         if back.deferred_for is not None:
             self._slots.brake(back.queue, clock.monotonic())
-            asyncio.get_running_loop().call_later(BRAKED_SECONDS, self._work.set)
         if await self._settle(back) == "done" and back.wake:
             if self._slots.serves(back.queue):
                 self.offer(back.queue, [back.job_id])

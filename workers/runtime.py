@@ -131,7 +131,6 @@ class Runtime:
         upstreams = providers.connect(catalogue(), self._client)
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
-        self._pace.start()
         self.engine = Engine(
             self._database,
             self.incarnation.id,

@@ -73,6 +73,10 @@ class Slots:
         """A job of this queue went through."""
         self._queues[queue].went += 1
 
+    def held_back(self) -> bool:
+        """Whether ids wait that have a slot, but whose queue is leased from slowly."""
+        return any(s.braked_until and s.waiting and s.in_use < s.capacity for s in self._queues.values())
+
     def serves(self, queue: str) -> bool:
         """Whether the queue has slots here."""
         return queue in self._queues

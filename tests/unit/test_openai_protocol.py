@@ -11,7 +11,7 @@ from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
 from shared.schemas import ChatRequest, Offer, read_submission
 from workers.providers import Ask, openai, sandbox
-from workers.retry import GiveUp, decide
+from workers.retry import GiveUp, Situation, decide
 from workers.wire import refused
 
 TOOL = {"type": "function", "function": {"name": "find"}}
@@ -291,7 +291,7 @@ def test_a_refused_key_inside_a_200_is_told_as_any_other_and_not_tried_again(
     with pytest.raises(ProviderError) as raised:
         openai.read(ask(), 200, orjson.dumps([body] if wrapped else body))
     assert raised.value.message == "the provider refused our key"
-    verdict = decide(raised.value, failures=1, base_seconds=1.0, jitter=0.0)
+    verdict = decide(raised.value, Situation(), base_seconds=1.0, jitter=0.0)
     assert isinstance(verdict, GiveUp) and verdict.elsewhere
 
 
@@ -300,7 +300,7 @@ def test_a_wrong_key_that_google_calls_an_invalid_argument_is_not_the_callers_fa
     error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
     found = refused(400, httpx.Headers(), orjson.dumps([{"error": error}]))
     assert (found.message, found.code) == ("the provider refused our key", "API_KEY_INVALID")
-    verdict = decide(found, failures=1, base_seconds=1.0, jitter=0.0)
+    verdict = decide(found, Situation(), base_seconds=1.0, jitter=0.0)
     assert verdict == GiveUp("API_KEY_INVALID", elsewhere=True)
 
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.schemas import Offer
 from workers.routing import choose
-from workers.slots import Slots
+from workers.slots import BRAKE_SECONDS, BRAKED_LEASES, BRAKED_SECONDS, Slots
 
 
 def offers(providers: str) -> list[Offer]:
@@ -152,3 +152,27 @@ def test_realtime_goes_first_and_the_queues_of_a_lane_take_turns() -> None:
     assert taken[0]["a.realtime"] == ["r1"]
     firsts = [next(iter(one)) for one in taken[1:3]]
     assert set(firsts) == {"a.batch", "b.batch"}
+
+
+def test_a_braked_queue_is_leased_from_slowly_and_looked_at_again_until_it_is_free() -> None:
+    slots = Slots({"a": 500, "b": 500})
+    slots.add("a", [f"a{n}" for n in range(400)])
+    slots.brake("a", 10.0)
+    assert len(slots.take(400, 10.0)["a"]) == BRAKED_LEASES
+    assert slots.take(400, 10.1) == {} and slots.held_back()
+    for _ in range(5):
+        slots.went("a")
+    assert len(slots.take(400, 10.0 + BRAKED_SECONDS)["a"]) == BRAKED_LEASES + 10
+    slots.add("b", ["b1"])
+    assert slots.take(400, 10.6) == {"b": ["b1"]}, "another queue is not held back"
+    assert len(slots.take(500, 10.0 + BRAKE_SECONDS)["a"]) == 400 - 2 * BRAKED_LEASES - 10
+    assert not slots.held_back()
+
+
+def test_a_braked_queue_takes_few_ids_in_advance() -> None:
+    slots = Slots({"a": 2000})
+    slots.brake("a", 0.0)
+    slots.add("a", [f"a{n}" for n in range(2 * BRAKED_LEASES)])
+    assert slots.full("a") and not slots.hungry("a")
+    slots.take(400, BRAKE_SECONDS)
+    assert not slots.full("a") and slots.hungry("a")

@@ -74,6 +74,8 @@ class Gate:
     #: The gate of the provider as a whole, which may be paused when this one is not; and those of its models.
     whole: "Gate | None" = None
     models: "list[Gate]" = field(default_factory=list)
+    #: Something that matters to all has been seen and is being told: nothing is sent before all know of it.
+    telling: bool = False
     #: A call asks whether it may try the paused provider.
     claiming: bool = False
     _put_off: int = 0
@@ -143,6 +145,7 @@ class Gate:
         if state.version != self.state.version:
             self.report.forget()
         self.state, self.ahead, self.report.version = state, ahead, state.version
+        self.telling = False
         for gate in (self, *self.models):
             gate.pump()
 
@@ -184,7 +187,7 @@ class Gate:
         return Go(self.state.version)
 
     def _may_go(self, lane: Lane) -> bool:
-        if self.now() < self.state.held_until:
+        if self.telling or (self.whole is not None and self.whole.telling) or self.now() < self.state.held_until:
             return False
         limit = max(self.state.limit * law.share(self.state, self.worker), 1.0)
         if lane == "realtime":
@@ -209,7 +212,8 @@ class Gate:
     def _throughput(self) -> float | None:
         """Calls a second that go through here, as far as something slows them down."""
         rates = [] if (rate := self._rate()) is None else [rate]
-        if self.state.learned and (seen := law.measured(self.state, 0, self.now())):
+        growing = self.state.threshold is None or self.state.limit < self.state.threshold
+        if self.state.learned and not growing and (seen := law.measured(self.state, 0, self.now())):
             rates.append(seen * law.share(self.state, self.worker))
         return min(rates, default=None)
 

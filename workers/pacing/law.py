@@ -167,7 +167,7 @@ def _resume(state: State) -> list[str]:
     state.probe = ""
     state.version += 1
     state.held_until = 0.0
-    state.limit, state.threshold = FIRST_LIMIT / 2, max(state.threshold or 0.0, state.limit, FIRST_LIMIT)
+    state.limit, state.threshold, state.learned = FIRST_LIMIT / 2, None, False
     return [f"answers again, after {was}; calls go on"]
 
 

@@ -76,10 +76,6 @@ class Pace:
     _wrong: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
 
-    def start(self) -> None:
-        """Keep in step from now on."""
-        self._tasks = [asyncio.create_task(self._report_on()), asyncio.create_task(self._log_on())]
-
     async def close(self) -> None:
         """Tell what has been seen last, and stop."""
         await stop(*self._tasks, *self._ready.values())
@@ -159,6 +155,8 @@ class Pace:
 
     async def _gate(self, provider: str, upstream: str) -> Gate:
         name = name_of(provider, upstream)
+        if not self._tasks:  # with the first call, on the loop that makes it
+            self._tasks = [asyncio.create_task(self._report_on()), asyncio.create_task(self._log_on())]
         if (gate := self._gates.get(name)) is None:
             requests, tokens = self.requests.get(name), self.tokens.get(name)
             whole = self._gates.get(name_of(provider, ANY))
@@ -173,6 +171,7 @@ class Pace:
         return gate
 
     def _tell_now(self, gate: Gate) -> None:
+        gate.telling = True
         self._urgent[gate.name] = gate
         self._kick.set()
 
@@ -201,6 +200,7 @@ class Pace:
             )
         except Exception as error:
             log.error("the pace of %s is kept as it is: %s", gate.name, logs.trace(error))
+            gate.adopt(gate.state, gate.ahead)
             return
         gate.adopt(state, self.store.ahead)
         for line in said:
