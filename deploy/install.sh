@@ -27,20 +27,22 @@ check_python() {
         fail "$python cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv), or name another Python: make PYTHON=..."
 }
 
-# Whether the .venv that is there is whole, was made here, and by the Python that is wanted.
-usable() {
-    [ -x "$own" ] && [ -f .venv/.made ] && [ ! -f .venv/.installing ] && [ "$(cat .venv/.made)" = "$PWD $(identity "$own")" ] || return 1
-    [ -z "$chosen" ] || [ "$(identity "$own")" = "$(identity "$python")" ]
+# Why the .venv that is there cannot be used; nothing when it can.
+fault() {
+    if [ ! -f .venv/.made ] || [ -f .venv/.installing ]; then
+        echo "an install was interrupted"
+    elif [ "$(cat .venv/.made)" != "$PWD $(identity "$own")" ]; then
+        echo "it was made in another place, or its Python has changed"
+    elif [ -n "$chosen" ] && [ "$(identity "$own")" != "$(identity "$python")" ]; then
+        echo "it was made by another Python than $python"
+    fi
 }
 
 make_venv() {
     check_python
-    if [ -e .venv ] || [ -L .venv ]; then
-        say "Making .venv anew: it is not whole, or was made by another Python or in another place."
-        rm -rf .venv
-    fi
-    "$python" -m venv .venv ||
-        fail "$python could not make .venv (see above): is the disk full, or this directory not writable?"
+    [ -z "$1" ] || say "Making .venv anew: $1."
+    rm -rf .venv
+    "$python" -m venv .venv || fail "$python could not make .venv (see above): is the disk full, or this directory read-only?"
     echo "$PWD $(identity "$own")" >.venv/.made
 }
 
@@ -51,7 +53,11 @@ pip_install() {
 
 lock=deploy/requirements/$set_name.txt
 stamp=.venv/.$set_name
-usable || make_venv
+if [ ! -e .venv ] && [ ! -L .venv ]; then
+    make_venv ""
+elif why=$(fault) && [ -n "$why" ]; then
+    make_venv "$why"
+fi
 wanted=$(cksum "$lock" pyproject.toml)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
