@@ -45,7 +45,9 @@ check: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict deploy/check_lock.py
 	$(BIN)/lint-imports
+	$(BIN)/python deploy/check_lock.py
 
 bench: dev
 	$(BIN)/python -m tests.bench

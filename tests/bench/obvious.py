@@ -2,8 +2,8 @@
 
     python -m tests.bench.obvious [--jobs 3000] [--concurrency 16] [--path /v1]
 
-Self-contained: its own Celery app, Redis (the binary that the product starts), SQLite file (WAL, synchronous=FULL, as the
-product's) and directory. All N tasks are published first, then ONE worker process starts; the clock runs from the
+Self-contained: its own Celery app, Redis (the binary that the product starts), SQLite file (WAL, synchronous=FULL, as
+the product's) and directory. All N tasks are published first, then ONE worker process starts; the clock runs from the
 first task's start to the last row written.
 """
 
