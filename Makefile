@@ -29,7 +29,7 @@ run: runtime
 	$(BIN)/fusionai up
 
 test: dev
-	$(BIN)/python -m pytest -q -m "not bench and not chaos"
+	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n 2 --dist loadfile
 
 # The official OpenAI SDK for Node against a running stack.
 test-node: dev tests/node/node_modules/.package-lock.json

