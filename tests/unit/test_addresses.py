@@ -137,7 +137,8 @@ def test_what_python_calls_unsafe_is_never_allowed(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     unsafe = address.is_private or address.is_multicast or address.is_reserved or address.is_link_local
-    translated = address in ipaddress.ip_network("64:ff9b::/96") or address in ipaddress.ip_network("::ffff:0:0/96")
+    # 6to4 is all private to newer Pythons (3.11.10, 3.12.4, 3.13); here each is judged by the address inside, as above.
+    translated = any(address in ipaddress.ip_network(one) for one in ("64:ff9b::/96", "::ffff:0:0/96", "2002::/16"))
     if unsafe and not translated:
         assert isinstance(strictly(str(address)), Refused)
 
