@@ -52,11 +52,11 @@ def test_what_was_accepted_before_is_answered_however_much_waits(database: Datab
 
     async def place_both() -> None:
         desk = Desk(database, world.RecordedBell())
-        placed = await desk.place(holder, submission, known, within=28)
+        placed = await desk.place(holder, submission, known, waits=28)
         desk.overload.look({world.QUEUE: clock.now_micros() - 5 * MINUTE})
         with pytest.raises(Unavailable):
-            await desk.place(holder, submission, new, within=28)
-        again = await desk.place(holder, submission, known, within=28)
+            await desk.place(holder, submission, new, waits=28)
+        again = await desk.place(holder, submission, known, waits=28)
         assert again.job_id == placed.job_id and again.accepted.replayed
         await desk.close()
 

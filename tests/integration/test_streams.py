@@ -12,12 +12,13 @@ import pytest
 import redis
 from starlette.requests import ClientDisconnect
 
-from producer import stream_readers, streaming
+from producer import stream_readers, stream_relay, streaming
 from producer.desk import Desk
+from producer.stream_relay import Pace
 from shared import streams
 from shared.accounts import KeyHolder
 from shared.db import Database
-from shared.errors import Conflict, FusionError, NotFound, Timeout
+from shared.errors import Conflict, FusionError, NotFound, Timeout, Unavailable
 from shared.hints import Hints
 from shared.jobs import Ending, Leased
 from shared.settings import settings
@@ -29,7 +30,10 @@ from workers import streams as worker_streams
 from workers.streams import Publisher, Sink
 
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
+KEEP_ALIVE = ": keep-alive\n"
 WORDS = ["This ", "is ", "what ", "is ", "said."]
+#: A stream is begun when there is something to say.
+PACE = Pace(begin=20, first=20, comment=10)
 
 
 @pytest.fixture
@@ -64,9 +68,14 @@ class Scene:
 
     async def respond(self, id: str, **more: Any) -> AsyncIterator[str]:
         """The body of a stream, once it has begun."""
-        answer: Any = await streaming.respond(self.desk, id, self.holder, include_usage=True, **more)
+        answer: Any = await self.begun(id, **more)
         assert answer.headers["fusionai-job-id"] == id and answer.media_type == "text/event-stream"
         return _frames(answer)
+
+    async def begun(self, id: str, **more: Any) -> Any:
+        """The answer itself."""
+        how: dict[str, Any] = {"include_usage": True, "ids": True, "pace": PACE, **more}
+        return await streaming.respond(self.desk, id, self.holder, **how)
 
 
 async def _frames(answer: Any) -> AsyncIterator[str]:
@@ -173,36 +182,146 @@ def test_without_hints_all_is_found_within_about_a_second(database: Database, st
 def test_a_silence_is_filled_with_comments_and_a_stream_ends_in_time(
     database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "KEEP_ALIVE_SECONDS", 0.05)
-    monkeypatch.setattr(streaming, "WHOLE_SECONDS", 0.5)
+    """The limit is the worker's own, and a little more."""
+    monkeypatch.setattr(settings(), "stream_seconds", 0.3)
+    monkeypatch.setattr(stream_relay, "LEAVE_SECONDS", 0.2)
 
     async def act(stage: Scene) -> None:
         (job,) = stage.running()
         say(stage.publisher.open(job.id, job.epoch), "word")
-        frames = [frame async for frame in await stage.respond(job.id)]
+        pace = Pace(begin=20, first=20, comment=0.05)
+        frames = [frame async for frame in await stage.respond(job.id, pace=pace)]
         comments = frames[2:-1]
-        assert set(comments) == {": keep-alive\n\n"} and 2 < len(comments) < 12
+        assert set(comments) == {KEEP_ALIVE} and 2 < len(comments) < 12
         check_broken(frames[-1], job.id, "timeout")
+        error = data(frames[-1])["error"]
+        assert error["last_event_id"] == event_id(frames[1]) and "Last-Event-ID" in error["message"]
 
     play(database, act)
 
 
-def test_a_job_that_says_nothing_in_time_is_a_504_that_names_it(
-    database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
+def test_a_stream_that_still_speaks_is_not_ended_by_the_limit_of_its_beginning(
+    database: Database, store: RedisServer
 ) -> None:
-    monkeypatch.setattr(streaming, "FIRST_SECONDS", 0.1)
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        sink = stage.publisher.open(job.id, job.epoch)
+        say(sink, WORDS[0])
+        frames = await stage.respond(job.id, pace=Pace(begin=0.05, first=0.1, comment=10))
+        got = [await anext(frames), await anext(frames)]
+        await asyncio.sleep(0.15)
+        say(sink, *WORDS[1:], begin=False, end=True)
+        await stage.settle(good(job))
+        check_whole([*got, *[frame async for frame in frames]])
+
+    play(database, act)
+
+
+def test_a_silent_job_is_begun_in_time_and_its_answer_comes_whole(database: Database, store: RedisServer) -> None:
+    """Queued when the stream begins, and put back once before it speaks."""
+
+    async def act(stage: Scene) -> None:
+        (id,) = world.queued(database, stage.holder)
+        frames = await stage.respond(id, pace=Pace(begin=0.1, first=20, comment=0.1))
+        assert [await anext(frames) for _ in range(3)] == [KEEP_ALIVE] * 3
+        (job,) = stage.lease([id])
+        world.change(database, id, status="queued", lease_epoch=job.epoch + 1, worker_id=None)
+        assert await anext(frames) == KEEP_ALIVE
+        (job,) = stage.lease([id])
+        sink = stage.publisher.open(id, job.epoch)
+        say(sink, *WORDS, end=True)
+        await stage.settle(good(job))
+        check_whole([frame async for frame in frames if frame != KEEP_ALIVE])
+
+    play(database, act)
+
+
+def test_an_error_after_a_silent_beginning_is_an_event(database: Database, store: RedisServer) -> None:
+    error = {"message": "the provider refused", "type": "upstream_error", "code": 502}
+
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        frames = await stage.respond(job.id, pace=Pace(begin=0, first=20, comment=10))
+        assert await anext(frames) == KEEP_ALIVE
+        await stage.settle(Ending(job.id, job.epoch, "failed", error=error))
+        (last,) = [frame async for frame in frames]
+        check_broken(last, job.id, "upstream_error")
+        assert "last_event_id" not in data(last)["error"]
+
+    play(database, act)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_job_that_says_nothing_in_time_is_a_timeout_that_names_it(
+    database: Database, store: RedisServer, begun: bool
+) -> None:
+    """Before the head, a 504; after it, an event."""
+    pace = Pace(begin=0 if begun else 20, first=0.1, comment=10)
 
     async def act(stage: Scene) -> None:
         (queued,) = world.queued(database, stage.holder)
         (running,) = stage.running()
         for id in (queued, running.id):
+            if begun:
+                comment, last = [frame async for frame in await stage.respond(id, pace=pace)]
+                assert comment == KEEP_ALIVE
+                check_broken(last, id, "timeout")
+                continue
             with pytest.raises(Timeout) as error:
-                await stage.respond(id)
+                await stage.respond(id, pace=pace)
             assert error.value.job_id == id and id in error.value.message
         with pytest.raises(NotFound) as absent:
             await stage.respond("job_none")
         assert absent.value.job_id is None
         assert not stage.desk.waiters._waiting and not stage.desk.readers.all(), "nobody is left waiting"
+
+    play(database, act)
+
+
+def test_a_server_that_stops_tells_who_reads_how_to_read_on(database: Database, store: RedisServer) -> None:
+    """With something said, nothing said, nothing sent; the rest is there for the next server."""
+
+    async def act(stage: Scene) -> None:
+        speaking, silent, unbegun = stage.running(3)
+        sink = stage.publisher.open(speaking.id, speaking.epoch)
+        say(sink, WORDS[0])
+        spoken = await stage.respond(speaking.id, ids=False)
+        got = [await anext(spoken), await anext(spoken)]
+        quiet = await stage.respond(silent.id, pace=Pace(begin=0, first=20, comment=10))
+        assert await anext(quiet) == KEEP_ALIVE
+        waiting = asyncio.create_task(stage.respond(unbegun.id))
+        await asyncio.sleep(0.05)
+        stage.desk.stop_waiting()
+        (last,) = [frame async for frame in spoken]
+        check_broken(last, speaking.id, "unavailable")
+        assert f"/v1/jobs/{speaking.id}/stream" in data(last)["error"]["message"]
+        (other,) = [frame async for frame in quiet]
+        check_broken(other, silent.id, "unavailable")
+        with pytest.raises(Unavailable) as error:
+            await waiting
+        assert error.value.job_id == unbegun.id
+        stage.desk = next_desk = Desk(database, world.RecordedBell())
+        after = data(last)["error"]["last_event_id"]
+        rest = await stage.respond(speaking.id, last_event_id=after, pace=Pace(begin=0, first=20, comment=10))
+        say(sink, *WORDS[1:], begin=False, end=True)
+        await stage.settle(good(speaking))
+        check_whole([*got, *[frame async for frame in rest if frame != KEEP_ALIVE]])
+        await next_desk.close()
+
+    play(database, act)
+
+
+def test_events_have_ids_only_where_they_are_wanted(database: Database, store: RedisServer) -> None:
+    async def act(stage: Scene) -> None:
+        (job,) = stage.running()
+        say(stage.publisher.open(job.id, job.epoch), *WORDS, end=True)
+        await stage.settle(good(job))
+        plain = [frame async for frame in await stage.respond(job.id, ids=False)]
+        marked = [frame async for frame in await stage.respond(job.id, ids=True)]
+        assert not any("id: " in frame.partition("data: ")[0] for frame in plain)
+        assert all(frame.startswith("id: ") for frame in marked[:-2])
+        check_whole(plain)
+        check_whole(marked)
 
     play(database, act)
 
@@ -369,7 +488,7 @@ def test_a_client_that_is_gone_leaves_nothing_behind(database: Database, store: 
         async def send(message: Any) -> None:
             raise OSError
 
-        answer = await streaming.respond(stage.desk, job.id, stage.holder, include_usage=True)
+        answer = await stage.begun(job.id)
         with pytest.raises(ClientDisconnect):
             await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
         assert not stage.desk.waiters._waiting and not stage.desk.readers.all()
@@ -381,8 +500,8 @@ def test_a_client_that_is_gone_leaves_nothing_behind(database: Database, store: 
 def test_a_client_that_neither_reads_nor_goes_is_given_up(
     database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "WHOLE_SECONDS", 0.1)
-    monkeypatch.setattr(streaming, "LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(settings(), "stream_seconds", 0.1)
+    monkeypatch.setattr(streaming, "LEAVE_SECONDS", 0.05)
 
     async def act(stage: Scene) -> None:
         (job,) = stage.running()
@@ -399,7 +518,7 @@ def test_a_client_that_neither_reads_nor_goes_is_given_up(
                 await asyncio.Event().wait()
 
         for version in ("2.3", "2.4"):
-            answer = await streaming.respond(stage.desk, job.id, stage.holder, include_usage=True)
+            answer = await stage.begun(job.id, pace=Pace(begin=20, first=0.1))
             await asyncio.wait_for(answer({"type": "http", "asgi": {"spec_version": version}}, receive, send), 10)
             assert stuck.is_set() and not stage.desk.waiters._waiting and not stage.desk.readers.all()
         assert world.row(database, job.id)["status"] == "running"
@@ -415,7 +534,7 @@ def test_a_bug_in_a_stream_names_the_request_and_shows_nothing_else(
     def bug(*_: Any) -> bytes:
         raise KeyError(canary)
 
-    monkeypatch.setattr(streaming.Relay, "_frame", bug)
+    monkeypatch.setattr(stream_relay.Relay, "_frame", bug)
     sent: list[bytes] = []
 
     async def act(stage: Scene) -> None:
@@ -429,7 +548,7 @@ def test_a_bug_in_a_stream_names_the_request_and_shows_nothing_else(
         async def send(message: Any) -> None:
             sent.append(message.get("body", b""))
 
-        answer = await streaming.respond(stage.desk, job.id, stage.holder, include_usage=True)
+        answer = await stage.begun(job.id)
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "request_id": "req_1"}
         await answer(scope, receive, send)
         error = data(b"".join(sent).decode())["error"]

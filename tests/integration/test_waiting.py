@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from producer import replies
+from producer.desk import Desk
 from producer.replies import Waiters, ended_among
+from shared import clock
 from shared.db import Database
 from shared.jobs import Ending
+from shared.settings import settings
 from tests.integration import world
 
 
@@ -117,3 +120,51 @@ def test_only_terminal_states_are_an_end(database: Database) -> None:
     world.take(database, world.new_worker(database), [running])
     finish(database, ended)
     assert database.read_sync(ended_among, [queued, running, ended, "job_none"]) == [ended]
+
+
+def test_a_worker_is_told_until_when_its_jobs_caller_waits(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never past the job's own deadline; and not at all where the caller takes the job instead of its answer."""
+    holder = world.open_account(database)
+    scenes = [("waits", 30.0, True, 30.0), ("past its deadline", 600.0, True, 100.0), ("takes it", 30.0, False, None)]
+    monkeypatch.setattr(settings(), "job_expires_seconds", 100)
+
+    async def place() -> list[str]:
+        desk = Desk(database, world.RecordedBell())
+        try:
+            placed = [
+                await desk.place(holder, world.submission(), None, waits=waits, insists=insists)
+                for _, waits, insists, _ in scenes
+            ]
+            assert [job.left_seconds for job in placed] == pytest.approx([30, 100, 30], abs=5)
+            return [job.job_id for job in placed]
+        finally:
+            await desk.close()
+
+    ids = [*asyncio.run(place()), *world.queued(database, holder, 2)]
+    leased = {job.id: job for job in world.take(database, world.new_worker(database), ids)}
+    for id, (name, _, _, known) in zip(ids, [*scenes, ("job", 0, False, None), ("job", 0, False, None)], strict=True):
+        job = leased[id]
+        expected = None if known is None else job.created_at + int(known * clock.MICROS)
+        assert job.wait_until == expected, name
+
+
+def test_when_the_server_stops_nobody_waits_any_more(database: Database) -> None:
+    holder = world.open_account(database)
+    (id,) = world.queued(database, holder)
+
+    async def scene() -> None:
+        desk = Desk(database, world.RecordedBell())
+        placed = await desk.place(holder, world.submission(), None, waits=60)
+        waiting = [
+            asyncio.create_task(desk.outcome(placed)),
+            asyncio.create_task(desk.await_end(id, holder, 60)),
+        ]
+        await asyncio.sleep(0.05)
+        desk.stop_waiting()
+        outcome, _ = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        assert isinstance(outcome, replies.Outcome) and not outcome.over
+        later = await desk.place(holder, world.submission(), None, waits=60)
+        assert not (await asyncio.wait_for(desk.outcome(later), 10)).over
+        await desk.close()
+
+    asyncio.run(scene())

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { chat, live, sandbox } from "./client.js";
+import { chat, live, sandbox, scripted } from "./client.js";
 
 const streamed = { ...chat, stream: true };
 
@@ -35,4 +35,30 @@ test("a reader who leaves early loses nothing", async () => {
   for await (const chunk of stream) if (chunk.choices[0]?.delta?.content) break;
   const job = await live.get(`/jobs/${response.headers.get("fusionai-job-id")}`, { query: { wait: 20 } });
   assert.equal(job.status, "succeeded");
+});
+
+test("a provider that is silent for longer than the SDK waits ends nothing", async () => {
+  const fault = { latency_seconds: 2.5, kind: "slow_body", seconds: 2 };
+  await scripted([{ contains: "thinks first", fault }], async () => {
+    const messages = [{ role: "user", content: "thinks first" }];
+    for (const headers of [{}, { "FusionAI-Stream-Ids": "true" }]) {
+      // The timeout is told only when it is given for the call; it ends with the head of an answer.
+      const chunks = [];
+      const stream = await live.chat.completions.create({ ...streamed, messages }, { timeout: 1500, headers });
+      for await (const chunk of stream) chunks.push(chunk);
+      assert.equal(chunks.at(-1).choices[0].finish_reason, "stop");
+      assert.ok(chunks.every((chunk) => chunk.object === "chat.completion.chunk"));
+    }
+  });
+});
+
+test("a call hears of its job before the SDK gives up", async () => {
+  await scripted([{ contains: "takes long", fault: { latency_seconds: 4 } }], async () => {
+    const messages = [{ role: "user", content: "takes long" }];
+    const call = live.chat.completions.create({ ...chat, messages }, { timeout: 3000 });
+    const late = await call.then(assert.fail, (error) => error);
+    assert.equal(late.status, 504);
+    const job = await live.get(`/jobs/${late.headers.get("fusionai-job-id")}`, { query: { wait: 20 } });
+    assert.equal(job.status, "succeeded");
+  });
 });

@@ -1,0 +1,219 @@
+"""How long calls wait for their jobs, and when streams begin: as the caller says, else as the server is set."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+from sqlalchemy import text
+
+from tests.acceptance.sse import added_up
+from tests.acceptance.stack import Account, Stack, chat, embedding, image
+from tests.conditions import await_condition
+from tests.servers import RedisServer
+from workers.simulator.server import SimulatorProcess
+
+#: The server's own limits here, in seconds.
+WAIT, BEGIN = 4.0, 0.5
+#: What a small machine may take longer than it should, in seconds.
+SLACK = 1.0
+
+
+class Brief(Stack):
+    """A stack with short limits."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._environment |= {"FUSIONAI_WAIT_SECONDS": str(WAIT), "FUSIONAI_STREAM_BEGIN_SECONDS": str(BEGIN)}
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brief]:
+    """Such a stack, with a Redis of its own."""
+    server = RedisServer().start()
+    with SimulatorProcess() as simulator:
+        running = Brief(tmp_path_factory.mktemp("brief"), server, simulator)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+            server.stop()
+
+
+@pytest.fixture
+def account(brief: Brief) -> Iterator[Account]:
+    """A customer of it."""
+    made = brief.account()
+    yield made
+    made.close()
+
+
+def sdk(account: Account, **more: Any) -> OpenAI:
+    """The official SDK with its default retries."""
+    return OpenAI(base_url=account.stack.url + "/v1", api_key=account.live_key, **more)
+
+
+def bare(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name != "type"}
+
+
+def finished(account: Account, id: str) -> dict[str, Any]:
+    """The job when it has ended; a poll lasts no longer here than a call."""
+    await_condition(lambda: account.live.get(f"/jobs/{id}", params={"wait": WAIT}).json()["finished_at"])
+    return account.finished(id)
+
+
+def silent(seconds: float, **more: Any) -> dict[str, Any]:
+    """A rule: no provider says anything for so long."""
+    return {"fault": {"latency_seconds": seconds, **more}}
+
+
+def check_late(account: Account, answer: httpx.Response, *, waited: float) -> str:
+    """A 504 that names its job, which ends well, and of which it was known for how long somebody would wait."""
+    error = answer.json()["error"]
+    id = str(answer.headers["fusionai-job-id"])
+    assert answer.status_code == 504 and error["type"] == "timeout" and id in error["message"]
+    assert answer.headers["x-should-retry"] == "false"
+    assert finished(account, id)["status"] == "succeeded"
+    (known,) = account.stack.database.read_sync(
+        lambda connection: connection.execute(
+            text("SELECT wait_until - created_at FROM jobs JOIN job_payloads ON job_id = id WHERE id = :id"), {"id": id}
+        ).one()
+    )
+    assert known == waited * 1_000_000
+    return str(error["message"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "waited"),
+    [({}, WAIT), ({"Prefer": "wait=1"}, 1.0), ({"X-Stainless-Read-Timeout": "3.5"}, 1.75)],
+    ids=["the server's limit", "Prefer", "an SDK's timeout"],
+)
+def test_the_answer_comes_when_the_caller_has_waited_long_enough(
+    account: Account, brief: Brief, headers: dict[str, str], waited: float
+) -> None:
+    with brief.script(silent(waited + 1)):
+        began = time.monotonic()
+        answer = account.live.post("/chat/completions", json=bare(chat("late")), headers=headers)
+        assert waited <= time.monotonic() - began < waited + SLACK
+        assert "send stream: true" in check_late(account, answer, waited=waited)
+
+
+@pytest.mark.parametrize(("path", "body"), [("/embeddings", embedding()), ("/images", image())])
+def test_what_cannot_be_streamed_is_not_told_to_be(
+    account: Account, brief: Brief, path: str, body: dict[str, Any]
+) -> None:
+    with brief.script(silent(1.5)):
+        answer = account.live.post(path, json=bare(body), headers={"Prefer": "wait=1"})
+        assert "stream" not in check_late(account, answer, waited=1)
+
+
+def test_an_answer_in_time_is_an_answer_whatever_the_sdk_was_told(account: Account, brief: Brief) -> None:
+    """Also without a timeout at all."""
+    with brief.script(silent(2.0)):
+        for timeout in (None, 600.0, 8.0):
+            client = sdk(account, timeout=timeout)
+            assert client.chat.completions.create(**bare(chat("in time"))).choices[0].message.content
+
+
+def test_the_sdk_hears_of_its_job_before_it_gives_up(account: Account, brief: Brief) -> None:
+    with brief.script(silent(3.0)):
+        with pytest.raises(openai.InternalServerError) as late:
+            sdk(account, timeout=3.0).chat.completions.create(**bare(chat("impatient")))
+        check_late(account, late.value.response, waited=1.5)
+    assert len(account.live.get("/jobs").json()["data"]) == 1, "and does not send it again"
+
+
+def test_nobody_waits_for_what_was_only_to_be_accepted(account: Account) -> None:
+    account.submit(chat())
+    account.live.post("/chat/completions", json=bare(chat()), headers={"Prefer": "respond-async, wait=2"})
+    account.live.post("/jobs", json={"jobs": [chat()]})
+    found = account.stack.database.read_sync(
+        lambda connection: connection.execute(
+            text("SELECT wait_until FROM jobs JOIN job_payloads ON job_id = id WHERE account_id = :id"),
+            {"id": account.id},
+        ).all()
+    )
+    assert [tuple(row) for row in found] == [(None,)] * 3
+
+
+def test_a_long_poll_ends_with_the_servers_patience(account: Account, brief: Brief) -> None:
+    with brief.script(silent(WAIT + 1.5)):
+        id = account.submit(chat("poll"))["id"]
+        for headers, waited in (({"X-Stainless-Read-Timeout": "2"}, 1.0), ({}, WAIT)):
+            began = time.monotonic()
+            job = account.live.get(f"/jobs/{id}", params={"wait": 300}, headers=headers).json()
+            assert job["status"] == "running" and waited <= time.monotonic() - began < waited + SLACK
+
+
+@pytest.mark.parametrize("timeout", [600.0, 1.2])
+def test_a_stream_of_a_silent_provider_begins_and_comes_whole(account: Account, brief: Brief, timeout: float) -> None:
+    """By the official SDK; also when it would bear no silence that is half as long."""
+    with brief.script(silent(2.5)):
+        began = time.monotonic()
+        stream = sdk(account, timeout=timeout).chat.completions.create(**bare(chat("slow start", stream=True)))
+        assert time.monotonic() - began < BEGIN + SLACK
+        chunks = [chunk.model_dump(mode="json", exclude_unset=True) for chunk in stream]
+        assert time.monotonic() - began >= 2.5
+    job = finished(account, stream.response.headers["fusionai-job-id"])
+    assert added_up(chunks) == job["result"]["choices"] and len(job["attempts"]) == 1
+
+
+def blocks(answer: httpx.Response) -> list[bytes]:
+    """A stream's events by a reader that takes every blank line for the end of one."""
+    assert answer.status_code == 200 and answer.content.endswith(b"\n\n"), answer.text
+    return answer.content[:-2].split(b"\n\n")
+
+
+def test_no_blank_line_ends_nothing_and_ids_come_only_when_asked_for(account: Account, brief: Brief) -> None:
+    """The provider speaks slowly as well: comments stand before and between the events."""
+    rules = {"fault": {"latency_seconds": 1.5, "kind": "slow_body", "seconds": 2}}
+    headers = {"X-Stainless-Read-Timeout": "1"}  # it wants to hear something twice a second
+    with brief.script(rules):
+        for ids in ({}, {"FusionAI-Stream-Ids": "true"}, {"FusionAI-Stream-Ids": "false"}):
+            body = bare(chat("say it slowly", stream=True))
+            answer = account.live.post("/chat/completions", json=body, headers=headers | ids)
+            wanted = ids.get("FusionAI-Stream-Ids") == "true"
+            for block in (found := blocks(answer)):
+                lines = [line for line in block.split(b"\n") if not line.startswith(b":")]
+                assert lines[-1].startswith(b"data: ") and len(lines) == (
+                    2 if wanted and lines[0].startswith(b"id: ") else 1
+                )
+            assert found[-1] == b"data: [DONE]" and answer.content.count(b": keep-alive\n") >= 2
+            assert any(block.split(b"\n")[-2:][0].startswith(b"id: ") for block in found) == wanted
+
+
+def test_what_fails_before_the_beginning_is_a_plain_error_and_after_it_an_event(account: Account, brief: Brief) -> None:
+    for seconds, begun in ((0.0, False), (1.5, True)):
+        with brief.script(silent(seconds, status=400, message="no such thing")):
+            answer = account.live.post("/chat/completions", json=bare(chat("refused", stream=True)))
+        id = answer.headers["fusionai-job-id"]
+        assert answer.status_code == (200 if begun else 400)
+        said = openai_error(answer) if begun else answer.json()["error"]
+        assert said["type"] == "invalid_request" and "no such thing" in said["message"]
+        assert not begun or (said["job_id"] == id and id in said["message"])
+    with brief.script(silent(1.5, status=400, message="no such thing")), pytest.raises(openai.APIError) as raised:
+        list(sdk(account).chat.completions.create(**bare(chat("refused", stream=True))))
+    assert "no such thing" in raised.value.message and "job_" in raised.value.message
+
+
+def openai_error(answer: httpx.Response) -> dict[str, Any]:
+    """The error that ends a stream."""
+    last = blocks(answer)[-1]
+    return dict(httpx.Response(200, content=last.rpartition(b"data: ")[2]).json()["error"])
+
+
+def test_a_stream_without_an_event_ends_when_its_caller_waits_no_longer(account: Account, brief: Brief) -> None:
+    with brief.script(silent(3.0)):
+        began = time.monotonic()
+        body = bare(chat("nothing", stream=True))
+        answer = account.live.post("/chat/completions", json=body, headers={"Prefer": "wait=1"})
+        assert 1 <= time.monotonic() - began < 1 + SLACK
+        error = openai_error(answer)
+        id = answer.headers["fusionai-job-id"]
+        assert (error["type"], error["code"], error["job_id"]) == ("timeout", 504, id) and id in error["message"]
+        assert account.live.get(f"/jobs/{id}/stream").text.endswith("data: [DONE]\n\n"), "it goes on, and can be read"
