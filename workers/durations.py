@@ -24,11 +24,13 @@ def seconds(text: str) -> float | None:
     """A length: "1s", "6m0s", "17ms", "1h2m3.5s" (OpenAI, Groq), "34.07s" (Google), or a bare number of seconds."""
     if (plain := number(text)) is not None:
         return plausible(plain)
-    at, total, text = 0, 0.0, text.strip()[:_LONGEST]
+    at, total, text = 0, 0.0, text.strip()
+    if len(text) > _LONGEST:
+        return None
     while found := _PART.match(text, at):
         total += float(found[1]) * _UNITS[found[2]]
         at = found.end()
-    return plausible(total) if at and at == len(text) else None
+    return plausible(round(total, 9)) if at and at == len(text) else None
 
 
 def plausible(length: float) -> float | None:

@@ -20,7 +20,7 @@ _EXPIRED = {
     "timeout": "the provider's answer took too long",
 }
 #: Codes of ours for an answer that had begun, or had come, and is none.
-_SPOILED = frozenset({"protocol", "reset", "empty", "truncated", "idle", "timeout"})
+_SPOILED = frozenset({"protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
 
 
 class Exchange:
@@ -57,6 +57,7 @@ class Exchange:
         """The first limit is over; from now on, silences count."""
         self.begun = True
         self.alive()
+        self._hasten()
 
     def alive(self) -> None:
         """Something has come, which ends a silence; before there is content, it changes nothing."""
@@ -66,6 +67,8 @@ class Exchange:
     def whole(self) -> None:
         """Nothing that matters is still to come."""
         self._idle = min(self._idle, LINGER_SECONDS)
+        self.alive()
+        self._hasten()
 
     def mark(self, error: ProviderError) -> ProviderError:
         """The same error, with what this exchange knows of it."""
@@ -83,6 +86,12 @@ class Exchange:
         self._due = now + self._limits.first_seconds
         self._end = now + self._limits.whole_seconds
         self._timer = self._loop.call_at(min(self._due, self._end), self._look)
+
+    def _hasten(self) -> None:
+        """The timer moves itself later, but not earlier."""
+        if min(self._due, self._end) < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(min(self._due, self._end), self._look)
 
     def _look(self) -> None:
         now, due = self._loop.time(), min(self._due, self._end)

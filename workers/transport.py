@@ -23,10 +23,10 @@ from shared.settings import settings
 CONNECT_SECONDS = 10.0
 #: Shorter than the idle timeouts of the providers' load balancers (60 s and more), so that we close first.
 IDLE_SECONDS = 30.0
-
-
+#: By so much the transport's deadline is later than a call's own whole limit, which is to be the one that ends it.
+SPARE_SECONDS = 5.0
 #: How long a connection may be silent before the transport hangs up, by classes: each is a pool of connections of its
-#: own. What a call's own limits allow is rounded up to one of them, and never more than four times as long.
+#: own. What a call's own limits bear is rounded up to one of them, which from 15 s on is at most four times as long.
 SILENCES = (15.0, 61.0, 125.0, 245.0, 605.0, 1_800.0, 3_605.0)
 
 
@@ -52,7 +52,7 @@ def provider_client(
     hung up 51 s later. So nothing here counts connections: slots bound what is in flight.
     """
     longest = max(settings().call_seconds, settings().stream_seconds)
-    whole = longest if call_seconds is None else call_seconds
+    whole = longest + SPARE_SECONDS if call_seconds is None else call_seconds
     return httpx.AsyncClient(
         transport=(transport or ProviderTransport)(in_flight, whole),
         timeout=None,

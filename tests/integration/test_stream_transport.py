@@ -3,20 +3,39 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
 
 from shared.errors import ProviderError
-from workers import event_stream
 from workers.event_stream import EVENT_STREAM, NotStreamed, events
+from workers.exchange import Exchange
+from workers.limits import Limits
 from workers.live_transport import live_client
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 HEADERS = {"accept": EVENT_STREAM}
+PATIENT = Limits(first_seconds=3, idle_seconds=3, whole_seconds=3)
+
+
+@asynccontextmanager
+async def heard(client: httpx.AsyncClient, url: httpx.URL, limits: Limits = PATIENT) -> AsyncIterator[Any]:
+    """The events of one exchange, whose first begins the answer."""
+    exchange = Exchange(limits)
+    with exchange:
+        async with aclosing(_events(client, url, exchange)) as coming:
+            yield coming
+
+
+async def _events(client: httpx.AsyncClient, url: httpx.URL, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events(client, url, HEADERS, b"{}", exchange)) as coming:
+        async for data in coming:
+            exchange.begin()
+            yield data
 
 
 def piece(data: bytes) -> bytes:
@@ -70,7 +89,7 @@ async def upstream(*sends: bytes | None) -> AsyncIterator[tuple[Upstream, httpx.
 def test_each_event_comes_as_it_is_sent() -> None:
     async def main() -> None:
         async with upstream(HEAD) as (provider, client):
-            async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+            async with heard(client, provider.url) as coming:
                 for number in range(20):
                     provider.sends.put_nowait(piece(b"%d" % number))
                     assert await anext(coming) == b"%d" % number
@@ -86,7 +105,7 @@ ENDS: list[tuple[bytes | None, set[str]]] = [
     (None, {"reset", "protocol"}),
     (b"", {"reset", "protocol"}),
     (b"zz\r\n", {"protocol"}),
-    (b"5\r\nab", {"timeout"}),
+    (b"5\r\nab", {"timeout", "idle"}),
 ]
 
 
@@ -95,7 +114,7 @@ def test_what_breaks_in_mid_stream_has_a_code(end: bytes | None, codes: set[str]
     async def main() -> None:
         async with upstream(HEAD, piece(b"one")) as (provider, client):
             with pytest.raises(ProviderError) as error:
-                async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+                async with heard(client, provider.url) as coming:
                     assert await anext(coming) == b"one"
                     provider.sends.put_nowait(end)
                     await anext(coming)
@@ -104,16 +123,14 @@ def test_what_breaks_in_mid_stream_has_a_code(end: bytes | None, codes: set[str]
     asyncio.run(main())
 
 
-def test_a_long_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "IDLE_SECONDS", 0.1)
-
+def test_a_long_silence_is_told_as_one() -> None:
     async def main() -> None:
         async with upstream(HEAD, piece(b"one")) as (provider, client):
             began = asyncio.get_running_loop().time()
             with pytest.raises(ProviderError) as error:
-                async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+                async with heard(client, provider.url, Limits(3, 0.1, 3)) as coming:
                     assert [data async for data in coming]
-            assert error.value.code == "timeout" and asyncio.get_running_loop().time() - began < 2
+            assert error.value.code == "idle" and asyncio.get_running_loop().time() - began < 2
 
     asyncio.run(main())
 
@@ -121,7 +138,7 @@ def test_a_long_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whoever_has_had_enough_hangs_up() -> None:
     async def main() -> None:
         async with upstream(HEAD, piece(b"one")) as (provider, client):
-            async with aclosing(events(client, provider.url, HEADERS, b"{}")) as coming:
+            async with heard(client, provider.url) as coming:
                 await anext(coming)
             await provider.gone.wait()
 
@@ -134,7 +151,8 @@ def test_an_error_status_says_how_long_to_wait() -> None:
     async def main() -> None:
         async with upstream(head + b'{"error":{"code":"slow","m":"x"}}') as (provider, client):
             with pytest.raises(ProviderError) as error:
-                _ = [data async for data in events(client, provider.url, HEADERS, b"{}")]
+                async with heard(client, provider.url) as coming:
+                    _ = [data async for data in coming]
             found = error.value
             assert (found.upstream_status, found.code, found.wait_seconds) == (429, "slow", 7.0)
 
@@ -147,7 +165,8 @@ def test_a_whole_answer_is_given_whole() -> None:
     async def main() -> None:
         async with upstream(head) as (provider, client):
             with pytest.raises(NotStreamed) as whole:
-                _ = [data async for data in events(client, provider.url, HEADERS, b"{}")]
+                async with heard(client, provider.url) as coming:
+                    _ = [data async for data in coming]
             assert (whole.value.status, whole.value.content) == (200, b"{}")
 
     asyncio.run(main())
