@@ -91,7 +91,7 @@ class Got:
     @property
     def whole(self) -> bool:
         """One answer from its first word to its last, and nothing of another."""
-        numbers = [int(word) for word in self.text.split() if word.isdecimal()]
+        numbers = [int(word) for word in self.text.partition(" to: ")[2].split() if word.isdecimal()]
         in_order = numbers == list(range(WORDS - len(numbers) + 1, WORDS + 1))
         return self.error is None and self.finish == "stop" and bool(WHOLE.fullmatch(self.text)) and in_order
 

@@ -44,31 +44,31 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             server.stop()
 
 
-def check_saved(stack: Stack, account: Account, name: str, stream: bool, *, seconds: float, **wrong: Any) -> None:
+def check_saved(stack: Stack, account: Account, name: str, stream: bool, *, within: float, **wrong: Any) -> None:
     """What breaks off at the primary, each time, is served whole by the spare."""
     held = {"hold_stream": True} if stream else {}
     refuses = {"provider": SPARE, "contains": '"role":"assistant"', "fault": NO_PREFILL}
     with stack.script(fault(name, tokens=AFTER_TOKENS, **wrong), refuses, HEALTHY):
         got = ask(account, name, stream=stream, **held)
         check_served(account, got, SPARE)
-        assert got.seconds <= seconds + SLACK_SECONDS
+        assert got.seconds <= within + SLACK_SECONDS
         assert 1 <= len(stack.seen(name)) <= MOST_CALLS and len(stack.seen(SPARE)) == 1
 
 
 @both_ways
 def test_s08_an_answer_that_is_cut_is_whole_all_the_same(stack: Stack, account: Account, stream: bool) -> None:
-    check_saved(stack, account, primary("s08", stream), stream, seconds=2, kind="reset_mid_body")
+    check_saved(stack, account, primary("s08", stream), stream, within=2, kind="reset_mid_body")
 
 
 @both_ways
 def test_s09_an_answer_that_stalls_is_whole_all_the_same(stack: Stack, account: Account, stream: bool) -> None:
     wrong = {"kind": "stall", "seconds": 30}
-    check_saved(stack, account, primary("s09", stream), stream, seconds=MOST_CALLS * IDLE_SECONDS + 1, **wrong)
+    check_saved(stack, account, primary("s09", stream), stream, within=MOST_CALLS * IDLE_SECONDS + 1, **wrong)
 
 
 @both_ways
 def test_s10_a_malformed_event_is_no_part_of_what_is_served(stack: Stack, account: Account, stream: bool) -> None:
-    check_saved(stack, account, primary("s10", stream), stream, seconds=2, kind="malformed_json")
+    check_saved(stack, account, primary("s10", stream), stream, within=2, kind="malformed_json")
 
 
 @both_ways
@@ -78,7 +78,7 @@ def test_s14_what_was_cut_is_never_joined_with_anothers_answer(stack: Stack, acc
         account,
         primary("s14", stream),
         stream,
-        seconds=2,
+        within=2,
         kind="truncated_stream" if stream else "reset_mid_body",
     )
 
