@@ -51,6 +51,13 @@ def test_an_outage_may_begin_later(http: httpx.Client) -> None:
     await_condition(lambda: status(http) == 503, seconds=5, what="the beginning of the outage")
 
 
+def test_an_outage_may_begin_with_the_first_call(http: httpx.Client) -> None:
+    order(http, {"status": 503}, for_seconds=0.5, from_first_call=True, model="late")
+    time.sleep(0.6)
+    assert status(http) == 200 and status(http, model="late") == 503
+    await_condition(lambda: status(http, model="late") == 200, seconds=5, what="the end of the outage")
+
+
 @pytest.mark.parametrize(
     ("code", "name", "kind"),
     [

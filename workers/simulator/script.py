@@ -21,7 +21,7 @@ class Rule(BaseModel):
 
     Of the calls that the conditions choose, `every` takes each so-manieth and `probability` some at random; `times`
     bounds how often the rule fires. `after_seconds` and `for_seconds` are the window in which it is in force, from
-    the moment at which the script was set.
+    the moment at which the script was set, or with `from_first_call` from the first call that the conditions choose.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +37,7 @@ class Rule(BaseModel):
     probability: float = Field(default=1.0, ge=0, le=1)
     after_seconds: float = Field(default=0.0, ge=0)
     for_seconds: float | None = Field(default=None, ge=0)
+    from_first_call: bool = False
 
 
 class Order(BaseModel):
@@ -57,8 +58,7 @@ class _Armed:
         self.fired: dict[bytes, int] = {}
         self.chosen = 0
         self.spellings = spellings(rule.contains) if rule.contains else ()
-        self.begins = clock.monotonic() + rule.after_seconds
-        self.ends = float("inf") if rule.for_seconds is None else self.begins + rule.for_seconds
+        self.since = None if rule.from_first_call else clock.monotonic()
 
     def fires(self, call: Call, key: bytes) -> bool:
         if not self._chooses(call):
@@ -78,11 +78,18 @@ class _Armed:
         rule, body = self.rule, call.request.raw
         if rule.provider not in (None, call.route.provider) or rule.model not in (None, call.model):
             return False
-        if (rule.path or "") not in call.request.path or not self.begins <= clock.monotonic() < self.ends:
+        if (rule.path or "") not in call.request.path:
             return False
         if self.spellings and not any(text in body for text in self.spellings):
             return False
-        return rule.fault.window is None or call.prompt_tokens > rule.fault.window
+        if rule.fault.window is not None and call.prompt_tokens <= rule.fault.window:
+            return False
+        return self._in_force(clock.monotonic())
+
+    def _in_force(self, now: float) -> bool:
+        self.since = now if self.since is None else self.since
+        begins = self.since + self.rule.after_seconds
+        return begins <= now and (self.rule.for_seconds is None or now < begins + self.rule.for_seconds)
 
 
 class Script:
