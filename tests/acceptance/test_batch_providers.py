@@ -14,12 +14,19 @@ LINES = 120
 #: 20 lines a second for what is limited; outages of four seconds.
 SIZES = Sizes(LINES, requests_per_minute=1200, burst=20, outage_seconds=4)
 #: So that what takes minutes outside takes seconds here.
-SHORT = {"CALL_FIRST_SECONDS": "2", "CALL_TURN_SECONDS": "2", "PAUSE_SECONDS": "0.2", "PAUSE_MOST_SECONDS": "2"}
+SHORT = {
+    "CALL_FIRST_SECONDS": "2",
+    "CALL_TURN_SECONDS": "2",
+    "PAUSE_SECONDS": "0.2",
+    "PAUSE_MOST_SECONDS": "2",
+    "LEASE_SECONDS": "6",
+    "BEAT_SECONDS": "1",
+}
 #: A small batch is nearly over when a pace has been found: half of its calls may be refused, not ten for each line.
 MOST_REFUSED = 0.5
 #: What a provider that is down may see of a batch: what was under way, and a few that try whether it is back.
-MOST_IN_VAIN = LINES // 2
-SECONDS = 60.0
+MOST_IN_VAIN = 100
+SECONDS = 75.0
 
 
 @dataclass(frozen=True)
