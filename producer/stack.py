@@ -33,6 +33,8 @@ class Options:
     quiet: bool = False
     procfile: Path | None = None
     as_json: bool = False
+    #: Arguments of the simulator's own: how the simulated providers behave.
+    simulation: tuple[str, ...] = ()
 
 
 def up(options: Options) -> int:
@@ -63,6 +65,8 @@ class Stack:
         self._state = state
         self._secrets = state.secrets()
         self._layout = layout(own, options.port)
+        if options.simulation and not self._layout.simulator_port:
+            raise CannotStartError("--simulate: no provider is simulated here; each has its key, or a simulator is set")
         self._env = environment(own, self._layout, self._secrets)
         self._programs = programs(options, self._env)
         self._relay = Relay(state.path / "logs", quiet=options.quiet)
@@ -94,7 +98,7 @@ class Stack:
                 raise CannotStartError(f"Redis does not answer; {self._state.path}/logs/redis.log says why")
         if at.simulator_port:
             argv = [sys.executable, "-m", "workers.simulator", "--port", str(at.simulator_port)]
-            self._supervisor.start(Program("simulator", argv, self._env, last=True))
+            self._supervisor.start(Program("simulator", [*argv, *self._options.simulation], self._env, last=True))
         prepare = Program("database", [sys.executable, "-m", "producer.first_account"], self._env, once=True)
         if status := self._supervisor.run_once(prepare):
             raise CannotStartError(f"the database could not be prepared (exit status {status}); see the log above")

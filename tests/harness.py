@@ -74,6 +74,7 @@ class Stack(Processes):
         *,
         names: Sequence[str] = ("web", "worker", "batches", "sweeper"),
         latency: float = 0.0,
+        environment: Mapping[str, str] | None = None,
         **given: str,
     ) -> None:
         super().__init__(directory, database_url)
@@ -98,6 +99,7 @@ class Stack(Processes):
             "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
             "PYTHONUNBUFFERED": "1",
             **prefixed(SHORT | given),
+            **(environment or {}),
         }
 
     def __enter__(self) -> Self:
@@ -203,10 +205,11 @@ class Stack(Processes):
         self.submitted[id] = [] if refused else [one["custom_id"] for one in lines]
         return id
 
-    def script(self, *rules: Mapping[str, Any]) -> None:
-        """Replace the simulator's rules; it counts and records anew."""
+    def script(self, *rules: Mapping[str, Any], limits: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Replace the simulator's rules and limits; it counts and records anew."""
+        order = {"rules": rules, "limits": limits, "record": True}
         with httpx.Client(trust_env=False) as client:
-            client.post(f"{self.simulator.url}/_simulator/script", json={"rules": rules, "record": True})
+            client.post(f"{self.simulator.url}/_simulator/script", json=order).raise_for_status()
 
     def calls(self, containing: str = "") -> int:
         """How many provider calls since the script was set had this text in them."""

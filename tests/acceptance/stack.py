@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,12 @@ PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.sweep")
 
 
 class Stack:
-    """The running stack: `client(key)` talks to it, `script(rules)` orders the providers' faults."""
+    """The running stack: `client(key)` talks to it, `script(rules)` orders the providers' faults.
 
-    def __init__(self, directory: Path, redis: RedisServer, simulator: SimulatorProcess) -> None:
+    `given` are settings of its own, by the names of their environment variables without FUSIONAI_.
+    """
+
+    def __init__(self, directory: Path, redis: RedisServer, simulator: SimulatorProcess, **given: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.simulator = simulator.url
@@ -45,6 +48,7 @@ class Stack:
             "FUSIONAI_WEBHOOK_PACE": "0.02",
             "FUSIONAI_DRAIN_SECONDS": "1",
             "FUSIONAI_LOG_LEVEL": "INFO",
+            **{f"FUSIONAI_{name}": value for name, value in given.items()},
         }
         migrate(self._environment["FUSIONAI_DATABASE_URL"])
         self.database = Database(self._environment["FUSIONAI_DATABASE_URL"])
@@ -98,14 +102,20 @@ class Stack:
         return Account(self, *self.write(make))
 
     @contextmanager
-    def script(self, *rules: dict[str, Any]) -> Iterator[None]:
-        """The providers' faults, as long as the block."""
+    def script(self, *rules: dict[str, Any], limits: Sequence[dict[str, Any]] = ()) -> Iterator[None]:
+        """The providers' faults, and what they admit, as long as the block."""
         address = f"{self.simulator}/_simulator/script"
-        httpx.post(address, json={"rules": list(rules), "record": True}).raise_for_status()
+        order = {"rules": list(rules), "limits": list(limits), "record": True}
+        httpx.post(address, json=order).raise_for_status()
         try:
             yield
         finally:
             httpx.delete(address).raise_for_status()
+
+    def seen(self, provider: str) -> list[dict[str, Any]]:
+        """The calls that a provider has seen since the script was set: `at`, `outcome`, `fault`, `stream` …"""
+        answer = httpx.get(f"{self.simulator}/_simulator/log", params={"provider": provider})
+        return list(answer.json()["calls"])
 
     def violations(self) -> list[str]:
         """What `fusionai verify` would find."""

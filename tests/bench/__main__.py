@@ -25,6 +25,8 @@ from tests.bench.batch import batch_rows
 from tests.bench.fairness import fairness_rows
 from tests.bench.hooks import hooks_rows
 from tests.bench.ingestion import ingestion_rows
+from tests.bench.pace import LINES as PACE_LINES
+from tests.bench.pace import pace_rows
 from tests.bench.stack import bench
 from tests.bench.sync import accept_rows, chat_rows
 from tests.bench.table import medians, note, row
@@ -125,6 +127,7 @@ ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "backlog": lambda base, quick, _: backlog_rows(base, 100_000 if quick else 1_000_000, 10_000, 1 if quick else 3),
     "chat": lambda base, quick, _: chat_rows(base, 3 if quick else 8, 1 if quick else 3),
     "accept": lambda base, quick, _: accept_rows(base, 3 if quick else 8, 1 if quick else 3),
+    "pace": lambda base, quick, file: pace_rows(PACE_LINES // 5 if quick else PACE_LINES, file),
     "hooks": lambda base, quick, _: hooks_rows(base, 4 if quick else 10, 1 if quick else 3),
 }
 

@@ -1,7 +1,9 @@
 """Each fault that a script can order is seen by a client."""
 
+import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -155,6 +157,37 @@ def sees_a_content_filter(http: httpx.Client) -> None:
     assert gemini.json()["promptFeedback"]["blockReason"] == "SAFETY"
 
 
+def sees_no_done(http: httpx.Client) -> None:
+    found = [json.loads(one) for one in events(chat(http, stream=True))]
+    assert found[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def sees_a_head_and_a_late_body(http: httpx.Client) -> None:
+    for stream in (False, True):
+        with http.stream("POST", CHAT, json=body(stream=stream)) as answer:
+            begun = time.monotonic()
+            assert b"".join(answer.iter_raw()).endswith(b"[DONE]\n\n" if stream else b"}")
+            assert time.monotonic() - begun >= 0.4
+
+
+def sees_silence_in_the_midst(http: httpx.Client) -> None:
+    for stream in (False, True):
+        got = b""
+        with (
+            pytest.raises(httpx.ReadTimeout),
+            http.stream("POST", CHAT, json=body(stream=stream), timeout=0.2) as answer,
+        ):
+            for part in answer.iter_raw():
+                got += part
+        assert got and not got.endswith((b"[DONE]\n\n", b"}"))
+
+
+def sees_a_short_window(http: httpx.Client) -> None:
+    assert chat(http).status_code == 200
+    error = chat(http, "word " * 50).json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+
+
 def sees_nothing_odd(http: httpx.Client) -> None:
     assert chat(http).status_code == 200
 
@@ -177,12 +210,22 @@ SEEN: dict[str, Callable[[httpx.Client], None]] = {
     "refusal": sees_a_refusal,
     "html": sees_a_gateway_page,
     "content_filter": sees_a_content_filter,
+    "no_done": sees_no_done,
+    "slow_start": sees_a_head_and_a_late_body,
+    "stall": sees_silence_in_the_midst,
+    "context_length": sees_a_short_window,
+}
+#: What some kinds cannot be ordered without.
+WITH: dict[str, dict[str, Any]] = {
+    "slow_body": {"seconds": 0.2},
+    "slow_start": {"seconds": 0.5},
+    "context_length": {"window": 50},
 }
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_fault_is_seen(http: httpx.Client, kind: str) -> None:
-    order(http, {"kind": kind} | ({"seconds": 0.2} if kind == "slow_body" else {}))
+    order(http, {"kind": kind} | WITH.get(kind, {}))
     SEEN[kind](http)
 
 
@@ -207,3 +250,64 @@ def test_an_error_in_200_can_say_its_code(http: httpx.Client) -> None:
     answer = http.post("/anthropic/v1/messages", json=body())
     assert answer.status_code == 200
     assert answer.json()["error"] == {"type": "overloaded_error", "message": "busy"}
+
+
+@pytest.mark.parametrize("kind", ["reset_mid_body", "truncated_stream", "stall", "error_mid_stream", "malformed_json"])
+def test_it_goes_wrong_after_so_many_tokens(http: httpx.Client, kind: str) -> None:
+    order(http, {"kind": kind, "tokens": 40, "answer_tokens": 60})
+    texts, whole = 0, ""
+    with (
+        contextlib.suppress(httpx.TransportError),
+        http.stream("POST", CHAT, json=body(stream=True), timeout=0.5) as answer,
+    ):
+        for part in answer.iter_text():
+            whole += part
+    for one in whole.split("\n\n"):
+        with contextlib.suppress(json.JSONDecodeError):
+            data = json.loads(one.removeprefix("data: "))
+            texts += bool(data.get("choices") and data["choices"][0]["delta"].get("content"))
+    assert texts == (59 if kind == "malformed_json" else 40)
+
+
+def test_a_stall_ends_when_it_is_to(http: httpx.Client) -> None:
+    order(http, {"kind": "stall", "seconds": 0.3, "tokens": 2})
+    whole = chat(http, stream=True)
+    assert whole.elapsed.total_seconds() >= 0.3 and len(events(whole)) > 5 and whole.text.endswith("[DONE]\n\n")
+
+
+def test_an_answer_can_be_made_longer_and_shorter(http: httpx.Client) -> None:
+    for length in (3, 200):
+        order(http, {"answer_tokens": length})
+        text = chat(http, max_tokens=4000).json()["choices"][0]["message"]["content"]
+        streamed = [json.loads(one) for one in events(chat(http, stream=True, max_tokens=4000))[:-1]]
+        said = [one["choices"][0]["delta"].get("content") for one in streamed]
+        assert len(text.split()) == len([one for one in said if one]) == length and "".join(filter(None, said)) == text
+
+
+def test_latency_may_be_any_of_a_range(http: httpx.Client) -> None:
+    order(http, {"latency_seconds": 0.1, "latency_up_to": 0.2})
+    took = [chat(http).elapsed.total_seconds() for _ in range(8)]
+    assert min(took) >= 0.1 and max(took) < 0.5 and max(took) - min(took) > 0.005
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "context_length"}, {"window": 5}, {"latency_seconds": 2, "latency_up_to": 1}, {"tokens": -1}]
+)
+def test_a_fault_that_makes_no_sense_is_refused(http: httpx.Client, wrong: dict[str, Any]) -> None:
+    assert http.post("/_simulator/script", json={"rules": [{"fault": wrong}]}).status_code == 400
+
+
+def test_a_prompt_that_is_too_long_is_refused_in_each_providers_words(http: httpx.Client) -> None:
+    order(http, {"kind": "context_length", "window": 50})
+    long = "word " * 50
+    own = http.post("/anthropic/v1/messages", json=body(long)).json()["error"]
+    assert own["type"] == "invalid_request_error" and own["message"].startswith("prompt is too long: ")
+    like_openai = http.post("/anthropic/v1/chat/completions", json=body(long)).json()["error"]
+    assert like_openai["code"] == "invalid_request_error" and like_openai["message"] == own["message"]
+    gemini = {"contents": [{"parts": [{"text": long}]}]}
+    google = http.post("/google/v1beta/models/g:generateContent", json=gemini).json()["error"]
+    assert google["status"] == "INVALID_ARGUMENT" and "maximum number of tokens allowed (50)" in google["message"]
+    (wrapped,) = http.post("/google/v1beta/openai/chat/completions", json=body(long)).json()
+    assert wrapped["error"]["status"] == "INVALID_ARGUMENT"
+    other = http.post("/deepinfra/v1/openai/chat/completions", json=body(long)).json()["error"]
+    assert other["code"] is None and other["message"].startswith("This model's maximum context length is 50 tokens")

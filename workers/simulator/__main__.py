@@ -7,16 +7,21 @@ import gc
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from workers.simulator.app import Simulator
+from workers.simulator.faults import QUIET, Fault
+from workers.simulator.limits import Limit
 
 BACKLOG = 4096
 #: Longer than any client's, so that no request meets a connection that is just being closed.
 KEEP_ALIVE_SECONDS = 600
+#: For the answer to who ordered it to go down.
+ANSWER_SECONDS = 0.05
 #: Garbage is rare here, and looking for it costs a tenth of the speed.
 GC_THRESHOLD = 100_000
 
@@ -53,6 +58,23 @@ class Server(uvicorn.Server):
             loop.add_signal_handler(number, self._stop)
         yield
 
+    def go_down(self, seconds: float) -> None:
+        """As a machine that fails: every connection is cut and new ones are refused, then it listens there again."""
+        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._go_down, seconds)
+
+    def _go_down(self, seconds: float) -> None:
+        where = self.servers[0].sockets[0].getsockname()[:2]
+        self.servers[0].close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        asyncio.get_running_loop().call_later(seconds, self._come_up, *where)
+
+    def _come_up(self, host: str, port: int) -> None:
+        protocol = partial(Protocol, self.config, self.server_state, self.lifespan.state)
+        listening = asyncio.get_running_loop().create_server(protocol, host, port, backlog=BACKLOG)
+        self._coming_up = asyncio.ensure_future(listening)
+        self._coming_up.add_done_callback(lambda done: self.servers.__setitem__(0, done.result()))
+
     def _stop(self) -> None:
         self.should_exit = self.force_exit = True
 
@@ -62,11 +84,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="before each answer")
-    parser.add_argument("--fail-first", type=fraction, default=0.0, metavar="FRACTION", help="0 to 1")
+    parser.add_argument("--latency", type=span, default=QUIET, metavar="SECONDS", help="before each answer; or A-B")
+    parser.add_argument("--fail-first", type=fraction, default=0.0, metavar="FRACTION", help="of the bodies, once each")
+    parser.add_argument("--fail", type=fraction, default=0.0, metavar="FRACTION", help="of the calls: 500, 429, 503")
+    parser.add_argument("--limit", type=rate, metavar="N", help="requests a minute of each provider; above it 429")
     parser.add_argument("--port-file", type=Path, help="where the port is written, once it listens")
     chosen = parser.parse_args(arguments)
-    serve(Simulator(chosen.latency, chosen.fail_first), chosen.host, chosen.port, chosen.port_file)
+    limits = [Limit(requests_per_minute=chosen.limit)] if chosen.limit else []
+    app = Simulator(chosen.latency, chosen.fail_first, chosen.fail, *limits)
+    serve(app, chosen.host, chosen.port, chosen.port_file)
+
+
+def span(text: str) -> Fault:
+    """Seconds of latency, or the least and the most with a dash between."""
+    least, _, most = text.partition("-")
+    return Fault(latency_seconds=float(least), latency_up_to=float(most) if most else None)
+
+
+def rate(text: str) -> float:
+    """Requests a minute."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
 
 
 def fraction(text: str) -> float:
@@ -98,6 +138,7 @@ def serve(app: Simulator, host: str, port: int, port_file: Path | None) -> None:
     )
     server = Server(config)
     server.port_file = port_file
+    app.control.go_down = server.go_down
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     server.run()

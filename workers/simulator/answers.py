@@ -82,11 +82,17 @@ def compose(ask: Ask, index: int = 0, twist: Twist = PLAIN) -> Turn:
         text = orjson.dumps(invent(ask.shape) if ask.shape else {"answer": _sentence(id, ask.text)}).decode()
     else:
         text = _sentence(id, ask.text)
-    return _bounded(id, text, ask)
+    return _bounded(id, text if twist.length is None else _stretched(text, twist.length), ask)
 
 
 def _sentence(id: str, question: str) -> str:
     return f"Simulated answer {id[:6]} to: {question[:60]}"
+
+
+def _stretched(text: str, length: int) -> str:
+    """A text of exactly so many pieces: cut, or gone on with numbers."""
+    found = pieces(text)[:length]
+    return "".join(found) + "".join(f" {number}" for number in range(len(found) + 1, length + 1))
 
 
 def _ended(id: str, ask: Ask, ending: Literal["refusal", "content_filter"]) -> Turn:

@@ -1,75 +1,24 @@
-"""The simulator as an ASGI application: finds the route, checks the key, meets the script's fault, answers."""
+"""The simulator as an ASGI application: finds the route, checks the key, meets fault and limits, answers."""
 
 import asyncio
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
-from pydantic import ValidationError
-
-from workers.simulator import anthropic, google, media, openai
+from workers.simulator import media
+from workers.simulator.call import Call
+from workers.simulator.control import Control
 from workers.simulator.errors import error_reply
-from workers.simulator.faults import Exchange, Fault, Receive, Send, deliver
-from workers.simulator.script import Order, Script
-from workers.simulator.wire import PLAIN, Protocol, Refused, Reply, Request, Twist, json_reply
+from workers.simulator.exchange import Exchange, Receive, Send, deliver
+from workers.simulator.faults import QUIET, Fault
+from workers.simulator.limits import Headers, Limit, Limits
+from workers.simulator.routes import Route, find
+from workers.simulator.script import Script
+from workers.simulator.tally import Tally
+from workers.simulator.wire import MALFORMED, PLAIN, Protocol, Refused, Reply, Request, Twist, parse
 
-Handler = Callable[[Request, Twist], Reply]
-
-_LIKE_OPENAI = r"/(?P<provider>[^/]+)(?:/v1(?:beta)?)?(?:/openai)?(?:/v1)?"
-_GEMINI = r"/(?P<provider>google)/v1(?:beta)?/models/(?P<name>[^:/]+):"
-
-#: The whole surface: method, path, protocol, handler. The first row that matches answers.
-TABLE: tuple[tuple[str, str, Protocol, Handler], ...] = (
-    ("POST", r"/(?P<provider>anthropic)/v1/messages", "anthropic", anthropic.messages),
-    ("POST", r"/(?P<provider>anthropic)/v1/messages/count_tokens", "anthropic", anthropic.count_tokens),
-    ("POST", _GEMINI + "generateContent", "google", google.generate),
-    ("POST", _GEMINI + "streamGenerateContent", "google", google.stream),
-    ("POST", _GEMINI + "countTokens", "google", google.count_tokens),
-    ("POST", _GEMINI + "embedContent", "google", google.embed),
-    ("POST", _GEMINI + "batchEmbedContents", "google", google.batch_embed),
-    ("GET", r"/(?P<provider>google)/v1(?:beta)?/models", "google", media.models),
-    ("POST", _LIKE_OPENAI + "/chat/completions", "openai", openai.chat),
-    ("POST", _LIKE_OPENAI + "/embeddings", "openai", media.embeddings),
-    ("POST", _LIKE_OPENAI + "/images/generations", "openai", media.images),
-    ("GET", _LIKE_OPENAI + "/models", "openai", media.models),
-    ("GET", _LIKE_OPENAI + "/models/(?P<name>.+)", "openai", media.model),
-)
-_ROWS = [(method, re.compile(pattern), protocol, handler) for method, pattern, protocol, handler in TABLE]
 #: Keys that begin so are refused as wrong.
 WRONG_KEY = "invalid"
-#: What a body of the wrong shape raises where no check foresaw it; a provider answers 400 to those, never 500.
-MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Who answers a path, and in whose protocol; without a handler, the status that says why nobody does."""
-
-    provider: str
-    protocol: Protocol
-    handler: Handler | None = None
-    name: str = ""
-    status: int = 404
-
-
-@lru_cache(maxsize=4096)
-def find(method: str, path: str) -> Route:
-    """Find who answers; an unknown path is refused in its provider's own shape."""
-    status = 404
-    for wanted, pattern, protocol, handler in _ROWS:
-        if found := pattern.fullmatch(path):
-            groups = found.groupdict()
-            protocol = "google-openai" if protocol == "openai" and groups["provider"] == "google" else protocol
-            if wanted == method:
-                return Route(groups["provider"], protocol, handler, groups.get("name") or "")
-            status = 405
-    provider = path.split("/")[1]
-    own: dict[str, Protocol] = {"anthropic": "anthropic", "google": "google"}
-    return Route(provider, own.get(provider, "openai"), status=status)
+TOO_MANY = 429
 
 
 def authorise(protocol: Protocol, request: Request) -> None:
@@ -96,11 +45,14 @@ def _key(protocol: Protocol, request: Request) -> str:
 
 
 class Simulator:
-    """One server's state: its default latency and its script."""
+    """One server's state: how it usually is, and its script."""
 
-    def __init__(self, latency_seconds: float = 0.0, fail_first: float = 0.0) -> None:
-        self.latency_seconds = latency_seconds
-        self.script = Script(fail_first)
+    def __init__(self, usual: Fault = QUIET, fail_first: float = 0.0, fail: float = 0.0, *limits: Limit) -> None:
+        self.usual = usual
+        self.script = Script(fail_first, fail)
+        self.limits = Limits(limits)
+        self.tally = Tally()
+        self.control = Control(self.script, self.limits, self.tally)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -109,44 +61,41 @@ class Simulator:
         path = scope["path"]
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
         if path.startswith("/_simulator/"):
-            await deliver(exchange, self.control(scope["method"], path[12:], query, raw))
+            await deliver(exchange, self.control.answer(scope["method"], path[12:], query, raw))
             return
         route = find(scope["method"], path)
-        request = Request(route.provider, path, query, dict(scope["headers"]), raw, route.name)
-        fault = self.script.fault(route.provider, path, raw)
-        latency = self.latency_seconds
-        if fault is not None and fault.latency_seconds is not None:
-            latency = fault.latency_seconds
-        if latency > 0:
+        call = Call(route, Request(route.provider, path, query, dict(scope["headers"]), raw, route.name))
+        fault = self.script.fault(call)
+        if fault is not None and fault.effect.outage:
+            self.tally.note(call, "refused" if fault.status == TOO_MANY else "faulty", fault.name)
+            await self._meet(exchange, call, fault, [])
+        else:
+            await self._admit(exchange, call, fault)
+
+    async def _admit(self, exchange: Exchange, call: Call, fault: Fault | None) -> None:
+        """Answer what the limits admit."""
+        admission = self.limits.admit(call)
+        if admission.refusal is not None:
+            self.tally.note(call, "refused", "limit")
+            await deliver(exchange, admission.refusal)
+            return
+        self.tally.note(call, "admitted", fault.name if fault else "")
+        try:
+            await self._meet(exchange, call, fault, admission.headers)
+        finally:
+            admission.release()
+
+    async def _meet(self, exchange: Exchange, call: Call, fault: Fault | None, headers: Headers) -> None:
+        """Answer, after the latency, as the fault has it."""
+        latency = self.usual.latency if fault is None or fault.latency is None else fault.latency
+        if latency:
             await asyncio.sleep(latency)
         if fault is None:
-            await deliver(exchange, answer(route, request))
+            reply = answer(call.route, call.request)
+            reply.headers += headers
+            await deliver(exchange, reply)
         else:
-            await _deliver_faulty(exchange, route, request, fault)
-
-    def control(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Reply:
-        """The simulator's own routes: the script, the counts, the images."""
-        try:
-            return self._control(method, path, query, raw)
-        except Refused as refused:
-            return error_reply(refused, "openai")
-
-    def _control(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Reply:
-        if (method, path) == ("POST", "script"):
-            self.script.replace(_order(raw))
-        elif (method, path) == ("DELETE", "script"):
-            self.script.replace(Order())
-        elif (method, path) == ("GET", "calls") and "contains" in query:
-            return json_reply(self.script.search(query["contains"]))
-        elif (method, path) == ("GET", "calls") and "fingerprints" in query:
-            return json_reply(self.script.fingerprints())
-        elif (method, path) == ("GET", "calls"):
-            return json_reply(self.script.report())
-        elif method == "GET" and path.startswith("images/"):
-            return media.picture(path.removeprefix("images/"))
-        else:
-            raise Refused(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")
-        return json_reply({"rules": len(self.script.rules), "recording": self.script.recording})
+            await _deliver_faulty(exchange, call, fault, headers)
 
 
 def answer(route: Route, request: Request, twist: Twist = PLAIN) -> Reply:
@@ -166,48 +115,23 @@ def _check(route: Route, request: Request) -> None:
     if route.handler is None:
         raise Refused(route.status, f"Nothing at {request.path}.", code="not_found")
     authorise(route.protocol, request)
-    if request.raw or route.handler not in (media.models, media.model):
-        request.body = _parse(request.raw)
+    if not request.body and (request.raw or route.handler not in (media.models, media.model)):
+        request.body = parse(request.raw)
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise Refused(400, "We could not parse the JSON body of your request.") from None
-    if not isinstance(body, dict):
-        raise Refused(400, "The body must be a JSON object.")
-    return body
-
-
-def _order(raw: bytes) -> Order:
-    try:
-        return Order.model_validate(_parse(raw))
-    except ValidationError as error:
-        raise Refused(400, str(error), code="invalid_script") from None
-
-
-async def _deliver_faulty(exchange: Exchange, route: Route, request: Request, fault: Fault) -> None:
+async def _deliver_faulty(exchange: Exchange, call: Call, fault: Fault, headers: Headers) -> None:
     effect = fault.effect
     if effect.instead is not None:
-        await deliver(exchange, effect.instead(fault, route.protocol, _streaming(request)))
-        return
-    reply = answer(route, request, effect.twist)
+        reply = effect.instead(fault, call)
+    else:
+        reply = answer(call.route, call.request, fault.twist)
     if effect.reshape is not None:
-        reply = effect.reshape(reply, fault, route.protocol)
+        reply = effect.reshape(reply, fault, call.route.protocol)
+    reply.headers += headers
     if effect.deliver is not None:
         await effect.deliver(exchange, reply, fault)
     else:
         await deliver(exchange, reply)
-
-
-def _streaming(request: Request) -> bool:
-    if request.path.endswith(":streamGenerateContent"):
-        return request.query.get("alt") == "sse"
-    try:
-        return _parse(request.raw).get("stream") is True
-    except Refused:
-        return False
 
 
 async def _read(receive: Receive) -> bytes:

@@ -38,7 +38,7 @@ _GOOGLE_EXTRA = {"FAILED_PRECONDITION", "OUT_OF_RANGE", "ALREADY_EXISTS", "DATA_
 def _openai(refused: Refused) -> Any:
     code = refused.code or _OPENAI_CODES.get(refused.status)
     kind = "insufficient_quota" if code == "insufficient_quota" else _OPENAI_TYPES.get(refused.status)
-    kind = kind or "invalid_request_error"
+    kind = refused.type or kind or "invalid_request_error"
     return {"error": {"message": refused.message, "type": kind, "param": refused.param, "code": code}}
 
 

@@ -5,20 +5,25 @@ reply, or delivers the reply in another way.
 """
 
 import asyncio
-import contextlib
-import socket
+import random
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from workers.simulator.call import Call
 from workers.simulator.errors import error_event, error_in_200, error_reply
+from workers.simulator.exchange import Exchange
 from workers.simulator.wire import PLAIN, Protocol, Refused, Reply, Twist
+from workers.simulator.words import too_long
 
-Send = Callable[[Any], Awaitable[None]]
-Receive = Callable[[], Awaitable[Any]]
-
+#: How long slow_body and slow_start take when a script does not say.
+USUAL_SECONDS = 1.0
+#: The longest answer that a fault may ask for.
+MOST_TOKENS = 100_000
+#: What an event with text has, by any of the protocols.
+TEXT = re.compile(rb'"(content|text)":"[^"]')
 #: Into how many parts slow_body cuts an answer that is not a stream.
 DRIPS = 10
 #: How much more than it sends wrong_content_length promises.
@@ -28,24 +33,38 @@ FLUSH_SECONDS = 0.02
 
 
 class Fault(BaseModel):
-    """What goes wrong, as a script says it. `status`, `code` and `message` dress the errors."""
+    """What goes wrong, as a script says it. `status`, `code` and `message` dress the errors.
+
+    `seconds`: slow_body: how long the body takes; slow_start: how long after its head it begins; stall: how long it
+    is silent in its midst, for ever when absent. `tokens`: how many of a stream's events with text come before what
+    goes wrong in it; half of them when absent, and of an answer that is no stream. `answer_tokens`: the text of the
+    answer has so many such events. `window`: how many tokens the model takes; a longer prompt meets this fault.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = ""
     latency_seconds: float | None = Field(default=None, ge=0)
+    #: With it the latency is anything between the two, another for each call.
+    latency_up_to: float | None = Field(default=None, ge=0)
     status: int | None = Field(default=None, ge=200, le=599)
     retry_after: float | None = Field(default=None, ge=0)
     code: str = ""
     message: str = ""
-    #: slow_body: how long the body takes.
-    seconds: float = Field(default=1.0, ge=0)
+    seconds: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    answer_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
+    window: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def known(self) -> "Fault":
         """A misspelt kind would make a test pass for the wrong reason."""
         if self.kind and self.kind not in KINDS:
             raise ValueError(f"unknown kind {self.kind!r}; known: {', '.join(sorted(KINDS))}")
+        if (self.kind == "context_length") != (self.window is not None):
+            raise ValueError("the kind context_length needs a window, and no other kind has one")
+        if self.latency_up_to is not None and self.latency_up_to < (self.latency_seconds or 0):
+            raise ValueError("latency_up_to is less than latency_seconds")
         return self
 
     @property
@@ -54,101 +73,95 @@ class Fault(BaseModel):
         return KINDS[self.kind or ("error" if self.status else "none")]
 
     @property
+    def name(self) -> str:
+        """What the log calls it: the kind, or the status of an error."""
+        return self.kind or (str(self.status) if self.status else "slow")
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds before the answer; None: as ever."""
+        if self.latency_up_to is None:
+            return self.latency_seconds
+        return random.uniform(self.latency_seconds or 0.0, self.latency_up_to)
+
+    @property
+    def twist(self) -> Twist:
+        """What the provider says otherwise."""
+        return replace(self.effect.twist, length=self.answer_tokens)
+
+    @property
     def refusal(self) -> Refused:
         """The error that this fault orders."""
         message = self.message or "This error was scripted by the simulator."
         return Refused(self.status or 500, message, code=self.code, retry_after=self.retry_after)
 
 
-@dataclass(slots=True)
-class Exchange:
-    """The connection under a reply; `transport` is uvicorn's own, for what ASGI cannot say."""
-
-    send: Send
-    receive: Receive
-    transport: asyncio.Transport
-
-    async def start(self, reply: Reply, length: int | None) -> None:
-        """Send the head; without a length the body is chunked."""
-        headers = [(b"content-type", reply.content_type), *reply.headers]
-        if length is not None:
-            headers.append((b"content-length", b"%d" % length))
-        await self.send({"type": "http.response.start", "status": reply.status, "headers": headers})
-
-    async def part(self, data: bytes, *, last: bool) -> None:
-        """Send a part of the body."""
-        await self.send({"type": "http.response.body", "body": data, "more_body": not last})
-
-    async def gone(self) -> None:
-        """Wait until the client (or we) closed the connection."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-
-    async def close(self) -> None:
-        """Close the connection in good manners, whatever was promised."""
-        self.transport.close()
-        await self.gone()
-
-    async def reset(self) -> None:
-        """Close it with a TCP reset."""
-        if (pseudo := self.transport.get_extra_info("socket")) is not None:
-            with contextlib.suppress(OSError), socket.fromfd(pseudo.fileno(), pseudo.family, pseudo.type) as real:
-                real.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        self.transport.abort()
-        await self.gone()
-
-
 Deliver = Callable[[Exchange, Reply, Fault], Awaitable[None]]
-Instead = Callable[[Fault, Protocol, bool], Reply]
+Instead = Callable[[Fault, Call], Reply]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Where a fault acts. `instead` gets the protocol and whether a stream was asked for."""
+    """Where a fault acts. `outage`: the provider does not get so far as to look at its rate limits."""
 
     twist: Twist = PLAIN
     instead: Instead | None = None
     reshape: Callable[[Reply, Fault, Protocol], Reply] | None = None
     deliver: Deliver | None = None
+    outage: bool = False
 
 
-async def deliver(exchange: Exchange, reply: Reply) -> None:
-    """Send a reply as a sound provider does."""
-    if reply.events is None:
-        await exchange.start(reply, len(reply.body))
-        await exchange.part(reply.body, last=True)
-        return
-    await exchange.start(reply, None)
-    for data in reply.events:
-        await exchange.part(data, last=False)
-    await exchange.part(b"", last=True)
+def _error(fault: Fault, call: Call) -> Reply:
+    return error_reply(fault.refusal, call.route.protocol)
 
 
-def _gateway_page(fault: Fault, protocol: Protocol, streaming: bool) -> Reply:
+def _error_in_200(fault: Fault, call: Call) -> Reply:
+    return error_in_200(fault.refusal, call.route.protocol, call.streaming)
+
+
+def _too_long(fault: Fault, call: Call) -> Reply:
+    refused = too_long(call.route.provider, call.route.protocol, call.prompt_tokens, fault.window or 0)
+    return error_reply(refused, call.route.protocol)
+
+
+def _gateway_page(fault: Fault, call: Call) -> Reply:
     page = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\r\n"
     return Reply(fault.status or 502, page, b"text/html; charset=utf-8")
 
 
-def _half(reply: Reply) -> list[bytes]:
+def _begun(reply: Reply, fault: Fault) -> list[bytes]:
+    """The events of a stream that come before what goes wrong: half of them, or as many with text as were asked for."""
     events = reply.events or []
-    return events[: max(len(events) // 2, 1)]
+    if fault.tokens is None:
+        return events[: max(len(events) // 2, 1)]
+    # OpenAI's first event has no text, Anthropic's first two have none.
+    silent = next((at for at, data in enumerate(events) if TEXT.search(data)), 0)
+    return events[: silent + fault.tokens]
+
+
+def _begun_bytes(reply: Reply, fault: Fault) -> bytes:
+    return b"".join(_begun(reply, fault)) if reply.events else reply.body[: len(reply.body) // 2]
 
 
 def _malformed(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
     if reply.events is None:
         return replace(reply, body=reply.body[: len(reply.body) // 2])
-    kept = _half(reply)
+    kept = _begun(reply, fault) or reply.events[:1]
     return replace(reply, events=[*kept[:-1], kept[-1].rstrip()[:-2] + b"\n\n", *reply.events[len(kept) :]])
 
 
 def _truncated(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
-    return reply if reply.events is None else replace(reply, events=_half(reply))
+    return reply if reply.events is None else replace(reply, events=_begun(reply, fault))
+
+
+def _without_end(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
+    return reply if reply.events is None else replace(reply, events=reply.events[:-1])
 
 
 def _error_mid_stream(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
     if reply.events is None:
         return error_in_200(fault.refusal, protocol, False)
-    return replace(reply, events=[*_half(reply), error_event(fault.refusal, protocol)])
+    return replace(reply, events=[*_begun(reply, fault), error_event(fault.refusal, protocol)])
 
 
 async def _hang(exchange: Exchange, reply: Reply, fault: Fault) -> None:
@@ -161,7 +174,7 @@ async def _reset(exchange: Exchange, reply: Reply, fault: Fault) -> None:
 
 async def _reset_mid_body(exchange: Exchange, reply: Reply, fault: Fault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
-    await exchange.part(b"".join(_half(reply)) or reply.body[: len(reply.body) // 2], last=False)
+    await exchange.part(_begun_bytes(reply, fault), last=False)
     await asyncio.sleep(FLUSH_SECONDS)
     await exchange.reset()
 
@@ -180,32 +193,66 @@ async def _slow_body(exchange: Exchange, reply: Reply, fault: Fault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     for at, data in enumerate(parts):
         await exchange.part(data, last=at == len(parts) - 1)
-        await asyncio.sleep(fault.seconds / len(parts))
+        await asyncio.sleep(_seconds(fault) / len(parts))
+
+
+async def _slow_start(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+    await exchange.start(reply, None if reply.events else len(reply.body))
+    if not await exchange.gone_within(_seconds(fault)):
+        await exchange.part(b"".join(reply.events or [reply.body]), last=True)
+
+
+async def _stall(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+    await exchange.start(reply, None if reply.events else len(reply.body))
+    begun = _begun_bytes(reply, fault)
+    await exchange.part(begun, last=False)
+    if fault.seconds is None:
+        await exchange.gone()
+    elif not await exchange.gone_within(fault.seconds):
+        await exchange.part(b"".join(reply.events or [reply.body])[len(begun) :], last=True)
+
+
+def _seconds(fault: Fault) -> float:
+    return USUAL_SECONDS if fault.seconds is None else fault.seconds
 
 
 KINDS: dict[str, Kind] = {
     "none": Kind(),
-    "error": Kind(instead=lambda fault, protocol, _: error_reply(fault.refusal, protocol)),
-    "error_in_200": Kind(instead=lambda fault, protocol, stream: error_in_200(fault.refusal, protocol, stream)),
-    "html": Kind(instead=_gateway_page),
+    "error": Kind(instead=_error, outage=True),
+    "error_in_200": Kind(instead=_error_in_200),
+    "html": Kind(instead=_gateway_page, outage=True),
     "missing_usage": Kind(twist=Twist(usage="missing")),
     "excess_usage": Kind(twist=Twist(usage="excess")),
     "empty_choices": Kind(twist=Twist(empty=True)),
     "refusal": Kind(twist=Twist(ending="refusal")),
     "content_filter": Kind(twist=Twist(ending="content_filter")),
+    "context_length": Kind(instead=_too_long),
     "malformed_json": Kind(reshape=_malformed),
     "truncated_stream": Kind(reshape=_truncated),
+    "no_done": Kind(reshape=_without_end),
     "error_mid_stream": Kind(reshape=_error_mid_stream),
-    "reset": Kind(deliver=_reset),
+    "reset": Kind(deliver=_reset, outage=True),
     "reset_mid_body": Kind(deliver=_reset_mid_body),
     "wrong_content_length": Kind(deliver=_wrong_content_length),
     "slow_body": Kind(deliver=_slow_body),
-    "hang": Kind(deliver=_hang),
+    "slow_start": Kind(deliver=_slow_start),
+    "stall": Kind(deliver=_stall),
+    "hang": Kind(deliver=_hang, outage=True),
 }
+
+#: Nothing wrong at all.
+QUIET = Fault()
 
 #: What `--fail-first` answers, chosen by the request's hash.
 FIRST_FAILURES: tuple[Fault, ...] = (
     Fault(status=500, message="A first attempt fails here (500)."),
     Fault(status=429, retry_after=0, message="A first attempt fails here (429)."),
     Fault(status=503, message="A first attempt fails here (503)."),
+)
+
+#: What `--fail` answers now and then: what a busy provider does.
+BUSY: tuple[Fault, ...] = (
+    Fault(status=500, message="The server had an error while processing your request."),
+    Fault(status=429, retry_after=1, message="Too many requests; try again in a second."),
+    Fault(status=503, message="The engine is currently overloaded, please try again later."),
 )

@@ -46,30 +46,30 @@ def stream(request: Request, twist: Twist) -> Reply:
 
 def count_tokens(request: Request, twist: Twist) -> Reply:
     """POST models/{model}:countTokens."""
-    return json_reply({"totalTokens": read(_camel(request.body), request.name).prompt_tokens})
+    return json_reply({"totalTokens": read(camel(request.body), request.name).prompt_tokens})
 
 
 def embed(request: Request, twist: Twist) -> Reply:
     """POST models/{model}:embedContent."""
-    return json_reply({"embedding": {"values": _values(request.name, _camel(request.body), twist)}})
+    return json_reply({"embedding": {"values": _values(request.name, camel(request.body), twist)}})
 
 
 def batch_embed(request: Request, twist: Twist) -> Reply:
     """POST models/{model}:batchEmbedContents."""
-    asked = objects(_camel(request.body), "requests") or need({}, "requests", list)
+    asked = objects(camel(request.body), "requests") or need({}, "requests", list)
     found = [] if twist.empty else [{"values": _values(request.name, one, twist)} for one in asked]
     return json_reply({"embeddings": found})
 
 
-def _camel(value: Any) -> Any:
+def camel(value: Any) -> Any:
     """The request with its own field names in camelCase; schemas and arguments, which are the caller's, untouched."""
     if isinstance(value, list):
-        return [_camel(one) for one in value]
+        return [camel(one) for one in value]
     if not isinstance(value, dict):
         return value
     free = ("parameters", "parametersJsonSchema", "args", "response", "responseSchema", "responseJsonSchema")
     names = {key: _SNAKE.sub(lambda found: found[1].upper(), key) for key in value}
-    return {names[key]: part if names[key] in free else _camel(part) for key, part in value.items()}
+    return {names[key]: part if names[key] in free else camel(part) for key, part in value.items()}
 
 
 def _values(model: str, asked: dict[str, Any], twist: Twist) -> list[float]:
@@ -80,7 +80,7 @@ def _values(model: str, asked: dict[str, Any], twist: Twist) -> list[float]:
 
 def _answer(request: Request, twist: Twist) -> tuple[list[Turn], dict[str, Any]]:
     """The turns, and everything of the answer but its candidates."""
-    body = _camel(request.body)
+    body = camel(request.body)
     ask = read(body, request.name)
     count = may(may(body, "generationConfig", dict, {}), "candidateCount", int, 1)
     if not 1 <= count <= 8:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +18,16 @@ class SimulatorProcess:
     """A running simulator. `url` is its address without a path; add `/openai/v1` and so on."""
 
     def __init__(
-        self, *, latency: float = 0.0, fail_first: float = 0.0, host: str = "127.0.0.1", port: int = 0
+        self,
+        *,
+        latency: float = 0.0,
+        fail_first: float = 0.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        more: Sequence[str] = (),
     ) -> None:
         command = [sys.executable, "-m", "workers.simulator", "--host", host, "--port", str(port)]
-        command += ["--latency", str(latency), "--fail-first", str(fail_first)]
+        command += ["--latency", str(latency), "--fail-first", str(fail_first), *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -9,6 +9,8 @@ Protocol = Literal["openai", "google-openai", "anthropic", "google"]
 Usage = Literal["right", "missing", "excess"]
 T = TypeVar("T")
 
+#: What a body of the wrong shape raises where no check foresaw it; a provider answers 400 to those, never 500.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 #: What `excess_usage` reports for the prompt and for the answer, each.
 ABSURD_TOKENS = 1_000_000_000
 
@@ -24,6 +26,12 @@ class Request:
     raw: bytes
     name: str = ""
     body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """The model that is asked for, in the path or in the body; empty when nobody says."""
+        named = self.name or self.body.get("model")
+        return named if isinstance(named, str) else ""
 
 
 @dataclass(slots=True)
@@ -44,6 +52,8 @@ class Twist:
     usage: Usage = "right"
     empty: bool = False
     ending: Literal["", "refusal", "content_filter"] = ""
+    #: How many pieces the text of the answer has; None: as it comes.
+    length: int | None = None
 
     def count(self, prompt: int, completion: int) -> tuple[int, int] | None:
         """The token counts to report, or None when none are."""
@@ -64,6 +74,7 @@ class Refused(Exception):
         message: str,
         *,
         code: str = "",
+        type: str = "",
         param: str | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -71,6 +82,7 @@ class Refused(Exception):
         self.status = status
         self.message = message
         self.code = code
+        self.type = type
         self.param = param
         self.retry_after = retry_after
 
@@ -89,6 +101,17 @@ def event(data: Any, name: str = "") -> bytes:
     """One server-sent event; Anthropic's have a name."""
     line = b"data: " + orjson.dumps(data) + b"\n\n"
     return b"event: " + name.encode() + b"\n" + line if name else line
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """A body as a JSON object, or a 400."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise Refused(400, "We could not parse the JSON body of your request.") from None
+    if not isinstance(body, dict):
+        raise Refused(400, "The body must be a JSON object.")
+    return body
 
 
 def need(body: dict[str, Any], key: str, kind: type[T]) -> T:

@@ -1,0 +1,68 @@
+"""A request with who is to answer it, read as far as somebody needs it."""
+
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from workers.simulator import anthropic, google, openai
+from workers.simulator.answers import BYTES_PER_TOKEN, Ask
+from workers.simulator.routes import Handler, Route
+from workers.simulator.wire import MALFORMED, Refused, Request
+
+#: What a call for an answer is taken to use when it does not say how long the answer may be.
+USUAL_ANSWER_TOKENS = 16
+
+
+class Call:
+    """One request on its way to its provider. Whatever is asked of it, a malformed one is not its concern."""
+
+    def __init__(self, route: Route, request: Request) -> None:
+        self.route = route
+        self.request = request
+        self.request.body = _peeked(request.raw)
+        self.model = request.model
+
+    @cached_property
+    def streaming(self) -> bool:
+        """Whether the answer is to come as events."""
+        if self.request.path.endswith(":streamGenerateContent"):
+            return self.request.query.get("alt") == "sse"
+        return self.request.body.get("stream") is True
+
+    @cached_property
+    def _ask(self) -> Ask | None:
+        try:
+            return _read(self.route.handler, self.request)
+        except (Refused, *MALFORMED):
+            return None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """What the provider counts of the prompt."""
+        return self._ask.prompt_tokens if self._ask else len(self.request.raw) // BYTES_PER_TOKEN
+
+    @property
+    def tokens(self) -> int:
+        """What counts against a limit of tokens: the prompt, and the longest answer that is allowed."""
+        limit = self._ask.limit if self._ask else None
+        return self.prompt_tokens + (limit or (USUAL_ANSWER_TOKENS if self._ask else 0))
+
+
+def _peeked(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _read(handler: Handler | None, request: Request) -> Ask | None:
+    if handler is openai.chat:
+        return openai.read(request)
+    if handler in (anthropic.messages, anthropic.count_tokens):
+        limit = request.body.get("max_tokens")
+        return anthropic.read(request.body, limit if isinstance(limit, int) else None)
+    if handler in (google.generate, google.stream):
+        return google.read(google.camel(request.body), request.name)
+    return None

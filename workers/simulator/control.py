@@ -1,0 +1,76 @@
+"""The simulator's own routes under /_simulator: the script, the counts, the log, going down for a while, the images."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from workers.simulator import media
+from workers.simulator.errors import error_reply
+from workers.simulator.limits import Limits
+from workers.simulator.script import Order, Script
+from workers.simulator.tally import Tally
+from workers.simulator.wire import Refused, Reply, json_reply, need, parse
+
+#: A simulator that is down cannot be told to come up again; so it is never down for longer.
+MOST_DOWN_SECONDS = 3600.0
+
+
+class Control:
+    """What tests and the demo order, and what they are told. `go_down`: the server's, which stops listening."""
+
+    def __init__(self, script: Script, limits: Limits, tally: Tally) -> None:
+        self._script, self._limits, self._tally = script, limits, tally
+        self.go_down: Callable[[float], None] | None = None
+
+    def answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Reply:
+        """One request, refused in OpenAI's shape."""
+        try:
+            return self._answer(method, path, query, raw)
+        except Refused as refused:
+            return error_reply(refused, "openai")
+
+    def _answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Reply:
+        if path == "script" and method in ("POST", "DELETE"):
+            return json_reply(self._replace(_order(raw) if method == "POST" else Order()))
+        if (method, path) == ("POST", "down"):
+            return json_reply(self._down(parse(raw)))
+        if method == "GET" and (told := self._told(path, query)) is not None:
+            return json_reply(told)
+        if method == "GET" and path.startswith("images/"):
+            return media.picture(path.removeprefix("images/"))
+        raise Refused(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")
+
+    def _replace(self, order: Order) -> dict[str, Any]:
+        self._script.replace(order)
+        self._limits.replace(order.limits)
+        self._tally.clear()
+        return {"rules": len(order.rules), "limits": len(order.limits), "recording": order.record}
+
+    def _told(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
+        whose = query.get("provider", ""), query.get("model", "")
+        if path == "log":
+            return self._tally.log(*whose)
+        if path == "seconds":
+            return self._tally.seconds(*whose)
+        if path != "calls":
+            return None
+        if "contains" in query:
+            return self._script.record.search(query["contains"])
+        return self._script.record.fingerprints() if "fingerprints" in query else self._script.report()
+
+    def _down(self, body: dict[str, Any]) -> dict[str, Any]:
+        seconds = need(body, "seconds", float) if isinstance(body.get("seconds"), float) else need(body, "seconds", int)
+        if not 0 < seconds <= MOST_DOWN_SECONDS:
+            raise Refused(400, f"seconds: more than 0, at most {MOST_DOWN_SECONDS:g}", param="seconds")
+        if self.go_down is None:
+            raise Refused(400, "This simulator is not a server of its own, and cannot go down.")
+        self.go_down(seconds)
+        return {"down_seconds": seconds}
+
+
+def _order(raw: bytes) -> Order:
+    try:
+        return Order.model_validate(parse(raw))
+    except ValidationError as error:
+        raise Refused(400, str(error), code="invalid_script") from None
