@@ -18,14 +18,11 @@ from shared import batches, blobs, clock, line_requests
 from shared.batch_lines import unplanned
 from shared.batches import Made, Row
 from shared.db import Database
-from workers.batches.merging import Merger, NeverMade
+from shared.never_made import NeverMade
+from shared.reasons import ENDED_WITHOUT_ANSWER
+from workers.batches.merging import Merger
 
 log = logging.getLogger(__name__)
-
-_REASONS = {
-    "cancelled": "this request was cancelled before it was done",
-    "expired": "this request was not done when the completion window ended",
-}
 
 
 @dataclass(slots=True)
@@ -115,7 +112,7 @@ def _shown(
 
 
 def _error(reason: str) -> dict[str, str]:
-    return {"code": f"batch_{reason}", "message": _REASONS[reason]}
+    return {"code": f"batch_{reason}", "message": ENDED_WITHOUT_ANSWER[reason]}
 
 
 def _lost(batch_id: str, number: int) -> dict[str, Any]:

@@ -4,20 +4,20 @@ Each line is told once, by what came of it last: a retry takes only lines that d
 is never followed by anything. What is read is bounded by the page, whatever requests and answers measure.
 """
 
-import io
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from shared import batches, blobs
+from shared import batches, never_made
 from shared.batch_lines import unplanned
 from shared.batches import Row
 from shared.db import Database
 from shared.models import job_payloads, job_results, jobs
+from shared.never_made import NeverMade
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +26,6 @@ PAGE = 1000
 PAGE_BYTES = 8 * 1024 * 1024
 #: Names of lines in one.
 NAMES = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class NeverMade:
-    """A line of the plan that the batch was stopped before, and why."""
-
-    batch_id: str
-    number: int
-    planned: bytes
-    reason: str
 
 
 Line = Row | NeverMade
@@ -78,7 +68,7 @@ class Merger:
                 self._newest[custom_id] = after = id
                 self._stopped.pop(custom_id, None)
             yield
-        for line in never_made(retry):
+        for line in _never_made(retry):
             custom_id = str(unplanned(line.planned).custom_id)
             self._stopped[custom_id] = line.reason
             self._newest.pop(custom_id, None)
@@ -89,7 +79,7 @@ class Merger:
         while page := self._database.read_sync(_page, self._first["id"], after):
             yield page
             after = page[-1]["id"]
-        rest = never_made(self._first)
+        rest = _never_made(self._first)
         while lines := list(islice(rest, PAGE)):
             yield lines
 
@@ -117,21 +107,12 @@ class Merger:
             ids = ids[len(rows) :]
 
 
-def never_made(batch: Row) -> Iterator[NeverMade]:
-    """Lines of its plan that a batch was stopped before; none, and a complaint, when the plan is lost."""
-    if batch["released"] == batch["total"] or batch["stopped"] is None:
-        return
-    with _plan(batch) as plan:
-        for number, line in enumerate(plan):
-            yield NeverMade(batch["id"], number, line, batch["stopped"])
-
-
-def _plan(batch: Row) -> BinaryIO:
+def _never_made(batch: Row) -> Iterator[NeverMade]:
+    """None, and a complaint, when the plan is lost."""
     try:
-        return blobs.reader(batch["plan"], batch["cursor"])
+        yield from never_made.lines(batch)
     except FileNotFoundError:
         log.error("batch %s: its plan is lost; lines that never became jobs are left out", batch["id"])
-        return io.BytesIO()
 
 
 def _name(thing: Line) -> str:
@@ -163,7 +144,8 @@ def _chosen(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
 
 def _fitting(sizes: Sequence[Any]) -> list[str]:
     """The ids that fit together into a page, at least one."""
-    total, fitting = 0, []
+    total = 0
+    fitting: list[str] = []
     for id, answer, asked in sizes:
         total += answer + asked
         if fitting and total > PAGE_BYTES:

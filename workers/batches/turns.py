@@ -265,7 +265,8 @@ def _log_begin(row: Row, reading: Reading) -> None:
 
 
 def _log_end(row: Row) -> None:
-    counted = ", ".join(f"{row[name]:,} {name}" for name in ("succeeded", "failed", "expired", "cancelled") if row[name])
+    kinds = ("succeeded", "failed", "expired", "cancelled")
+    counted = ", ".join(f"{row[kind]:,} {kind}" for kind in kinds if row[kind])
     seconds = (row[f"{row['status']}_at"] - row["created_at"]) / clock.MICROS
     log.info(
         "batch %s of account %s ends %s: %s, %s credits, %.1f s",
