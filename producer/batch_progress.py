@@ -129,7 +129,7 @@ def _groups(connection: Connection, id: str) -> list[tuple[str, str, str | None,
     groups = [tuple(row) for row in connection.execute(statement.group_by(*columns))]
     if any(group[0] == PROBATION for group in groups):
         groups = [group for group in groups if group[0] != PROBATION] + _on_probation(connection, id)
-    return groups  # type: ignore[return-value]
+    return groups
 
 
 def _on_probation(connection: Connection, id: str) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import orjson
 from pydantic import Field
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from producer import batches, files, idempotency
 from producer.desk import Desk
@@ -156,9 +156,8 @@ def reasons_of(connection: Connection, batch: Row) -> dict[tuple[str, str], int]
     reason = func.coalesce(m.job_results.c.reason, m.jobs.c.status)
     statement = select(m.jobs.c.status, reason, func.count()).select_from(_ENDED)
     statement = statement.where(m.jobs.c.batch_id == batch["id"], m.jobs.c.status != "succeeded")
-    counted = {
-        (status, word): number for status, word, number in connection.execute(statement.group_by("status", reason))
-    }
+    groups = connection.execute(statement.group_by(m.jobs.c.status, reason))
+    counted = {(status, word): number for status, word, number in groups}
     if stopped := never_made.count(batch):
         key = (batch["stopped"], batch["stopped"])
         counted[key] = counted.get(key, 0) + stopped
@@ -194,7 +193,7 @@ def _unanswered(connection: Connection, id: str, after: str) -> Sequence[tuple[s
     reason = func.coalesce(m.job_results.c.reason, m.jobs.c.status)
     lines = select(m.jobs.c.id, m.jobs.c.custom_id, m.jobs.c.status, reason).select_from(_ENDED)
     lines = lines.where(m.jobs.c.batch_id == id, m.jobs.c.status != "succeeded", m.jobs.c.id > after)
-    return [tuple(row) for row in connection.execute(lines.order_by(m.jobs.c.id).limit(NAMES))]  # type: ignore[misc]
+    return [tuple(row) for row in connection.execute(lines.order_by(m.jobs.c.id).limit(NAMES))]
 
 
 def _rest(batch: Row, chosen: Sequence[tuple[str, str]]) -> list[str]:
@@ -264,7 +263,7 @@ def _requests(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
 
 
 _ENDED = m.jobs.join(m.job_results, m.job_results.c.job_id == m.jobs.c.id)
-_ASKED = m.jobs.outerjoin(m.job_payloads, and_(m.job_payloads.c.job_id == m.jobs.c.id))
+_ASKED = m.jobs.outerjoin(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
 
 
 def _repeats_already(other: Row) -> Conflict:

@@ -1,4 +1,4 @@
-"""Why a line did not succeed, in one word that programs compare: `content_filter`, `retries_exhausted`, `expired`. Pure."""
+"""Why a line did not succeed, in one word that programs compare: `content_filter`, `expired`. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final

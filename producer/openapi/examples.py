@@ -60,7 +60,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     },
     "retry_batch": {
         "All that failed": {},
-        "For some reasons": {"reasons": ["expired", "retries_exhausted"], "completion_window": "48h"},
+        "For some reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
     },
     "create_webhook": {
         "Two events": {"url": "https://example.com/hooks", "events": ["credit.threshold", "invoice.paid"]},
