@@ -57,14 +57,19 @@ class BatchSpec(Shape):
 
     def window_hours(self) -> int:
         """The hours of `completion_window`."""
-        digits = self.completion_window.removesuffix("h")
-        whole = digits.isascii() and digits.isdigit() and len(digits) <= 3 and digits != self.completion_window
-        if not whole or not SHORTEST_HOURS <= int(digits) <= LONGEST_HOURS:
-            raise InvalidRequest(
-                f"completion_window must be 24h, or any from {SHORTEST_HOURS}h to {LONGEST_HOURS}h",
-                param="completion_window",
-            )
-        return int(digits)
+        return hours_of(self.completion_window)
+
+
+def hours_of(window: str) -> int:
+    """The hours of a completion window; 400 when it is none."""
+    digits = window.removesuffix("h")
+    whole = digits.isascii() and digits.isdigit() and len(digits) <= 3 and digits != window
+    if not whole or not SHORTEST_HOURS <= int(digits) <= LONGEST_HOURS:
+        raise InvalidRequest(
+            f"completion_window must be 24h, or any from {SHORTEST_HOURS}h to {LONGEST_HOURS}h",
+            param="completion_window",
+        )
+    return int(digits)
 
 
 def lines_of(spec: BatchSpec) -> bytes:
@@ -137,12 +142,17 @@ def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: M
     return show(connection, holder, id)
 
 
-def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
-    """The batch object; 404 when these keys have no such batch."""
+def visible(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """A batch's row; 404 when these keys have no such batch."""
     row = connection.execute(_batches(holder).where(m.batches.c.id == id)).mappings().first()
     if row is None:
         raise NotFound(f"there is no batch {id[:100]!r}")
-    return batch_view(dict(row))
+    return dict(row)
+
+
+def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """The batch object."""
+    return batch_view(visible(connection, holder, id))
 
 
 def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
@@ -185,6 +195,7 @@ def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "invoice_id": row["invoice_id"],
         "notify_each": row["notify_each"],
         "priority": row["priority"],
+        "retry_of": row["retry_of"],
     }
 
 

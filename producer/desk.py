@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from producer import idempotency, operations
 from producer.accept import Accepted, Door
 from producer.auth import Keys
+from producer.batch_progress import Progress
 from producer.idempotency import Claim
 from producer.limits import Limits
 from producer.overload import Overload
@@ -69,6 +70,9 @@ class Desk:
         self.parsers = asyncio.Semaphore(PARSERS)
         #: Dry runs of batches, one at a time: each is seconds of work.
         self.quoting = asyncio.Semaphore(1)
+        #: Retries of batches, whose files are written while their callers wait.
+        self.retrying = asyncio.Semaphore(2)
+        self.progress = Progress(database)
         #: The server has been told to stop, and will serve for a moment; the moment is over.
         self.stopping = self.stopped = False
         self._asking = [asyncio.create_task(loop.run()) for loop in (self.waiters, self.overload, self.keys)]

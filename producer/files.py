@@ -149,10 +149,10 @@ async def keep(
         await _store(content, row["blob"])
         answer, replayed = await desk.once(claim, _finished, holder, row["id"], bytes, seconds)
     except Exception:
-        await _drop(desk, row)
+        await drop(desk, row)
         raise
     if replayed:
-        await _drop(desk, row)
+        await drop(desk, row)
     return answer, replayed
 
 
@@ -211,7 +211,7 @@ def doom(connection: Connection, holder: KeyHolder, id: str) -> Mapping[str, Any
     return row
 
 
-async def _drop(desk: Desk, row: Mapping[str, Any]) -> None:
+async def drop(desk: Desk, row: Mapping[str, Any]) -> None:
     """Remove an upload that did not become a file. One whose COMMIT broke may have: it is left as it is."""
 
     def doom(connection: Connection) -> bool:

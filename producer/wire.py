@@ -109,6 +109,8 @@ class Batch(TypedDict):
     invoice_id: str | None
     notify_each: bool
     priority: int
+    #: The batch whose failed and expired lines this one repeats.
+    retry_of: str | None
 
 
 class DryRun(TypedDict):
@@ -148,12 +150,16 @@ class LineResponse(TypedDict):
 
 
 class BatchResult(TypedDict):
-    """A line of an output or an error file: a response, or an error of a line that was never answered."""
+    """A line of an output or an error file: a response, or an error of a line that was never answered.
+
+    A line of the error file has what it asked, `{"method", "url", "body"}`, so that it can be sent again.
+    """
 
     id: str
     custom_id: str
     response: LineResponse | None
     error: Json | None
+    request: NotRequired[Json | None]
 
 
 class Page(TypedDict):

@@ -220,13 +220,14 @@ def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
 
 def planned(wanted: Priced) -> bytes:
     """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
-    texts = (wanted.type, wanted.provider, str(wanted.bound_micros), wanted.labels or "", wanted.offers, wanted.request)
+    labels, routing = wanted.labels or "", wanted.routing or ""
+    texts = (wanted.type, wanted.provider, str(wanted.bound_micros), labels, wanted.offers, wanted.request, routing)
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
 def unplanned(line: bytes) -> Priced:
     """The same line again."""
-    custom_id, model, type, provider, bound, labels, offers, request = line.decode().rstrip("\n").split("\t")
+    custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
     return Priced(
         type,  # type: ignore[arg-type]
         orjson.loads(model),
@@ -235,6 +236,7 @@ def unplanned(line: bytes) -> Priced:
         request,
         offers,
         labels or None,
+        more[0] or None if more else None,  # plans of earlier releases end before it
         orjson.loads(custom_id),
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, text, update
 
 from shared import clock, db, invoices
 from shared.ledger import Book, credits
@@ -58,6 +58,16 @@ _ENDED = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.
 _WAITS = and_(batches.c.status == "in_progress", batches.c.released == batches.c.total, _ENDED < batches.c.total)
 #: Made once: making a statement costs more than running it.
 _IN_NEED = select(batches).where(text(UNFINISHED), ~_WAITS).order_by(batches.c.priority.desc(), batches.c.id)
+
+
+def family(connection: Connection, row: Row) -> list[Row]:
+    """The batches that have had this one's lines, itself among them, in the order in which they were made.
+
+    The first is no retry of another, and has all lines; only the last can be unfinished.
+    """
+    root = row["retry_root"] or row["id"]
+    members = select(batches).where(or_(batches.c.id == root, batches.c.retry_root == root))
+    return [dict(one) for one in connection.execute(members.order_by(batches.c.created_at, batches.c.id)).mappings()]
 
 
 def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -175,15 +185,25 @@ def finalize(connection: Connection, id: str) -> None:
 
 
 def finish(
-    connection: Connection, id: str, output: Made | None, errors: Made | None, lines: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    """End a batch: its files, its statement, its events. Deliveries now due."""
+    connection: Connection,
+    id: str,
+    output: Made | None,
+    errors: Made | None,
+    lines: Sequence[Mapping[str, Any]],
+    faults: Sequence[Mapping[str, Any]] = (),
+) -> tuple[Row | None, list[str]]:
+    """End a batch: its files, its statement, its events. The row, None when it had ended before; deliveries now due.
+
+    `faults`: what its files lack, to be told of as what is wrong with an input is.
+    """
     row = _locked(connection, id, "finalizing", "cancelling")
     if row is None or ended_lines(row) != row["total"]:
-        return []
+        return None, []
     now = clock.now_micros()
     status = "cancelled" if row["stopped"] == "cancelled" else "expired" if _is_expired(row) else "completed"
     changed: dict[str, Any] = {"status": status, f"{status}_at": now}
+    if faults:
+        changed["errors"] = dumps(list(faults))
     for name, made in (("output_file_id", output), ("error_file_id", errors)):
         if made is not None:
             _keep(connection, row, made, now)
@@ -193,7 +213,7 @@ def finish(
     book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}))
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
-    return book.close()
+    return {**row, **changed}, book.close()
 
 
 def ended_lines(row: Row) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared import clock, quote
 from shared.queue import Lane, queue_name
-from shared.schemas import JobType, Offer, Submission
+from shared.schemas import NO_ROUTING, JobType, Offer, Submission
 from shared.settings import settings
 from shared.strict_json import dumps
 
@@ -39,6 +39,8 @@ class Priced:
     request: str
     offers: str
     labels: str | None = None
+    #: The caller's wishes about who serves.
+    routing: str | None = None
     #: What the customer calls it in a batch.
     custom_id: str | None = None
 
@@ -53,8 +55,16 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         submission.json.decode(),
         dumps(made),
         dumps(submission.labels) if submission.labels else None,
+        _wishes(submission),
         custom_id,
     )
+
+
+def _wishes(submission: Submission) -> str | None:
+    """Routing as it was asked for; None when it was not, which costs nothing."""
+    if submission.routing is NO_ROUTING:
+        return None
+    return dumps(submission.routing.model_dump(exclude_defaults=True))
 
 
 def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]:
@@ -90,6 +100,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "request": wanted.request,
         "offers": wanted.offers,
         "labels": wanted.labels,
+        "routing": wanted.routing,
         "wait_until": None,
     }
     return job, payload

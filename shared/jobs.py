@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, exists, func, literal_column, select, tuple_, update
 
-from shared import batches, clock, counters, db, events, measures, usage
+from shared import batches, clock, counters, db, events, measures, reasons, usage
 from shared.ledger import Book
 from shared.models import job_payloads, job_results, jobs, workers
 from shared.strict_json import dumps
@@ -280,6 +280,8 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
         "test": job["test"],
         "response": ending.response,
         "error": dumps(ending.error) if ending.error else None,
+        "reason": reasons.of(ending.status, ending.error),
+        "status_code": ending.error.get("code") if ending.error else None,
         "attempts": dumps(list(ending.attempts)),
         "ignored": dumps(list(ending.ignored)) if ending.ignored else None,
         "provider": ending.provider,

@@ -42,7 +42,7 @@ REQUESTS: Mapping[JobType, type[Shape]] = {
 }
 
 
-_NO_ROUTING = Routing()
+NO_ROUTING = Routing()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Submission:
     request: dict[str, Any]
     #: The request as compact JSON, as its row keeps it.
     json: bytes
-    routing: Routing = _NO_ROUTING
+    routing: Routing = NO_ROUTING
     labels: dict[str, str] | None = None
 
 
@@ -129,7 +129,7 @@ def image_urls(request: Mapping[str, Any]) -> list[str]:
 
 def _routing(value: Any, at: str) -> Routing:
     if value is None:
-        return _NO_ROUTING
+        return NO_ROUTING
     try:
         return Routing.model_validate(value)
     except ValidationError as error:

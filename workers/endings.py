@@ -9,6 +9,7 @@ from shared.jobs import Ending, Leased
 from shared.ledger import credits
 from shared.pricing import Amount, Price, charge
 from shared.schemas import Offer
+from workers.faults import GENERAL_CODES
 from workers.providers import Answer
 from workers.retry import GiveUp
 
@@ -64,15 +65,20 @@ def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[
 
 
 def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
-    """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's."""
+    """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's.
+
+    Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid".
+    """
     if not verdict.elsewhere:
-        return {"message": error.message, "type": "invalid_request", "code": 400}
+        reason = verdict.reason if error.code is None or error.code in GENERAL_CODES else error.code
+        return {"message": error.message, "type": "invalid_request", "code": 400, "reason": reason}
     if error.code == "timeout":
-        return {"message": error.message, "type": "timeout", "code": 504}
+        return {"message": error.message, "type": "timeout", "code": 504, "reason": "timeout"}
     return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
 
 
 def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]]) -> Ending:
     """The end of a job on which our own program failed."""
-    what = {"message": f"an internal error ({type(error).__name__})", "type": "internal_error", "code": 500}
+    said = f"an internal error ({type(error).__name__})"
+    what = {"message": said, "type": "internal_error", "code": 500, "reason": "internal_error"}
     return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)

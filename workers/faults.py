@@ -125,9 +125,12 @@ _STATUSES: Final[Mapping[int, Kind]] = {
     501: "missing",
 }
 
+#: Codes that say of a request that something in it is wrong, and not what.
+GENERAL_CODES: Final = frozenset({"invalid_request_error", "INVALID_ARGUMENT", "OUT_OF_RANGE"})
+
 #: Codes that count where the status says nothing: of an error within a 200, and ours.
 _GENERAL: Final[Mapping[str, Kind]] = {
-    **_each("callers", frozenset({"invalid_request_error", "INVALID_ARGUMENT", "OUT_OF_RANGE"})),
+    **_each("callers", GENERAL_CODES),
     **_each("rate", frozenset({"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "requests", "tokens"})),
     **_each("unreachable", frozenset({"connect", "first_byte", "timeout_error", "DEADLINE_EXCEEDED"})),
 }

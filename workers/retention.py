@@ -24,8 +24,9 @@ CHUNK = 100
 GRACE_MICROS = 60 * clock.MICROS
 #: Between two looks for pictures and plans to delete, in seconds.
 TIDY_SECONDS = 600.0
-#: Plans outlive the longest completion window, a week, by a day; in seconds.
-KEEP_PLANS_SECONDS = 8 * 86_400
+#: Plans outlive the longest completion window, a week, by a month, in which a retry may need the lines of a batch that
+#: was stopped before they became jobs (all other plans are deleted at their batch's end); in seconds.
+KEEP_PLANS_SECONDS = 38 * 86_400
 #: What a killed writer left is not taken from one who still writes; in seconds.
 KEEP_UNFINISHED_SECONDS = 86_400
 #: How long the end of a process waits for a round, in seconds. Cut short, it harms nothing.

@@ -76,7 +76,7 @@ class BatchUsage(BaseModel):
 
 
 class Batch(BaseModel):
-    """OpenAI's batch object, and what is ours: credits, invoice, `notify_each`, `priority`."""
+    """OpenAI's batch object, and what is ours: credits, invoice, `notify_each`, `priority`, `retry_of`."""
 
     id: str
     object: Literal["batch"]
@@ -107,6 +107,47 @@ class Batch(BaseModel):
     invoice_id: str | None
     notify_each: bool
     priority: int
+    #: The batch whose failed and expired lines this one repeats.
+    retry_of: str | None
+
+
+class ProviderProgress(BaseModel):
+    """One provider's lines; `waiting_for`: why most of those that wait do, `until`: when the first is tried again."""
+
+    provider: str
+    total: Count
+    completed: Count
+    failed: Count
+    running: Count
+    waiting: Count
+    waiting_for: str | None
+    until: Time | None
+
+
+class Reason(BaseModel):
+    """Why so many lines did not succeed; `message` is that of the first. POST /batches/{id}/retry takes `reason`."""
+
+    reason: str
+    status_code: int | None
+    model: str | None
+    count: Count
+    message: str
+
+
+class BatchProgress(BaseModel):
+    """How a batch is getting on, at most a second old; `providers` have the lines that have become jobs."""
+
+    object: Literal["batch.progress"]
+    batch_id: str
+    status: Literal[
+        "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+    ]
+    request_counts: RequestCounts
+    providers: list[ProviderProgress]
+    reasons: list[Reason]
+    credits_used: Credits
+    created_at: Time
+    finished_at: Time | None
 
 
 class DryRun(BaseModel):

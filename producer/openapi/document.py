@@ -194,7 +194,7 @@ def _body(name: str, row: Row) -> Schema:
     content: Schema = {"schema": {"$ref": f"#/components/schemas/{row.body}"}}
     if name in EXAMPLES:
         content["examples"] = {title: {"value": value} for title, value in EXAMPLES[name].items()}
-    return {"required": True, "content": {row.takes: content}}
+    return {"required": not row.optional, "content": {row.takes: content}}
 
 
 def _responses(row: Row) -> Schema:

@@ -58,6 +58,10 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "Inline": {"requests": [_LINE], "completion_window": "24h", "metadata": {"run": "nightly"}},
         "What it may cost": {"requests": [_LINE], "dry_run": True},
     },
+    "retry_batch": {
+        "All that failed": {},
+        "For some reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
+    },
     "create_webhook": {
         "Two events": {"url": "https://example.com/hooks", "events": ["credit.threshold", "invoice.paid"]},
     },

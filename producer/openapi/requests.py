@@ -9,6 +9,7 @@ from producer.batches import BatchSpec
 from producer.dialects.fusionai.jobs import MOST_JOBS
 from producer.hooks import WebhookChange, WebhookSpec
 from producer.operations import ThresholdSpecs
+from producer.retries import RetrySpec
 from shared import events
 from shared.batch_lines import MOST_CUSTOM_ID, TYPES
 from shared.schemas import (
@@ -69,6 +70,7 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     *OF_TYPE.values(),
     BatchSpec,
     BatchLine,
+    RetrySpec,
     WebhookSpec,
     WebhookChange,
     ThresholdSpecs,
@@ -84,6 +86,9 @@ def refine(schemas: dict[str, Any]) -> None:
     _set_items(batch["requests"], {"$ref": "#/components/schemas/BatchLine"})
     batch["metadata"] = schemas["ChatCompletionRequest"]["properties"]["metadata"]
     batch["completion_window"]["pattern"] = _WINDOW
+    retry = schemas["RetrySpec"]["properties"]
+    retry["metadata"] = {"anyOf": [batch["metadata"], {"type": "null"}]}
+    retry["completion_window"] = {"anyOf": [{"pattern": _WINDOW, "type": "string"}, {"type": "null"}]}
     batch["endpoint"] = {"anyOf": [{"enum": list(TYPES), "type": "string"}, {"type": "null"}]}
     for name in (*(shape.__name__ for shape in OF_TYPE.values()), "Routing"):
         _take_null(schemas[name])

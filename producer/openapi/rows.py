@@ -66,6 +66,8 @@ class Row:
     #: It does its thing once for an Idempotency-Key.
     once: bool = False
     keyless: bool = False
+    #: The body may be left out.
+    optional: bool = False
 
 
 def _one(description: str, model: Any, *headers: str) -> dict[int, Answer]:
@@ -219,6 +221,24 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "list_batches": Row("Batches", _one("A page of batches.", List[batches.Batch]), parameters=_PAGE),
     "show_batch": Row("Batches", _one("The batch.", batches.Batch), errors=(NotFound,)),
+    "show_progress": Row(
+        "Batches", _one("Its progress, at most a second old.", batches.BatchProgress), errors=(NotFound,)
+    ),
+    "retry_batch": Row(
+        "Batches",
+        _one(
+            "The new batch: it takes a hold of its own, at today's prices, for its lines alone. Its input file has the "
+            "lines that it repeats. Its output file has their answers and those of the earlier batches whose lines "
+            "these are, in the order of the first one's input; its error file what has still failed. Its "
+            "`request_counts` and statement are of its own lines only. A 409 names the batch that repeats these lines "
+            "already.",
+            batches.Batch,
+        ),
+        "RetrySpec",
+        errors=(NotFound, Conflict, RateLimited),
+        once=True,
+        optional=True,
+    ),
     "cancel_batch": Row("Batches", _one("The batch.", batches.Batch), errors=(NotFound, Conflict), once=True),
     "create_file": Row(
         "Files", _one("The file; it is safe.", batches.File), "FileUpload", "multipart/form-data", once=True

@@ -7,6 +7,8 @@ from shared.models.columns import big, long_text
 
 #: In the words of the partial index, which both databases match by its text.
 UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
+RETRIES = "retry_root IS NOT NULL"
+UNFINISHED_RETRIES = f"{RETRIES} AND {UNFINISHED}"
 
 
 class File(SQLModel, table=True):
@@ -45,6 +47,14 @@ class Batch(SQLModel, table=True):
         CheckConstraint("succeeded + failed + cancelled + expired <= total", name="counts_within_total"),
         Index("batches_of_account", "account_id", "id"),
         Index("batches_unfinished", "id", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),
+        Index("retries_of_root", "retry_root", "id", sqlite_where=text(RETRIES), postgresql_where=text(RETRIES)),
+        Index(
+            "one_retry_at_a_time",
+            "retry_root",
+            unique=True,
+            sqlite_where=text(UNFINISHED_RETRIES),
+            postgresql_where=text(UNFINISHED_RETRIES),
+        ),
     )
     id: str = Field(primary_key=True)
     account_id: str
@@ -63,6 +73,8 @@ class Batch(SQLModel, table=True):
     completion_window: str
     #: The batch whose failed and expired lines this one repeats.
     retry_of: str | None = None
+    #: Of a retry: the batch that was no retry, from which its lines come by way of any number of others.
+    retry_root: str | None = None
     #: JSON list of what is wrong with the file, `{code, line, message, param}` each.
     errors: str | None = long_text(null=True)
     #: The customer's own `metadata`.

@@ -108,6 +108,8 @@ class JobPayload(SQLModel, table=True):
     offers: str = long_text()
     #: The customer's own `metadata`.
     labels: str | None = long_text(null=True)
+    #: The caller's wishes about who serves, as JSON; NULL: none.
+    routing: str | None = long_text(null=True)
     attempts: str | None = long_text(null=True)
     #: Until when the caller waits for it; NULL: nobody does, or it is not known.
     wait_until: int | None = big(null=True)
@@ -125,6 +127,9 @@ class JobResult(SQLModel, table=True):
     test: bool = False
     response: str | None = long_text(null=True)
     error: str | None = long_text(null=True)
+    #: Why it did not succeed, in one word, and the error's status; NULL of one that did.
+    reason: str | None = None
+    status_code: int | None = None
     attempts: str = long_text()
     ignored: str | None = long_text(null=True)
     provider: str | None = None

@@ -35,6 +35,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/images"): {"json": _bare(image())},
     ("POST", "/images/generations"): {"json": _bare(image())},
     ("POST", "/batches"): {"json": {"requests": [LINE]}},
+    ("POST", "/batches/{id}/retry"): {"json": {"completion_window": "12h"}},
     ("POST", "/files"): {"files": {"file": ("a.jsonl", b"{}\n")}, "data": {"purpose": "batch"}},
     ("POST", "/webhooks"): {"json": {"url": "http://127.0.0.1:9/hook"}},
     ("PATCH", "/webhooks/{id}"): {"json": {"events": ["job.failed"]}},

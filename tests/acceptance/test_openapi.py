@@ -9,7 +9,7 @@ import pytest
 from producer.openapi.examples import EXAMPLES
 from tests import contract
 from tests.acceptance.stack import Account, Stack, chat, image
-from tests.acceptance.test_doors import LINE, things
+from tests.acceptance.test_doors import LINE, over, things
 from tests.conditions import await_condition
 
 FOREIGN = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//""", re.IGNORECASE)
@@ -59,12 +59,27 @@ def test_a_405_names_every_method_of_the_path(account: Account) -> None:
 def test_the_examples_work_as_they_stand(account: Account, name: str, title: str) -> None:
     path, method = place_of(name)
     url = path
-    if "{id}" in path:
+    if "/batches/{id}" in path:
+        url = path.format(id=failed_batch(account))
+    elif "{id}" in path:
         url = path.format(id=account.live.post("/webhooks", json=EXAMPLES["create_webhook"]["Two events"]).json()["id"])
     answer = account.live.request(method, url.removeprefix("/v1"), json=EXAMPLES[name][title])
     assert answer.is_success, answer.text
     contract.check(method, path, answer)
     assert answer.headers["content-type"].startswith("text/event-stream") == (title == "Streaming")
+
+
+def failed_batch(account: Account) -> str:
+    """A batch of which a line has failed."""
+    asked = {"custom_id": "a", "url": "/v1/chat/completions", "body": contents(chat("refuse this example"))}
+    with account.stack.script({"contains": "refuse this example", "fault": {"status": 400}}):
+        id = str(account.live.post("/batches", json={"requests": [asked]}).json()["id"])
+        await_condition(lambda: over(account, id), what="the batch")
+    return id
+
+
+def contents(job: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in job.items() if name != "type"}
 
 
 def place_of(name: str) -> tuple[str, str]:

@@ -9,8 +9,9 @@ import orjson
 from sqlalchemy import Connection, text
 
 ENDED = {"completed", "expired", "cancelled", "failed"}
-_JOBS = """SELECT j.batch_id, j.id, j.custom_id, j.status, r.response, r.error
-           FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id WHERE j.batch_id IS NOT NULL"""
+_JOBS = """SELECT j.batch_id, j.id, j.custom_id, j.status, r.response, r.error, p.request
+           FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id JOIN job_payloads p ON p.job_id = j.id
+           WHERE j.batch_id IS NOT NULL"""
 _MOVED = """SELECT coalesce(j.batch_id, t.subject_id) AS batch_id, t.subject_type, t.kind,
               sum(t.amount_micros) AS micros
             FROM transfers t LEFT JOIN jobs j ON j.id = t.subject_id
@@ -26,11 +27,12 @@ def audit_batches(connection: Connection, submitted: Mapping[str, Sequence[str]]
     `submitted`: the custom_ids of each batch that a client was given, none for one that had to be refused; `files`: the
     directory of blobs, from which what killed writers left has been removed.
     """
-    batches = _rows(connection, "SELECT * FROM batches ORDER BY id")
+    batches = _rows(connection, "SELECT * FROM batches ORDER BY created_at, id")
     found = _Found(connection, files)
     lines = list(_accepted([row["id"] for row in batches], submitted))
     for row in batches:
         lines += _batch(row, submitted.get(row["id"], ()), found)
+        found.last[row["id"]] = found.of_family(row)
     return [*lines, *_told(connection, batches, found), *_left(files, batches, found)]
 
 
@@ -48,7 +50,14 @@ class _Found:
         for row in _rows(connection, _MOVED):
             self.moved[row["batch_id"]][f"{row['subject_type']} {row['kind']}"] = int(row["micros"])
         self.files = {row["id"]: row for row in _rows(connection, "SELECT * FROM files")}
+        #: Of each batch that was looked at, and the retries before it: the newest job of each line.
+        self.last: dict[str, dict[str, Row]] = {}
         self._directory = files
+
+    def of_family(self, row: Row) -> dict[str, Row]:
+        """The newest job of each line that this batch, or one whose lines it repeats, has had; by custom_id."""
+        before = self.last.get(row["retry_of"], {})
+        return {**before, **{job["custom_id"]: job for job in self.jobs[row["id"]]}}
 
     def lines(self, file_id: str | None) -> list[Line]:
         """The lines of a file; ValueError for bytes that are not what its row says, or not JSONL."""
@@ -82,13 +91,16 @@ def _batch(row: Row, custom_ids: Sequence[str], found: _Found) -> Iterator[str]:
         yield f"{id}: a file cannot be read: {type(error).__name__}: {error}"
         return
     yield from _exactly_once(row, custom_ids, output + errors)
-    yield from _as_the_jobs(row, output, errors, found.jobs[id])
+    yield from _as_the_jobs(row, output, errors, found)
     yield from _money(row, output, found)
 
 
 def _exactly_once(row: Row, custom_ids: Sequence[str], lines: Sequence[Line]) -> Iterator[str]:
-    """A batch that was stopped before it had been read has no lines, as one that was refused; others have all."""
-    if row["total"] != len(custom_ids) and (row["total"] or not row["stopped"]):
+    """A batch that was stopped before it had been read has no lines, as one that was refused; others have all.
+
+    The files of a retry have those of the batch that was first.
+    """
+    if not row["retry_of"] and row["total"] != len(custom_ids) and (row["total"] or not row["stopped"]):
         yield f"{row['id']} is of {row['total']} lines, {len(custom_ids)} were given"
     there = Counter(line["custom_id"] for line in lines)
     due = Counter(custom_ids if row["total"] else ())
@@ -99,11 +111,12 @@ def _exactly_once(row: Row, custom_ids: Sequence[str], lines: Sequence[Line]) ->
         yield f"{row['id']}: two lines of its files have one id"
 
 
-def _as_the_jobs(row: Row, output: Sequence[Line], errors: Sequence[Line], jobs: Sequence[Row]) -> Iterator[str]:
+def _as_the_jobs(row: Row, output: Sequence[Line], errors: Sequence[Line], found: _Found) -> Iterator[str]:
     """Each line says what became of its own job, or why it never became one."""
-    by_custom_id = {job["custom_id"]: job for job in jobs}
-    if len(by_custom_id) != len(jobs) or len(jobs) != row["released"]:
-        yield f"{row['id']}: {len(jobs)} jobs, {len(by_custom_id)} custom_ids, {row['released']} lines released"
+    jobs, names = found.jobs[row["id"]], {job["custom_id"] for job in found.jobs[row["id"]]}
+    if len(names) != len(jobs) or len(jobs) != row["released"]:
+        yield f"{row['id']}: {len(jobs)} jobs, {len(names)} custom_ids, {row['released']} lines released"
+    by_custom_id = found.of_family(row)
     never_made = {"status": row["stopped"]}
     for line in output:
         if line != _expected(line, by_custom_id.get(line["custom_id"], never_made), "succeeded"):
@@ -116,6 +129,8 @@ def _as_the_jobs(row: Row, output: Sequence[Line], errors: Sequence[Line], jobs:
 def _expected(line: Line, job: Row, *statuses: str) -> Line | None:
     """The line that is due for a job; None: it is in the wrong file."""
     due = {"id": line["id"], "custom_id": line["custom_id"], "response": None, "error": None}
+    if not statuses:
+        due["request"] = line["request"] if _asks_for(line["request"], job) else "what the job was asked"
     if job["status"] not in (statuses or ("failed", "cancelled", "expired")):
         return None
     if job["status"] == "succeeded":
@@ -129,10 +144,18 @@ def _expected(line: Line, job: Row, *statuses: str) -> Line | None:
     return {**due, "response": response}
 
 
+def _asks_for(request: Line, job: Row) -> bool:
+    """Whether a line of the error file can be sent again as it is."""
+    body = {name: value for name, value in request["body"].items() if name not in ("model", "metadata", "routing")}
+    return request["method"] == "POST" and ("request" not in job or body == orjson.loads(job["request"]))
+
+
 def _money(row: Row, output: Sequence[Line], found: _Found) -> Iterator[str]:
-    """The customer's own sum over the output is what was charged, and what the one statement says; the hold is gone."""
+    """The customer's own sum over its lines is what was charged, and what the one statement says; the hold is gone."""
     id, moved, invoices = row["id"], found.moved[row["id"]], found.invoices[row["id"]]
-    told = sum(round(line["response"]["body"]["usage"]["credits_used"] * 1_000_000) for line in output)
+    own = {job["id"] for job in found.jobs[id]}
+    bodies = (line["response"]["body"] for line in output if line["response"]["request_id"] in own)
+    told = sum(round(body["usage"]["credits_used"] * 1_000_000) for body in bodies)
     if not told == moved["job charge"] == row["charged_micros"]:
         yield f"{id}: its lines say {told}, charged {moved['job charge']}, recorded {row['charged_micros']}"
     resolved = moved["job charge"] + moved["job release"] + moved["batch release"]

@@ -32,6 +32,26 @@ def large_batch(stack: Stack, account: Account, mark: str) -> None:
     stack.submit_batch(account, lines(mark, LARGE), upload=True)
 
 
+def retried_batch(stack: Stack, account: Account, mark: str) -> None:
+    """Some lines fail, are retried, fail in part again, and are retried once more."""
+    stack.script({"fault": {"status": 400}, "contains": f"{mark} bad"})
+    given = [*lines(mark, 10), *lines(f"{mark} bad", 3), *lines(f"{mark} x", 3), line(f"{mark} bad worse")]
+    id = stack.submit_batch(account, given)
+    stack.await_batch(id)
+    stack.script({"fault": {"status": 400}, "contains": "worse"})
+    again = retry(stack, account, id)
+    assert stack.await_batch(again).succeeded == 3
+    stack.script()
+    assert stack.await_batch(retry(stack, account, again)).succeeded == 1
+
+
+def retry(stack: Stack, account: Account, id: str) -> str:
+    """Ask over HTTP; the new batch, whose files have all lines of the first."""
+    made = str(stack.call(account.live_key, "POST", f"/v1/batches/{id}/retry")["id"])
+    stack.submitted[made] = stack.submitted[id]
+    return made
+
+
 def cancelled_batch(stack: Stack, account: Account, mark: str) -> None:
     """Ten lines run, a thousand wait."""
     stack.restart("worker", SLOTS_BATCH="10")

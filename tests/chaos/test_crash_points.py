@@ -15,6 +15,7 @@ from tests.chaos.batch_scenarios import (
     expired_batch,
     expired_where_it_died,
     large_batch,
+    retried_batch,
 )
 from tests.chaos.conftest import Stacks
 from tests.harness import Account, Stack, chat
@@ -174,9 +175,11 @@ CASES = (
     Case("batch.after_release", "batches", expired_where_it_died),
     Case("batch.after_end", "batches", cancelled_batch),
     Case("batch.before_finish", "batches", batches_of_all_kinds),
+    Case("batch.before_finish", "batches", retried_batch, nth=2),
     Case("batch.before_finish", "batches", cancelled_batch, chaos=True),
     Case("batch.before_finish", "batches", expired_batch, chaos=True),
     Case("batch.after_finish", "batches", batches_of_all_kinds),
+    Case("batch.after_finish", "batches", retried_batch, nth=2, chaos=True),
     Case("batch.after_finish", "batches", cancelled_batch, chaos=True),
     Case("batch.after_finish", "batches", expired_batch, chaos=True),
 )

@@ -17,6 +17,7 @@ from shared.batches import Plan, Row
 from shared.db import Database
 from shared.intake import Owner
 from shared.jobs import Ending
+from shared.ledger import credits
 from shared.queue import WEBHOOKS, Bell
 from shared.settings import settings
 from workers.batches import files
@@ -152,6 +153,8 @@ class Batches:
         plan = Plan(name, reading.total, reading.bound_micros, reading.model)
         begun, deliveries = self._database.write_sync(batches.begin, row["id"], plan)
         self._ring(deliveries)
+        if begun:
+            _log_begin(row, reading)
         return begun
 
     def _release(self, row: Row) -> Work:
@@ -208,10 +211,13 @@ class Batches:
         lines = [rendering.statement[model] for model in sorted(rendering.statement)]
         crash.point("batch.before_finish")
         made = rendering.output, rendering.errors
-        self._ring(self._database.write_sync(batches.finish, row["id"], *made, lines))
+        ended, deliveries = self._database.write_sync(batches.finish, row["id"], *made, lines, rendering.faults)
+        self._ring(deliveries)
+        if ended is not None:
+            _log_end(ended)
         crash.point("batch.after_finish")
-        if row["plan"]:
-            blobs.delete(row["plan"])
+        if row["plan"] and row["released"] == row["total"]:
+            blobs.delete(row["plan"])  # else retention does: a retry may need the lines that never became jobs
 
     def _ring(self, deliveries: Sequence[str]) -> None:
         if deliveries:
@@ -248,6 +254,25 @@ def flag_running(connection: Connection, batch_id: str) -> list[str]:
     running = (m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.RUNNING, m.jobs.c.cancel_requested.is_(False))
     flagged = update(m.jobs).where(*running).values(cancel_requested=True).returning(m.jobs.c.id)
     return list(connection.execute(flagged).scalars())
+
+
+def _log_begin(row: Row, reading: Reading) -> None:
+    most = credits(0 if row["test"] else reading.bound_micros)
+    log.info(
+        "batch %s of account %s begins: %s lines, at most %s credits",
+        *(row["id"], row["account_id"], f"{reading.total:,}", f"{most:,}"),
+    )
+
+
+def _log_end(row: Row) -> None:
+    kinds = ("succeeded", "failed", "expired", "cancelled")
+    counted = ", ".join(f"{row[kind]:,} {kind}" for kind in kinds if row[kind])
+    seconds = (row[f"{row['status']}_at"] - row["created_at"]) / clock.MICROS
+    log.info(
+        "batch %s of account %s ends %s: %s, %s credits, %.1f s",
+        *(row["id"], row["account_id"], row["status"]),
+        *(counted or "no lines", f"{credits(row['charged_micros']):,}", seconds),
+    )
 
 
 def _row(connection: Connection, id: str) -> Row:

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import batches, files, idempotency
+from producer import batch_progress, batches, files, idempotency, retries
 from producer.batches import BatchSpec
 from producer.desk import Desk, read_body
 from producer.dialects.fusionai.request import (
@@ -14,11 +14,13 @@ from producer.dialects.fusionai.request import (
     claim_of,
     enter,
     enter_to_submit,
+    has_body,
     page_of,
     said_once,
     valid,
 )
 from producer.idempotency import KEEP_BATCH_SECONDS
+from producer.retries import RetrySpec
 from producer.routing import Router
 from shared import blobs, clock
 from shared.accounts import KeyHolder
@@ -54,6 +56,25 @@ async def show_batch(request: Request, id: str) -> Response:
     """One batch."""
     desk, holder = await enter(request)
     return answer(await desk.database.read(batches.show, holder, id))
+
+
+@router.get("/batches/{id}/progress")
+async def show_progress(request: Request, id: str) -> Response:
+    """How a batch is getting on: by provider, and why lines failed; at most a second old."""
+    desk, holder = await enter(request)
+    row = await desk.database.read(batches.visible, holder, id)
+    return answer(batch_progress.view(row, await desk.progress.of(row)))
+
+
+@router.post("/batches/{id}/retry")
+async def retry_batch(request: Request, id: str) -> Response:
+    """Make a batch of the failed and expired lines of one that is over; its output has the answers of both."""
+    desk, holder = await enter_to_submit(request)
+    body = await read_body(request) if has_body(request) else {}
+    spec: RetrySpec = valid(RetrySpec, body)
+    spec.check()
+    claim = claim_of(request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
+    return said_once(*await retries.retry(desk, holder, claim, id, spec))
 
 
 @router.post("/batches/{id}/cancel")

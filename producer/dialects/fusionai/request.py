@@ -45,6 +45,11 @@ async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:
     return desk, holder
 
 
+def has_body(request: Request) -> bool:
+    """Whether a request carries a body, of a POST that may be sent without one."""
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
 def claim_of(
     request: Request, holder: KeyHolder, body: Any, *, keep_seconds: int = idempotency.KEEP_SECONDS
 ) -> Claim | None:

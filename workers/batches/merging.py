@@ -1,0 +1,173 @@
+"""A batch's lines as they ended, in the order of its input; of a retry: all lines of the batch that was first.
+
+Each line is told once, by what came of it last: a retry takes only lines that did not succeed before it, so a success
+is never followed by anything. What is read is bounded by the page, whatever requests and answers measure.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from shared import batches, never_made
+from shared.batch_lines import unplanned
+from shared.batches import Row
+from shared.db import Database
+from shared.models import job_payloads, job_results, jobs
+from shared.never_made import NeverMade
+
+log = logging.getLogger(__name__)
+
+#: Jobs, and bytes of their answers and requests, in one read transaction.
+PAGE = 1000
+PAGE_BYTES = 8 * 1024 * 1024
+#: Names of lines in one.
+NAMES = 5000
+
+
+Line = Row | NeverMade
+
+
+class Merger:
+    """Reads one batch, and those before it whose lines it repeats."""
+
+    def __init__(self, database: Database, batch: Row) -> None:
+        self._database = database
+        family = database.read_sync(batches.family, batch) if batch["retry_root"] else [batch]
+        before = [one for one in family if one["created_at"] < batch["created_at"]]
+        self._first, *self._retries = *before, batch
+        #: Of lines that were tried again, by custom_id: the newest job; or why the newest retry never made one.
+        self._newest: dict[str, str] = {}
+        self._stopped: dict[str, str] = {}
+        #: Lines that should be there and are not, by the batch that had them.
+        self.lost: dict[str, int] = {}
+
+    def lines(self) -> Iterator[Line | None]:
+        """Every line: a job's row, or one that never became a job. None: others may have a turn."""
+        for retry in self._retries:
+            yield from self._index(retry)
+        told = 0
+        for things in self._things():
+            told += len(things)
+            yield from self._as_ended(things)
+            yield None
+        if self._newest:
+            told += len(self._newest)
+            yield from self._by_id(list(self._newest.values()))
+        if told < self._first["total"]:
+            self.lost[self._first["id"]] = self._first["total"] - told
+
+    def _index(self, retry: Row) -> Iterator[None]:
+        """Note which lines a retry had, and where what came of them is."""
+        after = ""
+        while names := self._database.read_sync(_names, retry["id"], after):
+            for custom_id, id in names:
+                self._newest[custom_id] = after = id
+                self._stopped.pop(custom_id, None)
+            yield
+        for line in _never_made(retry):
+            custom_id = str(unplanned(line.planned).custom_id)
+            self._stopped[custom_id] = line.reason
+            self._newest.pop(custom_id, None)
+
+    def _things(self) -> Iterator[Sequence[Line]]:
+        """The lines of the first batch as they ended in it, a page at a time."""
+        after = ""
+        while page := self._database.read_sync(_page, self._first["id"], after):
+            yield page
+            after = page[-1]["id"]
+        rest = _never_made(self._first)
+        while lines := list(islice(rest, PAGE)):
+            yield lines
+
+    def _as_ended(self, things: Sequence[Line]) -> Iterator[Line]:
+        """The same lines as they ended last."""
+        if not self._newest and not self._stopped:
+            yield from things
+            return
+        names = [_name(thing) for thing in things]
+        newest = [self._newest.pop(name, None) for name in names]
+        rows = self._by_id([id for id in newest if id is not None])
+        for thing, name, id in zip(things, names, newest, strict=True):
+            if id is not None:
+                yield next(rows)
+            elif (reason := self._stopped.pop(name, None)) is not None:
+                yield replace(thing, reason=reason) if isinstance(thing, NeverMade) else {**thing, "status": reason}
+            else:
+                yield thing
+
+    def _by_id(self, ids: Sequence[str]) -> Iterator[Row]:
+        """These jobs in this order."""
+        while ids:
+            rows = self._database.read_sync(_chosen, ids[:PAGE])
+            yield from rows
+            ids = ids[len(rows) :]
+
+
+def _never_made(batch: Row) -> Iterator[NeverMade]:
+    """None, and a complaint, when the plan is lost."""
+    try:
+        yield from never_made.lines(batch)
+    except FileNotFoundError:
+        log.error("batch %s: its plan is lost; lines that never became jobs are left out", batch["id"])
+
+
+def _name(thing: Line) -> str:
+    return str(unplanned(thing.planned).custom_id if isinstance(thing, NeverMade) else thing["custom_id"])
+
+
+def _names(connection: Connection, batch_id: str, after: str) -> Sequence[tuple[str, str]]:
+    lines = select(jobs.c.custom_id, jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.id > after)
+    return [(custom_id, id) for custom_id, id in connection.execute(lines.order_by(jobs.c.id).limit(NAMES))]
+
+
+def _page(connection: Connection, batch_id: str, after: str) -> Sequence[Row]:
+    """The next jobs, in order: as many as a page may have, of rows and of bytes, but at least one."""
+    following = (jobs.c.batch_id == batch_id, jobs.c.id > after)
+    sizes = connection.execute(_SIZES.where(*following).order_by(jobs.c.id).limit(PAGE)).all()
+    if not (fitting := _fitting(sizes)):
+        return []
+    rows = _ROWS.where(*following, jobs.c.id <= fitting[-1]).order_by(jobs.c.id)
+    return connection.execute(rows).mappings().all()  # type: ignore[return-value]
+
+
+def _chosen(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
+    """The first of these jobs, in this order, as many as fit."""
+    sizes = {id: (id, answer, asked) for id, answer, asked in connection.execute(_SIZES.where(jobs.c.id.in_(ids)))}
+    fitting = _fitting([sizes[id] for id in ids])
+    rows = {row["id"]: row for row in connection.execute(_ROWS.where(jobs.c.id.in_(fitting))).mappings()}
+    return [rows[id] for id in fitting]  # type: ignore[misc]
+
+
+def _fitting(sizes: Sequence[Any]) -> list[str]:
+    """The ids that fit together into a page, at least one."""
+    total = 0
+    fitting: list[str] = []
+    for id, answer, asked in sizes:
+        total += answer + asked
+        if fitting and total > PAGE_BYTES:
+            break
+        fitting.append(id)
+    return fitting
+
+
+#: Requests are read of lines that did not succeed: they go back to the customer.
+_WITH_REQUEST = and_(job_payloads.c.job_id == jobs.c.id, jobs.c.status != "succeeded")
+_ENDED = jobs.join(job_results, job_results.c.job_id == jobs.c.id).outerjoin(job_payloads, _WITH_REQUEST)
+_RESULT = ("response", "error", "prompt_tokens", "completion_tokens", "images", "charged_micros")
+_SIZES: Any = (
+    select(jobs.c.id)
+    .add_columns(func.coalesce(func.length(job_results.c.response), 0))
+    .add_columns(func.coalesce(func.length(job_payloads.c.request), 0))
+    .select_from(_ENDED)
+)
+_ROWS: Any = (
+    select(*(jobs.c[name] for name in ("id", "batch_id", "custom_id", "type", "model", "status")))
+    .add_columns(*(job_results.c[name] for name in _RESULT))
+    .add_columns(func.coalesce(job_results.c.model, jobs.c.model).label("served"))
+    .add_columns(*(job_payloads.c[name] for name in ("request", "labels", "routing")))
+    .select_from(_ENDED)
+)
