@@ -14,12 +14,26 @@ BATCH_OVER: frozenset[str] = frozenset({"failed", "completed", "expired", "cance
 
 
 class Attempt(TypedDict):
-    provider: str
+    """One call of a provider: `error` is its code or its message, None when it went well.
+
+    `provider` is None where a worker was lost, and with it what it had called.
+    """
+
+    provider: str | None
     model: str
-    started_at: float
-    finished_at: float | None
+    started_at: int
+    finished_at: int | None
     status_code: int | None
-    error: Json | None
+    error: str | None
+
+
+class JobError(TypedDict):
+    """Why a job failed; `reason` is the short word for it where a provider was the cause."""
+
+    message: str
+    type: str
+    code: int
+    reason: NotRequired[str]
 
 
 class Job(TypedDict):
@@ -32,15 +46,18 @@ class Job(TypedDict):
     model: str
     served_by: Json | None
     batch_id: str | None
-    custom_id: NotRequired[str | None]
+    custom_id: str | None
     attempts: list[Attempt]
     created_at: int
     started_at: int | None
     finished_at: int | None
+    expires_at: int
     metadata: dict[str, str]
-    result: NotRequired[Json | None]
-    error: NotRequired[Json | None]
-    usage: NotRequired[Json | None]
+    result: Json | None
+    error: JobError | None
+    usage: Json | None
+    ignored: list[str]
+    cancel_requested: bool
 
 
 class File(TypedDict):

@@ -31,7 +31,7 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.simulator = simulator.url
         self.log = directory / "stack.log"
-        self._environment = {
+        self.environment = {
             "FUSIONAI_DATABASE_URL": f"sqlite:///{directory / 'stack.sqlite3'}",
             "FUSIONAI_STATE_DIRECTORY": str(directory),
             "FUSIONAI_KEY_SECRET": settings().key_secret,
@@ -46,14 +46,14 @@ class Stack:
             "FUSIONAI_DRAIN_SECONDS": "1",
             "FUSIONAI_LOG_LEVEL": "INFO",
         }
-        migrate(self._environment["FUSIONAI_DATABASE_URL"])
-        self.database = Database(self._environment["FUSIONAI_DATABASE_URL"])
+        migrate(self.environment["FUSIONAI_DATABASE_URL"])
+        self.database = Database(self.environment["FUSIONAI_DATABASE_URL"])
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start the processes, and wait until they serve."""
         keys = {name: "" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPINFRA_API_KEY")}
-        environment = {**inherited(), **keys, **self._environment}
+        environment = {**inherited(), **keys, **self.environment}
         with self.log.open("ab") as log:
             for module in PROCESSES:
                 self._processes.append(lifeline.start([sys.executable, "-m", module], environment, log))
