@@ -128,6 +128,43 @@ class Batch(TypedDict):
     priority: int
 
 
+class ProviderProgress(TypedDict):
+    """What one provider has of a batch; `waiting_for`: why its lines wait, and `until` when, if that is known."""
+
+    provider: str
+    total: int
+    completed: int
+    failed: int
+    running: int
+    waiting: int
+    waiting_for: str | None
+    until: int | None
+
+
+class Reason(TypedDict):
+    """Why so many lines of a model failed; `message` is one of theirs."""
+
+    reason: str
+    status_code: int | None
+    model: str
+    count: int
+    message: str
+
+
+class BatchProgress(TypedDict):
+    """How a batch is getting on."""
+
+    object: Literal["batch.progress"]
+    batch_id: str
+    status: BatchStatus
+    request_counts: RequestCounts
+    providers: list[ProviderProgress]
+    reasons: list[Reason]
+    credits_used: float
+    created_at: int
+    finished_at: int | None
+
+
 class DryRun(TypedDict):
     """What a batch would be, and cost at most."""
 

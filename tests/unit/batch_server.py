@@ -29,8 +29,8 @@ class BatchServer:
         self.available = 10.0
         self._numbers = itertools.count(1)
 
-    def client(self, base_url: str = "http://api/v1", key: str = "fusionai_live_x") -> FusionAI:
-        return FusionAI(base_url, key, transport=httpx.MockTransport(self), pause=lambda seconds: None)
+    def client(self, base_url: str = "http://api/v1", key: str = "fusionai_live_x", **options: Any) -> FusionAI:
+        return FusionAI(base_url, key, transport=httpx.MockTransport(self), pause=lambda seconds: None, **options)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/v1")

@@ -57,6 +57,12 @@ def test_the_local_key_is_only_sent_to_the_local_stack(directory: Path) -> None:
         whereabouts("http://elsewhere/v1", None)
 
 
+def test_an_address_without_a_scheme_is_refused_at_once(directory: Path) -> None:
+    for address in ("localhost:8000/v1", "127.0.0.1:8000", "ftp://x/v1"):
+        result = CliRunner().invoke(cli.main, ["jobs", "--base-url", address, "--key", "k"])
+        assert result.exit_code == 2 and "http://" in result.output
+
+
 def test_the_environment_says_where_the_api_is(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSIONAI_BASE_URL", "http://env/v1")
     monkeypatch.setenv("FUSIONAI_API_KEY", "k")
