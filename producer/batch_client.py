@@ -127,6 +127,15 @@ class BatchCalls(Caller):
         found: BatchProgress = self.get(f"/batches/{id}/progress")
         return found
 
+    def progress_or_none(self, id: str) -> BatchProgress | None:
+        """The same, or None from a server that does not tell it."""
+        try:
+            return self.progress(id)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+
     def retry_batch(
         self, id: str, reasons: Sequence[str] = (), idempotency_key: str | None = None
     ) -> tuple[Batch, bool]:

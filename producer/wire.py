@@ -166,7 +166,7 @@ class BatchProgress(TypedDict):
 
 
 class DryRun(TypedDict):
-    """What a batch would be, and cost at most."""
+    """What a batch would be, and cost at most; credits are None where the server was not asked."""
 
     object: Literal["batch.dry_run"]
     valid: bool
@@ -174,8 +174,8 @@ class DryRun(TypedDict):
     endpoint: str | None
     model: str | None
     request_counts: RequestCounts
-    credits_worst_case: float
-    credits_available: float
+    credits_worst_case: float | None
+    credits_available: float | None
 
 
 class BatchOptions(TypedDict, total=False):

@@ -6,12 +6,25 @@ from typing import Any
 import click
 
 from producer.client import TERMINAL, Batch, FusionAI, Job
+from producer.commands import ids
 from producer.commands.connection import api_command
 from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
 from producer.wire import Attempt
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
 _WAIT_SECONDS = 25.0
+
+
+_COLUMNS = [
+    Column("id", id=True),
+    Column("type", drop=2),
+    Column("model"),
+    Column("status"),
+    Column("tries", right=True, drop=1),
+    Column("credits", right=True, drop=3),
+    Column("created", drop=4),
+]
 
 
 @click.command()
@@ -20,6 +33,7 @@ _WAIT_SECONDS = 25.0
 @api_command
 def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
     """Show a job. Exit status 3 when it ended other than succeeded."""
+    id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
     found = client.job(id, wait=_WAIT_SECONDS if wait else None)
     while wait and found["status"] not in TERMINAL:
         found = client.job(id, wait=_WAIT_SECONDS)
@@ -42,7 +56,7 @@ def jobs(
 
     def words() -> None:
         rows = [_row(found) for found in page["data"]]
-        output.table(["id", "type", "model", "status", "tries", "credits", "created"], rows, empty="No jobs.")
+        output.table(_COLUMNS, rows, empty="No jobs.")
         if page["has_more"]:
             output.line(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
 

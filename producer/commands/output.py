@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+from rich.console import Console
 
 from producer.commands import tables
 from producer.commands.tables import Column
@@ -26,6 +27,7 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.is_terminal = sys.stdout.isatty()
+        self.is_dumb = Console().is_dumb_terminal
         self.width = shutil.get_terminal_size().columns
 
     def value(self, value: Any, words: Callable[[], None]) -> None:
@@ -38,11 +40,12 @@ class Output:
     def line(self, text: str = "") -> None:
         click.echo(text)
 
-    def fields(self, pairs: Mapping[str, object]) -> None:
+    def fields(self, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """`name  value` lines; a value of None is left out."""
-        shown = {name: str(value) for name, value in pairs.items() if value is not None}
-        width = max(map(len, shown), default=0)
-        for name, text in shown.items():
+        named = pairs.items() if isinstance(pairs, Mapping) else pairs
+        shown = [(name, str(value)) for name, value in named if value is not None]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, text in shown:
             click.echo(f"{name:<{width}}  {text}")
 
     def columns(self, rows: Iterable[Sequence[str]]) -> None:

@@ -225,8 +225,8 @@ def test_wrong_lines_stop_everything(server: BatchServer, tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert f"{file}:2: not JSON" in result.output
     assert f"{file}:3: custom_id 'c0' is already on line 1" in result.output
-    assert "2 lines are wrong; nothing was sent" in result.output
-    assert not server.files
+    assert "2 lines are wrong; nothing was bought" in result.output
+    assert not server.batches
 
 
 def test_a_file_that_is_too_large_is_refused_before_anything_is_sent(
