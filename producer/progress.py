@@ -110,7 +110,7 @@ class Board:
         tally, now = self._tally, clock.monotonic()
         rate, elapsed = self._pace.rate(now), pace.time_text(now - self._began)
         left = pace.time_text(pace.seconds_left(tally.total - tally.done, rate))
-        total, spent = f"{tally.total:,}", f"{_credits(tally.credits):>9}"
+        total, spent = f"{tally.total:,}", f"{_credits(tally.credits):>8}"
         return [
             Cell(0, (f"{tally.done:>{len(total)},}/{total}",)),
             Cell(3, (f"{_percent(tally):>3}%",)),
@@ -123,12 +123,13 @@ class Board:
 
     def _upload_cells(self) -> list[Cell]:
         tally, now = self._tally, clock.monotonic()
-        rate, total = self._pace.rate(now) or 0.0, f"{tally.total / _MEGABYTE:,.1f}"
+        rate, total = self._pace.rate(now), f"{tally.total / _MEGABYTE:,.1f}"
+        speed = "-" if rate is None else f"{rate / _MEGABYTE:,.1f}"
         left = pace.time_text((tally.total - tally.done) / rate if rate else None)
         return [
             Cell(0, (f"{tally.done / _MEGABYTE:>{len(total)},.1f}/{total} MB",)),
             Cell(2, (f"{_percent(tally):>3}%",)),
-            Cell(3, (f"{rate / _MEGABYTE:>6,.1f} MB/s",)),
+            Cell(3, (f"{speed:>6} MB/s",)),
             Cell(4, (f"{pace.time_text(now - self._began)} elapsed",)),
             Cell(1, (f"{left} left",)),
         ]
@@ -216,4 +217,5 @@ def _percent(tally: Tally) -> int:
 
 
 def _credits(value: float) -> str:
-    return f"{value:,.2f}" if value < 100_000 else f"{value:,.0f}"
+    """In eight characters up to ten millions."""
+    return f"{value:,.2f}" if value < 9_999.995 else f"{value:,.0f}"

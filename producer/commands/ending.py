@@ -115,18 +115,28 @@ def already_over(batch: Batch) -> str:
 
 
 def failures(count: int, reasons: Sequence[Reason]) -> list[tuple[str, str]]:
-    """`failed  9: 4 × invalid_request (gpt-4), …`, and below it the message of a line of each reason."""
+    """`failed  9: 4 × invalid_request (gpt-4), such as "…"`, and a line for each reason more."""
     grouped: dict[str, list[Reason]] = {}
     for reason in reasons:
         grouped.setdefault(reason["reason"], []).append(reason)
-    told = sorted(grouped.items(), key=lambda item: -sum(one["count"] for one in item[1]))
-    texts = [f"{sum(one['count'] for one in ones):,} × {name} ({_models(ones)})" for name, ones in told]
-    more = [f"{len(texts) - _MOST_REASONS} reasons more"] if len(texts) > _MOST_REASONS else []
-    listed = ", ".join(texts[:_MOST_REASONS] + more)
-    examples = [
-        ("", f"{name}: {_cut(ones[0]['message'])}") for name, ones in told[:_MOST_REASONS] if ones[0]["message"]
+    told = sorted(grouped.values(), key=lambda ones: -_sum(ones))
+    texts = [_of_reason(ones) for ones in told[:_MOST_REASONS]]
+    if len(told) > _MOST_REASONS:
+        texts.append(f"{sum(map(_sum, told[_MOST_REASONS:])):,} for {len(told) - _MOST_REASONS} other reasons")
+    first = f"{count:,}: "
+    return [
+        ("failed", first + texts[0] if texts else f"{count:,}"),
+        *(("", " " * len(first) + text) for text in texts[1:]),
     ]
-    return [("failed", f"{count:,}: {listed}" if listed else f"{count:,}"), *examples]
+
+
+def _of_reason(ones: Sequence[Reason]) -> str:
+    example = next((f', such as "{_cut(one["message"])}"' for one in ones if one["message"]), "")
+    return f"{_sum(ones):,} × {ones[0]['reason']} ({_models(ones)}){example}"
+
+
+def _sum(ones: Sequence[Reason]) -> int:
+    return sum(one["count"] for one in ones)
 
 
 def provider_rows(providers: Sequence[ProviderProgress]) -> list[tuple[str, str]]:

@@ -110,12 +110,11 @@ def test_all_columns_have_room_at_120_and_fewer_when_it_is_narrow(watch: Watch) 
     for done in range(700, 1072, 37):
         watch.told(done)
     assert watch.lines(120) == [
-        f"[{'=' * 25}{' ' * 7}]  1,070/1,319   81%     37/s  00:21 elapsed  00:07 left"
-        "     149.12 credits      9 failed",
+        f"[{'=' * 26}{' ' * 7}]  1,070/1,319   81%     37/s  00:21 elapsed  00:07 left    149.12 credits      9 failed",
         "openai     411/660     37/s  9 failed  waiting: 429 (1 s)",
         "anthropic  659/659",
     ]
-    assert watch.lines(80)[0] == "[====  ]  1,070/1,319   81%     37/s  00:21  00:07 left     149.12 cr      9 failed"
+    assert watch.lines(80)[0] == "[====  ]  1,070/1,319   81%     37/s  00:21  00:07 left    149.12 cr      9 failed"
     assert watch.lines(44) == [
         "[========  ]  1,070/1,319     37/s  00:07 left",
         "9 failed",
