@@ -65,7 +65,10 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
 @click.option("--spent", type=float, multiple=True, help="Tell when so much is spent in the month.")
 @api_command
 def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...]) -> None:
-    """Replace the levels of credit at which a credit.threshold event is sent."""
+    """Replace the levels of credit that are told.
+
+    A credit.threshold event is sent at each.
+    """
     wanted = [{"kind": "remaining", "credits": level} for level in remaining]
     wanted += [{"kind": "spent", "credits": level} for level in spent]
     if not wanted:
