@@ -62,4 +62,4 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _least(most: float, *others: float | None) -> float:
-    return min(most, *(seconds for seconds in others if seconds is not None))
+    return min([most, *(seconds for seconds in others if seconds is not None)])

@@ -89,7 +89,8 @@ def _shown(error: click.ClickException) -> dict[str, Any]:
     cause = error.__cause__
     if isinstance(cause, ApiError):
         given = {"param": cause.param, "request_id": cause.request_id}
-        shown = {"message": cause.message, "type": cause.type, "code": cause.status}
+        said = cause.message if error.message == describe(cause) else error.message
+        shown = {"message": said, "type": cause.type, "code": cause.status}
         return shown | {name: value for name, value in given.items() if value}
     if isinstance(error, FaultyFileError):
         return {"message": error.message, "type": "invalid_file", "code": error.exit_code, "errors": error.faults}

@@ -138,7 +138,7 @@ class Account:
     def finished(self, id: str, *, test: bool = False) -> dict[str, Any]:
         """The job when it has ended; `test`: one of the test key's."""
         job = dict((self.test if test else self.live).get(f"/jobs/{id}", params={"wait": 20}).json())
-        assert job["finished_at"] is not None, job
+        assert job.get("finished_at") is not None, job
         return job
 
     def run(self, body: dict[str, Any], **more: Any) -> dict[str, Any]:
