@@ -4,13 +4,13 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Unpack, cast
+from typing import Any, BinaryIO, TypeVar, Unpack, cast
 
 import httpx
 
 from producer.caller import ApiError, Caller, is_passing, retry_after
 from producer.whole_file import replacing
-from producer.wire import BATCH_OVER, Batch, BatchOptions, BatchResult, DryRun, File, Json, Page
+from producer.wire import BATCH_OVER, Batch, BatchOptions, BatchProgress, BatchResult, DryRun, File, Json, Page
 from shared import clock
 
 #: The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before.
@@ -18,6 +18,7 @@ _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.25, 2.0
 #: The server's answer to a whole file, once it has all of it.
 _FILE_SECONDS = 120.0
 
+W = TypeVar("W", Batch, BatchProgress)
 Failure = httpx.TransportError | ApiError
 
 
@@ -121,6 +122,28 @@ class BatchCalls(Caller):
         answer: Batch = self.post(f"/batches/{id}/cancel", {})
         return answer
 
+    def progress(self, id: str) -> BatchProgress:
+        """How a batch is getting on, by provider, and why lines failed."""
+        found: BatchProgress = self.get(f"/batches/{id}/progress")
+        return found
+
+    def progress_or_none(self, id: str) -> BatchProgress | None:
+        """The same, or None from a server that does not tell it."""
+        try:
+            return self.progress(id)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+
+    def retry_batch(
+        self, id: str, reasons: Sequence[str] = (), idempotency_key: str | None = None
+    ) -> tuple[Batch, bool]:
+        """A new batch of the failed and expired lines, or of those with one of `reasons`; and as with a replay."""
+        body = {"reasons": list(reasons)} if reasons else {}
+        made, replayed = self.post_or_replay(f"/batches/{id}/retry", body, idempotency_key)
+        return cast(Batch, made), replayed
+
     def wait_batch(
         self,
         id: str,
@@ -133,21 +156,53 @@ class BatchCalls(Caller):
 
         A server that cannot be reached or is busy is asked again for as long as it takes; `lost` hears of each time.
         """
+        return self._watch(id, lambda: cast(Batch, self._once("GET", f"/batches/{id}").json()), told, lost, timeout)
+
+    def wait_progress(
+        self,
+        id: str,
+        told: Callable[[BatchProgress], object],
+        *,
+        lost: Callable[[Failure], object] = lambda error: None,
+    ) -> BatchProgress:
+        """The same by its progress; of a server that does not know that, by the batch, without providers."""
+        paths = [f"/batches/{id}/progress", f"/batches/{id}"]
+
+        def look() -> BatchProgress:
+            try:
+                found = self._once("GET", paths[0]).json()
+            except ApiError as error:
+                if error.status != 404 or len(paths) == 1:
+                    raise
+                del paths[0]
+                return look()
+            return cast(BatchProgress, found if len(paths) == 2 else progress_of(found))
+
+        return self._watch(id, look, told, lost, None)
+
+    def _watch(
+        self,
+        id: str,
+        look: Callable[[], W],
+        told: Callable[[W], object],
+        lost: Callable[[Failure], object],
+        timeout: float | None,
+    ) -> W:
         deadline = None if timeout is None else clock.monotonic() + timeout
         pause = _FIRST_LOOK_SECONDS
         while True:
             asked = 0.0
             try:
-                batch: Batch = self._once("GET", f"/batches/{id}").json()
+                found = look() if self._is_patient() else self._insist(look)
             except (httpx.TransportError, ApiError) as error:
-                if not is_passing(error):
+                if not is_passing(error) or not self._is_patient():
                     raise
                 asked = retry_after(error)
                 lost(error)
             else:
-                told(batch)
-                if batch["status"] in BATCH_OVER:
-                    return batch
+                told(found)
+                if found["status"] in BATCH_OVER:
+                    return found
             if deadline is not None and clock.monotonic() + pause > deadline:
                 raise TimeoutError(f"{id} is not over after {timeout:g} s")
             self._pause(max(pause, asked))
@@ -161,6 +216,22 @@ class BatchCalls(Caller):
                     self._fetch(f"/files/{file_id}/content", file)
                     file.seek(0)
                     yield from map(json.loads, file)
+
+
+def progress_of(batch: Batch) -> BatchProgress:
+    """What a batch itself says of its progress."""
+    ended = [batch["completed_at"], batch["failed_at"], batch["expired_at"], batch["cancelled_at"]]
+    return {
+        "object": "batch.progress",
+        "batch_id": batch["id"],
+        "status": batch["status"],
+        "request_counts": batch["request_counts"],
+        "providers": [],
+        "reasons": [],
+        "credits_used": batch["credits_used"],
+        "created_at": batch["created_at"],
+        "finished_at": next((at for at in ended if at), None),
+    }
 
 
 def _batch_body(

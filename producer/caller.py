@@ -58,12 +58,21 @@ class Caller:
         retries: int = 6,
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], object] | None = None,
+        first_seconds: float | None = None,
+        away: Callable[[], object] = lambda: None,
     ) -> None:
+        """`first_seconds`: until it has been reached once, a server that cannot be connected to is tried no longer.
+
+        `away` hears, once, that it cannot be and is tried again. None: as patiently as later.
+        """
         #: live or test, as the key says; nothing is ever charged to a test key.
         self.mode = "test" if api_key.startswith("fusionai_test_") else "live"
         self._timeout = timeout
         self._retries = retries
         self._pause = pause or threading.Event().wait
+        self._first_seconds = first_seconds
+        self._away = away
+        self._reached = self._away_told = False
         self._http = httpx.Client(
             base_url=base_url.rstrip("/"),
             headers={"Authorization": f"Bearer {api_key}"},
@@ -119,7 +128,11 @@ class Caller:
 
     def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
         """A single request; a response that is a success."""
+        if not self._reached and self._first_seconds is not None:
+            seconds = request.get("timeout", self._timeout)
+            request["timeout"] = httpx.Timeout(seconds, connect=min(seconds, self._first_seconds))
         response = self._http.request(method, path, **request)
+        self._reached = True
         if response.is_success and isinstance(_body(response), dict):
             return response
         raise _error(response)
@@ -131,6 +144,7 @@ class Caller:
             target.seek(0)
             target.truncate()
             with self._http.stream("GET", path) as response:
+                self._reached = True
                 if not response.is_success:
                     response.read()
                     raise _error(response)
@@ -142,14 +156,35 @@ class Caller:
 
     def _insist(self, once: Callable[[], T]) -> T:
         """Do it, and again after a lost connection or a "not now"; the last failure is raised."""
-        for tried in range(self._retries):
+        began, tried = clock.monotonic(), 0
+        while True:
             try:
                 return once()
             except (httpx.TransportError, ApiError) as error:
                 if not is_passing(error):
                     raise
+                if self._was_never_there(error):
+                    self._hope(error, began)
+                    continue
+                if tried == self._retries:
+                    raise
                 self._pause(_pause_seconds(tried, retry_after(error)))
-        return once()
+                tried += 1
+
+    def _is_patient(self) -> bool:
+        return self._reached or self._first_seconds is None
+
+    def _was_never_there(self, error: httpx.TransportError | ApiError) -> bool:
+        return not self._is_patient() and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+
+    def _hope(self, error: httpx.TransportError | ApiError, began: float) -> None:
+        """Pause before the next try to reach a server for the first time, or give it up."""
+        if clock.monotonic() + _FIRST_PAUSE_SECONDS - began >= (self._first_seconds or 0):
+            raise error
+        if not self._away_told:
+            self._away_told = True
+            self._away()
+        self._pause(_FIRST_PAUSE_SECONDS)
 
 
 def is_passing(error: httpx.TransportError | ApiError) -> bool:

@@ -13,6 +13,7 @@ COMMANDS = {
     "jobs": "producer.commands.jobs:jobs",
     "batch": "producer.commands.batches:batch",
     "batches": "producer.commands.batches:batches",
+    "retry": "producer.commands.retry:retry",
     "cancel": "producer.commands.jobs:cancel",
     "usage": "producer.commands.usage:usage",
     "models": "producer.commands.jobs:models",
@@ -42,9 +43,9 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        from producer.commands.failures import explained
+        from producer.commands.failures import told
 
-        with explained():
+        with told("--json" in ctx.args):
             return super().invoke(ctx)
 
 

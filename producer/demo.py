@@ -153,7 +153,7 @@ def _work(client: FusionAI) -> Outcome:
     with show() as told:
         batch = follow(client, made["id"], told, lines=len(lines)).batch
     seconds = clock.monotonic() - began
-    click.echo(f"  {batch['id']} {batch['status']} in {seconds:.1f} s ({progress.rate(len(lines) / seconds)} lines/s)")
+    click.echo(f"  {batch['id']} {batch['status']} in {seconds:.1f} s ({len(lines) / seconds:,.0f} lines/s)")
     accepted = [client.submit(job) for job in SINGLE_JOBS]
     singles = [client.job(job["id"], wait=25) for job in accepted]
     jobs = [cast(Job, found) for found in client.every_job(batch_id=batch["id"])]

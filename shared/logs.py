@@ -4,6 +4,7 @@ import logging
 import traceback
 from typing import Any
 
+from shared import clock
 from shared.settings import settings
 
 #: Libraries that write a line for each request; told to speak up only when something is wrong.
@@ -18,6 +19,9 @@ _CHATTY = (
 )
 #: A library that warns of what is usual here: a message that arrives for a queue just turned off goes back to it.
 _ALARMED = ("kombu.transport.virtual.base",)
+#: Who logs a line for each client that speaks no HTTP (a scanner, TLS to a plain port): one of them a minute is enough.
+_REPEATING = "uvicorn.error"
+_SECONDS_APART = 60.0
 
 
 def start() -> None:
@@ -29,6 +33,28 @@ def start() -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     for name in _ALARMED:
         logging.getLogger(name).setLevel(max(logging.ERROR, logging.getLogger().level))
+    logging.getLogger(_REPEATING).addFilter(Seldom())
+
+
+class Seldom(logging.Filter):
+    """Lets the same warning through once a minute, with how many there were since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._due: dict[str, float] = {}
+        self._held: dict[str, int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        said, now = str(record.msg), clock.monotonic()
+        if now < self._due.get(said, 0.0):
+            self._held[said] = self._held.get(said, 0) + 1
+            return False
+        self._due[said] = now + _SECONDS_APART
+        if held := self._held.pop(said, 0):
+            record.msg, record.args = f"{record.getMessage()} ({held:,} more since the last such line)", ()
+        return True
 
 
 class _Formatter(logging.Formatter):

@@ -11,6 +11,8 @@ from pydantic import Field, Json, ValidationError, field_validator, model_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_DIRECTORY = Path(".fusionai")
+#: Characters of a secret of production.
+LEAST_SECRET = 32
 
 
 class Settings(BaseSettings):
@@ -133,6 +135,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own"
             )
+        elif len(self.key_secret) < LEAST_SECRET:
+            raise ValueError(
+                f"FUSIONAI_KEY_SECRET has {len(self.key_secret)} characters, and needs {LEAST_SECRET} at least: "
+                "`openssl rand -base64 32` makes one"
+            )
         return self
 
 
@@ -147,8 +154,14 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors()]
-        raise SystemExit("FUSIONAI settings are wrong:\n  " + "\n  ".join(wrong)) from None
+        wrong = [_told(one["loc"], one["msg"]) for one in error.errors()]
+        raise SystemExit("settings are wrong:\n  " + "\n  ".join(wrong)) from None
+
+
+def _told(place: tuple[int | str, ...], message: str) -> str:
+    """What is wrong, after the name of its variable; a message about all of them names its own."""
+    said = message.removeprefix("Value error, ")
+    return f"FUSIONAI_{str(place[0]).upper()}: {said}" if place else said
 
 
 def provider_key(environment_name: str) -> str | None:

@@ -6,21 +6,44 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from sqlalchemy import Connection, select
 
+from producer.commands.groups import DefaultGroup
 from producer.commands.operator import only_account, operator_command
 from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
 from shared import accounts as rows
 from shared import clock
 from shared.db import Database
 from shared.errors import NotFound
 from shared.ledger import credits as in_credits
+from shared.models import api_keys
 from shared.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 
 _UNIT_SECONDS = {"h": 3600, "d": 86_400}
+_COLUMNS = [
+    Column("id", id=True),
+    Column("name"),
+    Column("plan", drop=1),
+    Column("requests/min", right=True, drop=3),
+    Column("available", right=True),
+    Column("held", right=True, drop=2),
+    Column("created", drop=4),
+]
+_KEY_COLUMNS = [
+    Column("id", id=True),
+    Column("account", drop=4, id=True),
+    Column("mode"),
+    Column("name", drop=1),
+    Column("key"),
+    Column("created", drop=3),
+    Column("last used", drop=2),
+    Column("state"),
+]
 _REQUESTS = click.IntRange(1, MOST_REQUESTS_PER_MINUTE)
 
 
-@click.group()
+@click.group(cls=DefaultGroup)
 def accounts() -> None:
     """Create, list, show and change accounts."""
 
@@ -61,8 +84,7 @@ def list_accounts(database: Database, output: Output) -> None:
             ]
             for a in found
         ]
-        columns = ["id", "name", "plan", "requests/min", "available", "held", "created"]
-        output.table(columns, cells, empty="No accounts.")
+        output.table(_COLUMNS, cells, empty="No accounts.")
 
     output.value(found, words)
 
@@ -76,7 +98,17 @@ def show_account(database: Database, output: Output, id: str) -> None:
     keys = [_key(row) for row in database.read_sync(rows.list_keys, id)]
 
     def words() -> None:
-        output.fields({**found, "requests_per_minute": _limit_text(found), "created_at": moment(found["created_at"])})
+        output.fields(
+            {
+                "id": found["id"],
+                "name": found["name"],
+                "plan": found["plan"],
+                "requests a minute": _limit_text(found),
+                "available": f"{credits_text(found['available'])} credits",
+                "held": f"{credits_text(found['held'])} credits",
+                "created": moment(found["created_at"]),
+            }
+        )
         output.line()
         _key_table(output, keys)
 
@@ -88,7 +120,10 @@ def show_account(database: Database, output: Output, id: str) -> None:
 @click.argument("plan", type=click.Choice(PLANS))
 @operator_command
 def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
-    """Move an account to another plan. Requests a minute of its own stay; `accounts limit ID plan` ends them."""
+    """Move an account to another plan.
+
+    Requests a minute of its own stay; `accounts limit ID plan` ends them.
+    """
     database.write_sync(rows.set_plan, id, plan)
     _tell_limit(database, output, id)
 
@@ -98,13 +133,16 @@ def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
 @click.argument("requests", metavar="N|plan")
 @operator_command
 def set_limit(database: Database, output: Output, id: str, requests: str) -> None:
-    """Give an account its own requests a minute, or, with the word `plan`, its plan's again. In effect in a second."""
+    """Give an account its own requests a minute.
+
+    With the word `plan` its plan's again. In effect in a second.
+    """
     own: int | None = None if requests == "plan" else _REQUESTS(requests)
     database.write_sync(rows.set_requests_per_minute, id, own)
     _tell_limit(database, output, id)
 
 
-@click.group()
+@click.group(cls=DefaultGroup)
 def keys() -> None:
     """Create, list and revoke API keys."""
 
@@ -125,10 +163,13 @@ def create_key(
 
     def words() -> None:
         output.line(key)
-        if output.is_terminal:
-            output.line(f"({id}; keep it now, it is not shown again)")
+        # A script reads the key alone from standard output.
+        ends = f"expires {moment(clock.seconds(until))}" if until else "does not expire"
+        about = f"{id}, {mode}, of {account_id}, {ends}; keep the key now, it is not shown again"
+        click.echo(about, err=not output.is_terminal)
 
-    output.value({"id": id, "account_id": account_id, "mode": mode, "name": name, "key": key}, words)
+    made = {"id": id, "account_id": account_id, "mode": mode, "name": name, "expires_at": clock.seconds(until)}
+    output.value({**made, "key": key}, words)
 
 
 @keys.command("list")
@@ -145,9 +186,23 @@ def list_keys(database: Database, output: Output, account: str | None, prefix: s
 @click.argument("id")
 @operator_command
 def revoke_key(database: Database, output: Output, id: str) -> None:
-    """End a key, by its id, its first characters as listed, or the whole of it."""
-    revoked = database.write_sync(rows.revoke_key, id)
-    output.value({"id": revoked, "revoked": True}, lambda: output.line(f"{revoked} revoked"))
+    """End a key.
+
+    By its id, its first characters as listed, or the whole of it.
+    """
+
+    began = clock.now_micros()
+
+    def revoke(connection: Connection) -> tuple[str, int]:
+        revoked = rows.revoke_key(connection, id)
+        at = select(api_keys.c.revoked_at).where(api_keys.c.id == revoked)
+        return revoked, connection.execute(at).scalar_one()
+
+    revoked, at = database.write_sync(revoke)
+    before = at if at < began else None
+    already = f"was revoked already, {moment(clock.seconds(before))}" if before else "revoked"
+    value = {"id": revoked, "revoked": True, "already": before is not None}
+    output.value(value, lambda: output.line(f"{revoked} {already}"))
 
 
 def expiry(when: str) -> int:
@@ -217,8 +272,7 @@ def _key_table(output: Output, found: list[dict[str, Any]]) -> None:
         ]
         for key in found
     ]
-    columns = ["id", "account", "mode", "name", "key", "created", "last used", "state"]
-    output.table(columns, cells, empty="No keys.")
+    output.table(_KEY_COLUMNS, cells, empty="No keys.")
 
 
 def _state(key: Mapping[str, Any]) -> str:

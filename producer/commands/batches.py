@@ -7,9 +7,24 @@ from typing import Any
 import click
 
 from producer.client import Batch, FusionAI
+from producer.commands import ids
 from producer.commands.connection import api_command
-from producer.commands.follow import Targets, faults, finish, follow, resumable, shown
+from producer.commands.ending import failures, finish, provider_rows
+from producer.commands.faults import listed
+from producer.commands.follow import Targets, follow, resumable, shown
 from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
+from producer.wire import BATCH_OVER, BatchProgress
+
+_COLUMNS = [
+    Column("id", id=True),
+    Column("status"),
+    Column("lines", right=True, drop=2),
+    Column("succeeded", right=True),
+    Column("failed", right=True),
+    Column("credits", right=True, drop=1),
+    Column("created", drop=3),
+]
 
 
 @click.command()
@@ -23,9 +38,10 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
     With --wait the answers are written to ID.out.jsonl and the errors to ID.errors.jsonl; exit status 3 when some lines
     failed.
     """
+    id = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
     if not (wait or target):
-        found = client.batch(id)
-        output.value(found, lambda: _show(output, found))
+        found, progress = client.batch(id), client.progress_or_none(id)
+        output.value({**found, "progress": progress}, lambda: _show(output, found, progress))
         return
     targets = Targets.of(target or Path(f"{id}.out.jsonl"))
     with resumable(targets, lambda: id, ""):
@@ -44,7 +60,7 @@ def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> 
 
     def words() -> None:
         rows = [_row(found) for found in page["data"]]
-        output.table(["id", "status", "lines", "succeeded", "failed", "credits", "created"], rows, empty="No batches.")
+        output.table(_COLUMNS, rows, empty="No batches.")
         if page["has_more"]:
             output.line(f"More: fusionai batches --after {page['last_id']}")
 
@@ -57,33 +73,37 @@ def _row(found: dict[str, Any]) -> list[object]:
     return [found["id"], found["status"], *numbers, cost, moment(found["created_at"])]
 
 
-def _show(output: Output, found: Batch) -> None:
+def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
     counts, usage = found["request_counts"], found["usage"]
     times = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
-    output.fields(
-        {
-            "id": found["id"],
-            "status": found["status"],
-            "endpoint": found["endpoint"],
-            "model": found["model"],
-            "lines": f"{counts['total']:,}",
-            "succeeded": f"{counts['completed']:,}",
-            "failed": f"{counts['failed']:,}",
-            "credits": f"{credits_text(found['credits_used'])} used, {credits_text(found['credits_held'])} held",
-            "tokens": f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out" if usage else None,
-            "priority": found["priority"] or None,
-            "window": f"{found['completion_window']}, until {moment(found['expires_at'])}",
-            "created": moment(found["created_at"]),
-            **{name.replace("_", " "): moment(_at(found, name)) or None for name in times if name != "failed"},
-            "refused": moment(found["failed_at"]) or None,
-            "input": found["input_file_id"],
-            "output": found["output_file_id"],
-            "errors": found["error_file_id"],
-            "invoice": found["invoice_id"],
-            "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
-        }
-    )
-    for fault in faults(found["errors"], None):
+    heads: list[tuple[str, object]] = [
+        ("id", found["id"]),
+        ("retry of", found.get("retry_of")),
+        ("status", found["status"]),
+        ("endpoint", found["endpoint"]),
+        ("model", found["model"]),
+        ("lines", f"{counts['total']:,}"),
+        ("succeeded", f"{counts['completed']:,}"),
+        *failures(counts["failed"], progress["reasons"] if progress else ()),
+        *provider_rows(progress["providers"] if progress else ()),
+    ]
+    rest: dict[str, object] = {
+        "credits": f"{credits_text(found['credits_used'])} used, {credits_text(found['credits_held'])} held",
+        "tokens": f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out" if usage else None,
+        "priority": found["priority"] or None,
+        "window": f"{found['completion_window']}, until {moment(found['expires_at'])}",
+        "created": moment(found["created_at"]),
+        **{name.replace("_", " "): moment(_at(found, name)) or None for name in times if name != "failed"},
+        "refused": moment(found["failed_at"]) or None,
+        "input": found["input_file_id"],
+        "output": found["output_file_id"],
+        "errors": found["error_file_id"],
+        "invoice": found["invoice_id"],
+        "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
+        "to retry": f"fusionai retry {found['id']}" if counts["failed"] and found["status"] in BATCH_OVER else None,
+    }
+    output.fields([*heads, *rest.items()])
+    for fault in listed(found["errors"]["data"] if found["errors"] else (), None):
         output.line(fault)
 
 

@@ -13,6 +13,9 @@ from shared.settings import settings
 
 P = ParamSpec("P")
 
+#: A server that a command has not reached yet is tried for so long; one that it had reached is waited for.
+FIRST_SECONDS = 3.0
+
 
 def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> Callable[..., None]:
     """Give a command --base-url, --key and --json, and a client and an output as its first arguments."""
@@ -23,7 +26,12 @@ def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> C
     @wraps(function)
     def command(*args: Any, base_url: str | None, key: str | None, as_json: bool, **kwargs: Any) -> None:
         address, secret = whereabouts(base_url, key)
-        with FusionAI(address, secret) as client:
+
+        def away() -> None:
+            if not as_json:
+                click.echo(f"{address} cannot be reached; trying again…", err=True)
+
+        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, away=away) as client:
             function(client, Output(as_json), *args, **kwargs)
 
     return command
@@ -38,6 +46,9 @@ def whereabouts(base_url: str | None, key: str | None) -> tuple[str, str]:
     address = address or str(local.get("base_url", ""))
     if not address:
         raise click.UsageError(f"no API: run `fusionai up` (nothing in {own.state_directory}/), or give --base-url")
+    if not address.startswith(("http://", "https://")):
+        where = "--base-url" if base_url else "FUSIONAI_BASE_URL"
+        raise click.UsageError(f"{where}: {address!r} does not begin with http:// or https://")
     if not secret:
         raise click.UsageError("no key: give --key or set FUSIONAI_API_KEY")
     return address, secret

@@ -7,8 +7,10 @@ from sqlalchemy import Connection, select
 
 from producer.client import FusionAI
 from producer.commands.connection import api_command
+from producer.commands.groups import ShowByDefault
 from producer.commands.operator import only_account, operator_command
 from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
 from shared.clock import MICROS
 from shared.db import Database
 
@@ -17,12 +19,12 @@ MOST_GRANTED = 10**9
 MOST_BALANCE = 2**62
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def credits(context: click.Context) -> None:
-    """Show the balance, its movements and thresholds; grant credits."""
-    if context.invoked_subcommand is None:
-        context.invoke(show, base_url=None, key=None, as_json=False)
+_COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", id=True)]
+
+
+@click.group(cls=ShowByDefault)
+def credits() -> None:
+    """Show the balance, its movements, thresholds; grant."""
 
 
 @credits.command()
@@ -32,9 +34,7 @@ def show(client: FusionAI, output: Output) -> None:
     balance = client.credits()
 
     def words() -> None:
-        output.fields(
-            {name: credits_text(balance[name]) for name in ("available", "held", "remaining") if name in balance}
-        )
+        output.fields((name, credits_text(balance[name])) for name in ("available", "held", "remaining"))
         spent = balance.get("spent") or {}
         output.line(f"spent      {credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}")
         for threshold in balance.get("thresholds", []):
@@ -52,11 +52,8 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
     page = client.transfers(limit=limit, after=after)
 
     def words() -> None:
-        rows = [
-            [moment(t["created_at"]), t["kind"], credits_text(t.get("credits", t.get("amount"))), t["id"]]
-            for t in page["data"]
-        ]
-        output.table(["time", "kind", "credits", "id"], rows, empty="No transfers.")
+        rows = [[moment(t["created_at"]), t["kind"], credits_text(t["credits"]), t["id"]] for t in page["data"]]
+        output.table(_COLUMNS, rows, empty="No transfers.")
         if page["has_more"]:
             output.line(f"More: fusionai credits transfers --after {page['last_id']}")
 
@@ -68,7 +65,10 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
 @click.option("--spent", type=float, multiple=True, help="Tell when so much is spent in the month.")
 @api_command
 def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...]) -> None:
-    """Replace the levels of credit at which a credit.threshold event is sent."""
+    """Replace the levels of credit that are told.
+
+    A credit.threshold event is sent at each.
+    """
     wanted = [{"kind": "remaining", "credits": level} for level in remaining]
     wanted += [{"kind": "spent", "credits": level} for level in spent]
     if not wanted:

@@ -60,7 +60,10 @@ def migrate(as_json: bool) -> None:
 @click.command()
 @json_option
 def sweep(as_json: bool) -> None:
-    """Sweep once: lapsed workers' jobs, due retries, deliveries and deadlines. Harmless at any time."""
+    """Sweep once; harmless at any time.
+
+    Lapsed workers' jobs, due retries, deliveries and deadlines.
+    """
     own = settings()
     running = StateDirectory(own.state_directory).running()
     env = inherited()

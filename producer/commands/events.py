@@ -9,7 +9,9 @@ import click
 
 from producer.client import FusionAI
 from producer.commands.connection import api_command
-from producer.commands.output import Output, moment
+from producer.commands.groups import DefaultGroup
+from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
 
 #: Between two looks of `events --follow`.
 _FOLLOW_SECONDS = 1.0
@@ -38,7 +40,7 @@ def events(client: FusionAI, output: Output, after: str | None, limit: int, foll
     output.value(page, words)
 
 
-@click.group()
+@click.group(cls=DefaultGroup)
 def webhooks() -> None:
     """List, create and delete webhooks."""
 
@@ -50,8 +52,8 @@ def list_webhooks(client: FusionAI, output: Output) -> None:
     page = client.webhooks(limit=100)
 
     def words() -> None:
-        rows = [[w["id"], w["url"], w.get("status"), " ".join(w.get("events") or ["*"])] for w in page["data"]]
-        output.table(["id", "url", "status", "events"], rows, empty="No webhooks.")
+        rows = [[w["id"], w["url"], w["status"], " ".join(w["events"] or ["*"])] for w in page["data"]]
+        output.table([Column("id", id=True), "url", "status", Column("events", drop=1)], rows, empty="No webhooks.")
 
     output.value(page, words)
 
@@ -95,5 +97,31 @@ def _print(output: Output, found: Iterable[dict[str, Any]]) -> None:
 
 
 def _line(event: dict[str, Any]) -> str:
-    data = json.dumps(event.get("data"), ensure_ascii=False)
-    return f"{event['sequence']:>6}  {moment(event['created_at'])}  {event['type']:<16}  {event['id']}  {data}"
+    """`sequence  time  type  words`; the words are those of what it is about."""
+    words = _words(event["data"])
+    return f"{event['sequence']:>6}  {moment(event['created_at'])}  {event['type']:<16}  {words}".rstrip()
+
+
+def _words(data: dict[str, Any]) -> str:
+    """What an event tells: the id and state of its job, batch or invoice, or its own few values."""
+    for name in ("job", "batch", "invoice"):
+        if isinstance(found := data.get(name), dict):
+            return _of(name, found)
+    plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and name != "url"}
+    return ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in plain.items())
+
+
+def _of(name: str, found: dict[str, Any]) -> str:
+    if name == "invoice":
+        return f"{found['id']}, number {found['number']}, {found['kind']}, {credits_text(found['credits'])} credits"
+    parts = [str(found["id"])]
+    if name == "job":
+        parts += [str(found[part]) for part in ("model", "status") if found.get(part)]
+    elif counts := found.get("request_counts"):
+        failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+        parts.append(f"{counts['completed']:,} of {counts['total']:,} succeeded{failed}")
+    return ", ".join(parts)
+
+
+def _text(value: object) -> str:
+    return credits_text(value) if isinstance(value, int | float) else str(value)

@@ -1,20 +1,62 @@
-"""What a command says when it fails: one line of what was wrong and what to do; exit status 1."""
+"""What a command says when it fails: one line of what was wrong and what to do, or JSON with --json."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import IO, Any
 
 import click
 import httpx
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from producer.client import ApiError
+from producer.wire import Fault
 from shared.errors import FusionError
 from shared.settings import settings
 
 
+class FaultyFileError(click.ClickException):
+    """A file was refused; its faults have been listed, unless JSON is wanted."""
+
+    def __init__(self, message: str, faults: Sequence[Fault]) -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
+class ToldAsJson(click.ClickException):
+    """`{"error": {"message", "type", "code", …}}` on stderr, with the same exit status.
+
+    Of the API's own errors it is the API's object; of any other, `code` is the exit status.
+    """
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.format_message())
+        vars(self)["exit_code"] = error.exit_code
+        self._shown = _shown(error)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(json.dumps({"error": self._shown}, ensure_ascii=False), file=file, err=file is None)
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """The failures that a user can meet, in words or as JSON; anything else is a bug and keeps its trace."""
+    try:
+        with explained():
+            yield
+    except click.ClickException as error:
+        if as_json:
+            raise ToldAsJson(error) from error
+        raise
+    except SystemExit as error:
+        if as_json and isinstance(error.code, str):
+            raise ToldAsJson(click.ClickException(error.code)) from error
+        raise
+
+
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn the failures that a user can meet into messages; anything else is a bug and keeps its trace."""
+    """Turn the failures that a user can meet into messages."""
     try:
         yield
     except ApiError as error:
@@ -41,3 +83,23 @@ def describe(error: ApiError) -> str:
     """An API error in a line, with the request's id for whoever looks into the server's log."""
     request = f" [{error.request_id}]" if error.request_id else ""
     return f"{error.message} ({error.status} {error.type}){request}"
+
+
+def _shown(error: click.ClickException) -> dict[str, Any]:
+    cause = error.__cause__
+    if isinstance(cause, ApiError):
+        given = {"param": cause.param, "request_id": cause.request_id}
+        said = cause.message if error.message == describe(cause) else error.message
+        shown = {"message": said, "type": cause.type, "code": cause.status}
+        return shown | {name: value for name, value in given.items() if value}
+    if isinstance(error, FaultyFileError):
+        return {"message": error.message, "type": "invalid_file", "code": error.exit_code, "errors": error.faults}
+    return {"message": error.format_message(), "type": _type(error, cause), "code": error.exit_code}
+
+
+def _type(error: click.ClickException, cause: BaseException | None) -> str:
+    if isinstance(error, click.UsageError):
+        return "usage"
+    if isinstance(cause, httpx.TransportError):
+        return "unreachable"
+    return cause.type if isinstance(cause, FusionError) else "failed"

@@ -1,24 +1,23 @@
-"""What submit and batch share: following a batch to its end, writing its files, saying how it ended."""
+"""What submit, batch and retry share: where a batch's files go, and following it to its end."""
 
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from producer import progress
 from producer.client import ApiError, Batch, FusionAI
-from producer.commands.output import Output, credits_text
+from producer.commands.output import Output
 from producer.progress import Tally, Told
-from producer.whole_file import replacing, writable
-from producer.wire import Faults
+from producer.whole_file import writable
+from producer.wire import BatchProgress
 from shared import clock
 
-#: Exit status when some lines ended other than succeeded, and after Ctrl-C.
-SOME_FAILED, INTERRUPTED = 3, 130
+#: Exit status after Ctrl-C.
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def shown(output: Output) -> AbstractContextManager[Told]:
     """How progress is shown here."""
     if output.as_json:
         return progress.silent()
-    return progress.bar() if output.is_terminal else progress.plain()
+    return progress.bar() if output.is_terminal and not output.is_dumb else progress.plain()
 
 
 @contextmanager
@@ -59,102 +58,42 @@ def resumable(targets: Targets, batch_id: Callable[[], str | None], again: str) 
 
 @dataclass(frozen=True)
 class Followed:
-    """A batch that is over, and for how long it was watched; None when most of it had happened before."""
+    """A batch that is over.
+
+    `seconds`: for how long it was watched; None when most of it had happened before. `was_over`: all of it had.
+    """
 
     batch: Batch
+    progress: BatchProgress
     seconds: float | None
+    was_over: bool
 
     @property
     def took(self) -> float:
         """Seconds from its making to its end; whole ones when it was not watched."""
-        return self.seconds if self.seconds is not None else float(_seconds(self.batch))
+        return self.seconds if self.seconds is not None else float(_seconds(self.progress))
 
 
 def follow(client: FusionAI, id: str, told: Told, *, lines: int = 0) -> Followed:
     """Wait until a batch is over; `told` how it stands, and that the API is away while it is."""
     began, looks, last = clock.monotonic(), 0, Tally(lines)
 
-    def look(batch: Batch) -> None:
+    def look(found: BatchProgress) -> None:
         nonlocal last, looks
         looks += 1
-        last = Tally.of(batch, lines=lines)
+        last = Tally.of(found, lines=lines)
         told(last)
 
     def lost(error: Exception) -> None:
         why = "the API is busy" if isinstance(error, ApiError) else "the API cannot be reached"
-        told(replace(last, phase=f"{why}; trying again"))
+        told(replace(last, phase=f"{why}; trying again", stale=True))
 
-    batch = client.wait_batch(id, look, lost=lost)
+    found = client.wait_progress(id, look, lost=lost)
     watched = clock.monotonic() - began
-    return Followed(batch, watched if looks > 1 and watched >= _seconds(batch) - 1 else None)
+    seconds = watched if looks > 1 and watched >= _seconds(found) - 1 else None
+    return Followed(client.batch(id), found, seconds, was_over=looks == 1 and watched < 1)
 
 
-def finish(client: FusionAI, output: Output, followed: Followed, targets: Targets, name: str | None = None) -> None:
-    """Write the files of a batch that is over and say how it went; SystemExit unless every line succeeded.
-
-    `name` is the file's, for what is wrong with it.
-    """
-    batch = followed.batch
-    if batch["status"] == "failed":
-        refuse(output, batch, name)
-    errors = _write(client, batch, targets)
-    written = {"output": str(targets.output), "errors": str(errors) if errors else None}
-    value: dict[str, Any] = {**batch, "seconds": round(followed.took, 3), "written": written}
-    output.value(value, lambda: output.fields(_summary(followed, written)))
-    if batch["status"] != "completed" or batch["request_counts"]["failed"]:
-        raise SystemExit(SOME_FAILED)
-
-
-def refuse(output: Output, batch: Batch, name: str | None) -> None:
-    """Tell what is wrong with a batch that failed; exit status 1."""
-    if output.as_json:
-        output.value(batch, lambda: None)
-    for fault in faults(batch["errors"], name):
-        click.echo(fault, err=True)
-    raise click.ClickException(f"{batch['id']} failed; nothing was bought")
-
-
-def faults(errors: Faults | None, name: str | None) -> list[str]:
-    """What is wrong, a line each: `name:line: reason`, or without the file's name `line n: reason`."""
-    return [f"{_place(fault['line'], name)}{fault['message']}" for fault in (errors["data"] if errors else [])]
-
-
-def _place(line: int | None, name: str | None) -> str:
-    if name is None:
-        return f"line {line}: " if line else ""
-    return f"{name}:{line}: " if line else f"{name}: "
-
-
-def _write(client: FusionAI, batch: Batch, targets: Targets) -> Path | None:
-    """The server's bytes; an output file is there even when empty, an error file only when there are errors."""
-    if batch["output_file_id"] is not None:
-        client.download(batch["output_file_id"], targets.output)
-    else:
-        with replacing(targets.output):
-            pass
-    if batch["error_file_id"] is not None:
-        client.download(batch["error_file_id"], targets.errors)
-        return targets.errors
-    targets.errors.unlink(missing_ok=True)  # an earlier run's
-    return None
-
-
-def _seconds(batch: Batch) -> int:
+def _seconds(found: BatchProgress) -> int:
     """How long it took, as the server says."""
-    return max(batch[name] or 0 for name in ("completed_at", "expired_at", "cancelled_at")) - batch["created_at"]
-
-
-def _summary(followed: Followed, written: dict[str, str | None]) -> dict[str, object]:
-    batch, counts = followed.batch, followed.batch["request_counts"]
-    speed = f", {progress.rate(counts['total'] / followed.seconds)} lines/s" if followed.seconds else ""
-    took = f"{followed.took:.1f} s{speed}" if speed else f"{followed.took:.0f} s"
-    return {
-        "batch": batch["id"],
-        "status": batch["status"] if batch["status"] != "completed" else None,
-        "succeeded": f"{counts['completed']:,} of {counts['total']:,}",
-        "failed": f"{counts['failed']:,}",
-        "charged": f"{credits_text(batch['credits_used'])} credits",
-        "took": took if followed.took else "under a second",
-        "written": written["output"],
-        "errors": written["errors"],
-    }
+    return (found["finished_at"] or found["created_at"]) - found["created_at"]

@@ -6,19 +6,21 @@ import click
 
 from producer.client import FusionAI
 from producer.commands.connection import api_command
+from producer.commands.groups import DefaultGroup
 from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
+
+_COLUMNS = [
+    Column("number", right=True),
+    Column("time", drop=1),
+    Column("kind"),
+    Column("status", drop=2),
+    Column("credits", right=True),
+    Column("id", id=True),
+]
 
 
-class _ListByDefault(click.Group):
-    """A group that lists when it is not told what to do; options alone are those of the list."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_ListByDefault)
+@click.group(cls=DefaultGroup)
 def invoices() -> None:
     """List invoices, or show one."""
 
@@ -40,7 +42,7 @@ def list_invoices(
             [i["number"], moment(i["created_at"]), i["kind"], i["status"], credits_text(i["credits"]), i["id"]]
             for i in page["data"]
         ]
-        output.table(["number", "time", "kind", "status", "credits", "id"], rows, empty="No invoices.")
+        output.table(_COLUMNS, rows, empty="No invoices.")
         if page["has_more"]:
             output.line(f"More: fusionai invoices list --after {page['last_id']}")
 
@@ -73,4 +75,5 @@ def _show(output: Output, found: dict[str, Any]) -> None:
     rows = [[*(line.get(name) for name in columns), credits_text(line.get("credits"))] for line in found["lines"]]
     if rows:
         output.line()
-        output.table([*(name.replace("_", " ") for name in columns), "credits"], rows, empty="")
+        named = [Column(name.replace("_", " "), right=name != "model") for name in columns]
+        output.table([*named, Column("credits", right=True)], rows, empty="")

@@ -6,11 +6,25 @@ from typing import Any
 import click
 
 from producer.client import TERMINAL, Batch, FusionAI, Job
+from producer.commands import ids
 from producer.commands.connection import api_command
 from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
+from producer.wire import Attempt
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
 _WAIT_SECONDS = 25.0
+
+
+_COLUMNS = [
+    Column("id", id=True),
+    Column("type", drop=2),
+    Column("model"),
+    Column("status"),
+    Column("tries", right=True, drop=1),
+    Column("credits", right=True, drop=3),
+    Column("created", drop=4),
+]
 
 
 @click.command()
@@ -19,6 +33,7 @@ _WAIT_SECONDS = 25.0
 @api_command
 def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
     """Show a job. Exit status 3 when it ended other than succeeded."""
+    id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
     found = client.job(id, wait=_WAIT_SECONDS if wait else None)
     while wait and found["status"] not in TERMINAL:
         found = client.job(id, wait=_WAIT_SECONDS)
@@ -41,7 +56,7 @@ def jobs(
 
     def words() -> None:
         rows = [_row(found) for found in page["data"]]
-        output.table(["id", "type", "model", "status", "tries", "credits", "created"], rows, empty="No jobs.")
+        output.table(_COLUMNS, rows, empty="No jobs.")
         if page["has_more"]:
             output.line(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
 
@@ -75,14 +90,14 @@ def _again(**options: str | None) -> str:
 
 
 def _row(found: dict[str, Any]) -> list[object]:
-    usage = found.get("usage") or {}
+    usage = found["usage"] or {}
     cost = credits_text(usage["credits_used"]) if "credits_used" in usage else None
-    tries, created = len(found.get("attempts") or []), moment(found["created_at"])
+    tries, created = len(found["attempts"]), moment(found["created_at"])
     return [found["id"], found["type"], found["model"], found["status"], tries, cost, created]
 
 
 def _show(output: Output, found: Job) -> None:
-    served, usage, error = found.get("served_by") or {}, found.get("usage") or {}, found.get("error")
+    served, usage, error = found["served_by"] or {}, found["usage"] or {}, found["error"]
     output.fields(
         {
             "id": found["id"],
@@ -90,18 +105,28 @@ def _show(output: Output, found: Job) -> None:
             "model": found["model"],
             "status": found["status"],
             "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
-            "batch": " ".join(filter(None, (found.get("batch_id"), found.get("custom_id")))) or None,
+            "batch": " ".join(filter(None, (found["batch_id"], found["custom_id"]))) or None,
             "created": moment(found["created_at"]) or None,
             "finished": moment(found["finished_at"]) or None,
-            "tokens": f"{usage['prompt_tokens']} in, {usage['completion_tokens']} out" if usage else None,
-            "credits": credits_text(usage.get("credits_used")) if usage else None,
-            "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found.get("metadata") else None,
-            "error": f"{error.get('message')} ({error.get('type')})" if error else None,
+            "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out" if usage else None,
+            "credits": credits_text(usage["credits_used"]) if usage else None,
+            "ignored": ", ".join(found["ignored"]) or None,
+            "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
+            "error": f"{error['message']} ({error['type']})" if error else None,
+            "reason": error.get("reason") if error else None,
         }
     )
-    for number, attempt in enumerate(found.get("attempts") or [], start=1):
-        failure = (attempt.get("error") or {}).get("message", "")
-        output.line(f"attempt {number}  {attempt['provider']}  {attempt.get('status_code') or '-'}  {failure}".rstrip())
-    if found.get("result"):
+    output.columns([_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)])
+    if found["result"]:
         output.line()
-        output.line(json.dumps(found.get("result"), indent=2, ensure_ascii=False))
+        output.line(json.dumps(found["result"], indent=2, ensure_ascii=False))
+
+
+def _attempt(number: int, attempt: Attempt) -> list[str]:
+    """An attempt as cells: `attempt 1`, who was called, how it ended, when it began (UTC) and how long it took."""
+    status, error = attempt["status_code"], attempt["error"]
+    ended = " ".join(filter(None, (str(status or ""), error))) or "under way"
+    seconds = None if attempt["finished_at"] is None else attempt["finished_at"] - attempt["started_at"]
+    took = "" if seconds is None else f"{seconds:.1f} s"
+    began = moment(attempt["started_at"]).partition(" ")[2]
+    return [f"attempt {number}", attempt["provider"] or "-", ended, began, took]

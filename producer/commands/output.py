@@ -1,12 +1,16 @@
 """What commands print: tables for people, JSON for programs, never a control code into a pipe."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+from rich.console import Console
 
+from producer.commands import tables
+from producer.commands.tables import Column
 from shared import clock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +27,8 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.is_terminal = sys.stdout.isatty()
+        self.is_dumb = Console().is_dumb_terminal
+        self.width = shutil.get_terminal_size().columns
 
     def value(self, value: Any, words: Callable[[], None]) -> None:
         """JSON of the value, or what `words` prints."""
@@ -34,29 +40,34 @@ class Output:
     def line(self, text: str = "") -> None:
         click.echo(text)
 
-    def fields(self, pairs: Mapping[str, object]) -> None:
+    def fields(self, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """`name  value` lines; a value of None is left out."""
-        shown = {name: str(value) for name, value in pairs.items() if value is not None}
-        width = max(map(len, shown), default=0)
-        for name, text in shown.items():
+        named = pairs.items() if isinstance(pairs, Mapping) else pairs
+        shown = [(name, str(value)) for name, value in named if value is not None]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, text in shown:
             click.echo(f"{name:<{width}}  {text}")
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-        """Aligned columns, never cut: an id that is shown can be copied whole. Colours only on a terminal."""
+    def columns(self, rows: Iterable[Sequence[str]]) -> None:
+        """Aligned cells without a header."""
+        found = [list(row) for row in rows]
+        if found:
+            nameless = [Column("") for _ in found[0]]
+            for row in tables.lay_out(nameless, found, None)[1:]:
+                click.echo(tables.line(row))
+
+    def table(self, columns: Sequence[str | Column], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+        """Aligned columns; whole in a pipe, on a terminal as many of them as its width takes. Colours only there."""
+        named = [Column(column) if isinstance(column, str) else column for column in columns]
         cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
         if not cells:
             click.echo(empty, err=not self.is_terminal)
             return
-        widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
-        click.secho(_aligned(columns, widths), bold=True)
-        for row in cells:
-            padded = _aligned(row, widths)
-            colour = next((_STATUS_COLOURS[cell] for cell in row if cell in _STATUS_COLOURS), None)
-            click.secho(padded, fg=colour)
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        header, *shown = tables.lay_out(named, cells, self.width if self.is_terminal else None)
+        click.secho(tables.line(header), bold=True)
+        for whole, row in zip(cells, shown, strict=True):
+            colour = next((_STATUS_COLOURS[cell] for cell in whole if cell in _STATUS_COLOURS), None)
+            click.secho(tables.line(row), fg=colour)
 
 
 def moment(seconds: float | None) -> str:

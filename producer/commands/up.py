@@ -11,7 +11,7 @@ from producer import simulation
 @click.option("--port", type=click.IntRange(1, 65_535), help="The API's port; without it 8000 or the next free one.")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="The state directory (.fusionai).")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
-@click.option("--quiet", is_flag=True, help="Log to STATE/logs/NAME.log instead of here.")
+@click.option("--quiet", is_flag=True, help="Log to STATE/logs/NAME.log alone, not here too.")
 @click.option("--simulate", metavar="HOW", help="How the simulated providers behave: latency=1-3,fail=5%,limit=600.")
 @click.option("--procfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another Procfile.")
 @click.option("--json", "as_json", is_flag=True, help="When it is ready, print STATE/stack.json; implies --quiet.")
@@ -24,7 +24,11 @@ def up(
     procfile: Path | None,
     as_json: bool,
 ) -> None:
-    """Start everything on this machine: Redis, the database, the API, workers, sweeper and Flower."""
+    """Start everything on this machine, until Ctrl-C.
+
+    Redis, the database, the API, workers, sweeper and Flower; their logs are in STATE/logs too. Providers without a key
+    in the environment are simulated.
+    """
     from producer import stack
 
     simulated = _simulation(simulate) if simulate is not None else ()

@@ -12,7 +12,18 @@ import click
 from producer.client import FusionAI
 from producer.commands.connection import api_command
 from producer.commands.output import Output, credits_text, moment
+from producer.commands.tables import Column
 from producer.whole_file import replacing
+
+_COLUMNS = [
+    Column("time", drop=3),
+    Column("model"),
+    Column("provider", drop=2),
+    Column("tokens", right=True, drop=1),
+    Column("images", right=True, drop=4),
+    Column("credits", right=True),
+    Column("job", id=True),
+]
 
 
 @click.command()
@@ -54,11 +65,10 @@ def _show(output: Output, found: dict[str, Any], with_rows: bool) -> None:
     output.fields({"period": f"{period['from']} to {period['to']}", "credits": credits_text(found["credits_used"])})
     output.line()
     models = [[row["model"], credits_text(row["credits"])] for row in found["top_models"]]
-    output.table(["model", "credits"], models, empty="Nothing was used.")
+    output.table(["model", Column("credits", right=True)], models, empty="Nothing was used.")
     if with_rows and found["data"]:
         output.line()
-        columns = ["time", "model", "provider", "tokens", "images", "credits", "job"]
-        output.table(columns, map(_cells, found["data"]), empty="")
+        output.table(_COLUMNS, map(_cells, found["data"]), empty="")
         if found["has_more"]:
             output.line(f"More: fusionai usage --after {found['last_id']} with the same options")
 

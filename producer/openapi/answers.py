@@ -178,9 +178,12 @@ class ServedBy(BaseModel):
 
 
 class Attempt(BaseModel):
-    """One call of a provider; `error` is its code or message, null for the one that went well."""
+    """One call of a provider; `error` is its code or message, null for the one that went well.
 
-    provider: str
+    `provider` is null where the worker was lost, and with it what it had called.
+    """
+
+    provider: str | None
     model: str
     started_at: Time
     finished_at: Time | None

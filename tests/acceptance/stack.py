@@ -34,7 +34,7 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.simulator = simulator.url
         self.log = directory / "stack.log"
-        self._environment = {
+        self.environment = {
             "FUSIONAI_DATABASE_URL": f"sqlite:///{directory / 'stack.sqlite3'}",
             "FUSIONAI_STATE_DIRECTORY": str(directory),
             "FUSIONAI_KEY_SECRET": settings().key_secret,
@@ -50,14 +50,14 @@ class Stack:
             "FUSIONAI_LOG_LEVEL": "INFO",
             **{f"FUSIONAI_{name}": value for name, value in given.items()},
         }
-        migrate(self._environment["FUSIONAI_DATABASE_URL"])
-        self.database = Database(self._environment["FUSIONAI_DATABASE_URL"])
+        migrate(self.environment["FUSIONAI_DATABASE_URL"])
+        self.database = Database(self.environment["FUSIONAI_DATABASE_URL"])
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start the processes, and wait until they serve."""
         keys = {name: "" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPINFRA_API_KEY")}
-        environment = {**inherited(), **keys, **self._environment}
+        environment = {**inherited(), **keys, **self.environment}
         with self.log.open("ab") as log:
             for module in PROCESSES:
                 self._processes.append(lifeline.start([sys.executable, "-m", module], environment, log))
@@ -148,7 +148,7 @@ class Account:
     def finished(self, id: str, *, test: bool = False) -> dict[str, Any]:
         """The job when it has ended; `test`: one of the test key's."""
         job = dict((self.test if test else self.live).get(f"/jobs/{id}", params={"wait": 20}).json())
-        assert job["finished_at"] is not None, job
+        assert job.get("finished_at") is not None, job
         return job
 
     def run(self, body: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Hasty(Stack):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._environment |= {"FUSIONAI_LEASE_SECONDS": "3", "FUSIONAI_BEAT_SECONDS": "1"}
+        self.environment |= {"FUSIONAI_LEASE_SECONDS": "3", "FUSIONAI_BEAT_SECONDS": "1"}
 
     def replace(self, module: str) -> None:
         """SIGKILL a process, and start another."""
@@ -30,7 +30,7 @@ class Hasty(Stack):
         self._processes[at].wait()
         with self.log.open("ab") as log:
             argv = [sys.executable, "-m", module]
-            self._processes[at] = lifeline.start(argv, {**inherited(), **self._environment}, log)
+            self._processes[at] = lifeline.start(argv, {**inherited(), **self.environment}, log)
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,16 @@ class BatchServer:
         #: Called before a look at a batch is answered; what it raises, the client meets.
         self.before_look: Callable[[], None] = lambda: None
         self.cancelled_at_next_look = False
+        #: As a server of before, it does not tell the progress of a batch.
+        self.tells_progress = True
+        #: Models that there are.
+        self.models = ["m"]
         #: Credits that a dry run says there are.
         self.available = 10.0
         self._numbers = itertools.count(1)
 
-    def client(self, base_url: str = "http://api/v1", key: str = "fusionai_live_x") -> FusionAI:
-        return FusionAI(base_url, key, transport=httpx.MockTransport(self), pause=lambda seconds: None)
+    def client(self, base_url: str = "http://api/v1", key: str = "fusionai_live_x", **options: Any) -> FusionAI:
+        return FusionAI(base_url, key, transport=httpx.MockTransport(self), pause=lambda seconds: None, **options)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/v1")
@@ -40,6 +44,11 @@ class BatchServer:
             return self._json(self.files.pop(path.split("/")[2]))
         if path.endswith("/content"):
             return httpx.Response(200, content=self.contents[path.split("/")[2]])
+        if path == "/models":
+            rows = [{"id": id, "object": "model", "provider": "openai", "purpose": "x"} for id in self.models]
+            return self._json({"object": "list", "data": rows, "has_more": False, "last_id": None})
+        if path.endswith("/progress"):
+            return self._progress(path.split("/")[2])
         if path == "/batches":
             listed = list(reversed(self.batches.values()))
             return self._json({"object": "list", "data": listed, "has_more": False, "last_id": None})
@@ -76,6 +85,8 @@ class BatchServer:
         if path.endswith("/cancel"):
             self.batches[path.split("/")[2]]["status"] = "cancelling"
             return self.batches[path.split("/")[2]]
+        if path.endswith("/retry"):
+            return self._retry(path.split("/")[2], body)
         if body["input_file_id"] not in self.files:
             return {"error": f"there is no {body['input_file_id']}"}
         lines = [json.loads(line) for line in self.contents[body["input_file_id"]].splitlines() if line.strip()]
@@ -122,6 +133,35 @@ class BatchServer:
                 rows = [_row(line, code) for line in lines]
                 content = "".join(json.dumps(row, indent=None) + "\n" for row in rows).encode()
                 batch[f"{name}_file_id"] = self._keep(content, f"{name}.jsonl")["id"]
+
+    def _progress(self, id: str) -> httpx.Response:
+        if not self.tells_progress or id not in self.batches:
+            return _error(404, "not_found", "there is nothing there")
+        batch = self.batches[id]
+        shown = self._look(batch)
+        counts = shown["request_counts"]
+        one = {"provider": "openai", **counts, "running": 0, "waiting": 0, "waiting_for": None, "until": None}
+        reason = {"reason": "upstream_error", "status_code": 502, "model": "m", "count": counts["failed"]}
+        return self._json(
+            {
+                "object": "batch.progress",
+                "batch_id": id,
+                "status": shown["status"],
+                "request_counts": counts,
+                "providers": [one] if counts["total"] else [],
+                "reasons": [reason | {"message": "no"}] if counts["failed"] else [],
+                "credits_used": shown["credits_used"],
+                "created_at": shown["created_at"],
+                "finished_at": shown["completed_at"] or shown["failed_at"],
+            }
+        )
+
+    def _retry(self, id: str, body: dict[str, Any]) -> dict[str, Any]:
+        lines = [line for line in self.batches[id]["lines"] if line["body"].get("input") == "fail"]
+        again = [{**line, "body": {**line["body"], "input": "again"}} for line in lines]
+        made = f"batch_{next(self._numbers):04}"
+        self.batches[made] = {**_BATCH, "id": made, "asked": body, "lines": again, "retry_of": id}
+        return self.batches[made]
 
     def _json(self, value: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
         shown = {name: part for name, part in value.items() if name not in ("lines", "asked")}

@@ -61,8 +61,8 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     fake = Server()
 
-    def client(base_url: str, key: str) -> FusionAI:
-        return FusionAI(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None)
+    def client(base_url: str, key: str, **options: Any) -> FusionAI:
+        return FusionAI(base_url, key, transport=httpx.MockTransport(fake), pause=lambda seconds: None, **options)
 
     monkeypatch.setattr(connection, "FusionAI", client)
     yield fake

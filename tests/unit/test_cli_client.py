@@ -1,9 +1,12 @@
 """The client: one key for all tries of a POST, pauses that heed the server, errors as the API words them."""
 
+from typing import Any
+
 import httpx
 import pytest
 
 from producer.client import ApiError, FusionAI
+from shared import clock
 
 ACCEPTED = httpx.Response(202, json={"id": "job_1", "status": "queued"})
 BUSY = {"error": {"message": "later", "type": "unavailable", "code": 503, "request_id": "req_1"}}
@@ -24,9 +27,10 @@ class Script:
             raise answer
         return answer
 
-    def client(self, *, retries: int = 6) -> FusionAI:
+    def client(self, *, retries: int = 6, **options: Any) -> FusionAI:
+        transport = httpx.MockTransport(self)
         return FusionAI(
-            "http://api/v1", "key", transport=httpx.MockTransport(self), pause=self.pauses.append, retries=retries
+            "http://api/v1", "key", transport=transport, pause=self.pauses.append, retries=retries, **options
         )
 
 
@@ -81,6 +85,38 @@ def test_retries_end() -> None:
         client.submit({})
     with Script(*[httpx.Response(503, json=BUSY)] * 3).client(retries=2) as client, pytest.raises(ApiError):
         client.submit({})
+
+
+def test_a_server_that_was_never_there_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = 0.0, []
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+
+    def pause(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def client(*answers: httpx.Response | Exception) -> FusionAI:
+        transport = httpx.MockTransport(Script(*answers))
+        away = lambda: told.append("away")  # noqa: E731
+        return FusionAI("http://api/v1", "key", transport=transport, pause=pause, first_seconds=3.0, away=away)
+
+    refused = [httpx.ConnectError("refused")]
+    with client(*refused * 100) as away, pytest.raises(httpx.ConnectError):
+        away.credits()
+    assert 2 <= now <= 3 and told == ["away"]
+    with client(*refused * 100) as away, pytest.raises(httpx.ConnectError):
+        away.wait_batch("batch_1")
+    began = now
+    with client(*refused, ACCEPTED, *refused * 5, ACCEPTED) as there:
+        there.credits()
+        there.credits()
+    assert now - began > 6, "one that had been reached is waited for"
+
+
+def test_a_connection_lost_at_first_is_not_a_server_that_is_not_there() -> None:
+    script = Script(*[httpx.ReadError("gone")] * 6, ACCEPTED)
+    with script.client(first_seconds=3.0) as client:
+        assert client.submit({})["id"] == "job_1"
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"error": "x"}'])

@@ -45,6 +45,19 @@ def test_every_command_has_json_and_a_word_of_help() -> None:
         assert command.help
 
 
+def test_no_summary_is_cut_and_groups_do_something_by_themselves(directory: Path) -> None:
+    for words in ([], ["credits"], ["accounts"], ["keys"], ["invoices"], ["webhooks"]):
+        result = CliRunner().invoke(cli.main, [*words, "--help"], terminal_width=80)
+        assert result.exit_code == 0
+        assert not [line for line in result.output.splitlines() if line.endswith("...") and "Usage" not in line], words
+    assert CliRunner().invoke(cli.main, ["migrate"]).exit_code == 0
+    for group in ("accounts", "keys"):
+        assert json.loads(CliRunner().invoke(cli.main, [group, "--json"]).stdout) == []
+    for group in ("credits", "invoices", "webhooks"):
+        refused = CliRunner().invoke(cli.main, [group, "--json", "--base-url", "nowhere", "--key", "k"])
+        assert refused.exit_code == 2 and json.loads(refused.stderr)["error"]["type"] == "usage", group
+
+
 def test_the_local_key_is_only_sent_to_the_local_stack(directory: Path) -> None:
     with pytest.raises(click.UsageError, match="no API"):
         whereabouts(None, None)
@@ -55,6 +68,12 @@ def test_the_local_key_is_only_sent_to_the_local_stack(directory: Path) -> None:
     assert whereabouts(None, "other") == ("http://local/v1", "other")
     with pytest.raises(click.UsageError, match="no key"):
         whereabouts("http://elsewhere/v1", None)
+
+
+def test_an_address_without_a_scheme_is_refused_at_once(directory: Path) -> None:
+    for address in ("localhost:8000/v1", "127.0.0.1:8000", "ftp://x/v1"):
+        result = CliRunner().invoke(cli.main, ["jobs", "--base-url", address, "--key", "k"])
+        assert result.exit_code == 2 and "http://" in result.output
 
 
 def test_the_environment_says_where_the_api_is(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +110,16 @@ def test_operator_commands_work_on_the_state_directorys_database(directory: Path
     run("credits", "grant", "12.5")
     key = run("keys", "create", "--mode", "test", "--expires", "30d")
     assert str(key["key"]).startswith("fusionai_test_")
-    run("keys", "revoke", str(key["id"]))
+    assert key["account_id"] == account["id"] and key["expires_at"]
+    assert run("keys", "revoke", str(key["id"]))["already"] is False
+    assert run("keys", "revoke", str(key["id"]))["already"] is True
+    words = CliRunner().invoke(cli.main, ["keys", "revoke", str(key["id"])])
+    assert "was revoked already" in words.output
+    made = CliRunner().invoke(cli.main, ["keys", "create", "--expires", "2999-01-31"])
+    assert made.stdout.startswith("fusionai_live_") and made.stdout.count("\n") == 1, "a script reads the key alone"
+    assert f"of {account['id']}, expires 2999-01-31 00:00:00" in made.stderr
+    words = CliRunner().invoke(cli.main, ["accounts", "show", str(account["id"])])
+    assert "requests a minute  " in words.output and "_" not in words.output.split("\n\n")[0].replace("acct_", "")
     shown = run("accounts", "show", str(account["id"]))
     assert shown["available"] == 12.5
     assert run("verify")["exact"] is True
@@ -143,7 +171,10 @@ def told(result: Result) -> str:
         ("STATE_DIRECTORY", "/dev/null/x", "migrate", "/dev/null/x"),
         ("CATALOGUE", "/nowhere.toml", "up", "/nowhere.toml"),
         ("CATALOGUE", __file__, "up", "the catalogue"),
-        ("DATABASE_URL", "foo://x", "verify", "database_url"),
+        ("DATABASE_URL", "foo://x", "verify", "FUSIONAI_DATABASE_URL: begins with"),
+        ("PORT", "many", "verify", "FUSIONAI_PORT: "),
+        ("ENVIRONMENT", "staging", "verify", "FUSIONAI_ENVIRONMENT: "),
+        ("ENVIRONMENT", "production", "verify", "FUSIONAI_KEY_SECRET is missing"),
         ("DATABASE_URL", "postgresql:x", "verify", "FUSIONAI_DATABASE_URL"),
         ("DATABASE_URL", "sqlite:////proc/x.db", "migrate", "/proc/x.db"),
         ("DATABASE_URL", "sqlite:////dev/null/x.db", "migrate", "/dev/null"),
@@ -155,6 +186,16 @@ def test_a_wrong_setting_is_told_in_a_line(
     monkeypatch.setenv(f"FUSIONAI_{variable}", value)
     settings.cache_clear()
     assert said in told(CliRunner().invoke(cli.main, [command]))
+
+
+def test_a_short_secret_is_refused_in_production(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSIONAI_ENVIRONMENT", "production")
+    monkeypatch.setenv("FUSIONAI_KEY_SECRET", "abc")
+    settings.cache_clear()
+    assert "FUSIONAI_KEY_SECRET has 3 characters" in told(CliRunner().invoke(cli.main, ["up"]))
+    monkeypatch.setenv("FUSIONAI_KEY_SECRET", "x" * 32)
+    settings.cache_clear()
+    assert settings().key_secret == "x" * 32
 
 
 def test_no_grant_takes_a_balance_out_of_the_databases_range(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""How a batch's progress is told: its own counts, what it waits for, the pace since one began to look."""
+"""How a batch's progress is told: counts, rate, time left, a line a provider; at any width, and in a pipe."""
 
 from typing import Any
 
@@ -6,23 +6,42 @@ import httpx
 import pytest
 
 from producer import progress
-from producer.commands.follow import Targets, follow
-from producer.progress import Pace, Tally
+from producer.commands.follow import Followed, Targets, follow
+from producer.progress import Board, Tally
 from shared import clock
+from tests.conditions import await_condition
 from tests.unit.test_cli_client import BUSY, Script
 
 
 def look(status: str, completed: int = 0, failed: int = 0, total: int = 0) -> dict[str, Any]:
-    counts = {"total": total, "completed": completed, "failed": failed}
-    times = {"completed_at": 9, "expired_at": None, "cancelled_at": None, "created_at": 5}
-    return {"id": "batch_1", "status": status, "request_counts": counts, "credits_used": 1.5, **times}
+    return {
+        "object": "batch.progress",
+        "batch_id": "batch_1",
+        "status": status,
+        "request_counts": {"total": total, "completed": completed, "failed": failed},
+        "providers": [],
+        "reasons": [],
+        "credits_used": 1.5,
+        "created_at": 5,
+        "finished_at": 9 if status == "completed" else None,
+    }
 
 
-def followed(*answers: httpx.Response | Exception) -> list[Tally]:
+BATCH = {
+    "id": "batch_1",
+    "status": "completed",
+    "request_counts": {"total": 4, "completed": 3, "failed": 1},
+    "credits_used": 1.5,
+    "created_at": 5,
+    **{f"{name}_at": None for name in ("failed", "expired", "cancelled")},
+    "completed_at": 9,
+}
+
+
+def followed(*answers: httpx.Response | Exception) -> tuple[Followed, list[Tally]]:
     seen: list[Tally] = []
     with Script(*answers).client() as client:
-        follow(client, "batch_1", seen.append, lines=4)
-    return seen
+        return follow(client, "batch_1", seen.append, lines=4), seen
 
 
 def test_a_batch_is_told_with_what_it_waits_for_and_when_the_api_is_away() -> None:
@@ -31,9 +50,10 @@ def test_a_batch_is_told_with_what_it_waits_for_and_when_the_api_is_away() -> No
         look("in_progress", 1, 1, 4),
         look("finalizing", 3, 1, 4),
         look("completed", 3, 1, 4),
+        BATCH,
     ]
     first, *rest = [httpx.Response(200, json=answer) for answer in answers]
-    seen = followed(first, httpx.ConnectError("no"), httpx.Response(503, json=BUSY), *rest)
+    ended, seen = followed(first, httpx.ConnectError("no"), httpx.Response(503, json=BUSY), *rest)
     assert [(tally.done, tally.total, tally.phase) for tally in seen] == [
         (0, 4, "validating"),
         (0, 4, "the API cannot be reached; trying again"),
@@ -42,22 +62,121 @@ def test_a_batch_is_told_with_what_it_waits_for_and_when_the_api_is_away() -> No
         (4, 4, "finalizing"),
         (4, 4, ""),
     ]
-    assert seen[-1].failed == 1
+    assert seen[-1].failed == 1 and not ended.was_over
 
 
-def test_a_line_says_how_it_stands() -> None:
-    assert progress.line(Tally(1000, 200, 3, 1.5), 40.0) == "200/1,000 done, 40/s, 20 s left, 1.5 credits, 3 failed"
-    assert progress.line(Tally(1000, phase="validating"), 0.0) == "0/1,000 done, 0.0/s, 0 credits, validating"
+def test_a_server_that_does_not_tell_progress_is_asked_for_the_batch() -> None:
+    unknown = httpx.Response(404, json={"error": {"message": "no", "type": "not_found", "code": 404}})
+    answers = [{**BATCH, "status": "in_progress", "completed_at": None}, BATCH, BATCH]
+    ended, seen = followed(unknown, *(httpx.Response(200, json=answer) for answer in answers))
+    assert [tally.done for tally in seen] == [4, 4]
+    assert ended.progress["reasons"] == [] and ended.progress["finished_at"] == 9
 
 
-def test_the_pace_counts_what_was_done_since_the_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(clock, "monotonic", lambda: now)
-    pace = Pace()
-    now = 50.0
-    pace(Tally(1000, 900))
-    now = 60.0
-    assert pace(Tally(1000, 1000)) == 10.0
+OPENAI = {"provider": "openai", "total": 660, "completed": 403, "failed": 9, "running": 37, "waiting": 211,
+          "waiting_for": "429", "until": 1_012}  # fmt: skip
+ANTHROPIC = {"provider": "anthropic", "total": 659, "completed": 659, "failed": 0, "running": 0, "waiting": 0,
+             "waiting_for": None, "until": None}  # fmt: skip
+
+
+class Watch:
+    """A board whose time a test moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(clock, "monotonic", lambda: self.now)
+        monkeypatch.setattr(clock, "now_seconds", lambda: int(1_000 + self.now))
+        self.board = Board()
+
+    def told(self, done: int, after: float = 1.0, **more: Any) -> None:
+        self.now += after
+        openai = {**OPENAI, "completed": done - 659 - 9} if done >= 668 else OPENAI
+        given: dict[str, Any] = {"failed": 9, "credits": 149.118, "providers": (openai, ANTHROPIC), "created_at": 990}
+        self.board.told(Tally(1319, done, **(given | more)))
+
+    def lines(self, width: int) -> list[str]:
+        return [
+            (f"[{int(share * bar) * '=':<{bar}}]  " if bar else "") + text
+            for text, share, bar in self.board.lines(width)
+        ]
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    return Watch(monkeypatch)
+
+
+def test_all_columns_have_room_at_120_and_fewer_when_it_is_narrow(watch: Watch) -> None:
+    for done in range(700, 1072, 37):
+        watch.told(done)
+    assert watch.lines(120) == [
+        f"[{'=' * 26}{' ' * 7}]  1,070/1,319   81%     37/s  00:21 elapsed  00:07 left    149.12 credits      9 failed",
+        "openai     411/660     37/s  9 failed  waiting: 429 (1 s)",
+        "anthropic  659/659",
+    ]
+    assert watch.lines(80)[0] == "[====  ]  1,070/1,319   81%     37/s  00:21  00:07 left    149.12 cr      9 failed"
+    assert watch.lines(44) == [
+        "[========  ]  1,070/1,319     37/s  00:07 left",
+        "9 failed",
+        "openai     411/660     37/s  waiting: 429",
+        "anthropic  659/659",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 30, 44, 60, 80, 100, 120, 200])
+def test_lines_keep_their_columns_and_fit(watch: Watch, width: int) -> None:
+    watch.told(0, providers=(), failed=0, credits=0)
+    first = watch.lines(width)
+    bars = {watch.board.lines(width)[0][2]}
+    for done in (1, 9, 99, 700, 999, 1000, 1319):
+        watch.told(done, after=7.0)
+        bars.add(watch.board.lines(width)[0][2])
+        for text, _, bar in watch.board.lines(width):
+            assert len(text) + (bar + 2 if bar else 0) <= max(width, 20), text
+            assert "…" not in text
+    assert len(bars) == 1 and len(first) == 1
+
+
+def test_a_batch_that_stands_still_shows_it_without_being_told(watch: Watch) -> None:
+    for done in range(700, 1072, 37):
+        watch.told(done)
+    watch.now += 30
+    assert "0/s  00:51 elapsed  --:-- left" in watch.lines(120)[0]
+
+
+def test_what_is_in_the_way_has_a_line_of_its_own(watch: Watch) -> None:
+    watch.told(700)
+    watch.told(700, phase="the API cannot be reached; trying again", stale=True)
+    for width in (44, 80, 120):
+        assert watch.lines(width)[1].startswith("the API cannot be reached; trying again")
+
+
+def test_an_upload_is_told_in_bytes(watch: Watch) -> None:
+    for second in range(4):
+        watch.now = float(second)
+        watch.board.told(Tally(12_400_000, 1_000_000 * second, phase="uploading", upload=True))
+    assert watch.lines(80) == [
+        "[====                ]   3.0/12.4 MB   24%     1.0 MB/s  00:03 elapsed  00:09 left",
+        "uploading",
+    ]
+    assert watch.board.plain() == "3.0/12.4 MB sent, 00:03 elapsed"
+    watch.told(0, failed=0, credits=0, providers=())
+    assert watch.board.plain().startswith("0/1,319 done, -/s"), "bytes are no lines"
+
+
+def test_a_plain_line_says_how_it_stands(watch: Watch) -> None:
+    for done in range(700, 1072, 37):
+        watch.told(done)
+    assert watch.board.plain() == (
+        "1,070/1,319 done, 37/s, 00:21 elapsed, 00:07 left, 149.12 credits, 9 failed, openai waiting: 429 (1 s)"
+    )
+
+
+def test_in_a_pipe_a_line_comes_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.01)
+    with progress.plain() as told:
+        told(Tally(10, 3))
+        await_condition(lambda: "3/10 done" in capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

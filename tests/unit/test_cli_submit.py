@@ -225,8 +225,8 @@ def test_wrong_lines_stop_everything(server: BatchServer, tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert f"{file}:2: not JSON" in result.output
     assert f"{file}:3: custom_id 'c0' is already on line 1" in result.output
-    assert "2 lines are wrong; nothing was sent" in result.output
-    assert not server.files
+    assert "2 lines are wrong; nothing was bought" in result.output
+    assert not server.batches
 
 
 def test_a_file_that_is_too_large_is_refused_before_anything_is_sent(
@@ -240,6 +240,123 @@ def test_a_file_that_is_too_large_is_refused_before_anything_is_sent(
     monkeypatch.setattr(filerun, "MAX_BYTES", 100)
     assert "more than 0 MB" in run("submit", file).output
     assert not server.files
+
+
+def test_all_that_is_wrong_is_one_list_in_the_order_of_lines(server: BatchServer, tmp_path: Path) -> None:
+    server.models = ["gpt-4", "claude-3-opus"]
+    file = write(tmp_path / "in.jsonl", ["a", "b"])
+    rows = file.read_text().splitlines()
+    odd = rows[1].replace('"c1"', '"c2"').replace('"m"', '"gpt4"')
+    file.write_text("\n".join(["nope", rows[0], odd, rows[0]]) + "\n")
+    server.faults = [
+        {"code": "invalid_request", "line": 3, "message": "body.model: GET /v1/models …", "param": "body.model"},
+        {"code": "invalid_request", "line": 2, "message": "body.model: makes no embeddings", "param": "body.model"},
+    ]
+    for words in (["submit", file], ["submit", file, "--dry-run"], ["submit", file, "--wait"]):
+        result = run(*words)
+        assert result.exit_code == 1 and result.stdout == ""
+        assert result.stderr.splitlines() == [
+            f"{file}:1: not JSON: Expecting value at column 1",
+            f"{file}:2: body.model: there is no model 'm'; `fusionai models` lists them",
+            f"{file}:3: body.model: there is no model 'gpt4'; is gpt-4 meant? `fusionai models` lists them",
+            f"{file}:4: custom_id 'c0' is already on line 2",
+            "Error: 4 lines are wrong; nothing was bought",
+        ]
+    assert not server.batches
+
+
+def test_what_is_wrong_is_json_when_that_is_asked_for(server: BatchServer, tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text("nope\n")
+    result = run("submit", file, "--dry-run", "--json")
+    assert result.exit_code == 1
+    verdict, error = json.loads(result.stdout), json.loads(result.stderr)["error"]
+    assert verdict["valid"] is False and verdict["errors"]["data"] == error["errors"]
+    assert error["errors"][0]["line"] == 1 and error["type"] == "invalid_file"
+    missing = json.loads(run("batch", "batch_none", "--json").stderr)["error"]
+    assert (missing["type"], missing["code"]) == ("not_found", 404)
+    wrong = run("batch", "--nope", "--json")
+    assert wrong.exit_code == 2 and json.loads(wrong.stderr)["error"]["type"] == "usage"
+
+
+def test_a_dry_run_never_meets_a_submission(server: BatchServer, tmp_path: Path) -> None:
+    server.available = 100
+    file = write(tmp_path / "in.jsonl", ["a", "b"])
+    assert run("submit", file, "--wait").exit_code == 0
+    copy = write(tmp_path / "copy.jsonl", ["a", "b"])
+    for _ in range(2):
+        assert run("submit", copy, "--dry-run").exit_code == 0
+    assert run("submit", file, "--dry-run", "--window", "500h").exit_code == 2
+    assert run("submit", file, "--dry-run", "--window", "2d").exit_code == 0
+    assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [("24h", "24h"), ("2d", "48h"), ("7d", "168h"), ("1h", "1h"), ("0h", ""), ("8d", ""), ("24", "")]
+)
+def test_a_window_is_in_hours_or_days(server: BatchServer, tmp_path: Path, given: str, sent: str) -> None:
+    result = run("submit", write(tmp_path / "in.jsonl", ["a"]), "--window", given)
+    assert result.exit_code == (0 if sent else 2), result.output
+    assert [batch["asked"]["completion_window"] for batch in server.batches.values()] == ([sent] if sent else [])
+
+
+def test_a_batch_that_was_done_before_says_that_nothing_was_charged_now(server: BatchServer, tmp_path: Path) -> None:
+    file = write(tmp_path / "in.jsonl", ["a", "b"])
+    first = run("submit", file, "--wait")
+    assert "already" not in first.output and "took" in first.output
+    again = run("submit", file, "--wait")
+    assert again.exit_code == 0
+    assert "already done at 1970-01-01 00:00:09; nothing was charged now" in again.output
+    assert "took" not in again.output and "0.2 credits then" in again.output
+    assert json.loads(run("submit", file, "--wait", "--json").stdout)["already_done"] is True
+    short = run("submit", file)
+    assert "already done" in short.output and "To follow" not in short.output
+
+
+def test_failures_are_told_by_reason_and_retried(server: BatchServer, tmp_path: Path) -> None:
+    file = write(tmp_path / "in.jsonl", ["a", "fail", "fail"])
+    ended = run("submit", file, "--wait")
+    (batch_id,) = server.batches
+    out = tmp_path / "in.out.jsonl"
+    assert ended.exit_code == 3
+    assert 'failed     2: 2 × upstream_error (m), such as "no"' in ended.output
+    assert f"to retry   fusionai retry {batch_id} --wait -o {out}" in ended.output
+    shown = run("batch", batch_id).output
+    assert "2 × upstream_error (m)" in shown and "openai     3/3, 2 failed" in shown
+    retried = run("retry", batch_id, "--wait", "-o", out)
+    assert retried.exit_code == 0, retried.output
+    assert "2 of 2" in retried.output and "already" not in retried.output
+    assert out.read_bytes() == server.contents[list(server.batches.values())[1]["output_file_id"]]
+    assert not (tmp_path / "in.errors.jsonl").exists()
+    assert "nothing was charged now" in run("retry", batch_id).output
+    assert len(server.batches) == 2, "the same command takes up the same batch"
+    assert run("retry", batch_id, "--reason", "b", "--reason", "a").exit_code == 0
+    assert list(server.batches.values())[-1]["asked"] == {"reasons": ["a", "b"]}
+    assert run("retry", batch_id, "--again").exit_code == 0
+    assert len(server.batches) == 4
+
+
+def test_an_older_servers_batches_end_as_well(server: BatchServer, tmp_path: Path) -> None:
+    server.tells_progress = False
+    ended = run("submit", write(tmp_path / "in.jsonl", ["a", "fail"]), "--wait")
+    assert ended.exit_code == 3 and "failed     1\n" in ended.output
+    assert run("batch", next(iter(server.batches))).exit_code == 0
+
+
+def test_lines_may_come_from_standard_input(server: BatchServer, tmp_path: Path) -> None:
+    content = write(tmp_path / "in.jsonl", ["a", "b"]).read_bytes()
+    words = ["submit", "-", "--base-url", "http://api/v1", "--key", "fusionai_live_x", "--wait", "-o"]
+    result = CliRunner().invoke(cli.main, [*words, str(tmp_path / "x.jsonl")], input=content)
+    assert result.exit_code == 0, result.output
+    (batch,) = server.batches.values()
+    assert len(server.contents[batch["asked"]["input_file_id"]].splitlines()) == 2
+    assert (tmp_path / "x.jsonl").exists()
+
+
+def test_the_end_of_an_id_is_enough(server: BatchServer, tmp_path: Path) -> None:
+    batch_id = json.loads(run("submit", write(tmp_path / "in.jsonl", ["a"]), "--json").stdout)["id"]
+    assert batch_id in run("batch", f"…{batch_id[-4:]}").output
+    assert run("batch", "…zzzz").exit_code == 2
 
 
 def test_an_empty_file_is_refused(server: BatchServer, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from shared import db, logs
+from shared import clock, db, logs
 from shared.db import Database
 from shared.models import job_payloads
 
@@ -65,3 +65,20 @@ def test_a_databases_error_has_its_code(database: Database) -> None:
 
 def test_a_systems_error_has_its_words() -> None:
     assert logs.kind(OSError(28, "No space left on device")) == "OSError (No space left on device)"
+
+
+def test_the_same_warning_is_let_through_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, seldom = 100.0, logs.Seldom()
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+
+    def said(text: str = "Invalid HTTP request received.", level: int = logging.WARNING) -> str:
+        record = logging.LogRecord("uvicorn.error", level, "", 0, text, (), None)
+        return record.getMessage() if seldom.filter(record) else ""
+
+    assert [said() for _ in range(15)] == ["Invalid HTTP request received.", *[""] * 14]
+    assert said("another") == "another"
+    assert said(level=logging.ERROR) and said(level=logging.ERROR)
+    now += 60
+    assert said() == "Invalid HTTP request received. (14 more since the last such line)"
+    now += 60
+    assert said() == "Invalid HTTP request received."

@@ -1,0 +1,20 @@
+"""A group of commands of which one is meant when none is named."""
+
+import click
+
+
+class DefaultGroup(click.Group):
+    """Runs `default` when it is not told what to do; options alone are that command's."""
+
+    default = "list"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
+class ShowByDefault(DefaultGroup):
+    """A group that shows."""
+
+    default = "show"

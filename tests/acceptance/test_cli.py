@@ -1,0 +1,236 @@
+"""Every command of `fusionai`, with its options, its --json and its errors, against the running stack."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from producer import cli
+from tests.acceptance.command import Command
+from tests.acceptance.stack import Account, Stack, chat, embedding
+from tests.conditions import await_condition
+
+
+class World:
+    """An account in which everything there is has happened once, and the command that acts for it."""
+
+    def __init__(self, stack: Stack, account: Account, directory: Path) -> None:
+        self.fusionai = Command(stack, account)
+        self.account = account
+        self.directory = directory
+        self.lines = [{**chat(f"table {n}"), "custom_id": f"c{n}"} for n in range(3)]
+        self.lines.append({**embedding(), "custom_id": "e"})
+        self.file = self.written("good.jsonl", self.lines)
+        self.job = account.run(chat("one job", metadata={"team": "a"}))["id"]
+        batch = self.fusionai.json("submit", self.file, "--wait")
+        self.batch, self.invoice = batch["id"], batch["invoice_id"]
+        self.webhook = self.fusionai.json("webhooks", "create", "http://127.0.0.1:9/hook")["id"]
+        self.key = self.fusionai.json("keys", "create", "--account", account.id, "--name", "spare")["id"]
+
+    def written(self, name: str, lines: list[Any]) -> Path:
+        path = self.directory / name
+        path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+        return path
+
+    def word(self, word: str) -> str:
+        """A word of the table, with the names of this world in it."""
+        names = {name: str(value) for name, value in vars(self).items() if isinstance(value, str | Path)}
+        return word.format(account=self.account.id, **{k: v for k, v in names.items() if k != "account"})
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    account = stack.account()
+    yield World(stack, account, tmp_path_factory.mktemp("cli"))
+    account.close()
+
+
+#: Words, the exit status, and what people are told. Each runs in words and as JSON.
+GOOD: list[tuple[str, int, list[str]]] = [
+    ("submit {file}", 0, ["already done at", "fusionai batch {batch} --wait"]),
+    ("submit {file} --wait", 0, ["nothing was charged now", "4 of 4", "credits then"]),
+    ("submit {file} --dry-run", 0, ["lines      4", "at most"]),
+    ("submit {file} --dry-run --window 2d --priority 3", 0, ["at most"]),
+    ("job {job}", 0, ["attempt 1  openai  200", 'metadata   {{"team": "a"}}']),
+    ("job {job} --wait", 0, ["succeeded"]),
+    ("jobs", 0, ["{job}", "tries"]),
+    ("jobs --limit 1", 0, ["More: fusionai jobs --after"]),
+    ("jobs --status succeeded --batch {batch} --after {job}", 0, []),
+    ("batch {batch}", 0, ["succeeded", "4", "window"]),
+    ("batch {batch} --wait -o {directory}/again.out.jsonl", 0, ["again.out.jsonl"]),
+    ("batches", 0, ["{batch}"]),
+    ("batches --limit 1 --after {batch}", 0, []),
+    ("cancel {job}", 0, ["{job}  succeeded"]),
+    ("usage", 0, ["period", "gpt-4"]),
+    ("usage --from 2026-01-01 --to 2026-12-31 --model gpt-4 --batch {batch} --rows --limit 1", 0, ["job", "More"]),
+    ("models", 0, ["gpt-4", "openai"]),
+    ("credits", 0, ["available", "spent"]),
+    ("credits show", 0, ["available"]),
+    ("credits transfers --limit 2", 0, ["More"]),
+    ("credits thresholds --remaining 12 --spent 34", 0, ["remaining  12", "spent      34"]),
+    ("credits grant 5 --account {account} --note thanks", 0, ["5 credits granted to {account}"]),
+    ("invoices", 0, ["{invoice}", "statement"]),
+    ("invoices --kind purchase", 0, ["No invoices."]),
+    ("invoices list --batch {batch} --limit 1", 0, ["{invoice}"]),
+    ("invoices show {invoice}", 0, ["{batch}", "gpt-4"]),
+    ("events", 0, ["job.completed", "{job}, gpt-4, succeeded", "{batch}, 4 of 4 succeeded"]),
+    ("events --limit 1", 0, ["More: fusionai events --after"]),
+    ("webhooks", 0, ["{webhook}", "http://127.0.0.1:9/hook"]),
+    ("webhooks list", 0, ["{webhook}"]),
+    ("webhooks create http://127.0.0.1:9/other --event job.failed", 0, ["whsec_"]),
+    ("accounts", 0, ["{account}"]),
+    ("accounts list", 0, ["{account}"]),
+    ("accounts create Acme --plan professional --requests-per-minute 7", 0, ["Acme, professional", "Next: "]),
+    ("accounts show {account}", 0, ["requests a minute", "{key}"]),
+    ("accounts plan {account} enterprise", 0, ["enterprise"]),
+    ("accounts limit {account} 900000", 0, ["900,000, its own"]),
+    ("accounts limit {account} plan", 0, ["{account}"]),
+    ("keys --account {account}", 0, ["{key}"]),
+    ("keys list --prefix fusionai_live_", 0, ["{key}"]),
+    ("keys create --account {account} --mode test --expires 2h", 0, ["fusionai_test_"]),
+    ("keys revoke {key}", 0, ["{key} revoked", "{key} was revoked already"]),
+    ("verify", 0, ["All balances are exact."]),
+    ("migrate", 0, ["up to date"]),
+    ("sweep", 0, ["Swept."]),
+]
+
+#: Words, the exit status, the error's type and what it says.
+BAD: list[tuple[str, int, str, str]] = [
+    ("job job_none", 1, "not_found", "job_none"),
+    ("job {job} --key fusionai_live_wrong", 1, "unauthorized", "key"),
+    ("job …zz", 2, "usage", "none of the newest"),
+    ("jobs --limit 0", 2, "usage", "0"),
+    ("jobs --nope", 2, "usage", "--nope"),
+    ("jobs --base-url localhost:8000/v1", 2, "usage", "http://"),
+    ("jobs --base-url http://127.0.0.1:1/v1", 1, "unreachable", "cannot be reached"),
+    ("batch batch_none", 1, "not_found", "batch_none"),
+    ("batch batch_none --wait -o {directory}/none.out.jsonl", 1, "not_found", "batch_none"),
+    ("batch {batch} --wait -o /nowhere/x.jsonl", 2, "usage", "/nowhere/x.jsonl"),
+    ("cancel {batch}", 1, "conflict", "cannot be cancelled"),
+    ("submit /nowhere.jsonl", 2, "usage", "/nowhere.jsonl"),
+    ("submit {file} --window 500h", 2, "usage", "500h"),
+    ("submit {file} --priority 9", 1, "idempotency_mismatch", "submitted already"),
+    ("usage --from yesterday", 1, "invalid_request", "from"),
+    ("usage --csv - --limit 3", 2, "usage", "--csv"),
+    ("credits thresholds", 2, "usage", "--remaining"),
+    ("credits grant ten", 2, "usage", "ten"),
+    ("credits grant 1 --account acct_none", 1, "not_found", "acct_none"),
+    ("credits --nope", 2, "usage", "--nope"),
+    ("invoices show inv_none", 1, "not_found", "inv_none"),
+    ("events --after evt_none", 1, "invalid_request", "after"),
+    ("webhooks create nonsense", 1, "invalid_request", "url"),
+    ("webhooks delete wh_none", 1, "not_found", "wh_none"),
+    ("accounts show acct_none", 1, "not_found", "acct_none"),
+    ("accounts plan acct_none starter", 1, "not_found", "acct_none"),
+    ("accounts limit {account} many", 2, "usage", "many"),
+    ("keys create --account acct_none", 1, "not_found", "acct_none"),
+    ("keys create --account {account} --expires never", 2, "usage", "never"),
+    ("keys revoke key_none", 1, "not_found", "key_none"),
+    ("retry batch_none", 1, "not_found", ""),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "said"), GOOD, ids=[row[0] for row in GOOD])
+def test_a_command_in_words_and_as_json(world: World, words: str, status: int, said: list[str]) -> None:
+    given = [world.word(word) for word in words.split()]
+    shown = world.fusionai(*given, status=status)
+    for text in said[:1] if words.startswith("keys revoke") else said:
+        assert world.word(text) in shown.output
+    again = world.fusionai(*given, "--json", status=status)
+    json.loads(again.stdout)
+    if words.startswith("keys revoke"):
+        assert world.word(said[1]) in world.fusionai(*given).output
+    if not shown.stdout.startswith("No "):
+        assert "Error" not in shown.output + again.output
+
+
+@pytest.mark.parametrize(("words", "status", "type", "said"), BAD, ids=[row[0] for row in BAD])
+def test_an_error_in_words_and_as_json(world: World, words: str, status: int, type: str, said: str) -> None:
+    given = [world.word(word) for word in words.split()]
+    shown = world.fusionai(*given, status=status)
+    assert shown.stdout == "" and "Error: " in shown.stderr and said in shown.stderr
+    error = world.fusionai.error(*given, status=status)
+    assert error["type"] == type and said in error["message"] and isinstance(error["code"], int)
+
+
+def test_no_command_is_missing_from_the_tables() -> None:
+    def names(command: click.Command, name: str) -> Iterator[str]:
+        if isinstance(command, click.Group):
+            for sub in command.list_commands(click.Context(command)):
+                found = command.get_command(click.Context(command), sub)
+                assert found is not None
+                yield from names(found, f"{name} {sub}".strip())
+        else:
+            yield name
+
+    tables = [row[0] for row in GOOD] + [row[0] for row in BAD]
+    elsewhere = {"up"}  # tests/integration/test_stack.py
+    missing = [name for name in names(cli.main, "") if not any(words.startswith(name) for words in tables)]
+    assert set(missing) == elsewhere
+
+
+def test_a_file_that_is_wrong_is_told_in_one_list(world: World) -> None:
+    odd = [
+        "{not json",
+        world.lines[0],
+        {**chat("x"), "custom_id": "m", "model": "gpt4"},
+        {**chat("x"), "custom_id": "t", "max_tokens": 999_999},
+        {**chat("x"), "custom_id": "c0"},
+        {"custom_id": "u", "url": "/v1/nothing", "body": {"model": "gpt-4"}},
+    ]
+    file = world.written("odd.jsonl", odd)
+    for words in (["submit", file], ["submit", file, "--dry-run"]):
+        told = world.fusionai(*words, status=1).stderr.splitlines()
+        assert [line.removeprefix(f"{file}:").partition(":")[0] for line in told[:-1]] == ["1", "3", "4", "5", "6"]
+        assert "is gpt-4 meant? `fusionai models`" in told[1] and "4096" in told[2]
+        assert told[-1] == "Error: 5 lines are wrong; nothing was bought"
+    result = world.fusionai("submit", file, "--dry-run", "--json", status=1)
+    verdict, error = json.loads(result.stdout), json.loads(result.stderr)["error"]
+    assert verdict["valid"] is False and len(verdict["errors"]["data"]) == len(error["errors"]) == 5
+
+
+def test_a_dry_run_of_a_copy_meets_no_submission(world: World) -> None:
+    copy = world.written("copy.jsonl", world.lines)
+    assert "at most" in world.fusionai("submit", copy, "--dry-run").output
+    assert "submitted already" in world.fusionai("submit", copy, status=1).stderr
+
+
+def test_lines_of_standard_input(world: World) -> None:
+    target = world.directory / "in.out.jsonl"
+    content = json.dumps({**embedding(), "custom_id": "stdin"}).encode()
+    world.fusionai("submit", "-", "--wait", "-o", target, input=content)
+    assert json.loads(target.read_text())["custom_id"] == "stdin"
+
+
+def test_what_failed_is_told_and_is_exit_status_3(world: World, stack: Stack) -> None:
+    lines = [{**chat(f"doomed {n}"), "custom_id": f"d{n}"} for n in range(2)]
+    file = world.written("doomed.jsonl", [*lines, world.lines[3]])
+    with stack.script({"contains": "doomed", "fault": {"status": 400, "message": "no such thing"}}):
+        ended = world.fusionai("submit", file, "--wait", status=3)
+    batch = world.fusionai.json("submit", file)["id"]
+    assert "1 of 3" in ended.output and f"to retry   fusionai retry {batch} --wait" in ended.output
+    errors = (world.directory / "doomed.errors.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["custom_id"] for line in errors) == ["d0", "d1"]
+    assert "failed" in world.fusionai("batch", batch).output
+
+
+def test_usage_as_a_file_and_events_that_go_on(world: World) -> None:
+    target = world.directory / "usage.csv"
+    world.fusionai("usage", "--csv", target)
+    assert len(target.read_text().splitlines()) > 4
+    assert world.fusionai("usage", "--csv", "-").stdout_bytes == target.read_bytes()
+
+
+def test_a_cancelled_batch(world: World, stack: Stack) -> None:
+    lines = [{**chat(f"slow {n}"), "custom_id": f"s{n}"} for n in range(2)]
+    file = world.written("slow.jsonl", lines)
+    with stack.script({"contains": "slow ", "fault": {"kind": "hang"}}):
+        batch = world.fusionai.json("submit", file)["id"]
+        await_condition(lambda: world.fusionai.json("batch", batch)["status"] == "in_progress")
+        assert batch in world.fusionai("cancel", batch).output
+        target = world.directory / "slow.out.jsonl"
+        ended = world.fusionai("batch", f"…{batch[-10:]}", "--wait", "-o", target, status=3)
+    assert "cancelled" in ended.output and target.read_bytes() == b""

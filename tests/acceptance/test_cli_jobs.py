@@ -1,0 +1,85 @@
+"""`fusionai job` on jobs that had trouble, and the client's shapes of what the server sends."""
+
+import re
+import types
+import typing
+from typing import Any
+
+import pytest
+
+from producer import wire
+from tests.acceptance.command import Command
+from tests.acceptance.stack import Account, Stack, chat, embedding
+
+
+@pytest.fixture
+def fusionai(stack: Stack, account: Account) -> Command:
+    return Command(stack, account)
+
+
+def test_a_job_with_failed_attempts_is_shown_line_by_line(fusionai: Command, account: Account, stack: Stack) -> None:
+    rules = [
+        {"contains": "hopeless", "times": 1, "fault": {"kind": "reset"}},
+        {"contains": "hopeless", "fault": {"status": 500}},
+    ]
+    with stack.script(*rules):
+        job = account.run(chat("hopeless"))
+    assert job["status"] == "failed" and isinstance(job["attempts"][0]["error"], str)
+    shown = fusionai("job", job["id"], status=3).output.splitlines()
+    attempts = [line for line in shown if line.startswith("attempt")]
+    assert len(attempts) == len(job["attempts"]) == 4
+    for number, (line, attempt) in enumerate(zip(attempts, job["attempts"], strict=True), start=1):
+        ended = " ".join(str(part) for part in (attempt["status_code"], attempt["error"]) if part)
+        assert re.fullmatch(
+            rf"attempt {number}  openai  {re.escape(ended)} *  \d\d:\d\d:\d\d  \d+\.\d s", line
+        ), (line, attempt)  # fmt: skip
+    assert any(re.fullmatch(rf"reason +{job['error']['reason']}", line) for line in shown)
+    assert fusionai.json("job", job["id"], status=3) == job
+
+
+@pytest.mark.parametrize("body", [chat("fine"), embedding()])
+def test_a_job_that_went_well_is_shown_with_its_result(
+    fusionai: Command, account: Account, body: dict[str, Any]
+) -> None:
+    job = account.run(body)
+    shown = fusionai("job", job["id"]).output
+    assert "attempt 1  openai  200  " in shown and '"object"' in shown
+
+
+def test_the_clients_shapes_are_what_the_server_sends(account: Account, stack: Stack) -> None:
+    with stack.script({"contains": "refused", "fault": {"status": 400}}):
+        failed, good = account.run(chat("refused")), account.run(chat("fine", metadata={"a": "b"}))
+    line = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "x"}}
+    batch = account.live.post("/batches", json={"requests": [line], "metadata": {"a": "b"}}).json()
+    refused = account.live.post("/batches", json={"requests": [{**line, "body": {}}], "dry_run": True}).json()
+    file = account.live.get(f"/files/{batch['input_file_id']}").json()
+    for shape, value in (
+        (wire.Job, failed),
+        (wire.Job, good),
+        (wire.Batch, batch),
+        (wire.DryRun, refused),
+        (wire.File, file),
+        (wire.Page, account.live.get("/jobs").json()),
+    ):
+        assert unlike(value, shape) == []
+
+
+def unlike(value: Any, shape: Any, at: str = "") -> list[str]:
+    """Where a value is not of a shape: a TypedDict has exactly its keys, an int is a float too."""
+    if typing.is_typeddict(shape):
+        if not isinstance(value, dict):
+            return [f"{at}: {value!r} is not an object"]
+        hints = typing.get_type_hints(shape)
+        odd = [f"{at}.{name}" for name in shape.__required_keys__ - value.keys() | value.keys() - hints.keys()]
+        return odd + [
+            one for name in value.keys() & hints.keys() for one in unlike(value[name], hints[name], f"{at}.{name}")
+        ]
+    origin, parts = typing.get_origin(shape), typing.get_args(shape)
+    if origin is list:
+        return [one for number, item in enumerate(value) for one in unlike(item, parts[0], f"{at}[{number}]")]
+    if origin in (typing.Union, types.UnionType):
+        return min((unlike(value, part, at) for part in parts), key=len)
+    if origin is typing.Literal:
+        return [] if value in parts else [f"{at}: {value!r}"]
+    kinds = {float: (int, float), dict: dict}.get(origin or shape, origin or shape)
+    return [] if shape is Any or isinstance(value, kinds) else [f"{at}: {value!r} is not {shape}"]

@@ -1,0 +1,95 @@
+"""Providers' keys: each shown to its provider once, at the same time; what came of it, and what `up` says."""
+
+import threading
+
+import httpx
+import pytest
+
+from producer import banner, provider_keys
+from producer.layout import Layout
+from producer.provider_keys import Trials, masked, try_key
+from shared import catalogue
+from shared.settings import Settings
+from tests.conditions import await_condition
+
+SOLD = catalogue.load("")
+OPENAI, ANTHROPIC, GOOGLE = (SOLD.providers[name] for name in ("openai", "anthropic", "google"))
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for provider in SOLD.providers.values():
+        monkeypatch.delenv(provider.key or "NONE", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-nonsense")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (200, "accepted"),
+        (429, "accepted"),
+        (401, "key refused (401)"),
+        (403, "key refused (403)"),
+        (500, "answered 500; the key is not tried"),
+        (None, "could not be reached"),
+    ],
+)
+def test_a_key_is_tried_once(status: int | None, words: str) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if status is None:
+            raise httpx.ConnectTimeout("no")
+        return httpx.Response(status)
+
+    assert try_key(OPENAI, transport=httpx.MockTransport(answer)).words == words
+    assert try_key(ANTHROPIC, transport=httpx.MockTransport(answer)).words == words
+    first, second = seen
+    assert str(first.url) == "https://api.openai.com/v1/models"
+    assert first.headers["authorization"] == "Bearer sk-nonsense"
+    assert second.headers["x-api-key"] == "sk-ant-0123456789" and "authorization" not in second.headers
+
+
+def test_trials_are_made_at_the_same_time_and_nobody_waits() -> None:
+    both, go = threading.Barrier(3), threading.Event()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        both.wait(10)
+        go.wait(10)
+        return httpx.Response(401)
+
+    trials = Trials(provider_keys.with_key(SOLD), transport=httpx.MockTransport(answer))
+    both.wait(10)
+    assert not trials.over and trials.found(OPENAI) is None
+    assert any("not tried yet" in line for line in said(trials))
+    go.set()
+    await_condition(lambda: trials.over)
+
+
+def said(trials: Trials, *, simulated: bool = True, **given: object) -> list[str]:
+    own = Settings(**given)  # type: ignore[arg-type]
+    away = tuple(provider_keys.without_key(SOLD)) if simulated else ()
+    at = Layout("127.0.0.1", 8000, 5555, 1, 2, "", "", "", away)
+    return list(banner.providers(own, at, SOLD, trials))
+
+
+def test_up_says_whom_the_calls_go_to() -> None:
+    trials = Trials(provider_keys.with_key(SOLD), transport=httpx.MockTransport(lambda request: httpx.Response(401)))
+    await_condition(lambda: trials.over)
+    lines = said(trials)
+    assert lines[0] == "  REAL       openai (OPENAI_API_KEY sk-…nse): key refused (401)"
+    assert lines[1] == "             anthropic (ANTHROPIC_API_KEY sk-…789): key refused (401)"
+    assert lines[2] == "  SIMULATED  A local simulator makes up the answers of: google, deepinfra"
+    production = {"environment": "production", "key_secret": "x" * 32}
+    lines = said(trials, simulated=False, **production)
+    assert lines[2] == "  NO KEY     google, deepinfra: their models answer 502"
+    assert "FUSIONAI_DATABASE_URL" in lines[3] and "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[4]
+    urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")} | {"database_url": "postgresql://db/f"}
+    assert len(said(trials, simulated=False, **production, **urls)) == 3
+
+
+@pytest.mark.parametrize(("key", "shown"), [("sk-nonsense", "sk-…nse"), ("short", "…"), ("", "…")])
+def test_a_key_is_never_shown_whole(key: str, shown: str) -> None:
+    assert masked(key) == shown
