@@ -48,8 +48,9 @@ def provider_client(
     A call cancelled after the answer's head hangs up. One cancelled before it returns at once, but its connection lives
     on (pyreqwest 0.15 does not hang up) until the transport's own limit of silence, so that a silent provider cannot
     pile up connections: the request's extension `silence_seconds` says how long a silence it has to bear (default: the
-    whole call), and the next longer of SILENCES is that limit. Measured: with 61 s, a call given up after 10 s is
-    hung up 51 s later. So nothing here counts connections: slots bound what is in flight.
+    whole call), and the next longer of SILENCES is that limit. Measured: 20 calls
+    a second given up after 1 s, with the class of 15 s: 300 connections at most. Nothing here counts connections: slots
+    bound what is in flight.
     """
     longest = max(settings().call_seconds, settings().stream_seconds)
     whole = longest + SPARE_SECONDS if call_seconds is None else call_seconds
