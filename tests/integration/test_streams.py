@@ -207,9 +207,9 @@ def test_a_stream_that_still_speaks_is_not_ended_by_the_limit_of_its_beginning(
         (job,) = stage.running()
         sink = stage.publisher.open(job.id, job.epoch)
         say(sink, WORDS[0])
-        frames = await stage.respond(job.id, pace=Pace(begin=0.05, first=0.1, comment=10))
+        frames = await stage.respond(job.id, pace=Pace(begin=20, first=1, comment=10))
         got = [await anext(frames), await anext(frames)]
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(1.1)
         say(sink, *WORDS[1:], begin=False, end=True)
         await stage.settle(good(job))
         check_whole([*got, *[frame async for frame in frames]])
@@ -518,7 +518,7 @@ def test_a_client_that_neither_reads_nor_goes_is_given_up(
                 await asyncio.Event().wait()
 
         for version in ("2.3", "2.4"):
-            answer = await stage.begun(job.id, pace=Pace(begin=20, first=0.1))
+            answer = await stage.begun(job.id, pace=Pace(begin=20, first=1))
             await asyncio.wait_for(answer({"type": "http", "asgi": {"spec_version": version}}, receive, send), 10)
             assert stuck.is_set() and not stage.desk.waiters._waiting and not stage.desk.readers.all()
         assert world.row(database, job.id)["status"] == "running"
