@@ -35,7 +35,7 @@ _own = Router()
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     database = Database(settings().database_url)
     app.state.desk = Desk(database, bell())
-    app.state.metrics = Metrics(database)
+    app.state.metrics = Metrics(database, settings().redis_url)
     yield
     await app.state.desk.close()
     bell().close()

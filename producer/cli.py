@@ -16,6 +16,7 @@ COMMANDS = {
     "retry": "producer.commands.retry:retry",
     "cancel": "producer.commands.jobs:cancel",
     "usage": "producer.commands.usage:usage",
+    "providers": "producer.commands.providers:providers",
     "models": "producer.commands.jobs:models",
     "credits": "producer.commands.credits:credits",
     "invoices": "producer.commands.invoices:invoices",

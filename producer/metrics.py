@@ -6,18 +6,21 @@ A process collects at most once in FRESH_SECONDS and never twice at a time, each
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 import orjson
+import redis
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from redis import RedisError
 from sqlalchemy import Connection, func, literal_column, select, text
 
-from shared import clock, db, measures
+from shared import clock, db, measures, provider_states
 from shared import models as m
 from shared.db import Database
 from shared.jobs import RUNNING
@@ -27,6 +30,8 @@ from shared.queue import PROBATION, job_queues, provider_of
 
 #: For how long an answer is given again, in seconds.
 FRESH_SECONDS: Final = 1.0
+#: How long Redis may take, in seconds.
+REDIS_SECONDS: Final = 1.0
 #: How long a request waits for a collection, in seconds.
 PATIENCE_SECONDS: Final = 3.0
 
@@ -45,6 +50,7 @@ class Reading:
 #: Name, labels, meaning.
 _GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     ("jobs_queued", ("provider", "lane"), "Jobs waiting to run; provider probation: those that have lost a worker."),
+    ("jobs_deferred", ("provider", "lane", "reason"), "Jobs put off until a time, by why: 429, 503, connect, paused…"),
     ("jobs_running", ("provider", "lane"), "Jobs that a worker holds, by the provider whose queue they came from."),
     ("batches", ("status",), "Batches that are not over."),
     ("workers_alive", (), "Worker processes whose lease is running."),
@@ -52,6 +58,9 @@ _GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     ("webhook_lag_seconds", (), "For how many seconds the oldest delivery that is due has been due; 0: none is."),
     ("credits_held", (), "Credits set aside for jobs and batches that are not over, over all accounts."),
     ("credits_available", (), "Prepaid credits that may still be held, over all accounts."),
+    ("redis_up", (), "Whether Redis answers this process."),
+    ("provider_paused", ("provider", "model", "reason"), "Calls are paused since the provider is down or refuses us."),
+    ("provider_calls_per_second", ("provider", "model"), "The pace that a provider's model bears, where one is known."),
 )
 
 #: Name shown, name kept, how many of what is kept are one of what is shown, meaning; labels are measures.LABELS.
@@ -82,8 +91,9 @@ _SECONDS_MEANING: Final = "Seconds from the acceptance of a job to its end, of j
 class Metrics:
     """One producer process's answers to /metrics; of its event loop."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, redis_url: str) -> None:
         self._database = database
+        self._redis = redis.from_url(redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
         self._text = b""
         self._collected = float("-inf")
         self._collecting: asyncio.Task[None] | None = None
@@ -105,8 +115,10 @@ class Metrics:
 
     async def _collect(self) -> None:
         try:
-            reading = await self._database.read(read)
-            self._text = await asyncio.to_thread(render, reading)
+            reading, providers = await asyncio.gather(
+                self._database.read(read), asyncio.to_thread(read_providers, self._redis)
+            )
+            self._text = await asyncio.to_thread(render, Reading({**reading.gauges, **providers}, reading.counters))
             self._collected = clock.monotonic()
         finally:
             self._collecting = None
@@ -129,7 +141,7 @@ class Exposition(Collector):
         """All of it, named `fusionai_…`."""
         for name, labels, meaning in _GAUGES:
             gauge = GaugeMetricFamily(f"fusionai_{name}", meaning, labels=labels)
-            for given, number in sorted(self._reading.gauges[name].items()):
+            for given, number in sorted(self._reading.gauges.get(name, {}).items()):
                 gauge.add_metric(given, number)
             yield gauge
         for name, kept, parts, meaning in _COUNTERS:
@@ -160,6 +172,21 @@ def _end(seconds: float) -> str:
     return "+Inf" if seconds == inf else str(seconds)
 
 
+def read_providers(connection: Any) -> Mapping[str, Values]:
+    """What Redis says of the providers; that it does not answer, when it does not."""
+    gauges: dict[str, Values] = {"provider_paused": {}, "provider_calls_per_second": {}, "redis_up": {(): 0.0}}
+    with suppress(RedisError, OSError):
+        for one in provider_states.read_all(connection):
+            place = (one.provider, one.upstream or "")
+            if one.state.paused:
+                gauges["provider_paused"][*place, one.state.paused_for or ""] = 1.0
+            known = [rate for rate in (one.state.rate, one.state.told) if rate is not None]
+            if known:
+                gauges["provider_calls_per_second"][place] = min(known)
+        gauges["redis_up"] = {(): 1.0}
+    return gauges
+
+
 def read(connection: Connection) -> Reading:
     """One reading, in one transaction."""
     alive = select(func.count()).where(m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > db.now(connection))
@@ -168,6 +195,7 @@ def read(connection: Connection) -> Reading:
     held, available = connection.execute(_CREDITS).one()
     gauges: dict[str, Values] = {
         "jobs_queued": _queued(connection),
+        "jobs_deferred": _deferred(connection),
         "jobs_running": _running(connection),
         "batches": _batches(connection),
         "workers_alive": {(): connection.execute(alive).scalar_one()},
@@ -186,6 +214,11 @@ _CREDITS = select(
 
 #: By the partial indexes and nothing but them: 0.1 s for a million queued jobs on SQLite, 0.3 s on PostgreSQL.
 _WAITING: Final = (TO_WAKE, WOKEN, f"{DEFERRED} AND woken_at IS NULL")
+
+
+def _deferred(connection: Connection) -> Values:
+    statement = text(f"SELECT queue, deferred_for, count(*) FROM jobs WHERE {DEFERRED} GROUP BY queue, deferred_for")
+    return {(*queue.rpartition(".")[::2], why): count for queue, why, count in connection.execute(statement)}
 
 
 def _queued(connection: Connection) -> Values:

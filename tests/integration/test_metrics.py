@@ -21,6 +21,7 @@ from shared import models as m
 from shared.db import AmbiguousCommitError, Database
 from shared.jobs import Ending, Leased, Requeue
 from tests.integration import world
+from tests.integration.attempts import NOWHERE
 from tests.integration.test_database_away import Failing, run, times
 from tests.integration.test_delivering import deliver, open_webhook
 from tests.receiver import Answer, Receiver
@@ -47,7 +48,7 @@ def shown(database: Database) -> Samples:
     registry = CollectorRegistry()
     registry.register(Exposition(database.read_sync(metrics.read)))
     assert list(openmetrics.text_string_to_metric_families(generate_latest(registry).decode()))
-    return parsed(asyncio.run(Metrics(database).text()))
+    return parsed(asyncio.run(Metrics(database, NOWHERE).text()))
 
 
 def counted(samples: Samples) -> Samples:

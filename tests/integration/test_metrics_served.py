@@ -21,6 +21,7 @@ from shared.db import Database
 from shared.migrations import migrate
 from shared.settings import inherited
 from tests.conditions import await_condition
+from tests.integration.attempts import NOWHERE
 from tests.servers import PostgresServer, free_port
 
 
@@ -54,7 +55,7 @@ def test_many_who_ask_at_once_have_one_collection_made(database: Database) -> No
     counting = Counting(database)
 
     async def main() -> None:
-        answers = Metrics(counting)
+        answers = Metrics(counting, NOWHERE)
         assert len(set(await asyncio.gather(*(answers.text() for _ in range(50))))) == 1
         await answers.text()
         assert counting.reads == 1
@@ -74,7 +75,7 @@ def test_a_collection_that_fails_is_tried_again_by_the_next_who_asks(database: D
             return value
 
     async def main() -> None:
-        answers = Metrics(Broken(database))
+        answers = Metrics(Broken(database), NOWHERE)
         with pytest.raises(ConnectionError):
             await answers.text()
         assert b"fusionai_jobs_queued" in await answers.text()

@@ -235,7 +235,7 @@ def test_options_are_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().files_options == {"endpoint_url": "http://127.0.0.1:9"}
     for wrong in ("x", "[1]"):
         monkeypatch.setenv("FUSIONAI_FILES_OPTIONS", wrong)
-        with pytest.raises(SystemExit, match="files_options"):
+        with pytest.raises(SystemExit, match="FUSIONAI_FILES_OPTIONS"):
             read_settings()
 
 

@@ -1,0 +1,96 @@
+"""fusionai providers: whose keys are set, which are simulated, which are paused since when and why, and their pace."""
+
+from typing import Any
+
+import click
+import redis
+
+from producer import provider_keys
+from producer.commands.output import Output, json_option, moment
+from producer.commands.tables import Column
+from producer.state import StateDirectory
+from shared import provider_states
+from shared.catalogue import SANDBOX, Provider, catalogue
+from shared.provider_states import Standing, State
+from shared.settings import settings
+
+#: How long Redis may take, in seconds.
+REDIS_SECONDS = 2.0
+
+_COLUMNS = (
+    Column("provider"),
+    Column("model", drop=1),
+    Column("calls", drop=4),
+    Column("key", drop=3),
+    Column("state"),
+    Column("a second", right=True, drop=2),
+    Column("at once", right=True, drop=5),
+)
+
+
+@click.command()
+@json_option
+def providers(as_json: bool) -> None:
+    """Show each provider's key, whether it is simulated or paused and why, and the pace found out for its models."""
+    output = Output(as_json)
+    standings = _standings(output)
+    found = [_described(provider, standings) for provider in catalogue().providers.values() if provider.name != SANDBOX]
+    output.value(
+        {"object": "list", "data": found},
+        lambda: output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalogue is empty."),
+    )
+
+
+def _standings(output: Output) -> list[Standing]:
+    url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
+    try:
+        with redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as connection:
+            return list(provider_states.read_all(connection))
+    except (redis.RedisError, OSError):
+        click.echo("Redis cannot be reached: what is paused, and the pace of calls, is not known.", err=True)
+        return []
+
+
+def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
+    own = [one for one in standings if one.provider == provider.name]
+    whole = next((one.state for one in own if one.upstream is None), State())
+    key = any(provider.name == one.name for one in provider_keys.with_key(catalogue()))
+    simulates = settings().environment == "embedded" and bool(provider.simulated_path)
+    return {
+        "provider": provider.name,
+        "calls": "real" if key else "simulated" if simulates else "none",
+        "key": provider.key or None,
+        "key_set": key,
+        "base_url": provider.base_url,
+        **_state(whole),
+        "models": [{"model": one.upstream, **_state(one.state)} for one in own if one.upstream is not None],
+    }
+
+
+def _state(state: State) -> dict[str, Any]:
+    known = [rate for rate in (state.rate, state.told) if rate is not None]
+    paused = {
+        "since": int(state.paused_since),
+        "reason": state.paused_for,
+        "tried_again_at": int(state.paused_until),
+    }
+    return {
+        "paused": paused if state.paused else None,
+        "calls_a_second": round(min(known), 3) if known else None,
+        "calls_at_once": int(state.limit) if state.learned else None,
+    }
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
+    key = f"{found['key']} set" if found["key_set"] else f"{found['key']} not set" if found["key"] else ""
+    rows: list[tuple[object, ...]] = [(found["provider"], "", found["calls"], key, _words(found), "", "")]
+    for model in found["models"]:
+        pace = (model["calls_a_second"], model["calls_at_once"])
+        rows.append(("", model["model"], "", "", _words(model), *pace))
+    return rows
+
+
+def _words(found: dict[str, Any]) -> str:
+    if (paused := found["paused"]) is None:
+        return "ok"
+    return f"paused since {moment(paused['since'])}: {paused['reason']}; tried again now and then"
