@@ -28,9 +28,10 @@ from workers.simulator.server import SimulatorProcess
 
 DOWN_SECONDS = 8.0
 CALLS, EACH_SECONDS = 30, 0.3
-#: Calls to a provider that is down: some until it is known to be, and a few that try whether it is back. Of one that
-#: is silent, moreover, those that were made before the first had waited for its time.
-HANDFUL = 10
+#: Calls to a provider that is down: some until it is known to be, and a few that try whether it is back; thirty calls
+#: with their retries would be ninety. Of one that is silent, moreover, those that were made before the first had
+#: waited for its time.
+HANDFUL = 15
 UNTIL_SILENCE_TELLS = round(TURN_SECONDS / EACH_SECONDS)
 #: Until the provider is called again once it is up.
 BACK_SECONDS = 30.0
