@@ -194,9 +194,10 @@ def _drawn(console: Console, text: str, share: float, width: int) -> Text:
     """A line; with a bar of so many cells before it, if it has one."""
     if not width:
         return Text(text, style="cyan")
-    full, rest = ("━", "─") if (console.encoding or "").lower().startswith("utf") else ("#", "-")
-    cells = int(share * width)
-    return Text.assemble((full * cells, "green"), (rest * (width - cells), "dim"), _GAP, text)
+    full, half, rest = ("━", "╸", "─") if (console.encoding or "").lower().startswith("utf") else ("#", "", "-")
+    cells, halves = divmod(int(share * width * 2), 2)
+    done = full * cells + half * halves
+    return Text.assemble((done, "green"), (rest * (width - len(done)), "dim"), _GAP, text)
 
 
 def _waiting(one: ProviderProgress, *, short: bool = False) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from producer.client import FusionAI
+from producer.commands import tables
 from producer.commands.connection import api_command
 from producer.commands.groups import DefaultGroup
 from producer.commands.output import Output, credits_text, moment
@@ -31,7 +32,7 @@ def events(client: FusionAI, output: Output, after: str | None, limit: int, foll
 
     def words() -> None:
         for event in page["data"]:
-            output.line(_line(event))
+            output.line(_line(event, output))
         if not page["data"]:
             output.line("No events.")
         if page["has_more"]:
@@ -93,13 +94,23 @@ def _follow(client: FusionAI, output: Output, after: str | None) -> None:
 
 def _print(output: Output, found: Iterable[dict[str, Any]]) -> None:
     for event in found:
-        output.line(json.dumps(event, ensure_ascii=False) if output.as_json else _line(event))
+        output.line(json.dumps(event, ensure_ascii=False) if output.as_json else _line(event, output))
 
 
-def _line(event: dict[str, Any]) -> str:
-    """`sequence  time  type  words`; the words are those of what it is about."""
-    words = _words(event["data"])
-    return f"{event['sequence']:>6}  {moment(event['created_at'])}  {event['type']:<16}  {words}".rstrip()
+def _line(event: dict[str, Any], output: Output) -> str:
+    """`sequence  time  type  words`; on a narrow terminal with the end of the id, then without the day."""
+    at, words = moment(event["created_at"]), _words(event["data"])
+    lines = [
+        f"{event['sequence']:>6}  {when}  {event['type']:<16}  {text}".rstrip()
+        for when, text in ((at, words), (at, _shortened(words)), (at.partition(" ")[2], _shortened(words)))
+    ]
+    room = output.width if output.is_terminal else len(lines[0])
+    return next((line for line in lines if len(line) <= room), lines[-1])
+
+
+def _shortened(words: str) -> str:
+    id, comma, rest = words.partition(",")
+    return f"{tables.short(id)}{comma}{rest}"
 
 
 def _words(data: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int 
     while room is not None and _width(cells, kept) > room:
         droppable = [index for index in kept if columns[index].drop]
         if not droppable:
-            cells = [[_short(cell) if column.id else cell for column, cell in zip(columns, row, strict=True)]
+            cells = [[short(cell) if column.id else cell for column, cell in zip(columns, row, strict=True)]
                      for row in cells]  # fmt: skip
             break
         kept.remove(max(droppable, key=lambda index: columns[index].drop))
@@ -51,5 +51,6 @@ def _width(cells: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
     return sum(max(len(row[index]) for row in cells) for index in kept) + _GAP * (len(kept) - 1)
 
 
-def _short(cell: str) -> str:
+def short(cell: str) -> str:
+    """`…a8a5c31b` of an id; any other text is itself."""
     return cell if len(cell) <= _SHORT_ID + 1 or "_" not in cell else f"…{cell[-_SHORT_ID:]}"

@@ -212,9 +212,21 @@ def test_what_failed_is_told_and_is_exit_status_3(world: World, stack: Stack) ->
         ended = world.fusionai("submit", file, "--wait", status=3)
     batch = world.fusionai.json("submit", file)["id"]
     assert "1 of 3" in ended.output and f"to retry   fusionai retry {batch} --wait" in ended.output
+    assert 'failed     2: 2 × invalid_request (gpt-4), such as "no such thing"' in ended.output
     errors = (world.directory / "doomed.errors.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["custom_id"] for line in errors) == ["d0", "d1"]
-    assert "failed" in world.fusionai("batch", batch).output
+    shown = world.fusionai("batch", batch).output
+    assert "2 × invalid_request (gpt-4)" in shown and "openai       3/3, 2 failed" in shown
+
+    nothing = world.fusionai.error("retry", batch, "--reason", "worker_lost")
+    assert nothing["type"] != "internal_error"
+    target = world.directory / "doomed.out.jsonl"
+    retried = world.fusionai("retry", batch, "--reason", "invalid_request", "--wait", "-o", target)
+    assert "failed     0" in retried.output and "already" not in retried.output
+    assert {json.loads(line)["custom_id"] for line in target.read_text().splitlines()} == {"d0", "d1", "e"}
+    assert not (world.directory / "doomed.errors.jsonl").exists()
+    again = world.fusionai.json("retry", batch, "--reason", "invalid_request")
+    assert again["already_done"] is True and again["retry_of"] == batch
 
 
 def test_usage_as_a_file_and_events_that_go_on(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 from producer import wire
 from tests.acceptance.command import Command
 from tests.acceptance.stack import Account, Stack, chat, embedding
+from tests.conditions import await_condition
 
 
 @pytest.fixture
@@ -52,6 +53,12 @@ def test_the_clients_shapes_are_what_the_server_sends(account: Account, stack: S
     line = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "x"}}
     batch = account.live.post("/batches", json={"requests": [line], "metadata": {"a": "b"}}).json()
     refused = account.live.post("/batches", json={"requests": [{**line, "body": {}}], "dry_run": True}).json()
+    doomed = {**line, "body": {**line["body"], "input": "refused"}}
+    with stack.script({"contains": "refused", "fault": {"status": 400}}):
+        made = account.live.post("/batches", json={"requests": [doomed]})
+        await_condition(lambda: account.live.get(f"/batches/{made.json()['id']}").json()["status"] == "completed")
+    progress = account.live.get(f"/batches/{made.json()['id']}/progress").json()
+    assert progress["providers"] and progress["reasons"]
     file = account.live.get(f"/files/{batch['input_file_id']}").json()
     for shape, value in (
         (wire.Job, failed),
@@ -59,6 +66,7 @@ def test_the_clients_shapes_are_what_the_server_sends(account: Account, stack: S
         (wire.Batch, batch),
         (wire.DryRun, refused),
         (wire.File, file),
+        (wire.BatchProgress, progress),
         (wire.Page, account.live.get("/jobs").json()),
     ):
         assert unlike(value, shape) == []

@@ -115,6 +115,8 @@ def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
         assert (running.state / "first-account.json").stat().st_mode & 0o777 == 0o600
         await_condition(lambda: account["test_key"] in running.output.read_text(), what="the banner")
         assert account["live_key"] in running.output.read_text()
+        for name in ("web", "sleeper", "database"):
+            assert "started, process" in (running.state / "logs" / f"{name}.log").read_text()
         assert running.end(signal.SIGINT) < 5
         assert running.process.returncode == 0
         assert not running.left()

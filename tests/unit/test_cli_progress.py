@@ -1,9 +1,11 @@
 """How a batch's progress is told: counts, rate, time left, a line a provider; at any width, and in a pipe."""
 
+import io
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
 from producer import progress
 from producer.commands.follow import Followed, Targets, follow
@@ -190,3 +192,12 @@ def test_in_a_pipe_a_line_comes_by_itself(monkeypatch: pytest.MonkeyPatch, capsy
 )
 def test_errors_are_written_beside_the_output(output: str, errors: str, tmp_path: Any) -> None:
     assert Targets.of(tmp_path / output).errors == tmp_path / errors
+
+
+@pytest.mark.parametrize(
+    ("encoding", "share", "drawn"),
+    [("utf-8", 0.0, "──────"), ("utf-8", 0.25, "━╸────"), ("utf-8", 1.0, "━━━━━━"), ("ascii", 0.25, "#-----")],
+)
+def test_the_bar_has_halves_where_the_terminal_knows_them(encoding: str, share: float, drawn: str) -> None:
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    assert progress._drawn(console, "3/12", share, 6).plain == f"{drawn}  3/12"

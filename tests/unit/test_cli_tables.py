@@ -2,6 +2,8 @@
 
 import pytest
 
+from producer.commands import events
+from producer.commands.output import Output
 from producer.commands.tables import Column, lay_out, line
 
 COLUMNS = [Column("id", id=True), Column("status"), Column("lines", right=True), Column("created", drop=1),
@@ -36,6 +38,29 @@ def test_columns_go_by_their_rank_until_the_rest_fits(room: int, header: list[st
     assert lines[0].split() == header
     assert max(map(len, lines)) <= room
     assert (ID in lines[1]) == (room > 44)
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (0, f"     4  2033-05-18 03:33:20  batch.completed   {ID}, 9 of 9 succeeded"),
+        (80, "     4  2033-05-18 03:33:20  batch.completed   …a8a5c31b, 9 of 9 succeeded"),
+        (70, "     4  03:33:20  batch.completed   …a8a5c31b, 9 of 9 succeeded"),
+    ],
+)
+def test_an_event_is_a_line_of_words(width: int, shown: str) -> None:
+    output = Output(False)
+    output.is_terminal, output.width = width > 0, width
+    counts = {"total": 9, "completed": 9, "failed": 0}
+    data = {"batch": {"id": ID, "status": "completed", "request_counts": counts}, "url": "/v1/x"}
+    event = {"sequence": 4, "created_at": 2_000_000_000, "type": "batch.completed", "id": "evt_1", "data": data}
+    assert events._line(event, output) == shown
+
+
+def test_an_event_without_a_thing_tells_its_values() -> None:
+    data = {"kind": "remaining", "threshold": 100, "credits_remaining": 99.5, "period": "2026-11"}
+    words = "kind remaining, threshold 100, credits remaining 99.5, period 2026-11"
+    assert events._words(data) == words
 
 
 def test_an_id_without_room_shows_its_end() -> None:
