@@ -215,6 +215,12 @@ def test_what_failed_is_told_and_is_exit_status_3(world: World, stack: Stack) ->
     errors = (world.directory / "doomed.errors.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["custom_id"] for line in errors) == ["d0", "d1"]
     assert "failed" in world.fusionai("batch", batch).output
+    assert '2 × invalid_request (gpt-4), such as "no such thing"' in ended.output
+    target = world.directory / "again.out.jsonl"
+    world.fusionai("retry", batch, "--wait", "-o", target)
+    answered = [json.loads(line)["custom_id"] for line in target.read_text().splitlines()]
+    assert answered[:2] == ["d0", "d1"] and len(answered) == 3, "the answers of both batches, in the first one's order"
+    assert "invalid_request (2)" in world.fusionai("retry", batch, "--reason", "weather", status=1).stderr
 
 
 def test_usage_as_a_file_and_events_that_go_on(world: World) -> None:
