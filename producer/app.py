@@ -159,6 +159,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     shown = {"message": error.message, "type": error.type, "code": error.status, "request_id": _id(request)}
     if error.param is not None:
         shown["param"] = error.param
+    if error.reason is not None:
+        shown["reason"] = error.reason
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)

@@ -50,7 +50,11 @@ class Reading:
 #: Name, labels, meaning.
 _GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     ("jobs_queued", ("provider", "lane"), "Jobs waiting to run; provider probation: those that have lost a worker."),
-    ("jobs_deferred", ("provider", "lane", "reason"), "Jobs put off until a time, by why: 429, 503, connect, paused…"),
+    (
+        "jobs_deferred",
+        ("provider", "lane", "reason"),
+        "Jobs that are put off until a time, by the fault: 429, 503, connect.",
+    ),
     ("jobs_running", ("provider", "lane"), "Jobs that a worker holds, by the provider whose queue they came from."),
     ("batches", ("status",), "Batches that are not over."),
     ("workers_alive", (), "Worker processes whose lease is running."),

@@ -144,11 +144,14 @@ class ProviderProgress(TypedDict):
 
 
 class Reason(TypedDict):
-    """Why so many lines of a model failed; `message` is one of theirs."""
+    """Why so many lines of a model failed; `message` is one of theirs.
+
+    `model` is None of lines that never began, where those of the batch differ.
+    """
 
     reason: str
     status_code: int | None
-    model: str
+    model: str | None
     count: int
     message: str
 

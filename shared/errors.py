@@ -37,6 +37,8 @@ class FusionError(Exception):
         self.message = message
         self.param = param
         self.retry_after_seconds = retry_after_seconds
+        #: The cause in one word for programs, where there is more to say than the type: a provider's own code.
+        self.reason: str | None = None
         #: The accepted job that it is about: to send the request again would buy the work again.
         self.job_id: str | None = None
 

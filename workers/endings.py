@@ -9,7 +9,7 @@ from shared.jobs import Ending, Leased
 from shared.ledger import credits
 from shared.pricing import Amount, Price, charge
 from shared.schemas import Offer
-from workers.faults import GENERAL_CODES
+from workers.faults import CALLERS, GENERAL_CODES, classify
 from workers.providers import Answer
 from workers.retry import GiveUp
 
@@ -69,7 +69,7 @@ def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
 
     Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid".
     """
-    if not verdict.elsewhere:
+    if not verdict.elsewhere or classify(error) in CALLERS:
         reason = verdict.reason if error.code is None or error.code in GENERAL_CODES else error.code
         return {"message": error.message, "type": "invalid_request", "code": 400, "reason": reason}
     if error.code == "timeout":

@@ -158,8 +158,12 @@ def _cut(message: str) -> str:
 
 def _models(reasons: Sequence[Reason]) -> str:
     if len(reasons) == 1:
-        return reasons[0]["model"]
-    return ", ".join(f"{one['model']} {one['count']:,}" for one in reasons)
+        return _model(reasons[0])
+    return ", ".join(f"{_model(one)} {one['count']:,}" for one in reasons)
+
+
+def _model(one: Reason) -> str:
+    return one["model"] or "several models"
 
 
 def _took(followed: Followed) -> str:

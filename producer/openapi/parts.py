@@ -168,7 +168,7 @@ def _error_answer(kind: type[FusionError]) -> Schema:
 
 #: The shape of every refusal.
 ERROR: Final[Schema] = {
-    "description": "The envelope of every error; `param` names the place in the request, where there is one.",
+    "description": "The envelope of every error; `param` names the place in the request, `reason` the cause, where there is one.",
     "type": "object",
     "required": ["error"],
     "properties": {
@@ -180,6 +180,11 @@ ERROR: Final[Schema] = {
                 "type": {"type": "string", "enum": [kind.type for kind in errors()]},
                 "code": {"type": "integer", "description": "The HTTP status."},
                 "param": {"type": "string"},
+                "reason": {
+                    "type": "string",
+                    "description": "The cause in one word, where there is more to say than the type: of a request "
+                    "that a provider refuses the provider's own code, such as `context_length_exceeded`.",
+                },
                 "request_id": {"type": "string"},
             },
         }
