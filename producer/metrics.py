@@ -53,7 +53,7 @@ _GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     (
         "jobs_deferred",
         ("provider", "lane", "reason"),
-        "Jobs that are put off until a time, by the fault: 429, 503, connect.",
+        "Jobs put off until a time, by the fault: 429, 503, connect.",
     ),
     ("jobs_running", ("provider", "lane"), "Jobs that a worker holds, by the provider whose queue they came from."),
     ("batches", ("status",), "Batches that are not over."),

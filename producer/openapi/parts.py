@@ -168,7 +168,7 @@ def _error_answer(kind: type[FusionError]) -> Schema:
 
 #: The shape of every refusal.
 ERROR: Final[Schema] = {
-    "description": "The envelope of every error; `param` names the place in the request, `reason` the cause, where there is one.",
+    "description": "The envelope of every error; `param` names the place in the request, `reason` the cause, if any.",
     "type": "object",
     "required": ["error"],
     "properties": {
