@@ -36,7 +36,14 @@ from tests.servers import RedisServer, free_port
 from workers.simulator.server import SimulatorProcess
 
 #: Short enough that a dead worker costs a test seconds; a beat may be late by five of its pauses.
-SHORT = {"LEASE_SECONDS": "3", "BEAT_SECONDS": "0.5", "RETRY_BASE_SECONDS": "0.05", "WEBHOOK_PACE": "0.01"}
+SHORT = {
+    "LEASE_SECONDS": "3",
+    "BEAT_SECONDS": "0.5",
+    "RETRY_BASE_SECONDS": "0.05",
+    "PAUSE_SECONDS": "0.1",
+    "PAUSE_MOST_SECONDS": "1",
+    "WEBHOOK_PACE": "0.01",
+}
 #: What a child may take from the environment of the test: nothing that could name a real provider.
 _INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 

@@ -30,6 +30,8 @@ SETTINGS = {
     "CALL_IDLE_SECONDS": str(IDLE_SECONDS),
     "STREAM_IDLE_SECONDS": str(IDLE_SECONDS),
     "RETRY_BASE_SECONDS": "1",
+    "PAUSE_SECONDS": "1",
+    "PAUSE_MOST_SECONDS": "30",
 }
 #: What a slow machine may take beside the times that are asked for.
 SLACK_SECONDS = 4.0

@@ -45,6 +45,8 @@ class Stack:
             "FUSIONAI_PUBLIC_URL": self.url,
             "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
             "FUSIONAI_RETRY_BASE_SECONDS": "0.02",
+            "FUSIONAI_PAUSE_SECONDS": "0.05",
+            "FUSIONAI_PAUSE_MOST_SECONDS": "0.5",
             "FUSIONAI_WEBHOOK_PACE": "0.02",
             "FUSIONAI_DRAIN_SECONDS": "1",
             "FUSIONAI_LOG_LEVEL": "INFO",

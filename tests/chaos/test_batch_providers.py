@@ -9,7 +9,13 @@ SIZES = Sizes(LINES, requests_per_minute=600, burst=20, outage_seconds=60)
 #: Two workers share one pace.
 NAMES = ("web", "worker", "worker2", "batches", "sweeper")
 #: The product's own times, but for a silent provider's, which would make this test last for ten minutes more.
-USUAL = {"RETRY_BASE_SECONDS": "1", "CALL_FIRST_SECONDS": "20", "CALL_TURN_SECONDS": "20"}
+USUAL = {
+    "RETRY_BASE_SECONDS": "1",
+    "PAUSE_SECONDS": "1",
+    "PAUSE_MOST_SECONDS": "30",
+    "CALL_FIRST_SECONDS": "20",
+    "CALL_TURN_SECONDS": "20",
+}
 #: What a provider admits is used, and few calls are refused (bar.md).
 LEAST_USED, MOST_REFUSED = 0.9, 0.05
 #: Of the calls that a provider sees while it is away: what was under way, and a handful that try whether it is back.

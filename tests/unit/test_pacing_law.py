@@ -66,6 +66,12 @@ def test_retry_after_is_kept_to_by_all() -> None:
     assert state.held_until == NOW + 37.0
 
 
+def test_one_call_that_is_asked_to_wait_for_an_hour_does_not_hold_all_others_for_that() -> None:
+    state = State()
+    told(state, refused=1, rated=True, hold=3600.0, in_flight=3)
+    assert state.held_until == NOW + 60.0
+
+
 def test_refusals_in_a_row_make_the_pause_longer_and_the_limit_one() -> None:
     state = State()
     holds = []

@@ -53,6 +53,11 @@ class Pauses:
     first: float = 1.0
     most: float = 30.0
 
+    @property
+    def longest_hold(self) -> float:
+        """For how long at most all calls wait because one was refused for pace."""
+        return 2 * self.most
+
 
 @dataclass(slots=True)
 class Report:
@@ -101,7 +106,7 @@ def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: fl
     if report.admitted:
         state.failures = state.refusals = 0
     if known and report.refused:
-        _cut(state, report, now, jitter)
+        _cut(state, report, now, pauses.longest_hold, jitter)
     elif report.admitted:
         _grow_limit(state, report)
     _grow_rate(state, report, now)
@@ -171,8 +176,11 @@ def _resume(state: State) -> list[str]:
     return [f"answers again, after {was}; calls go on"]
 
 
-def _cut(state: State, report: Report, now: float, jitter: float) -> None:
-    """The provider says that it is too much: slower, fewer at once when all were used, and nothing for a moment."""
+def _cut(state: State, report: Report, now: float, longest: float, jitter: float) -> None:
+    """The provider says that it is too much: slower, fewer at once when all were used, and nothing for a moment.
+
+    What it asks for longer than `longest` concerns the call that was refused, which waits that long by itself.
+    """
     state.version += 1
     state.refusals += 1
     by_rate = state.rate is None or report.rate_used or not report.limit_used or state.limit < 2
@@ -187,7 +195,7 @@ def _cut(state: State, report: Report, now: float, jitter: float) -> None:
         state.limit = used if state.refusals == 1 else 1.0
         state.learned = True
     pause = min(HOLD * 2.0 ** (state.refusals - 1), MOST_HOLD) * (1 + jitter / 4)
-    until = max(state.held_until, now + max(report.hold, pause))
+    until = max(state.held_until, now + min(max(report.hold, pause), longest))
     state.held += until - max(state.held_until, now)
     state.held_until = until
     state.held_for = report.refused_for

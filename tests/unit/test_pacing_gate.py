@@ -1,0 +1,153 @@
+"""Admission to one provider's model in one process: turns, patience, lanes, pauses, and what is reported."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from shared.provider_limits import Limit, RateLimits
+from shared.provider_states import State
+from workers.pacing.gate import LEAST_WAITING, Gate, Go, Wait
+
+Play = Callable[[Gate], Awaitable[None]]
+
+
+def play(scene: Play, **state: Any) -> None:
+    """Play a scene at a gate whose state is as given; times are seconds from now."""
+
+    async def main() -> None:
+        gate = Gate("openai/gpt-4", "w")
+        for name in ("held_until", "paused_until", "probe_until"):
+            if name in state:
+                state[name] += gate.now()
+        gate.state = State(**state)
+        async with asyncio.timeout(10):
+            await scene(gate)
+
+    asyncio.run(main())
+
+
+def test_nothing_known_nothing_waits_up_to_the_limit() -> None:
+    async def scene(gate: Gate) -> None:
+        went = [await gate.enter("batch", 1.0) for _ in range(15)]
+        assert all(isinstance(one, Go) for one in went) and gate.in_flight == 15
+        following = asyncio.ensure_future(gate.enter("batch", 1.0))
+        await asyncio.sleep(0)
+        assert not following.done(), "a tenth of the 16 is left to realtime calls"
+        gate.leave()
+        assert isinstance(await following, Go) and gate.in_flight == 15
+        assert gate.take_report().limit_used
+
+    play(scene)
+
+
+def test_realtime_calls_go_before_batch_ones_and_are_not_held_to_the_rate() -> None:
+    async def scene(gate: Gate) -> None:
+        assert isinstance(await gate.enter("batch", 1.0), Go)
+        waiting = asyncio.ensure_future(gate.enter("batch", 1.0))
+        for _ in range(20):
+            assert isinstance(await gate.enter("realtime", 1.0), Go)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert gate.in_flight == 21, "who stops waiting takes no turn"
+        assert isinstance(await gate.enter("batch", 0.0), Wait | Go)
+
+    play(scene, rate=2.0)
+
+
+def test_a_batch_is_sent_at_the_rate_and_what_would_wait_long_is_put_off_in_a_row() -> None:
+    async def scene(gate: Gate) -> None:
+        begun = asyncio.get_running_loop().time()
+        entered = [asyncio.ensure_future(gate.enter("batch", 0.5)) for _ in range(60)]
+        outcomes = await asyncio.gather(*entered)
+        took = asyncio.get_running_loop().time() - begun
+        went = [one for one in outcomes if isinstance(one, Go)]
+        waits = [one.seconds for one in outcomes if isinstance(one, Wait)]
+        assert len(went) <= 40 * (took + 0.1) + 1 and len(went) >= LEAST_WAITING
+        assert len(waits) == 60 - len(went) and waits == sorted(waits) and min(waits) >= 0.5
+        assert max(waits) <= 0.5 + 60 / 40 + 0.1 and gate.take_report().wanted >= 60 - len(went)
+
+    play(scene, rate=40.0)
+
+
+def test_a_hold_is_waited_for_when_it_is_short_and_told_when_it_is_long() -> None:
+    async def scene(gate: Gate) -> None:
+        assert isinstance(await gate.enter("realtime", 1.0), Go), "0.2 s were waited for"
+        gate.state.held_until = gate.now() + 30
+        wait = await gate.enter("realtime", 1.0)
+        assert isinstance(wait, Wait) and wait.reason == "429" and not wait.paused and 29 < wait.seconds <= 30
+        assert isinstance(await gate.enter("batch", 1.0), Wait)
+
+    play(scene, held_until=0.2, held_for="429")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_who_waits_is_sent_away_when_the_provider_is_paused(whole: bool) -> None:
+    async def scene(gate: Gate) -> None:
+        gate.whole = Gate("openai/*", "w", models=[gate])
+        for _ in range(15):
+            await gate.enter("batch", 1.0)
+        waiting = [asyncio.ensure_future(gate.enter("batch", 1.0)) for _ in range(5)]
+        await asyncio.sleep(0)
+        paused = State(version=1, paused_until=gate.now() + 20, paused_for="503")
+        (gate.whole if whole else gate).adopt(paused, gate.ahead)
+        outcomes = await asyncio.gather(*waiting)
+        assert all(isinstance(one, Wait) and one.paused and one.reason == "503" for one in outcomes)
+        assert gate.in_flight == 15
+
+    play(scene)
+
+
+def test_nothing_is_sent_while_what_matters_is_being_told() -> None:
+    async def scene(gate: Gate) -> None:
+        gate.telling = True
+        waiting = asyncio.ensure_future(gate.enter("realtime", 1.0))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        gate.adopt(gate.state, gate.ahead)
+        assert isinstance(await waiting, Go)
+
+    play(scene)
+
+
+def test_what_was_sent_under_an_earlier_version_is_not_reported_but_answers_are() -> None:
+    async def scene(gate: Gate) -> None:
+        gate.report.admitted, gate.report.refused, gate.report.failed = 3, 2, 4
+        gate.adopt(State(version=1), 0.0)
+        made = gate.take_report()
+        assert (made.version, made.admitted, made.refused, made.failed) == (1, 3, 0, 0)
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (Limit(600, 580, 2.0), 10.0),
+        (Limit(600, 1, 59.9), 10.0),
+        (Limit(600, 600, 0.0), None),
+        (Limit(600, 599, 3600.0), None),
+        (Limit(10, 5, 0.5), None),
+        (Limit(600, None, 2.0), None),
+        (Limit(None, 5, 2.0), None),
+    ],
+)
+def test_a_told_limit_is_believed_when_its_numbers_fit_together(limit: Limit, told: float | None) -> None:
+    async def scene(gate: Gate) -> None:
+        gate.learn(RateLimits(requests=limit), 0)
+        assert gate.take_report().told == told
+
+    play(scene)
+
+
+def test_tokens_a_minute_are_a_rate_by_what_calls_use() -> None:
+    async def scene(gate: Gate) -> None:
+        gate.tokens = 1000.0
+        gate.learn(None, 50)
+        assert gate.take_report().told == 20.0
+        gate.learn(RateLimits(tokens=Limit(30_000, 29_000, 2.0)), 50)
+        assert gate.take_report().told == 10.0
+
+    play(scene)
