@@ -1,7 +1,8 @@
 """Awaits a condition with a deadline, instead of sleeping and hoping."""
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from shared import clock
@@ -17,4 +18,14 @@ def await_condition(condition: Callable[[], T], *, seconds: float = 20.0, what: 
         if clock.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {seconds:g} s")
         pause.wait(0.02)
+    return value
+
+
+async def eventually(condition: Callable[[], Awaitable[T | None]], *, seconds: float = 20.0) -> T:
+    """The same on an event loop, of a condition that is awaited."""
+    deadline = clock.monotonic() + seconds
+    while (value := await condition()) is None:
+        if clock.monotonic() > deadline:
+            raise AssertionError(f"the condition did not come true within {seconds:g} s")
+        await asyncio.sleep(0.02)
     return value
