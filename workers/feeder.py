@@ -24,6 +24,10 @@ LEAST = 200
 MOST = 20_000
 #: Jobs whose deferral is ended in one transaction.
 CHUNK = 400
+#: Transactions of one pass that put aside what is not due.
+ROUNDS = 10
+#: What is due so soon is left where it is, in microseconds.
+SOON_MICROS = clock.MICROS
 #: Accounts that get their turn in one pass over a queue.
 ACCOUNTS = 256
 
@@ -57,6 +61,12 @@ class Feeder:
         inside = self.database.read_sync(woken_by_queue)
         return sum(self._fill(queue, inside.get(queue, 0)) for queue in queues)
 
+    def _put_aside(self, queue: str, accounts: Sequence[str]) -> None:
+        """All that these accounts had due has been woken: what is left waits for a time."""
+        for _ in range(ROUNDS):
+            if self.database.write_sync(put_aside, queue, accounts) < CHUNK:
+                return
+
     def _fill(self, queue: str, inside: int) -> int:
         flow = self.flows.setdefault(queue, _Flow())
         now = clock.monotonic()
@@ -71,6 +81,8 @@ class Feeder:
             if accounts:
                 woken = self.database.write_sync(mark, queue, accounts, room)
                 crash.point("feed.after_mark")
+            if accounts and len(woken) < room:
+                self._put_aside(queue, accounts)
         if woken and not self.bell.ring(queue, woken).result():
             self.database.write_sync(unwake, woken)
             woken = []
@@ -84,6 +96,21 @@ def is_any_due(connection: Connection) -> bool:
     """Whether the time of any deferred job has come."""
     due = select(jobs.c.id).where(text(DEFERRED), jobs.c.run_at <= clock.now_micros()).limit(1)
     return connection.execute(due).first() is not None
+
+
+def put_aside(connection: Connection, queue: str, accounts: Sequence[str]) -> int:
+    """Defer up to CHUNK jobs that wait for a time without saying why, as workers of earlier versions left them."""
+    waiting = (
+        select(jobs.c.id)
+        .where(jobs.c.queue == queue, jobs.c.account_id.in_(accounts), jobs.c.run_at > clock.now_micros() + SOON_MICROS)
+        .where(text(TO_WAKE))
+        .limit(CHUNK)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(waiting).scalars())
+    if ids:
+        connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(deferred_for="retry"))
+    return len(ids)
 
 
 def woken_by_queue(connection: Connection) -> Mapping[str, int]:

@@ -144,6 +144,7 @@ CASES = (
     Case("wake.after_publish", "web", one_job),
     Case("wake.after_publish", "sweeper", jobs_of_all_kinds),
     Case("wake.after_publish", "worker", one_job),
+    Case("defer.after_end", "sweeper", jobs_of_all_kinds),
     Case("feed.after_mark", "sweeper", jobs_of_all_kinds),
     Case("feed.after_publish", "sweeper", jobs_of_all_kinds),
     Case("lease.before_commit", "worker", one_job),
@@ -196,6 +197,7 @@ ON_BOTH = {
 PASSES = {jobs_of_all_kinds: 5, failing_receiver: 3, batches_of_all_kinds: 4, large_batch: 4}
 #: The same for a scenario that passes its points unequally often: jobs are made and ended in chunks.
 PASSES_OF = {
+    ("defer.after_end", jobs_of_all_kinds): 2,
     ("batch.after_end", cancelled_batch): 4,
     ("batch.after_release", cancelled_where_it_died): 3,
     ("batch.after_release", expired_where_it_died): 3,

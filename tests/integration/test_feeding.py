@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from shared import clock
 from shared.db import Database
+from shared.jobs import Requeue
+from shared.models.jobs import DEFERRED, TO_WAKE
 from tests.integration import world
 from workers import feeder
 from workers.feeder import FIRST, Feeder
@@ -90,3 +93,75 @@ def test_two_feeders_ring_for_each_job_once(database: Database, bell: world.Reco
     for fed in (Feeder(database, bell), Feeder(database, bell)):
         fed.run_once([BATCH])
     assert sorted(bell.ids(BATCH)) == ids
+
+
+def put_off(database: Database, worker: str, id: str, seconds: float, reason: str = "429") -> None:
+    """What a worker does with a batch line that its provider does not take now."""
+    (job,) = world.take(database, worker, [id])
+    later = clock.now_micros() + int(seconds * SECOND)
+    back = Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, later, deferred_for=reason)
+    assert world.settle(database, back).verdicts == {id: "done"}
+
+
+def test_a_deferred_job_is_woken_when_its_time_has_come_and_not_before(
+    database: Database, bell: world.RecordedBell
+) -> None:
+    (id,) = world.queued(database, world.open_account(database), 1)
+    world.change(database, id, queue=BATCH, lane="batch")
+    put_off(database, world.new_worker(database), id, 30)
+    fed = Feeder(database, bell)
+    for _ in range(29):
+        assert fed.run_once([BATCH]) == 0
+        clock.shift(SECOND)
+    assert world.row(database, id)["deferred_for"] == "429" and world.woken(database) == set()
+    clock.shift(2 * SECOND)
+    assert fed.run_once([BATCH]) == 1 and bell.ids(BATCH) == [id]
+    (job,) = world.take(database, world.new_worker(database), [id])
+    assert world.row(database, id)["deferred_for"] is None
+    world.settle(database, world.good_end(job))
+    assert world.violations(database) == []
+
+
+def test_deferred_jobs_of_one_account_take_nothing_of_anothers_window(
+    database: Database, bell: world.RecordedBell
+) -> None:
+    worker = world.new_worker(database)
+    for _ in range(30):
+        (id,) = world.queued(database, world.open_account(database), 1, bound=1)
+        world.change(database, id, queue=BATCH, lane="batch")
+        put_off(database, worker, id, 1800)
+    world.queued(database, world.open_account(database, 100_000), FIRST, type="embedding")
+    assert Feeder(database, bell).run_once([BATCH]) == FIRST
+
+
+def test_what_an_account_leaves_of_its_share_goes_to_the_others(database: Database, bell: world.RecordedBell) -> None:
+    for _ in range(20):
+        (id,) = world.queued(database, world.open_account(database), 1, bound=1)
+        world.change(database, id, queue=BATCH, lane="batch", woken_at=None, run_at=clock.now_micros() + 1800 * SECOND)
+    world.queued(database, world.open_account(database, 100_000), FIRST, type="embedding")
+    fed = Feeder(database, bell)
+    assert fed.run_once([BATCH]) == FIRST
+    world.change(database, bell.ids(BATCH)[0], woken_at=None)
+    fed.run_once([BATCH])
+    named = [row["deferred_for"] for row in world.rows(database, world.m.jobs, bound_micros=1)]
+    assert named == ["retry"] * 20, "jobs that another version put back are put aside as well"
+
+
+@pytest.mark.parametrize("statement", ["due", "wake"])
+def test_deferred_jobs_are_found_and_passed_over_by_an_index(database: Database, statement: str) -> None:
+    queries = {
+        "due": (f"SELECT id FROM jobs WHERE {DEFERRED} AND run_at <= 5 ORDER BY run_at LIMIT 400", "jobs_deferred"),
+        "wake": (
+            f"SELECT min(account_id) FROM jobs WHERE queue = 'q' AND {TO_WAKE} AND account_id > 'a'",
+            "jobs_to_wake",
+        ),
+    }
+    query, index = queries[statement]
+    explain = "EXPLAIN QUERY PLAN" if database.engine.dialect.name == "sqlite" else "EXPLAIN"
+
+    def plan(connection: Any) -> str:
+        if explain == "EXPLAIN":
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        return " ".join(str(row) for row in connection.execute(text(f"{explain} {query}")))
+
+    assert index in database.read_sync(plan)
