@@ -143,11 +143,11 @@ def mark(connection: Connection, queue: str, accounts: Sequence[str], room: int)
     asked = list(accounts)
     while asked and room > 0:
         share, more = -(-room // len(asked)), []
-        for account in asked[:room]:
+        for account in asked:
             found = _mark(connection, queue, account, min(share, room), now)
             shares[account] += found
             room -= len(found)
-            if len(found) == share:
+            if found and len(found) == share:
                 more.append(account)
         asked = more
     turns = range(max(map(len, shares.values()), default=0))
