@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from shared.clock import MICROS, seconds
+from shared.jobs import BEGAN
 from shared.ledger import credits
 
 
@@ -109,7 +110,8 @@ def page(rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
 
 def _attempts(row: Mapping[str, Any]) -> Any:
     """All of them; whoever ends a job that waits (cancel, expiry) knows none, so those before count."""
-    return json.loads(row["attempts"] or "[]") or json.loads(row["attempts_before"] or "[]")
+    made = json.loads(row["attempts"] or "[]") or json.loads(row["attempts_before"] or "[]")
+    return [{name: value for name, value in attempt.items() if name != BEGAN} for attempt in made]
 
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:

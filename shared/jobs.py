@@ -21,6 +21,9 @@ from shared.usage import Used
 Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
 TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
+#: Says of an attempt, in the rows alone, that its answer had begun: it may have been paid for.
+BEGAN = "began"
+
 #: Literals, not parameters: both databases match partial indexes by the text of the condition.
 QUEUED: Any = literal_column("'queued'")
 RUNNING: Any = literal_column("'running'")
@@ -85,7 +88,8 @@ class Requeue:
     offer: int
     failures: int
     run_at: int
-    attempts: Sequence[Mapping[str, Any]] = ()
+    #: What has been tried; None: nothing more than before.
+    attempts: Sequence[Mapping[str, Any]] | None = None
     #: Why it waits for `run_at`; None: it may run at once.
     deferred_for: str | None = None
     #: Its holder rings for it right after; else the feeder wakes it.
@@ -219,8 +223,9 @@ def _requeue(connection: Connection, back: Requeue) -> bool:
         )
     )
     if connection.execute(statement).rowcount:
-        attempts = update(job_payloads).where(job_payloads.c.job_id == back.job_id)
-        connection.execute(attempts.values(attempts=dumps(list(back.attempts))))
+        if back.attempts is not None:
+            attempts = update(job_payloads).where(job_payloads.c.job_id == back.job_id)
+            connection.execute(attempts.values(attempts=dumps(list(back.attempts))))
         return True
     again = select(jobs.c.id).where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, jobs.c.status == QUEUED)
     return connection.execute(again).first() is not None

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ import orjson
 from shared import clock, crash
 from shared.catalogue import SANDBOX, catalogue
 from shared.errors import ProviderError
-from shared.jobs import Ending, Leased, Requeue
+from shared.jobs import BEGAN, Ending, Leased, Requeue
 from shared.queue import PROBATION, queue_name
 from shared.schemas import Offer, read_offer
 from shared.settings import settings
@@ -20,7 +20,7 @@ from workers import endings
 from workers.pacing import Pace, Permit, Wait
 from workers.pictures import dress
 from workers.providers import Answer, Ask, Upstream, limits
-from workers.retry import PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide
+from workers.retry import BARRED, PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide
 from workers.routing import choose
 from workers.streams import Held, Publisher, Sink
 
@@ -56,11 +56,15 @@ class _Run:
     request: dict[str, Any]
     offers: Sequence[Offer]
     attempts: list[dict[str, Any]]
+    #: How many attempts the row has.
+    before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = len(self.attempts)
 
     async def until_decided(self) -> Ending | Requeue:
         """Call until it went well or something else is decided; once an answer has begun to be streamed, once only."""
         failures = self.job.failures
-        begun = 0
         while True:
             with self._streaming() as sink:
                 made = await self._paced(sink)
@@ -71,13 +75,12 @@ class _Run:
                 if sink is not None and sink.began and not isinstance(made, Wait):
                     return endings.broken_off(self.job, made, self.attempts)
             if isinstance(made, Wait) and self.lane == "batch":
-                return self._put_off(made.seconds, made.reason, self.job.failures if not failures else failures)
+                return self._put_off(made.seconds, made.reason, failures)
             error = _not_called(made) if isinstance(made, Wait) else made
             failures += 1
-            begun += error.head
             verdict = decide(
                 error,
-                Situation(self.lane, failures, begun, self._following(error) is not None, self._seconds_left()),
+                Situation(self.lane, failures, self._begun(), self._following(error) is not None, self._seconds_left()),
                 base_seconds=settings().retry_base_seconds,
                 jitter=random.random(),
             )
@@ -115,8 +118,9 @@ class _Run:
         """One call, written down; the job's end when it went well."""
         record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
         record["started_at"] = clock.now_seconds()
+        del self.attempts[MOST_FIRST : -MOST_LAST + 1]
         self.attempts.append(record)
-        del self.attempts[MOST_FIRST:-MOST_LAST]
+        self.before = min(self.before, len(self.attempts) - 1)
         try:
             answer = await self._call(sink, permit)
         except ProviderError as failure:
@@ -129,6 +133,8 @@ class _Run:
             record.setdefault("status_code", None)
             record.setdefault("error", "interrupted")
         record.update(status_code=error.upstream_status, error=error.code or error.message)
+        if error.head:
+            record[BEGAN] = True
         return error
 
     async def _call(self, sink: Sink | Held | None, permit: Permit | None) -> Answer:
@@ -159,6 +165,11 @@ class _Run:
             await dress(ask, answer, of_batch=self.job.batch_id is not None)
         crash.point("call.after")
         return answer
+
+    def _begun(self) -> int:
+        """How many answers of this offer have begun and come to nothing, here or at other workers."""
+        own = (self.offer.provider, self.offer.model)
+        return sum((one["provider"], one["model"]) == own and BEGAN in one for one in self.attempts)
 
     def _upstream(self) -> Upstream:
         if upstream := self.by.upstreams.get(self.offer.provider):
@@ -196,7 +207,8 @@ class _Run:
         """Back into the queue until then, without a slot and without a message."""
         run_at = clock.now_micros() + int(wait_seconds * clock.MICROS)
         job = self.job
-        return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, self.attempts, deferred_for=reason)
+        tried = self.attempts if len(self.attempts) > self.before else None
+        return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, tried, deferred_for=reason)
 
     def _elsewhere(self, verdict: GiveUp, error: ProviderError) -> Ending | Requeue:
         """Fall back to the next offer, on its own provider's queue; or the end."""
@@ -214,6 +226,6 @@ def _not_called(wait: Wait) -> ProviderError:
     """A provider that is not called just now, as if it had said so itself."""
     if wait.paused:
         said = f"calls of this provider are paused, after {wait.reason}"
-        return ProviderError(said, code=PAUSED, retry_after_seconds=wait.seconds)
+        return ProviderError(said, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
     said = "this provider is asked for more than it takes"
     return ProviderError(said, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)

@@ -35,8 +35,9 @@ ENDED_CODES: Final = frozenset({"protocol", "empty", "timeout"})
 #: Such a line is asked for again after as long as the fourth deferral.
 BEGUN_DEFERRAL: Final = 4
 
-#: Our code for a provider that is not called because it is deemed down.
+#: Our codes for a provider that is not called because it is deemed down, or refuses our key or our quota.
 PAUSED: Final = "paused"
+BARRED: Final = "provider_paused"
 #: A silent provider has had its time.
 SILENT_CODES: Final = frozenset({"first_byte", "timeout"})
 
@@ -115,6 +116,8 @@ def word(error: ProviderError) -> str:
 
 
 def _in_realtime(error: ProviderError, at: Situation, base_seconds: float, jitter: float) -> Retry | GiveUp:
+    if error.code == BARRED:
+        return GiveUp(BARRED, elsewhere=True)
     silent = error.code in SILENT_CODES or error.code == PAUSED
     if at.begun >= MOST_BEGUN or (at.another_left and silent):
         return GiveUp(word(error), elsewhere=True)

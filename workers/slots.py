@@ -63,7 +63,9 @@ class Slots:
         return refused
 
     def brake(self, queue: str, now: float) -> None:
-        """A job of this queue had to be put off: lease few, as long as most of them would only be put off again."""
+        """A job of a batch queue had to be put off: lease few, as most of them would only be put off again."""
+        if not queue.endswith(".batch"):
+            return
         state = self._queues[queue]
         if not state.braked_until:
             state.step_at, state.leases, state.went = now, BRAKED_LEASES, 0

@@ -182,3 +182,16 @@ def test_whatever_is_seen_calls_go_on_some_day(seen: list[tuple[dict[str, object
         assert state.held_until <= now + 100 + law.MOST_HOLD and state.paused_until <= now + 100 + 30 * 1.25
         assert load(dump(state)) == state
     assert FIRST_LIMIT >= 1
+
+
+def test_a_clock_that_was_set_back_holds_nobody_up() -> None:
+    state = State()
+    told(state, NOW + 9_000_000, failed=law.FAILURES, failed_for="503", refused=1, rated=True, in_flight=2)
+    told(state, NOW)
+    assert state.held_until <= NOW + 60 and state.paused_until <= NOW + law.MOST_PAUSE
+    assert law.claim(state, "w", NOW + law.MOST_PAUSE)
+    told(state, NOW + law.MOST_PAUSE, admitted=5, rate_used=True)
+    rate = state.rate or 0.0
+    told(state, NOW + law.MOST_PAUSE + 61, admitted=5, rate_used=True)
+    told(state, NOW + law.MOST_PAUSE + 62, admitted=5, rate_used=True)
+    assert (state.rate or 0.0) > rate, "it grows again"

@@ -117,6 +117,10 @@ def test_a_silent_or_paused_provider_is_left_at_once_for_another(code: str) -> N
     assert isinstance(decided(fault(None, code)), Retry)
 
 
+def test_a_caller_is_told_at_once_of_a_provider_that_refuses_our_key() -> None:
+    assert decided(fault(None, "provider_paused")) == GiveUp("provider_paused", elsewhere=True)
+
+
 def test_a_retry_fits_into_what_is_left_of_the_caller_s_time() -> None:
     assert decided(fault(503), seconds_left=1.1) == Retry(1.0)
     assert decided(fault(503), seconds_left=0.9) == GiveUp("no_time_left", elsewhere=True)

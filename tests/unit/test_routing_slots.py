@@ -155,24 +155,31 @@ def test_realtime_goes_first_and_the_queues_of_a_lane_take_turns() -> None:
 
 
 def test_a_braked_queue_is_leased_from_slowly_and_looked_at_again_until_it_is_free() -> None:
-    slots = Slots({"a": 500, "b": 500})
-    slots.add("a", [f"a{n}" for n in range(400)])
-    slots.brake("a", 10.0)
-    assert len(slots.take(400, 10.0)["a"]) == BRAKED_LEASES
+    slots = Slots({"a.batch": 500, "b.batch": 500})
+    slots.add("a.batch", [f"a{n}" for n in range(400)])
+    slots.brake("a.batch", 10.0)
+    assert len(slots.take(400, 10.0)["a.batch"]) == BRAKED_LEASES
     assert slots.take(400, 10.1) == {} and slots.held_back()
     for _ in range(5):
-        slots.went("a")
-    assert len(slots.take(400, 10.0 + BRAKED_SECONDS)["a"]) == BRAKED_LEASES + 10
-    slots.add("b", ["b1"])
-    assert slots.take(400, 10.6) == {"b": ["b1"]}, "another queue is not held back"
-    assert len(slots.take(500, 10.0 + BRAKE_SECONDS)["a"]) == 400 - 2 * BRAKED_LEASES - 10
+        slots.went("a.batch")
+    assert len(slots.take(400, 10.0 + BRAKED_SECONDS)["a.batch"]) == BRAKED_LEASES + 10
+    slots.add("b.batch", ["b1"])
+    assert slots.take(400, 10.6) == {"b.batch": ["b1"]}, "another queue is not held back"
+    assert len(slots.take(500, 10.0 + BRAKE_SECONDS)["a.batch"]) == 400 - 2 * BRAKED_LEASES - 10
     assert not slots.held_back()
 
 
 def test_a_braked_queue_takes_few_ids_in_advance() -> None:
-    slots = Slots({"a": 2000})
-    slots.brake("a", 0.0)
-    slots.add("a", [f"a{n}" for n in range(2 * BRAKED_LEASES)])
-    assert slots.full("a") and not slots.hungry("a")
+    slots = Slots({"a.batch": 2000})
+    slots.brake("a.batch", 0.0)
+    slots.add("a.batch", [f"a{n}" for n in range(2 * BRAKED_LEASES)])
+    assert slots.full("a.batch") and not slots.hungry("a.batch")
     slots.take(400, BRAKE_SECONDS)
-    assert not slots.full("a") and slots.hungry("a")
+    assert not slots.full("a.batch") and slots.hungry("a.batch")
+
+
+def test_a_realtime_queue_is_never_braked() -> None:
+    slots = Slots({"a.realtime": 500})
+    slots.add("a.realtime", [f"a{n}" for n in range(400)])
+    slots.brake("a.realtime", 10.0)
+    assert len(slots.take(400, 10.0)["a.realtime"]) == 400

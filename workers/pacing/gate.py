@@ -50,6 +50,8 @@ class Wait:
     seconds: float
     reason: str
     paused: bool = False
+    #: The provider as a whole is paused, since it refuses our key or has no quota left for us.
+    barred: bool = False
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ class Gate:
             return None
         until = max(self.state.paused_until, self.state.probe_until if self.state.probe else 0.0)
         wait = min(max(until - self.now(), 0.0), MOST_WAIT)
-        return Wait(wait, self.state.paused_for or "paused", paused=True)
+        return Wait(wait, self.state.paused_for or "paused", paused=True, barred=bool(self.models))
 
     async def enter(self, lane: Lane, patience: float) -> Go | Wait:
         """A turn, at once or within `patience` seconds; or for how long to stay away. Whoever goes must `leave`."""

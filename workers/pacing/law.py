@@ -42,6 +42,8 @@ MOST_HOLD: Final = 30.0
 FAILURES: Final = 5
 #: A worker that has not reported for so long has no share.
 GONE: Final = 3.0
+#: Longer than any pause.
+MOST_PAUSE: Final = 600.0
 #: How long one call may try a paused provider before another may.
 PROBE: Final = 30.0
 
@@ -97,6 +99,7 @@ class Report:
 def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
     """Change `state` by one report; what an operator should be told of it. `jitter`: 0 to 1, uniformly random."""
     known = report.version == state.version
+    _set_right(state, now, pauses)
     _count(state, report, now)
     if report.told is not None:
         state.told = report.told
@@ -119,6 +122,10 @@ def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: fl
 
 def claim(state: State, worker: str, now: float) -> bool:
     """Whether this worker may send the one call that tries a paused provider; then it is noted."""
+    state.paused_until, state.probe_until = (
+        min(state.paused_until, now + MOST_PAUSE),
+        min(state.probe_until, now + PROBE),
+    )
     if not state.paused or now < state.paused_until or (state.probe and now < state.probe_until):
         return False
     state.probe, state.probe_until = worker, now + PROBE
@@ -145,6 +152,15 @@ def measured(state: State, in_flight: int, now: float) -> float | None:
     answered = sum(number for half, number in state.admitted if half / 2 >= since)
     # After a hold nothing had been under way: what is now under way has been admitted meanwhile.
     return (answered + (in_flight if since == state.held_until else 0)) / (now - since)
+
+
+def _set_right(state: State, now: float, pauses: Pauses) -> None:
+    """Times later than any can be are another clock's: Redis's was set back, or this process had its own for a while."""
+    state.cut_at, state.grown_at = min(state.cut_at, now), min(state.grown_at, now)
+    state.paused_since = min(state.paused_since, now)
+    state.held_until = min(state.held_until, now + pauses.longest_hold)
+    state.paused_until = min(state.paused_until, now + MOST_PAUSE)
+    state.probe_until = min(state.probe_until, now + PROBE)
 
 
 def _count(state: State, report: Report, now: float) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared import clock, logs
 from shared.errors import ProviderError
@@ -137,7 +137,7 @@ class Pace:
         wait = gate.paused()
         if wait is None:
             return Wait(0.1, "paused", paused=True)
-        return Wait(max(wait.seconds, 0.1) * (1 + random.random() / 4), wait.reason, paused=True)
+        return replace(wait, seconds=max(wait.seconds, 0.1) * (1 + random.random() / 4))
 
     async def _claimed(self, gate: Gate) -> bool:
         """Whether this call may try the paused provider now; one of a process asks for that at a time."""
@@ -176,20 +176,26 @@ class Pace:
         self._kick.set()
 
     async def _report_on(self) -> None:
+        """Tell at once what is urgent, and four times a second what every gate in use has seen."""
+        regular = clock.monotonic()
         while True:
-            try:
-                async with asyncio.timeout(REPORT_SECONDS):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(regular - clock.monotonic(), 0.0)):
                     await self._kick.wait()
-            except TimeoutError:
-                used = clock.monotonic() - USED_SECONDS
-                gates = [gate for gate in self._gates.values() if gate.used_at >= used or gate.in_flight]
-            else:
-                self._kick.clear()
-                gates, self._urgent = list(self._urgent.values()), {}
-            await self._exchange_all(gates)
+            self._kick.clear()
+            gates, self._urgent = self._urgent, {}
+            now = clock.monotonic()
+            if now >= regular:
+                regular = now + REPORT_SECONDS
+                gates |= {
+                    name: gate
+                    for name, gate in self._gates.items()
+                    if gate.in_flight or gate.used_at > now - USED_SECONDS
+                }
+            await self._exchange_all(gates.values())
 
-    async def _exchange_all(self, gates: "object") -> None:
-        await asyncio.gather(*(self._exchange(gate) for gate in list(gates)))  # type: ignore[call-overload]
+    async def _exchange_all(self, gates: Iterable[Gate]) -> None:
+        await asyncio.gather(*(self._exchange(gate) for gate in list(gates)))
 
     async def _exchange(self, gate: Gate) -> None:
         """Tell what was seen here, and learn what all know."""
