@@ -155,7 +155,7 @@ def measured(state: State, in_flight: int, now: float) -> float | None:
 
 
 def _set_right(state: State, now: float, pauses: Pauses) -> None:
-    """Times later than any can be are another clock's: Redis's was set back, or this process had its own for a while."""
+    """Times later than any can be are another clock's: Redis's was set back, or this process had its own."""
     state.cut_at, state.grown_at = min(state.cut_at, now), min(state.grown_at, now)
     state.paused_since = min(state.paused_since, now)
     state.held_until = min(state.held_until, now + pauses.longest_hold)
