@@ -17,15 +17,13 @@ from shared.queue import PROBATION, queue_name
 from shared.schemas import Offer, read_offer
 from shared.settings import settings
 from workers import endings
-from workers.pacing import Pace, Permit, Wait
+from workers.pacing import PATIENCE, Pace, Permit, Wait
 from workers.pictures import dress
 from workers.providers import Answer, Ask, Upstream, limits
-from workers.retry import BARRED, PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide
+from workers.retry import BARRED, PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide, word
 from workers.routing import choose
 from workers.streams import Held, Publisher, Sink
 
-#: How long a call may wait for its turn with its slot held, in seconds; a batch line that would wait longer is put off.
-PATIENCE_SECONDS = 2.0
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: Attempts that a job's row keeps: the first ones and the last ones.
@@ -63,34 +61,37 @@ class _Run:
         self.before = len(self.attempts)
 
     async def until_decided(self) -> Ending | Requeue:
-        """Call until it went well or something else is decided; once an answer has begun to be streamed, once only."""
+        """Call until it went well or something else is decided."""
         failures = self.job.failures
         while True:
-            with self._streaming() as sink:
-                made = await self._paced(sink)
-                if isinstance(made, Ending):
-                    if isinstance(sink, Held):
-                        sink.release()
-                    return made
-                if sink is not None and sink.began and not isinstance(made, Wait):
-                    return endings.broken_off(self.job, made, self.attempts)
+            made = await self._once()
+            if isinstance(made, Ending):
+                return made
             if isinstance(made, Wait) and self.lane == "batch":
                 return self._put_off(made.seconds, made.reason, failures)
-            error = _not_called(made) if isinstance(made, Wait) else made
             failures += 1
-            verdict = decide(
-                error,
-                Situation(self.lane, failures, self._begun(), self._following(error) is not None, self._seconds_left()),
-                base_seconds=settings().retry_base_seconds,
-                jitter=random.random(),
-            )
+            error = _not_called(made) if isinstance(made, Wait) else made
+            verdict = self._decided(error, failures)
             if isinstance(verdict, GiveUp):
                 return self._elsewhere(verdict, error)
-            if isinstance(verdict, Defer):
-                return self._put_off(verdict.wait_seconds, verdict.reason, failures)
-            if verdict.wait_seconds > IN_PLACE_SECONDS:
-                return self._put_off(verdict.wait_seconds, "retry", failures)
-            await self._pause(verdict)
+            if isinstance(verdict, Defer) or verdict.wait_seconds > IN_PLACE_SECONDS:
+                return self._put_off(verdict.wait_seconds, word(error), failures)
+            await asyncio.sleep(verdict.wait_seconds)
+
+    async def _once(self) -> Ending | ProviderError | Wait:
+        """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
+        with self._streaming() as sink:
+            made = await self._paced(sink)
+            if isinstance(made, ProviderError) and sink is not None and sink.began:
+                return endings.broken_off(self.job, made, self.attempts)
+            if isinstance(made, Ending) and isinstance(sink, Held):
+                sink.release()
+            return made
+
+    def _decided(self, error: ProviderError, failures: int) -> Retry | Defer | GiveUp:
+        another_left = self._following(error) is not None
+        at = Situation(self.lane, failures, self._begun(), another_left, self._seconds_left())
+        return decide(error, at, base_seconds=settings().retry_base_seconds, jitter=random.random())
 
     @property
     def lane(self) -> Lane:
@@ -100,15 +101,12 @@ class _Run:
     def offer(self) -> Offer:
         return self.offers[self.job.offer]
 
-    async def _pause(self, verdict: Retry) -> None:
-        await asyncio.sleep(verdict.wait_seconds)
-
     async def _paced(self, sink: Sink | Held | None) -> Ending | ProviderError | Wait:
         """One attempt, when its turn has come."""
         if self.offer.provider == SANDBOX:
             return await self._attempt(sink, None)
         left = self._seconds_left()
-        patience = PATIENCE_SECONDS if left is None else min(PATIENCE_SECONDS, max(left, 0.1))
+        patience = PATIENCE if left is None else min(PATIENCE, left)
         permit = await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience)
         if isinstance(permit, Wait):
             return permit
@@ -191,9 +189,9 @@ class _Run:
             sink.end()
 
     def _seconds_left(self) -> float | None:
-        """How long the caller still waits; None: nobody does."""
-        until = self.job.wait_until
-        return None if until is None else (until - clock.now_micros()) / clock.MICROS
+        """How long the caller still waits; None: nobody does, or not any more."""
+        left = ((self.job.wait_until or 0) - clock.now_micros()) / clock.MICROS
+        return left if left > 0 else None
 
     def _following(self, error: ProviderError | None) -> int | None:
         """The offer that would be turned to."""

@@ -3,12 +3,12 @@
 from shared.catalogue import Catalogue
 from shared.provider_states import name_of
 from shared.settings import Settings
-from workers.pacing.gate import Lane, Wait
+from workers.pacing.gate import PATIENCE, Lane, Wait
 from workers.pacing.law import Pauses
 from workers.pacing.pace import Pace, Permit
 from workers.pacing.store import Store
 
-__all__ = ["Lane", "Pace", "Pauses", "Permit", "Store", "Wait", "connect"]
+__all__ = ["PATIENCE", "Lane", "Pace", "Pauses", "Permit", "Store", "Wait", "connect"]
 
 
 def connect(given: Settings, catalogue: Catalogue, worker: str) -> Pace:

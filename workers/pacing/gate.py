@@ -19,7 +19,7 @@ from workers.pacing.law import Report
 Lane = Literal["realtime", "batch"]
 _Turn = asyncio.Future["Go | None"]
 
-#: How long a call may wait here for its turn, in seconds.
+#: How long a call may wait here for its turn, with its slot held, in seconds.
 PATIENCE = 2.0
 #: Calls that may wait here, however slow the provider is.
 LEAST_WAITING = 8

@@ -44,8 +44,15 @@ class Permit:
     pace: "Pace"
     gate: Gate
     go: Go
+    #: The version of the provider's own gate when the call was let go.
+    whole_version: int
     #: Of a probe: the gate whose pause it tries.
     tried: Gate | None = None
+
+    @property
+    def provider(self) -> str:
+        """Whose call it is."""
+        return self.gate.name.partition("/")[0]
 
     def answered(self, limits: RateLimits | None = None, tokens: int = 0) -> None:
         """A good answer, or one that says that the request itself is wrong."""
@@ -91,15 +98,16 @@ class Pace:
                 gate.used_at = clock.monotonic()
                 if wait.seconds > 0 or not await self._claimed(one):
                     return self._stay_away(one)
-                return Permit(self, gate, gate.let_pass(), tried=one)
+                return Permit(self, gate, gate.let_pass(), whole.state.version, tried=one)
         turn = await gate.enter(lane, patience)
-        return turn if isinstance(turn, Wait) else Permit(self, gate, turn)
+        return turn if isinstance(turn, Wait) else Permit(self, gate, turn, whole.state.version)
 
     def answered(self, permit: Permit, limits: RateLimits | None, tokens: int) -> None:
         """See Permit."""
-        for gate in {permit.gate.name: permit.gate, **self._tried(permit)}.values():
-            gate.report.admitted += 1
-            gate.report.failed = 0
+        for gate in (permit.gate, permit.tried):
+            if gate is not None:
+                gate.report.admitted += 1
+                gate.report.failed = 0
         permit.gate.learn(limits, tokens)
         self._over(permit)
 
@@ -108,16 +116,16 @@ class Pace:
         kind, why = classify(error), word(error)
         if kind not in _REFUSED | _DOWN | _BARRED:
             return self.answered(permit, error.limits, 0)
-        gate = permit.gate
-        self._wrong[gate.name.partition("/")[0]][why] += 1
+        self._wrong[permit.provider][why] += 1
+        gate, version = permit.gate, permit.go.version
         if kind in _BARRED:
-            gate = self._gates[name_of(gate.name.partition("/")[0], ANY)]
-        if permit.go.version == permit.gate.state.version or permit.tried is not None or kind in _BARRED:
+            gate, version = self._gates[name_of(permit.provider, ANY)], permit.whole_version
+        if permit.tried is not None:
+            _note(permit.tried.report, kind, why, error, permit.gate.in_flight)
+        if gate is not permit.tried and version == gate.state.version:
             _note(gate.report, kind, why, error, permit.gate.in_flight)
             if gate.report.refused or gate.report.barred or gate.report.failed >= law.FAILURES:
                 self._tell_now(gate)
-        if permit.tried is not None and permit.tried is not gate:
-            _note(permit.tried.report, kind, why, error, 1)
         self._over(permit)
 
     def dropped(self, permit: Permit) -> None:
@@ -129,9 +137,6 @@ class Pace:
             permit.tried.report.probed = True
             self._tell_now(permit.tried)
         permit.gate.leave()
-
-    def _tried(self, permit: Permit) -> dict[str, Gate]:
-        return {permit.tried.name: permit.tried} if permit.tried is not None else {}
 
     def _stay_away(self, gate: Gate) -> Wait:
         wait = gate.paused()
