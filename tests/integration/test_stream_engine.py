@@ -11,7 +11,7 @@ import redis
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.schemas import Usage
-from shared.streams import key, part
+from shared.streams import FIELD, key, part
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent
 from tests.servers import RedisServer, free_port
@@ -142,3 +142,25 @@ def test_a_stopping_worker_hands_back_what_it_has_begun_to_say(database: Databas
         epochs = [entry[0].partition(b"-")[0] for entry in client.xrange(key(id))]
     assert world.row(database, id)["status"] == "succeeded" and set(epochs) == {b"1", b"2"}
     assert world.violations(database) == []
+
+
+def test_a_held_stream_says_nothing_before_it_is_whole_so_that_another_attempt_can_save_it(
+    database: Database, redis_server: RedisServer
+) -> None:
+    calls = 0
+
+    async def breaks_once(ask: Ask) -> Answer:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            say(ask, "spo", "iled")
+            raise ProviderError("cut off", code="truncated", head=True)
+        return await good(ask)
+
+    id = accepted(database, routing={"hold_stream": True})
+    run(database, redis_server.url, breaks_once, id)
+    assert calls == 2 and world.row(database, id)["status"] == "succeeded"
+    with redis.Redis.from_url(redis_server.url) as client:
+        said = [orjson.loads(fields[FIELD]) for _, fields in client.xrange(key(id))]
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in said)
+    assert text == "Hello" and world.violations(database) == []

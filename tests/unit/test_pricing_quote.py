@@ -176,3 +176,20 @@ def test_every_model_of_the_catalogue_can_be_quoted_and_costs_something() -> Non
         (offer,) = made({"model": id, **bodies[model.type]}, model.type)
         assert offer.bound_micros > 0 and offer.version == shown.version
         assert orjson.dumps(offer)
+
+
+def test_the_catalogue_s_fallbacks_serve_who_names_none_as_far_as_they_can() -> None:
+    rows = dict(catalogue().models)
+    rows["gpt-4"] = rows["gpt-4"].model_copy(update={"fallbacks": ["gpt-3.5-turbo", "claude-3-opus"]})
+    rows["gpt-3.5-turbo"] = rows["gpt-3.5-turbo"].model_copy(update={"max_output": 10})
+    sold = catalogue()
+    usual = Catalogue(sold.version, sold.overheads, sold.providers, rows, sold.prices)
+    body = {"model": "gpt-4", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
+
+    def offered(**routing: Any) -> list[str]:
+        asked = read_submission("chat.completion", {**body, **({"routing": routing} if routing else {})})
+        return [offer.model for offer in quote.offers(asked, usual, test=False)]
+
+    assert offered() == ["gpt-4", "claude-3-opus"], "one that cannot give 50 tokens is passed over"
+    assert offered(fallbacks=[]) == ["gpt-4"] and offered(fallbacks=["gemini-pro"]) == ["gpt-4", "gemini-pro"]
+    assert offered(hold_stream=True) == ["gpt-4", "claude-3-opus"]
