@@ -1,0 +1,61 @@
+"""`fusionai providers` and /metrics on what workers have learned: paused since when and why, at what pace."""
+
+import json
+from typing import Any
+
+import pytest
+import redis
+from click.testing import CliRunner
+
+from producer.commands.providers import providers
+from producer.metrics import read_providers
+from shared import provider_states
+from shared.provider_states import KEY, NAMES, State, dump
+from shared.settings import settings
+from tests.servers import RedisServer, free_port
+
+
+@pytest.fixture
+def known(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> redis.Redis:
+    """A Redis in which workers have left what they know."""
+    connection = redis.from_url(redis_server.url)
+    connection.flushall()
+    states = {
+        "openai/*": State(paused_since=1_795_000_000.0, paused_until=1_795_000_060.0, paused_for="401"),
+        "openai/gpt-4": State(rate=9.87654, limit=22.4, learned=True),
+        "google/gemini": State(rate=50.0, told=10.0),
+        "google/broken": None,
+    }
+    for name, state in states.items():
+        connection.set(KEY.format(name), dump(state) if state else b"{")
+        connection.sadd(NAMES, name)
+    monkeypatch.setattr(settings(), "redis_url", redis_server.url)
+    monkeypatch.setattr(settings(), "state_directory", tmp_path)
+    return connection
+
+
+def test_in_words_and_as_json(known: redis.Redis) -> None:
+    shown = CliRunner().invoke(providers, [])
+    assert shown.exit_code == 0
+    assert "paused since 2026-11-18" in shown.output and ": 401;" in shown.output and "9.877" in shown.output
+    found = {one["provider"]: one for one in json.loads(CliRunner().invoke(providers, ["--json"]).output)["data"]}
+    assert found["openai"]["paused"] == {"since": 1_795_000_000, "reason": "401", "tried_again_at": 1_795_000_060}
+    (gpt,) = found["openai"]["models"]
+    assert gpt == {"model": "gpt-4", "paused": None, "calls_a_second": 9.877, "calls_at_once": 22}
+    assert [one["calls_a_second"] for one in found["google"]["models"]] == [10.0]
+    assert found["anthropic"]["models"] == [] and "sandbox" not in found
+
+
+def test_as_metrics(known: redis.Redis) -> None:
+    gauges = read_providers(known)
+    assert gauges["provider_paused"] == {("openai", "", "401"): 1.0} and gauges["redis_up"] == {(): 1.0}
+    assert gauges["provider_calls_per_second"] == {("openai", "gpt-4"): 9.87654, ("google", "gemini"): 10.0}
+
+
+def test_without_redis_it_is_said(known: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    monkeypatch.setattr(settings(), "redis_url", nowhere)
+    shown = CliRunner().invoke(providers, [])
+    assert shown.exit_code == 0 and "Redis cannot be reached" in shown.output + shown.stderr
+    assert read_providers(redis.from_url(nowhere))["redis_up"] == {(): 0.0}
+    assert provider_states.name_of("openai", "gpt-4") == "openai/gpt-4"
