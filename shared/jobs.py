@@ -53,6 +53,8 @@ class Leased:
     attempts: str | None
     #: Until when its caller waits, in microseconds; None: nobody waits.
     wait_until: int | None = None
+    #: The caller's wishes about who serves, as JSON, where there are any.
+    routing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ _LEASE = (
     .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
 )
 _PAYLOADS = select(
-    *(job_payloads.c[name] for name in ("job_id", "request", "offers", "attempts", "wait_until")),
+    *(job_payloads.c[name] for name in ("job_id", "request", "offers", "attempts", "wait_until", "routing")),
 ).where(job_payloads.c.job_id.in_(bindparam("b_ids", expanding=True)))
 
 

@@ -5,10 +5,11 @@ concern. Workers change them (`workers.pacing`); anybody may read them. A docume
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 #: The set of the names of all documents, and the key of one of them.
 NAMES = "fusionai.pace"
@@ -16,7 +17,7 @@ KEY = "fusionai.pace.{}"
 #: The model of the document about a whole provider.
 ANY = "*"
 #: Calls in flight before anything is known.
-FIRST_LIMIT = 16.0
+FIRST_LIMIT = 32.0
 
 
 def name_of(provider: str, upstream: str) -> str:
@@ -32,12 +33,15 @@ class State:
     version: int = 0
     #: The pace found out; None: none is known.
     rate: float | None = None
-    #: The pace that the provider's own headers tell; never exceeded.
+    #: The pace that the catalogue or the provider's headers tell, never exceeded; and when it was last told.
     told: float | None = None
+    told_at: float = 0.0
     #: Calls in flight, over all workers; whether that has ever been cut; where doubling ends.
     limit: float = FIRST_LIMIT
     learned: bool = False
     threshold: float | None = None
+    #: When it was last looked at for growth.
+    widened_at: float = 0.0
     #: The pace at which it last refused, and how many calls it has admitted since.
     peak: float = 0.0
     admitted_since: int = 0
@@ -58,6 +62,8 @@ class State:
     paused_since: float = 0.0
     paused_until: float = 0.0
     paused_for: str | None = None
+    #: It refuses our key or our quota.
+    barred: bool = False
     #: Who tries it, and until when nobody else does.
     probe: str = ""
     probe_until: float = 0.0
@@ -72,7 +78,7 @@ class State:
         return self.paused_until > 0
 
 
-_KNOWN = frozenset(one.name for one in fields(State))
+_STATE = TypeAdapter(State)
 
 
 def dump(state: State) -> bytes:
@@ -85,9 +91,8 @@ def load(document: bytes | str | None) -> State | None:
     if not document:
         return None
     try:
-        read: Any = orjson.loads(document)
-        return State(**{name: value for name, value in read.items() if name in _KNOWN})
-    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return _STATE.validate_json(document, strict=True)
+    except ValidationError:
         return None
 
 

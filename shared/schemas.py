@@ -105,8 +105,6 @@ def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> 
     except ValidationError as error:
         raise invalid(error, at) from None
     known = request.model_dump(exclude_none=True, by_alias=True)
-    if routing.hold_stream and known.get("stream"):
-        known["hold_stream"] = True
     json = orjson.dumps(known)
     return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
 

@@ -22,8 +22,16 @@ from workers.pictures import dress
 from workers.providers import Answer, Ask, Upstream, limits
 from workers.retry import BARRED, PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide, word
 from workers.routing import choose
-from workers.streams import Held, Publisher, Sink
+from workers.streams import Held, Publisher, Sink, Unread
 
+#: The same while another offer is left.
+BRIEF_PATIENCE = 0.5
+#: How long a provider is down before a batch line turns to another offer without having called it.
+LASTED_SECONDS = 60.0
+#: A job that would wait beyond its deadline is tried again when this part of the time to it is over.
+LAST_TRY = 0.9
+#: Longer than any window.
+MOST_SECONDS = 1e8
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: Attempts that a job's row keeps: the first ones and the last ones.
@@ -67,10 +75,11 @@ class _Run:
             made = await self._once()
             if isinstance(made, Ending):
                 return made
-            if isinstance(made, Wait) and self.lane == "batch":
-                return self._put_off(made.seconds, made.reason, failures)
-            failures += 1
-            error = _not_called(made) if isinstance(made, Wait) else made
+            if isinstance(made, Wait):
+                if aside := self._aside(made, failures):
+                    return aside
+                made = _not_called(made)
+            failures, error = failures + 1, made
             verdict = self._decided(error, failures)
             if isinstance(verdict, GiveUp):
                 return self._elsewhere(verdict, error)
@@ -88,6 +97,16 @@ class _Run:
                 sink.release()
             return made
 
+    def _aside(self, wait: Wait, failures: int) -> Ending | Requeue | None:
+        """What follows when the provider is not to be called now; None: the same as after a failed attempt.
+
+        A caller turns to another offer at once, a batch line when waiting is in vain or has lasted.
+        """
+        in_vain = wait.barred or wait.lasted > LASTED_SECONDS
+        if (self.lane == "realtime" or in_vain) and self._following(None) is not None:
+            return self._elsewhere(GiveUp(PAUSED, elsewhere=True), _not_called(wait))
+        return self._put_off(wait.seconds, wait.reason, failures) if self.lane == "batch" else None
+
     def _decided(self, error: ProviderError, failures: int) -> Retry | Defer | GiveUp:
         another_left = self._following(error) is not None
         at = Situation(self.lane, failures, self._begun(), another_left, self._seconds_left())
@@ -101,18 +120,26 @@ class _Run:
     def offer(self) -> Offer:
         return self.offers[self.job.offer]
 
-    async def _paced(self, sink: Sink | Held | None) -> Ending | ProviderError | Wait:
+    async def _paced(self, sink: Sink | Held | Unread | None) -> Ending | ProviderError | Wait:
         """One attempt, when its turn has come."""
         if self.offer.provider == SANDBOX:
             return await self._attempt(sink, None)
-        left = self._seconds_left()
-        patience = PATIENCE if left is None else min(PATIENCE, left)
-        permit = await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience)
+        permit = await self._turn()
+        if isinstance(permit, Wait) and permit.paused and self.lane == "realtime" and permit.seconds < PATIENCE:
+            await asyncio.sleep(permit.seconds)
+            permit = await self._turn()
         if isinstance(permit, Wait):
             return permit
         return await self._attempt(sink, permit)
 
-    async def _attempt(self, sink: Sink | Held | None, permit: Permit | None) -> Ending | ProviderError:
+    async def _turn(self) -> Permit | Wait:
+        """Leave to call; who has another offer left waits but a moment for it."""
+        patience = PATIENCE if self.lane == "batch" or self._following(None) is None else BRIEF_PATIENCE
+        left = self._seconds_left()
+        patience = patience if left is None else min(patience, left)
+        return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience)
+
+    async def _attempt(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Ending | ProviderError:
         """One call, written down; the job's end when it went well."""
         record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
         record["started_at"] = clock.now_seconds()
@@ -135,7 +162,7 @@ class _Run:
             record[BEGAN] = True
         return error
 
-    async def _call(self, sink: Sink | Held | None, permit: Permit | None) -> Answer:
+    async def _call(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Answer:
         """The exchange itself, of which the pace is told."""
         another = self.lane == "realtime" and self._following(None) is not None
         ask = Ask(
@@ -175,18 +202,27 @@ class _Run:
         raise ProviderError(f"the provider {self.offer.provider} is not configured here", code="not_configured")
 
     @contextmanager
-    def _streaming(self) -> Iterator[Sink | Held | None]:
-        """Where a job is streamed to while it is called for; a batch's lines have nobody who would read."""
-        publisher = self.by.publisher
-        wanted = self.request.get("stream") and self.job.type == "chat.completion" and not self.job.batch_id
-        if publisher is None or not wanted:
-            yield None
+    def _streaming(self) -> Iterator[Sink | Held | Unread | None]:
+        """Where a job is streamed to while it is called for; a batch's lines have nobody who would read.
+
+        A caller who wants the whole is served by a stream as well while another offer is left: it tells a provider
+        that is silent, to be turned from soon, from one that has begun a long answer.
+        """
+        publisher, stream = self.by.publisher, self.request.get("stream")
+        chat = self.job.type == "chat.completion" and not self.job.batch_id
+        if publisher is None or not chat or not stream:
+            another = chat and self.lane == "realtime" and self._following(None) is not None
+            yield Unread() if another and self.offer.provider != SANDBOX else None
             return
         sink = publisher.open(self.job.id, self.job.epoch)
         try:
-            yield Held(sink) if self.request.get("hold_stream") else sink
+            yield Held(sink) if self._holds() else sink
         finally:
             sink.end()
+
+    def _holds(self) -> bool:
+        """Whether the stream is to begin only when the answer is whole."""
+        return bool(self.job.routing and orjson.loads(self.job.routing).get("hold_stream"))
 
     def _seconds_left(self) -> float | None:
         """How long the caller still waits; None: nobody does, or not any more."""
@@ -202,9 +238,10 @@ class _Run:
         return choose(self.offers, after=self.job.offer, windows=windows)
 
     def _put_off(self, wait_seconds: float, reason: str, failures: int) -> Requeue:
-        """Back into the queue until then, without a slot and without a message."""
-        run_at = clock.now_micros() + int(wait_seconds * clock.MICROS)
-        job = self.job
+        """Back into the queue until then, without a slot and without a message; tried once more before it expires."""
+        job, now = self.job, clock.now_micros()
+        latest = now + int(LAST_TRY * max(job.expires_at - now, 0))
+        run_at = min(now + int(min(wait_seconds, MOST_SECONDS) * clock.MICROS), latest)
         tried = self.attempts if len(self.attempts) > self.before else None
         return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, tried, deferred_for=reason)
 

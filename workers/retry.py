@@ -23,7 +23,7 @@ PACED: Final = 3
 
 #: The longest wait that a provider may ask of a realtime call; while another offer is left; for a second time.
 LONGEST_WAIT_SECONDS: Final = 3600.0
-LONGEST_BRIEF_SECONDS: Final = 3.0
+LONGEST_BRIEF_SECONDS: Final = 2.0
 AGAIN_BRIEF_SECONDS: Final = 1.0
 #: Attempts in the batch lane after which a line turns to another offer, if it has one.
 TURN_AFTER: Final = 3
@@ -46,6 +46,8 @@ _CALLERS: frozenset[Kind] = frozenset({"callers", "content_filter"})
 #: This offer does not serve it, now or ever.
 _ELSEWHERE: frozenset[Kind] = frozenset({"too_long", "missing"})
 _BARRED: frozenset[Kind] = frozenset({"key", "quota"})
+#: What the operator can mend, whatever was asked for.
+_MENDABLE: frozenset[Kind] = frozenset({"missing", "key", "quota"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def decide(error: ProviderError, at: Situation, *, base_seconds: float, jitter: 
     kind = classify(error)
     if kind in _CALLERS:
         return GiveUp("invalid_request" if kind == "callers" else "content_filter", elsewhere=False)
-    if kind in _ELSEWHERE:
+    if kind in _ELSEWHERE and not (kind in _MENDABLE and at.lane == "batch"):
         return GiveUp(error.code or word(error), elsewhere=True)
     if at.lane == "batch":
         return _in_batch(error, kind, at, base_seconds, jitter)
@@ -140,8 +142,10 @@ def _in_batch(error: ProviderError, kind: Kind, at: Situation, base_seconds: flo
     ended = error.head and error.code in ENDED_CODES
     if ended and at.begun >= MOST_BEGUN:
         return GiveUp("broken_answer", elsewhere=True)
-    if at.another_left and (kind in _BARRED or at.failures >= TURN_AFTER):
+    if at.another_left and (kind in _MENDABLE or at.failures >= TURN_AFTER):
         return GiveUp(word(error), elsewhere=True)
     number = min(at.failures, PACED) if kind == "rate" else max(at.failures, BEGUN_DEFERRAL if ended else 1)
+    if at.begun >= MOST_BEGUN:
+        number = len(DEFERRALS)
     pause = DEFERRALS[min(number, len(DEFERRALS)) - 1] * base_seconds * (1 + jitter / 2)
     return Defer(max(pause, error.wait_seconds or 0.0), word(error))

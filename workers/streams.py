@@ -101,6 +101,15 @@ class Held:
         self._kept.clear()
 
 
+class Unread:
+    """A sink of a stream that nobody reads as it comes."""
+
+    began = False
+
+    def send(self, head: Mapping[str, Any], choices: Sequence[Choice]) -> None:
+        """Nothing: the whole is what is wanted."""
+
+
 class Publisher:
     """This process's one way of telling Redis what its calls say; made and used on its event loop."""
 

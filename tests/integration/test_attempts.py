@@ -110,7 +110,7 @@ def test_a_line_that_has_waited_runs_and_is_charged_once(database: Database) -> 
 
 def test_a_caller_s_job_turns_to_its_fallback_at_once_and_is_charged_at_its_price(database: Database) -> None:
     id = job(database, batch=False, routing={"fallbacks": ["claude-3-sonnet"]})
-    down, spare = Scripted(*[ProviderError("", upstream_status=503)] * 9), Scripted()
+    down, spare = Scripted(*[ProviderError("", upstream_status=500)] * 9), Scripted()
     run(database, [id], "openai.realtime", openai=down, anthropic=spare)
     assert world.row(database, id)["status"] == "succeeded" and (down.calls, spare.calls) == (3, 1)
     (result,) = world.rows(database, world.m.job_results, job_id=id)
@@ -159,3 +159,43 @@ def test_offers_that_a_newer_version_wrote_are_read(database: Database) -> None:
     database.write_sync(lambda connection: connection.execute(statement).rowcount)
     run(database, [id], "openai.realtime", openai=Scripted())
     assert world.row(database, id)["status"] == "succeeded"
+
+
+def test_a_line_turns_to_its_fallback_when_its_provider_refuses_our_key(database: Database) -> None:
+    ids = [job(database, batch=True, routing={"fallbacks": ["claude-3-sonnet"]}) for _ in range(3)]
+    refusing, spare = Scripted(*[ProviderError("", upstream_status=401)] * 9), Scripted()
+    run(database, ids, BATCH, openai=refusing, anthropic=spare)
+    assert {world.row(database, id)["status"] for id in ids} == {"succeeded"} and spare.calls == 3
+    assert refusing.calls <= 3 and world.violations(database) == []
+
+
+def test_a_model_that_is_not_there_puts_a_line_off_and_fails_a_caller_at_once(database: Database) -> None:
+    gone = ProviderError("", upstream_status=404, code="model_not_found")
+    line, called = job(database, batch=True), job(database, batch=False)
+    run(database, [line], BATCH, openai=Scripted(gone))
+    run(database, [called], "openai.realtime", openai=Scripted(gone))
+    assert world.row(database, line)["deferred_for"] == "404"
+    assert world.row(database, called)["status"] == "failed"
+
+
+def test_a_line_is_tried_once_more_before_its_window_ends_whatever_the_provider_asks(database: Database) -> None:
+    id = job(database, batch=True)
+    run(database, [id], BATCH, openai=Scripted(ProviderError("", upstream_status=429, retry_after_seconds=1e7)))
+    row = world.row(database, id)
+    assert clock.now_micros() < row["run_at"] < row["expires_at"]
+
+
+def test_a_caller_of_the_whole_is_served_by_a_stream_while_another_offer_is_left(database: Database) -> None:
+    streamed: list[bool] = []
+
+    class Noting(Scripted):
+        async def call(self, ask: Ask) -> Answer:
+            streamed.append(ask.sink is not None and not ask.sink.began)
+            assert ask.limits.first_seconds == (settings().stream_turn_seconds if streamed[-1] else 600)
+            return await Scripted.call(self, ask)
+
+    with_another = job(database, batch=False, routing={"fallbacks": ["claude-3-sonnet"]})
+    alone, line = job(database, batch=False), job(database, batch=True, routing={"fallbacks": ["claude-3-sonnet"]})
+    for id, queue in ((with_another, "openai.realtime"), (alone, "openai.realtime"), (line, BATCH)):
+        run(database, [id], queue, openai=Noting())
+    assert streamed == [True, False, False]

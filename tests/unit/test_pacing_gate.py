@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from shared.provider_limits import Limit, RateLimits
-from shared.provider_states import State
-from workers.pacing.gate import LEAST_WAITING, Gate, Go, Wait
+from shared.provider_states import FIRST_LIMIT, State
+from workers.pacing.gate import LEAST_WAITING, RESERVE, Gate, Go, Wait
+
+#: Batch calls of the first limit, of which a tenth is left to realtime calls.
+AT_ONCE = int(FIRST_LIMIT * (1 - RESERVE)) + 1
 
 Play = Callable[[Gate], Awaitable[None]]
 
@@ -30,13 +33,13 @@ def play(scene: Play, **state: Any) -> None:
 
 def test_nothing_known_nothing_waits_up_to_the_limit() -> None:
     async def scene(gate: Gate) -> None:
-        went = [await gate.enter("batch", 1.0) for _ in range(15)]
-        assert all(isinstance(one, Go) for one in went) and gate.in_flight == 15
+        went = [await gate.enter("batch", 1.0) for _ in range(AT_ONCE)]
+        assert all(isinstance(one, Go) for one in went) and gate.in_flight == AT_ONCE
         following = asyncio.ensure_future(gate.enter("batch", 1.0))
         await asyncio.sleep(0)
-        assert not following.done(), "a tenth of the 16 is left to realtime calls"
+        assert not following.done(), "a tenth of the limit is left to realtime calls"
         gate.leave()
-        assert isinstance(await following, Go) and gate.in_flight == 15
+        assert isinstance(await following, Go) and gate.in_flight == AT_ONCE
         assert gate.take_report().limit_used
 
     play(scene)
@@ -86,7 +89,7 @@ def test_a_hold_is_waited_for_when_it_is_short_and_told_when_it_is_long() -> Non
 def test_who_waits_is_sent_away_when_the_provider_is_paused(whole: bool) -> None:
     async def scene(gate: Gate) -> None:
         gate.whole = Gate("openai/*", "w", models=[gate])
-        for _ in range(15):
+        for _ in range(AT_ONCE):
             await gate.enter("batch", 1.0)
         waiting = [asyncio.ensure_future(gate.enter("batch", 1.0)) for _ in range(5)]
         await asyncio.sleep(0)
@@ -94,7 +97,7 @@ def test_who_waits_is_sent_away_when_the_provider_is_paused(whole: bool) -> None
         (gate.whole if whole else gate).adopt(paused, gate.ahead)
         outcomes = await asyncio.gather(*waiting)
         assert all(isinstance(one, Wait) and one.paused and one.reason == "503" for one in outcomes)
-        assert gate.in_flight == 15
+        assert gate.in_flight == AT_ONCE
 
     play(scene)
 
@@ -150,3 +153,11 @@ def test_tokens_a_minute_are_a_rate_by_what_calls_use() -> None:
         assert gate.take_report().told == 10.0
 
     play(scene)
+
+
+def test_realtime_calls_are_not_held_to_a_limit_that_batches_have_found() -> None:
+    async def scene(gate: Gate) -> None:
+        for _ in range(20):
+            assert isinstance(await gate.enter("realtime", 0.1), Go)
+
+    play(scene, limit=1.0, learned=True)

@@ -21,10 +21,12 @@ TABLE = [
     *((status, None, AGAIN, LATER) for status in (408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529)),
     *((status, None, NEVER, NEVER) for status in (400, 415, 422)),
     *((status, None, ELSEWHERE, LATER) for status in (401, 402, 403)),
-    *((status, None, ELSEWHERE, ELSEWHERE) for status in (404, 405, 410, 413, 418, 451, 501)),
+    *((status, None, ELSEWHERE, LATER) for status in (404, 405, 410, 418, 451, 501)),
+    (413, None, ELSEWHERE, ELSEWHERE),
     *((None, code, AGAIN, LATER) for code in ("connect", "first_byte", "idle", "timeout", "reset", "truncated")),
     *((None, code, AGAIN, LATER) for code in ("protocol", "empty", None)),
-    (None, "not_configured", ELSEWHERE, ELSEWHERE),
+    (None, "not_configured", ELSEWHERE, LATER),
+    (404, "model_not_found", ELSEWHERE, LATER),
     (200, "protocol", AGAIN, LATER),
     (429, "rate_limit_exceeded", AGAIN, LATER),
     (529, "overloaded_error", AGAIN, LATER),
@@ -53,6 +55,7 @@ def test_what_follows_a_first_failure(status: int | None, code: str | None, real
         if isinstance(verdict, GiveUp):
             assert verdict.elsewhere is (follows == ELSEWHERE) and follows in (ELSEWHERE, NEVER)
         else:
+            assert follows in (AGAIN, LATER)
             assert (type(verdict), verdict.wait_seconds) == (Retry if follows == AGAIN else Defer, 1.0)
 
 

@@ -1,8 +1,9 @@
 """Admission to one provider's model in this process: what is sent now, what waits a moment, what is put off for later.
 
 A call that may go is let go at once. One that would have to wait a moment waits here, with its slot; one that would
-have to wait longer is put back (`Wait`). Realtime calls go before batch ones and are not held to the learned rate, so
-that a batch never takes their share: what they use is taken off what batches may send.
+have to wait longer is put back (`Wait`). Realtime calls go before batch ones and are held to neither rate nor limit, so
+that a batch never takes their share: what they use is taken off what batches may send. Of them the provider itself says
+what is too much.
 """
 
 import asyncio
@@ -50,8 +51,10 @@ class Wait:
     seconds: float
     reason: str
     paused: bool = False
-    #: The provider as a whole is paused, since it refuses our key or has no quota left for us.
+    #: It refuses our key, or has no quota left for us: no waiting helps before somebody mends that.
     barred: bool = False
+    #: For how long it has been paused.
+    lasted: float = 0.0
 
 
 @dataclass(slots=True)
@@ -101,7 +104,8 @@ class Gate:
             return None
         until = max(self.state.paused_until, self.state.probe_until if self.state.probe else 0.0)
         wait = min(max(until - self.now(), 0.0), MOST_WAIT)
-        return Wait(wait, self.state.paused_for or "paused", paused=True, barred=bool(self.models))
+        lasted = max(self.now() - self.state.paused_since, 0.0)
+        return Wait(wait, self.state.paused_for or "paused", paused=True, barred=self.state.barred, lasted=lasted)
 
     async def enter(self, lane: Lane, patience: float) -> Go | Wait:
         """A turn, at once or within `patience` seconds; or for how long to stay away. Whoever goes must `leave`."""
@@ -136,7 +140,7 @@ class Gate:
 
     def take_report(self) -> Report:
         """What has been seen since the last report; a new one is begun."""
-        made, self.report = self.report, Report(self.worker, self.state.version)
+        made, self.report = self.report, Report(self.worker, self.state.version, told=self.requests)
         made.wanted = self.in_flight + len(self._realtime) + len(self._batch) + self._put_off
         made.in_flight = max(made.in_flight, self.in_flight)
         self._put_off = 0
@@ -191,17 +195,14 @@ class Gate:
     def _may_go(self, lane: Lane) -> bool:
         if self.telling or (self.whole is not None and self.whole.telling) or self.now() < self.state.held_until:
             return False
-        limit = max(self.state.limit * law.share(self.state, self.worker), 1.0)
-        if lane == "realtime":
-            free = not self.state.learned or self.in_flight < limit
-        else:
-            free = self.in_flight < max(limit * (1 - RESERVE), 1.0)
-        if not free:
+        limit = self.state.limit * law.share(self.state, self.worker) * (1 - RESERVE)
+        if self.in_flight >= max(limit, 1.0):
             self.report.limit_used = True
-        elif lane == "batch" and self._rate() is not None and clock.monotonic() < self._next_at:
+            return lane == "realtime"
+        if lane == "batch" and self._rate() is not None and clock.monotonic() < self._next_at:
             self.report.rate_used = True
             return False
-        return free
+        return True
 
     def _before(self, lane: Lane) -> bool:
         """Whether others wait that come first."""

@@ -26,6 +26,8 @@ GROWTH: Final = ((25.0, 0.003), (45.0, 0.02), (75.0, 0.05), (105.0, 0.2), (float
 MOST_RATE: Final = 2_000.0
 LEAST_RATE: Final = 0.05
 MOST_LIMIT: Final = 100_000.0
+#: The share of the limit by which it grows in a second while nothing has been refused.
+WIDENING: Final = 0.5
 #: The share of the limit by which it grows, for each time that as many calls have been answered, once it has been cut.
 LIMIT_GROWTH: Final = 0.05
 #: How far back admitted calls are counted, in seconds, and the shortest time that says anything.
@@ -42,6 +44,8 @@ MOST_HOLD: Final = 30.0
 FAILURES: Final = 5
 #: A worker that has not reported for so long has no share.
 GONE: Final = 3.0
+#: For how long what was told is believed.
+TOLD: Final = 120.0
 #: Longer than any pause.
 MOST_PAUSE: Final = 600.0
 #: How long one call may try a paused provider before another may.
@@ -102,7 +106,9 @@ def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: fl
     _set_right(state, now, pauses)
     _count(state, report, now)
     if report.told is not None:
-        state.told = report.told
+        state.told, state.told_at = report.told, now
+    elif not 0 <= now - state.told_at <= TOLD:
+        state.told = None
     said: list[str] = []
     if state.paused and (report.admitted or (report.refused and not report.failed)):
         said += _resume(state)
@@ -110,8 +116,8 @@ def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: fl
         state.failures = state.refusals = 0
     if known and report.refused:
         _cut(state, report, now, pauses.longest_hold, jitter)
-    elif report.admitted:
-        _grow_limit(state, report)
+    else:
+        _grow_limit(state, report, now)
     _grow_rate(state, report, now)
     if report.failed and (known or report.probed):
         said += _failed(state, report, now, pauses, jitter)
@@ -182,7 +188,7 @@ def _present(workers: Mapping[str, list[float]], now: float) -> dict[str, list[f
 
 def _resume(state: State) -> list[str]:
     """An answer, whenever it was asked for: the provider is there."""
-    was, state.paused_for = state.paused_for, None
+    was, state.paused_for, state.barred = state.paused_for, None, False
     state.failures = state.pauses = 0
     state.paused_since = state.paused_until = state.probe_until = 0.0
     state.probe = ""
@@ -231,10 +237,14 @@ def _sustained(state: State, report: Report, now: float) -> float:
     return max(min(state.rate, bears), state.rate * (LIMIT_CUT if state.proven else 0.1), LEAST_RATE)
 
 
-def _grow_limit(state: State, report: Report) -> None:
+def _grow_limit(state: State, report: Report, now: float) -> None:
+    """While all of it is used: by as much as was answered, and, as refusals come sooner than answers do, by time."""
+    elapsed, state.widened_at = min(max(now - state.widened_at, 0.0), 1.0), now
     if not report.limit_used or state.limit >= MOST_LIMIT:
         return
-    if state.threshold is None or state.limit < state.threshold:
+    if state.threshold is None:
+        state.limit += max(report.admitted, WIDENING * elapsed * state.limit)
+    elif state.limit < state.threshold:
         state.limit += report.admitted
     else:
         state.limit += report.admitted / state.limit * max(1.0, LIMIT_GROWTH * state.limit)
@@ -271,6 +281,6 @@ def _failed(state: State, report: Report, now: float, pauses: Pauses, jitter: fl
     wait = min(pauses.first * 2.0 ** (min(state.pauses, 30) - 1), pauses.most)
     state.paused_since = state.paused_since or now
     state.paused_until = now + max(wait * (1 + jitter / 4), min(report.hold, pauses.most))
-    state.paused_for = report.failed_for
+    state.paused_for, state.barred = report.failed_for, report.barred or (state.barred and report.probed)
     state.probe, state.probe_until = "", 0.0
     return [f"calls are paused: {report.failed_for}; it is tried again now and then"] if first else []

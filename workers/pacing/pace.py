@@ -31,9 +31,14 @@ LOG_SECONDS = 10.0
 #: A provider that refuses our key or our quota is left alone longer than one that is down, by this factor.
 BARRED = 5.0
 
+#: May be about the model alone.
+FORBIDDEN = 403
+#: Our code for a provider without a key in this process, which says nothing of the provider.
+NOT_CONFIGURED = "not_configured"
+
 #: Kinds of fault by what they say: too fast; too fast or down; down; barred. Of all others the provider is well.
 _REFUSED: frozenset[Kind] = frozenset({"rate", "overload"})
-_DOWN: frozenset[Kind] = frozenset({"overload", "unreachable", "broken"})
+_DOWN: frozenset[Kind] = frozenset({"overload", "unreachable", "broken", "missing"})
 _BARRED: frozenset[Kind] = frozenset({"key", "quota"})
 
 
@@ -114,11 +119,13 @@ class Pace:
     def failed(self, permit: Permit, error: ProviderError) -> None:
         """See Permit."""
         kind, why = classify(error), word(error)
+        if error.code == NOT_CONFIGURED:
+            return self._over(permit)
         if kind not in _REFUSED | _DOWN | _BARRED:
             return self.answered(permit, error.limits, 0)
         self._wrong[permit.provider][why] += 1
         gate, version = permit.gate, permit.go.version
-        if kind in _BARRED:
+        if kind in _BARRED and error.upstream_status != FORBIDDEN:
             gate, version = self._gates[name_of(permit.provider, ANY)], permit.whole_version
         if permit.tried is not None:
             _note(permit.tried.report, kind, why, error, permit.gate.in_flight)

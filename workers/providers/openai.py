@@ -50,7 +50,7 @@ _FIELDS = {
 #: No request uses more; a provider that says so is not believed.
 MOST_TOKENS = 2**40
 #: Fields that are ours or the client's, about which nothing need be said.
-_SILENT = frozenset({"max_tokens", "stream", "stream_options", "hold_stream"})
+_SILENT = frozenset({"max_tokens", "stream", "stream_options"})
 
 
 def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "OpenAI":
