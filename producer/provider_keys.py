@@ -40,7 +40,8 @@ class Trial:
     def words(self) -> str:
         """`accepted`, `key refused (401)`, `could not be reached`."""
         told = {"accepted": "accepted", "refused": f"key refused ({self.status_code})"}
-        told |= {"unreachable": "could not be reached", "unclear": f"answered {self.status_code}; the key is not tried"}
+        unclear = f"answered {self.status_code}; it is not known whether the key is accepted"
+        told |= {"unreachable": "could not be reached", "unclear": unclear}
         return told[self.finding]
 
 

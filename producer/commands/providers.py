@@ -9,13 +9,15 @@ from producer import provider_keys
 from producer.commands.output import Output, json_option, moment
 from producer.commands.tables import Column
 from producer.state import StateDirectory
-from shared import provider_states
+from shared import clock, provider_states
 from shared.catalogue import SANDBOX, Provider, catalogue
 from shared.provider_states import Standing, State
 from shared.settings import settings
 
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 2.0
+#: A pause that has been over for longer is tried by nobody. A call that tries it has half of that time to itself.
+IDLE_SECONDS = 60
 
 _COLUMNS = (
     Column("provider"),
@@ -31,7 +33,10 @@ _COLUMNS = (
 @click.command()
 @json_option
 def providers(as_json: bool) -> None:
-    """Show each provider's key, whether it is simulated or paused and why, and the pace found out for its models."""
+    """Show each provider's key, pauses and pace.
+
+    Whether its calls are real or simulated, since when and why it is paused, and the pace found out for its models.
+    """
     output = Output(as_json)
     standings = _standings(output)
     found = [_described(provider, standings) for provider in catalogue().providers.values() if provider.name != SANDBOX]
@@ -93,4 +98,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
 def _words(found: dict[str, Any]) -> str:
     if (paused := found["paused"]) is None:
         return "ok"
-    return f"paused since {moment(paused['since'])}: {paused['reason']}; tried again now and then"
+    # A pause that was over long ago and still stands: nobody has had anything to call for since.
+    idle = clock.now_seconds() - paused["tried_again_at"] > IDLE_SECONDS
+    then = "no calls since" if idle else "tried again now and then"
+    return f"paused since {moment(paused['since'])}: {paused['reason']}; {then}"

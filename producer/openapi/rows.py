@@ -145,7 +145,7 @@ ROWS: Final[Mapping[str, Row]] = {
         parameters=(
             header(
                 "FusionAI-Stream-Ids",
-                {"type": "string", "enum": ["true", "false"]},
+                {"type": "string"},
                 "`true`: with `stream: true`, each event has its `id`, for Last-Event-ID on the job's stream.",
             ),
         ),

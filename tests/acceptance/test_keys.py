@@ -50,7 +50,7 @@ def test_a_key_from_its_making_to_its_end(stack: Stack, account: Account, run: R
     assert status(stack, key) == 200
     used = lambda: run("keys", "list", "--prefix", key)[0]["last_used_at"]  # noqa: E731
     assert before <= await_condition(used, what="its last use") <= clock.now_seconds()
-    assert run("keys", "revoke", key[:18]) == {"id": made["id"], "revoked": True}
+    assert run("keys", "revoke", key[:18]) == {"id": made["id"], "revoked": True, "already": False}
     revoked = clock.monotonic()
     await_condition(lambda: status(stack, key) == 401, seconds=5)
     assert clock.monotonic() - revoked < 2

@@ -31,12 +31,12 @@ def test_a_broken_answer_is_tried_again(account: Account, stack: Stack, kind: st
     assert job["status"] == "succeeded" and len(job["attempts"]) == 2 and job["attempts"][0]["error"]
 
 
-def test_three_retries_and_then_another_provider(account: Account, stack: Stack) -> None:
+def test_two_brief_retries_and_then_another_provider(account: Account, stack: Stack) -> None:
     with stack.script({"provider": "openai", "contains": "go elsewhere", "fault": {"status": 500}}):
         job = account.run(chat("go elsewhere", routing={"fallbacks": ["gpt-3.5-turbo", "claude-3-sonnet"]}))
     assert job["status"] == "succeeded" and job["model"] == "gpt-4"
     assert job["served_by"] == {"provider": "anthropic", "model": "claude-3-sonnet"}
-    assert [a["provider"] for a in job["attempts"]] == ["openai"] * 4 + ["anthropic"]
+    assert [a["provider"] for a in job["attempts"]] == ["openai"] * 3 + ["anthropic"]
     assert job["result"]["model"] == "claude-3-sonnet"
 
 
@@ -48,13 +48,30 @@ def test_all_retries_in_vain_fail_the_job_for_nothing(account: Account, stack: S
     assert account.live.get("/credits").json() | {"held": 0, "available": 10_000} == account.live.get("/credits").json()
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("status", [400, 422])
 def test_the_callers_own_fault_is_not_tried_again_anywhere(account: Account, stack: Stack, status: int) -> None:
     with stack.script({"contains": f"bad {status}", "fault": {"status": status, "message": "no such thing"}}):
         job = account.run(chat(f"bad {status}", routing={"fallbacks": ["claude-3-opus"]}))
         assert calls(stack, f"bad {status}") == 1
     assert job["status"] == "failed" and [a["status_code"] for a in job["attempts"]] == [status]
     assert job["error"]["type"] == "invalid_request" and "no such thing" in job["error"]["message"]
+    assert job["usage"]["credits_used"] == 0
+
+
+def test_what_is_too_long_for_one_provider_goes_to_the_next_at_once(account: Account, stack: Stack) -> None:
+    with stack.script({"provider": "openai", "contains": "too long here", "fault": {"status": 413}}):
+        job = account.run(chat("too long here", routing={"fallbacks": ["claude-3-opus"]}))
+    assert job["status"] == "succeeded" and job["served_by"]["provider"] == "anthropic"
+    assert [a["status_code"] for a in job["attempts"]] == [413, 200]
+
+
+def test_what_is_too_long_for_every_provider_is_the_callers_own_fault(account: Account, stack: Stack) -> None:
+    with stack.script({"contains": "too long anywhere", "fault": {"status": 413, "message": "far too long"}}):
+        job = account.run(chat("too long anywhere", routing={"fallbacks": ["claude-3-opus"]}))
+        assert calls(stack, "too long anywhere") == 2
+    assert job["status"] == "failed" and [a["status_code"] for a in job["attempts"]] == [413, 413]
+    assert (job["error"]["type"], job["error"]["code"]) == ("invalid_request", 400)
+    assert job["error"]["reason"] == "request_too_large" and "far too long" in job["error"]["message"]
     assert job["usage"]["credits_used"] == 0
 
 

@@ -33,7 +33,7 @@ class Stoppable(Stack):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._environment |= {"FUSIONAI_DRAIN_SECONDS": str(DRAIN), "FUSIONAI_STREAM_BEGIN_SECONDS": "0.5"}
+        self.environment |= {"FUSIONAI_DRAIN_SECONDS": str(DRAIN), "FUSIONAI_STREAM_BEGIN_SECONDS": "0.5"}
 
     def terminate(self, module: str) -> subprocess.Popen[bytes]:
         """SIGTERM to a process."""
@@ -47,7 +47,7 @@ class Stoppable(Stack):
         self._processes[at].wait(DRAIN + 5)
         with self.log.open("ab") as log:
             argv = [sys.executable, "-m", module]
-            self._processes[at] = lifeline.start(argv, {**inherited(), **self._environment}, log)
+            self._processes[at] = lifeline.start(argv, {**inherited(), **self.environment}, log)
         await_condition(self._ready, what="the next process")
 
 

@@ -27,7 +27,7 @@ class Brief(Stack):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._environment |= {"FUSIONAI_WAIT_SECONDS": str(WAIT), "FUSIONAI_STREAM_BEGIN_SECONDS": str(BEGIN)}
+        self.environment |= {"FUSIONAI_WAIT_SECONDS": str(WAIT), "FUSIONAI_STREAM_BEGIN_SECONDS": str(BEGIN)}
 
 
 @pytest.fixture(scope="module")

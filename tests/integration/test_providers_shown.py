@@ -7,9 +7,10 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+from producer.commands.output import moment
 from producer.commands.providers import providers
 from producer.metrics import read_providers
-from shared import provider_states
+from shared import clock, provider_states
 from shared.provider_states import KEY, NAMES, State, dump
 from shared.settings import settings
 from tests.servers import RedisServer, free_port
@@ -44,6 +45,17 @@ def test_in_words_and_as_json(known: redis.Redis) -> None:
     assert gpt == {"model": "gpt-4", "paused": None, "calls_a_second": 9.877, "calls_at_once": 22}
     assert [one["calls_a_second"] for one in found["google"]["models"]] == [10.0]
     assert found["anthropic"]["models"] == [] and "sandbox" not in found
+
+
+@pytest.mark.parametrize(
+    ("over_for", "words"), [(-20, "tried again now and then"), (20, "tried again now and then"), (90, "no calls since")]
+)
+def test_a_pause_that_nobody_tries_any_more_is_told_so(known: redis.Redis, over_for: int, words: str) -> None:
+    until = clock.now_seconds() - over_for
+    state = State(paused_since=until - 600.0, paused_until=float(until), paused_for="401")
+    known.set(KEY.format("openai/*"), dump(state))
+    shown = CliRunner().invoke(providers, []).output
+    assert f"paused since {moment(until - 600)}: 401; {words}" in shown
 
 
 def test_as_metrics(known: redis.Redis) -> None:

@@ -31,7 +31,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
         (429, "accepted"),
         (401, "key refused (401)"),
         (403, "key refused (403)"),
-        (500, "answered 500; the key is not tried"),
+        (500, "answered 500; it is not known whether the key is accepted"),
         (None, "could not be reached"),
     ],
 )
