@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from producer import pace
-from producer.pace import Cell, Pace
+from producer import rates
+from producer.rates import Cell, Rate
 from producer.wire import BatchProgress, ProviderProgress
 from shared import clock
 
@@ -59,14 +59,14 @@ class Board:
     def __init__(self) -> None:
         self._began = clock.monotonic()
         self._tally = Tally(0)
-        self._pace = Pace()
-        self._paces: dict[str, Pace] = {}
+        self._rate = Rate()
+        self._rates: dict[str, Rate] = {}
 
     def told(self, tally: Tally) -> None:
         """It stands so now."""
         now = clock.monotonic()
         if tally.upload != self._tally.upload:
-            self._pace = Pace()
+            self._rate = Rate()
         if tally.created_at and not self._tally.created_at:
             made_ago = clock.now_seconds() - tally.created_at
             self._began = min(self._began, now - max(0.0, made_ago))
@@ -75,14 +75,14 @@ class Board:
         self._tally = tally
 
     def _look(self, tally: Tally, now: float) -> None:
-        self._pace.look(now, tally.done)
+        self._rate.look(now, tally.done)
         for one in tally.providers:
-            self._paces.setdefault(one["provider"], Pace()).look(now, one["completed"] + one["failed"])
+            self._rates.setdefault(one["provider"], Rate()).look(now, one["completed"] + one["failed"])
 
     def lines(self, width: int) -> list[tuple[str, float, int]]:
         """For a terminal: text, and of the first the bar's share and width (0: a line without a bar)."""
         tally = self._tally
-        bar, texts = pace.fit(width, self._cells())
+        bar, texts = rates.fit(width, self._cells())
         drawn = [(_GAP.join(filter(None, texts)), tally.done / tally.total if tally.total else 0.0, bar)]
         hidden = f"{tally.failed:,} failed" if tally.failed and not tally.upload and texts[-1] is None else ""
         remarks = _GAP.join(filter(None, (tally.phase, hidden)))
@@ -91,13 +91,13 @@ class Board:
     def plain(self) -> str:
         """In a line."""
         tally, now = self._tally, clock.monotonic()
-        elapsed = f"{pace.time_text(now - self._began)} elapsed"
+        elapsed = f"{rates.time_text(now - self._began)} elapsed"
         if tally.upload:
             return f"{tally.done / _MEGABYTE:,.1f}/{tally.total / _MEGABYTE:,.1f} MB sent, {elapsed}"
-        rate = self._pace.rate(now)
-        left = pace.seconds_left(tally.total - tally.done, rate)
-        parts = [f"{tally.done:,}/{tally.total:,} done", pace.rate_text(rate)]
-        parts += [elapsed, f"{pace.time_text(left)} left"]
+        rate = self._rate.at(now)
+        left = rates.seconds_left(tally.total - tally.done, rate)
+        parts = [f"{tally.done:,}/{tally.total:,} done", rates.rate_text(rate)]
+        parts += [elapsed, f"{rates.time_text(left)} left"]
         parts += [f"{_credits(tally.credits)} credits", f"{tally.failed:,} failed" if tally.failed else "", tally.phase]
         waits = [f"{one['provider']} {_waiting(one)}" for one in tally.providers if one["waiting_for"]]
         return ", ".join(filter(None, parts + waits))
@@ -108,13 +108,13 @@ class Board:
     def _batch_cells(self) -> list[Cell]:
         """Count, percent, rate, elapsed, left, credits and, last, failures."""
         tally, now = self._tally, clock.monotonic()
-        rate, elapsed = self._pace.rate(now), pace.time_text(now - self._began)
-        left = pace.time_text(pace.seconds_left(tally.total - tally.done, rate))
+        rate, elapsed = self._rate.at(now), rates.time_text(now - self._began)
+        left = rates.time_text(rates.seconds_left(tally.total - tally.done, rate))
         total, spent = f"{tally.total:,}", f"{_credits(tally.credits):>8}"
         return [
             Cell(0, (f"{tally.done:>{len(total)},}/{total}",)),
             Cell(3, (f"{_percent(tally):>3}%",)),
-            Cell(2, (f"{pace.rate_text(rate):>7}",)),
+            Cell(2, (f"{rates.rate_text(rate):>7}",)),
             Cell(6, (f"{elapsed} elapsed", elapsed)),
             Cell(1, (f"{left} left",)),
             Cell(5, (f"{spent} credits", f"{spent} cr")),
@@ -123,14 +123,14 @@ class Board:
 
     def _upload_cells(self) -> list[Cell]:
         tally, now = self._tally, clock.monotonic()
-        rate, total = self._pace.rate(now), f"{tally.total / _MEGABYTE:,.1f}"
+        rate, total = self._rate.at(now), f"{tally.total / _MEGABYTE:,.1f}"
         speed = "-" if rate is None else f"{rate / _MEGABYTE:,.1f}"
-        left = pace.time_text((tally.total - tally.done) / rate if rate else None)
+        left = rates.time_text((tally.total - tally.done) / rate if rate else None)
         return [
             Cell(0, (f"{tally.done / _MEGABYTE:>{len(total)},.1f}/{total} MB",)),
             Cell(2, (f"{_percent(tally):>3}%",)),
             Cell(3, (f"{speed:>6} MB/s",)),
-            Cell(4, (f"{pace.time_text(now - self._began)} elapsed",)),
+            Cell(4, (f"{rates.time_text(now - self._began)} elapsed",)),
             Cell(1, (f"{left} left",)),
         ]
 
@@ -143,15 +143,15 @@ class Board:
         lines, now = [], clock.monotonic()
         for one in found:
             done = one["completed"] + one["failed"]
-            rate = self._paces[one["provider"]].rate(now) if one["provider"] in self._paces else None
+            rate = self._rates[one["provider"]].at(now) if one["provider"] in self._rates else None
             cells = [
                 Cell(0, (f"{one['provider']:<{name}}",)),
                 Cell(1, (f"{done:>{count},}/{one['total']:>{count},}",)),
-                Cell(3, (f"{pace.rate_text(rate) if done < one['total'] else '':>7}",)),
+                Cell(3, (f"{rates.rate_text(rate) if done < one['total'] else '':>7}",)),
                 Cell(4, (f"{_failed(one):>{failed}}",)),
                 Cell(2, tuple(dict.fromkeys((_waiting(one), _waiting(one, short=True))))),
             ]
-            lines.append(_GAP.join(filter(None, pace.fit(width, cells, bar=False)[1])).rstrip())
+            lines.append(_GAP.join(filter(None, rates.fit(width, cells, bar=False)[1])).rstrip())
         return lines
 
 

@@ -36,7 +36,7 @@ _KEEP_ALIVE = b": keep-alive\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StreamLimits:
     """A stream's limits, in seconds: until it is begun, until its first event, and a silence before a comment."""
 
     begin: float
@@ -49,8 +49,8 @@ class Relay:
 
     request_id = ""
 
-    def __init__(self, desk: Desk, job_id: str, *, include_usage: bool, pace: Pace, ids: bool) -> None:
-        self.pace = pace
+    def __init__(self, desk: Desk, job_id: str, *, include_usage: bool, limits: StreamLimits, ids: bool) -> None:
+        self.limits = limits
         self._desk = desk
         self._readers = desk.readers
         self._job_id = job_id
@@ -62,7 +62,7 @@ class Relay:
         self._at: tuple[int, int] | None = None
         self._since = clock.monotonic()
         #: How long we may last now: to the first event, then to the last.
-        self._limit = pace.first
+        self._limit = limits.first
         #: The head has been sent; an event has been sent.
         self._begun = self._spoke = False
         self._wake = asyncio.Event()
@@ -86,7 +86,7 @@ class Relay:
                     raise outcome.refusal()
                 break
             self._check()
-            if (left := self.pace.begin - self._lasted()) <= 0:
+            if (left := self.limits.begin - self._lasted()) <= 0:
                 break
             await self._pause(min(left, self._limit - self._lasted()))
 
@@ -120,11 +120,11 @@ class Relay:
                     yield frame
                 return
             silence = clock.monotonic() - said_at
-            if silence >= self.pace.comment:
+            if silence >= self.limits.comment:
                 yield _KEEP_ALIVE
                 said_at, silence = clock.monotonic(), 0.0
             self._check()
-            await self._pause(min(self.pace.comment - silence, self._limit - self._lasted()))
+            await self._pause(min(self.limits.comment - silence, self._limit - self._lasted()))
 
     def _check(self) -> None:
         """Whether the stream may last longer."""
@@ -221,7 +221,7 @@ class Relay:
             try:
                 return await ask(self._job_id)
             except Exception as error:
-                if not is_away(error) or (self._lasted() >= self.pace.begin and not self._begun):
+                if not is_away(error) or (self._lasted() >= self.limits.begin and not self._begun):
                     raise
                 self._check()
             await asyncio.sleep(1.0)

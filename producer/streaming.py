@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from producer.desk import Desk
-from producer.stream_relay import LEAVE_SECONDS, Pace, Relay, about
+from producer.stream_relay import LEAVE_SECONDS, Relay, StreamLimits, about
 from shared import streams
 from shared.accounts import KeyHolder
 from shared.db import is_away
@@ -30,7 +30,7 @@ async def respond(
     holder: KeyHolder,
     *,
     include_usage: bool,
-    pace: Pace,
+    limits: StreamLimits,
     ids: bool,
     last_event_id: str | None = None,
     headers: dict[str, str] | None = None,
@@ -42,7 +42,7 @@ async def respond(
     by then; 409 when the stream that is to be resumed has broken off.
     """
     after = streams.read_event_id(last_event_id, job_id) if last_event_id else None
-    relay = Relay(desk, job_id, include_usage=include_usage, pace=pace, ids=ids)
+    relay = Relay(desk, job_id, include_usage=include_usage, limits=limits, ids=ids)
     try:
         await relay.begin(holder, after)
     except BaseException as error:
@@ -66,7 +66,7 @@ class _Events(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._relay.request_id = scope.get("request_id", "")
         try:
-            async with asyncio.timeout(self._relay.pace.first + settings().stream_seconds + 2 * LEAVE_SECONDS):
+            async with asyncio.timeout(self._relay.limits.first + settings().stream_seconds + 2 * LEAVE_SECONDS):
                 await super().__call__(scope, receive, send)
         except TimeoutError:
             log.info("request %s: a stream is given up that nobody reads", self._relay.request_id)

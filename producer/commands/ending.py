@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from producer import pace
+from producer import rates
 from producer.client import Batch, FusionAI
 from producer.commands.faults import listed
 from producer.commands.follow import Followed, Targets
@@ -170,5 +170,5 @@ def _took(followed: Followed) -> str:
     total = followed.batch["request_counts"]["total"]
     if followed.seconds is None:
         return f"{followed.took:,.0f} s" if followed.took else "under a second"
-    number, unit = pace.rate_text(total / followed.seconds).split("/")
+    number, unit = rates.rate_text(total / followed.seconds).split("/")
     return f"{followed.took:,.1f} s, {number} lines/{unit}"

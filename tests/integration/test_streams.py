@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from producer import stream_readers, stream_relay, streaming
 from producer.desk import Desk
-from producer.stream_relay import Pace
+from producer.stream_relay import StreamLimits
 from shared import streams
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -33,7 +33,7 @@ HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
 KEEP_ALIVE = ": keep-alive\n"
 WORDS = ["This ", "is ", "what ", "is ", "said."]
 #: A stream is begun when there is something to say.
-PACE = Pace(begin=20, first=20, comment=10)
+LIMITS = StreamLimits(begin=20, first=20, comment=10)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ class Scene:
 
     async def begun(self, id: str, **more: Any) -> Any:
         """The answer itself."""
-        how: dict[str, Any] = {"include_usage": True, "ids": True, "pace": PACE, **more}
+        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, **more}
         return await streaming.respond(self.desk, id, self.holder, **how)
 
 
@@ -189,8 +189,8 @@ def test_a_silence_is_filled_with_comments_and_a_stream_ends_in_time(
     async def act(stage: Scene) -> None:
         (job,) = stage.running()
         say(stage.publisher.open(job.id, job.epoch), "word")
-        pace = Pace(begin=20, first=20, comment=0.05)
-        frames = [frame async for frame in await stage.respond(job.id, pace=pace)]
+        limits = StreamLimits(begin=20, first=20, comment=0.05)
+        frames = [frame async for frame in await stage.respond(job.id, limits=limits)]
         comments = frames[2:-1]
         assert set(comments) == {KEEP_ALIVE} and 2 < len(comments) < 12
         check_broken(frames[-1], job.id, "timeout")
@@ -207,7 +207,7 @@ def test_a_stream_that_still_speaks_is_not_ended_by_the_limit_of_its_beginning(
         (job,) = stage.running()
         sink = stage.publisher.open(job.id, job.epoch)
         say(sink, WORDS[0])
-        frames = await stage.respond(job.id, pace=Pace(begin=20, first=1, comment=10))
+        frames = await stage.respond(job.id, limits=StreamLimits(begin=20, first=1, comment=10))
         got = [await anext(frames), await anext(frames)]
         await asyncio.sleep(1.1)
         say(sink, *WORDS[1:], begin=False, end=True)
@@ -222,7 +222,7 @@ def test_a_silent_job_is_begun_in_time_and_its_answer_comes_whole(database: Data
 
     async def act(stage: Scene) -> None:
         (id,) = world.queued(database, stage.holder)
-        frames = await stage.respond(id, pace=Pace(begin=0.1, first=20, comment=0.1))
+        frames = await stage.respond(id, limits=StreamLimits(begin=0.1, first=20, comment=0.1))
         assert [await anext(frames) for _ in range(3)] == [KEEP_ALIVE] * 3
         (job,) = stage.lease([id])
         world.change(database, id, status="queued", lease_epoch=job.epoch + 1, worker_id=None)
@@ -241,7 +241,7 @@ def test_an_error_after_a_silent_beginning_is_an_event(database: Database, store
 
     async def act(stage: Scene) -> None:
         (job,) = stage.running()
-        frames = await stage.respond(job.id, pace=Pace(begin=0, first=20, comment=10))
+        frames = await stage.respond(job.id, limits=StreamLimits(begin=0, first=20, comment=10))
         assert await anext(frames) == KEEP_ALIVE
         await stage.settle(Ending(job.id, job.epoch, "failed", error=error))
         (last,) = [frame async for frame in frames]
@@ -256,19 +256,19 @@ def test_a_job_that_says_nothing_in_time_is_a_timeout_that_names_it(
     database: Database, store: RedisServer, begun: bool
 ) -> None:
     """Before the head, a 504; after it, an event."""
-    pace = Pace(begin=0 if begun else 20, first=0.1, comment=10)
+    limits = StreamLimits(begin=0 if begun else 20, first=0.1, comment=10)
 
     async def act(stage: Scene) -> None:
         (queued,) = world.queued(database, stage.holder)
         (running,) = stage.running()
         for id in (queued, running.id):
             if begun:
-                comment, last = [frame async for frame in await stage.respond(id, pace=pace)]
+                comment, last = [frame async for frame in await stage.respond(id, limits=limits)]
                 assert comment == KEEP_ALIVE
                 check_broken(last, id, "timeout")
                 continue
             with pytest.raises(Timeout) as error:
-                await stage.respond(id, pace=pace)
+                await stage.respond(id, limits=limits)
             assert error.value.job_id == id and id in error.value.message
         with pytest.raises(NotFound) as absent:
             await stage.respond("job_none")
@@ -287,7 +287,7 @@ def test_a_server_that_stops_tells_who_reads_how_to_read_on(database: Database, 
         say(sink, WORDS[0])
         spoken = await stage.respond(speaking.id, ids=False)
         got = [await anext(spoken), await anext(spoken)]
-        quiet = await stage.respond(silent.id, pace=Pace(begin=0, first=20, comment=10))
+        quiet = await stage.respond(silent.id, limits=StreamLimits(begin=0, first=20, comment=10))
         assert await anext(quiet) == KEEP_ALIVE
         waiting = asyncio.create_task(stage.respond(unbegun.id))
         await asyncio.sleep(0.05)
@@ -302,7 +302,7 @@ def test_a_server_that_stops_tells_who_reads_how_to_read_on(database: Database, 
         assert error.value.job_id == unbegun.id
         stage.desk = next_desk = Desk(database, world.RecordedBell())
         after = data(last)["error"]["last_event_id"]
-        rest = await stage.respond(speaking.id, last_event_id=after, pace=Pace(begin=0, first=20, comment=10))
+        rest = await stage.respond(speaking.id, last_event_id=after, limits=StreamLimits(begin=0, first=20, comment=10))
         say(sink, *WORDS[1:], begin=False, end=True)
         await stage.settle(good(speaking))
         check_whole([*got, *[frame async for frame in rest if frame != KEEP_ALIVE]])
@@ -518,7 +518,7 @@ def test_a_client_that_neither_reads_nor_goes_is_given_up(
                 await asyncio.Event().wait()
 
         for version in ("2.3", "2.4"):
-            answer = await stage.begun(job.id, pace=Pace(begin=20, first=1))
+            answer = await stage.begun(job.id, limits=StreamLimits(begin=20, first=1))
             await asyncio.wait_for(answer({"type": "http", "asgi": {"spec_version": version}}, receive, send), 10)
             assert stuck.is_set() and not stage.desk.waiters._waiting and not stage.desk.readers.all()
         assert world.row(database, job.id)["status"] == "running"

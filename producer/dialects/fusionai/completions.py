@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from producer import streaming
 from producer.desk import Desk, Placed, read_body
-from producer.dialects.fusionai.request import claim_of, enter_to_submit, pace_of, patience_of
+from producer.dialects.fusionai.request import claim_of, enter_to_submit, limits_of, patience_of
 from producer.patience import Patience
 from producer.routing import Router
 from shared.accounts import KeyHolder
@@ -93,7 +93,7 @@ async def _streamed(
         placed.job_id,
         holder,
         include_usage=bool(options.get("include_usage")),
-        pace=pace_of(request, waits=placed.left_seconds),
+        limits=limits_of(request, waits=placed.left_seconds),
         ids=request.headers.get(IDS_HEADER, "").strip().lower() == "true",
     )
 

@@ -12,7 +12,7 @@ from producer.desk import Desk
 from producer.idempotency import Claim
 from producer.operations import Page
 from producer.patience import Patience
-from producer.stream_relay import Pace
+from producer.stream_relay import StreamLimits
 from shared.accounts import KeyHolder
 from shared.errors import InvalidRequest, NotFound
 from shared.schemas import invalid
@@ -77,11 +77,11 @@ def patience_of(request: Request) -> Patience:
     return patience.read(request.headers)
 
 
-def pace_of(request: Request, *, waits: float | None = None) -> Pace:
+def limits_of(request: Request, *, waits: float | None = None) -> StreamLimits:
     """The limits of a stream for this caller; `waits`: how long it waits for the first event, where that is known."""
     most = settings().wait_seconds
     told = patience_of(request)
-    return Pace(
+    return StreamLimits(
         begin=told.for_silence(settings().stream_begin_seconds),
         first=told.for_first_event(most) if waits is None else waits,
         comment=told.for_silence(stream_relay.KEEP_ALIVE_SECONDS),

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import streaming
-from producer.dialects.fusionai.request import enter, pace_of
+from producer.dialects.fusionai.request import enter, limits_of
 from producer.routing import Router
 from shared.errors import InvalidRequest
 
@@ -25,7 +25,7 @@ async def stream_job(request: Request, job_id: str) -> Response:
         job_id,
         holder,
         include_usage=_FLAGS[wanted],
-        pace=pace_of(request),
+        limits=limits_of(request),
         ids=True,
         last_event_id=request.headers.get("last-event-id"),
     )

@@ -2,14 +2,14 @@
 
 import pytest
 
-from producer.pace import Cell, Pace, fit, rate_text, seconds_left, shown_rate, time_text
+from producer.rates import Cell, Rate, fit, rate_text, seconds_left, shown_rate, time_text
 
 
-def paced(*looks: tuple[float, int]) -> Pace:
-    pace = Pace()
+def looked(*looks: tuple[float, int]) -> Rate:
+    rate = Rate()
     for at, done in looks:
-        pace.look(at, done)
-    return pace
+        rate.look(at, done)
+    return rate
 
 
 def steady(rate: float, seconds: int, *, every: float = 1.0) -> list[tuple[float, int]]:
@@ -35,16 +35,16 @@ def steady(rate: float, seconds: int, *, every: float = 1.0) -> list[tuple[float
     ],
 )
 def test_the_rate_is_that_of_the_last_while(looks: list[tuple[float, int]], now: float, rate: float | None) -> None:
-    assert paced(*looks).rate(now) == (None if rate is None else pytest.approx(rate, rel=0.01))
+    assert looked(*looks).at(now) == (None if rate is None else pytest.approx(rate, rel=0.01))
 
 
 def test_between_two_looks_the_rate_does_not_jump() -> None:
-    pace, told = Pace(), []
+    rate, told = Rate(), []
     for tenth in range(600):
         if tenth % 20 == 0:
-            pace.look(tenth / 10, int(tenth / 10 * 37))
+            rate.look(tenth / 10, int(tenth / 10 * 37))
         if tenth > 150:
-            told.append(pace.rate(tenth / 10) or 0.0)
+            told.append(rate.at(tenth / 10) or 0.0)
     assert max(told) - min(told) < 0.5
 
 

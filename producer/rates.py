@@ -19,7 +19,7 @@ _GAP = 2
 UNKNOWN = "--:--"
 
 
-class Pace:
+class Rate:
     """How many were done a second over the last while, from looks at how many there are."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Pace:
         while len(self._looks) > 2 and self._looks[1][0] < at - _MOST_SECONDS:
             self._looks.popleft()
 
-    def rate(self, now: float) -> float | None:
+    def at(self, now: float) -> float | None:
         """Lines a second now; None while it is too early to say. What stands still comes down to 0."""
         if not self._looks:
             return None
