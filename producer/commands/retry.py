@@ -1,12 +1,13 @@
 """fusionai retry: the failed lines of a batch once more, as a batch of their own, with one merged output."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from producer.client import FusionAI
+from producer.client import Batch, FusionAI
 from producer.commands import ids
 from producer.commands.connection import api_command
 from producer.commands.ending import finish, report
@@ -37,12 +38,11 @@ def retry(
 
     They make a new batch; with --wait its output, which has the answers of the first batch too, is written to
     ID.out.jsonl, and what failed again to ID.errors.jsonl. Running the same command once more takes up the same new
-    batch. Exit status 3 when some lines failed.
+    batch, unless that failed as a whole. Exit status 3 when some lines failed.
     """
     of = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
     salt = clock.new_id("again") if again == "new" else again or ""
-    batch, found = client.retry_batch(of, sorted(set(reasons)), _key(client, of, reasons, salt))
-    batch = client.batch(batch["id"])
+    batch, found = _take_up(client, of, sorted(set(reasons)), salt)
     if not (wait or target):
         report(output, batch, found=found)
         return
@@ -53,7 +53,20 @@ def retry(
         finish(client, output, followed, targets, found=found)
 
 
-def _key(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> str:
+def _take_up(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
+    """The new batch as it is now, and whether it had been made before.
+
+    One that failed as a whole bought nothing, so the next is made.
+    """
+    for number in itertools.count():
+        made, replayed = client.retry_batch(id, reasons, _key(client, id, reasons, salt, number))
+        batch = client.batch(made["id"])
+        if not (replayed and batch["status"] == "failed"):
+            break
+    return batch, replayed
+
+
+def _key(client: FusionAI, id: str, reasons: Sequence[str], salt: str, number: int) -> str:
     """The same lines of the same batch are bought once however often the command is given."""
-    text = "\0".join(("retry-1", client.mode, id, salt, *sorted(set(reasons))))
+    text = "\0".join(("retry-1", client.mode, id, salt, str(number), *reasons))
     return f"retry-1-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
