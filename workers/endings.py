@@ -70,11 +70,17 @@ def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
     Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid".
     """
     if not verdict.elsewhere or classify(error) in CALLERS:
-        reason = verdict.reason if error.code is None or error.code in GENERAL_CODES else error.code
-        return {"message": error.message, "type": "invalid_request", "code": 400, "reason": reason}
+        return {"message": error.message, "type": "invalid_request", "code": 400, "reason": _callers(error, verdict)}
     if error.code == "timeout":
         return {"message": error.message, "type": "timeout", "code": 504, "reason": "timeout"}
     return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
+
+
+def _callers(error: ProviderError, verdict: GiveUp) -> str:
+    """The reason of a fault of the caller's own."""
+    if error.code is not None and error.code not in GENERAL_CODES:
+        return error.code
+    return "request_too_large" if classify(error) == "too_long" else verdict.reason
 
 
 def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]]) -> Ending:

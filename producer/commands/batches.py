@@ -9,12 +9,12 @@ import click
 from producer.client import Batch, FusionAI
 from producer.commands import ids
 from producer.commands.connection import api_command
-from producer.commands.ending import failures, finish, provider_rows
+from producer.commands.ending import failures, finish, provider_rows, retrying
 from producer.commands.faults import listed
 from producer.commands.follow import Targets, follow, resumable, shown
 from producer.commands.output import Output, credits_text, moment
 from producer.commands.tables import Column
-from producer.wire import BATCH_OVER, BatchProgress
+from producer.wire import BatchProgress
 
 _COLUMNS = [
     Column("id", id=True),
@@ -100,7 +100,7 @@ def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
         "errors": found["error_file_id"],
         "invoice": found["invoice_id"],
         "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
-        "to retry": f"fusionai retry {found['id']}" if counts["failed"] and found["status"] in BATCH_OVER else None,
+        "to retry": retrying(found, progress["reasons"] if progress else ()),
     }
     output.fields([*heads, *rest.items()])
     for fault in listed(found["errors"]["data"] if found["errors"] else (), None):

@@ -92,7 +92,6 @@ def _summary(
     followed: Followed, targets: Targets, written: dict[str, str | None], already: bool
 ) -> list[tuple[str, str | None]]:
     batch, counts = followed.batch, followed.batch["request_counts"]
-    again = ["fusionai", "retry", batch["id"], "--wait", "-o", str(targets.output)]
     return [
         ("batch", batch["id"]),
         ("", already_over(batch) if already else None),
@@ -103,8 +102,20 @@ def _summary(
         ("took", None if already else _took(followed)),
         ("written", written["output"]),
         ("errors", written["errors"]),
-        ("to retry", shlex.join(again) if counts["failed"] else None),
+        ("to retry", retrying(batch, followed.progress["reasons"], "--wait", "-o", str(targets.output))),
     ]
+
+
+def retrying(batch: Batch, reasons: Sequence[Reason], *options: str) -> str | None:
+    """The command that runs the failed lines again; None when there are none, or not yet.
+
+    Lines that were cancelled are retried only when that reason is named, which is offered when there are no others.
+    """
+    if batch["status"] not in BATCH_OVER or not batch["request_counts"]["failed"]:
+        return None
+    only_cancelled = bool(reasons) and all(one["reason"] == "cancelled" for one in reasons)
+    named = ("--reason", "cancelled") if only_cancelled else ()
+    return shlex.join(("fusionai", "retry", batch["id"], *named, *options))
 
 
 def already_over(batch: Batch) -> str:

@@ -16,7 +16,7 @@ from shared.settings import settings
 
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 2.0
-#: A pause that has been over for longer is tried by nobody. A call that tries it has half of that time to itself.
+#: A pause that has been over for longer is tried by nobody, in seconds.
 IDLE_SECONDS = 60
 
 _COLUMNS = (
@@ -77,7 +77,8 @@ def _state(state: State) -> dict[str, Any]:
     paused = {
         "since": int(state.paused_since),
         "reason": state.paused_for,
-        "tried_again_at": int(state.paused_until),
+        # While one call tries it, no other does.
+        "tried_again_at": int(max(state.paused_until, state.probe_until if state.probe else 0.0)),
     }
     return {
         "paused": paused if state.paused else None,

@@ -27,6 +27,8 @@ class BatchServer:
         self.cancelled_at_next_look = False
         #: As a server of before, it does not tell the progress of a batch.
         self.tells_progress = True
+        #: Why lines fail, in turn.
+        self.reasons = ["upstream_error"]
         #: Models that there are.
         self.models = ["m"]
         #: Credits that a dry run says there are.
@@ -141,7 +143,8 @@ class BatchServer:
         shown = self._look(batch)
         counts = shown["request_counts"]
         one = {"provider": "openai", **counts, "running": 0, "waiting": 0, "waiting_for": None, "until": None}
-        reason = {"reason": "upstream_error", "status_code": 502, "model": "m", "count": counts["failed"]}
+        share = {"status_code": 502, "model": "m", "count": counts["failed"] // len(self.reasons), "message": "no"}
+        reasons = [{"reason": reason, **share} for reason in self.reasons]
         return self._json(
             {
                 "object": "batch.progress",
@@ -149,7 +152,7 @@ class BatchServer:
                 "status": shown["status"],
                 "request_counts": counts,
                 "providers": [one] if counts["total"] else [],
-                "reasons": [reason | {"message": "no"}] if counts["failed"] else [],
+                "reasons": reasons if counts["failed"] else [],
                 "credits_used": shown["credits_used"],
                 "created_at": shown["created_at"],
                 "finished_at": shown["completed_at"] or shown["failed_at"],

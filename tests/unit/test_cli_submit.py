@@ -336,6 +336,37 @@ def test_failures_are_told_by_reason_and_retried(server: BatchServer, tmp_path: 
     assert len(server.batches) == 4
 
 
+def test_a_retry_that_failed_as_a_whole_is_made_anew_when_it_is_asked_for_again(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    run("submit", write(tmp_path / "in.jsonl", ["a", "fail"]), "--wait")
+    (batch_id,) = server.batches
+    words = ("retry", batch_id, "--wait", "-o", tmp_path / "x.jsonl")
+    server.faults = [{"code": "insufficient_credits", "line": None, "message": "1 credit is missing", "param": None}]
+    for batches in (2, 3):
+        refused = run(*words)
+        assert refused.exit_code == 1 and "1 credit is missing" in refused.stderr
+        assert len(server.batches) == batches
+    server.faults = []
+    assert run(*words).exit_code == 0
+    assert "nothing was charged now" in run(*words).output and len(server.batches) == 4
+
+
+@pytest.mark.parametrize("also", [True, False], ids=["beside failures", "alone"])
+def test_cancelled_lines_are_retried_by_that_reason_when_there_are_no_others(
+    server: BatchServer, tmp_path: Path, also: bool
+) -> None:
+    batch_id = json.loads(run("submit", write(tmp_path / "in.jsonl", ["a", "fail", "fail"]), "--json").stdout)["id"]
+    server.reasons = ["cancelled", "upstream_error"] if also else ["cancelled", "cancelled"]
+    run("cancel", batch_id)
+    server.cancelled_at_next_look = True
+    out = tmp_path / "x.jsonl"
+    named = "" if also else " --reason cancelled"
+    ended = run("batch", batch_id, "--wait", "-o", out)
+    assert f"to retry   fusionai retry {batch_id}{named} --wait -o {out}\n" in ended.output
+    assert f"fusionai retry {batch_id}{named}\n" in run("batch", batch_id).output
+
+
 def test_an_older_servers_batches_end_as_well(server: BatchServer, tmp_path: Path) -> None:
     server.tells_progress = False
     ended = run("submit", write(tmp_path / "in.jsonl", ["a", "fail"]), "--wait")
