@@ -58,9 +58,10 @@ class State:
     #: Failures in a row that say that the provider is down; how often it has been paused since it last answered.
     failures: int = 0
     pauses: int = 0
-    #: Paused: since when, why, and when it is tried again; 0: not paused.
+    #: Paused: since when, when it is tried again (0: not paused), for how long it was left alone, and why.
     paused_since: float = 0.0
     paused_until: float = 0.0
+    wait: float = 0.0
     paused_for: str | None = None
     #: It refuses our key or our quota.
     barred: bool = False
@@ -91,9 +92,11 @@ def load(document: bytes | str | None) -> State | None:
     if not document:
         return None
     try:
-        return _STATE.validate_json(document, strict=True)
+        state = _STATE.validate_json(document, strict=True)
     except ValidationError:
         return None
+    rates = [rate for rate in (state.rate, state.told) if rate is not None]
+    return state if state.limit >= 1 and all(rate > 0 for rate in rates) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ def of(status: str, error: Mapping[str, Any] | None) -> str | None:
     if status == "succeeded":
         return None
     told = error or {}
-    return _plain(str(told.get("reason") or told.get("type") or status))
+    return plain(str(told.get("reason") or told.get("type") or status))
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
     """Without what a column does not take: it may be what a provider sent."""
     return "".join(letter if letter.isprintable() else "?" for letter in word[:MOST])

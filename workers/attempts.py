@@ -137,7 +137,8 @@ class _Run:
         patience = PATIENCE if self.lane == "batch" or self._following(None) is None else BRIEF_PATIENCE
         left = self._seconds_left()
         patience = patience if left is None else min(patience, left)
-        return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience)
+        first = not any(one["provider"] == self.offer.provider for one in self.attempts)
+        return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
     async def _attempt(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Ending | ProviderError:
         """One call, written down; the job's end when it went well."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from shared.errors import ProviderError
+from shared.reasons import plain
 from workers.faults import Kind, classify
 
 Lane = Literal["realtime", "batch"]
@@ -114,7 +115,7 @@ def decide(error: ProviderError, at: Situation, *, base_seconds: float, jitter: 
 def word(error: ProviderError) -> str:
     """A fault in one word, as operators and customers see it: `429`, `connect`, `first_byte`."""
     refused = error.upstream_status is not None and error.upstream_status >= 400
-    return str(error.upstream_status) if refused else error.code or "error"
+    return str(error.upstream_status) if refused else plain(error.code or "error")
 
 
 def _in_realtime(error: ProviderError, at: Situation, base_seconds: float, jitter: float) -> Retry | GiveUp:

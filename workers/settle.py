@@ -36,8 +36,12 @@ class Settler:
         try:
             return await self._batcher(outcome)
         except Exception as error:
-            if is_away(error) or isinstance(outcome, Requeue) or outcome.error is not None:
+            if is_away(error) or (isinstance(outcome, Ending) and outcome.error is not None):
                 raise
+            if isinstance(outcome, Requeue):
+                log.error("job %s could not be put back as it was: %s", outcome.job_id, logs.kind(error))
+                reason = "error" if outcome.deferred_for else None
+                return await self._batcher(dataclasses.replace(outcome, attempts=None, deferred_for=reason))
             log.error("job %s could not be settled: %s", outcome.job_id, logs.kind(error))
             return await self._batcher(_unstorable(outcome))
 

@@ -233,22 +233,25 @@ class TestErrors:
 class TestPatience:
     """Timeouts and retries of the client's own."""
 
-    def test_a_client_that_gives_up(self, client: OpenAI, account: Account) -> None:
+    def test_a_client_that_would_give_up_is_told_of_its_job_before(self, client: OpenAI, account: Account) -> None:
+        slowly = saying("in a while") | {"model": "claude-3-sonnet"}
         with account.stack.script({"contains": "in a while", "fault": {"latency_seconds": 1.5}}):
             since = clock.monotonic()
-            with pytest.raises(openai.APITimeoutError):
-                client.with_options(timeout=0.5, max_retries=0).chat.completions.create(**saying("in a while"))
-            assert clock.monotonic() - since < 1.4
+            with pytest.raises(openai.InternalServerError) as late:
+                client.with_options(timeout=0.8, max_retries=5).chat.completions.create(**slowly)
+            assert clock.monotonic() - since < 1.4 and late.value.status_code == 504
             (job,) = jobs(account)
+            assert job["id"] == late.value.response.headers["fusionai-job-id"]
             assert account.finished(job["id"])["status"] == "succeeded"
 
-    def test_retries_under_one_key_find_the_one_job(self, client: OpenAI, account: Account) -> None:
+    def test_asking_again_under_one_key_finds_the_one_job(self, client: OpenAI, account: Account) -> None:
+        slowly = saying("in a while") | {"model": "claude-3-sonnet"}
+        again = {"Idempotency-Key": "again"}
         with account.stack.script({"contains": "in a while", "fault": {"latency_seconds": 2.5}}):
-            patient = client.with_options(timeout=1, max_retries=5)
-            raw = patient.chat.completions.with_raw_response.create(
-                **saying("in a while"), extra_headers={"Idempotency-Key": "again"}
-            )
-        assert raw.retries_taken > 0 and raw.parse().choices[0].message.content
+            with pytest.raises(openai.InternalServerError):
+                client.with_options(timeout=1).chat.completions.create(**slowly, extra_headers=again)
+            answer = client.with_options(timeout=20).chat.completions.create(**slowly, extra_headers=again)
+        assert answer.choices[0].message.content
         assert len(jobs(account)) == 1 and account.stack.violations() == []
 
     def test_an_upstream_that_recovers_is_not_the_callers_business(self, client: OpenAI, account: Account) -> None:

@@ -3,18 +3,25 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 import redis
 
 from shared import provider_states
 from shared.errors import ProviderError
 from tests.conditions import eventually
 from tests.servers import RedisServer
-from workers.pacing import Pace, Pauses, Permit, Store, Wait
+from workers.pacing import Pace, Pauses, Permit, Store, Wait, law
 from workers.pacing.law import FAILURES
 
 DOWN = ProviderError("", upstream_status=503)
 REFUSED = ProviderError("", upstream_status=401)
 LIMITED = ProviderError("", upstream_status=429, retry_after_seconds=20.0)
+
+
+@pytest.fixture(autouse=True)
+def _one_refusal_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a single call's Retry-After little is asked of the others; what is told between processes is the same."""
+    monkeypatch.setattr(law, "FIRST_HOLD", 60.0)
 
 
 def together(url: str, scene: Callable[[Pace, Pace], Awaitable[None]]) -> None:

@@ -1,6 +1,7 @@
 """Admission to one provider's model in one process: turns, patience, lanes, pauses, and what is reported."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from shared.provider_states import FIRST_LIMIT, State
 from workers.pacing.gate import LEAST_WAITING, RESERVE, Gate, Go, Wait
 
 #: Batch calls of the first limit, of which a tenth is left to realtime calls.
-AT_ONCE = int(FIRST_LIMIT * (1 - RESERVE)) + 1
+AT_ONCE = math.ceil(FIRST_LIMIT - max(FIRST_LIMIT * RESERVE, 1))
 
 Play = Callable[[Gate], Awaitable[None]]
 
@@ -139,18 +140,26 @@ def test_what_was_sent_under_an_earlier_version_is_not_reported_but_answers_are(
 def test_a_told_limit_is_believed_when_its_numbers_fit_together(limit: Limit, told: float | None) -> None:
     async def scene(gate: Gate) -> None:
         gate.learn(RateLimits(requests=limit), 0)
+        assert gate.take_report().told is None, "told once"
+        gate.learn(RateLimits(requests=limit), 0)
         assert gate.take_report().told == told
+        gate.learn(None, 0)
+        gate.learn(RateLimits(requests=limit), 0)
+        assert gate.take_report().told is None
 
     play(scene)
 
 
-def test_tokens_a_minute_are_a_rate_by_what_calls_use() -> None:
+def test_what_calls_used_of_a_tokens_limit_is_waited_for_by_batches_alone() -> None:
     async def scene(gate: Gate) -> None:
         gate.tokens = 1000.0
-        gate.learn(None, 50)
-        assert gate.take_report().told == 20.0
-        gate.learn(RateLimits(tokens=Limit(30_000, 29_000, 2.0)), 50)
-        assert gate.take_report().told == 10.0
+        gate.learn(None, 400)
+        assert isinstance(await gate.enter("realtime", 0.1), Go)
+        begun = asyncio.get_running_loop().time()
+        assert isinstance(await gate.enter("batch", 1.0), Go)
+        assert 0.2 < asyncio.get_running_loop().time() - begun < 1.0
+        gate.learn(RateLimits(tokens=Limit(6_000, 5_000, 10.0)), 100_000)
+        assert gate.take_report().told is None
 
     play(scene)
 

@@ -60,15 +60,34 @@ def test_a_refusal_under_an_earlier_version_is_no_evidence() -> None:
     assert (state.rate, state.version) == (rate, version)
 
 
-def test_retry_after_is_kept_to_by_all() -> None:
+def test_retry_after_is_kept_to_by_all_once_it_is_more_than_one_call_s() -> None:
     state = State()
     told(state, refused=1, rated=True, hold=37.0, in_flight=3)
-    assert state.held_until == NOW + 37.0
+    assert state.held_until == NOW + law.FIRST_HOLD
+    told(state, NOW + 2, refused=1, rated=True, hold=37.0, in_flight=3)
+    assert state.held_until == NOW + 2 + 37.0
+
+
+def test_failures_while_others_are_served_pause_nobody() -> None:
+    state = State()
+    told(state, admitted=1)
+    assert told(state, NOW + 1, failed=300, failed_for="500") == [] and not state.paused
+    assert told(state, NOW + 3, failed=1, failed_for="500") and state.paused
+
+
+def test_a_told_limit_is_forgotten_when_it_is_not_told_again() -> None:
+    state = State()
+    told(state, told=0.5)
+    told(state, NOW + law.TOLD)
+    assert state.told == 0.5
+    told(state, NOW + law.TOLD + 1)
+    assert state.told is None
 
 
 def test_one_call_that_is_asked_to_wait_for_an_hour_does_not_hold_all_others_for_that() -> None:
     state = State()
-    told(state, refused=1, rated=True, hold=3600.0, in_flight=3)
+    for _ in range(2):
+        told(state, refused=1, rated=True, hold=3600.0, in_flight=3)
     assert state.held_until == NOW + 60.0
 
 
@@ -150,6 +169,14 @@ def test_the_share_is_by_what_is_wanted_and_a_silent_worker_has_none() -> None:
     assert law.share(state, "b") == 1.0
 
 
+@pytest.mark.parametrize(
+    "document",
+    ['{"limit": 0}', '{"rate": 0}', '{"rate": "x"}', '{"probe_until": null}', '{"workers": 3}', '{"told": -1}'],
+)
+def test_a_document_that_cannot_be_is_not_believed(document: str) -> None:
+    assert load(document) is None
+
+
 def test_a_document_of_another_version_is_read() -> None:
     assert load(b'{"version": 3, "invented": 1}') == State(version=3)
     assert load(b"[]") is None and load(b"{") is None and load(None) is None
@@ -188,10 +215,10 @@ def test_a_clock_that_was_set_back_holds_nobody_up() -> None:
     state = State()
     told(state, NOW + 9_000_000, failed=law.FAILURES, failed_for="503", refused=1, rated=True, in_flight=2)
     told(state, NOW)
-    assert state.held_until <= NOW + 60 and state.paused_until <= NOW + law.MOST_PAUSE
-    assert law.claim(state, "w", NOW + law.MOST_PAUSE)
-    told(state, NOW + law.MOST_PAUSE, admitted=5, rate_used=True)
+    assert state.held_until <= NOW + 60 and state.paused_until <= NOW + 2
+    assert law.claim(state, "w", NOW + 60)
+    told(state, NOW + 60, admitted=5, rate_used=True)
     rate = state.rate or 0.0
-    told(state, NOW + law.MOST_PAUSE + 61, admitted=5, rate_used=True)
-    told(state, NOW + law.MOST_PAUSE + 62, admitted=5, rate_used=True)
+    told(state, NOW + 60 + 61, admitted=5, rate_used=True)
+    told(state, NOW + 60 + 62, admitted=5, rate_used=True)
     assert (state.rate or 0.0) > rate, "it grows again"

@@ -28,8 +28,10 @@ LEAST_WAITING = 8
 RESERVE = 0.1
 #: How far the rate may run ahead of an even pace, in seconds.
 AHEAD = 0.1
-#: The share of the newest call in what a call uses.
-NEWEST = 0.1
+#: After so long any call may try a paused provider, in seconds.
+OVERDUE = 1.0
+#: Answers in a row that must tell the same limit before it is believed.
+HEARD = 2
 #: By how much the numbers of a told limit may differ from those of one a minute.
 FITS = 1.6
 #: The longest that a call is put off for before it asks again, in seconds.
@@ -72,8 +74,6 @@ class Gate:
     #: What the catalogue says that is admitted a second, in calls and in tokens.
     requests: float | None = None
     tokens: float | None = None
-    #: Tokens that a call uses, of late.
-    used: float = 0.0
     #: What has been seen since the last report.
     report: Report = field(init=False)
     #: The gate of the provider as a whole, which may be paused when this one is not; and those of its models.
@@ -86,7 +86,12 @@ class Gate:
     _put_off: int = 0
     _realtime: deque[_Turn] = field(default_factory=deque)
     _batch: deque[_Turn] = field(default_factory=deque)
+    #: When the next batch call may be sent by the rate of calls, and by the tokens that were used.
     _next_at: float = 0.0
+    _tokens_at: float = 0.0
+    #: A limit that was told, and how many answers in a row have told it again.
+    _told: int = 0
+    _heard: int = 0
     _promised: float = 0.0
     _timer: asyncio.TimerHandle | None = None
 
@@ -106,6 +111,14 @@ class Gate:
         wait = min(max(until - self.now(), 0.0), MOST_WAIT)
         lasted = max(self.now() - self.state.paused_since, 0.0)
         return Wait(wait, self.state.paused_for or "paused", paused=True, barred=self.state.barred, lasted=lasted)
+
+    def is_overdue(self) -> bool:
+        """Whether a paused provider might have been tried again for a while, and nobody did."""
+        return self.now() - max(self.state.paused_until, self.state.probe_until) > OVERDUE
+
+    def serves(self) -> bool:
+        """Whether anybody has had a good answer of late."""
+        return bool(self.state.admitted) and self.now() - self.state.admitted[-1][0] / 2 < law.WINDOW
 
     async def enter(self, lane: Lane, patience: float) -> Go | Wait:
         """A turn, at once or within `patience` seconds; or for how long to stay away. Whoever goes must `leave`."""
@@ -129,14 +142,16 @@ class Gate:
         self.pump()
 
     def learn(self, limits: RateLimits | None, tokens: int) -> None:
-        """What an answer told of the provider's limits, and how many tokens its call used."""
-        if tokens:
-            self.used += (tokens - self.used) * (NEWEST if self.used else 1.0)
-        requests = [self.requests, limits and _a_second(limits.requests)]
+        """What an answer told of the provider's limits, and how many tokens its call used, for which batches wait."""
+        told = limits and limits.requests and limits.requests.limit
+        self._heard = self._heard + 1 if told and told == self._told else 0
+        self._told = told or 0
+        rates = [self.requests, limits and self._heard + 1 >= HEARD and _a_second(limits.requests)]
+        self.report.told = min((rate for rate in rates if rate), default=None)
         by_tokens = [self.tokens, limits and _a_second(limits.tokens)]
-        told = [rate for rate in requests if rate] + [rate / self.used for rate in by_tokens if rate and self.used]
-        if told:
-            self.report.told = min(told)
+        if tokens and (rate := min((rate for rate in by_tokens if rate), default=None)):
+            share = max(rate * law.share(self.state, self.worker), law.LEAST_RATE)
+            self._tokens_at = max(self._tokens_at, clock.monotonic() - AHEAD) + tokens / share
 
     def take_report(self) -> Report:
         """What has been seen since the last report; a new one is begun."""
@@ -195,11 +210,11 @@ class Gate:
     def _may_go(self, lane: Lane) -> bool:
         if self.telling or (self.whole is not None and self.whole.telling) or self.now() < self.state.held_until:
             return False
-        limit = self.state.limit * law.share(self.state, self.worker) * (1 - RESERVE)
-        if self.in_flight >= max(limit, 1.0):
+        limit = self.state.limit * law.share(self.state, self.worker)
+        if self.in_flight >= max(limit - max(limit * RESERVE, 1.0), 1.0):
             self.report.limit_used = True
             return lane == "realtime"
-        if lane == "batch" and self._rate() is not None and clock.monotonic() < self._next_at:
+        if lane == "batch" and clock.monotonic() < max(self._next_at, self._tokens_at):
             self.report.rate_used = True
             return False
         return True
@@ -216,6 +231,8 @@ class Gate:
         """Calls a second that go through here, as far as something slows them down."""
         rates = [] if (rate := self._rate()) is None else [rate]
         growing = self.state.threshold is None or self.state.limit < self.state.threshold
+        if (owed := self._tokens_at - clock.monotonic()) > PATIENCE:
+            rates.append(1 / owed)
         if self.state.learned and not growing and (seen := law.measured(self.state, 0, self.now())):
             rates.append(seen * law.share(self.state, self.worker))
         return min(rates, default=None)
@@ -237,7 +254,8 @@ class Gate:
     def _look_again(self) -> None:
         """When the next turn may have come."""
         if self._timer is None:
-            wait = max(self.state.held_until - self.now(), self._next_at - clock.monotonic(), 0.001)
+            now = clock.monotonic()
+            wait = max(self.state.held_until - self.now(), self._next_at - now, self._tokens_at - now, 0.001)
             self._timer = asyncio.get_running_loop().call_later(min(wait, 1.0), self._due)
 
     def _due(self) -> None:

@@ -40,14 +40,16 @@ PROVEN: Final = 5.0
 #: The pause after a refusal that names none; doubled for each refusal in a row.
 HOLD: Final = 0.5
 MOST_HOLD: Final = 30.0
+#: The longest pause after the first refusal in a row.
+FIRST_HOLD: Final = 2.0
 #: Failures in a row after which a provider is deemed down.
 FAILURES: Final = 5
+#: And no good answer of anybody for so long, in seconds: while others are served the fault is the requests'.
+QUIET: Final = 1.5
 #: A worker that has not reported for so long has no share.
 GONE: Final = 3.0
 #: For how long what was told is believed.
 TOLD: Final = 120.0
-#: Longer than any pause.
-MOST_PAUSE: Final = 600.0
 #: How long one call may try a paused provider before another may.
 PROBE: Final = 30.0
 
@@ -129,7 +131,7 @@ def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: fl
 def claim(state: State, worker: str, now: float) -> bool:
     """Whether this worker may send the one call that tries a paused provider; then it is noted."""
     state.paused_until, state.probe_until = (
-        min(state.paused_until, now + MOST_PAUSE),
+        min(state.paused_until, now + state.wait),
         min(state.probe_until, now + PROBE),
     )
     if not state.paused or now < state.paused_until or (state.probe and now < state.probe_until):
@@ -165,7 +167,7 @@ def _set_right(state: State, now: float, pauses: Pauses) -> None:
     state.cut_at, state.grown_at = min(state.cut_at, now), min(state.grown_at, now)
     state.paused_since = min(state.paused_since, now)
     state.held_until = min(state.held_until, now + pauses.longest_hold)
-    state.paused_until = min(state.paused_until, now + MOST_PAUSE)
+    state.paused_until = min(state.paused_until, now + state.wait)
     state.probe_until = min(state.probe_until, now + PROBE)
 
 
@@ -201,7 +203,8 @@ def _resume(state: State) -> list[str]:
 def _cut(state: State, report: Report, now: float, longest: float, jitter: float) -> None:
     """The provider says that it is too much: slower, fewer at once when all were used, and nothing for a moment.
 
-    What it asks for longer than `longest` concerns the call that was refused, which waits that long by itself.
+    What it asks for longer concerns the call that was refused, which waits that long by itself: of a single refusal
+    more than a moment, since it may be that call's alone; of several in a row more than `longest`.
     """
     state.version += 1
     state.refusals += 1
@@ -217,6 +220,7 @@ def _cut(state: State, report: Report, now: float, longest: float, jitter: float
         state.limit = used if state.refusals == 1 else 1.0
         state.learned = True
     pause = min(HOLD * 2.0 ** (state.refusals - 1), MOST_HOLD) * (1 + jitter / 4)
+    longest = longest if state.refusals > 1 else min(longest, FIRST_HOLD)
     until = max(state.held_until, now + min(max(report.hold, pause), longest))
     state.held += until - max(state.held_until, now)
     state.held_until = until
@@ -273,14 +277,16 @@ def _grow_rate(state: State, report: Report, now: float) -> None:
 
 def _failed(state: State, report: Report, now: float, pauses: Pauses, jitter: float) -> list[str]:
     state.failures = report.failed if report.admitted else state.failures + report.failed
-    if not (report.barred or report.probed or state.failures >= FAILURES):
+    quiet = not state.admitted or now - state.admitted[-1][0] / 2 > QUIET
+    if not (report.barred or report.probed or (quiet and state.failures >= FAILURES)):
         return []
     first = not state.paused
     state.pauses += 1
     state.version += 1
     wait = min(pauses.first * 2.0 ** (min(state.pauses, 30) - 1), pauses.most)
     state.paused_since = state.paused_since or now
-    state.paused_until = now + max(wait * (1 + jitter / 4), min(report.hold, pauses.most))
+    state.wait = max(wait * (1 + jitter / 4), min(report.hold, pauses.most))
+    state.paused_until = now + state.wait
     state.paused_for, state.barred = report.failed_for, report.barred or (state.barred and report.probed)
     state.probe, state.probe_until = "", 0.0
     return [f"calls are paused: {report.failed_for}; it is tried again now and then"] if first else []

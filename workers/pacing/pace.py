@@ -51,6 +51,8 @@ class Permit:
     go: Go
     #: The version of the provider's own gate when the call was let go.
     whole_version: int
+    #: Its job has not failed here before.
+    first: bool
     #: Of a probe: the gate whose pause it tries.
     tried: Gate | None = None
 
@@ -95,17 +97,23 @@ class Pace:
             await asyncio.wait_for(self._exchange_all(self._gates.values()), 1.0)
         await self.store.close()
 
-    async def enter(self, provider: str, upstream: str, lane: Lane, patience: float) -> Permit | Wait:
-        """A permit to call, at once or within `patience` seconds; or how long to leave that model alone, and why."""
+    async def enter(
+        self, provider: str, upstream: str, lane: Lane, patience: float, *, first: bool = True
+    ) -> Permit | Wait:
+        """A permit to call, at once or within `patience` seconds; or how long to leave that model alone, and why.
+
+        `first`: the job has not failed here before. One that has is no evidence of a provider that is down, and does
+        not try whether it is up again: it may be the job's own fault.
+        """
         whole, gate = await self._gate(provider, ANY), await self._gate(provider, upstream)
         for one in (whole, gate):
             if (wait := one.paused()) is not None:
                 gate.used_at = clock.monotonic()
-                if wait.seconds > 0 or not await self._claimed(one):
+                if wait.seconds > 0 or not (first or one.is_overdue()) or not await self._claimed(one):
                     return self._stay_away(one)
-                return Permit(self, gate, gate.let_pass(), whole.state.version, tried=one)
+                return Permit(self, gate, gate.let_pass(), whole.state.version, first, tried=one)
         turn = await gate.enter(lane, patience)
-        return turn if isinstance(turn, Wait) else Permit(self, gate, turn, whole.state.version)
+        return turn if isinstance(turn, Wait) else Permit(self, gate, turn, whole.state.version, first)
 
     def answered(self, permit: Permit, limits: RateLimits | None, tokens: int) -> None:
         """See Permit."""
@@ -129,11 +137,19 @@ class Pace:
             gate, version = self._gates[name_of(permit.provider, ANY)], permit.whole_version
         if permit.tried is not None:
             _note(permit.tried.report, kind, why, error, permit.gate.in_flight)
-        if gate is not permit.tried and version == gate.state.version:
+        if gate is not permit.tried and version == gate.state.version and self._tells(permit, kind, error):
             _note(gate.report, kind, why, error, permit.gate.in_flight)
             if gate.report.refused or gate.report.barred or gate.report.failed >= law.FAILURES:
                 self._tell_now(gate)
         self._over(permit)
+
+    def _tells(self, permit: Permit, kind: Kind, error: ProviderError) -> bool:
+        """Whether a fault says anything of the provider: not when it may well be its request's, which failed before, or
+        was answered, if not well, while others are served.
+        """
+        if error.head:
+            return False
+        return kind in _BARRED or kind == "rate" or permit.first or not permit.gate.serves()
 
     def dropped(self, permit: Permit) -> None:
         """See Permit."""
@@ -239,10 +255,11 @@ class Pace:
 
 def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight: int) -> None:
     report.hold = max(report.hold, error.wait_seconds or 0.0)
+    barred = kind in _BARRED and error.upstream_status != FORBIDDEN
     if kind in _REFUSED:
         report.refused, report.refused_for = report.refused + 1, why
         report.rated = report.rated or kind == "rate"
         report.in_flight = max(report.in_flight, in_flight)
     if kind in _DOWN | _BARRED:
         report.failed, report.failed_for = report.failed + 1, why
-        report.barred = report.barred or kind in _BARRED
+        report.barred = report.barred or barred
