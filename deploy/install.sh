@@ -8,6 +8,8 @@ set -eu
 set_name=$1 python=$2 chosen=${3:-}
 cd "$(dirname "$0")/.."
 own=.venv/bin/python
+# The user's own settings that would have pip install to somewhere else, or see packages that are not in .venv.
+unset PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PYTHONPATH PYTHONHOME
 
 say() { echo "$*" >&2; }
 fail() {

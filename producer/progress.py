@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from producer import rates
+from producer.printable import one_line
 from producer.rates import Cell, Rate
 from producer.wire import BatchProgress, ProviderProgress
 from shared import clock
@@ -86,7 +87,7 @@ class Board:
         drawn = [(_GAP.join(filter(None, texts)), tally.done / tally.total if tally.total else 0.0, bar)]
         hidden = f"{tally.failed:,} failed" if tally.failed and not tally.upload and texts[-1] is None else ""
         remarks = _GAP.join(filter(None, (tally.phase, hidden)))
-        return [*drawn, *((text, 0.0, 0) for text in [remarks, *self._provider_lines(width)] if text)]
+        return [*drawn, *((one_line(text), 0.0, 0) for text in [remarks, *self._provider_lines(width)] if text)]
 
     def plain(self) -> str:
         """In a line."""
@@ -100,7 +101,7 @@ class Board:
         parts += [elapsed, f"{rates.time_text(left)} left"]
         parts += [f"{_credits(tally.credits)} credits", f"{tally.failed:,} failed" if tally.failed else "", tally.phase]
         waits = [f"{one['provider']} {_waiting(one)}" for one in tally.providers if one["waiting_for"]]
-        return ", ".join(filter(None, parts + waits))
+        return one_line(", ".join(filter(None, parts + waits)))
 
     def _cells(self) -> list[Cell]:
         return self._upload_cells() if self._tally.upload else self._batch_cells()

@@ -1,6 +1,5 @@
 """fusionai events, webhooks: what happened, and where it is told."""
 
-import json
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -94,7 +93,10 @@ def _follow(client: FusionAI, output: Output, after: str | None) -> None:
 
 def _print(output: Output, found: Iterable[dict[str, Any]]) -> None:
     for event in found:
-        output.line(json.dumps(event, ensure_ascii=False) if output.as_json else _line(event, output))
+        if output.as_json:
+            output.record(event)
+        else:
+            output.line(_line(event, output))
 
 
 def _line(event: dict[str, Any], output: Output) -> str:

@@ -10,6 +10,7 @@ import httpx
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from producer.client import ApiError
+from producer.printable import one_line, printable
 from producer.wire import Fault
 from shared.errors import FusionError
 from shared.settings import settings
@@ -47,10 +48,13 @@ def told(as_json: bool) -> Iterator[None]:
     except click.ClickException as error:
         if as_json:
             raise ToldAsJson(error) from error
+        vars(error)["message"] = printable(error.message)
         raise
     except SystemExit as error:
-        if as_json and isinstance(error.code, str):
-            raise ToldAsJson(click.ClickException(error.code)) from error
+        if isinstance(error.code, str):
+            if as_json:
+                raise ToldAsJson(click.ClickException(error.code)) from error
+            error.code = printable(error.code)
         raise
 
 
@@ -82,7 +86,7 @@ def explained() -> Iterator[None]:
 def describe(error: ApiError) -> str:
     """An API error in a line, with the request's id for whoever looks into the server's log."""
     request = f" [{error.request_id}]" if error.request_id else ""
-    return f"{error.message} ({error.status} {error.type}){request}"
+    return one_line(f"{error.message} ({error.status} {error.type}){request}")
 
 
 def _shown(error: click.ClickException) -> dict[str, Any]:

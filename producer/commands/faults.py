@@ -6,12 +6,13 @@ from difflib import get_close_matches
 from typing import Any, BinaryIO
 
 from producer.client import FusionAI
+from producer.printable import one_line
 from producer.wire import Fault
 
 
 def listed(faults: Sequence[Fault], name: str | None) -> list[str]:
     """What is wrong, a line each: `name:line: reason`, or without the file's name `line n: reason`."""
-    return [f"{_place(fault['line'], name)}{fault['message']}" for fault in faults]
+    return [one_line(f"{_place(fault['line'], name)}{fault['message']}") for fault in faults]
 
 
 def explained(client: FusionAI, stream: BinaryIO, faults: Sequence[Fault]) -> list[Fault]:

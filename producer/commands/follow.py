@@ -11,6 +11,7 @@ import click
 from producer import progress
 from producer.client import ApiError, Batch, FusionAI
 from producer.commands.output import Output
+from producer.printable import printable
 from producer.progress import Tally, Told
 from producer.whole_file import writable
 from producer.wire import BatchProgress
@@ -52,7 +53,8 @@ def resumable(targets: Targets, batch_id: Callable[[], str | None], again: str) 
         id = batch_id()
         words = shlex.join(["fusionai", "batch", id, "--wait", "-o", str(targets.output)]) if id else again
         runs_on = f" {id} runs on." if id else ""
-        click.echo(f"\nStopped waiting.{runs_on} To go on, without buying anything twice:\n  {words}", err=True)
+        said = f"\nStopped waiting.{runs_on} To go on, without buying anything twice:\n  {words}"
+        click.echo(printable(said), err=True)
         raise SystemExit(INTERRUPTED) from None
 
 

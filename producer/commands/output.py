@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs, never a control code into a pipe."""
+"""What commands print: tables for people, JSON for programs, never a control code that came from elsewhere."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from producer.commands import tables
 from producer.commands.tables import Column
+from producer.printable import one_line, printable
 from shared import clock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,19 +39,23 @@ class Output:
             words()
 
     def line(self, text: str = "") -> None:
-        click.echo(text)
+        click.echo(printable(text))
+
+    def record(self, value: Any) -> None:
+        """One of many values, as a line of JSON."""
+        click.echo(json.dumps(value, ensure_ascii=False))
 
     def fields(self, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """`name  value` lines; a value of None is left out."""
         named = pairs.items() if isinstance(pairs, Mapping) else pairs
-        shown = [(name, str(value)) for name, value in named if value is not None]
+        shown = [(name, one_line(str(value))) for name, value in named if value is not None]
         width = max((len(name) for name, _ in shown), default=0)
         for name, text in shown:
             click.echo(f"{name:<{width}}  {text}")
 
     def columns(self, rows: Iterable[Sequence[str]]) -> None:
         """Aligned cells without a header."""
-        found = [list(row) for row in rows]
+        found = [[one_line(cell) for cell in row] for row in rows]
         if found:
             nameless = [Column("") for _ in found[0]]
             for row in tables.lay_out(nameless, found, None)[1:]:
@@ -59,7 +64,7 @@ class Output:
     def table(self, columns: Sequence[str | Column], rows: Iterable[Sequence[object]], *, empty: str) -> None:
         """Aligned columns; whole in a pipe, on a terminal as many of them as its width takes. Colours only there."""
         named = [Column(column) if isinstance(column, str) else column for column in columns]
-        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        cells = [["" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
         if not cells:
             click.echo(empty, err=not self.is_terminal)
             return

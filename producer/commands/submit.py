@@ -23,6 +23,7 @@ from producer.commands.faults import explained, listed
 from producer.commands.follow import Targets, follow, resumable, shown
 from producer.commands.output import Output, credits_text
 from producer.filerun import Prepared, RefusedFileError, TakenUp
+from producer.printable import one_line
 from producer.progress import Tally
 from producer.wire import BatchOptions
 from shared import clock
@@ -151,7 +152,7 @@ def _judge(
         verdict = filerun.dry_run(client, work, options)
     except (httpx.TransportError, ApiError):
         for problem in work.problems:
-            click.echo(f"{name}:{problem.number}: {problem.reason}", err=True)
+            click.echo(one_line(f"{name}:{problem.number}: {problem.reason}"), err=True)
         raise
     wrong = explained(client, work.stream, verdict["errors"]["data"] if verdict["errors"] else [])
     if verdict["errors"]:

@@ -12,13 +12,13 @@ import pytest
 from deploy.check_lock import ROOT
 
 #: Stands for a Python and for the one in the .venv that it makes. PIP_FAILS: what pip's exit status is. NO_VENV: as on
-#: a Debian without python3-venv. Each call of pip is written to pip.log.
+#: a Debian without python3-venv. Each call of pip is written to pip.log, its environment to pip.env.
 PRETENDER = """\
 #!/bin/sh
 case "$*" in
 *ensurepip*) [ -z "${NO_VENV:-}" ] ;;
 "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-"-m pip "*) echo "$*" >>pip.log; exit "${PIP_FAILS:-0}" ;;
+"-m pip "*) echo "$*" >>pip.log; env >pip.env; exit "${PIP_FAILS:-0}" ;;
 *"sys.version.split()"*) echo "${VERSION:-NAME}" ;;
 *) exec "REAL" "$@" ;;
 esac
@@ -70,6 +70,14 @@ def test_a_changed_lock_is_installed_again(place: Path) -> None:
         lock.write("# changed\n")
     assert install(place).returncode == 0
     assert len(pip_calls(place)) == 4
+
+
+def test_the_users_own_settings_take_nothing_out_of_the_venv(place: Path) -> None:
+    elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME")
+    assert install(place, PIP_INDEX_URL="http://mirror/", **dict.fromkeys(elsewhere, "/elsewhere")).returncode == 0
+    seen = (place / "pip.env").read_text().splitlines()
+    assert "PIP_INDEX_URL=http://mirror/" in seen
+    assert [line for line in seen if line.endswith("=/elsewhere")] == []
 
 
 def test_no_python(place: Path) -> None:

@@ -1,0 +1,25 @@
+"""Text from elsewhere, made fit for a terminal: what is told never moves the cursor or turns the line around. Pure."""
+
+import unicodedata
+from typing import Final
+
+#: Control and format characters, halves of a pair, and separators of lines that no program expects.
+_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Format characters that only join or part letters; Persian, Hindi and many an emoji are not written without them.
+_WRITING: Final = frozenset("\u200c\u200d")
+_LAYOUT: Final = frozenset("\n\t")
+
+
+def printable(text: str) -> str:
+    """The text with `?` for whatever a terminal would obey rather than show; its lines and tabs stay."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
+
+
+def one_line(text: str) -> str:
+    """The same for a part of a line: a space for a line's end or a tab."""
+    return printable(text.translate({ord(one): " " for one in _LAYOUT}))
+
+
+def _shown(one: str) -> str:
+    kept = one in _LAYOUT or one in _WRITING or unicodedata.category(one) not in _UNPRINTABLE
+    return one if kept else "?"
