@@ -14,6 +14,9 @@ from shared import clock
 
 T = TypeVar("T")
 
+#: The error type of an answer that is not this API's.
+UNLIKE = "unexpected_answer"
+
 #: Answers that say "not now": nothing was accepted, or (409 with Retry-After) the first request is still under way.
 _TRY_AGAIN = frozenset({429, 502, 503})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 60.0
@@ -60,10 +63,12 @@ class Caller:
         pause: Callable[[float], object] | None = None,
         first_seconds: float | None = None,
         away: Callable[[], object] = lambda: None,
+        strict: bool = False,
     ) -> None:
         """`first_seconds`: until it has been reached once, a server that cannot be connected to is tried no longer.
 
         `away` hears, once, that it cannot be and is tried again. None: as patiently as later.
+        `strict`: take no answer that is not an object of this API.
         """
         #: live or test, as the key says; nothing is ever charged to a test key.
         self.mode = "test" if api_key.startswith("fusionai_test_") else "live"
@@ -72,6 +77,7 @@ class Caller:
         self._pause = pause or threading.Event().wait
         self._first_seconds = first_seconds
         self._away = away
+        self._strict = strict
         self._reached = self._away_told = False
         self._http = httpx.Client(
             base_url=base_url.rstrip("/"),
@@ -133,9 +139,12 @@ class Caller:
             request["timeout"] = httpx.Timeout(seconds, connect=min(seconds, self._first_seconds))
         response = self._http.request(method, path, **request)
         self._reached = True
-        if response.is_success and isinstance(_body(response), dict):
-            return response
-        raise _error(response)
+        if not response.is_success:
+            raise _error(response)
+        body = _body(response)
+        if not isinstance(body, dict) or (self._strict and not _is_ours(body)):
+            raise _unlike(response)
+        return response
 
     def _fetch(self, path: str, target: BinaryIO) -> int:
         """Stream the body of a GET into an empty file, from its beginning again when the connection is lost."""
@@ -170,6 +179,11 @@ class Caller:
                     raise
                 self._pause(_pause_seconds(tried, retry_after(error)))
                 tried += 1
+
+    @property
+    def reached(self) -> bool:
+        """Whether anything has answered yet."""
+        return self._reached
 
     def _is_patient(self) -> bool:
         return self._reached or self._first_seconds is None
@@ -229,6 +243,22 @@ def _error(response: httpx.Response) -> ApiError:
         try_again=_asks_to_try_again(response),
         retry_after=_retry_after(response),
     )
+
+
+def _is_ours(body: Json) -> bool:
+    """Whether it can be this API's: every object of it says of which kind it is, and a list has its rows."""
+    is_list = isinstance(body.get("data"), list) and "has_more" in body
+    return "object" in body and (body["object"] != "list" or is_list)
+
+
+def unlike(address: object) -> str:
+    """What is said of whoever answers otherwise."""
+    return f"{address} does not answer like the FusionAI API"
+
+
+def _unlike(response: httpx.Response) -> ApiError:
+    place = str(response.url.join("/")).rstrip("/")
+    return ApiError(response.status_code, UNLIKE, unlike(place), None, response.headers.get("X-Request-Id"))
 
 
 def _asks_to_try_again(response: httpx.Response) -> bool:

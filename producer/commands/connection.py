@@ -7,6 +7,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 
 from producer.client import FusionAI
+from producer.commands.failures import told_if_unlike
 from producer.commands.output import Output, json_option
 from producer.state import StateDirectory
 from shared.settings import settings
@@ -31,8 +32,9 @@ def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> C
             if not as_json:
                 click.echo(f"{address} cannot be reached; trying again…", err=True)
 
-        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, away=away) as client:
-            function(client, Output(as_json), *args, **kwargs)
+        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, away=away, strict=True) as client:
+            with told_if_unlike(client, address):
+                function(client, Output(as_json), *args, **kwargs)
 
     return command
 

@@ -1,15 +1,18 @@
 """What a command says when it fails: one line of what was wrong and what to do, or JSON with --json."""
 
 import json
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import click
 import httpx
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from producer.client import ApiError
+from producer.caller import UNLIKE, unlike
+from producer.client import ApiError, FusionAI
 from producer.printable import one_line, printable
 from producer.wire import Fault
 from shared.errors import FusionError
@@ -22,6 +25,10 @@ class FaultyFileError(click.ClickException):
     def __init__(self, message: str, faults: Sequence[Fault]) -> None:
         super().__init__(message)
         self.faults = faults
+
+
+class UnlikeError(click.ClickException):
+    """What answered lacks something, or has something else in its place, that this API's answers have."""
 
 
 class ToldAsJson(click.ClickException):
@@ -83,6 +90,28 @@ def explained() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+@contextmanager
+def told_if_unlike(client: FusionAI, address: str) -> Iterator[None]:
+    """Take a failure over the shape of what was answered as the answer's, and say what was met and where.
+
+    Before anything was answered it is a bug and keeps its trace; so does text that an output cannot encode.
+    """
+    try:
+        yield
+    except UnicodeError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        if not client.reached:
+            raise
+        raise UnlikeError(f"{unlike(address)} ({_met(error)})") from error
+
+
+def _met(error: Exception) -> str:
+    """`KeyError: 'data' at jobs.py:93`."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {one_line(str(error))[:100]} at {Path(last.filename).name}:{last.lineno}"
+
+
 def describe(error: ApiError) -> str:
     """An API error in a line, with the request's id for whoever looks into the server's log."""
     request = f" [{error.request_id}]" if error.request_id else ""
@@ -104,6 +133,8 @@ def _shown(error: click.ClickException) -> dict[str, Any]:
 def _type(error: click.ClickException, cause: BaseException | None) -> str:
     if isinstance(error, click.UsageError):
         return "usage"
+    if isinstance(error, UnlikeError):
+        return UNLIKE
     if isinstance(cause, httpx.TransportError):
         return "unreachable"
     return cause.type if isinstance(cause, FusionError) else "failed"
