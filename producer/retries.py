@@ -64,9 +64,9 @@ class Repeated:
         return str(self.family[0]["id"])
 
     @property
-    def later(self) -> Iterator[str]:
+    def later(self) -> Iterator[Row]:
         """Those that were made after it; only they may have its lines."""
-        return (one["id"] for one in self.family if one["created_at"] > self.row["created_at"])
+        return (one for one in self.family if one["created_at"] > self.row["created_at"])
 
 
 async def retry(desk: Desk, holder: KeyHolder, claim: Claim | None, id: str, spec: RetrySpec) -> tuple[str, bool]:
@@ -214,16 +214,24 @@ def _rest(batch: Row, chosen: Sequence[tuple[str, str]]) -> list[str]:
 
 def _check_unanswered(database: Database, repeated: Repeated, names: set[str]) -> None:
     """409 when one of the lines has succeeded in a later retry."""
-    for id in repeated.later:
-        after = ""
+    for batch in repeated.later:
+        id, after = batch["id"], ""
         while page := database.read_sync(_succeeded, id, after):
             answered = [custom_id for _, custom_id in page if custom_id in names]
             if answered:
-                raise Conflict(
-                    f"batch {id} has retried these lines already, and {answered[0]!r} has succeeded there; "
-                    f"retry that one: POST /v1/batches/{id}/retry"
-                )
+                there = f"batch {id} has retried these lines already, and {answered[0]!r} has succeeded there"
+                raise Conflict(f"{there}; {instead(id, database.read_sync(reasons_of, batch))}")
             after = page[-1][0]
+
+
+def instead(id: str, left: Mapping[tuple[str, str], int]) -> str:
+    """What to ask for once lines have succeeded in this later batch; `left`: how many have not, by status and why."""
+    request = f"POST /v1/batches/{id}/retry"
+    if any(status in _USUAL for status, _ in left):
+        return f"retry that one: {request}"
+    if left:
+        return f'retry what was cancelled there by that reason: {request} with {{"reasons": ["cancelled"]}}'
+    return "nothing is left to retry there; to retry lines that it has not, name their reasons"
 
 
 def _succeeded(connection: Connection, id: str, after: str) -> Sequence[tuple[str, str]]:

@@ -1,0 +1,22 @@
+"""What a 409 advises when lines have succeeded in a later retry: a request for lines that are left."""
+
+import pytest
+
+from producer.retries import instead
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({("failed", "503"): 2, ("cancelled", "cancelled"): 1}, "retry that one: POST /v1/batches/batch_1/retry"),
+        ({("expired", "expired"): 1}, "retry that one: POST /v1/batches/batch_1/retry"),
+        (
+            {("cancelled", "cancelled"): 3},
+            "retry what was cancelled there by that reason: "
+            'POST /v1/batches/batch_1/retry with {"reasons": ["cancelled"]}',
+        ),
+        ({}, "nothing is left to retry there; to retry lines that it has not, name their reasons"),
+    ],
+)
+def test_what_helps_is_named(left: dict[tuple[str, str], int], said: str) -> None:
+    assert instead("batch_1", left) == said
