@@ -149,6 +149,7 @@ class Stack:
                     "broker_url": at.broker_url,
                     "database_url": self._env["FUSIONAI_DATABASE_URL"],
                     "simulator_url": at.simulator_url,
+                    "real_providers": [provider.name for provider in provider_keys.with_key(catalogue.catalogue())],
                     "flower_url": at.flower_url,
                     "supervisor_pid": os.getpid(),
                     "pids": self._supervisor.pids(),

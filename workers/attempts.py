@@ -13,6 +13,7 @@ from shared import clock, crash
 from shared.catalogue import SANDBOX, catalogue
 from shared.errors import ProviderError
 from shared.jobs import BEGAN, Ending, Leased, Requeue
+from shared.provider_states import words
 from shared.queue import PROBATION, queue_name
 from shared.schemas import Offer, read_offer
 from shared.settings import settings
@@ -261,7 +262,7 @@ class _Run:
 def _not_called(wait: Wait) -> ProviderError:
     """A provider that is not called just now, as if it had said so itself."""
     if wait.paused:
-        said = f"calls of this provider are paused, after {wait.reason}"
+        said = f"calls of this provider are paused, since {words(wait.reason)}"
         return ProviderError(said, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
     said = "this provider is asked for more than it takes"
     return ProviderError(said, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)

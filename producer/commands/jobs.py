@@ -127,6 +127,6 @@ def _attempt(number: int, attempt: Attempt) -> list[str]:
     status, error = attempt["status_code"], attempt["error"]
     ended = " ".join(filter(None, (str(status or ""), error))) or "under way"
     seconds = None if attempt["finished_at"] is None else attempt["finished_at"] - attempt["started_at"]
-    took = "" if seconds is None else f"{seconds:.1f} s"
+    took = "" if seconds is None else f"{seconds:.0f} s"
     began = moment(attempt["started_at"]).partition(" ")[2]
     return [f"attempt {number}", attempt["provider"] or "-", ended, began, took]

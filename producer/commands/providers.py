@@ -21,12 +21,12 @@ IDLE_SECONDS = 60
 
 _COLUMNS = (
     Column("provider"),
-    Column("model", drop=1),
-    Column("calls", drop=4),
-    Column("key", drop=3),
+    Column("model"),
+    Column("calls", drop=3),
+    Column("key", drop=2),
     Column("state"),
-    Column("a second", right=True, drop=2),
-    Column("at once", right=True, drop=5),
+    Column("a second", right=True, drop=1),
+    Column("at once", right=True, drop=4),
 )
 
 
@@ -59,7 +59,9 @@ def _standings(output: Output) -> list[Standing]:
 def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
     own = [one for one in standings if one.provider == provider.name]
     whole = next((one.state for one in own if one.upstream is None), State())
-    key = any(provider.name == one.name for one in provider_keys.with_key(catalogue()))
+    running = StateDirectory(settings().state_directory).running()
+    real = running.get("real_providers", [one.name for one in provider_keys.with_key(catalogue())])
+    key = provider.name in real
     simulates = settings().environment == "embedded" and bool(provider.simulated_path)
     return {
         "provider": provider.name,
@@ -101,5 +103,11 @@ def _words(found: dict[str, Any]) -> str:
         return "ok"
     # A pause that was over long ago and still stands: nobody has had anything to call for since.
     idle = clock.now_seconds() - paused["tried_again_at"] > IDLE_SECONDS
-    then = "no calls since" if idle else "tried again now and then"
-    return f"paused since {moment(paused['since'])}: {paused['reason']}; {then}"
+    then = "no calls since" if idle else f"next try {_hour(paused['tried_again_at'])}"
+    return f"paused {_hour(paused['since'])}, {provider_states.words(paused['reason'])}; {then}"
+
+
+def _hour(seconds: int) -> str:
+    """The time of day (UTC), with its day when that is not today."""
+    day, _, hour = moment(seconds).partition(" ")
+    return hour if day == moment(clock.now_seconds()).partition(" ")[0] else f"{day} {hour}"

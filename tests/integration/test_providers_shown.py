@@ -38,7 +38,8 @@ def known(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_in_words_and_as_json(known: redis.Redis) -> None:
     shown = CliRunner().invoke(providers, [])
     assert shown.exit_code == 0
-    assert "paused since 2026-11-18" in shown.output and ": 401;" in shown.output and "9.877" in shown.output
+    assert "paused 2026-11-18" in shown.output and "it refuses our key (401)" in shown.output
+    assert "9.877" in shown.output
     found = {one["provider"]: one for one in json.loads(CliRunner().invoke(providers, ["--json"]).output)["data"]}
     assert found["openai"]["paused"] == {"since": 1_795_000_000, "reason": "401", "tried_again_at": 1_795_000_060}
     (gpt,) = found["openai"]["models"]
@@ -47,15 +48,13 @@ def test_in_words_and_as_json(known: redis.Redis) -> None:
     assert found["anthropic"]["models"] == [] and "sandbox" not in found
 
 
-@pytest.mark.parametrize(
-    ("over_for", "words"), [(-20, "tried again now and then"), (20, "tried again now and then"), (90, "no calls since")]
-)
+@pytest.mark.parametrize(("over_for", "words"), [(-20, "next try "), (20, "next try "), (90, "no calls since")])
 def test_a_pause_that_nobody_tries_any_more_is_told_so(known: redis.Redis, over_for: int, words: str) -> None:
     until = clock.now_seconds() - over_for
     state = State(paused_since=until - 600.0, paused_until=float(until), paused_for="401")
     known.set(KEY.format("openai/*"), dump(state))
     shown = CliRunner().invoke(providers, []).output
-    assert f"paused since {moment(until - 600)}: 401; {words}" in shown
+    assert "it refuses our key (401); " + words in shown and f"paused {moment(until - 600)[11:]}" in shown
 
 
 def test_as_metrics(known: redis.Redis) -> None:
@@ -71,3 +70,10 @@ def test_without_redis_it_is_said(known: redis.Redis, monkeypatch: pytest.Monkey
     assert shown.exit_code == 0 and "Redis cannot be reached" in shown.output + shown.stderr
     assert read_providers(redis.from_url(nowhere))["redis_up"] == {(): 0.0}
     assert provider_states.name_of("openai", "gpt-4") == "openai/gpt-4"
+
+
+def test_whose_calls_are_real_is_the_running_stack_s_to_say(known: redis.Redis) -> None:
+    (settings().state_directory / "stack.json").write_text(json.dumps({"real_providers": ["openai"]}))
+    found = {one["provider"]: one for one in json.loads(CliRunner().invoke(providers, ["--json"]).output)["data"]}
+    assert (found["openai"]["calls"], found["openai"]["key_set"]) == ("real", True)
+    assert (found["google"]["calls"], found["google"]["key_set"]) == ("simulated", False)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared.provider_states import FIRST_LIMIT, State
+from shared.provider_states import FIRST_LIMIT, State, words
 
 #: What is left of the rate, and of the limit, after a refusal.
 CUT: Final = 0.9
@@ -289,4 +289,4 @@ def _failed(state: State, report: Report, now: float, pauses: Pauses, jitter: fl
     state.paused_until = now + state.wait
     state.paused_for, state.barred = report.failed_for, report.barred or (state.barred and report.probed)
     state.probe, state.probe_until = "", 0.0
-    return [f"calls are paused: {report.failed_for}; it is tried again now and then"] if first else []
+    return [f"calls are paused, since {words(report.failed_for)}; it is tried again now and then"] if first else []
