@@ -17,7 +17,7 @@ KEY = "fusionai.pace.{}"
 #: The model of the document about a whole provider.
 ANY = "*"
 #: Calls in flight before anything is known.
-FIRST_LIMIT = 32.0
+FIRST_LIMIT = 24.0
 
 
 #: A fault's one word as a person reads it; any other speaks for itself.

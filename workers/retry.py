@@ -20,7 +20,7 @@ BRIEF: Final = (0.5, 1.0)
 #: The same in the batch lane, where the last repeats until the window ends.
 DEFERRALS: Final = (1.0, 4.0, 16.0, 60.0, 120.0, 300.0)
 #: Where the provider said that it was too much: its pace is kept for all lines together, so a line need not wait long.
-PACED: Final = 3
+PACED: Final = 1
 
 #: The longest wait that a provider may ask of a realtime call; while another offer is left; for a second time.
 LONGEST_WAIT_SECONDS: Final = 3600.0

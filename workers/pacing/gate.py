@@ -35,7 +35,7 @@ HEARD = 2
 #: By how much the numbers of a told limit may differ from those of one a minute.
 FITS = 1.6
 #: The longest that a call is put off for before it asks again, in seconds.
-MOST_WAIT = 10.0
+MOST_WAIT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
