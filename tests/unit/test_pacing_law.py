@@ -102,6 +102,21 @@ def test_refusals_in_a_row_make_the_pause_longer_and_the_limit_one() -> None:
     assert holds == sorted(holds) and holds[0] == law.HOLD and holds[-1] == law.MOST_HOLD and state.limit == 1.0
 
 
+def test_one_caller_s_refusals_on_a_quiet_model_slow_a_later_batch_but_little() -> None:
+    state = State()
+    for turn in range(3):
+        told(state, NOW + 60 * turn, admitted=1, in_flight=1)
+    for turn in range(4):
+        told(state, NOW + 200 + turn, refused=1, rated=True, in_flight=1)
+    told(state, NOW + 240, admitted=1, in_flight=1)
+    assert (state.rate or 9.0) >= 1.8 and state.limit == 1.0
+    now, waited = NOW + 240, 0
+    while state.limit < 20:
+        now, waited = now + 0.25, waited + 1
+        told(state, now, in_flight=int(state.limit), limit_used=True)
+    assert waited * 0.25 <= 10, "slow answers do not keep it small"
+
+
 def test_an_overload_cuts_what_is_in_flight_and_no_rate() -> None:
     state = State()
     told(state, refused=1, limit_used=True, in_flight=16)

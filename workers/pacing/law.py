@@ -25,6 +25,8 @@ GROWTH: Final = ((25.0, 0.003), (45.0, 0.02), (75.0, 0.05), (105.0, 0.2), (float
 #: A rate above this is no limit any more.
 MOST_RATE: Final = 2_000.0
 LEAST_RATE: Final = 0.05
+#: The least that is guessed at first.
+FIRST_RATE: Final = 2.0
 MOST_LIMIT: Final = 100_000.0
 #: The share of the limit by which it grows in a second while nothing has been refused.
 WIDENING: Final = 0.5
@@ -214,11 +216,12 @@ def _cut(state: State, report: Report, now: float, longest: float, jitter: float
         early = state.proven and now - state.cut_at < PROVEN
         state.peak, state.rate = max(state.peak, bears) if early else bears, CUT * bears
         state.cut_at, state.admitted_since, state.held = now, 0, 0.0
-    if report.limit_used or state.refusals > 1:
-        used = max(1.0, LIMIT_CUT * min(state.limit, max(report.in_flight, 1)))
-        state.threshold = used
-        state.limit = used if state.refusals == 1 else 1.0
+    if report.limit_used:
+        state.limit = state.threshold = max(1.0, LIMIT_CUT * min(state.limit, max(report.in_flight, 1)))
         state.learned = True
+    if state.refusals > 1:
+        state.threshold = max(state.threshold or 0.0, state.limit)
+        state.limit, state.learned = 1.0, True
     pause = min(HOLD * 2.0 ** (state.refusals - 1), MOST_HOLD) * (1 + jitter / 4)
     longest = longest if state.refusals > 1 else min(longest, FIRST_HOLD)
     until = max(state.held_until, now + min(max(report.hold, pause), longest))
@@ -230,11 +233,14 @@ def _cut(state: State, report: Report, now: float, longest: float, jitter: float
 def _sustained(state: State, report: Report, now: float) -> float:
     """The calls a second that this provider seems to bear: what it admitted of late while calls were sent, less the
     share of the time in which it refused them. As long as the rate is a guess, all since the last refusal counts.
+    Where fewer were sent than might have been, what was admitted says nothing.
     """
     elapsed = max(now - state.cut_at, FIRST_WINDOW)
     overall = state.admitted_since / elapsed
     if state.rate is None:
-        return max(overall, report.in_flight / elapsed, LEAST_RATE)
+        return max(overall, report.in_flight / min(elapsed, WINDOW), FIRST_RATE)
+    if not (report.rate_used or report.limit_used):
+        return state.rate
     seen = measured(state, report.in_flight, now)
     bears = overall if seen is None else seen * max(0.0, 1 - state.held / elapsed)
     state.proven = state.proven or elapsed >= PROVEN
@@ -246,10 +252,8 @@ def _grow_limit(state: State, report: Report, now: float) -> None:
     elapsed, state.widened_at = min(max(now - state.widened_at, 0.0), 1.0), now
     if not report.limit_used or state.limit >= MOST_LIMIT:
         return
-    if state.threshold is None:
+    if state.threshold is None or state.limit < state.threshold:
         state.limit += max(report.admitted, WIDENING * elapsed * state.limit)
-    elif state.limit < state.threshold:
-        state.limit += report.admitted
     else:
         state.limit += report.admitted / state.limit * max(1.0, LIMIT_GROWTH * state.limit)
     if state.threshold is not None and state.limit > 2 * state.threshold:
