@@ -27,7 +27,7 @@ LEAST_WAITING = 8
 #: The part of the limit that batches leave to realtime calls.
 RESERVE = 0.1
 #: How far the rate may run ahead of an even pace, in seconds.
-AHEAD = 0.1
+AHEAD = 0.5
 #: After so long any call may try a paused provider, in seconds.
 OVERDUE = 1.0
 #: Answers in a row that must tell the same limit before it is believed.
