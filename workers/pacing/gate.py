@@ -7,6 +7,7 @@ what is too much.
 """
 
 import asyncio
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,6 +29,8 @@ LEAST_WAITING = 8
 RESERVE = 0.1
 #: How far the rate may run ahead of an even pace, in seconds.
 AHEAD = 0.5
+#: What calls had to wait for is in use for so long, in seconds: longer than from one report to the next.
+USED = 0.5
 #: After so long any call may try a paused provider, in seconds.
 OVERDUE = 1.0
 #: Answers in a row that must tell the same limit before it is believed.
@@ -89,6 +92,9 @@ class Gate:
     #: When the next batch call may be sent by the rate of calls, and by the tokens that were used.
     _next_at: float = 0.0
     _tokens_at: float = 0.0
+    #: When a call last had to wait for the limit, and for the rate.
+    _limit_used_at: float = -math.inf
+    _rate_used_at: float = -math.inf
     #: A limit that was told, and how many answers in a row have told it again.
     _told: int = 0
     _heard: int = 0
@@ -158,6 +164,8 @@ class Gate:
         made, self.report = self.report, Report(self.worker, self.state.version, told=self.requests)
         made.wanted = self.in_flight + len(self._realtime) + len(self._batch) + self._put_off
         made.in_flight = max(made.in_flight, self.in_flight)
+        since = clock.monotonic() - USED
+        made.limit_used, made.rate_used = self._limit_used_at > since, self._rate_used_at > since
         self._put_off = 0
         return made
 
@@ -212,10 +220,10 @@ class Gate:
             return False
         limit = self.state.limit * law.share(self.state, self.worker)
         if self.in_flight >= max(limit - max(limit * RESERVE, 1.0), 1.0):
-            self.report.limit_used = True
+            self._limit_used_at = clock.monotonic()
             return lane == "realtime"
         if lane == "batch" and clock.monotonic() < max(self._next_at, self._tokens_at):
-            self.report.rate_used = True
+            self._rate_used_at = clock.monotonic()
             return False
         return True
 
