@@ -19,7 +19,7 @@ def told(state: State, now: float = NOW, **seen: object) -> list[str]:
 
 
 @pytest.mark.parametrize("retry_after", [0.0, 1.0])
-@pytest.mark.parametrize("latency", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("latency", [0.003, 0.05, 0.5, 2.0])
 def test_a_batch_gets_what_a_provider_of_600_a_minute_admits_and_few_refusals(
     latency: float, retry_after: float
 ) -> None:

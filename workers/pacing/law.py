@@ -210,8 +210,7 @@ def _cut(state: State, report: Report, now: float, longest: float, jitter: float
     """
     state.version += 1
     state.refusals += 1
-    by_rate = state.rate is None or report.rate_used or not report.limit_used or state.limit < 2
-    if report.rated and state.refusals == 1 and by_rate:
+    if report.rated and state.refusals == 1:
         bears = _sustained(state, report, now)
         early = state.proven and now - state.cut_at < PROVEN
         state.peak, state.rate = max(state.peak, bears) if early else bears, CUT * bears
