@@ -199,8 +199,13 @@ def test_a_web_process_that_stops_lets_go_of_nothing(stoppable: Stoppable, accou
     assert rest[-1].data == "[DONE]" and added_up(whole) == job["result"]["choices"] and len(job["attempts"]) == 1
     for id in (waiting, polled):
         assert account.finished(id)["status"] == "succeeded"
-    kinds = [row["kind"] for row in account.live.get("/credits/transfers").json()["data"]]
-    assert kinds.count("charge") == 5 and stoppable.violations() == []
+
+    def charges() -> int:
+        rows = account.live.get("/credits/transfers").json()["data"]
+        return [row["kind"] for row in rows].count("charge")
+
+    await_condition(lambda: charges() == 5, what="the charge of each of the five, the silent stream's too")
+    assert stoppable.violations() == []
     check_log(stoppable)
 
 
