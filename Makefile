@@ -1,6 +1,8 @@
 # Everything is installed into .venv: the runtime lock for what runs, the rest for what tests. PYTHON: 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
+# Which tests `make test` runs; nothing: all of them.
+TESTS ?=
 # Named on the command line or in the environment: then a .venv of another Python is made anew.
 CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
@@ -29,7 +31,7 @@ run: runtime
 	$(BIN)/fusionai up
 
 test: dev
-	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n 2 --dist loadfile $(TESTS)
 
 # The official OpenAI SDK for Node against a running stack.
 test-node: dev tests/node/node_modules/.package-lock.json
