@@ -184,9 +184,8 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
             place = (one.provider, one.upstream or "")
             if one.state.paused:
                 gauges["provider_paused"][*place, one.state.paused_for or ""] = 1.0
-            known = [rate for rate in (one.state.rate, one.state.told) if rate is not None]
-            if known:
-                gauges["provider_calls_per_second"][place] = min(known)
+            if (ceiling := one.state.ceiling) is not None:
+                gauges["provider_calls_per_second"][place] = ceiling
         gauges["redis_up"] = {(): 1.0}
     return gauges
 

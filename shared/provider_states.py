@@ -95,6 +95,16 @@ class State:
         """Whether calls are paused, but for a single one that tries it."""
         return self.paused_until > 0
 
+    @property
+    def tried_again_at(self) -> float:
+        """When another call may try a paused provider: while one tries it, no other does."""
+        return max(self.paused_until, self.probe_until if self.probe else 0.0)
+
+    @property
+    def ceiling(self) -> float | None:
+        """The calls a second that may be sent, over all workers; None: as many as are wanted."""
+        return min((rate for rate in (self.rate, self.told) if rate is not None), default=None)
+
 
 _STATE = TypeAdapter(State)
 

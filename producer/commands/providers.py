@@ -75,16 +75,14 @@ def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
 
 
 def _state(state: State) -> dict[str, Any]:
-    known = [rate for rate in (state.rate, state.told) if rate is not None]
     paused = {
         "since": int(state.paused_since),
         "reason": state.paused_for,
-        # While one call tries it, no other does.
-        "tried_again_at": int(max(state.paused_until, state.probe_until if state.probe else 0.0)),
+        "tried_again_at": int(state.tried_again_at),
     }
     return {
         "paused": paused if state.paused else None,
-        "calls_a_second": round(min(known), 3) if known else None,
+        "calls_a_second": None if state.ceiling is None else round(state.ceiling, 3),
         "calls_at_once": int(state.limit) if state.learned else None,
     }
 

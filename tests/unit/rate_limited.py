@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 
 from shared.provider_states import State
-from workers.pacing.law import Pauses, Report, ceiling, step
+from workers.pacing.law import Pauses, Report, step
 
 REPORT_SECONDS = 0.25
 
@@ -60,7 +60,7 @@ def drain(provider: Provider, calls: int, *, seed: int = 1, state: State | None 
     next_at, report_at = now, now + REPORT_SECONDS
     report = Report("w", state.version)
     while admitted < calls:
-        rate, may = ceiling(state), now >= state.held_until
+        rate, may = state.ceiling, now >= state.held_until
         while left and may and in_flight < state.limit and (rate is None or next_at <= now):
             if rate is not None:
                 next_at = max(next_at, now - 0.1) + 1 / rate

@@ -113,8 +113,7 @@ class Gate:
         """Why nothing may be sent because the provider is deemed down, and until when nobody tries it again."""
         if not self.state.paused:
             return None
-        until = max(self.state.paused_until, self.state.probe_until if self.state.probe else 0.0)
-        wait = min(max(until - self.now(), 0.0), MOST_WAIT)
+        wait = min(max(self.state.tried_again_at - self.now(), 0.0), MOST_WAIT)
         lasted = max(self.now() - self.state.paused_since, 0.0)
         return Wait(wait, self.state.paused_for or "paused", paused=True, barred=self.state.barred, lasted=lasted)
 
@@ -232,7 +231,7 @@ class Gate:
         return bool(self._realtime or (lane == "batch" and self._batch))
 
     def _rate(self) -> float | None:
-        ceiling = law.ceiling(self.state)
+        ceiling = self.state.ceiling
         return None if ceiling is None else max(ceiling * law.share(self.state, self.worker), law.LEAST_RATE)
 
     def _throughput(self) -> float | None:

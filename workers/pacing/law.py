@@ -148,12 +148,6 @@ def share(state: State, worker: str) -> float:
     return wanted[worker] / sum(wanted.values()) if worker in wanted else 1.0
 
 
-def ceiling(state: State) -> float | None:
-    """The calls a second that may be sent, over all workers; None: as many as are wanted."""
-    known = [rate for rate in (state.rate, state.told) if rate is not None]
-    return min(known) if known else None
-
-
 def measured(state: State, in_flight: int, now: float) -> float | None:
     """Calls a second that were admitted of late, while calls were sent; None: too little has been seen to say."""
     since = max(now - WINDOW, min(state.held_until, now))
