@@ -252,11 +252,11 @@ class _Run:
         following = self._following(error) if verdict.elsewhere else None
         if following is None:
             return endings.given_up(self.job, error, verdict, self.attempts)
-        job, now = self.job, clock.now_micros()
-        if job.cohort:
-            return Requeue(job.id, job.epoch, PROBATION, following, 0, now, self.attempts)
+        job = self.job
+        if job.queue == PROBATION:
+            return Requeue(job.id, job.epoch, PROBATION, following, 0, 0, self.attempts)
         queue = queue_name(self.offers[following].provider, self.lane)
-        return Requeue(job.id, job.epoch, queue, following, 0, now, self.attempts, wake=True)
+        return Requeue(job.id, job.epoch, queue, following, 0, 0, self.attempts, wake=True)
 
 
 def _not_called(wait: Wait) -> ProviderError:

@@ -195,7 +195,7 @@ class Engine:
         except asyncio.CancelledError:
             if job.id in self._cancelled:
                 return Ending(job.id, job.epoch, "cancelled", attempts=attempts)
-            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, clock.now_micros(), attempts)
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts)
         except Exception as error:
             log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
             return endings.fault(job, error, attempts)
