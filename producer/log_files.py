@@ -21,7 +21,7 @@ class LogFile:
     def write(self, line: str) -> None:
         """Append a line. A disk that is full or gone is no reason to stop: the line is lost."""
         self.last = line.strip() or self.last
-        at = clock.utc(clock.wall_micros()).strftime("%Y-%m-%d %H:%M:%S")
+        at = clock.utc(clock.now_micros()).strftime("%Y-%m-%d %H:%M:%S")
         try:
             if self._file is None:
                 self._file = self._path.open("ab", buffering=0)

@@ -4,7 +4,8 @@ Times in rows are integers: microseconds since the Unix epoch, UTC. Durations ca
 
 Rows are written by one machine and judged by another, whose clocks differ. So there is one clock for all of them, the
 database server's: each process learns it again every few seconds (`learn`, called by `shared.db`) and counts on from
-there by its own steady clock. A host whose clock is off, or is set, judges no row wrongly.
+there by its own steady clock. A host whose clock is off, or is set, judges no row wrongly, and signs with the right
+time; the one clock that must be right is the database server's.
 
 A test moves the time of everything in this process with `shift`, and this host's clock alone with `skew`; the monotonic
 clock is never shifted.
@@ -45,7 +46,7 @@ def now_micros() -> int:
 
 
 def wall_micros() -> int:
-    """What this host's own clock says: for strangers, who have nothing but clocks of their own to compare it with."""
+    """What this host's own clock says, which counts only until the database's is known."""
     return time.time_ns() // 1000 + _skew_micros + _shift_micros
 
 

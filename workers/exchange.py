@@ -51,7 +51,7 @@ class Exchange:
         """The answer's head has come."""
         self.head = response.status_code < 400
         if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
-            self.limits = rate_headers.read(response.headers, now_seconds=clock.wall_micros() / clock.MICROS)
+            self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
 
     def begin(self) -> None:
         """The first limit is over; from now on, silences count."""

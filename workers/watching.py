@@ -45,7 +45,10 @@ class Doorbells:
         self._newest: dict[str, deque[tuple[float, int]]] = {}
 
     def look(self, newest: Mapping[str, int], now: float) -> dict[str, int]:
-        """Take note of the newest doorbell of each queue that is empty; by queue, the newest that is out long enough."""
+        """Take note of the newest doorbell of each queue that is empty; by queue, the newest that is out long enough.
+
+        A queue of which that is told is watched anew, so that what is rung now has its time.
+        """
         self._newest = {queue: self._newest.get(queue, deque()) for queue in newest}
         old: dict[str, int] = {}
         for queue, looks in self._newest.items():
@@ -56,6 +59,7 @@ class Doorbells:
                 looks.popleft()
             if looks[0][0] <= now - self._seconds:
                 old[queue] = looks[0][1]
+                looks.clear()
         return old
 
 

@@ -149,7 +149,7 @@ class Sender:
         secrets = [row["secret"]]
         if row["previous_secret"] and (row["previous_until"] or 0) > now:
             secrets.append(row["previous_secret"])
-        signed = signing.headers(row["id"], body, clock.wall_micros() // clock.MICROS, secrets)
+        signed = signing.headers(row["id"], body, now // clock.MICROS, secrets)
         return await post(self._client, row["url"], body=body, headers={"content-type": "application/json", **signed})
 
     async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:

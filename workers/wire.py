@@ -57,7 +57,7 @@ def refused(status: int, headers: httpx.Headers, content: bytes, limits: RateLim
     """An error status: the provider's code where the body has one, and how long to wait."""
     error = error_of(content)
     code = code_of(error, status)
-    now_seconds = clock.wall_micros() / clock.MICROS
+    now_seconds = clock.now_micros() / clock.MICROS
     return ProviderError(
         told(status, code, message_of(error)),
         upstream_status=status,
