@@ -135,7 +135,7 @@ def redeliver_event(connection: Connection, account_id: str, event_id: str) -> t
     again = (
         update(m.deliveries)
         .where(m.deliveries.c.event_id == event_id, m.deliveries.c.webhook_id.in_(enabled.scalar_subquery()))
-        .values(status="pending", attempts=0, next_at=clock.now_micros())
+        .values(status="pending", attempts=0, next_at=0)
         .returning(m.deliveries.c.id)
     )
     return events.body(dict(row)), list(connection.execute(again).scalars())

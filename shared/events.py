@@ -66,7 +66,7 @@ def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str
         for id, event in zip(ids, new, strict=True)
     ]
     db.insert_rows(connection, events, rows)
-    due = _deliveries(connection, list(zip(ids, new, strict=True)), now)
+    due = _deliveries(connection, list(zip(ids, new, strict=True)))
     if due:
         db.insert_rows(connection, deliveries, due)
     return [row["id"] for row in due]
@@ -84,7 +84,7 @@ def body(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]], now: int) -> list[dict[str, Any]]:
+def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]]) -> list[dict[str, Any]]:
     hooks = _hooks(connection, {event.account_id for _, event in new})
     return [
         {
@@ -94,7 +94,7 @@ def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]], now
             "account_id": event.account_id,
             "status": "pending",
             "attempts": 0,
-            "next_at": now,
+            "next_at": 0,
         }
         for id, event in new
         for hook_id, wanted in hooks.get(event.account_id, ())

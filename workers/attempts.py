@@ -14,8 +14,8 @@ from shared.catalogue import SANDBOX, catalogue
 from shared.errors import ProviderError
 from shared.jobs import BEGAN, Ending, Leased, Requeue
 from shared.provider_states import words
-from shared.queue import PROBATION, queue_name
-from shared.schemas import Offer, read_offer
+from shared.queue import LANES, PROBATION, queue_name
+from shared.schemas import REQUESTS, Offer, read_offer
 from shared.settings import settings
 from workers import endings
 from workers.pacing import PATIENCE, Pace, Permit, Wait
@@ -39,6 +39,10 @@ IN_PLACE_SECONDS = 60.0
 MOST_FIRST, MOST_LAST = 10, 40
 
 
+class UnreadableError(Exception):
+    """Another version wrote this job, in a way that this one does not understand: it is for others to run."""
+
+
 @dataclass(slots=True)
 class Attempts:
     """What is needed to call for jobs; one a process."""
@@ -48,10 +52,11 @@ class Attempts:
     publisher: Publisher | None = None
 
     async def run(self, job: Leased, attempts: list[dict[str, Any]]) -> Ending | Requeue:
-        """What comes of a job here. `attempts` is what has been tried, and grows; whoever cancels this still has it."""
-        offers = [read_offer(row) for row in orjson.loads(job.offers)]
-        request = orjson.loads(job.request)
-        return await _Run(self, job, request, offers, attempts).until_decided()
+        """What comes of a job here. `attempts` is what has been tried, and grows; whoever cancels this still has it.
+
+        UnreadableError: its rows are not understood here.
+        """
+        return await _read(self, job, attempts).until_decided()
 
 
 @dataclass(slots=True)
@@ -138,7 +143,7 @@ class _Run:
         patience = PATIENCE if self.lane == "batch" or self._following(None) is None else BRIEF_PATIENCE
         left = self._seconds_left()
         patience = patience if left is None else min(patience, left)
-        first = not any(one["provider"] == self.offer.provider for one in self.attempts)
+        first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
         return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
     async def _attempt(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Ending | ProviderError:
@@ -196,7 +201,7 @@ class _Run:
     def _begun(self) -> int:
         """How many answers of this offer have begun and come to nothing, here or at other workers."""
         own = (self.offer.provider, self.offer.model)
-        return sum((one["provider"], one["model"]) == own and BEGAN in one for one in self.attempts)
+        return sum((one.get("provider"), one.get("model")) == own and BEGAN in one for one in self.attempts)
 
     def _upstream(self) -> Upstream:
         if upstream := self.by.upstreams.get(self.offer.provider):
@@ -252,11 +257,25 @@ class _Run:
         following = self._following(error) if verdict.elsewhere else None
         if following is None:
             return endings.given_up(self.job, error, verdict, self.attempts)
-        job, now = self.job, clock.now_micros()
-        if job.cohort:
-            return Requeue(job.id, job.epoch, PROBATION, following, 0, now, self.attempts)
+        job = self.job
+        if job.queue == PROBATION:
+            return Requeue(job.id, job.epoch, PROBATION, following, 0, 0, self.attempts)
         queue = queue_name(self.offers[following].provider, self.lane)
-        return Requeue(job.id, job.epoch, queue, following, 0, now, self.attempts, wake=True)
+        return Requeue(job.id, job.epoch, queue, following, 0, 0, self.attempts, wake=True)
+
+
+def _read(by: Attempts, job: Leased, attempts: list[dict[str, Any]]) -> _Run:
+    """A job from its rows, which any version may have written: fields that are not known here are passed over."""
+    try:
+        offers = [read_offer(row) for row in orjson.loads(job.offers)]
+        request = orjson.loads(job.request)
+        routing = orjson.loads(job.routing) if job.routing else {}
+        known = job.type in REQUESTS and job.lane in LANES and 0 <= job.offer < len(offers)
+        if not (known and isinstance(request, dict) and isinstance(routing, dict)):
+            raise UnreadableError(job.type)
+        return _Run(by, job, request, offers, attempts)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableError(type(error).__name__) from error
 
 
 def _not_called(wait: Wait) -> ProviderError:

@@ -16,7 +16,7 @@ import httpx
 import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
-from shared import clock, counters, crash, events, logs, measures, signing
+from shared import clock, counters, crash, db, events, logs, measures, signing
 from shared import models as m
 from shared.batcher import Batcher
 from shared.db import Database
@@ -169,7 +169,7 @@ class Sender:
 def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[tuple[str, str]]:
     """Which webhooks these deliveries are for, of those that are due."""
     statement = select(m.deliveries.c.id, m.deliveries.c.webhook_id).where(
-        m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending", m.deliveries.c.next_at <= clock.now_micros()
+        m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending", m.deliveries.c.next_at <= db.now(connection)
     )
     return [(row.id, row.webhook_id) for row in connection.execute(statement.order_by(m.deliveries.c.id))]
 
@@ -179,7 +179,7 @@ def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
 
     Those of a webhook that has been deleted or disabled meanwhile end here.
     """
-    now = clock.now_micros()
+    now = db.now(connection)
     until = now + CLAIM_SECONDS * clock.MICROS
     statement = (
         update(m.deliveries)
@@ -210,7 +210,7 @@ _LOAD = (
 def leave(connection: Connection, ids: Sequence[str]) -> None:
     """Give up the claim of deliveries that were not sent after all: they are due, and were not attempted."""
     mine = update(m.deliveries).where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending")
-    connection.execute(mine.values(next_at=clock.now_micros(), attempts=m.deliveries.c.attempts - 1))
+    connection.execute(mine.values(next_at=0, attempts=m.deliveries.c.attempts - 1))
 
 
 def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None:

@@ -55,7 +55,7 @@ class Delivery(SQLModel, table=True):
     account_id: str
     status: str = "pending"
     attempts: int = 0
-    #: When it may be claimed (again): its due time, or the end of the claim under way.
+    #: When it may be claimed (again): its due time, or the end of the claim under way; 0: at once.
     next_at: int = big()
     last_status: int | None = None
     last_error: str | None = None
