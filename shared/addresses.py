@@ -113,7 +113,13 @@ _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 #: Names that clouds give their metadata servers. Never, as their addresses; with all that ends in `.<name>`.
-_METADATA_NAMES = ("metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal")
+_METADATA_NAMES = (
+    "metadata.google.internal",
+    "metadata.goog",
+    "metadata",
+    "instance-data",
+    "instance-data.ec2.internal",
+)
 #: Names that only a private network knows: set aside for such, or used so by container and office networks.
 _PRIVATE_NAMES = (
     "internal",

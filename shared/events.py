@@ -98,7 +98,7 @@ def body(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def give_up(connection: Connection, webhook_id: str, why: str) -> int:
-    """End up to CHUNK deliveries that wait for a webhook; how many there were: as many as CHUNK means there may be more.
+    """End up to CHUNK deliveries that wait for a webhook; how many: as many as CHUNK means that there may be more.
 
     What is left of them ends when it is due, since the webhook is no longer enabled.
     """
@@ -127,9 +127,7 @@ def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]], now
     ]
 
 
-def _hooks(
-    connection: Connection, account_ids: set[str]
-) -> dict[tuple[str, bool], list[tuple[str, frozenset[str]]]]:
+def _hooks(connection: Connection, account_ids: set[str]) -> dict[tuple[str, bool], list[tuple[str, frozenset[str]]]]:
     """The webhooks that are enabled, with the types that each wants, by account and mode."""
     found: dict[tuple[str, bool], list[tuple[str, frozenset[str]]]] = {}
     for account_id, test, id, wanted in connection.execute(_HOOKS, {"b_accounts": sorted(account_ids)}):

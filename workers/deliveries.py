@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, func, not_, select, tuple_, update
 
 from shared import clock, counters, db, events, measures, webhook_secrets
 from shared import models as m
@@ -36,13 +36,20 @@ GONE: Final = "the webhook was disabled"
 #: Characters of a Location, and of any error, that are kept.
 MOST_LOCATION, MOST_ERROR = 200, 500
 
+
 def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[Any]:
-    """For which webhooks these deliveries are, of those that are due: id, webhook_id, account_id, url."""
+    """For which webhooks these deliveries are, of those that are due: id, webhook_id, account_id, url, open.
+
+    `open`: the webhook is sent to now; for others a claim ends the delivery, or has it wait on.
+    """
+    now = db.now(connection)
+    paused = func.coalesce(m.webhooks.c.paused_until, 0) > now
+    is_open = and_(m.webhooks.c.status == "enabled", not_(paused)).label("open")
     statement = (
-        select(m.deliveries.c.id, m.deliveries.c.webhook_id, m.webhooks.c.account_id, m.webhooks.c.url)
+        select(m.deliveries.c.id, m.deliveries.c.webhook_id, m.webhooks.c.account_id, m.webhooks.c.url, is_open)
         .join_from(m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
         .where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending")
-        .where(m.deliveries.c.next_at <= db.now(connection))
+        .where(m.deliveries.c.next_at <= now)
     )
     return list(connection.execute(statement.order_by(m.deliveries.c.id)))
 
@@ -170,7 +177,13 @@ def _of_address(one: Mapping[str, Any], urls: Mapping[str, str]) -> Mapping[str,
         return one
     again = pause_seconds(one["row"]["attempts"] + 1, random.random())
     status = "failed" if again is None else "pending"
-    return {**one, "status": status, "pause": _paced(again or 0), "last_status": None, "last_error": "the old address is gone"}
+    return {
+        **one,
+        "status": status,
+        "pause": _paced(again or 0),
+        "last_status": None,
+        "last_error": "the old address is gone",
+    }
 
 
 def _standing(connection: Connection, results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -214,7 +227,10 @@ def pause_seconds(attempts: int, jitter: float) -> float | None:
 
 
 def result(row: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    """What is to be recorded of a send. `pause`: seconds until the next one; `busy_seconds`: until any to this webhook."""
+    """What is to be recorded of a send.
+
+    `pause`: seconds until its next one; `busy_seconds`: until any to this webhook.
+    """
     seen = {"b_id": row["delivery_id"], "row": row, "last_status": answer.status, "pause": 0.0, "busy_seconds": 0.0}
     if answer.status is not None and 200 <= answer.status < 300:
         return {**seen, "status": "delivered", "last_error": None}
@@ -258,9 +274,7 @@ def _paced(pause: float) -> float:
     return pause * settings().webhook_pace
 
 
-def _pause(
-    connection: Connection, standing: Sequence[Mapping[str, Any]], urls: Mapping[str, str], now: int
-) -> None:
+def _pause(connection: Connection, standing: Sequence[Mapping[str, Any]], urls: Mapping[str, str], now: int) -> None:
     busy: defaultdict[str, float] = defaultdict(float)
     for one in standing:
         id = one["row"]["webhook_id"]
@@ -284,3 +298,9 @@ def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
     data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver answered 410"}
     book.emit(row["account_id"], "webhook.disabled", data, test=row["test"])
     book.close()
+
+
+def give_up_disabled(connection: Connection, webhook_id: str) -> int:
+    """End some of what still waits for a webhook that was disabled; how many, as `events.give_up` tells."""
+    enabled = select(m.webhooks.c.id).where(m.webhooks.c.id == webhook_id, m.webhooks.c.status == "enabled")
+    return 0 if connection.execute(enabled).first() else events.give_up(connection, webhook_id, GONE)

@@ -21,6 +21,7 @@ import httpx
 
 from shared import clock
 from shared.addresses import Allowed, Refused, judge, judge_name
+from workers import durations
 
 CONNECT_SECONDS = 5.0
 #: One delivery, from resolving to the last byte that is read of the answer.
@@ -47,8 +48,8 @@ class Answer:
     """What came of one delivery: a status, or else why there is none.
 
     `body` is at most BODY_BYTES, as sent. `failure` is a code and `detail` a sentence for the delivery log,
-    which the customer may read; both are None when there is a status, whatever it is. `location` and `retry_after` are
-    the headers of those names, as sent.
+    which the customer may read; both are None when there is a status, whatever it is. `location` is the header as it
+    was sent; `retry_seconds` what Retry-After says, None when that says nothing that can be meant.
     """
 
     status: int | None
@@ -57,7 +58,7 @@ class Answer:
     failure: Literal["address_refused", "timeout", "connect", "protocol", "url", "internal"] | None = None
     detail: str | None = None
     location: str | None = None
-    retry_after: str | None = None
+    retry_seconds: float | None = None
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -177,7 +178,7 @@ async def post(
     headers: Mapping[str, str],
     seconds: float = WHOLE_SECONDS,
 ) -> Answer:
-    """Deliver once; `seconds` bound the whole. Every outcome is an Answer, whatever goes wrong; a redirect is its 3xx."""
+    """Deliver once; `seconds` bound the whole. Every outcome is an Answer, whatever goes wrong; a redirect is a 3xx."""
     began = clock.monotonic()
     try:
         async with asyncio.timeout(seconds):
@@ -185,8 +186,21 @@ async def post(
                 read = await _head(response)
     except Exception as error:  # what escapes would be recorded by nobody, and so be tried for ever
         return _failed(error, clock.monotonic() - began)
-    told = {name.replace("-", "_"): response.headers.get(name) for name in ("location", "retry-after")}
-    return Answer(response.status_code, read, clock.monotonic() - began, **told)
+    return Answer(
+        response.status_code,
+        read,
+        clock.monotonic() - began,
+        location=response.headers.get("location"),
+        retry_seconds=_retry_seconds(response.headers),
+    )
+
+
+def _retry_seconds(headers: Mapping[str, str]) -> float | None:
+    said = headers.get("retry-after")
+    if said is None:
+        return None
+    wait = durations.seconds(said)
+    return durations.until(said, headers, clock.now_seconds()) if wait is None else wait
 
 
 async def _head(response: httpx.Response) -> bytes:

@@ -5,6 +5,7 @@ import asyncio
 from producer import hooks, operations
 from producer.hooks import WebhookSpec
 from shared import models as m
+from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.ledger import Book
 from tests.integration import world
@@ -13,9 +14,10 @@ from workers import outbound, webhooks
 from workers.webhooks import Sender
 
 
-def open_webhook(database: Database, url: str, count: int) -> tuple[str, str, list[str]]:
-    """An account with a webhook and so many events for it: account, webhook, deliveries."""
-    account = world.open_account(database).account_id
+def open_webhook(database: Database, url: str, count: int) -> tuple[KeyHolder, str, list[str]]:
+    """An account with a webhook and so many events for it: whose key it is, webhook, deliveries."""
+    holder = world.open_account(database)
+    account = holder.account_id
 
     def emit(connection: object) -> list[str]:
         book = Book(connection, [account])  # type: ignore[arg-type]
@@ -23,8 +25,8 @@ def open_webhook(database: Database, url: str, count: int) -> tuple[str, str, li
             book.emit(account, "webhook.test", {"number": number})
         return book.close()
 
-    id = database.write_sync(hooks.create, account, WebhookSpec(url=url))["id"]
-    return account, id, database.write_sync(emit)
+    id = database.write_sync(hooks.create, holder, WebhookSpec(url=url))["id"]
+    return holder, id, database.write_sync(emit)
 
 
 def deliver(database: Database, *offers: list[str], until: object) -> None:
@@ -71,11 +73,11 @@ def test_what_is_asked_for_again_during_its_send_is_sent_again(database: Databas
     """The end of the send under way does not undo the redelivery."""
     world.settings_allow_loopback(monkeypatch)
     with Receiver() as receiver:
-        account, _, (one,) = open_webhook(database, receiver.url, 1)
+        holder, _, (one,) = open_webhook(database, receiver.url, 1)
         (event,) = world.rows(database, m.events)
         claimed = database.write_sync(webhooks.claim, [one])
-        database.write_sync(operations.redeliver_event, account, event["id"])
-        late = [{**webhooks._result(row, outbound.Answer(200, b"", 0.1)), "row": row} for row in claimed]
+        database.write_sync(operations.redeliver_event, holder, event["id"])
+        late = [{**webhooks.result(row, outbound.Answer(200, b"", 0.1))} for row in claimed]
         database.write_sync(webhooks.record, late)
         assert world.rows(database, m.deliveries, id=one)[0]["status"] == "pending"
         deliver(database, [one], until=lambda: receiver.wait_for(lambda got: len(got) == 1))
