@@ -22,8 +22,8 @@ from workers.outbound import Answer
 SCHEDULE: Final = (5, 30, 300, 1800, 7200, 18_000, 36_000, 57_600, 64_800, 72_000)
 #: A pause is stretched by up to this part of itself, so that a receiver that comes back is not met by all at once.
 JITTER: Final = 0.2
-#: After so long a delivery that waits for a receiver which is busy again and again is given up, as by the schedule.
-WHOLE_SECONDS: Final = round(sum(SCHEDULE) * (1 + JITTER))
+#: After so long a delivery that was tried, and waits for a receiver which is busy again and again, is given up.
+WHOLE_SECONDS: Final = 2 * sum(SCHEDULE)
 #: For how long a claimed delivery is its sender's, in seconds.
 CLAIM_SECONDS: Final = 40
 #: So many claims in a row may die with their senders before the next are as far apart as failed attempts are.

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from shared import clock
+from shared.settings import settings
 from workers.outbound import Answer
 
 Kind = Literal["quick", "fresh", "slow"]
@@ -94,7 +95,11 @@ class Ways:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.url).netloc.lower()
+        """Name and port; of an address that cannot be read, the whole of it."""
+        try:
+            return urlsplit(self.url).netloc.lower()
+        except ValueError:
+            return self.url
 
     def hangs(self) -> None:
         """A send has been under way for long; whatever comes of it."""
@@ -114,7 +119,8 @@ class Ways:
         self.most = 1 if answer.failure == "timeout" else max(1, self.most // 2)
         if self.failures >= FAILURES:
             doublings = min(self.failures - FAILURES, 10)
-            self.rest_until = clock.monotonic() + min(LONGEST_REST, FIRST_REST * 2**doublings)
+            rest = min(LONGEST_REST, FIRST_REST * 2**doublings) * settings().webhook_pace
+            self.rest_until = clock.monotonic() + rest
 
 
 class Memory:
