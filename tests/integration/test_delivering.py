@@ -144,7 +144,7 @@ def test_a_busy_receiver_hears_nothing_until_it_wants_to(database: Database, mon
     assert {row["status"] for row in rows} == {"pending"}
     assert sum(row["attempts"] for row in rows) == len(receiver.deliveries)
     (hook,) = world.rows(database, m.webhooks, id=id)
-    assert all(row["next_at"] >= hook["paused_until"] for row in rows if not row["attempts"])
+    assert all(row["next_at"] >= hook["paused_until"] - 20 * clock.MICROS for row in rows)
 
 
 @pytest.mark.parametrize("status", [200, 500, 302, 204])
