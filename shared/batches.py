@@ -210,7 +210,7 @@ def finish(
             changed[name] = made.id
     _set(connection, id, **changed)
     book = Book(connection, [row["account_id"]], now=now)
-    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}))
+    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}), test=row["test"])
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
@@ -259,7 +259,7 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
 def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Mapping[str, Any]]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
     _set(connection, row["id"], **changed)
-    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}))
+    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])
     return book.close()
 
 

@@ -325,7 +325,7 @@ def _account(
         book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
         if job["batch_id"] in telling:
             status = endings[id].status
-            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status))
+            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status), test=job["test"])
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _succeeded(endings[id])), now)
     return book.close()
 
