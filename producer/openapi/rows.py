@@ -252,7 +252,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "show_file": Row("Files", _one("The file.", batches.File), errors=(NotFound,)),
     "read_file": Row(
         "Files",
-        {200: Answer("The bytes.", _binary("application/octet-stream"), ("Content-Disposition",))},
+        {200: Answer("The bytes.", _binary("application/octet-stream", "application/jsonl"), ("Content-Disposition",))},
         errors=(NotFound,),
     ),
     "delete_file": Row("Files", _one("It is deleted.", batches.DeletedFile), errors=(NotFound, Conflict)),
