@@ -11,8 +11,8 @@ import importlib
 import json
 import pkgutil
 import re
-import re._constants as op
-import re._parser as parser
+import re._constants as op  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +35,7 @@ METHODS = ("match", "search", "fullmatch", "sub", "subn", "split", "findall", "f
 
 @dataclass(slots=True)
 class Found:
-    """An expression, where it stands, and how it is asked; `pattern` None: it is made of what only the running knows."""
+    """An expression, where it stands, and how it is asked; `pattern` None: it is made while the program runs."""
 
     place: str
     pattern: str | bytes | None
