@@ -275,7 +275,7 @@ def _check_name(host: str, allow_loopback: bool, allow_private: bool) -> None:
     name = host.removesuffix(".")
     labels = name.split(".")
     # As browsers do: a name whose last label is a number would be read as an address by getaddrinfo.
-    number = re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1])
+    number = re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1])
     _require(number is None, "must write an IPv4 address as four decimal numbers")
     _require(all(map(_is_label, labels)) and len(name) <= 253, f"has a malformed host: {host}")
     _require(_is_readable(name), f"has a host that no name stands for: {host}")

@@ -1,5 +1,6 @@
 """What was used and what was paid: usage, as JSON or CSV, and invoices."""
 
+import re
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -18,6 +19,8 @@ router = Router()
 MOST_NAME = 200
 #: The answer depends on it.
 _VARY = {"Vary": "Accept"}
+#: How much a media type is liked, after `q=` in an Accept header (RFC 9110, 12.4.2).
+_QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
 @router.get("/usage")
@@ -83,10 +86,7 @@ def _quality(parameters: str) -> float:
     for parameter in parameters.split(";"):
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
+            return float(value) if _QUALITY.fullmatch(value.strip()) else 0.0
     return 1.0
 
 
