@@ -15,13 +15,17 @@ async def dress(ask: Ask, answer: Answer, *, of_batch: bool) -> None:
 
     They are named by job and index, so that a job that runs again replaces its own.
     """
-    if ask.request.get("response_format") != "url":
-        return
+    wanted = ask.request.get("response_format", "url")
+    if wanted == "url":
+        await _link(ask, answer, of_batch=of_batch)
+    if "response_format" in answer.ignored and all(wanted in row for row in answer.body["data"]):
+        answer.ignored.remove("response_format")
+
+
+async def _link(ask: Ask, answer: Answer, *, of_batch: bool) -> None:
     for index, row in enumerate(answer.body["data"]):
         if "b64_json" in row:
             row["url"] = await asyncio.to_thread(_keep, f"{ask.job_id}-{index}", row.pop("b64_json"), of_batch)
-    if "response_format" in answer.ignored:
-        answer.ignored.remove("response_format")
 
 
 def _keep(stem: str, encoded: Any, of_batch: bool) -> str:
