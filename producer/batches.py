@@ -80,7 +80,7 @@ def lines_of(spec: BatchSpec) -> bytes:
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: str | bytes) -> dict[str, Any]:
     """Read a whole file (a blob's name, or its bytes) as its batch would, and keep nothing; on a thread."""
-    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test)
+    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
     with blobs.reader(source) if isinstance(source, str) else io.BytesIO(source) as file:
         for chunk in chunks(file):
             reading.add(read(chunk, wanted))

@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 
 from sqlalchemy import Connection, select, update
 
-from shared import batch_lines, batches, blobs, clock, crash, hints, intake, jobs, logs
+from shared import accounts, batch_lines, batches, blobs, clock, crash, hints, intake, jobs, logs
 from shared import models as m
 from shared.batch_lines import FaultError, Reading, Wanted
 from shared.batches import Plan, Row
@@ -130,12 +130,13 @@ class Batches:
 
     def _plan(self, row: Row, reading: Reading, name: str) -> Work:
         pause = _Pause()
+        ignores = self._database.read_sync(accounts.ignores_unknown, row["account_id"])
         try:
             with (
                 blobs.writer(name) as plan,
                 blobs.reader(self._database.read_sync(_blob, row["input_file_id"])) as file,
             ):
-                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"])):
+                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"], ignores)):
                     plan.write(reading.add(part))
                     if reading.over:
                         break
