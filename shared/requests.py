@@ -23,6 +23,8 @@ class Request(NullIsAbsent):
 
 
 class TextPart(Shape):
+    """Text; `input_text` and `output_text` are read as this."""
+
     type: Literal["text"]
     text: str = Field(max_length=MAX_TEXT)
 
@@ -33,6 +35,11 @@ class ImageUrl(Shape):
 
 
 class ImagePart(Shape):
+    """A picture: an https address, or its base64, in whatever way it is written.
+
+    `input_image`, with the address as its `image_url`, and `image`, with a base64 `source`, are read as this.
+    """
+
     type: Literal["image_url"]
     image_url: ImageUrl
 
