@@ -17,7 +17,6 @@ from shared import turns
 from shared.errors import InvalidRequest
 from shared.requests import (
     CalledFunction,
-    ChatRequest,
     FunctionTool,
     ImagePart,
     Message,
@@ -40,7 +39,6 @@ _SIGNED: Final[dict[str, Any]] = {"extra_content": dict, "provider_specific_fiel
 _PART: Final = {**_CACHE, **_SIGNED}
 #: What may be sent on, by the shape in which it stands, with its type.
 HINTS: Final[Mapping[type[Shape], Mapping[str, Any]]] = {
-    ChatRequest: {"cache_control": dict},
     Message: {
         **_CACHE,
         **_SIGNED,

@@ -189,6 +189,7 @@ class ChatRequest(Request):
     modalities: list[Literal["text"]] | None = Field(default=None, max_length=4, exclude=True)
     #: For providers whose catalogue row says that they take them; of others the job lists them as `ignored`.
     store: bool | None = None
+    cache_control: _Options | None = None
     top_k: int | None = Field(default=None, ge=-1, le=2**31)
     min_p: float | None = Field(default=None, ge=0, le=1)
     thinking: _Options | None = None

@@ -91,8 +91,7 @@ def refine(schemas: dict[str, Any]) -> None:
     retry["completion_window"] = {"anyOf": [{"pattern": _WINDOW, "type": "string"}, {"type": "null"}]}
     batch["endpoint"] = {"anyOf": [{"enum": list(TYPES), "type": "string"}, {"type": "null"}]}
     for shape in (*extras.HINTS, *extras.LEFTOVERS):
-        schema = schemas["ChatCompletionRequest" if shape is ChatRequest else shape.__name__]
-        schema["properties"].update(_beside(shape))
+        schemas[shape.__name__]["properties"].update(_beside(shape))
     schemas["ImagePart"]["properties"]["image_url"] = {
         "anyOf": [{"$ref": "#/components/schemas/ImageUrl"}, {"type": "string", "minLength": 1}]
     }

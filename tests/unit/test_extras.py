@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared import extras, line_requests
 from shared.batch_lines import Wanted, read, unplanned
@@ -309,3 +311,35 @@ def test_every_place_of_a_path_can_be_found_again() -> None:
         "top": {},
     }
     assert "x" not in body["messages"][0]["content"][1]
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.sampled_from(["", "a", "text", "thinking", "image", "assistant"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "type text thinking image source data url image_url detail role content tool_calls function arguments "
+                "cache_control reasoning reasoning_content index x".split()
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(content=_VALUES, beside=st.dictionaries(st.sampled_from(["tool_calls", "reasoning", "name", "x"]), _VALUES))
+def test_whatever_stands_in_a_message_is_read_or_refused(content: Any, beside: dict[str, Any]) -> None:
+    for role in ("assistant", "user", "tool"):
+        for unknown in (False, True):
+            try:
+                what = asked({"messages": [{"role": role, "content": content, **beside}]}, unknown=unknown)
+            except InvalidRequest:
+                continue
+            composed(what, Sending(takes=frozenset(["cache_control", "reasoning"])))
+            assert isinstance(ignored(what), list)

@@ -48,6 +48,7 @@ FULL: dict[str, Any] = {
 }
 #: One value for every field that a provider is sent only when its catalogue row says so.
 UNSERVED: dict[str, Any] = {
+    "cache_control": {"type": "ephemeral"},
     "chat_template_kwargs": {"enable_thinking": False},
     "enable_thinking": False,
     "extra_body": {"google": {}},

@@ -25,8 +25,8 @@ _CHAT: Final = tuple(
 )
 #: Those that go only to whoever's catalogue row takes them; of a tier it is the price that says so.
 _TAKEN: Final = tuple(
-    "service_tier store repetition_penalty top_k min_p thinking reasoning enable_thinking chat_template_kwargs "
-    "extra_body".split()
+    "service_tier store cache_control repetition_penalty top_k min_p thinking reasoning enable_thinking "
+    "chat_template_kwargs extra_body".split()
 )
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "chat.completion": _CHAT,
