@@ -79,7 +79,7 @@ def lines_of(spec: BatchSpec) -> bytes:
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> dict[str, Any]:
     """Read a whole file as its batch would, and keep nothing; on a thread."""
-    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test)
+    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
     with source as file:
         for chunk in chunks(file):
             reading.add(read(chunk, wanted))

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from sqlalchemy import Connection, select
 
-from shared import batch_lines, batches, blobs, clock, crash, hints, intake, logs
+from shared import accounts, batch_lines, batches, blobs, clock, crash, hints, intake, logs
 from shared import models as m
 from shared.batch_lines import FaultError, Reading, Wanted
 from shared.batches import Plan, Row
@@ -169,9 +169,10 @@ class Batches:
 
     def _plan(self, row: Row, reading: Reading, name: str) -> Work:
         pause = _Pause()
+        ignores = self._database.read_sync(accounts.ignores_unknown, row["account_id"])
         try:
             with blobs.writer(name) as plan, self._input(row) as file:
-                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"])):
+                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"], ignores)):
                     plan.write(reading.add(part))
                     if reading.over:
                         break

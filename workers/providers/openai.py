@@ -1,7 +1,7 @@
 """The OpenAI wire protocol: chat completions (openai_stream.py when streamed), embeddings, images; spoken by most.
 
-Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. Only
-known fields are sent; max_tokens always is.
+Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. What
+is sent is in openai_request.py.
 """
 
 from collections.abc import Mapping
@@ -13,44 +13,20 @@ import orjson
 from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
 from shared.provider_limits import RateLimits
-from shared.schemas import Usage
+from shared.schemas import Usage, picture_kind
 from workers import retry_after
 from workers.event_stream import EVENT_STREAM, NotStreamed
 from workers.exchange import Exchange
 from workers.providers import Answer, Ask
+from workers.providers.openai_request import ignored, payload
 from workers.providers.openai_stream import stream
 from workers.upstream_codes import code_of, message_of, told
 from workers.wire import post
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
 
-#: Canonical chat fields that this protocol has under the same name.
-_CHAT = (
-    "messages",
-    "temperature",
-    "top_p",
-    "n",
-    "stop",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "logprobs",
-    "top_logprobs",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "user",
-)
-_FIELDS = {
-    "chat.completion": _CHAT,
-    "embedding": ("input", "encoding_format", "dimensions", "user"),
-    "image": ("prompt", "size", "n", "response_format", "user"),
-}
 #: No request uses more; a provider that says so is not believed.
 MOST_TOKENS = 2**40
-#: Fields that are ours or the client's, about which nothing need be said.
-_SILENT = frozenset({"max_tokens", "stream", "stream_options"})
 
 
 def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "OpenAI":
@@ -87,22 +63,6 @@ class OpenAI:
         return judge(ask, 200, body, exchange.limits)
 
 
-def payload(ask: Ask) -> bytes:
-    """The body to send."""
-    body: dict[str, Any] = {"model": ask.offer.upstream}
-    body.update((name, ask.request[name]) for name in _sent(ask) if name in ask.request)
-    if ask.type == "chat.completion":
-        body["max_tokens"] = ask.request.get("max_tokens") or ask.offer.max_output
-    if ask.sink is not None:
-        body.update(stream=True, stream_options={"include_usage": True})
-    return orjson.dumps(body)
-
-
-def _sent(ask: Ask) -> tuple[str, ...]:
-    known = _FIELDS[ask.type]
-    return tuple(name for name in known if name not in ask.offer.omit) if ask.offer.omit else known
-
-
 def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None) -> Answer:
     """A good answer in canonical shape; ProviderError when a 200 is not one."""
     try:
@@ -125,9 +85,7 @@ def judge(ask: Ask, status: int, body: Mapping[str, Any], limits: RateLimits | N
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"the provider's answer lacks what its protocol promises ({type(error).__name__})"
         raise ProviderError(what, upstream_status=status, code="protocol") from None
-    sent = _sent(ask)
-    ignored = [name for name in ask.request if name not in sent and name not in _SILENT]
-    return Answer(result, usage, status, ignored, limits)
+    return Answer(result, usage, status, ignored(ask), limits)
 
 
 def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
@@ -217,7 +175,7 @@ def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
         raise ProviderError("the provider's answer has no images", upstream_status=200, code="empty")
     if not all(row.get("url") or row.get("b64_json") for row in data):
         raise ValueError("neither a link nor a picture")
-    usage = Usage(images=len(data), size=ask.request["size"])
+    usage = Usage(images=len(data), size=picture_kind(ask.request, ask.offer.images))
     return {"created": int(body.get("created") or 0), "data": data}, usage
 
 
