@@ -12,7 +12,7 @@ from celery.platforms import SecurityWarning
 from shared import logs
 from shared.queue import MAINTENANCE, WEBHOOKS, app
 from shared.settings import settings
-from workers import tasks
+from workers import remote_control, tasks
 from workers.runtime import Runtime, capacities
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ def main() -> None:
     """Run until SIGTERM."""
     logs.start()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
+    remote_control.restrict()
     consumer = Consumer()
     runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
     tasks.current.append(runtime)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -110,6 +111,8 @@ def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
         assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
         assert client.config_get("save")["save"] == ""
         client.close()
+        with redis.Redis(port=urlsplit(stack["redis_url"]).port or 0) as stranger, pytest.raises(redis.RedisError):
+            stranger.ping()
         account = json.loads((running.state / "first-account.json").read_text())
         assert account["base_url"] == stack["base_url"]
         assert (running.state / "first-account.json").stat().st_mode & 0o777 == 0o600
@@ -121,6 +124,9 @@ def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
         assert running.process.returncode == 0
         assert not running.left()
         assert not (running.state / "stack.json").exists()
+        told = running.output.read_text() + "".join(log.read_text() for log in (running.state / "logs").iterdir())
+        secrets = json.loads((running.state / "secrets.json").read_text())
+        assert not [name for name in ("redis_password", "redis_operator_password") if secrets[name] in told]
         assert "\x1b" not in running.output.read_text()
 
 
