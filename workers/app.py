@@ -12,8 +12,8 @@ from celery.platforms import SecurityWarning
 from shared import logs
 from shared.queue import MAINTENANCE, WEBHOOKS, app
 from shared.settings import settings
-from workers import remote_control, tasks
-from workers.runtime import Runtime, capacities
+from workers import remote_control, sweep, tasks
+from workers.runtime import Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
     remote_control.restrict()
     consumer = Consumer()
-    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
+    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, due=sweep.due_deliveries)
     tasks.current.append(runtime)
 
     def starting(**_: Any) -> None:
@@ -93,8 +93,7 @@ def main() -> None:
 
 
 def _arguments() -> list[str]:
-    wanted = {name.strip() for name in settings().queues.split(",") if name.strip()}
-    queues = [*capacities(), *(name for name in (WEBHOOKS, MAINTENANCE) if not wanted or name in wanted)]
+    queues = [*capacities(), *filter(serves, (WEBHOOKS, MAINTENANCE))]
     return [
         "--quiet",
         "worker",
