@@ -14,7 +14,7 @@ from producer.provider_keys import TRIAL_SECONDS, Trials
 from producer.relay import Relay
 from producer.state import AlreadyUpError, StateDirectory
 from producer.supervisor import Program, StopRequested, Supervisor
-from shared import catalogue
+from shared import catalogue, network
 from shared.settings import Settings, read_settings
 
 _START_SECONDS = 20.0
@@ -41,6 +41,7 @@ def up(options: Options) -> int:
     given = {} if options.state is None else {"state_directory": options.state}
     own = read_settings(**given)
     own = Settings(**given | {"state_directory": own.state_directory.resolve()})  # type: ignore[arg-type]
+    network.check()
     state = StateDirectory(own.state_directory)
     try:
         try:

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
 
+    #: Authorities (PEM: a file, or a directory of files) whose certificates providers and webhooks may have, beside the
+    #: system's; empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. Proxies: see shared.proxies.
+    ca_file: str = ""
+
     #: Which queues a worker serves, comma-separated (`openai.realtime,openai.batch,webhooks`); empty: all.
     queues: str = ""
     #: Calls in flight a provider, by lane; one worker process.
@@ -155,13 +159,34 @@ def read_settings(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         wrong = [_told(one["loc"], one["msg"]) for one in error.errors()]
-        raise SystemExit("settings are wrong:\n  " + "\n  ".join(wrong)) from None
+        raise Wrong(*wrong) from None
 
 
 def _told(place: tuple[int | str, ...], message: str) -> str:
     """What is wrong, after the name of its variable; a message about all of them names its own."""
     said = message.removeprefix("Value error, ")
     return f"FUSIONAI_{str(place[0]).upper()}: {said}" if place else said
+
+
+class Wrong(SystemExit):
+    """A setting that cannot be used: the process says which, and ends."""
+
+    def __init__(self, *wrong: str) -> None:
+        super().__init__("settings are wrong:\n  " + "\n  ".join(wrong))
+
+
+def usual(*names: str) -> dict[str, str]:
+    """Variables that other programs read as well, by their names in capitals; those that are set.
+
+    The one in small letters goes before, empty too, as with curl; the environment before `.env`.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        for place in (os.environ, _dotenv()):
+            for spelt in (name.lower(), name):
+                if name not in found and (value := place.get(spelt)) is not None:
+                    found[name] = value
+    return found
 
 
 def provider_key(environment_name: str) -> str | None:

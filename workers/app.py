@@ -9,7 +9,8 @@ from typing import Any
 from celery import signals
 from celery.platforms import SecurityWarning
 
-from shared import logs
+from shared import logs, network
+from shared.catalogue import SANDBOX, catalogue, endpoint
 from shared.queue import MAINTENANCE, WEBHOOKS, app
 from shared.settings import settings
 from workers import remote_control, sweep, tasks
@@ -68,6 +69,9 @@ def main() -> None:
     """Run until SIGTERM."""
     logs.start()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
+    network.check()
+    for line in ways():
+        log.info(line)
     remote_control.restrict()
     consumer = Consumer()
     runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, due=sweep.due_deliveries)
@@ -90,6 +94,15 @@ def main() -> None:
     signals.worker_shutting_down.connect(stopping, weak=False)
     signals.worker_shutdown.connect(stopped, weak=False)
     app.worker_main(_arguments())
+
+
+def ways() -> list[str]:
+    """Which providers are called through which proxies."""
+    found = []
+    for name, provider in catalogue().providers.items():
+        if name != SANDBOX and (where := endpoint(provider)) and (proxy := network.routes().proxy(where.base_url)):
+            found.append(f"{name} is called through the proxy {proxy.shown} ({proxy.variable})")
+    return found
 
 
 def _arguments() -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, select, text
 
-from shared import clock, lifeline, logs
+from shared import clock, lifeline, logs, network
 from shared import models as m
 from shared.db import Database
 from shared.models.jobs import TO_WAKE
@@ -78,6 +78,7 @@ def next_group(connection: Connection) -> list[str]:
 def main() -> None:
     """Run group after group, each to its end, as one incarnation."""
     logs.start()
+    network.check()
     runtime = Runtime(probation=True, worker_id=sys.argv[1])
     runtime.start()
     stop = threading.Event()

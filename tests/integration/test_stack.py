@@ -263,3 +263,13 @@ def test_a_program_that_is_not_there_is_said_and_the_rest_runs(tmp_path: Path) -
     with up(tmp_path, WEB + "ghost: /nowhere/ghost\n") as running:
         running.stack()
         assert "ghost cannot start" in running.output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HTTPS_PROXY", "ftp://me:s3cret@proxy"), ("FUSIONAI_CA_FILE", "/nowhere.pem")]
+)
+def test_a_way_out_that_cannot_be_used_is_said_before_anything_starts(tmp_path: Path, name: str, value: str) -> None:
+    running = Up(tmp_path, WEB, **{name: value})
+    assert running.process.wait(20) == 1
+    message = running.output.read_text()
+    assert f"settings are wrong:\n  {name}: " in message and "s3cret" not in message and "Traceback" not in message
