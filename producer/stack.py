@@ -42,6 +42,7 @@ def up(options: Options) -> int:
     own = read_settings(**given)
     own = Settings(**given | {"state_directory": own.state_directory.resolve()})  # type: ignore[arg-type]
     network.check()
+    os.umask(int(own.umask, 8))
     state = StateDirectory(own.state_directory)
     try:
         try:

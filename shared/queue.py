@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from amqp.exceptions import ChannelError
-from celery import Celery
+from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
-from shared import clock, crash
+from shared import clock, crash, flower_door
 from shared.catalogue import catalogue
 from shared.settings import settings
 
@@ -108,6 +108,7 @@ def make_app() -> Celery:
 
 
 app = make_app()
+signals.import_modules.connect(flower_door.watch)
 
 
 class Bell:

@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
 LEAST_SECRET = 32
+#: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
+PUBLISHED_SECRET = "embedded-only-not-secret"
 
 
 class Settings(BaseSettings):
@@ -42,8 +44,11 @@ class Settings(BaseSettings):
     flower_port: int = 5555
     flower_password: str = ""
     simulator_port: int = 0
-    #: Keys the hash under which API keys are stored; the embedded mode makes one in its state directory.
-    key_secret: str = "embedded-only-not-secret"
+    #: Keys the hash under which API keys are stored, and, derived, the links to pictures; the embedded mode makes one
+    #: in its state directory.
+    key_secret: str = PUBLISHED_SECRET
+    #: Of what the processes write; in octal, as the shell's.
+    umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Webhooks may go to loopback addresses (the embedded mode) or to any private address (never by default).
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
@@ -139,9 +144,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own"
             )
-        elif len(self.key_secret) < LEAST_SECRET:
+        elif (characters := len(self.key_secret.strip())) < LEAST_SECRET:
             raise ValueError(
-                f"FUSIONAI_KEY_SECRET has {len(self.key_secret)} characters, and needs {LEAST_SECRET} at least: "
+                f"FUSIONAI_KEY_SECRET has {characters} characters, and needs {LEAST_SECRET} at least: "
                 "`openssl rand -base64 32` makes one"
             )
         return self
@@ -194,6 +199,11 @@ def provider_key(environment_name: str) -> str | None:
     if value := os.environ.get(environment_name):
         return value
     return _dotenv().get(environment_name) or None
+
+
+def keep_private() -> None:
+    """Let what this process writes be read by its owner alone, or as FUSIONAI_UMASK says."""
+    os.umask(int(settings().umask, 8))
 
 
 def inherited() -> dict[str, str]:

@@ -12,7 +12,7 @@ from celery.platforms import SecurityWarning
 from shared import logs, network
 from shared.catalogue import SANDBOX, catalogue, endpoint
 from shared.queue import MAINTENANCE, WEBHOOKS, app
-from shared.settings import settings
+from shared.settings import keep_private, settings
 from workers import remote_control, sweep, tasks
 from workers.runtime import Runtime, capacities, serves
 
@@ -68,6 +68,7 @@ class Consumer:
 def main() -> None:
     """Run until SIGTERM."""
     logs.start()
+    keep_private()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
     network.check()
     for line in ways():

@@ -116,6 +116,8 @@ def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
         account = json.loads((running.state / "first-account.json").read_text())
         assert account["base_url"] == stack["base_url"]
         assert (running.state / "first-account.json").stat().st_mode & 0o777 == 0o600
+        loose = [path for path in running.state.rglob("*") if path.stat().st_mode & 0o077]
+        assert not loose, "all of it, SQLite's files too, is its owner's alone"
         await_condition(lambda: account["test_key"] in running.output.read_text(), what="the banner")
         assert account["live_key"] in running.output.read_text()
         for name in ("web", "sleeper", "database"):
