@@ -63,7 +63,7 @@ class Desk:
         self.door = Door(database, bell)
         self.waiters = Waiters(database)
         self.outcomes = Outcomes(database)
-        self.overload = Overload(database)
+        self.overload = Overload(database, bell)
         self.hints = Hints(settings().redis_url)
         self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.hints)

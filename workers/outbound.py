@@ -19,7 +19,7 @@ from typing import Literal
 import httpcore
 import httpx
 
-from shared import clock
+from shared import clock, network
 from shared.addresses import Allowed, Refused, judge, judge_name
 from workers import durations
 
@@ -160,6 +160,8 @@ def client(
     """
     backend = GuardedBackend(resolver, allow_loopback=allow_loopback, allow_private=allow_private)
     context = httpx.create_ssl_context(trust_env=False)
+    if authorities := network.authorities():
+        context.load_verify_locations(cadata=authorities.decode())
     return httpx.AsyncClient(
         transport=GuardedTransport(backend, context, connections),
         timeout=httpx.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS),

@@ -91,7 +91,7 @@ class Keeping:
 
 def links(request: dict[str, Any]) -> bool:
     """Whether the pictures that are asked for are to be kept here."""
-    return request.get("response_format", "url") == "url"
+    return bool(request.get("response_format", "url") == "url")
 
 
 _usual = Keeping()
