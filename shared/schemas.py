@@ -95,6 +95,9 @@ class Usage:
     cached_tokens: int | None = None
     cache_creation_tokens: int | None = None
     reasoning_tokens: int | None = None
+    #: The same of sound; told to the caller, and of no other use.
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
 
 
 def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> Submission:
