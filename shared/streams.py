@@ -56,8 +56,8 @@ _TEXTS = (("g", "reasoning_content"), ("c", "content"), ("r", "refusal"))
 class Progress:
     """How much of an answer has been sent: by choice and part of it, in characters or, of logprobs, in tokens.
 
-    Parts: `0g` reasoning, `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of content and
-    refusal, `0f` the finish reason. A choice that has any has had its role, a tool call its name.
+    Parts: `0g` reasoning, `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of
+    content and refusal, `0f` the finish reason. A choice that has any has had its role, a tool call its name.
     """
 
     sent: dict[str, int] = field(default_factory=dict)

@@ -198,9 +198,7 @@ NOT_ANSWERS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("type", "changes", "code"), NOT_ANSWERS)
-def test_a_200_that_is_no_answer_is_an_error_that_says_what_is_wrong(
-    type: str, changes: dict[str, Any], code: str
-) -> None:
+def test_a_200_that_is_no_answer_is_an_error_that_says_why(type: str, changes: dict[str, Any], code: str) -> None:
     with pytest.raises(ProviderError) as error:
         answered(type, **changes)
     assert error.value.code == code and error.value.upstream_status == 200

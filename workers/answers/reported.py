@@ -12,7 +12,6 @@ How, beside OpenAI's names: `prompt_cache_hit_tokens` (DeepSeek), `cached_tokens
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from shared.schemas import Usage
@@ -47,16 +46,13 @@ def both(one: Usage | None, other: Usage | None) -> Usage | None:
     """What two chunks of one stream told: counts grow, and some tell a part of them at its beginning alone."""
     if one is None or other is None:
         return one or other
-    return replace(
-        other,
-        prompt_tokens=max(one.prompt_tokens, other.prompt_tokens),
-        completion_tokens=max(one.completion_tokens, other.completion_tokens),
-        **{name: _most([getattr(one, name), getattr(other, name)]) for name in DETAILS},
-    )
+    most: dict[str, Any] = {name: _most([getattr(one, name), getattr(other, name)]) for name in _COUNTS}
+    return Usage(**most)
 
 
-#: Details of Usage: parts of its counts, None where they are not known.
-DETAILS = (
+_COUNTS = (
+    "prompt_tokens",
+    "completion_tokens",
     "cached_tokens",
     "cache_creation_tokens",
     "reasoning_tokens",

@@ -1,4 +1,4 @@
-"""An answer that came whole and has a wrong shape: which field is wrong. Providers' numbers, however they write them."""
+"""An answer that came whole and has a wrong shape: which field is wrong. Places and texts, however they are written."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Tool calls as providers send them, whole or in pieces: each gets its place, an id of its own, its name, its arguments.
+"""Tool calls as providers send them, whole or in pieces: each gets its place, its own id, its name, its arguments.
 
 A piece belongs to the call of its index; but Ollama, older vLLM, lmdeploy and gateways to Gemini give each of several
 calls the index 0 (LibreChat-AI/agents#260, InternLM/lmdeploy#3412), or none. Poolside and older vLLM give one call

@@ -121,11 +121,8 @@ class Gathering:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._head = {
-            "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
-            "created": clock.now_seconds(),
-            "model": ask.offer.model,
-        }
+        id, self._created = f"chatcmpl-{ask.job_id.removeprefix('job_')}", clock.now_seconds()
+        self._head = {"id": id, "created": self._created, "model": ask.offer.model}
         self._wanted = wanted(ask)
         self._choices: dict[int, Choice] = {}
         #: What the provider calls the one choice, where only one was asked for.
@@ -174,9 +171,9 @@ class Gathering:
             if calls:
                 self._send(one.index, {"tool_calls": calls}, None)
         if self._began:
-            for one in shown:
-                self._send(one["index"], {}, None, one["finish_reason"])
-        return Gathered(shown, self._usage, int(self._head["created"]))
+            for given in shown:
+                self._send(given["index"], {}, None, given["finish_reason"])
+        return Gathered(shown, self._usage, self._created)
 
     def _take(self, given: Mapping[str, Any], at: int) -> None:
         index = self._index(given, at)
