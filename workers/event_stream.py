@@ -2,7 +2,7 @@
 
 Read as the standard has it (WHATWG HTML, 9.2.6): lines end in LF, CRLF or CR, a byte order mark at the beginning and
 comments are passed over, the data of an event may have several lines. More is borne: JSON without `data:` before it, as
-gateways write an error into a stream that they have begun; a last event that no blank line ends.
+gateways write an error into a stream that they have begun; events, of whole JSON, that no blank line ends.
 """
 
 from collections.abc import AsyncGenerator, Iterator
@@ -111,11 +111,10 @@ class Parser:
 
     def end(self) -> Iterator[Event]:
         """A last event that is whole, though nothing ended it; or an error that is no event at all."""
-        if self._rest:
-            self._line(self._rest)
-        event = self._line(b"") or Event(b"\n".join(self._stray))
-        if _is_json(event.data) or event.data.strip() == b"[DONE]":
-            yield event
+        before = self._line(self._rest) if self._rest else None
+        for event in (before, self._event(), Event(b"\n".join(self._stray))):
+            if event is not None and (_is_json(event.data) or event.data.strip() == b"[DONE]"):
+                yield event
 
     def _line(self, line: bytes) -> Event | None:
         if self._first:
@@ -124,9 +123,11 @@ class Parser:
             return self._event()
         name, _, value = line.partition(b":")
         if name == b"data":
+            whole = self._event() if self._data and _is_json(b"\n".join(self._data)) else None
             self._data.append(value.removeprefix(b" "))
             self._length += len(value)
-        elif name == b"event":
+            return whole
+        if name == b"event":
             self._name = value.strip().decode(errors="replace")
         elif name not in _FIELDS:
             self._keep(line)
@@ -142,7 +143,7 @@ class Parser:
 
     def _keep(self, line: bytes) -> None:
         """A line that is no field: JSON as it stands is an event, the beginning of some is kept."""
-        if _is_json(line):
+        if not self._stray and _is_json(line):
             self._data.append(line)
             self._length += len(line)
         elif self._stray_length <= MOST_STRAY_BYTES:

@@ -210,7 +210,7 @@ def test_a_wrong_shape_is_not_asked_for_again_but_elsewhere() -> None:
         answered("chat.completion", choices=[{"message": {"content": "a", "tool_calls": [{"id": "x"}]}}])
     assert error.value.message.endswith("choices[0].message.tool_calls[0].function.name is missing")
     for lane in ("realtime", "batch"):
-        verdict = decide(error.value, Situation(lane), base_seconds=1.0, jitter=0.0)  # type: ignore[arg-type]
+        verdict = decide(error.value, Situation(lane), base_seconds=1.0, jitter=0.0)
         assert verdict == GiveUp("shape", elsewhere=True)
 
 

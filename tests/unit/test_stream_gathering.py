@@ -36,7 +36,7 @@ class Kept:
         self.chunks.append(chunk(head, choices))
 
 
-def delta(index: int = 0, finish: str | None = None, logprobs: Any = None, **given: Any) -> dict[str, Any]:
+def delta(index: int = 0, finish: Any = None, logprobs: Any = None, **given: Any) -> dict[str, Any]:
     return {"choices": [{"index": index, "delta": given, "logprobs": logprobs, "finish_reason": finish}]}
 
 

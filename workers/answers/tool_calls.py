@@ -118,7 +118,7 @@ class ToolCalls:
         if not call.arguments.begun:
             if foreign:
                 return piece.name == call.name and piece.index is not None
-            return piece.name == call.name or not {piece.name, call.name} <= self._known
+            return piece.name.startswith(call.name) or not {piece.name, call.name} <= self._known
         if not piece.name.startswith(call.name):
             return False
         said = piece.arguments.strip() if isinstance(piece.arguments, str) else "{" if piece.arguments else ""
@@ -128,6 +128,8 @@ class ToolCalls:
 
     def _repeats(self, call: _Call, piece: _Piece) -> bool:
         """Whether a piece tells a whole call once more, or fills one that was empty."""
+        if piece.index is None and not piece.id:
+            return False
         probe = Arguments()
         probe.take(piece.arguments, piece.path)
         return probe.text == call.arguments.text or (bool(piece.id) and call.arguments.text.strip() == "{}")

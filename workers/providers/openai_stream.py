@@ -47,12 +47,12 @@ async def stream(
         with exchange:
             async with aclosing(events(client, url, headers, body, exchange)) as coming:
                 async for event in coming:
-                    for chunk in _read(event):
-                        if chunk is DONE:
-                            return gathering.gathered(done=True)
-                        if chunk.get("error"):
-                            return chunk
-                        _take(gathering, chunk, exchange)
+                    chunk = _read(event)
+                    if chunk is DONE:
+                        return gathering.gathered(done=True)
+                    if chunk and chunk.get("error"):
+                        return chunk
+                    _take(gathering, chunk or {}, exchange)
     except ProviderError:
         if not gathering.whole or gathering.closed:
             raise
@@ -63,12 +63,12 @@ def of_events(ask: Ask, given: Iterable[Event]) -> Gathered | Mapping[str, Any]:
     """The same of a stream that has come whole."""
     gathering = Gathering(ask)
     for event in given:
-        for chunk in _read(event):
-            if chunk is DONE:
-                return gathering.gathered(done=True)
-            if chunk.get("error"):
-                return chunk
-            gathering.take(chunk)
+        chunk = _read(event)
+        if chunk is DONE:
+            return gathering.gathered(done=True)
+        if chunk and chunk.get("error"):
+            return chunk
+        gathering.take(chunk or {})
     return gathering.gathered()
 
 
@@ -85,35 +85,23 @@ def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) 
 DONE: Mapping[str, Any] = {}
 
 
-def _read(event: Event) -> Iterable[Mapping[str, Any]]:
-    """The chunks of an event: one as a rule, but some senders leave out the blank lines between theirs."""
-    if not event.data.strip():
-        return ()
-    try:
-        return [_chunk(event.data, event.name)]
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        if b"\n" in event.data:
-            return [_chunk(line, event.name) for line in event.data.split(b"\n") if line.strip()]
-    except orjson.JSONDecodeError:
-        pass
-    if event.name == "error":
-        return [{"error": {"message": event.data.decode(errors="replace")}}]
-    what = "an event of the provider's stream is not a JSON object"
-    raise ProviderError(what, upstream_status=200, code="protocol")
-
-
-def _chunk(data: bytes, name: str) -> Mapping[str, Any]:
-    if data.strip() == b"[DONE]":
+def _read(event: Event) -> Mapping[str, Any] | None:
+    """The chunk of an event; None of an empty one."""
+    data = event.data.strip()
+    if not data:
+        return None
+    if data == b"[DONE]":
         return DONE
-    chunk = orjson.loads(data)
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        chunk = {"message": data.decode(errors="replace")} if event.name == "error" else None
     if isinstance(chunk, list) and chunk:  # so does Google wrap its errors
         chunk = chunk[0]
     if not isinstance(chunk, dict):
         what = "an event of the provider's stream is not a JSON object"
         raise ProviderError(what, upstream_status=200, code="protocol")
-    return {"error": chunk} if name == "error" and not chunk.get("error") else chunk
+    return {"error": chunk} if event.name == "error" and not chunk.get("error") else chunk
 
 
 class Gathering:
