@@ -192,7 +192,11 @@ def test_an_embedding_without_usage_is_counted(given: Any, tokens: int) -> None:
 
 texts = st.text(max_size=40)
 junk = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("0123456789.-e", max_size=30),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("0123456789.-e", max_size=30),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(sorted(OPENAI)), inner, max_size=2),
     max_leaves=4,
 )
