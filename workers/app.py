@@ -75,7 +75,7 @@ def main() -> None:
         log.info(line)
     remote_control.restrict()
     consumer = Consumer()
-    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, due=sweep.due_deliveries)
+    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, due=sweep.due_ids)
     tasks.current.append(runtime)
 
     def starting(**_: Any) -> None:

@@ -242,6 +242,11 @@ def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
     return [(row.id, row.next_at == 0) for row in connection.execute(statement)]
 
 
+def due_ids(connection: Connection) -> list[str]:
+    """The same deliveries' ids."""
+    return [id for id, _ in due_deliveries(connection)]
+
+
 def main() -> None:
     """Sweep until SIGTERM, feeding more often; or once, with `--once`."""
     parser = argparse.ArgumentParser(prog="workers.sweep")

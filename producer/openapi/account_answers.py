@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from producer.openapi.answers import Count, Credits, List, Time
+from producer.openapi.answers import CompletionDetails, Count, Credits, List, PromptDetails, Time
 from shared.schemas import JobType
 
 
@@ -167,9 +167,12 @@ class UsageRow(BaseModel):
     prompt_tokens: Count
     completion_tokens: Count
     total_tokens: Count
+    prompt_tokens_details: PromptDetails = PromptDetails()
+    completion_tokens_details: CompletionDetails = CompletionDetails()
     images: Count
     credits_used: Credits
     test: Literal[True] = True
+    estimated: Literal[True] = True
 
 
 class Usage(List[UsageRow]):
