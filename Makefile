@@ -39,7 +39,7 @@ test-node: dev tests/node/node_modules/.package-lock.json
 
 tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/package-lock.json
 	@command -v npm >/dev/null || \
-		{ echo "Node 18 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
+		{ echo "Node 20 or newer and npm are missing: apt-get install nodejs npm, or see https://nodejs.org"; exit 1; }
 	npm --prefix tests/node ci --silent
 	@touch $@
 
