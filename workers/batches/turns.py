@@ -23,6 +23,7 @@ from shared.settings import settings
 from workers.batches import files
 from workers.batches.files import Rendering
 from workers.batches.readers import Readers
+from workers.isolate import Isolator
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Batches:
         #: When a batch may be taken up again, monotonic: after an error, or while others must end its jobs.
         self._not_before: dict[str, float] = {}
         self._look_at = 0.0
+        self._cancelling: Isolator[list[str]] = Isolator("cancelling")
         #: Whose turn was last.
         self._last_account = ""
 
@@ -190,14 +192,17 @@ class Batches:
     def _end_lines(self, row: Row) -> Work:
         """End a cancelled batch's jobs: what waits at once, what runs by a flag that its worker hears of."""
         self._not_before[row["id"]] = clock.monotonic() + AGAIN_SECONDS
-        after: str | None = ""
-        while after is not None:
-            after, deliveries = self._database.write_sync(cancel_waiting, row["id"], after)
-            self._ring(deliveries)
+        besides, after = set(self._cancelling.besides()), ""
+        while ids := self._database.read_sync(waiting_lines, row["id"], after):
+            wanted = [id for id in ids if id not in besides]
+            for deliveries in self._cancelling.each(wanted, lambda some: self._database.write_sync(cancel_lines, some)):
+                self._ring(deliveries)
+            after = ids[-1]
             crash.point("batch.after_end")
             yield
-        if flagged := self._database.write_sync(flag_running, row["id"]):
+        while flagged := self._database.write_sync(flag_running, row["id"]):
             hints.tell_now(settings().redis_url, hints.CANCEL, flagged)
+            yield
 
     def _render(self, row: Row) -> Work:
         """Write the files, then end the batch with its statement and events."""
@@ -238,21 +243,25 @@ class _Pause:
         return True
 
 
-def cancel_waiting(connection: Connection, batch_id: str, after: str) -> tuple[str | None, list[str]]:
-    """End up to END_CHUNK of a batch's waiting jobs after an id; the last of them (None: no more), deliveries due."""
-    columns = (m.jobs.c.id, m.jobs.c.lease_epoch)
-    waiting = select(*columns).where(m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.QUEUED)
-    found = connection.execute(waiting.where(m.jobs.c.id > after).order_by(m.jobs.c.id).limit(END_CHUNK)).all()
-    if not found:
-        return None, []
+def waiting_lines(connection: Connection, batch_id: str, after: str) -> list[str]:
+    """Up to END_CHUNK of a batch's waiting jobs after an id, in order."""
+    waiting = select(m.jobs.c.id).where(m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.QUEUED)
+    return list(connection.execute(waiting.where(m.jobs.c.id > after).order_by(m.jobs.c.id).limit(END_CHUNK)).scalars())
+
+
+def cancel_lines(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """End those of these jobs that still wait; deliveries due."""
+    waiting = select(m.jobs.c.id, m.jobs.c.lease_epoch).where(m.jobs.c.id.in_(ids), m.jobs.c.status == jobs.QUEUED)
+    found = connection.execute(waiting).all()
     endings = [Ending(id, epoch, "cancelled", came_from="queued", takes=True) for id, epoch in found]
-    return found[-1].id, jobs.settle(connection, endings).deliveries
+    return jobs.settle(connection, endings).deliveries if endings else []
 
 
 def flag_running(connection: Connection, batch_id: str) -> list[str]:
-    """Ask that a batch's running jobs be cancelled; those that had not been asked before."""
+    """Ask that up to CHUNK of a batch's running jobs be cancelled; those that had not been asked before."""
     running = (m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.RUNNING, m.jobs.c.cancel_requested.is_(False))
-    flagged = update(m.jobs).where(*running).values(cancel_requested=True).returning(m.jobs.c.id)
+    some = select(m.jobs.c.id).where(*running).limit(CHUNK).scalar_subquery()
+    flagged = update(m.jobs).where(m.jobs.c.id.in_(some), *running).values(cancel_requested=True).returning(m.jobs.c.id)
     return list(connection.execute(flagged).scalars())
 
 
