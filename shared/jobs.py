@@ -75,6 +75,9 @@ class Ending:
     model: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
     images: int = 0
     estimated: bool = False
     charge_micros: int = 0
@@ -306,6 +309,9 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
         "model": ending.model,
         "prompt_tokens": ending.prompt_tokens,
         "completion_tokens": ending.completion_tokens,
+        "cached_tokens": ending.cached_tokens,
+        "cache_creation_tokens": ending.cache_creation_tokens,
+        "reasoning_tokens": ending.reasoning_tokens,
         "images": ending.images,
         "estimated": ending.estimated,
         "charged_micros": ending.charge_micros,
@@ -325,7 +331,7 @@ def _account(
         book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
         if job["batch_id"] in telling:
             status = endings[id].status
-            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status))
+            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status), test=job["test"])
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _succeeded(endings[id])), now)
     return book.close()
 

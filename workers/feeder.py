@@ -64,6 +64,8 @@ class Feeder:
             woken += self._fill(queue, inside)
 
         steps({"ending deferrals": self._end_deferrals})
+        if self.bell.away and not self.bell.check().result():
+            return 0  # what were marked here, workers with room could not find
         inside = self.database.read_sync(woken_by_queue)
         steps({f"feeding {queue}": partial(fill, queue, inside.get(queue, 0)) for queue in queues})
         return woken
@@ -141,13 +143,13 @@ def woken_by_queue(connection: Connection) -> Mapping[str, int]:
     return {queue: count for queue, count in connection.execute(statement)}
 
 
-def accounts_waiting(connection: Connection, queue: str, after: str) -> list[str]:
+def accounts_waiting(connection: Connection, queue: str, after: str, most: int | None = None) -> list[str]:
     """The next accounts, by id, that have jobs to wake: one index probe each, whatever the backlog."""
     statement = select(func.min(jobs.c.account_id)).where(
         jobs.c.queue == queue, text(f"{TO_WAKE} AND account_id > :after")
     )
     found: list[str] = []
-    while len(found) < ACCOUNTS:
+    while len(found) < (most or ACCOUNTS):
         following = connection.execute(statement, {"after": found[-1] if found else after}).scalar_one()
         if following is None:
             break
