@@ -12,7 +12,7 @@ import orjson
 from workers.answers.shape import wrong
 
 #: A beginning that may still be an empty object which only stands for what will come.
-_UNDECIDED = re.compile(r"\s*\{\s*\}?\s*\Z")
+_UNDECIDED = re.compile(r"\s*\{\s*(?:\}\s*)?\Z")
 _EMPTY_BEFORE = re.compile(r"\s*\{\s*\}\s*(?=\{)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 #: JSON text within JSON text, so often at most.
