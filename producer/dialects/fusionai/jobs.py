@@ -1,6 +1,7 @@
 """Jobs, and the pictures that they make."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import operations
-from producer.desk import read_body
+from producer.desk import MOST_BYTES, large, read_body
 from producer.dialects.fusionai.request import (
     answer,
     claim_of,
@@ -36,11 +37,11 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 async def create_jobs(request: Request) -> Response:
     """Accept one job, or up to 1,000 as a list, whole or not at all."""
     desk, holder = await enter_to_submit(request)
-    body = await read_body(request)
-    listed = "jobs" in body
-    submissions = _listed(body) if listed else [_submission(body, "")]
-    claim = claim_of(request, holder, body)
-    accepted = await desk.door.submit(holder, submissions, listed=listed, claim=claim)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    listed, size = "jobs" in body, large(request)
+    submissions = await desk.apart(size, lambda: _listed(body) if listed else [_submission(body, "")])
+    claim = await desk.apart(size, partial(claim_of, request, holder, body))
+    accepted = await desk.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER
     if accepted.replayed:
