@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
 LEAST_SECRET = 32
+#: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
+PUBLISHED_SECRET = "embedded-only-not-secret"
 
 
 class Settings(BaseSettings):
@@ -42,11 +44,18 @@ class Settings(BaseSettings):
     flower_port: int = 5555
     flower_password: str = ""
     simulator_port: int = 0
-    #: Keys the hash under which API keys are stored; the embedded mode makes one in its state directory.
-    key_secret: str = "embedded-only-not-secret"
+    #: Keys the hash under which API keys are stored, and, derived, the links to pictures; the embedded mode makes one
+    #: in its state directory.
+    key_secret: str = PUBLISHED_SECRET
+    #: Of what the processes write; in octal, as the shell's.
+    umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Webhooks may go to loopback addresses (the embedded mode) or to any private address (never by default).
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
+
+    #: Authorities (PEM: a file, or a directory of files) whose certificates providers and webhooks may have, beside the
+    #: system's; empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. Proxies: see shared.proxies.
+    ca_file: str = ""
 
     #: Which queues a worker serves, comma-separated (`openai.realtime,openai.batch,webhooks`); empty: all.
     queues: str = ""
@@ -155,9 +164,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own"
             )
-        elif len(self.key_secret) < LEAST_SECRET:
+        elif (characters := len(self.key_secret.strip())) < LEAST_SECRET:
             raise ValueError(
-                f"FUSIONAI_KEY_SECRET has {len(self.key_secret)} characters, and needs {LEAST_SECRET} at least: "
+                f"FUSIONAI_KEY_SECRET has {characters} characters, and needs {LEAST_SECRET} at least: "
                 "`openssl rand -base64 32` makes one"
             )
         return self
@@ -175,7 +184,7 @@ def read_settings(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         wrong = [_told(one["loc"], one["msg"]) for one in error.errors()]
-        raise SystemExit("settings are wrong:\n  " + "\n  ".join(wrong)) from None
+        raise Wrong(*wrong) from None
 
 
 def _told(place: tuple[int | str, ...], message: str) -> str:
@@ -184,11 +193,37 @@ def _told(place: tuple[int | str, ...], message: str) -> str:
     return f"FUSIONAI_{str(place[0]).upper()}: {said}" if place else said
 
 
+class Wrong(SystemExit):
+    """A setting that cannot be used: the process says which, and ends."""
+
+    def __init__(self, *wrong: str) -> None:
+        super().__init__("settings are wrong:\n  " + "\n  ".join(wrong))
+
+
+def usual(*names: str) -> dict[str, str]:
+    """Variables that other programs read as well, by their names in capitals; those that are set.
+
+    The one in small letters goes before, empty too, as with curl; the environment before `.env`.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        for place in (os.environ, _dotenv()):
+            for spelt in (name.lower(), name):
+                if name not in found and (value := place.get(spelt)) is not None:
+                    found[name] = value
+    return found
+
+
 def provider_key(environment_name: str) -> str | None:
     """A provider's key under the provider's own name (OPENAI_API_KEY …), from the environment or `.env`."""
     if value := os.environ.get(environment_name):
         return value
     return _dotenv().get(environment_name) or None
+
+
+def keep_private() -> None:
+    """Let what this process writes be read by its owner alone, or as FUSIONAI_UMASK says."""
+    os.umask(int(settings().umask, 8))
 
 
 def inherited() -> dict[str, str]:

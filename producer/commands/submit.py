@@ -174,9 +174,15 @@ def _tell_cost(output: Output, verdict: DryRun) -> None:
             {
                 "lines": f"{verdict['request_counts']['total']:,}",
                 "at most": f"{credits_text(verdict['credits_worst_case'])} credits",
-                "available": f"{credits_text(verdict['credits_available'])} credits",
+                **_available(verdict),
             }
         )
+
+
+def _available(verdict: DryRun) -> dict[str, str]:
+    """Of a test key, which costs nothing, there is nothing to say."""
+    available = verdict["credits_available"]
+    return {} if available is None else {"available": f"{credits_text(available)} credits"}
 
 
 def _how_many(wrong: list[Any]) -> str:

@@ -47,7 +47,8 @@ async def create_image(request: Request) -> Response:
 async def _serve(request: Request, type: JobType) -> Response:
     desk, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    submission = await desk.apart(large(request), partial(read_submission, type, body))
+    read = partial(read_submission, type, body, ignore_unknown=holder.ignores_unknown)
+    submission = await desk.apart(large(request), read)
     patience = patience_of(request)
     stream = bool(submission.request.get("stream")) and not patience.respond_async
     most = settings().wait_seconds

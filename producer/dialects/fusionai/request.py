@@ -15,7 +15,7 @@ from producer.operations import Page
 from producer.patience import Patience
 from producer.stream_relay import StreamLimits
 from shared.accounts import KeyHolder
-from shared.errors import InvalidRequest, NotFound
+from shared.errors import Forbidden, InvalidRequest, NotFound
 from shared.schemas import invalid
 from shared.settings import settings
 
@@ -46,6 +46,14 @@ def _checked(desk: Desk, holder: KeyHolder, request: Request) -> tuple[Desk, Key
         raise NotFound("there is nothing with a NUL character in its name")
     if b"%00" in request.scope["query_string"]:
         raise InvalidRequest("a query parameter has a NUL character")
+    return desk, holder
+
+
+async def enter_live(request: Request) -> tuple[Desk, KeyHolder]:
+    """`enter`, for what is about money: test keys neither cost nor see any. 403 for them."""
+    desk, holder = await enter(request)
+    if holder.test:
+        raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
     return desk, holder
 
 
