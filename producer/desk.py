@@ -220,15 +220,16 @@ class Desk:
 def _once(
     connection: Connection, claim: Claim | None, fn: Callable[..., dict[str, Any]], args: tuple[Any, ...]
 ) -> tuple[str, bool]:
-    if claim is not None:
-        known = idempotency.find(connection, [claim]).get((claim.account_id, claim.key))
-        if known is not None and not known.answers(claim):
-            raise idempotency.mismatch()
-        if known is not None:
-            return kept_secrets.shown(connection, known.response), True
+    if claim is None:
+        return strict_json.dumps(fn(connection, *args)), False
+    known = idempotency.find(connection, [claim])
+    if claim.place in known and (before := known[claim.place].standing(claim)) is not None:
+        idempotency.keep_sdk(connection, idempotency.taken_up(claim, before), known)
+        return kept_secrets.shown(connection, before.response), True
     answer = fn(connection, *args)
-    if claim is not None:
-        idempotency.keep(connection, [(claim, 200, strict_json.dumps(kept_secrets.hidden(answer)))])
+    kept = [(claim, 200, strict_json.dumps(kept_secrets.hidden(answer)))]
+    idempotency.keep(connection, kept)
+    idempotency.keep_sdk(connection, kept, known)
     return strict_json.dumps(answer), False
 
 

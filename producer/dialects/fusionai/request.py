@@ -82,6 +82,8 @@ def claim_of(
         raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
     path = request.url.path.removeprefix("/v1")
     path = _OTHER_NAMES.get(path, path)
+    if not keys and (retries := request.headers.get(idempotency.RETRY_HEADER)) is not None:
+        return idempotency.claim_of_retry(holder, retries, request.method, path, body)
     return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
 
 
