@@ -81,7 +81,7 @@ async def retry(desk: Desk, holder: KeyHolder, claim: Claim | None, id: str, spe
     async with desk.retrying:
         repeated = await desk.database.read(repeatable, holder, id)
         unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
-        named = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
+        named: dict[str, Any] = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
         file = await desk.database.write(files.begin, holder, **named, expires_at=unless_done_by)
         try:
             bytes = await files.stored_within(WRITE_SECONDS, write, desk.database, repeated, spec.reasons, file["blob"])

@@ -88,6 +88,13 @@ class Settings(BaseSettings):
     #: limit on open files has room for, up to 20,000, and half of those. Behind a proxy all have its address.
     connections: int = Field(default=0, ge=0)
     connections_per_address: int = Field(default=0, ge=0)
+    #: What one key may ask of a web process a minute besides what makes jobs (which has the account's own limit), and
+    #: how many of its requests may be under way there; how many unknown keys one address may try a minute. 0: no limit.
+    key_requests_per_minute: int = Field(default=12_000, ge=0)
+    key_open_requests: int = Field(default=1_000, ge=0)
+    wrong_keys_per_minute: int = Field(default=600, ge=0)
+    #: Bytes of the files that an account has uploaded and not deleted; 0: no limit.
+    account_file_bytes: int = Field(default=100 * 1024**3, ge=0)
     #: How long a call waits for its job, and a stream for its first event, where the caller does not say less.
     wait_seconds: float = Field(default=600.0, gt=0)
     #: A stream is begun after so long, whatever the provider does; what goes wrong before is a plain HTTP error.

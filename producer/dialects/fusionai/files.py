@@ -12,7 +12,7 @@ from producer import files
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once
 from producer.idempotency import KEEP_BATCH_SECONDS
 from producer.routing import Router
-from producer.uploads import read_upload
+from producer.uploads import declared_bytes, read_upload
 
 router = Router()
 
@@ -24,6 +24,7 @@ CHUNK_BYTES = 256 * 1024
 async def create_file(request: Request) -> Response:
     """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
     desk, holder = await enter(request)
+    await desk.database.read(files.check_room, holder.account_id, declared_bytes(request))
     upload = await read_upload(request)
     try:
         seconds = files.wish(upload.fields)
