@@ -15,7 +15,7 @@ class Words(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Fields that it refuses or does not know: they are left out and listed in the job's `ignored`.
+    #: Fields that it refuses or does not know (of messages: `messages[].name`): left out, and listed as `ignored`.
     omit: list[str] = []
     #: Hints (`shared.extras`) and fields of its own that it takes; others never go to it.
     takes: list[str] = []

@@ -178,7 +178,8 @@ def images() -> Iterator[dict[str, Any]]:
         yield bare(image(size=size))
     for field, value in (
         ("prompt", ""), ("prompt", "p" * 40_000), ("n", 0), ("n", 2**62), ("response_format", "png"),
-        ("quality", "best"), ("quality", []), ("output_format", "svg"), ("output_compression", 101), ("background", 5), ("unasked", ["n"]),
+        ("quality", "best"), ("quality", []), ("output_format", "svg"), ("output_compression", 101),
+        ("background", 5), ("unasked", ["n"]),
     ):  # fmt: skip
         yield bare(image(**{field: value}))
 
