@@ -1,9 +1,8 @@
 """Each thing a caller can do with batches, once: quote, create, show, list, cancel."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import orjson
 from pydantic import Field
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from producer import files, views
 from producer.operations import Page, paged
-from shared import batches, blobs, clock
+from shared import batches, clock, usage_shown
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
@@ -19,6 +18,7 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
 from shared.schemas import Shape, read_labels
 from shared.strict_json import dumps
+from shared.usage_shown import KEPT
 
 #: Hours that a batch may be given.
 SHORTEST_HOURS, LONGEST_HOURS = 1, 168
@@ -78,10 +78,10 @@ def lines_of(spec: BatchSpec) -> bytes:
     return b"".join(orjson.dumps(usual | request) + b"\n" for request in spec.requests or ())
 
 
-def dry_run(spec: BatchSpec, holder: KeyHolder, source: str | bytes) -> dict[str, Any]:
-    """Read a whole file (a blob's name, or its bytes) as its batch would, and keep nothing; on a thread."""
+def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> dict[str, Any]:
+    """Read a whole file as its batch would, and keep nothing; on a thread."""
     reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
-    with blobs.reader(source) if isinstance(source, str) else io.BytesIO(source) as file:
+    with source as file:
         for chunk in chunks(file):
             reading.add(read(chunk, wanted))
             if reading.over:
@@ -113,8 +113,14 @@ def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock:
     return str(row["blob"])
 
 
+class UnwrittenError(Exception):
+    """A batch of inline requests was to be made, whose file has not been written."""
+
+
 def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> dict[str, Any]:
     """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to."""
+    if spec.requests is not None and not inline:
+        raise UnwrittenError
     if inline:
         files.finish(connection, inline["id"], inline["bytes"])
     file_id = str(inline["id"] if inline else spec.input_file_id)
@@ -189,7 +195,7 @@ def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
         **times,
         "request_counts": batches.request_counts(row),
         "metadata": json.loads(row["labels"]) if row["labels"] else None,
-        "usage": _usage(row["prompt_tokens"], row["completion_tokens"]),
+        "usage": _usage(row),
         "credits_used": credits(row["charged_micros"]),
         "credits_held": credits(row["bound_micros"] - row["resolved_micros"]),
         "invoice_id": row["invoice_id"],
@@ -222,11 +228,14 @@ def _error_list(errors: Sequence[Any]) -> dict[str, Any] | None:
     return {"object": "list", "data": list(errors)} if errors else None
 
 
-def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-    return {
-        "input_tokens": prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
+def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's: of details the sums of what is known; of no tokens at all it is known that none was cached."""
+    prompt, said = row["prompt_tokens"], row["completion_tokens"]
+    nothing: dict[str, Any] = {"cached_tokens": 0} if not prompt else {}
+    nothing |= {"reasoning_tokens": 0} if not said else {}
+    known = {name: row[name] for name in KEPT if row[name] is not None}
+    details = usage_shown.details(nothing | known, "input_tokens_details", "output_tokens_details")
+    shown = {"input_tokens": prompt, "output_tokens": said, "total_tokens": prompt + said} | details
+    order = ("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens")
+    usage = {name: shown[name] for name in order if name in shown}
+    return {**usage, "estimated": True} if row["estimated"] else usage

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, text, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, or_, select, text, update
 
 from shared import clock, db, invoices
 from shared.ledger import Book, credits
 from shared.models import batches, files, job_payloads, jobs
 from shared.models.batches import UNFINISHED
 from shared.strict_json import dumps
+from shared.usage_shown import KEPT
 
 TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
 Reason = Literal["cancelled", "expired"]
@@ -127,6 +128,7 @@ _RELEASE = (
 def count_ended(connection: Connection, ended: Sequence[tuple[Row, Any]]) -> set[str]:
     """Count lines that have just ended, as (job, `jobs.Ending`); the batches whose every line is told of."""
     sums: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    known: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for job, ending in ended:
         of = sums[job["batch_id"]]
         of[ending.status] += 1
@@ -134,24 +136,40 @@ def count_ended(connection: Connection, ended: Sequence[tuple[Row, Any]]) -> set
         of["charged_micros"] += ending.charge_micros
         of["prompt_tokens"] += ending.prompt_tokens
         of["completion_tokens"] += ending.completion_tokens
+        of["estimated"] += ending.estimated
+        details = known[job["batch_id"]]
+        for name in KEPT:
+            if (count := getattr(ending, name)) is not None:
+                details[name] = details.get(name, 0) + count
     telling = set()
     for id, of in sorted(sums.items()):
-        given = {"b_id": id} | {f"b_{name}": of[name] for name in _COUNTED}
+        given: dict[str, Any] = {"b_id": id} | {f"b_{name}": of[name] for name in _COUNTED}
+        given |= {f"b_{name}": known[id].get(name) for name in KEPT}
         if connection.execute(_COUNT, given).scalar_one():
             telling.add(id)
     return telling
 
 
-#: Of lines: how many ended how, what their holds were and what was charged, and their tokens.
+#: Of lines: how many ended how, what their holds were and what was charged, their tokens, how many were estimated.
 _COUNTED = (
     *("succeeded", "failed", "cancelled", "expired"),
-    *("resolved_micros", "charged_micros", "prompt_tokens", "completion_tokens"),
+    *("resolved_micros", "charged_micros", "prompt_tokens", "completion_tokens", "estimated"),
 )
+
+
+def _with(name: str) -> Any:
+    """A detail with what is known of it now: NULL is not known, not none."""
+    column, more = batches.c[name], bindparam(f"b_{name}", type_=BigInteger())
+    return func.coalesce(column + more, more, column)
+
+
 #: Made once: making a statement costs more than running it.
 _COUNT = (
     update(batches)
     .where(batches.c.id == bindparam("b_id"))
-    .values({name: batches.c[name] + bindparam(f"b_{name}") for name in _COUNTED})
+    .values(
+        {name: batches.c[name] + bindparam(f"b_{name}") for name in _COUNTED} | {name: _with(name) for name in KEPT}
+    )
     .returning(batches.c.notify_each)
 )
 
@@ -192,13 +210,14 @@ def finish(
     lines: Sequence[Mapping[str, Any]],
     faults: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[Row | None, list[str]]:
-    """End a batch: its files, its statement, its events. The row, None when it had ended before; deliveries now due.
+    """End a batch: its files, its statement, its events. The row with these files, and deliveries now due.
 
+    None: another has ended it with files of its own, or it cannot end yet; then nobody will ever read these.
     `faults`: what its files lack, to be told of as what is wrong with an input is.
     """
     row = _locked(connection, id, "finalizing", "cancelling")
     if row is None or ended_lines(row) != row["total"]:
-        return None, []
+        return _ended_with(connection, id, output, errors), []
     now = clock.now_micros()
     status = "cancelled" if row["stopped"] == "cancelled" else "expired" if _is_expired(row) else "completed"
     changed: dict[str, Any] = {"status": status, f"{status}_at": now}
@@ -210,7 +229,7 @@ def finish(
             changed[name] = made.id
     _set(connection, id, **changed)
     book = Book(connection, [row["account_id"]], now=now)
-    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}))
+    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}), test=row["test"])
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
@@ -247,9 +266,17 @@ def _locked(connection: Connection, id: str, *statuses: str) -> dict[str, Any] |
 
 
 def _has(connection: Connection, id: str, plan: Plan) -> bool:
-    """Whether an earlier COMMIT of `begin`, whose answer was lost, took effect after all."""
-    statement = select(batches.c.plan).where(batches.c.id == id, batches.c.status == "in_progress")
+    """Whether an earlier COMMIT of `begin`, whose answer was lost, took effect after all, whatever came after it."""
+    statement = select(batches.c.plan).where(batches.c.id == id)
     return bool(connection.execute(statement).scalar() == plan.blob)
+
+
+def _ended_with(connection: Connection, id: str, output: Made | None, errors: Made | None) -> Row | None:
+    """The row of a batch that an earlier COMMIT of `finish`, whose answer was lost, ended with these very files."""
+    made = tuple(None if one is None else one.id for one in (output, errors))
+    row = connection.execute(select(batches).where(batches.c.id == id)).mappings().first()
+    ours = row is not None and any(made) and (row["output_file_id"], row["error_file_id"]) == made
+    return dict(row) if row is not None and ours else None
 
 
 def _set(connection: Connection, id: str, **values: Any) -> None:
@@ -259,7 +286,7 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
 def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Mapping[str, Any]]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
     _set(connection, row["id"], **changed)
-    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}))
+    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])
     return book.close()
 
 

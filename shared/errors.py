@@ -17,6 +17,7 @@ FusionError
 │   ├── InternalError          500
 │   ├── UpstreamError          502
 │   ├── Unavailable            503
+│   │   └── StorageAway
 │   └── Timeout                504
 └── ProviderError         one attempt at a provider failed; workers.retry decides what follows
 """
@@ -107,6 +108,13 @@ class Unavailable(Failed):
     status, type = 503, "unavailable"
 
 
+class StorageAway(Unavailable):
+    """The place where blobs are does not answer, or not as it should; later it will."""
+
+    def __init__(self, message: str = "the file storage does not answer; try again") -> None:
+        super().__init__(message, retry_after_seconds=5)
+
+
 class Timeout(Failed):
     status, type = 504, "timeout"
 
@@ -115,9 +123,9 @@ class ProviderError(FusionError):
     """One attempt at a provider failed.
 
     `upstream_status` is the HTTP status, None when there was no answer; `code` is the provider's own machine code
-    (`insufficient_quota`, `rate_limit_error` …) or one of ours: `connect`, `reset`, `protocol`, `empty`; `first_byte`,
-    `idle`, `timeout` for the three limits of time; `context_length_exceeded` and `content_filter`, whatever the
-    provider's words for these two are. `wait_seconds`: after which it wants to be asked again.
+    (`insufficient_quota`, `rate_limit_error` …) or one of ours: `connect`, `reset`, `protocol`, `empty`, `shape`;
+    `first_byte`, `idle`, `timeout` for the three limits of time; `context_length_exceeded` and `content_filter`,
+    whatever the provider's words for these two are. `wait_seconds`: after which it wants to be asked again.
     `head`: an answer other than a refusal had begun, so that the work was probably done, and is paid for, all the same.
     `limits`: what the answer told of the provider's rate limits.
     """

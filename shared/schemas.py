@@ -99,6 +99,14 @@ class Usage:
     size: str = ""
     #: Counted here, because the provider did not say.
     estimated: bool = False
+    #: Of the prompt tokens, those read from the provider's cache and those written into it; of the completion tokens,
+    #: those of its reasoning. None: the provider did not tell. Never negative, never more than what they are part of.
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    #: The same of sound; told to the caller, and of no other use.
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
 
 
 def read_submission(

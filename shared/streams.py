@@ -20,7 +20,9 @@ FIELD = b"c"
 #: The count in the ids of chunks made from the stored result: after every entry.
 FROM_RESULT = 2**53
 
-_EVENT_ID = re.compile(r"([1-9]\d{0,15})-(\d{1,16})/((?:\d{1,3}(?:[crlmf]|t\d{1,4})=\d{1,12},?)*)", re.ASCII)
+#: How much of one part of the answer had been sent; a comma stands between two, so that there is one way to read them.
+_SENT = r"[0-9]{1,3}(?:[cgrlmf]|t[0-9]{1,4})=[0-9]{1,12}"
+_EVENT_ID = re.compile(rf"([1-9][0-9]{{0,15}})-([0-9]{{1,16}})/((?:{_SENT}(?:,{_SENT})*)?)")
 #: Characters of a Last-Event-ID.
 _MOST_EVENT_ID = 16_384
 #: By so many last characters of its job's id an event is told from another job's.
@@ -48,12 +50,16 @@ def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logpro
     return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
 
 
+#: The texts of a message, and their letters.
+_TEXTS = (("g", "reasoning_content"), ("c", "content"), ("r", "refusal"))
+
+
 @dataclass(slots=True)
 class Progress:
     """How much of an answer has been sent: by choice and part of it, in characters or, of logprobs, in tokens.
 
-    Parts: `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of content and
-    refusal, `0f` the finish reason. A choice that has any has had its role, a tool call its name.
+    Parts: `0g` reasoning, `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of
+    content and refusal, `0f` the finish reason. A choice that has any has had its role, a tool call its name.
     """
 
     sent: dict[str, int] = field(default_factory=dict)
@@ -62,7 +68,7 @@ class Progress:
         """Count a chunk's choices."""
         for choice in choices:
             index, delta = choice["index"], choice["delta"]
-            for letter, name in (("c", "content"), ("r", "refusal")):
+            for letter, name in _TEXTS:
                 if (text := delta.get(name)) is not None:
                     self._add(f"{index}{letter}", len(text))
             for call in delta.get("tool_calls") or ():
@@ -118,9 +124,11 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[s
     index, message = choice["index"], choice["message"]
     if f"{index}f" in sent:
         return
-    if not any(re.match(rf"{index}[a-z]", name) for name in sent):
+    if not any(_is_of(index, name) for name in sent):
         spoken = "" if message.get("content") is not None else None
         yield part(index, {"role": "assistant", "content": spoken})
+    if reasoning := (message.get("reasoning_content") or "")[sent.get(f"{index}g", 0) :]:
+        yield part(index, {"reasoning_content": reasoning})
     for letter, name, tokens in (("c", "content", "l"), ("r", "refusal", "m")):
         text = (message.get(name) or "")[sent.get(f"{index}{letter}", 0) :]
         likely = ((choice.get("logprobs") or {}).get(name) or [])[sent.get(f"{index}{tokens}", 0) :]
@@ -130,6 +138,16 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[s
         if (delta := _left_call(number, call, sent.get(f"{index}t{number}"))) is not None:
             yield part(index, {"tool_calls": [delta]})
     yield part(index, {}, choice["finish_reason"])
+
+
+def _is_of(index: int, name: str) -> bool:
+    """Whether a part of the answer is one of this choice, `1c` and `1t0` of the choice 1, and not of 10.
+
+    >>> _is_of(1, "1t0"), _is_of(1, "10c"), _is_of(1, "2c")
+    (True, False, False)
+    """
+    rest = name.removeprefix(str(index))
+    return rest != name and not rest[:1].isdigit()
 
 
 def _left_call(number: int, call: Mapping[str, Any], sent: int | None) -> dict[str, Any] | None:

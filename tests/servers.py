@@ -14,7 +14,7 @@ import warnings
 import redis
 from sqlalchemy import create_engine, make_url, text
 
-from producer.stack import redis_server
+from producer.embedded_redis import redis_server
 from shared.migrations import migrate
 
 _databases = itertools.count(1)

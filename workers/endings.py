@@ -1,9 +1,11 @@
 """How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
+from shared import usage_shown
 from shared.errors import ProviderError
 from shared.jobs import Ending, Leased
 from shared.ledger import credits
@@ -32,6 +34,9 @@ def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str
         model=offer.model,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        cache_creation_tokens=usage.cache_creation_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
         images=usage.images,
         estimated=usage.estimated,
         charge_micros=charged,
@@ -40,15 +45,14 @@ def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str
 
 
 def _usage(job: Leased, answer: Answer, charged_micros: int) -> dict[str, Any]:
-    used = answer.usage
-    shown: dict[str, Any] = {"credits_used": credits(charged_micros)}
+    shown: dict[str, Any] = {}
     if job.type != "image":
-        total = used.prompt_tokens + used.completion_tokens
-        shown = {"prompt_tokens": used.prompt_tokens, "total_tokens": total, **shown}
-    if job.type == "chat.completion":
-        shown["completion_tokens"] = used.completion_tokens
+        shown = usage_shown.tokens(asdict(answer.usage), completion=job.type == "chat.completion")
+    shown["credits_used"] = credits(charged_micros)
     if job.test:
         shown["test"] = True
+    if answer.usage.estimated:
+        shown["estimated"] = True
     return shown
 
 

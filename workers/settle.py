@@ -81,7 +81,11 @@ def _unstorable(ending: Ending) -> Ending:
         attempts=(),
         prompt_tokens=0,
         completion_tokens=0,
+        cached_tokens=None,
+        cache_creation_tokens=None,
+        reasoning_tokens=None,
         images=0,
+        estimated=False,
         charge_micros=0,
         excess_micros=0,
     )

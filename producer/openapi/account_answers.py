@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from producer.openapi.answers import Count, Credits, List, Time
+from producer.openapi.answers import CompletionDetails, Count, Credits, List, PromptDetails, Time
 from shared.schemas import JobType
 
 
@@ -48,7 +48,10 @@ class Delivery(BaseModel):
 
 
 class Event(BaseModel):
-    """What has happened; `data` has ids, status and counts, and the URL of the rest. `sequence` counts per account."""
+    """What has happened; `data` has ids, status and counts, and the URL of the rest.
+
+    `sequence` counts the account's events of live keys, and apart from them those of test keys, which say `test`.
+    """
 
     id: str
     object: Literal["event"]
@@ -56,6 +59,7 @@ class Event(BaseModel):
     created_at: Time
     sequence: Count
     data: dict[str, Any]
+    test: Literal[True] = True
 
 
 class Threshold(BaseModel):
@@ -163,9 +167,12 @@ class UsageRow(BaseModel):
     prompt_tokens: Count
     completion_tokens: Count
     total_tokens: Count
+    prompt_tokens_details: PromptDetails = PromptDetails()
+    completion_tokens_details: CompletionDetails = CompletionDetails()
     images: Count
     credits_used: Credits
     test: Literal[True] = True
+    estimated: Literal[True] = True
 
 
 class Usage(List[UsageRow]):

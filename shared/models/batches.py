@@ -15,7 +15,11 @@ class File(SQLModel, table=True):
     """A file of an account's; its bytes are in blob storage."""
 
     __tablename__ = "files"
-    __table_args__ = (Index("files_of_account", "account_id", "id"), Index("files_expiring", "expires_at"))
+    __table_args__ = (
+        Index("files_of_account", "account_id", "id"),
+        Index("files_expiring", "expires_at"),
+        Index("files_by_blob", "blob"),
+    )
     id: str = Field(primary_key=True)
     account_id: str
     #: Belongs to the account's test keys; live and test do not see each other's.
@@ -101,6 +105,12 @@ class Batch(SQLModel, table=True):
     charged_micros: int = big(default=0)
     prompt_tokens: int = big(default=0)
     completion_tokens: int = big(default=0)
+    #: Parts of these two of the lines whose providers told them; NULL: none did.
+    cached_tokens: int | None = big(null=True)
+    cache_creation_tokens: int | None = big(null=True)
+    reasoning_tokens: int | None = big(null=True)
+    #: Lines whose tokens were counted here, because their providers did not tell.
+    estimated: int = big(default=0)
     created_at: int = big()
     expires_at: int = big()
     in_progress_at: int | None = big(null=True)

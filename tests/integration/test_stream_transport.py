@@ -33,9 +33,9 @@ async def heard(client: httpx.AsyncClient, url: httpx.URL, limits: Limits = PATI
 
 async def _events(client: httpx.AsyncClient, url: httpx.URL, exchange: Exchange) -> AsyncGenerator[bytes, None]:
     async with aclosing(events(client, url, HEADERS, b"{}", exchange)) as coming:
-        async for data in coming:
+        async for event in coming:
             exchange.begin()
-            yield data
+            yield event.data
 
 
 def piece(data: bytes) -> bytes:
