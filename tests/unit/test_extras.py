@@ -297,6 +297,20 @@ def test_a_field_of_messages_that_a_provider_lacks_is_left_out_and_told() -> Non
     assert composed(what, Sending())["messages"][1]["name"] == "ann" and list(left_out(what, Sending())) == []
 
 
+def test_messages_of_tools_say_whose_answer_they_are_where_that_is_wanted() -> None:
+    answer = {"role": "tool", "tool_call_id": "c1", "content": "1"}
+    turns = [
+        HI,
+        {"role": "assistant", "tool_calls": [CALL]},
+        answer,
+        {**answer, "name": "own"},
+        {**answer, "tool_call_id": "x"},
+    ]
+    made = sent({"messages": turns}, tool_names=True)["messages"]
+    assert [message.get("name") for message in made] == [None, None, "f", "own", None]
+    assert sent({"messages": turns})["messages"] == turns
+
+
 def test_a_null_content_is_sent_where_it_was_said() -> None:
     """DeepSeek's server wants the field there."""
     turns = [

@@ -4,7 +4,7 @@ Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on t
 known fields are sent, and of these only what the caller or the catalogue asked for; a limit on the answer always is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -149,9 +149,21 @@ def _messages(ask: Ask, sending: Sending) -> list[Body]:
         messages = [{**message, "content": None} if at in nulls else message for at, message in enumerate(messages)]
     if sending.roles:
         messages = [_with_role(message, sending.roles) for message in messages]
+    if sending.tool_names:
+        messages = list(_with_tool_names(messages))
     for name in _omitted_of_messages(sending):
         messages = [{key: given for key, given in message.items() if key != name} for message in messages]
     return messages
+
+
+def _with_tool_names(messages: Iterable[Body]) -> Iterator[Body]:
+    """The messages of tools with the name of what was called, by the calls that came before."""
+    called: dict[str, str] = {}
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            called[call["id"]] = call["function"]["name"]
+        name = called.get(message.get("tool_call_id") or "")
+        yield {**message, "name": name} if name and "name" not in message else message
 
 
 def _omitted_of_messages(sending: Sending) -> list[str]:
