@@ -48,6 +48,8 @@ NO_ROUTING = Routing()
 #: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
 UNASKED = "unasked"
 _OURS = ("n", "response_format")
+#: Where it names the messages whose content is null and was said to be: some providers want to be told.
+NULLS = "nulls"
 #: As many pictures as one that is shown in its original size may cost: 10,000 patches, at 1.2 tokens each.
 ORIGINAL_PICTURES = 5
 
@@ -129,10 +131,16 @@ def read_submission(
     known = request.model_dump(exclude_none=True, by_alias=True)
     if type == "image" and (unasked := [name for name in _OURS if fields.get(name) is None]):
         known[UNASKED] = unasked
+    if type == "chat.completion" and (nulls := _said_null(fields["messages"])):
+        known[NULLS] = nulls
     if found:
         known[extras.KEY] = found
     json = orjson.dumps(known)
     return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
+
+
+def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [number for number, message in enumerate(messages) if message.get("content", "") is None]
 
 
 def read_offer(row: Mapping[str, Any]) -> Offer:

@@ -15,7 +15,7 @@ class Words(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Fields that it refuses or does not know: they are left out and listed in the job's `ignored`.
+    #: Fields that it refuses or does not know (of messages: `messages[].name`): left out, and listed as `ignored`.
     omit: list[str] = []
     #: Hints (`shared.extras`) and fields of its own that it takes; others never go to it.
     takes: list[str] = []
@@ -29,6 +29,8 @@ class Words(BaseModel):
     either: list[str] = []
     #: Its names for the roles of messages.
     roles: dict[str, str] = {}
+    #: A tool's message has to say whose answer it is, beside the id of the call.
+    tool_names: bool = False
 
 
 #: What the release before this one sends unless an offer omits it; nothing else needs to stand in an offer.
@@ -51,6 +53,7 @@ class Sending(BaseModel):
     defaults: Mapping[str, Any] = {}
     either: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
+    tool_names: bool = False
 
 
 PLAIN: Final = Sending()
@@ -74,4 +77,5 @@ def sending(provider: Words, model: Words, upstream: str) -> Sending:
         defaults={**provider.defaults, **model.defaults},
         either=tuple(model.either or provider.either),
         roles={**provider.roles, **model.roles},
+        tool_names=provider.tool_names or model.tool_names,
     )

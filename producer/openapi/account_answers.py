@@ -114,14 +114,23 @@ class Transfer(BaseModel):
     created_at: Time
 
 
+class TierPrice(BaseModel):
+    """For tokens in and out of a service tier."""
+
+    input: Count
+    output: Count
+
+
 class Price(BaseModel):
-    """Integers, in `unit`: for tokens in and out, or for a picture of a size."""
+    """Integers, in `unit`: for tokens in and out, or for a picture of a size (or of a quality and size)."""
 
     unit: str
     version: str
     input: Count = 0
     output: Count = 0
+    service_tiers: dict[str, TierPrice] = {}
     images: dict[str, int] = {}
+    qualities: Annotated[list[str], Field(description="Qualities that cost what the size does.")] = []
 
 
 class Model(BaseModel):

@@ -4,14 +4,14 @@ Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on t
 known fields are sent, and of these only what the caller or the catalogue asked for; a limit on the answer always is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
 
 from shared import extras
 from shared.catalogue import catalogue
-from shared.schemas import UNASKED
+from shared.schemas import NULLS, UNASKED
 from shared.sending import Sending
 from workers.providers import Ask
 
@@ -37,7 +37,9 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 #: Fields that are ours or the client's, about which nothing need be said.
-_SILENT: Final = frozenset({"max_tokens", "stream", "stream_options", extras.KEY, UNASKED})
+_SILENT: Final = frozenset({"max_tokens", "stream", "stream_options", extras.KEY, UNASKED, NULLS})
+#: How a row says that a field of messages is not to be sent: `messages[].name`.
+_OF_MESSAGES: Final = "messages[]."
 #: Paths that a job tells of what was left out.
 MOST_TOLD: Final = 200
 
@@ -64,8 +66,7 @@ def composed(ask: Ask, sending: Sending) -> Body:
         _effort(body, ask, sending)
         _add_defaults(body, sending)
         body["max_tokens"] = request.get("max_tokens") or offer.max_output
-        if sending.roles:
-            body["messages"] = [_with_role(message, sending.roles) for message in body["messages"]]
+        body["messages"] = _messages(ask, sending)
     if kept := extras.taken(request.get(extras.KEY) or {}, sending.takes):
         body = extras.put(body, kept)
     for name, other in sending.rename.items():
@@ -89,6 +90,9 @@ def left_out(ask: Ask, sending: Sending) -> Iterator[str]:
             yield name
     options = ask.request.get("stream_options") or {}
     yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
+    for name in _omitted_of_messages(sending):
+        messages = enumerate(ask.request.get("messages", ()))
+        yield from (f"messages[{number}].{name}" for number, message in messages if name in message)
     if beside := ask.request.get(extras.KEY):
         yield from extras.left(beside, sending.takes)
 
@@ -136,6 +140,34 @@ def _has_effort(ask: Ask, sending: Sending) -> bool:
     given = ask.request.get("reasoning") or {}
     known = not {"reasoning_effort", "reasoning"} & (sending.omit | sending.takes | set(ask.offer.omit))
     return known and "reasoning_effort" not in ask.request and isinstance(given.get("effort"), str)
+
+
+def _messages(ask: Ask, sending: Sending) -> list[Body]:
+    """The messages with the provider's roles, without fields that it lacks, and with the nulls that were said."""
+    messages: list[Body] = ask.request["messages"]
+    if nulls := ask.request.get(NULLS):
+        messages = [{**message, "content": None} if at in nulls else message for at, message in enumerate(messages)]
+    if sending.roles:
+        messages = [_with_role(message, sending.roles) for message in messages]
+    if sending.tool_names:
+        messages = list(_with_tool_names(messages))
+    for name in _omitted_of_messages(sending):
+        messages = [{key: given for key, given in message.items() if key != name} for message in messages]
+    return messages
+
+
+def _with_tool_names(messages: Iterable[Body]) -> Iterator[Body]:
+    """The messages of tools with the name of what was called, by the calls that came before."""
+    called: dict[str, str] = {}
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            called[call["id"]] = call["function"]["name"]
+        name = called.get(message.get("tool_call_id") or "")
+        yield {**message, "name": name} if name and "name" not in message else message
+
+
+def _omitted_of_messages(sending: Sending) -> list[str]:
+    return sorted(name.removeprefix(_OF_MESSAGES) for name in sending.omit if name.startswith(_OF_MESSAGES))
 
 
 def _with_role(message: Body, roles: Mapping[str, str]) -> Body:

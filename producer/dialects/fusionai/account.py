@@ -72,6 +72,10 @@ def _model(id: str) -> dict[str, Any]:
         price = {"unit": "micro-credits per image", "images": dict(model.images)}
     else:
         price.update(input=model.input, output=model.output)
+    if model.qualities:
+        price["qualities"] = model.qualities
+    if model.service_tiers:
+        price["service_tiers"] = {name: tier.model_dump() for name, tier in model.service_tiers.items()}
     return {
         "id": id,
         "object": "model",
