@@ -128,6 +128,25 @@ def test_a_stream_whose_one_choice_has_another_number_is_that_choice() -> None:
     assert answer.body["choices"] == added_up(sink.chunks) and answer.body["choices"][0]["index"] == 0
 
 
+def test_json_that_is_nearly_strict_is_read() -> None:
+    likely = b'"logprobs": {"content": [{"logprob": -Infinity}]}'
+    body = b'\xef\xbb\xbf{"choices": [{"message": {"content": "a\\ud83d"}, ' + likely + b"}]}"
+    (choice,) = openai.read(ask(n=1), 200, body).body["choices"]
+    assert choice["message"]["content"] == "a\ufffd" and choice["logprobs"]["content"] == [{"logprob": None}]
+    chunk = b'data: {"choices": [{"delta": {"content": "\\ud83d\\ude00 \\ude00"}, "finish_reason": "stop"}]}\n\n'
+    sink = Kept()
+    assert call(chunk, sink=sink).body["choices"] == added_up(sink.chunks)
+    assert sink.chunks[0]["choices"][1]["delta"]["content"] == "\U0001f600 \ufffd"
+    assert failed(b"data: {NaN\n\n").code == "protocol"
+
+
+def test_pictures_are_as_many_as_were_asked_for() -> None:
+    three = orjson.dumps({"data": [{"url": f"https://x/{n}"} for n in range(3)]})
+    answer = openai.read(ask("image", n=2), 200, three)
+    assert len(answer.body["data"]) == 2 and answer.usage.images == 2 and answer.ignored == []
+    assert openai.read(ask("image", n=4), 200, three).ignored == ["n"]
+
+
 def test_nothing_is_told_of_an_end_before_all_of_it_is_known_to_be_sound() -> None:
     sink = Kept()
     with pytest.raises(Exception, match="is not JSON"):

@@ -14,6 +14,7 @@ from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
 from shared.provider_limits import RateLimits
 from workers import event_stream, retry_after
+from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
 from workers.event_stream import EVENT_STREAM, NotStreamed
 from workers.exchange import Exchange
@@ -109,8 +110,8 @@ def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None
     if ask.type == "chat.completion" and event_stream.are_events(content):
         return judge(ask, status, of_events(ask, event_stream.all_of(content)), limits)
     try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        body = loads(content)
+    except ValueError:
         raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
     if isinstance(body, list) and body:  # so does Google wrap its errors
         body = body[0]
@@ -132,7 +133,7 @@ def judge(ask: Ask, status: int, found: Mapping[str, Any] | Gathered, limits: Ra
         raise lacking(error) from None
     sent = _sent(ask)
     ignored = [name for name in ask.request if name not in sent and name not in _SILENT]
-    if ask.type == "chat.completion" and len(result["choices"]) < openai_answers.wanted(ask):
+    if openai_answers.given(result) < openai_answers.wanted(ask):
         ignored.append("n")
     return Answer(result, usage, status, ignored, limits)
 
