@@ -51,8 +51,7 @@ def given(result: Mapping[str, Any]) -> int:
 
 def choice(ask: Ask, index: int) -> Choice:
     """An empty choice of this answer."""
-    known = frozenset(tool["function"]["name"] for tool in ask.request.get("tools") or ())
-    return Choice(index, f"call_{ask.job_id.removeprefix('job_')}", known)
+    return Choice(index, f"call_{ask.job_id.removeprefix('job_')}", ask.request.get("tools") or ())
 
 
 def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
