@@ -154,15 +154,15 @@ def _within(whole: int, part: int | None) -> int | None:
 
 def _count(value: Any) -> int | None:
     """A number of tokens: whole or broken, as a number or as text; None when it is none."""
+    if type(value) is int:
+        return value if 0 <= value <= MOST_TOKENS else None
     if isinstance(value, str) and len(value) <= 24:
         try:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, float) and math.isfinite(value):
-        value = math.ceil(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
-        return value
+    if isinstance(value, float) and 0 <= value <= MOST_TOKENS:
+        return math.ceil(value)
     return None
 
 

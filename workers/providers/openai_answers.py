@@ -7,7 +7,7 @@ from shared import clock
 from shared.catalogue import catalogue
 from shared.errors import ProviderError
 from shared.schemas import Usage
-from workers.answers import estimates, reported
+from workers.answers import estimates, reported, vectors
 from workers.answers.choice import Choice
 from workers.answers.shape import place, wrong
 from workers.providers import Ask
@@ -76,12 +76,11 @@ def _choice(ask: Ask, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    data = []
+    data: list[dict[str, Any]] = []
     for at, row in enumerate(_listed(body, "data")):
-        if not isinstance(row.get("embedding"), list | str) or not row["embedding"]:
-            raise wrong(f"data[{at}].embedding", "is no vector")
+        vector = vectors.encoded(row.get("embedding"), ask.request.get("encoding_format"), f"data[{at}].embedding")
         number = place(row.get("index"), f"data[{at}].index")
-        data.append({"object": "embedding", "index": at if number is None else number, "embedding": row["embedding"]})
+        data.append({"object": "embedding", "index": at if number is None else number, "embedding": vector})
     if not data:
         raise _empty("embeddings")
     if sorted(row["index"] for row in data) != list(range(_inputs(ask.request["input"]))):
