@@ -97,7 +97,7 @@ class Door:
         rows, payloads = [], []
         for index, submission in enumerate(submissions):
             made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
-            wake = not listed and self.bell.has_room(queue_name(made[0].provider, owner.lane))
+            wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             row, payload = intake.rows(owner, intake.priced(submission, made), wake=wake)
             rows.append(row)
             payloads.append(payload)

@@ -24,7 +24,7 @@ from shared import clock, logs
 from shared.db import AmbiguousCommitError, Database, is_away
 from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from shared.queue import bell
-from shared.settings import settings
+from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +225,11 @@ def _id(request: Request) -> str:
 def main() -> None:
     """Serve until SIGTERM."""
     logs.start()
+    keep_private()
+    if settings().key_secret == PUBLISHED_SECRET:
+        log.warning(
+            "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
+        )
     app = make_app()
     server.serve(app, lambda: app.state.desk)
 

@@ -127,7 +127,7 @@ def main() -> None:
 def _run(state: StateDirectory) -> Iterator[str]:
     """The whole demo; what is wrong, as it is found."""
     stack, account = state.running(), state.first_account()
-    httpx.post(f"{stack['simulator_url']}/_simulator/script", json=SCRIPT).raise_for_status()
+    httpx.post(f"{stack['simulator_url']}/_simulator/script", json=SCRIPT, trust_env=False).raise_for_status()
     inbox = Inbox()
     with FusionAI(stack["base_url"], account["live_key"]) as client:
         before = Decimal(str(client.credits()["available"]))

@@ -18,7 +18,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import RedisError
-from sqlalchemy import Connection, func, literal_column, select, text
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy import Connection, case, func, literal_column, select, text
 
 from shared import clock, db, measures, provider_states
 from shared import models as m
@@ -26,7 +28,7 @@ from shared.db import Database
 from shared.jobs import RUNNING
 from shared.models.batches import UNFINISHED
 from shared.models.jobs import DEFERRED, TO_WAKE, WOKEN
-from shared.queue import PROBATION, job_queues, provider_of
+from shared.queue import PROBATION, PROBED, job_queues, provider_of
 
 #: For how long an answer is given again, in seconds.
 FRESH_SECONDS: Final = 1.0
@@ -62,7 +64,7 @@ _GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     ("webhook_lag_seconds", (), "For how many seconds the oldest delivery that is due has been due; 0: none is."),
     ("credits_held", (), "Credits set aside for jobs and batches that are not over, over all accounts."),
     ("credits_available", (), "Prepaid credits that may still be held, over all accounts."),
-    ("redis_up", (), "Whether Redis answers this process."),
+    ("redis_up", (), "Whether Redis answers this process and takes what it writes; 0 as well while it is full."),
     ("provider_paused", ("provider", "model", "reason"), "Calls are paused since the provider is down or refuses us."),
     ("provider_calls_per_second", ("provider", "model"), "The pace that a provider's model bears, where one is known."),
 )
@@ -97,7 +99,12 @@ class Metrics:
 
     def __init__(self, database: Database, redis_url: str) -> None:
         self._database = database
-        self._redis = redis.from_url(redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        self._redis = redis.from_url(
+            redis_url,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
         self._text = b""
         self._collected = float("-inf")
         self._collecting: asyncio.Task[None] | None = None
@@ -177,7 +184,7 @@ def _end(seconds: float) -> str:
 
 
 def read_providers(connection: Any) -> Mapping[str, Values]:
-    """What Redis says of the providers; that it does not answer, when it does not."""
+    """What Redis says of the providers; and whether it answers, and has room."""
     gauges: dict[str, Values] = {"provider_paused": {}, "provider_calls_per_second": {}, "redis_up": {(): 0.0}}
     with suppress(RedisError, OSError):
         for one in provider_states.read_all(connection):
@@ -186,6 +193,7 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
                 gauges["provider_paused"][*place, one.state.paused_for or ""] = 1.0
             if (ceiling := one.state.ceiling) is not None:
                 gauges["provider_calls_per_second"][place] = ceiling
+        connection.set(PROBED, 1, ex=60)
         gauges["redis_up"] = {(): 1.0}
     return gauges
 
@@ -193,7 +201,8 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
 def read(connection: Connection) -> Reading:
     """One reading, in one transaction."""
     alive = select(func.count()).where(m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > db.now(connection))
-    pending, oldest = connection.execute(_PENDING).one()
+    pending, due = connection.execute(_PENDING).one()
+    oldest = min((at for at in (due, connection.execute(_NEWLY_PENDING).scalar()) if at is not None), default=None)
     late = max(0, clock.now_micros() - oldest) if oldest is not None else 0
     held, available = connection.execute(_CREDITS).one()
     gauges: dict[str, Values] = {
@@ -210,7 +219,18 @@ def read(connection: Connection) -> Reading:
     return Reading(gauges, _counters(connection))
 
 
-_PENDING = select(func.count(), func.min(m.deliveries.c.next_at)).where(literal_column("status = 'pending'"))
+_PENDING = select(func.count(), func.min(case((m.deliveries.c.next_at > 0, m.deliveries.c.next_at)))).where(
+    literal_column("status = 'pending'")
+)
+#: When the event was of the oldest of some deliveries that may be sent at once.
+_NEWLY_PENDING = select(func.min(m.events.c.created_at)).where(
+    m.events.c.id.in_(
+        select(m.deliveries.c.event_id)
+        .where(literal_column("status = 'pending'"), m.deliveries.c.next_at == 0)
+        .limit(1000)
+        .scalar_subquery()
+    )
+)
 _CREDITS = select(
     func.coalesce(func.sum(m.accounts.c.held_micros), 0), func.coalesce(func.sum(m.accounts.c.available_micros), 0)
 )

@@ -59,6 +59,8 @@ class Wanted:
     #: Every line's url; None: lines may be of different ones.
     endpoint: str | None
     test: bool
+    #: Fields of a body that nobody knows are no fault.
+    ignore_unknown: bool = False
 
 
 @dataclass(slots=True)
@@ -201,7 +203,7 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
     if not isinstance(body, dict):
         raise FaultError("invalid_body", "body must be an object", "body")
     try:
-        submission = read_submission(type, body, at="body.")
+        submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
         made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
     except FusionError as error:
         raise FaultError("invalid_request", error.message, error.param) from None
@@ -226,7 +228,7 @@ def planned(wanted: Priced) -> bytes:
 
 
 def unplanned(line: bytes) -> Priced:
-    """The same line again."""
+    """The same line again; columns that a later release added are passed over."""
     custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
     return Priced(
         type,  # type: ignore[arg-type]

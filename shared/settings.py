@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
 LEAST_SECRET = 32
+#: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
+PUBLISHED_SECRET = "embedded-only-not-secret"
 
 
 class Settings(BaseSettings):
@@ -42,11 +44,18 @@ class Settings(BaseSettings):
     flower_port: int = 5555
     flower_password: str = ""
     simulator_port: int = 0
-    #: Keys the hash under which API keys are stored; the embedded mode makes one in its state directory.
-    key_secret: str = "embedded-only-not-secret"
+    #: Keys the hash under which API keys are stored, and, derived, the links to pictures; the embedded mode makes one
+    #: in its state directory.
+    key_secret: str = PUBLISHED_SECRET
+    #: Of what the processes write; in octal, as the shell's.
+    umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Webhooks may go to loopback addresses (the embedded mode) or to any private address (never by default).
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
+
+    #: Authorities (PEM: a file, or a directory of files) whose certificates providers and webhooks may have, beside the
+    #: system's; empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. Proxies: see shared.proxies.
+    ca_file: str = ""
 
     #: Which queues a worker serves, comma-separated (`openai.realtime,openai.batch,webhooks`); empty: all.
     queues: str = ""
@@ -66,6 +75,19 @@ class Settings(BaseSettings):
     #: For so long of it a web process that stops says so at /readyz and still serves, so that balancers turn away from
     #: it before it takes no more connections; a quarter of the drain at most.
     stop_notice_seconds: float = Field(default=2.0, ge=0)
+    #: What one client may take of a web process. A request's head: bytes, and seconds until it is whole; its body:
+    #: seconds without a byte of it, and until it is whole; an answer that is not read: seconds without a byte taken,
+    #: and in all.
+    head_bytes: int = Field(default=65_536, ge=4_096)
+    head_seconds: float = Field(default=10.0, gt=0)
+    body_idle_seconds: float = Field(default=30.0, gt=0)
+    body_seconds: float = Field(default=900.0, gt=0)
+    send_idle_seconds: float = Field(default=60.0, gt=0)
+    send_seconds: float = Field(default=3600.0, gt=0)
+    #: Connections of a web process, of all clients and of one address (an IPv6 network of 64 bits); 0: as many as the
+    #: limit on open files has room for, up to 20,000, and half of those. Behind a proxy all have its address.
+    connections: int = Field(default=0, ge=0)
+    connections_per_address: int = Field(default=0, ge=0)
     #: How long a call waits for its job, and a stream for its first event, where the caller does not say less.
     wait_seconds: float = Field(default=600.0, gt=0)
     #: A stream is begun after so long, whatever the provider does; what goes wrong before is a plain HTTP error.
@@ -135,9 +157,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own"
             )
-        elif len(self.key_secret) < LEAST_SECRET:
+        elif (characters := len(self.key_secret.strip())) < LEAST_SECRET:
             raise ValueError(
-                f"FUSIONAI_KEY_SECRET has {len(self.key_secret)} characters, and needs {LEAST_SECRET} at least: "
+                f"FUSIONAI_KEY_SECRET has {characters} characters, and needs {LEAST_SECRET} at least: "
                 "`openssl rand -base64 32` makes one"
             )
         return self
@@ -155,7 +177,7 @@ def read_settings(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         wrong = [_told(one["loc"], one["msg"]) for one in error.errors()]
-        raise SystemExit("settings are wrong:\n  " + "\n  ".join(wrong)) from None
+        raise Wrong(*wrong) from None
 
 
 def _told(place: tuple[int | str, ...], message: str) -> str:
@@ -164,11 +186,37 @@ def _told(place: tuple[int | str, ...], message: str) -> str:
     return f"FUSIONAI_{str(place[0]).upper()}: {said}" if place else said
 
 
+class Wrong(SystemExit):
+    """A setting that cannot be used: the process says which, and ends."""
+
+    def __init__(self, *wrong: str) -> None:
+        super().__init__("settings are wrong:\n  " + "\n  ".join(wrong))
+
+
+def usual(*names: str) -> dict[str, str]:
+    """Variables that other programs read as well, by their names in capitals; those that are set.
+
+    The one in small letters goes before, empty too, as with curl; the environment before `.env`.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        for place in (os.environ, _dotenv()):
+            for spelt in (name.lower(), name):
+                if name not in found and (value := place.get(spelt)) is not None:
+                    found[name] = value
+    return found
+
+
 def provider_key(environment_name: str) -> str | None:
     """A provider's key under the provider's own name (OPENAI_API_KEY …), from the environment or `.env`."""
     if value := os.environ.get(environment_name):
         return value
     return _dotenv().get(environment_name) or None
+
+
+def keep_private() -> None:
+    """Let what this process writes be read by its owner alone, or as FUSIONAI_UMASK says."""
+    os.umask(int(settings().umask, 8))
 
 
 def inherited() -> dict[str, str]:

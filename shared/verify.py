@@ -74,8 +74,15 @@ CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "an account's events are not numbered 1, 2, 3 …",
-        """SELECT a.id, a.sequence, count(e.id) AS events FROM accounts a LEFT JOIN events e ON e.account_id = a.id
+        """SELECT a.id, a.sequence, count(e.id) AS events FROM accounts a
+           LEFT JOIN events e ON e.account_id = a.id AND NOT e.test
            GROUP BY a.id, a.sequence HAVING count(e.id) <> a.sequence OR coalesce(max(e.sequence), 0) <> a.sequence""",
+    ),
+    (
+        "an account's test events are not numbered 1, 2, 3 …",
+        """SELECT a.id, a.test_sequence, count(e.id) AS events FROM accounts a
+           LEFT JOIN events e ON e.account_id = a.id AND e.test GROUP BY a.id, a.test_sequence
+           HAVING count(e.id) <> a.test_sequence OR coalesce(max(e.sequence), 0) <> a.test_sequence""",
     ),
     (
         "the month's spend differs from the charges",

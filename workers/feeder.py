@@ -58,6 +58,8 @@ class Feeder:
             crash.point("defer.after_end")
             if ended < CHUNK:
                 break
+        if self.bell.away and not self.bell.check().result():
+            return 0  # what were marked here, workers with room could not find
         inside = self.database.read_sync(woken_by_queue)
         return sum(self._fill(queue, inside.get(queue, 0)) for queue in queues)
 
@@ -119,13 +121,13 @@ def woken_by_queue(connection: Connection) -> Mapping[str, int]:
     return {queue: count for queue, count in connection.execute(statement)}
 
 
-def accounts_waiting(connection: Connection, queue: str, after: str) -> list[str]:
+def accounts_waiting(connection: Connection, queue: str, after: str, most: int | None = None) -> list[str]:
     """The next accounts, by id, that have jobs to wake: one index probe each, whatever the backlog."""
     statement = select(func.min(jobs.c.account_id)).where(
         jobs.c.queue == queue, text(f"{TO_WAKE} AND account_id > :after")
     )
     found: list[str] = []
-    while len(found) < ACCOUNTS:
+    while len(found) < (most or ACCOUNTS):
         following = connection.execute(statement, {"after": found[-1] if found else after}).scalar_one()
         if following is None:
             break

@@ -46,6 +46,11 @@ class RecordedBell(queue.Bell):
     def depth(self, queue: str) -> "Future[int | None]":
         return _done(self.depths.get(queue, 0) if self.up else None)
 
+    def check(self) -> "Future[bool]":
+        if self.away == self.up:
+            self.away, self.turns = not self.up, self.turns + 1
+        return _done(self.up)
+
     def has_room(self, queue: str) -> bool:
         return self.room
 
@@ -170,8 +175,14 @@ def change(database: Database, id: str, **values: Any) -> None:
 
 
 def events(database: Database, account_id: str) -> list[str]:
-    """Types of an account's events in their sequence, which has no gap."""
-    found = sorted(rows(database, m.events, account_id=account_id), key=lambda event: event["sequence"])
+    """Types of an account's events in their sequence, which has no gap; those of live keys, then those of test keys."""
+    found = sorted(
+        rows(database, m.events, account_id=account_id), key=lambda event: (event["test"], event["sequence"])
+    )
+    return [type for test in (False, True) for type in _numbered([one for one in found if one["test"] == test])]
+
+
+def _numbered(found: Sequence[dict[str, Any]]) -> list[str]:
     assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
     return [event["type"] for event in found]
 

@@ -6,7 +6,7 @@ from typing import Any
 from shared import clock
 from shared.catalogue import catalogue
 from shared.errors import ProviderError
-from shared.schemas import Usage
+from shared.schemas import Usage, picture_kind
 from workers.answers import estimates, reported, vectors
 from workers.answers.choice import Choice
 from workers.answers.shape import place, wrong
@@ -107,7 +107,9 @@ def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
         data.append({name: row[name] for name in kept if row.get(name) is not None})
     if not data:
         raise _empty("images")
-    return {"created": _created(body), "data": data}, Usage(images=len(data), size=ask.request["size"])
+    return {"created": _created(body), "data": data}, Usage(
+        images=len(data), size=picture_kind(ask.request, ask.offer.images)
+    )
 
 
 _READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}

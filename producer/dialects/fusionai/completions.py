@@ -46,7 +46,7 @@ async def create_image(request: Request) -> Response:
 async def _serve(request: Request, type: JobType) -> Response:
     desk, holder = await enter_to_submit(request)
     body = await read_body(request)
-    submission = read_submission(type, body)
+    submission = read_submission(type, body, ignore_unknown=holder.ignores_unknown)
     patience = patience_of(request)
     stream = bool(submission.request.get("stream")) and not patience.respond_async
     most = settings().wait_seconds

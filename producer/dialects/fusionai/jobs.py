@@ -7,7 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
+from producer import files, operations
 from producer.desk import read_body
 from producer.dialects.fusionai.request import (
     answer,
@@ -38,7 +38,8 @@ async def create_jobs(request: Request) -> Response:
     desk, holder = await enter_to_submit(request)
     body = await read_body(request)
     listed = "jobs" in body
-    submissions = _listed(body) if listed else [_submission(body, "")]
+    ignores = holder.ignores_unknown
+    submissions = _listed(body, ignores) if listed else [_submission(body, "", ignores)]
     claim = claim_of(request, holder, body)
     accepted = await desk.door.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
@@ -104,13 +105,13 @@ async def show_picture(request: Request, name: str) -> Response:
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
     whole = expires.isascii() and expires.isdigit() and len(expires) < 16
     signed = whole and pictures.holds(name, int(expires), signature)
-    content = await asyncio.to_thread(pictures.read, name) if signed else None
+    content = await files.stored(pictures.read, name) if signed else None
     if content is None:
         raise NotFound("there is no such picture, or the link has expired")
     return Response(content, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])
 
 
-def _listed(body: dict[str, Any]) -> list[Submission]:
+def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
     rows = body["jobs"]
     if set(body) != {"jobs"}:
         extra = min(set(body) - {"jobs"})[:100]
@@ -119,14 +120,15 @@ def _listed(body: dict[str, Any]) -> list[Submission]:
         raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
     if len(rows) > MOST_JOBS:
         raise PayloadTooLarge(f"jobs: at most {MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
-    return [_submission(row, f"jobs[{index}].") for index, row in enumerate(rows)]
+    return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
 
 
-def _submission(row: Any, at: str) -> Submission:
+def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
     if not isinstance(row, dict):
         raise InvalidRequest(f"{at.rstrip('.') or 'the body'} must be an object", param=at.rstrip(".") or None)
     type = row.get("type")
     if type not in _TYPES:
         known = ", ".join(_TYPES)
         raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
-    return read_submission(type, {name: value for name, value in row.items() if name != "type"}, at=at)
+    request = {name: value for name, value in row.items() if name != "type"}
+    return read_submission(type, request, at=at, ignore_unknown=ignore_unknown)
