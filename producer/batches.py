@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 import orjson
@@ -18,7 +19,6 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
 from shared.schemas import Shape, read_labels
 from shared.strict_json import dumps
-from shared.usage_shown import KEPT
 
 #: Hours that a batch may be given.
 SHORTEST_HOURS, LONGEST_HOURS = 1, 168
@@ -230,12 +230,18 @@ def _error_list(errors: Sequence[Any]) -> dict[str, Any] | None:
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's: of details the sums of what is known; of no tokens at all it is known that none was cached."""
-    prompt, said = row["prompt_tokens"], row["completion_tokens"]
-    nothing: dict[str, Any] = {"cached_tokens": 0} if not prompt else {}
-    nothing |= {"reasoning_tokens": 0} if not said else {}
-    known = {name: row[name] for name in KEPT if row[name] is not None}
-    details = usage_shown.details(nothing | known, "input_tokens_details", "output_tokens_details")
-    shown = {"input_tokens": prompt, "output_tokens": said, "total_tokens": prompt + said} | details
-    order = ("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens")
-    usage = {name: shown[name] for name in order if name in shown}
-    return {**usage, "estimated": True} if row["estimated"] else usage
+    used = usage_shown.of_row(row)
+    if not used.prompt_tokens:
+        used = replace(used, cached_tokens=0)
+    if not used.completion_tokens:
+        used = replace(used, reasoning_tokens=0)
+    details = usage_shown.details(used, "input_tokens_details", "output_tokens_details")
+    shown = {
+        "input_tokens": used.prompt_tokens,
+        "input_tokens_details": details.get("input_tokens_details"),
+        "output_tokens": used.completion_tokens,
+        "output_tokens_details": details.get("output_tokens_details"),
+        "total_tokens": used.prompt_tokens + used.completion_tokens,
+        "estimated": bool(row["estimated"]) or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
