@@ -16,6 +16,7 @@ from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
+from shared.line_files import FaultError
 from shared.schemas import Shape, read_labels
 from shared.strict_json import dumps
 
@@ -80,12 +81,15 @@ def lines_of(spec: BatchSpec) -> bytes:
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> dict[str, Any]:
     """Read a whole file as its batch would, and keep nothing; on a thread."""
     reading, wanted = Reading(), Wanted(spec.endpoint, holder.test)
-    with source as file:
-        for chunk in chunks(file):
-            reading.add(read(chunk, wanted))
-            if reading.over:
-                break
-        reading.end()
+    try:
+        with source as file:
+            for chunk in chunks(file):
+                reading.add(read(chunk, wanted))
+                if reading.over:
+                    break
+            reading.end()
+    except FaultError as fault:
+        reading.faults.append(fault)
     errors = [fault.shown() for fault in reading.faults]
     return {
         "object": "batch.dry_run",

@@ -23,10 +23,8 @@ from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from workers.batches import turns
 from workers.batches.turns import Batches
 
-LINE = (
-    b'{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"text-embedding-3-large","input":"x"}}\n'
-)
 INLINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "x"}}
+LINE = json.dumps({**INLINE, "method": "POST"}).encode() + b"\n"
 
 
 @pytest.fixture(autouse=True)
