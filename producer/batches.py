@@ -4,13 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Literal
 
-import orjson
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
 from producer import files, views
 from producer.operations import Page, paged
-from shared import batches, clock
+from shared import batches, clock, json_lines
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
@@ -75,7 +74,7 @@ def hours_of(window: str) -> int:
 def lines_of(spec: BatchSpec) -> bytes:
     """Inline requests as the lines of a file; a method or url left out is POST and the batch's endpoint."""
     usual: dict[str, Any] = {"method": "POST"} | ({"url": spec.endpoint} if spec.endpoint else {})
-    return b"".join(orjson.dumps(usual | request) + b"\n" for request in spec.requests or ())
+    return b"".join(json_lines.line(usual | request) for request in spec.requests or ())
 
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> dict[str, Any]:
