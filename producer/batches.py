@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
-import orjson
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
 from producer import files, views
 from producer.operations import Page, paged
-from shared import batches, clock, usage_shown
+from shared import batches, clock, json_lines, usage_shown
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
+from shared.line_files import FaultError
 from shared.schemas import Shape, read_labels
 from shared.strict_json import dumps
 
@@ -75,18 +75,21 @@ def hours_of(window: str) -> int:
 def lines_of(spec: BatchSpec) -> bytes:
     """Inline requests as the lines of a file; a method or url left out is POST and the batch's endpoint."""
     usual: dict[str, Any] = {"method": "POST"} | ({"url": spec.endpoint} if spec.endpoint else {})
-    return b"".join(orjson.dumps(usual | request) + b"\n" for request in spec.requests or ())
+    return b"".join(json_lines.line(usual | request) for request in spec.requests or ())
 
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> dict[str, Any]:
     """Read a whole file as its batch would, and keep nothing; on a thread."""
     reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
-    with source as file:
-        for chunk in chunks(file):
-            reading.add(read(chunk, wanted))
-            if reading.over:
-                break
-        reading.end()
+    try:
+        with source as file:
+            for chunk in chunks(file):
+                reading.add(read(chunk, wanted))
+                if reading.over:
+                    break
+            reading.end()
+    except FaultError as fault:
+        reading.faults.append(fault)
     errors = [fault.shown() for fault in reading.faults]
     return {
         "object": "batch.dry_run",

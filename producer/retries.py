@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import orjson
 from pydantic import Field
 from sqlalchemy import Connection, func, insert, select
 
@@ -16,7 +15,7 @@ from producer import batches, files, idempotency
 from producer.desk import Desk
 from producer.idempotency import Claim
 from shared import batches as shared_batches
-from shared import blobs, clock, keeping, line_requests, never_made
+from shared import blobs, clock, json_lines, keeping, line_requests, never_made
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import unplanned
@@ -126,7 +125,7 @@ def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None,
     written = 0
     with blobs.writer(blob) as file:
         for line in _lines(database, repeated.row, list(names), bool(rest)):
-            written += file.write(orjson.dumps(line) + b"\n")
+            written += file.write(json_lines.line(line))
     return written
 
 

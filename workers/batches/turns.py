@@ -13,11 +13,12 @@ from sqlalchemy import Connection, select
 
 from shared import accounts, batch_lines, batches, blobs, clock, crash, hints, intake, logs
 from shared import models as m
-from shared.batch_lines import FaultError, Reading, Wanted
+from shared.batch_lines import Reading, Wanted
 from shared.batches import Plan, Row
 from shared.db import AmbiguousCommitError, Database
 from shared.errors import StorageAway
 from shared.intake import Owner
+from shared.line_files import FaultError
 from shared.queue import WEBHOOKS, Bell
 from shared.settings import settings
 from workers.batches import cancelling, files, reports
@@ -181,6 +182,8 @@ class Batches:
                     if pause.due():
                         yield
                 reading.end()
+        except FaultError as fault:
+            reading.faults.append(fault)
         except FileNotFoundError:
             reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
 
