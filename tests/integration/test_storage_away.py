@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
