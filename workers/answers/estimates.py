@@ -72,5 +72,6 @@ def _texts(message: Mapping[str, Any]) -> Iterable[str]:
     said = [content, message.get("refusal"), message.get("reasoning_content")]
     said += [text for part in parts for text in (part.get("text"), part.get("refusal"))]
     for call in message.get("tool_calls") or ():
-        said += [call["function"]["name"], call["function"]["arguments"]]
+        function = call.get("function") or {}
+        said += [function.get("name"), function.get("arguments")]
     return (text for text in said if isinstance(text, str))
