@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import orjson
@@ -46,6 +46,7 @@ class Envelope:
     """Gives every answer its request id, the API version, and what a route has put into `fusionai_headers`.
 
     What nobody caught becomes a plain 500 here: further out, the whole error would be logged, prompts and all.
+    Whatever a route has put into `fusionai_ended` is called when the request is over.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -55,6 +56,15 @@ class Envelope:
         """ASGI."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        ended: list[Callable[[], None]] = []
+        scope["fusionai_ended"] = ended
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            for told in ended:
+                told()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = clock.new_id("req")
         scope["request_id"] = request_id
         added: list[tuple[bytes, bytes]] = []

@@ -24,6 +24,8 @@ ENVELOPE_BYTES = 64 * 1024
 #: Parts of the body, and bytes of one that is not the file.
 MOST_PARTS = 8
 FIELD_BYTES = 1024
+#: Bytes of a part's headers.
+HEADER_BYTES = 8192
 #: Characters of a filename.
 MOST_NAME = 255
 #: What a file is called that was sent without a name, as some clients do.
@@ -58,11 +60,16 @@ class Upload:
         self.content.close()
 
 
+def declared_bytes(request: Request) -> int:
+    """How large a body says that it is; 0 when it does not."""
+    declared = request.headers.get("content-length", "")
+    return int(declared[:20]) if declared.isascii() and declared.isdigit() else 0
+
+
 async def read_upload(request: Request) -> Upload:
     """The one file, and the fields beside it, that a POST carries; 400, 413 or 415 when it does not."""
     boundary = _boundary(request.headers.get("content-type", ""))
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared[:20]) > MOST_BYTES + ENVELOPE_BYTES:
+    if declared_bytes(request) > MOST_BYTES + ENVELOPE_BYTES:
         raise _too_large()
     upload = Upload()
     try:
@@ -101,8 +108,8 @@ class _Form:
     def __init__(self, boundary: bytes, upload: Upload) -> None:
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin_part,
-            "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_field": lambda data, start, end: self._add_header(self._header, data[start:end]),
+            "on_header_value": lambda data, start, end: self._add_header(self._value, data[start:end]),
             "on_header_end": self._end_header,
             "on_headers_finished": self._end_headers,
             "on_part_data": lambda data, start, end: self._take(data[start:end]),
@@ -136,9 +143,16 @@ class _Form:
 
     def _begin_part(self) -> None:
         self._header, self._value, self._text = bytearray(), bytearray(), bytearray()
+        self._header_bytes = 0
         self._disposition = b""
         self._name = ""
         self._take: Callable[[bytes], None] = self._add_text
+
+    def _add_header(self, part: bytearray, data: bytes) -> None:
+        self._header_bytes += len(data)
+        if self._header_bytes > HEADER_BYTES:
+            raise _broken(f"the headers of a part are larger than {HEADER_BYTES:,} bytes")
+        part.extend(data)
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, Json, ValidationError, field_validator, model_validator
+from pydantic import Field, Json, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_DIRECTORY = Path(".fusionai")
@@ -88,6 +88,13 @@ class Settings(BaseSettings):
     #: limit on open files has room for, up to 20,000, and half of those. Behind a proxy all have its address.
     connections: int = Field(default=0, ge=0)
     connections_per_address: int = Field(default=0, ge=0)
+    #: What one key may ask of a web process a minute besides what makes jobs (which has the account's own limit), and
+    #: how many of its requests may be under way there; how many unknown keys one address may try a minute. 0: no limit.
+    key_requests_per_minute: int = Field(default=12_000, ge=0)
+    key_open_requests: int = Field(default=1_000, ge=0)
+    wrong_keys_per_minute: int = Field(default=600, ge=0)
+    #: Bytes of the files that an account has uploaded and not deleted; 0: no limit.
+    account_file_bytes: int = Field(default=100 * 1024**3, ge=0)
     #: How long a call waits for its job, and a stream for its first event, where the caller does not say less.
     wait_seconds: float = Field(default=600.0, gt=0)
     #: A stream is begun after so long, whatever the provider does; what goes wrong before is a plain HTTP error.
@@ -115,6 +122,13 @@ class Settings(BaseSettings):
     #: First pauses between webhook attempts are multiplied by this (tests make them short).
     webhook_pace: float = 1.0
 
+    #: For how many days rows are kept that are over; 0: for ever. Jobs, after their end, with what was asked and what
+    #: came of it; events with their deliveries; files that nobody told to expire. Money's rows are kept in any case.
+    #: An Idempotency-Key is good for a day, and webhooks are tried for three, so it is 0, or 2 (events: 4) and more.
+    keep_jobs_days: int = Field(default=0, ge=0)
+    keep_events_days: int = Field(default=0, ge=0)
+    keep_files_days: int = Field(default=0, ge=0)
+
     #: Chaos: `name:n` kills the process with SIGKILL when the named point is reached the n-th time.
     crash_at: str = ""
     #: A file to which every killing point appends its name first.
@@ -131,6 +145,14 @@ class Settings(BaseSettings):
         if not url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
             raise ValueError("begins with sqlite:/// or postgresql://")
         return url
+
+    @field_validator("keep_jobs_days", "keep_events_days")
+    @classmethod
+    def _is_long_enough(cls, days: int, info: ValidationInfo) -> int:
+        least = 2 if info.field_name == "keep_jobs_days" else 4
+        if 0 < days < least:
+            raise ValueError(f"is 0 (for ever), or {least} and more")
+        return days
 
     @field_validator("files_url")
     @classmethod

@@ -1,6 +1,5 @@
 """How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
 
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -47,7 +46,7 @@ def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str
 def _usage(job: Leased, answer: Answer, charged_micros: int) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if job.type != "image":
-        shown = usage_shown.tokens(asdict(answer.usage), completion=job.type == "chat.completion")
+        shown = usage_shown.tokens(answer.usage, completion=job.type == "chat.completion")
     shown["credits_used"] = credits(charged_micros)
     if job.test:
         shown["test"] = True

@@ -16,6 +16,7 @@ from producer.client import ApiError, FusionAI
 from producer.printable import one_line, printable
 from producer.wire import Fault
 from shared.errors import FusionError
+from shared.json_lines import safe_text
 from shared.settings import settings
 
 
@@ -43,7 +44,7 @@ class ToldAsJson(click.ClickException):
         self._shown = _shown(error)
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(json.dumps({"error": self._shown}, ensure_ascii=False), file=file, err=file is None)
+        click.echo(safe_text(json.dumps({"error": self._shown}, ensure_ascii=False)), file=file, err=file is None)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from producer.commands import tables
 from producer.commands.tables import Column
 from producer.printable import one_line, printable
 from shared import clock
+from shared.json_lines import safe_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +35,7 @@ class Output:
     def value(self, value: Any, words: Callable[[], None]) -> None:
         """JSON of the value, or what `words` prints."""
         if self.as_json:
-            click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+            click.echo(safe_text(json.dumps(value, indent=2, ensure_ascii=False)))
         else:
             words()
 
@@ -43,7 +44,7 @@ class Output:
 
     def record(self, value: Any) -> None:
         """One of many values, as a line of JSON."""
-        click.echo(json.dumps(value, ensure_ascii=False))
+        click.echo(safe_text(json.dumps(value, ensure_ascii=False)))
 
     def fields(self, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """`name  value` lines; a value of None is left out."""

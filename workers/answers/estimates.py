@@ -27,6 +27,8 @@ def of_chat(
     most: int,
 ) -> Usage:
     """The usage of a chat completion: as told, else counted; `most`: tokens that all the choices may have together."""
+    if told is not None and told.prompt_tokens and told.completion_tokens:
+        return told
     used = told or Usage()
     if not used.prompt_tokens:
         used = replace(used, prompt_tokens=max(_asked(request, overheads), 1), estimated=True)

@@ -1,6 +1,7 @@
 """Jobs, and the pictures that they make."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import files, operations
-from producer.desk import read_body
+from producer.desk import MOST_BYTES, large, read_body
 from producer.dialects.fusionai.request import (
     answer,
     claim_of,
@@ -36,12 +37,12 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 async def create_jobs(request: Request) -> Response:
     """Accept one job, or up to 1,000 as a list, whole or not at all."""
     desk, holder = await enter_to_submit(request)
-    body = await read_body(request)
-    listed = "jobs" in body
-    ignores = holder.ignores_unknown
-    submissions = _listed(body, ignores) if listed else [_submission(body, "", ignores)]
-    claim = claim_of(request, holder, body)
-    accepted = await desk.door.submit(holder, submissions, listed=listed, claim=claim)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
+    read = partial(_listed, body, ignores) if listed else partial(_submissions, body, ignores)
+    submissions = await desk.apart(size, read)
+    claim = await desk.apart(size, partial(claim_of, request, holder, body))
+    accepted = await desk.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER
     if accepted.replayed:
@@ -121,6 +122,10 @@ def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
     if len(rows) > MOST_JOBS:
         raise PayloadTooLarge(f"jobs: at most {MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
     return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
+
+
+def _submissions(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
+    return [_submission(body, "", ignore_unknown)]
 
 
 def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
