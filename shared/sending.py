@@ -33,6 +33,7 @@ class Words(BaseModel):
     tool_names: bool = False
 
 
+_MESSAGES: Final = "messages[]."
 #: What the release before this one sends unless an offer omits it; nothing else needs to stand in an offer.
 _EARLIER: Final = frozenset(
     "temperature top_p n stop presence_penalty frequency_penalty seed logprobs top_logprobs tools tool_choice user "
@@ -46,6 +47,8 @@ class Sending(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     omit: frozenset[str] = frozenset()
+    #: Those of messages: `name` for `messages[].name`.
+    omit_of_messages: tuple[str, ...] = ()
     #: Those of them that a job's offers tell workers of an earlier release.
     omit_earlier: list[str] = []
     takes: frozenset[str] = frozenset()
@@ -71,6 +74,7 @@ def sending(provider: Words, model: Words, upstream: str) -> Sending:
     renamed = {**provider.rename, **model.rename}
     return Sending(
         omit=omit,
+        omit_of_messages=tuple(sorted(name.removeprefix(_MESSAGES) for name in omit if name.startswith(_MESSAGES))),
         omit_earlier=sorted(omit & _EARLIER),
         takes=frozenset(provider.takes) | frozenset(model.takes),
         rename=renamed if limit == "max_tokens" else {"max_tokens": limit, **renamed},

@@ -292,7 +292,7 @@ def test_names_and_roles_are_the_providers() -> None:
 
 def test_a_field_of_messages_that_a_provider_lacks_is_left_out_and_told() -> None:
     what = asked({"messages": [HI, {**HI, "name": "ann"}]})
-    words = Sending(omit=frozenset(["messages[].name"]))
+    words = sending(Words(omit=["messages[].name"]), Words(), "m")
     assert composed(what, words)["messages"] == [HI, HI] and list(left_out(what, words)) == ["messages[1].name"]
     assert composed(what, Sending())["messages"][1]["name"] == "ann" and list(left_out(what, Sending())) == []
 

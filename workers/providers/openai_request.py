@@ -4,7 +4,7 @@ Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on t
 known fields are sent, and of these only what the caller or the catalogue asked for; a limit on the answer always is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,28 +18,26 @@ from workers.providers import Ask
 Body = dict[str, Any]
 
 #: Canonical chat fields that this protocol has under the same name.
-_CHAT: Final = tuple(
+_CHAT: Final = frozenset(
     "messages temperature top_p n stop presence_penalty frequency_penalty seed logprobs top_logprobs tools tool_choice "
     "parallel_tool_calls response_format user logit_bias prediction reasoning_effort verbosity web_search_options "
     "moderation prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier".split()
 )
 #: Those that go only to whoever's catalogue row takes them; of a tier it is the price that says so.
-_TAKEN: Final = tuple(
+_TAKEN: Final = frozenset(
     "service_tier store cache_control repetition_penalty top_k min_p thinking reasoning enable_thinking "
     "chat_template_kwargs extra_body".split()
 )
-_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "chat.completion": _CHAT,
-    "embedding": ("input", "encoding_format", "dimensions", "user"),
-    "image": tuple(
+    "embedding": frozenset(("input", "encoding_format", "dimensions", "user")),
+    "image": frozenset(
         "prompt size n response_format user background moderation output_compression output_format quality "
         "safety_identifier style".split()
     ),
 }
 #: Fields that are ours or the client's, about which nothing need be said.
 _SILENT: Final = frozenset({"max_tokens", "stream", "stream_options", extras.KEY, UNASKED, NULLS})
-#: How a row says that a field of messages is not to be sent: `messages[].name`.
-_OF_MESSAGES: Final = "messages[]."
 #: Paths that a job tells of what was left out.
 MOST_TOLD: Final = 200
 
@@ -90,7 +88,7 @@ def left_out(ask: Ask, sending: Sending) -> Iterator[str]:
             yield name
     options = ask.request.get("stream_options") or {}
     yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
-    for name in _omitted_of_messages(sending):
+    for name in sending.omit_of_messages:
         messages = enumerate(ask.request.get("messages", ()))
         yield from (f"messages[{number}].{name}" for number, message in messages if name in message)
     if beside := ask.request.get(extras.KEY):
@@ -98,21 +96,18 @@ def left_out(ask: Ask, sending: Sending) -> Iterator[str]:
 
 
 def _sent(ask: Ask, sending: Sending) -> list[str]:
-    """The fields of the request that go on, in the protocol's order."""
-    request = ask.request
-    omit = sending.omit.union(ask.offer.omit, request.get(UNASKED, ())) if _omits(ask, sending) else ()
-    names = [name for name in _FIELDS[ask.type] if name in request and name not in omit]
-    if ask.type == "chat.completion" and not _PLAIN_CHAT.issuperset(request):
-        names += [name for name in _TAKEN if name in request and _takes(name, ask, sending)]
+    """The fields of the request that go on."""
+    request, fields = ask.request, _FIELDS[ask.type]
+    omit: Collection[str] = sending.omit
+    if ask.offer.omit or UNASKED in request:
+        omit = sending.omit.union(ask.offer.omit, request.get(UNASKED, ()))
+    names = [
+        name
+        for name in request
+        if (name in fields and name not in omit) or (name in _TAKEN and _takes(name, ask, sending))
+    ]
     either = [name for name in sending.either if name in names]
     return [name for name in names if name not in either[1:]] if len(either) > 1 else names
-
-
-_PLAIN_CHAT: Final = frozenset(_CHAT) | _SILENT
-
-
-def _omits(ask: Ask, sending: Sending) -> bool:
-    return bool(sending.omit or ask.offer.omit or UNASKED in ask.request)
 
 
 def _takes(name: str, ask: Ask, sending: Sending) -> bool:
@@ -137,7 +132,9 @@ def _effort(body: Body, ask: Ask, sending: Sending) -> None:
 
 
 def _has_effort(ask: Ask, sending: Sending) -> bool:
-    given = ask.request.get("reasoning") or {}
+    given = ask.request.get("reasoning")
+    if not given:
+        return False
     known = not {"reasoning_effort", "reasoning"} & (sending.omit | sending.takes | set(ask.offer.omit))
     return known and "reasoning_effort" not in ask.request and isinstance(given.get("effort"), str)
 
@@ -151,7 +148,7 @@ def _messages(ask: Ask, sending: Sending) -> list[Body]:
         messages = [_with_role(message, sending.roles) for message in messages]
     if sending.tool_names:
         messages = list(_with_tool_names(messages))
-    for name in _omitted_of_messages(sending):
+    for name in sending.omit_of_messages:
         messages = [{key: given for key, given in message.items() if key != name} for message in messages]
     return messages
 
@@ -164,10 +161,6 @@ def _with_tool_names(messages: Iterable[Body]) -> Iterator[Body]:
             called[call["id"]] = call["function"]["name"]
         name = called.get(message.get("tool_call_id") or "")
         yield {**message, "name": name} if name and "name" not in message else message
-
-
-def _omitted_of_messages(sending: Sending) -> list[str]:
-    return sorted(name.removeprefix(_OF_MESSAGES) for name in sending.omit if name.startswith(_OF_MESSAGES))
 
 
 def _with_role(message: Body, roles: Mapping[str, str]) -> Body:
