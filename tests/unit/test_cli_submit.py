@@ -455,3 +455,18 @@ def test_when_all_lines_failed_it_says_why_and_how_often(server: BatchServer, tm
 
 def output_of_batch(server: BatchServer, id: str) -> list[bytes]:
     return server.contents[server.batches[id]["output_file_id"]].splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--wait"]])
+def test_a_file_in_another_encoding_is_one_fault_and_nothing_is_sent(
+    server: BatchServer, tmp_path: Path, options: list[str]
+) -> None:
+    file = write(tmp_path / "in.jsonl", ["a", "b", "c"])
+    file.write_bytes(file.read_text().encode("utf-16"))
+    result = run("submit", file, *options)
+    said = "this file is UTF-16, not UTF-8; save it as UTF-8 (PowerShell: -Encoding utf8; editors: Save as, UTF-8)"
+    assert result.exit_code == 1 and result.stderr == f"{file}: {said}\nError: nothing was bought\n"
+    told = run("submit", file, "--json", *options)
+    (fault,) = json.loads(told.stderr)["error"]["errors"]
+    assert (fault["code"], fault["line"], fault["message"]) == ("invalid_file", None, said)
+    assert server.files == {} and server.batches == {}
