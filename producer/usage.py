@@ -1,4 +1,4 @@
-"""What an account used: the sums of some days, and a row for each job that succeeded on them.
+"""What an account used: the sums of some days, and a row for each job that succeeded, or was paid for in part, on them.
 
 The sums are those of `daily_usage`, which are exact; the rows are read from the jobs, so many a transaction.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import views
 from producer.operations import Page
@@ -225,7 +225,7 @@ def _counted(jobs: Any, wanted: Selection) -> tuple[ColumnElement[bool], ...]:
     """Which jobs have usage at all."""
     period = wanted.period
     return (
-        jobs.status == "succeeded",
+        or_(jobs.status == "succeeded", m.job_results.c.prompt_tokens + m.job_results.c.completion_tokens > 0),
         jobs.test == wanted.test,
         jobs.finished_at >= period.begins,
         jobs.finished_at < period.ends,

@@ -70,7 +70,8 @@ CHECKS: tuple[tuple[str, str], ...] = (
         "a charge is above its bound, or of a test job, or of a job that did not succeed",
         """SELECT j.id FROM jobs j JOIN job_results r ON r.job_id = j.id
            WHERE r.charged_micros > j.bound_micros OR (j.test AND r.charged_micros <> 0)
-             OR (j.status <> 'succeeded' AND r.charged_micros <> 0)""",
+             OR (j.status <> 'succeeded' AND r.charged_micros <> 0 AND r.completion_tokens = 0)
+             OR (j.status <> 'succeeded' AND r.charged_micros < j.relayed_micros)""",
     ),
     (
         "an account's events are not numbered 1, 2, 3 …",
@@ -172,7 +173,8 @@ CHECKS: tuple[tuple[str, str], ...] = (
                prompt_tokens + 3 * completion_tokens + 7 * images AS tokens FROM daily_usage
              UNION ALL SELECT j.account_id, j.test, coalesce(r.model, j.model), -1, -r.charged_micros,
                -r.prompt_tokens - 3 * r.completion_tokens - 7 * r.images
-             FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.status = 'succeeded') u
+             FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.status = 'succeeded'
+               OR r.prompt_tokens + r.completion_tokens > 0) u
            GROUP BY u.account_id, u.test, u.model
            HAVING sum(u.jobs) <> 0 OR sum(u.micros) <> 0 OR sum(u.tokens) <> 0""",
     ),

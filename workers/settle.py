@@ -72,16 +72,17 @@ def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
 
 
 def _unstorable(ending: Ending) -> Ending:
-    """The same job's end without what the database would not take; nothing is charged."""
-    return dataclasses.replace(
+    """The same job's end without what the database would not take; nothing is charged but what was sent on before."""
+    told = dataclasses.replace(
         ending,
         status="failed",
         response=None,
+        partial=None,
         error={"message": "the result could not be stored", "type": "internal_error", "code": 500},
         attempts=(),
-        prompt_tokens=0,
-        completion_tokens=0,
         images=0,
-        charge_micros=0,
         excess_micros=0,
     )
+    if ending.relayed:
+        return told
+    return dataclasses.replace(told, prompt_tokens=0, completion_tokens=0, charge_micros=0)
