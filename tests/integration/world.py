@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, delete, select, update
 
 from producer import accept
@@ -140,8 +142,35 @@ def take(database: Database, worker: str, ids: Sequence[str], queue: str | None 
 
 
 def settle(database: Database, *outcomes: Ending | Requeue) -> Settled:
-    """The real settlement, one transaction."""
-    return database.write_sync(jobs.settle, outcomes)
+    """The real settlement, one transaction; a charge that a test has made up is the price of its usage."""
+    ends = [_with_usage(one) if isinstance(one, Ending) and one.charge_micros else one for one in outcomes]
+
+    def work(connection: Connection) -> Settled:
+        for one in ends:
+            if isinstance(one, Ending) and one.charge_micros:
+                _price_so(connection, one)
+        return jobs.settle(connection, ends)
+
+    return database.write_sync(work)
+
+
+def _with_usage(ending: Ending) -> Ending:
+    """The same with some usage, and who served it."""
+    some = ending.prompt_tokens + ending.completion_tokens + ending.images
+    served = {"provider": ending.provider or "openai", "model": ending.model or "gpt-4"}
+    return replace(ending, **served, prompt_tokens=ending.prompt_tokens if some else 1)
+
+
+def _price_so(connection: Connection, ending: Ending) -> None:
+    """Let a job's offer be such that its usage costs what the test wants."""
+    payload = m.job_payloads.c.job_id == ending.job_id
+    (offers,) = connection.execute(select(m.job_payloads.c.offers).where(payload)).one()
+    tokens, charge = ending.prompt_tokens + ending.completion_tokens, ending.charge_micros
+    each = 0 if ending.images else charge * CREDIT // tokens
+    images = {size: charge // ending.images for size in ("", "1024x1024")} if ending.images else {}
+    named = {"provider": ending.provider, "model": ending.model, "bound_micros": 2**53}
+    offer = {**orjson.loads(offers)[0], **named, "input": each, "output": each, "images": images}
+    connection.execute(update(m.job_payloads).where(payload).values(offers=orjson.dumps([offer]).decode()))
 
 
 def good_end(job: Leased, charge: int = 0, **more: Any) -> Ending:
