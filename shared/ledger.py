@@ -53,6 +53,10 @@ class Book:
         """What may still be held, in micro-credits."""
         return self._purse(account_id).available
 
+    def held(self, account_id: str) -> int:
+        """What unfinished jobs hold, in micro-credits."""
+        return self._purse(account_id).held
+
     def afford(self, account_id: str, micros: int) -> bool:
         """Whether `micros` could be held; an account that cannot is told, once, that its credit is exhausted."""
         purse = self._purse(account_id)

@@ -89,8 +89,8 @@ async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, A
     if spec.input_file_id is not None:
         source = await desk.database.read(batches.input_blob, holder, spec.input_file_id)
     async with desk.quoting:
-        quoted = await asyncio.to_thread(batches.dry_run, spec, holder, source)
-    return {**quoted, "credits_available": await desk.database.read(batches.available, holder.account_id)}
+        quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
+    return {**quoted, **await desk.database.read(batches.afforded, holder.account_id, need)}
 
 
 async def _written(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
