@@ -1,9 +1,8 @@
 """Each thing a caller can do with batches, once: quote, create, show, list, cancel."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import orjson
 from pydantic import Field
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from producer import files, views
 from producer.operations import Page, paged
-from shared import batches, blobs, clock, shortage
+from shared import batches, clock, shortage
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
@@ -79,13 +78,10 @@ def lines_of(spec: BatchSpec) -> bytes:
     return b"".join(orjson.dumps(usual | request) + b"\n" for request in spec.requests or ())
 
 
-def dry_run(spec: BatchSpec, holder: KeyHolder, source: str | bytes) -> tuple[dict[str, Any], Need]:
-    """Read a whole file (a blob's name, or its bytes) as its batch would, and keep nothing; on a thread.
-
-    Its lines' worst cases come with it.
-    """
+def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[str, Any], Need]:
+    """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading, wanted = Reading(), Wanted(spec.endpoint, holder.test)
-    with blobs.reader(source) if isinstance(source, str) else io.BytesIO(source) as file:
+    with source as file:
         for chunk in chunks(file):
             reading.add(read(chunk, wanted))
             if reading.over:
@@ -121,8 +117,14 @@ def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock:
     return str(row["blob"])
 
 
+class UnwrittenError(Exception):
+    """A batch of inline requests was to be made, whose file has not been written."""
+
+
 def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> dict[str, Any]:
     """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to."""
+    if spec.requests is not None and not inline:
+        raise UnwrittenError
     if inline:
         files.finish(connection, inline["id"], inline["bytes"])
     file_id = str(inline["id"] if inline else spec.input_file_id)

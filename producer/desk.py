@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from starlette.requests import ClientDisconnect, Request
 
-from producer import idempotency, operations
+from producer import idempotency, kept_secrets, operations
 from producer.accept import Accepted, Door
 from producer.auth import Keys
 from producer.batch_progress import Progress
@@ -199,10 +199,11 @@ def _once(
         if known is not None and not known.answers(claim):
             raise idempotency.mismatch()
         if known is not None:
-            return known.response, True
-    answer = strict_json.dumps(fn(connection, *args))
-    idempotency.keep(connection, [(claim, 200, answer)] if claim else [])
-    return answer, False
+            return kept_secrets.shown(connection, known.response), True
+    answer = fn(connection, *args)
+    if claim is not None:
+        idempotency.keep(connection, [(claim, 200, strict_json.dumps(kept_secrets.hidden(answer)))])
+    return strict_json.dumps(answer), False
 
 
 async def read_body(request: Request) -> dict[str, Any]:

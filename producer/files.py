@@ -13,10 +13,10 @@ from producer import views
 from producer.desk import Desk
 from producer.idempotency import Claim
 from producer.operations import Page, paged
-from shared import blobs, clock, logs
+from shared import blobs, clock
 from shared import models as m
 from shared.accounts import KeyHolder
-from shared.errors import Conflict, InternalError, InvalidRequest, NotFound, Unavailable
+from shared.errors import Conflict, InternalError, InvalidRequest, NotFound, StorageAway
 from shared.models.batches import MADE_BY_BATCHES, UNFINISHED
 
 P = ParamSpec("P")
@@ -32,13 +32,27 @@ LEAST_SECONDS, MOST_SECONDS, KEEP_SECONDS = 3600, 30 * 86_400, 30 * 86_400
 UPLOAD_MICROS = 3600 * clock.MICROS
 COPY_BYTES = 1024 * 1024
 
+#: How long storage may take for one thing, in seconds; of an upload a second more for so many bytes.
+STORAGE_SECONDS = 20.0
+LEAST_BYTES_A_SECOND = 1024 * 1024
+
 #: Storage may be slow or away: what waits for it has threads of its own.
 _threads = ThreadPoolExecutor(8, thread_name_prefix="files")
 
 
-async def on_thread(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run what blocks on bytes."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: fn(*args, **kwargs))
+async def stored(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do what blocks on storage; StorageAway, which is a 503, when that fails, or hangs."""
+    return await stored_within(STORAGE_SECONDS, fn, *args, **kwargs)
+
+
+async def stored_within(seconds: float, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The same with a time of its own."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(_threads, lambda: fn(*args, **kwargs))
+    except TimeoutError:
+        log.error("storage has not answered in %.0f s", seconds)
+        raise StorageAway from None
 
 
 def wish(fields: Mapping[str, str]) -> int:
@@ -146,7 +160,8 @@ async def keep(
     given_up = clock.now_micros() + UPLOAD_MICROS
     row = await desk.database.write(begin, holder, filename=filename, purpose=PURPOSE, expires_at=given_up)
     try:
-        await _store(content, row["blob"])
+        seconds_to_write = STORAGE_SECONDS + bytes / LEAST_BYTES_A_SECOND
+        await stored_within(seconds_to_write, _copy, content, row["blob"])
         answer, replayed = await desk.once(claim, _finished, holder, row["id"], bytes, seconds)
     except Exception:
         await drop(desk, row)
@@ -160,11 +175,9 @@ async def open_content(desk: Desk, holder: KeyHolder, id: str) -> tuple[Mapping[
     """The row of a file and its bytes, open."""
     row = await desk.database.read(visible, holder, id)
     try:
-        return row, await on_thread(blobs.reader, row["blob"])
+        return row, await stored(blobs.reader, row["blob"])
     except FileNotFoundError:
         raise NotFound(f"file {id[:100]!r} has just been deleted") from None
-    except Exception as error:
-        raise _away("read", error) from error
 
 
 async def remove(desk: Desk, holder: KeyHolder, id: str) -> dict[str, Any]:
@@ -179,13 +192,6 @@ def _visible(holder: KeyHolder) -> Select[Any]:
     lasting = or_(files.expires_at.is_(None), files.expires_at > clock.now_micros())
     mine = select(m.files).where(files.account_id == holder.account_id, files.test == holder.test)
     return mine.where(files.status == "processed", lasting)
-
-
-async def _store(content: IO[bytes], blob: str) -> None:
-    try:
-        await on_thread(_copy, content, blob)
-    except Exception as error:
-        raise _away("write", error) from error
 
 
 def _copy(content: IO[bytes], blob: str) -> None:
@@ -236,7 +242,7 @@ async def _erase(desk: Desk, row: Mapping[str, Any]) -> None:
         return connection.execute(delete(m.files).where(*gone)).rowcount
 
     try:
-        await on_thread(blobs.delete, row["blob"])
+        await stored(blobs.delete, row["blob"])
         await desk.database.write(forget)
     except Exception as error:
         log.warning("file %s is left to retention: %s", row["id"], type(error).__name__)
@@ -244,8 +250,3 @@ async def _erase(desk: Desk, row: Mapping[str, Any]) -> None:
 
 def _deleted(id: str) -> Any:
     return update(m.files).where(m.files.c.id == id).values(status="deleted", expires_at=clock.now_micros())
-
-
-def _away(verb: str, error: Exception) -> Unavailable:
-    log.error("cannot %s a file: %s", verb, logs.kind(error))
-    return Unavailable("the file storage does not answer; try again", retry_after_seconds=5)

@@ -1,4 +1,8 @@
-"""What a caller can do with webhooks: register, list, rotate, test, look at deliveries, delete."""
+"""What a caller can do with webhooks: register, list, rotate, test, look at deliveries, delete.
+
+Live keys see and govern the webhooks that live keys made, test keys those of test keys. A webhook's row is locked while
+it is changed, and what is deleted stays so: two changes at once both hold.
+"""
 
 import json
 import secrets
@@ -9,18 +13,19 @@ from pydantic import Field
 from sqlalchemy import Connection, insert, select, update
 
 from producer import views
-from producer.operations import Page, paged
-from shared import addresses, clock, events, signing
+from producer.operations import Page, of, paged
+from shared import addresses, clock, db, events, signing, webhook_secrets
 from shared import models as m
+from shared.accounts import KeyHolder
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import Book
 from shared.schemas import Shape
 from shared.settings import settings
 
-#: Webhooks an account may have.
+#: Webhooks that an account's live keys may have, and its test keys.
 MOST = 20
-#: For how long a rotated secret still signs beside the new one.
-OVERLAP_MICROS = 24 * 3600 * clock.MICROS
+#: Test events and redeliveries to one webhook in a minute.
+ASKED_PER_MINUTE = 10
 
 
 class WebhookSpec(Shape):
@@ -39,21 +44,22 @@ class WebhookChange(Shape):
     status: Literal["enabled", "disabled"] | None = None
 
 
-#: Types that are written but not yet emitted by this version may be subscribed to.
-_KNOWN = {*events.TYPES, "batch.completed", "batch.failed", "batch.expired", "batch.cancelled"}
-_KNOWN |= {"invoice.created", "invoice.paid", "*"}
+_KNOWN = {*events.TYPES, "*"}
 
 
-def create(connection: Connection, account_id: str, wanted: WebhookSpec) -> dict[str, Any]:
-    """Register an address for events; the answer is the only one that shows the secret."""
+def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> dict[str, Any]:
+    """Register an address for events; only this answer, and its replays, show the secret."""
     _check_events(wanted.events)
     _check_url(wanted.url)
-    having = select(m.webhooks.c.id).where(m.webhooks.c.account_id == account_id, m.webhooks.c.status != "deleted")
+    lock = select(m.accounts.c.id).where(m.accounts.c.id == holder.account_id)
+    connection.execute(lock.with_for_update())  # so that two at once are not both the last one allowed
+    having = select(m.webhooks.c.id).where(*of(holder, m.webhooks), m.webhooks.c.status != "deleted")
     if len(connection.execute(having).all()) >= MOST:
         raise Conflict(f"an account has at most {MOST} webhooks")
     row = {
         "id": clock.new_id("wh"),
-        "account_id": account_id,
+        "account_id": holder.account_id,
+        "test": holder.test,
         "url": wanted.url,
         "events": json.dumps(sorted(set(wanted.events))),
         "secret": signing.secret_of(secrets.token_bytes(32)),
@@ -64,76 +70,85 @@ def create(connection: Connection, account_id: str, wanted: WebhookSpec) -> dict
     return views.webhook_view(row, secret=True)
 
 
-def change(connection: Connection, account_id: str, id: str, wanted: WebhookChange) -> dict[str, Any]:
+def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookChange) -> dict[str, Any]:
     """Change where it sends, what, or whether at all; enabling it again sends nothing that it missed."""
-    row = _row(connection, account_id, id)
     fresh: dict[str, Any] = {}
     if wanted.url is not None:
         _check_url(wanted.url)
-        fresh["url"] = wanted.url
+        fresh.update(url=wanted.url, paused_until=None)
     if wanted.events is not None:
         _check_events(wanted.events)
         fresh["events"] = json.dumps(sorted(set(wanted.events)))
     if wanted.status is not None:
         fresh["status"] = wanted.status
-    if wanted.status == "disabled":
-        _give_up_waiting(connection, id, "the webhook was disabled")
+    row = _locked(connection, holder, id)
     if fresh:
         connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
     return views.webhook_view({**row, **fresh})
 
 
-def show(connection: Connection, account_id: str, id: str) -> dict[str, Any]:
+def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     """One webhook of the account."""
-    return views.webhook_view(_row(connection, account_id, id))
+    return views.webhook_view(_row(connection, holder, id))
 
 
-def list_all(connection: Connection, account_id: str, page: Page) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
     """A page of the account's webhooks, newest first."""
-    statement = select(m.webhooks).where(m.webhooks.c.account_id == account_id, m.webhooks.c.status != "deleted")
+    statement = select(m.webhooks).where(*of(holder, m.webhooks), m.webhooks.c.status != "deleted")
     rows = connection.execute(paged(statement, m.webhooks.c.id, page)).mappings()
     return views.page([views.webhook_view(dict(row)) for row in rows], page.limit)
 
 
-def remove(connection: Connection, account_id: str, id: str) -> dict[str, Any]:
+def remove(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     """Send nothing more to it; only what is under way at this moment may still arrive."""
-    _row(connection, account_id, id)
+    _locked(connection, holder, id)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(status="deleted"))
-    _give_up_waiting(connection, id, "the webhook was deleted")
     return {"id": id, "object": "webhook", "deleted": True}
 
 
-def rotate(connection: Connection, account_id: str, id: str) -> dict[str, Any]:
-    """A new secret; for a day every delivery is signed with the old one too."""
-    row = _row(connection, account_id, id)
-    fresh = {
-        "secret": signing.secret_of(secrets.token_bytes(32)),
-        "previous_secret": row["secret"],
-        "previous_until": clock.now_micros() + OVERLAP_MICROS,
-    }
+def give_up_waiting(connection: Connection, holder: KeyHolder, id: str) -> int:
+    """End some of what still waits for one that is not enabled; how many, as `events.give_up` tells."""
+    mine = select(m.webhooks.c.status).where(m.webhooks.c.id == id, *of(holder, m.webhooks))
+    status = connection.execute(mine).scalar()
+    return 0 if status in (None, "enabled") else events.give_up(connection, id, f"the webhook was {status}")
+
+
+def rotate(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """A new secret; for a day every delivery is signed with each of the old ones too."""
+    row, now = _locked(connection, holder, id), db.now(connection)
+    if (end := webhook_secrets.first_end(row, now)) is not None:
+        raise Conflict(
+            f"{webhook_secrets.MOST} secrets of this webhook sign already; the oldest ends in "
+            f"{(end - now) // clock.MICROS + 1:,} s"
+        )
+    fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
     return views.webhook_view({**row, **fresh}, secret=True)
 
 
-def test(connection: Connection, account_id: str, id: str) -> tuple[dict[str, Any], list[str]]:
+def test(connection: Connection, holder: KeyHolder, id: str) -> tuple[dict[str, Any], list[str]]:
     """Emit a `webhook.test` event to this webhook alone; the webhook, and the delivery now due."""
-    row = _row(connection, account_id, id)
-    book = Book(connection, [account_id])
-    book.emit(account_id, "webhook.test", {"webhook": {"id": id}}, webhook_id=id)
+    row = _row(connection, holder, id)
+    book = Book(connection, [holder.account_id])
+    book.emit(holder.account_id, "webhook.test", {"webhook": {"id": id}}, webhook_id=id, test=holder.test)
     return views.webhook_view(row), book.close()
 
 
-def list_deliveries(connection: Connection, account_id: str, id: str, page: Page) -> dict[str, Any]:
+def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: Page) -> dict[str, Any]:
     """A page of what was sent to it, newest first."""
-    _row(connection, account_id, id)
+    _row(connection, holder, id)
     statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
     return views.page([views.delivery_view(dict(row)) for row in rows], page.limit)
 
 
-def _give_up_waiting(connection: Connection, id: str, why: str) -> None:
-    waiting = update(m.deliveries).where(m.deliveries.c.webhook_id == id, m.deliveries.c.status == "pending")
-    connection.execute(waiting.values(status="failed", last_error=why))
+def told_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
+    """The webhooks that an event would be sent to again."""
+    statement = select(m.webhooks.c.id).join_from(
+        m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id
+    )
+    enabled = (*of(holder, m.webhooks), m.webhooks.c.status == "enabled", m.deliveries.c.event_id == event_id)
+    return list(connection.execute(statement.where(*enabled).order_by(m.webhooks.c.id)).scalars())
 
 
 def _check_events(types: Sequence[str]) -> None:
@@ -149,9 +164,13 @@ def _check_url(url: str) -> None:
     )
 
 
-def _row(connection: Connection, account_id: str, id: str) -> dict[str, Any]:
-    mine = select(m.webhooks).where(m.webhooks.c.id == id, m.webhooks.c.account_id == account_id)
-    row = connection.execute(mine.where(m.webhooks.c.status != "deleted")).mappings().first()
+def _row(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = False) -> dict[str, Any]:
+    mine = select(m.webhooks).where(m.webhooks.c.id == id, *of(holder, m.webhooks), m.webhooks.c.status != "deleted")
+    row = connection.execute(mine.with_for_update() if lock else mine).mappings().first()
     if row is None:
         raise NotFound(f"there is no webhook {id[:100]!r}")
     return dict(row)
+
+
+def _locked(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    return _row(connection, holder, id, lock=True)

@@ -69,12 +69,12 @@ class Allowance:
             (b"x-ratelimit-reset-requests", f"{max(0.0, self.reset_seconds):.3f}s".encode()),
         ]
 
-    def check(self) -> None:
-        """429 when the request was refused."""
+    def check(self, what: str = "requests") -> None:
+        """429 when the request was refused; `what` is counted."""
         if self.retry_seconds is not None:
             seconds = max(1, math.ceil(self.retry_seconds))
             raise RateLimited(
-                f"more than {self.limit:,} requests in a minute; there is room again in {seconds} s",
+                f"more than {self.limit:,} {what} in a minute; there is room again in {seconds} s",
                 retry_after_seconds=seconds,
             )
 
@@ -122,12 +122,14 @@ class Limits:
     async def take(self, holder: KeyHolder) -> Allowance | None:
         """Count one request of an account; None when it has no limit. `check` what comes back."""
         limit = holder.requests_per_minute
-        if limit is None:
-            return None
-        own = self._own.get(holder.account_id)
+        return None if limit is None else await self.admit(holder.account_id, limit)
+
+    async def admit(self, name: str, limit: int) -> Allowance:
+        """Count one of whatever has this name: so many in a minute, by all processes together."""
+        own = self._own.get(name)
         if own is not None and (refused := own.refusal(limit, clock.monotonic())) is not None:
             return Allowance(limit, 0, *refused)
-        return await self._batcher((holder.account_id, limit))
+        return await self._batcher((name, limit))
 
     async def close(self) -> None:
         """Leave, so that the others' shares grow, and hang up."""

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import RedisError
-from sqlalchemy import Connection, func, literal_column, select, text
+from sqlalchemy import Connection, case, func, literal_column, select, text
 
 from shared import clock, db, measures, provider_states
 from shared import models as m
@@ -193,7 +193,8 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
 def read(connection: Connection) -> Reading:
     """One reading, in one transaction."""
     alive = select(func.count()).where(m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > db.now(connection))
-    pending, oldest = connection.execute(_PENDING).one()
+    pending, due = connection.execute(_PENDING).one()
+    oldest = min((at for at in (due, connection.execute(_NEWLY_PENDING).scalar()) if at is not None), default=None)
     late = max(0, clock.now_micros() - oldest) if oldest is not None else 0
     held, available = connection.execute(_CREDITS).one()
     gauges: dict[str, Values] = {
@@ -210,7 +211,18 @@ def read(connection: Connection) -> Reading:
     return Reading(gauges, _counters(connection))
 
 
-_PENDING = select(func.count(), func.min(m.deliveries.c.next_at)).where(literal_column("status = 'pending'"))
+_PENDING = select(func.count(), func.min(case((m.deliveries.c.next_at > 0, m.deliveries.c.next_at)))).where(
+    literal_column("status = 'pending'")
+)
+#: When the event was of the oldest of some deliveries that may be sent at once.
+_NEWLY_PENDING = select(func.min(m.events.c.created_at)).where(
+    m.events.c.id.in_(
+        select(m.deliveries.c.event_id)
+        .where(literal_column("status = 'pending'"), m.deliveries.c.next_at == 0)
+        .limit(1000)
+        .scalar_subquery()
+    )
+)
 _CREDITS = select(
     func.coalesce(func.sum(m.accounts.c.held_micros), 0), func.coalesce(func.sum(m.accounts.c.available_micros), 0)
 )

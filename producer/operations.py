@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from producer import views
-from shared import clock, events, jobs
+from shared import clock, db, events, jobs
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, InvalidRequest, NotFound
@@ -51,7 +51,7 @@ _JOBS = (
 
 def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str, Any]:
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
-    row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *_of(holder))).mappings().first()
+    row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *of(holder))).mappings().first()
     if row is None:
         raise NotFound(f"there is no job {job_id[:100]!r}")
     return views.job_view(dict(row))
@@ -67,7 +67,7 @@ def list_jobs(
     batch_id: str | None = None,
 ) -> dict[str, Any]:
     """A page of the jobs of the account and mode, newest first; of one status, of a batch, or of the given ids."""
-    statement = _JOBS.where(*_of(holder))
+    statement = _JOBS.where(*of(holder))
     if batch_id is not None:
         statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
@@ -84,7 +84,7 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
     """Cancel a queued job at once, flag a running one; the job as it is now, and deliveries now due."""
     deliveries: list[str] = []
     for _ in range(CANCEL_TRIES):
-        where = (m.jobs.c.id == job_id, *_of(holder))
+        where = (m.jobs.c.id == job_id, *of(holder))
         row = connection.execute(select(m.jobs.c.status, m.jobs.c.lease_epoch).where(*where)).first()
         if row is None:
             raise NotFound(f"there is no job {job_id[:100]!r}")
@@ -105,15 +105,19 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
     return show_job(connection, holder, job_id), deliveries
 
 
-def _of(holder: KeyHolder) -> tuple[Any, ...]:
-    return m.jobs.c.account_id == holder.account_id, m.jobs.c.test == holder.test
+def of(holder: KeyHolder, table: Table = m.jobs) -> tuple[Any, ...]:
+    """Rows that a key may see: of its account, and of its mode."""
+    return table.c.account_id == holder.account_id, table.c.test == holder.test
 
 
-def list_events(connection: Connection, account_id: str, page: Page) -> dict[str, Any]:
-    """Every event after the one given, in order: oldest first, so that a reader who follows misses none."""
-    statement = select(m.events).where(m.events.c.account_id == account_id)
+def list_events(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+    """Every event after the one given, in order: oldest first, so that a reader who follows misses none.
+
+    Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps.
+    """
+    statement = select(m.events).where(*of(holder, m.events))
     if page.after is not None:
-        at = select(m.events.c.sequence).where(m.events.c.account_id == account_id, m.events.c.id == page.after)
+        at = select(m.events.c.sequence).where(*of(holder, m.events), m.events.c.id == page.after)
         sequence = connection.execute(at).scalar()
         if sequence is None:
             raise InvalidRequest(f"after: there is no event {page.after!r}", param="after")
@@ -122,23 +126,27 @@ def list_events(connection: Connection, account_id: str, page: Page) -> dict[str
     return views.page([events.body(dict(row)) for row in rows], page.limit)
 
 
-def redeliver_event(connection: Connection, account_id: str, event_id: str) -> tuple[dict[str, Any], list[str]]:
-    """Make an event's deliveries due again, to the webhooks that are still enabled."""
-    row = (
-        connection.execute(select(m.events).where(m.events.c.account_id == account_id, m.events.c.id == event_id))
-        .mappings()
-        .first()
-    )
+def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> dict[str, Any]:
+    """The event object; 404 when the account's keys of this mode have no such event."""
+    mine = select(m.events).where(*of(holder, m.events), m.events.c.id == event_id)
+    row = connection.execute(mine).mappings().first()
     if row is None:
         raise NotFound(f"there is no event {event_id[:100]!r}")
-    enabled = select(m.webhooks.c.id).where(m.webhooks.c.account_id == account_id, m.webhooks.c.status == "enabled")
+    return events.body(dict(row))
+
+
+def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) -> tuple[dict[str, Any], list[str]]:
+    """Make an event's deliveries due again, to the webhooks that are still enabled."""
+    event = show_event(connection, holder, event_id)
+    enabled = select(m.webhooks.c.id).where(*of(holder, m.webhooks), m.webhooks.c.status == "enabled")
+    now = db.now(connection)
     again = (
         update(m.deliveries)
         .where(m.deliveries.c.event_id == event_id, m.deliveries.c.webhook_id.in_(enabled.scalar_subquery()))
-        .values(status="pending", attempts=0, next_at=clock.now_micros())
+        .values(status="pending", attempts=0, claims=0, last_status=None, next_at=0, asked_at=now)
         .returning(m.deliveries.c.id)
     )
-    return events.body(dict(row)), list(connection.execute(again).scalars())
+    return event, list(connection.execute(again).scalars())
 
 
 def show_credits(connection: Connection, account_id: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, case, func, select, text
 
 from shared import clock
 from shared.db import Database
@@ -80,13 +80,15 @@ class Overload:
 def heads(connection: Connection) -> dict[str, int]:
     """Since when the oldest due job of each realtime queue that has one waits on it, in microseconds.
 
-    That is its `run_at`: a job put back after a pause that a provider asked for has not waited since it came.
+    That is its `run_at`, if it has one: a job put back after a pause that a provider asked for has not waited since it
+    came.
     """
+    since = case((jobs.c.run_at == 0, jobs.c.created_at), else_=jobs.c.run_at)
     realtime = [queue for queue in job_queues() if queue.endswith(".realtime")]
     found: dict[str, int] = {}
     for condition in (TO_WAKE, WOKEN):
         statement = (
-            select(jobs.c.queue, func.min(jobs.c.run_at))
+            select(jobs.c.queue, func.min(since))
             .where(jobs.c.queue.in_(realtime), text(condition), jobs.c.run_at <= clock.now_micros())
             .group_by(jobs.c.queue)
         )

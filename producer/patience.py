@@ -13,7 +13,7 @@ _TIMEOUTS = ("x-stainless-read-timeout", "x-stainless-timeout")
 _SPARE_SECONDS = 2.0
 _LEAST_SECONDS = 0.5
 
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,14 @@ from shared.accounts import KeyHolder
 from shared.batch_lines import unplanned
 from shared.batches import TERMINAL, Row
 from shared.db import Database
-from shared.errors import Conflict, InternalError, InvalidRequest
+from shared.errors import Conflict, InvalidRequest
 from shared.schemas import Shape, read_labels
 from shared.strict_json import dumps
 
 #: Names of lines, and requests and their bytes, in one read transaction.
 NAMES, PAGE, PAGE_BYTES = 5000, 500, 8 * 1024 * 1024
+#: How long the writing of the lines may take, in seconds.
+WRITE_SECONDS = 300.0
 #: Reasons that a 400 names.
 MOST_TOLD = 50
 #: What is retried unless reasons say otherwise; a customer who cancelled wanted no answer.
@@ -72,14 +74,17 @@ class Repeated:
 async def retry(desk: Desk, holder: KeyHolder, claim: Claim | None, id: str, spec: RetrySpec) -> tuple[str, bool]:
     """The new batch as JSON, and whether an earlier request of the same claim made it."""
     if await desk.database.read(idempotency.is_known, claim):
-        return await desk.once(claim, _forgotten)
+        try:
+            return await desk.once(claim, _forgotten)
+        except _ForgottenError:
+            pass  # it is made as if it had never been asked for
     async with desk.retrying:
         repeated = await desk.database.read(repeatable, holder, id)
         unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
         named = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
         file = await desk.database.write(files.begin, holder, **named, expires_at=unless_done_by)
         try:
-            bytes = await files.on_thread(write, desk.database, repeated, spec.reasons, file["blob"])
+            bytes = await files.stored_within(WRITE_SECONDS, write, desk.database, repeated, spec.reasons, file["blob"])
             answer, replayed = await desk.once(claim, create, holder, spec, repeated, file["id"], bytes)
         except Exception:
             await files.drop(desk, file)
@@ -278,5 +283,9 @@ def _repeats_already(other: Row) -> Conflict:
     return Conflict(f"batch {other['id']} repeats lines of the same batch already: it is {other['status']}")
 
 
+class _ForgottenError(Exception):
+    """The first answer to a request has been forgotten since it was looked for."""
+
+
 def _forgotten(connection: Connection) -> dict[str, Any]:
-    raise InternalError("the first answer has just been forgotten; send the request again")
+    raise _ForgottenError

@@ -9,13 +9,19 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from producer import connections
+from producer.connections import Connections
 from producer.desk import Desk
+from producer.protocol import Protocol
 from shared import clock
 from shared.settings import settings
+from shared.stopping import stop
 
 #: Longer than clients and load balancers keep an idle connection: who hangs up first never meets a request under way.
 KEEP_ALIVE_SECONDS = 75
@@ -29,9 +35,18 @@ _TURN_SECONDS = 0.05
 class Server(uvicorn.Server):
     """uvicorn's, which stops as said above; `desk` gives the desk of the app that it serves, once that has started."""
 
-    def __init__(self, config: uvicorn.Config, desk: Callable[[], Desk]) -> None:
+    def __init__(self, config: uvicorn.Config, desk: Callable[[], Desk], all: Connections) -> None:
         super().__init__(config)
         self._desk = desk
+        self._all = all
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, and look over the connections as long."""
+        looking = asyncio.create_task(self._all.run())
+        try:
+            await super().serve(sockets)
+        finally:
+            await stop(looking)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; a second Ctrl-C stops at once."""
@@ -53,12 +68,15 @@ def notice_seconds(drain_seconds: float) -> float:
 def serve(app: ASGIApp, desk: Callable[[], Desk]) -> None:
     """Serve until a signal."""
     drain_seconds = settings().drain_seconds
+    connections.raise_open_files()
+    all = Connections(connections.bounds(settings()))
+    protocol: Any = partial(Protocol, connections=all)
     config = uvicorn.Config(
         app,
         host=settings().host,
         port=settings().port,
         loop="uvloop",
-        http="httptools",
+        http=protocol,
         ws="none",
         log_level="warning",
         access_log=False,
@@ -70,4 +88,4 @@ def serve(app: ASGIApp, desk: Callable[[], Desk]) -> None:
     leave = min(max(drain_seconds / 10, LEAVE_LEAST_SECONDS), LEAVE_MOST_SECONDS)
     config.timeout_graceful_shutdown = drain_seconds - notice_seconds(drain_seconds) + leave  # type: ignore[assignment]
     with suppress(KeyboardInterrupt):  # by which uvicorn ends after Ctrl-C
-        Server(config, desk).run()
+        Server(config, desk, all).run()

@@ -58,7 +58,7 @@ def _limit(value: str) -> str:
 
 def _number(text: str) -> float:
     """Digits with a point at most: no sign, no exponent, no infinity."""
-    if not text.replace(".", "", 1).isdecimal():
+    if not (text.isascii() and text.replace(".", "", 1).isdecimal()):
         raise ValueError
     return float(text)
 

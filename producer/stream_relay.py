@@ -179,7 +179,7 @@ class Relay:
             self._readers.want(self._reader)
 
     def _frame(self, epoch: int, count: int, data: bytes) -> bytes:
-        self._progress.advance(orjson.loads(data)["choices"])
+        self._progress.advance(orjson.loads(data).get("choices") or ())
         self._at = epoch, count
         if not self._spoke:  # the worker's own limit began earlier, and ends the job before this one ends the stream
             self._spoke = True

@@ -1,16 +1,17 @@
 """A multipart upload of one file, read as it comes: spooled to disk, never whole in memory, hashed on its way."""
 
+import asyncio
 import hashlib
 import logging
 import tempfile
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from producer.files import on_thread
 from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ MOST_PARTS = 8
 FIELD_BYTES = 1024
 #: Characters of a filename.
 MOST_NAME = 255
+#: What a file is called that was sent without a name, as some clients do.
+NAMELESS = "upload.jsonl"
 #: Bytes parsed in one go on a thread, and kept in memory before the disk is used.
 PIECE_BYTES = SPOOL_BYTES = 1024 * 1024
+
+#: Not those that wait for storage, which may all hang.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="uploads")
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a body is said to its sender
 
@@ -79,10 +85,14 @@ async def _read(request: Request, form: "_Form") -> None:
         if total > MOST_BYTES + ENVELOPE_BYTES:
             raise _too_large()
         if len(piece) >= PIECE_BYTES:
-            await on_thread(form.feed, bytes(piece))
+            await _on_thread(form.feed, bytes(piece))
             piece.clear()
-    await on_thread(form.feed, bytes(piece))
-    await on_thread(form.end)
+    await _on_thread(form.feed, bytes(piece))
+    await _on_thread(form.end)
+
+
+async def _on_thread(fn: Callable[..., None], *args: Any) -> None:
+    await asyncio.get_running_loop().run_in_executor(_threads, fn, *args)
 
 
 class _Form:
@@ -119,7 +129,7 @@ class _Form:
         if not self._over:
             raise _broken("it ends before its last boundary")
         if not self._upload.filename:
-            raise InvalidRequest("file is missing: a part named `file` with a filename", param="file")
+            raise InvalidRequest("file is missing: a part named `file`", param="file")
         if not self._upload.bytes:
             raise InvalidRequest("file is empty", param="file")
         self._upload.content.seek(0)
@@ -147,7 +157,7 @@ class _Form:
         if b"filename" in options:
             self._begin_file(_text(options[b"filename"], "the filename", "file"))
         elif self._name == "file":
-            raise InvalidRequest("file has no filename", param="file")
+            self._begin_file(NAMELESS)
 
     def _begin_file(self, filename: str) -> None:
         if self._name != "file":

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from shared.clock import MICROS, seconds
+from shared.clock import MICROS, now_seconds, seconds
 from shared.jobs import BEGAN
 from shared.ledger import credits
 
@@ -91,7 +91,7 @@ def delivery_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "attempts": row["attempts"],
         "last_status_code": row["last_status"],
         "last_error": row["last_error"],
-        "next_attempt_at": row["next_at"] // MICROS if row["status"] == "pending" else None,
+        "next_attempt_at": (seconds(row["next_at"]) or now_seconds()) if row["status"] == "pending" else None,
         "delivered_at": seconds(row["delivered_at"]),
     }
 

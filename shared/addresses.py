@@ -6,8 +6,8 @@ space, SRv6, v4-compatible), so every range stands here, after IANA's registries
 refused whole: nothing else has been handed out as global unicast (RFC 4291).
 
 `check_url` judges a URL when a webhook is made, and says what is wrong with it. It is a courtesy: a name
-resolves to whatever its owner likes, later. The promise is kept by workers.outbound, which judges when it
-connects.
+resolves to whatever its owner likes, later. The promise is kept by workers.outbound, which judges names and
+addresses by the same rules (`judge_name`, `judge`) when it connects.
 """
 
 import ipaddress
@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
+
+import idna
 
 from shared.errors import InvalidRequest
 
@@ -107,6 +109,33 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _6TO4 = ipaddress.IPv6Network("2002::/16")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+#: The middle of an ISATAP address, before the IPv4 address that it tunnels to; the second is of a public one.
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+
+#: Names that clouds give their metadata servers. Never, as their addresses; with all that ends in `.<name>`.
+_METADATA_NAMES = (
+    "metadata.google.internal",
+    "metadata.goog",
+    "metadata",
+    "instance-data",
+    "instance-data.ec2.internal",
+)
+#: Names that only a private network knows: set aside for such, or used so by container and office networks.
+_PRIVATE_NAMES = (
+    "internal",
+    "local",
+    "svc",
+    "kubernetes",
+    "kubernetes.default",
+    "lan",
+    "home",
+    "corp",
+    "intranet",
+    "private",
+    "home.arpa",
+    "localdomain",
+    "cluster.local",
+)
 
 
 def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
@@ -130,6 +159,26 @@ def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed
     return _judge_range(parsed, allow_loopback, allow_private)
 
 
+def judge_name(name: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+    """Decide about a host's name, not yet about what it resolves to; names of private networks need `allow_private`.
+
+    >>> judge_name("kubernetes.default.svc.", allow_loopback=True, allow_private=False)
+    Refused(reason='a name of private networks')
+    """
+    plain = name.lower().rstrip(".")
+    if _ends_in(plain, _METADATA_NAMES):
+        return Refused("cloud metadata")
+    if _ends_in(plain, ("localhost", "localhost.localdomain")):
+        return Allowed(plain) if allow_loopback else Refused("loopback")
+    if not allow_private and _ends_in(plain, _PRIVATE_NAMES):
+        return Refused("a name of private networks")
+    return Allowed(plain)
+
+
+def _ends_in(name: str, endings: Iterable[str]) -> bool:
+    return any(name == ending or name.endswith(f".{ending}") for ending in endings)
+
+
 def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
     number = int(address)
     if address in _MAPPED:
@@ -139,6 +188,8 @@ def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_privat
         return _judge_behind("NAT64", ipaddress.IPv4Address(number & 0xFFFFFFFF), address)
     if address in _6TO4:
         return _judge_behind("6to4", ipaddress.IPv4Address(number >> 80 & 0xFFFFFFFF), address)
+    if number >> 32 & 0xFFFF_FFFF in _ISATAP:
+        return _judge_behind("ISATAP", ipaddress.IPv4Address(number & 0xFFFFFFFF), address)
     verdict = _judge_range(address, allow_loopback, allow_private)
     if verdict == Allowed(str(address)) and not _opened(address):
         return Refused("outside the global unicast range")
@@ -186,7 +237,7 @@ def check_url(url: str, *, allow_loopback: bool, allow_private: bool) -> None:
     if "[" in parts.netloc or _is_dotted(host.removesuffix(".")):
         _check_address(host.removesuffix("."), allow_loopback, allow_private)
     else:
-        _check_name(host, allow_loopback)
+        _check_name(host, allow_loopback, allow_private)
 
 
 def _check_characters(url: str) -> None:
@@ -220,14 +271,27 @@ def _check_address(host: str, allow_loopback: bool, allow_private: bool) -> None
         raise InvalidRequest(f"url: {host} may not receive webhooks: {verdict.reason}", param="url")
 
 
-def _check_name(host: str, allow_loopback: bool) -> None:
+def _check_name(host: str, allow_loopback: bool, allow_private: bool) -> None:
     name = host.removesuffix(".")
     labels = name.split(".")
     # As browsers do: a name whose last label is a number would be read as an address by getaddrinfo.
-    number = re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1])
+    number = re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1])
     _require(number is None, "must write an IPv4 address as four decimal numbers")
     _require(all(map(_is_label, labels)) and len(name) <= 253, f"has a malformed host: {host}")
-    _require(allow_loopback or labels[-1] != "localhost", f"must not point at {host}")
+    _require(_is_readable(name), f"has a host that no name stands for: {host}")
+    verdict = judge_name(name, allow_loopback=allow_loopback, allow_private=allow_private)
+    _require(verdict == Allowed(name), f"{host} may not receive webhooks: {getattr(verdict, 'reason', '')}")
+
+
+def _is_readable(name: str) -> bool:
+    """Whether the client can read every `xn--…` of it back, as it does before it connects."""
+    try:
+        for part in [name, *name.split(".")]:
+            if part.startswith("xn--"):
+                idna.decode(part)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _is_dotted(host: str) -> bool:

@@ -232,7 +232,7 @@ def planned(wanted: Priced) -> bytes:
 
 
 def unplanned(line: bytes) -> Priced:
-    """The same line again."""
+    """The same line again; columns that a later release added are passed over."""
     custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
     return Priced(
         type,  # type: ignore[arg-type]

@@ -193,13 +193,14 @@ def finish(
     lines: Sequence[Mapping[str, Any]],
     faults: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[Row | None, list[str]]:
-    """End a batch: its files, its statement, its events. The row, None when it had ended before; deliveries now due.
+    """End a batch: its files, its statement, its events. The row with these files, and deliveries now due.
 
+    None: another has ended it with files of its own, or it cannot end yet; then nobody will ever read these.
     `faults`: what its files lack, to be told of as what is wrong with an input is.
     """
     row = _locked(connection, id, "finalizing", "cancelling")
     if row is None or ended_lines(row) != row["total"]:
-        return None, []
+        return _ended_with(connection, id, output, errors), []
     now = clock.now_micros()
     status = "cancelled" if row["stopped"] == "cancelled" else "expired" if _is_expired(row) else "completed"
     changed: dict[str, Any] = {"status": status, f"{status}_at": now}
@@ -211,7 +212,7 @@ def finish(
             changed[name] = made.id
     _set(connection, id, **changed)
     book = Book(connection, [row["account_id"]], now=now)
-    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}))
+    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}), test=row["test"])
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
@@ -248,9 +249,17 @@ def _locked(connection: Connection, id: str, *statuses: str) -> dict[str, Any] |
 
 
 def _has(connection: Connection, id: str, plan: Plan) -> bool:
-    """Whether an earlier COMMIT of `begin`, whose answer was lost, took effect after all."""
-    statement = select(batches.c.plan).where(batches.c.id == id, batches.c.status == "in_progress")
+    """Whether an earlier COMMIT of `begin`, whose answer was lost, took effect after all, whatever came after it."""
+    statement = select(batches.c.plan).where(batches.c.id == id)
     return bool(connection.execute(statement).scalar() == plan.blob)
+
+
+def _ended_with(connection: Connection, id: str, output: Made | None, errors: Made | None) -> Row | None:
+    """The row of a batch that an earlier COMMIT of `finish`, whose answer was lost, ended with these very files."""
+    made = tuple(None if one is None else one.id for one in (output, errors))
+    row = connection.execute(select(batches).where(batches.c.id == id)).mappings().first()
+    ours = row is not None and any(made) and (row["output_file_id"], row["error_file_id"]) == made
+    return dict(row) if row is not None and ours else None
 
 
 def _set(connection: Connection, id: str, **values: Any) -> None:
@@ -260,7 +269,7 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
 def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Mapping[str, Any]]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
     _set(connection, row["id"], **changed)
-    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}))
+    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])
     return book.close()
 
 

@@ -107,6 +107,8 @@ class Database:
             connection = raw.execution_options(fusionai_write=write)
             transaction = connection.begin()
             try:
+                if not self.is_sqlite and not clock.is_learned():
+                    now(connection)
                 value = fn(connection, *args, **kwargs)
             except BaseException:
                 transaction.rollback()
@@ -127,14 +129,19 @@ class Database:
 
 
 def now(connection: Connection) -> int:
-    """The database's own time in microseconds since the epoch, as shifted by a test.
+    """The database's own time in microseconds since the epoch, as shifted by a test; the process learns it thereby.
 
-    Leases are judged by one clock: the server's on PostgreSQL; on SQLite this machine's, which is the same thing.
+    All times in rows are of one clock: the server's on PostgreSQL; on SQLite this machine's, which is the same thing.
     """
     if connection.dialect.name == "sqlite":
         return clock.now_micros()
-    statement = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
-    return int(connection.execute(statement).scalar_one()) + clock.shift_micros()
+    asked = clock.steady_micros()
+    told = int(connection.execute(_NOW).scalar_one())
+    clock.learn(told, asked)
+    return told + clock.shift_micros()
+
+
+_NOW = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
 
 
 def insert(dialect: str, table: Table) -> Any:

@@ -17,6 +17,7 @@ FusionError
 │   ├── InternalError          500
 │   ├── UpstreamError          502
 │   ├── Unavailable            503
+│   │   └── StorageAway
 │   └── Timeout                504
 └── ProviderError         one attempt at a provider failed; workers.retry decides what follows
 """
@@ -110,6 +111,13 @@ class UpstreamError(Failed):
 
 class Unavailable(Failed):
     status, type = 503, "unavailable"
+
+
+class StorageAway(Unavailable):
+    """The place where blobs are does not answer, or not as it should; later it will."""
+
+    def __init__(self, message: str = "the file storage does not answer; try again") -> None:
+        super().__init__(message, retry_after_seconds=5)
 
 
 class Timeout(Failed):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
 from shared import clock, db
 from shared.models import deliveries, events, webhooks
@@ -48,6 +48,17 @@ class NewEvent:
     data: Mapping[str, Any]
     #: Only to this webhook (`webhook.test`); None: to each that subscribes.
     webhook_id: str | None = None
+    #: Of the account's test keys: for their webhooks and readers alone.
+    test: bool = False
+
+    @property
+    def readers(self) -> tuple[str, bool]:
+        """Whose it is: the account, and which keys of it."""
+        return self.account_id, self.test
+
+
+#: Deliveries that are given up in one statement.
+CHUNK: Final = 1000
 
 
 def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str]:
@@ -59,6 +70,7 @@ def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str
         {
             "id": id,
             "account_id": event.account_id,
+            "test": event.test,
             "sequence": event.sequence,
             "type": event.type,
             "data": dumps(event.data),
@@ -66,7 +78,7 @@ def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str
         }
         for id, event in zip(ids, new, strict=True)
     ]
-    due = _deliveries(connection, list(zip(ids, new, strict=True)), now)
+    due = _deliveries(connection, list(zip(ids, new, strict=True)))
     made = Counter(row["event_id"] for row in due)
     db.insert_rows(connection, events, [{**row, "deliveries": made[row["id"]]} for row in rows])
     if due:
@@ -75,8 +87,8 @@ def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str
 
 
 def body(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The event object, as GET /events lists it and as a delivery sends it."""
-    return {
+    """The event object, as GET /events lists it and as a delivery sends it; of a test key's it says so."""
+    shown = {
         "id": row["id"],
         "object": "event",
         "type": row["type"],
@@ -84,9 +96,21 @@ def body(row: Mapping[str, Any]) -> dict[str, Any]:
         "sequence": row["sequence"],
         "data": json.loads(row["data"]),
     }
+    return {**shown, "test": True} if row["test"] else shown
 
 
-def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]], now: int) -> list[dict[str, Any]]:
+def give_up(connection: Connection, webhook_id: str, why: str) -> int:
+    """End up to CHUNK deliveries that wait for a webhook; how many: as many as CHUNK means that there may be more.
+
+    What is left of them ends when it is due, since the webhook is no longer enabled.
+    """
+    waiting = (deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending")
+    some = select(deliveries.c.id).where(*waiting).limit(CHUNK).scalar_subquery()
+    ended = update(deliveries).where(*waiting, deliveries.c.id.in_(some))
+    return connection.execute(ended.values(status="failed", last_error=why)).rowcount
+
+
+def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]]) -> list[dict[str, Any]]:
     hooks = _hooks(connection, {event.account_id for _, event in new})
     return [
         {
@@ -94,23 +118,25 @@ def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]], now
             "event_id": id,
             "webhook_id": hook_id,
             "account_id": event.account_id,
+            "test": event.test,
             "status": "pending",
             "attempts": 0,
-            "next_at": now,
+            "next_at": 0,
         }
         for id, event in new
-        for hook_id, wanted in hooks.get(event.account_id, ())
+        for hook_id, wanted in hooks.get(event.readers, ())
         if (event.webhook_id or hook_id) == hook_id and (event.webhook_id or event.type in wanted or "*" in wanted)
     ]
 
 
-def _hooks(connection: Connection, account_ids: set[str]) -> dict[str, list[tuple[str, frozenset[str]]]]:
-    found: dict[str, list[tuple[str, frozenset[str]]]] = {}
-    for account_id, id, wanted in connection.execute(_HOOKS, {"b_accounts": sorted(account_ids)}):
-        found.setdefault(account_id, []).append((id, frozenset(json.loads(wanted))))
+def _hooks(connection: Connection, account_ids: set[str]) -> dict[tuple[str, bool], list[tuple[str, frozenset[str]]]]:
+    """The webhooks that are enabled, with the types that each wants, by account and mode."""
+    found: dict[tuple[str, bool], list[tuple[str, frozenset[str]]]] = {}
+    for account_id, test, id, wanted in connection.execute(_HOOKS, {"b_accounts": sorted(account_ids)}):
+        found.setdefault((account_id, bool(test)), []).append((id, frozenset(json.loads(wanted))))
     return found
 
 
-_HOOKS = select(webhooks.c.account_id, webhooks.c.id, webhooks.c.events).where(
+_HOOKS = select(webhooks.c.account_id, webhooks.c.test, webhooks.c.id, webhooks.c.events).where(
     webhooks.c.account_id.in_(bindparam("b_accounts", expanding=True)), webhooks.c.status == "enabled"
 )

@@ -90,7 +90,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "lane": owner.lane,
         "offer": 0,
         "priority": owner.priority,
-        "run_at": now,
+        "run_at": 0,
         "woken_at": now if wake else None,
         "expires_at": owner.expires_at or now + settings().job_expires_seconds * clock.MICROS,
         "lease_epoch": 0,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, exists, func, literal_column, select, tuple_, update
+from sqlalchemy import Connection, bindparam, exists, func, literal_column, select, text, tuple_, update
 
 from shared import batches, clock, counters, db, events, measures, reasons, usage
 from shared.ledger import Book
 from shared.models import job_payloads, job_results, jobs, workers
+from shared.models.jobs import WOKEN
 from shared.strict_json import dumps
 from shared.usage import Used
 
@@ -100,7 +101,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """A job its holder puts back: for later (`run_at`), or on another offer's queue."""
+    """A job its holder puts back: for later (`run_at`; 0: at once), or on another offer's queue."""
 
     job_id: str
     epoch: int
@@ -136,12 +137,17 @@ _LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
 
 
 def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
-    """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive."""
-    given = {"b_worker": worker_id, "b_now": clock.now_micros(), "b_database_now": db.now(connection)}
+    """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive.
+
+    Those that are still queued there and were refused are the feeder's again.
+    """
+    given = {"b_worker": worker_id, "b_now": db.now(connection)}
     rows: dict[str, Any] = {}
     for queue, ids in wanted.items():
         leased = connection.execute(_LEASE, {**given, "b_queue": queue, "b_ids": list(ids)})
         rows.update((row[0], tuple(row)) for row in leased)
+        if refused := [id for id in ids if id not in rows]:
+            connection.execute(_REFUSED, {"b_queue": queue, "b_ids": refused})
     if not rows:
         return []
     payloads = connection.execute(_PAYLOADS, {"b_ids": list(rows)})
@@ -159,12 +165,17 @@ _LEASE = (
         exists().where(
             workers.c.id == bindparam("b_worker"),
             workers.c.lapsed_at.is_(None),
-            workers.c.lease_until > bindparam("b_database_now"),
+            workers.c.lease_until > bindparam("b_now"),
         ),
     )
     .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"), deferred_for=None)
     .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))
     .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
+)
+_REFUSED = (
+    update(jobs)
+    .where(jobs.c.id.in_(bindparam("b_ids", expanding=True)), text(WOKEN), jobs.c.queue == bindparam("b_queue"))
+    .values(woken_at=None)
 )
 _PAYLOADS = select(
     *(job_payloads.c[name] for name in ("job_id", "request", "offers", "attempts", "wait_until", "routing")),
@@ -368,7 +379,7 @@ def _account(
         book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
         if job["batch_id"] in telling:
             status = endings[id].status
-            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status))
+            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status), test=job["test"])
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
     return book.close()
 

@@ -15,6 +15,9 @@ from shared import clock, db, events
 from shared.errors import NotFound
 from shared.models import accounts, monthly_spend, thresholds, transfers
 
+#: Of an account with less than this available a refusal means that its credit has run out: 10 credits.
+LOW_MICROS = 10_000_000
+
 
 @dataclass(slots=True)
 class _Purse:
@@ -23,6 +26,7 @@ class _Purse:
     available: int
     held: int
     sequence: int
+    test_sequence: int
     exhausted_armed: bool
     spent: int = 0
     topped_up: bool = False
@@ -58,11 +62,15 @@ class Book:
         return self._purse(account_id).held
 
     def afford(self, account_id: str, micros: int) -> bool:
-        """Whether `micros` could be held; an account that cannot is told, once, that its credit is exhausted."""
+        """Whether `micros` could be held; an account that cannot since little is left is told, once, that it ran out.
+
+        With LOW_MICROS or more it was the request that was too dear: its refusal says so, no event does.
+        """
         purse = self._purse(account_id)
         if micros <= purse.available:
             return True
-        self._exhausted(account_id, purse)
+        if purse.available < LOW_MICROS:
+            self._exhausted(account_id, purse)
         return False
 
     def hold(self, account_id: str, subject: tuple[str, str], micros: int) -> bool:
@@ -72,6 +80,8 @@ class Book:
         purse = self._purse(account_id)
         purse.available -= micros
         purse.held += micros
+        if micros and not purse.available:  # whatever was refused before, only now the last is committed
+            purse.exhausted_armed = True
         self._post(account_id, "hold", "available", "held", micros, subject)
         return True
 
@@ -97,12 +107,24 @@ class Book:
         purse.topped_up = purse.exhausted_armed = True
         self._post(account_id, "grant", "treasury", "available", micros, subject, note)
 
-    def emit(self, account_id: str, type: str, data: Mapping[str, Any], *, webhook_id: str | None = None) -> None:
-        """Number an event of the account; it is written when the book is closed."""
+    def emit(
+        self,
+        account_id: str,
+        type: str,
+        data: Mapping[str, Any],
+        *,
+        webhook_id: str | None = None,
+        test: bool = False,
+    ) -> None:
+        """Number an event of the account, among those of its live or its test keys; `close` writes it."""
         purse = self._purse(account_id)
-        purse.sequence += 1
+        if test:
+            purse.test_sequence += 1
+        else:
+            purse.sequence += 1
         purse.moved = True
-        self._events.append(events.NewEvent(account_id, purse.sequence, type, data, webhook_id))
+        number = purse.test_sequence if test else purse.sequence
+        self._events.append(events.NewEvent(account_id, number, type, data, webhook_id, test))
 
     def close(self) -> list[str]:
         """Write it all; the ids of the webhook deliveries that are now due."""
@@ -114,6 +136,7 @@ class Book:
                 "available_micros": purse.available,
                 "held_micros": purse.held,
                 "sequence": purse.sequence,
+                "test_sequence": purse.test_sequence,
                 "exhausted_armed": purse.exhausted_armed,
             }
             for id, purse in self._purses.items()
@@ -204,7 +227,7 @@ def grant(connection: Connection, account_id: str, micros: int, note: str | None
 #: Made once: making a statement costs more than running it.
 _LOCK = (
     select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
-    .add_columns(accounts.c.exhausted_armed)
+    .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed)
     .where(accounts.c.id.in_(bindparam("b_ids", expanding=True)))
     .order_by(accounts.c.id)
     .with_for_update()
@@ -215,7 +238,8 @@ _THRESHOLDS = (
 _SET_BALANCES = (
     update(accounts)
     .where(accounts.c.id == bindparam("b_id"))
-    .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "exhausted_armed")})
+    .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "test_sequence")})
+    .values(exhausted_armed=bindparam("exhausted_armed"))
 )
 
 

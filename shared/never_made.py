@@ -6,6 +6,10 @@ from typing import Any
 
 from shared import blobs
 
+#: Plans outlive the longest completion window, a week, by a month, in which a retry may need the lines of a batch that
+#: was stopped before they became jobs (all other plans are deleted at their batch's end); in seconds.
+KEEP_PLANS_SECONDS = 38 * 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class NeverMade:
@@ -23,9 +27,12 @@ def count(batch: Mapping[str, Any]) -> int:
 
 
 def lines(batch: Mapping[str, Any]) -> Iterator[NeverMade]:
-    """Each of them; FileNotFoundError when the plan is lost."""
-    if not count(batch):
+    """Each of them, however many there are; FileNotFoundError when the plan, or the end of it, is lost."""
+    if not (left := count(batch)):
         return
     with blobs.reader(batch["plan"], batch["cursor"]) as plan:
         for number, line in enumerate(plan):
             yield NeverMade(batch["id"], number, line, batch["stopped"])
+            left -= 1
+    if left > 0:
+        raise FileNotFoundError(batch["plan"])

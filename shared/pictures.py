@@ -1,4 +1,4 @@
-"""Pictures that jobs made: kept as blobs, served under signed links that need no key.
+"""Pictures that jobs made: kept as blobs under names that are used once, served under signed links that need no key.
 
 A link holds for a day; that of a line of a batch as long as the batch's output file may be kept.
 """
@@ -22,7 +22,7 @@ MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
 def put(stem: str, content: bytes, *, of_batch: bool = False) -> str:
-    """Keep a picture under a name made of `stem`; the same stem again replaces it. Its name."""
+    """Keep a picture under a name made of `stem`, which is its own: the same stem again replaces it. Its name."""
     kind = next((kind for magic, kind in _KINDS.items() if content.startswith(magic)), "png")
     name = f"{stem}.{kind}"
     with blobs.writer(f"{'batchimages' if of_batch else 'images'}/{name}") as file:

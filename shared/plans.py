@@ -21,7 +21,9 @@ MOST_REQUESTS_PER_MINUTE: Final = 10_000_000
 def requests_per_minute(plan: str, own: int | None) -> int | None:
     """What an account may send a minute: its own number, else its plan's; None is no limit.
 
+    A plan that only a later release knows counts as business.
+
     >>> requests_per_minute("starter", None), requests_per_minute("starter", 5), requests_per_minute("enterprise", None)
     (100, 5, None)
     """
-    return own if own is not None else REQUESTS_PER_MINUTE[plan]
+    return own if own is not None else REQUESTS_PER_MINUTE.get(plan, REQUESTS_PER_MINUTE["business"])

@@ -14,7 +14,7 @@ from amqp.exceptions import ChannelError
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from shared import clock, crash
+from shared import broker_transport, clock, crash
 from shared.catalogue import catalogue
 from shared.settings import settings
 
@@ -73,6 +73,7 @@ def job_queues() -> list[str]:
 def make_app() -> Celery:
     """A Celery app with every queue declared; the same for producers, workers, sweeper and Flower."""
     made = Celery("fusionai", broker=settings().broker_url, set_as_current=False)
+    broker_transport.use()
     quorum = not settings().broker_url.startswith(("redis", "memory"))
     arguments = {"x-queue-type": "quorum", "x-delivery-limit": 20} if quorum else None
     made.conf.update(

@@ -216,7 +216,7 @@ class ImageRequest(Request):
     """Pictures to draw."""
 
     prompt: str = Field(min_length=1, max_length=32_000)
-    size: str = Field(default=USUAL_SIZE, pattern=r"^(auto|\d{2,5}x\d{2,5})$")
+    size: str = Field(default=USUAL_SIZE, pattern=r"^(auto|[0-9]{2,5}x[0-9]{2,5})$")
     n: int = Field(default=1, ge=1, le=10)
     response_format: Literal["url", "b64_json"] = "url"
     user: str | None = Field(default=None, max_length=512)

@@ -66,6 +66,19 @@ class Settings(BaseSettings):
     #: For so long of it a web process that stops says so at /readyz and still serves, so that balancers turn away from
     #: it before it takes no more connections; a quarter of the drain at most.
     stop_notice_seconds: float = Field(default=2.0, ge=0)
+    #: What one client may take of a web process. A request's head: bytes, and seconds until it is whole; its body:
+    #: seconds without a byte of it, and until it is whole; an answer that is not read: seconds without a byte taken,
+    #: and in all.
+    head_bytes: int = Field(default=65_536, ge=4_096)
+    head_seconds: float = Field(default=10.0, gt=0)
+    body_idle_seconds: float = Field(default=30.0, gt=0)
+    body_seconds: float = Field(default=900.0, gt=0)
+    send_idle_seconds: float = Field(default=60.0, gt=0)
+    send_seconds: float = Field(default=3600.0, gt=0)
+    #: Connections of a web process, of all clients and of one address (an IPv6 network of 64 bits); 0: as many as the
+    #: limit on open files has room for, up to 20,000, and half of those. Behind a proxy all have its address.
+    connections: int = Field(default=0, ge=0)
+    connections_per_address: int = Field(default=0, ge=0)
     #: How long a call waits for its job, and a stream for its first event, where the caller does not say less.
     wait_seconds: float = Field(default=600.0, gt=0)
     #: A stream is begun after so long, whatever the provider does; what goes wrong before is a plain HTTP error.

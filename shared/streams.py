@@ -20,7 +20,9 @@ FIELD = b"c"
 #: The count in the ids of chunks made from the stored result: after every entry.
 FROM_RESULT = 2**53
 
-_EVENT_ID = re.compile(r"([1-9]\d{0,15})-(\d{1,16})/((?:\d{1,3}(?:[crlmf]|t\d{1,4})=\d{1,12},?)*)", re.ASCII)
+#: How much of one part of the answer had been sent; a comma stands between two, so that there is one way to read them.
+_SENT = r"[0-9]{1,3}(?:[crlmf]|t[0-9]{1,4})=[0-9]{1,12}"
+_EVENT_ID = re.compile(rf"([1-9][0-9]{{0,15}})-([0-9]{{1,16}})/((?:{_SENT}(?:,{_SENT})*)?)")
 #: Characters of a Last-Event-ID.
 _MOST_EVENT_ID = 16_384
 #: By so many last characters of its job's id an event is told from another job's.
@@ -118,7 +120,7 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[s
     index, message = choice["index"], choice["message"]
     if f"{index}f" in sent:
         return
-    if not any(re.match(rf"{index}[a-z]", name) for name in sent):
+    if not any(_is_of(index, name) for name in sent):
         spoken = "" if message.get("content") is not None else None
         yield part(index, {"role": "assistant", "content": spoken})
     for letter, name, tokens in (("c", "content", "l"), ("r", "refusal", "m")):
@@ -130,6 +132,16 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[s
         if (delta := _left_call(number, call, sent.get(f"{index}t{number}"))) is not None:
             yield part(index, {"tool_calls": [delta]})
     yield part(index, {}, choice["finish_reason"])
+
+
+def _is_of(index: int, name: str) -> bool:
+    """Whether a part of the answer is one of this choice, `1c` and `1t0` of the choice 1, and not of 10.
+
+    >>> _is_of(1, "1t0"), _is_of(1, "10c"), _is_of(1, "2c")
+    (True, False, False)
+    """
+    rest = name.removeprefix(str(index))
+    return rest != name and not rest[:1].isdigit()
 
 
 def _left_call(number: int, call: Mapping[str, Any], sent: int | None) -> dict[str, Any] | None:

@@ -47,6 +47,9 @@ SHORT = {
 #: What a child may take from the environment of the test: nothing that could name a real provider.
 _INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
+#: Where Python finds what sets the clock of a process wrong.
+_HOSTS = Path(__file__).parent / "chaos" / "hosts"
+
 
 @dataclass(frozen=True)
 class Account:
@@ -82,8 +85,10 @@ class Stack(Processes):
         names: Sequence[str] = ("web", "worker", "batches", "sweeper"),
         latency: float = 0.0,
         environment: Mapping[str, str] | None = None,
+        skews: Mapping[str, int] | None = None,
         **given: str,
     ) -> None:
+        """`skews`: by how many microseconds the clock is wrong of the host that a process runs on, by its name."""
         super().__init__(directory, database_url)
         self.redis = redis
         self.database = Database(database_url)
@@ -93,6 +98,7 @@ class Stack(Processes):
         self.submitted: dict[str, list[str]] = {}
         self.simulator = SimulatorProcess(latency=latency)
         self._names = names
+        self._skews = skews or {}
         self._urls: dict[str, str] = {}
         self._http = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self._env = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
@@ -129,6 +135,9 @@ class Stack(Processes):
 
     def _environment(self, name: str) -> dict[str, str]:
         env = self._env | {"FUSIONAI_CRASH_LOG": str(self.log(name, "crash"))}
+        if skew := self._skews.get(name):
+            env["HOST_SKEW_MICROS"] = str(skew)
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_HOSTS), env.get("PYTHONPATH")]))
         if name.startswith("web"):
             env["FUSIONAI_PORT"] = str(port := free_port())
             self._urls[name] = f"http://127.0.0.1:{port}"

@@ -53,6 +53,8 @@ class Receiver:
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.answer: Answer | Callable[[Delivery], Answer] = Answer()
         self.connections = 0
+        #: Requests that are being answered, and the most that there were.
+        self.at_once = self.most_at_once = 0
         self._host, self._port = host, port
         self._deliveries: list[Delivery] = []
         self._changed = threading.Condition()
@@ -143,8 +145,13 @@ class Receiver:
             self._deliveries.append(delivery)
             self._changed.notify_all()
         answer = self.answer if isinstance(self.answer, Answer) else self.answer(delivery)
-        if answer.delay_seconds:
-            await asyncio.sleep(answer.delay_seconds)
+        self.at_once += 1
+        self.most_at_once = max(self.at_once, self.most_at_once)
+        try:
+            if answer.delay_seconds:
+                await asyncio.sleep(answer.delay_seconds)
+        finally:
+            self.at_once -= 1
         if answer.close:
             return False
         writer.write(answer.wire())

@@ -11,15 +11,15 @@ import orjson
 
 from shared import clock, crash
 from shared.catalogue import SANDBOX, catalogue
-from shared.errors import ProviderError
+from shared.errors import ProviderError, StorageAway
 from shared.jobs import BEGAN, Ending, Leased, Requeue
 from shared.provider_states import words
-from shared.queue import PROBATION, queue_name
-from shared.schemas import Offer, read_offer
+from shared.queue import LANES, PROBATION, queue_name
+from shared.schemas import REQUESTS, Offer, read_offer
 from shared.settings import settings
 from workers import endings
 from workers.pacing import PATIENCE, Pace, Permit, Wait
-from workers.pictures import dress
+from workers.pictures import Keeping, links
 from workers.providers import Answer, Ask, Upstream, limits
 from workers.relayed import Relayed
 from workers.retry import BARRED, PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide, word
@@ -38,8 +38,15 @@ MOST_SECONDS = 1e8
 IN_PLACE_SECONDS = 60.0
 #: By so much a stream ends before its job's deadline, so that who has said the most of it ends the job.
 EARLY_SECONDS = 2.0
+#: Why a job waits whose pictures cannot be kept; the first pause, each twice as long as the one before, up to the last.
+STORAGE = "storage"
+STORAGE_SECONDS, STORAGE_MOST_SECONDS = 30.0, 900.0
 #: Attempts that a job's row keeps: the first ones and the last ones.
 MOST_FIRST, MOST_LAST = 10, 40
+
+
+class UnreadableError(Exception):
+    """Another version wrote this job, in a way that this one does not understand: it is for others to run."""
 
 
 @dataclass(slots=True)
@@ -49,16 +56,15 @@ class Attempts:
     upstreams: Mapping[str, Upstream]
     pace: Pace
     publisher: Publisher | None = None
+    keeping: Keeping = field(default_factory=Keeping)
 
     async def run(self, job: Leased, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending | Requeue:
         """What comes of a job here.
 
         `attempts` is what has been tried, `relayed` what was sent on of its answer; both grow, and whoever cancels
-        this still has them.
+        this still has them. UnreadableError: its rows are not understood here.
         """
-        offers = [read_offer(row) for row in orjson.loads(job.offers)]
-        request = orjson.loads(job.request)
-        return await _Run(self, job, request, offers, attempts, relayed).until_decided()
+        return await _read(self, job, attempts, relayed).until_decided()
 
 
 @dataclass(slots=True)
@@ -81,7 +87,10 @@ class _Run:
         """Call until it went well or something else is decided."""
         failures = self.job.failures
         while True:
-            made = await self._once()
+            try:
+                made = await self._once()
+            except StorageAway:
+                return self._until_kept(failures)
             if isinstance(made, Ending):
                 return made
             if isinstance(made, Wait):
@@ -136,7 +145,9 @@ class _Run:
         return self.offers[self.job.offer]
 
     async def _paced(self, sink: Sink | Held | Unread | None) -> Ending | ProviderError | Wait:
-        """One attempt, when its turn has come."""
+        """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
+        if self._keeps() and not await self.by.keeping.ready():
+            raise StorageAway
         if self.offer.provider == SANDBOX:
             return await self._attempt(sink, None)
         permit = await self._turn()
@@ -152,7 +163,7 @@ class _Run:
         patience = PATIENCE if self.lane == "batch" or self._following(None) is None else BRIEF_PATIENCE
         left = self._seconds_left()
         patience = patience if left is None else min(patience, left)
-        first = not any(one["provider"] == self.offer.provider for one in self.attempts)
+        first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
         return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
     async def _attempt(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Ending | ProviderError:
@@ -166,6 +177,9 @@ class _Run:
             answer = await self._call(sink, permit)
         except ProviderError as failure:
             error = failure
+        except StorageAway:
+            record.update(status_code=200, error=STORAGE)
+            raise
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
             return endings.succeeded(self.job, self.offer, answer, self.attempts)
@@ -202,15 +216,30 @@ class _Run:
             raise
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
-        if self.job.type == "image":
-            await dress(ask, answer, of_batch=self.job.batch_id is not None)
+        if self._keeps():
+            await self.by.keeping.dress(ask, answer, of_batch=self.job.batch_id is not None)
         crash.point("call.after")
         return answer
+
+    def _keeps(self) -> bool:
+        """Whether the answer is to be put into storage."""
+        return self.job.type == "image" and links(self.request)
+
+    def _until_kept(self, failures: int) -> Requeue:
+        """Back into the queue while storage is away: at once after the first answer that could not be kept, for then
+        storage is asked before anybody is called; later for ever longer.
+        """
+        lost = sum(one.get("error") == STORAGE for one in self.attempts)
+        if lost == 1 and len(self.attempts) > self.before:
+            job, now = self.job, clock.now_micros()
+            return Requeue(job.id, job.epoch, job.queue, job.offer, failures, now, self.attempts, wake=True)
+        longer: float = STORAGE_SECONDS * 2 ** min(max(lost - 1, 0), 10)
+        return self._put_off(min(longer, STORAGE_MOST_SECONDS), STORAGE, failures)
 
     def _begun(self) -> int:
         """How many answers of this offer have begun and come to nothing, here or at other workers."""
         own = (self.offer.provider, self.offer.model)
-        return sum((one["provider"], one["model"]) == own and BEGAN in one for one in self.attempts)
+        return sum((one.get("provider"), one.get("model")) == own and BEGAN in one for one in self.attempts)
 
     def _upstream(self) -> Upstream:
         if upstream := self.by.upstreams.get(self.offer.provider):
@@ -273,11 +302,25 @@ class _Run:
         following = self._following(error) if verdict.elsewhere else None
         if following is None:
             return endings.given_up(self.job, error, verdict, self.attempts)
-        job, now = self.job, clock.now_micros()
-        if job.cohort:
-            return Requeue(job.id, job.epoch, PROBATION, following, 0, now, self.attempts)
+        job = self.job
+        if job.queue == PROBATION:
+            return Requeue(job.id, job.epoch, PROBATION, following, 0, 0, self.attempts)
         queue = queue_name(self.offers[following].provider, self.lane)
-        return Requeue(job.id, job.epoch, queue, following, 0, now, self.attempts, wake=True)
+        return Requeue(job.id, job.epoch, queue, following, 0, 0, self.attempts, wake=True)
+
+
+def _read(by: Attempts, job: Leased, attempts: list[dict[str, Any]], relayed: Relayed) -> _Run:
+    """A job from its rows, which any version may have written: fields that are not known here are passed over."""
+    try:
+        offers = [read_offer(row) for row in orjson.loads(job.offers)]
+        request = orjson.loads(job.request)
+        routing = orjson.loads(job.routing) if job.routing else {}
+        known = job.type in REQUESTS and job.lane in LANES and 0 <= job.offer < len(offers)
+        if not (known and isinstance(request, dict) and isinstance(routing, dict)):
+            raise UnreadableError(job.type)
+        return _Run(by, job, request, offers, attempts, relayed)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableError(type(error).__name__) from error
 
 
 def _not_called(wait: Wait) -> ProviderError:

@@ -14,7 +14,7 @@ from shared.jobs import Leased, Requeue, Verdict
 from shared.queue import bell
 from shared.settings import settings
 from workers import endings
-from workers.attempts import Attempts
+from workers.attempts import Attempts, UnreadableError
 from workers.recorder import Recorder
 from workers.settle import Outcome, Settler
 from workers.slots import BRAKED_SECONDS, Slots
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Jobs leased in one transaction.
 LEASE_MOST = 400
+#: A job that another version wrote and this one cannot read is left alone for so long, in microseconds.
+UNREADABLE_MICROS = 15 * clock.MICROS
 
 
 class Engine:
@@ -65,6 +67,9 @@ class Engine:
 
     def offer(self, queue: str, ids: Sequence[str]) -> None:
         """Take note of ids that may be leased; those there is no room for go back to the feeder."""
+        if not self._slots.serves(queue):  # another version's message
+            self._leave(ids)
+            return
         refused = list(ids) if self._stopping else self._slots.add(queue, ids)
         if refused:
             self._leave(refused)
@@ -198,15 +203,20 @@ class Engine:
 
     async def _outcome(self, job: Leased) -> Outcome:
         """What comes of the job here; when this process stops, handing it back."""
-        attempts: list[dict[str, Any]] = orjson.loads(job.attempts) if job.attempts else []
+        attempts: list[dict[str, Any]] = []
         relayed = self._recorder.open(job)
         try:
+            attempts = _tried(job)
             return await self._attempts.run(job, attempts, relayed)
+        except UnreadableError as error:
+            log.warning("job %s is left to other versions: %s", job.id, error)
+            run_at = clock.now_micros() + UNREADABLE_MICROS
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, run_at, deferred_for="unreadable")
         except asyncio.CancelledError:
             if job.id in self._cancelled:
                 return endings.cut_short(job, "cancelled", attempts, relayed)
-            now, told = clock.now_micros(), endings.progress(job, relayed)
-            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, now, attempts, relayed=told)
+            told = endings.progress(job, relayed)
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=told)
         except Exception as error:
             log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
             return endings.fault(job, error, attempts, relayed)
@@ -245,6 +255,16 @@ def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[
     leased = jobs.lease(connection, worker_id, taken)
     crash.point("lease.before_commit")
     return leased
+
+
+def _tried(job: Leased) -> list[dict[str, Any]]:
+    try:
+        attempts = orjson.loads(job.attempts) if job.attempts else []
+    except ValueError as error:
+        raise UnreadableError("its attempts") from error
+    if not isinstance(attempts, list) or not all(isinstance(one, dict) for one in attempts):
+        raise UnreadableError("its attempts")
+    return attempts
 
 
 def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from shared import clock, db, jobs
 from shared import models as m
@@ -44,6 +44,8 @@ class Incarnation:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="beat", daemon=True)
         self._ticked = self._renewed = clock.monotonic()
+        #: The last renewal failed because the database did: what ends then is explained.
+        self._away = False
 
     def start(self) -> None:
         """Write the row, then beat."""
@@ -70,6 +72,17 @@ class Incarnation:
             self._thread.join(timeout=5)
         self._database.write_sync(resign, self.id)
 
+    def say_why(self, seconds: float) -> None:
+        """Once the lease is over because the database was away, tell that, as soon as somebody listens; blocks."""
+        until = clock.monotonic() + seconds
+        while self._away and clock.monotonic() < until:
+            try:
+                self._database.write_sync(end_explained, self.id)
+                return
+            except Exception as error:
+                log.warning("why this lease is over could not be told yet: %s", type(error).__name__)
+            threading.Event().wait(0.2)
+
     def _beat_until_stopped(self) -> None:
         while not self._stop.wait(self._pause()):
             reason = self._beat()
@@ -88,17 +101,19 @@ class Incarnation:
         if clock.monotonic() - self._ticked < settings().beat_seconds:
             asked = clock.monotonic()
             try:
-                cancelled = self._database.write_sync(renew, self.id)
+                cancelled = self._database.write_sync(renew, self.id, sure=not self.expiring)
                 held = self._database.read_sync(held_by, self.id)
             except Exception as error:
+                self._away = True
                 log.warning("the lease could not be renewed: %s", type(error).__name__)
             else:
                 if cancelled is None:
                     return "its lease had lapsed"
-                self._renewed = asked
+                self._renewed, self._away = asked, False
                 self._cancelled(cancelled)
                 self._held(held)
         else:
+            self._away = False
             log.warning("the event loop has not ticked for a beat; the lease is not renewed")
         return "it could not renew its lease" if self.expiring else None
 
@@ -119,12 +134,15 @@ def register(connection: Connection, id: str, probation: bool) -> None:
     )
 
 
-def renew(connection: Connection, id: str) -> list[str] | None:
-    """Extend the lease of a living incarnation; ids of its jobs that are to be cancelled, or None: it is over."""
+def renew(connection: Connection, id: str, *, sure: bool = False) -> list[str] | None:
+    """Extend the lease of a living incarnation; ids of its jobs that are to be cancelled, or None: it is over.
+
+    `sure`: it knows by its own steady clock that the lease still runs, should the database's clock have been set.
+    """
     now = db.now(connection)
-    alive = update(m.workers).where(
-        m.workers.c.id == id, m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until > now
-    )
+    alive = update(m.workers).where(m.workers.c.id == id, m.workers.c.lapsed_at.is_(None))
+    if not sure:
+        alive = alive.where(m.workers.c.lease_until > now)
     if not connection.execute(alive.values(lease_until=now + _lease_micros())).rowcount:
         return None
     wanted = select(m.jobs.c.id).where(
@@ -144,7 +162,14 @@ def held_by(connection: Connection, id: str) -> list[tuple[str, int]]:
 def resign(connection: Connection, id: str) -> None:
     """A clean end: no lease is left to run out."""
     alive = update(m.workers).where(m.workers.c.id == id, m.workers.c.lapsed_at.is_(None))
-    connection.execute(alive.values(lapsed_at=db.now(connection)))
+    connection.execute(alive.values(lapsed_at=db.now(connection), ended="stopped"))
+
+
+def end_explained(connection: Connection, id: str) -> None:
+    """It ended because the database was away, also where a sweeper took it for lost: nothing tells against its jobs."""
+    mine = update(m.workers).where(m.workers.c.id == id, m.workers.c.ended.is_distinct_from("stopped"))
+    over = func.coalesce(m.workers.c.lapsed_at, db.now(connection))
+    connection.execute(mine.values(lapsed_at=over, lost=0, ended="lease_over"))
 
 
 def _lease_micros() -> int:

@@ -20,7 +20,8 @@ import httpcore
 import httpx
 
 from shared import clock
-from shared.addresses import Refused, judge
+from shared.addresses import Allowed, Refused, judge, judge_name
+from workers import durations
 
 CONNECT_SECONDS = 5.0
 #: One delivery, from resolving to the last byte that is read of the answer.
@@ -47,14 +48,17 @@ class Answer:
     """What came of one delivery: a status, or else why there is none.
 
     `body` is at most BODY_BYTES, as sent. `failure` is a code and `detail` a sentence for the delivery log,
-    which the customer may read; both are None when there is a status, whatever it is.
+    which the customer may read; both are None when there is a status, whatever it is. `location` is the header as it
+    was sent; `retry_seconds` what Retry-After says, None when that says nothing that can be meant.
     """
 
     status: int | None
     body: bytes
     seconds: float
-    failure: Literal["address_refused", "timeout", "connect", "protocol", "url"] | None = None
+    failure: Literal["address_refused", "timeout", "connect", "protocol", "url", "internal"] | None = None
     detail: str | None = None
+    location: str | None = None
+    retry_seconds: float | None = None
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -105,13 +109,16 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         await self._network.sleep(seconds)
 
     async def _judged(self, host: str, port: int, deadline: float) -> Sequence[str]:
-        """The addresses to try, all judged; AddressRefused when any address of the host is refused."""
+        """The addresses to try, all judged; AddressRefused when the host's name or any address of it is refused."""
+        self._check(host, judge_name(host, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
         for address in (addresses := await self._resolved(host, port, deadline)):
-            verdict = judge(address, allow_loopback=self._allow_loopback, allow_private=self._allow_private)
-            if isinstance(verdict, Refused):
-                # Not the address itself: the name may be one that only our own network knows.
-                raise AddressRefused(f"{host} may not receive webhooks: {verdict.reason}")
+            self._check(host, judge(address, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
         return addresses[:ADDRESSES_TRIED]
+
+    def _check(self, host: str, verdict: Allowed | Refused) -> None:
+        if isinstance(verdict, Refused):
+            # Not the address itself: the name may be one that only our own network knows.
+            raise AddressRefused(f"{host} may not receive webhooks: {verdict.reason}")
 
     async def _resolved(self, host: str, port: int, deadline: float) -> Sequence[str]:
         try:
@@ -171,15 +178,29 @@ async def post(
     headers: Mapping[str, str],
     seconds: float = WHOLE_SECONDS,
 ) -> Answer:
-    """Deliver once; `seconds` bound the whole. Every outcome is an Answer; a redirect is its 3xx status."""
+    """Deliver once; `seconds` bound the whole. Every outcome is an Answer, whatever goes wrong; a redirect is a 3xx."""
     began = clock.monotonic()
     try:
         async with asyncio.timeout(seconds):
             async with client.stream("POST", url, content=body, headers=headers) as response:
                 read = await _head(response)
-        return Answer(response.status_code, read, clock.monotonic() - began)
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+    except Exception as error:  # what escapes would be recorded by nobody, and so be tried for ever
         return _failed(error, clock.monotonic() - began)
+    return Answer(
+        response.status_code,
+        read,
+        clock.monotonic() - began,
+        location=response.headers.get("location"),
+        retry_seconds=_retry_seconds(response.headers),
+    )
+
+
+def _retry_seconds(headers: Mapping[str, str]) -> float | None:
+    said = headers.get("retry-after")
+    if said is None:
+        return None
+    wait = durations.seconds(said)
+    return durations.until(said, headers, clock.now_seconds()) if wait is None else wait
 
 
 async def _head(response: httpx.Response) -> bytes:
@@ -200,7 +221,9 @@ def _failed(error: Exception, seconds: float) -> Answer:
             return Answer(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
         case httpx.ConnectError():
             return Answer(None, b"", seconds, "connect", str(error) or "could not connect")
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
-            return Answer(None, b"", seconds, "url", str(error))
-        case _:
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
+            return Answer(None, b"", seconds, "url", f"the address cannot be read: {error}")
+        case httpx.HTTPError():
             return Answer(None, b"", seconds, "protocol", str(error) or type(error).__name__)
+        case _:  # its words are nobody's but ours
+            return Answer(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")

@@ -1,7 +1,11 @@
-"""What becomes of workers whose lease has run out, and of the jobs they held: queued again, in ever smaller groups."""
+"""What becomes of workers whose lease has run out, and of the jobs they held: queued again, in ever smaller groups.
+
+Only a death that nothing explains tells against a job. Incarnations that fall silent together, or when the database
+was away, have a common cause: their jobs go on as before.
+"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,6 +15,7 @@ from shared import clock, crash, db, jobs
 from shared import models as m
 from shared.jobs import Ending
 from shared.queue import PROBATION
+from shared.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -19,32 +24,72 @@ CHUNK = 400
 #: Workers that a job must have lost, the last while it ran alone by decision, to be held for their end. Three, so
 #: that a power cut or two in the wrong moment do not fail a job.
 POISON_LOSSES = 3
+#: A job that was there at so many explained ends is no longer taken for a mere witness.
+MOST_EXCUSED = 5
+#: In how large a group such a job runs again, if it never lost a worker by itself.
+SUSPECTS = 500
+#: How far apart the leases end of workers that died at the same time, in beats.
+TOGETHER_BEATS = 1.2
 
 
-def lapse(connection: Connection) -> list[str]:
-    """Mark the incarnations whose lease has run out, and how many jobs each was running."""
+def living(connection: Connection) -> dict[str, int]:
+    """Until when the lease of each incarnation runs that has not ended."""
+    statement = select(m.workers.c.id, m.workers.c.lease_until).where(m.workers.c.lapsed_at.is_(None))
+    return {id: until for id, until in connection.execute(statement)}
+
+
+def lapse(
+    connection: Connection,
+    over: Mapping[str, int] | None = None,
+    *,
+    late: Collection[str] = (),
+    excused: bool = False,
+) -> list[str]:
+    """Mark incarnations whose lease has run out, and how many jobs each was running.
+
+    `over`: those that have been watched not to renew for a whole lease, with what that lease says; without it, all
+    whose lease is over in the database's time. `late`: others that are about to. `excused`: there is a cause, such as
+    a database that was away.
+    """
     now = db.now(connection)
-    over = (
-        select(m.workers.c.id)
-        .where(m.workers.c.lapsed_at.is_(None), m.workers.c.lease_until < now)
+    lapsed = m.workers.c.lease_until < now if over is None else m.workers.c.id.in_(list(over))
+    statement = (
+        select(m.workers.c.id, m.workers.c.lease_until)
+        .where(m.workers.c.lapsed_at.is_(None), lapsed)
         .order_by(m.workers.c.id)
         .with_for_update(skip_locked=True)
     )
-    ids = [row.id for row in connection.execute(over)]
+    found = connection.execute(statement).all()
+    ids = [id for id, until in found if over is None or over[id] == until]
+    explained = excused or len({*ids, *late}) > 1 or (bool(ids) and _any_ended_since(connection, now - _together()))
     for id in ids:
-        lapse_one(connection, id)
+        lapse_one(connection, id, explained=explained)
     if ids:
         crash.point("lapse.before_commit")
     return ids
 
 
-def lapse_one(connection: Connection, id: str) -> None:
+def _together() -> int:
+    return int(TOGETHER_BEATS * settings().beat_seconds * clock.MICROS)
+
+
+def _any_ended_since(connection: Connection, since: int) -> bool:
+    """Whether another incarnation has ended otherwise than in good order."""
+    ended = select(m.workers.c.id).where(
+        m.workers.c.lapsed_at > since, m.workers.c.ended.in_(("lost", "together", "lease_over")), ~m.workers.c.probation
+    )
+    return connection.execute(ended.limit(1)).first() is not None
+
+
+def lapse_one(connection: Connection, id: str, *, explained: bool = False) -> None:
     """End one incarnation that is known to be dead, whatever its lease says."""
     running = select(func.count()).where(m.jobs.c.worker_id == id, m.jobs.c.status == jobs.RUNNING)
-    lost = connection.execute(running).scalar_one()
+    held = connection.execute(running).scalar_one()
     alive = update(m.workers).where(m.workers.c.id == id, m.workers.c.lapsed_at.is_(None))
-    connection.execute(alive.values(lapsed_at=db.now(connection), lost=lost))
-    log.warning("worker %s is gone; it was running %d jobs", id, lost)
+    ended = {"lost": 0, "ended": "together"} if explained else {"lost": held, "ended": "lost"}
+    connection.execute(alive.values(lapsed_at=db.now(connection), **ended))
+    why = ", with others" if explained else ""
+    log.warning("worker %s is gone%s; it was running %d jobs", id, why, held)
     jobs.count(connection, "workers_lapsed", 1)
 
 
@@ -52,16 +97,18 @@ def lapse_one(connection: Connection, id: str) -> None:
 _LAPSED = select(m.workers.c.id).where(m.workers.c.lapsed_at.is_not(None)).scalar_subquery()
 
 
-def held_by_lapsed(connection: Connection) -> bool:
-    """Whether there is anything to take back."""
+def held_by_lapsed(connection: Connection, besides: Sequence[str] = ()) -> list[str]:
+    """Up to CHUNK jobs to take back, but for some."""
     held = select(m.jobs.c.id).where(m.jobs.c.status == jobs.RUNNING, m.jobs.c.worker_id.in_(_LAPSED))
-    return connection.execute(held.limit(1)).first() is not None
+    if besides:
+        held = held.where(m.jobs.c.id.not_in(besides))
+    return list(connection.execute(held.order_by(m.jobs.c.id).limit(CHUNK)).scalars())
 
 
-def take_back(connection: Connection) -> tuple[int, list[str]]:
-    """Up to CHUNK jobs of lapsed incarnations, queued again or ended; how many, and deliveries now due."""
+def take_back(connection: Connection, only: Sequence[str] | None = None) -> tuple[int, list[str]]:
+    """Up to CHUNK jobs of lapsed incarnations (of these), queued again or ended; how many, and deliveries now due."""
     held = (
-        select(m.jobs, m.workers.c.lost, m.workers.c.probation, m.job_payloads.c.attempts)
+        select(m.jobs, m.workers.c.lost, m.workers.c.ended, m.workers.c.probation, m.job_payloads.c.attempts)
         .join(m.workers, m.workers.c.id == m.jobs.c.worker_id)
         .join(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
         .where(m.jobs.c.status == jobs.RUNNING, m.jobs.c.worker_id.in_(_LAPSED))
@@ -69,6 +116,8 @@ def take_back(connection: Connection) -> tuple[int, list[str]]:
         .limit(CHUNK)
         .with_for_update(of=m.jobs)
     )
+    if only is not None:
+        held = held.where(m.jobs.c.id.in_(only))
     rows = [dict(row) for row in connection.execute(held).mappings()]
     ends = [ending for row in rows if (ending := _last_end(row)) is not None]
     ended = {ending.job_id for ending in ends}
@@ -85,8 +134,7 @@ def _last_end(row: Mapping[str, Any]) -> Ending | None:
     attempts = orjson.loads(_attempts(row))
     if row["cancel_requested"]:
         return Ending(row["id"], row["lease_epoch"], "cancelled", takes=True, attempts=attempts)
-    losses = sum(attempt["error"] == "worker_lost" for attempt in attempts)
-    if row["probation"] and row["lost"] == 1 and row["cohort"] == 1 and losses >= POISON_LOSSES:
+    if row["probation"] and row["lost"] == 1 and row["cohort"] == 1 and _ends(attempts, LOST) >= POISON_LOSSES:
         error = {"message": "the job ended every process that ran it", "type": "worker_lost", "code": 500}
         return Ending(row["id"], row["lease_epoch"], "failed", takes=True, error=error, attempts=attempts)
     return None
@@ -102,14 +150,27 @@ _ATTEMPTS = update(m.job_payloads).where(text("job_id = :b_id")).values(attempts
 
 
 def _back(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A job that lost its worker runs again in a smaller group; after a clean end of its worker, as before."""
-    cohort = max(1, row["lost"] // 2) if row["lost"] else row["cohort"]
-    queue = PROBATION if row["lost"] else row["queue"]
+    """Where a job runs again: as before after an explained end of its worker, and after the first that is not; from the
+    second on, in a smaller group, in probation.
+    """
+    queue, cohort = row["queue"], row["cohort"]
+    if row["lost"]:
+        queue, cohort = PROBATION if cohort else queue, max(1, row["lost"] // 2)
+    elif _ends(orjson.loads(_attempts(row)), STOPPED) > MOST_EXCUSED:
+        queue, cohort = PROBATION, cohort or SUSPECTS
     return {"b_id": row["id"], "b_epoch": row["lease_epoch"], "b_queue": queue, "b_cohort": cohort}
 
 
 def _attempts(row: Mapping[str, Any]) -> str:
     before = orjson.loads(row["attempts"]) if row["attempts"] else []
-    lost = {"provider": None, "model": row["model"], "started_at": (row["started_at"] or 0) // clock.MICROS}
-    lost.update(finished_at=clock.now_seconds(), status_code=None, error="worker_lost")
-    return orjson.dumps([*before, lost]).decode()
+    over = {"provider": None, "model": row["model"], "started_at": (row["started_at"] or 0) // clock.MICROS}
+    over.update(finished_at=clock.now_seconds(), status_code=None, error=LOST if row["lost"] else STOPPED)
+    return orjson.dumps([*before, over]).decode()
+
+
+#: What an attempt that ended with its worker says: that nothing explains it, or that something does.
+LOST, STOPPED = "worker_lost", "worker_stopped"
+
+
+def _ends(attempts: Sequence[Mapping[str, Any]], how: str) -> int:
+    return sum(attempt.get("error") == how for attempt in attempts)

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: The exit status of a process whose lease is over; its supervisor starts another.
 LEASE_OVER = 75
+#: How long such a process winds down, and then at most waits for the database to be told why, in seconds.
+WIND_DOWN_SECONDS, SAY_WHY_SECONDS = 10.0, 60.0
 #: Jobs that may run together in a probation process.
 PROBATION_SLOTS = 1000
 
@@ -166,18 +168,23 @@ class Runtime:
         await self._outbound.aclose()
 
     def _lost(self, reason: str) -> None:
-        """The lease is over: stop calling now, let late answers be refused by the rows, and exit."""
+        """The lease is over: stop calling now, let late answers be refused by the rows, say why, and exit."""
         if self._over:
             return
         self._over = True
-        guard = threading.Timer(10.0, os._exit, (LEASE_OVER,))
+        guard = threading.Timer(WIND_DOWN_SECONDS, self._leave)
         guard.daemon = True
         guard.start()
         try:
             self.run(self._wind_down(0))
             log.error("%d late answers were refused", self.settler.stale)
         finally:
-            os._exit(LEASE_OVER)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Exit, once it is told why: until the database is back, a successor could do nothing either."""
+        self.incarnation.say_why(SAY_WHY_SECONDS)
+        os._exit(LEASE_OVER)
 
 
 def capacities(probation: bool = False) -> dict[str, int]:

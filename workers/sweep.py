@@ -7,179 +7,239 @@ import argparse
 import logging
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
-from sqlalchemy import Connection, delete, exists, func, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
-from shared import clock, crash, jobs, logs
+from shared import clock, crash, db, jobs, logs
 from shared import models as m
-from shared.db import AmbiguousCommitError, Database
-from shared.jobs import Ending
+from shared.db import Database
+from shared.jobs import Ending, Terminal
 from shared.models.jobs import WOKEN
 from shared.queue import FULL_MESSAGES, WEBHOOKS, Bell, bell, job_queues
 from shared.settings import settings
 from workers import recovery
-from workers.feeder import Feeder, woken_by_queue
+from workers.feeder import Feeder
+from workers.forgetting import MANY, forget_all, in_rounds
+from workers.forgetting import forget as forget
+from workers.isolate import Isolator, steps
 from workers.probation import Nursery
 from workers.retention import Retention
+from workers.watching import Doorbells, Due, Leases
 
 log = logging.getLogger(__name__)
 
 #: Rows changed in one transaction.
 CHUNK = 400
-#: A doorbell younger than this is not looked for, in microseconds.
-YOUNG_MICROS = 3 * clock.MICROS
+#: A doorbell that has been out for less is not looked for, in seconds.
+YOUNG_SECONDS = 3.0
 #: A doorbell this much older than one that has already been answered on the same queue is lost.
 OVERTAKEN_MICROS = 60 * clock.MICROS
 #: A delivery due for longer than this has lost its doorbell, or its sender.
-DUE_MICROS = clock.MICROS
+DUE_SECONDS = 1.0
 #: Deliveries of one webhook rung for in one sweep, so that one that does not take them crowds no other out.
 DUE_EACH = 100
-#: A pause between two sweeps after which this sweeper no longer trusts what it sees as lapsed, in seconds.
-MISSED_SECONDS = 10.0
-#: Rows of ended workers are kept for a day.
-KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
+#: A sweeper that waited so long to write has others wait as well, in seconds.
+HELD_UP_SECONDS = 1.0
 
 
 class Sweeper:
-    """One sweeping process's state: since when it has kept its beat, and which queues its last look saw empty."""
+    """One sweeping process's state: what it has watched, which rows it passes over. Any number may run at once."""
 
     def __init__(self, database: Database, ring: Bell, nursery: Nursery | None = None) -> None:
         self._database = database
         self._bell = ring
         self._nursery = nursery
         self.feeder = Feeder(database, ring)
-        self._last = self._steady_since = clock.now_micros()
-        self._empty_at: dict[str, int] = {}
         self.retention = Retention(database)
+        self._leases = Leases()
+        #: Until when whoever falls silent is excused: the database could not be written to.
+        self._excused_until = 0.0
+        self._doorbells = Doorbells(YOUNG_SECONDS)
+        self._due = Due(DUE_SECONDS)
+        self._taking: Isolator[tuple[int, list[str]]] = Isolator("taking back")
+        self._ending: Isolator[tuple[int, list[str]]] = Isolator("the overdue end")
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
-        self.lapse()
-        self.take_back()
-        self.end_overdue()
-        self.find_lost_doorbells()
-        self.ring_due_deliveries()
-        self.feed()
-        self._database.write_sync(forget)
+        every: dict[str, Callable[[], object]] = {
+            "lapsing workers": self.lapse,
+            "taking jobs back": self.take_back,
+            "ending overdue jobs": self.end_overdue,
+            "finding lost doorbells": self.find_lost_doorbells,
+            "ringing for due deliveries": self.ring_due_deliveries,
+            "feeding": self.feed,
+            "forgetting": lambda: forget_all(self._database),
+        }
         if self._nursery is None:
-            self.retention.run_once()
+            every["retention"] = self.retention.run_once
         else:
-            self.retention.turn()
-            self._nursery.run_once()
+            every.update({"retention": self.retention.turn, "probation": self._nursery.run_once})
+        try:
+            steps(every)
+        except Exception:
+            self._doubt()
+            raise
 
     def lapse(self) -> None:
-        """End incarnations whose lease ran out, unless this sweeper itself has missed beats of late."""
-        now = clock.now_micros()
-        if now - self._last > MISSED_SECONDS * clock.MICROS:
-            self._steady_since = now
-        self._last = now
-        if now - self._steady_since >= settings().lease_seconds * clock.MICROS:
-            if self._database.write_sync(recovery.lapse):
-                crash.point("lapse.after_commit")
+        """End incarnations that have been watched, without a pause, not to renew their lease for all its length."""
+        asked, whole = clock.elapsed(), settings().lease_seconds
+        leases = self._database.read_sync(recovery.living)
+        silent = self._leases.look(leases, asked, clock.elapsed())
+        over = {id: leases[id] for id, seconds in silent.items() if seconds >= whole}
+        if not over:
+            return
+        late = {id for id, seconds in silent.items() if seconds >= whole - self._beats()} - over.keys()
+        excused = asked < self._excused_until
+        lapsed = self._database.write_sync(_lapse, over, late, excused=excused, asked=clock.monotonic())
+        if lapsed is None:
+            self._doubt()
+        elif lapsed:
+            crash.point("lapse.after_commit")
 
     def take_back(self) -> None:
         """Queue again what lapsed incarnations still hold."""
-        while self._database.read_sync(recovery.held_by_lapsed):
-            if not self._end(self._database.write_sync(recovery.take_back)):
+        while ids := self._database.read_sync(recovery.held_by_lapsed, self._taking.besides()):
+            if not self._end(self._taking, ids, recovery.take_back):
                 break
 
     def end_overdue(self) -> None:
         """End jobs past their deadline, and flagged ones that came back to the queue."""
-        while ended := self._end(self._database.write_sync(end_overdue)):
+        while ids := self._database.read_sync(overdue, self._ending.besides()):
+            ended = self._end(self._ending, ids, end_overdue)
             crash.point("expire.after_commit")
             if ended < CHUNK // 2:
                 break
 
     def find_lost_doorbells(self) -> None:
-        """Leave jobs whose message is lost to the feeder: queue empty in two sweeps, or overtaken."""
-        woken = self._database.read_sync(woken_by_queue)
-        now = clock.now_micros()
-        empty = {queue for queue in woken if self._bell.depth(queue).result() == 0}
-        before = {queue: min(self._empty_at[queue], now - YOUNG_MICROS) for queue in empty & self._empty_at.keys()}
-        self._empty_at = dict.fromkeys(empty, now)
-        if woken:
-            self._database.write_sync(unwake_lost, before)
+        """Leave jobs whose message is lost to the feeder: queue empty at every look for a while, or overtaken."""
+        newest = self._database.read_sync(newest_doorbells)
+        empty = {queue: at for queue, at in newest.items() if self._bell.depth(queue).result() == 0}
+        before = self._doorbells.look(empty, clock.elapsed())
+        if newest:
+            limits = self._database.read_sync(lost_before, before)
+            for queue, limit in sorted(limits.items()):
+                in_rounds(self._database, partial(unwake_lost, queue=queue, limit=limit))
 
     def ring_due_deliveries(self) -> None:
         """Ring for deliveries that nobody is sending, while their queue has room."""
         due = self._database.read_sync(due_deliveries)
-        depth = self._bell.depth(WEBHOOKS).result() if due else None
-        if due and depth is not None and depth < FULL_MESSAGES:
-            self._bell.ring(WEBHOOKS, due).result()
+        there = self._due.look((id for id, new in due if new), clock.elapsed())
+        waiting = [id for id, new in due if not new or id in there]
+        depth = self._bell.depth(WEBHOOKS).result() if waiting else None
+        if waiting and depth is not None and depth < FULL_MESSAGES:
+            self._bell.ring(WEBHOOKS, waiting).result()
 
     def feed(self) -> None:
         """Top up the broker's window."""
         self.feeder.run_once(job_queues())
 
-    def _end(self, swept: tuple[int, list[str]]) -> int:
-        touched, deliveries = swept
-        if deliveries:
+    def _end(
+        self,
+        isolator: Isolator[tuple[int, list[str]]],
+        ids: Sequence[str],
+        work: Callable[[Connection, Sequence[str]], tuple[int, list[str]]],
+    ) -> int:
+        done = isolator.each(ids, lambda some: self._database.write_sync(work, some))
+        if deliveries := [id for _, due in done for id in due]:
             self._bell.ring(WEBHOOKS, deliveries).result()
-        return touched
+        return sum(touched for touched, _ in done)
+
+    def _doubt(self) -> None:
+        """The database cannot be written to, so nobody can renew: give them a beat for it, and excuse who has ended."""
+        now, whole = clock.elapsed(), settings().lease_seconds
+        self._leases.doubt(whole - self._beats(), now)
+        self._excused_until = now + whole + self._beats()
+
+    def _beats(self) -> float:
+        return recovery.TOGETHER_BEATS * settings().beat_seconds
 
 
-def end_overdue(connection: Connection) -> tuple[int, list[str]]:
-    """Up to CHUNK jobs expired, or cancelled where a flagged job is queued again."""
+def _lapse(
+    connection: Connection, over: Mapping[str, int], late: Collection[str], *, excused: bool, asked: float
+) -> list[str] | None:
+    """Lapse them, unless this very write was held up (None): so may have been theirs."""
+    if clock.monotonic() - asked > HELD_UP_SECONDS:
+        return None
+    return recovery.lapse(connection, over, late=late, excused=excused)
+
+
+def overdue(connection: Connection, besides: Sequence[str] = ()) -> list[str]:
+    """Up to CHUNK jobs to end, but for some."""
+    return [
+        id
+        for condition in _overdue(db.now(connection))
+        for id in connection.execute(
+            select(m.jobs.c.id).where(condition, m.jobs.c.id.not_in(besides)).limit(CHUNK // 2)
+        ).scalars()
+    ]
+
+
+def end_overdue(connection: Connection, only: Sequence[str] | None = None) -> tuple[int, list[str]]:
+    """Up to CHUNK jobs (of these) expired, or cancelled where a flagged job is queued again."""
     columns = (m.jobs.c.id, m.jobs.c.lease_epoch, m.jobs.c.status, m.jobs.c.cancel_requested)
-    overdue = select(*columns).where(text("status IN ('queued', 'running')"), m.jobs.c.expires_at <= clock.now_micros())
-    flagged = select(*columns).where(text("cancel_requested AND status IN ('queued', 'running') AND status = 'queued'"))
-    endings = {
-        row.id: Ending(
-            row.id,
-            row.lease_epoch,
-            "cancelled" if row.cancel_requested else "expired",
-            came_from=row.status,
-            takes=True,
-        )
-        for statement in (overdue, flagged)
-        for row in connection.execute(statement.limit(CHUNK // 2))
-    }
+    endings: dict[str, Ending] = {}
+    for condition in _overdue(db.now(connection)):
+        statement = select(*columns).where(condition)
+        if only is not None:
+            statement = statement.where(m.jobs.c.id.in_(only))
+        for row in connection.execute(statement.limit(CHUNK // 2)):
+            status: Terminal = "cancelled" if row.cancel_requested else "expired"
+            endings[row.id] = Ending(row.id, row.lease_epoch, status, came_from=row.status, takes=True)
     if not endings:
         return 0, []
     return len(endings), jobs.settle(connection, list(endings.values())).deliveries
 
 
-def unwake_lost(connection: Connection, woken_before: Mapping[str, int]) -> int:
-    """Leave to the feeder what was woken before the given time on an empty queue, or has been overtaken."""
+def _overdue(now: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (
+        and_(text("status IN ('queued', 'running')"), m.jobs.c.expires_at <= now),
+        and_(text("cancel_requested AND status IN ('queued', 'running') AND status = 'queued'")),
+    )
+
+
+def newest_doorbells(connection: Connection) -> dict[str, int]:
+    """When a doorbell was last rung, on each queue with jobs that were woken and not yet leased."""
+    statement = select(m.jobs.c.queue, func.max(m.jobs.c.woken_at)).where(text(WOKEN)).group_by(m.jobs.c.queue)
+    return {queue: at for queue, at in connection.execute(statement)}
+
+
+def lost_before(connection: Connection, woken_by: Mapping[str, int]) -> dict[str, int]:
+    """By queue, up to when doorbells are lost: up to these on empty ones, or long before one that has been answered."""
     overtaken = (
         select(m.jobs.c.queue, func.max(m.jobs.c.woken_at))
         .where(m.jobs.c.status == jobs.RUNNING, m.jobs.c.woken_at.is_not(None))
         .group_by(m.jobs.c.queue)
     )
     limits = {queue: newest - OVERTAKEN_MICROS for queue, newest in connection.execute(overtaken)}
-    for queue, before in woken_before.items():
-        limits[queue] = max(limits.get(queue, 0), before)
-    return sum(
-        connection.execute(
-            update(m.jobs)
-            .where(m.jobs.c.queue == queue, text(WOKEN))
-            .where(m.jobs.c.woken_at < limit)
-            .values(woken_at=None)
-        ).rowcount
-        for queue, limit in sorted(limits.items())
-    )
+    return limits | {queue: max(limits.get(queue, 0), at + 1) for queue, at in woken_by.items()}
 
 
-def due_deliveries(connection: Connection) -> Sequence[str]:
-    """Deliveries that are due and were not taken when their doorbell rang: the oldest, of each webhook a few."""
+def unwake_lost(connection: Connection, queue: str, limit: int) -> int:
+    """Leave up to MANY jobs to the feeder that were woken before then and not leased; how many."""
+    lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit).limit(MANY)
+    ids = list(connection.execute(lost).scalars())
+    if ids:
+        jobs.unwake(connection, ids)
+    return len(ids)
+
+
+def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
+    """Deliveries that may be sent: the oldest, of each webhook a few; with each, whether its doorbell has just rung.
+
+    That is not known of those to be sent at once; the others' doorbell is long gone.
+    """
+    now = db.now(connection)
     turn = func.row_number().over(partition_by=m.deliveries.c.webhook_id, order_by=m.deliveries.c.next_at)
+    late = m.deliveries.c.next_at <= now - int(DUE_SECONDS * clock.MICROS)
     due = (
-        select(m.deliveries.c.id, turn.label("turn"))
-        .where(text("status = 'pending'"), m.deliveries.c.next_at <= clock.now_micros() - DUE_MICROS)
+        select(m.deliveries.c.id, m.deliveries.c.next_at, turn.label("turn"))
+        .where(text("status = 'pending'"), late)
         .subquery()
     )
-    statement = select(due.c.id).where(due.c.turn <= DUE_EACH).order_by(due.c.turn).limit(CHUNK)
-    return [row.id for row in connection.execute(statement)]
-
-
-def forget(connection: Connection) -> None:
-    """Retention: answers kept for idempotency past their day, and the rows of long-gone workers."""
-    now = clock.now_micros()
-    connection.execute(delete(m.idempotency_keys).where(m.idempotency_keys.c.expires_at < now))
-    holds = exists().where(m.jobs.c.worker_id == m.workers.c.id, m.jobs.c.status == jobs.RUNNING)
-    connection.execute(delete(m.workers).where(m.workers.c.lapsed_at < now - KEEP_WORKERS_MICROS, ~holds))
+    statement = select(due.c.id, due.c.next_at).where(due.c.turn <= DUE_EACH).order_by(due.c.turn).limit(CHUNK)
+    return [(row.id, row.next_at == 0) for row in connection.execute(statement)]
 
 
 def main() -> None:
@@ -213,7 +273,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
                 sweeper.run_once()
             else:
                 sweeper.feed()
-        except (SQLAlchemyError, AmbiguousCommitError) as error:
+        except Exception as error:
             log.error("this sweep is left to the next: %s", logs.kind(error))
 
 

@@ -1,6 +1,10 @@
-"""Thin Celery tasks: ids in, offer them to the loop, nothing else. Their acknowledgement means nothing; the rows do."""
+"""Thin Celery tasks: ids in, offer them to the loop, nothing else. Their acknowledgement means nothing; the rows do.
+
+What a later version sends beside the ids is passed over.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 from shared.queue import app
 from workers.runtime import Runtime
@@ -10,12 +14,12 @@ current: list[Runtime] = []
 
 
 @app.task(name="offer", ignore_result=True)  # type: ignore[untyped-decorator]
-def offer(queue: str, ids: Sequence[str]) -> None:
+def offer(queue: str, ids: Sequence[str], *_: Any, **__: Any) -> None:
     """These jobs wait on the queue."""
     current[0].offer(queue, ids)
 
 
 @app.task(name="deliver", ignore_result=True)  # type: ignore[untyped-decorator]
-def deliver(queue: str, ids: Sequence[str]) -> None:
+def deliver(queue: str, ids: Sequence[str], *_: Any, **__: Any) -> None:
     """These webhook deliveries are due."""
     current[0].deliver(ids)

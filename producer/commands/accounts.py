@@ -208,7 +208,7 @@ def revoke_key(database: Database, output: Output, id: str) -> None:
 def expiry(when: str) -> int:
     """`30d`, `12h` or a UTC date, in microseconds since the epoch; it must lie ahead."""
     now = clock.now_micros()
-    if match := re.fullmatch(r"(\d{1,5})([hd])", when):
+    if match := re.fullmatch(r"([0-9]{1,5})([hd])", when):
         until = now + int(match[1]) * _UNIT_SECONDS[match[2]] * clock.MICROS
     else:
         try:

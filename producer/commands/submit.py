@@ -38,7 +38,7 @@ class Window(click.ParamType[str]):
     name = "window"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        match = re.fullmatch(r"(\d{1,4})([hd])", value)
+        match = re.fullmatch(r"([0-9]{1,4})([hd])", value)
         hours = int(match[1]) * (24 if match[2] == "d" else 1) if match else 0
         if not _SHORTEST <= hours <= _LONGEST:
             self.fail(f"{value!r} is not from {_SHORTEST}h to {_LONGEST}h (7d)", param, ctx)
@@ -174,9 +174,15 @@ def _tell_cost(output: Output, verdict: DryRun) -> None:
             {
                 "lines": f"{verdict['request_counts']['total']:,}",
                 "at most": f"{credits_text(verdict['credits_worst_case'])} credits",
-                "available": f"{credits_text(verdict['credits_available'])} credits",
+                **_available(verdict),
             }
         )
+
+
+def _available(verdict: DryRun) -> dict[str, str]:
+    """Of a test key, which costs nothing, there is nothing to say."""
+    available = verdict["credits_available"]
+    return {} if available is None else {"available": f"{credits_text(available)} credits"}
 
 
 def _how_many(wrong: list[Any]) -> str:

@@ -48,7 +48,10 @@ class Delivery(BaseModel):
 
 
 class Event(BaseModel):
-    """What has happened; `data` has ids, status and counts, and the URL of the rest. `sequence` counts per account."""
+    """What has happened; `data` has ids, status and counts, and the URL of the rest.
+
+    `sequence` counts the account's events of live keys, and apart from them those of test keys, which say `test`.
+    """
 
     id: str
     object: Literal["event"]
@@ -56,6 +59,7 @@ class Event(BaseModel):
     created_at: Time
     sequence: Count
     data: dict[str, Any]
+    test: Literal[True] = True
 
 
 class Threshold(BaseModel):

@@ -180,5 +180,6 @@ class DryRun(BaseModel):
     model: str | None
     request_counts: RequestCounts
     credits_worst_case: Credits
-    credits_available: Credits
+    #: Null for a test key, which costs nothing.
+    credits_available: Credits | None
     shortage: Shortage | None

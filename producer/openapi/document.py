@@ -110,16 +110,20 @@ _EVENT: Final[Schema] = {
     "summary": "What a webhook receives.",
     "description": "At least once; the event's id is the key against doubles. Either signature is enough: "
     "`FusionAI-Signature` is the HMAC-SHA256 of `t.body` keyed by the whole `whsec_…` string; the other three headers "
-    "are Standard Webhooks. Anything but a 2xx is tried again for about three days; a 410 disables the webhook.",
+    "are Standard Webhooks. Anything but a 2xx is tried again for about three days, with the same id and body and a "
+    "fresh signature. A 410 disables the webhook. Redirects are not followed: the delivery says where they lead, and "
+    "fails at the second; register the address itself. After a 429 or 503 with Retry-After nothing is sent to the "
+    "webhook for as long as that says, an hour at most. An event of a test key says `test`, and goes to webhooks of "
+    "test keys alone.",
     "tags": ["Webhooks"],
     "security": [],
     "parameters": [
         parts.header(name, {"type": "string"}, said)
         for name, said in {
-            "FusionAI-Signature": "`t=<unix time>,v1=<hex>`; a second `v1` while a rotation overlaps.",
+            "FusionAI-Signature": "`t=<unix time>,v1=<hex>`; another `v1` for each secret while rotations overlap.",
             "webhook-id": "The event's id.",
             "webhook-timestamp": "Unix time.",
-            "webhook-signature": "`v1,<base64>`; two of them, with a space between, while a rotation overlaps.",
+            "webhook-signature": "`v1,<base64>`; one for each secret, with a space between, while rotations overlap.",
         }.items()
     ],
     "requestBody": {"content": {JSON: {"schema": {"$ref": _REF.format(model="Event")}}}},

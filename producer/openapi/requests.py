@@ -142,7 +142,7 @@ _JOBS: Final[dict[JobType, str]] = {
 }
 
 FILE_UPLOAD: Final[dict[str, Any]] = {
-    "description": "One part named `file`, with a filename, and fields beside it.",
+    "description": "One part named `file`, and fields beside it.",
     "type": "object",
     "properties": {
         "file": {"type": "string", "format": "binary", "description": f"At most {uploads.MOST_BYTES // 1024**2} MB."},

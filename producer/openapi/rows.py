@@ -15,6 +15,7 @@ from producer.openapi.answers import List
 from producer.openapi.parts import RATE, Schema, header, query
 from shared.errors import (
     Conflict,
+    Forbidden,
     FusionError,
     InsufficientCredits,
     NotFound,
@@ -33,9 +34,9 @@ TAGS: Final[Mapping[str, str]] = {
     "Jobs": "The durable job behind every call: accepted, run and charged once.",
     "Batches": "Up to 50,000 requests at once.",
     "Files": "What batches are read from and written to.",
-    "Webhooks": "Where events are sent. Every delivery is signed twice.",
-    "Events": "Every event, in order, for closing a gap.",
-    "Credits": "Prepaid credit and its movements.",
+    "Webhooks": "Where events are sent. Every delivery is signed twice. Live keys have webhooks, test keys others.",
+    "Events": "Every event of the key's mode, live or test, in order, for closing a gap.",
+    "Credits": "Prepaid credit and its movements; of live keys alone.",
     "Usage": "What was used, as JSON or CSV, and invoices.",
     "Service": "Probes, metrics, this document. No key.",
 }
@@ -251,7 +252,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "show_file": Row("Files", _one("The file.", batches.File), errors=(NotFound,)),
     "read_file": Row(
         "Files",
-        {200: Answer("The bytes.", _binary("application/octet-stream"), ("Content-Disposition",))},
+        {200: Answer("The bytes.", _binary("application/octet-stream", "application/jsonl"), ("Content-Disposition",))},
         errors=(NotFound,),
     ),
     "delete_file": Row("Files", _one("It is deleted.", batches.DeletedFile), errors=(NotFound, Conflict)),
@@ -262,18 +263,22 @@ ROWS: Final[Mapping[str, Row]] = {
     "show_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), errors=(NotFound,)),
     "change_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), "WebhookChange", errors=(NotFound,)),
     "remove_webhook": Row("Webhooks", _one("It is deleted.", account.DeletedWebhook), errors=(NotFound,)),
-    "rotate_webhook": Row("Webhooks", _one("The webhook.", account.NewSecret), errors=(NotFound,), once=True),
-    "test_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), errors=(NotFound,), once=True),
+    "rotate_webhook": Row("Webhooks", _one("The webhook.", account.NewSecret), errors=(NotFound, Conflict), once=True),
+    "test_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), errors=(NotFound, RateLimited), once=True),
     "list_deliveries": Row(
         "Webhooks", _one("A page of deliveries.", List[account.Delivery]), parameters=_PAGE, errors=(NotFound,)
     ),
     "list_events": Row(
         "Events", _one("A page of events, the oldest first.", List[account.Event]), parameters=("limit", "after")
     ),
-    "redeliver_event": Row("Events", _one("The event.", account.Event), errors=(NotFound,), once=True),
-    "show_credits": Row("Credits", _one("The balance.", account.Balance)),
-    "list_transfers": Row("Credits", _one("A page of transfers.", List[account.Transfer]), parameters=_PAGE),
-    "set_thresholds": Row("Credits", _one("The thresholds.", account.Thresholds), "ThresholdSpecs"),
+    "redeliver_event": Row("Events", _one("The event.", account.Event), errors=(NotFound, RateLimited), once=True),
+    "show_credits": Row("Credits", _one("The balance.", account.Balance), errors=(Forbidden,)),
+    "list_transfers": Row(
+        "Credits", _one("A page of transfers.", List[account.Transfer]), parameters=_PAGE, errors=(Forbidden,)
+    ),
+    "set_thresholds": Row(
+        "Credits", _one("The thresholds.", account.Thresholds), "ThresholdSpecs", errors=(Forbidden,)
+    ),
     "show_usage": Row(
         "Usage",
         {
@@ -300,8 +305,9 @@ ROWS: Final[Mapping[str, Row]] = {
             query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Of one kind."),
             query("batch_id", _TEXT, "Of one batch."),
         ),
+        errors=(Forbidden,),
     ),
-    "show_invoice": Row("Usage", _one("The invoice.", account.Invoice), errors=(NotFound,)),
+    "show_invoice": Row("Usage", _one("The invoice.", account.Invoice), errors=(NotFound, Forbidden)),
     "healthz": Row("Service", _one("It does.", account.Healthy), keyless=True),
     "readyz": Row(
         "Service",

@@ -23,6 +23,8 @@ class Account(SQLModel, table=True):
     held_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.
     sequence: int = big(default=0)
+    #: The same of the events of its test keys, which are counted apart.
+    test_sequence: int = big(default=0)
     exhausted_armed: bool = True
     created_at: int = big()
 

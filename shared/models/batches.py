@@ -17,7 +17,11 @@ class File(SQLModel, table=True):
     """A file of an account's; its bytes are in blob storage."""
 
     __tablename__ = "files"
-    __table_args__ = (Index("files_of_account", "account_id", "id"), Index("files_expiring", "expires_at"))
+    __table_args__ = (
+        Index("files_of_account", "account_id", "id"),
+        Index("files_expiring", "expires_at"),
+        Index("files_by_blob", "blob"),
+    )
     id: str = Field(primary_key=True)
     account_id: str
     #: Belongs to the account's test keys; live and test do not see each other's.

@@ -1,8 +1,8 @@
-"""The two kinds of column that a plain annotation does not give: 64-bit integers and long text."""
+"""The kinds of column that a plain annotation does not give: 64-bit integers, long text, a flag that is off."""
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Text
+from sqlalchemy import BigInteger, Boolean, Column, Text, false
 from sqlmodel import Field
 
 
@@ -16,3 +16,9 @@ def long_text(*, null: bool = False) -> Any:
     """Text without a limit; mostly JSON that this program wrote itself."""
     column: Column[Any] = Column(Text, nullable=null)
     return Field(default=None if null else "", sa_column=column)
+
+
+def flag() -> Any:
+    """False unless it is said, also by a version that does not know the column."""
+    column: Column[Any] = Column(Boolean, nullable=False, server_default=false())
+    return Field(default=False, sa_column=column)

@@ -3,16 +3,18 @@
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from shared.models.columns import big, long_text
+from shared.models.columns import big, flag, long_text
 
 
 class Event(SQLModel, table=True):
-    """The outbox: what happened, numbered per account without gaps."""
+    """The outbox: what happened, numbered without gaps per account and mode, live or test."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_in_order", "account_id", "sequence", unique=True),)
+    __table_args__ = (Index("events_in_order", "account_id", "test", "sequence", unique=True),)
     id: str = Field(primary_key=True)
     account_id: str
+    #: Of the account's test keys; live and test do not see each other's.
+    test: bool = flag()
     sequence: int = big()
     type: str
     data: str = long_text()
@@ -22,17 +24,23 @@ class Event(SQLModel, table=True):
 
 
 class Webhook(SQLModel, table=True):
-    """Where an account wants its events sent."""
+    """Where an account wants its events sent: those of live keys, or those of test keys."""
 
     __tablename__ = "webhooks"
     id: str = Field(primary_key=True)
     account_id: str = Field(index=True)
+    test: bool = flag()
     url: str
     #: JSON list of event types; `["*"]` is all.
     events: str = long_text()
     secret: str
+    #: JSON list of the secrets before, `{"secret", "until"}` each, which sign beside it until then, the newest first.
+    old_secrets: str | None = long_text(null=True)
+    #: The newest of those; for versions that know no list.
     previous_secret: str | None = None
     previous_until: int | None = big(null=True)
+    #: Until when its receiver wants to be left alone (Retry-After), in the database's time.
+    paused_until: int | None = big(null=True)
     status: str = "enabled"
     created_at: int = big()
 
@@ -55,9 +63,15 @@ class Delivery(SQLModel, table=True):
     event_id: str
     webhook_id: str
     account_id: str
+    test: bool = flag()
     status: str = "pending"
+    #: Sends of which it is known what came of them.
     attempts: int = 0
-    #: When it may be claimed (again): its due time, or the end of the claim under way.
+    #: Claims since then: of senders that died, but for the last.
+    claims: int = big(default=0)
+    #: When it was last asked for anew; NULL: never, its days count from its event.
+    asked_at: int | None = big(null=True)
+    #: When it may be claimed (again): its due time, or the end of the claim under way; 0: at once.
     next_at: int = big()
     last_status: int | None = None
     last_error: str | None = None

@@ -80,6 +80,7 @@ class Job(SQLModel, table=True):
     lane: str
     offer: int = 0
     priority: int = 0
+    #: Not before this is it run; 0: it may run at once, which no clock has a say in.
     run_at: int = big()
     #: Why it waits for its `run_at` (`429`, `connect`, `paused` …); the sweeper clears it then. NULL: it does not wait.
     deferred_for: str | None = None
@@ -163,8 +164,11 @@ class WorkerRow(SQLModel, table=True):
     lease_until: int = big()
     #: Set once, by a sweeper or at a clean exit; a lapsed incarnation never comes back.
     lapsed_at: int | None = big(null=True)
-    #: How many jobs it was running when it lapsed.
+    #: How many jobs it was running when it lapsed, if that tells against them; 0 when its end is explained.
     lost: int = 0
+    #: How it ended: `stopped` (a clean end), `lease_over` (the database was away, as it says itself), `together` (with
+    #: others: a common cause), `lost`. NULL: it lives, or an earlier version wrote its end.
+    ended: str | None = None
 
 
 class Counter(SQLModel, table=True):

@@ -14,15 +14,20 @@ def _told(kind: str, types: str) -> str:
       FROM events WHERE type IN {types} GROUP BY [json data {kind} id])"""
 
 
+def _numbered(name: str, column: str, which: str) -> Query:
+    return Query(
+        f"an account's {name} are not numbered without gaps up to its newest",
+        f"""SELECT a.id, a.{column}, count(e.id) AS events, coalesce(max(e.sequence), 0) AS newest FROM accounts a
+            LEFT JOIN events e ON e.account_id = a.id AND {which} GROUP BY a.id, a.{column}
+            HAVING (:events_gone = 0 AND count(e.id) <> a.{column})
+              OR (count(e.id) > 0 AND (max(e.sequence) <> a.{column}
+                OR count(e.id) <> max(e.sequence) - min(e.sequence) + 1))""",
+    )
+
+
 QUERIES: tuple[Query, ...] = (
-    Query(
-        "an account's events are not numbered without gaps up to its newest",
-        """SELECT a.id, a.sequence, count(e.id) AS events, coalesce(max(e.sequence), 0) AS newest FROM accounts a
-           LEFT JOIN events e ON e.account_id = a.id GROUP BY a.id, a.sequence
-           HAVING (:events_gone = 0 AND count(e.id) <> a.sequence)
-             OR (count(e.id) > 0 AND (max(e.sequence) <> a.sequence
-               OR count(e.id) <> max(e.sequence) - min(e.sequence) + 1))""",
-    ),
+    _numbered("events", "sequence", "NOT e.test"),
+    _numbered("test events", "test_sequence", "e.test"),
     Query(
         "a job whose end is told by itself has not exactly one event, of its account and of how it ended",
         f"""SELECT j.id, j.status, coalesce(e.told, 0) AS told, e.type, e.status AS status_told FROM jobs j
@@ -33,12 +38,13 @@ QUERIES: tuple[Query, ...] = (
                 OR e.type <> CASE j.status WHEN 'succeeded' THEN 'job.completed' ELSE 'job.' || j.status END)""",
     ),
     Query(
-        "an event tells the end of a job that does not exist, or has not ended, or is told with its batch",
+        "an event tells the end of a job that does not exist, has not ended, goes by its batch, or is of another mode",
         """SELECT e.id, e.account_id, [json e.data job id] AS job, j.status FROM events e
            LEFT JOIN jobs j ON j.id = [json e.data job id] LEFT JOIN batches b ON b.id = j.batch_id
            WHERE e.type IN ('job.completed', 'job.failed', 'job.cancelled', 'job.expired')
              AND CASE WHEN j.id IS NULL THEN e.created_at > :jobs_gone
-               ELSE j.status IN ('queued', 'running') OR (b.id IS NOT NULL AND NOT b.notify_each) END""",
+               ELSE j.status IN ('queued', 'running') OR (b.id IS NOT NULL AND NOT b.notify_each)
+                 OR (e.deliveries IS NOT NULL AND e.test <> j.test) END""",
     ),
     Query(
         "a finished batch has not exactly one event, of its account and of how it ended",
@@ -71,10 +77,11 @@ QUERIES: tuple[Query, ...] = (
              AND e.deliveries <> coalesce(d.made, 0)""",
     ),
     Query(
-        "a delivery is of an event or webhook that does not exist, or of another account than these",
+        "a delivery is of an event or webhook that does not exist, or of another account or mode than these",
         """SELECT d.id, d.account_id, d.event_id, d.webhook_id FROM deliveries d
            LEFT JOIN events e ON e.id = d.event_id LEFT JOIN webhooks w ON w.id = d.webhook_id
-           WHERE e.id IS NULL OR w.id IS NULL OR e.account_id <> d.account_id OR w.account_id <> d.account_id""",
+           WHERE e.id IS NULL OR w.id IS NULL OR e.account_id <> d.account_id OR w.account_id <> d.account_id
+             OR e.test <> d.test OR w.test <> d.test""",
     ),
     Query(
         "a delivery is in a state that there is not, or is delivered at no time",

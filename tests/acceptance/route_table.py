@@ -20,7 +20,7 @@ KINDS = {
     "models": None,
 }
 #: Things of which live and test keys have their own; the others are the account's.
-OF_A_MODE = ("job", "batch", "file")
+OF_A_MODE = ("job", "batch", "file", "webhook", "event")
 
 
 def _bare(body: dict[str, Any]) -> dict[str, Any]:

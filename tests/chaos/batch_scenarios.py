@@ -4,9 +4,10 @@ from typing import Any
 
 from shared import clock
 from tests.harness import Account, Stack, line
+from workers.batches.turns import CHUNK
 
-#: Jobs are made 500 at a time: four times of a large batch.
-LARGE = 1_700
+#: Jobs are made in chunks: four of a large batch.
+LARGE = 3 * CHUNK + CHUNK // 2
 
 
 def lines(mark: str, count: int) -> list[dict[str, Any]]:

@@ -243,6 +243,7 @@ MUTATIONS = [
     _mutation("a delivery of no webhook", DELIVERY, f"UPDATE deliveries SET webhook_id = 'x' WHERE id = {DELIVERY}"),
     _mutation("a delivery of no event", DELIVERY, f"UPDATE deliveries SET event_id = 'x' WHERE id = {DELIVERY}"),
     _mutation("a delivery to another account", DELIVERY, f"UPDATE deliveries SET account_id = 'x' WHERE id = {DELIVERY}"),
+    _mutation("a delivery of another mode", DELIVERY, f"UPDATE deliveries SET test = true WHERE id = {DELIVERY}"),
     _mutation("a delivery at no time", DELIVERY, f"UPDATE deliveries SET status = 'delivered' WHERE id = {DELIVERY}"),
     # Batches, files, invoices.
     _mutation("a batch's tokens", BATCH, "UPDATE batches SET prompt_tokens = prompt_tokens + 7"),

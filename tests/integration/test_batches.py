@@ -422,8 +422,10 @@ def test_a_cancel_of_one_line_counts_as_a_line_that_failed(database: Database) -
     assert jobs.TERMINAL and world.violations(database) == []
 
 
-def test_a_lost_plan_costs_the_lines_that_were_no_jobs_yet(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Storage lost it: what is done is delivered all the same, and the batch ends."""
+def test_a_plan_that_cannot_be_found_is_looked_for_and_at_last_told_to_be_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage is not mounted, or lost it: no shorter file is made of that, until a day has passed."""
     monkeypatch.setattr(turns, "CHUNK", 2)
     monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
@@ -435,10 +437,15 @@ def test_a_lost_plan_costs_the_lines_that_were_no_jobs_yet(database: Database, m
     serve(database, batch_world.job_ids(database, id))
     blobs.delete(batch_world.row(database, id)["plan"])
     database.write_sync(producer_batches.cancel, holder, id)
+    clock.shift(23 * HOUR)
+    batch_world.take_turns(database)
+    assert batch_world.shown(database, holder, id)["status"] == "cancelling"
+    clock.shift(2 * HOUR)
     batch_world.take_turns(database)
     seen = batch_world.shown(database, holder, id)
     assert seen["status"] == "cancelled" and len(batch_world.lines_of(database, seen["output_file_id"])) == 2
-    assert world.violations(database) == []
+    (fault,) = seen["errors"]["data"]
+    assert fault["code"] == "lines_lost" and world.violations(database) == []
 
 
 def test_a_body_of_nothing_but_faults_is_refused_quickly(database: Database) -> None:

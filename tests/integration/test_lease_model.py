@@ -32,6 +32,8 @@ class Worker:
     until: int
     lapsed: bool = False
     lost: int = 0
+    #: When it ended otherwise than in good order.
+    gone: int = 0
 
     @property
     def alive(self) -> bool:
@@ -49,6 +51,8 @@ class Job:
     worker: str | None = None
     run_at: int = 0
     cohort: int = 0
+    losses: int = 0
+    excused: int = 0
     flagged: bool = False
     done: str = ""
     ended: int = 0
@@ -190,9 +194,15 @@ class LeaseMachine(RuleBasedStateMachine):
     def lapse(self) -> None:
         over = {id for id, worker in self.workers.items() if not worker.lapsed and not worker.alive}
         assert set(self.database.write_sync(recovery.lapse)) == over
+        now = clock.now_micros()
+        together = len(over) > 1 or any(
+            worker.gone > now - recovery.TOGETHER_BEATS * settings().beat_seconds * clock.MICROS
+            for worker in self.workers.values()
+            if not worker.probation
+        )
         for id in over:
-            self.workers[id].lapsed = True
-            self.workers[id].lost = sum(job.worker == id for job in self.jobs.values())
+            self.workers[id].lapsed, self.workers[id].gone = True, now
+            self.workers[id].lost = 0 if together else sum(job.worker == id for job in self.jobs.values())
 
     @rule(data=st.data())
     def resign(self, data: st.DataObject) -> None:
@@ -210,12 +220,17 @@ class LeaseMachine(RuleBasedStateMachine):
             worker = self.workers[job.worker]
             if job.flagged:
                 job.end("cancelled", takes=True)
-            elif worker.probation and worker.lost == 1 and job.cohort == 1:
+            elif worker.probation and worker.lost == 1 and job.cohort == 1 and job.losses >= recovery.POISON_LOSSES - 1:
                 job.end("failed", takes=True)
             else:
                 job.status, job.worker, job.epoch = "queued", None, job.epoch + 1
                 if worker.lost:
-                    job.queue, job.cohort = PROBATION, max(1, worker.lost // 2)
+                    job.losses += 1
+                    job.queue, job.cohort = PROBATION if job.cohort else job.queue, max(1, worker.lost // 2)
+                else:
+                    job.excused += 1
+                    if job.excused > recovery.MOST_EXCUSED:
+                        job.queue, job.cohort = PROBATION, job.cohort or recovery.SUSPECTS
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())

@@ -253,7 +253,7 @@ def test_a_delivery_recorded_again_counts_once(database: Database, monkeypatch: 
     _, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 2)
     rows = database.write_sync(webhooks.claim, deliveries)
     answer = outbound.Answer(status, b"", 0.0)
-    results = [{**webhooks._result(row, answer), "row": row} for row in rows]
+    results = [{**webhooks.result(row, answer), "row": row} for row in rows]
     for _ in range(3):
         database.write_sync(webhooks.record, results)
     assert shown(database)["webhook_deliveries_total", (outcome,)] == 2

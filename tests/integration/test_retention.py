@@ -12,7 +12,7 @@ from shared import blobs, clock, pictures
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.db import Database
-from shared.errors import Conflict, InternalError, NotFound
+from shared.errors import Conflict, InternalError, NotFound, StorageAway
 from shared.settings import settings
 from tests.integration import world
 from workers import retention
@@ -234,6 +234,70 @@ def test_pictures_and_plans_go_when_nobody_can_want_them(database: Database) -> 
     later(2 * DAY)
     Retention(database).run_once()
     assert blobs.size("plans/batch_1") is None
+
+
+def test_it_goes_on_while_a_round_was_full(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be done in one bounded step is done in the next, not ten minutes later."""
+    monkeypatch.setattr("shared.blob_stores.MOST_FORGOTTEN", 4)
+    monkeypatch.setattr(blobs, "MOST_FORGOTTEN", 4)
+    monkeypatch.setattr(retention, "MOST_ASKED", 4)
+    names = [pictures.put(f"job_{n}-0", b"\x89PNG", of_batch=n % 2 == 1) for n in range(22)]
+    for place in ("plans", "outputs", "files"):
+        for n in range(11):
+            with blobs.writer(f"{place}/lost_{n}") as file:
+                file.write(b"{}")
+    named = [kept(database, world.open_account(database), seconds=60 * DAY) for _ in range(6)]
+    later(40 * DAY)
+    keeping = Retention(database)
+    keeping.run_once()
+    assert 0 < sum(pictures.read(name) is None for name in names) <= 8, "a round is bounded"
+    for _ in range(5):
+        keeping.run_once()
+    assert not any(pictures.read(name) for name in names)
+    assert [*blobs.old("plans/", 0), *blobs.old("outputs/", 0)] == []
+    assert sorted(blobs.old("files/", 0)) == sorted(f"files/{id}" for id in named), "what a row names stays"
+
+
+def test_what_is_just_being_written_needs_no_row_yet(database: Database) -> None:
+    for name in ("outputs/a", "files/a"):
+        with blobs.writer(name) as file:
+            file.write(b"{}")
+    later(DAY - HOUR)
+    Retention(database).run_once()
+    assert blobs.size("outputs/a") == blobs.size("files/a") == 2
+
+
+def test_files_that_cannot_be_deleted_hold_up_no_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    holder = world.open_account(database)
+    bad, good = [kept(database, holder) for _ in range(2)], [kept(database, holder) for _ in range(3)]
+    later(HOUR + 61)
+    remove = blobs.delete
+
+    def failing(name: str) -> None:
+        if name.removeprefix("files/") in bad:
+            raise StorageAway
+        remove(name)
+
+    monkeypatch.setattr(blobs, "delete", failing)
+    keeping = Retention(database)
+    for _ in range(3):
+        keeping.run_once()
+    assert ids(database) == bad and len(good) == 3
+
+
+def test_a_picture_that_cannot_be_deleted_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [pictures.put(f"job_{n}-0", b"\x89PNG") for n in range(5)]
+    later(2 * DAY)
+    unlink = Path.unlink
+
+    def failing(path: Path, missing_ok: bool = False) -> None:
+        if path.name == names[2]:
+            raise PermissionError(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", failing)
+    assert pictures.forget_old() == 4 and pictures.read(names[2]) is not None
 
 
 def test_the_sweeper_has_it_done(database: Database) -> None:

@@ -164,6 +164,28 @@ def test_exhausted_is_told_once_until_a_top_up(database: Database) -> None:
     assert told == [1, 2]
 
 
+def test_a_request_that_is_too_dear_is_no_end_of_credit(database: Database) -> None:
+    """Refused with 10 credits there: its 402 says so. That the last of them was spent is told, once."""
+    holder = world.open_account(database, 10)
+    world.accept_all(database, [world.order(database, holder, bound=11 * CREDIT)])
+    assert world.events(database, holder.account_id) == []
+    spend(database, holder, 10)
+    told = world.events(database, holder.account_id)
+    assert told.count("credit.exhausted") == 1 and "job.completed" in told
+
+
+def test_the_real_end_is_told_after_an_early_one(database: Database) -> None:
+    """Little was left when a request was refused, but more was spent after that."""
+    holder = world.open_account(database, 5)
+    world.accept_all(database, [world.order(database, holder, bound=6 * CREDIT)])
+    spend(database, holder, 2)
+    world.accept_all(database, [world.order(database, holder, bound=6 * CREDIT)])
+    assert world.events(database, holder.account_id).count("credit.exhausted") == 1, "not at each refusal"
+    spend(database, holder, 3)
+    assert world.events(database, holder.account_id).count("credit.exhausted") == 2
+    assert world.violations(database) == []
+
+
 def test_events_are_numbered_without_gaps_by_many_writers(database: Database) -> None:
     holder = world.open_account(database)
     url = database.engine.url.render_as_string(hide_password=False)

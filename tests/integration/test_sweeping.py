@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, update
+from sqlalchemy.exc import OperationalError
 
 from producer import operations
 from shared import clock, jobs
@@ -148,12 +149,178 @@ def test_a_lapsed_workers_jobs_are_taken_back_within_45_seconds(database: Databa
     steady(sweeper, 16)
     rows = [world.row(database, id) for id in ids]
     assert {(row["status"], row["queue"], row["lease_epoch"], row["cohort"]) for row in rows} == {
-        ("queued", PROBATION, 2, 2)
-    }
+        ("queued", BATCH, 2, 2)
+    }, "the first worker lost may have been anybody's fault"
     assert database.write_sync(lease.renew, worker) is None and world.take(database, worker, ids) == []
     assert set(world.settle(database, *map(world.good_end, held)).verdicts.values()) == {"stale"}
     (attempt,) = database.read_sync(operations.show_job, holder, ids[0])["attempts"]
     assert attempt["error"] == "worker_lost"
+
+
+def test_who_loses_a_second_worker_runs_in_probation(database: Database, bell: world.RecordedBell) -> None:
+    sweeper = Sweeper(database, bell)
+    ids = world.queued(database, world.open_account(database), 6)
+    for queue, cohort in ((BATCH, 3), (PROBATION, 3)):
+        world.take(database, world.new_worker(database), ids)
+        steady(sweeper, 45)
+        assert {(row["queue"], row["cohort"]) for row in world.rows(database, m.jobs)} == {(queue, cohort)}
+
+
+def test_workers_that_fall_silent_together_tell_nothing_against_their_jobs(
+    database: Database, bell: world.RecordedBell
+) -> None:
+    """A power cut, a network, a database that was away: some beats apart, and the last one much later."""
+    sweeper, holder = Sweeper(database, bell), world.open_account(database)
+    ids = world.queued(database, holder, 6)
+    for some in (ids[:2], ids[2:4], ids[4:]):
+        world.take(database, world.new_worker(database), some)
+        steady(sweeper, 5)
+    steady(sweeper, 40)
+    rows = world.rows(database, m.jobs)
+    assert {(row["status"], row["queue"], row["cohort"]) for row in rows} == {("queued", BATCH, 0)}
+    assert [row["ended"] for row in world.rows(database, m.workers)] == ["together"] * 3
+    attempts = database.read_sync(operations.show_job, holder, ids[0])["attempts"]
+    assert [attempt["error"] for attempt in attempts] == ["worker_stopped"]
+
+
+def test_jobs_that_are_there_at_every_common_end_are_suspects_at_last(database: Database) -> None:
+    ids = world.queued(database, world.open_account(database), 2)
+    for times in range(1, recovery.MOST_EXCUSED + 2):
+        assert {row["queue"] for row in world.rows(database, m.jobs)} == {BATCH}, times
+        both = [world.new_worker(database), world.new_worker(database)]
+        for worker, id in zip(both, ids, strict=True):
+            world.take(database, worker, [id])
+        database.write_sync(recovery.lapse, {row["id"]: row["lease_until"] for row in world.rows(database, m.workers)})
+        database.write_sync(recovery.take_back)
+    assert {(row["queue"], row["cohort"]) for row in world.rows(database, m.jobs)} == {(PROBATION, recovery.SUSPECTS)}
+
+
+def test_a_database_that_was_away_excuses_who_could_not_renew(
+    database: Database, bell: world.RecordedBell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeper = Sweeper(database, bell)
+    worker = world.new_worker(database)
+    ids = world.queued(database, world.open_account(database), 3)
+    world.take(database, worker, ids)
+    for _ in range(28):
+        clock.shift(SECOND)
+        sweeper.lapse()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "read_sync", _away)
+        with pytest.raises(OperationalError):
+            sweeper.run_once()
+    steady(sweeper, 10)
+    assert database.write_sync(lease.renew, worker, sure=True) == [], "it is given a beat to renew"
+    steady(sweeper, 45)
+    assert {(row["status"], row["queue"], row["cohort"]) for row in world.rows(database, m.jobs)} == {
+        ("queued", BATCH, 0)
+    }
+
+
+def _away(*_: Any, **__: Any) -> Any:
+    raise OperationalError("SELECT 1", {}, Exception("the server is gone"))
+
+
+def test_a_worker_that_ends_because_the_database_was_away_says_so(database: Database) -> None:
+    """Also after a sweeper has taken it for lost, as long as its jobs are not yet taken back."""
+    (id,) = world.queued(database, world.open_account(database))
+    worker = world.new_worker(database)
+    world.take(database, worker, [id])
+    database.write_sync(recovery.lapse_one, worker)
+    assert world.rows(database, m.workers)[0]["lost"] == 1
+    database.write_sync(lease.end_explained, worker)
+    database.write_sync(recovery.take_back)
+    assert (world.row(database, id)["queue"], world.row(database, id)["cohort"]) == (world.QUEUE, 0)
+    assert world.rows(database, m.workers)[0]["ended"] == "lease_over"
+
+
+def test_why_a_lease_is_over_is_told_only_if_it_was_the_database(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that hangs may hang for its job's sake: that tells against the job."""
+    hanging, cut_off = lease.Incarnation(database), lease.Incarnation(database)
+    for one in (hanging, cut_off):
+        database.write_sync(lease.register, one.id, False)
+    monkeypatch.setattr(hanging, "_ticked", clock.monotonic() - 3600)
+    hanging._beat()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "write_sync", _away)
+        cut_off._beat()
+    hanging.say_why(5.0)
+    cut_off.say_why(5.0)
+    ended = {row["id"]: row["ended"] for row in world.rows(database, m.workers)}
+    assert ended == {hanging.id: None, cut_off.id: "lease_over"}
+
+
+def test_the_sweepers_clock_may_be_set_back_by_an_hour(database: Database, bell: world.RecordedBell) -> None:
+    sweeper = Sweeper(database, bell)
+    steady(sweeper, 40)
+    ids = world.queued(database, world.open_account(database), 2)
+    world.take(database, world.new_worker(database), ids)
+    clock.shift(-3600 * SECOND)
+    steady(sweeper, 45)
+    assert {world.row(database, id)["status"] for id in ids} == {"queued"}
+
+
+def test_a_clock_that_leaps_ahead_ends_no_worker(database: Database, bell: world.RecordedBell) -> None:
+    """Nobody has missed a beat: the database's clock was put right, or the sweeper's."""
+    sweeper, worker = Sweeper(database, bell), world.new_worker(database)
+    steady(sweeper, 9)
+    clock.shift(3600 * SECOND)
+    steady(sweeper, 1)
+    assert database.write_sync(lease.renew, worker, sure=True) == []
+    steady(sweeper, 9)
+    assert world.rows(database, m.workers)[0]["lapsed_at"] is None
+
+
+def test_one_row_that_cannot_end_stops_nothing_else(database: Database, bell: world.RecordedBell) -> None:
+    one, other = world.open_account(database), world.open_account(database)
+    (bad,) = world.queued(database, one)
+    good = world.queued(database, other, 3)
+    world.take(database, world.new_worker(database), [good[0]])
+    nothing_held = update(m.accounts).where(m.accounts.c.id == one.account_id).values(held_micros=0)
+    database.write_sync(lambda connection: connection.execute(nothing_held).rowcount)
+    clock.shift((settings().job_expires_seconds + 1) * SECOND)
+    sweeper = Sweeper(database, bell)
+    sweeper.run_once()
+    assert {world.row(database, id)["status"] for id in good} == {"expired"}
+    assert world.row(database, bad)["status"] == "queued"
+    clock.shift(SECOND)
+    sweeper.run_once()
+    assert sweeper._ending.besides() == [bad], "it is not tried each second"
+    enough = update(m.accounts).where(m.accounts.c.id == one.account_id).values(held_micros=10**9)
+    database.write_sync(lambda connection: connection.execute(enough).rowcount)
+    clock.shift(3600 * SECOND)
+    sweeper.run_once()
+    assert world.row(database, bad)["status"] == "expired"
+
+
+def test_one_row_that_cannot_be_taken_back_stops_nothing_else(database: Database, bell: world.RecordedBell) -> None:
+    ids = world.queued(database, world.open_account(database), 5)
+    worker = world.new_worker(database)
+    world.take(database, worker, ids)
+    broken = update(m.job_payloads).where(m.job_payloads.c.job_id == ids[2]).values(attempts="[broken")
+    database.write_sync(lambda connection: connection.execute(broken).rowcount)
+    database.write_sync(lease.resign, worker)
+    Sweeper(database, bell).run_once()
+    statuses = [world.row(database, id)["status"] for id in ids]
+    assert statuses == ["queued", "queued", "running", "queued", "queued"]
+
+
+def test_a_step_that_fails_does_not_keep_the_others_from_being_taken(
+    database: Database, bell: world.RecordedBell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeper, taken = Sweeper(database, bell), []
+
+    def fails() -> None:
+        taken.append("failed")
+        raise RuntimeError("a fault of ours")
+
+    for step in ("lapse", "take_back", "end_overdue", "find_lost_doorbells", "ring_due_deliveries", "feed"):
+        monkeypatch.setattr(sweeper, step, fails)
+    monkeypatch.setattr(sweeper.retention, "run_once", lambda: taken.append("retention"))
+    sweeper.run_once()
+    assert taken == ["failed"] * 6 + ["retention"]
 
 
 def test_a_sweeper_that_missed_beats_takes_nothing_for_a_whole_lease(
@@ -204,10 +371,11 @@ def test_a_poison_job_ends_alone(database: Database) -> None:
     holder = world.open_account(database)
     ids = world.queued(database, holder, 8)
     poison = ids[5]
-    worker = world.new_worker(database)
-    world.take(database, worker, ids)
-    database.write_sync(recovery.lapse_one, worker)
-    database.write_sync(recovery.take_back)
+    for _ in range(2):
+        worker = world.new_worker(database)
+        world.take(database, worker, ids)
+        database.write_sync(recovery.lapse_one, worker)
+        database.write_sync(recovery.take_back)
     for _ in range(60):
         group = database.read_sync(next_group)
         if not group:

@@ -29,7 +29,7 @@ def scene(database: Database) -> None:
     """Two accounts with everything: jobs in every state, a batch with both kinds of lines, webhooks, kept answers."""
     holders = [world.open_account(database) for _ in range(2)]
     for holder in holders:
-        database.write_sync(hooks.create, holder.account_id, WebhookSpec(url="http://127.0.0.1:1/x"))
+        database.write_sync(hooks.create, holder, WebhookSpec(url="http://127.0.0.1:1/x"))
         ids = world.queued(database, holder, 3, bound=1000)
         held = world.take(database, world.new_worker(database), ids)
         world.settle(

@@ -199,8 +199,14 @@ def change(database: Database, id: str, **values: Any) -> None:
 
 
 def events(database: Database, account_id: str) -> list[str]:
-    """Types of an account's events in their sequence, which has no gap."""
-    found = sorted(rows(database, m.events, account_id=account_id), key=lambda event: event["sequence"])
+    """Types of an account's events in their sequence, which has no gap; those of live keys, then those of test keys."""
+    found = sorted(
+        rows(database, m.events, account_id=account_id), key=lambda event: (event["test"], event["sequence"])
+    )
+    return [type for test in (False, True) for type in _numbered([one for one in found if one["test"] == test])]
+
+
+def _numbered(found: Sequence[dict[str, Any]]) -> list[str]:
     assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
     return [event["type"] for event in found]
 

@@ -18,6 +18,7 @@ from shared import batches, blobs, clock, line_requests
 from shared.batch_lines import unplanned
 from shared.batches import Made, Row
 from shared.db import Database
+from shared.errors import StorageAway
 from shared.never_made import NeverMade
 from shared.reasons import ENDED_WITHOUT_ANSWER
 from workers.batches.merging import Merger
@@ -48,11 +49,16 @@ class Rendering:
     statement: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: What the files lack, as the batch's `errors` tell it.
     faults: list[dict[str, Any]] = field(default_factory=list)
+    #: Of this rendering alone: another process may write the same batch's files beside it.
+    names: tuple[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        stem = f"outputs/{self.batch['id']}.{clock.new_id('made')}"
+        self.names = f"{stem}.output.jsonl", f"{stem}.errors.jsonl"
 
     def pages(self) -> Iterator[None]:
-        """Write both files; a pause after each page. What is closed before its end leaves no file behind."""
-        id = self.batch["id"]
-        names = f"outputs/{id}.output.jsonl", f"outputs/{id}.errors.jsonl"
+        """Write both files; a pause after each line. What is closed before its end leaves no file behind."""
+        id, names = self.batch["id"], self.names
         merger = Merger(self.database, self.batch)
         with contextlib.ExitStack() as stack:
             output, errors = (_Part(stack.enter_context(blobs.writer(name))) for name in names)
@@ -62,11 +68,18 @@ class Rendering:
                 elif found is not None:
                     (output if found["status"] == "succeeded" else errors).write(_line(found))
                     self._state(found)
-                else:
-                    yield
+                yield
         self.faults = [_lost(id, number) for id, number in merger.lost.items()]
         self.output = _made(id, "output", names[0], output)
         self.errors = _made(id, "errors", names[1], errors)
+
+    def discard(self) -> None:
+        """Another's files are the batch's, or these are not whole: leave none. What fails is left to retention."""
+        for name in self.names:
+            try:
+                blobs.delete(name)
+            except StorageAway:
+                log.warning("%s is left to retention", name)
 
     def _state(self, row: Row) -> None:
         if row["status"] == "succeeded" and row["batch_id"] == self.batch["id"]:

@@ -7,12 +7,11 @@ is never followed by anything. What is read is bounded by the page, whatever req
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from shared import batches, never_made
+from shared import batches, clock, never_made
 from shared.batch_lines import unplanned
 from shared.batches import Row
 from shared.db import Database
@@ -26,6 +25,9 @@ PAGE = 1000
 PAGE_BYTES = 8 * 1024 * 1024
 #: Names of lines in one.
 NAMES = 5000
+#: For how long a plan that cannot be found is looked for again before its lines are told to be lost, in microseconds:
+#: storage that is not mounted has no files either.
+LOOK_AGAIN_MICROS = 86_400 * clock.MICROS
 
 
 Line = Row | NeverMade
@@ -36,12 +38,15 @@ class Merger:
 
     def __init__(self, database: Database, batch: Row) -> None:
         self._database = database
+        self._batch = batch
         family = database.read_sync(batches.family, batch) if batch["retry_root"] else [batch]
         before = [one for one in family if one["created_at"] < batch["created_at"]]
         self._first, *self._retries = *before, batch
         #: Of lines that were tried again, by custom_id: the newest job; or why the newest retry never made one.
         self._newest: dict[str, str] = {}
         self._stopped: dict[str, str] = {}
+        #: The first batch's plan could not be found; retries may have all that was in it.
+        self._missing: FileNotFoundError | None = None
         #: Lines that should be there and are not, by the batch that had them.
         self.lost: dict[str, int] = {}
 
@@ -57,6 +62,8 @@ class Merger:
         if self._newest:
             told += len(self._newest)
             yield from self._by_id(list(self._newest.values()))
+        if told < self._first["total"] and self._missing is not None:
+            raise self._missing
         if told < self._first["total"]:
             self.lost[self._first["id"]] = self._first["total"] - told
 
@@ -68,10 +75,11 @@ class Merger:
                 self._newest[custom_id] = after = id
                 self._stopped.pop(custom_id, None)
             yield
-        for line in _never_made(retry):
+        for line in self._never_made(retry):
             custom_id = str(unplanned(line.planned).custom_id)
             self._stopped[custom_id] = line.reason
             self._newest.pop(custom_id, None)
+            yield
 
     def _things(self) -> Iterator[Sequence[Line]]:
         """The lines of the first batch as they ended in it, a page at a time."""
@@ -79,9 +87,27 @@ class Merger:
         while page := self._database.read_sync(_page, self._first["id"], after):
             yield page
             after = page[-1]["id"]
-        rest = _never_made(self._first)
-        while lines := list(islice(rest, PAGE)):
-            yield lines
+        rest = self._never_made(self._first)
+        try:
+            while lines := _some(rest):
+                yield lines
+        except FileNotFoundError as error:
+            self._missing = error
+
+    def _never_made(self, batch: Row) -> Iterator[NeverMade]:
+        """Those of a batch. A plan that is not there is an error, to be tried again, unless it is gone for good."""
+        try:
+            yield from never_made.lines(batch)
+        except FileNotFoundError:
+            if not self._is_gone(batch):
+                raise
+            log.error("batch %s: its plan is lost; lines that never became jobs are left out", batch["id"])
+
+    def _is_gone(self, batch: Row) -> bool:
+        """Whether a plan was kept no longer, or has been looked for in vain ever since the lines had ended."""
+        now, ended = clock.now_micros(), self._batch["finalizing_at"] or self._batch["cancelling_at"]
+        kept = batch["created_at"] + never_made.KEEP_PLANS_SECONDS * clock.MICROS
+        return now > kept or (ended is not None and now > ended + LOOK_AGAIN_MICROS)
 
     def _as_ended(self, things: Sequence[Line]) -> Iterator[Line]:
         """The same lines as they ended last."""
@@ -107,12 +133,16 @@ class Merger:
             ids = ids[len(rows) :]
 
 
-def _never_made(batch: Row) -> Iterator[NeverMade]:
-    """None, and a complaint, when the plan is lost."""
-    try:
-        yield from never_made.lines(batch)
-    except FileNotFoundError:
-        log.error("batch %s: its plan is lost; lines that never became jobs are left out", batch["id"])
+def _some(rest: Iterator[NeverMade]) -> list[NeverMade]:
+    """As many of the next lines as a page may have."""
+    lines: list[NeverMade] = []
+    bytes = 0
+    for line in rest:
+        lines.append(line)
+        bytes += len(line.planned)
+        if len(lines) >= PAGE or bytes > PAGE_BYTES:
+            break
+    return lines
 
 
 def _name(thing: Line) -> str:

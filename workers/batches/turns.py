@@ -1,26 +1,26 @@
 """Takes batches from file to file: reads, holds, makes jobs, stops, renders, ends.
 
 One process takes turns over the accounts, a slice of work each, so that a small batch is not kept waiting by a large
-one. What it knows is in the rows: kill it anywhere and the next one goes on. Two of them do the same work twice, and
-one of them finds nothing to do; that is harmless.
+one. What it knows is in the rows: kill it anywhere and the next one goes on. Two of them do the same work twice, each
+into files of its own; the one that comes second finds nothing to do and takes its files away again.
 """
 
 import logging
 from collections.abc import Generator, Sequence
+from typing import BinaryIO
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
-from shared import batch_lines, batches, blobs, clock, crash, hints, intake, jobs, logs
+from shared import batch_lines, batches, blobs, clock, crash, hints, intake, logs
 from shared import models as m
 from shared.batch_lines import FaultError, Reading, Wanted
 from shared.batches import Plan, Row
-from shared.db import Database
+from shared.db import AmbiguousCommitError, Database
+from shared.errors import StorageAway
 from shared.intake import Owner
-from shared.jobs import Ending
-from shared.ledger import credits
 from shared.queue import WEBHOOKS, Bell
 from shared.settings import settings
-from workers.batches import files
+from workers.batches import cancelling, files, reports
 from workers.batches.files import Rendering
 from workers.batches.readers import Readers
 
@@ -30,14 +30,21 @@ log = logging.getLogger(__name__)
 SLICE_SECONDS = 0.05
 #: Jobs made in one transaction, two rows each.
 CHUNK = 1000
-#: Jobs ended in one transaction.
-END_CHUNK = 400
 #: Bytes of a plan read at once.
 CHUNK_BYTES = 1 << 20
 #: Between two looks at the batches, in seconds.
 LOOK_SECONDS = 0.05
-#: After which a batch that met an error, or waits for its workers to hear of a cancel, is taken up again.
+#: After which a batch that met an error, or waits for its workers to hear of a cancel, is taken up again; after each
+#: further error in a row twice as long, up to the second.
 AGAIN_SECONDS = 1.0
+AGAIN_MOST_SECONDS = 60.0
+#: A step that storage kept so long for nothing has shown that it hangs; meanwhile a batch that does not need storage
+#: has its turn, for so many times as long.
+HANGS_SECONDS = 1.0
+SPARED = 4
+#: For how long an input file that its row says is there is looked for, in microseconds: storage that is not mounted
+#: has no files either.
+LOOK_AGAIN_MICROS = 3600 * clock.MICROS
 
 #: One batch's work, a slice at each step.
 Work = Generator[None, None, None]
@@ -54,6 +61,11 @@ class Batches:
         self._accounts: dict[str, str] = {}
         #: When a batch may be taken up again, monotonic: after an error, or while others must end its jobs.
         self._not_before: dict[str, float] = {}
+        #: Errors in a row, by batch.
+        self._errors: dict[str, int] = {}
+        #: Works that do without storage; until when the others wait, monotonic.
+        self._bare: set[str] = set()
+        self._spared_until = 0.0
         self._look_at = 0.0
         #: Whose turn was last.
         self._last_account = ""
@@ -64,12 +76,16 @@ class Batches:
             self._look()
         turns = {self._accounts[id]: id for id in reversed(self._works)}
         waiting = sorted(turns, key=lambda account: (account <= self._last_account, account))
+        stepped = False
         for account in waiting:
+            if turns[account] not in self._bare and clock.monotonic() < self._spared_until:
+                continue
             self._last_account = account
             self._step(turns[account])
+            stepped = True
             if clock.monotonic() > self._look_at:
                 break
-        return bool(turns)
+        return stepped
 
     def close(self) -> None:
         """Leave what is half done, and no half-written file behind."""
@@ -86,30 +102,46 @@ class Batches:
             self._works.pop(id).close()
         self._accounts = known
         self._not_before = {id: at for id, at in self._not_before.items() if id in known and at > now}
+        self._errors = {id: count for id, count in self._errors.items() if id in known}
+        self._bare &= known.keys()
         works = {row["id"]: self._works.get(row["id"]) or self._work_for(row) for row in rows}
         self._works = {id: work for id, work in works.items() if work is not None}
         self._look_at = clock.monotonic() + LOOK_SECONDS + 4 * (clock.monotonic() - now)
 
     def _step(self, id: str) -> None:
+        began = clock.monotonic()
         try:
             next(self._works[id])
         except StopIteration:
             del self._works[id]
+            self._errors.pop(id, None)
         except Exception as error:
-            log.error("batch %s is tried again later: %s", id, logs.trace(error))
+            told = logs.kind(error) if isinstance(error, StorageAway) else logs.trace(error)
+            log.error("batch %s is tried again later: %s", id, told)
             del self._works[id]
-            self._not_before[id] = clock.monotonic() + AGAIN_SECONDS
+            self._put_off(id, clock.monotonic() - began if isinstance(error, StorageAway) else 0.0)
+
+    def _put_off(self, id: str, kept_seconds: float) -> None:
+        """Take a batch up again later, after an error for which storage kept this process so long."""
+        errors = self._errors[id] = self._errors.get(id, 0) + 1
+        now = clock.monotonic()
+        self._not_before[id] = now + min(AGAIN_SECONDS * 2 ** min(errors - 1, 10), AGAIN_MOST_SECONDS)
+        if kept_seconds > HANGS_SECONDS:
+            self._spared_until = now + SPARED * kept_seconds
 
     def _work_for(self, row: Row) -> Work | None:
         """What is to be done for a batch now, if anything."""
+        self._bare.discard(row["id"])
         if row["id"] in self._not_before:
             return None
         if files.wanted(row):
             return self._render(row)
         if row["stopped"] is not None:
+            self._bare.add(row["id"])
             return self._end_lines(row) if row["stopped"] == "cancelled" else None  # expiry is the sweeper's
         reading = row["status"] == "validating"
         if row["expires_at"] <= clock.now_micros() and (reading or row["released"] < row["total"]):
+            self._bare.add(row["id"])
             return self._expire(row)
         if reading:
             return self._read(row)
@@ -121,7 +153,14 @@ class Batches:
         name = f"plans/{row['id']}.{clock.new_id('plan')}"
         yield from self._plan(row, reading, name)
         crash.point("batch.after_plan")
-        if self._begin(row, reading, name):
+        try:
+            begun = self._begin(row, reading, name)
+        except AmbiguousCommitError:
+            raise  # perhaps this plan is the batch's
+        except Exception:
+            blobs.delete(name)
+            raise
+        if begun:
             crash.point("batch.after_begin")
             yield
             yield from self._release(self._database.read_sync(_row, row["id"]))
@@ -131,10 +170,7 @@ class Batches:
     def _plan(self, row: Row, reading: Reading, name: str) -> Work:
         pause = _Pause()
         try:
-            with (
-                blobs.writer(name) as plan,
-                blobs.reader(self._database.read_sync(_blob, row["input_file_id"])) as file,
-            ):
+            with blobs.writer(name) as plan, self._input(row) as file:
                 for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"])):
                     plan.write(reading.add(part))
                     if reading.over:
@@ -145,6 +181,16 @@ class Batches:
         except FileNotFoundError:
             reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
 
+    def _input(self, row: Row) -> BinaryIO:
+        """The batch's input file; FileNotFoundError when it is not there any more."""
+        blob = self._database.read_sync(_blob, row["input_file_id"])
+        try:
+            return blobs.reader(blob)
+        except FileNotFoundError:
+            if clock.now_micros() < row["created_at"] + LOOK_AGAIN_MICROS:
+                raise StorageAway(f"{blob} is not to be found") from None
+            raise
+
     def _begin(self, row: Row, reading: Reading, name: str) -> bool:
         if reading.faults:
             errors = [fault.shown() for fault in reading.faults]
@@ -154,7 +200,7 @@ class Batches:
         begun, deliveries = self._database.write_sync(batches.begin, row["id"], plan)
         self._ring(deliveries)
         if begun:
-            _log_begin(row, reading)
+            reports.begins(row, reading)
         return begun
 
     def _release(self, row: Row) -> Work:
@@ -192,11 +238,11 @@ class Batches:
         self._not_before[row["id"]] = clock.monotonic() + AGAIN_SECONDS
         after: str | None = ""
         while after is not None:
-            after, deliveries = self._database.write_sync(cancel_waiting, row["id"], after)
+            after, deliveries = self._database.write_sync(cancelling.cancel_waiting, row["id"], after)
             self._ring(deliveries)
             crash.point("batch.after_end")
             yield
-        if flagged := self._database.write_sync(flag_running, row["id"]):
+        if flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
             hints.tell_now(settings().redis_url, hints.CANCEL, flagged)
 
     def _render(self, row: Row) -> Work:
@@ -205,19 +251,33 @@ class Batches:
             self._database.write_sync(batches.finalize, row["id"])
         rendering = Rendering(self._database, row)
         pause = _Pause()
-        for _ in rendering.pages():
-            if pause.due():
-                yield
+        try:
+            for _ in rendering.pages():
+                if pause.due():
+                    yield
+            crash.point("batch.before_finish")
+            ended = self._finish(row, rendering)
+        except AmbiguousCommitError:
+            raise  # perhaps these files are the batch's: retention knows, by tomorrow
+        except Exception:
+            rendering.discard()
+            raise
+        if ended is None:
+            rendering.discard()
+            return
+        crash.point("batch.after_finish")
+        if row["plan"] and row["released"] == row["total"]:
+            blobs.delete(row["plan"])  # else retention does: a retry may need the lines that never became jobs
+
+    def _finish(self, row: Row, rendering: Rendering) -> Row | None:
+        """The batch as it ended with what has been rendered; None: with another's files, or not yet."""
         lines = [rendering.statement[model] for model in sorted(rendering.statement)]
-        crash.point("batch.before_finish")
         made = rendering.output, rendering.errors
         ended, deliveries = self._database.write_sync(batches.finish, row["id"], *made, lines, rendering.faults)
         self._ring(deliveries)
         if ended is not None:
-            _log_end(ended)
-        crash.point("batch.after_finish")
-        if row["plan"] and row["released"] == row["total"]:
-            blobs.delete(row["plan"])  # else retention does: a retry may need the lines that never became jobs
+            reports.ends(ended)
+        return ended
 
     def _ring(self, deliveries: Sequence[str]) -> None:
         if deliveries:
@@ -236,43 +296,6 @@ class _Pause:
             return False
         self._until = now + SLICE_SECONDS
         return True
-
-
-def cancel_waiting(connection: Connection, batch_id: str, after: str) -> tuple[str | None, list[str]]:
-    """End up to END_CHUNK of a batch's waiting jobs after an id; the last of them (None: no more), deliveries due."""
-    columns = (m.jobs.c.id, m.jobs.c.lease_epoch)
-    waiting = select(*columns).where(m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.QUEUED)
-    found = connection.execute(waiting.where(m.jobs.c.id > after).order_by(m.jobs.c.id).limit(END_CHUNK)).all()
-    if not found:
-        return None, []
-    endings = [Ending(id, epoch, "cancelled", came_from="queued", takes=True) for id, epoch in found]
-    return found[-1].id, jobs.settle(connection, endings).deliveries
-
-
-def flag_running(connection: Connection, batch_id: str) -> list[str]:
-    """Ask that a batch's running jobs be cancelled; those that had not been asked before."""
-    running = (m.jobs.c.batch_id == batch_id, m.jobs.c.status == jobs.RUNNING, m.jobs.c.cancel_requested.is_(False))
-    flagged = update(m.jobs).where(*running).values(cancel_requested=True).returning(m.jobs.c.id)
-    return list(connection.execute(flagged).scalars())
-
-
-def _log_begin(row: Row, reading: Reading) -> None:
-    most = credits(0 if row["test"] else reading.bound_micros)
-    log.info(
-        "batch %s of account %s begins: %s lines, at most %s credits",
-        *(row["id"], row["account_id"], f"{reading.total:,}", f"{most:,}"),
-    )
-
-
-def _log_end(row: Row) -> None:
-    kinds = ("succeeded", "failed", "expired", "cancelled")
-    counted = ", ".join(f"{row[kind]:,} {kind}" for kind in kinds if row[kind])
-    seconds = (row[f"{row['status']}_at"] - row["created_at"]) / clock.MICROS
-    log.info(
-        "batch %s of account %s ends %s: %s, %s credits, %.1f s",
-        *(row["id"], row["account_id"], row["status"]),
-        *(counted or "no lines", f"{credits(row['charged_micros']):,}", seconds),
-    )
 
 
 def _row(connection: Connection, id: str) -> Row:

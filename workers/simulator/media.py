@@ -108,7 +108,7 @@ def _form(body: dict[str, Any], model: str) -> str:
 
 def _size(body: dict[str, Any], provider: str) -> tuple[int, int]:
     size = may(body, "size", str, "auto")
-    known = size in SIZES if provider == "openai" else size == "auto" or re.fullmatch(r"\d{2,4}x\d{2,4}", size)
+    known = size in SIZES if provider == "openai" else size == "auto" or re.fullmatch(r"[0-9]{2,4}x[0-9]{2,4}", size)
     if not known:
         raise Refused(400, f"Invalid value: '{size}'.", code="invalid_value", param="size")
     width, _, height = size.partition("x")
@@ -129,7 +129,7 @@ def _image(request: Request, prompt: str, at: int, size: tuple[int, int], form: 
 
 def picture(name: str) -> Reply:
     """GET _simulator/images/{width}x{height}-{colour}.png: the name says what is in it."""
-    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})-([0-9a-f]{6})\.png", name)
+    found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})-([0-9a-f]{6})\.png", name)
     if found is None:
         raise Refused(404, "No such image.", code="not_found")
     return Reply(200, png(int(found[1]), int(found[2]), found[3]), b"image/png")

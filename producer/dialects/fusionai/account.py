@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from producer import operations
 from producer.desk import read_body
-from producer.dialects.fusionai.request import answer, enter, page_of, valid
+from producer.dialects.fusionai.request import answer, enter, enter_live, page_of, valid
 from producer.routing import Router
 from shared.accounts import KeyHolder
 from shared.catalogue import catalogue, endpoint
@@ -19,14 +19,14 @@ router = Router()
 @router.get("/credits")
 async def show_credits(request: Request) -> Response:
     """The balance."""
-    desk, holder = await enter(request)
+    desk, holder = await enter_live(request)
     return answer(await desk.database.read(operations.show_credits, holder.account_id))
 
 
 @router.get("/credits/transfers")
 async def list_transfers(request: Request) -> Response:
     """Every movement of credit, newest first."""
-    desk, holder = await enter(request)
+    desk, holder = await enter_live(request)
     page, _ = page_of(request)
     return answer(await desk.database.read(operations.list_transfers, holder.account_id, page))
 
@@ -34,7 +34,7 @@ async def list_transfers(request: Request) -> Response:
 @router.put("/credits/thresholds")
 async def set_thresholds(request: Request) -> Response:
     """Replace the thresholds at which `credit.threshold` is sent."""
-    desk, holder = await enter(request)
+    desk, holder = await enter_live(request)
     wanted = valid(operations.ThresholdSpecs, await read_body(request))
     return answer(await desk.database.write(operations.set_thresholds, holder.account_id, wanted))
 

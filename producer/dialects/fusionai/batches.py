@@ -1,7 +1,8 @@
 """Batches: OpenAI's, and also inline `requests`, mixed endpoints, other windows and `dry_run`."""
 
 import asyncio
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ from producer.retries import RetrySpec
 from producer.routing import Router
 from shared import blobs, clock
 from shared.accounts import KeyHolder
+from shared.errors import StorageAway
 
 router = Router()
 
@@ -40,7 +42,11 @@ async def create_batch(request: Request) -> Response:
     claim = await asyncio.to_thread(claim_of, request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
     fresh = spec.requests and not await desk.database.read(idempotency.is_known, claim)
     inline = await _written(desk, holder, spec) if fresh else {}
-    return said_once(*await desk.once(claim, batches.create, holder, spec, inline))
+    try:
+        made = await desk.once(claim, batches.create, holder, spec, inline)
+    except batches.UnwrittenError:  # the earlier answer has just been forgotten
+        made = await desk.once(claim, batches.create, holder, spec, await _written(desk, holder, spec))
+    return said_once(*made)
 
 
 @router.get("/batches")
@@ -85,12 +91,23 @@ async def cancel_batch(request: Request, id: str) -> Response:
 
 
 async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
-    source: str | bytes = await asyncio.to_thread(batches.lines_of, spec)
-    if spec.input_file_id is not None:
-        source = await desk.database.read(batches.input_blob, holder, spec.input_file_id)
     async with desk.quoting:
+        source = await _source(desk, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
+    if holder.test:  # it holds nothing, and a live balance is not its to see
+        return {**quoted, "credits_available": None, "shortage": None}
     return {**quoted, **await desk.database.read(batches.afforded, holder.account_id, need)}
+
+
+async def _source(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:
+    """The lines of a batch, to be read."""
+    if spec.input_file_id is None:
+        return BytesIO(await asyncio.to_thread(batches.lines_of, spec))
+    blob = await desk.database.read(batches.input_blob, holder, spec.input_file_id)
+    try:
+        return await files.stored(blobs.reader, blob)
+    except FileNotFoundError:  # its row says that it is there
+        raise StorageAway from None
 
 
 async def _written(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
@@ -99,7 +116,12 @@ async def _written(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, 
     wanted = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
     unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
     row = await desk.database.write(files.begin, holder, **wanted, expires_at=unless_done_by)
-    await files.on_thread(_write, row["blob"], lines)
+    try:
+        seconds = files.STORAGE_SECONDS + len(lines) / files.LEAST_BYTES_A_SECOND
+        await files.stored_within(seconds, _write, row["blob"], lines)
+    except Exception:
+        await files.drop(desk, row)
+        raise
     return {"id": row["id"], "bytes": len(lines)}
 
 

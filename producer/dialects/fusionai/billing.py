@@ -1,12 +1,13 @@
 """What was used and what was paid: usage, as JSON or CSV, and invoices."""
 
+import re
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer import invoices, usage, usage_csv
-from producer.dialects.fusionai.request import answer, enter, page_of
+from producer.dialects.fusionai.request import answer, enter, enter_live, page_of
 from producer.routing import Router
 from producer.usage import Selection, read_period
 from shared.accounts import KeyHolder
@@ -18,6 +19,8 @@ router = Router()
 MOST_NAME = 200
 #: The answer depends on it.
 _VARY = {"Vary": "Accept"}
+#: How much a media type is liked, after `q=` in an Accept header (RFC 9110, 12.4.2).
+_QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
 @router.get("/usage")
@@ -40,7 +43,7 @@ async def show_usage(request: Request) -> Response:
 @router.get("/invoices")
 async def list_invoices(request: Request) -> Response:
     """The account's invoices, newest first."""
-    desk, holder = await enter(request)
+    desk, holder = await enter_live(request)
     page, rest = page_of(request, "kind", "batch_id")
     filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
     return answer(await desk.database.read(invoices.list_invoices, holder.account_id, page, **filters))
@@ -49,7 +52,7 @@ async def list_invoices(request: Request) -> Response:
 @router.get("/invoices/{invoice_id}")
 async def show_invoice(request: Request, invoice_id: str) -> Response:
     """One invoice."""
-    desk, holder = await enter(request)
+    desk, holder = await enter_live(request)
     return answer(await desk.database.read(invoices.show_invoice, holder.account_id, invoice_id))
 
 
@@ -83,10 +86,7 @@ def _quality(parameters: str) -> float:
     for parameter in parameters.split(";"):
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
+            return float(value) if _QUALITY.fullmatch(value.strip()) else 0.0
     return 1.0
 
 

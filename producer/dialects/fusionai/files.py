@@ -62,7 +62,9 @@ async def read_file(request: Request, id: str) -> Response:
         "Content-Disposition": disposition(row["filename"]),
         "X-Content-Type-Options": "nosniff",
     }
-    return StreamingResponse(_chunks(content), headers=headers, media_type="application/octet-stream")
+    made = row["purpose"] == "batch_output"  # what was uploaded may be anything
+    kind = "application/jsonl" if made else "application/octet-stream"
+    return StreamingResponse(_chunks(content), headers=headers, media_type=kind)
 
 
 @router.delete("/files/{id}")
@@ -80,5 +82,5 @@ def disposition(filename: str) -> str:
 
 async def _chunks(content: BinaryIO) -> AsyncIterator[bytes]:
     with content:
-        while chunk := await files.on_thread(content.read, CHUNK_BYTES):
+        while chunk := await files.stored(content.read, CHUNK_BYTES):
             yield chunk

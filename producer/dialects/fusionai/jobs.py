@@ -7,7 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
+from producer import files, operations
 from producer.desk import read_body
 from producer.dialects.fusionai.request import (
     answer,
@@ -104,7 +104,7 @@ async def show_picture(request: Request, name: str) -> Response:
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
     whole = expires.isascii() and expires.isdigit() and len(expires) < 16
     signed = whole and pictures.holds(name, int(expires), signature)
-    content = await asyncio.to_thread(pictures.read, name) if signed else None
+    content = await files.stored(pictures.read, name) if signed else None
     if content is None:
         raise NotFound("there is no such picture, or the link has expired")
     return Response(content, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])

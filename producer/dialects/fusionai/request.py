@@ -1,5 +1,6 @@
 """What every route of the native dialect reads from a request, and how it answers."""
 
+import re
 from typing import Any, cast
 
 import orjson
@@ -14,12 +15,13 @@ from producer.operations import Page
 from producer.patience import Patience
 from producer.stream_relay import StreamLimits
 from shared.accounts import KeyHolder
-from shared.errors import InvalidRequest, NotFound
+from shared.errors import Forbidden, InvalidRequest, NotFound
 from shared.schemas import invalid
 from shared.settings import settings
 
 #: The longest long poll that may be asked for, in seconds.
 MOST_WAIT = 3600.0
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 #: Routes that are the same call under another name.
 _OTHER_NAMES = {"/images/generations": "/images"}
 
@@ -32,6 +34,14 @@ async def enter(request: Request) -> tuple[Desk, KeyHolder]:
         raise NotFound("there is nothing with a NUL character in its name")
     if b"%00" in request.scope["query_string"]:
         raise InvalidRequest("a query parameter has a NUL character")
+    return desk, holder
+
+
+async def enter_live(request: Request) -> tuple[Desk, KeyHolder]:
+    """`enter`, for what is about money: test keys neither cost nor see any. 403 for them."""
+    desk, holder = await enter(request)
+    if holder.test:
+        raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
     return desk, holder
 
 
@@ -91,10 +101,7 @@ def limits_of(request: Request, *, waits: float | None = None) -> StreamLimits:
 def wait_of(request: Request) -> float:
     """How long a long poll lasts: as asked for, up to the server's limit, and before the client gives up."""
     text = request.query_params.get("wait", "0")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
+    seconds = float(text) if _SECONDS.fullmatch(text) else -1.0
     if not 0 <= seconds <= MOST_WAIT:
         raise InvalidRequest(f"wait must be a number of seconds from 0 to {MOST_WAIT:.0f}", param="wait")
     return patience_of(request).for_silence(min(seconds, settings().wait_seconds))

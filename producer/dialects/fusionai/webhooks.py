@@ -1,12 +1,16 @@
 """Webhooks and events."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import hooks, operations
-from producer.desk import read_body
+from producer.desk import Desk, read_body
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, valid
 from producer.routing import Router
+from shared import events
+from shared.accounts import KeyHolder
 
 router = Router()
 
@@ -18,7 +22,7 @@ async def create_webhook(request: Request) -> Response:
     body = await read_body(request)
     wanted = valid(hooks.WebhookSpec, body)
     claim = claim_of(request, holder, body)
-    return said_once(*await desk.once(claim, hooks.create, holder.account_id, wanted))
+    return said_once(*await desk.once(claim, hooks.create, holder, wanted))
 
 
 @router.get("/webhooks")
@@ -26,14 +30,14 @@ async def list_webhooks(request: Request) -> Response:
     """The account's webhooks."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(hooks.list_all, holder.account_id, page))
+    return answer(await desk.database.read(hooks.list_all, holder, page))
 
 
 @router.get("/webhooks/{id}")
 async def show_webhook(request: Request, id: str) -> Response:
     """One webhook."""
     desk, holder = await enter(request)
-    return answer(await desk.database.read(hooks.show, holder.account_id, id))
+    return answer(await desk.database.read(hooks.show, holder, id))
 
 
 @router.patch("/webhooks/{id}")
@@ -41,14 +45,20 @@ async def change_webhook(request: Request, id: str) -> Response:
     """Change a webhook's address, its events, or whether it is enabled."""
     desk, holder = await enter(request)
     wanted = valid(hooks.WebhookChange, await read_body(request))
-    return answer(await desk.database.write(hooks.change, holder.account_id, id, wanted))
+    if wanted.status is not None:  # also what was left over when it was disabled: enabled again, it would be sent
+        await _give_up_waiting(desk, holder, id)
+    changed = await desk.database.write(hooks.change, holder, id, wanted)
+    await _give_up_waiting(desk, holder, id)
+    return answer(changed)
 
 
 @router.delete("/webhooks/{id}")
 async def remove_webhook(request: Request, id: str) -> Response:
     """Delete a webhook: nothing more is sent to it."""
     desk, holder = await enter(request)
-    return answer(await desk.database.write(hooks.remove, holder.account_id, id))
+    removed = await desk.database.write(hooks.remove, holder, id)
+    await _give_up_waiting(desk, holder, id)
+    return answer(removed)
 
 
 @router.post("/webhooks/{id}/rotate")
@@ -56,7 +66,7 @@ async def rotate_webhook(request: Request, id: str) -> Response:
     """Give a webhook a new secret; the old one signs beside it for a day."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    return said_once(*await desk.once(claim, hooks.rotate, holder.account_id, id))
+    return said_once(*await desk.once(claim, hooks.rotate, holder, id))
 
 
 @router.post("/webhooks/{id}/test")
@@ -64,7 +74,9 @@ async def test_webhook(request: Request, id: str) -> Response:
     """Send a `webhook.test` event to a webhook."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    return said_once(*await desk.once_told(claim, hooks.test, holder.account_id, id))
+    await desk.database.read(hooks.show, holder, id)
+    await _count(desk, [id])
+    return said_once(*await desk.once_told(claim, hooks.test, holder, id))
 
 
 @router.get("/webhooks/{id}/deliveries")
@@ -72,7 +84,7 @@ async def list_deliveries(request: Request, id: str) -> Response:
     """What was sent to a webhook, and what came back."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(hooks.list_deliveries, holder.account_id, id, page))
+    return answer(await desk.database.read(hooks.list_deliveries, holder, id, page))
 
 
 @router.get("/events")
@@ -80,7 +92,7 @@ async def list_events(request: Request) -> Response:
     """Events in order, after the one given."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(operations.list_events, holder.account_id, page))
+    return answer(await desk.database.read(operations.list_events, holder, page))
 
 
 @router.post("/events/{event_id}/redeliver")
@@ -88,4 +100,19 @@ async def redeliver_event(request: Request, event_id: str) -> Response:
     """Send an event again."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    return said_once(*await desk.once_told(claim, operations.redeliver_event, holder.account_id, event_id))
+    await desk.database.read(operations.show_event, holder, event_id)
+    await _count(desk, await desk.database.read(hooks.told_of, holder, event_id))
+    return said_once(*await desk.once_told(claim, operations.redeliver_event, holder, event_id))
+
+
+async def _count(desk: Desk, webhook_ids: Sequence[str]) -> None:
+    """Count a send that somebody asked for, to each of these; 429 when one of them has had its few of the minute."""
+    for id in webhook_ids:
+        allowance = await desk.limits.admit(f"webhook.{id}", hooks.ASKED_PER_MINUTE)
+        allowance.check(f"tests and redeliveries of webhook {id}")
+
+
+async def _give_up_waiting(desk: Desk, holder: KeyHolder, id: str) -> None:
+    """End what waits for a webhook that is not enabled: many rows, a few in each transaction."""
+    while await desk.database.write(hooks.give_up_waiting, holder, id) == events.CHUNK:
+        pass

@@ -1,0 +1,53 @@
+"""Messages on a real Redis are fetched without an account of what is unacknowledged."""
+
+import contextlib
+
+import redis
+from kombu import Connection, Queue
+from kombu.entity import Exchange
+
+from shared.broker_transport import Transport
+from shared.queue import make_app
+from tests.servers import RedisServer
+
+
+def test_celery_uses_it_where_the_broker_is_redis() -> None:
+    app = make_app()
+    with app.connection_for_read() as connection:
+        assert isinstance(connection.transport, Transport)
+        assert connection.as_uri().startswith("redis://")
+    with app.connection_for_write() as connection:
+        assert isinstance(connection.transport, Transport)
+
+
+def test_nothing_is_kept_of_what_was_fetched_and_all_of_it_comes_once(redis_server: RedisServer) -> None:
+    client, taken = redis.from_url(redis_server.url), []
+    client.flushall()
+    queue = Queue("some.realtime", Exchange("", type="direct"), routing_key="some.realtime")
+    with Connection(redis_server.url, transport=Transport, transport_options={"sep": ":"}) as connection:
+        producer = connection.Producer()
+        for number in range(20):
+            producer.publish(number, routing_key="some.realtime", declare=[queue])
+        with connection.Consumer(
+            [queue], callbacks=[lambda body, message: (taken.append(body), message.ack())]
+        ) as reader:
+            reader.qos(prefetch_count=1)
+            while len(taken) < 20:
+                connection.drain_events(timeout=5)
+                assert not client.keys("unacked*")
+            qos = connection.default_channel.qos
+            assert not qos._delivered and not qos._dirty, "what is noted of each message is never removed"
+    assert taken == list(range(20)) and not client.exists("some.realtime")
+
+
+def test_a_message_that_nobody_knows_the_task_of_is_dropped(redis_server: RedisServer) -> None:
+    client = redis.from_url(redis_server.url)
+    client.flushall()
+    queue = Queue("some.realtime", Exchange("", type="direct"), routing_key="some.realtime")
+    with Connection(redis_server.url, transport=Transport) as connection:
+        connection.Producer().publish("?", routing_key="some.realtime", declare=[queue])
+        with connection.Consumer([queue], callbacks=[lambda _, message: message.reject()]):
+            connection.drain_events(timeout=5)
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=0.1)
+    assert not client.exists("some.realtime") and not client.keys("unacked*")

@@ -1,0 +1,168 @@
+"""Pictures that jobs made, and a storage that fails, hangs or is away: none replaces another or fails its job."""
+
+import asyncio
+import base64
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from shared import blobs, clock, pictures
+from shared import models as m
+from shared.db import Database
+from shared.errors import ProviderError, StorageAway
+from shared.schemas import Offer, Usage
+from tests.integration import world
+from tests.integration.batch_world import files_of_its_own  # noqa: F401
+from tests.integration.test_engine import scene, statuses
+from workers import pictures as keeping
+from workers.engine import Engine
+from workers.providers import Answer, Ask
+from workers.slots import Slots
+
+OFFER = Offer(provider="openai", model="image-gen-2", upstream="x", input=0, output=0, version="v", bound_micros=1)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "FIRST_PAUSE_SECONDS", 0.001)
+
+
+def drawn(*contents: bytes) -> Answer:
+    rows = [{"b64_json": base64.b64encode(b"\x89PNG" + content).decode()} for content in contents]
+    return Answer({"data": rows}, Usage(images=len(contents), size="1024x1024"))
+
+
+def asked(id: str) -> Ask:
+    return Ask(id, "image", {"response_format": "url", "size": "1024x1024"}, OFFER)
+
+
+def name_of(row: dict[str, Any]) -> str:
+    return str(row["url"]).split("/pictures/")[1].split("?")[0]
+
+
+def painter(calls: list[str]) -> Callable[[Ask], Awaitable[Answer]]:
+    async def draw(ask: Ask) -> Answer:
+        calls.append(ask.job_id)
+        return drawn(b"a")
+
+    return draw
+
+
+def playing(*ids: str) -> Callable[[Engine, Slots], Awaitable[None]]:
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer(world.QUEUE, ids)
+        await engine.quiet()
+
+    return play
+
+
+def attempts_of(database: Database, id: str) -> Any:
+    (row,) = world.rows(database, m.job_payloads, job_id=id)
+    return json.loads(row["attempts"])
+
+
+def test_a_stale_workers_picture_replaces_no_settled_one() -> None:
+    first, late = drawn(b"the settled one", b"its second"), drawn(b"the stale one", b"another")
+    asyncio.run(keeping.dress(asked("job_1"), first, of_batch=False))
+    asyncio.run(keeping.dress(asked("job_1"), late, of_batch=False))
+    assert [pictures.read(name_of(row)) for row in first.body["data"]] == [
+        b"\x89PNGthe settled one",
+        b"\x89PNGits second",
+    ]
+
+
+def test_pictures_of_an_earlier_release_are_still_served() -> None:
+    assert pictures.put("job_01a2-0", b"\x89PNGold") == "job_01a2-0.png" and pictures.read("job_01a2-0.png")
+
+
+def test_storage_away_for_a_moment_costs_no_second_call(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    (id,) = world.queued(database, world.open_account(database), type="image")
+    calls: list[str] = []
+    failures = [OSError("SlowDown"), StorageAway(), OSError(28, "No space left on device")]
+    put = pictures.put
+
+    def failing(*args: Any, **more: Any) -> str:
+        if failures:
+            raise failures.pop()
+        return put(*args, **more)
+
+    monkeypatch.setattr(pictures, "put", failing)
+    scene(database, playing(id), painter(calls))
+    assert statuses(database, [id]) == ["succeeded"] and calls == [id]
+    assert world.violations(database) == []
+
+
+def test_storage_that_stays_away_puts_the_job_off(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is neither failed nor charged, and nothing more is drawn before storage is back."""
+    holder = world.open_account(database)
+    (id,), (other,) = (world.queued(database, holder, type="image") for _ in range(2))
+    calls: list[str] = []
+
+    def failing(*args: Any, **more: Any) -> str:
+        raise OSError("away")
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        for one in (id, other):
+            engine.offer(world.QUEUE, [one])
+            await engine.quiet()
+
+    with world.virtual_time(), monkeypatch.context() as away:
+        away.setattr(keeping, "KEEP_SECONDS", 0.01)
+        away.setattr(blobs, "writer", failing)
+        scene(database, play, painter(calls))
+        assert statuses(database, [id, other]) == ["queued", "queued"] and calls == [id]
+        row = world.row(database, id)
+        assert row["deferred_for"] == "storage" and row["run_at"] > clock.now_micros() + 20 * clock.MICROS
+        (attempt,) = attempts_of(database, id)
+        assert (attempt["status_code"], attempt["error"]) == (200, "storage")
+        away.undo()
+        clock.shift(60 * clock.MICROS)
+        for one in (id, other):
+            world.change(database, one, deferred_for=None)
+        scene(database, playing(id, other), painter(calls))
+    assert statuses(database, [id, other]) == ["succeeded", "succeeded"] and sorted(calls) == sorted([id, id, other])
+    assert world.violations(database) == []
+
+
+def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "KEEP_SECONDS", 0.2)
+    monkeypatch.setattr(keeping, "TRY_SECONDS", 0.05)
+    (id,) = world.queued(database, world.open_account(database), type="image")
+    back = threading.Event()
+
+    def hanging(*args: Any, **more: Any) -> str:
+        back.wait(30)
+        raise OSError("too late")
+
+    monkeypatch.setattr(pictures, "put", hanging)
+    try:
+        scene(database, playing(id), painter([]))
+    finally:
+        back.set()
+    assert statuses(database, [id]) == ["queued"]
+
+
+def test_what_is_no_picture_is_the_providers_fault() -> None:
+    answer = Answer({"data": [{"b64_json": "?"}]}, Usage(images=1))
+    with pytest.raises(ProviderError, match="not base64"):
+        asyncio.run(keeping.dress(asked("job_1"), answer, of_batch=False))
+
+
+def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    put, written = pictures.put, list[str]()
+
+    def failing(stem: str, content: bytes, *, of_batch: bool = False) -> str:
+        written.append(content[4:].decode())
+        if written == ["a", "b"]:
+            raise OSError("away")
+        return put(stem, content, of_batch=of_batch)
+
+    monkeypatch.setattr(pictures, "put", failing)
+    answer = drawn(b"a", b"b", b"c")
+    asyncio.run(keeping.dress(asked("job_1"), answer, of_batch=True))
+    assert written == ["a", "b", "b", "c"] and all(
+        "url" in row and "b64_json" not in row for row in answer.body["data"]
+    )
