@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from producer import files, views
 from producer.operations import Page, paged
-from shared import batches, clock, shortage
+from shared import batches, clock, shortage, usage_shown
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
@@ -19,6 +19,7 @@ from shared.ledger import credits
 from shared.schemas import Shape, read_labels
 from shared.shortage import Need
 from shared.strict_json import dumps
+from shared.usage_shown import KEPT
 
 #: Hours that a batch may be given.
 SHORTEST_HOURS, LONGEST_HOURS = 1, 168
@@ -199,7 +200,7 @@ def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
         **times,
         "request_counts": batches.request_counts(row),
         "metadata": json.loads(row["labels"]) if row["labels"] else None,
-        "usage": _usage(row["prompt_tokens"], row["completion_tokens"]),
+        "usage": _usage(row),
         "credits_used": credits(row["charged_micros"]),
         "credits_held": credits(row["bound_micros"] - row["resolved_micros"]),
         "invoice_id": row["invoice_id"],
@@ -232,11 +233,14 @@ def _error_list(errors: Sequence[Any]) -> dict[str, Any] | None:
     return {"object": "list", "data": list(errors)} if errors else None
 
 
-def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-    return {
-        "input_tokens": prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
+def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's: of details the sums of what is known; of no tokens at all it is known that none was cached."""
+    prompt, said = row["prompt_tokens"], row["completion_tokens"]
+    nothing: dict[str, Any] = {"cached_tokens": 0} if not prompt else {}
+    nothing |= {"reasoning_tokens": 0} if not said else {}
+    known = {name: row[name] for name in KEPT if row[name] is not None}
+    details = usage_shown.details(nothing | known, "input_tokens_details", "output_tokens_details")
+    shown = {"input_tokens": prompt, "output_tokens": said, "total_tokens": prompt + said} | details
+    order = ("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens")
+    usage = {name: shown[name] for name in order if name in shown}
+    return {**usage, "estimated": True} if row["estimated"] else usage

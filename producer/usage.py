@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import views
 from producer.operations import Page
-from shared import clock
+from shared import clock, usage_shown
 from shared import models as m
 from shared.db import Database
 from shared.errors import InvalidRequest
@@ -134,7 +134,15 @@ def scan(
     conditions = [results.job_id == jobs.c.id, *_counted(jobs.c, wanted)]
     if wanted.model is not None:
         conditions.append(model == wanted.model)
-    names = ("provider", "prompt_tokens", "completion_tokens", "images", "charged_micros")
+    names = (
+        "provider",
+        "prompt_tokens",
+        "completion_tokens",
+        *usage_shown.KEPT,
+        "estimated",
+        "images",
+        "charged_micros",
+    )
     statement = (
         select(*(jobs.c[name] for name in _OF_JOB), model.label("served_model"), *(results[name] for name in names))
         .add_columns(results.job_id.label("result_of"))
@@ -164,13 +172,11 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
         "type": row["type"],
         "model": row["served_model"],
         "provider": row["provider"],
-        "prompt_tokens": row["prompt_tokens"],
-        "completion_tokens": row["completion_tokens"],
-        "total_tokens": row["prompt_tokens"] + row["completion_tokens"],
+        **usage_shown.tokens(row),
         "images": row["images"],
         "credits_used": credits(row["charged_micros"]),
     }
-    return {**shown, "test": True} if row["test"] else shown
+    return shown | views.flags(row)
 
 
 def usage_id(job_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from producer.usage import Selection, pages, usage_id
 from shared import clock
 from shared.db import Database
+from shared.usage_shown import KEPT
 
 COLUMNS = (
     "id",
@@ -27,6 +28,8 @@ COLUMNS = (
     "images",
     "credits_used",
     "test",
+    *KEPT,
+    "estimated",
 )
 
 #: Where a spreadsheet would take a customer's text for a formula: what it takes for the beginning of a cell.
@@ -64,7 +67,7 @@ def lines(rows: Iterable[Iterable[Any]]) -> str:
 
 
 def cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The cells of a row, in the order of COLUMNS."""
+    """The cells of a row, in the order of COLUMNS; of a detail that is not known, an empty one."""
     return (
         usage_id(row["id"]),
         clock.utc(row["finished_at"]).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -81,6 +84,8 @@ def cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row["images"],
         decimal(row["charged_micros"]),
         "true" if row["test"] else "false",
+        *(row[name] for name in KEPT),
+        "true" if row["estimated"] else "false",
     )
 
 

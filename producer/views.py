@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from shared import usage_shown
 from shared.clock import MICROS, now_seconds, seconds
 from shared.jobs import BEGAN
 from shared.ledger import credits
@@ -115,12 +116,12 @@ def _attempts(row: Mapping[str, Any]) -> Any:
 
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
-    used: dict[str, Any] = {
-        "prompt_tokens": row["prompt_tokens"],
-        "completion_tokens": row["completion_tokens"],
-        "total_tokens": row["prompt_tokens"] + row["completion_tokens"],
-        "credits_used": credits(row["charged_micros"]),
-    }
+    used: dict[str, Any] = usage_shown.tokens(row) | {"credits_used": credits(row["charged_micros"])}
     if row["images"]:
         used["images"] = row["images"]
-    return {**used, "test": True} if row["test"] else used
+    return used | flags(row)
+
+
+def flags(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a result's usage where it holds: made with a test key; counted here, not told by the provider."""
+    return {name: True for name in ("test", "estimated") if row[name]}

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, text, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, or_, select, text, update
 
 from shared import clock, db, invoices, shortage
 from shared.ledger import Book
@@ -21,6 +21,7 @@ from shared.models import batches, files, job_payloads, jobs
 from shared.models.batches import UNFINISHED
 from shared.shortage import Need
 from shared.strict_json import dumps
+from shared.usage_shown import KEPT
 
 TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
 Reason = Literal["cancelled", "expired"]
@@ -128,6 +129,7 @@ _RELEASE = (
 def count_ended(connection: Connection, ended: Sequence[tuple[Row, Any]]) -> set[str]:
     """Count lines that have just ended, as (job, `jobs.Ending`); the batches whose every line is told of."""
     sums: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    known: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for job, ending in ended:
         of = sums[job["batch_id"]]
         of[ending.status] += 1
@@ -135,24 +137,40 @@ def count_ended(connection: Connection, ended: Sequence[tuple[Row, Any]]) -> set
         of["charged_micros"] += ending.charge_micros
         of["prompt_tokens"] += ending.prompt_tokens
         of["completion_tokens"] += ending.completion_tokens
+        of["estimated"] += ending.estimated
+        details = known[job["batch_id"]]
+        for name in KEPT:
+            if (count := getattr(ending, name)) is not None:
+                details[name] = details.get(name, 0) + count
     telling = set()
     for id, of in sorted(sums.items()):
-        given = {"b_id": id} | {f"b_{name}": of[name] for name in _COUNTED}
+        given: dict[str, Any] = {"b_id": id} | {f"b_{name}": of[name] for name in _COUNTED}
+        given |= {f"b_{name}": known[id].get(name) for name in KEPT}
         if connection.execute(_COUNT, given).scalar_one():
             telling.add(id)
     return telling
 
 
-#: Of lines: how many ended how, what their holds were and what was charged, and their tokens.
+#: Of lines: how many ended how, what their holds were and what was charged, their tokens, how many were estimated.
 _COUNTED = (
     *("succeeded", "failed", "cancelled", "expired"),
-    *("resolved_micros", "charged_micros", "prompt_tokens", "completion_tokens"),
+    *("resolved_micros", "charged_micros", "prompt_tokens", "completion_tokens", "estimated"),
 )
+
+
+def _with(name: str) -> Any:
+    """A detail with what is known of it now: NULL is not known, not none."""
+    column, more = batches.c[name], bindparam(f"b_{name}", type_=BigInteger())
+    return func.coalesce(column + more, more, column)
+
+
 #: Made once: making a statement costs more than running it.
 _COUNT = (
     update(batches)
     .where(batches.c.id == bindparam("b_id"))
-    .values({name: batches.c[name] + bindparam(f"b_{name}") for name in _COUNTED})
+    .values(
+        {name: batches.c[name] + bindparam(f"b_{name}") for name in _COUNTED} | {name: _with(name) for name in KEPT}
+    )
     .returning(batches.c.notify_each)
 )
 

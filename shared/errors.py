@@ -128,9 +128,9 @@ class ProviderError(FusionError):
     """One attempt at a provider failed.
 
     `upstream_status` is the HTTP status, None when there was no answer; `code` is the provider's own machine code
-    (`insufficient_quota`, `rate_limit_error` …) or one of ours: `connect`, `reset`, `protocol`, `empty`; `first_byte`,
-    `idle`, `timeout` for the three limits of time; `context_length_exceeded` and `content_filter`, whatever the
-    provider's words for these two are. `wait_seconds`: after which it wants to be asked again.
+    (`insufficient_quota`, `rate_limit_error` …) or one of ours: `connect`, `reset`, `protocol`, `empty`, `shape`;
+    `first_byte`, `idle`, `timeout` for the three limits of time; `context_length_exceeded` and `content_filter`,
+    whatever the provider's words for these two are. `wait_seconds`: after which it wants to be asked again.
     `head`: an answer other than a refusal had begun, so that the work was probably done, and is paid for, all the same.
     `limits`: what the answer told of the provider's rate limits.
     """

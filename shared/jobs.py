@@ -76,6 +76,9 @@ class Ending:
     model: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
     images: int = 0
     estimated: bool = False
     charge_micros: int = 0
@@ -359,6 +362,9 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
         "model": ending.model,
         "prompt_tokens": ending.prompt_tokens,
         "completion_tokens": ending.completion_tokens,
+        "cached_tokens": ending.cached_tokens,
+        "cache_creation_tokens": ending.cache_creation_tokens,
+        "reasoning_tokens": ending.reasoning_tokens,
         "images": ending.images,
         "estimated": ending.estimated,
         "charged_micros": ending.charge_micros,

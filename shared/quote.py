@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from shared.catalogue import SANDBOX, Catalogue, Model
 from shared.errors import InvalidRequest
-from shared.pricing import Amount, Price, input_bound, price
+from shared.pricing import Amount, Price, input_bound, worst_case
 from shared.schemas import Offer, Submission, image_urls, text_bytes
 
 
@@ -53,6 +53,8 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         model=model.id,
         upstream=model.upstream,
         input=at_price.input,
+        cached_input=at_price.cached_input,
+        cache_write=at_price.cache_write,
         output=at_price.output,
         images=at_price.images,
         version=at_price.version,
@@ -64,7 +66,7 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
 
 def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
     try:
-        return price(amount, at_price)
+        return worst_case(amount, at_price)
     except KeyError:
         sizes = ", ".join(sorted(model.images))
         raise InvalidRequest(f"{at}size: {model.id} draws {sizes}, not {amount.size}", param=f"{at}size") from None

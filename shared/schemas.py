@@ -11,6 +11,7 @@ import orjson
 from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
+from shared.pricing import Amount, Price
 from shared.requests import ChatRequest as ChatRequest
 from shared.requests import EmbeddingRequest as EmbeddingRequest
 from shared.requests import ImageRequest as ImageRequest
@@ -75,6 +76,14 @@ class Offer:
     max_output: int = 0
     omit: Sequence[str] = ()
     bound_micros: int
+    #: Of input read from the provider's cache, and of input written into it; None: as other input.
+    cached_input: int | None = None
+    cache_write: int | None = None
+
+    @property
+    def price(self) -> Price:
+        """The price that was fixed at acceptance."""
+        return Price(self.version, self.input, self.output, self.images, self.cached_input, self.cache_write)
 
 
 _OFFERED = frozenset(Offer.__dataclass_fields__)
@@ -90,6 +99,20 @@ class Usage:
     size: str = ""
     #: Counted here, because the provider did not say.
     estimated: bool = False
+    #: Of the prompt tokens, those read from the provider's cache and those written into it; of the completion tokens,
+    #: those of its reasoning. None: the provider did not tell. Never negative, never more than what they are part of.
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    #: The same of sound; told to the caller, and of no other use.
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+
+    @property
+    def amount(self) -> Amount:
+        """What of it has a price."""
+        cached, written = self.cached_tokens or 0, self.cache_creation_tokens or 0
+        return Amount(self.prompt_tokens, self.completion_tokens, self.images, self.size, cached, written)
 
 
 def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> Submission:

@@ -148,5 +148,5 @@ def linear(request: Any, offers: Sequence[Any], bound: int) -> tuple[int, int]:
     fixed = max(offer.bound_micros * PER_TOKENS - part for offer, part in zip(offers, used, strict=True))
     if not asked:  # sending one lengthens the request, whose bytes are what its input is bounded by
         longer = len(',"max_tokens":') + len(str(max(offer.max_output for offer in offers)))
-        fixed += longer * max(offer.input for offer in offers)
+        fixed += longer * max(offer.price.dearest_input for offer in offers)
     return max(fixed, 0), max(slopes)

@@ -21,7 +21,7 @@ FIELD = b"c"
 FROM_RESULT = 2**53
 
 #: How much of one part of the answer had been sent; a comma stands between two, so that there is one way to read them.
-_SENT = r"[0-9]{1,3}(?:[crlmf]|t[0-9]{1,4})=[0-9]{1,12}"
+_SENT = r"[0-9]{1,3}(?:[cgrlmf]|t[0-9]{1,4})=[0-9]{1,12}"
 _EVENT_ID = re.compile(rf"([1-9][0-9]{{0,15}})-([0-9]{{1,16}})/((?:{_SENT}(?:,{_SENT})*)?)")
 #: Characters of a Last-Event-ID.
 _MOST_EVENT_ID = 16_384
@@ -50,12 +50,16 @@ def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logpro
     return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
 
 
+#: The texts of a message, and their letters.
+_TEXTS = (("g", "reasoning_content"), ("c", "content"), ("r", "refusal"))
+
+
 @dataclass(slots=True)
 class Progress:
     """How much of an answer has been sent: by choice and part of it, in characters or, of logprobs, in tokens.
 
-    Parts: `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of content and
-    refusal, `0f` the finish reason. A choice that has any has had its role, a tool call its name.
+    Parts: `0g` reasoning, `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of
+    content and refusal, `0f` the finish reason. A choice that has any has had its role, a tool call its name.
     """
 
     sent: dict[str, int] = field(default_factory=dict)
@@ -64,7 +68,7 @@ class Progress:
         """Count a chunk's choices."""
         for choice in choices:
             index, delta = choice["index"], choice["delta"]
-            for letter, name in (("c", "content"), ("r", "refusal")):
+            for letter, name in _TEXTS:
                 if (text := delta.get(name)) is not None:
                     self._add(f"{index}{letter}", len(text))
             for call in delta.get("tool_calls") or ():
@@ -123,6 +127,8 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[s
     if not any(_is_of(index, name) for name in sent):
         spoken = "" if message.get("content") is not None else None
         yield part(index, {"role": "assistant", "content": spoken})
+    if reasoning := (message.get("reasoning_content") or "")[sent.get(f"{index}g", 0) :]:
+        yield part(index, {"reasoning_content": reasoning})
     for letter, name, tokens in (("c", "content", "l"), ("r", "refusal", "m")):
         text = (message.get(name) or "")[sent.get(f"{index}{letter}", 0) :]
         likely = ((choice.get("logprobs") or {}).get(name) or [])[sent.get(f"{index}{tokens}", 0) :]

@@ -1,15 +1,16 @@
 """How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
 
+from shared import usage_shown
 from shared.errors import ProviderError
 from shared.jobs import Ending, Leased, Progress, Terminal
 from shared.ledger import credits
-from shared.pricing import Amount, Price, charge
+from shared.pricing import charge
 from shared.schemas import Offer, Usage
 from workers.faults import CALLERS, GENERAL_CODES, classify
 from workers.providers import Answer
@@ -33,6 +34,9 @@ def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str
         model=offer.model,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        cache_creation_tokens=usage.cache_creation_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
         images=usage.images,
         estimated=usage.estimated,
         charge_micros=charged,
@@ -42,20 +46,19 @@ def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str
 
 def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
     """What the customer pays, and what is the platform's loss; nothing of a test job."""
-    amount = Amount(usage.prompt_tokens, usage.completion_tokens, usage.images, usage.size)
-    at = Price(offer.version, offer.input, offer.output, offer.images)
-    return (0, 0) if job.test else charge(amount, at, bound=min(offer.bound_micros, job.bound_micros))
+    bound = min(offer.bound_micros, job.bound_micros)
+    return (0, 0) if job.test else charge(usage.amount, offer.price, bound=bound)
 
 
 def _usage(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
-    shown: dict[str, Any] = {"credits_used": credits(charged_micros)}
+    shown: dict[str, Any] = {}
     if job.type != "image":
-        total = used.prompt_tokens + used.completion_tokens
-        shown = {"prompt_tokens": used.prompt_tokens, "total_tokens": total, **shown}
-    if job.type == "chat.completion":
-        shown["completion_tokens"] = used.completion_tokens
+        shown = usage_shown.tokens(asdict(used), completion=job.type == "chat.completion")
+    shown["credits_used"] = credits(charged_micros)
     if job.test:
         shown["test"] = True
+    if used.estimated:
+        shown["estimated"] = True
     return shown
 
 

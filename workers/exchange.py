@@ -20,7 +20,7 @@ _EXPIRED = {
     "timeout": "the provider's answer took too long",
 }
 #: Codes of ours for an answer that had begun, or had come, and is none.
-_SPOILED = frozenset({"protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
+_SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
 
 
 class Exchange:

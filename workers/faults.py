@@ -8,6 +8,7 @@
 | key | our key is refused | the provider is paused; the next offer |
 | quota | our money or quota there is used up, for a day or until paid | the provider is paused; the next offer |
 | missing | this offer cannot be served: no such model there, no key here | the next offer; pauses nothing |
+| shape | it answered whole, and in a wrong shape: it would again, and be paid again | the next offer; pauses nothing |
 | rate | we ask faster than we may | later, and slower |
 | overload | it has more than it can do | later, and slower |
 | unreachable | nobody answered: no connection, no head in time, a gateway without its server | later; the breaker |
@@ -30,6 +31,7 @@ Kind = Literal[
     "key",
     "quota",
     "missing",
+    "shape",
     "rate",
     "overload",
     "unreachable",
@@ -108,6 +110,7 @@ _CODES: Final[Mapping[str, Kind]] = {
     **_each("content_filter", CONTENT_CODES),
     **_each("too_long", _LONG_CODES),
     **_each("missing", _MISSING_CODES),
+    **_each("shape", frozenset({"shape"})),
     **_each("overload", frozenset({"overloaded_error", "engine_overloaded_error", "server_overloaded", "slow_down"})),
     **_each("overload", frozenset({"capacity_exceeded", "UNAVAILABLE"})),
 }

@@ -4,13 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from shared.catalogue import catalogue
-from shared.schemas import Offer, Usage, image_urls
-
-#: Bytes of text a token, where nobody has counted.
-BYTES_A_TOKEN = 4
+from shared.schemas import Offer, Usage
+from workers.answers.estimates import BYTES_PER_TOKEN, of_chat
 
 
 @dataclass(slots=True)
@@ -99,14 +95,6 @@ class Relayed:
     def usage(self) -> Usage:
         """The prompt, and what was sent, as counted here."""
         if self._prompt is None:
-            self._prompt = prompt_tokens(self.request)
+            self._prompt = of_chat(None, self.request, (), catalogue().overheads, 0).prompt_tokens
         said = self.gathered.bytes if self.gathered else 0
-        return Usage(prompt_tokens=self._prompt, completion_tokens=-(-said // BYTES_A_TOKEN), estimated=True)
-
-
-def prompt_tokens(request: Mapping[str, Any]) -> int:
-    """About how many tokens a chat request has: its texts by their length, a picture as the catalogue bounds one."""
-    pictures = image_urls(request)
-    asked = {name: request[name] for name in ("messages", "tools", "response_format") if name in request}
-    text = len(orjson.dumps(asked)) - sum(map(_size, pictures))
-    return -(-text // BYTES_A_TOKEN) + catalogue().overheads.image * len(pictures)
+        return Usage(prompt_tokens=self._prompt, completion_tokens=-(-said // BYTES_PER_TOKEN), estimated=True)

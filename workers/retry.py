@@ -45,7 +45,7 @@ SILENT_CODES: Final = frozenset({"first_byte", "timeout"})
 #: The request itself is at fault: no waiting helps, and no other offer of the same window.
 _CALLERS: frozenset[Kind] = frozenset({"callers", "content_filter"})
 #: This offer does not serve it, now or ever.
-_ELSEWHERE: frozenset[Kind] = frozenset({"too_long", "missing"})
+_ELSEWHERE: frozenset[Kind] = frozenset({"too_long", "missing", "shape"})
 _BARRED: frozenset[Kind] = frozenset({"key", "quota"})
 #: What the operator can mend, whatever was asked for.
 _MENDABLE: frozenset[Kind] = frozenset({"missing", "key", "quota"})

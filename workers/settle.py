@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -85,4 +86,5 @@ def _unstorable(ending: Ending) -> Ending:
     )
     if ending.relayed:
         return told
-    return dataclasses.replace(told, prompt_tokens=0, completion_tokens=0, charge_micros=0)
+    nothing: dict[str, Any] = dict.fromkeys(("cached_tokens", "cache_creation_tokens", "reasoning_tokens"))
+    return dataclasses.replace(told, prompt_tokens=0, completion_tokens=0, estimated=False, charge_micros=0, **nothing)

@@ -28,6 +28,8 @@ LIVE_SECONDS = 3600
 ENDED_SECONDS = 120
 #: Entries of one stream; a reader who finds the oldest gone waits for the stored result.
 MOST_ENTRIES = 20_000
+#: What of a delta is text, to which more can be joined.
+_TEXTS = frozenset({"content", "refusal", "reasoning_content"})
 #: Commands in one pipeline, and how long it may take, in seconds.
 MOST_COMMANDS = 2000
 DEADLINE_SECONDS = 2.0
@@ -194,7 +196,7 @@ def _joined(last: dict[str, Any], choice: Choice) -> bool:
     if last["logprobs"] or choice["logprobs"]:
         return False
     names, delta = last["delta"], choice["delta"]
-    if names.keys() != delta.keys() or len(delta) != 1 or not names.keys() <= {"content", "refusal"}:
+    if names.keys() != delta.keys() or len(delta) != 1 or not names.keys() <= _TEXTS:
         return False
     for name, text in delta.items():
         names[name] += text

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from producer.openapi.answers import Count, Credits, List, Time
+from producer.openapi.answers import CompletionDetails, Count, Credits, List, PromptDetails, Time
 from shared.schemas import JobType
 
 
@@ -115,12 +115,17 @@ class Transfer(BaseModel):
 
 
 class Price(BaseModel):
-    """Integers, in `unit`: for tokens in and out, or for a picture of a size."""
+    """Integers, in `unit`: for tokens in and out, or for a picture of a size.
+
+    `cached_input`, `cache_write`: of input read from the provider's cache or written into it; absent: as other input.
+    """
 
     unit: str
     version: str
     input: Count = 0
     output: Count = 0
+    cached_input: Count = 0
+    cache_write: Count = 0
     images: dict[str, int] = {}
 
 
@@ -167,9 +172,12 @@ class UsageRow(BaseModel):
     prompt_tokens: Count
     completion_tokens: Count
     total_tokens: Count
+    prompt_tokens_details: PromptDetails = PromptDetails()
+    completion_tokens_details: CompletionDetails = CompletionDetails()
     images: Count
     credits_used: Credits
     test: Literal[True] = True
+    estimated: Literal[True] = True
 
 
 class Usage(List[UsageRow]):

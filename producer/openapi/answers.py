@@ -36,18 +36,39 @@ class JobError(BaseModel):
     reason: str = ""
 
 
+class PromptDetails(BaseModel):
+    """Parts of the prompt tokens: read from the provider's cache, written into it, sound. Absent: not known."""
+
+    cached_tokens: Count = 0
+    cache_creation_tokens: Count = 0
+    audio_tokens: Count = 0
+
+
+class CompletionDetails(BaseModel):
+    """Parts of the completion tokens: thoughts, sound. Absent: not known."""
+
+    reasoning_tokens: Count = 0
+    audio_tokens: Count = 0
+
+
 class Tokens(BaseModel):
-    """What a chat completion or an embedding used and cost; `test`: made with a test key, which costs nothing."""
+    """What a chat completion or an embedding used and cost; `test`: made with a test key, which costs nothing.
+
+    `estimated`: counted here, because the provider did not tell.
+    """
 
     prompt_tokens: Count
-    total_tokens: Count
-    credits_used: Credits
     completion_tokens: Count = 0
+    total_tokens: Count
+    prompt_tokens_details: PromptDetails = PromptDetails()
+    completion_tokens_details: CompletionDetails = CompletionDetails()
+    credits_used: Credits
     test: Literal[True] = True
+    estimated: Literal[True] = True
 
 
 class WantedFunction(BaseModel):
-    """`arguments` is JSON as the model wrote it: it may be invalid."""
+    """`arguments` is JSON; of an answer that was cut (`finish_reason` length or content_filter) maybe a part of it."""
 
     name: str
     arguments: str
@@ -67,6 +88,7 @@ class Reply(BaseModel):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
+    reasoning_content: Annotated[str, Field(description="The model's thoughts, where its provider gives them.")] = ""
     tool_calls: list[WantedCall] = []
 
 
@@ -94,7 +116,10 @@ class ChunkChoice(BaseModel):
     """What is new of one of the answers; `finish_reason` stands in its last chunk."""
 
     index: int
-    delta: Annotated[dict[str, Any], Field(description="`role`, `content`, `refusal`, or pieces of `tool_calls`.")]
+    delta: Annotated[
+        dict[str, Any],
+        Field(description="`role`, `reasoning_content`, `content`, `refusal`, or pieces of `tool_calls`."),
+    ]
     logprobs: dict[str, Any] | None = None
     finish_reason: str | None
 
@@ -197,9 +222,12 @@ class JobUsage(BaseModel):
     prompt_tokens: Count
     completion_tokens: Count
     total_tokens: Count
+    prompt_tokens_details: PromptDetails = PromptDetails()
+    completion_tokens_details: CompletionDetails = CompletionDetails()
     credits_used: Credits
     images: Count = 0
     test: Literal[True] = True
+    estimated: Literal[True] = True
 
 
 class Job(BaseModel):

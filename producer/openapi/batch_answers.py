@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from producer.openapi.answers import Count, Credits, Labels, Time
+from producer.openapi.answers import CompletionDetails, Count, Credits, Labels, PromptDetails, Time
 
 
 class File(BaseModel):
@@ -60,26 +60,18 @@ class Faults(BaseModel):
     data: list[Fault]
 
 
-class CachedTokens(BaseModel):
-    """Always none."""
-
-    cached_tokens: Count
-
-
-class ReasoningTokens(BaseModel):
-    """Counted among the output tokens."""
-
-    reasoning_tokens: Count
-
-
 class BatchUsage(BaseModel):
-    """The tokens of a batch so far."""
+    """The tokens of a batch so far; details are the sums of what providers told, absent when none did.
+
+    `estimated`: some lines' tokens were counted here, because their providers did not tell.
+    """
 
     input_tokens: Count
-    input_tokens_details: CachedTokens
+    input_tokens_details: PromptDetails = PromptDetails()
     output_tokens: Count
-    output_tokens_details: ReasoningTokens
+    output_tokens_details: CompletionDetails = CompletionDetails()
     total_tokens: Count
+    estimated: Literal[True] = True
 
 
 class Batch(BaseModel):

@@ -107,6 +107,12 @@ class Batch(SQLModel, table=True):
     charged_micros: int = big(default=0)
     prompt_tokens: int = big(default=0)
     completion_tokens: int = big(default=0)
+    #: Parts of these two of the lines whose providers told them; NULL: none did.
+    cached_tokens: int | None = big(null=True)
+    cache_creation_tokens: int | None = big(null=True)
+    reasoning_tokens: int | None = big(null=True)
+    #: Lines whose tokens were counted here, because their providers did not tell.
+    estimated: int = big(default=0)
     created_at: int = big()
     expires_at: int = big()
     in_progress_at: int | None = big(null=True)

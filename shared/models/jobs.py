@@ -141,6 +141,10 @@ class JobResult(SQLModel, table=True):
     model: str | None = None
     prompt_tokens: int = big(default=0)
     completion_tokens: int = big(default=0)
+    #: Parts of these two, where the provider told them; NULL: it did not.
+    cached_tokens: int | None = big(null=True)
+    cache_creation_tokens: int | None = big(null=True)
+    reasoning_tokens: int | None = big(null=True)
     images: int = 0
     #: Usage was counted here because the provider did not report it.
     estimated: bool = False

@@ -7,8 +7,8 @@ import orjson
 from sqlalchemy import Connection, select, text
 
 from shared import models as m
-from shared.pricing import Amount, Price, price
-from shared.schemas import Offer, read_offer
+from shared.pricing import price
+from shared.schemas import Offer, Usage, read_offer
 from shared.verify.query import SHOWN
 
 #: Jobs in one statement.
@@ -31,7 +31,8 @@ def violations(connection: Connection) -> Iterator[str]:
         yield f"{_NAME}: and {found - SHOWN} more"
 
 
-_RESULT = ("provider", "model", "prompt_tokens", "completion_tokens", "images", "charged_micros", "excess_micros")
+_USED = ("prompt_tokens", "completion_tokens", "images", "cached_tokens", "cache_creation_tokens")
+_RESULT = (*_USED, "provider", "model", "charged_micros")
 #: The request is needed for the size of pictures alone, and may be large.
 _PAGE = (
     select(m.jobs.c.id, m.jobs.c.type, m.jobs.c.status, m.jobs.c.bound_micros, m.jobs.c.test, m.job_payloads.c.offers)
@@ -68,6 +69,5 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
 def _fair(row: Mapping[str, Any], at: Offer) -> int:
     """What the usage costs at this offer, at most its bound."""
     size = orjson.loads(row["request"]).get("size", "") if row["request"] else ""
-    amount = Amount(row["prompt_tokens"], row["completion_tokens"], row["images"], size)
-    full = price(amount, Price(at.version, at.input, at.output, at.images))
-    return min(full, at.bound_micros, int(row["bound_micros"]))
+    used = Usage(**{name: row[name] for name in _USED}, size=size)
+    return min(price(used.amount, at.price), at.bound_micros, int(row["bound_micros"]))

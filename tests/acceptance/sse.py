@@ -56,9 +56,9 @@ def _add(choices: dict[int, dict[str, Any]], choice: dict[str, Any]) -> None:
         return
     whole = choices[index]
     assert whole["finish_reason"] is None and "role" not in delta
-    for name in ("content", "refusal"):
+    for name in ("content", "refusal", "reasoning_content"):
         if name in delta:
-            whole["message"][name] = (whole["message"][name] or "") + delta[name]
+            whole["message"][name] = (whole["message"].get(name) or "") + delta[name]
     for call in delta.get("tool_calls", ()):
         calls = whole["message"].setdefault("tool_calls", [])
         if call["index"] == len(calls):

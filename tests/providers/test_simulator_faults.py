@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from workers.simulator import oddities
 from workers.simulator.faults import KINDS
 from workers.simulator.server import simulator
 
@@ -188,6 +190,22 @@ def sees_a_short_window(http: httpx.Client) -> None:
     assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
 
 
+def sees_an_odd_answer(http: httpx.Client) -> None:
+    """What each is, and what comes of it: see tests/acceptance/test_provider_answers.py."""
+    tools = [
+        {"type": "function", "function": {"name": "find", "parameters": {"properties": {"x": {"type": "string"}}}}}
+    ]
+    asked = [{"text": "hi"}, {"text": "find it", "tools": tools}]
+    given = [chat(http, stream=stream, **one).text for stream in (False, True) for one in asked]
+    http.delete("/_simulator/script")
+    plain = [chat(http, stream=stream, **one).text for stream in (False, True) for one in asked]
+    assert any(_undated(one) != _undated(other) for one, other in zip(given, plain, strict=True))
+
+
+def _undated(text: str) -> str:
+    return re.sub(r'"created":\d+', "", text)
+
+
 def sees_nothing_odd(http: httpx.Client) -> None:
     assert chat(http).status_code == 200
 
@@ -214,6 +232,7 @@ SEEN: dict[str, Callable[[httpx.Client], None]] = {
     "slow_start": sees_a_head_and_a_late_body,
     "stall": sees_silence_in_the_midst,
     "context_length": sees_a_short_window,
+    **dict.fromkeys([*oddities.CHANGES, "odd_lines", "other_form"], sees_an_odd_answer),
 }
 #: What some kinds cannot be ordered without.
 WITH: dict[str, dict[str, Any]] = {

@@ -112,7 +112,8 @@ def test_a_field_that_a_model_refuses_is_left_out_and_listed() -> None:
     without = ask("image", ("response_format",))
     assert "response_format" not in sent(without)
     assert openai.read(without, 200, orjson.dumps(GOOD["image"])).ignored == ["response_format"]
-    assert openai.read(ask(), 200, orjson.dumps(GOOD["chat.completion"])).ignored == ["repetition_penalty"]
+    assert openai.read(ask(n=1), 200, orjson.dumps(GOOD["chat.completion"])).ignored == ["repetition_penalty"]
+    assert openai.read(ask(n=2), 200, orjson.dumps(GOOD["chat.completion"])).ignored == ["repetition_penalty", "n"]
 
 
 def test_what_a_validated_request_gains_is_sent_too() -> None:
@@ -174,47 +175,67 @@ def test_total_tokens_alone_is_enough() -> None:
 #: A 200 that is none: (type, what is changed, the code)
 NOT_ANSWERS: list[tuple[str, dict[str, Any], str]] = [
     ("chat.completion", {"choices": []}, "empty"),
-    ("chat.completion", {"choices": ...}, "protocol"),
-    ("chat.completion", {"choices": None}, "protocol"),
-    ("chat.completion", {"choices": [{"index": 0}]}, "protocol"),
-    ("chat.completion", {"choices": ["hello"]}, "protocol"),
-    ("chat.completion", {"choices": [{"message": "hello"}]}, "protocol"),
-    ("chat.completion", {"usage": {"prompt_tokens": -5, "completion_tokens": 1}}, "protocol"),
-    ("chat.completion", {"usage": {"prompt_tokens": "many"}}, "protocol"),
-    ("chat.completion", {"usage": "7"}, "protocol"),
-    ("chat.completion", {"created": "yesterday"}, "protocol"),
-    ("chat.completion", {"choices": [{"message": {"content": ["hello"]}}]}, "protocol"),
-    ("chat.completion", {"choices": [{"message": {"content": "hello"}, "finish_reason": 7}]}, "protocol"),
-    ("chat.completion", {"choices": [{"message": {"tool_calls": ["hello"]}}]}, "protocol"),
-    ("chat.completion", {"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}, "protocol"),
-    ("embedding", {"data": [{"index": 0, "embedding": None}]}, "protocol"),
-    ("embedding", {"data": [{"index": 0, "embedding": []}]}, "protocol"),
-    ("embedding", {"data": [{"index": 1, "embedding": [1.0]}]}, "protocol"),
-    ("embedding", {"data": [{"index": n, "embedding": [1.0]} for n in (0, 1)]}, "protocol"),
-    ("image", {"data": [{}]}, "protocol"),
+    ("chat.completion", {"choices": ...}, "shape"),
+    ("chat.completion", {"choices": None}, "shape"),
+    ("chat.completion", {"choices": [{"index": 0}]}, "shape"),
+    ("chat.completion", {"choices": ["hello"]}, "shape"),
+    ("chat.completion", {"choices": [{"message": "hello"}]}, "shape"),
+    ("chat.completion", {"choices": [{"message": {"content": ["hello"]}}]}, "shape"),
+    ("chat.completion", {"choices": [{"message": {"content": "hello"}, "finish_reason": 7}]}, "shape"),
+    ("chat.completion", {"choices": [{"message": {"tool_calls": ["hello"]}}]}, "shape"),
+    ("chat.completion", {"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}, "shape"),
+    ("embedding", {"data": [{"index": 0, "embedding": None}]}, "shape"),
+    ("embedding", {"data": [{"index": 0, "embedding": []}]}, "shape"),
+    ("embedding", {"data": [{"index": 1, "embedding": [1.0]}]}, "shape"),
+    ("embedding", {"data": [{"index": n, "embedding": [1.0]} for n in (0, 1)]}, "shape"),
+    ("image", {"data": [{}]}, "shape"),
     ("embedding", {"data": []}, "empty"),
-    ("embedding", {"data": [{"index": 0}]}, "protocol"),
-    ("embedding", {"data": [{"embedding": [1]}]}, "protocol"),
+    ("embedding", {"data": [{"index": 0}]}, "shape"),
     ("image", {"data": []}, "empty"),
-    ("image", {"data": None}, "protocol"),
-    ("image", {"data": [None]}, "protocol"),
+    ("image", {"data": None}, "shape"),
+    ("image", {"data": [None]}, "shape"),
 ]
 
 
 @pytest.mark.parametrize(("type", "changes", "code"), NOT_ANSWERS)
-def test_a_200_that_is_no_answer_is_an_error_to_try_again(type: str, changes: dict[str, Any], code: str) -> None:
+def test_a_200_that_is_no_answer_is_an_error_that_says_why(type: str, changes: dict[str, Any], code: str) -> None:
     with pytest.raises(ProviderError) as error:
         answered(type, **changes)
     assert error.value.code == code and error.value.upstream_status == 200
+    assert code != "shape" or "lacks what its protocol promises" not in error.value.message
+
+
+def test_a_wrong_shape_is_not_asked_for_again_but_elsewhere() -> None:
+    with pytest.raises(ProviderError) as error:
+        answered("chat.completion", choices=[{"message": {"content": "a", "tool_calls": [{"id": "x"}]}}])
+    assert error.value.message.endswith("choices[0].message.tool_calls[0].function.name is missing")
+    for lane in ("realtime", "batch"):
+        verdict = decide(error.value, Situation(lane), base_seconds=1.0, jitter=0.0)
+        assert verdict == GiveUp("shape", elsewhere=True)
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": -5, "completion_tokens": -1}, {"prompt_tokens": "many"}, "7", [7]])
+def test_usage_that_makes_no_sense_is_no_reason_to_lose_a_sound_answer(usage: Any) -> None:
+    answer = answered("chat.completion", usage=usage, created="yesterday")
+    assert answer.body["choices"][0]["message"]["content"] == "yes" and answer.body["created"] > 0
+    assert answer.usage.estimated and answer.usage.completion_tokens == 1
+
+
+def test_embeddings_without_numbers_are_in_the_order_of_their_inputs() -> None:
+    assert answered("embedding", data=[{"embedding": [1.0]}]).body["data"][0]["index"] == 0
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>", b'{"choices": [', b"null", b"[]", b"[1]", b"[{}]", b'"yes"', b"\xff"]
+    ("content", "code"),
+    [
+        *((one, "protocol") for one in (b"", b"<html>", b'{"choices": [', b"\xff")),
+        *((one, "shape") for one in (b"null", b"[]", b"[1]", b"[{}]", b'"yes"')),
+    ],
 )
-def test_a_200_that_is_not_an_object(content: bytes) -> None:
+def test_a_200_that_is_not_an_object(content: bytes, code: str) -> None:
     with pytest.raises(ProviderError) as error:
         openai.read(ask(), 200, content)
-    assert error.value.code == "protocol"
+    assert error.value.code == code
 
 
 #: (the body of a 200, the status and code that it means)

@@ -36,7 +36,7 @@ class Kept:
         self.chunks.append(chunk(head, choices))
 
 
-def delta(index: int = 0, finish: str | None = None, logprobs: Any = None, **given: Any) -> dict[str, Any]:
+def delta(index: int = 0, finish: Any = None, logprobs: Any = None, **given: Any) -> dict[str, Any]:
     return {"choices": [{"index": index, "delta": given, "logprobs": logprobs, "finish_reason": finish}]}
 
 
@@ -113,7 +113,7 @@ TOOLS: list[tuple[list[Any], list[tuple[str, str, str]]]] = [
         [tool(0, "a", "f", ""), tool(0, arguments='{"x"'), tool(0, arguments=":1}"), tool(1, "b", "g", "{}")],
         [("a", "f", '{"x":1}'), ("b", "g", "{}")],
     ),
-    ([tool(1, "a", "f", "{"), tool(3, "b", "g", "["), tool(1, arguments="}")], [("a", "f", "{}"), ("b", "g", "[")]),
+    ([tool(1, "a", "f", "{"), tool(3, "b", "g", "[]"), tool(1, arguments="}")], [("a", "f", "{}"), ("b", "g", "[]")]),
     ([tool(None, "a", "f", "{}"), tool(None, "b", "g", "{}")], [("a", "f", "{}"), ("b", "g", "{}")]),
     ([tool(None, "a", "f", "{"), tool(None, None, None, "}")], [("a", "f", "{}")]),
     ([tool(0, None, "f", "{}")], [("call_1_0_0", "f", "{}")]),
@@ -145,17 +145,33 @@ def test_several_choices_refusals_and_logprobs() -> None:
     assert added_up(sink.chunks) == [{**zero, "logprobs": None}, one]
 
 
+def test_thoughts_are_a_text_of_their_own() -> None:
+    sink = Kept()
+    thinking = (delta(role="assistant", content="", reasoning_content="h"), delta(reasoning_content="m"))
+    answer = call(wire(*thinking, delta(finish="length"), "[DONE]"), sink=sink)
+    message = answer.body["choices"][0]["message"]
+    assert message == {"role": "assistant", "content": "", "refusal": None, "reasoning_content": "hm"}
+    assert added_up(sink.chunks) == [{**answer.body["choices"][0], "message": {**message, "content": None}}]
+
+
 def test_nothing_invisible_is_passed_on() -> None:
     sink = Kept()
-    thinking = (delta(role="assistant", content="", reasoning_content="hm"), delta(reasoning_content="hm"))
-    answer = call(wire(*thinking, delta(finish="length"), "[DONE]"), sink=sink)
-    assert not sink.began and answer.body["choices"][0]["message"]["content"] == ""
+    call(wire(delta(role="assistant", content=""), delta(finish="length"), "[DONE]"), sink=sink)
+    assert not sink.began
 
 
 def test_a_finish_reason_for_every_choice_is_an_end_without_done() -> None:
     assert call(wire(*PLAIN), sink=Kept()).body["choices"][0]["message"]["content"] == "Hello"
     assert call(wire(*PLAIN) + b"data: {cut", sink=Kept()).usage.estimated
     assert failed(wire(*PLAIN), n=2).code == "protocol"
+    assert failed(wire(*PLAIN, delta(1, content="cut"), "[DONE]"), n=2).code == "protocol"
+
+
+def test_a_choice_that_nobody_asked_for_is_left_out_and_one_that_is_not_given_is_told() -> None:
+    sink = Kept()
+    answer = call(wire(*PLAIN, delta(1, content="more"), delta(1, finish="stop"), "[DONE]"), sink=sink)
+    assert added_up(sink.chunks) == answer.body["choices"] and len(answer.body["choices"]) == 1
+    assert answer.ignored == [] and call(wire(*PLAIN, "[DONE]"), n=2, sink=Kept()).ignored == ["n"]
 
 
 #: Streams that end well as HTTP goes and hold no answer: (what is sent, the code)
@@ -164,22 +180,20 @@ NO_ANSWERS: list[tuple[bytes, str]] = [
     (wire("[DONE]"), "empty"),
     (wire(*PLAIN[:-1]), "protocol"),
     (wire(*PLAIN[:-1], "[DONE]"), "protocol"),
-    (wire(*PLAIN, delta(1, content="cut"), "[DONE]"), "protocol"),
     (wire(*PLAIN[:2]) + b"data: {cut\n\n", "protocol"),
     (wire(*PLAIN[:2], "null"), "protocol"),
-    (wire(*PLAIN[:2], {"choices": [None]}), "protocol"),
-    (wire(*PLAIN[:2], {"choices": 7}), "protocol"),
-    (wire(delta(content=7)), "protocol"),
-    (wire(delta(content={"a": 1})), "protocol"),
-    (wire(delta(tool_calls=[tool(-1, "a", "f", "")])), "protocol"),
-    (wire(delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": {"x": 1}}}])), "protocol"),
-    (wire(delta(10**9, content="x")), "protocol"),
-    (wire(delta(-1, content="x")), "protocol"),
-    (wire(*PLAIN[:-1], delta(finish=True)), "protocol"),
+    (wire(*PLAIN[:2], {"choices": [None]}), "shape"),
+    (wire(*PLAIN[:2], {"choices": 7}), "shape"),
+    (wire(delta(content=7)), "shape"),
+    (wire(delta(content={"a": 1})), "shape"),
+    (wire(delta(tool_calls=[tool(-1, "a", "f", "")])), "shape"),
+    (wire(delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": 7}}])), "shape"),
+    (wire(delta(10**9, content="x")), "shape"),
+    (wire(delta(-1, content="x")), "shape"),
+    (wire(*PLAIN[:-1], delta(finish=True)), "shape"),
     (wire(*PLAIN[:2], {"error": {"message": "m", "type": "server_error", "code": None}}), "server_error"),
     (wire({"error": {"message": "m", "code": "insufficient_quota"}}), "insufficient_quota"),
     (wire([{"error": {"message": "m", "code": 401, "status": "UNAUTHENTICATED"}}]), "UNAUTHENTICATED"),
-    (wire(*PLAIN, {"choices": [], "usage": {"prompt_tokens": -1}}, "[DONE]"), "protocol"),
 ]
 
 

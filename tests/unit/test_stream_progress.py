@@ -28,6 +28,8 @@ def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
     choices = []
     for index in range(draw(st.integers(1, 12))):
         message = {"role": "assistant", "content": draw(texts), "refusal": draw(st.none() | st.text(min_size=1))}
+        if thought := draw(st.none() | st.text(min_size=1, max_size=8)):
+            message["reasoning_content"] = thought
         if made := draw(calls):
             message["tool_calls"] = made
         reason = draw(st.sampled_from(["stop", "length", "tool_calls"]))
@@ -39,8 +41,8 @@ def cut(draw: st.DrawFn, choice: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """One choice as the chunks of some provider."""
     index, message = choice["index"], choice["message"]
     pieces: list[dict[str, Any]] = []
-    for name in ("content", "refusal"):
-        text = message[name] or ""
+    for name in ("reasoning_content", "content", "refusal"):
+        text = message.get(name) or ""
         at = draw(st.integers(0, len(text)))
         pieces += [part(index, {name: piece}) for piece in (text[:at], text[at:]) if piece]
     for number, call in enumerate(message.get("tool_calls", ())):

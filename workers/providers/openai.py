@@ -13,12 +13,13 @@ import orjson
 from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
 from shared.provider_limits import RateLimits
-from shared.schemas import Usage
-from workers import retry_after
+from workers import event_stream, retry_after
+from workers.answers.reading import loads
+from workers.answers.shape import lacking, wrong
 from workers.event_stream import EVENT_STREAM, NotStreamed
 from workers.exchange import Exchange
-from workers.providers import Answer, Ask
-from workers.providers.openai_stream import stream
+from workers.providers import Answer, Ask, openai_answers
+from workers.providers.openai_stream import Gathered, of_events, stream
 from workers.upstream_codes import code_of, message_of, told
 from workers.wire import post
 
@@ -47,8 +48,6 @@ _FIELDS = {
     "embedding": ("input", "encoding_format", "dimensions", "user"),
     "image": ("prompt", "size", "n", "response_format", "user"),
 }
-#: No request uses more; a provider that says so is not believed.
-MOST_TOKENS = 2**40
 #: Fields that are ours or the client's, about which nothing need be said.
 _SILENT = frozenset({"max_tokens", "stream", "stream_options"})
 
@@ -81,10 +80,10 @@ class OpenAI:
     async def _stream(self, ask: Ask, exchange: Exchange) -> Answer:
         headers = {**self._headers, "accept": EVENT_STREAM}
         try:
-            body = await stream(self._client, self._urls[ask.type], headers, payload(ask), ask, exchange)
+            found = await stream(self._client, self._urls[ask.type], headers, payload(ask), ask, exchange)
         except NotStreamed as whole:
             return read(ask, whole.status, whole.content, exchange.limits)
-        return judge(ask, 200, body, exchange.limits)
+        return judge(ask, 200, found, exchange.limits)
 
 
 def payload(ask: Ask) -> bytes:
@@ -104,29 +103,38 @@ def _sent(ask: Ask) -> tuple[str, ...]:
 
 
 def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None) -> Answer:
-    """A good answer in canonical shape; ProviderError when a 200 is not one."""
+    """A good answer in canonical shape; ProviderError when a 200 is not one.
+
+    A chat completion may have come as the events of a stream, also where none was asked for.
+    """
+    if ask.type == "chat.completion" and event_stream.are_events(content):
+        return judge(ask, status, of_events(ask, event_stream.all_of(content)), limits)
     try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        body = loads(content)
+    except ValueError:
         raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
     if isinstance(body, list) and body:  # so does Google wrap its errors
         body = body[0]
     if not isinstance(body, dict):
-        raise ProviderError("the provider's answer is not an object", upstream_status=status, code="protocol")
+        raise wrong("it", "is no object")
     return judge(ask, status, body, limits)
 
 
-def judge(ask: Ask, status: int, body: Mapping[str, Any], limits: RateLimits | None = None) -> Answer:
-    """The same of a body that has been read."""
-    if body.get("error"):
-        raise failure(status, body)
+def judge(ask: Ask, status: int, found: Mapping[str, Any] | Gathered, limits: RateLimits | None = None) -> Answer:
+    """The same of a body that has been read, or of a stream that has been put together."""
     try:
-        result, usage = _READERS[ask.type](ask, body)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"the provider's answer lacks what its protocol promises ({type(error).__name__})"
-        raise ProviderError(what, upstream_status=status, code="protocol") from None
+        if isinstance(found, Gathered):
+            result, usage = openai_answers.chat(ask, found.choices, found.usage, found.created)
+        elif found.get("error"):
+            raise failure(status, found)
+        else:
+            result, usage = openai_answers.read(ask, found)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise lacking(error) from None
     sent = _sent(ask)
     ignored = [name for name in ask.request if name not in sent and name not in _SILENT]
+    if openai_answers.given(result) < openai_answers.wanted(ask):
+        ignored.append("n")
     return Answer(result, usage, status, ignored, limits)
 
 
@@ -146,95 +154,3 @@ def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
         code=code,
         retry_after_seconds=retry_after.in_body(error),
     )
-
-
-def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    choices = [_choice(ask, choice) for choice in body["choices"]]
-    if not choices:
-        raise ProviderError("the provider's answer has no choices", upstream_status=200, code="empty")
-    reported = body.get("usage")
-    usage = _usage(reported) if reported else _counted(ask, orjson.dumps(choices))
-    result = {
-        "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
-        "object": "chat.completion",
-        "created": int(body.get("created") or 0),
-        "model": ask.offer.model,
-        "choices": choices,
-    }
-    return result, usage
-
-
-def _choice(ask: Ask, choice: Mapping[str, Any]) -> dict[str, Any]:
-    message, index = choice["message"], int(choice.get("index") or 0)
-    kept: dict[str, Any] = {"role": "assistant"}
-    kept.update((name, _text(message.get(name))) for name in ("content", "refusal"))
-    if calls := message.get("tool_calls"):
-        stem = f"call_{ask.job_id.removeprefix('job_')}_{index}"
-        kept["tool_calls"] = [_call(call, f"{stem}_{number}") for number, call in enumerate(calls)]
-    return {
-        "index": index,
-        "message": kept,
-        "logprobs": choice.get("logprobs") or None,
-        "finish_reason": _text(choice.get("finish_reason")) or "stop",
-    }
-
-
-def _call(call: Mapping[str, Any], id: str) -> dict[str, Any]:
-    """A tool call as it can be sent back as a turn; `id` for a provider that gives none, as Google's endpoint may."""
-    function = call["function"]
-    called = {"name": _text(function["name"]), "arguments": _text(function.get("arguments")) or ""}
-    return {"id": _text(call.get("id")) or id, "type": "function", "function": called}
-
-
-def _text(value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError("not a text")
-    return value
-
-
-def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    data = [{"object": "embedding", "index": int(row["index"]), "embedding": row["embedding"]} for row in body["data"]]
-    if not data:
-        raise ProviderError("the provider's answer has no embeddings", upstream_status=200, code="empty")
-    if not all(row["embedding"] and isinstance(row["embedding"], list | str) for row in data):
-        raise TypeError("not a vector")
-    if sorted(row["index"] for row in data) != list(range(_inputs(ask.request["input"]))):
-        raise ValueError("not one embedding for each input")
-    reported = body.get("usage")
-    usage = _usage(reported) if reported else _counted(ask, b"")
-    return {"object": "list", "data": data, "model": ask.offer.model}, usage
-
-
-def _inputs(given: Any) -> int:
-    """How many things are to be embedded; a list of numbers is one, in tokens."""
-    return len(given) if isinstance(given, list) and not isinstance(given[0], int) else 1
-
-
-def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    kept = ("url", "b64_json", "revised_prompt")
-    data = [{name: row[name] for name in kept if row.get(name) is not None} for row in body["data"]]
-    if not data:
-        raise ProviderError("the provider's answer has no images", upstream_status=200, code="empty")
-    if not all(row.get("url") or row.get("b64_json") for row in data):
-        raise ValueError("neither a link nor a picture")
-    usage = Usage(images=len(data), size=ask.request["size"])
-    return {"created": int(body.get("created") or 0), "data": data}, usage
-
-
-_READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
-
-
-def _usage(reported: Mapping[str, Any]) -> Usage:
-    prompt, completion = reported.get("prompt_tokens"), reported.get("completion_tokens")
-    if prompt is None:
-        prompt = int(reported["total_tokens"]) - int(completion or 0)
-    prompt, completion = int(prompt), int(completion or 0)
-    if not (0 <= prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS):
-        raise ValueError("usage out of range")
-    return Usage(prompt_tokens=prompt, completion_tokens=completion)
-
-
-def _counted(ask: Ask, answer: bytes) -> Usage:
-    """Usage that the provider did not report: about four bytes of text a token."""
-    asked = len(orjson.dumps(ask.request))
-    return Usage(prompt_tokens=-(-asked // 4), completion_tokens=-(-len(answer) // 4), estimated=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from workers.simulator import oddities
 from workers.simulator.call import Call
 from workers.simulator.errors import error_event, error_in_200, error_reply
 from workers.simulator.exchange import Exchange
@@ -164,6 +165,10 @@ def _error_mid_stream(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
     return replace(reply, events=[*_begun(reply, fault), error_event(fault.refusal, protocol)])
 
 
+def _odd(change: Callable[[Reply, Protocol], Reply]) -> Kind:
+    return Kind(reshape=lambda reply, fault, protocol: change(reply, protocol))
+
+
 async def _hang(exchange: Exchange, reply: Reply, fault: Fault) -> None:
     await exchange.gone()
 
@@ -238,6 +243,9 @@ KINDS: dict[str, Kind] = {
     "slow_start": Kind(deliver=_slow_start),
     "stall": Kind(deliver=_stall),
     "hang": Kind(deliver=_hang, outage=True),
+    **{name: _odd(oddities.changed(change)) for name, change in oddities.CHANGES.items()},
+    "odd_lines": _odd(oddities.odd_lines),
+    "other_form": _odd(oddities.other_form),
 }
 
 #: Nothing wrong at all.

@@ -1,0 +1,74 @@
+"""Usage that a provider did not tell, counted here: texts as texts, a picture as the catalogue counts one.
+
+About four bytes of text are a token. A count of 0 is none where there was something to count: a prompt is never empty,
+and a text that was sent was paid for. Never more than what a job's bound was made of.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from shared.pricing import Overheads
+from shared.schemas import Usage, image_urls
+
+#: Bytes of UTF-8 in one token, about, of English and of most programs.
+BYTES_PER_TOKEN = 4
+#: What a message has around its text: its role, its marks.
+MESSAGE_TOKENS = 4
+
+
+def of_chat(
+    told: Usage | None,
+    request: Mapping[str, Any],
+    choices: Sequence[Mapping[str, Any]],
+    overheads: Overheads,
+    most: int,
+) -> Usage:
+    """The usage of a chat completion: as told, else counted; `most`: tokens that all the choices may have together."""
+    used = told or Usage()
+    if not used.prompt_tokens:
+        used = replace(used, prompt_tokens=max(_asked(request, overheads), 1), estimated=True)
+    if not used.completion_tokens and (said := _said(choices)):
+        used = replace(used, completion_tokens=min(said, most), estimated=True)
+    return used if told or used.estimated else replace(used, estimated=True)
+
+
+def of_embedding(told: Usage | None, request: Mapping[str, Any]) -> Usage:
+    """The same of an embedding, of which tokens may have been given."""
+    if told is not None and told.prompt_tokens:
+        return replace(told, completion_tokens=0, reasoning_tokens=None, completion_audio_tokens=None)
+    given = request["input"]
+    inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
+    counted = sum(tokens([one]) if isinstance(one, str) else len(one) for one in inputs)
+    return Usage(prompt_tokens=max(counted, 1), estimated=True)
+
+
+def tokens(texts: Iterable[str]) -> int:
+    """About how many tokens these texts have."""
+    return -(-sum(len(one.encode("utf-8", "surrogatepass")) for one in texts) // BYTES_PER_TOKEN)
+
+
+def _asked(request: Mapping[str, Any], overheads: Overheads) -> int:
+    texts = [text for message in request["messages"] for text in _texts(message)]
+    for name in ("tools", "response_format"):
+        if request.get(name):
+            texts.append(orjson.dumps(request[name]).decode())
+    pictures = overheads.image * len(image_urls(request))
+    return tokens(texts) + MESSAGE_TOKENS * len(request["messages"]) + pictures
+
+
+def _said(choices: Sequence[Mapping[str, Any]]) -> int:
+    return tokens(text for choice in choices for text in _texts(choice["message"]))
+
+
+def _texts(message: Mapping[str, Any]) -> Iterable[str]:
+    """Every text of a message."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    said = [content, message.get("refusal"), message.get("reasoning_content")]
+    said += [text for part in parts for text in (part.get("text"), part.get("refusal"))]
+    for call in message.get("tool_calls") or ():
+        said += [call["function"]["name"], call["function"]["arguments"]]
+    return (text for text in said if isinstance(text, str))

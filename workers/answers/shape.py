@@ -1,0 +1,44 @@
+"""An answer that came whole and has a wrong shape: which field is wrong. Places and texts, however they are written."""
+
+from typing import Any, Final
+
+from shared.errors import ProviderError
+
+#: Our code for it: asked again, the provider would answer the same, and be paid again.
+SHAPE: Final = "shape"
+#: More choices or tool calls than any request asks for.
+MOST_PARTS: Final = 1000
+
+
+def wrong(path: str, what: str) -> ProviderError:
+    """The error that names the field; nothing of what stands in it."""
+    message = f"the provider's answer has a wrong shape: {path} {what}"
+    return ProviderError(message, upstream_status=200, code=SHAPE)
+
+
+def lacking(error: Exception, of: str = "answer") -> ProviderError:
+    """The same, where no check foresaw what is wrong."""
+    what = f"the provider's {of} lacks what its protocol promises ({type(error).__name__})"
+    return ProviderError(what, upstream_status=200, code=SHAPE)
+
+
+def place(value: Any, path: str) -> int | None:
+    """An index: a number from 0 on, also as text or as a float; None when there is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 4:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST_PARTS:
+        raise wrong(path, "is no index")
+    return value
+
+
+def text(value: Any, path: str) -> str:
+    """A text that may be missing."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise wrong(path, "is not a text")
+    return value

@@ -1,0 +1,66 @@
+"""What a message, or a piece of one, says: its content, its refusal and its reasoning, however a provider writes them.
+
+Content may be a list of parts (Mistral's has the thinking in it). Reasoning is a text of its own, `reasoning_content`
+here as at DeepSeek, vLLM, SGLang, Moonshot, Qwen; `reasoning` at OpenRouter, Groq, Cerebras, newer vLLM; `thinking` at
+Ollama; `reasoning_details` (OpenRouter), `thinking_blocks` (LiteLLM) in parts. What stands in `<think>` stays content.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from workers.answers.shape import text, wrong
+
+#: The texts of a message, in the order in which they are told.
+NAMES = ("reasoning_content", "content", "refusal")
+
+_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details", "thinking_blocks")
+#: Parts of a content that are thoughts, by their type.
+_THINKING = frozenset({"thinking", "reasoning", "reasoning_content", "thought"})
+
+#: Lists and parts within each other.
+_DEEPEST = 4
+
+
+def read(message: Mapping[str, Any], path: str) -> dict[str, str]:
+    """Its texts by the names above, those that are not empty."""
+    found = dict.fromkeys(NAMES, "")
+    for name, said in _content(message.get("content"), f"{path}.content"):
+        found[name] += said
+    found["refusal"] += text(message.get("refusal"), f"{path}.refusal")
+    if not found["reasoning_content"]:
+        found["reasoning_content"] = next(filter(None, (_thought(message.get(name)) for name in _THOUGHTS)), "")
+    return {name: said for name, said in found.items() if said}
+
+
+def _content(content: Any, path: str) -> Iterator[tuple[str, str]]:
+    if content is None or isinstance(content, str):
+        yield "content", content or ""
+        return
+    parts = [content] if isinstance(content, dict) else content
+    if not isinstance(parts, list):
+        raise wrong(path, "is neither a text nor a list of parts")
+    for at, part in enumerate(parts):
+        if not isinstance(part, dict) or not ("type" in part or "text" in part):
+            raise wrong(f"{path}[{at}]", "is no part of a message")
+        yield _part(part, f"{path}[{at}]")
+
+
+def _part(part: Mapping[str, Any], path: str) -> tuple[str, str]:
+    """One part; what is no text, as a picture, is passed over."""
+    if part.get("type") in _THINKING:
+        return "reasoning_content", _thought(part)
+    if part.get("type") == "refusal":
+        return "refusal", text(part.get("refusal"), f"{path}.refusal")
+    return "content", text(part.get("text"), f"{path}.text")
+
+
+def _thought(given: Any, depth: int = 0) -> str:
+    """The text of a thought, or of a list of them; what is none is no reason to lose the answer."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, list) and depth < _DEEPEST:
+        return "".join(_thought(one, depth + 1) for one in given)
+    if isinstance(given, dict) and depth < _DEEPEST:
+        found = (_thought(given.get(name), depth + 1) for name in ("text", "thinking", "summary", "content"))
+        return next(filter(None, found), "")
+    return ""
