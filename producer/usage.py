@@ -80,11 +80,16 @@ class Between:
 
 
 def read_period(first: str | None, last: str | None) -> Period:
-    """The days that `from` and `to` name. Default: until today, from the first of the month in which they end."""
-    until = _read_day(last, "to") if last is not None else clock.utc(clock.now_micros()).date()
-    since = _read_day(first, "from") if first is not None else until.replace(day=1)
+    """The days that `from` and `to` name. Default: until today, from the first of the month in which they end.
+
+    A `from` of tomorrow is that day alone: where its caller lives it may be today.
+    """
+    since = _read_day(first, "from") if first is not None else None
+    today = clock.utc(clock.now_micros()).date()
+    until = _read_day(last, "to") if last is not None else max(since or today, today)
+    since = since or until.replace(day=1)
     if since > until:
-        raise InvalidRequest(f"from: {since} is after {until}{'' if last else ', which is today'}", param="from")
+        raise InvalidRequest(f"from: {since} is after {until}, which is to", param="from")
     if until - since >= timedelta(days=MOST_DAYS):
         raise InvalidRequest(f"from: at most {MOST_DAYS} days at once; {since} to {until} is more", param="from")
     return Period(since, until)
@@ -110,7 +115,7 @@ async def page(database: Database, wanted: Selection, page: Page) -> dict[str, A
         most = min(most * 4, MOST_SCANNED)
     return {
         **views.page([view(row) for row in rows], page.limit),
-        "period": {"from": str(wanted.period.first), "to": str(wanted.period.last)},
+        "period": {"from": str(wanted.period.first), "to": str(wanted.period.last), "timezone": "UTC"},
         "credits_used": credits(sum(micros for _, micros in sums.models)),
         "top_models": [{"model": model, "credits": credits(micros)} for model, micros in sums.models],
     }

@@ -148,6 +148,7 @@ class Days(BaseModel):
 
     from_: Annotated[str, Field(alias="from", json_schema_extra={"format": "date"})]
     to: Annotated[str, Field(json_schema_extra={"format": "date"})]
+    timezone: Literal["UTC"]
 
 
 class ModelCredits(BaseModel):

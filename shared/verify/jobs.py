@@ -90,9 +90,9 @@ QUERIES: tuple[Query, ...] = (
         "SELECT id, status, expires_at FROM jobs WHERE status IN ('queued', 'running') AND expires_at < :day_ago",
     ),
     Query(
-        "a job's key does not exist, or is another account's or of another mode",
-        """SELECT j.id, j.account_id, j.key_id FROM jobs j LEFT JOIN api_keys k ON k.id = j.key_id
-           WHERE k.id IS NULL OR k.account_id <> j.account_id OR (k.mode = 'test') <> j.test""",
+        "a job's key is another account's, or of another mode",
+        """SELECT j.id, j.account_id, j.key_id FROM jobs j JOIN api_keys k ON k.id = j.key_id
+           WHERE k.account_id <> j.account_id OR (k.mode = 'test') <> j.test""",
     ),
     Query(
         "a job is of a batch that does not exist, or of another account or mode than its batch",

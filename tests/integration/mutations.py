@@ -203,7 +203,7 @@ MUTATIONS = [
     _mutation("a success without an answer", ENDED, f"UPDATE job_results SET response = NULL WHERE job_id = {ENDED}"),
     _mutation("a cancelled job with an answer", DROPPED, f"UPDATE job_results SET response = '' WHERE job_id = {DROPPED}"),
     _mutation("a job is another account's", ENDED, f"UPDATE jobs SET account_id = {B} WHERE id = {ENDED}"),
-    _mutation("a job is of nobody's key", QUEUED, f"UPDATE jobs SET key_id = 'key_none' WHERE id = {QUEUED}"),
+    _mutation("a job is of another's key", QUEUED, f"UPDATE jobs SET key_id = (SELECT id FROM api_keys WHERE account_id = {B}) WHERE id = {QUEUED}"),
     _mutation(
         "a job of a batch that does not exist", LINE, f"UPDATE jobs SET batch_id = 'batch_none' WHERE id = {LINE}"
     ),
