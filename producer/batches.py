@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from producer import files, views
 from producer.operations import Page, paged
-from shared import batches, clock, json_lines, usage_shown
+from shared import batches, clock, json_lines, shortage, usage_shown
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
@@ -18,6 +18,7 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
 from shared.line_files import FaultError
 from shared.schemas import Shape, read_labels
+from shared.shortage import Need
 from shared.strict_json import dumps
 
 #: Hours that a batch may be given.
@@ -78,8 +79,8 @@ def lines_of(spec: BatchSpec) -> bytes:
     return b"".join(json_lines.line(usual | request) for request in spec.requests or ())
 
 
-def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> dict[str, Any]:
-    """Read a whole file as its batch would, and keep nothing; on a thread."""
+def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[str, Any], Need]:
+    """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
     try:
         with source as file:
@@ -99,13 +100,17 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> dict[str, A
         "model": reading.model,
         "request_counts": {"total": reading.total, "completed": 0, "failed": 0},
         "credits_worst_case": credits(0 if holder.test else reading.bound_micros),
-    }
+    }, Need(lines=True) if holder.test else reading.need
 
 
-def available(connection: Connection, account_id: str) -> int | float:
-    """Credits that a new batch could hold."""
-    statement = select(m.accounts.c.available_micros).where(m.accounts.c.id == account_id)
-    return credits(connection.execute(statement).scalar_one())
+def afforded(connection: Connection, account_id: str, need: Need) -> dict[str, Any]:
+    """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything."""
+    has = shortage.balance(connection, account_id)
+    short: dict[str, Any] | None = None
+    if need.micros > has.available:
+        message, fields = shortage.told(need, has)
+        short = {"message": message, **fields}
+    return {"credits_available": credits(has.available), "shortage": short}
 
 
 def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock: bool = False) -> str:

@@ -47,7 +47,7 @@ def job_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "attempts": _attempts(row),
         "started_at": seconds(row["started_at"]),
         "finished_at": seconds(row["finished_at"]),
-        "result": orjson.Fragment(row["response"]) if row["response"] else None,
+        "result": orjson.Fragment(row["response"] or row["partial"]) if row["response"] or row["partial"] else None,
         "error": json.loads(row["error"]) if row["error"] else None,
         "usage": _usage(row) if ended else None,
         "ignored": json.loads(row["ignored"] or "[]"),

@@ -20,6 +20,7 @@ from shared.errors import FusionError, InvalidRequest
 from shared.intake import Priced, priced
 from shared.line_files import FaultError
 from shared.schemas import JobType, read_submission
+from shared.shortage import Need
 
 MOST_LINES: Final = 50_000
 #: Lines with blank ones; what has more is no file of lines.
@@ -61,7 +62,7 @@ class Part:
     #: The good lines.
     good: list[int] = field(default_factory=list)
     plan: bytes = b""
-    bound_micros: int = 0
+    need: Need = field(default_factory=Need)
     models: set[str] = field(default_factory=set)
     faults: list[FaultError] = field(default_factory=list)
 
@@ -72,13 +73,18 @@ class Reading:
 
     number: int = 0
     total: int = 0
-    bound_micros: int = 0
+    need: Need = field(default_factory=lambda: Need(lines=True))
     models: set[str] = field(default_factory=set)
     faults: list[FaultError] = field(default_factory=list)
     over: bool = False
     #: Whether a fault that is told once has been.
     _told: bool = False
     _lines: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bound_micros(self) -> int:
+        """What all lines may cost at most."""
+        return self.need.micros
 
     @property
     def model(self) -> str | None:
@@ -100,7 +106,7 @@ class Reading:
         self.over = self.over or len(self.faults) >= MOST_FAULTS
         self.number += part.lines
         self.total += len(part.good)
-        self.bound_micros += part.bound_micros
+        self.need.extend(part.need)
         self.models |= part.models
         return part.plan
 
@@ -172,7 +178,7 @@ def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
     part.custom_ids.append((custom_id, number))
     found = _priced(line, custom_id, wanted)
     part.good.append(number)
-    part.bound_micros += found.bound_micros
+    part.need.add(found.bound_micros, found.fixed, found.slope)
     part.models.add(found.model)
     return planned(found)
 

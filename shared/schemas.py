@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from shared import extras
 from shared.errors import InvalidRequest
+from shared.pricing import Amount, Price
 from shared.requests import ChatRequest as ChatRequest
 from shared.requests import EmbeddingRequest as EmbeddingRequest
 from shared.requests import ImageRequest as ImageRequest
@@ -84,6 +85,14 @@ class Offer:
     max_output: int = 0
     omit: Sequence[str] = ()
     bound_micros: int
+    #: Of input read from the provider's cache, and of input written into it; None: as other input.
+    cached_input: int | None = None
+    cache_write: int | None = None
+
+    @property
+    def price(self) -> Price:
+        """The price that was fixed at acceptance."""
+        return Price(self.version, self.input, self.output, self.images, self.cached_input, self.cache_write)
 
 
 _OFFERED = frozenset(Offer.__dataclass_fields__)
@@ -107,6 +116,12 @@ class Usage:
     #: The same of sound; told to the caller, and of no other use.
     prompt_audio_tokens: int | None = None
     completion_audio_tokens: int | None = None
+
+    @property
+    def amount(self) -> Amount:
+        """What of it has a price."""
+        cached, written = self.cached_tokens or 0, self.cache_creation_tokens or 0
+        return Amount(self.prompt_tokens, self.completion_tokens, self.images, self.size, cached, written)
 
 
 def read_submission(

@@ -30,7 +30,7 @@ _COLUMNS = [
 
 @click.command()
 @click.option("--from", "first", metavar="DAY", help="The first day, UTC: 2026-11-01. Default: the first of the month.")
-@click.option("--to", "last", metavar="DAY", help="The last day. Default: today.")
+@click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
 @click.option("--model", metavar="ID", help="Only what this model served.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
@@ -64,7 +64,9 @@ def usage(
 
 def _show(output: Output, found: dict[str, Any], with_rows: bool) -> None:
     period = found["period"]
-    output.fields({"period": f"{period['from']} to {period['to']}", "credits": credits_text(found["credits_used"])})
+    output.fields(
+        {"period": f"{period['from']} to {period['to']}, UTC", "credits": credits_text(found["credits_used"])}
+    )
     output.line()
     models = [[row["model"], credits_text(row["credits"])] for row in found["top_models"]]
     output.table(["model", Column("credits", right=True)], models, empty="Nothing was used.")

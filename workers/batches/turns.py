@@ -202,7 +202,7 @@ class Batches:
             errors = [fault.shown() for fault in reading.faults]
             self._ring(self._database.write_sync(batches.refuse, row["id"], errors))
             return False
-        plan = Plan(name, reading.total, reading.bound_micros, reading.model)
+        plan = Plan(name, reading.total, reading.bound_micros, reading.model, reading.need)
         begun, deliveries = self._database.write_sync(batches.begin, row["id"], plan)
         self._ring(deliveries)
         if begun:

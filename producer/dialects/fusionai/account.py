@@ -72,6 +72,8 @@ def _model(id: str) -> dict[str, Any]:
         price = {"unit": "micro-credits per image", "images": dict(model.images)}
     else:
         price.update(input=model.input, output=model.output)
+        of_cache = {"cached_input": model.cached_input, "cache_write": model.cache_write}
+        price.update((name, value) for name, value in of_cache.items() if value is not None)
     if model.qualities:
         price["qualities"] = model.qualities
     if model.service_tiers:
