@@ -93,6 +93,8 @@ class Outcome:
     status: str
     response: str | None = None
     error: str | None = None
+    #: What it cost; None: it has not ended.
+    charged_micros: int | None = None
 
     @property
     def over(self) -> bool:
@@ -138,7 +140,7 @@ def outcomes_of(connection: Connection, ids: Sequence[str]) -> dict[str, Outcome
 
 #: Made once: making a statement costs more than running it.
 _OUTCOMES = (
-    select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error)
+    select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
     .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )

@@ -217,6 +217,15 @@ def credits(micros: int) -> int | float:
     return micros // 1_000_000 if micros % 1_000_000 == 0 else micros / 1_000_000
 
 
+def credits_decimal(micros: int) -> str:
+    """The same as text, without an exponent and without needless zeros.
+
+    >>> credits_decimal(81_000), credits_decimal(7), credits_decimal(3_000_000), credits_decimal(0)
+    ('0.081', '0.000007', '3', '0')
+    """
+    return f"{micros // 1_000_000}.{micros % 1_000_000:06d}".rstrip("0").rstrip(".")
+
+
 def grant(connection: Connection, account_id: str, micros: int, note: str | None = None) -> None:
     """Give an account prepaid credit, by the operator's hand."""
     book = Book(connection, [account_id])

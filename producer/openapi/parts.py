@@ -84,6 +84,7 @@ def _header(description: str, schema: Schema = _TEXT, *, always: bool = False) -
 HEADERS: Final[Mapping[str, Schema]] = {
     "X-Request-Id": _header("Quote it to support.", {"type": "string", "pattern": "^req_"}, always=True),
     "FusionAI-Version": _header("The version of the API.", {"const": "v1", "type": "string"}, always=True),
+    "FusionAI-Credits-Used": _header("What the call cost in credits: an exact decimal, such as 0.081."),
     "FusionAI-Job-Id": _header("The job behind this answer: GET /v1/jobs/{job_id}."),
     "Idempotent-Replayed": _header("This answer was given before.", {"const": "true", "type": "string"}),
     "Location": _header("Where the job is."),

@@ -129,7 +129,10 @@ def _call(
     late = Answer("The job, since `respond-async` was preferred.", {JSON: answers.Job}, headers)
     return Row(
         tag,
-        {200: Answer("The job's result.", {JSON: model, **streamed}, _JOB_ANSWER), 202: late},
+        {
+            200: Answer("The job's result.", {JSON: model, **streamed}, ("FusionAI-Credits-Used", *_JOB_ANSWER)),
+            202: late,
+        },
         body,
         parameters=(*_WAITING, *parameters),
         errors=(*_MAKES_JOBS, Conflict, UpstreamError, Timeout),

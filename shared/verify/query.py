@@ -19,7 +19,7 @@ HOUR, DAY = 3600 * clock.MICROS, 86_400 * clock.MICROS
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "sqlite": {
         "day": "strftime('%Y-%m-%d', {} / 1000000, 'unixepoch')",
-        "json": "json_extract({}, '$.{}.{}')",
+        "json": "CAST(json_extract({}, '$.{}.{}') AS TEXT)",  # else SQLite joins by no index
     },
     "postgresql": {
         "day": "to_char(to_timestamp({} / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",

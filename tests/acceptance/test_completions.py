@@ -5,6 +5,7 @@ import base64
 import struct
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from tests.acceptance.stack import Account, embedding, image
+from tests.acceptance.stack import Account, chat, embedding, image
 from tests.conditions import await_condition
 
 ASKED: list[Any] = [{"role": "user", "content": "Say this is a test."}]
@@ -266,3 +267,23 @@ def _bare(body: dict[str, Any]) -> dict[str, Any]:
 
 def _saying(content: str) -> dict[str, Any]:
     return {**CHAT, "messages": [{"role": "user", "content": content}]}
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/embeddings", "/images"])
+def test_what_a_call_cost_is_in_a_header_too_and_usage_lists_openai_s_keys_first(account: Account, path: str) -> None:
+    bodies = {"/chat/completions": chat(), "/embeddings": embedding(), "/images": image()}
+    body = {name: value for name, value in bodies[path].items() if name != "type"}
+    answer = account.live.post(path, json=body)
+    used = answer.json()["usage"]
+    assert answer.status_code == 200 and used["credits_used"] > 0
+    assert Decimal(answer.headers["fusionai-credits-used"]) == Decimal(str(used["credits_used"]))
+    assert "e" not in answer.headers["fusionai-credits-used"].lower()
+    theirs = [name for name in used if name not in ("credits_used", "test", "estimated")]
+    counts = [name for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in theirs]
+    assert list(used) == [*theirs, "credits_used"] and theirs[: len(counts)] == counts
+    if path == "/chat/completions":
+        assert counts == ["prompt_tokens", "completion_tokens", "total_tokens"]
+    again = account.test.post(path, json=body)
+    assert again.headers["fusionai-credits-used"] == "0"
+    job = account.live.get(f"/jobs/{answer.headers['fusionai-job-id']}").json()["usage"]
+    assert list(job)[:3] == ["prompt_tokens", "completion_tokens", "total_tokens"]

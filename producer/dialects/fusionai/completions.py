@@ -16,6 +16,7 @@ from producer.routing import Router
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
+from shared.ledger import credits_decimal
 from shared.schemas import JobType, Submission, read_submission
 from shared.settings import settings
 
@@ -23,6 +24,8 @@ router = Router()
 
 #: A request header: `true` gives the events of a chat completion's stream their ids, as those of a job's have them.
 IDS_HEADER = "FusionAI-Stream-Ids"
+#: Of an unstreamed answer: what the call cost, in credits, as an exact decimal.
+COST_HEADER = "FusionAI-Credits-Used"
 
 
 @router.post("/chat/completions")
@@ -105,6 +108,7 @@ async def _answered(desk: Desk, placed: Placed, type: JobType, patience: Patienc
     outcome = await desk.outcome(placed) if placed.left_seconds or not patience.respond_async else None
     headers = {"FusionAI-Job-Id": placed.job_id}
     if outcome is not None and outcome.response is not None:
+        headers[COST_HEADER] = credits_decimal(outcome.charged_micros or 0)
         return Response(outcome.response, media_type="application/json", headers=headers)
     if outcome is not None and outcome.over:
         raise outcome.refusal()
