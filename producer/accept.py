@@ -13,18 +13,19 @@ from sqlalchemy.exc import IntegrityError
 from producer import idempotency
 from producer.idempotency import Claim, Kept
 from producer.views import queued_view
-from shared import crash, db, intake, jobs, logs, quote
+from shared import crash, db, intake, jobs, logs, quote, shortage
 from shared.accounts import KeyHolder
 from shared.batcher import Batcher
 from shared.catalogue import catalogue
 from shared.db import Database
 from shared.errors import IdempotencyMismatch, InsufficientCredits
 from shared.intake import Owner
-from shared.ledger import Book, credits
+from shared.ledger import Book
 from shared.models import job_payloads
 from shared.models import jobs as jobs_table
 from shared.queue import Bell, queue_name
 from shared.schemas import Submission
+from shared.shortage import Balance, Need
 from shared.strict_json import dumps
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Order:
     payloads: list[dict[str, Any]]
     response: str
     claim: Claim | None
+    need: Need = field(default_factory=Need)
     #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
     tried: bool = False
 
@@ -80,8 +82,22 @@ class Door:
         return await self.take(self.order(holder, submissions, listed=listed, claim=claim))
 
     async def take(self, order: Order) -> Accepted:
-        """Accept an order with whatever others come at the same time."""
-        return await self._batcher(order, weight=len(order.rows))
+        """Accept an order with whatever others come at the same time; a 402 says what is lacking, and what would do."""
+        try:
+            return await self._batcher(order, weight=len(order.rows))
+        except InsufficientCredits as short:
+            raise await self._explained(order, short) from None
+
+    async def _explained(self, order: Order, short: InsufficientCredits) -> InsufficientCredits:
+        """The same refusal, with how many jobs hold what is held; looked up when no lock is held any more."""
+        if not short.held:
+            return short
+        try:
+            jobs = await self.database.read(shortage.holding, order.holder.account_id)
+        except Exception as error:
+            log.warning("the jobs that hold credit are not counted: %s", logs.kind(error))
+            return short
+        return shortage.refusal(order.need, Balance(short.available, short.held, jobs))
 
     async def close(self) -> None:
         """Let what was accepted be woken."""
@@ -94,16 +110,18 @@ class Door:
     ) -> Order:
         """Price submissions and make their rows, of which nothing is kept before `take`."""
         owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
-        rows, payloads = [], []
+        rows, payloads, need = [], [], Need()
         for index, submission in enumerate(submissions):
             made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
-            row, payload = intake.rows(owner, intake.priced(submission, made), wake=wake)
+            priced = intake.priced(submission, made)
+            need.add(priced.bound_micros, priced.fixed, priced.slope)
+            row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)
             payloads.append(payload)
         views = [queued_view(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
         response = dumps({"object": "list", "data": views} if listed else views[0])
-        return Order(holder, rows, payloads, response, claim)
+        return Order(holder, rows, payloads, response, claim, need)
 
     async def _flush(self, orders: Sequence[Order]) -> Sequence[Accepted | Exception]:
         outcomes = await self._write(orders)
@@ -188,10 +206,8 @@ def _already(connection: Connection, first_ids: list[str]) -> set[str]:
 def _hold(book: Book, order: Order) -> Accepted | Exception:
     account = order.holder.account_id
     if not book.afford(account, order.bound):
-        return InsufficientCredits(
-            f"these jobs may cost up to {credits(order.bound)} credits; "
-            f"{credits(book.available(account))} are available"
-        )
+        available, held = book.available(account), book.held(account)
+        return shortage.refusal(order.need, Balance(available, held, None if held else 0))
     for row in order.rows:
         book.hold(account, ("job", row["id"]), row["bound_micros"])
     return Accepted(order.response)

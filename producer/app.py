@@ -178,6 +178,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         shown["param"] = error.param
     if error.reason is not None:
         shown["reason"] = error.reason
+    shown.update(error.details)
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)

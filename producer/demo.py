@@ -27,6 +27,7 @@ from producer.commands.follow import follow
 from producer.commands.output import credits_text
 from producer.demo_inbox import Inbox
 from producer.jobfile import URLS
+from producer.printable import one_line
 from producer.state import StateDirectory
 from shared import clock
 from shared.db import Database
@@ -171,7 +172,7 @@ def _results(outcome: Outcome) -> Iterator[str]:
     )
     for result in outcome.results:
         if (response := result["response"]) and response["status_code"] != 200:
-            click.echo(f"  {result['custom_id']} failed: {response['body']['error']['message']}")
+            click.echo(one_line(f"  {result['custom_id']} failed: {response['body']['error']['message']}"))
     yield from _wrong_results(outcome)
     if not (tries[2] and tries[3]):
         yield f"the simulated faults were not met with retries: {dict(tries)}"

@@ -17,7 +17,7 @@ from shared import blobs, clock
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, Forbidden, InternalError, InvalidRequest, NotFound, StorageAway
-from shared.models.batches import UNFINISHED
+from shared.models.batches import MADE_BY_BATCHES, UNFINISHED
 from shared.settings import settings
 
 P = ParamSpec("P")
@@ -258,8 +258,10 @@ async def _erase(desk: Desk, row: Mapping[str, Any]) -> None:
     """Remove the bytes, then the row, of a file that is marked deleted; what fails is left to retention."""
 
     def forget(connection: Connection) -> int:
-        gone = delete(m.files).where(m.files.c.id == row["id"], m.files.c.status == "deleted")
-        return connection.execute(gone).rowcount
+        gone = (m.files.c.id == row["id"], m.files.c.status == "deleted")
+        if row["purpose"] == MADE_BY_BATCHES:  # its batch names it
+            return connection.execute(update(m.files).where(*gone).values(expires_at=None)).rowcount
+        return connection.execute(delete(m.files).where(*gone)).rowcount
 
     try:
         await stored(blobs.delete, row["blob"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from producer import banner, embedded_redis, probes, procfile, provider_keys
 from producer.layout import CannotStartError, environment, layout
+from producer.printable import printable
 from producer.procfile import ProcfileError
 from producer.provider_keys import TRIAL_SECONDS, Trials
 from producer.relay import Relay
@@ -52,7 +53,7 @@ def up(options: Options) -> int:
         with state.locked():
             Stack(options, own, state).run()
     except (AlreadyUpError, CannotStartError, ProcfileError) as error:
-        print(f"fusionai up: {error}", file=sys.stderr)
+        print(printable(f"fusionai up: {error}"), file=sys.stderr)
         return 1
     return 0
 
@@ -128,7 +129,7 @@ class Stack:
         self._supervisor.wait_until(lambda: trials.over, TRIAL_SECONDS)
         told = banner.banner(at, self._state.first_account(), self._env)
         providers = banner.providers(self._own, at, self._catalogue, trials)
-        self._relay.show("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""]))
+        self._relay.show(printable("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""])))
 
     def _tell_ports(self) -> None:
         for name, usual, chosen in (

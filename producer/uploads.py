@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import tempfile
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any
@@ -26,6 +27,10 @@ MOST_PARTS = 8
 FIELD_BYTES = 1024
 #: Bytes of a part's headers.
 HEADER_BYTES = 8192
+#: What no name of a file has: control characters (C1 too) and separators of lines; marks that turn text around, so that
+#: a name reads as another.
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: Characters of a filename.
 MOST_NAME = 255
 #: What a file is called that was sent without a name, as some clients do.
@@ -180,7 +185,7 @@ class _Form:
             raise InvalidRequest("file was sent twice; one upload has one file", param="file")
         if not 0 < len(filename) <= MOST_NAME:
             raise InvalidRequest(f"the filename must have 1 to {MOST_NAME} characters", param="file")
-        if any(ord(character) < 32 or ord(character) == 127 for character in filename):
+        if any(unicodedata.category(one) in _CONTROLS or one in _TURNS for one in filename):
             raise InvalidRequest("the filename has a control character", param="file")
         self._upload.filename = filename
         self._take = self._upload.write

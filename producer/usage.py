@@ -1,4 +1,4 @@
-"""What an account used: the sums of some days, and a row for each job that succeeded on them.
+"""What an account used: the sums of some days, and a row for each job that succeeded, or was paid for in part, on them.
 
 The sums are those of `daily_usage`, which are exact; the rows are read from the jobs, so many a transaction.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import views
 from producer.operations import Page
@@ -80,11 +80,16 @@ class Between:
 
 
 def read_period(first: str | None, last: str | None) -> Period:
-    """The days that `from` and `to` name. Default: until today, from the first of the month in which they end."""
-    until = _read_day(last, "to") if last is not None else clock.utc(clock.now_micros()).date()
-    since = _read_day(first, "from") if first is not None else until.replace(day=1)
+    """The days that `from` and `to` name. Default: until today, from the first of the month in which they end.
+
+    A `from` of tomorrow is that day alone: where its caller lives it may be today.
+    """
+    since = _read_day(first, "from") if first is not None else None
+    today = clock.utc(clock.now_micros()).date()
+    until = _read_day(last, "to") if last is not None else max(since or today, today)
+    since = since or until.replace(day=1)
     if since > until:
-        raise InvalidRequest(f"from: {since} is after {until}{'' if last else ', which is today'}", param="from")
+        raise InvalidRequest(f"from: {since} is after {until}, which is to", param="from")
     if until - since >= timedelta(days=MOST_DAYS):
         raise InvalidRequest(f"from: at most {MOST_DAYS} days at once; {since} to {until} is more", param="from")
     return Period(since, until)
@@ -110,7 +115,7 @@ async def page(database: Database, wanted: Selection, page: Page) -> dict[str, A
         most = min(most * 4, MOST_SCANNED)
     return {
         **views.page([view(row) for row in rows], page.limit),
-        "period": {"from": str(wanted.period.first), "to": str(wanted.period.last)},
+        "period": {"from": str(wanted.period.first), "to": str(wanted.period.last), "timezone": "UTC"},
         "credits_used": credits(sum(micros for _, micros in sums.models)),
         "top_models": [{"model": model, "credits": credits(micros)} for model, micros in sums.models],
     }
@@ -172,7 +177,7 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
         "type": row["type"],
         "model": row["served_model"],
         "provider": row["provider"],
-        **usage_shown.tokens(row),
+        **usage_shown.tokens(usage_shown.of_row(row)),
         "images": row["images"],
         "credits_used": credits(row["charged_micros"]),
     }
@@ -231,7 +236,7 @@ def _counted(jobs: Any, wanted: Selection) -> tuple[ColumnElement[bool], ...]:
     """Which jobs have usage at all."""
     period = wanted.period
     return (
-        jobs.status == "succeeded",
+        or_(jobs.status == "succeeded", m.job_results.c.prompt_tokens + m.job_results.c.completion_tokens > 0),
         jobs.test == wanted.test,
         jobs.finished_at >= period.begins,
         jobs.finished_at < period.ends,

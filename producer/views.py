@@ -47,7 +47,7 @@ def job_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "attempts": _attempts(row),
         "started_at": seconds(row["started_at"]),
         "finished_at": seconds(row["finished_at"]),
-        "result": orjson.Fragment(row["response"]) if row["response"] else None,
+        "result": orjson.Fragment(row["response"] or row["partial"]) if row["response"] or row["partial"] else None,
         "error": json.loads(row["error"]) if row["error"] else None,
         "usage": _usage(row) if ended else None,
         "ignored": json.loads(row["ignored"] or "[]"),
@@ -116,7 +116,9 @@ def _attempts(row: Mapping[str, Any]) -> Any:
 
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
-    used: dict[str, Any] = usage_shown.tokens(row) | {"credits_used": credits(row["charged_micros"])}
+    used: dict[str, Any] = usage_shown.tokens(usage_shown.of_row(row)) | {
+        "credits_used": credits(row["charged_micros"])
+    }
     if row["images"]:
         used["images"] = row["images"]
     return used | flags(row)

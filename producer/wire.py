@@ -170,6 +170,20 @@ class BatchProgress(TypedDict):
     finished_at: int | None
 
 
+class Shortage(TypedDict):
+    """What an account lacks for some jobs, and what would do."""
+
+    message: str
+    required_credits: float
+    available_credits: float
+    held_credits: float
+    held_by_jobs: NotRequired[int]
+    #: The largest limit on tokens with which all of them would fit.
+    max_tokens: NotRequired[int]
+    jobs: NotRequired[int]
+    fitting_jobs: NotRequired[int]
+
+
 class DryRun(TypedDict):
     """What a batch would be, and cost at most; credits are None where the server was not asked."""
 
@@ -181,6 +195,7 @@ class DryRun(TypedDict):
     request_counts: RequestCounts
     credits_worst_case: float | None
     credits_available: float | None
+    shortage: NotRequired[Shortage | None]
 
 
 class BatchOptions(TypedDict, total=False):

@@ -10,15 +10,16 @@ transaction that settles them. Locks are taken jobs, batches, accounts. Whoever 
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, or_, select, text, update
 
-from shared import clock, db, invoices
-from shared.ledger import Book, credits
+from shared import clock, db, invoices, shortage
+from shared.ledger import Book
 from shared.models import batches, files, job_payloads, jobs
 from shared.models.batches import UNFINISHED
+from shared.shortage import Need
 from shared.strict_json import dumps
 from shared.usage_shown import KEPT
 
@@ -38,6 +39,7 @@ class Plan:
     total: int
     bound_micros: int
     model: str | None
+    need: Need = field(default_factory=lambda: Need(lines=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,8 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     bound = 0 if row["test"] else plan.bound_micros
     book = Book(connection, [row["account_id"]])
     if not book.hold(row["account_id"], ("batch", id), bound):
-        available = credits(book.available(row["account_id"]))
-        message = f"these jobs may cost up to {credits(bound)} credits; {available} are available"
-        error = {"code": "insufficient_credits", "line": None, "message": message, "param": None}
+        message, fields = shortage.told(plan.need, shortage.balance(connection, row["account_id"]))
+        error = {"code": "insufficient_credits", "line": None, "message": message, "param": None, **fields}
         return False, _fail(connection, book, row, [error])
     changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
     _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)

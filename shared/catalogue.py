@@ -49,6 +49,9 @@ class Model(Words):
     purpose: str
     input: int = Field(default=0, ge=0)
     output: int = Field(default=0, ge=0)
+    #: Of input read from the provider's cache, and of input written into it; None: as other input.
+    cached_input: int | None = Field(default=None, ge=0)
+    cache_write: int | None = Field(default=None, ge=0)
     #: By size (`1024x1024`), or by quality and size (`high/1024x1024`).
     images: Mapping[str, int] = {}
     #: Qualities of pictures that cost what the size does; another one needs a price of its own in `images`.
@@ -144,6 +147,10 @@ def read(source: str) -> Catalogue:
         if model.type == "chat.completion" and not model.max_output:
             raise ValueError(f"models.{model.id}: max_output is missing")
     version = data["version"]
-    prices = {id: Price(version, model.input, model.output, dict(model.images)) for id, model in models.items()}
+    prices = {id: _price(version, model) for id, model in models.items()}
     sendings = {id: sending(providers[model.provider], model, model.upstream) for id, model in models.items()}
     return Catalogue(version, Overheads(**data["overheads"]), providers, models, prices, sendings)
+
+
+def _price(version: str, model: Model) -> Price:
+    return Price(version, model.input, model.output, dict(model.images), model.cached_input, model.cache_write)

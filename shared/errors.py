@@ -22,7 +22,7 @@ FusionError
 └── ProviderError         one attempt at a provider failed; workers.retry decides what follows
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from shared.provider_limits import RateLimits
 
@@ -40,6 +40,8 @@ class FusionError(Exception):
         self.retry_after_seconds = retry_after_seconds
         #: The cause in one word for programs, where there is more to say than the type: a provider's own code.
         self.reason: str | None = None
+        #: Further fields of the error object.
+        self.details: dict[str, Any] = {}
         #: The accepted job that it is about: to send the request again would buy the work again.
         self.job_id: str | None = None
 
@@ -58,6 +60,9 @@ class Unauthorized(Refused):
 
 class InsufficientCredits(Refused):
     status, type = 402, "insufficient_credits"
+
+    #: What the account had when it was refused, in micro-credits.
+    available = held = 0
 
 
 class Forbidden(Refused):

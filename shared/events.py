@@ -1,6 +1,7 @@
 """The outbox: events and their deliveries, written in the transaction of the change that they tell of."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -77,8 +78,9 @@ def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str
         }
         for id, event in zip(ids, new, strict=True)
     ]
-    db.insert_rows(connection, events, rows)
     due = _deliveries(connection, list(zip(ids, new, strict=True)))
+    made = Counter(row["event_id"] for row in due)
+    db.insert_rows(connection, events, [{**row, "deliveries": made[row["id"]]} for row in rows])
     if due:
         db.insert_rows(connection, deliveries, due)
     return [row["id"] for row in due]

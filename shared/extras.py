@@ -17,8 +17,10 @@ from shared import turns
 from shared.errors import InvalidRequest
 from shared.requests import (
     CalledFunction,
+    ChatRequest,
     FunctionTool,
     ImagePart,
+    ImageRequest,
     Message,
     RefusalPart,
     TextPart,
@@ -57,6 +59,11 @@ HINTS: Final[Mapping[type[Shape], Mapping[str, Any]]] = {
     Tool: _CACHE,
     FunctionTool: _CACHE,
 }
+#: Fields of OpenAI's that are not served; their null says nothing.
+_NULL_ONLY: Final[Mapping[type[Shape], frozenset[str]]] = {
+    ChatRequest: frozenset({"audio", "function_call", "functions"}),
+    ImageRequest: frozenset({"complexity", "frame_count", "frame_duration_ms", "partial_images", "svg"}),
+}
 _OF_PART: Final = frozenset({"annotations", "citations", "id", "index", "logprobs", "status"})
 #: What is never sent: what came with an answer, and means nothing in a turn.
 LEFTOVERS: Final[Mapping[type[Shape], frozenset[str]]] = {
@@ -80,7 +87,7 @@ class _Place:
 
     shape: type[Shape]
     names: frozenset[str]
-    within: Mapping[str, Mapping[str, type[Shape]]]
+    within: Mapping[str, Mapping[str, "_Place"]]
     #: Puts other ways to write it as the shape has it.
     adapt: Callable[[dict[str, Any]], dict[str, Any]] | None
 
@@ -99,7 +106,7 @@ def take(
     `ignore_unknown`: fields that nobody knows are taken out too; otherwise they stay, and are refused when it is read.
     A 400, for what is of a wrong type, prefixes the path by `at`.
     """
-    return _Walk(found, ignore_unknown, at).one(shape, value, within)
+    return _Walk(found, ignore_unknown, at).one(_place(shape), value, within)
 
 
 def taken(extras: Mapping[str, Any], takes: frozenset[str]) -> dict[str, Any]:
@@ -156,33 +163,33 @@ class _Walk:
         self._unknown = unknown
         self._prefix = prefix
 
-    def one(self, shape: type[Shape], value: dict[str, Any], at: str) -> dict[str, Any]:
-        """An object of a shape."""
-        place = _place(shape)
+    def one(self, place: _Place, value: dict[str, Any], at: str) -> dict[str, Any]:
+        """An object of a place's shape."""
         if place.adapt is not None:
             value = place.adapt(value)
         if not place.names.issuperset(value):
             value = self._known(place, value, at)
         for name in value:
-            shapes = place.within.get(name)
-            if shapes is not None and not isinstance(inner := value[name], str) and inner is not None:
-                held = self._any(shapes, inner, f"{at}.{name}" if at else name)
+            places = place.within.get(name)
+            if places is not None and not isinstance(inner := value[name], str) and inner is not None:
+                held = self._any(places, inner, f"{at}.{name}" if at else name)
                 if held is not inner:
                     value = {**value, name: held}
         return value
 
-    def _any(self, shapes: Mapping[str, type[Shape]], value: Any, at: str) -> Any:
+    def _any(self, places: Mapping[str, _Place], value: Any, at: str) -> Any:
         if isinstance(value, list):
-            held = [self._any(shapes, one, f"{at}[{number}]") for number, one in enumerate(value)]
+            held = [self._any(places, one, f"{at}[{number}]") for number, one in enumerate(value)]
             return held if any(map(_differs, held, value)) else value
         if not isinstance(value, dict):
             return value
         type = value.get("type")
-        shape = shapes.get("") or (shapes.get(type) if isinstance(type, str) else None)
-        return self.one(shape, value, at) if shape else value
+        place = places.get("") or (places.get(type) if isinstance(type, str) else None)
+        return self.one(place, value, at) if place else value
 
     def _known(self, place: _Place, value: dict[str, Any], at: str) -> dict[str, Any]:
         """Without what is not among its fields, which is kept or told."""
+        nothing = _NULL_ONLY.get(place.shape, frozenset())
         hints, leftovers = HINTS.get(place.shape, {}), LEFTOVERS.get(place.shape, frozenset())
         kept = {}
         for name, given in value.items():
@@ -193,6 +200,8 @@ class _Walk:
                 self._hint(path, hints[name], given)
             elif name in leftovers:
                 self._leftover(path, name, given)
+            elif given is None and name in nothing:
+                continue
             elif self._unknown:
                 self._found[path[: len(path) - len(name) + _MOST_NAME]] = None
             else:
@@ -230,10 +239,10 @@ def _differs(one: Any, other: Any) -> bool:
 @cache
 def _place(shape: type[Shape]) -> _Place:
     names = frozenset(field.alias or name for name, field in shape.model_fields.items())
-    within: dict[str, Mapping[str, type[Shape]]] = {}
+    within: dict[str, Mapping[str, _Place]] = {}
     for name, field in shape.model_fields.items():
         if shapes := list(dict.fromkeys(_shapes(field.annotation))):
-            within[field.alias or name] = {"": shapes[0]} if len(shapes) == 1 else _by_type(shapes)
+            within[field.alias or name] = {"": _place(shapes[0])} if len(shapes) == 1 else _by_type(shapes)
     return _Place(shape, names, within, _ADAPT.get(shape))
 
 
@@ -246,5 +255,5 @@ def _shapes(annotation: Any) -> Iterator[type[Shape]]:
             yield from _shapes(inner)
 
 
-def _by_type(shapes: list[type[Shape]]) -> dict[str, type[Shape]]:
-    return {word: shape for shape in shapes for word in get_args(shape.model_fields["type"].annotation)}
+def _by_type(shapes: list[type[Shape]]) -> dict[str, _Place]:
+    return {word: _place(shape) for shape in shapes for word in get_args(shape.model_fields["type"].annotation)}

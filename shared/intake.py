@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared import clock, quote
+from shared import clock, quote, shortage
 from shared.queue import Lane, queue_name
 from shared.schemas import NO_ROUTING, JobType, Offer, Submission
 from shared.settings import settings
@@ -43,20 +43,25 @@ class Priced:
     routing: str | None = None
     #: What the customer calls it in a batch.
     custom_id: str | None = None
+    #: How its bound depends on the limit on tokens: see `shared.shortage.Need`.
+    fixed: int = 0
+    slope: int = 0
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
     """Fix the offers of a submission."""
+    most = quote.bound(made)
     return Priced(
         submission.type,
         submission.model,
         made[0].provider,
-        quote.bound(made),
+        most,
         submission.json.decode(),
         dumps(made),
         dumps(submission.labels) if submission.labels else None,
         _wishes(submission),
         custom_id,
+        *shortage.linear(submission.request, made, most),
     )
 
 

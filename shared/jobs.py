@@ -4,9 +4,10 @@ Who takes a job from its holder (sweeper, cancel, expiry) increments the epoch, 
 matches nothing. Money and events are written only for the ids that the UPDATE returned.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -82,6 +83,23 @@ class Ending:
     estimated: bool = False
     charge_micros: int = 0
     excess_micros: int = 0
+    #: Somebody may have read of the answer as it came; it is paid for whatever becomes of the job.
+    relayed: bool = False
+    #: The answer as far as it came, of a job that ended before it was whole.
+    partial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What has been sent on of a running job's answer, and what that costs, as counted by its holder."""
+
+    job_id: str
+    epoch: int
+    provider: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    charge_micros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,8 @@ class Requeue:
     deferred_for: str | None = None
     #: Its holder rings for it right after; else the feeder wakes it.
     wake: bool = False
+    #: What its holder has sent on of an answer that it did not live to see whole.
+    relayed: Progress | None = None
 
 
 #: `done`: took effect now, or by this same holder before; `stale`: the job was no longer the caller's.
@@ -189,6 +209,7 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
     settled.verdicts.update((id, "done") for id in ended)
     left = [ending for id, ending in endings.items() if id not in ended]
     settled.verdicts.update(_read_back(connection, left))
+    endings.update((id, _paid(endings[id], job)) for id, job in ended.items())
     if ended:
         db.insert_rows(connection, job_results, [_result(endings[id], row) for id, row in ended.items()])
         settled.deliveries = _account(connection, endings, ended, now)
@@ -197,6 +218,26 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
     counted = measures.of_endings(((endings[id], job) for id, job in ended.items()), now)
     counters.add(connection, counted | {counters.of("stale_answers_refused"): stale})
     return settled
+
+
+def note_relayed(connection: Connection, progress: Sequence[Progress]) -> None:
+    """Write down what has been sent on of answers in the making, so that it is paid for whoever ends their jobs.
+
+    Of a job that runs again the most that any run has sent on stands; what is not its holder's any more is left.
+    """
+    for one in sorted(progress, key=lambda one: one.job_id):
+        served = {name: getattr(one, name) for name in _SERVED}
+        statement = update(jobs).where(
+            jobs.c.id == one.job_id,
+            jobs.c.lease_epoch == one.epoch,
+            jobs.c.status == RUNNING,
+            jobs.c.relayed_micros < one.charge_micros,
+        )
+        connection.execute(statement.values(relayed_micros=one.charge_micros, relayed=dumps(served)))
+
+
+#: What a job's row knows of an answer that was sent on, beside its price.
+_SERVED = ("provider", "model", "prompt_tokens", "completion_tokens")
 
 
 def count(connection: Connection, name: str, by: int) -> None:
@@ -238,6 +279,8 @@ def _requeue(connection: Connection, back: Requeue) -> bool:
             deferred_for=back.deferred_for,
         )
     )
+    if back.relayed is not None:
+        note_relayed(connection, [back.relayed])
     if connection.execute(statement).rowcount:
         if back.attempts is not None:
             attempts = update(job_payloads).where(job_payloads.c.job_id == back.job_id)
@@ -261,8 +304,18 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
 
 
 _ENDED = (
-    "id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros", "queue", "lane", "created_at"
+    "id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros", "queue", "lane", "created_at",
+    "relayed_micros", "relayed",
 )  # fmt: skip
+
+
+def _paid(ending: Ending, job: Mapping[str, Any]) -> Ending:
+    """The end of a job that did not succeed, with the charge of what its row says was sent on of its answer."""
+    if ending.status == "succeeded" or job["relayed_micros"] <= ending.charge_micros:
+        return ending
+    served = json.loads(job["relayed"])
+    charged = min(job["relayed_micros"], job["bound_micros"])
+    return replace(ending, **served, estimated=True, relayed=True, charge_micros=charged)
 
 
 @lru_cache(maxsize=4)
@@ -316,6 +369,7 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
         "estimated": ending.estimated,
         "charged_micros": ending.charge_micros,
         "excess_micros": ending.excess_micros,
+        "partial": ending.partial,
     }
 
 
@@ -332,12 +386,13 @@ def _account(
         if job["batch_id"] in telling:
             status = endings[id].status
             book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status), test=job["test"])
-    usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _succeeded(endings[id])), now)
+    usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
     return book.close()
 
 
-def _succeeded(ending: Ending) -> bool:
-    return ending.status == "succeeded"
+def _counts(ending: Ending) -> bool:
+    """Whether a job is one of those whose usage is told: it succeeded, or some of its answer was sent on."""
+    return ending.status == "succeeded" or ending.relayed
 
 
 def _used(ending: Ending, job: Mapping[str, Any]) -> Used:

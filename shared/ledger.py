@@ -57,6 +57,10 @@ class Book:
         """What may still be held, in micro-credits."""
         return self._purse(account_id).available
 
+    def held(self, account_id: str) -> int:
+        """What unfinished jobs hold, in micro-credits."""
+        return self._purse(account_id).held
+
     def afford(self, account_id: str, micros: int) -> bool:
         """Whether `micros` could be held; an account that cannot since little is left is told, once, that it ran out.
 

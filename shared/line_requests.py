@@ -10,7 +10,7 @@ import orjson
 
 from shared import extras
 from shared.intake import Priced
-from shared.schemas import UNASKED
+from shared.schemas import NULLS, UNASKED
 from shared.strict_json import dumps
 
 URLS: Final[Mapping[str, str]] = {
@@ -38,12 +38,14 @@ def _as_sent(request: str) -> str:
     beside = body.pop(extras.KEY, None) or {}
     for name in body.pop(UNASKED, ()):
         body.pop(name, None)
+    for number in body.pop(NULLS, ()):
+        body["messages"][number]["content"] = None
     return dumps(extras.put(body, {path: value for path, value in beside.items() if value is not None}))
 
 
 def _asked(type: str, model: str, request: str, labels: str | None, routing: str | None) -> dict[str, Any]:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
-    if any(f'"{name}":' in request for name in (extras.KEY, UNASKED)):
+    if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
     beside = [f'"model":{orjson.dumps(model).decode()}']
     beside += [f'"{name}":{text}' for name, text in (("metadata", labels), ("routing", routing)) if text]

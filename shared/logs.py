@@ -73,7 +73,12 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if record.name == "asyncio" and record.exc_info:
             record.msg, record.args = record.getMessage().partition("\n")[0], ()
-        return super().format(record)
+        return _shown(super().format(record))
+
+
+def _shown(text: str) -> str:
+    """Without what a terminal would obey: a log is read on one."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)
 
 
 def kind(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared import extras
 from shared.catalogue import SANDBOX, Catalogue, Model
 from shared.errors import InvalidRequest
-from shared.pricing import Amount, Price, input_bound, price
+from shared.pricing import Amount, Price, input_bound, worst_case
 from shared.schemas import Offer, Submission, image_urls, picture_kind, pictures_counted, text_bytes
 from shared.strict_json import dumps
 
@@ -59,6 +59,8 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         model=model.id,
         upstream=model.upstream,
         input=at_price.input,
+        cached_input=at_price.cached_input,
+        cache_write=at_price.cache_write,
         output=at_price.output,
         images=at_price.images,
         version=at_price.version,
@@ -72,7 +74,7 @@ def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at
     """The model's price, or that of the service tier that is asked for."""
     usual, tier = catalogue.prices[model.id], request.get("service_tier")
     if priced := model.service_tiers.get(tier or ""):
-        return dataclasses.replace(usual, input=priced.input, output=priced.output)
+        return dataclasses.replace(usual, input=priced.input, output=priced.output, cached_input=None, cache_write=None)
     if tier in _STANDARD_TIERS:
         return usual
     known = ", ".join(["auto", "default", *sorted(model.service_tiers)])
@@ -81,7 +83,7 @@ def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at
 
 def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
     try:
-        return price(amount, at_price)
+        return worst_case(amount, at_price)
     except KeyError:
         sizes = ", ".join(sorted(model.images))
         raise _refusal(at, "size", f"{model.id} draws {sizes}, not {amount.size}") from None

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from shared import extras
 from shared.errors import InvalidRequest
+from shared.pricing import Amount, Price
 from shared.requests import ChatRequest as ChatRequest
 from shared.requests import EmbeddingRequest as EmbeddingRequest
 from shared.requests import ImageRequest as ImageRequest
@@ -48,6 +49,8 @@ NO_ROUTING = Routing()
 #: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
 UNASKED = "unasked"
 _OURS = ("n", "response_format")
+#: Where it names the messages whose content is null and was said to be: some providers want to be told.
+NULLS = "nulls"
 #: As many pictures as one that is shown in its original size may cost: 10,000 patches, at 1.2 tokens each.
 ORIGINAL_PICTURES = 5
 
@@ -82,6 +85,14 @@ class Offer:
     max_output: int = 0
     omit: Sequence[str] = ()
     bound_micros: int
+    #: Of input read from the provider's cache, and of input written into it; None: as other input.
+    cached_input: int | None = None
+    cache_write: int | None = None
+
+    @property
+    def price(self) -> Price:
+        """The price that was fixed at acceptance."""
+        return Price(self.version, self.input, self.output, self.images, self.cached_input, self.cache_write)
 
 
 _OFFERED = frozenset(Offer.__dataclass_fields__)
@@ -106,6 +117,12 @@ class Usage:
     prompt_audio_tokens: int | None = None
     completion_audio_tokens: int | None = None
 
+    @property
+    def amount(self) -> Amount:
+        """What of it has a price."""
+        cached, written = self.cached_tokens or 0, self.cache_creation_tokens or 0
+        return Amount(self.prompt_tokens, self.completion_tokens, self.images, self.size, cached, written)
+
 
 def read_submission(
     type: JobType, body: Mapping[str, Any], *, at: str = "", ignore_unknown: bool = False
@@ -129,10 +146,16 @@ def read_submission(
     known = request.model_dump(exclude_none=True, by_alias=True)
     if type == "image" and (unasked := [name for name in _OURS if fields.get(name) is None]):
         known[UNASKED] = unasked
+    if type == "chat.completion" and (nulls := _said_null(fields["messages"])):
+        known[NULLS] = nulls
     if found:
         known[extras.KEY] = found
     json = orjson.dumps(known)
     return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
+
+
+def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [number for number, message in enumerate(messages) if message.get("content", "") is None]
 
 
 def read_offer(row: Mapping[str, Any]) -> Offer:

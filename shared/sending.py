@@ -15,7 +15,7 @@ class Words(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Fields that it refuses or does not know: they are left out and listed in the job's `ignored`.
+    #: Fields that it refuses or does not know (of messages: `messages[].name`): left out, and listed as `ignored`.
     omit: list[str] = []
     #: Hints (`shared.extras`) and fields of its own that it takes; others never go to it.
     takes: list[str] = []
@@ -29,8 +29,11 @@ class Words(BaseModel):
     either: list[str] = []
     #: Its names for the roles of messages.
     roles: dict[str, str] = {}
+    #: A tool's message has to say whose answer it is, beside the id of the call.
+    tool_names: bool = False
 
 
+_MESSAGES: Final = "messages[]."
 #: What the release before this one sends unless an offer omits it; nothing else needs to stand in an offer.
 _EARLIER: Final = frozenset(
     "temperature top_p n stop presence_penalty frequency_penalty seed logprobs top_logprobs tools tool_choice user "
@@ -44,6 +47,8 @@ class Sending(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     omit: frozenset[str] = frozenset()
+    #: Those of messages: `name` for `messages[].name`.
+    omit_of_messages: tuple[str, ...] = ()
     #: Those of them that a job's offers tell workers of an earlier release.
     omit_earlier: list[str] = []
     takes: frozenset[str] = frozenset()
@@ -51,6 +56,7 @@ class Sending(BaseModel):
     defaults: Mapping[str, Any] = {}
     either: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
+    tool_names: bool = False
 
 
 PLAIN: Final = Sending()
@@ -68,10 +74,12 @@ def sending(provider: Words, model: Words, upstream: str) -> Sending:
     renamed = {**provider.rename, **model.rename}
     return Sending(
         omit=omit,
+        omit_of_messages=tuple(sorted(name.removeprefix(_MESSAGES) for name in omit if name.startswith(_MESSAGES))),
         omit_earlier=sorted(omit & _EARLIER),
         takes=frozenset(provider.takes) | frozenset(model.takes),
         rename=renamed if limit == "max_tokens" else {"max_tokens": limit, **renamed},
         defaults={**provider.defaults, **model.defaults},
         either=tuple(model.either or provider.either),
         roles={**provider.roles, **model.roles},
+        tool_names=provider.tool_names or model.tool_names,
     )

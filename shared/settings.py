@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, Json, ValidationError, field_validator, model_validator
+from pydantic import Field, Json, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_DIRECTORY = Path(".fusionai")
@@ -17,6 +17,11 @@ LEAST_SECRET = 32
 PUBLISHED_SECRET = "embedded-only-not-secret"
 
 
+#: How the URLs of a Redis and of a broker begin.
+_REDIS = ("redis://", "rediss://", "unix://")
+_BROKERS = ("redis+socket://", "sentinel://", "amqp://", "amqps://", "pyamqp://", "memory://")
+
+
 class Settings(BaseSettings):
     """Every setting, its unit and its default. The defaults are the embedded mode's."""
 
@@ -24,8 +29,12 @@ class Settings(BaseSettings):
 
     #: embedded: one machine, SQLite and our own Redis; production: everything by URL, never simulates.
     environment: Literal["embedded", "production"] = "embedded"
+    #: Where the embedded mode keeps its database, secrets, files and logs.
     state_directory: Path = STATE_DIRECTORY
+    #: `sqlite:///…` or `postgresql://…`; embedded: SQLite in the state directory.
     database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
+    #: Celery's broker (Redis, or RabbitMQ by `amqp://…`), and the Redis of hints, limits, streams and the pace;
+    #: embedded: one that `fusionai up` starts.
     broker_url: str = "redis://127.0.0.1:6379/0"
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Where uploads, outputs and pictures are: empty: `files` in the state directory; else `file:///…`, or a bucket by
@@ -39,11 +48,15 @@ class Settings(BaseSettings):
     simulator_url: str = ""
     #: The address customers reach this server at, for links in answers.
     public_url: str = "http://127.0.0.1:8000"
+    #: Where the API listens; where Flower does, on loopback alone. `fusionai up` takes the next free ones.
     host: str = "127.0.0.1"
-    port: int = 8000
-    flower_port: int = 5555
+    port: int = Field(default=8000, ge=1, le=65_535)
+    flower_port: int = Field(default=5555, ge=1, le=65_535)
+    #: Flower's, of its user `admin`; empty: FLOWER_BASIC_AUTH, or what `fusionai up` made; without any it does not
+    #: start.
     flower_password: str = ""
-    simulator_port: int = 0
+    #: Where the simulator of `fusionai up` listens; 0: on any free port.
+    simulator_port: int = Field(default=0, ge=0, le=65_535)
     #: Keys the hash under which API keys are stored, and, derived, the links to pictures; the embedded mode makes one
     #: in its state directory.
     key_secret: str = PUBLISHED_SECRET
@@ -65,10 +78,11 @@ class Settings(BaseSettings):
     #: Processes that read the lines of large batch files beside the batches process; 0: it reads them itself.
     batch_readers: int = Field(default=2, ge=0, le=64)
     #: A worker incarnation's lease, and the pause between two renewals. Three beats may fail before it lapses.
-    lease_seconds: float = 30.0
-    beat_seconds: float = 10.0
-    sweep_seconds: float = 1.0
-    feed_seconds: float = 0.25
+    lease_seconds: float = Field(default=30.0, gt=0)
+    beat_seconds: float = Field(default=10.0, gt=0)
+    #: Between two sweeps, and between two looks at whether a queue's window in the broker has room.
+    sweep_seconds: float = Field(default=1.0, gt=0)
+    feed_seconds: float = Field(default=0.25, gt=0)
     #: How long a stopping process goes on with what is under way: a worker with its calls, before it hands the jobs
     #: back; a web process with its answers, before it ends them with the news that the server stops.
     drain_seconds: float = Field(default=20.0, ge=0)
@@ -116,17 +130,25 @@ class Settings(BaseSettings):
     pause_seconds: float = Field(default=1.0, gt=0)
     pause_most_seconds: float = Field(default=30.0, gt=0)
     #: The first pause before a retry; it doubles, and is jittered.
-    retry_base_seconds: float = 1.0
+    retry_base_seconds: float = Field(default=1.0, ge=0)
     #: A job that is not done by then ends `expired`.
-    job_expires_seconds: int = 86_400
+    job_expires_seconds: int = Field(default=86_400, ge=1)
     #: First pauses between webhook attempts are multiplied by this (tests make them short).
-    webhook_pace: float = 1.0
+    webhook_pace: float = Field(default=1.0, ge=0)
+
+    #: For how many days rows are kept that are over; 0: for ever. Jobs, after their end, with what was asked and what
+    #: came of it; events with their deliveries; files that nobody told to expire. Money's rows are kept in any case.
+    #: An Idempotency-Key is good for a day, and webhooks are tried for three, so it is 0, or 2 (events: 4) and more.
+    keep_jobs_days: int = Field(default=0, ge=0)
+    keep_events_days: int = Field(default=0, ge=0)
+    keep_files_days: int = Field(default=0, ge=0)
 
     #: Chaos: `name:n` kills the process with SIGKILL when the named point is reached the n-th time.
     crash_at: str = ""
     #: A file to which every killing point appends its name first.
     crash_log: str = ""
-    log_level: str = "INFO"
+    #: DEBUG, INFO, WARNING or ERROR.
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     #: The `fusionai` command's: where the API is (with /v1) and as whom; empty: what `fusionai up` wrote.
     base_url: str = ""
@@ -138,6 +160,34 @@ class Settings(BaseSettings):
         if not url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
             raise ValueError("begins with sqlite:/// or postgresql://")
         return url
+
+    @field_validator("keep_jobs_days", "keep_events_days")
+    @classmethod
+    def _is_long_enough(cls, days: int, info: ValidationInfo) -> int:
+        least = 2 if info.field_name == "keep_jobs_days" else 4
+        if 0 < days < least:
+            raise ValueError(f"is 0 (for ever), or {least} and more")
+        return days
+
+    @field_validator("redis_url", "broker_url")
+    @classmethod
+    def _is_a_known_server(cls, url: str, info: ValidationInfo) -> str:
+        known = _REDIS if info.field_name == "redis_url" else (*_REDIS, *_BROKERS)
+        if not url.startswith(known):
+            raise ValueError(f"begins with {', '.join(known)}")
+        return url
+
+    @field_validator("public_url", "simulator_url", "base_url")
+    @classmethod
+    def _is_a_web_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("begins with http:// or https://")
+        return url
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, level: Any) -> Any:
+        return level.upper() if isinstance(level, str) else level
 
     @field_validator("files_url")
     @classmethod

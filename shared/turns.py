@@ -37,9 +37,8 @@ def _of_no_content(value: Value) -> Value:
     role = value.get("role")
     if "content" not in value or role not in ("assistant", "tool") or not _is_none(value["content"]):
         return value
-    rest = {name: given for name, given in value.items() if name != "content"}
     says = role == "assistant" and (value.get("tool_calls") or value.get("refusal"))
-    return rest if says else {**rest, "content": ""}
+    return {**value, "content": None if says else ""}
 
 
 def _is_none(content: Any) -> bool:

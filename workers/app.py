@@ -11,8 +11,8 @@ from celery.platforms import SecurityWarning
 
 from shared import logs, network
 from shared.catalogue import SANDBOX, catalogue, endpoint
-from shared.queue import MAINTENANCE, WEBHOOKS, app
-from shared.settings import keep_private, settings
+from shared.queue import MAINTENANCE, WEBHOOKS, app, job_queues
+from shared.settings import Wrong, keep_private, settings
 from workers import remote_control, sweep, tasks
 from workers.runtime import Runtime, capacities, serves
 
@@ -71,6 +71,7 @@ def main() -> None:
     keep_private()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
     network.check()
+    check_queues()
     for line in ways():
         log.info(line)
     remote_control.restrict()
@@ -95,6 +96,13 @@ def main() -> None:
     signals.worker_shutting_down.connect(stopping, weak=False)
     signals.worker_shutdown.connect(stopped, weak=False)
     app.worker_main(_arguments())
+
+
+def check_queues() -> None:
+    """End the process when it is to serve a queue that there is not: nobody would notice."""
+    there = {*job_queues(), WEBHOOKS, MAINTENANCE}
+    if unknown := [name for name in map(str.strip, settings().queues.split(",")) if name and name not in there]:
+        raise Wrong(f"FUSIONAI_QUEUES: there is no queue {unknown[0][:100]}")
 
 
 def ways() -> list[str]:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from workers import endings
 from workers.pacing import PATIENCE, Pace, Permit, Wait
 from workers.pictures import Keeping, links
 from workers.providers import Answer, Ask, Upstream, limits
+from workers.relayed import Relayed
 from workers.retry import BARRED, PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide, word
 from workers.routing import choose
 from workers.streams import Held, Publisher, Sink, Unread
@@ -35,6 +36,8 @@ LAST_TRY = 0.9
 MOST_SECONDS = 1e8
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
+#: By so much a stream ends before its job's deadline, so that who has said the most of it ends the job.
+EARLY_SECONDS = 2.0
 #: Why a job waits whose pictures cannot be kept; the first pause, each twice as long as the one before, up to the last.
 STORAGE = "storage"
 STORAGE_SECONDS, STORAGE_MOST_SECONDS = 30.0, 900.0
@@ -55,12 +58,13 @@ class Attempts:
     publisher: Publisher | None = None
     keeping: Keeping = field(default_factory=Keeping)
 
-    async def run(self, job: Leased, attempts: list[dict[str, Any]]) -> Ending | Requeue:
-        """What comes of a job here. `attempts` is what has been tried, and grows; whoever cancels this still has it.
+    async def run(self, job: Leased, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending | Requeue:
+        """What comes of a job here.
 
-        UnreadableError: its rows are not understood here.
+        `attempts` is what has been tried, `relayed` what was sent on of its answer; both grow, and whoever cancels
+        this still has them. UnreadableError: its rows are not understood here.
         """
-        return await _read(self, job, attempts).until_decided()
+        return await _read(self, job, attempts, relayed).until_decided()
 
 
 @dataclass(slots=True)
@@ -72,6 +76,7 @@ class _Run:
     request: dict[str, Any]
     offers: Sequence[Offer]
     attempts: list[dict[str, Any]]
+    relayed: Relayed
     #: How many attempts the row has.
     before: int = field(init=False)
 
@@ -103,11 +108,17 @@ class _Run:
     async def _once(self) -> Ending | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
         with self._streaming() as sink:
-            made = await self._paced(sink)
+            try:
+                async with asyncio.timeout(self._lifetime(sink)):
+                    made = await self._paced(sink)
+            except TimeoutError:
+                return endings.cut_short(self.job, "expired", self.attempts, self.relayed)
             if isinstance(made, ProviderError) and sink is not None and sink.began:
-                return endings.broken_off(self.job, made, self.attempts)
+                return endings.broken_off(self.job, made, self.attempts, self.relayed)
             if isinstance(made, Ending) and isinstance(sink, Held):
                 sink.release()
+            if isinstance(made, Ending) and sink is not None and sink.began:
+                return replace(made, relayed=True)
             return made
 
     def _aside(self, wait: Wait, failures: int) -> Ending | Requeue | None:
@@ -249,10 +260,17 @@ class _Run:
             yield Unread() if another and self.offer.provider != SANDBOX else None
             return
         sink = publisher.open(self.job.id, self.job.epoch)
+        self.relayed.offer, self.relayed.request, self.relayed.gathered = self.offer, self.request, sink.gathered
         try:
             yield Held(sink) if self._holds() else sink
         finally:
             sink.end()
+
+    def _lifetime(self, sink: Sink | Held | Unread | None) -> float | None:
+        """How long a stream may go on: to just before its deadline, when others end the job; for the rest they do."""
+        if sink is None or isinstance(sink, Unread):
+            return None
+        return max((self.job.expires_at - clock.now_micros()) / clock.MICROS - EARLY_SECONDS, 0.0)
 
     def _holds(self) -> bool:
         """Whether the stream is to begin only when the answer is whole."""
@@ -291,7 +309,7 @@ class _Run:
         return Requeue(job.id, job.epoch, queue, following, 0, 0, self.attempts, wake=True)
 
 
-def _read(by: Attempts, job: Leased, attempts: list[dict[str, Any]]) -> _Run:
+def _read(by: Attempts, job: Leased, attempts: list[dict[str, Any]], relayed: Relayed) -> _Run:
     """A job from its rows, which any version may have written: fields that are not known here are passed over."""
     try:
         offers = [read_offer(row) for row in orjson.loads(job.offers)]
@@ -300,7 +318,7 @@ def _read(by: Attempts, job: Leased, attempts: list[dict[str, Any]]) -> _Run:
         known = job.type in REQUESTS and job.lane in LANES and 0 <= job.offer < len(offers)
         if not (known and isinstance(request, dict) and isinstance(routing, dict)):
             raise UnreadableError(job.type)
-        return _Run(by, job, request, offers, attempts)
+        return _Run(by, job, request, offers, attempts, relayed)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableError(type(error).__name__) from error
 

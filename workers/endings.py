@@ -1,28 +1,28 @@
 """How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from shared import usage_shown
 from shared.errors import ProviderError
-from shared.jobs import Ending, Leased
+from shared.jobs import Ending, Leased, Progress, Terminal
 from shared.ledger import credits
-from shared.pricing import Amount, Price, charge
-from shared.schemas import Offer
+from shared.pricing import charge
+from shared.schemas import Offer, Usage
 from workers.faults import CALLERS, GENERAL_CODES, classify
 from workers.providers import Answer
+from workers.relayed import Relayed
 from workers.retry import GiveUp
 
 
 def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str, Any]]) -> Ending:
     """The end of a job that a provider has answered: charged exactly, at its offer's price, no more than was held."""
     usage = answer.usage
-    amount = Amount(usage.prompt_tokens, usage.completion_tokens, usage.images, usage.size)
-    at = Price(offer.version, offer.input, offer.output, offer.images)
-    charged, excess = (0, 0) if job.test else charge(amount, at, bound=offer.bound_micros)
-    answer.body["usage"] = _usage(job, answer, charged)
+    charged, excess = _charged(job, offer, usage)
+    answer.body["usage"] = _usage(job, usage, charged)
     return Ending(
         job.id,
         job.epoch,
@@ -44,23 +44,70 @@ def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str
     )
 
 
-def _usage(job: Leased, answer: Answer, charged_micros: int) -> dict[str, Any]:
+def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
+    """What the customer pays, and what is the platform's loss; nothing of a test job."""
+    bound = min(offer.bound_micros, job.bound_micros)
+    return (0, 0) if job.test else charge(usage.amount, offer.price, bound=bound)
+
+
+def _usage(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if job.type != "image":
-        shown = usage_shown.tokens(asdict(answer.usage), completion=job.type == "chat.completion")
+        shown = usage_shown.tokens(used, completion=job.type == "chat.completion")
     shown["credits_used"] = credits(charged_micros)
     if job.test:
         shown["test"] = True
-    if answer.usage.estimated:
+    if used.estimated:
         shown["estimated"] = True
     return shown
 
 
-def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]]) -> Ending:
+def cut_short(
+    job: Leased,
+    status: Terminal,
+    attempts: list[dict[str, Any]],
+    relayed: Relayed,
+    error: Mapping[str, Any] | None = None,
+) -> Ending:
+    """The end of a job before its answer was whole: what was sent on of it is kept and charged, as counted here."""
+    ending = Ending(job.id, job.epoch, status, error=error, attempts=attempts)
+    if not relayed.began or relayed.offer is None or relayed.gathered is None:
+        return ending
+    offer, usage = relayed.offer, relayed.usage()
+    charged, excess = _charged(job, offer, usage)
+    head = {name: relayed.gathered.head[name] for name in ("id", "created", "model")}
+    body = {**head, "object": "chat.completion", "choices": relayed.gathered.choices()}
+    body["usage"] = _usage(job, usage, charged)
+    return replace(
+        ending,
+        partial=orjson.dumps(body).decode(),
+        relayed=True,
+        provider=offer.provider,
+        model=offer.model,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        estimated=True,
+        charge_micros=charged,
+        excess_micros=excess,
+    )
+
+
+def progress(job: Leased, relayed: Relayed) -> Progress | None:
+    """What the job's row is to know of what was sent on, in case this process does not live to end it."""
+    if not relayed.began or relayed.offer is None or job.test:
+        return None
+    offer, usage = relayed.offer, relayed.usage()
+    charged, _ = _charged(job, offer, usage)
+    return Progress(
+        job.id, job.epoch, offer.provider, offer.model, usage.prompt_tokens, usage.completion_tokens, charged
+    )
+
+
+def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
     """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
     said = f"the provider's stream broke off: {error.message}"
     what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
-    return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
+    return cut_short(job, "failed", attempts, relayed, what)
 
 
 def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[dict[str, Any]]) -> Ending:
@@ -87,8 +134,8 @@ def _callers(error: ProviderError, verdict: GiveUp) -> str:
     return "request_too_large" if classify(error) == "too_long" else verdict.reason
 
 
-def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]]) -> Ending:
+def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
     """The end of a job on which our own program failed."""
     said = f"an internal error ({type(error).__name__})"
     what = {"message": said, "type": "internal_error", "code": 500, "reason": "internal_error"}
-    return Ending(job.id, job.epoch, "failed", error=what, attempts=attempts)
+    return cut_short(job, "failed", attempts, relayed, what)

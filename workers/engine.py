@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 
 from shared import clock, crash, jobs, logs
 from shared.db import Database
-from shared.jobs import Ending, Leased, Requeue, Verdict
+from shared.jobs import Leased, Requeue, Verdict
 from shared.queue import bell
 from shared.settings import settings
 from workers import endings
 from workers.attempts import Attempts, UnreadableError
+from workers.recorder import Recorder
 from workers.settle import Outcome, Settler
 from workers.slots import BRAKED_SECONDS, Slots
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Jobs leased in one transaction.
 LEASE_MOST = 400
+#: Rows changed in one transaction otherwise.
+MOST_ROWS = 1000
 #: A job that another version wrote and this one cannot read is left alone for so long, in microseconds.
 UNREADABLE_MICROS = 15 * clock.MICROS
 
@@ -54,6 +57,7 @@ class Engine:
         self._side: set[asyncio.Future[Any]] = set()
         self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
+        self._recorder = Recorder(database)
         #: When ids that wait for the next step of a braked queue are looked at again.
         self._again: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -61,6 +65,7 @@ class Engine:
     def start(self) -> None:
         """Lease whatever is offered from now on."""
         self._leasing = asyncio.create_task(self._lease_until_stopped())
+        self._recorder.start()
 
     def offer(self, queue: str, ids: Sequence[str]) -> None:
         """Take note of ids that may be leased; those there is no room for go back to the feeder."""
@@ -79,9 +84,8 @@ class Engine:
         """Stop calling for these jobs, if they are running here; an answer already there wins."""
         for id in ids:
             if id in self._calling and id not in self._cancelled:
-                self._cancelled.add(id)
                 # Not at once: a task cancelled before its first step never runs, not even its `finally`.
-                asyncio.get_running_loop().call_soon(self._interrupt, id)
+                asyncio.get_running_loop().call_soon(self._call_off, id)
 
     def reconcile(self, held: Sequence[tuple[str, int]]) -> None:
         """Hand back what the rows say is running here and is not, at two beats in a row: a lease whose COMMIT was
@@ -90,7 +94,8 @@ class Engine:
         missing = {(id, epoch) for id, epoch in held if id not in self._running}
         if lost := sorted(missing & self._astray):
             log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
-            self._keep(self._database.write(jobs.hand_back, lost))
+            for start in range(0, len(lost), MOST_ROWS):
+                self._keep(self._database.write(jobs.hand_back, lost[start : start + MOST_ROWS]))
         self._astray = missing
 
     @property
@@ -124,10 +129,11 @@ class Engine:
         if ending := [*self._running.values(), *self._side]:
             # What a database that is away does not take by then is the sweeper's.
             await asyncio.wait(ending, timeout=settings().lease_seconds)
+        await self._recorder.stop()
 
     def _leave(self, ids: Sequence[str]) -> None:
-        if ids:
-            self._keep(self._database.write(jobs.unwake, list(ids)))
+        for start in range(0, len(ids), MOST_ROWS):
+            self._keep(self._database.write(jobs.unwake, list(ids[start : start + MOST_ROWS])))
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)
@@ -138,6 +144,12 @@ class Engine:
     def _interrupt(self, id: str) -> None:
         """Cancel a call; an outcome that is on its way to the database is let be."""
         if id in self._calling:
+            self._running[id].cancel()
+
+    def _call_off(self, id: str) -> None:
+        """Cancel a call, unless all of its answer has been sent on, so that only its settlement is left."""
+        if id in self._calling and not self._recorder.whole(id):
+            self._cancelled.add(id)
             self._running[id].cancel()
 
     async def _lease_until_stopped(self) -> None:
@@ -195,22 +207,25 @@ class Engine:
     async def _outcome(self, job: Leased) -> Outcome:
         """What comes of the job here; when this process stops, handing it back."""
         attempts: list[dict[str, Any]] = []
+        relayed = self._recorder.open(job)
         try:
             attempts = _tried(job)
-            return await self._attempts.run(job, attempts)
+            return await self._attempts.run(job, attempts, relayed)
         except UnreadableError as error:
             log.warning("job %s is left to other versions: %s", job.id, error)
             run_at = clock.now_micros() + UNREADABLE_MICROS
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, run_at, deferred_for="unreadable")
         except asyncio.CancelledError:
             if job.id in self._cancelled:
-                return Ending(job.id, job.epoch, "cancelled", attempts=attempts)
-            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts)
+                return endings.cut_short(job, "cancelled", attempts, relayed)
+            told = endings.progress(job, relayed)
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=told)
         except Exception as error:
             log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
-            return endings.fault(job, error, attempts)
+            return endings.fault(job, error, attempts, relayed)
         finally:
             self._calling.discard(job.id)
+            self._recorder.close(job)
 
     async def _put_back(self, back: Requeue) -> None:
         """Put a job back: for later, when its queue is leased from more slowly; or on another queue, at once."""

@@ -17,8 +17,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, 
 from shared import blobs, clock, logs, pictures
 from shared import models as m
 from shared.db import Database
-from shared.models.batches import UNFINISHED
+from shared.models.batches import MADE_BY_BATCHES, UNFINISHED
 from shared.never_made import KEEP_PLANS_SECONDS
+from workers import retiring
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ class Retention:
             _Chore("old plans", lambda: _full(blobs.forget_old("plans/", KEEP_PLANS_SECONDS))),
             _Chore("unfinished blobs", lambda: _full(blobs.forget_unfinished(KEEP_UNFINISHED_SECONDS))),
             *(_Chore(f"files without a row in {place}", _Unnamed(database, place).some) for place in UNNAMED),
+            _Chore("old jobs", retiring.Jobs(database).some),
+            _Chore("old events", retiring.Events(database).some),
+            _Chore("old files", retiring.Files(database).some),
         ]
         #: Files whose bytes could not be deleted in the last round: others have their turn first.
         self._stuck: set[str] = set()
@@ -147,8 +151,10 @@ def doom(connection: Connection, ids: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def forget(connection: Connection, ids: Sequence[str]) -> None:
-    """Delete the rows of files whose bytes are gone."""
-    connection.execute(delete(m.files).where(m.files.c.id.in_(ids), m.files.c.status == "deleted"))
+    """Delete the rows of files whose bytes are gone; those that a batch made stay, deleted, since it names them."""
+    gone = (m.files.c.id.in_(ids), m.files.c.status == "deleted")
+    connection.execute(update(m.files).where(*gone, m.files.c.purpose == MADE_BY_BATCHES).values(expires_at=None))
+    connection.execute(delete(m.files).where(*gone, m.files.c.purpose != MADE_BY_BATCHES))
 
 
 def _overdue() -> ColumnElement[bool]:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -72,20 +73,18 @@ def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
 
 
 def _unstorable(ending: Ending) -> Ending:
-    """The same job's end without what the database would not take; nothing is charged."""
-    return dataclasses.replace(
+    """The same job's end without what the database would not take; nothing is charged but what was sent on before."""
+    told = dataclasses.replace(
         ending,
         status="failed",
         response=None,
+        partial=None,
         error={"message": "the result could not be stored", "type": "internal_error", "code": 500},
         attempts=(),
-        prompt_tokens=0,
-        completion_tokens=0,
-        cached_tokens=None,
-        cache_creation_tokens=None,
-        reasoning_tokens=None,
         images=0,
-        estimated=False,
-        charge_micros=0,
         excess_micros=0,
     )
+    if ending.relayed:
+        return told
+    nothing: dict[str, Any] = dict.fromkeys(("cached_tokens", "cache_creation_tokens", "reasoning_tokens"))
+    return dataclasses.replace(told, prompt_tokens=0, completion_tokens=0, estimated=False, charge_micros=0, **nothing)

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 
 from shared import logs, streams
 from shared.stopping import stop
+from workers.relayed import Gathered
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Sink:
     epoch: int
     began: bool = False
     ended: bool = False
+    gathered: Gathered = field(default_factory=Gathered)
     _head: Mapping[str, Any] = field(default_factory=dict)
     _count: int = 0
     _waiting: list[dict[str, Any]] = field(default_factory=list)
@@ -57,6 +59,7 @@ class Sink:
         """Send the choices of a chunk; `head` has the answer's id, created and model."""
         self.began = True
         self._head = head
+        self.gathered.take(head, choices)
         for choice in choices:
             if not (self._waiting and _joined(self._waiting[-1], choice)):
                 self._waiting.append({**choice, "delta": dict(choice["delta"])})

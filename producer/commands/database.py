@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import click
-from sqlalchemy import Connection
 
 from producer.commands.operator import operator_command
 from producer.commands.output import Output, credits_text, json_option
@@ -16,14 +15,14 @@ from shared.settings import inherited, settings
 
 
 @click.command()
+@click.option("--files", is_flag=True, help="Look at the bytes of every stored file, too.")
 @operator_command
-def verify(database: Database, output: Output) -> None:
-    """Recompute every balance and check every promise from the rows. Exit status 1 when anything is off."""
+def verify(database: Database, output: Output, files: bool) -> None:
+    """Recompute every balance and check every promise from the rows. Exit status 1 when anything is off.
 
-    def both(connection: Connection) -> tuple[list[str], dict[str, int]]:
-        return checks.verify(connection), checks.totals(connection)
-
-    violations, totals = database.read_sync(both)
+    Right at any time, also while the system runs.
+    """
+    violations, totals = checks.verify_all(database, stored=files), database.read_sync(checks.totals)
 
     def words() -> None:
         for violation in violations:

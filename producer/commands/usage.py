@@ -1,5 +1,6 @@
 """fusionai usage: what was used and what it cost, on the screen or as a CSV file."""
 
+import io
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from producer.client import FusionAI
 from producer.commands.connection import api_command
 from producer.commands.output import Output, credits_text, moment
 from producer.commands.tables import Column
+from producer.printable import one_line
 from producer.whole_file import replacing
 
 _COLUMNS = [
@@ -28,7 +30,7 @@ _COLUMNS = [
 
 @click.command()
 @click.option("--from", "first", metavar="DAY", help="The first day, UTC: 2026-11-01. Default: the first of the month.")
-@click.option("--to", "last", metavar="DAY", help="The last day. Default: today.")
+@click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
 @click.option("--model", metavar="ID", help="Only what this model served.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
@@ -62,7 +64,9 @@ def usage(
 
 def _show(output: Output, found: dict[str, Any], with_rows: bool) -> None:
     period = found["period"]
-    output.fields({"period": f"{period['from']} to {period['to']}", "credits": credits_text(found["credits_used"])})
+    output.fields(
+        {"period": f"{period['from']} to {period['to']}, UTC", "credits": credits_text(found["credits_used"])}
+    )
     output.line()
     models = [[row["model"], credits_text(row["credits"])] for row in found["top_models"]]
     output.table(["model", Column("credits", right=True)], models, empty="Nothing was used.")
@@ -84,12 +88,16 @@ def _write(client: FusionAI, target: str, given: dict[str, str | None]) -> None:
     if target != "-":
         with replacing(Path(target)) as stream:
             _fetch(client, stream, given)
-        click.echo(f"{target} written", err=True)
+        click.echo(f"{one_line(target)} written", err=True)
         return
     with tempfile.TemporaryFile() as file:
         _fetch(client, file, given)
         file.seek(0)
-        shutil.copyfileobj(file, sys.stdout.buffer)
+        if not sys.stdout.isatty():
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            return
+        for line in io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="\n"):
+            click.echo(one_line(line.rstrip("\r\n")))
 
 
 def _fetch(client: FusionAI, stream: BinaryIO, given: dict[str, str | None]) -> None:

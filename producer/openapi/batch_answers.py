@@ -38,12 +38,19 @@ class RequestCounts(BaseModel):
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a batch's lines; `line` is counted from 1."""
+    """One thing that is wrong with a batch's lines; `line` is counted from 1. The rest: of `insufficient_credits`."""
 
     code: str
     line: int | None
     message: str
     param: str | None
+    required_credits: Credits = 0
+    available_credits: Credits = 0
+    held_credits: Credits = 0
+    held_by_jobs: Count = 0
+    max_tokens: Count = 0
+    jobs: Count = 0
+    fitting_jobs: Count = 0
 
 
 class Faults(BaseModel):
@@ -142,6 +149,19 @@ class BatchProgress(BaseModel):
     finished_at: Time | None
 
 
+class Shortage(BaseModel):
+    """What the account lacks; `max_tokens` in each line would do, or the first `fitting_jobs` lines alone."""
+
+    message: str
+    required_credits: Credits
+    available_credits: Credits
+    held_credits: Credits
+    held_by_jobs: Count = 0
+    max_tokens: Count = 0
+    jobs: Count = 0
+    fitting_jobs: Count = 0
+
+
 class DryRun(BaseModel):
     """What a batch would be, and cost at most; nothing was created."""
 
@@ -154,3 +174,4 @@ class DryRun(BaseModel):
     credits_worst_case: Credits
     #: Null for a test key, which costs nothing.
     credits_available: Credits | None
+    shortage: Shortage | None

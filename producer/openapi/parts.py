@@ -30,7 +30,8 @@ def _page() -> dict[str, Schema]:
     said = {
         "limit": "How many at most.",
         "after": "The id of the last one that you have: what follows it.",
-        "order": "By time: the newest first (`desc`), or the oldest.",
+        "order": "By time: the newest first (`desc`), or the oldest. A list is not for following what comes: a row may "
+        "appear before one that is there already. GET /events is, which leaves nothing out.",
     }
     made = {}
     for name, property in Page.model_json_schema()["properties"].items():
@@ -122,7 +123,10 @@ _OF_ERROR: Final[Mapping[int, tuple[str, ...]]] = {
 _SAID: Final[Mapping[int, tuple[str, str]]] = {
     400: ("Something is wrong with the request; `param` says where.", "messages[2].content: content is missing"),
     401: ("There is no valid API key.", "this API key is unknown, revoked or expired"),
-    402: ("Not enough credit; nothing was accepted.", "these jobs may cost up to 2.5 credits; 1.25 are available"),
+    402: (
+        "Not enough credit; nothing was accepted.",
+        "this job may cost up to 2.5 credits; 1.25 are available; send max_tokens: up to 190 would do here",
+    ),
     403: ("Not for this key.", "this key may not do that"),
     404: ("There is no such thing, or it is another account's.", "there is no job 'job_1'"),
     405: ("The path does not take this method.", "PUT is not a thing to do with /v1/jobs"),
@@ -186,6 +190,16 @@ ERROR: Final[Schema] = {
                     "that a provider refuses the provider's own code, such as `context_length_exceeded`.",
                 },
                 "request_id": {"type": "string"},
+                "required_credits": {"type": "number", "description": "Of a 402: what the jobs may cost at most."},
+                "available_credits": {"type": "number", "description": "Of a 402: what there is for them."},
+                "held_credits": {"type": "number", "description": "Of a 402: what unfinished jobs hold."},
+                "held_by_jobs": {"type": "integer", "description": "Of a 402: how many jobs those are."},
+                "max_tokens": {
+                    "type": "integer",
+                    "description": "Of a 402: the largest `max_tokens`, in each job, with which they would be taken.",
+                },
+                "jobs": {"type": "integer", "description": "Of a 402: how many jobs were asked for."},
+                "fitting_jobs": {"type": "integer", "description": "Of a 402: how many of the first would fit."},
             },
         }
     },

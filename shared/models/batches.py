@@ -7,6 +7,8 @@ from shared.models.columns import big, long_text
 
 #: In the words of the partial index, which both databases match by its text.
 UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
+#: The purpose of files that batches made.
+MADE_BY_BATCHES = "batch_output"
 RETRIES = "retry_root IS NOT NULL"
 UNFINISHED_RETRIES = f"{RETRIES} AND {UNFINISHED}"
 

@@ -19,6 +19,8 @@ class Event(SQLModel, table=True):
     type: str
     data: str = long_text()
     created_at: int = big()
+    #: How many deliveries were made with it; NULL: an earlier version made it, which did not say.
+    deliveries: int | None = None
 
 
 class Webhook(SQLModel, table=True):

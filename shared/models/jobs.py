@@ -95,6 +95,10 @@ class Job(SQLModel, table=True):
     #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
     cohort: int = 0
     bound_micros: int = big(default=0)
+    #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
+    #: is; written now and then, for the case that its worker does not live to end it.
+    relayed_micros: int = big(default=0)
+    relayed: str | None = long_text(null=True)
     created_at: int = big()
     started_at: int | None = big(null=True)
     finished_at: int | None = big(null=True)
@@ -147,6 +151,8 @@ class JobResult(SQLModel, table=True):
     charged_micros: int = big(default=0)
     #: What the reported usage would have cost above the bound: the house's loss.
     excess_micros: int = big(default=0)
+    #: The answer as far as it was sent on, of a job that ended before it was whole.
+    partial: str | None = long_text(null=True)
 
 
 class WorkerRow(SQLModel, table=True):

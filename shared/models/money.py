@@ -5,6 +5,18 @@ from sqlmodel import Field, SQLModel
 
 from shared.models.columns import big, long_text
 
+#: Between which purses money of each kind moves, and for what: nothing else is a transfer.
+#: A refund gives back what a job was charged; an adjustment corrects the transfer that it names.
+KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = 'available'
+    AND subject_type IN ('operator', 'invoice'))
+  OR (kind = 'hold' AND from_purse = 'available' AND to_purse = 'held' AND subject_type IN ('job', 'batch'))
+  OR (kind = 'charge' AND from_purse = 'held' AND to_purse = 'revenue' AND subject_type = 'job')
+  OR (kind = 'release' AND from_purse = 'held' AND to_purse = 'available' AND subject_type IN ('job', 'batch'))
+  OR (kind = 'refund' AND from_purse = 'revenue' AND to_purse = 'available' AND subject_type = 'job')
+  OR (kind = 'adjust' AND subject_type = 'transfer'
+    AND ((from_purse = 'treasury' AND to_purse = 'available')
+      OR (from_purse = 'available' AND to_purse = 'treasury')))"""
+
 
 class Transfer(SQLModel, table=True):
     """One immutable movement of money between two purses; shared.ledger is the sole writer."""
@@ -12,6 +24,7 @@ class Transfer(SQLModel, table=True):
     __tablename__ = "transfers"
     __table_args__ = (
         CheckConstraint("amount_micros > 0", name="amount_positive"),
+        CheckConstraint(KNOWN_TRANSFER, name="transfer_known"),
         Index("transfers_of_account", "account_id", "id"),
         *(
             Index(

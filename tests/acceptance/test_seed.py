@@ -217,7 +217,7 @@ def test_pagination(account: Account, base: str) -> None:
 
 def test_usage(account: Account, base: str) -> None:
     report = send(USAGE, account, base).json()
-    assert report["period"] == {"from": "2025-01-01", "to": "2025-01-31"}
+    assert report["period"] == {"from": "2025-01-01", "to": "2025-01-31", "timezone": "UTC"}
     assert report["credits_used"] == 0 and report["top_models"] == []
     send(CHAT, account, base)
     now = send("GET https://<base_url>/usage", account, base).json()

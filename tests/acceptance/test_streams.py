@@ -256,3 +256,33 @@ def test_an_event_of_another_job_is_no_place_in_this_one(account: Account) -> No
     assert last is not None
     for id, status in ((one, 200), (other, 400)):
         assert account.live.get(f"/jobs/{id}/stream", headers={"last-event-id": last}).status_code == status
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0], ids=["half of it", "all but the last event"])
+def test_an_answer_that_was_read_is_paid_for_when_its_job_is_cancelled(
+    account: Account, stack: Stack, part: float
+) -> None:
+    question = f"no free lunch {part}: {LONG}"
+    with stack.script(slowly("no free lunch")):
+        whole = account.run(chat(question))["result"]["choices"][0]["message"]["content"]
+        text, cancelled = "", 0
+        with account.live.stream("POST", "/chat/completions", json=_request(question)) as response:
+            id = response.headers["fusionai-job-id"]
+            for event in events(response):
+                if event.data == "[DONE]" or "error" in event.json:
+                    break
+                for choice in event.json["choices"]:
+                    text += choice["delta"].get("content") or ""
+                    if (choice["finish_reason"] if part == 1 else len(text) > part * len(whole)) and not cancelled:
+                        cancelled = account.live.post(f"/jobs/{id}/cancel").status_code
+        job = account.finished(id)
+    assert cancelled == 200 and job["usage"]["credits_used"] > 0
+    assert job["status"] == ("succeeded" if part == 1 else "cancelled")
+    stored = job["result"]["choices"][0]["message"]["content"]
+    assert stored.startswith(text) and text and stack.violations() == []
+
+
+def _request(content: str) -> dict[str, Any]:
+    body = streamed(content)
+    del body["type"]
+    return body

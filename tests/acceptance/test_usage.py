@@ -72,7 +72,7 @@ def test_the_default_is_this_month_so_far(account: Account) -> None:
     before = today()
     found = account.live.get("/usage").json()
     if today() == before:
-        assert found["period"] == {"from": str(before.replace(day=1)), "to": str(before)}
+        assert found["period"] == {"from": str(before.replace(day=1)), "to": str(before), "timezone": "UTC"}
         assert len(found["data"]) == 1
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -94,6 +95,26 @@ def test_each_event_comes_as_it_is_sent() -> None:
                     provider.sends.put_nowait(piece(b"%d" % number))
                     assert await anext(coming) == b"%d" % number
                 provider.sends.put_nowait(b"0\r\n\r\n")
+                assert [data async for data in coming] == []
+
+    asyncio.run(main())
+
+
+def test_each_event_of_a_packed_stream_comes_as_it_is_sent() -> None:
+    packer = zlib.compressobj(wbits=31)
+
+    def packed(data: bytes, how: int = zlib.Z_SYNC_FLUSH) -> bytes:
+        part = packer.compress(data) + packer.flush(how)
+        return b"%x\r\n%s\r\n" % (len(part), part)
+
+    async def main() -> None:
+        head = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+        async with upstream(head) as (provider, client):
+            async with heard(client, provider.url) as coming:
+                for number in range(5):
+                    provider.sends.put_nowait(packed(b"data: %d\r\r" % number))
+                    assert await anext(coming) == b"%d" % number
+                provider.sends.put_nowait(packed(b"", zlib.Z_FINISH) + b"0\r\n\r\n")
                 assert [data async for data in coming] == []
 
     asyncio.run(main())

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import multiprocessing
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
@@ -61,6 +62,20 @@ def select(holder: KeyHolder, period: Period | None = None, **more: Any) -> Sele
 
 def asked(database: Database, wanted: Selection, **more: Any) -> dict[str, Any]:
     return asyncio.run(usage.page(database, wanted, Page(**more)))
+
+
+def test_a_row_has_the_details_that_are_known(database: Database) -> None:
+    holder = world.open_account(database)
+    run(database, holder, [7], cached_tokens=4, reasoning_tokens=0)
+    run(database, holder, [7], estimated=True)
+    estimated, told = asked(database, select(holder))["data"]
+    assert told["prompt_tokens_details"] == {"cached_tokens": 4} and "estimated" not in told
+    assert told["completion_tokens_details"] == {"reasoning_tokens": 0}
+    assert estimated["estimated"] is True and not {name for name in estimated if name.endswith("details")}
+    cells = [
+        (row["cached_tokens"], row["reasoning_tokens"], row["estimated"]) for row in as_csv(database, select(holder))
+    ]
+    assert cells == [("4", "0", "false"), ("", "", "true")]
 
 
 def every(database: Database, wanted: Selection, limit: int, order: Any = "desc") -> list[dict[str, Any]]:
@@ -297,6 +312,7 @@ def test_what_two_processes_settle_at_once_adds_up(database: Database, database_
         world.good_end(job, n, model=models[n % 3], prompt_tokens=n, completion_tokens=1, images=2)
         for n, job in enumerate(jobs)
     ]
+    endings = world.priced(database, endings)
     groups = [endings[at : at + 4] for at in range(0, len(endings), 4)]
     spawn = multiprocessing.get_context("spawn")
     start = spawn.Barrier(2)
@@ -356,3 +372,32 @@ def test_an_after_that_is_of_no_row_is_a_place_in_the_order(database: Database) 
     between = next(low[4:] for low, high in pairwise(ids) if low < high)
     cut = f"usage_{int(between, 16) + 1:032x}"
     assert len(asked(database, select(holder), after=cut)["data"]) == ids.index("job_" + between) + 1
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
+def test_days_are_utc_wherever_the_server_is_and_add_up(
+    database: Database, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs on both sides of a midnight: single days are the range, as JSON, as CSV, and in the ledger."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        holder = world.open_account(database)
+        instants = {"2031-03-16T23:59:59": 17, "2031-03-17T00:00:00": 400_000, "2031-03-17T11:59:00": 3}
+        for instant, charge in instants.items():
+            be(instant)
+            run(database, holder, [charge, charge + 1])
+        days = ["2031-03-15", "2031-03-16", "2031-03-17", "2031-03-18"]
+        single = [micros(asked(database, select(holder, read_period(day, day)))["credits_used"]) for day in days]
+        whole = select(holder, read_period(days[0], days[-1]))
+        assert single == [0, 35, 800_008, 0] and micros(asked(database, whole)["credits_used"]) == sum(single)
+        assert sum(micros(row["credits_used"]) for row in as_csv(database, whole)) == sum(single)
+        assert [row["created_at"][:10] for row in as_csv(database, whole)] == [days[1]] * 2 + [days[2]] * 4
+        charges = world.rows(database, m.transfers, kind="charge", **of(holder))
+        assert sum(row["amount_micros"] for row in charges) == sum(single)
+        theirs = asked(database, select(holder, read_period("2031-03-18", None)))
+        assert theirs["data"] == [] and theirs["period"] == {"from": days[3], "to": days[3], "timezone": "UTC"}
+        assert world.violations(database) == []
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, delete, select, update
 
 from producer import accept
@@ -146,7 +148,45 @@ def take(database: Database, worker: str, ids: Sequence[str], queue: str | None 
 
 def settle(database: Database, *outcomes: Ending | Requeue) -> Settled:
     """The real settlement, one transaction."""
-    return database.write_sync(jobs.settle, outcomes)
+    return database.write_sync(jobs.settle, priced(database, outcomes))
+
+
+def priced(database: Database, outcomes: Sequence[Ending | Requeue]) -> list[Ending | Requeue]:
+    """The same outcomes; what a test has made up as a charge is the price of its usage, at the offer of its job."""
+    ends = [_with_usage(one) if isinstance(one, Ending) else one for one in outcomes]
+
+    def work(connection: Connection) -> None:
+        for one in ends:
+            if isinstance(one, Ending) and _tokens(one) + one.images:
+                _price_so(connection, one)
+
+    database.write_sync(work)
+    return ends
+
+
+def _with_usage(ending: Ending) -> Ending:
+    """The same with some usage, and who served it."""
+    some = _tokens(ending) + ending.images
+    if not some and not ending.charge_micros:
+        return ending
+    served = {"provider": ending.provider or "openai", "model": ending.model or "gpt-4"}
+    return replace(ending, **served, prompt_tokens=ending.prompt_tokens if some else 1)
+
+
+def _tokens(ending: Ending) -> int:
+    return ending.prompt_tokens + ending.completion_tokens
+
+
+def _price_so(connection: Connection, ending: Ending) -> None:
+    """Let a job's offer be such that its usage costs what the test wants."""
+    payload = m.job_payloads.c.job_id == ending.job_id
+    (offers,) = connection.execute(select(m.job_payloads.c.offers).where(payload)).one()
+    tokens, charge = _tokens(ending), ending.charge_micros
+    each = charge * CREDIT // tokens if tokens else 0
+    images = {"1024x1024": 0 if tokens else charge // ending.images, "": 0} if ending.images else {}
+    named = {"provider": ending.provider, "model": ending.model, "bound_micros": 2**53}
+    offer = {**orjson.loads(offers)[0], **named, "input": each, "output": each, "images": images}
+    connection.execute(update(m.job_payloads).where(payload).values(offers=orjson.dumps([offer]).decode()))
 
 
 def good_end(job: Leased, charge: int = 0, **more: Any) -> Ending:

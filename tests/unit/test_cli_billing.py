@@ -21,7 +21,7 @@ ROW = {
 }  # fmt: skip
 USAGE = {
     "object": "list", "data": [ROW], "first_id": "usage_1", "last_id": "usage_1", "has_more": True,
-    "period": {"from": "2031-01-01", "to": "2031-01-17"}, "credits_used": 1234.567891,
+    "period": {"from": "2031-01-01", "to": "2031-01-17", "timezone": "UTC"}, "credits_used": 1234.567891,
     "top_models": [{"model": "gpt-4", "credits": 1234.5}, {"model": "gemini-pro", "credits": 0.067891}],
 }  # fmt: skip
 INVOICE = {
@@ -79,7 +79,7 @@ def lines(result: Result) -> list[list[str]]:
 
 def test_usage_is_shown_by_model(server: Server) -> None:
     shown = lines(run("usage"))
-    assert ["period", "2031-01-01", "to", "2031-01-17"] in shown and ["credits", "1,234.567891"] in shown
+    assert ["period", "2031-01-01", "to", "2031-01-17,", "UTC"] in shown and ["credits", "1,234.567891"] in shown
     assert shown[-3:] == [["model", "credits"], ["gpt-4", "1,234.5"], ["gemini-pro", "0.067891"]]
     assert server.query == {"limit": "20"}
 

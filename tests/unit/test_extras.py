@@ -290,6 +290,56 @@ def test_names_and_roles_are_the_providers() -> None:
     assert made["random_seed"] == 5 and "seed" not in made and made["top_k"] == 3
 
 
+def test_a_field_of_messages_that_a_provider_lacks_is_left_out_and_told() -> None:
+    what = asked({"messages": [HI, {**HI, "name": "ann"}]})
+    words = sending(Words(omit=["messages[].name"]), Words(), "m")
+    assert composed(what, words)["messages"] == [HI, HI] and list(left_out(what, words)) == ["messages[1].name"]
+    assert composed(what, Sending())["messages"][1]["name"] == "ann" and list(left_out(what, Sending())) == []
+
+
+def test_messages_of_tools_say_whose_answer_they_are_where_that_is_wanted() -> None:
+    answer = {"role": "tool", "tool_call_id": "c1", "content": "1"}
+    turns = [
+        HI,
+        {"role": "assistant", "tool_calls": [CALL]},
+        answer,
+        {**answer, "name": "own"},
+        {**answer, "tool_call_id": "x"},
+    ]
+    made = sent({"messages": turns}, tool_names=True)["messages"]
+    assert [message.get("name") for message in made] == [None, None, "f", "own", None]
+    assert sent({"messages": turns})["messages"] == turns
+
+
+def test_a_null_content_is_sent_where_it_was_said() -> None:
+    """DeepSeek's server wants the field there."""
+    turns = [
+        HI,
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    ]
+    what = asked({"messages": turns})
+    assert composed(what, Sending())["messages"] == turns and list(left_out(what, Sending())) == []
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions"}
+    part = read([orjson.dumps({**line, "body": {"model": "gpt-4", "messages": turns}})], Wanted(None, test=False))
+    assert orjson.loads(orjson.dumps(line_requests.of_plan(unplanned(part.plan))))["body"]["messages"] == turns
+
+
+def test_a_line_of_pictures_is_sent_again_as_it_was() -> None:
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/images/generations"}
+    body = {"model": "image-gen-2", "prompt": "a cat", "quality": "high", "size": "1024x1024"}
+    for whole in (body, {**body, "n": 1, "response_format": "url"}):
+        part = read([orjson.dumps({**line, "body": whole})], Wanted(None, test=False))
+        assert orjson.loads(orjson.dumps(line_requests.of_plan(unplanned(part.plan))))["body"] == whole
+
+
+@pytest.mark.parametrize("name", ["functions", "function_call", "audio"])
+def test_a_null_of_what_is_not_served_says_nothing(name: str) -> None:
+    assert sent({"messages": [HI], name: None}) == sent({"messages": [HI]})
+    with pytest.raises(InvalidRequest, match="unknown field"):
+        asked({"messages": [HI], name: []})
+
+
 def test_effort_is_sent_in_openais_word() -> None:
     body = {"messages": [HI], "reasoning": {"effort": "high"}}
     assert sent(body)["reasoning_effort"] == "high" and told(body) == []

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import pricing, quote
-from shared.catalogue import Catalogue, catalogue
+from shared.catalogue import Catalogue, catalogue, read
 from shared.errors import InvalidRequest
-from shared.pricing import Amount, Overheads, Price, charge, input_bound, price
-from shared.schemas import read_submission
+from shared.pricing import Amount, Overheads, Price, charge, input_bound, price, worst_case
+from shared.schemas import Usage, read_offer, read_submission
 from tests.pictures import data_url, png
 
 COUNTS = st.integers(0, 10**7)
@@ -193,3 +193,49 @@ def test_the_catalogue_s_fallbacks_serve_who_names_none_as_far_as_they_can() -> 
     assert offered() == ["gpt-4", "claude-3-opus"], "one that cannot give 50 tokens is passed over"
     assert offered(fallbacks=[]) == ["gpt-4"] and offered(fallbacks=["gemini-pro"]) == ["gpt-4", "gemini-pro"]
     assert offered(hold_stream=True) == ["gpt-4", "claude-3-opus"]
+
+
+MAYBE = st.none() | PRICES
+
+
+@given(tokens=COUNTS, cached=COUNTS, written=COUNTS, at_in=PRICES, at_cached=MAYBE, at_written=MAYBE)
+def test_whatever_a_cache_did_costs_no_more_than_the_worst_case(
+    tokens: int, cached: int, written: int, at_in: int, at_cached: int | None, at_written: int | None
+) -> None:
+    prices = Price("v", at_in, 7, cached_input=at_cached, cache_write=at_written)
+    used = Amount(tokens, 5, cached_tokens=cached, cache_creation_tokens=written)
+    assert 0 <= price(used, prices) <= worst_case(Amount(tokens, 5), prices)
+
+
+def test_cached_input_has_its_own_price_where_the_row_has_one_and_costs_as_other_input_where_it_has_none() -> None:
+    used = Usage(prompt_tokens=1000, completion_tokens=10, cached_tokens=900, reasoning_tokens=4)
+    assert price(used.amount, Price("v", 1_000_000, 1_000_000)) == 1010
+    assert price(used.amount, Price("v", 1_000_000, 1_000_000, cached_input=100_000)) == 100 + 90 + 10
+    written = Usage(prompt_tokens=1000, cached_tokens=600, cache_creation_tokens=300)
+    assert price(written.amount, Price("v", 1_000_000, 0, cached_input=0, cache_write=1_250_000)) == 100 + 375
+
+
+def test_a_detail_that_was_not_told_changes_no_price() -> None:
+    prices = Price("v", 1_000_000, 0, cached_input=1, cache_write=9_000_000)
+    assert price(Usage(prompt_tokens=1000).amount, prices) == 1000
+
+
+def test_a_row_s_cache_prices_are_fixed_in_the_offer_and_held_for() -> None:
+    source = """version = "1"\n[overheads]\nrequest = 0\nmessage = 0\ntools = 0\ntool = 0\nimage = 0
+    [providers.p]\nprotocol = "openai"\n[models.m]\ntype = "chat.completion"\nprovider = "p"\nupstream = "m"
+    purpose = ""\ninput = 1_000_000\noutput = 0\nmax_output = 10\n"""
+    plain = read(source)
+    dear = read(source + "cached_input = 100_000\ncache_write = 2_000_000\n")
+    submission = read_submission("chat.completion", {"model": "m", "messages": SAY})
+    (without,), (offer,) = (quote.offers(submission, one, test=False) for one in (plain, dear))
+    assert offer.bound_micros == 2 * without.bound_micros
+    assert (offer.price.cached_input, offer.price.cache_write) == (100_000, 2_000_000)
+    assert read_offer({**orjson.loads(orjson.dumps(offer)), "invented": 1}) == offer
+    old = {name: value for name, value in orjson.loads(orjson.dumps(offer)).items() if not name.startswith("cache")}
+    assert read_offer(old).price.cached_input is None
+
+
+def test_the_shipped_catalogue_s_cached_input_is_cheaper_and_raises_no_hold() -> None:
+    having = [model for model in catalogue().models.values() if model.cached_input is not None]
+    assert having and all(model.cached_input < model.input for model in having if model.cached_input is not None)
+    assert all(at.dearest_input == at.input for at in catalogue().prices.values())

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from shared import batches, blobs, clock, line_requests
+from shared import batches, blobs, clock, json_lines, line_requests
 from shared.batch_lines import unplanned
 from shared.batches import Made, Row
 from shared.db import Database
@@ -34,7 +34,7 @@ class _Part:
     bytes: int = 0
 
     def write(self, line: Mapping[str, Any]) -> None:
-        self.bytes += self.file.write(orjson.dumps(line) + b"\n")
+        self.bytes += self.file.write(json_lines.line(line))
 
 
 @dataclass(slots=True)

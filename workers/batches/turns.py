@@ -13,16 +13,18 @@ from sqlalchemy import Connection, select
 
 from shared import accounts, batch_lines, batches, blobs, clock, crash, hints, intake, logs
 from shared import models as m
-from shared.batch_lines import FaultError, Reading, Wanted
+from shared.batch_lines import Reading, Wanted
 from shared.batches import Plan, Row
 from shared.db import AmbiguousCommitError, Database
 from shared.errors import StorageAway
 from shared.intake import Owner
+from shared.line_files import FaultError
 from shared.queue import WEBHOOKS, Bell
 from shared.settings import settings
 from workers.batches import cancelling, files, reports
 from workers.batches.files import Rendering
 from workers.batches.readers import Readers
+from workers.isolate import Isolator
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Batches:
         self._bare: set[str] = set()
         self._spared_until = 0.0
         self._look_at = 0.0
+        self._cancelling: Isolator[list[str]] = Isolator("cancelling")
         #: Whose turn was last.
         self._last_account = ""
 
@@ -179,6 +182,8 @@ class Batches:
                     if pause.due():
                         yield
                 reading.end()
+        except FaultError as fault:
+            reading.faults.append(fault)
         except FileNotFoundError:
             reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
 
@@ -197,7 +202,7 @@ class Batches:
             errors = [fault.shown() for fault in reading.faults]
             self._ring(self._database.write_sync(batches.refuse, row["id"], errors))
             return False
-        plan = Plan(name, reading.total, reading.bound_micros, reading.model)
+        plan = Plan(name, reading.total, reading.bound_micros, reading.model, reading.need)
         begun, deliveries = self._database.write_sync(batches.begin, row["id"], plan)
         self._ring(deliveries)
         if begun:
@@ -237,14 +242,20 @@ class Batches:
     def _end_lines(self, row: Row) -> Work:
         """End a cancelled batch's jobs: what waits at once, what runs by a flag that its worker hears of."""
         self._not_before[row["id"]] = clock.monotonic() + AGAIN_SECONDS
-        after: str | None = ""
-        while after is not None:
-            after, deliveries = self._database.write_sync(cancelling.cancel_waiting, row["id"], after)
-            self._ring(deliveries)
+        besides, after = set(self._cancelling.besides()), ""
+        while ids := self._database.read_sync(cancelling.waiting_after, row["id"], after):
+            wanted = [id for id in ids if id not in besides]
+            for deliveries in self._cancelling.each(wanted, self._cancel):
+                self._ring(deliveries)
+            after = ids[-1]
             crash.point("batch.after_end")
             yield
-        if flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
+        while flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
             hints.tell_now(settings().redis_url, hints.CANCEL, flagged)
+            yield
+
+    def _cancel(self, ids: Sequence[str]) -> list[str]:
+        return self._database.write_sync(cancelling.cancel_waiting, ids)
 
     def _render(self, row: Row) -> Work:
         """Write the files, then end the batch with its statement and events."""

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-import orjson
 
 from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
 from shared.provider_limits import RateLimits
 from workers import event_stream, retry_after
+from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
 from workers.event_stream import EVENT_STREAM, NotStreamed
 from workers.exchange import Exchange
@@ -68,8 +68,8 @@ def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None
     if ask.type == "chat.completion" and event_stream.are_events(content):
         return judge(ask, status, of_events(ask, event_stream.all_of(content)), limits)
     try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        body = loads(content)
+    except ValueError:
         raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
     if isinstance(body, list) and body:  # so does Google wrap its errors
         body = body[0]
@@ -90,7 +90,7 @@ def judge(ask: Ask, status: int, found: Mapping[str, Any] | Gathered, limits: Ra
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise lacking(error) from None
     left_out = ignored(ask)
-    if ask.type == "chat.completion" and len(result["choices"]) < openai_answers.wanted(ask):
+    if openai_answers.given(result) < openai_answers.wanted(ask):
         left_out.append("n")
     return Answer(result, usage, status, left_out, limits)
 

@@ -7,7 +7,7 @@ from shared import clock
 from shared.catalogue import catalogue
 from shared.errors import ProviderError
 from shared.schemas import Usage, picture_kind
-from workers.answers import estimates, reported
+from workers.answers import estimates, reported, vectors
 from workers.answers.choice import Choice
 from workers.answers.shape import place, wrong
 from workers.providers import Ask
@@ -40,44 +40,47 @@ def chat(
 
 
 def wanted(ask: Ask) -> int:
-    """How many choices were asked for."""
+    """How many choices, or pictures, were asked for."""
     return int(ask.request.get("n") or 1)
+
+
+def given(result: Mapping[str, Any]) -> int:
+    """How many there are; of embeddings, which are always as many as their inputs, at least one."""
+    return len(result.get("choices") or result["data"])
 
 
 def choice(ask: Ask, index: int) -> Choice:
     """An empty choice of this answer."""
-    known = frozenset(tool["function"]["name"] for tool in ask.request.get("tools") or ())
-    return Choice(index, f"call_{ask.job_id.removeprefix('job_')}", known)
+    return Choice(index, f"call_{ask.job_id.removeprefix('job_')}", ask.request.get("tools") or ())
 
 
 def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    given = _listed(body, "choices")
-    numbers = [place(one.get("index"), f"choices[{at}].index") for at, one in enumerate(given)]
+    found = _listed(body, "choices")
+    numbers = [place(one.get("index"), f"choices[{at}].index") for at, one in enumerate(found)]
     if None not in numbers and len(set(numbers)) == len(numbers):
-        given = [one for _, one in sorted(zip(numbers, given, strict=True), key=lambda pair: pair[0] or 0)]
-    choices = [_choice(ask, index, one) for index, one in enumerate(given[: wanted(ask)])]
+        found = [one for _, one in sorted(zip(numbers, found, strict=True), key=lambda pair: pair[0] or 0)]
+    choices = [_choice(ask, index, one) for index, one in enumerate(found[: wanted(ask)])]
     return chat(ask, choices, reported.of(body), _created(body))
 
 
-def _choice(ask: Ask, index: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    message = given.get("message")
+def _choice(ask: Ask, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
+    message = found.get("message")
     if not isinstance(message, dict):
         raise wrong(f"choices[{index}].message", "is missing" if message is None else "is no object")
     made = choice(ask, index)
     made.take_whole(message)
-    made.take_likely(given.get("logprobs"))
-    made.end(given.get("finish_reason"))
+    made.take_likely(found.get("logprobs"))
+    made.end(found.get("finish_reason"))
     made.close()
     return made.shown()
 
 
 def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    data = []
+    data: list[dict[str, Any]] = []
     for at, row in enumerate(_listed(body, "data")):
-        if not isinstance(row.get("embedding"), list | str) or not row["embedding"]:
-            raise wrong(f"data[{at}].embedding", "is no vector")
+        vector = vectors.encoded(row.get("embedding"), ask.request.get("encoding_format"), f"data[{at}].embedding")
         number = place(row.get("index"), f"data[{at}].index")
-        data.append({"object": "embedding", "index": at if number is None else number, "embedding": row["embedding"]})
+        data.append({"object": "embedding", "index": at if number is None else number, "embedding": vector})
     if not data:
         raise _empty("embeddings")
     if sorted(row["index"] for row in data) != list(range(_inputs(ask.request["input"]))):
@@ -87,15 +90,15 @@ def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage
     return {"object": "list", "data": data, "model": ask.offer.model}, usage
 
 
-def _inputs(given: Any) -> int:
+def _inputs(asked: Any) -> int:
     """How many things are to be embedded; a list of numbers is one, in tokens."""
-    return len(given) if isinstance(given, list) and not isinstance(given[0], int) else 1
+    return len(asked) if isinstance(asked, list) and not isinstance(asked[0], int) else 1
 
 
 def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     kept = ("url", "b64_json", "revised_prompt")
     data = []
-    for at, row in enumerate(_listed(body, "data")):
+    for at, row in enumerate(_listed(body, "data")[: wanted(ask)]):
         if not (row.get("url") or row.get("b64_json")):
             raise wrong(f"data[{at}]", "is neither a link nor a picture")
         for name in kept:
@@ -113,13 +116,13 @@ _READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
 
 
 def _listed(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    given = body.get(name)
-    if not isinstance(given, list):
-        raise wrong(name, "is missing" if given is None else "is no list")
-    for at, one in enumerate(given):
+    found = body.get(name)
+    if not isinstance(found, list):
+        raise wrong(name, "is missing" if found is None else "is no list")
+    for at, one in enumerate(found):
         if not isinstance(one, dict):
             raise wrong(f"{name}[{at}]", "is no object")
-    return given
+    return found
 
 
 def _created(body: Mapping[str, Any]) -> int:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import orjson
 
 from shared import clock
 from shared.errors import ProviderError
@@ -19,6 +18,7 @@ from shared.schemas import Usage
 from shared.streams import part
 from workers.answers import reported
 from workers.answers.choice import Choice
+from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
 from workers.event_stream import Event, events
 from workers.exchange import Exchange
@@ -93,8 +93,8 @@ def _read(event: Event) -> Mapping[str, Any] | None:
     if data == b"[DONE]":
         return DONE
     try:
-        chunk = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        chunk = loads(data)
+    except ValueError:
         chunk = {"message": data.decode(errors="replace")} if event.name == "error" else None
     if isinstance(chunk, list) and chunk:  # so does Google wrap its errors
         chunk = chunk[0]

@@ -11,7 +11,7 @@ import orjson
 
 from shared import clock, extras
 from shared.catalogue import Endpoint, Provider
-from shared.schemas import UNASKED, Usage, picture_kind
+from shared.schemas import NULLS, UNASKED, Usage, picture_kind
 from shared.streams import Progress, part, rest
 from workers import sandbox_turns
 from workers.providers import Answer, Ask, Sink
@@ -32,7 +32,7 @@ class Sandbox:
 
     async def call(self, ask: Ask) -> Answer:
         """See Upstream; never fails."""
-        asked = {name: value for name, value in ask.request.items() if name not in (extras.KEY, UNASKED)}
+        asked = {name: value for name, value in ask.request.items() if name not in (extras.KEY, UNASKED, NULLS)}
         digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
         body, usage = _ANSWERS[ask.type](ask, digest)
         if ask.sink is not None:

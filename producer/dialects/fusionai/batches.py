@@ -100,10 +100,11 @@ async def _size(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> i
 
 async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> dict[str, Any]:
     async with desk.quoting.turn(holder.account_id, await _size(desk, holder, spec, asked)):
-        quoted = await asyncio.to_thread(batches.dry_run, spec, holder, await _source(desk, holder, spec))
+        source = await _source(desk, holder, spec)
+        quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
     if holder.test:  # it holds nothing, and a live balance is not its to see
-        return {**quoted, "credits_available": None}
-    return {**quoted, "credits_available": await desk.database.read(batches.available, holder.account_id)}
+        return {**quoted, "credits_available": None, "shortage": None}
+    return {**quoted, **await desk.database.read(batches.afforded, holder.account_id, need)}
 
 
 async def _source(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:

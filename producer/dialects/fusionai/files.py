@@ -58,6 +58,11 @@ async def read_file(request: Request, id: str) -> Response:
     """A file's bytes."""
     desk, holder = await enter(request)
     row, content = await files.open_content(desk, holder, id)
+    try:
+        first = await files.stored(content.read, CHUNK_BYTES)  # while a 503 can still be said
+    except BaseException:
+        content.close()
+        raise
     headers = {
         "Content-Length": str(row["bytes"]),
         "Content-Disposition": disposition(row["filename"]),
@@ -65,7 +70,7 @@ async def read_file(request: Request, id: str) -> Response:
     }
     made = row["purpose"] == "batch_output"  # what was uploaded may be anything
     kind = "application/jsonl" if made else "application/octet-stream"
-    return StreamingResponse(_chunks(content), headers=headers, media_type=kind)
+    return StreamingResponse(_chunks(first, content), headers=headers, media_type=kind)
 
 
 @router.delete("/files/{id}")
@@ -81,7 +86,8 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
-async def _chunks(content: BinaryIO) -> AsyncIterator[bytes]:
+async def _chunks(first: bytes, content: BinaryIO) -> AsyncIterator[bytes]:
     with content:
+        yield first
         while chunk := await files.stored(content.read, CHUNK_BYTES):
             yield chunk

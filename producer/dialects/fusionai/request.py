@@ -50,12 +50,10 @@ def _checked(desk: Desk, holder: KeyHolder, request: Request) -> tuple[Desk, Key
     return desk, holder
 
 
-async def enter_live(request: Request) -> tuple[Desk, KeyHolder]:
-    """`enter`, for what is about money: test keys neither cost nor see any. 403 for them."""
-    desk, holder = await enter(request)
+def check_live(holder: KeyHolder) -> None:
+    """403 for a test key, where a request is about money: test keys neither cost nor see any."""
     if holder.test:
         raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
-    return desk, holder
 
 
 async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:

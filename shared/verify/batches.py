@@ -1,0 +1,87 @@
+"""What must hold of batches: their holds, the counts and sums of their jobs, their statements."""
+
+from shared.verify.query import Query
+
+#: When a batch ended; NULL: it has not.
+ENDED_AT = """CASE b.status WHEN 'completed' THEN b.completed_at WHEN 'failed' THEN b.failed_at
+  WHEN 'expired' THEN b.expired_at WHEN 'cancelled' THEN b.cancelled_at END"""
+#: All its jobs are there still.
+_KEPT = f"(({ENDED_AT}) IS NULL OR ({ENDED_AT}) > :jobs_gone)"
+
+QUERIES: tuple[Query, ...] = (
+    Query(
+        "a batch's hold transfer differs from its bound, or its release from the lines that never became jobs",
+        f"""SELECT b.id, b.bound_micros, coalesce(t.held, 0) AS held, coalesce(t.released, 0) AS released FROM batches b
+            LEFT JOIN (SELECT subject_id, sum(CASE WHEN kind = 'hold' THEN amount_micros ELSE 0 END) AS held,
+                sum(CASE WHEN kind = 'release' THEN amount_micros ELSE 0 END) AS released
+              FROM transfers WHERE subject_type = 'batch' GROUP BY subject_id) t ON t.subject_id = b.id
+            LEFT JOIN (SELECT batch_id, sum(bound_micros) AS total FROM jobs WHERE batch_id IS NOT NULL
+              GROUP BY batch_id) j ON j.batch_id = b.id
+            WHERE coalesce(t.held, 0) <> b.bound_micros
+              OR ({_KEPT} AND coalesce(t.released, 0) <> b.released_micros - coalesce(j.total, 0))""",
+    ),
+    Query(
+        "a batch's counts differ from its jobs",
+        f"""SELECT b.id, b.released, b.succeeded, b.failed, b.cancelled, b.expired FROM batches b
+            LEFT JOIN (SELECT batch_id, count(*) AS made,
+                sum(CASE WHEN status = 'succeeded' THEN 1 ELSE 0 END) AS succeeded,
+                sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) AS failed,
+                sum(CASE WHEN status = 'cancelled' THEN 1 ELSE 0 END) AS cancelled,
+                sum(CASE WHEN status = 'expired' THEN 1 ELSE 0 END) AS expired
+              FROM jobs WHERE batch_id IS NOT NULL GROUP BY batch_id) j ON j.batch_id = b.id
+            WHERE {_KEPT} AND (b.released <> coalesce(j.made, 0) OR b.succeeded <> coalesce(j.succeeded, 0)
+              OR b.failed <> coalesce(j.failed, 0)
+              OR b.cancelled <> coalesce(j.cancelled, 0)
+                + CASE WHEN b.stopped = 'cancelled' THEN b.total - b.released ELSE 0 END
+              OR b.expired <> coalesce(j.expired, 0)
+                + CASE WHEN b.stopped = 'expired' THEN b.total - b.released ELSE 0 END)""",
+    ),
+    Query(
+        "a batch's charges, resolved bounds or tokens differ from its jobs",
+        f"""SELECT b.id, b.charged_micros, b.resolved_micros, b.prompt_tokens, b.completion_tokens,
+              coalesce(s.charged, 0) AS charged, coalesce(s.prompt, 0) AS prompt,
+              coalesce(s.completion, 0) AS completion FROM batches b
+            LEFT JOIN (SELECT j.batch_id, sum(j.bound_micros) AS total, sum(r.charged_micros) AS charged,
+                sum(r.prompt_tokens) AS prompt, sum(r.completion_tokens) AS completion,
+                sum(CASE WHEN r.job_id IS NULL THEN 0 ELSE j.bound_micros END) AS resolved
+              FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id WHERE j.batch_id IS NOT NULL
+              GROUP BY j.batch_id) s ON s.batch_id = b.id
+            WHERE {_KEPT} AND (b.charged_micros <> coalesce(s.charged, 0)
+              OR b.prompt_tokens <> coalesce(s.prompt, 0) OR b.completion_tokens <> coalesce(s.completion, 0)
+              OR b.resolved_micros <> coalesce(s.resolved, 0)
+                + CASE WHEN b.stopped IS NULL THEN 0 ELSE b.released_micros - coalesce(s.total, 0) END)""",
+    ),
+    Query(
+        "a batch is over with lines that have not ended, or with something still held",
+        """SELECT id, status, total, bound_micros, resolved_micros FROM batches
+           WHERE status IN ('completed', 'expired', 'cancelled')
+             AND (succeeded + failed + cancelled + expired <> total OR resolved_micros <> bound_micros)""",
+    ),
+    Query(
+        "a batch is in a state that there is not, or has no time of its state",
+        f"""SELECT b.id, b.status FROM batches b
+            WHERE b.status NOT IN ('validating', 'failed', 'in_progress', 'finalizing', 'completed', 'expired',
+                'cancelling', 'cancelled')
+              OR (b.status IN ('failed', 'completed', 'expired', 'cancelled') AND ({ENDED_AT}) IS NULL)
+              OR (b.status IN ('in_progress', 'finalizing', 'completed') AND b.total > 0 AND b.in_progress_at IS NULL)
+              OR (b.status = 'in_progress' AND (b.plan IS NULL OR b.released > b.total))""",
+    ),
+    Query(
+        "a batch repeats one that does not exist, or another account's",
+        """SELECT b.id, b.retry_of FROM batches b LEFT JOIN batches o ON o.id = b.retry_of
+           WHERE b.retry_of IS NOT NULL AND (o.id IS NULL OR o.account_id <> b.account_id OR o.test <> b.test)""",
+    ),
+    Query(
+        "a finished batch has not exactly one statement, of its account and of what its jobs were charged",
+        """SELECT b.id, b.account_id, b.charged_micros, i.id AS invoice, i.account_id AS account_of_invoice,
+             i.total_micros FROM batches b LEFT JOIN invoices i ON i.batch_id = b.id
+           WHERE (b.status IN ('completed', 'expired', 'cancelled') AND NOT b.test AND b.in_progress_at IS NOT NULL)
+               <> (i.id IS NOT NULL) OR i.total_micros <> b.charged_micros OR i.account_id <> b.account_id
+             OR i.kind <> 'statement' OR i.status <> 'paid'""",
+    ),
+    Query(
+        "a statement is of a batch that does not exist",
+        """SELECT i.id, i.batch_id FROM invoices i LEFT JOIN batches b ON b.id = i.batch_id
+           WHERE i.kind = 'statement' AND (i.batch_id IS NULL OR b.id IS NULL)""",
+    ),
+)

@@ -1,0 +1,73 @@
+"""Each charge is the price of the recorded usage at the offer fixed at acceptance, and no more than the bound."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select, text
+
+from shared import models as m
+from shared.pricing import price
+from shared.schemas import Offer, Usage, read_offer
+from shared.verify.query import SHOWN
+
+#: Jobs in one statement.
+PAGE = 2000
+
+_NAME = "a charge is not the price of the usage, within the bound"
+
+
+def violations(connection: Connection) -> Iterator[str]:
+    """Page after page of the finished jobs."""
+    after, found = "", 0
+    while rows := connection.execute(_PAGE, {"after": after}).mappings().all():
+        for row in rows:
+            if said := _wrong(dict(row)):
+                found += 1
+                if found <= SHOWN:
+                    yield f"{_NAME}: id={row['id']}, {said}"
+        after = rows[-1]["id"]
+    if found > SHOWN:
+        yield f"{_NAME}: and {found - SHOWN} more"
+
+
+_USED = ("prompt_tokens", "completion_tokens", "images", "cached_tokens", "cache_creation_tokens")
+_RESULT = (*_USED, "provider", "model", "charged_micros")
+#: The request is needed for the size of pictures alone, and may be large.
+_PAGE = (
+    select(m.jobs.c.id, m.jobs.c.type, m.jobs.c.status, m.jobs.c.bound_micros, m.jobs.c.test, m.job_payloads.c.offers)
+    .add_columns(*(m.job_results.c[name] for name in _RESULT))
+    .add_columns(text("CASE WHEN jobs.type = 'image' THEN job_payloads.request END AS request"))
+    .join_from(m.jobs, m.job_results, m.job_results.c.job_id == m.jobs.c.id)
+    .join(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    .where(m.jobs.c.id > text(":after"))
+    .order_by(m.jobs.c.id)
+    .limit(PAGE)
+)
+
+
+def _wrong(row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a job's charge, if anything."""
+    if row["test"]:
+        return f"charged_micros={row['charged_micros']} of a test job" if row["charged_micros"] else None
+    used = row["prompt_tokens"] + row["completion_tokens"] + row["images"]
+    if not used:
+        return f"charged_micros={row['charged_micros']} for nothing" if row["charged_micros"] else None
+    try:
+        offers = [read_offer(one) for one in orjson.loads(row["offers"])]
+        served = [one for one in offers if (one.provider, one.model) == (row["provider"], row["model"])]
+        fair = [_fair(row, offer) for offer in served]
+    except (KeyError, ValueError, TypeError) as error:
+        return f"its offers or request cannot be read ({type(error).__name__})"
+    if not served:
+        return f"served by {row['provider']}, {row['model']}, which was not offered"
+    if row["charged_micros"] in fair:
+        return None
+    return f"charged_micros={row['charged_micros']}, should be {fair[0]}, bound_micros={row['bound_micros']}"
+
+
+def _fair(row: Mapping[str, Any], at: Offer) -> int:
+    """What the usage costs at this offer, at most its bound."""
+    size = orjson.loads(row["request"]).get("size", "") if row["request"] else ""
+    used = Usage(**{name: row[name] for name in _USED}, size=size)
+    return min(price(used.amount, at.price), at.bound_micros, int(row["bound_micros"]))

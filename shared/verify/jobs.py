@@ -1,0 +1,102 @@
+"""What must hold of each job's row, its payload, its result, its hold and the worker that runs it."""
+
+from shared.verify.query import Query
+
+#: A job's transfers in a row: what was held, charged and released for it.
+_MOVED = """(SELECT subject_id,
+    sum(CASE WHEN kind = 'hold' THEN amount_micros ELSE 0 END) AS held,
+    sum(CASE WHEN kind = 'charge' THEN amount_micros ELSE 0 END) AS charged,
+    sum(CASE WHEN kind = 'release' THEN amount_micros ELSE 0 END) AS released,
+    max(CASE WHEN kind = 'hold' THEN NULL ELSE created_at END) AS resolved_at
+  FROM transfers WHERE subject_type = 'job' AND kind IN ('hold', 'charge', 'release') GROUP BY subject_id)"""
+
+QUERIES: tuple[Query, ...] = (
+    Query(
+        "a job's hold is missing or not of its bound, or not resolved exactly once at its end",
+        f"""SELECT j.id, j.status, j.bound_micros, coalesce(t.held, 0) AS held,
+             coalesce(t.charged, 0) + coalesce(t.released, 0) AS resolved
+            FROM jobs j LEFT JOIN {_MOVED} t ON t.subject_id = j.id
+            WHERE coalesce(t.held, 0) <> CASE WHEN j.batch_id IS NULL THEN j.bound_micros ELSE 0 END
+              OR coalesce(t.charged, 0) + coalesce(t.released, 0)
+                <> CASE WHEN j.status IN ('queued', 'running') THEN 0 ELSE j.bound_micros END
+              OR t.resolved_at <> j.finished_at""",
+    ),
+    Query(
+        "a finished job has no result, or an unfinished one has",
+        """SELECT j.id, j.status FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id
+           WHERE (j.status IN ('queued', 'running')) <> (r.job_id IS NULL)""",
+    ),
+    Query(
+        "a result, or a payload, is of a job that does not exist",
+        """SELECT r.job_id, 'result' AS what FROM job_results r LEFT JOIN jobs j ON j.id = r.job_id WHERE j.id IS NULL
+           UNION ALL SELECT p.job_id, 'payload' FROM job_payloads p LEFT JOIN jobs j ON j.id = p.job_id
+           WHERE j.id IS NULL""",
+    ),
+    Query(
+        "a job has no payload",
+        """SELECT j.id, j.status FROM jobs j LEFT JOIN job_payloads p ON p.job_id = j.id WHERE p.job_id IS NULL
+             AND (j.finished_at IS NULL OR j.finished_at > :payloads_gone)""",
+    ),
+    Query(
+        "a result's charge differs from its charge transfer",
+        """SELECT r.job_id, r.charged_micros, coalesce(t.amount_micros, 0) AS moved FROM job_results r
+           LEFT JOIN transfers t ON t.subject_id = r.job_id AND t.subject_type = 'job' AND t.kind = 'charge'
+           WHERE r.charged_micros <> coalesce(t.amount_micros, 0)""",
+    ),
+    Query(
+        "a charge is above its bound, or of a test job, or of a job that neither succeeded nor sent anything on",
+        """SELECT j.id, j.status, j.bound_micros, r.charged_micros FROM jobs j JOIN job_results r ON r.job_id = j.id
+           WHERE r.charged_micros > j.bound_micros OR r.test <> j.test OR (j.test AND r.charged_micros <> 0)
+             OR (j.status <> 'succeeded' AND r.charged_micros <> 0 AND r.prompt_tokens + r.completion_tokens = 0)""",
+    ),
+    Query(
+        "what was sent on of an answer was not charged",
+        """SELECT j.id, j.status, j.relayed_micros, r.charged_micros FROM jobs j JOIN job_results r ON r.job_id = j.id
+           WHERE j.status <> 'succeeded' AND (r.charged_micros < j.relayed_micros
+             OR (r.partial IS NOT NULL AND r.prompt_tokens + r.completion_tokens = 0))""",
+    ),
+    Query(
+        "a job that succeeded has no answer, or an error; or one that did not has an answer",
+        """SELECT j.id, j.status FROM jobs j JOIN job_results r ON r.job_id = j.id
+           WHERE (j.status = 'succeeded' AND (r.response IS NULL OR r.error IS NOT NULL))
+             OR (j.status <> 'succeeded' AND r.response IS NOT NULL)""",
+    ),
+    Query(
+        "a finished job has no time of its end, or an unfinished one has",
+        """SELECT id, status, finished_at FROM jobs
+           WHERE (status IN ('queued', 'running')) <> (finished_at IS NULL)""",
+    ),
+    Query(
+        "a job that is not running is held by a worker, or a running one by none",
+        "SELECT id, status, worker_id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)",
+    ),
+    Query(
+        "a running job's worker does not exist, or ended long ago",
+        """SELECT j.id, j.worker_id, w.lapsed_at FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
+           WHERE j.status = 'running' AND j.worker_id IS NOT NULL
+             AND (w.id IS NULL OR w.lapsed_at < :hour_ago OR w.lease_until < :hour_ago)""",
+    ),
+    Query(
+        "a running job was never leased",
+        "SELECT id FROM jobs WHERE status = 'running' AND (lease_epoch < 1 OR started_at IS NULL)",
+    ),
+    Query(
+        "a job waits on a queue that nobody serves, or in no lane",
+        """SELECT id, status, queue, lane FROM jobs WHERE status IN ('queued', 'running')
+             AND (queue NOT IN ([queues]) OR lane NOT IN ('realtime', 'batch'))""",
+    ),
+    Query(
+        "a job should have ended a day ago",
+        "SELECT id, status, expires_at FROM jobs WHERE status IN ('queued', 'running') AND expires_at < :day_ago",
+    ),
+    Query(
+        "a job's key is another account's, or of another mode",
+        """SELECT j.id, j.account_id, j.key_id FROM jobs j JOIN api_keys k ON k.id = j.key_id
+           WHERE k.account_id <> j.account_id OR (k.mode = 'test') <> j.test""",
+    ),
+    Query(
+        "a job is of a batch that does not exist, or of another account or mode than its batch",
+        """SELECT j.id, j.batch_id FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id WHERE j.batch_id IS NOT NULL
+             AND (b.id IS NULL OR b.account_id <> j.account_id OR b.test <> j.test)""",
+    ),
+)

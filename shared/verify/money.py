@@ -1,0 +1,149 @@
+"""What must hold of transfers, balances and the sums made of them."""
+
+from shared.models.money import KNOWN_TRANSFER
+from shared.verify.query import Query
+
+
+def _balance(name: str, purse: str) -> Query:
+    """An account's cached balance is the sum of its transfers."""
+    return Query(
+        f"{name} differs from the sum of its transfers",
+        f"""SELECT a.id, a.{purse}_micros, coalesce(t.total, 0) AS computed FROM accounts a LEFT JOIN (
+              SELECT account_id, sum(CASE WHEN to_purse = '{purse}' THEN amount_micros ELSE 0 END)
+                - sum(CASE WHEN from_purse = '{purse}' THEN amount_micros ELSE 0 END) AS total
+              FROM transfers GROUP BY account_id) t ON t.account_id = a.id
+            WHERE a.{purse}_micros <> coalesce(t.total, 0)""",
+    )
+
+
+def _of_accounts(table: str, id: str) -> Query:
+    """Every row is of an account that there is."""
+    return Query(
+        f"a row of {table} is of an account that does not exist",
+        f"""SELECT x.{id} AS id, x.account_id FROM {table} x LEFT JOIN accounts a ON a.id = x.account_id
+            WHERE a.id IS NULL""",
+    )
+
+
+QUERIES: tuple[Query, ...] = (
+    _balance("available", "available"),
+    _balance("held", "held"),
+    Query("a balance is below zero", "SELECT id FROM accounts WHERE available_micros < 0 OR held_micros < 0"),
+    Query(
+        "held differs from what unfinished jobs and batches may still cost",
+        """SELECT a.id, a.held_micros, coalesce(j.total, 0) + coalesce(b.total, 0) AS computed FROM accounts a
+           LEFT JOIN (SELECT account_id, sum(bound_micros) AS total FROM jobs
+             WHERE status IN ('queued', 'running') GROUP BY account_id) j ON j.account_id = a.id
+           LEFT JOIN (SELECT account_id, sum(bound_micros - released_micros) AS total FROM batches
+             GROUP BY account_id) b ON b.account_id = a.id
+           WHERE a.held_micros <> coalesce(j.total, 0) + coalesce(b.total, 0)""",
+    ),
+    Query(
+        "a transfer is of no kind that there is, or between other purses or for another thing than its kind",
+        f"""SELECT id, account_id, kind, from_purse, to_purse, subject_type, amount_micros FROM transfers
+            WHERE amount_micros <= 0 OR NOT ({KNOWN_TRANSFER})""",
+    ),
+    *(
+        _of_accounts(table, id)
+        for table, id in (
+            *(("transfers", "id"), ("jobs", "id"), ("batches", "id"), ("files", "id"), ("invoices", "id")),
+            *(("webhooks", "id"), ("events", "id"), ("deliveries", "id"), ("thresholds", "id"), ("api_keys", "id")),
+            *(("daily_usage", "day"), ("monthly_spend", "month"), ("idempotency_keys", "key")),
+        )
+    ),
+    Query(
+        "a transfer is of a job that does not exist, or of another account than the job",
+        """SELECT t.id, t.kind, t.account_id, t.subject_id AS job, j.account_id AS account_of_job FROM transfers t
+           LEFT JOIN jobs j ON j.id = t.subject_id WHERE t.subject_type = 'job'
+             AND CASE WHEN j.id IS NULL THEN t.created_at > :jobs_gone ELSE j.account_id <> t.account_id END""",
+    ),
+    Query(
+        "a forgotten job's hold is not resolved exactly once",
+        """SELECT t.subject_id AS job, min(t.account_id) AS account_id FROM transfers t
+           LEFT JOIN jobs j ON j.id = t.subject_id WHERE t.subject_type = 'job' AND j.id IS NULL
+             AND t.kind IN ('hold', 'charge', 'release') GROUP BY t.subject_id
+           HAVING min(t.account_id) <> max(t.account_id)
+             OR (sum(CASE WHEN t.kind = 'hold' THEN t.amount_micros ELSE 0 END) > 0
+               AND sum(CASE WHEN t.kind = 'hold' THEN t.amount_micros ELSE -t.amount_micros END) <> 0)""",
+    ),
+    Query(
+        "a transfer is of a batch that does not exist, or of another account than the batch",
+        """SELECT t.id, t.kind, t.account_id, t.subject_id AS batch, b.account_id AS account_of_batch FROM transfers t
+           LEFT JOIN batches b ON b.id = t.subject_id
+           WHERE t.subject_type = 'batch' AND (b.id IS NULL OR b.account_id <> t.account_id)""",
+    ),
+    Query(
+        "a grant is not what its invoice says",
+        """SELECT t.id, t.account_id, t.subject_id AS invoice, t.amount_micros, i.total_micros FROM transfers t
+           LEFT JOIN invoices i ON i.id = t.subject_id WHERE t.subject_type = 'invoice'
+             AND (i.id IS NULL OR i.account_id <> t.account_id OR i.kind <> 'purchase' OR i.status <> 'paid'
+               OR i.total_micros <> t.amount_micros)""",
+    ),
+    Query(
+        "more is refunded than was charged",
+        """SELECT r.subject_id AS job, r.refunded, coalesce(c.amount_micros, 0) AS charged FROM (
+             SELECT subject_id, sum(amount_micros) AS refunded FROM transfers WHERE kind = 'refund'
+             GROUP BY subject_id) r
+           LEFT JOIN transfers c ON c.subject_id = r.subject_id AND c.kind = 'charge' AND c.subject_type = 'job'
+           WHERE r.refunded > coalesce(c.amount_micros, 0)""",
+    ),
+    Query(
+        "an adjustment corrects no transfer of its account, or by more than that was",
+        """SELECT t.id, t.account_id, t.subject_id AS corrects, t.amount_micros FROM transfers t
+           LEFT JOIN transfers o ON o.id = t.subject_id AND o.account_id = t.account_id AND o.kind <> 'adjust'
+           WHERE t.kind = 'adjust' AND (o.id IS NULL OR o.amount_micros < t.amount_micros)""",
+    ),
+    Query(
+        "the month's spend differs from the charges",
+        """SELECT s.account_id, s.month, sum(s.spent) AS spent, sum(s.charged) AS charged FROM (
+             SELECT account_id, month, spent_micros AS spent, 0 AS charged FROM monthly_spend
+             UNION ALL SELECT account_id, [month created_at], 0, sum(amount_micros) FROM transfers
+               WHERE kind = 'charge' GROUP BY account_id, [month created_at]) s
+           GROUP BY s.account_id, s.month HAVING sum(s.spent) <> sum(s.charged)""",
+    ),
+    Query(
+        "usage by day does not add up to the month's spend",
+        """SELECT s.account_id, s.month, sum(s.spent) AS spent, sum(s.used) AS used FROM (
+             SELECT account_id, month, spent_micros AS spent, 0 AS used FROM monthly_spend
+             UNION ALL SELECT account_id, substr(day, 1, 7), 0, charged_micros FROM daily_usage) s
+           GROUP BY s.account_id, s.month HAVING sum(s.spent) <> sum(s.used)""",
+    ),
+    Query(
+        "usage by day differs from the jobs",
+        """SELECT u.account_id, u.day, u.test, u.model, sum(u.jobs) AS jobs, sum(u.micros) AS micros,
+             sum(u.prompt) AS prompt_tokens, sum(u.completion) AS completion_tokens, sum(u.images) AS images
+           FROM (SELECT account_id, day, test, model, jobs, charged_micros AS micros, prompt_tokens AS prompt,
+               completion_tokens AS completion, images FROM daily_usage
+             UNION ALL SELECT j.account_id, [day j.finished_at], j.test, coalesce(r.model, j.model), -1,
+               -r.charged_micros, -r.prompt_tokens, -r.completion_tokens, -r.images
+             FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.finished_at IS NOT NULL
+               AND (j.status = 'succeeded' OR r.prompt_tokens + r.completion_tokens > 0)) u
+           WHERE :jobs_gone = 0 OR u.day > [day :jobs_gone]
+           GROUP BY u.account_id, u.day, u.test, u.model
+           HAVING sum(u.jobs) <> 0 OR sum(u.micros) <> 0 OR sum(u.prompt) <> 0 OR sum(u.completion) <> 0
+             OR sum(u.images) <> 0""",
+    ),
+    Query(
+        "a threshold was crossed and not told, or is armed or not against its level",
+        """SELECT t.id, t.account_id, t.kind, t.level_micros, t.armed, a.available_micros + a.held_micros AS remaining
+           FROM thresholds t JOIN accounts a ON a.id = t.account_id WHERE t.kind = 'remaining'
+             AND t.armed <> (a.available_micros + a.held_micros > t.level_micros)""",
+    ),
+    Query(
+        "a month's spend has reached a threshold and it was not told",
+        """SELECT t.id, t.account_id, t.level_micros, s.spent_micros FROM thresholds t
+           JOIN monthly_spend s ON s.account_id = t.account_id AND s.month = :month
+           WHERE t.kind = 'spent' AND s.spent_micros >= t.level_micros AND coalesce(t.period, '') <> s.month""",
+    ),
+    Query(
+        "invoices are not numbered 1, 2, 3 … up to their counter",
+        """SELECT i.invoices, i.newest, coalesce(c.value, 0) AS counter FROM (
+             SELECT count(*) AS invoices, coalesce(max(number), 0) AS newest FROM invoices) i
+           LEFT JOIN counters c ON c.name = 'invoice_number'
+           WHERE i.invoices <> i.newest OR i.newest <> coalesce(c.value, 0)""",
+    ),
+    Query(
+        "an invoice is paid at no time, or open and paid",
+        "SELECT id, number, status FROM invoices WHERE (status = 'paid') <> (paid_at IS NOT NULL)",
+    ),
+)

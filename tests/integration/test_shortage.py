@@ -1,0 +1,146 @@
+"""A 402 says what is needed, what is there, what is held and by how many jobs, and what would do."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from producer import batches as producer_batches
+from producer.accept import Accepted, Door
+from producer.batches import BatchSpec
+from shared.catalogue import catalogue
+from shared.db import Database
+from shared.errors import InsufficientCredits
+from tests.integration import batch_world, world
+from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
+from tests.integration.world import CREDIT
+
+
+def ask(database: Database, holder: world.KeyHolder, *, listed: int = 0, **more: Any) -> Accepted | InsufficientCredits:
+    """What comes of a request, as its caller is told."""
+    wanted = world.submission(**{"max_tokens": None, **more})
+
+    async def main() -> Accepted | InsufficientCredits:
+        door = Door(database, world.RecordedBell())
+        try:
+            return await door.submit(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None)
+        except InsufficientCredits as error:
+            return error
+        finally:
+            await door.close()
+
+    return asyncio.run(main())
+
+
+def refused(database: Database, holder: world.KeyHolder, **more: Any) -> InsufficientCredits:
+    answer = ask(database, holder, **more)
+    assert isinstance(answer, InsufficientCredits)
+    return answer
+
+
+def test_a_greeting_without_a_limit_is_told_which_limit_would_do(database: Database) -> None:
+    holder = world.open_account(database, 10)
+    error = refused(database, holder)
+    most = error.details["max_tokens"]
+    assert error.details["required_credits"] > 10 == error.details["available_credits"]
+    assert error.details["held_credits"] == 0 == error.details["held_by_jobs"] and "jobs" not in error.details
+    assert error.param == "max_tokens" and f"send max_tokens: up to {most:,} would do here" in error.message
+    assert "this job may cost up to" in error.message and "10 are available" in error.message
+    assert isinstance(ask(database, holder, max_tokens=most + 1), InsufficientCredits)
+    assert isinstance(ask(database, holder, max_tokens=most), Accepted)
+
+
+@pytest.mark.parametrize("more", [{"n": 3}, {"routing": {"fallbacks": ["claude-3-sonnet"]}}, {"max_tokens": 4000}])
+def test_what_is_said_to_do_does(database: Database, more: dict[str, Any]) -> None:
+    holder = world.open_account(database, 7)
+    most = refused(database, holder, **more).details["max_tokens"]
+    assert isinstance(ask(database, holder, **{**more, "max_tokens": most}), Accepted)
+    assert world.violations(database) == []
+
+
+def test_a_refusal_names_what_is_held_and_by_how_many_jobs(database: Database) -> None:
+    holder = world.open_account(database, 10)
+    world.queued(database, holder, 2, bound=3 * CREDIT)
+    held = world.take(database, world.new_worker(database), world.queued(database, holder, 1, bound=CREDIT))
+    world.settle(database, *(world.good_end(job) for job in held))
+    error = refused(database, holder)
+    assert error.details["held_credits"] == 6 and error.details["held_by_jobs"] == 2
+    assert "4 are available, 6 more are held by 2 unfinished jobs" in error.message
+
+
+def test_what_no_limit_can_help_does_not_speak_of_one(database: Database) -> None:
+    nothing = world.open_account(database, 0)
+    error = refused(database, nothing)
+    assert "max_tokens" not in error.details and "max_tokens" not in error.message and error.param is None
+    with pytest.raises(InsufficientCredits) as short:
+        outcome = world.accept_all(database, [world.order(database, nothing, type="image")])[0]
+        assert isinstance(outcome, InsufficientCredits)
+        raise outcome
+    assert "max_tokens" not in short.value.message
+
+
+def test_of_a_list_is_said_how_many_jobs_would_fit_and_which_limit(database: Database) -> None:
+    holder = world.open_account(database, 60)
+    error = refused(database, holder, listed=5)
+    each = error.details["required_credits"] / 5
+    assert error.details["jobs"] == 5 and error.details["fitting_jobs"] == int(60 / each)
+    assert f"the first {error.details['fitting_jobs']} of the 5 jobs would fit" in error.message
+    assert f"send max_tokens in each: up to {error.details['max_tokens']:,}" in error.message
+    assert isinstance(ask(database, holder, listed=5, max_tokens=error.details["max_tokens"] + 1), InsufficientCredits)
+    assert isinstance(ask(database, holder, listed=5, max_tokens=error.details["max_tokens"]), Accepted)
+
+
+def _lines(count: int, **body: Any) -> list[dict[str, Any]]:
+    asked = {"max_tokens": catalogue().models["gpt-4"].max_output, **body}
+    return [chat(str(number), **asked) for number in range(count)]
+
+
+def test_a_batch_s_failure_and_its_dry_run_say_the_same_as_a_402(database: Database) -> None:
+    holder = world.open_account(database, 60)
+    spec = BatchSpec(requests=_lines(20), endpoint="/v1/chat/completions")
+    quoted, need = producer_batches.dry_run(spec, holder, producer_batches.lines_of(spec))
+    dry = database.read_sync(producer_batches.afforded, holder.account_id, need)
+    id = batch_world.new_batch(database, holder, _lines(20))
+    batch_world.take_turns(database)
+    shown = batch_world.shown(database, holder, id)
+    (error,) = shown["errors"]["data"]
+    assert shown["status"] == "failed" and error["code"] == "insufficient_credits" and error["param"] is None
+    assert dry["shortage"] == {name: value for name, value in error.items() if name not in ("code", "line", "param")}
+    assert error["required_credits"] == quoted["credits_worst_case"] and dry["credits_available"] == 60
+    fits = error["fitting_jobs"]
+    assert error["jobs"] == 20 and f"the first {fits} of the 20 lines would fit" in error["message"]
+    for lines, status in ((_lines(fits + 1), "failed"), (_lines(20, max_tokens=error["max_tokens"]), "in_progress")):
+        id = batch_world.new_batch(database, holder, lines)
+        batch_world.take_turns(database)
+        assert batch_world.row(database, id)["status"] == status
+    error = refused(database, holder).details
+    assert error["held_by_jobs"] == 20, "lines of a batch hold as jobs do"
+
+
+def test_a_dry_run_of_what_can_be_paid_lacks_nothing(database: Database) -> None:
+    holder = world.open_account(database, 1000)
+    spec = BatchSpec(requests=_lines(2), endpoint="/v1/chat/completions")
+    _, need = producer_batches.dry_run(spec, holder, producer_batches.lines_of(spec))
+    assert database.read_sync(producer_batches.afforded, holder.account_id, need)["shortage"] is None
+
+
+def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(database: Database) -> None:
+    holder = world.open_account(database, 1000)
+    accepted = ask(database, holder, max_tokens=20)
+    assert isinstance(accepted, Accepted)
+    bound = world.rows(database, world.m.jobs)[0]["bound_micros"]
+    poor = world.open_account(database, 25.5 * bound / CREDIT)
+
+    async def main() -> list[Any]:
+        door = Door(database, world.RecordedBell())
+        wanted = world.submission(max_tokens=20)
+        calls = (door.submit(poor, [wanted], listed=False, claim=None) for _ in range(40))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await door.close()
+        return answers
+
+    answers = asyncio.run(main())
+    taken = [one for one in answers if isinstance(one, Accepted)]
+    short = [one for one in answers if isinstance(one, InsufficientCredits)]
+    assert (len(taken), len(short)) == (25, 15) and world.violations(database) == []
+    assert {error.details["held_by_jobs"] for error in short} == {25}

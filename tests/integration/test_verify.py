@@ -1,0 +1,224 @@
+"""What `verify` finds: each promise is broken by hand in a consistent database, and the broken row is named."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from producer import hooks, idempotency, operations
+from producer.hooks import WebhookSpec
+from producer.idempotency import Claim
+from producer.operations import ThresholdSpecs
+from shared import blobs, clock, forgotten
+from shared.db import Database
+from shared.jobs import Ending, Progress, note_relayed
+from shared.migrations import migrate
+from shared.settings import settings
+from shared.strict_json import dumps
+from shared.verify import verify, verify_all
+from tests.integration import batch_world, world
+from tests.integration.batch_world import chat
+from tests.integration.mutations import ENDED, MUTATIONS, OUTPUT, A, Mutation
+
+
+def scene(database: Database) -> None:
+    """Two accounts with everything: jobs in every state, a batch with both kinds of lines, webhooks, kept answers."""
+    holders = [world.open_account(database) for _ in range(2)]
+    for holder in holders:
+        database.write_sync(hooks.create, holder, WebhookSpec(url="http://127.0.0.1:1/x"))
+        ids = world.queued(database, holder, 3, bound=1000)
+        held = world.take(database, world.new_worker(database), ids)
+        world.settle(
+            database,
+            *(world.good_end(job, 400, provider="openai", model="gpt-4", prompt_tokens=1) for job in held),
+        )
+        world.queued(database, holder, 2, bound=70)
+        world.take(database, world.new_worker(database), world.queued(database, holder, 1, bound=50))
+    _odd_ends(database, holders[0])
+    id = batch_world.new_batch(database, holders[0], [chat("a"), chat("b"), chat("c")])
+    batch_world.take_turns(database)
+    first, *rest = world.take(database, world.new_worker(database), batch_world.job_ids(database, id))
+    failed = Ending(first.id, first.epoch, "failed", error={"message": "no", "type": "invalid_request", "code": 400})
+    world.settle(database, failed, *(world.good_end(job, 5) for job in rest))
+    batch_world.take_turns(database)
+    spec = ThresholdSpecs.model_validate(
+        {"thresholds": [{"kind": "remaining", "credits": 10}, {"kind": "spent", "credits": 50}]}
+    )
+    database.write_sync(operations.set_thresholds, holders[0].account_id, spec)
+
+
+def _odd_ends(database: Database, holder: world.KeyHolder) -> None:
+    """A stream that was cut short, a cancelled job, a picture, a job of a test key; an answer that is kept."""
+    (streamed,) = world.take(database, world.new_worker(database), world.queued(database, holder, 1, bound=90))
+    database.write_sync(note_relayed, [Progress(streamed.id, 1, "openai", "gpt-4", 3, 4, 30)])
+    part: dict[str, Any] = {"partial": '{"choices": []}', "relayed": True, "estimated": True}
+    world.settle(database, _cancelled(streamed, charge_micros=30, prompt_tokens=3, completion_tokens=4, **part))
+    (dropped,) = world.take(database, world.new_worker(database), world.queued(database, holder, 1, bound=90))
+    world.settle(database, _cancelled(dropped))
+    (drawn,) = world.take(database, world.new_worker(database), world.queued(database, holder, 1, type="image"))
+    world.settle(database, world.good_end(drawn, 100, images=1, provider="openai", model="image-gen-2"))
+    tester = world.open_account(database, test=True)
+    (tried,) = world.take(database, world.new_worker(database), world.queued(database, tester, 1))
+    world.settle(database, world.good_end(tried, prompt_tokens=3))
+    kept = Claim(holder.account_id, "live:k", "f")
+    database.write_sync(idempotency.keep, [(kept, 202, dumps({"id": drawn.id}))])
+    kept = Claim(holder.account_id, "live:list", "f")
+    database.write_sync(idempotency.keep, [(kept, 202, dumps({"data": [{"id": dropped.id}]}))])
+
+
+def _cancelled(job: Any, **more: Any) -> Ending:
+    return Ending(job.id, job.epoch, "cancelled", **more)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """The scene, once for all that break it: they are rolled back."""
+    directory: Path = tmp_path_factory.mktemp("verify")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(settings(), "state_directory", directory)
+    patch.setattr(settings(), "webhooks_allow_loopback", True)
+    if request.param == "postgresql":
+        url = str(request.getfixturevalue("postgres").migrated())
+    else:
+        url = f"sqlite:///{directory / 'v.sqlite3'}"
+        migrate(url)
+    database = Database(url)
+    scene(database)
+    yield database
+    database.close()
+    patch.undo()
+
+
+def _named(connection: Connection, row: str) -> str:
+    """The id of the row that is to be named, as it was before it was broken."""
+    of = {"account": A, "event": "(SELECT event_id FROM deliveries WHERE id = (SELECT min(id) FROM deliveries))"}
+    return str(connection.execute(text(f"SELECT {of.get(row, row)}")).scalar_one())
+
+
+def broken(database: Database, mutation: Mutation) -> tuple[str, list[str]]:
+    """The row to be named, and what is found; a database that refuses the change has found it as well."""
+    with database.engine.connect() as raw:
+        connection = raw.execution_options(fusionai_write=True)
+        transaction = connection.begin()
+        try:
+            row = _named(connection, mutation.row)
+            for statement in mutation.statements:
+                assert connection.execute(text(statement.replace(":", "\\:"))).rowcount > 0, statement
+            return row, verify(connection)
+        except IntegrityError as error:
+            return "transfer_known", [str(error.orig)]
+        finally:
+            transaction.rollback()
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_every_broken_promise_is_found_and_its_row_named(built: Database, mutation: Mutation) -> None:
+    row, found = broken(built, mutation)
+    assert found, mutation.name
+    assert any(row in line for line in found), (row, found)
+
+
+def test_without_a_mutation_nothing_is_found(built: Database) -> None:
+    assert built.read_sync(verify) == [] == verify_all(built, stored=True)
+    counts = built.read_sync(
+        lambda c: [tuple(row) for row in c.execute(text("SELECT status, count(*) FROM jobs GROUP BY 1"))]
+    )
+    assert {status for status, _ in counts} == {"queued", "running", "succeeded", "failed", "cancelled"}
+
+
+@pytest.mark.parametrize("harm", ["gone", "shorter"])
+def test_files_are_compared_with_their_bytes_when_asked(built: Database, harm: str) -> None:
+    id, blob = built.read_sync(
+        lambda c: tuple(c.execute(text(f"SELECT id, blob FROM files WHERE id = {OUTPUT}")).one())
+    )
+    with blobs.reader(blob) as file:
+        content = file.read()
+    blobs.delete(blob)
+    if harm == "shorter":
+        with blobs.writer(blob) as kept:
+            kept.write(content[:-1])
+    assert built.read_sync(verify) == []
+    (found,) = verify_all(built, stored=True)
+    assert id in found
+    with blobs.writer(blob) as kept:
+        kept.write(content)
+    assert verify_all(built, stored=True) == []
+
+
+def _rolled_back(database: Database, work: Callable[[Connection], list[str]]) -> list[str]:
+    with database.engine.connect() as raw:
+        transaction = raw.execution_options(fusionai_write=True).begin()
+        try:
+            return work(raw)
+        finally:
+            transaction.rollback()
+
+
+def test_what_retention_has_removed_is_not_missed(built: Database) -> None:
+    """Jobs with all that is told of them are gone up to an instant; transfers, sums, batches and invoices stay."""
+
+    def work(connection: Connection) -> list[str]:
+        over = "SELECT id FROM jobs WHERE finished_at IS NOT NULL"
+        for statement in (
+            f"DELETE FROM job_payloads WHERE job_id IN ({over})",
+            f"DELETE FROM job_results WHERE job_id IN ({over})",
+            "DELETE FROM jobs WHERE finished_at IS NOT NULL",
+            "DELETE FROM deliveries",
+            "DELETE FROM events",
+        ):
+            assert connection.execute(text(statement)).rowcount
+        assert len(verify(connection)) > 5, "without the marks all of it is missed"
+        for kind in forgotten.KINDS:
+            forgotten.raise_to(connection, kind, clock.now_micros())
+            forgotten.raise_to(connection, kind, 5)
+        assert forgotten.marks(connection)["jobs"] > 5, "a mark never goes back"
+        return verify(connection)
+
+    assert _rolled_back(built, work) == []
+
+
+def test_a_forgotten_job_s_money_is_still_looked_at(built: Database) -> None:
+    def work(connection: Connection) -> list[str]:
+        id = connection.execute(text(f"SELECT {ENDED}")).scalar_one()
+        for table, column in (("job_payloads", "job_id"), ("job_results", "job_id"), ("jobs", "id")):
+            connection.execute(text(f"DELETE FROM {table} WHERE {column} = :id"), {"id": id})
+        for kind in forgotten.KINDS:
+            forgotten.raise_to(connection, kind, clock.now_micros())
+        connection.execute(
+            text("UPDATE transfers SET amount_micros = 1 WHERE subject_id = :id AND kind = 'release'"), {"id": id}
+        )
+        return [line for line in verify(connection) if id in line]
+
+    assert _rolled_back(built, work) != []
+
+
+def test_nothing_is_found_while_the_system_runs(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checks between the transactions of a crowd: what is in flight is no violation."""
+    monkeypatch.setattr(settings(), "state_directory", tmp_path)
+    holder = world.open_account(database)
+    worker = world.new_worker(database)
+    batch = batch_world.new_batch(database, holder, [chat(str(number)) for number in range(30)])
+    batch_world.take_turns(database)
+
+    def work() -> None:
+        for _ in range(15):
+            held = world.take(database, worker, world.queued(database, holder, 4, bound=100))
+            world.settle(database, *(world.good_end(job, 40, prompt_tokens=1) for job in held[:2]))
+            world.settle(database, *(_cancelled(job) for job in held[2:]))
+        for job in world.take(database, worker, batch_world.job_ids(database, batch)):
+            world.settle(database, world.good_end(job, 3, prompt_tokens=1))
+
+    async def both() -> list[str]:
+        crowd, found = asyncio.create_task(asyncio.to_thread(work)), list[str]()
+        while not crowd.done():
+            found += await asyncio.to_thread(verify_all, database)
+        await crowd
+        return found
+
+    assert asyncio.run(both()) == []
