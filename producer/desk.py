@@ -21,6 +21,7 @@ from producer.limits import Limits
 from producer.overload import Overload
 from producer.replies import Outcome, Outcomes, Waiters
 from producer.stream_readers import Readers
+from producer.turns import Turns
 from shared import clock, crash, strict_json
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -37,7 +38,9 @@ MOST_BYTES = 50 * 1024 * 1024
 SMALL_BYTES = 256 * 1024
 #: Larger bodies are parsed on a thread, so many at a time: meanwhile the event loop goes on serving.
 THREAD_BYTES = 256 * 1024
-PARSERS = 2
+PARSERS = 3
+#: Above this, work on bytes is long: there is always room for what is shorter.
+LONG_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,16 @@ class Desk:
         self.hints = Hints(settings().redis_url)
         self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.hints)
-        self.parsers = asyncio.Semaphore(PARSERS)
-        #: Dry runs of batches, one at a time: each is seconds of work.
-        self.quoting = asyncio.Semaphore(1)
+        self.parsers = Turns(PARSERS, LONG_BYTES)
+        #: Dry runs of batches: each may be seconds of work.
+        self.quoting = Turns(2, LONG_BYTES)
         #: Retries of batches, whose files are written while their callers wait.
         self.retrying = asyncio.Semaphore(2)
         self.progress = Progress(database)
         #: The server has been told to stop, and will serve for a moment; the moment is over.
         self.stopping = self.stopped = False
+        #: Until when it is believed that the database answers, on the monotonic clock.
+        self.ready_until = 0.0
         self._asking = [asyncio.create_task(loop.run()) for loop in (self.waiters, self.overload, self.keys)]
 
     def stop_waiting(self) -> None:
@@ -137,13 +142,15 @@ class Desk:
     ) -> Order:
         """Submissions priced, and made the rows of jobs."""
         size = sum(len(one.json) for one in submissions)
-        return await self.apart(size, partial(self.door.order, holder, submissions, listed=listed, claim=claim))
+        return await self.apart(
+            size, partial(self.door.order, holder, submissions, listed=listed, claim=claim), holder.account_id
+        )
 
-    async def apart(self, size: int, fn: Callable[[], T]) -> T:
-        """Do what takes as long as the bytes that it is about are many: on a thread when these are."""
+    async def apart(self, size: int, fn: Callable[[], T], account_id: str) -> T:
+        """Do what takes as long as the bytes that it is about are many: on a thread when these are, in its turn."""
         if size <= THREAD_BYTES:
             return fn()
-        async with self.parsers:
+        async with self.parsers.turn(account_id, size):
             return await asyncio.to_thread(fn)
 
     async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
@@ -233,6 +240,11 @@ def _once(
     return strict_json.dumps(answer), False
 
 
+def _account(request: Request) -> str:
+    """Whose request it is, once that is known."""
+    return str(request.scope.get("fusionai_account", ""))
+
+
 def large(request: Request) -> int:
     """How many bytes the body had that was read of a request."""
     return int(request.scope.get("fusionai_bytes", 0))
@@ -259,7 +271,7 @@ async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[
         shown = f"{most_bytes // 1024**2} MB" if most_bytes >= 1024**2 else f"{most_bytes // 1024} KB"
         raise PayloadTooLarge(f"the body is larger than {shown}")
     request.scope["fusionai_bytes"] = len(body)
-    value = await cast(Desk, request.app.state.desk).apart(len(body), partial(_parse, bytes(body)))
+    value = await cast(Desk, request.app.state.desk).apart(len(body), partial(_parse, bytes(body)), _account(request))
     if not isinstance(value, dict):
         raise InvalidRequest("the body must be a JSON object")
     return cast(dict[str, Any], value)

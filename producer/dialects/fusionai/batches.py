@@ -36,10 +36,10 @@ async def create_batch(request: Request) -> Response:
     """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
     desk, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    spec: BatchSpec = await desk.apart(large(request), partial(valid, BatchSpec, body))
+    spec: BatchSpec = await desk.apart(large(request), partial(valid, BatchSpec, body), holder.account_id)
     spec.check()
     if spec.dry_run:
-        return answer(await _quoted(desk, holder, spec))
+        return answer(await _quoted(desk, holder, spec, large(request)))
     claim = await asyncio.to_thread(claim_of, request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
     fresh = spec.requests and not await desk.database.read(idempotency.is_known, claim)
     inline = await _written(desk, holder, spec) if fresh else {}
@@ -91,8 +91,15 @@ async def cancel_batch(request: Request, id: str) -> Response:
     return said_once(*await desk.once(claim_of(request, holder, {}), batches.cancel, holder, id))
 
 
-async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
-    async with desk.quoting:
+async def _size(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> int:
+    """How many bytes the lines of a batch have; `asked`: those of the request, in which they may be."""
+    if spec.input_file_id is None:
+        return asked
+    return int((await desk.database.read(files.visible, holder, spec.input_file_id))["bytes"])
+
+
+async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> dict[str, Any]:
+    async with desk.quoting.turn(holder.account_id, await _size(desk, holder, spec, asked)):
         source = await _source(desk, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
     if holder.test:  # it holds nothing, and a live balance is not its to see

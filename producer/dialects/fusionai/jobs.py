@@ -30,6 +30,12 @@ router = Router()
 MOST_JOBS = 1000
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"
+#: A provider made the bytes: no browser is to take them for anything but a picture, and no proxy is to keep them.
+_PICTURE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, max-age=3600",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
 _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 
@@ -40,8 +46,8 @@ async def create_jobs(request: Request) -> Response:
     body = await read_body(request, most_bytes=MOST_BYTES)
     listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
     read = partial(_listed, body, ignores) if listed else partial(_submissions, body, ignores)
-    submissions = await desk.apart(size, read)
-    claim = await desk.apart(size, partial(claim_of, request, holder, body))
+    submissions = await desk.apart(size, read, holder.account_id)
+    claim = await desk.apart(size, partial(claim_of, request, holder, body), holder.account_id)
     accepted = await desk.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER
@@ -109,7 +115,7 @@ async def show_picture(request: Request, name: str) -> Response:
     content = await files.stored(pictures.read, name) if signed else None
     if content is None:
         raise NotFound("there is no such picture, or the link has expired")
-    return Response(content, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])
+    return Response(content, headers=_PICTURE_HEADERS, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])
 
 
 def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:

@@ -37,6 +37,7 @@ async def enter(request: Request) -> tuple[Desk, KeyHolder]:
 async def _known(desk: Desk, request: Request) -> KeyHolder:
     """Whose key it is, and that this request of it is under way, until it ends."""
     holder = await desk.keys.holder(request.headers, request.client.host if request.client else "")
+    request.scope["fusionai_account"] = holder.account_id
     request.scope.setdefault("fusionai_ended", []).append(desk.share.open(holder))
     return holder
 
