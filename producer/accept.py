@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -18,7 +18,7 @@ from shared.accounts import KeyHolder
 from shared.batcher import Batcher
 from shared.catalogue import catalogue
 from shared.db import Database
-from shared.errors import InsufficientCredits
+from shared.errors import IdempotencyMismatch, InsufficientCredits
 from shared.intake import Owner
 from shared.ledger import Book
 from shared.models import job_payloads
@@ -113,7 +113,7 @@ class Door:
         rows, payloads, need = [], [], Need()
         for index, submission in enumerate(submissions):
             made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
-            wake = not listed and self.bell.has_room(queue_name(made[0].provider, owner.lane))
+            wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
             row, payload = intake.rows(owner, priced, wake=wake)
@@ -160,31 +160,40 @@ def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | E
     known = idempotency.find(connection, [order.claim for order in orders if order.claim])
     there = _already(connection, [order.rows[0]["id"] for order in orders if order.tried])
     book = Book(connection, [order.holder.account_id for order in orders])
+    before, sdk = dict(known), list[tuple[Claim, int, str]]()
     outcomes: list[Accepted | Exception] = []
     taken: list[Order] = []
     for order in orders:
-        place = (order.claim.account_id, order.claim.key) if order.claim else None
+        claim = order.claim
         if order.rows[0]["id"] in there:
             outcomes.append(Accepted(order.response))
-        elif order.claim and place in known:
-            outcomes.append(_again(known[place], order.claim))
+        elif claim and claim.place in known and (again := _again(known[claim.place], claim)):
+            outcomes.append(again)
+            if taken_up := idempotency.taken_up(claim, known[claim.place]):
+                sdk += taken_up
+                known[claim.place] = replace(known[claim.place], fingerprint=idempotency.FIRST)
         else:
             outcomes.append(_hold(book, order))
             if isinstance(outcomes[-1], Accepted):
                 taken.append(order)
-                if order.claim and place:
-                    known[place] = Kept(202, order.response, order.claim.fingerprint)
+                if claim:
+                    known[claim.place] = Kept(202, order.response, claim.fingerprint)
+                    sdk.append((claim, 202, order.response))
         order.tried = True
     _write(connection, taken)
+    idempotency.keep_sdk(connection, sdk, before)
     book.close()
     crash.point("accept.before_commit")
     return outcomes
 
 
-def _again(known: Kept, claim: Claim) -> Accepted | Exception:
-    if not known.answers(claim):
-        return idempotency.mismatch()
-    return Accepted(known.response, known.status_code, replayed=True)
+def _again(known: Kept, claim: Claim) -> Accepted | Exception | None:
+    """The earlier answer, where there is one for this claim, or that its key was used for something else."""
+    try:
+        kept = known.standing(claim)
+    except IdempotencyMismatch as error:
+        return error
+    return Accepted(kept.response, kept.status_code, replayed=True) if kept else None
 
 
 def _already(connection: Connection, first_ids: list[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import orjson
@@ -24,11 +24,15 @@ from shared import clock, logs
 from shared.db import AmbiguousCommitError, Database, is_away
 from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from shared.queue import bell
-from shared.settings import settings
+from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 log = logging.getLogger(__name__)
 
 _own = Router()
+
+#: How long it is believed that the database answers, in seconds: anybody may ask.
+READY_SECONDS = 0.5
+_READY = b'{"status":"ok","database":true}'
 
 
 @asynccontextmanager
@@ -46,6 +50,7 @@ class Envelope:
     """Gives every answer its request id, the API version, and what a route has put into `fusionai_headers`.
 
     What nobody caught becomes a plain 500 here: further out, the whole error would be logged, prompts and all.
+    Whatever a route has put into `fusionai_ended` is called when the request is over.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -55,6 +60,15 @@ class Envelope:
         """ASGI."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        ended: list[Callable[[], None]] = []
+        scope["fusionai_ended"] = ended
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            for told in ended:
+                told()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = clock.new_id("req")
         scope["request_id"] = request_id
         added: list[tuple[bytes, bytes]] = []
@@ -130,12 +144,15 @@ async def readyz(request: Request) -> Response:
     desk: Desk = request.app.state.desk
     if desk.stopping:
         return Response(b'{"status":"stopping"}', 503, media_type="application/json")
+    if clock.monotonic() < desk.ready_until:
+        return Response(_READY, media_type="application/json")
     try:
         async with asyncio.timeout(3):
             await desk.database.read(lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first())
     except Exception as error:
         return _away("not ready", error)
-    return Response(b'{"status":"ok","database":true}', media_type="application/json")
+    desk.ready_until = clock.monotonic() + READY_SECONDS
+    return Response(_READY, media_type="application/json")
 
 
 @_own.get("/metrics")
@@ -226,6 +243,11 @@ def _id(request: Request) -> str:
 def main() -> None:
     """Serve until SIGTERM."""
     logs.start()
+    keep_private()
+    if settings().key_secret == PUBLISHED_SECRET:
+        log.warning(
+            "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
+        )
     app = make_app()
     server.serve(app, lambda: app.state.desk)
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from producer.fair_share import FairShare
 from shared import clock
 from shared.accounts import KeyHolder, find_key, record_uses, well_formed
 from shared.db import Database
@@ -13,7 +14,7 @@ log = logging.getLogger(__name__)
 
 #: For how long a look-up is believed, in seconds: a revoked key is refused within a second, the answer included.
 TRUST_SECONDS = 0.8
-#: Look-ups remembered; when there are more, all are forgotten.
+#: Look-ups remembered; when there are more, those of unknown keys are forgotten, then all.
 REMEMBERED = 50_000
 #: How often uses are looked over, and how often one of the same key is recorded, in seconds.
 LOOK_SECONDS, RECORD_SECONDS = 1.0, 60
@@ -24,18 +25,22 @@ _HEADERS = ("authorization", "x-api-key", "infuzu-api-key")
 class Keys:
     """Looks keys up, remembering each answer for a moment, and records when they were last used."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, share: FairShare | None = None) -> None:
         self._database = database
+        self._share = share or FairShare()
         self._known: dict[str, tuple[KeyHolder | None, float]] = {}
         self._asking: dict[str, asyncio.Task[KeyHolder | None]] = {}
         self._uses = Uses(database)
 
-    async def holder(self, headers: Mapping[str, str]) -> KeyHolder:
-        """Whose key the request carries; 400 for two authentication headers, 401 for none or a wrong one."""
+    async def holder(self, headers: Mapping[str, str], address: str = "") -> KeyHolder:
+        """Whose key the request carries; 400 for two authentication headers, 401 for none or a wrong one.
+
+        429 for a key that was not good when it was last looked up, of an `address` that has sent many such.
+        """
         key = _bearer(headers)
         if not well_formed(key):
             raise Unauthorized("that is not an API key of this service: its form or checksum is wrong")
-        holder, now = await self._find(key), clock.now_micros()
+        holder, now = await self._find(key, address), clock.now_micros()
         if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
             raise Unauthorized("this API key is unknown, revoked or expired")
         self._uses.note(holder.key_id, now)
@@ -49,12 +54,14 @@ class Keys:
         """Record the uses that are not yet."""
         await self._uses.close()
 
-    async def _find(self, key: str) -> KeyHolder | None:
+    async def _find(self, key: str, address: str) -> KeyHolder | None:
         known, until = self._known.get(key, (None, 0.0))
         if clock.monotonic() < until:
             return known
         asking = self._asking.get(key)
         if asking is None:
+            if known is None:
+                self._share.guess(address)
             asking = self._asking[key] = asyncio.create_task(self._ask(key))
         return await asyncio.shield(asking)
 
@@ -65,6 +72,8 @@ class Keys:
             holder = await self._database.read(find_key, key)
         finally:
             del self._asking[key]
+        if len(self._known) >= REMEMBERED:
+            self._known = {one: kept for one, kept in self._known.items() if kept[0] is not None}
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         self._known[key] = (holder, asked + TRUST_SECONDS)

@@ -6,6 +6,7 @@ from typing import Any
 from producer import provider_keys
 from producer.layout import Layout
 from producer.provider_keys import Trials
+from shared import network
 from shared.catalogue import Catalogue, Provider
 from shared.settings import Settings
 
@@ -29,6 +30,7 @@ def providers(own: Settings, at: Layout, catalogue: Catalogue, trials: Trials) -
         trial = trials.found(provider)
         outcome = trial.words if trial else "not tried yet"
         yield f"  {'' if number else 'REAL':<9}  {provider_keys.named(provider)}: {outcome}"
+    yield from _proxies(provider_keys.with_key(catalogue))
     missing = provider_keys.without_key(catalogue)
     if at.simulated:
         yield f"  SIMULATED  A local simulator makes up the answers of: {_names(at.simulated)}"
@@ -38,6 +40,13 @@ def providers(own: Settings, at: Layout, catalogue: Catalogue, trials: Trials) -
     elif missing:
         yield f"  NO KEY     {_names(missing)}: their models answer 502"
     yield from _local(own)
+
+
+def _proxies(real: Sequence[Provider]) -> Iterator[str]:
+    """Through which proxies the real providers are called."""
+    ways = [(network.routes().proxy(provider.base_url), provider) for provider in real]
+    for proxy in dict.fromkeys(proxy for proxy, _ in ways if proxy is not None):
+        yield f"  PROXY      {proxy.shown} ({proxy.variable}) for {_names([one for way, one in ways if way == proxy])}"
 
 
 def _local(own: Settings) -> Iterator[str]:

@@ -71,7 +71,11 @@ class BatchCalls(Caller):
     def download(self, file_id: str, target: str | Path) -> int:
         """Write a file's bytes to `target`, whole or not at all; how many."""
         with replacing(Path(target)) as stream:
-            return self._fetch(f"/files/{file_id}/content", stream)
+            return self.copy(file_id, stream)
+
+    def copy(self, file_id: str, target: BinaryIO) -> int:
+        """Write a file's bytes to an empty stream that can be rewound; how many."""
+        return self._fetch(f"/files/{file_id}/content", target)
 
     def delete_file(self, id: str) -> Json:
         gone: Json = self._send("DELETE", f"/files/{id}")
@@ -213,7 +217,7 @@ class BatchCalls(Caller):
         for file_id in (batch["output_file_id"], batch["error_file_id"]):
             if file_id is not None:
                 with tempfile.TemporaryFile() as file:
-                    self._fetch(f"/files/{file_id}/content", file)
+                    self.copy(file_id, cast(BinaryIO, file))
                     file.seek(0)
                     yield from map(json.loads, file)
 

@@ -2,24 +2,24 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
-import orjson
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
 from producer import files, views
 from producer.operations import Page, paged
-from shared import batches, clock, shortage, usage_shown
+from shared import batches, clock, json_lines, shortage, usage_shown
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ledger import credits
+from shared.line_files import FaultError
 from shared.schemas import Shape, read_labels
 from shared.shortage import Need
 from shared.strict_json import dumps
-from shared.usage_shown import KEPT
 
 #: Hours that a batch may be given.
 SHORTEST_HOURS, LONGEST_HOURS = 1, 168
@@ -76,18 +76,21 @@ def hours_of(window: str) -> int:
 def lines_of(spec: BatchSpec) -> bytes:
     """Inline requests as the lines of a file; a method or url left out is POST and the batch's endpoint."""
     usual: dict[str, Any] = {"method": "POST"} | ({"url": spec.endpoint} if spec.endpoint else {})
-    return b"".join(orjson.dumps(usual | request) + b"\n" for request in spec.requests or ())
+    return b"".join(json_lines.line(usual | request) for request in spec.requests or ())
 
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[str, Any], Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
-    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test)
-    with source as file:
-        for chunk in chunks(file):
-            reading.add(read(chunk, wanted))
-            if reading.over:
-                break
-        reading.end()
+    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
+    try:
+        with source as file:
+            for chunk in chunks(file):
+                reading.add(read(chunk, wanted))
+                if reading.over:
+                    break
+            reading.end()
+    except FaultError as fault:
+        reading.faults.append(fault)
     errors = [fault.shown() for fault in reading.faults]
     return {
         "object": "batch.dry_run",
@@ -235,12 +238,18 @@ def _error_list(errors: Sequence[Any]) -> dict[str, Any] | None:
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's: of details the sums of what is known; of no tokens at all it is known that none was cached."""
-    prompt, said = row["prompt_tokens"], row["completion_tokens"]
-    nothing: dict[str, Any] = {"cached_tokens": 0} if not prompt else {}
-    nothing |= {"reasoning_tokens": 0} if not said else {}
-    known = {name: row[name] for name in KEPT if row[name] is not None}
-    details = usage_shown.details(nothing | known, "input_tokens_details", "output_tokens_details")
-    shown = {"input_tokens": prompt, "output_tokens": said, "total_tokens": prompt + said} | details
-    order = ("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens")
-    usage = {name: shown[name] for name in order if name in shown}
-    return {**usage, "estimated": True} if row["estimated"] else usage
+    used = usage_shown.of_row(row)
+    if not used.prompt_tokens:
+        used = replace(used, cached_tokens=0)
+    if not used.completion_tokens:
+        used = replace(used, reasoning_tokens=0)
+    details = usage_shown.details(used, "input_tokens_details", "output_tokens_details")
+    shown = {
+        "input_tokens": used.prompt_tokens,
+        "input_tokens_details": details.get("input_tokens_details"),
+        "output_tokens": used.completion_tokens,
+        "output_tokens_details": details.get("output_tokens_details"),
+        "total_tokens": used.prompt_tokens + used.completion_tokens,
+        "estimated": bool(row["estimated"]) or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx
 
+from producer import outside
 from producer.wire import Json, Page
 from shared import clock
 
@@ -83,7 +84,8 @@ class Caller:
             base_url=base_url.rstrip("/"),
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=timeout,
-            transport=transport,
+            transport=transport or outside.transport(base_url),
+            trust_env=False,
         )
 
     def __enter__(self) -> Self:

@@ -27,6 +27,7 @@ from producer.commands.follow import follow
 from producer.commands.output import credits_text
 from producer.demo_inbox import Inbox
 from producer.jobfile import URLS
+from producer.printable import one_line
 from producer.state import StateDirectory
 from shared import clock
 from shared.db import Database
@@ -127,7 +128,7 @@ def main() -> None:
 def _run(state: StateDirectory) -> Iterator[str]:
     """The whole demo; what is wrong, as it is found."""
     stack, account = state.running(), state.first_account()
-    httpx.post(f"{stack['simulator_url']}/_simulator/script", json=SCRIPT).raise_for_status()
+    httpx.post(f"{stack['simulator_url']}/_simulator/script", json=SCRIPT, trust_env=False).raise_for_status()
     inbox = Inbox()
     with FusionAI(stack["base_url"], account["live_key"]) as client:
         before = Decimal(str(client.credits()["available"]))
@@ -171,7 +172,7 @@ def _results(outcome: Outcome) -> Iterator[str]:
     )
     for result in outcome.results:
         if (response := result["response"]) and response["status_code"] != 200:
-            click.echo(f"  {result['custom_id']} failed: {response['body']['error']['message']}")
+            click.echo(one_line(f"  {result['custom_id']} failed: {response['body']['error']['message']}"))
     yield from _wrong_results(outcome)
     if not (tries[2] and tries[3]):
         yield f"the simulated faults were not met with retries: {dict(tries)}"

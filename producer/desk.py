@@ -1,9 +1,10 @@
 """What one producer process owns, and the work between route and rows: waiting, cancelling, doing a thing once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import orjson
 from sqlalchemy import Connection
@@ -11,14 +12,16 @@ from sqlalchemy.exc import IntegrityError
 from starlette.requests import ClientDisconnect, Request
 
 from producer import idempotency, kept_secrets, operations
-from producer.accept import Accepted, Door
+from producer.accept import Accepted, Door, Order
 from producer.auth import Keys
 from producer.batch_progress import Progress
+from producer.fair_share import FairShare
 from producer.idempotency import Claim
 from producer.limits import Limits
 from producer.overload import Overload
 from producer.replies import Outcome, Outcomes, Waiters
 from producer.stream_readers import Readers
+from producer.turns import Turns
 from shared import clock, crash, strict_json
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -28,11 +31,16 @@ from shared.queue import WEBHOOKS, Bell
 from shared.schemas import Submission
 from shared.settings import settings
 
-#: Bytes of a request body.
+T = TypeVar("T")
+
+#: Bytes of a request body: of one that carries jobs, and of any other.
 MOST_BYTES = 50 * 1024 * 1024
+SMALL_BYTES = 256 * 1024
 #: Larger bodies are parsed on a thread, so many at a time: meanwhile the event loop goes on serving.
 THREAD_BYTES = 256 * 1024
-PARSERS = 2
+PARSERS = 3
+#: Above this, work on bytes is long: there is always room for what is shorter.
+LONG_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +66,26 @@ class Desk:
     def __init__(self, database: Database, bell: Bell) -> None:
         self.database = database
         self.bell = bell
-        self.keys = Keys(database)
+        self.share = FairShare()
+        self.keys = Keys(database, self.share)
         self.limits = Limits(settings().redis_url)
         self.door = Door(database, bell)
         self.waiters = Waiters(database)
         self.outcomes = Outcomes(database)
-        self.overload = Overload(database)
+        self.overload = Overload(database, bell)
         self.hints = Hints(settings().redis_url)
         self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.hints)
-        self.parsers = asyncio.Semaphore(PARSERS)
-        #: Dry runs of batches, one at a time: each is seconds of work.
-        self.quoting = asyncio.Semaphore(1)
+        self.parsers = Turns(PARSERS, LONG_BYTES)
+        #: Dry runs of batches: each may be seconds of work.
+        self.quoting = Turns(2, LONG_BYTES)
         #: Retries of batches, whose files are written while their callers wait.
         self.retrying = asyncio.Semaphore(2)
         self.progress = Progress(database)
         #: The server has been told to stop, and will serve for a moment; the moment is over.
         self.stopping = self.stopped = False
+        #: Until when it is believed that the database answers, on the monotonic clock.
+        self.ready_until = 0.0
         self._asking = [asyncio.create_task(loop.run()) for loop in (self.waiters, self.overload, self.keys)]
 
     def stop_waiting(self) -> None:
@@ -100,7 +111,7 @@ class Desk:
         `waits`: for so many seconds its caller waits, though never past the job's own deadline. `insists`: with nothing
         but the answer is the caller served: 503 when the job would not even be begun in that time.
         """
-        order = self.door.order(holder, [submission], listed=False, claim=claim)
+        order = await self.order(holder, [submission], listed=False, claim=claim)
         (row,), (payload,) = order.rows, order.payloads
         waits = min(waits, (row["expires_at"] - row["created_at"]) / clock.MICROS)
         until = clock.monotonic() + waits
@@ -119,6 +130,28 @@ class Desk:
             id = str(orjson.loads(accepted.response)["id"])
             ended = self.waiters.register(id)
         return Placed(id, accepted, ended, until)
+
+    async def submit(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> Accepted:
+        """Accept jobs, whole or not at all. `listed`: they came as a list, and run on the batch lane."""
+        return await self.door.take(await self.order(holder, submissions, listed=listed, claim=claim))
+
+    async def order(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> Order:
+        """Submissions priced, and made the rows of jobs."""
+        size = sum(len(one.json) for one in submissions)
+        return await self.apart(
+            size, partial(self.door.order, holder, submissions, listed=listed, claim=claim), holder.account_id
+        )
+
+    async def apart(self, size: int, fn: Callable[[], T], account_id: str) -> T:
+        """Do what takes as long as the bytes that it is about are many: on a thread when these are, in its turn."""
+        if size <= THREAD_BYTES:
+            return fn()
+        async with self.parsers.turn(account_id, size):
+            return await asyncio.to_thread(fn)
 
     async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
         try:
@@ -194,19 +227,30 @@ class Desk:
 def _once(
     connection: Connection, claim: Claim | None, fn: Callable[..., dict[str, Any]], args: tuple[Any, ...]
 ) -> tuple[str, bool]:
-    if claim is not None:
-        known = idempotency.find(connection, [claim]).get((claim.account_id, claim.key))
-        if known is not None and not known.answers(claim):
-            raise idempotency.mismatch()
-        if known is not None:
-            return kept_secrets.shown(connection, known.response), True
+    if claim is None:
+        return strict_json.dumps(fn(connection, *args)), False
+    known = idempotency.find(connection, [claim])
+    if claim.place in known and (before := known[claim.place].standing(claim)) is not None:
+        idempotency.keep_sdk(connection, idempotency.taken_up(claim, before), known)
+        return kept_secrets.shown(connection, before.response), True
     answer = fn(connection, *args)
-    if claim is not None:
-        idempotency.keep(connection, [(claim, 200, strict_json.dumps(kept_secrets.hidden(answer)))])
+    kept = [(claim, 200, strict_json.dumps(kept_secrets.hidden(answer)))]
+    idempotency.keep(connection, kept)
+    idempotency.keep_sdk(connection, kept, known)
     return strict_json.dumps(answer), False
 
 
-async def read_body(request: Request) -> dict[str, Any]:
+def _account(request: Request) -> str:
+    """Whose request it is, once that is known."""
+    return str(request.scope.get("fusionai_account", ""))
+
+
+def large(request: Request) -> int:
+    """How many bytes the body had that was read of a request."""
+    return int(request.scope.get("fusionai_bytes", 0))
+
+
+async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[str, Any]:
     """The JSON object that a POST carries; 400, 413 or 415 when it is not one."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
@@ -215,21 +259,19 @@ async def read_body(request: Request) -> dict[str, Any]:
         raise UnsupportedMediaType(f"the Content-Encoding must be identity, not {coding[:100]!r}")
     declared = request.headers.get("content-length", "0")
     body = bytearray()
-    if not (declared.isdigit() and int(declared[:20]) > MOST_BYTES):
+    if not (declared.isdigit() and int(declared[:20]) > most_bytes):
         try:
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MOST_BYTES:
+                if len(body) > most_bytes:
                     break
         except ClientDisconnect:  # nobody reads this; it is no fault to be logged either
             raise InvalidRequest("the body broke off") from None
-    if len(body) > MOST_BYTES or (declared.isdigit() and int(declared[:20]) > MOST_BYTES):
-        raise PayloadTooLarge(f"the body is larger than {MOST_BYTES // (1024 * 1024)} MB")
-    if len(body) <= THREAD_BYTES:
-        value = _parse(bytes(body))
-    else:
-        async with cast(Desk, request.app.state.desk).parsers:
-            value = await asyncio.to_thread(_parse, bytes(body))
+    if len(body) > most_bytes or (declared.isdigit() and int(declared[:20]) > most_bytes):
+        shown = f"{most_bytes // 1024**2} MB" if most_bytes >= 1024**2 else f"{most_bytes // 1024} KB"
+        raise PayloadTooLarge(f"the body is larger than {shown}")
+    request.scope["fusionai_bytes"] = len(body)
+    value = await cast(Desk, request.app.state.desk).apart(len(body), partial(_parse, bytes(body)), _account(request))
     if not isinstance(value, dict):
         raise InvalidRequest("the body must be a JSON object")
     return cast(dict[str, Any], value)

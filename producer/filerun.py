@@ -148,18 +148,22 @@ def _with_problems(verdict: DryRun, work: Prepared) -> DryRun:
     if not work.problems:
         return verdict
     own: list[Fault] = [
-        {"code": "invalid_line", "line": problem.number, "message": problem.reason, "param": None}
+        {"code": _code(problem), "line": problem.number, "message": problem.reason, "param": None}
         for problem in work.problems
     ]
     found = verdict["errors"]["data"] if verdict["errors"] else []
     merged = sorted([*own, *found], key=lambda fault: fault["line"] or 0)[:MOST_FAULTS]
-    total = work.lines + len(own)
+    total = work.lines + sum(fault["line"] is not None for fault in own)
     return {
         **verdict,
         "valid": False,
         "errors": {"object": "list", "data": merged},
         "request_counts": {"total": total, "completed": 0, "failed": 0},
     }
+
+
+def _code(problem: Problem) -> str:
+    return "invalid_file" if problem.number is None else "invalid_line"
 
 
 def _with_upload(client: FusionAI, work: Prepared, key: Callable[[int], str], use: Callable[[str], T], sent: Sent) -> T:

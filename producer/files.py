@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, BinaryIO, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Select, delete, insert, or_, select, text, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, text, update
 
 from producer import views
 from producer.desk import Desk
@@ -16,8 +16,9 @@ from producer.operations import Page, paged
 from shared import blobs, clock
 from shared import models as m
 from shared.accounts import KeyHolder
-from shared.errors import Conflict, InternalError, InvalidRequest, NotFound, StorageAway
+from shared.errors import Conflict, Forbidden, InternalError, InvalidRequest, NotFound, StorageAway
 from shared.models.batches import MADE_BY_BATCHES, UNFINISHED
+from shared.settings import settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,7 +80,23 @@ def _expiry(anchor: str | None, seconds: str | None) -> int:
     return int(seconds or 0)
 
 
-def begin(connection: Connection, holder: KeyHolder, *, filename: str, purpose: str, expires_at: int) -> dict[str, Any]:
+def check_room(connection: Connection, account_id: str, bytes: int) -> None:
+    """403 when an account may not keep so many bytes more: those of its uploads count, under way or not."""
+    most = settings().account_file_bytes
+    kept = select(func.coalesce(func.sum(m.files.c.bytes), 0)).where(
+        m.files.c.account_id == account_id, m.files.c.purpose == PURPOSE, m.files.c.status != "deleted"
+    )
+    if most and (has := int(connection.execute(kept).scalar_one())) + bytes > most:
+        full = Forbidden(
+            f"the account's files have {has:,} bytes, and may have {most:,}: delete some, or ask for more", param="file"
+        )
+        full.reason = "file_storage_full"
+        raise full
+
+
+def begin(
+    connection: Connection, holder: KeyHolder, *, filename: str, purpose: str, expires_at: int, bytes: int = 0
+) -> dict[str, Any]:
     """Note that a file's bytes are about to be written to `row["blob"]`; nobody sees it before `finish`. The row.
 
     `expires_at` (microseconds) is when what was not finished is removed: it finds what a process that died has left.
@@ -91,7 +108,7 @@ def begin(connection: Connection, holder: KeyHolder, *, filename: str, purpose: 
         "test": holder.test,
         "purpose": purpose,
         "filename": filename,
-        "bytes": 0,
+        "bytes": bytes,
         "blob": f"files/{id}",
         "status": "uploading",
         "created_at": now,
@@ -158,7 +175,7 @@ async def keep(
 ) -> tuple[str, bool]:
     """Keep an upload, once: the file object as JSON, and whether an earlier upload of the same claim made it."""
     given_up = clock.now_micros() + UPLOAD_MICROS
-    row = await desk.database.write(begin, holder, filename=filename, purpose=PURPOSE, expires_at=given_up)
+    row = await desk.database.write(_begun, holder, filename, given_up, bytes)
     try:
         seconds_to_write = STORAGE_SECONDS + bytes / LEAST_BYTES_A_SECOND
         await stored_within(seconds_to_write, _copy, content, row["blob"])
@@ -169,6 +186,11 @@ async def keep(
     if replayed:
         await drop(desk, row)
     return answer, replayed
+
+
+def _begun(connection: Connection, holder: KeyHolder, filename: str, expires_at: int, bytes: int) -> dict[str, Any]:
+    check_room(connection, holder.account_id, bytes)
+    return begin(connection, holder, filename=filename, purpose=PURPOSE, expires_at=expires_at, bytes=bytes)
 
 
 async def open_content(desk: Desk, holder: KeyHolder, id: str) -> tuple[Mapping[str, Any], BinaryIO]:

@@ -12,7 +12,7 @@ from shared import accounts, ledger
 from shared.clock import MICROS
 from shared.db import Database
 from shared.migrations import migrate
-from shared.settings import settings
+from shared.settings import keep_private, settings
 
 PLAN = "business"
 GRANT_MICROS = 10_000 * MICROS
@@ -48,6 +48,7 @@ def main() -> None:
 
 def prepare() -> None:
     own = settings()
+    keep_private()
     migrate(own.database_url)
     database = Database(own.database_url)
     try:

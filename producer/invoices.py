@@ -19,14 +19,19 @@ def list_invoices(
 ) -> dict[str, Any]:
     """A page of the account's invoices, newest first; of one kind, of one batch."""
     statement = select(invoices).where(invoices.c.account_id == account_id)
+    check_kind(kind)
     if kind is not None:
-        if kind not in KINDS:
-            raise InvalidRequest(f"kind must be one of {', '.join(KINDS)}, not {kind[:50]!r}", param="kind")
         statement = statement.where(invoices.c.kind == kind)
     if batch_id is not None:
         statement = statement.where(invoices.c.batch_id == batch_id)
     rows = connection.execute(paged(statement, invoices.c.id, page)).mappings()
     return views.page([body(dict(row)) for row in rows], page.limit)
+
+
+def check_kind(kind: str | None) -> None:
+    """400 for a kind that no invoice has."""
+    if kind is not None and kind not in KINDS:
+        raise InvalidRequest(f"kind must be one of {', '.join(KINDS)}, not {kind[:50]!r}", param="kind")
 
 
 def show_invoice(connection: Connection, account_id: str, invoice_id: str) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from shared import line_files
+from shared.line_files import FaultError
+
 #: The endpoint of a batch line (without /v1) → the type of its job.
 ENDPOINTS = {
     "/chat/completions": "chat.completion",
@@ -34,24 +37,34 @@ class Line:
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that cannot be sent, and why."""
+    """A line that cannot be sent, or (None) the whole file, and why."""
 
-    number: int
+    number: int | None
     reason: str
 
 
 def parse(source: Iterable[bytes]) -> Iterator[Line | Problem]:
     """Every line of a file, with its number, as a batch line or as what is wrong with it; ends at MAX_PROBLEMS."""
+    try:
+        yield from _parsed(line_files.lines(source))
+    except FaultError as fault:
+        yield Problem(None, fault.message)
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[Line | Problem]:
     seen: dict[str, int] = {}
-    problems = 0
-    for number, raw in enumerate(source, start=1):
+    problems, told = 0, False
+    for number, raw in enumerate(lines, start=1):
         try:
             yield _read(number, raw, seen)
+        except FaultError as fault:  # of the encoding, which is told once
+            yield Line(number, None) if told else Problem(number, fault.message)
+            problems, told = problems + (not told), True
         except ValueError as error:
             yield Problem(number, str(error))
             problems += 1
-            if problems == MAX_PROBLEMS:
-                return
+        if problems == MAX_PROBLEMS:
+            return
 
 
 def idempotency_key(content_hash: str, purpose: str, *, scope: str, salt: str = "") -> str:
@@ -65,8 +78,6 @@ def idempotency_key(content_hash: str, purpose: str, *, scope: str, salt: str = 
 
 
 def _read(number: int, raw: bytes, seen: dict[str, int]) -> Line:
-    if number == 1:
-        raw = raw.removeprefix(b"\xef\xbb\xbf")
     raw = raw.strip()
     if not raw:
         return Line(number, None)
@@ -80,9 +91,7 @@ def _read(number: int, raw: bytes, seen: dict[str, int]) -> Line:
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
+        value = json.loads(line_files.decoded(raw), parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:

@@ -1,6 +1,6 @@
 """Where everything of one embedded stack listens, and the environment that its processes are started with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from producer import probes
@@ -19,13 +19,30 @@ class CannotStartError(Exception):
 
 
 @dataclass(frozen=True)
+class RedisAddress:
+    """Where our own Redis listens, and how its two users call it: the processes, and the operator's tools."""
+
+    port: int
+    password: str
+    operator_password: str
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def operator_url(self) -> str:
+        return f"redis://operator:{self.operator_password}@127.0.0.1:{self.port}/0"
+
+
+@dataclass(frozen=True)
 class Layout:
-    """Where everything of this run listens, decided before anything starts. Port 0: not ours to start."""
+    """Where everything of this run listens, decided before anything starts. No Redis, port 0: not ours to start."""
 
     host: str
     port: int
     flower_port: int
-    redis_port: int
+    redis: RedisAddress | None
     simulator_port: int
     redis_url: str
     broker_url: str
@@ -41,8 +58,12 @@ class Layout:
     def flower_url(self) -> str:
         return f"http://127.0.0.1:{self.flower_port}"
 
+    def operators(self, url: str) -> str:
+        """The address for the operator's own tools: of our own Redis, its operator's."""
+        return self.redis.operator_url if self.redis is not None and url == self.redis.url else url
 
-def layout(own: Settings, port: int | None) -> Layout:
+
+def layout(own: Settings, port: int | None, secrets: Mapping[str, str]) -> Layout:
     """Decide every address. A port that the user fixed must be free; ours move on to the next free one."""
     fixed = own.model_fields_set
     if port is not None or "port" in fixed:
@@ -53,21 +74,27 @@ def layout(own: Settings, port: int | None) -> Layout:
     if "flower_port" in fixed:
         _insist("127.0.0.1", own.flower_port, "FUSIONAI_FLOWER_PORT")
     flower_port = _next_free("127.0.0.1", own.flower_port, but=api_port)
-    redis_port = 0 if {"redis_url", "broker_url"} <= fixed else probes.free_port()
-    ours = f"redis://127.0.0.1:{redis_port}/0"
+    redis = _redis(fixed, secrets)
+    ours = redis.url if redis is not None else ""
     missing = simulated(own)
     simulator_port = (own.simulator_port or probes.free_port()) if missing else 0
     return Layout(
         host=own.host,
         port=api_port,
         flower_port=flower_port,
-        redis_port=redis_port,
+        redis=redis,
         simulator_port=simulator_port,
         redis_url=own.redis_url if "redis_url" in fixed else ours,
         broker_url=own.broker_url if "broker_url" in fixed else ours,
         simulator_url=f"http://127.0.0.1:{simulator_port}" if simulator_port else own.simulator_url,
         simulated=missing,
     )
+
+
+def _redis(fixed: Set[str], secrets: Mapping[str, str]) -> RedisAddress | None:
+    if {"redis_url", "broker_url"} <= fixed:
+        return None
+    return RedisAddress(probes.free_port(), secrets["redis_password"], secrets["redis_operator_password"])
 
 
 def simulated(own: Settings) -> tuple[Provider, ...]:

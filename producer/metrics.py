@@ -18,6 +18,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import Connection, case, func, literal_column, select, text
 
 from shared import clock, db, measures, provider_states
@@ -26,7 +28,7 @@ from shared.db import Database
 from shared.jobs import RUNNING
 from shared.models.batches import UNFINISHED
 from shared.models.jobs import DEFERRED, TO_WAKE, WOKEN
-from shared.queue import PROBATION, job_queues, provider_of
+from shared.queue import PROBATION, PROBED, job_queues, provider_of
 
 #: For how long an answer is given again, in seconds.
 FRESH_SECONDS: Final = 1.0
@@ -62,7 +64,7 @@ _GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
     ("webhook_lag_seconds", (), "For how many seconds the oldest delivery that is due has been due; 0: none is."),
     ("credits_held", (), "Credits set aside for jobs and batches that are not over, over all accounts."),
     ("credits_available", (), "Prepaid credits that may still be held, over all accounts."),
-    ("redis_up", (), "Whether Redis answers this process."),
+    ("redis_up", (), "Whether Redis answers this process and takes what it writes; 0 as well while it is full."),
     ("provider_paused", ("provider", "model", "reason"), "Calls are paused since the provider is down or refuses us."),
     ("provider_calls_per_second", ("provider", "model"), "The pace that a provider's model bears, where one is known."),
 )
@@ -97,7 +99,12 @@ class Metrics:
 
     def __init__(self, database: Database, redis_url: str) -> None:
         self._database = database
-        self._redis = redis.from_url(redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        self._redis = redis.from_url(
+            redis_url,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
         self._text = b""
         self._collected = float("-inf")
         self._collecting: asyncio.Task[None] | None = None
@@ -177,7 +184,7 @@ def _end(seconds: float) -> str:
 
 
 def read_providers(connection: Any) -> Mapping[str, Values]:
-    """What Redis says of the providers; that it does not answer, when it does not."""
+    """What Redis says of the providers; and whether it answers, and has room."""
     gauges: dict[str, Values] = {"provider_paused": {}, "provider_calls_per_second": {}, "redis_up": {(): 0.0}}
     with suppress(RedisError, OSError):
         for one in provider_states.read_all(connection):
@@ -186,6 +193,7 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
                 gauges["provider_paused"][*place, one.state.paused_for or ""] = 1.0
             if (ceiling := one.state.ceiling) is not None:
                 gauges["provider_calls_per_second"][place] = ceiling
+        connection.set(PROBED, 1, ex=60)
         gauges["redis_up"] = {(): 1.0}
     return gauges
 

@@ -2,10 +2,12 @@
 
 Once a second it looks at the oldest job that waits on each realtime queue. How fast that head of the queue moves, in
 seconds of arrivals a second, tells how long a job that comes now will wait: the age of the head divided by its speed.
+A head that stood because the broker was away says nothing of the provider: it is counted, and measured, anew.
 """
 
 import asyncio
 import logging
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, select, text
@@ -15,7 +17,7 @@ from shared.db import Database
 from shared.errors import Unavailable
 from shared.models import jobs
 from shared.models.jobs import TO_WAKE, WOKEN
-from shared.queue import job_queues
+from shared.queue import Bell, job_queues
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 #: A head younger than this is no backlog, whatever its speed, in seconds.
 BACKLOG_SECONDS = 5.0
+#: When a caller is to come again while the broker is away, in seconds.
+AWAY_SECONDS = 2
 #: The share of an estimate that the newest look has.
 NEWEST = 0.5
 
@@ -40,22 +44,28 @@ class _Head:
         self.speed += NEWEST * (moved - self.speed)
         self.arrived, self.seen = arrived, now
 
-    def wait_seconds(self, now: int) -> float:
-        age = (now - self.arrived) / clock.MICROS
+    def wait_seconds(self, now: int, since: int) -> float:
+        age = (now - max(self.arrived, since)) / clock.MICROS
         return 0.0 if age < BACKLOG_SECONDS else age / max(self.speed, 0.001)
 
 
 class Overload:
     """One process's view of the realtime queues."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bell: Bell) -> None:
         self._database = database
+        self._bell = bell
         self._heads: dict[str, _Head] = {}
+        #: The broker's comings and goings up to now; since when it has been there, as far as was seen.
+        self._turns, self._since = bell.turns, 0
+        self._checked: Future[bool] | None = None
 
     def check(self, queue: str, seconds: float) -> None:
         """503 when a job that is put on a queue now would not be begun within so many seconds."""
         head = self._heads.get(queue)
-        wait = head.wait_seconds(clock.now_micros()) if head else 0.0
+        wait = head.wait_seconds(clock.now_micros(), self._since) if head else 0.0
+        if wait > seconds and self._bell.away:
+            raise Unavailable("the queue is away; try again soon", retry_after_seconds=AWAY_SECONDS)
         if wait > seconds:
             retry = min(max(1, round(wait - seconds)), 60)
             raise Unavailable("too much is waiting for this model's provider; try later", retry_after_seconds=retry)
@@ -65,13 +75,18 @@ class Overload:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                self.look(await self._database.read(heads))
+                found = await self._database.read(heads)
+                if (found or self._bell.away) and (self._checked is None or self._checked.done()):
+                    self._checked = self._bell.check()  # not waited for: it is known at a later look
+                self.look(found)
             except Exception as error:
                 log.warning("the realtime queues could not be looked at: %s", type(error).__name__)
 
     def look(self, found: dict[str, int]) -> None:
         """Take note of the heads, as `heads` gives them; a queue without one is empty."""
         now = clock.now_micros()
+        if self._turns != self._bell.turns:
+            self._turns, self._since, self._heads = self._bell.turns, 0 if self._bell.away else now, {}
         self._heads = {queue: self._heads.get(queue) or _Head(arrived, now) for queue, arrived in found.items()}
         for queue, arrived in found.items():
             self._heads[queue].move(arrived, now)

@@ -1,7 +1,10 @@
 """Text from elsewhere, made fit for a terminal: what is told never moves the cursor or turns the line around. Pure."""
 
+import json
 import unicodedata
-from typing import Final
+from typing import Any, Final
+
+from shared.json_lines import safe_text
 
 #: Control and format characters, halves of a pair, and separators of lines that no program expects.
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -18,6 +21,12 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same for a part of a line: a space for a line's end or a tab."""
     return printable(text.translate({ord(one): " " for one in _LAYOUT}))
+
+
+def as_json(value: Any, *, on_terminal: bool, indent: int | None = None) -> str:
+    """JSON of a value, safe for readers of lines; for a terminal in ASCII alone: what it would obey is spelt out."""
+    text = json.dumps(value, indent=indent, ensure_ascii=on_terminal)
+    return text.replace("\x7f", "\\u007f") if on_terminal else safe_text(text)
 
 
 def _shown(one: str) -> str:

@@ -35,12 +35,12 @@ def accepts(port: int) -> bool:
         return False
 
 
-def redis_answers(port: int) -> bool:
-    """Whether a Redis server on loopback answers PING."""
+def redis_answers(port: int, password: str) -> bool:
+    """Whether a Redis server on loopback takes the password and answers PING."""
     try:
         with socket.create_connection(("127.0.0.1", port), _PATIENCE_SECONDS) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            return connection.makefile("rb").read(12) == b"+OK\r\n+PONG\r\n"
     except OSError:
         return False
 

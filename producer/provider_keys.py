@@ -7,6 +7,8 @@ from typing import Literal
 
 import httpx
 
+from producer import outside
+from shared import network
 from shared.catalogue import Catalogue, Provider
 from shared.settings import provider_key
 
@@ -22,10 +24,11 @@ Finding = Literal["accepted", "refused", "unreachable", "unclear"]
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of showing a provider its key; `status_code` None: it could not be reached."""
+    """What came of showing a provider its key; `status_code` None: it could not be reached, `through` that proxy."""
 
     provider: Provider
     status_code: int | None
+    through: str = ""
 
     @property
     def finding(self) -> Finding:
@@ -41,7 +44,7 @@ class Trial:
         """`accepted`, `key refused (401)`, `could not be reached`."""
         told = {"accepted": "accepted", "refused": f"key refused ({self.status_code})"}
         unclear = f"answered {self.status_code}; it is not known whether the key is accepted"
-        told |= {"unreachable": "could not be reached", "unclear": unclear}
+        told |= {"unreachable": f"could not be reached{self.through}", "unclear": unclear}
         return told[self.finding]
 
 
@@ -93,8 +96,10 @@ def try_key(provider: Provider, *, transport: httpx.BaseTransport | None = None)
     key = provider_key(provider.key or "") or ""
     given = _HEADERS.get(provider.name, {"authorization": "Bearer {key}"})
     headers = {name: value.format(key=key) for name, value in given.items()}
+    proxy = network.routes().proxy(provider.base_url)
+    way = transport or outside.transport(provider.base_url)
     try:
-        with httpx.Client(timeout=TRIAL_SECONDS, transport=transport) as client:
+        with httpx.Client(timeout=TRIAL_SECONDS, transport=way, trust_env=False) as client:
             return Trial(provider, client.get(f"{provider.base_url.rstrip('/')}/models", headers=headers).status_code)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError):
-        return Trial(provider, None)
+        return Trial(provider, None, f" through the proxy {proxy.place}" if proxy else "")

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from producer.log_files import LogFile
+from producer.printable import one_line
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 #: An unfinished line is printed once it is as long.
@@ -35,6 +36,7 @@ class Relay:
 
     def say(self, message: str) -> None:
         """A line of the supervisor's own."""
+        message = one_line(message)
         self._log("stack").write(message)
         if self._quiet:
             self.show(message)
@@ -62,7 +64,7 @@ class Relay:
             file.close()
 
     def _tell(self, name: str, line: bytes) -> None:
-        text = line.decode(errors="replace").rstrip("\r")
+        text = one_line(line.decode(errors="replace").rstrip("\r"))
         self._log(name).write(text)
         if not self._quiet:
             self._print(name, text)

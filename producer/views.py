@@ -116,7 +116,9 @@ def _attempts(row: Mapping[str, Any]) -> Any:
 
 
 def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
-    used: dict[str, Any] = usage_shown.tokens(row) | {"credits_used": credits(row["charged_micros"])}
+    used: dict[str, Any] = usage_shown.tokens(usage_shown.of_row(row)) | {
+        "credits_used": credits(row["charged_micros"])
+    }
     if row["images"]:
         used["images"] = row["images"]
     return used | flags(row)

@@ -17,6 +17,7 @@ from shared.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 from shared.settings import settings
 
 Mode = Literal["live", "test"]
+UnknownFields = Literal["refuse", "ignore"]
 
 #: Told when this much is left, unless the customer sets other thresholds.
 DEFAULT_THRESHOLD_MICROS: Final = 100 * 1_000_000
@@ -33,6 +34,7 @@ _HOLDERS: Final = select(
     api_keys.c.expires_at,
     accounts.c.plan,
     accounts.c.requests_per_minute,
+    accounts.c.unknown_fields,
 ).join_from(api_keys, accounts, accounts.c.id == api_keys.c.account_id)
 
 
@@ -45,6 +47,8 @@ class KeyHolder:
     mode: Mode
     expires_at: int | None
     requests_per_minute: int | None = None
+    #: Fields of a request that nobody knows are listed in the job's `ignored`, instead of a 400.
+    ignores_unknown: bool = False
 
     @property
     def test(self) -> bool:
@@ -85,6 +89,17 @@ def set_requests_per_minute(connection: Connection, account_id: str, own: int | 
     """Give an account its own requests a minute, or None: its plan's again; producers know within a second."""
     _check_requests(own)
     _change(connection, account_id, requests_per_minute=own)
+
+
+def set_unknown_fields(connection: Connection, account_id: str, to: UnknownFields) -> None:
+    """Say what becomes of fields of the account's requests that nobody knows; producers know within a second."""
+    _change(connection, account_id, unknown_fields=to)
+
+
+def ignores_unknown(connection: Connection, account_id: str) -> bool:
+    """Whether fields that nobody knows are no fault in the account's requests."""
+    setting = select(accounts.c.unknown_fields).where(accounts.c.id == account_id)
+    return connection.execute(setting).scalar() == "ignore"
 
 
 def create_key(
@@ -145,7 +160,8 @@ def find_key(connection: Connection, key: str) -> KeyHolder | None:
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now_micros()):
         return None
     per_minute = requests_per_minute(row.plan, row.requests_per_minute)
-    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute)
+    ignores = row.unknown_fields == "ignore"
+    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute, ignores)
 
 
 def record_uses(connection: Connection, uses: Mapping[str, int], *, older_seconds: int = 0) -> None:

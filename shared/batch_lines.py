@@ -14,10 +14,11 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-from shared import quote, strict_json
+from shared import line_files, quote, strict_json
 from shared.catalogue import catalogue
 from shared.errors import FusionError, InvalidRequest
 from shared.intake import Priced, priced
+from shared.line_files import FaultError
 from shared.schemas import JobType, read_submission
 from shared.shortage import Need
 
@@ -38,19 +39,6 @@ TYPES: Final[Mapping[str, JobType]] = {
     "/v1/images": "image",
 }
 _KNOWN: Final = frozenset({"custom_id", "method", "url", "body"})
-_BOM: Final = b"\xef\xbb\xbf"
-
-
-class FaultError(Exception):
-    """One thing that is wrong with a file; `line` is counted from 1, None: it is about the whole."""
-
-    def __init__(self, code: str, message: str, param: str | None = None, line: int | None = None) -> None:
-        super().__init__(code, message, param, line)
-        self.code, self.message, self.param, self.line = code, message, param, line
-
-    def shown(self) -> dict[str, Any]:
-        """As OpenAI's batch object lists it."""
-        return {"code": self.code, "line": self.line, "message": self.message, "param": self.param}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +48,8 @@ class Wanted:
     #: Every line's url; None: lines may be of different ones.
     endpoint: str | None
     test: bool
+    #: Fields of a body that nobody knows are no fault.
+    ignore_unknown: bool = False
 
 
 @dataclass(slots=True)
@@ -87,6 +77,8 @@ class Reading:
     models: set[str] = field(default_factory=set)
     faults: list[FaultError] = field(default_factory=list)
     over: bool = False
+    #: Whether a fault that is told once has been.
+    _told: bool = False
     _lines: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -103,8 +95,11 @@ class Reading:
         """Put the next chunk's findings to the others; its lines of the plan."""
         first = self.number + 1
         faults = [
-            FaultError(fault.code, fault.message, fault.param, first + (fault.line or 0)) for fault in part.faults
+            FaultError(fault.code, fault.message, fault.param, first + (fault.line or 0))
+            for fault in part.faults
+            if not (fault.once and self._told)
         ]
+        self._told = self._told or any(fault.once for fault in part.faults)
         faults += self._doubles(part, first)
         faults += self._surplus(part, first)
         self.faults = sorted([*self.faults, *faults], key=lambda fault: fault.line or 0)[:MOST_FAULTS]
@@ -140,19 +135,17 @@ class Reading:
 
 
 def chunks(source: BinaryIO) -> Iterator[list[bytes]]:
-    """A file's lines by the chunk; a line that is too long is the last, and not whole."""
+    """A file's lines by the chunk; a line that is too long is the last, and not whole. FaultError: it has no lines."""
     chunk: list[bytes] = []
     size = 0
-    raw = source.readline(MOST_LINE_BYTES + 1).removeprefix(_BOM)
-    while raw:
-        chunk.append(raw)
-        size += len(raw)
-        if len(raw) > MOST_LINE_BYTES:
+    for line in line_files.cut(source, MOST_LINE_BYTES):
+        chunk.append(line)
+        size += len(line)
+        if len(line) > MOST_LINE_BYTES:
             break
         if size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
-        raw = source.readline(MOST_LINE_BYTES + 1)
     if chunk:
         yield chunk
 
@@ -163,9 +156,11 @@ def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
     plan: list[bytes] = []
     for number, raw in enumerate(raws):
         try:
-            if not raw.isspace():
+            if raw.strip():
                 plan.append(_read(raw, wanted, part, number))
         except FaultError as fault:
+            if fault.once and any(other.once for other in part.faults):
+                continue
             fault.line = number
             part.faults.append(fault)
             if len(part.faults) >= MOST_FAULTS:
@@ -207,7 +202,7 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
     if not isinstance(body, dict):
         raise FaultError("invalid_body", "body must be an object", "body")
     try:
-        submission = read_submission(type, body, at="body.")
+        submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
         made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
     except FusionError as error:
         raise FaultError("invalid_request", error.message, error.param) from None
@@ -252,6 +247,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
         strict_json.check_structure(raw)
         line = strict_json.loads(raw, what="the line")
     except InvalidRequest as error:
+        line_files.decoded(raw)
         raise FaultError("invalid_json_line", error.message) from None
     except FusionError as error:
         raise FaultError("line_too_long", error.message) from None

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,15 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.errors import InvalidRequest
 from shared.pricing import Overheads, Price
 from shared.schemas import JobType
+from shared.sending import PLAIN, Sending, Words, sending
 from shared.settings import provider_key, settings
 
 SANDBOX = "sandbox"
 
 
-class Provider(BaseModel):
+class Provider(Words):
     """One upstream: where it is, which protocol it speaks, and the environment name of its key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     protocol: str
@@ -31,10 +30,17 @@ class Provider(BaseModel):
     tokens_per_minute: int = Field(default=0, ge=0)
 
 
-class Model(BaseModel):
-    """One thing a customer can ask for by its catalogue id."""
+class Tier(BaseModel):
+    """The price of a `service_tier`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: int = Field(ge=0)
+    output: int = Field(ge=0)
+
+
+class Model(Words):
+    """One thing a customer can ask for by its catalogue id."""
 
     id: str
     type: JobType
@@ -46,11 +52,16 @@ class Model(BaseModel):
     #: Of input read from the provider's cache, and of input written into it; None: as other input.
     cached_input: int | None = Field(default=None, ge=0)
     cache_write: int | None = Field(default=None, ge=0)
+    #: By size (`1024x1024`), or by quality and size (`high/1024x1024`).
     images: Mapping[str, int] = {}
+    #: Qualities of pictures that cost what the size does; another one needs a price of its own in `images`.
+    qualities: list[str] = Field(default=[])
+    #: Service tiers that have a price of their own; the price above is the standard one's.
+    service_tiers: Mapping[str, Tier] = {}
+    #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
+    web_search: int = Field(default=0, ge=0)
     max_output: int = Field(default=0, ge=0)
     dimensions: int = 0
-    #: Fields that this upstream model refuses; they are left out and listed in the job's `ignored`.
-    omit: list[str] = []
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.
     fallbacks: list[str] = Field(default=[], max_length=3)
     #: Tokens of the window, of request and answer together; 0: not known.
@@ -70,6 +81,8 @@ class Catalogue:
     models: Mapping[str, Model]
     #: By model, each as a job's row keeps it.
     prices: Mapping[str, Price]
+    #: By model, what it is sent.
+    sendings: Mapping[str, Sending] = field(default_factory=dict)
 
     def model(self, id: str, *, param: str = "model") -> Model:
         """The model of that id, or of `provider.id`, which is looked for after it; a 400 that names `param`."""
@@ -79,6 +92,10 @@ class Catalogue:
         if (found := self.models.get(bare)) and found.provider == provider:
             return found
         raise InvalidRequest(f"{param}: there is no model {id[:100]!r}; GET /v1/models lists them", param=param)
+
+    def sending(self, id: str) -> Sending:
+        """What the model of that id is sent; of one that is not there any more, what any is."""
+        return self.sendings.get(id, PLAIN)
 
 
 @dataclass(frozen=True)
@@ -131,7 +148,8 @@ def read(source: str) -> Catalogue:
             raise ValueError(f"models.{model.id}: max_output is missing")
     version = data["version"]
     prices = {id: _price(version, model) for id, model in models.items()}
-    return Catalogue(version, Overheads(**data["overheads"]), providers, models, prices)
+    sendings = {id: sending(providers[model.provider], model, model.upstream) for id, model in models.items()}
+    return Catalogue(version, Overheads(**data["overheads"]), providers, models, prices, sendings)
 
 
 def _price(version: str, model: Model) -> Price:

@@ -10,6 +10,7 @@ import redis.asyncio as redis
 from redis import RedisError, from_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.retry import Retry as SyncRetry
 
 from shared.stopping import stop
 
@@ -28,7 +29,7 @@ def tell_now(url: str, channel: str, ids: Sequence[str]) -> None:
     """Publish from a process without an event loop; a Redis that is away is not an error."""
     with (
         contextlib.suppress(RedisError, OSError),
-        from_url(url, socket_timeout=2, socket_connect_timeout=2) as connection,
+        from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=SyncRetry(NoBackoff(), 0)) as connection,
     ):
         connection.publish(channel, json.dumps(list(ids)))
 

@@ -1,26 +1,35 @@
 """Pictures shown to a model: https addresses, which are never fetched here, and base64, which is checked.
 
-A picture's format and size are read from its header; its pixels are not decoded. Sources: W3C PNG, ITU-T T.81,
-GIF89a, RFC 9649 (WebP).
+Base64 is read in every way that clients write it (line breaks, no padding, the URL-safe alphabet, percent-encoded, with
+another media type or none, without `data:`), and goes on in the one way that every provider reads. A picture's format
+and size are read from its header; its pixels are not decoded. Sources: W3C PNG, ITU-T T.81, GIF89a, RFC 9649 (WebP),
+RFC 2397.
 """
 
 import binascii
 import struct
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from pydantic_core import PydanticCustomError
 
+from shared import base64_texts
 from shared.shapes import TOO_LARGE
 
-MOST_BYTES: Final = 20 * 1024 * 1024
+MOST_BYTES: Final = base64_texts.MOST_BYTES
 MOST_PIXELS: Final = 50_000_000
 #: Characters of an https address.
 MOST_ADDRESS: Final = 8192
 MEDIA_TYPES: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
 #: What some programs write for one of them.
 _ALIASES: Final = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+#: What says nothing of the kind of picture.
+_UNSAID: Final = ("", "application/octet-stream", "binary/octet-stream", "image/*", "image")
+#: How the base64 of a picture begins that is sent without `data:`: PNG, JPEG, GIF, WebP.
+_BARE: Final = ("iVBORw0KGgo", "/9j/", "R0lGODdh", "R0lGODlh", "UklGR")
+#: Characters before the comma of a data URL.
+_MOST_HEADER: Final = 400
 #: Steps from one segment of a JPEG to the next: more than any camera writes before the picture's size.
 _MOST_SEGMENTS: Final = 5000
 
@@ -28,19 +37,34 @@ Size = tuple[int, int]
 
 
 def checked(url: str) -> str:
-    """The address as it is handed on: an https one as it came, a data URL with the media type that its content has.
+    """The address as it is handed on: an https one as it came, a data URL in its canonical form.
 
-    ValueError says what is wrong, without repeating any of it; a picture that is too large is a 413.
+    ValueError says what is wrong, and where, without repeating any of it but one character; a picture that is too large
+    is a 413.
     """
     if url[:5].lower() == "data:":
         return _checked_data(url)
     if url[:8].lower() != "https://":
-        raise ValueError("must be an https:// address, or a data: URL with base64")
+        return _checked_other(url)
     if len(url) > MOST_ADDRESS:
         raise ValueError(f"an address has at most {MOST_ADDRESS:,} characters")
     if any(character.isspace() or not character.isprintable() for character in url) or not _has_host(url):
         raise ValueError("is not an address")
     return url
+
+
+def _checked_other(url: str) -> str:
+    """What is neither an https address nor, as it stands, a data URL."""
+    bare = url[:200].lstrip()
+    if bare[:5].lower() == "data:":
+        return _checked_data(url.lstrip())
+    if bare[:7].lower() == "data%3a":
+        return _checked_data(unquote(url.strip()))
+    if bare.replace("-", "+").replace("_", "/").startswith(_BARE):
+        return _checked_data(f"data:;base64,{url}")
+    if bare[:7].lower() == "http://":
+        raise ValueError("pictures are not fetched over http://; give an https:// address, or a data: URL with base64")
+    raise ValueError("must be an https:// address, or a data: URL with base64")
 
 
 def _has_host(url: str) -> bool:
@@ -52,25 +76,27 @@ def _has_host(url: str) -> bool:
 
 
 def _checked_data(url: str) -> str:
-    header, comma, _ = url[:200].partition(",")
-    media_type, *parameters = header[5:].lower().replace(" ", "").split(";")
-    if not comma or "base64" not in parameters:
+    header, comma, _ = url[:_MOST_HEADER].partition(",")
+    media_type, *parameters = "".join(header[5:].lower().split()).split(";")
+    if not comma:
         raise ValueError("a data: URL must be data:<media type>;base64,<data>")
-    if _ALIASES.get(media_type, media_type) not in MEDIA_TYPES:
+    if media_type == "base64":
+        media_type, parameters = "", ["base64"]
+    if _ALIASES.get(media_type, media_type) not in (*MEDIA_TYPES, *_UNSAID):
         raise ValueError(f"the media type must be one of {', '.join(MEDIA_TYPES)}")
     start = len(header) + 1
-    if (len(url) - start) // 4 * 3 - url[-2:].count("=") > MOST_BYTES:
+    content, text = base64_texts.read(url[start:]) if "base64" in parameters else _written_out(url[start:])
+    return f"data:{_inspect(content)};base64,{text}"
+
+
+def _written_out(text: str) -> tuple[bytes, str]:
+    """The data of a URL that is not base64 but bytes, percent-encoded."""
+    content = unquote_to_bytes(text)
+    if len(content) > MOST_BYTES:
         raise PydanticCustomError(TOO_LARGE, "the picture has more than 20 MB")
-    found = _inspect(_decoded(url[start:]))
-    canonical = f"data:{found};base64"
-    return url if header == canonical else f"{canonical},{url[start:]}"
-
-
-def _decoded(data: str) -> bytes:
-    try:
-        return binascii.a2b_base64(data, strict_mode=True)
-    except ValueError:
-        raise ValueError("the data is not base64") from None
+    if not measure(content)[0]:
+        raise ValueError("a data: URL must be data:<media type>;base64,<data>")
+    return content, binascii.b2a_base64(content, newline=False).decode()
 
 
 def _inspect(content: bytes) -> str:

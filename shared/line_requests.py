@@ -1,6 +1,6 @@
 """What a line asked for, as a batch file's line says it: made of what is stored of a job, and good to be sent again.
 
-The body is the request as it was read: defaults are filled in, fields that nothing is made of are left out.
+The body is the request as it was read: hints stand in their places again, fields that nothing is made of are left out.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import orjson
 
+from shared import extras
 from shared.intake import Priced
+from shared.schemas import NULLS, UNASKED
+from shared.strict_json import dumps
 
 URLS: Final[Mapping[str, str]] = {
     "chat.completion": "/v1/chat/completions",
@@ -29,8 +32,21 @@ def of_plan(line: Priced) -> dict[str, Any]:
     return _asked(line.type, line.model, line.request, line.labels, line.routing)
 
 
+def _as_sent(request: str) -> str:
+    """A stored request without our own marks; what was kept beside it stands where it stood."""
+    body = orjson.loads(request)
+    beside = body.pop(extras.KEY, None) or {}
+    for name in body.pop(UNASKED, ()):
+        body.pop(name, None)
+    for number in body.pop(NULLS, ()):
+        body["messages"][number]["content"] = None
+    return dumps(extras.put(body, {path: value for path, value in beside.items() if value is not None}))
+
+
 def _asked(type: str, model: str, request: str, labels: str | None, routing: str | None) -> dict[str, Any]:
-    """The stored texts are put together as they are: a request may be megabytes."""
+    """The stored texts are put together as they are, where they may be: a request may be megabytes."""
+    if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
+        request = _as_sent(request)
     beside = [f'"model":{orjson.dumps(model).decode()}']
     beside += [f'"{name}":{text}' for name, text in (("metadata", labels), ("routing", routing)) if text]
     body = "{" + ",".join([*beside, request[1:]])

@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 from shared import clock
@@ -19,8 +20,12 @@ _CHATTY = (
 )
 #: A library that warns of what is usual here: a message that arrives for a queue just turned off goes back to it.
 _ALARMED = ("kombu.transport.virtual.base",)
-#: Who logs a line for each client that speaks no HTTP (a scanner, TLS to a plain port): one of them a minute is enough.
-_REPEATING = "uvicorn.error"
+#: Who logs a line for each client that speaks no HTTP (a scanner, TLS to a plain port), or each try to reach a broker
+#: that is away: one of them a minute is enough.
+_REPEATING = {
+    "uvicorn.error": (logging.WARNING,),
+    "celery.worker.consumer.consumer": (logging.WARNING, logging.CRITICAL),
+}
 _SECONDS_APART = 60.0
 
 
@@ -33,19 +38,21 @@ def start() -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     for name in _ALARMED:
         logging.getLogger(name).setLevel(max(logging.ERROR, logging.getLogger().level))
-    logging.getLogger(_REPEATING).addFilter(Seldom())
+    for name, levels in _REPEATING.items():
+        logging.getLogger(name).addFilter(Seldom(levels))
 
 
 class Seldom(logging.Filter):
-    """Lets the same warning through once a minute, with how many there were since."""
+    """Lets the same warning through once a minute, with how many there were since; other levels always."""
 
-    def __init__(self) -> None:
+    def __init__(self, levels: Sequence[int] = (logging.WARNING,)) -> None:
         super().__init__()
+        self._levels = levels
         self._due: dict[str, float] = {}
         self._held: dict[str, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno != logging.WARNING:
+        if record.levelno not in self._levels:
             return True
         said, now = str(record.msg), clock.monotonic()
         if now < self._due.get(said, 0.0):
@@ -66,7 +73,12 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if record.name == "asyncio" and record.exc_info:
             record.msg, record.args = record.getMessage().partition("\n")[0], ()
-        return super().format(record)
+        return _shown(super().format(record))
+
+
+def _shown(text: str) -> str:
+    """Without what a terminal would obey: a log is read on one."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)
 
 
 def kind(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 
 from shared import blobs, clock
 from shared.settings import settings
@@ -49,8 +50,10 @@ def link(name: str, *, of_batch: bool = False) -> str:
 
 def holds(name: str, expires: int, signature: str) -> bool:
     """Whether a link is one of ours and has not expired."""
-    signed = hmac.compare_digest(_signature(name, expires).encode(), signature.encode("utf-8", "replace"))
-    return signed and clock.now_seconds() <= expires
+    given = signature.encode("utf-8", "replace")
+    ours = (_signature(name, expires), _signature_before(name, expires))
+    signed = [hmac.compare_digest(one.encode(), given) for one in ours]
+    return any(signed) and clock.now_seconds() <= expires
 
 
 def forget_old() -> int:
@@ -59,4 +62,19 @@ def forget_old() -> int:
 
 
 def _signature(name: str, expires: int) -> str:
-    return hmac.new(settings().key_secret.encode(), f"picture {name} {expires}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_key(settings().key_secret), _signed(name, expires), hashlib.sha256).hexdigest()
+
+
+def _signature_before(name: str, expires: int) -> str:
+    """By the key itself, as earlier versions signed; such links may be 37 days old, and older workers go on with it."""
+    return hmac.new(settings().key_secret.encode(), _signed(name, expires), hashlib.sha256).hexdigest()
+
+
+def _signed(name: str, expires: int) -> bytes:
+    return f"picture {name} {expires}".encode()
+
+
+@lru_cache(maxsize=4)
+def _key(secret: str) -> bytes:
+    """The key of links alone: what is signed for one thing is worth nothing for another."""
+    return hmac.new(secret.encode(), b"fusionai picture links", hashlib.sha256).digest()

@@ -7,14 +7,15 @@ costs time, never work or money. Options follow from measurements: see deploy/ad
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal
 
 from amqp.exceptions import ChannelError
-from celery import Celery
+from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
-from shared import broker_transport, clock, crash
+from shared import broker_transport, clock, crash, flower_door
 from shared.catalogue import catalogue
 from shared.settings import settings
 
@@ -37,6 +38,9 @@ LOOK_SECONDS = 0.25
 PUBLISH_DEADLINE_SECONDS = 5.0
 #: For how long a broker that did not answer is not asked again, so that no backlog of rings waits for deadlines.
 DOWN_SECONDS = 1.0
+
+#: What a check writes.
+PROBED = "fusionai.probed"
 
 _REDIS = {
     "socket_timeout": 4,
@@ -94,6 +98,7 @@ def make_app() -> Celery:
         task_serializer="json",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # or a Redis that is full ends the worker as soon as it connects
         broker_transport_options={"confirm_publish": True} if quorum else dict(_REDIS),
         redis_socket_timeout=4.0,
         redis_socket_connect_timeout=2.0,
@@ -104,10 +109,15 @@ def make_app() -> Celery:
 
 
 app = make_app()
+signals.import_modules.connect(flower_door.watch)
 
 
 class Bell:
     """Rings queues from one thread of its own, never from an event loop, each time with a deadline."""
+
+    #: The broker did not take what was last given to it; how often that has changed.
+    away = False
+    turns = 0
 
     def __init__(self, celery: Celery | None = None) -> None:
         self._app = celery or app
@@ -122,6 +132,10 @@ class Bell:
     def depth(self, queue: str) -> "Future[int | None]":
         """Messages waiting in the broker's queue; None when the broker does not answer."""
         return self._thread.submit(self._depth, queue)
+
+    def check(self) -> "Future[bool]":
+        """Whether the broker takes what is written to it: one that is full answers, and takes nothing."""
+        return self._thread.submit(self._check)
 
     def has_room(self, queue: str) -> bool:
         """Whether the broker's queue was short when last looked at; never waits, and has a look taken when that is old.
@@ -155,11 +169,36 @@ class Bell:
                     )
                 self._count(producer, queue, -(-len(ids) // CHUNK))
         except Exception as error:
-            self._down_until = clock.monotonic() + DOWN_SECONDS
-            log.warning("the broker did not take %d ids for %s: %s", len(ids), queue, type(error).__name__)
+            self._lose(error)
             return False
+        self._find()
         crash.point("wake.after_publish")
         return True
+
+    def _check(self) -> bool:
+        if clock.monotonic() < self._down_until:
+            return False
+        try:
+            with self._producer() as producer:
+                _write(producer.channel)
+        except Exception as error:
+            self._lose(error)
+            return False
+        self._find()
+        return True
+
+    def _lose(self, error: Exception) -> None:
+        self._down_until = clock.monotonic() + DOWN_SECONDS
+        if not self.away:
+            self.away, self.turns = True, self.turns + 1
+            log.warning(
+                "the broker is away, or full (%s): jobs are taken from the rows, more slowly", type(error).__name__
+            )
+
+    def _find(self) -> None:
+        if self.away:
+            self.away, self.turns = False, self.turns + 1
+            log.info("the broker is back")
 
     def _depth(self, queue: str) -> int | None:
         if clock.monotonic() < self._down_until:
@@ -168,8 +207,7 @@ class Bell:
             with self._producer() as producer:
                 return self._look(producer, queue)
         except Exception as error:
-            self._down_until = clock.monotonic() + DOWN_SECONDS
-            log.warning("the broker did not say how long %s is: %s", queue, type(error).__name__)
+            self._lose(error)
             return None
 
     def _count(self, producer: Any, queue: str, messages: int) -> None:
@@ -191,6 +229,15 @@ class Bell:
 
     def _producer(self) -> Any:
         return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
+
+
+def _write(channel: Any) -> None:
+    """Write something small to the broker; of those that are no Redis, ask for a queue."""
+    if hasattr(channel, "client") and hasattr(channel.client, "set"):
+        channel.client.set(PROBED, 1, ex=60)
+    else:
+        with suppress(ChannelError):  # a queue that is not there is an answer
+            channel.queue_declare(MAINTENANCE, passive=True)
 
 
 @lru_cache(maxsize=1)

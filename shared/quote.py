@@ -1,13 +1,19 @@
 """What may serve a submission, and for how much at most: its offers, fixed with their prices when it is accepted."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any, Final
 
+from shared import extras
 from shared.catalogue import SANDBOX, Catalogue, Model
 from shared.errors import InvalidRequest
 from shared.pricing import Amount, Price, input_bound, worst_case
-from shared.schemas import Offer, Submission, image_urls, text_bytes
+from shared.schemas import Offer, Submission, image_urls, picture_kind, pictures_counted, text_bytes
+from shared.strict_json import dumps
+
+#: What a request without a tier gets, and what it costs.
+_STANDARD_TIERS: Final = (None, "auto", "default")
 
 
 def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "") -> list[Offer]:
@@ -46,7 +52,7 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         raise InvalidRequest(
             f"{where}: {model.id} does {model.type} jobs, this is one of {submission.type}", param=where
         )
-    at_price = catalogue.prices[model.id]
+    at_price = _price_of(submission.request, catalogue, model, at)
     amount = _WORST[submission.type](submission, catalogue, model, at)
     return Offer(
         provider=model.provider,
@@ -59,9 +65,20 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         images=at_price.images,
         version=at_price.version,
         max_output=model.max_output,
-        omit=model.omit,
+        omit=catalogue.sending(model.id).omit_earlier,
         bound_micros=_priced(amount, at_price, model, at),
     )
+
+
+def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at: str) -> Price:
+    """The model's price, or that of the service tier that is asked for."""
+    usual, tier = catalogue.prices[model.id], request.get("service_tier")
+    if priced := model.service_tiers.get(tier or ""):
+        return dataclasses.replace(usual, input=priced.input, output=priced.output, cached_input=None, cache_write=None)
+    if tier in _STANDARD_TIERS:
+        return usual
+    known = ", ".join(["auto", "default", *sorted(model.service_tiers)])
+    raise _refusal(at, "service_tier", f"{model.id} has no price for it; it has {known}")
 
 
 def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
@@ -69,31 +86,50 @@ def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
         return worst_case(amount, at_price)
     except KeyError:
         sizes = ", ".join(sorted(model.images))
-        raise InvalidRequest(f"{at}size: {model.id} draws {sizes}, not {amount.size}", param=f"{at}size") from None
+        raise _refusal(at, "size", f"{model.id} draws {sizes}, not {amount.size}") from None
+
+
+def _refusal(at: str, field: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{at}{field}: {why}", param=f"{at}{field}")
 
 
 def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
     request, pictures = submission.request, image_urls(submission.request)
     limit = request.get("max_tokens") or model.max_output
     if limit > model.max_output:
-        raise InvalidRequest(
-            f"{at}max_tokens: {model.id} gives at most {model.max_output}, {limit} were asked for",
-            param=f"{at}max_tokens",
-        )
+        raise _refusal(at, "max_tokens", f"{model.id} gives at most {model.max_output}, {limit} were asked for")
     tokens = input_bound(
-        text_bytes=text_bytes(submission, pictures),
+        text_bytes=text_bytes(submission, pictures) - _unsent(request, catalogue, model),
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
-        images=len(pictures),
+        images=pictures_counted(request) if pictures else 0,
     )
-    return Amount(input_tokens=tokens, output_tokens=limit * request["n"])
+    tokens += _searched(request, catalogue, model, at)
+    guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0
+    return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
+
+
+def _unsent(request: Mapping[str, Any], catalogue: Catalogue, model: Model) -> int:
+    """Bytes of what stands beside the messages' own fields and does not go to this model."""
+    if (beside := request.get(extras.KEY)) is None:
+        return 0
+    return extras.size(beside) - extras.size(extras.taken(beside, catalogue.sending(model.id).takes))
+
+
+def _searched(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at: str) -> int:
+    """Tokens that a search of the web adds; who does not know the parameter is not sent it."""
+    if "web_search_options" not in request or "web_search_options" in catalogue.sending(model.id).omit:
+        return 0
+    if not model.web_search:
+        raise _refusal(at, "web_search_options", f"{model.id} has no price for searches of the web")
+    return model.web_search * int(request.get("n", 1))
 
 
 def _worst_embedding(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
     wanted = submission.request.get("dimensions")
     if wanted and model.dimensions and wanted > model.dimensions:
-        raise InvalidRequest(f"{at}dimensions: {model.id} has at most {model.dimensions}", param=f"{at}dimensions")
+        raise _refusal(at, "dimensions", f"{model.id} has at most {model.dimensions}")
     given = submission.request["input"]
     inputs = len(given) if isinstance(given, list) else 1
     tokens = input_bound(text_bytes=text_bytes(submission, ()), overheads=catalogue.overheads, inputs=inputs)
@@ -101,7 +137,14 @@ def _worst_embedding(submission: Submission, catalogue: Catalogue, model: Model,
 
 
 def _worst_image(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
-    return Amount(images=submission.request["n"], size=submission.request["size"])
+    request = submission.request
+    quality = request.get("quality", "auto")
+    size = picture_kind(request, catalogue.prices[model.id].images)
+    covered = quality == "auto" or quality in model.qualities or size != request["size"]
+    if not covered and "quality" not in catalogue.sending(model.id).omit:
+        known = sorted({*model.qualities, *(kind.rpartition("/")[0] for kind in model.images)} - {""})
+        raise _refusal(at, "quality", f"{model.id} has no price for it; it has {', '.join(['auto', *known])}")
+    return Amount(images=request["n"], size=size)
 
 
 _WORST = {"chat.completion": _worst_chat, "embedding": _worst_embedding, "image": _worst_image}

@@ -1,7 +1,8 @@
 """What may be asked of a model, field by field: chat completions, embeddings, images.
 
-A field that is not here is refused, so nothing unknown is ever handed to a provider. Sources: OpenAI's reference of the
-three calls; the limits are the contract's. A `null` is read as OpenAI reads it: the field is not there.
+A field that is not here is refused, so nothing unknown is ever handed to a provider; what may stand beside them, and
+is taken out before, is in `shared.extras`. Sources: OpenAI's reference of the three calls; the limits are the
+contract's. A `null` is read as OpenAI reads it: the field is not there. No defaults but those a price depends on.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -22,16 +23,23 @@ class Request(NullIsAbsent):
 
 
 class TextPart(Shape):
+    """Text; `input_text` and `output_text` are read as this."""
+
     type: Literal["text"]
     text: str = Field(max_length=MAX_TEXT)
 
 
 class ImageUrl(Shape):
     url: Annotated[str, Field(min_length=1), AfterValidator(image_inputs.checked)]
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 class ImagePart(Shape):
+    """A picture: an https address, or its base64, in whatever way it is written.
+
+    `input_image`, with the address as its `image_url`, and `image`, with a base64 `source`, are read as this.
+    """
+
     type: Literal["image_url"]
     image_url: ImageUrl
 
@@ -49,15 +57,12 @@ Part = Annotated[TextPart | ImagePart | RefusalPart, Field(discriminator="type")
 class CalledFunction(Shape):
     name: str = Field(min_length=1, max_length=256)
     arguments: str = Field(max_length=MAX_TEXT)
-    #: What the SDK's `parse` and `stream` add to an answer; like those of a message below.
-    parsed_arguments: Any = Field(default=None, exclude=True)
 
 
 class ToolCall(Shape):
     id: str = Field(min_length=1, max_length=256)
     type: Literal["function"] = "function"
     function: CalledFunction
-    index: int | None = Field(default=None, exclude=True)
 
 
 class Message(Shape):
@@ -69,11 +74,6 @@ class Message(Shape):
     tool_calls: list[ToolCall] | None = Field(default=None, min_length=1, max_length=128, fail_fast=True)
     tool_call_id: str | None = Field(default=None, max_length=256)
     refusal: str | None = Field(default=None, max_length=MAX_TEXT)
-    #: What SDKs write when an answer is sent back as a turn; a request has no use for it.
-    annotations: list[Any] | None = Field(default=None, exclude=True)
-    audio: None = Field(default=None, exclude=True)
-    function_call: None = Field(default=None, exclude=True)
-    parsed: Any = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -130,19 +130,36 @@ class ResponseFormat(Shape):
 
 
 class StreamOptions(Shape):
+    """How a stream is told; all but `include_usage` changes no answer, and nothing here follows it."""
+
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
+    continuous_usage_stats: bool | None = None
+    chunk_include_usage: bool | None = None
+
+
+class Prediction(Shape):
+    """What much of the answer will be; what of it is not is paid for as if it had been answered."""
+
+    type: Literal["content"]
+    content: str | Annotated[list[TextPart], Field(min_length=1, fail_fast=True)]
+
+
+_Word = Annotated[str, Field(max_length=64)]
+_Bias = Annotated[int | float, Field(ge=-100, le=100)]
+_Options = Annotated[dict[str, Any], Field(max_length=64)]
+_Identifier = Annotated[str, Field(max_length=512)]
 
 
 class ChatRequest(Request):
     """A chat completion. `max_completion_tokens` is read as `max_tokens`; a missing one becomes the model's maximum."""
 
     messages: list[Message] = Field(min_length=1, max_length=5000, fail_fast=True)
-    temperature: float = Field(default=0.7, ge=0, le=2)
+    temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    n: int = Field(default=1, ge=1, le=128)
+    n: int | None = Field(default=None, ge=1, le=128)
     stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
@@ -157,17 +174,29 @@ class ChatRequest(Request):
     user: str | None = Field(default=None, max_length=512)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    #: OpenAI's clients may send these; they are not passed on, and the job lists them as `ignored`.
-    logit_bias: dict[str, float] | None = None
-    modalities: list[Literal["text"]] | None = Field(default=None, max_length=4)
-    prediction: dict[str, Any] | None = None
-    prompt_cache_key: str | None = Field(default=None, max_length=512)
-    prompt_cache_retention: str | None = Field(default=None, max_length=64)
-    reasoning_effort: str | None = Field(default=None, max_length=64)
-    safety_identifier: str | None = Field(default=None, max_length=512)
-    service_tier: str | None = Field(default=None, max_length=64)
+    logit_bias: dict[str, _Bias] | None = Field(default=None, max_length=1024)
+    prediction: Prediction | None = None
+    reasoning_effort: _Word | None = None
+    verbosity: _Word | None = None
+    web_search_options: _Options | None = None
+    service_tier: _Word | None = None
+    moderation: _Options | None = None
+    prompt_cache_key: _Identifier | None = None
+    prompt_cache_options: _Options | None = None
+    prompt_cache_retention: _Word | None = None
+    safety_identifier: _Identifier | None = None
+    #: What is asked for anyway: every answer is a text.
+    modalities: list[Literal["text"]] | None = Field(default=None, max_length=4, exclude=True)
+    #: For providers whose catalogue row says that they take them; of others the job lists them as `ignored`.
     store: bool | None = None
-    verbosity: str | None = Field(default=None, max_length=64)
+    cache_control: _Options | None = None
+    top_k: int | None = Field(default=None, ge=-1, le=2**31)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    thinking: _Options | None = None
+    reasoning: _Options | None = None
+    enable_thinking: bool | None = None
+    chat_template_kwargs: _Options | None = None
+    extra_body: _Options | None = None
 
     @field_validator("top_logprobs")
     @classmethod
@@ -207,7 +236,7 @@ class EmbeddingRequest(Request):
         | _Tokens
         | Annotated[list[_Tokens], Field(min_length=1, max_length=2048, fail_fast=True)]
     )
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(default=None, ge=1, le=8192)
     user: str | None = Field(default=None, max_length=512)
 
@@ -222,13 +251,13 @@ class ImageRequest(Request):
     user: str | None = Field(default=None, max_length=512)
     #: Pictures are not streamed; to say so is no fault.
     stream: bool | None = Field(default=None, exclude=True)
-    #: Not passed on, as above.
-    background: str | None = Field(default=None, max_length=64)
-    moderation: str | None = Field(default=None, max_length=64)
+    background: _Word | None = None
+    moderation: _Word | None = None
     output_compression: int | None = Field(default=None, ge=0, le=100)
-    output_format: str | None = Field(default=None, max_length=64)
-    quality: str | None = Field(default=None, max_length=64)
-    style: str | None = Field(default=None, max_length=64)
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    quality: _Word | None = None
+    safety_identifier: _Identifier | None = None
+    style: _Word | None = None
 
     @field_validator("stream")
     @classmethod

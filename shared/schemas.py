@@ -10,6 +10,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import ConfigDict, Field, ValidationError
 
+from shared import extras
 from shared.errors import InvalidRequest
 from shared.pricing import Amount, Price
 from shared.requests import ChatRequest as ChatRequest
@@ -44,6 +45,14 @@ REQUESTS: Mapping[JobType, type[Shape]] = {
 
 
 NO_ROUTING = Routing()
+
+#: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
+UNASKED = "unasked"
+_OURS = ("n", "response_format")
+#: Where it names the messages whose content is null and was said to be: some providers want to be told.
+NULLS = "nulls"
+#: As many pictures as one that is shown in its original size may cost: 10,000 patches, at 1.2 tokens each.
+ORIGINAL_PICTURES = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,21 +124,38 @@ class Usage:
         return Amount(self.prompt_tokens, self.completion_tokens, self.images, self.size, cached, written)
 
 
-def read_submission(type: JobType, body: Mapping[str, Any], *, at: str = "") -> Submission:
-    """Validate one request body of a type; a 400 names the field, prefixed by `at` (`jobs[3].`)."""
+def read_submission(
+    type: JobType, body: Mapping[str, Any], *, at: str = "", ignore_unknown: bool = False
+) -> Submission:
+    """Validate one request body of a type; a 400 names the field, prefixed by `at` (`jobs[3].`).
+
+    `ignore_unknown`: a field that nobody knows is no fault; the job lists it as `ignored`.
+    """
     fields = dict(body)
+    found: dict[str, Any] = {}
     try:
         model = fields.pop("model", None)
         if not isinstance(model, str) or not model:
             raise InvalidRequest(f"{at}model is required and must be a string", param=f"{at}model")
         labels = read_labels(fields.pop("metadata", None), at)
-        routing = _routing(fields.pop("routing", None), at)
+        routing = _routing(fields.pop("routing", None), at, found if ignore_unknown else None)
+        fields = extras.take(REQUESTS[type], fields, found, at=at, ignore_unknown=ignore_unknown)
         request = REQUESTS[type].model_validate(fields)
     except ValidationError as error:
         raise invalid(error, at) from None
     known = request.model_dump(exclude_none=True, by_alias=True)
+    if type == "image" and (unasked := [name for name in _OURS if fields.get(name) is None]):
+        known[UNASKED] = unasked
+    if type == "chat.completion" and (nulls := _said_null(fields["messages"])):
+        known[NULLS] = nulls
+    if found:
+        known[extras.KEY] = found
     json = orjson.dumps(known)
     return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
+
+
+def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [number for number, message in enumerate(messages) if message.get("content", "") is None]
 
 
 def read_offer(row: Mapping[str, Any]) -> Offer:
@@ -148,9 +174,25 @@ def image_urls(request: Mapping[str, Any]) -> list[str]:
     return [part["image_url"]["url"] for content in contents for part in content if part["type"] == "image_url"]
 
 
-def _routing(value: Any, at: str) -> Routing:
+def pictures_counted(request: Mapping[str, Any]) -> int:
+    """How many usual pictures the image parts cost at most."""
+    contents = [m["content"] for m in request.get("messages", ()) if isinstance(m.get("content"), list)]
+    shown = [part["image_url"] for content in contents for part in content if part["type"] == "image_url"]
+    return sum(ORIGINAL_PICTURES if one.get("detail") == "original" else 1 for one in shown)
+
+
+def picture_kind(request: Mapping[str, Any], prices: Mapping[str, int]) -> str:
+    """The key under which a picture's price stands: quality and size where that has one, else the size."""
+    size = str(request["size"])
+    fine = f"{request.get('quality')}/{size}"
+    return fine if fine in prices else size
+
+
+def _routing(value: Any, at: str, found: dict[str, Any] | None) -> Routing:
     if value is None:
         return NO_ROUTING
+    if found is not None and isinstance(value, dict):
+        value = extras.take(Routing, value, found, within="routing", at=at, ignore_unknown=True)
     try:
         return Routing.model_validate(value)
     except ValidationError as error:

@@ -7,12 +7,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, Json, ValidationError, field_validator, model_validator
+from pydantic import Field, Json, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
 LEAST_SECRET = 32
+#: What the embedded mode hashes under where `fusionai up` has not made a secret: known to all.
+PUBLISHED_SECRET = "embedded-only-not-secret"
+
+
+#: How the URLs of a Redis and of a broker begin.
+_REDIS = ("redis://", "rediss://", "unix://")
+_BROKERS = ("redis+socket://", "sentinel://", "amqp://", "amqps://", "pyamqp://", "memory://")
 
 
 class Settings(BaseSettings):
@@ -22,8 +29,12 @@ class Settings(BaseSettings):
 
     #: embedded: one machine, SQLite and our own Redis; production: everything by URL, never simulates.
     environment: Literal["embedded", "production"] = "embedded"
+    #: Where the embedded mode keeps its database, secrets, files and logs.
     state_directory: Path = STATE_DIRECTORY
+    #: `sqlite:///…` or `postgresql://…`; embedded: SQLite in the state directory.
     database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
+    #: Celery's broker (Redis, or RabbitMQ by `amqp://…`), and the Redis of hints, limits, streams and the pace;
+    #: embedded: one that `fusionai up` starts.
     broker_url: str = "redis://127.0.0.1:6379/0"
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Where uploads, outputs and pictures are: empty: `files` in the state directory; else `file:///…`, or a bucket by
@@ -37,16 +48,27 @@ class Settings(BaseSettings):
     simulator_url: str = ""
     #: The address customers reach this server at, for links in answers.
     public_url: str = "http://127.0.0.1:8000"
+    #: Where the API listens; where Flower does, on loopback alone. `fusionai up` takes the next free ones.
     host: str = "127.0.0.1"
-    port: int = 8000
-    flower_port: int = 5555
+    port: int = Field(default=8000, ge=1, le=65_535)
+    flower_port: int = Field(default=5555, ge=1, le=65_535)
+    #: Flower's, of its user `admin`; empty: FLOWER_BASIC_AUTH, or what `fusionai up` made; without any it does not
+    #: start.
     flower_password: str = ""
-    simulator_port: int = 0
-    #: Keys the hash under which API keys are stored; the embedded mode makes one in its state directory.
-    key_secret: str = "embedded-only-not-secret"
+    #: Where the simulator of `fusionai up` listens; 0: on any free port.
+    simulator_port: int = Field(default=0, ge=0, le=65_535)
+    #: Keys the hash under which API keys are stored, and, derived, the links to pictures; the embedded mode makes one
+    #: in its state directory.
+    key_secret: str = PUBLISHED_SECRET
+    #: Of what the processes write; in octal, as the shell's.
+    umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Webhooks may go to loopback addresses (the embedded mode) or to any private address (never by default).
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
+
+    #: Authorities (PEM: a file, or a directory of files) whose certificates providers and webhooks may have, beside the
+    #: system's; empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. Proxies: see shared.proxies.
+    ca_file: str = ""
 
     #: Which queues a worker serves, comma-separated (`openai.realtime,openai.batch,webhooks`); empty: all.
     queues: str = ""
@@ -56,10 +78,11 @@ class Settings(BaseSettings):
     #: Processes that read the lines of large batch files beside the batches process; 0: it reads them itself.
     batch_readers: int = Field(default=2, ge=0, le=64)
     #: A worker incarnation's lease, and the pause between two renewals. Three beats may fail before it lapses.
-    lease_seconds: float = 30.0
-    beat_seconds: float = 10.0
-    sweep_seconds: float = 1.0
-    feed_seconds: float = 0.25
+    lease_seconds: float = Field(default=30.0, gt=0)
+    beat_seconds: float = Field(default=10.0, gt=0)
+    #: Between two sweeps, and between two looks at whether a queue's window in the broker has room.
+    sweep_seconds: float = Field(default=1.0, gt=0)
+    feed_seconds: float = Field(default=0.25, gt=0)
     #: How long a stopping process goes on with what is under way: a worker with its calls, before it hands the jobs
     #: back; a web process with its answers, before it ends them with the news that the server stops.
     drain_seconds: float = Field(default=20.0, ge=0)
@@ -79,6 +102,13 @@ class Settings(BaseSettings):
     #: limit on open files has room for, up to 20,000, and half of those. Behind a proxy all have its address.
     connections: int = Field(default=0, ge=0)
     connections_per_address: int = Field(default=0, ge=0)
+    #: What one key may ask of a web process a minute besides what makes jobs (which has the account's own limit), and
+    #: how many of its requests may be under way there; how many unknown keys one address may try a minute. 0: no limit.
+    key_requests_per_minute: int = Field(default=12_000, ge=0)
+    key_open_requests: int = Field(default=1_000, ge=0)
+    wrong_keys_per_minute: int = Field(default=600, ge=0)
+    #: Bytes of the files that an account has uploaded and not deleted; 0: no limit.
+    account_file_bytes: int = Field(default=100 * 1024**3, ge=0)
     #: How long a call waits for its job, and a stream for its first event, where the caller does not say less.
     wait_seconds: float = Field(default=600.0, gt=0)
     #: A stream is begun after so long, whatever the provider does; what goes wrong before is a plain HTTP error.
@@ -100,17 +130,25 @@ class Settings(BaseSettings):
     pause_seconds: float = Field(default=1.0, gt=0)
     pause_most_seconds: float = Field(default=30.0, gt=0)
     #: The first pause before a retry; it doubles, and is jittered.
-    retry_base_seconds: float = 1.0
+    retry_base_seconds: float = Field(default=1.0, ge=0)
     #: A job that is not done by then ends `expired`.
-    job_expires_seconds: int = 86_400
+    job_expires_seconds: int = Field(default=86_400, ge=1)
     #: First pauses between webhook attempts are multiplied by this (tests make them short).
-    webhook_pace: float = 1.0
+    webhook_pace: float = Field(default=1.0, ge=0)
+
+    #: For how many days rows are kept that are over; 0: for ever. Jobs, after their end, with what was asked and what
+    #: came of it; events with their deliveries; files that nobody told to expire. Money's rows are kept in any case.
+    #: An Idempotency-Key is good for a day, and webhooks are tried for three, so it is 0, or 2 (events: 4) and more.
+    keep_jobs_days: int = Field(default=0, ge=0)
+    keep_events_days: int = Field(default=0, ge=0)
+    keep_files_days: int = Field(default=0, ge=0)
 
     #: Chaos: `name:n` kills the process with SIGKILL when the named point is reached the n-th time.
     crash_at: str = ""
     #: A file to which every killing point appends its name first.
     crash_log: str = ""
-    log_level: str = "INFO"
+    #: DEBUG, INFO, WARNING or ERROR.
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     #: The `fusionai` command's: where the API is (with /v1) and as whom; empty: what `fusionai up` wrote.
     base_url: str = ""
@@ -122,6 +160,34 @@ class Settings(BaseSettings):
         if not url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
             raise ValueError("begins with sqlite:/// or postgresql://")
         return url
+
+    @field_validator("keep_jobs_days", "keep_events_days")
+    @classmethod
+    def _is_long_enough(cls, days: int, info: ValidationInfo) -> int:
+        least = 2 if info.field_name == "keep_jobs_days" else 4
+        if 0 < days < least:
+            raise ValueError(f"is 0 (for ever), or {least} and more")
+        return days
+
+    @field_validator("redis_url", "broker_url")
+    @classmethod
+    def _is_a_known_server(cls, url: str, info: ValidationInfo) -> str:
+        known = _REDIS if info.field_name == "redis_url" else (*_REDIS, *_BROKERS)
+        if not url.startswith(known):
+            raise ValueError(f"begins with {', '.join(known)}")
+        return url
+
+    @field_validator("public_url", "simulator_url", "base_url")
+    @classmethod
+    def _is_a_web_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("begins with http:// or https://")
+        return url
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, level: Any) -> Any:
+        return level.upper() if isinstance(level, str) else level
 
     @field_validator("files_url")
     @classmethod
@@ -148,9 +214,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FUSIONAI_KEY_SECRET is missing: outside embedded mode, API keys are hashed under your own"
             )
-        elif len(self.key_secret) < LEAST_SECRET:
+        elif (characters := len(self.key_secret.strip())) < LEAST_SECRET:
             raise ValueError(
-                f"FUSIONAI_KEY_SECRET has {len(self.key_secret)} characters, and needs {LEAST_SECRET} at least: "
+                f"FUSIONAI_KEY_SECRET has {characters} characters, and needs {LEAST_SECRET} at least: "
                 "`openssl rand -base64 32` makes one"
             )
         return self
@@ -168,7 +234,7 @@ def read_settings(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         wrong = [_told(one["loc"], one["msg"]) for one in error.errors()]
-        raise SystemExit("settings are wrong:\n  " + "\n  ".join(wrong)) from None
+        raise Wrong(*wrong) from None
 
 
 def _told(place: tuple[int | str, ...], message: str) -> str:
@@ -177,11 +243,37 @@ def _told(place: tuple[int | str, ...], message: str) -> str:
     return f"FUSIONAI_{str(place[0]).upper()}: {said}" if place else said
 
 
+class Wrong(SystemExit):
+    """A setting that cannot be used: the process says which, and ends."""
+
+    def __init__(self, *wrong: str) -> None:
+        super().__init__("settings are wrong:\n  " + "\n  ".join(wrong))
+
+
+def usual(*names: str) -> dict[str, str]:
+    """Variables that other programs read as well, by their names in capitals; those that are set.
+
+    The one in small letters goes before, empty too, as with curl; the environment before `.env`.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        for place in (os.environ, _dotenv()):
+            for spelt in (name.lower(), name):
+                if name not in found and (value := place.get(spelt)) is not None:
+                    found[name] = value
+    return found
+
+
 def provider_key(environment_name: str) -> str | None:
     """A provider's key under the provider's own name (OPENAI_API_KEY …), from the environment or `.env`."""
     if value := os.environ.get(environment_name):
         return value
     return _dotenv().get(environment_name) or None
+
+
+def keep_private() -> None:
+    """Let what this process writes be read by its owner alone, or as FUSIONAI_UMASK says."""
+    os.umask(int(settings().umask, 8))
 
 
 def inherited() -> dict[str, str]:

@@ -49,7 +49,7 @@ def invalid(error: ValidationError, at: str = "") -> Refused:
 
 
 #: Steps of a location that name a branch of a union, not a field.
-_BRANCHES = frozenset({"str", "int", "dict", "NamedToolChoice"})
+_BRANCHES = frozenset({"str", "int", "float", "dict", "NamedToolChoice"})
 _PART_TAGS = frozenset({"text", "image_url", "refusal"})
 _SIZES = frozenset({"too_short", "too_long", "string_too_short", "string_too_long", TOO_LARGE})
 #: Characters of an unknown field's name that are given back.

@@ -86,9 +86,13 @@ class Stack(Processes):
         latency: float = 0.0,
         environment: Mapping[str, str] | None = None,
         skews: Mapping[str, int] | None = None,
+        sources: Mapping[str, Path] | None = None,
         **given: str,
     ) -> None:
-        """`skews`: by how many microseconds the clock is wrong of the host that a process runs on, by its name."""
+        """What makes some processes differ, by their names.
+
+        `skews`: by how many microseconds the clock of its host is wrong. `sources`: where another version is.
+        """
         super().__init__(directory, database_url)
         self.redis = redis
         self.database = Database(database_url)
@@ -99,6 +103,7 @@ class Stack(Processes):
         self.simulator = SimulatorProcess(latency=latency)
         self._names = names
         self._skews = skews or {}
+        self._sources = sources or {}
         self._urls: dict[str, str] = {}
         self._http = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self._env = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
@@ -138,6 +143,8 @@ class Stack(Processes):
         if skew := self._skews.get(name):
             env["HOST_SKEW_MICROS"] = str(skew)
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_HOSTS), env.get("PYTHONPATH")]))
+        if source := self._sources.get(name):
+            env["PYTHONPATH"] = str(source)
         if name.startswith("web"):
             env["FUSIONAI_PORT"] = str(port := free_port())
             self._urls[name] = f"http://127.0.0.1:{port}"

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ import warnings
 import redis
 from sqlalchemy import create_engine, make_url, text
 
-from producer.stack import redis_server
+from producer.embedded_redis import redis_server
 from shared.migrations import migrate
 
 _databases = itertools.count(1)
@@ -51,6 +52,11 @@ class RedisServer:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to its process; nothing to one that has ended."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
 
     def flush(self) -> None:
         """FLUSHALL."""

@@ -9,11 +9,12 @@ from typing import Any
 from celery import signals
 from celery.platforms import SecurityWarning
 
-from shared import logs
-from shared.queue import MAINTENANCE, WEBHOOKS, app
-from shared.settings import settings
-from workers import tasks
-from workers.runtime import Runtime, capacities
+from shared import logs, network
+from shared.catalogue import SANDBOX, catalogue, endpoint
+from shared.queue import MAINTENANCE, WEBHOOKS, app, job_queues
+from shared.settings import Wrong, keep_private, settings
+from workers import remote_control, sweep, tasks
+from workers.runtime import Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +68,15 @@ class Consumer:
 def main() -> None:
     """Run until SIGTERM."""
     logs.start()
+    keep_private()
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
+    network.check()
+    check_queues()
+    for line in ways():
+        log.info(line)
+    remote_control.restrict()
     consumer = Consumer()
-    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
+    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, due=sweep.due_ids)
     tasks.current.append(runtime)
 
     def starting(**_: Any) -> None:
@@ -91,9 +98,24 @@ def main() -> None:
     app.worker_main(_arguments())
 
 
+def check_queues() -> None:
+    """End the process when it is to serve a queue that there is not: nobody would notice."""
+    there = {*job_queues(), WEBHOOKS, MAINTENANCE}
+    if unknown := [name for name in map(str.strip, settings().queues.split(",")) if name and name not in there]:
+        raise Wrong(f"FUSIONAI_QUEUES: there is no queue {unknown[0][:100]}")
+
+
+def ways() -> list[str]:
+    """Which providers are called through which proxies."""
+    found = []
+    for name, provider in catalogue().providers.items():
+        if name != SANDBOX and (where := endpoint(provider)) and (proxy := network.routes().proxy(where.base_url)):
+            found.append(f"{name} is called through the proxy {proxy.shown} ({proxy.variable})")
+    return found
+
+
 def _arguments() -> list[str]:
-    wanted = {name.strip() for name in settings().queues.split(",") if name.strip()}
-    queues = [*capacities(), *(name for name in (WEBHOOKS, MAINTENANCE) if not wanted or name in wanted)]
+    queues = [*capacities(), *filter(serves, (WEBHOOKS, MAINTENANCE))]
     return [
         "--quiet",
         "worker",

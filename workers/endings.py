@@ -1,7 +1,7 @@
 """How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -53,7 +53,7 @@ def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
 def _usage(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if job.type != "image":
-        shown = usage_shown.tokens(asdict(used), completion=job.type == "chat.completion")
+        shown = usage_shown.tokens(used, completion=job.type == "chat.completion")
     shown["credits_used"] = credits(charged_micros)
     if job.test:
         shown["test"] = True

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Jobs leased in one transaction.
 LEASE_MOST = 400
+#: Rows changed in one transaction otherwise.
+MOST_ROWS = 1000
 #: A job that another version wrote and this one cannot read is left alone for so long, in microseconds.
 UNREADABLE_MICROS = 15 * clock.MICROS
 
@@ -92,7 +94,8 @@ class Engine:
         missing = {(id, epoch) for id, epoch in held if id not in self._running}
         if lost := sorted(missing & self._astray):
             log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
-            self._keep(self._database.write(jobs.hand_back, lost))
+            for start in range(0, len(lost), MOST_ROWS):
+                self._keep(self._database.write(jobs.hand_back, lost[start : start + MOST_ROWS]))
         self._astray = missing
 
     @property
@@ -129,8 +132,8 @@ class Engine:
         await self._recorder.stop()
 
     def _leave(self, ids: Sequence[str]) -> None:
-        if ids:
-            self._keep(self._database.write(jobs.unwake, list(ids)))
+        for start in range(0, len(ids), MOST_ROWS):
+            self._keep(self._database.write(jobs.unwake, list(ids[start : start + MOST_ROWS])))
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)

@@ -10,6 +10,7 @@ from shared.errors import ProviderError
 from shared.provider_limits import RateLimits
 from workers import rate_headers
 from workers.limits import Limits
+from workers.transport import UNREACHED
 
 #: After an answer is whole, so long for what may still come: what it used, and the stream's end.
 LINGER_SECONDS = 5.0
@@ -114,8 +115,11 @@ def _broken(error: httpx.RequestError) -> ProviderError:
     longer than ours.
     """
     match error:
+        case httpx.ProxyError():
+            return ProviderError(str(error), code="connect")
         case httpx.ConnectError() | httpx.ConnectTimeout():
-            return ProviderError("the provider could not be reached", code="connect")
+            why = str(error) if str(error).startswith(UNREACHED) else UNREACHED
+            return ProviderError(why, code="connect")
         case httpx.TimeoutException():
             return ProviderError(_EXPIRED["idle"], code="idle")
         case httpx.DecodingError():

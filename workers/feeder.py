@@ -6,6 +6,7 @@ delay nobody, and its memory does not grow with what waits.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Connection, func, select, text, update
 
@@ -15,6 +16,7 @@ from shared.jobs import QUEUED, unwake
 from shared.models import jobs
 from shared.models.jobs import DEFERRED, TO_WAKE, WOKEN
 from shared.queue import Bell
+from workers.isolate import steps
 
 #: The window of a queue whose drain is not yet known, in jobs.
 FIRST = 1000
@@ -24,8 +26,10 @@ LEAST = 200
 MOST = 20_000
 #: Jobs whose deferral is ended in one transaction.
 CHUNK = 400
-#: Transactions of one pass that put aside what is not due.
-ROUNDS = 10
+#: How long one pass goes on putting aside what is not due, or ending deferrals, in seconds.
+ASIDE_SECONDS = 0.1
+#: Jobs woken in one transaction.
+MANY = 1000
 #: What is due so soon is left where it is, in microseconds.
 SOON_MICROS = clock.MICROS
 #: Accounts that get their turn in one pass over a queue.
@@ -52,20 +56,33 @@ class Feeder:
     flows: dict[str, _Flow] = field(default_factory=dict)
 
     def run_once(self, queues: Sequence[str]) -> int:
-        """Fill each queue's window once; the number of jobs woken."""
+        """Fill each queue's window once; the number of jobs woken. A queue that cannot be filled stops no other."""
+        woken = 0
+
+        def fill(queue: str, inside: int) -> None:
+            nonlocal woken
+            woken += self._fill(queue, inside)
+
+        steps({"ending deferrals": self._end_deferrals})
+        if self.bell.away and not self.bell.check().result():
+            return 0  # what were marked here, workers with room could not find
+        inside = self.database.read_sync(woken_by_queue)
+        steps({f"feeding {queue}": partial(fill, queue, inside.get(queue, 0)) for queue in queues})
+        return woken
+
+    def _end_deferrals(self) -> None:
+        until = clock.monotonic() + ASIDE_SECONDS
         while self.database.read_sync(is_any_due):
             ended = self.database.write_sync(end_deferrals)
             crash.point("defer.after_end")
-            if ended < CHUNK:
-                break
-        inside = self.database.read_sync(woken_by_queue)
-        return sum(self._fill(queue, inside.get(queue, 0)) for queue in queues)
+            if ended < CHUNK or clock.monotonic() > until:
+                return
 
     def _put_aside(self, queue: str, accounts: Sequence[str]) -> None:
         """All that these accounts had due has been woken: what is left waits for a time."""
-        for _ in range(ROUNDS):
-            if self.database.write_sync(put_aside, queue, accounts) < CHUNK:
-                return
+        until = clock.monotonic() + ASIDE_SECONDS
+        while self.database.write_sync(put_aside, queue, accounts) == CHUNK and clock.monotonic() < until:
+            pass
 
     def _fill(self, queue: str, inside: int) -> int:
         flow = self.flows.setdefault(queue, _Flow())
@@ -73,23 +90,29 @@ class Feeder:
         if flow.at and flow.inside > inside:
             drained_a_second = (flow.inside - inside) / max(now - flow.at, 0.001)
             flow.window = min(max(LEAST, int((flow.window + drained_a_second) / 2)), MOST)
-        room = flow.window - inside
-        woken: list[str] = []
-        if room > 0:
-            accounts = self.database.read_sync(accounts_waiting, queue, flow.after)
-            flow.after = accounts[-1] if len(accounts) == ACCOUNTS else ""
-            if accounts:
-                woken = self.database.write_sync(mark, queue, accounts, room)
-                crash.point("feed.after_mark")
-            if accounts and len(woken) < room:
+        woken = self._wake(queue, flow, flow.window - inside) if flow.window > inside else 0
+        flow.inside, flow.at = inside + woken, clock.monotonic()
+        return woken
+
+    def _wake(self, queue: str, flow: _Flow, room: int) -> int:
+        """Wake up to `room` jobs of the accounts whose turn it is, in transactions of up to MANY; how many."""
+        accounts = self.database.read_sync(accounts_waiting, queue, flow.after)
+        flow.after = accounts[-1] if len(accounts) == ACCOUNTS else ""
+        rung = 0
+        while accounts and rung < room:
+            most = min(MANY, room - rung)
+            woken = self.database.write_sync(mark, queue, accounts, most)
+            crash.point("feed.after_mark")
+            if woken and not self.bell.ring(queue, woken).result():
+                self.database.write_sync(unwake, woken)
+                break
+            if woken:
+                crash.point("feed.after_publish")
+            rung += len(woken)
+            if len(woken) < most:
                 self._put_aside(queue, accounts)
-        if woken and not self.bell.ring(queue, woken).result():
-            self.database.write_sync(unwake, woken)
-            woken = []
-        if woken:
-            crash.point("feed.after_publish")
-        flow.inside, flow.at = inside + len(woken), clock.monotonic()
-        return len(woken)
+                break
+        return rung
 
 
 def is_any_due(connection: Connection) -> bool:
@@ -119,13 +142,13 @@ def woken_by_queue(connection: Connection) -> Mapping[str, int]:
     return {queue: count for queue, count in connection.execute(statement)}
 
 
-def accounts_waiting(connection: Connection, queue: str, after: str) -> list[str]:
+def accounts_waiting(connection: Connection, queue: str, after: str, most: int | None = None) -> list[str]:
     """The next accounts, by id, that have jobs to wake: one index probe each, whatever the backlog."""
     statement = select(func.min(jobs.c.account_id)).where(
         jobs.c.queue == queue, text(f"{TO_WAKE} AND account_id > :after")
     )
     found: list[str] = []
-    while len(found) < ACCOUNTS:
+    while len(found) < (most or ACCOUNTS):
         following = connection.execute(statement, {"after": found[-1] if found else after}).scalar_one()
         if following is None:
             break

@@ -19,15 +19,16 @@ from typing import Literal
 import httpcore
 import httpx
 
-from shared import clock
+from shared import clock, network
 from shared.addresses import Allowed, Refused, judge, judge_name
 from workers import durations
 
 CONNECT_SECONDS = 5.0
 #: One delivery, from resolving to the last byte that is read of the answer.
 WHOLE_SECONDS = 15.0
-#: What is read of an answer; the rest is dropped with its connection.
+#: What is read of an answer, and for how long: the status is what counts, the rest is dropped with its connection.
 BODY_BYTES = 64 * 1024
+BODY_SECONDS = 2.0
 #: Deliveries in flight over one client. httpx's own pool costs time that grows with the square of this.
 CONNECTIONS = 100
 #: Connections kept for the next delivery: httpcore looks at each of them at each request, so only a few.
@@ -160,6 +161,8 @@ def client(
     """
     backend = GuardedBackend(resolver, allow_loopback=allow_loopback, allow_private=allow_private)
     context = httpx.create_ssl_context(trust_env=False)
+    if authorities := network.authorities():
+        context.load_verify_locations(cadata=authorities.decode())
     return httpx.AsyncClient(
         transport=GuardedTransport(backend, context, connections),
         timeout=httpx.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS),
@@ -183,7 +186,7 @@ async def post(
     try:
         async with asyncio.timeout(seconds):
             async with client.stream("POST", url, content=body, headers=headers) as response:
-                read = await _head(response)
+                read = await _head(response, min(BODY_SECONDS, (seconds - clock.monotonic() + began) / 2))
     except Exception as error:  # what escapes would be recorded by nobody, and so be tried for ever
         return _failed(error, clock.monotonic() - began)
     return Answer(
@@ -203,13 +206,20 @@ def _retry_seconds(headers: Mapping[str, str]) -> float | None:
     return durations.until(said, headers, clock.now_seconds()) if wait is None else wait
 
 
-async def _head(response: httpx.Response) -> bytes:
-    """The first BODY_BYTES as they come; leaving the stream unread makes httpx close the connection."""
+async def _head(response: httpx.Response, seconds: float) -> bytes:
+    """The first BODY_BYTES as they come; leaving the stream unread makes httpx close the connection.
+
+    The status has been heard: a body that breaks off, or drips, is no reason to send the event again.
+    """
     read = bytearray()
-    async for chunk in response.aiter_raw():
-        read += chunk
-        if len(read) >= BODY_BYTES:
-            break
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in response.aiter_raw():
+                read += chunk
+                if len(read) >= BODY_BYTES:
+                    break
+    except (httpx.HTTPError, TimeoutError):
+        pass
     return bytes(read[:BODY_BYTES])
 
 

@@ -40,8 +40,13 @@ class Keeping:
 
         StorageAway when they could not be. Each name is a fresh one: a stale worker's late picture replaces nobody's.
         """
-        if not links(ask.request):
-            return
+        if links(ask.request):
+            await self._link(ask, answer, of_batch=of_batch)
+        wanted = ask.request.get("response_format", "url")
+        if "response_format" in answer.ignored and all(wanted in row for row in answer.body["data"]):
+            answer.ignored.remove("response_format")
+
+    async def _link(self, ask: Ask, answer: Answer, *, of_batch: bool) -> None:
         rows = [row for row in answer.body["data"] if "b64_json" in row]
         contents = [_decoded(row["b64_json"]) for row in rows]
         until = clock.monotonic() + KEEP_SECONDS
@@ -50,8 +55,6 @@ class Keeping:
             name = await self._insist(partial(_put, stem, content, of_batch), until)
             row["url"] = pictures.link(name, of_batch=of_batch)
             del row["b64_json"]
-        if "response_format" in answer.ignored:
-            answer.ignored.remove("response_format")
 
     async def ready(self) -> bool:
         """Whether a picture could be kept, as far as is known; asked for anew after it could not."""
@@ -88,7 +91,7 @@ class Keeping:
 
 def links(request: dict[str, Any]) -> bool:
     """Whether the pictures that are asked for are to be kept here."""
-    return request.get("response_format") == "url"
+    return bool(request.get("response_format", "url") == "url")
 
 
 _usual = Keeping()

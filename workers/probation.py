@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, select, text
 
-from shared import clock, lifeline, logs
+from shared import clock, lifeline, logs, network
 from shared import models as m
 from shared.db import Database
 from shared.models.jobs import TO_WAKE
 from shared.queue import PROBATION
-from shared.settings import inherited
+from shared.settings import inherited, keep_private
 from workers.runtime import PROBATION_SLOTS, Runtime
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ def next_group(connection: Connection) -> list[str]:
 def main() -> None:
     """Run group after group, each to its end, as one incarnation."""
     logs.start()
+    keep_private()
+    network.check()
     runtime = Runtime(probation=True, worker_id=sys.argv[1])
     runtime.start()
     stop = threading.Event()

@@ -19,6 +19,7 @@ from shared import models as m
 from shared.db import Database
 from shared.models.batches import MADE_BY_BATCHES, UNFINISHED
 from shared.never_made import KEEP_PLANS_SECONDS
+from workers import retiring
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ class Retention:
             _Chore("old plans", lambda: _full(blobs.forget_old("plans/", KEEP_PLANS_SECONDS))),
             _Chore("unfinished blobs", lambda: _full(blobs.forget_unfinished(KEEP_UNFINISHED_SECONDS))),
             *(_Chore(f"files without a row in {place}", _Unnamed(database, place).some) for place in UNNAMED),
+            _Chore("old jobs", retiring.Jobs(database).some),
+            _Chore("old events", retiring.Events(database).some),
+            _Chore("old files", retiring.Files(database).some),
         ]
         #: Files whose bytes could not be deleted in the last round: others have their turn first.
         self._stuck: set[str] = set()

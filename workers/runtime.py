@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import uvloop
+from sqlalchemy import Connection
 
 from shared import garbage
 from shared.catalogue import catalogue
@@ -25,6 +26,7 @@ from workers.attempts import Attempts
 from workers.engine import Engine
 from workers.lease import Incarnation
 from workers.live_transport import live_client
+from workers.lookout import Lookout
 from workers.settle import Settler
 from workers.slots import Slots
 from workers.streams import Publisher
@@ -48,11 +50,14 @@ class Runtime:
         *,
         consume: Callable[[str, bool], None] = lambda queue, on: None,
         reconcile: Callable[[], None] = lambda: None,
+        due: Callable[[Connection], Sequence[str]] | None = None,
         probation: bool = False,
         worker_id: str | None = None,
     ) -> None:
         self._consume = consume
         self._reconcile = reconcile
+        #: Reads which webhook deliveries are due, for the lookout.
+        self._due = due if serves(WEBHOOKS) else None
         self._probation = probation
         self._worker_id = worker_id
         self._loop = uvloop.new_event_loop()
@@ -78,7 +83,7 @@ class Runtime:
 
     def offer(self, queue: str, ids: Sequence[str]) -> None:
         """Jobs that wait on a queue."""
-        self._call(self.engine.offer, queue, ids)
+        self._call(self._offered, queue, ids)
 
     def deliver(self, ids: Sequence[str]) -> None:
         """Webhook deliveries that are due."""
@@ -142,8 +147,14 @@ class Runtime:
             consume=self._consume,
         )
         self.engine.start()
+        self._lookout = Lookout(self._database, bell(), slots, self.engine.offer, self.sender.offer, self._due)
+        self._looking = None if self._probation else asyncio.create_task(self._lookout.run())
         self._hints.listen(CANCEL, self.engine.cancel)
         self._ticking = asyncio.create_task(self._tick())
+
+    def _offered(self, queue: str, ids: Sequence[str]) -> None:
+        self._lookout.heard(queue)
+        self.engine.offer(queue, ids)
 
     def _ring(self, deliveries: list[str]) -> None:
         """New deliveries: on their queue, where any process with room takes them."""
@@ -158,6 +169,8 @@ class Runtime:
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
 
     async def _wind_down(self, drain_seconds: float) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         await self.engine.stop(drain_seconds)
         await self.sender.stop()
         await self._pace.close()
@@ -191,10 +204,15 @@ def capacities(probation: bool = False) -> dict[str, int]:
     """Slots by queue, of the queues that this process serves."""
     if probation:
         return {PROBATION: PROBATION_SLOTS}
-    wanted = {name.strip() for name in settings().queues.split(",") if name.strip()}
     sizes = {"realtime": settings().slots_realtime, "batch": settings().slots_batch}
     every = {queue_name(name, lane): sizes[lane] for name in catalogue().providers for lane in LANES}
-    return {name: size for name, size in every.items() if not wanted or name in wanted}
+    return {name: size for name, size in every.items() if serves(name)}
+
+
+def serves(queue: str) -> bool:
+    """Whether this process serves a queue, by its settings."""
+    wanted = {name.strip() for name in settings().queues.split(",") if name.strip()}
+    return not wanted or queue in wanted
 
 
 def _raise_file_limit() -> None:

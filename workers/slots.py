@@ -111,6 +111,11 @@ class Slots:
         state = self._queues[queue]
         return len(state.waiting) >= state.spare
 
+    def room(self, queue: str) -> int:
+        """Slots that neither a job nor an id that waits will take."""
+        state = self._queues[queue]
+        return max(0, state.capacity - state.in_use - len(state.waiting))
+
     def hungry(self, queue: str) -> bool:
         """Whether a queue that was not consumed should be again."""
         state = self._queues[queue]

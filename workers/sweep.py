@@ -18,7 +18,7 @@ from shared.db import Database
 from shared.jobs import Ending, Terminal
 from shared.models.jobs import WOKEN
 from shared.queue import FULL_MESSAGES, WEBHOOKS, Bell, bell, job_queues
-from shared.settings import settings
+from shared.settings import keep_private, settings
 from workers import recovery
 from workers.feeder import Feeder
 from workers.forgetting import MANY, forget_all, in_rounds
@@ -242,12 +242,18 @@ def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
     return [(row.id, row.next_at == 0) for row in connection.execute(statement)]
 
 
+def due_ids(connection: Connection) -> list[str]:
+    """The same deliveries' ids."""
+    return [id for id, _ in due_deliveries(connection)]
+
+
 def main() -> None:
     """Sweep until SIGTERM, feeding more often; or once, with `--once`."""
     parser = argparse.ArgumentParser(prog="workers.sweep")
     parser.add_argument("--once", action="store_true", help="one sweep, then exit")
     once = parser.parse_args().once
     logs.start()
+    keep_private()
     database = Database(settings().database_url)
     nursery = None if once else Nursery(database, recovery.lapse_one)
     sweeper = Sweeper(database, bell(), nursery)

@@ -11,12 +11,15 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import cast
 
 import httpx
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 from pyreqwest.exceptions import BuilderError, DecodeError, NetworkError, PyreqwestError, RequestTimeoutError
 
+from shared import network
+from shared.proxies import Proxy
 from shared.settings import settings
 
 #: A provider that does not take a connection by then is down; the call is retried or falls back.
@@ -28,6 +31,11 @@ SPARE_SECONDS = 5.0
 #: How long a connection may be silent before the transport hangs up, by classes: each is a pool of connections of its
 #: own. What a call's own limits bear is rounded up to one of them, which from 15 s on is at most four times as long.
 SILENCES = (15.0, 61.0, 125.0, 245.0, 605.0, 1_800.0, 3_605.0)
+#: The proxy wants other credentials.
+PROXY_REFUSES = 407
+UNREACHED = "the provider could not be reached"
+_REFUSED = "it wants other credentials (407)"
+_UNTRUSTED = "its certificate is not trusted here"
 
 
 def provider_client(
@@ -42,8 +50,9 @@ def provider_client(
     `httpx.Timeout(None, read=seconds)`, which sets that call's whole.
     Every failure, in the body too, is an httpx.RequestError (DecodingError for a truncated or garbled answer).
     ConnectError and ConnectTimeout do NOT say that nothing was sent: the transport reports a reset, a hang-up or a
-    deadline before the answer's head by them as well. HTTP/1 only; no proxy from the environment, no cookies, no
-    redirects (one would carry the provider's key elsewhere).
+    deadline before the answer's head by them as well. HTTP/1 only; no cookies, no redirects (one would carry the
+    provider's key elsewhere). Proxies and authorities are those of shared.network; what fails on the way to or in a
+    proxy is a ProxyError that names it.
 
     A call cancelled after the answer's head hangs up. One cancelled before it returns at once, but its connection lives
     on (pyreqwest 0.15 does not hang up) until the transport's own limit of silence, so that a silent provider cannot
@@ -63,11 +72,10 @@ def provider_client(
     )
 
 
-def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | None) -> Client:
+def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | None, proxy: Proxy | None) -> Client:
     builder = (
-        ClientBuilder()
+        network.reach(ClientBuilder(), proxy)
         .http1_only()
-        .no_proxy()
         .follow_redirects(False)
         .referer(False)
         .pool_max_idle_per_host(in_flight)
@@ -78,45 +86,66 @@ def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | Non
     )
     if silence_seconds is not None:
         builder = builder.read_timeout(timedelta(seconds=silence_seconds))
-    return builder.build()
+    return cast(Client, builder.build())
 
 
 class ProviderTransport(HttpxTransport):
     """pyreqwest's transport, with the errors that it lets through untranslated turned into httpx's."""
 
     def __init__(self, in_flight: int, call_seconds: float) -> None:
-        super().__init__(_pyreqwest(in_flight, call_seconds, None))
+        super().__init__(_pyreqwest(in_flight, call_seconds, None, None))
         self._in_flight = in_flight
         self._call_seconds = call_seconds
-        self._by_silence: dict[float, Client] = {}
+        #: Pools of connections, by the silence they bear and the proxy they go through.
+        self._pools: dict[tuple[float | None, Proxy | None], Client] = {(None, None): self._client}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        client = self._bearing(request.extensions.get("silence_seconds"))
-        builder = client.request(request.method, str(request.url)).headers(request.headers.multi_items())
+        url = str(request.url)
+        proxy = network.routes().proxy(url)
+        client = self._pool(request.extensions.get("silence_seconds"), proxy)
+        builder = client.request(request.method, url).headers(request.headers.multi_items())
         builder = self._map_body(builder, request)
         if whole := sum(filter(None, request.extensions.get("timeout", {}).values())):
             builder = builder.timeout(timedelta(seconds=whole))
         try:
             response = await self._map_response(builder, request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise unreached(error, proxy, request) from error
         except (PyreqwestError, ValueError) as error:  # ValueError: a header of the answer that is not UTF-8
             raise _translated(error, request) from error
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Body(response.stream, request)
+        if proxy is not None and response.status_code == PROXY_REFUSES:
+            await response.aclose()
+            raise httpx.ProxyError(_said(proxy, _REFUSED), request=request)
         return response
 
     async def aclose(self) -> None:
-        await super().aclose()
-        for client in self._by_silence.values():
+        for client in self._pools.values():
             await client.close()
 
-    def _bearing(self, silence_seconds: float | None) -> Client:
-        """The pool of connections that are hung up after the least silence that is no shorter."""
-        if silence_seconds is None or silence_seconds >= SILENCES[-1]:
-            return self._client
-        limit = SILENCES[bisect_right(SILENCES, silence_seconds)]
-        if (client := self._by_silence.get(limit)) is None:
-            client = self._by_silence[limit] = _pyreqwest(self._in_flight, self._call_seconds, limit)
+    def _pool(self, silence_seconds: float | None, proxy: Proxy | None) -> Client:
+        """The connections that go this way and are hung up after the least silence that is no shorter."""
+        limit = None
+        if silence_seconds is not None and silence_seconds < SILENCES[-1]:
+            limit = SILENCES[bisect_right(SILENCES, silence_seconds)]
+        if (client := self._pools.get((limit, proxy))) is None:
+            client = self._pools[limit, proxy] = _pyreqwest(self._in_flight, self._call_seconds, limit, proxy)
         return client
+
+
+def unreached(error: httpx.TransportError, proxy: Proxy | None, request: httpx.Request) -> httpx.TransportError:
+    """The error of a connection that did not come about, with what an operator has to know of it."""
+    causes = getattr(error.__cause__, "details", None) or {}
+    words = " ".join(str(cause.get("message")) for cause in causes.get("causes", ()))
+    why = _REFUSED if "proxy authorization required" in words else _UNTRUSTED if "peer certificate" in words else ""
+    if proxy is not None:
+        return httpx.ProxyError(_said(proxy, why), request=request)
+    return httpx.ConnectError(f"{UNREACHED}: {why}", request=request) if why else error
+
+
+def _said(proxy: Proxy, why: str) -> str:
+    return f"{UNREACHED} through the proxy {proxy.place}" + (f": {why}" if why else "")
 
 
 class _Body(httpx.AsyncByteStream):

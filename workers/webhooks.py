@@ -2,6 +2,9 @@
 
 At least once: the event id is the receiver's key against doubles. A receiver that hangs, fails or is busy holds up
 itself: it gets fewer sends at once, one after the other, and what waits for it waits unclaimed.
+
+>>> [pause_seconds(attempts, 0.0) for attempts in (1, 2, 3)]
+[5.0, 30.0, 300.0]
 """
 
 import asyncio
@@ -18,6 +21,7 @@ from shared import clock, crash, events, logs, signing
 from shared.batcher import Batcher
 from shared.db import Database
 from workers.deliveries import (
+    JITTER,
     SCHEDULE,
     busy_seconds,
     claim,
@@ -31,7 +35,7 @@ from workers.deliveries import (
 from workers.outbound import Answer, post
 from workers.send_room import MOST_SENDING, SLOW_SECONDS, Memory, Room, Ticket, Ways
 
-__all__ = ["MOST_SENDING", "SCHEDULE", "Sender", "claim", "leave", "pause_seconds", "record", "result"]
+__all__ = ["JITTER", "MOST_SENDING", "SCHEDULE", "Sender", "claim", "leave", "pause_seconds", "record", "result"]
 
 log = logging.getLogger(__name__)
 

@@ -106,6 +106,7 @@ def show_account(database: Database, output: Output, id: str) -> None:
                 "requests a minute": _limit_text(found),
                 "available": f"{credits_text(found['available'])} credits",
                 "held": f"{credits_text(found['held'])} credits",
+                "unknown fields": found["unknown_fields"],
                 "created": moment(found["created_at"]),
             }
         )
@@ -140,6 +141,25 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
     own: int | None = None if requests == "plan" else _REQUESTS(requests)
     database.write_sync(rows.set_requests_per_minute, id, own)
     _tell_limit(database, output, id)
+
+
+@accounts.command("set")
+@click.argument("id")
+@click.option(
+    "--unknown-fields",
+    type=click.Choice(["refuse", "ignore"]),
+    required=True,
+    help="Fields of a request that nobody knows: a 400, or left out and listed in the job's `ignored`.",
+)
+@operator_command
+def set_account(database: Database, output: Output, id: str, unknown_fields: rows.UnknownFields) -> None:
+    """Change how an account's requests are read.
+
+    In effect in a second; a batch is read as the account is set then.
+    """
+    database.write_sync(rows.set_unknown_fields, id, unknown_fields)
+    found = _find(database, id)
+    output.value(found, lambda: output.line(f"{id}  {found['name']}, unknown fields: {found['unknown_fields']}"))
 
 
 @click.group(cls=DefaultGroup)
@@ -247,6 +267,7 @@ def _account(row: Mapping[str, Any]) -> dict[str, Any]:
         "plan": row["plan"],
         "requests_per_minute": requests_per_minute(row["plan"], row["requests_per_minute"]),
         "requests_per_minute_is_own": row["requests_per_minute"] is not None,
+        "unknown_fields": row["unknown_fields"],
         "available": in_credits(row["available_micros"]),
         "held": in_credits(row["held_micros"]),
         "created_at": row["created_at"] // clock.MICROS,

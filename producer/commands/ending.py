@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from producer.client import Batch, FusionAI
 from producer.commands.faults import listed
 from producer.commands.follow import Followed, Targets
 from producer.commands.output import Output, credits_text, moment
-from producer.whole_file import replacing
+from producer.commands.results import Written, write
 from producer.wire import BATCH_OVER, Fault, ProviderProgress, Reason
 
 #: Exit status when some lines ended other than succeeded.
@@ -42,11 +41,10 @@ def finish(
     batch = followed.batch
     if batch["status"] == "failed":
         refuse(output, batch, name, explain)
-    errors = _write(client, batch, targets)
-    written = {"output": str(targets.output), "errors": str(errors) if errors else None}
+    written = write(client, batch, targets)
     already = found and followed.was_over
     told = {"seconds": round(followed.took, 3), "already_done": already, "reasons": followed.progress["reasons"]}
-    value: dict[str, Any] = {**batch, **told, "written": written}
+    value: dict[str, Any] = {**batch, **told, "messages": _counted(written), "written": _places(written)}
     output.value(value, lambda: output.fields(_summary(followed, targets, written, already)))
     if batch["status"] != "completed" or batch["request_counts"]["failed"]:
         raise SystemExit(SOME_FAILED)
@@ -74,23 +72,18 @@ def report(output: Output, batch: Batch, *, found: bool) -> None:
     output.value({**batch, "already_done": over and found}, words)
 
 
-def _write(client: FusionAI, batch: Batch, targets: Targets) -> Path | None:
-    """The server's bytes; an output file is there even when empty, an error file only when there are errors."""
-    if batch["output_file_id"] is not None:
-        client.download(batch["output_file_id"], targets.output)
-    else:
-        with replacing(targets.output):
-            pass
-    if batch["error_file_id"] is not None:
-        client.download(batch["error_file_id"], targets.errors)
-        return targets.errors
-    targets.errors.unlink(missing_ok=True)  # an earlier run's
-    return None
+def _counted(written: Written) -> list[dict[str, Any]]:
+    """What was said to lines that failed, the commonest first."""
+    return [{"message": one, "count": count} for one, count in written.messages.most_common(_MOST_REASONS)]
 
 
-def _summary(
-    followed: Followed, targets: Targets, written: dict[str, str | None], already: bool
-) -> list[tuple[str, str | None]]:
+def _places(written: Written) -> dict[str, Any]:
+    kept = {"kept": written.kept} if written.kept else {}
+    return {"output": str(written.output), "errors": str(written.errors) if written.errors else None, **kept}
+
+
+def _summary(followed: Followed, targets: Targets, written: Written, already: bool) -> list[tuple[str, str | None]]:
+    left = f", left as it is: it has {written.kept:,} answers more" if written.kept else ""
     batch, counts = followed.batch, followed.batch["request_counts"]
     return [
         ("batch", batch["id"]),
@@ -98,10 +91,11 @@ def _summary(
         ("status", batch["status"] if batch["status"] != "completed" else None),
         ("succeeded", f"{counts['completed']:,} of {counts['total']:,}"),
         *failures(counts["failed"], followed.progress["reasons"]),
+        *_said(written),
         ("charged", f"{credits_text(batch['credits_used'])} credits{' then' if already else ''}"),
         ("took", None if already else _took(followed)),
-        ("written", written["output"]),
-        ("errors", written["errors"]),
+        ("written", f"{written.output}{left}"),
+        ("errors", str(written.errors) if written.errors else None),
         ("to retry", retrying(batch, followed.progress["reasons"], "--wait", "-o", str(targets.output))),
     ]
 
@@ -139,6 +133,15 @@ def failures(count: int, reasons: Sequence[Reason]) -> list[tuple[str, str]]:
         ("failed", first + texts[0] if texts else f"{count:,}"),
         *(("", " " * len(first) + text) for text in texts[1:]),
     ]
+
+
+def _said(written: Written) -> list[tuple[str, str | None]]:
+    """`said  9 × no such thing`, and a line for each message more."""
+    told = _counted(written)
+    texts = [f"{one['count']:,} × {one['message']}" for one in told]
+    if left := written.messages.total() - sum(one["count"] for one in told):
+        texts.append(f"{left:,} × something else")
+    return [("" if number else "said", text) for number, text in enumerate(texts)]
 
 
 def _of_reason(ones: Sequence[Reason]) -> str:

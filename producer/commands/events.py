@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
+from rich.cells import cell_len
 
 from producer.client import FusionAI
 from producer.commands import tables
@@ -106,8 +107,8 @@ def _line(event: dict[str, Any], output: Output) -> str:
         f"{event['sequence']:>6}  {when}  {event['type']:<16}  {text}".rstrip()
         for when, text in ((at, words), (at, _shortened(words)), (at.partition(" ")[2], _shortened(words)))
     ]
-    room = output.width if output.is_terminal else len(lines[0])
-    return next((line for line in lines if len(line) <= room), lines[-1])
+    room = output.width if output.is_terminal else cell_len(lines[0])
+    return next((line for line in lines if cell_len(line) <= room), lines[-1])
 
 
 def _shortened(words: str) -> str:

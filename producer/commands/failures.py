@@ -1,6 +1,6 @@
 """What a command says when it fails: one line of what was wrong and what to do, or JSON with --json."""
 
-import json
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from producer.caller import UNLIKE, unlike
 from producer.client import ApiError, FusionAI
-from producer.printable import one_line, printable
+from producer.printable import as_json, one_line, printable
 from producer.wire import Fault
 from shared.errors import FusionError
 from shared.settings import settings
@@ -43,7 +43,8 @@ class ToldAsJson(click.ClickException):
         self._shown = _shown(error)
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(json.dumps({"error": self._shown}, ensure_ascii=False), file=file, err=file is None)
+        shown = as_json({"error": self._shown}, on_terminal=sys.stderr.isatty())
+        click.echo(shown, file=file, err=file is None)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def _show(output: Output, found: Job) -> None:
     output.columns([_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)])
     if found["result"]:
         output.line()
-        output.line(json.dumps(found["result"], indent=2, ensure_ascii=False))
+        output.lines(json.dumps(found["result"], indent=2, ensure_ascii=False))
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:

@@ -1,6 +1,5 @@
 """What commands print: tables for people, JSON for programs, never a control code that came from elsewhere."""
 
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from producer.commands import tables
 from producer.commands.tables import Column
-from producer.printable import one_line, printable
+from producer.printable import as_json, one_line, printable
 from shared import clock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,16 +33,21 @@ class Output:
     def value(self, value: Any, words: Callable[[], None]) -> None:
         """JSON of the value, or what `words` prints."""
         if self.as_json:
-            click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+            click.echo(as_json(value, on_terminal=self.is_terminal, indent=2))
         else:
             words()
 
     def line(self, text: str = "") -> None:
+        """One line, whatever is in it."""
+        click.echo(one_line(text))
+
+    def lines(self, text: str) -> None:
+        """A text that may have several."""
         click.echo(printable(text))
 
     def record(self, value: Any) -> None:
         """One of many values, as a line of JSON."""
-        click.echo(json.dumps(value, ensure_ascii=False))
+        click.echo(as_json(value, on_terminal=self.is_terminal))
 
     def fields(self, pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """`name  value` lines; a value of None is left out."""

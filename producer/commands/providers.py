@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from producer import provider_keys
 from producer.commands.output import Output, json_option, moment
@@ -49,7 +51,10 @@ def providers(as_json: bool) -> None:
 def _standings(output: Output) -> list[Standing]:
     url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
     try:
-        with redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as connection:
+        once = Retry(NoBackoff(), 0)
+        with redis.from_url(
+            url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=once
+        ) as connection:
             return list(provider_states.read_all(connection))
     except (redis.RedisError, OSError):
         click.echo("Redis cannot be reached: what is paused, and the pace of calls, is not known.", err=True)

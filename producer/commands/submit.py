@@ -152,7 +152,8 @@ def _judge(
         verdict = filerun.dry_run(client, work, options)
     except (httpx.TransportError, ApiError):
         for problem in work.problems:
-            click.echo(one_line(f"{name}:{problem.number}: {problem.reason}"), err=True)
+            place = f"{name}:{problem.number}" if problem.number else name
+            click.echo(one_line(f"{place}: {problem.reason}"), err=True)
         raise
     wrong = explained(client, work.stream, verdict["errors"]["data"] if verdict["errors"] else [])
     if verdict["errors"]:

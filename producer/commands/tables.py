@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 _GAP = 2
 #: Of an id that has no room: so many of its last characters, which differ most.
 _SHORT_ID = 8
@@ -35,11 +37,8 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int 
                      for row in cells]  # fmt: skip
             break
         kept.remove(max(droppable, key=lambda index: columns[index].drop))
-    widths = {index: max(len(row[index]) for row in cells) for index in kept}
-    return [
-        [row[index].rjust(widths[index]) if columns[index].right else row[index].ljust(widths[index]) for index in kept]
-        for row in cells
-    ]
+    widths = {index: max(cell_len(row[index]) for row in cells) for index in kept}
+    return [[_padded(row[index], widths[index], right=columns[index].right) for index in kept] for row in cells]
 
 
 def line(cells: Sequence[str]) -> str:
@@ -48,7 +47,13 @@ def line(cells: Sequence[str]) -> str:
 
 
 def _width(cells: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
-    return sum(max(len(row[index]) for row in cells) for index in kept) + _GAP * (len(kept) - 1)
+    return sum(max(cell_len(row[index]) for row in cells) for index in kept) + _GAP * (len(kept) - 1)
+
+
+def _padded(cell: str, width: int, *, right: bool) -> str:
+    """In the terminal's own columns: of some scripts a letter takes two, a mark none."""
+    spaces = " " * (width - cell_len(cell))
+    return spaces + cell if right else cell + spaces
 
 
 def short(cell: str) -> str:

@@ -1,5 +1,6 @@
 """fusionai usage: what was used and what it cost, on the screen or as a CSV file."""
 
+import io
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from producer.client import FusionAI
 from producer.commands.connection import api_command
 from producer.commands.output import Output, credits_text, moment
 from producer.commands.tables import Column
+from producer.printable import one_line
 from producer.whole_file import replacing
 
 _COLUMNS = [
@@ -86,12 +88,16 @@ def _write(client: FusionAI, target: str, given: dict[str, str | None]) -> None:
     if target != "-":
         with replacing(Path(target)) as stream:
             _fetch(client, stream, given)
-        click.echo(f"{target} written", err=True)
+        click.echo(f"{one_line(target)} written", err=True)
         return
     with tempfile.TemporaryFile() as file:
         _fetch(client, file, given)
         file.seek(0)
-        shutil.copyfileobj(file, sys.stdout.buffer)
+        if not sys.stdout.isatty():
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            return
+        for line in io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="\n"):
+            click.echo(one_line(line.rstrip("\r\n")))
 
 
 def _fetch(client: FusionAI, stream: BinaryIO, given: dict[str, str | None]) -> None:

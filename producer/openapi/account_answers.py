@@ -114,8 +114,15 @@ class Transfer(BaseModel):
     created_at: Time
 
 
+class TierPrice(BaseModel):
+    """For tokens in and out of a service tier."""
+
+    input: Count
+    output: Count
+
+
 class Price(BaseModel):
-    """Integers, in `unit`: for tokens in and out, or for a picture of a size.
+    """Integers, in `unit`: for tokens in and out, or for a picture of a size (or of a quality and size).
 
     `cached_input`, `cache_write`: of input read from the provider's cache or written into it; absent: as other input.
     """
@@ -126,7 +133,9 @@ class Price(BaseModel):
     output: Count = 0
     cached_input: Count = 0
     cache_write: Count = 0
+    service_tiers: dict[str, TierPrice] = {}
     images: dict[str, int] = {}
+    qualities: Annotated[list[str], Field(description="Qualities that cost what the size does.")] = []
 
 
 class Model(BaseModel):

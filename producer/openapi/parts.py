@@ -30,7 +30,8 @@ def _page() -> dict[str, Schema]:
     said = {
         "limit": "How many at most.",
         "after": "The id of the last one that you have: what follows it.",
-        "order": "By time: the newest first (`desc`), or the oldest.",
+        "order": "By time: the newest first (`desc`), or the oldest. A list is not for following what comes: a row may "
+        "appear before one that is there already. GET /events is, which leaves nothing out.",
     }
     made = {}
     for name, property in Page.model_json_schema()["properties"].items():

@@ -10,7 +10,7 @@ from producer.dialects.fusionai.jobs import MOST_JOBS
 from producer.hooks import WebhookChange, WebhookSpec
 from producer.operations import ThresholdSpecs
 from producer.retries import RetrySpec
-from shared import events
+from shared import events, extras
 from shared.batch_lines import MOST_CUSTOM_ID, TYPES
 from shared.schemas import (
     MAX_LABEL_KEY,
@@ -90,12 +90,33 @@ def refine(schemas: dict[str, Any]) -> None:
     retry["metadata"] = {"anyOf": [batch["metadata"], {"type": "null"}]}
     retry["completion_window"] = {"anyOf": [{"pattern": _WINDOW, "type": "string"}, {"type": "null"}]}
     batch["endpoint"] = {"anyOf": [{"enum": list(TYPES), "type": "string"}, {"type": "null"}]}
+    for shape in (*extras.HINTS, *extras.LEFTOVERS):
+        schemas[shape.__name__]["properties"].update(_beside(shape))
+    schemas["ImagePart"]["properties"]["image_url"] = {
+        "anyOf": [{"$ref": "#/components/schemas/ImageUrl"}, {"type": "string", "minLength": 1}]
+    }
     for name in (*(shape.__name__ for shape in OF_TYPE.values()), "Routing"):
         _take_null(schemas[name])
     for name in ("WebhookSpec", "WebhookChange"):
         _set_items(schemas[name]["properties"]["events"], _EVENTS)
     schemas.update(_jobs(schemas))
     schemas["FileUpload"] = FILE_UPLOAD
+
+
+def _beside(shape: type[Shape]) -> dict[str, Any]:
+    """What `shared.extras` takes beside a shape's own fields."""
+    hints: dict[str, Any] = {
+        name: {"anyOf": [{"type": _JSON_TYPES[kind]}, {"type": "null"}], "description": _HINT}
+        for name, kind in extras.HINTS.get(shape, {}).items()
+    }
+    for name in sorted(extras.LEFTOVERS.get(shape, ())):
+        hints[name] = {"description": _LEFTOVER} | ({"type": "null"} if name == "function_call" else {})
+    return hints
+
+
+_JSON_TYPES: Final = {dict: "object", str: "string", list: "array", bool: "boolean"}
+_HINT: Final = "Sent to providers that take it; otherwise the job lists it as `ignored`."
+_LEFTOVER: Final = "Came with an answer; taken in a turn that is sent back, and never sent to a provider."
 
 
 def _take_null(request: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The schema's history (alembic), and `migrate`, which brings a database up to date under a lock."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ def migrate(url: str) -> None:
     """Upgrade to the newest revision; a second process waits, then finds nothing to do."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(parsed.database)
     elif parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     engine = create_engine(parsed)
@@ -26,6 +28,12 @@ def migrate(url: str) -> None:
             command.upgrade(config(connection), "head")
     finally:
         engine.dispose()
+
+
+def _make(path: str) -> None:
+    """Make the file for its owner alone, whatever the umask; what SQLite puts beside it is of the same mode."""
+    if path != ":memory:" and not path.startswith("file:"):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -39,7 +47,8 @@ def config(connection: Connection | None = None) -> Config:
 @contextmanager
 def _lock(engine: Engine) -> Iterator[None]:
     if engine.dialect.name == "sqlite":
-        with open(f"{engine.url.database}.migrating", "w") as file:
+        _make(lock := f"{engine.url.database}.migrating")
+        with open(lock, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         return

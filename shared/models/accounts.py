@@ -19,6 +19,8 @@ class Account(SQLModel, table=True):
     plan: str
     #: Overrides its plan's.
     requests_per_minute: int | None = None
+    #: `refuse` or `ignore`: what is done about fields of a request that nobody knows.
+    unknown_fields: str = Field(default="refuse", sa_column_kwargs={"server_default": "refuse"})
     available_micros: int = big(default=0)
     held_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.

@@ -95,6 +95,27 @@ def chats() -> Iterator[dict[str, Any]]:
     yield bare(chat(messages=[{"role": "user", "content": [5] * 90_000}]))
 
 
+def beside() -> Iterator[dict[str, Any]]:
+    """Chats with something wrong in what stands beside their words."""
+    for field in (
+        "logit_bias", "prediction", "web_search_options", "moderation", "prompt_cache_options", "thinking", "reasoning",
+        "cache_control", "chat_template_kwargs", "extra_body", "stream_options", "reasoning_effort", "service_tier",
+        "top_k",
+    ):  # fmt: skip
+        for value in (5.5, [], [[]], "x" * 1000, {"a": {"a": []}} if field == "logit_bias" else [None]):
+            yield bare(chat(**{field: value}))
+    for beside in (
+        {"cache_control": 5}, {"reasoning_content": {}, "x": 1}, {"reasoning": [1]}, {"function_call": {"name": "f"}},
+        {"thinking_blocks": "a"}, {"tool_calls": [[]]}, {"tool_calls": [{"function": {"arguments": {}}}]},
+        {"extras": {}},
+        {"content": [{"type": ["thinking"]}]}, {"content": [{"type": "thinking"}, 5]}, {"provider_specific_fields": 1},
+        {"content": [{"type": "image", "source": {"data": []}}]}, {"content": [{"type": "input_image"}]},
+    ):  # fmt: skip
+        yield bare(chat(messages=[{"role": "assistant", "content": "a", **beside}]))
+    for name in ("extras", "unasked", "x" * 50_000):
+        yield bare(chat(**{name: {"messages[0].content": 1}}))
+
+
 def pictures() -> Iterator[dict[str, Any]]:
     """Chats that show what is no picture, or too large a one."""
     for url in (
@@ -113,7 +134,7 @@ def pictures() -> Iterator[dict[str, Any]]:
         yield shown(url)
     for data in ("!!!!", "AAA", "=", "iVBORw0KGgo=", "aGVsbG8=", "A" * 100_000, "%41%41", "\ud7ff"):
         yield shown(f"data:image/png;base64,{data}")
-    for kind in ("image/svg+xml", "text/html", "", "image/png;base64;x", "../../etc", "image/" + "p" * 500):
+    for kind in ("image/svg+xml", "text/html", "image/png;base64;x", "../../etc", "image/" + "p" * 500):
         yield shown(data_url(png(), kind) if "base64;x" not in kind else f"data:{kind},AAAA")
     for huge in (png(2**31 - 1, 2**31 - 1), jpeg(65_535, 65_535), gif(65_535, 65_535), webp(2**24, 2**24), png(0, 1)):
         yield shown(data_url(huge))
@@ -155,7 +176,11 @@ def images() -> Iterator[dict[str, Any]]:
     """Pictures to draw, with something wrong in them."""
     for size in ("0x0", "-1x1", "1e3x1e3", "99999x99999", "１０２４x１０２４", "1024x1024\n", 5, [], "autox"):
         yield bare(image(size=size))
-    for field, value in (("prompt", ""), ("prompt", "p" * 40_000), ("n", 0), ("n", 2**62), ("response_format", "png")):
+    for field, value in (
+        ("prompt", ""), ("prompt", "p" * 40_000), ("n", 0), ("n", 2**62), ("response_format", "png"),
+        ("quality", "best"), ("quality", []), ("output_format", "svg"), ("output_compression", 101),
+        ("background", 5), ("unasked", ["n"]),
+    ):  # fmt: skip
         yield bare(image(**{field: value}))
 
 
@@ -202,10 +227,19 @@ def thresholds() -> Iterator[dict[str, Any]]:
 
 
 LINE = {"custom_id": "a", "url": "/v1/embeddings", "body": bare(embedding())}
+MARK = {"cache_control": {"type": "ephemeral"}}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}, "index": 0, **MARK}
+#: A conversation with what agents and servers write beside its words.
+TURNS = [
+    {"role": "system", "content": [{"type": "text", "text": "a", **MARK}], **MARK},
+    {"role": "assistant", "content": None, "reasoning_content": "b", "annotations": [{}], "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c", "content": []},
+    {"role": "user", "content": [{"type": "input_image", "image_url": data_url(png()).rstrip("=")}]},
+]
 REPLY = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
 #: The routes that take a JSON body: method, path, a good body, bodies with something wrong in them.
 ROUTES: list[tuple[str, str, dict[str, Any], list[dict[str, Any]]]] = [
-    ("POST", "/chat/completions", bare(chat()), [*chats(), *pictures()]),
+    ("POST", "/chat/completions", bare(chat()), [*chats(), *beside(), *pictures()]),
     ("POST", "/embeddings", bare(embedding()), list(embeddings())),
     ("POST", "/images", bare(image()), list(images())),
     ("POST", "/images/generations", bare(image()), list(images())),
@@ -220,6 +254,7 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/chat/completions", bare(chat(tools=[WEATHER], tool_choice="auto", stop=["a"], seed=5, logprobs=True))),
     ("POST", "/chat/completions", shown("https://a.example/b.png", data_url(png()), data_url(jpeg(), "image/jpeg"))),
     ("POST", "/chat/completions", bare(chat(response_format=REPLY))),
+    ("POST", "/chat/completions", bare(chat(messages=TURNS, logit_bias={"5": -1}, reasoning_effort="low"))),
     ("POST", "/embeddings", bare(embedding(dimensions=4, encoding_format="base64"))),
     ("POST", "/embeddings", bare(embedding(input=[[1, 2], [3]], dimensions=4))),
     ("POST", "/images", bare(image(n=2, size="1024x1536", response_format="b64_json"))),

@@ -89,6 +89,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("accounts plan {account} enterprise", 0, ["enterprise"]),
     ("accounts limit {account} 900000", 0, ["900,000, its own"]),
     ("accounts limit {account} plan", 0, ["{account}"]),
+    ("accounts set {account} --unknown-fields ignore", 0, ["{account}", "unknown fields: ignore"]),
     ("keys --account {account}", 0, ["{key}"]),
     ("keys list --prefix fusionai_live_", 0, ["{key}"]),
     ("keys create --account {account} --mode test --expires 2h", 0, ["fusionai_test_"]),

@@ -79,7 +79,7 @@ def as_absent(client: httpx.Client, routes: list[tuple[str, str]], ids: dict[str
 def test_anothers_things_are_as_absent_as_absent_ones(account: Account, other: Account) -> None:
     ids = things(account)
     as_absent(other.live, OWNED, ids)
-    as_absent(other.test, OWNED, ids)
+    as_absent(other.test, SEPARATE, ids)
     assert account.live.get(f"/webhooks/{ids['webhook']}").json()["status"] == "enabled"
     for path in ("/jobs", "/events", "/webhooks", "/credits/transfers", "/batches", "/files", "/usage", "/invoices"):
         mine = {row["id"] for row in other.live.get(path).json()["data"]}
@@ -90,11 +90,16 @@ def test_anothers_things_are_as_absent_as_absent_ones(account: Account, other: A
 def test_live_and_test_keys_do_not_see_each_others_things(account: Account) -> None:
     made = things(account)
     as_absent(account.test, SEPARATE, made)
-    for path in ("/jobs", "/batches", "/files", "/usage"):
+    for path in ("/jobs", "/batches", "/files", "/usage", "/webhooks", "/events"):
         assert account.test.get(path).json()["data"] == []
     job = account.test.post("/jobs", json=embedding()).json()["id"]
+    assert account.finished(job, test=True)["status"] == "succeeded"
+    event = account.test.get("/events").json()["data"][0]["id"]
+    webhook = account.test.post("/webhooks", json=BODIES["POST", "/webhooks"]["json"]).json()["id"]
+    job = account.test.post("/jobs", json=embedding()).json()["id"]
     batch = account.test.post("/batches", json={"requests": [LINE]}).json()
-    as_absent(account.live, SEPARATE, {"job": job, "batch": batch["id"], "file": batch["input_file_id"]})
+    owned = {"batch": batch["id"], "file": batch["input_file_id"], "webhook": webhook, "event": event}
+    as_absent(account.live, SEPARATE, {"job": job, **owned})
     assert account.finished(job, test=True)["status"] == "succeeded", "nobody has cancelled it"
     borrowed = account.live.post("/batches", json={"input_file_id": batch["input_file_id"]})
     assert borrowed.status_code in (400, 404), "a file of the other mode is no batch's input"

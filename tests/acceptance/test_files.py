@@ -306,6 +306,9 @@ def test_what_is_wrong_is_said(account: Account, stack: Stack) -> None:
     refused(send(live, PURPOSE, file_part(filename=b'; filename="%s"' % (b"x" * 256)), END), said="1 to 255")
     refused(send(live, PURPOSE, file_part(filename=b'; filename="a\x00b"'), END), said="NUL")
     refused(send(live, PURPOSE, file_part(filename=b'; filename="a\x1bb"'), END), said="control character")
+    for one in ("\x9b", "\u2028", "\u202e", "\u2066"):
+        name = f'; filename="a{one}b"'.encode()
+        refused(send(live, PURPOSE, file_part(filename=name), END), said="control character")
     refused(send(live, PURPOSE, file_part(filename=b'; filename="\xff\xfe"'), END), said="not UTF-8")
     refused(send(live, PURPOSE, file_part(b""), END), said="file is empty")
     refused(send(live, PURPOSE, file_part(), file_part(), END), said="file was sent twice")

@@ -10,6 +10,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from shared import clock, signing
+from tests.acceptance.route_table import LINE
 from tests.acceptance.stack import Account, Stack, chat, embedding
 from tests.conditions import await_condition
 from tests.receiver import Answer, Delivery, Receiver
@@ -184,3 +185,26 @@ def test_with_a_key_a_test_and_a_redelivery_are_sent_once(account: Account, rece
     assert again.headers["idempotent-replayed"] == "true"
     assert len(account.live.get("/events").json()["data"]) == 1
     assert len(receiver.wait_for(lambda seen: len(seen) >= 2)) == 2
+
+
+def test_every_attempt_of_an_event_verifies(account: Account, receiver: Receiver) -> None:
+    """The first three calls fail; the secret is rotated between two of them; at last it is redelivered."""
+    answers: dict[int, Answer] = {}
+    receiver.answer = lambda _: answers.get(len(receiver.deliveries), Answer(500))
+    first = register(account, receiver, events=["job.completed"])
+    line = {**LINE, "custom_id": "🎉 & é\u2028 <ü>"}
+    account.live.post("/batches", json={"requests": [line], "notify_each": True})
+    receiver.wait_for(lambda seen: len(seen) >= 1, timeout=30)
+    fresh = account.live.post(f"/webhooks/{first['id']}/rotate").json()
+    answers.update(dict.fromkeys(range(4, 10), Answer()))
+    receiver.wait_for(lambda seen: len(seen) >= 4, timeout=60)
+    await_condition(lambda: _delivery(account, first["id"]).get("status") == "delivered")
+    (event,) = [one for one in account.live.get("/events").json()["data"] if one["type"] == "job.completed"]
+    assert account.live.post(f"/events/{event['id']}/redeliver").json() == event
+    calls = receiver.wait_for(lambda seen: len(seen) >= 5, timeout=30)
+    assert len({call.body for call in calls}) == 1 and {call.headers["webhook-id"] for call in calls} == {event["id"]}
+    for number, call in enumerate(calls):
+        assert verified(call, first["secret"]) == event and event["data"]["job"]["custom_id"] == line["custom_id"]
+        assert abs(int(call.headers["webhook-timestamp"]) - call.at) < 5, "signed anew"
+        if number >= 3:
+            verified(call, fresh["secret"])

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -204,16 +204,23 @@ PASSES_OF = {
 }
 
 
+def _later(case: Case) -> Iterator[Case]:
+    """The same, killed at a later passing of its point."""
+    passes = PASSES_OF.get((case.point, case.scenario)) or PASSES.get(case.scenario, 1)
+    for nth in range(2, passes + 1):
+        yield replace(case, nth=nth, chaos=True)
+
+
 def _table() -> Iterator[object]:
-    for case in CASES:
+    every = [one for case in CASES for one in (case, *_later(case))]
+    latest = {case.point: case for case in sorted(every, key=lambda case: case.nth)}
+    for case in every:
         for kind in ("sqlite", "postgresql"):
             usual = not case.chaos and (kind == "sqlite" or case.point in ON_BOTH)
-            yield pytest.param(kind, case, id=f"{kind}-{case}", marks=[] if usual else [pytest.mark.chaos])
-        passes = PASSES_OF.get((case.point, case.scenario)) or PASSES.get(case.scenario, 1)
-        for nth in range(2, passes + 1):
-            for kind in ("sqlite", "postgresql"):
-                later = Case(case.point, case.process, case.scenario, nth)
-                yield pytest.param(kind, later, id=f"{kind}-{later}", marks=pytest.mark.chaos)
+            marks = [] if usual else [pytest.mark.chaos]
+            if case is latest[case.point] and kind == "postgresql":
+                marks.append(pytest.mark.chaos_short)
+            yield pytest.param(kind, case, id=f"{kind}-{case}", marks=marks)
 
 
 @pytest.mark.parametrize(("kind", "case"), list(_table()))

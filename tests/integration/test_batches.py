@@ -35,6 +35,37 @@ def serve(database: Database, ids: list[str], charge: int = 5, fail: int = 0) ->
     world.settle(database, *bad, *good)
 
 
+def test_details_of_usage_are_sums_of_what_is_known(database: Database) -> None:
+    holder = world.open_account(database)
+    id = batch_world.new_batch(database, holder, [chat(name) for name in "abcd"])
+
+    def usage() -> Any:
+        return batch_world.shown(database, holder, id)["usage"]
+
+    def end(**more: Any) -> None:
+        made = next(job for job in batch_world.job_ids(database, id) if world.row(database, job)["status"] == "queued")
+        (job,) = world.take(database, world.new_worker(database), [made])
+        world.settle(database, world.good_end(job, 5, prompt_tokens=10, completion_tokens=5, **more))
+
+    nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    none = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+    assert usage() == nothing | none
+    batch_world.take_turns(database)
+    end()
+    assert usage() == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    end(cached_tokens=9, reasoning_tokens=0)
+    end(cached_tokens=4, cache_creation_tokens=3, estimated=True)
+    assert usage() == {
+        "input_tokens": 30,
+        "input_tokens_details": {"cached_tokens": 13, "cache_creation_tokens": 3},
+        "output_tokens": 15,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 45,
+        "estimated": True,
+    }
+    assert world.violations(database) == []
+
+
 def test_from_file_to_files(database: Database) -> None:
     holder = world.open_account(database)
     lines = [chat("a"), embed("b"), draw("c"), chat("d", model="gpt-3.5-turbo")]

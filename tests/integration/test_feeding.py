@@ -162,3 +162,14 @@ def test_deferred_jobs_are_found_and_passed_over_by_an_index(database: Database,
         return " ".join(str(row) for row in connection.execute(text(f"{explain} {query}")))
 
     assert index in database.read_sync(plan)
+
+
+def test_while_the_broker_is_away_nothing_is_marked(database: Database, bell: world.RecordedBell) -> None:
+    holder = world.open_account(database)
+    ids = world.queued(database, holder, 3, type="embedding")
+    bell.up = False
+    bell.check()
+    assert Feeder(database, bell).run_once([BATCH]) == 0
+    assert world.woken(database) == set(), "workers with room find them so"
+    bell.up = True
+    assert Feeder(database, bell).run_once([BATCH]) == 3 and bell.ids(BATCH) == ids

@@ -25,24 +25,29 @@ SERVED = ("openai.realtime", "openai.batch", "webhooks", "maintenance")
 class Site:
     """The processes of a test, and a client of its Flower."""
 
-    def __init__(self, directory: Path, redis: RedisServer) -> None:
+    def __init__(self, directory: Path, redis: RedisServer, **given: str) -> None:
         migrate(url := f"sqlite:///{directory / 'flower.sqlite3'}")
         self.port = free_port()
         self.log = directory / "flower.log"
         self._env = {**inherited(), "FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(directory)}
         self._env |= {"FUSIONAI_BROKER_URL": redis.url, "FUSIONAI_REDIS_URL": redis.url}
         self._env |= {"FUSIONAI_QUEUES": ",".join(SERVED), "FUSIONAI_DRAIN_SECONDS": "0"}
-        self._env |= {"FUSIONAI_FLOWER_PORT": str(self.port), "FLOWER_BASIC_AUTH": ":".join(USER)}
+        self._env |= {"FUSIONAI_FLOWER_PORT": str(self.port), "FLOWER_BASIC_AUTH": ":".join(USER), **given}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, argv: Sequence[str]) -> None:
         with self.log.open("ab") as output:
             self._processes.append(lifeline.start(argv, self._env, output))
 
-    def start_flower(self) -> None:
-        """By the Procfile's own line; until it answers."""
+    def start_by_procfile(self) -> "subprocess.Popen[bytes]":
+        """By the Procfile's own line."""
         line = procfile.parse(procfile.find().read_text())["flower"]
         self.start(procfile.expand(line, self._env))
+        return self._processes[-1]
+
+    def start_flower(self) -> None:
+        """The same; until it answers."""
+        self.start_by_procfile()
         await_condition(self._answers, seconds=60, what="Flower")
 
     def _answers(self) -> bool:
@@ -125,3 +130,23 @@ def test_it_sees_what_waits_and_who_works(site: Site, redis: RedisServer) -> Non
     await_condition(lambda: site.lengths() == dict.fromkeys(SERVED, 0), what="the worker's queues, emptied")
     assert bell.depth("google.batch").result() == 2, "which nobody consumes, and Flower lists no more"
     bell.close()
+
+
+@pytest.mark.parametrize("users", ["", "admin:", "admin: ", "admin", "one:good,two:"])
+def test_it_is_not_started_without_a_password(tmp_path: Path, redis: RedisServer, users: str) -> None:
+    site = Site(tmp_path, redis, FLOWER_BASIC_AUTH=users, FUSIONAI_FLOWER_PASSWORD="")
+    try:
+        assert site.start_by_procfile().wait(60) != 0
+        assert "Flower is not started without a password: set FUSIONAI_FLOWER_PASSWORD" in site.log.read_text()
+    finally:
+        site.stop()
+
+
+def test_the_settings_password_is_enough(tmp_path: Path, redis: RedisServer) -> None:
+    site = Site(tmp_path, redis, FLOWER_BASIC_AUTH="", FUSIONAI_FLOWER_PASSWORD="of-the-settings")
+    try:
+        site.start_flower()
+        assert site.get("/", None).status_code == site.get("/").status_code == 401
+        assert site.get("/", ("admin", "of-the-settings")).status_code == 200
+    finally:
+        site.stop()

@@ -26,7 +26,7 @@ def test_a_job_that_came_back_after_a_pause_is_no_backlog(database: Database) ->
     world.change(database, id, created_at=now - 2 * MINUTE, run_at=now, woken_at=None)
     found = database.read_sync(heads)
     assert found == {row["queue"]: now}
-    overload = Overload(database)
+    overload = Overload(database, world.RecordedBell())
     overload.look(found)
     overload.check(row["queue"], 28)
 

@@ -140,7 +140,7 @@ def _everything_can_be_shown(database: Database, recorded: dict[str, Any]) -> No
         lines = batch_world.lines_of(database, row["output_file_id"])
         assert [line["custom_id"] for line in lines] == ["line 0", "line 1", "line 2"]
         assert batches.request_counts(dict(row))["completed"] == 3
-    page = database.read_sync(operations.list_events, holder.account_id, operations.Page(limit=100))
+    page = database.read_sync(operations.list_events, holder, operations.Page(limit=100))
     assert len(page["data"]) == len(world.rows(database, m.events))
 
 

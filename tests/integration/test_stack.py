@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -110,9 +111,13 @@ def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
         assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
         assert client.config_get("save")["save"] == ""
         client.close()
+        with redis.Redis(port=urlsplit(stack["redis_url"]).port or 0) as stranger, pytest.raises(redis.RedisError):
+            stranger.ping()
         account = json.loads((running.state / "first-account.json").read_text())
         assert account["base_url"] == stack["base_url"]
         assert (running.state / "first-account.json").stat().st_mode & 0o777 == 0o600
+        loose = [path for path in running.state.rglob("*") if path.stat().st_mode & 0o077]
+        assert not loose, "all of it, SQLite's files too, is its owner's alone"
         await_condition(lambda: account["test_key"] in running.output.read_text(), what="the banner")
         assert account["live_key"] in running.output.read_text()
         for name in ("web", "sleeper", "database"):
@@ -121,6 +126,9 @@ def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
         assert running.process.returncode == 0
         assert not running.left()
         assert not (running.state / "stack.json").exists()
+        told = running.output.read_text() + "".join(log.read_text() for log in (running.state / "logs").iterdir())
+        secrets = json.loads((running.state / "secrets.json").read_text())
+        assert not [name for name in ("redis_password", "redis_operator_password") if secrets[name] in told]
         assert "\x1b" not in running.output.read_text()
 
 
@@ -257,3 +265,13 @@ def test_a_program_that_is_not_there_is_said_and_the_rest_runs(tmp_path: Path) -
     with up(tmp_path, WEB + "ghost: /nowhere/ghost\n") as running:
         running.stack()
         assert "ghost cannot start" in running.output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HTTPS_PROXY", "ftp://me:s3cret@proxy"), ("FUSIONAI_CA_FILE", "/nowhere.pem")]
+)
+def test_a_way_out_that_cannot_be_used_is_said_before_anything_starts(tmp_path: Path, name: str, value: str) -> None:
+    running = Up(tmp_path, WEB, **{name: value})
+    assert running.process.wait(20) == 1
+    message = running.output.read_text()
+    assert f"settings are wrong:\n  {name}: " in message and "s3cret" not in message and "Traceback" not in message

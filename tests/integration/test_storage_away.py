@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -22,10 +23,8 @@ from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from workers.batches import turns
 from workers.batches.turns import Batches
 
-LINE = (
-    b'{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"text-embedding-3-large","input":"x"}}\n'
-)
 INLINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "x"}}
+LINE = json.dumps({**INLINE, "method": "POST"}).encode() + b"\n"
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +85,11 @@ def test_whoever_needs_storage_is_told_to_come_again(database: Database, monkeyp
             refused(await client.post("/batches", json={"dry_run": True, "input_file_id": kept["id"]}))
             refused(await client.post("/batches", json={"requests": [INLINE]}))
             refused(await client.get(link.partition("/v1")[2]))
+        with monkeypatch.context() as broken:
+            broken.setattr("shared.blob_stores.Directory.reader", lambda *_: Broken())
+            refused(await client.get(f"/files/{kept['id']}/content"))
+            refused(await client.post("/batches", json={"dry_run": True, "input_file_id": kept["id"]}))
+            refused(await client.get(link.partition("/v1")[2]))
         assert (await client.get(link.partition("/v1")[2])).status_code == 200
         assert (await client.get(f"/files/{kept['id']}/content")).content == LINE
         assert (await client.post("/batches", json={"requests": [INLINE]})).status_code == 200
@@ -119,10 +123,13 @@ def test_storage_that_hangs_is_waited_for_no_longer_than_a_while(
     served(database, play)
 
 
-def test_a_read_or_write_that_fails_midway_is_storage_away() -> None:
-    class Broken(io.RawIOBase):
-        readinto = write = away
+class Broken(io.RawIOBase):
+    """A blob that is there, and cannot be read or written."""
 
+    readinto = write = away
+
+
+def test_a_read_or_write_that_fails_midway_is_storage_away() -> None:
     with pytest.raises(StorageAway):
         blobs._Raw("files/a", Broken()).read(10)  # type: ignore[arg-type]
     with pytest.raises(StorageAway):

@@ -311,6 +311,25 @@ def test_a_server_that_stops_tells_who_reads_how_to_read_on(database: Database, 
     play(database, act)
 
 
+def test_every_reader_of_lines_finds_the_same_events(database: Database, store: RedisServer) -> None:
+    """Python's splitlines and JavaScript's readers end a line where JSON does not."""
+    words = ["one\u2028two ", "three\u2029 four", "\x85five", "\x0b\x0c\x1c\x1d\x1e six \u2027\u2030"]
+
+    async def act(stage: Scene) -> None:
+        for redis_has_it in (True, False):
+            (job,) = stage.running()
+            if redis_has_it:
+                say(stage.publisher.open(job.id, job.epoch), *words, end=True)
+                await stage.publisher._flush()
+            await stage.settle(good(job, words))
+            frames = [frame async for frame in await stage.respond(job.id)]
+            check_whole(frames, words)
+            for frame in frames:
+                assert frame.splitlines() == frame.removesuffix("\n").split("\n")
+
+    play(database, act)
+
+
 def test_events_have_ids_only_where_they_are_wanted(database: Database, store: RedisServer) -> None:
     async def act(stage: Scene) -> None:
         (job,) = stage.running()

@@ -64,6 +64,20 @@ def asked(database: Database, wanted: Selection, **more: Any) -> dict[str, Any]:
     return asyncio.run(usage.page(database, wanted, Page(**more)))
 
 
+def test_a_row_has_the_details_that_are_known(database: Database) -> None:
+    holder = world.open_account(database)
+    run(database, holder, [7], cached_tokens=4, reasoning_tokens=0)
+    run(database, holder, [7], estimated=True)
+    estimated, told = asked(database, select(holder))["data"]
+    assert told["prompt_tokens_details"] == {"cached_tokens": 4} and "estimated" not in told
+    assert told["completion_tokens_details"] == {"reasoning_tokens": 0}
+    assert estimated["estimated"] is True and not {name for name in estimated if name.endswith("details")}
+    cells = [
+        (row["cached_tokens"], row["reasoning_tokens"], row["estimated"]) for row in as_csv(database, select(holder))
+    ]
+    assert cells == [("4", "0", "false"), ("", "", "true")]
+
+
 def every(database: Database, wanted: Selection, limit: int, order: Any = "desc") -> list[dict[str, Any]]:
     """All rows, page by page."""
     found = asked(database, wanted, limit=limit, order=order)

@@ -48,6 +48,11 @@ class RecordedBell(queue.Bell):
     def depth(self, queue: str) -> "Future[int | None]":
         return _done(self.depths.get(queue, 0) if self.up else None)
 
+    def check(self) -> "Future[bool]":
+        if self.away == self.up:
+            self.away, self.turns = not self.up, self.turns + 1
+        return _done(self.up)
+
     def has_room(self, queue: str) -> bool:
         return self.room
 

@@ -4,3 +4,4 @@ import "./chat.js";
 import "./errors.js";
 import "./things.js";
 import "./stream.js";
+import "./scan.js";

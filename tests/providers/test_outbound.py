@@ -287,3 +287,137 @@ def test_the_receiver_records_and_changes_its_answer(receiver: Receiver) -> None
     assert [posted(receiver.url, loopback=True).status for _ in range(3)] == [503, 503, 200]
     with pytest.raises(AssertionError, match="3 deliveries"):
         receiver.wait_for(lambda deliveries: len(deliveries) == 4, timeout=0.01)
+
+
+class Raw:
+    """A server that answers whatever it is asked with the same bytes, piece by piece."""
+
+    def __init__(self, *pieces: bytes, pause: float = 0.0, hangs: bool = False) -> None:
+        self.pieces, self.pause, self.hangs = pieces, pause, hangs
+        self.serving: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        try:
+            await self._answer(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the sender hung up, or the test is over
+        finally:
+            writer.transport.abort()
+            self.serving.discard(task)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(2 if head.startswith(b"POST") else 0)
+        for piece in self.pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(self.pause)
+        if self.hangs:
+            await reader.read()
+        else:
+            writer.close()
+            await writer.wait_closed()
+
+    async def stop(self) -> None:
+        """End what is still being answered."""
+        while self.serving:
+            for task in self.serving:
+                task.cancel()
+            await asyncio.wait(self.serving)
+        await asyncio.sleep(0)
+
+
+def answered(raw: Raw, *, seconds: float = 5.0) -> outbound.Answer:
+    async def main() -> outbound.Answer:
+        server = await asyncio.start_server(raw, "127.0.0.1", 0)
+        async with server, opened(loopback=True) as client:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            answer = await outbound.post(client, url, body=b"{}", headers={}, seconds=seconds)
+            await raw.stop()
+            return answer
+
+    return asyncio.run(main())
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+#: What a receiver sends, and the status, or else the failure, that is recorded.
+WIRE: list[tuple[str, Raw, int | str]] = [
+    ("no body", Raw(OK + b"\r\n"), 200),
+    ("204", Raw(b"HTTP/1.1 204 No Content\r\n\r\n", hangs=True), 204),
+    ("HTTP/1.0", Raw(b"HTTP/1.0 200 OK\r\n\r\nfine"), 200),
+    ("no reason", Raw(b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", hangs=True), 200),
+    ("informational first", Raw(b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n"), 200),
+    ("chunks", Raw(OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", hangs=True), 200),
+    ("a body without end", Raw(OK + b"\r\n", *[b"x" * 65536] * 4, hangs=True), 200),
+    ("a length too long", Raw(OK + b"Content-Length: 10\r\n\r\nok"), 200),
+    ("a length too short", Raw(OK + b"Content-Length: 1\r\n\r\nlong", hangs=True), 200),
+    ("two lengths", Raw(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nok"), "protocol"),
+    ("a length that is none", Raw(OK + b"Content-Length: x\r\n\r\nok"), "protocol"),
+    ("broken chunks", Raw(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 200),
+    ("no HTTP", Raw(b"220 mail.example ESMTP\r\n"), "protocol"),
+    ("nothing", Raw(), "protocol"),
+    ("half a head", Raw(b"HTTP/1.1 200 OK\r\nA: "), "protocol"),
+    ("a huge head", Raw(OK, *[b"A: " + b"x" * 65536 + b"\r\n"] * 8), "protocol"),
+    ("a status that is none", Raw(b"HTTP/1.1 99 Odd\r\n\r\n"), "protocol"),
+    ("byte by byte", Raw(*(bytes([byte]) for byte in OK + b"A: b\r\n" * 200), pause=0.05), "timeout"),
+    ("a body byte by byte", Raw(OK + b"Content-Length: 999\r\n\r\n", *[b"x"] * 999, pause=0.05), 200),
+]
+
+
+@pytest.mark.parametrize(("raw", "outcome"), [row[1:] for row in WIRE], ids=[row[0] for row in WIRE])
+def test_whatever_a_receiver_sends_is_an_answer(raw: Raw, outcome: int | str) -> None:
+    answer = answered(raw, seconds=1.0 if outcome == "timeout" else 30.0)
+    assert (answer.status or answer.failure) == outcome
+    assert len(answer.body) <= outbound.BODY_BYTES and (answer.status is not None or answer.detail)
+
+
+#: Addresses that an older version may have let in.
+UNREADABLE = """
+https://xn--a/ http://xn--0.com/ http://xn--zz9a.com/ http://xn--a-ecp.ru/ http://a..b/ http://%31.0.0.1/
+http://127.0.0.1:99999/ http://127.0.0.1:x/ http://user:pass@xn--a/ http://[::1 http://☃.net/ http:///x http://.a/
+""".split()
+
+
+@pytest.mark.parametrize("url", [*UNREADABLE, "http://" + "a" * 70 + ".com/", "http://a/\r\nX: y", "", "\udc80"])
+def test_whatever_an_address_is_there_is_an_answer(url: str) -> None:
+    answer = posted(url, loopback=True)
+    assert answer.status is None and answer.failure and answer.detail
+
+
+def test_a_fault_of_ours_is_an_answer_that_keeps_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> outbound.Answer:
+        async with opened(loopback=True) as client:
+
+            def wrong(*_: object, **__: object) -> None:
+                raise RuntimeError("of ours: sk-secret")
+
+            monkeypatch.setattr(client, "stream", wrong)
+            return await outbound.post(client, "http://127.0.0.1:1/", body=b"{}", headers={})
+
+    answer = asyncio.run(main())
+    assert (answer.status, answer.failure) == (None, "internal") and "sk-secret" not in (answer.detail or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("120", 120), ("0", 0), ("1.5", 1.5), ("-1", None), ("soon", None), ("", None), ("9" * 30, None)],
+)
+def test_what_retry_after_says(receiver: Receiver, said: str, seconds: float | None) -> None:
+    receiver.answer = Answer(503, headers={"Retry-After": said})
+    assert posted(receiver.url, loopback=True).retry_seconds == seconds
+
+
+def test_retry_after_as_a_date_is_read_by_the_receivers_clock(receiver: Receiver) -> None:
+    dates = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:30:00 GMT"}
+    receiver.answer = Answer(429, headers=dates)
+    assert posted(receiver.url, loopback=True).retry_seconds == 120
+
+
+@pytest.mark.parametrize("name", ["metadata.google.internal", "hooks.default.svc", "a.localhost", "b.internal."])
+def test_names_of_private_networks_are_not_even_resolved(name: str) -> None:
+    names = Names(["93.184.215.14"])
+    assert posted(f"http://{name}/", names=names).failure == "address_refused"
+    assert names.questions == []

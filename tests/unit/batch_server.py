@@ -33,6 +33,8 @@ class BatchServer:
         self.models = ["m"]
         #: Credits that a dry run says there are.
         self.available = 10.0
+        #: Batches of jobs that can be asked for.
+        self.jobs: dict[str, str] = {}
         self._numbers = itertools.count(1)
 
     def client(self, base_url: str = "http://api/v1", key: str = "fusionai_live_x", **options: Any) -> FusionAI:
@@ -54,6 +56,8 @@ class BatchServer:
         if path == "/batches":
             listed = list(reversed(self.batches.values()))
             return self._json({"object": "list", "data": listed, "has_more": False, "last_id": None})
+        if (job := path.rpartition("/")[2]) in self.jobs:
+            return self._json({"id": job, "object": "job", "batch_id": self.jobs[job]})
         kept = self.files if path.startswith("/files/") else self.batches
         if (id := path.split("/")[2]) not in kept:
             return _error(404, "not_found", f"there is no {id}")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import URL_LIMIT, Allowed, Refused, check_url, judge
+from shared.addresses import URL_LIMIT, Allowed, Refused, check_url, judge, judge_name
 from shared.errors import InvalidRequest
 
 
@@ -218,6 +218,15 @@ BAD_URLS = [
     ("https://[fe80::1%25eth0]/", "zone"),
     ("https://[::1", "malformed"),
     ("https://[example.com]/", "malformed"),
+    ("https://[2001:4860::5efe:7f00:1]/", "behind ISATAP"),
+    ("https://xn--a/", "no name stands for"),
+    ("https://xn--0.com/", "no name stands for"),
+    ("https://www.xn--zz9a.com/", "no name stands for"),
+    ("https://metadata.google.internal/computeMetadata/v1/", "cloud metadata"),
+    ("https://METADATA.google.internal./", "cloud metadata"),
+    ("https://kubernetes.default.svc/api", "private networks"),
+    ("https://host.docker.internal/", "private networks"),
+    ("https://printer.local/", "private networks"),
     ("https://localhost/", "localhost"),
     ("https://LOCALHOST./", "localhost"),
     ("https://foo.localhost/", "localhost"),
@@ -246,6 +255,25 @@ def test_loopback_urls_where_the_operator_allows_them(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://10.0.0.1/x", "https://[fd00::1]/", "http://hooks/"])
 def test_private_urls_where_the_operator_allows_them(url: str) -> None:
     check_url(url, allow_loopback=False, allow_private=True)
+
+
+@pytest.mark.parametrize("name", ["metadata.google.internal", "metadata.goog.", "a.metadata.google.internal"])
+def test_metadata_servers_are_never_opened(name: str) -> None:
+    assert isinstance(judge_name(name, allow_loopback=True, allow_private=True), Refused)
+
+
+def test_private_names_are_opened_with_private_addresses() -> None:
+    assert judge_name("hooks.default.svc", allow_loopback=False, allow_private=True) == Allowed("hooks.default.svc")
+    assert judge_name("local.example.com", allow_loopback=False, allow_private=False) == Allowed("local.example.com")
+
+
+@pytest.mark.parametrize("inner", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"])
+@pytest.mark.parametrize("prefix", ["2001:4860:4860::", "2600:1f18:1:2::", "2a00:1450::"])
+@pytest.mark.parametrize("universal", ["0000", "0200"])
+def test_isatap_is_judged_by_the_address_inside(inner: str, prefix: str, universal: str) -> None:
+    number = int(ipaddress.IPv6Address(prefix)) | int(universal, 16) << 48 | 0x5EFE << 32
+    address = ipaddress.IPv6Address(number | int(ipaddress.IPv4Address(inner)))
+    assert isinstance(openly(str(address)), Refused)
 
 
 @given(st.text(max_size=60))

@@ -1,14 +1,18 @@
 """Streams as servers write them, texts as models give them, and answers in another form than was asked for."""
 
+import base64
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
 
+from shared.errors import ProviderError
 from tests.acceptance.sse import added_up
 from tests.unit.test_openai_protocol import GOOD, ask
 from tests.unit.test_stream_gathering import PLAIN, USAGE, Kept, call, delta, failed, wire
+from workers.answers.arguments import Arguments
 from workers.event_stream import Event, Parser
 from workers.providers import openai
 
@@ -153,3 +157,29 @@ def test_nothing_is_told_of_an_end_before_all_of_it_is_known_to_be_sound() -> No
         broken = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}
         call(wire(delta(content="a"), delta(tool_calls=[broken]), delta(finish="stop"), "[DONE]"), sink=sink)
     assert not [part for chunk in sink.chunks for part in chunk["choices"] if part["finish_reason"]]
+
+
+def test_an_embedding_is_in_the_encoding_that_was_asked_for() -> None:
+    packed = base64.b64encode(struct.pack("<2f", 0.5, -1.0)).decode()
+    for wanted, given, meant in (
+        *(("float", vector, [0.5, -1.0]) for vector in ([0.5, -1.0], packed)),
+        *(("base64", vector, packed) for vector in ([0.5, -1.0], packed)),
+    ):
+        body = {"data": [{"index": 0, "embedding": given}], "usage": {"prompt_tokens": 4}}
+        answer = openai.read(ask("embedding", encoding_format=wanted), 200, orjson.dumps(body))
+        assert answer.body["data"][0]["embedding"] == meant
+    for wanted, bad in (("float", "no vector"), ("float", "AAA="), ("base64", ["x"]), ("base64", [1e300])):
+        with pytest.raises(ProviderError, match="embedding is no vector"):
+            body = {"data": [{"index": 0, "embedding": bad}]}
+            openai.read(ask("embedding", encoding_format=wanted), 200, orjson.dumps(body))
+
+
+def test_reading_is_linear_in_what_is_read() -> None:
+    """Were it quadratic, each of these would take minutes."""
+    for text in ("{" + " " * 300_000 + "x", '"' + '\\"' * 150_000, "{}" + " " * 300_000 + "x", '{"' + "\\" * 300_001):
+        made = Arguments()
+        made.take(text, "")
+        made.news()
+        made.may_hold()
+        with pytest.raises(ProviderError):
+            made.close("", cut=False)

@@ -2,12 +2,14 @@
 
 import contextlib
 import hashlib
+import hmac
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import boto3
 import pytest
@@ -174,6 +176,14 @@ def test_old_ones_are_forgotten_and_only_of_the_prefix(place: dict[str, str]) ->
     assert blobs.size("images/a.png") is None and blobs.size("files/a") == blobs.size("plans/a") == 1
 
 
+def test_those_that_start_alike_are_found(place: dict[str, str]) -> None:
+    assert blobs.starting("outputs/b.") == []
+    for name in ("outputs/b.1", "outputs/b.2", "outputs/ba.1", "files/b.1"):
+        put(name, b"x")
+    assert sorted(blobs.starting("outputs/b.")) == ["outputs/b.1", "outputs/b.2"]
+    assert sorted(blobs.old("outputs/", -60)) == ["outputs/b.1", "outputs/b.2", "outputs/ba.1"]
+
+
 def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> None:
     name = pictures.put("job_1-0", b"\x89PNG rest")
     lasting = pictures.put("job_2-0", b"\x89PNG rest", of_batch=True)
@@ -251,3 +261,14 @@ def test_a_directory_does_not_pay_for_fsspec(tmp_path: Path) -> None:
         """,
     )
     assert child.communicate(timeout=30)[0] == b"1 False\n" and (tmp_path / "new place" / "files" / "a").exists()
+
+
+def test_links_are_signed_with_a_key_of_their_own_and_those_of_earlier_versions_hold() -> None:
+    expires = clock.now_seconds() + 60
+    secret = settings().key_secret.encode()
+    before = hmac.new(secret, f"picture a.png {expires}".encode(), "sha256").hexdigest()
+    link = dict(parse_qsl(urlsplit(pictures.link("a.png")).query))
+    by_the_secret = hmac.new(secret, f"picture a.png {link['expires']}".encode(), "sha256").hexdigest()
+    assert link["signature"] != by_the_secret and pictures.holds("a.png", int(link["expires"]), link["signature"])
+    assert pictures.holds("a.png", expires, before) and not pictures.holds("b.png", expires, before)
+    assert not pictures.holds("a.png", expires, "")

@@ -1,6 +1,7 @@
 """The command line: every command has --json, keys go only where they belong, amounts and dates are exact."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from producer.commands.connection import whereabouts
 from producer.commands.credits import micros_of
 from producer.commands.output import credits_text
 from shared import clock
-from shared.settings import settings
+from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 
 @pytest.fixture
@@ -196,6 +197,38 @@ def test_a_short_secret_is_refused_in_production(directory: Path, monkeypatch: p
     monkeypatch.setenv("FUSIONAI_KEY_SECRET", "x" * 32)
     settings.cache_clear()
     assert settings().key_secret == "x" * 32
+    monkeypatch.setenv("FUSIONAI_KEY_SECRET", " " * 40)
+    settings.cache_clear()
+    assert "FUSIONAI_KEY_SECRET has 0 characters" in told(CliRunner().invoke(cli.main, ["verify"]))
+    monkeypatch.setenv("FUSIONAI_KEY_SECRET", PUBLISHED_SECRET)
+    settings.cache_clear()
+    assert "FUSIONAI_KEY_SECRET has 24 characters" in told(CliRunner().invoke(cli.main, ["up"]))
+
+
+def test_the_database_is_made_for_its_owner_alone(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSIONAI_DATABASE_URL", f"sqlite:///{directory}/new/own.sqlite3")
+    settings.cache_clear()
+    before = os.umask(0o022)
+    try:
+        assert CliRunner().invoke(cli.main, ["migrate"]).exit_code == 0
+    finally:
+        os.umask(before)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (directory / "new", *(directory / "new").iterdir()))
+
+
+def test_what_processes_write_is_as_the_setting_says(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.mkdir()
+    before = os.umask(0o022)
+    try:
+        for given, mode in ((None, 0o600), ("027", 0o640), ("0022", 0o644)):
+            if given:
+                monkeypatch.setenv("FUSIONAI_UMASK", given)
+            settings.cache_clear()
+            keep_private()
+            (directory / f"file{given}").touch()
+            assert (directory / f"file{given}").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
 
 
 def test_no_grant_takes_a_balance_out_of_the_databases_range(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,3 +54,15 @@ def test_a_log_goes_on_where_it_ended_before(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_gone_stops_nothing(tmp_path: Path) -> None:
     LogFile(tmp_path / "nowhere" / "web.log").write("lost")
+
+
+def test_what_a_process_prints_is_shown_and_kept_without_what_a_terminal_obeys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay = Relay(tmp_path, quiet=False)
+    relay.feed("worker", "\x1b]0;pwned\x07 \x9b31m \u202eé\n".encode())
+    relay.say("\x1b[2J")
+    relay.close()
+    assert "?]0;pwned? ?31m ?é" in capsys.readouterr().out
+    for log in ("worker", "stack"):
+        assert not set((tmp_path / f"{log}.log").read_text()) & set("\x1b\x07\x9b\u202e")

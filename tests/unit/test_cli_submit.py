@@ -394,3 +394,79 @@ def test_an_empty_file_is_refused(server: BatchServer, tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text("\n")
     assert "has no lines" in run("submit", file).output
+
+
+def test_the_fuller_output_of_a_retry_is_not_replaced_by_that_of_the_batch_before(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    file, output = write(tmp_path / "in.jsonl", ["a", "fail", "b"]), tmp_path / "in.out.jsonl"
+    assert run("submit", file, "--wait").exit_code == 3
+    (first,) = server.batches
+    assert run("retry", first, "--wait", "-o", output).exit_code == 0
+    (retry,) = set(server.batches) - {first}
+    # As the server merges them: the retry's own answer in its place among the first batch's.
+    merged = [*output_of_batch(server, first)[:1], *output_of_batch(server, retry), *output_of_batch(server, first)[1:]]
+    server.contents[server.batches[retry]["output_file_id"]] = b"".join(merged)
+    assert run("retry", first, "--wait", "-o", output).exit_code == 0
+    assert output.read_bytes() == b"".join(merged) and not (tmp_path / "in.errors.jsonl").exists()
+    again = run("submit", file, "--wait")
+    assert again.exit_code == 3 and "left as it is: it has 1 answers more" in again.output
+    assert output.read_bytes() == b"".join(merged) and not (tmp_path / "in.errors.jsonl").exists()
+    told = json.loads(run("submit", file, "--wait", "--json").stdout)
+    assert told["written"] == {"output": str(output), "errors": None, "kept": 1}
+    assert told["messages"] == [{"message": "no", "count": 1}]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_output_without_any_answer_replaces_no_retrys(server: BatchServer, tmp_path: Path, kept: bool) -> None:
+    """Every line had failed at first; that the answers that are there are a retry's, the server knows."""
+    file, output = write(tmp_path / "in.jsonl", ["fail", "fail"]), tmp_path / "in.out.jsonl"
+    assert run("submit", file, "--wait").exit_code == 3
+    (first,) = server.batches
+    assert run("retry", first, "--wait", "-o", output).exit_code == 0
+    (retry,) = set(server.batches) - {first}
+    server.jobs = {"job_c0": retry if kept else "batch_of_another_file"}
+    assert run("submit", file, "--wait").exit_code == 3
+    assert output.read_bytes() == (b"".join(output_of_batch(server, retry)) if kept else b"")
+
+
+def test_what_another_batch_has_written_is_replaced(server: BatchServer, tmp_path: Path) -> None:
+    output = tmp_path / "in.out.jsonl"
+    for content in (b"not ours\n" * 9, b'{"id": "batch_req_other", "custom_id": "c0"}\n' * 9):
+        output.write_bytes(content)
+        run("submit", write(tmp_path / "in.jsonl", ["a", "b"]), "--wait")
+        (batch,) = server.batches
+        assert output.read_bytes() == b"".join(output_of_batch(server, batch))
+
+
+def test_when_all_lines_failed_it_says_why_and_how_often(server: BatchServer, tmp_path: Path) -> None:
+    file = write(tmp_path / "nine.jsonl", ["fail"] * 9)
+    ended = run("submit", file, "--wait")
+    assert ended.exit_code == 3 and "0 of 9" in ended.output and "said       9 × no\n" in ended.output
+    (batch,) = server.batches.values()
+    rows = [json.loads(line) for line in server.contents[batch["error_file_id"]].splitlines()]
+    for number, row in enumerate(rows):
+        row["response"]["body"]["error"]["message"] = f"no\u2028{min(number, 6)} {'x' * 300}"
+    server.contents[batch["error_file_id"]] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    said = run("submit", file, "--wait").output.partition("said")[2].splitlines()
+    assert said[0].strip().startswith("3 × no 6 xxx") and said[0].endswith("…")
+    assert said[5].strip() == "2 × something else"
+
+
+def output_of_batch(server: BatchServer, id: str) -> list[bytes]:
+    return server.contents[server.batches[id]["output_file_id"]].splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--wait"]])
+def test_a_file_in_another_encoding_is_one_fault_and_nothing_is_sent(
+    server: BatchServer, tmp_path: Path, options: list[str]
+) -> None:
+    file = write(tmp_path / "in.jsonl", ["a", "b", "c"])
+    file.write_bytes(file.read_text().encode("utf-16"))
+    result = run("submit", file, *options)
+    said = "this file is UTF-16, not UTF-8; save it as UTF-8 (PowerShell: -Encoding utf8; editors: Save as, UTF-8)"
+    assert result.exit_code == 1 and result.stderr == f"{file}: {said}\nError: nothing was bought\n"
+    told = run("submit", file, "--json", *options)
+    (fault,) = json.loads(told.stderr)["error"]["errors"]
+    assert (fault["code"], fault["line"], fault["message"]) == ("invalid_file", None, said)
+    assert server.files == {} and server.batches == {}

@@ -1,6 +1,7 @@
 """Tables of the command: numbers stand to the right; what has no room goes by its rank, and only ids are cut."""
 
 import pytest
+from rich.cells import cell_len
 
 from producer.commands import events
 from producer.commands.output import Output
@@ -66,3 +67,8 @@ def test_an_event_without_a_thing_tells_its_values() -> None:
 def test_an_id_without_room_shows_its_end() -> None:
     assert shown(44)[1] == "…a8a5c31b  completed  1,319"
     assert shown(10)[1] == "…a8a5c31b  completed  1,319", "nothing else is cut"
+
+
+def test_columns_are_aligned_in_the_terminals_own_cells() -> None:
+    rows = lay_out([Column("name"), Column("n", right=True)], [["日本語", "1"], ["ab", "22"], ["e\u0301", "333"]], None)
+    assert {cell_len(line(row)) for row in rows} == {6 + 2 + 3}

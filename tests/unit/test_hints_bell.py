@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from kombu import Connection
 
@@ -168,4 +169,31 @@ def test_a_full_queue_has_no_room_until_a_look_says_so(monkeypatch: pytest.Monke
         bell.has_room("openai.realtime")
         bell.depth("openai.batch").result(10)
         assert bell.has_room("openai.realtime")
+        bell.close()
+
+
+def test_a_broker_that_is_full_is_away_until_it_has_room(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue.settings(), "broker_url", redis_server.url.replace("/0", "/11"))
+    monkeypatch.setattr(queue, "DOWN_SECONDS", 0.0)
+    bell = Bell(make_app())
+    assert bell.check().result(20) and not bell.away and bell.turns == 0
+    with redis.Redis(port=redis_server.port) as operator:
+        operator.config_set("maxmemory", "1")
+        try:
+            assert bell.depth("openai.realtime").result(20) == 0, "it answers"
+            assert bell.check().result(20) is False and bell.away
+            assert bell.ring("openai.realtime", ["job_1"]).result(20) is False
+            assert bell.depth("openai.realtime").result(20) == 0 and bell.away, "a look is no proof"
+        finally:
+            operator.config_set("maxmemory", "0")
+        assert bell.check().result(20) and not bell.away and bell.turns == 2
+    bell.close()
+
+
+def test_a_broker_that_is_no_redis_is_asked_for_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    with memory_app(monkeypatch) as app:
+        bell = Bell(app)
+        assert bell.check().result(10) is True
         bell.close()

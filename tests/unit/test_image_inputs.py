@@ -2,11 +2,13 @@
 
 import base64
 import os
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import base64_texts
 from shared.errors import InvalidRequest, PayloadTooLarge
 from shared.image_inputs import MOST_BYTES, MOST_PIXELS, checked, measure
 from shared.schemas import read_submission
@@ -141,3 +143,27 @@ def test_a_large_picture_costs_little_time_and_is_looked_at_once(monkeypatch: py
     with pytest.raises(ValueError, match="more than 20 MB"):
         checked("data:image/png;base64," + "A" * 40_000_000)
     assert len(looks) == 1
+
+
+@given(st.text(st.sampled_from("AZaz09+/-_= \n\t%2Bé!"), max_size=40))
+def test_base64_is_read_or_refused_by_its_place(text: str) -> None:
+    try:
+        content, canonical = base64_texts.read(text)
+    except ValueError as refused:
+        assert str(refused).startswith("the data is not base64")
+    else:
+        assert base64.b64decode(canonical, validate=True) == content
+
+
+@given(st.binary(max_size=60), st.data())
+def test_base64_is_the_same_however_it_is_written(content: bytes, data: st.DataObject) -> None:
+    canonical = base64.b64encode(content).decode()
+    text = canonical.rstrip("=") if data.draw(st.booleans()) else canonical
+    if data.draw(st.booleans()):
+        text = text.replace("+", "-").replace("/", "_")
+    if data.draw(st.booleans()):
+        text = quote(text)
+    at = data.draw(st.lists(st.integers(0, len(text)), max_size=3)) if "%" not in text else []
+    for place in sorted(at, reverse=True):
+        text = text[:place] + data.draw(st.sampled_from(["\n", "\r\n", " ", "\t"])) + text[place:]
+    assert base64_texts.read(text) == (content, canonical)

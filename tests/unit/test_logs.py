@@ -82,3 +82,8 @@ def test_the_same_warning_is_let_through_once_a_minute(monkeypatch: pytest.Monke
     assert said() == "Invalid HTTP request received. (14 more since the last such line)"
     now += 60
     assert said() == "Invalid HTTP request received."
+
+
+def test_a_log_has_nothing_that_a_terminal_obeys() -> None:
+    record = logging.LogRecord("a", logging.ERROR, "f", 1, "said %s\n\tmore", ("\x1b[2J\x9b31m\u202eé",), None)
+    assert shown(record) == "ERROR a: said ?[2J?31m?é\n\tmore"

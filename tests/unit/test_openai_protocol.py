@@ -25,7 +25,6 @@ FULL: dict[str, Any] = {
     "stop": ["x"],
     "presence_penalty": 0.3,
     "frequency_penalty": 0.4,
-    "repetition_penalty": 1.1,
     "seed": 5,
     "logprobs": True,
     "top_logprobs": 3,
@@ -34,21 +33,32 @@ FULL: dict[str, Any] = {
     "parallel_tool_calls": False,
     "response_format": {"type": "json_object"},
     "user": "u",
+    "logit_bias": {"50256": -100},
+    "prediction": {"type": "content", "content": "a"},
+    "reasoning_effort": "low",
+    "verbosity": "low",
+    "web_search_options": {},
+    "moderation": {"model": "omni-moderation-latest"},
+    "prompt_cache_key": "k",
+    "prompt_cache_options": {"mode": "explicit"},
+    "prompt_cache_retention": "24h",
+    "safety_identifier": "s",
     "stream": True,
     "stream_options": {"include_usage": True},
 }
-#: One value for every field that is taken and not served.
+#: One value for every field that a provider is sent only when its catalogue row says so.
 UNSERVED: dict[str, Any] = {
-    "logit_bias": {"50256": -100},
-    "modalities": ["text"],
-    "prediction": {"type": "content", "content": "a"},
-    "prompt_cache_key": "k",
-    "prompt_cache_retention": "24h",
-    "reasoning_effort": "low",
-    "safety_identifier": "s",
+    "cache_control": {"type": "ephemeral"},
+    "chat_template_kwargs": {"enable_thinking": False},
+    "enable_thinking": False,
+    "extra_body": {"google": {}},
+    "min_p": 0.1,
+    "reasoning": {"max_tokens": 5},
+    "repetition_penalty": 1.1,
     "service_tier": "auto",
     "store": True,
-    "verbosity": "low",
+    "thinking": {"type": "enabled"},
+    "top_k": 5,
 }
 GOOD: dict[str, dict[str, Any]] = {
     "chat.completion": {
@@ -84,10 +94,10 @@ def answered(type: str, **changes: Any) -> Any:
 
 
 def test_every_field_of_a_chat_request_is_tried_here() -> None:
-    assert set(FULL) | set(UNSERVED) == set(ChatRequest.model_fields) - {"max_completion_tokens"}
+    assert set(FULL) | set(UNSERVED) == set(ChatRequest.model_fields) - {"max_completion_tokens", "modalities"}
 
 
-def test_known_fields_that_are_not_served_are_listed_and_never_sent() -> None:
+def test_fields_that_no_row_asks_for_are_listed_and_never_sent() -> None:
     request = read_submission("chat.completion", {"model": "m", "messages": FULL["messages"], **UNSERVED}).request
     asked = Ask("job_1", "chat.completion", request, ask().offer)
     assert not set(sent(asked)) & set(UNSERVED)
@@ -95,7 +105,7 @@ def test_known_fields_that_are_not_served_are_listed_and_never_sent() -> None:
 
 
 def test_a_chat_request_is_sent_with_the_fields_of_the_protocol_and_no_other() -> None:
-    ours = {"repetition_penalty", "stream", "stream_options"}
+    ours = {"stream", "stream_options"}
     assert sent(ask()) == {"model": "up-1", **{name: value for name, value in FULL.items() if name not in ours}}
 
 
@@ -112,13 +122,22 @@ def test_a_field_that_a_model_refuses_is_left_out_and_listed() -> None:
     without = ask("image", ("response_format",))
     assert "response_format" not in sent(without)
     assert openai.read(without, 200, orjson.dumps(GOOD["image"])).ignored == ["response_format"]
-    assert openai.read(ask(n=1), 200, orjson.dumps(GOOD["chat.completion"])).ignored == ["repetition_penalty"]
-    assert openai.read(ask(n=2), 200, orjson.dumps(GOOD["chat.completion"])).ignored == ["repetition_penalty", "n"]
+    assert openai.read(ask(n=1), 200, orjson.dumps(GOOD["chat.completion"])).ignored == []
+    assert openai.read(ask(n=2), 200, orjson.dumps(GOOD["chat.completion"])).ignored == ["n"]
 
 
-def test_what_a_validated_request_gains_is_sent_too() -> None:
-    request = read_submission("chat.completion", {"model": "m", "messages": FULL["messages"]}).request
-    assert sent(Ask("job_1", "chat.completion", request, ask().offer))["temperature"] == 0.7
+@pytest.mark.parametrize(
+    ("type", "body"),
+    [("chat.completion", {"messages": FULL["messages"]}), ("embedding", {"input": "a"}),
+     ("image", {"prompt": "a", "size": "1024x1024"})],
+)  # fmt: skip
+def test_nothing_is_sent_that_nobody_asked_for(type: Any, body: dict[str, Any]) -> None:
+    """A limit always is, and the size of a picture: both are what is paid for at most."""
+    request = read_submission(type, {"model": "m", **body}).request
+    always = {"max_tokens": 99} if type == "chat.completion" else {}
+    asked = Ask("job_1", type, request, ask().offer)
+    assert sent(asked) == {"model": "up-1", **body, **always}
+    assert openai.read(asked, 200, orjson.dumps(GOOD[type])).ignored == []
 
 
 def test_a_chat_answer_has_our_ids_and_the_catalogues_model() -> None:

@@ -14,9 +14,14 @@ SECOND = clock.MICROS
 
 
 @pytest.fixture
-def overload() -> Any:
+def bell() -> world.RecordedBell:
+    return world.RecordedBell()
+
+
+@pytest.fixture
+def overload(bell: world.RecordedBell) -> Any:
     with world.virtual_time():
-        yield Overload(cast(Any, None))
+        yield Overload(cast(Any, None), bell)
 
 
 def drain(overload: Overload, *, speed: float, age: float, looks: int = 12) -> None:
@@ -60,3 +65,37 @@ def test_it_recovers_as_soon_as_the_queue_is_empty(overload: Overload) -> None:
     drain(overload, speed=0.0, age=14)
     overload.look({})
     overload.check(QUEUE, 28)
+
+
+def turn(bell: world.RecordedBell, up: bool) -> None:
+    bell.up = up
+    bell.check()
+
+
+def test_while_the_broker_is_away_that_is_the_reason_and_a_little_later_is_soon_enough(
+    overload: Overload, bell: world.RecordedBell
+) -> None:
+    turn(bell, up=False)
+    drain(overload, speed=0.0, age=14)
+    with pytest.raises(Unavailable, match="the queue is away") as refused:
+        overload.check(QUEUE, 28)
+    assert cast(int, refused.value.retry_after_seconds) <= 5
+
+
+def test_a_head_that_stood_while_the_broker_was_away_is_no_overload_afterwards(
+    overload: Overload, bell: world.RecordedBell
+) -> None:
+    turn(bell, up=False)
+    drain(overload, speed=0.0, age=60, looks=40)
+    turn(bell, up=True)
+    drain(overload, speed=1.0, age=61, looks=3)
+    overload.check(QUEUE, 28)
+
+
+def test_a_head_that_stands_long_after_the_broker_is_back_is_one(overload: Overload, bell: world.RecordedBell) -> None:
+    turn(bell, up=False)
+    overload.look({})
+    turn(bell, up=True)
+    drain(overload, speed=0.0, age=14, looks=14)
+    with pytest.raises(Unavailable, match="too much is waiting"):
+        overload.check(QUEUE, 28)

@@ -6,11 +6,14 @@ import httpx
 import pytest
 
 from producer import banner, provider_keys
+from producer.caller import Caller
 from producer.layout import Layout
 from producer.provider_keys import Trials, masked, try_key
-from shared import catalogue
+from shared import catalogue, network
 from shared.settings import Settings
 from tests.conditions import await_condition
+from tests.receiver import Receiver
+from workers import app
 
 SOLD = catalogue.load("")
 OPENAI, ANTHROPIC, GOOGLE = (SOLD.providers[name] for name in ("openai", "anthropic", "google"))
@@ -71,7 +74,7 @@ def test_trials_are_made_at_the_same_time_and_nobody_waits() -> None:
 def said(trials: Trials, *, simulated: bool = True, **given: object) -> list[str]:
     own = Settings(**given)  # type: ignore[arg-type]
     away = tuple(provider_keys.without_key(SOLD)) if simulated else ()
-    at = Layout("127.0.0.1", 8000, 5555, 1, 2, "", "", "", away)
+    at = Layout("127.0.0.1", 8000, 5555, None, 2, "", "", "", away)
     return list(banner.providers(own, at, SOLD, trials))
 
 
@@ -88,6 +91,38 @@ def test_up_says_whom_the_calls_go_to() -> None:
     assert "FUSIONAI_DATABASE_URL" in lines[3] and "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[4]
     urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")} | {"database_url": "postgresql://db/f"}
     assert len(said(trials, simulated=False, **production, **urls)) == 3
+
+
+def test_up_says_which_proxy_is_used_and_not_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:s3cret@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "api.anthropic.com")
+    network.routes.cache_clear()
+    try:
+        trials = Trials(provider_keys.with_key(SOLD), transport=httpx.MockTransport(refused))
+        await_condition(lambda: trials.over)
+        lines = said(trials)
+        assert lines[0].endswith(": could not be reached through the proxy proxy.example:3128")
+        assert lines[1].endswith(": could not be reached")
+        assert lines[2] == "  PROXY      http://me:***@proxy.example:3128 (HTTPS_PROXY) for openai"
+        assert app.ways() == ["openai is called through the proxy http://me:***@proxy.example:3128 (HTTPS_PROXY)"]
+    finally:
+        network.routes.cache_clear()
+
+
+def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("no")
+
+
+def test_the_commands_own_calls_of_this_machine_go_past_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    network.routes.cache_clear()
+    try:
+        with Receiver() as server, Caller(server.url, "fusionai_test_x", retries=0) as caller:
+            caller.post("/", {})
+            assert server.connections == 1
+    finally:
+        network.routes.cache_clear()
 
 
 @pytest.mark.parametrize(("key", "shown"), [("sk-nonsense", "sk-…nse"), ("short", "…"), ("", "…")])

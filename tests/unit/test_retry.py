@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ProviderError
-from workers import faults, retry, webhooks
+from workers import deliveries, faults, retry
 from workers.retry import LONGEST_WAIT_SECONDS, SCHEDULE, Defer, GiveUp, Lane, Retry, Situation, decide
 
 AGAIN = "again"
@@ -179,22 +179,22 @@ def test_every_verdict_is_bounded(
         assert verdict.reason
 
 
-@pytest.mark.parametrize("module", [retry, webhooks])
+@pytest.mark.parametrize("module", [retry, deliveries])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     results = doctest.testmod(module)  # type: ignore[arg-type]
     assert results.attempted and not results.failed
 
 
 def test_webhook_pauses_grow_and_sum_to_about_three_days() -> None:
-    pauses = [webhooks.pause_seconds(attempt, 0.0) for attempt in range(1, len(webhooks.SCHEDULE) + 1)]
+    pauses = [deliveries.pause_seconds(attempt, 0.0) for attempt in range(1, len(deliveries.SCHEDULE) + 1)]
     kept = [pause for pause in pauses if pause is not None]
     assert kept == sorted(kept) and len(kept) == len(pauses) and kept[0] <= 10
     assert 2.5 * 86_400 <= sum(kept) <= 3.5 * 86_400
-    assert webhooks.pause_seconds(len(pauses) + 1, 0.0) is None
+    assert deliveries.pause_seconds(len(pauses) + 1, 0.0) is None
 
 
-@given(attempt=st.integers(1, len(webhooks.SCHEDULE)), jitter=st.floats(0, 1))
+@given(attempt=st.integers(1, len(deliveries.SCHEDULE)), jitter=st.floats(0, 1))
 def test_webhook_jitter_only_lengthens_and_little(attempt: int, jitter: float) -> None:
-    plain, jittered = webhooks.pause_seconds(attempt, 0.0), webhooks.pause_seconds(attempt, jitter)
+    plain, jittered = deliveries.pause_seconds(attempt, 0.0), deliveries.pause_seconds(attempt, jitter)
     assert plain is not None and jittered is not None
-    assert plain <= jittered <= plain * (1 + webhooks.JITTER)
+    assert plain <= jittered <= plain * (1 + deliveries.JITTER)

@@ -81,7 +81,19 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ("chat.completion", {"messages": user("a", name=5)}, "messages[0].name"),
     ("chat.completion", {"messages": user("a", name="n" * 257)}, "messages[0].name"),
     ("chat.completion", {"messages": user("a", tool_calls=[CALL])}, "messages[0]"),
-    ("chat.completion", {"messages": user("a", tool_calls=[])}, "messages[0].tool_calls"),
+    ("chat.completion", {"messages": user("a", cache_control="ephemeral")}, "messages[0].cache_control"),
+    ("chat.completion", {"messages": user("a", reasoning_content=["a"])}, "messages[0].reasoning_content"),
+    ("chat.completion", {"messages": user("a", function_call={"name": "f"})}, "messages[0].function_call"),
+    ("chat.completion", {"cache_control": "a"}, "cache_control"),
+    ("chat.completion", {"tools": [{**TOOL, "cache_control": 5}]}, "tools[0].cache_control"),
+    ("chat.completion", {"logit_bias": {"5": 101}}, "logit_bias"),
+    ("chat.completion", {"logit_bias": {"5": "1"}}, "logit_bias"),
+    ("chat.completion", {"prediction": {"type": "content"}}, "prediction.content"),
+    ("chat.completion", {"modalities": ["text", "audio"]}, "modalities[1]"),
+    ("chat.completion", {"reasoning_effort": 5}, "reasoning_effort"),
+    ("chat.completion", {"extras": {}}, "extras"),
+    ("image", {"unasked": []}, "unasked"),
+    ("image", {"output_format": "svg"}, "output_format"),
     (
         "chat.completion",
         {"messages": [{"role": "assistant", "tool_calls": [{**CALL, "id": ""}]}]},
@@ -265,6 +277,9 @@ GOOD: list[tuple[Any, dict[str, Any]]] = [
     ("chat.completion", {"messages": [{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}]}),
     ("chat.completion", {"metadata": {"k" * 64: "v" * 512}}),
     ("chat.completion", {"metadata": {str(n): "v" for n in range(16)}}),
+    ("chat.completion", {"logit_bias": {"50256": -100, "5": 0.5}, "reasoning_effort": "low", "verbosity": "high"}),
+    ("chat.completion", {"temperature": 0, "top_p": 0, "seed": 0, "presence_penalty": 0, "logprobs": False}),
+    ("chat.completion", {"prediction": {"type": "content", "content": [{"type": "text", "text": "a"}]}}),
     ("chat.completion", {"metadata": None, "routing": None, "max_tokens": None, "temperature": None, "n": None}),
     ("embedding", {"input": [1, 2, 3]}),
     ("embedding", {"input": [[1], [2, 3]], "encoding_format": "base64"}),
@@ -284,18 +299,16 @@ def test_what_the_documents_allow_is_kept_as_it_was_sent(type: Any, changes: dic
 
 
 def test_defaults_are_the_contracts() -> None:
-    assert read_submission("chat.completion", CHAT).request == {
-        "messages": CHAT["messages"],
-        "temperature": 0.7,
-        "n": 1,
-    }
+    """A chat has none: what nobody asked for is not sent. A picture's price depends on its size and number."""
+    assert read_submission("chat.completion", CHAT).request == {"messages": CHAT["messages"]}
     assert read_submission("image", IMAGE).request == {
         "prompt": "a cat",
         "size": "1024x1024",
         "n": 1,
         "response_format": "url",
+        "unasked": ["n", "response_format"],
     }
-    assert read_submission("embedding", EMBED).request == {"input": "hello", "encoding_format": "float"}
+    assert read_submission("embedding", EMBED).request == {"input": "hello"}
 
 
 def test_max_completion_tokens_is_max_tokens() -> None:

@@ -12,9 +12,10 @@ import orjson
 from workers.answers.shape import wrong
 
 #: A beginning that may still be an empty object which only stands for what will come.
-_UNDECIDED = re.compile(r"\s*\{\s*\}?\s*\Z")
-_EMPTY_BEFORE = re.compile(r"\s*\{\s*\}\s*(?=\{)")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_UNDECIDED = re.compile(r"\s*+\{\s*+(?:\}\s*+)?\Z")
+_EMPTY_BEFORE = re.compile(r"\s*+\{\s*+\}\s*+(?=\{)")
+#: A text in JSON, with its closing quote if it has one.
+_QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
 #: JSON text within JSON text, so often at most.
 _MOST_WRAPPED = 2
 
@@ -111,8 +112,8 @@ class Arguments:
 
     def may_hold(self) -> bool:
         """Whether a value can stand where they end: after a colon, a comma, a bracket, or within a text."""
-        bare = _QUOTED.sub("0", self.text).rstrip()
-        return '"' in bare or bare[-1:] in (":", ",", "[")
+        bare = _QUOTED.sub(lambda quoted: "0" if quoted[1] else '"', self.text).rstrip()
+        return bare.endswith(('"', ":", ",", "["))
 
 
 def written(given: Any, path: str) -> str:

@@ -1,6 +1,6 @@
 """One choice of an answer in the making: whole at once, or from the deltas of a stream, in either case the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workers.answers import finish, texts
@@ -9,13 +9,16 @@ from workers.answers.tool_calls import ToolCalls, of_function_call
 
 
 class Choice:
-    """Takes a message or its pieces; `stem` begins the ids of tool calls that have none, `known`: the tools' names."""
+    """Takes a message or its pieces; `stem` begins the ids of tool calls that have none, `tools` are the request's."""
 
-    def __init__(self, index: int, stem: str, known: frozenset[str]) -> None:
+    def __init__(self, index: int, stem: str, tools: Sequence[Mapping[str, Any]]) -> None:
         self.index = index
         self._path = f"choices[{index}]"
-        self._texts: dict[str, list[str]] = {name: [] for name in texts.NAMES}
-        self._calls = ToolCalls(f"{stem}_{index}", known, f"{self._path}.message.tool_calls")
+        self._stem = stem
+        self._tools = tools
+        self._texts: dict[str, list[str]] = {}
+        #: None: there are none yet.
+        self._calls: ToolCalls | None = None
         self._likely: dict[str, list[Any]] = {}
         self._finish: str | None = None
 
@@ -26,24 +29,28 @@ class Choice:
 
     def take(self, delta: Mapping[str, Any]) -> dict[str, Any]:
         """Take a delta; what of it can be passed on."""
-        visible: dict[str, Any] = dict(self._said(delta, "delta"))
-        if calls := self._calls.take(self._called(delta)):
-            visible["tool_calls"] = calls
+        visible: dict[str, Any] = self._said(delta, "delta")
+        if (called := _called(delta)) and (told := self._calling().take(called)):
+            visible["tool_calls"] = told
         return visible
 
     def take_whole(self, message: Mapping[str, Any]) -> None:
         """Take the message of an unstreamed answer."""
         self._said(message, "message")
-        self._calls.take_whole(self._called(message))
+        if called := _called(message):
+            self._calling().take_whole(called)
 
-    def _said(self, message: Mapping[str, Any], name: str) -> Mapping[str, str]:
-        said = texts.read(message, f"{self._path}.{name}")
+    def _said(self, message: Mapping[str, Any], name: str) -> dict[str, Any]:
+        said: dict[str, Any] = texts.read(message, f"{self._path}.{name}")
         for kind, text in said.items():
-            self._texts[kind].append(text)
+            self._texts.setdefault(kind, []).append(text)
         return said
 
-    def _called(self, message: Mapping[str, Any]) -> Any:
-        return message.get("tool_calls") or of_function_call(message.get("function_call"))
+    def _calling(self) -> ToolCalls:
+        if self._calls is None:
+            known = frozenset(tool["function"]["name"] for tool in self._tools)
+            self._calls = ToolCalls(f"{self._stem}_{self.index}", known, f"{self._path}.message.tool_calls")
+        return self._calls
 
     def take_likely(self, given: Any) -> dict[str, list[Any]] | None:
         """Take logprobs; as they are passed on."""
@@ -65,15 +72,15 @@ class Choice:
     def close(self) -> list[dict[str, Any]]:
         """Nothing more comes: pieces of tool calls that are left to pass on. ProviderError when it is no answer."""
         word = self._finish or "stop"
-        left = self._calls.close(cut=word in finish.CUT)
-        if word == "tool_calls" and not self._calls and not any(self._texts.values()):
+        left = self._calls.close(cut=word in finish.CUT) if self._calls is not None else []
+        if word == "tool_calls" and not self._calls and not self._texts:
             raise wrong(f"{self._path}.message.tool_calls", "is missing")
         self._finish = finish.settled(word, calls=bool(self._calls))
         return left
 
     def shown(self) -> dict[str, Any]:
         """The choice in OpenAI's shape, once closed."""
-        reasoning, content, refusal = ("".join(self._texts[name]) for name in texts.NAMES)
+        reasoning, content, refusal = ("".join(self._texts.get(name, ())) for name in texts.NAMES)
         spoken = content or (None if refusal or self._calls else "")
         message: dict[str, Any] = {"role": "assistant", "content": spoken, "refusal": refusal or None}
         if reasoning:
@@ -82,3 +89,8 @@ class Choice:
             message["tool_calls"] = self._calls.shown()
         likely = {name: self._likely.get(name) for name in ("content", "refusal")} if self._likely else None
         return {"index": self.index, "message": message, "logprobs": likely, "finish_reason": self._finish}
+
+
+def _called(message: Mapping[str, Any]) -> Any:
+    """Its tool calls, or pieces of them, in the newer way or the older one."""
+    return message.get("tool_calls") or of_function_call(message.get("function_call"))

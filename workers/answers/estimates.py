@@ -27,6 +27,8 @@ def of_chat(
     most: int,
 ) -> Usage:
     """The usage of a chat completion: as told, else counted; `most`: tokens that all the choices may have together."""
+    if told is not None and told.prompt_tokens and told.completion_tokens:
+        return told
     used = told or Usage()
     if not used.prompt_tokens:
         used = replace(used, prompt_tokens=max(_asked(request, overheads), 1), estimated=True)
@@ -70,5 +72,6 @@ def _texts(message: Mapping[str, Any]) -> Iterable[str]:
     said = [content, message.get("refusal"), message.get("reasoning_content")]
     said += [text for part in parts for text in (part.get("text"), part.get("refusal"))]
     for call in message.get("tool_calls") or ():
-        said += [call["function"]["name"], call["function"]["arguments"]]
+        function = call.get("function") or {}
+        said += [function.get("name"), function.get("arguments")]
     return (text for text in said if isinstance(text, str))

@@ -11,7 +11,7 @@ How, beside OpenAI's names: `prompt_cache_hit_tokens` (DeepSeek), `cached_tokens
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shared.schemas import Usage
@@ -19,19 +19,34 @@ from shared.schemas import Usage
 #: No request uses more; a provider that says so is not believed.
 MOST_TOKENS = 2**40
 
-_PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count")
-_COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "eval_count")
-_TOTAL = ("total_tokens", "totalTokenCount", "total_token_count")
-_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "prompt_token_details", "input_token_details")
-_COMPLETION_DETAILS = (
-    "completion_tokens_details", "output_tokens_details", "completion_token_details", "output_token_details"
-)  # fmt: skip
-_READ_APART = ("cache_read_input_tokens",)
-_WRITTEN_APART = ("cache_creation_input_tokens", "cache_write_input_tokens")
-_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cachedContentTokenCount", "cached_content_token_count")
-_CACHED_WITHIN = ("cached_tokens", "cache_read_tokens", "cache_read", "cached_input_tokens")
-_WRITTEN_WITHIN = ("cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens", "cache_creation")
-_REASONING = ("reasoning_tokens", "thoughtsTokenCount", "thoughts_token_count", "thinking_tokens")
+
+def _roles(**names: str) -> dict[str, str]:
+    return {name: role for role, given in names.items() for name in given.split()}
+
+
+#: What a count is, by its name in the object of usage itself; `read` and `written` are Anthropic's, of the cache.
+_COUNTS = _roles(
+    prompt="prompt_tokens input_tokens promptTokenCount prompt_token_count prompt_eval_count",
+    completion="completion_tokens output_tokens candidatesTokenCount candidates_token_count eval_count",
+    total="total_tokens totalTokenCount total_token_count",
+    read="cache_read_input_tokens",
+    written="cache_creation_input_tokens cache_write_input_tokens",
+    cached="cached_tokens prompt_cache_hit_tokens cachedContentTokenCount cached_content_token_count",
+    reasoning="reasoning_tokens thoughtsTokenCount thoughts_token_count thinking_tokens",
+)
+#: The same in the objects of details.
+_OF_PROMPT = _roles(
+    cached="cached_tokens cache_read_tokens cache_read cached_input_tokens",
+    created="cache_creation_tokens cache_write_tokens cache_creation_input_tokens cache_creation",
+    heard="audio_tokens",
+)
+_OF_COMPLETION = _roles(reasoning="reasoning_tokens thinking_tokens", said="audio_tokens")
+_DETAILS = {
+    **dict.fromkeys("prompt_tokens_details input_tokens_details".split(), _OF_PROMPT),
+    **dict.fromkeys("prompt_token_details input_token_details".split(), _OF_PROMPT),
+    **dict.fromkeys("completion_tokens_details output_tokens_details".split(), _OF_COMPLETION),
+    **dict.fromkeys("completion_token_details output_token_details".split(), _OF_COMPLETION),
+}
 
 
 def of(body: Mapping[str, Any]) -> Usage | None:
@@ -46,11 +61,11 @@ def both(one: Usage | None, other: Usage | None) -> Usage | None:
     """What two chunks of one stream told: counts grow, and some tell a part of them at its beginning alone."""
     if one is None or other is None:
         return one or other
-    most: dict[str, Any] = {name: _most([getattr(one, name), getattr(other, name)]) for name in _COUNTS}
+    most: dict[str, Any] = {name: _most(getattr(one, name), getattr(other, name)) for name in _FIELDS}
     return Usage(**most)
 
 
-_COUNTS = (
+_FIELDS = (
     "prompt_tokens",
     "completion_tokens",
     "cached_tokens",
@@ -62,93 +77,96 @@ _COUNTS = (
 
 
 def _places(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    groq = body.get("x_groq")
+    for name in ("usage", "usageMetadata", "usage_metadata"):
+        if isinstance(given := body.get(name), dict):
+            yield given
+    if isinstance(groq := body.get("x_groq"), dict) and isinstance(groq.get("usage"), dict):
+        yield groq["usage"]
     choices = body.get("choices")
-    candidates = [body.get("usage"), body.get("usageMetadata"), body.get("usage_metadata")]
-    candidates.append(groq.get("usage") if isinstance(groq, dict) else None)
-    candidates += [one.get("usage") for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
-    return (one for one in candidates if isinstance(one, dict))
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and isinstance(given := choice.get("usage"), dict):
+            yield given
 
 
 def _read(given: Mapping[str, Any]) -> Usage | None:
-    prompt, completion = _first(given, _PROMPT), _first(given, _COMPLETION)
-    total = _first(given, _TOTAL)
+    """One object of usage. Parts that are more than their whole are not known."""
+    counts = _counted(given)
+    prompt, completion = counts.get("prompt"), counts.get("completion")
+    total = counts.get("total")
     if prompt is None and total is not None and total >= (completion or 0):
         prompt = total - (completion or 0)
     if prompt is None and completion is None:
         return None
-    within, beside = _object(given, _PROMPT_DETAILS), _object(given, _COMPLETION_DETAILS)
-    apart = [_first(given, _READ_APART), _first(given, _WRITTEN_APART) or _sum(given.get("cache_creation"))]
-    cached = _most([apart[0], _first(given, _CACHED), _first(within, _CACHED_WITHIN)])
-    written = _most([apart[1], _first(within, _WRITTEN_WITHIN)])
-    reasoning = _most([_first(given, _REASONING), _first(beside, _REASONING)])
     prompt, completion = prompt or 0, completion or 0
-    if _is_apart(given, [prompt, completion], sum(filter(None, apart)), total, exclusive=not within):
-        prompt += sum(filter(None, apart))
-    if reasoning and (total == prompt + completion + reasoning or "candidatesTokenCount" in given):
-        completion += reasoning
+    apart = counts.get("read", 0) + counts.get("written", 0)
+    if apart and (_excludes_cache(given) or total == prompt + completion + apart):
+        prompt += apart
+    thoughts = counts.get("reasoning", 0)
+    if thoughts and (total == prompt + completion + thoughts or "candidatesTokenCount" in given):
+        completion += thoughts
     if max(prompt, completion) > MOST_TOKENS:
         return None
-    cached, written = _parts_of(prompt, cached, written)
-    (reasoning,) = _parts_of(completion, reasoning)
-    (heard,), (said,) = (
-        _parts_of(whole, _first(part, ("audio_tokens",))) for whole, part in ((prompt, within), (completion, beside))
-    )
+    cached = _most(counts.get("read"), counts.get("cached"))
+    written = _most(counts.get("written"), counts.get("created"))
+    if (cached or 0) + (written or 0) > prompt:
+        cached = written = None
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
         cache_creation_tokens=written,
-        reasoning_tokens=reasoning,
-        prompt_audio_tokens=heard,
-        completion_audio_tokens=said,
+        reasoning_tokens=_within(completion, counts.get("reasoning")),
+        prompt_audio_tokens=_within(prompt, counts.get("heard")),
+        completion_audio_tokens=_within(completion, counts.get("said")),
     )
 
 
-def _is_apart(
-    given: Mapping[str, Any], counts: Sequence[int], cache: int, total: int | None, *, exclusive: bool
-) -> bool:
-    """Whether the prompt's count has the cache's reads and writes not in it: Anthropic's own, or the total says so."""
-    if not cache:
-        return False
-    if "input_tokens" in given and "prompt_tokens" not in given and exclusive:
-        return True
-    return total == sum(counts) + cache
+def _counted(given: Mapping[str, Any]) -> dict[str, int]:
+    """The counts by what they are; of several names for the same the largest."""
+    counts: dict[str, int] = {}
+    for name, value in given.items():
+        if role := _COUNTS.get(name):
+            _note(counts, role, value)
+        elif isinstance(value, dict) and (names := _DETAILS.get(name)):
+            for part, number in value.items():
+                if role := names.get(part):
+                    _note(counts, role, number)
+        elif name == "cache_creation" and isinstance(value, dict) and "written" not in counts:
+            parts = [count for one in value.values() if (count := _count(one)) is not None]
+            if parts:
+                counts["written"] = sum(parts)
+    return counts
 
 
-def _parts_of(whole: int, *parts: int | None) -> tuple[int | None, ...]:
-    """The parts of a count as they were told; unknown, all of them, when they are more than it."""
-    return parts if sum(filter(None, parts)) <= whole else (None,) * len(parts)
+def _note(counts: dict[str, int], role: str, value: Any) -> None:
+    if (count := _count(value)) is not None and count >= counts.get(role, 0):
+        counts[role] = count
+
+
+def _excludes_cache(given: Mapping[str, Any]) -> bool:
+    """Anthropic's own usage, whose input has neither what was read from the cache in it nor what was written."""
+    return "input_tokens" in given and "prompt_tokens" not in given and not given.get("input_tokens_details")
+
+
+def _within(whole: int, part: int | None) -> int | None:
+    return part if part is not None and part <= whole else None
 
 
 def _count(value: Any) -> int | None:
     """A number of tokens: whole or broken, as a number or as text; None when it is none."""
+    if type(value) is int:
+        return value if 0 <= value <= MOST_TOKENS else None
     if isinstance(value, str) and len(value) <= 24:
         try:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, float) and math.isfinite(value):
-        value = math.ceil(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
-        return value
+    if isinstance(value, float) and 0 <= value <= MOST_TOKENS:
+        return math.ceil(value)
     return None
 
 
-def _first(given: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    """The largest of what is told under these names, which mean the same."""
-    return _most([_count(given.get(name)) for name in names])
-
-
-def _most(counts: Sequence[int | None]) -> int | None:
-    return max((one for one in counts if one is not None), default=None)
-
-
-def _sum(given: Any) -> int | None:
-    """Anthropic's cache writes, by how long they live."""
-    counts = [_count(one) for one in given.values()] if isinstance(given, dict) else [_count(given)]
-    return sum(filter(None, counts)) if any(one is not None for one in counts) else None
-
-
-def _object(given: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
-    return next((given[name] for name in names if isinstance(given.get(name), dict)), {})
+def _most(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)

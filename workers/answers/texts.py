@@ -23,26 +23,35 @@ _DEEPEST = 4
 
 def read(message: Mapping[str, Any], path: str) -> dict[str, str]:
     """Its texts by the names above, those that are not empty."""
-    found = dict.fromkeys(NAMES, "")
-    for name, said in _content(message.get("content"), f"{path}.content"):
-        found[name] += said
-    found["refusal"] += text(message.get("refusal"), f"{path}.refusal")
-    if not found["reasoning_content"]:
-        found["reasoning_content"] = next(filter(None, (_thought(message.get(name)) for name in _THOUGHTS)), "")
-    return {name: said for name, said in found.items() if said}
+    found: dict[str, str] = {}
+    content = message.get("content")
+    if isinstance(content, str):
+        if content:
+            found["content"] = content
+    elif content is not None:
+        for name, said in _parts(content, f"{path}.content"):
+            found[name] = found.get(name, "") + said
+    if refusal := message.get("refusal"):
+        found["refusal"] = found.get("refusal", "") + text(refusal, f"{path}.refusal")
+    if not found.get("reasoning_content"):
+        for name in _THOUGHTS:
+            if name in message and (thought := _thought(message[name])):
+                found["reasoning_content"] = thought
+                break
+    return found
 
 
-def _content(content: Any, path: str) -> Iterator[tuple[str, str]]:
-    if content is None or isinstance(content, str):
-        yield "content", content or ""
-        return
+def _parts(content: Any, path: str) -> Iterator[tuple[str, str]]:
+    """The texts of a list of parts, or of one; those that are not empty."""
     parts = [content] if isinstance(content, dict) else content
     if not isinstance(parts, list):
         raise wrong(path, "is neither a text nor a list of parts")
     for at, part in enumerate(parts):
         if not isinstance(part, dict) or not ("type" in part or "text" in part):
             raise wrong(f"{path}[{at}]", "is no part of a message")
-        yield _part(part, f"{path}[{at}]")
+        name, said = _part(part, f"{path}[{at}]")
+        if said:
+            yield name, said
 
 
 def _part(part: Mapping[str, Any], path: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import garbage, logs
 from shared.db import AmbiguousCommitError, Database
 from shared.queue import bell
-from shared.settings import settings
+from shared.settings import keep_private, settings
 from workers.batches.turns import LOOK_SECONDS, Batches
 
 log = logging.getLogger("workers.batches")
@@ -18,6 +18,7 @@ log = logging.getLogger("workers.batches")
 def main() -> None:
     """Work until SIGTERM."""
     logs.start()
+    keep_private()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from shared import batches, blobs, clock, line_requests
+from shared import batches, blobs, clock, json_lines, line_requests
 from shared.batch_lines import unplanned
 from shared.batches import Made, Row
 from shared.db import Database
@@ -34,7 +34,7 @@ class _Part:
     bytes: int = 0
 
     def write(self, line: Mapping[str, Any]) -> None:
-        self.bytes += self.file.write(orjson.dumps(line) + b"\n")
+        self.bytes += self.file.write(json_lines.line(line))
 
 
 @dataclass(slots=True)
@@ -80,6 +80,15 @@ class Rendering:
                 blobs.delete(name)
             except StorageAway:
                 log.warning("%s is left to retention", name)
+
+    def discard_others(self) -> None:
+        """These files are the batch's: whatever else has been made for it, by a process that died, is nobody's."""
+        try:
+            for name in blobs.starting(f"outputs/{self.batch['id']}."):
+                if name not in self.names:
+                    blobs.delete(name)
+        except StorageAway:
+            log.warning("other files of %s are left to retention", self.batch["id"])
 
     def _state(self, row: Row) -> None:
         if row["status"] == "succeeded" and row["batch_id"] == self.batch["id"]:

@@ -11,18 +11,20 @@ from typing import BinaryIO
 
 from sqlalchemy import Connection, select
 
-from shared import batch_lines, batches, blobs, clock, crash, hints, intake, logs
+from shared import accounts, batch_lines, batches, blobs, clock, crash, hints, intake, logs
 from shared import models as m
-from shared.batch_lines import FaultError, Reading, Wanted
+from shared.batch_lines import Reading, Wanted
 from shared.batches import Plan, Row
 from shared.db import AmbiguousCommitError, Database
 from shared.errors import StorageAway
 from shared.intake import Owner
+from shared.line_files import FaultError
 from shared.queue import WEBHOOKS, Bell
 from shared.settings import settings
 from workers.batches import cancelling, files, reports
 from workers.batches.files import Rendering
 from workers.batches.readers import Readers
+from workers.isolate import Isolator
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Batches:
         self._bare: set[str] = set()
         self._spared_until = 0.0
         self._look_at = 0.0
+        self._cancelling: Isolator[list[str]] = Isolator("cancelling")
         #: Whose turn was last.
         self._last_account = ""
 
@@ -169,15 +172,18 @@ class Batches:
 
     def _plan(self, row: Row, reading: Reading, name: str) -> Work:
         pause = _Pause()
+        ignores = self._database.read_sync(accounts.ignores_unknown, row["account_id"])
         try:
             with blobs.writer(name) as plan, self._input(row) as file:
-                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"])):
+                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"], ignores)):
                     plan.write(reading.add(part))
                     if reading.over:
                         break
                     if pause.due():
                         yield
                 reading.end()
+        except FaultError as fault:
+            reading.faults.append(fault)
         except FileNotFoundError:
             reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
 
@@ -236,14 +242,20 @@ class Batches:
     def _end_lines(self, row: Row) -> Work:
         """End a cancelled batch's jobs: what waits at once, what runs by a flag that its worker hears of."""
         self._not_before[row["id"]] = clock.monotonic() + AGAIN_SECONDS
-        after: str | None = ""
-        while after is not None:
-            after, deliveries = self._database.write_sync(cancelling.cancel_waiting, row["id"], after)
-            self._ring(deliveries)
+        besides, after = set(self._cancelling.besides()), ""
+        while ids := self._database.read_sync(cancelling.waiting_after, row["id"], after):
+            wanted = [id for id in ids if id not in besides]
+            for deliveries in self._cancelling.each(wanted, self._cancel):
+                self._ring(deliveries)
+            after = ids[-1]
             crash.point("batch.after_end")
             yield
-        if flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
+        while flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
             hints.tell_now(settings().redis_url, hints.CANCEL, flagged)
+            yield
+
+    def _cancel(self, ids: Sequence[str]) -> list[str]:
+        return self._database.write_sync(cancelling.cancel_waiting, ids)
 
     def _render(self, row: Row) -> Work:
         """Write the files, then end the batch with its statement and events."""
@@ -265,6 +277,8 @@ class Batches:
         if ended is None:
             rendering.discard()
             return
+        if row["status"] != "in_progress":  # somebody may have begun before
+            rendering.discard_others()
         crash.point("batch.after_finish")
         if row["plan"] and row["released"] == row["total"]:
             blobs.delete(row["plan"])  # else retention does: a retry may need the lines that never became jobs

@@ -1,14 +1,13 @@
 """The OpenAI wire protocol: chat completions (openai_stream.py when streamed), embeddings, images; spoken by most.
 
-Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. Only
-known fields are sent; max_tokens always is.
+Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. What
+is sent is in openai_request.py.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
-import orjson
 
 from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
@@ -19,37 +18,12 @@ from workers.answers.shape import lacking, wrong
 from workers.event_stream import EVENT_STREAM, NotStreamed
 from workers.exchange import Exchange
 from workers.providers import Answer, Ask, openai_answers
+from workers.providers.openai_request import ignored, payload
 from workers.providers.openai_stream import Gathered, of_events, stream
 from workers.upstream_codes import code_of, message_of, told
 from workers.wire import post
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
-
-#: Canonical chat fields that this protocol has under the same name.
-_CHAT = (
-    "messages",
-    "temperature",
-    "top_p",
-    "n",
-    "stop",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "logprobs",
-    "top_logprobs",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "user",
-)
-_FIELDS = {
-    "chat.completion": _CHAT,
-    "embedding": ("input", "encoding_format", "dimensions", "user"),
-    "image": ("prompt", "size", "n", "response_format", "user"),
-}
-#: Fields that are ours or the client's, about which nothing need be said.
-_SILENT = frozenset({"max_tokens", "stream", "stream_options"})
 
 
 def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "OpenAI":
@@ -86,22 +60,6 @@ class OpenAI:
         return judge(ask, 200, found, exchange.limits)
 
 
-def payload(ask: Ask) -> bytes:
-    """The body to send."""
-    body: dict[str, Any] = {"model": ask.offer.upstream}
-    body.update((name, ask.request[name]) for name in _sent(ask) if name in ask.request)
-    if ask.type == "chat.completion":
-        body["max_tokens"] = ask.request.get("max_tokens") or ask.offer.max_output
-    if ask.sink is not None:
-        body.update(stream=True, stream_options={"include_usage": True})
-    return orjson.dumps(body)
-
-
-def _sent(ask: Ask) -> tuple[str, ...]:
-    known = _FIELDS[ask.type]
-    return tuple(name for name in known if name not in ask.offer.omit) if ask.offer.omit else known
-
-
 def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None) -> Answer:
     """A good answer in canonical shape; ProviderError when a 200 is not one.
 
@@ -131,11 +89,10 @@ def judge(ask: Ask, status: int, found: Mapping[str, Any] | Gathered, limits: Ra
             result, usage = openai_answers.read(ask, found)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise lacking(error) from None
-    sent = _sent(ask)
-    ignored = [name for name in ask.request if name not in sent and name not in _SILENT]
+    left_out = ignored(ask)
     if openai_answers.given(result) < openai_answers.wanted(ask):
-        ignored.append("n")
-    return Answer(result, usage, status, ignored, limits)
+        left_out.append("n")
+    return Answer(result, usage, status, left_out, limits)
 
 
 def failure(status: int, body: Mapping[str, Any]) -> ProviderError:

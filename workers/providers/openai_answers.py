@@ -6,8 +6,8 @@ from typing import Any
 from shared import clock
 from shared.catalogue import catalogue
 from shared.errors import ProviderError
-from shared.schemas import Usage
-from workers.answers import estimates, reported
+from shared.schemas import Usage, picture_kind
+from workers.answers import estimates, reported, vectors
 from workers.answers.choice import Choice
 from workers.answers.shape import place, wrong
 from workers.providers import Ask
@@ -51,8 +51,7 @@ def given(result: Mapping[str, Any]) -> int:
 
 def choice(ask: Ask, index: int) -> Choice:
     """An empty choice of this answer."""
-    known = frozenset(tool["function"]["name"] for tool in ask.request.get("tools") or ())
-    return Choice(index, f"call_{ask.job_id.removeprefix('job_')}", known)
+    return Choice(index, f"call_{ask.job_id.removeprefix('job_')}", ask.request.get("tools") or ())
 
 
 def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
@@ -77,12 +76,11 @@ def _choice(ask: Ask, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    data = []
+    data: list[dict[str, Any]] = []
     for at, row in enumerate(_listed(body, "data")):
-        if not isinstance(row.get("embedding"), list | str) or not row["embedding"]:
-            raise wrong(f"data[{at}].embedding", "is no vector")
+        vector = vectors.encoded(row.get("embedding"), ask.request.get("encoding_format"), f"data[{at}].embedding")
         number = place(row.get("index"), f"data[{at}].index")
-        data.append({"object": "embedding", "index": at if number is None else number, "embedding": row["embedding"]})
+        data.append({"object": "embedding", "index": at if number is None else number, "embedding": vector})
     if not data:
         raise _empty("embeddings")
     if sorted(row["index"] for row in data) != list(range(_inputs(ask.request["input"]))):
@@ -109,7 +107,9 @@ def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
         data.append({name: row[name] for name in kept if row.get(name) is not None})
     if not data:
         raise _empty("images")
-    return {"created": _created(body), "data": data}, Usage(images=len(data), size=ask.request["size"])
+    return {"created": _created(body), "data": data}, Usage(
+        images=len(data), size=picture_kind(ask.request, ask.offer.images)
+    )
 
 
 _READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}

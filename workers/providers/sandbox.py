@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 import orjson
 
-from shared import clock
+from shared import clock, extras
 from shared.catalogue import Endpoint, Provider
-from shared.schemas import Usage
+from shared.schemas import NULLS, UNASKED, Usage, picture_kind
 from shared.streams import Progress, part, rest
 from workers import sandbox_turns
 from workers.providers import Answer, Ask, Sink
+from workers.providers.openai_request import ignored
 
 #: A whole PNG of one transparent pixel.
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -31,11 +32,12 @@ class Sandbox:
 
     async def call(self, ask: Ask) -> Answer:
         """See Upstream; never fails."""
-        digest = hashlib.sha256(orjson.dumps(ask.request, option=orjson.OPT_SORT_KEYS)).digest()
+        asked = {name: value for name, value in ask.request.items() if name not in (extras.KEY, UNASKED, NULLS)}
+        digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
         body, usage = _ANSWERS[ask.type](ask, digest)
         if ask.sink is not None:
             _say(ask.sink, body)
-        return Answer(body, usage)
+        return Answer(body, usage, ignored=ignored(ask))
 
 
 def _say(sink: Sink, body: dict[str, Any]) -> None:
@@ -92,7 +94,8 @@ def _embedding(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
 def _image(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
     count = ask.request["n"]
     pictures = [{"b64_json": _PIXEL} for _ in range(count)]
-    return {"created": clock.now_seconds(), "data": pictures}, Usage(images=count, size=ask.request["size"])
+    used = Usage(images=count, size=picture_kind(ask.request, ask.offer.images))
+    return {"created": clock.now_seconds(), "data": pictures}, used
 
 
 _ANSWERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}

@@ -1,5 +1,6 @@
 """OpenAI's chat completions, which many other providers speak too; whole and streamed."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,9 +32,13 @@ FIELDS = set(
     "model messages stream stream_options temperature top_p n stop max_tokens max_completion_tokens tools tool_choice "
     "parallel_tool_calls response_format seed user presence_penalty frequency_penalty logit_bias logprobs "
     "top_logprobs metadata store modalities audio prediction reasoning_effort service_tier verbosity "
-    "web_search_options functions function_call safety_identifier prompt_cache_key prompt_cache_retention".split()
+    "web_search_options functions function_call safety_identifier prompt_cache_key prompt_cache_retention "
+    "prompt_cache_options moderation".split()
 )
 STRICT_PROVIDERS = {"openai", "google"}
+#: OpenAI's reasoning models take another limit, and of these parameters only the usual value.
+REASONING = re.compile(r"(gpt-5|o[1-9])(?![0-9a-z])")
+USUAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 
 def chat(request: Request, twist: Twist) -> Reply:
@@ -65,6 +70,8 @@ def read(request: Request) -> Ask:
         name = next(key for key in body if key not in FIELDS)
         message = f"Unrecognized request argument supplied: {name}"
         raise Refused(400, message, code="unknown_parameter", param=name)
+    if request.provider == "openai" and REASONING.match(request.model):
+        _check_reasoning(body)
     messages = objects(body, "messages") or need({}, "messages", list)
     _check_roles(messages)
     text, prompt_tokens = _read_messages(messages)
@@ -80,6 +87,16 @@ def read(request: Request) -> Ask:
         choice=_tool_choice(body, bool(tools)),
         shape=_shape(may(body, "response_format", dict, {})),
     )
+
+
+def _check_reasoning(body: dict[str, Any]) -> None:
+    if body.get("max_tokens") is not None:
+        message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
+        raise Refused(400, message, code="unsupported_parameter", param="max_tokens")
+    for name, usual in USUAL.items():
+        if body.get(name, usual) not in (usual, None):
+            message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
+            raise Refused(400, message, code="unsupported_value", param=name)
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from producer import operations
 from producer.desk import read_body
-from producer.dialects.fusionai.request import answer, enter, enter_live, page_of, valid
+from producer.dialects.fusionai.request import answer, check_live, enter, page_of, valid
 from producer.routing import Router
 from shared.accounts import KeyHolder
 from shared.catalogue import catalogue, endpoint
@@ -19,23 +19,26 @@ router = Router()
 @router.get("/credits")
 async def show_credits(request: Request) -> Response:
     """The balance."""
-    desk, holder = await enter_live(request)
+    desk, holder = await enter(request)
+    check_live(holder)
     return answer(await desk.database.read(operations.show_credits, holder.account_id))
 
 
 @router.get("/credits/transfers")
 async def list_transfers(request: Request) -> Response:
     """Every movement of credit, newest first."""
-    desk, holder = await enter_live(request)
+    desk, holder = await enter(request)
     page, _ = page_of(request)
+    check_live(holder)
     return answer(await desk.database.read(operations.list_transfers, holder.account_id, page))
 
 
 @router.put("/credits/thresholds")
 async def set_thresholds(request: Request) -> Response:
     """Replace the thresholds at which `credit.threshold` is sent."""
-    desk, holder = await enter_live(request)
+    desk, holder = await enter(request)
     wanted = valid(operations.ThresholdSpecs, await read_body(request))
+    check_live(holder)
     return answer(await desk.database.write(operations.set_thresholds, holder.account_id, wanted))
 
 
@@ -71,6 +74,10 @@ def _model(id: str) -> dict[str, Any]:
         price.update(input=model.input, output=model.output)
         of_cache = {"cached_input": model.cached_input, "cache_write": model.cache_write}
         price.update((name, value) for name, value in of_cache.items() if value is not None)
+    if model.qualities:
+        price["qualities"] = model.qualities
+    if model.service_tiers:
+        price["service_tiers"] = {name: tier.model_dump() for name, tier in model.service_tiers.items()}
     return {
         "id": id,
         "object": "model",

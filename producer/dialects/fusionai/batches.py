@@ -1,6 +1,7 @@
 """Batches: OpenAI's, and also inline `requests`, mixed endpoints, other windows and `dry_run`."""
 
 import asyncio
+from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from producer import batch_progress, batches, files, idempotency, retries
 from producer.batches import BatchSpec
-from producer.desk import Desk, read_body
+from producer.desk import MOST_BYTES, Desk, large, read_body
 from producer.dialects.fusionai.request import (
     answer,
     claim_of,
@@ -34,11 +35,11 @@ router = Router()
 async def create_batch(request: Request) -> Response:
     """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
     desk, holder = await enter_to_submit(request)
-    body = await read_body(request)
-    spec: BatchSpec = valid(BatchSpec, body)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    spec: BatchSpec = await desk.apart(large(request), partial(valid, BatchSpec, body), holder.account_id)
     spec.check()
     if spec.dry_run:
-        return answer(await _quoted(desk, holder, spec))
+        return answer(await _quoted(desk, holder, spec, large(request)))
     claim = await asyncio.to_thread(claim_of, request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
     fresh = spec.requests and not await desk.database.read(idempotency.is_known, claim)
     inline = await _written(desk, holder, spec) if fresh else {}
@@ -90,8 +91,15 @@ async def cancel_batch(request: Request, id: str) -> Response:
     return said_once(*await desk.once(claim_of(request, holder, {}), batches.cancel, holder, id))
 
 
-async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
-    async with desk.quoting:
+async def _size(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> int:
+    """How many bytes the lines of a batch have; `asked`: those of the request, in which they may be."""
+    if spec.input_file_id is None:
+        return asked
+    return int((await desk.database.read(files.visible, holder, spec.input_file_id))["bytes"])
+
+
+async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> dict[str, Any]:
+    async with desk.quoting.turn(holder.account_id, await _size(desk, holder, spec, asked)):
         source = await _source(desk, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
     if holder.test:  # it holds nothing, and a live balance is not its to see
@@ -113,7 +121,7 @@ async def _source(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:
 async def _written(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
     """Inline requests as an input file like any other, not yet visible."""
     lines = await asyncio.to_thread(batches.lines_of, spec)
-    wanted = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
+    wanted: dict[str, Any] = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
     unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
     row = await desk.database.write(files.begin, holder, **wanted, expires_at=unless_done_by)
     try:

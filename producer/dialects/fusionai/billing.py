@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer import invoices, usage, usage_csv
-from producer.dialects.fusionai.request import answer, enter, enter_live, page_of
+from producer.dialects.fusionai.request import answer, check_live, enter, page_of
 from producer.routing import Router
 from producer.usage import Selection, read_period
 from shared.accounts import KeyHolder
@@ -43,16 +43,19 @@ async def show_usage(request: Request) -> Response:
 @router.get("/invoices")
 async def list_invoices(request: Request) -> Response:
     """The account's invoices, newest first."""
-    desk, holder = await enter_live(request)
+    desk, holder = await enter(request)
     page, rest = page_of(request, "kind", "batch_id")
     filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
+    invoices.check_kind(filters["kind"])
+    check_live(holder)
     return answer(await desk.database.read(invoices.list_invoices, holder.account_id, page, **filters))
 
 
 @router.get("/invoices/{invoice_id}")
 async def show_invoice(request: Request, invoice_id: str) -> Response:
     """One invoice."""
-    desk, holder = await enter_live(request)
+    desk, holder = await enter(request)
+    check_live(holder)
     return answer(await desk.database.read(invoices.show_invoice, holder.account_id, invoice_id))
 
 

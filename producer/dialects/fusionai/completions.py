@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import streaming
-from producer.desk import Desk, Placed, read_body
+from producer.desk import MOST_BYTES, Desk, Placed, large, read_body
 from producer.dialects.fusionai.request import claim_of, enter_to_submit, limits_of, patience_of
 from producer.patience import Patience
 from producer.routing import Router
@@ -48,13 +49,14 @@ async def create_image(request: Request) -> Response:
 
 async def _serve(request: Request, type: JobType) -> Response:
     desk, holder = await enter_to_submit(request)
-    body = await read_body(request)
-    submission = read_submission(type, body)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    read = partial(read_submission, type, body, ignore_unknown=holder.ignores_unknown)
+    submission = await desk.apart(large(request), read, holder.account_id)
     patience = patience_of(request)
     stream = bool(submission.request.get("stream")) and not patience.respond_async
     most = settings().wait_seconds
     waits = patience.for_first_event(most) if stream else patience.for_answer(most)
-    claim = claim_of(request, holder, body)
+    claim = await desk.apart(large(request), partial(claim_of, request, holder, body), holder.account_id)
     placed = await desk.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
     if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
         request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))

@@ -12,7 +12,7 @@ from producer import files
 from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once
 from producer.idempotency import KEEP_BATCH_SECONDS
 from producer.routing import Router
-from producer.uploads import read_upload
+from producer.uploads import declared_bytes, read_upload
 
 router = Router()
 
@@ -24,6 +24,7 @@ CHUNK_BYTES = 256 * 1024
 async def create_file(request: Request) -> Response:
     """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
     desk, holder = await enter(request)
+    await desk.database.read(files.check_room, holder.account_id, declared_bytes(request))
     upload = await read_upload(request)
     try:
         seconds = files.wish(upload.fields)
@@ -57,6 +58,11 @@ async def read_file(request: Request, id: str) -> Response:
     """A file's bytes."""
     desk, holder = await enter(request)
     row, content = await files.open_content(desk, holder, id)
+    try:
+        first = await files.stored(content.read, CHUNK_BYTES)  # while a 503 can still be said
+    except BaseException:
+        content.close()
+        raise
     headers = {
         "Content-Length": str(row["bytes"]),
         "Content-Disposition": disposition(row["filename"]),
@@ -64,7 +70,7 @@ async def read_file(request: Request, id: str) -> Response:
     }
     made = row["purpose"] == "batch_output"  # what was uploaded may be anything
     kind = "application/jsonl" if made else "application/octet-stream"
-    return StreamingResponse(_chunks(content), headers=headers, media_type=kind)
+    return StreamingResponse(_chunks(first, content), headers=headers, media_type=kind)
 
 
 @router.delete("/files/{id}")
@@ -80,7 +86,8 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
-async def _chunks(content: BinaryIO) -> AsyncIterator[bytes]:
+async def _chunks(first: bytes, content: BinaryIO) -> AsyncIterator[bytes]:
     with content:
+        yield first
         while chunk := await files.stored(content.read, CHUNK_BYTES):
             yield chunk

@@ -1,6 +1,7 @@
 """Jobs, and the pictures that they make."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import files, operations
-from producer.desk import read_body
+from producer.desk import MOST_BYTES, large, read_body
 from producer.dialects.fusionai.request import (
     answer,
     claim_of,
@@ -29,6 +30,12 @@ router = Router()
 MOST_JOBS = 1000
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"
+#: A provider made the bytes: no browser is to take them for anything but a picture, and no proxy is to keep them.
+_PICTURE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, max-age=3600",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
 _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 
@@ -36,11 +43,12 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 async def create_jobs(request: Request) -> Response:
     """Accept one job, or up to 1,000 as a list, whole or not at all."""
     desk, holder = await enter_to_submit(request)
-    body = await read_body(request)
-    listed = "jobs" in body
-    submissions = _listed(body) if listed else [_submission(body, "")]
-    claim = claim_of(request, holder, body)
-    accepted = await desk.door.submit(holder, submissions, listed=listed, claim=claim)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
+    read = partial(_listed, body, ignores) if listed else partial(_submissions, body, ignores)
+    submissions = await desk.apart(size, read, holder.account_id)
+    claim = await desk.apart(size, partial(claim_of, request, holder, body), holder.account_id)
+    accepted = await desk.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER
     if accepted.replayed:
@@ -107,10 +115,10 @@ async def show_picture(request: Request, name: str) -> Response:
     content = await files.stored(pictures.read, name) if signed else None
     if content is None:
         raise NotFound("there is no such picture, or the link has expired")
-    return Response(content, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])
+    return Response(content, headers=_PICTURE_HEADERS, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])
 
 
-def _listed(body: dict[str, Any]) -> list[Submission]:
+def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
     rows = body["jobs"]
     if set(body) != {"jobs"}:
         extra = min(set(body) - {"jobs"})[:100]
@@ -119,14 +127,19 @@ def _listed(body: dict[str, Any]) -> list[Submission]:
         raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
     if len(rows) > MOST_JOBS:
         raise PayloadTooLarge(f"jobs: at most {MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
-    return [_submission(row, f"jobs[{index}].") for index, row in enumerate(rows)]
+    return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
 
 
-def _submission(row: Any, at: str) -> Submission:
+def _submissions(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
+    return [_submission(body, "", ignore_unknown)]
+
+
+def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
     if not isinstance(row, dict):
         raise InvalidRequest(f"{at.rstrip('.') or 'the body'} must be an object", param=at.rstrip(".") or None)
     type = row.get("type")
     if type not in _TYPES:
         known = ", ".join(_TYPES)
         raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
-    return read_submission(type, {name: value for name, value in row.items() if name != "type"}, at=at)
+    request = {name: value for name, value in row.items() if name != "type"}
+    return read_submission(type, request, at=at, ignore_unknown=ignore_unknown)

@@ -29,7 +29,20 @@ _OTHER_NAMES = {"/images/generations": "/images"}
 async def enter(request: Request) -> tuple[Desk, KeyHolder]:
     """The desk, and whose key the request carries; no database takes a NUL character, so none gets that far."""
     desk = cast(Desk, request.app.state.desk)
-    holder = await desk.keys.holder(request.headers)
+    holder = await _known(desk, request)
+    desk.share.count(holder)
+    return _checked(desk, holder, request)
+
+
+async def _known(desk: Desk, request: Request) -> KeyHolder:
+    """Whose key it is, and that this request of it is under way, until it ends."""
+    holder = await desk.keys.holder(request.headers, request.client.host if request.client else "")
+    request.scope["fusionai_account"] = holder.account_id
+    request.scope.setdefault("fusionai_ended", []).append(desk.share.open(holder))
+    return holder
+
+
+def _checked(desk: Desk, holder: KeyHolder, request: Request) -> tuple[Desk, KeyHolder]:
     if "\x00" in request.scope["path"]:
         raise NotFound("there is nothing with a NUL character in its name")
     if b"%00" in request.scope["query_string"]:
@@ -37,17 +50,17 @@ async def enter(request: Request) -> tuple[Desk, KeyHolder]:
     return desk, holder
 
 
-async def enter_live(request: Request) -> tuple[Desk, KeyHolder]:
-    """`enter`, for what is about money: test keys neither cost nor see any. 403 for them."""
-    desk, holder = await enter(request)
+def check_live(holder: KeyHolder) -> None:
+    """403 for a test key, where a request is about money: test keys neither cost nor see any."""
     if holder.test:
         raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
-    return desk, holder
 
 
 async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:
     """`enter`, for a POST that makes jobs: it counts against the account's limit, and any answer tells what is left."""
-    desk, holder = await enter(request)
+    desk = cast(Desk, request.app.state.desk)
+    holder = await _known(desk, request)
+    _checked(desk, holder, request)
     allowance = await desk.limits.take(holder)
     if allowance is not None:
         request.scope["fusionai_headers"].extend(allowance.headers())
@@ -68,6 +81,8 @@ def claim_of(
         raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
     path = request.url.path.removeprefix("/v1")
     path = _OTHER_NAMES.get(path, path)
+    if not keys and (retries := request.headers.get(idempotency.RETRY_HEADER)) is not None:
+        return idempotency.claim_of_retry(holder, retries, request.method, path, body)
     return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
 
 

@@ -1,0 +1,76 @@
+"""What a worker does for whoever can write to the broker: it tells how it is, and nothing else."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from celery.worker.control import Panel
+
+from shared import lifeline, queue
+from shared.migrations import migrate
+from shared.settings import inherited
+from tests.conditions import await_condition
+from tests.servers import RedisServer
+from workers import remote_control
+
+#: Orders of Celery's, with what they need.
+ORDERS = {
+    "shutdown": {},
+    "pool_shrink": {"n": 2},
+    "pool_restart": {},
+    "autoscale": {"max": 1, "min": 0},
+    "cancel_consumer": {"queue": "maintenance"},
+    "add_consumer": {"queue": "another"},
+    "rate_limit": {"task_name": "offer", "rate_limit": "1/h"},
+    "revoke": {"task_id": "any"},
+    "objgraph": {},
+    "memdump": {},
+}
+
+
+@pytest.fixture
+def process(tmp_path: Path, redis_server: RedisServer) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real worker."""
+    migrate(url := f"sqlite:///{tmp_path / 'worker.sqlite3'}")
+    env = inherited() | {"FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(tmp_path)}
+    env |= {"FUSIONAI_BROKER_URL": broker(redis_server), "FUSIONAI_REDIS_URL": redis_server.url}
+    env |= {"FUSIONAI_DRAIN_SECONDS": "0"}
+    started = lifeline.start([sys.executable, "-m", "workers.app"], env)
+    yield started
+    lifeline.kill(started)
+    started.wait()
+
+
+def broker(server: RedisServer) -> str:
+    return server.url.replace("/0", "/9")
+
+
+@pytest.fixture
+def celery(redis_server: RedisServer) -> Celery:
+    """Somebody who can write to its broker."""
+    made = queue.make_app()
+    made.conf.broker_url = broker(redis_server)
+    return made
+
+
+def test_it_takes_no_orders(process: "subprocess.Popen[bytes]", celery: Celery) -> None:
+    await_condition(lambda: celery.control.inspect(timeout=0.5).ping(), seconds=60, what="the worker")
+    for order, given in ORDERS.items():
+        celery.control.broadcast(order, arguments=given)
+    served = await_condition(lambda: celery.control.inspect(timeout=1).active_queues(), what="its answer")
+    assert process.poll() is None
+    assert {"maintenance", "webhooks"} < {one["name"] for queues in served.values() for one in queues}
+    stats = celery.control.inspect(timeout=1).stats()
+    assert stats and all(one["pool"]["max-concurrency"] == 2 for one in stats.values())
+
+
+def test_every_order_that_celery_knows_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Panel, "data", dict(Panel.data))
+    assert ORDERS.keys() <= Panel.data.keys()
+    remote_control.restrict()
+    kinds = {name: Panel.meta[name].type for name in Panel.data}
+    assert {name for name, kind in kinds.items() if kind == "control"} == remote_control.HEARD
+    assert Panel.data.keys() == remote_control.ASKED | remote_control.HEARD

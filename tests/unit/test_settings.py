@@ -1,0 +1,113 @@
+"""Every setting is documented where users look, and a value that cannot be used is named with its variable."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shared import settings
+from shared.settings import Settings, read_settings
+from workers import app
+
+SOURCE = Path(settings.__file__)
+TABLE = SOURCE.parents[1] / "deploy" / "settings.md"
+HEAD = """# Settings
+
+Environment variables, or lines of a `.env` file in the working directory; the `README` explains those you will want.
+This table is made of `shared/settings.py`: `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
+
+| variable | default | what |
+|---|---|---|
+"""
+_FIELD = re.compile(r"    (\w+): [^=]+ = .+")
+
+
+def documented() -> list[tuple[list[str], str]]:
+    """The fields in the order of the class, those that stand below one comment together, with its text."""
+    found: list[tuple[list[str], str]] = []
+    words: list[str] = []
+    body = SOURCE.read_text().partition("class Settings(")[2].partition("    @field_validator")[0]
+    for line in body.splitlines():
+        if line.startswith("    #: "):
+            words.append(line.removeprefix("    #: "))
+        elif match := _FIELD.fullmatch(line):
+            if words:
+                found.append(([], " ".join(words)))
+                words = []
+            if match[1] != "model_config":
+                found[-1][0].append(match[1])
+    return found
+
+
+def table() -> str:
+    rows = []
+    for names, text in documented():
+        variables = ", ".join(f"`FUSIONAI_{name.upper()}`" for name in names)
+        defaults = ", ".join(_default(name) for name in names)
+        rows.append(f"| {variables} | {defaults} | {text[0].upper()}{text[1:]} |")
+    return HEAD + "\n".join(rows) + "\n"
+
+
+def _default(name: str) -> str:
+    value = Settings.model_fields[name].default
+    shown = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{shown}`" if shown else "empty"
+
+
+def test_each_setting_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [name for names, _ in documented() for name in names] == list(Settings.model_fields)
+    if settings.inherited().get("SETTINGS_TABLE") == "write":
+        TABLE.write_text(table())
+    assert TABLE.read_text() == table(), "SETTINGS_TABLE=write makes it anew"
+
+
+WRONG = {
+    "environment": "staging",
+    "database_url": "mysql://s3cret@db",
+    "broker_url": "localhost:6379/s3cret",
+    "redis_url": "http://:s3cret@redis",
+    "files_url": "s3cret",
+    "files_options": "{",
+    "simulator_url": "localhost:8123",
+    "public_url": "gateway.example",
+    "base_url": "localhost",
+    "umask": "rwx",
+    "log_level": "LOUD",
+    "batch_readers": "-1",
+    "webhooks_allow_loopback": "perhaps",
+    "webhooks_allow_private": "perhaps",
+}
+NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*WRONG.items(), *((name, value) for name in NUMBERS for value in ("-1", "many", "")), ("port", "65536")],
+)
+def test_a_wrong_value_is_named_and_ends_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"FUSIONAI_{name.upper()}", value)
+    with pytest.raises(SystemExit) as ended:
+        read_settings()
+    message = str(ended.value.code)
+    assert message.startswith("settings are wrong:\n  ") and f"FUSIONAI_{name.upper()}: " in message
+    assert "s3cret" not in message and len(message.splitlines()) == 2
+
+
+@pytest.mark.parametrize("level", ["debug", "Warning", "ERROR"])
+def test_a_level_is_understood_in_any_letters(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    monkeypatch.setenv("FUSIONAI_LOG_LEVEL", level)
+    assert read_settings().log_level == level.upper()
+
+
+@pytest.mark.parametrize("url", ["rediss://:p@redis:6380/1", "unix:///run/redis.sock?db=2", "amqp://u:p@mq//"])
+def test_servers_of_each_kind_are_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("FUSIONAI_BROKER_URL", url)
+    assert read_settings().broker_url == url
+
+
+def test_a_queue_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings.settings(), "queues", "openai.realtime, opnai.batch,webhooks")
+    with pytest.raises(SystemExit, match=r"FUSIONAI_QUEUES: there is no queue opnai\.batch"):
+        app.check_queues()
+    monkeypatch.setattr(settings.settings(), "queues", "openai.realtime, webhooks,")
+    app.check_queues()
