@@ -176,6 +176,14 @@ def test_old_ones_are_forgotten_and_only_of_the_prefix(place: dict[str, str]) ->
     assert blobs.size("images/a.png") is None and blobs.size("files/a") == blobs.size("plans/a") == 1
 
 
+def test_those_that_start_alike_are_found(place: dict[str, str]) -> None:
+    assert blobs.starting("outputs/b.") == []
+    for name in ("outputs/b.1", "outputs/b.2", "outputs/ba.1", "files/b.1"):
+        put(name, b"x")
+    assert sorted(blobs.starting("outputs/b.")) == ["outputs/b.1", "outputs/b.2"]
+    assert sorted(blobs.old("outputs/", -60)) == ["outputs/b.1", "outputs/b.2", "outputs/ba.1"]
+
+
 def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> None:
     name = pictures.put("job_1-0", b"\x89PNG rest")
     lasting = pictures.put("job_2-0", b"\x89PNG rest", of_batch=True)
