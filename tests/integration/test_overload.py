@@ -64,7 +64,7 @@ def test_what_was_accepted_before_is_answered_however_much_waits(database: Datab
 
 
 def test_the_version_before_takes_no_new_job_for_a_backlog(database: Database) -> None:
-    """It looks at `run_at` alone; where its hosts' clocks count for nothing (SQLite is one machine) there is no such."""
+    """It looks at `run_at` alone; on SQLite, which is one machine, its processes are replaced together."""
     clock.unlearn()
     (id,) = world.queued(database, world.open_account(database, 1_000))
     row = world.row(database, id)
