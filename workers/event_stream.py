@@ -19,6 +19,8 @@ from workers.wire import content, refusal
 MOST_BYTES = 64 * 1024 * 1024
 #: Bytes of what is no event that are kept, in case it is an error.
 MOST_STRAY_BYTES = 64 * 1024
+#: Bytes that are read again, in one event of several lines, to see whether they are whole JSON already.
+MOST_LOOKED_BYTES = 1024 * 1024
 
 EVENT_STREAM = "text/event-stream"
 
@@ -59,7 +61,7 @@ async def events(
             raise NotStreamed(response.status_code, await content(response, exchange))
         parser = Parser()
         async for part in response.aiter_bytes():
-            exchange.alive()
+            exchange.alive(len(part))
             for event in parser.feed(part):
                 yield event
         for event in parser.end():
@@ -83,12 +85,13 @@ class Parser:
     """Events out of bytes, cut anywhere."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        #: The line that has begun; a bytearray, which grows without being copied each time.
+        self._rest = bytearray()
         self._first = True
         #: The last part ended in CR, whose LF may begin the next.
         self._after_cr = False
         self._data: list[bytes] = []
-        self._length = 0
+        self._length = self._looked = 0
         self._name = ""
         self._stray: list[bytes] = []
         self._stray_length = 0
@@ -98,11 +101,14 @@ class Parser:
         if self._after_cr and part:
             self._after_cr = False
             part = part.removeprefix(b"\n")
-        text = self._rest + part
         if b"\r" in part:
-            self._after_cr = text.endswith(b"\r")
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, self._rest = text.split(b"\n")
+            self._after_cr = part.endswith(b"\r")
+            part = part.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *lines = part.split(b"\n")
+        self._rest += first
+        if lines:
+            lines.insert(0, bytes(self._rest))
+            self._rest = bytearray(lines.pop())
         for line in lines:
             if event := self._line(line):
                 yield event
@@ -111,7 +117,7 @@ class Parser:
 
     def end(self) -> Iterator[Event]:
         """A last event that is whole, though nothing ended it; or an error that is no event at all."""
-        before = self._line(self._rest) if self._rest else None
+        before = self._line(bytes(self._rest)) if self._rest else None
         for event in (before, self._event(), Event(b"\n".join(self._stray))):
             if event is not None and (_is_json(event.data) or event.data.strip() == b"[DONE]"):
                 yield event
@@ -123,9 +129,9 @@ class Parser:
             return self._event()
         name, _, value = line.partition(b":")
         if name == b"data":
-            whole = self._event() if self._data and _is_json(b"\n".join(self._data)) else None
+            whole = self._event() if self._data and self._is_whole() else None
             self._data.append(value.removeprefix(b" "))
-            self._length += len(value)
+            self._length += len(line)
             return whole
         if name == b"event":
             self._name = value.strip().decode(errors="replace")
@@ -133,12 +139,20 @@ class Parser:
             self._keep(line)
         return None
 
+    def _is_whole(self) -> bool:
+        """The data so far are JSON, so what follows is of another event. Looked at so often only as costs little."""
+        if len(self._data) > 1:
+            self._looked += self._length
+            if self._looked > MOST_LOOKED_BYTES:
+                return False
+        return _is_json(b"\n".join(self._data))
+
     def _event(self) -> Event | None:
         if not self._data:
             self._name = ""
             return None
         event = Event(b"\n".join(self._data), self._name)
-        self._data, self._length, self._name = [], 0, ""
+        self._data, self._length, self._looked, self._name = [], 0, 0, ""
         return event
 
     def _keep(self, line: bytes) -> None:

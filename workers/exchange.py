@@ -20,6 +20,10 @@ _EXPIRED = {
     "idle": "the provider fell silent in the middle of its answer",
     "timeout": "the provider's answer took too long",
 }
+#: Bytes of one answer, all of which a worker keeps in memory: more than the largest that any provider gives, which is
+#: that of 2,048 long embeddings, or of ten pictures.
+MOST_ANSWER_BYTES = 256 * 1024 * 1024
+
 #: Codes of ours for an answer that had begun, or had come, and is none.
 _SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
 
@@ -43,6 +47,7 @@ class Exchange:
         #: Some of its content has been read and passed on.
         self.told = False
         self.limits: RateLimits | None = None
+        self._bytes = 0
 
     def extensions(self) -> dict[str, float]:
         """For the request: how long the transport has to bear the provider's silence; see live_transport."""
@@ -60,8 +65,14 @@ class Exchange:
         self.alive()
         self._hasten()
 
-    def alive(self) -> None:
-        """Something has come, which ends a silence; before there is content, it changes nothing."""
+    def alive(self, bytes: int = 0) -> None:
+        """So much has come, which ends a silence; before there is content, it changes nothing.
+
+        ProviderError when it is more than any answer has: the caller stops reading.
+        """
+        self._bytes += bytes
+        if self._bytes > MOST_ANSWER_BYTES:
+            raise ProviderError("the provider's answer is too long", upstream_status=200, code="protocol")
         if self.begun:
             self._due = self._loop.time() + self._idle
 

@@ -11,8 +11,9 @@ from workers import retry_after
 from workers.exchange import Exchange
 from workers.upstream_codes import code_of, error_of, message_of, told
 
-#: How long the body of an error is waited for; its head says the most of it.
+#: How long the body of an error is waited for, and how much of it is read; its head says the most of it.
 REFUSAL_SECONDS = 10.0
+MOST_REFUSAL_BYTES = 1024 * 1024
 
 
 async def post(
@@ -38,16 +39,21 @@ async def content(response: httpx.Response, exchange: Exchange) -> bytes:
     exchange.begin()
     pieces = []
     async for piece in response.aiter_bytes():
-        exchange.alive()
+        exchange.alive(len(piece))
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def refusal(response: httpx.Response, exchange: Exchange) -> ProviderError:
-    """What an error status says; if its body does not come whole, by its head alone."""
+    """What an error status says; if its body does not come whole, or is no message, by its head alone."""
+    told = b""
     try:
         async with asyncio.timeout(REFUSAL_SECONDS):
-            told = await response.aread()
+            async for piece in response.aiter_bytes():
+                told += piece
+                if len(told) > MOST_REFUSAL_BYTES:
+                    told = b""
+                    break
     except (httpx.RequestError, TimeoutError):
         told = b""
     return refused(response.status_code, response.headers, told, exchange.limits)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select, text
 
 from shared import models as m
 from shared.pricing import price
-from shared.schemas import Offer, Usage, read_offer
+from shared.schemas import Offer, Usage, picture_kind, read_offer
 from shared.verify.query import SHOWN
 
 #: Jobs in one statement.
@@ -33,7 +33,7 @@ def violations(connection: Connection) -> Iterator[str]:
 
 _USED = ("prompt_tokens", "completion_tokens", "images", "cached_tokens", "cache_creation_tokens")
 _RESULT = (*_USED, "provider", "model", "charged_micros")
-#: The request is needed for the size of pictures alone, and may be large.
+#: The request is needed for the size and quality of pictures alone, and may be large.
 _PAGE = (
     select(m.jobs.c.id, m.jobs.c.type, m.jobs.c.status, m.jobs.c.bound_micros, m.jobs.c.test, m.job_payloads.c.offers)
     .add_columns(*(m.job_results.c[name] for name in _RESULT))
@@ -54,8 +54,9 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
     if not used:
         return f"charged_micros={row['charged_micros']} for nothing" if row["charged_micros"] else None
     try:
-        offers = [read_offer(one) for one in orjson.loads(row["offers"])]
-        served = [one for one in offers if (one.provider, one.model) == (row["provider"], row["model"])]
+        by = row["provider"], row["model"]
+        offers = orjson.loads(row["offers"])
+        served = [read_offer(one) for one in offers if (one["provider"], one["model"]) == by]
         fair = [_fair(row, offer) for offer in served]
     except (KeyError, ValueError, TypeError) as error:
         return f"its offers or request cannot be read ({type(error).__name__})"
@@ -68,6 +69,6 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
 
 def _fair(row: Mapping[str, Any], at: Offer) -> int:
     """What the usage costs at this offer, at most its bound."""
-    size = orjson.loads(row["request"]).get("size", "") if row["request"] else ""
+    size = picture_kind(orjson.loads(row["request"]), at.images) if row["request"] else ""
     used = Usage(**{name: row[name] for name in _USED}, size=size)
     return min(price(used.amount, at.price), at.bound_micros, int(row["bound_micros"]))

@@ -18,6 +18,8 @@ _EMPTY_BEFORE = re.compile(r"\s*+\{\s*+\}\s*+(?=\{)")
 _QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
 #: JSON text within JSON text, so often at most.
 _MOST_WRAPPED = 2
+#: Characters that are read again to see whether a piece goes on with what came before; beyond them it does.
+_MOST_LOOKED = 2 * 1024 * 1024
 
 
 class Arguments:
@@ -33,6 +35,9 @@ class Arguments:
         #: How many of their characters have been passed on, and which pieces have.
         self._sent = 0
         self._passed = 0
+        #: How many pieces have been looked at for where the arguments begin; characters looked at again.
+        self._judged = 0
+        self._looked = 0
         #: The whole as the last piece has it, when that repeated all that was before it.
         self._repeated: str | None = None
 
@@ -77,7 +82,8 @@ class Arguments:
         return fresh
 
     def _decide(self) -> None:
-        if self._odd:
+        fresh, self._judged = self._pieces[self._judged :], len(self._pieces)
+        if self._odd or not any(piece.strip() for piece in fresh):  # blanks decide nothing, however many there are
             return
         text = self.text
         bare = text.lstrip()
@@ -108,12 +114,19 @@ class Arguments:
     def are_whole(self) -> bool:
         """They are JSON as they stand, so that nothing can follow them."""
         last = self._pieces[-1].rstrip()[-1:] if self._pieces else ""
-        return last in ("}", "]") and is_json(self._repeated or self.text)
+        return last in ("}", "]") and self._look_again() and is_json(self._repeated or self.text)
 
     def may_hold(self) -> bool:
         """Whether a value can stand where they end: after a colon, a comma, a bracket, or within a text."""
+        if not self._look_again():
+            return True
         bare = _QUOTED.sub(lambda quoted: "0" if quoted[1] else '"', self.text).rstrip()
         return bare.endswith(('"', ":", ",", "["))
+
+    def _look_again(self) -> bool:
+        """Whether all that has come may be read once more: so often only that it costs little in all."""
+        self._looked += self._length
+        return self._looked <= _MOST_LOOKED
 
 
 def written(given: Any, path: str) -> str:

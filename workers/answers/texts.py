@@ -29,8 +29,10 @@ def read(message: Mapping[str, Any], path: str) -> dict[str, str]:
         if content:
             found["content"] = content
     elif content is not None:
+        pieces: dict[str, list[str]] = {}
         for name, said in _parts(content, f"{path}.content"):
-            found[name] = found.get(name, "") + said
+            pieces.setdefault(name, []).append(said)
+        found.update((name, "".join(texts)) for name, texts in pieces.items())
     if refusal := message.get("refusal"):
         found["refusal"] = found.get("refusal", "") + text(refusal, f"{path}.refusal")
     if not found.get("reasoning_content"):
