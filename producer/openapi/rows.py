@@ -23,6 +23,7 @@ from shared.errors import (
     UpstreamError,
 )
 from shared.jobs import TERMINAL
+from shared.pictures import MEDIA_TYPES
 
 #: Tags, in the order in which they are shown.
 TAGS: Final[Mapping[str, str]] = {
@@ -157,7 +158,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "create_image": _call("Images", "ImagesRequest", answers.Images),
     "show_picture": Row(
         "Images",
-        {200: Answer("The picture.", _binary("image/png", "image/jpeg", "image/webp"))},
+        {200: Answer("The picture.", _binary(*MEDIA_TYPES.values()))},
         parameters=(
             query("expires", {"type": "string"}, "From the link."),
             query("signature", {"type": "string"}, "From the link."),

@@ -198,6 +198,16 @@ def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> N
     assert pictures.read(name) is None and pictures.read(lasting) is None
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff\xe0", "jpg"), (b"RIFF\n\0\0\0WEBPVP8 ", "webp"), (b"GIF89a", "gif"),
+     (b"RIFF\0\0\0\0WAVE", "bin"), (b"<svg onload=alert(1)>", "bin"), (b"<html>\x89PNG", "bin"), (b"%PDF-1.7", "bin"),
+     (b"", "bin")],
+)  # fmt: skip
+def test_only_what_begins_like_a_picture_is_called_one(place: dict[str, str], content: bytes, kind: str) -> None:
+    assert pictures.put("job_3-0", content) == f"job_3-0.{kind}" and pictures.read(f"job_3-0.{kind}") == content
+
+
 def test_fifty_megabytes_pass_through_without_being_held(place: dict[str, str]) -> None:
     """In a process of its own, since the server of the bucket holds them all in this one."""
     child = start_child(
