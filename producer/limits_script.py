@@ -9,7 +9,7 @@ PROCESSES = "fusionai.limits.processes"
 #: limit, how many ask, and how many were admitted while Redis was away. Answers for each: how many were admitted, how
 #: many counted before, microseconds until there is room, microseconds until nothing counts.
 #: Counts are cumulative, so that a log's sum is its last less its first. A log that ends later than any could was
-#: written before Redis's clock was set back: it is dropped.
+#: written before Redis's clock was set back: it is dropped. So is what is no log at all.
 ADMIT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -19,7 +19,7 @@ local ends = (math.floor(now / step) + 1) * step + counts
 local function entry(key, at)
   local text = redis.call('LINDEX', key, at)
   if not text then return nil end
-  local forgotten, before, admitted = string.match(text, '(%d+) (%d+) (%d+)')
+  local forgotten, before, admitted = string.match(text, '^(%d+) (%d+) (%d+)$')
   return tonumber(forgotten), tonumber(before), tonumber(admitted)
 end
 
@@ -46,7 +46,9 @@ end
 local answers = {}
 for at, key in ipairs(KEYS) do
   local limit, asked, owed = tonumber(ARGV[3 * at]), tonumber(ARGV[3 * at + 1]), tonumber(ARGV[3 * at + 2])
+  if redis.call('TYPE', key).ok ~= 'list' then redis.call('DEL', key) end
   local last, before, admitted = entry(key, -1)
+  if not last then redis.call('DEL', key) end
   if last and (last <= now or last > ends + step + 1000000) then
     redis.call('DEL', key)
     last = nil
@@ -75,6 +77,7 @@ return answers
 #: many there are.
 GREET = """
 local now = tonumber(redis.call('TIME')[1])
+if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then redis.call('DEL', KEYS[1]) end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('EXPIRE', KEYS[1], 3600)

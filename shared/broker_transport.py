@@ -5,7 +5,20 @@ is of use to nobody here, since a lost message costs a second look and never a j
 also nothing to restore, in which Celery 5.7 workers die when Redis goes away (deploy/adr/0012).
 """
 
+import logging
+from collections.abc import Iterable
+from typing import Any
+
 from kombu.transport import TRANSPORT_ALIASES, redis
+
+log = logging.getLogger(__name__)
+
+#: Exchanges of which Redis keeps a table, in keys called as kombu calls them.
+_EXCHANGES = ("", "celery.pidbox", "reply.celery.pidbox", "celeryev")
+_DEADLINES = redis.Channel.keyprefix_binding_deadlines
+_TABLES = (redis.Channel.keyprefix_queue, redis.Channel.keyprefix_binding_permanent)
+#: What is put at the end of the name of a key that is set aside.
+ASIDE = ".not-a-queue"
 
 
 class QoS(redis.QoS):
@@ -39,3 +52,23 @@ def use() -> None:
     Celery's setting `broker_transport` would change the addresses that Flower and the logs show.
     """
     TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = f"{__name__}:Transport"
+
+
+def set_aside(client: Any, queues: Iterable[str]) -> list[str]:
+    """Give another name to what stands in the place of a queue, or of a table of the broker's, and is none; which.
+
+    Somebody who shares this Redis wrote it. One such key keeps a worker from every queue that it listens to, and every
+    client of the broker from connecting, until it is gone.
+    """
+    names = list(queues)
+    wanted = dict.fromkeys(names, b"list") | {_DEADLINES: b"zset"}
+    wanted |= dict.fromkeys((table % name for table in _TABLES for name in (*_EXCHANGES, *names)), b"set")
+    with client.pipeline(transaction=False) as pipeline:
+        for key in wanted:
+            pipeline.type(key)
+        types = pipeline.execute()
+    foreign = [key for (key, type), there in zip(wanted.items(), types, strict=True) if there not in (type, b"none")]
+    for key in foreign:
+        client.rename(key, key + ASIDE)
+        log.error("the key %s of the broker was no queue of ours; it is called %s now", key, key + ASIDE)
+    return foreign

@@ -14,6 +14,9 @@ from typing import Any, Literal
 from amqp.exceptions import ChannelError
 from celery import Celery, signals
 from kombu.entity import Exchange, Queue
+from redis import RedisError, from_url
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shared import broker_transport, clock, crash, flower_door
 from shared.catalogue import catalogue
@@ -137,6 +140,10 @@ class Bell:
         """Whether the broker takes what is written to it: one that is full answers, and takes nothing."""
         return self._thread.submit(self._check)
 
+    def set_aside(self) -> "Future[list[str]]":
+        """Rename keys that stand in the way of a queue: see `broker_transport.set_aside`."""
+        return self._thread.submit(self._set_aside)
+
     def has_room(self, queue: str) -> bool:
         """Whether the broker's queue was short when last looked at; never waits, and has a look taken when that is old.
 
@@ -186,6 +193,20 @@ class Bell:
             return False
         self._find()
         return True
+
+    def _set_aside(self) -> list[str]:
+        if not settings().broker_url.startswith("redis"):
+            return []
+        try:
+            with from_url(
+                settings().broker_url,
+                socket_timeout=PUBLISH_DEADLINE_SECONDS,
+                socket_connect_timeout=_REDIS["socket_connect_timeout"],
+                retry=Retry(NoBackoff(), 0),
+            ) as client:
+                return broker_transport.set_aside(client, [*job_queues(), WEBHOOKS, MAINTENANCE])
+        except (RedisError, OSError):
+            return []
 
     def _lose(self, error: Exception) -> None:
         self._down_until = clock.monotonic() + DOWN_SECONDS

@@ -202,6 +202,7 @@ class _Run:
             self.offer,
             sink,
             limits(streamed=sink is not None, another_left=another),
+            self.relayed.take_whole,
         )
         try:
             crash.point("call.before")
@@ -260,7 +261,7 @@ class _Run:
             yield Unread() if another and self.offer.provider != SANDBOX else None
             return
         sink = publisher.open(self.job.id, self.job.epoch)
-        self.relayed.offer, self.relayed.request, self.relayed.gathered = self.offer, self.request, sink.gathered
+        self.relayed.begin(self.offer, self.request, sink.gathered)
         try:
             yield Held(sink) if self._holds() else sink
         finally:

@@ -80,7 +80,17 @@ class Relayed:
     offer: Offer | None = None
     gathered: Gathered | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
+    #: The provider has said all of it, and is waited for only to say what that was.
+    come: bool = False
     _prompt: int | None = None
+
+    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: Gathered) -> None:
+        """Another call, of which nothing has been sent on."""
+        self.offer, self.request, self.gathered, self.come = offer, request, gathered, False
+
+    def take_whole(self) -> None:
+        """All of the answer has come."""
+        self.come = True
 
     @property
     def began(self) -> bool:
@@ -89,8 +99,10 @@ class Relayed:
 
     @property
     def whole(self) -> bool:
-        """All of it has been sent: nothing is left that a cancel could save."""
-        return self.gathered is not None and self.gathered.whole(self.request.get("n") or 1)
+        """All of it has been sent, but for why it ended: nothing is left that a cancel could save."""
+        if self.gathered is None or not self.began:
+            return False
+        return self.come or self.gathered.whole(self.request.get("n") or 1)
 
     def usage(self) -> Usage:
         """The prompt, and what was sent, as counted here."""

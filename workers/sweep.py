@@ -67,6 +67,7 @@ class Sweeper:
             "lapsing workers": self.lapse,
             "taking jobs back": self.take_back,
             "ending overdue jobs": self.end_overdue,
+            "setting foreign keys aside": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
             "ringing for due deliveries": self.ring_due_deliveries,
             "feeding": self.feed,

@@ -2,12 +2,14 @@
 
 import contextlib
 
+import pytest
 import redis
 from kombu import Connection, Queue
 from kombu.entity import Exchange
 
-from shared.broker_transport import Transport
-from shared.queue import make_app
+from shared.broker_transport import ASIDE, Transport
+from shared.queue import Bell, job_queues, make_app
+from shared.settings import settings
 from tests.servers import RedisServer
 
 
@@ -51,3 +53,23 @@ def test_a_message_that_nobody_knows_the_task_of_is_dropped(redis_server: RedisS
             with contextlib.suppress(TimeoutError):
                 connection.drain_events(timeout=0.1)
     assert not client.exists("some.realtime") and not client.keys("unacked*")
+
+
+def test_what_stands_in_the_place_of_a_queue_is_set_aside_and_not_lost(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings(), "broker_url", redis_server.url)
+    client, bell = redis.from_url(redis_server.url), Bell(make_app())
+    client.flushall()
+    queue, other = job_queues()[:2]
+    assert bell.ring(other, ["job_1"]).result() and bell.set_aside().result() == []
+    foreign = [queue, "webhooks", "_kombu.binding.celery.pidbox", "_kombu.binding_permanent.maintenance"]
+    for key in foreign:
+        client.delete(key)
+        client.set(key, "somebody's")
+    assert not bell.ring(queue, ["job_2"]).result()
+    assert sorted(bell.set_aside().result()) == sorted(foreign)
+    assert client.get(queue + ASIDE) == b"somebody's" and client.llen(other) == 1
+    bell._down_until = 0.0
+    assert bell.ring(queue, ["job_2"]).result() and client.llen(queue) == 1
+    bell.close()

@@ -247,3 +247,21 @@ def test_who_leaves_and_who_dies_is_no_longer_counted(own_redis: RedisServer) ->
             assert one._processes == 1
 
     asyncio.run(scene())
+
+
+def test_keys_that_hold_something_else_are_written_anew(redis_server: RedisServer) -> None:
+    async def scene() -> None:
+        client = redis.from_url(redis_server.url)
+        async with process(redis_server) as limits:
+            who, another = holder(5), holder(5)
+            key = limits_script.KEY.format(who.account_id)
+            for spoil in (lambda: client.set(key, "x"), lambda: client.rpush(key, "x"), lambda: client.sadd(key, "x")):
+                client.delete(key)
+                spoil()
+                assert admitted(await take(limits, who, 1)) == 1 and limits._up
+            assert admitted(await take(limits, who, 9)) == 2 and admitted(await take(limits, another, 9)) == 5
+            client.delete(limits_script.PROCESSES)
+            client.set(limits_script.PROCESSES, "x")
+            assert await limits._greet_redis() and client.type(limits_script.PROCESSES) == b"zset"
+
+    asyncio.run(scene())

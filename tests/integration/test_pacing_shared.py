@@ -138,3 +138,17 @@ def test_a_process_whose_redis_is_lost_goes_on_and_is_in_step_again_after_it(red
         together(server.url, scene)
     finally:
         server.stop()
+
+
+def test_keys_that_hold_something_else_are_written_anew(redis_server: RedisServer) -> None:
+    async def scene() -> None:
+        client, store = redis.from_url(redis_server.url), Store(redis_server.url)
+        client.flushall()
+        client.rpush(provider_states.KEY.format("openai/gpt-4"), "x")
+        client.set(provider_states.NAMES, "x")
+        await store.update("openai/gpt-4", provider_states.State(), lambda state, now: None)
+        assert client.type(provider_states.KEY.format("openai/gpt-4")) == b"string"
+        assert client.smembers(provider_states.NAMES) == {b"openai/gpt-4"}
+        await store.close()
+
+    asyncio.run(scene())

@@ -1,6 +1,7 @@
 """What was sent on of a streamed answer is paid for, however its job ends; what nobody could read is not."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from producer import operations
 from shared import clock, jobs
+from shared.catalogue import Endpoint
+from shared.catalogue import Provider as CatalogueProvider
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.schemas import Usage
@@ -17,10 +20,12 @@ from tests.integration import attempts, batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Provider, Silent
 from tests.integration.test_stream_engine import HEAD, accepted, say
+from tests.providers.scripted import STALL, serving
 from tests.servers import RedisServer
 from workers import recorder, recovery, sweep
 from workers.engine import Engine
-from workers.providers import Answer, Ask
+from workers.live_transport import live_client
+from workers.providers import Answer, Ask, openai
 from workers.settle import Settler
 from workers.slots import Slots
 from workers.streams import Publisher
@@ -67,6 +72,10 @@ class Speaker:
         if self.after is not None:
             raise self.after
         return Answer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=5))
+
+
+def at(url: str) -> Endpoint:
+    return Endpoint(url, "k", False)
 
 
 def cancel(database: Database, speaker: Speaker, id: str) -> Play:
@@ -132,6 +141,35 @@ def test_once_every_choice_has_its_finish_reason_a_cancel_comes_too_late(
     found = result(database, id)
     assert world.row(database, id)["status"] == "succeeded" and not found["estimated"]
     assert found["charged_micros"] > 0 and world.violations(database) == []
+
+
+def test_an_answer_that_has_come_whole_is_paid_for_as_its_provider_counts(
+    database: Database, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text is there, the provider takes its time to end the stream: a cancel in between comes too late."""
+    monkeypatch.setattr("workers.exchange.LINGER_SECONDS", 1.0)
+    id = accepted(database)
+    told = {"prompt_tokens": 10, "completion_tokens": 900, "completion_tokens_details": {"reasoning_tokens": 880}}
+    text = {"choices": [{"index": 0, "delta": {"content": "All of it"}, "finish_reason": None}]}
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": told}
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    sent = asyncio.Event()
+
+    async def lingering(ask: Ask) -> Answer:
+        steps = (head, *(b"data: " + orjson.dumps(one) + b"\n\n" for one in (text, end)), STALL)
+        async with serving(steps) as upstream, live_client(2) as client:
+            provider = openai.connect(CatalogueProvider(name="p", protocol="openai"), at(upstream.url), client)
+            return await provider.call(dataclasses.replace(ask, come=lambda: (ask.come(), sent.set())[0]))
+
+    async def then(engine: Engine) -> None:
+        await sent.wait()
+        engine.cancel([id])
+        await engine.quiet()
+
+    play(database, redis_server.url, lingering, id, then)
+    found = result(database, id)
+    assert world.row(database, id)["status"] == "succeeded"
+    assert (found["completion_tokens"], found["reasoning_tokens"], found["estimated"]) == (900, 880, False)
 
 
 def test_of_two_choices_the_end_of_one_does_not_make_it_too_late(database: Database, redis_server: RedisServer) -> None:

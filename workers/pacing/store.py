@@ -29,6 +29,9 @@ TRIES = 10
 _CHANGE = """
 local time = redis.call('TIME')
 local now = time[1] .. '.' .. string.format('%06d', time[2])
+for key, kind in pairs({[KEYS[1]] = 'string', [KEYS[2]] = 'set'}) do
+  if redis.call('TYPE', key).ok ~= kind then redis.call('DEL', key) end
+end
 local current = redis.call('GET', KEYS[1]) or ''
 if current ~= ARGV[1] then return {0, current, now} end
 if ARGV[2] ~= '' then

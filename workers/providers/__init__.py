@@ -3,7 +3,7 @@
 Such a file has `connect(provider, endpoint, client) -> Upstream`; a provider of a known protocol needs no file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
@@ -43,6 +43,8 @@ class Ask:
     offer: Offer
     sink: Sink | None = None
     limits: Limits = field(default_factory=limits)
+    #: Called when a streamed answer has come whole, though its end may not have been passed on yet.
+    come: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ async def stream(
                     if chunk and chunk.get("error"):
                         return chunk
                     _take(gathering, chunk or {}, exchange)
+                    if gathering.ended:
+                        ask.come()
     except ProviderError:
         if not gathering.whole or gathering.closed:
             raise
