@@ -1,6 +1,7 @@
 """A 402 says what is needed, what is there, what is held and by how many jobs, and what would do."""
 
 import asyncio
+import io
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ def ask(database: Database, holder: world.KeyHolder, *, listed: int = 0, **more:
     async def main() -> Accepted | InsufficientCredits:
         door = Door(database, world.RecordedBell())
         try:
-            return await door.submit(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None)
+            return await door.take(door.order(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None))
         except InsufficientCredits as error:
             return error
         finally:
@@ -98,7 +99,7 @@ def _lines(count: int, **body: Any) -> list[dict[str, Any]]:
 def test_a_batch_s_failure_and_its_dry_run_say_the_same_as_a_402(database: Database) -> None:
     holder = world.open_account(database, 60)
     spec = BatchSpec(requests=_lines(20), endpoint="/v1/chat/completions")
-    quoted, need = producer_batches.dry_run(spec, holder, producer_batches.lines_of(spec))
+    quoted, need = producer_batches.dry_run(spec, holder, io.BytesIO(producer_batches.lines_of(spec)))
     dry = database.read_sync(producer_batches.afforded, holder.account_id, need)
     id = batch_world.new_batch(database, holder, _lines(20))
     batch_world.take_turns(database)
@@ -120,7 +121,7 @@ def test_a_batch_s_failure_and_its_dry_run_say_the_same_as_a_402(database: Datab
 def test_a_dry_run_of_what_can_be_paid_lacks_nothing(database: Database) -> None:
     holder = world.open_account(database, 1000)
     spec = BatchSpec(requests=_lines(2), endpoint="/v1/chat/completions")
-    _, need = producer_batches.dry_run(spec, holder, producer_batches.lines_of(spec))
+    _, need = producer_batches.dry_run(spec, holder, io.BytesIO(producer_batches.lines_of(spec)))
     assert database.read_sync(producer_batches.afforded, holder.account_id, need)["shortage"] is None
 
 
@@ -134,7 +135,7 @@ def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(databas
     async def main() -> list[Any]:
         door = Door(database, world.RecordedBell())
         wanted = world.submission(max_tokens=20)
-        calls = (door.submit(poor, [wanted], listed=False, claim=None) for _ in range(40))
+        calls = (door.take(door.order(poor, [wanted], listed=False, claim=None)) for _ in range(40))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await door.close()
         return answers
