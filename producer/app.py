@@ -29,6 +29,7 @@ from shared.settings import PUBLISHED_SECRET, keep_private, settings
 log = logging.getLogger(__name__)
 
 _own = Router()
+_metered = Router()
 
 #: How long it is believed that the database answers, in seconds: anybody may ask.
 READY_SECONDS = 0.5
@@ -116,11 +117,23 @@ def make_app() -> Starlette:
     every = Router()
     for prefix, router in DIALECTS:
         every.include(router, prefix)
-    for part in (_own, openapi.router):
+    for part in (_own, *(() if settings().metrics_port else (_metered,)), openapi.router):
         every.include(part)
-    app = Starlette(routes=every.routes, lifespan=_lifespan)
-    app.router.redirect_slashes = False  # a POST would be sent again, with its key, to whatever the Host header says
+    app = _refusing(Starlette(routes=every.routes, lifespan=_lifespan))
     openapi.describe(app)
+    return app
+
+
+def make_metrics_app(api: Starlette) -> Starlette:
+    """What the metrics' own port serves: /metrics and nothing else, of what the API's app holds."""
+    app = _refusing(Starlette(routes=_metered.routes))
+    app.state = api.state
+    return app
+
+
+def _refusing(app: Starlette) -> Starlette:
+    """The app, which says what it refuses in our words and under our headers."""
+    app.router.redirect_slashes = False  # a POST would be sent again, with its key, to whatever the Host header says
     app.add_exception_handler(FusionError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(SQLAlchemyError, _delay)
@@ -155,7 +168,7 @@ async def readyz(request: Request) -> Response:
     return Response(_READY, media_type="application/json")
 
 
-@_own.get("/metrics")
+@_metered.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Metrics for Prometheus, read from the rows."""
     shown: Metrics = request.app.state.metrics
@@ -249,7 +262,7 @@ def main() -> None:
             "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
         )
     app = make_app()
-    server.serve(app, lambda: app.state.desk)
+    server.serve(app, lambda: app.state.desk, make_metrics_app(app) if settings().metrics_port else None)
 
 
 if __name__ == "__main__":

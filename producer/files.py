@@ -100,7 +100,9 @@ def begin(
     """Note that a file's bytes are about to be written to `row["blob"]`; nobody sees it before `finish`. The row.
 
     `expires_at` (microseconds) is when what was not finished is removed: it finds what a process that died has left.
+    `bytes`: as many as are known to come; 403 when the account has no room for them.
     """
+    check_room(connection, holder.account_id, bytes)
     id, now = clock.new_id("file"), clock.now_micros()
     row = {
         "id": id,
@@ -175,7 +177,8 @@ async def keep(
 ) -> tuple[str, bool]:
     """Keep an upload, once: the file object as JSON, and whether an earlier upload of the same claim made it."""
     given_up = clock.now_micros() + UPLOAD_MICROS
-    row = await desk.database.write(_begun, holder, filename, given_up, bytes)
+    named: dict[str, Any] = {"filename": filename, "purpose": PURPOSE}
+    row = await desk.database.write(begin, holder, **named, expires_at=given_up, bytes=bytes)
     try:
         seconds_to_write = STORAGE_SECONDS + bytes / LEAST_BYTES_A_SECOND
         await stored_within(seconds_to_write, _copy, content, row["blob"])
@@ -186,11 +189,6 @@ async def keep(
     if replayed:
         await drop(desk, row)
     return answer, replayed
-
-
-def _begun(connection: Connection, holder: KeyHolder, filename: str, expires_at: int, bytes: int) -> dict[str, Any]:
-    check_room(connection, holder.account_id, bytes)
-    return begin(connection, holder, filename=filename, purpose=PURPOSE, expires_at=expires_at, bytes=bytes)
 
 
 async def open_content(desk: Desk, holder: KeyHolder, id: str) -> tuple[Mapping[str, Any], BinaryIO]:

@@ -70,10 +70,14 @@ def layout(own: Settings, port: int | None, secrets: Mapping[str, str]) -> Layou
         api_port = port if port is not None else own.port
         _insist(own.host, api_port, "--port" if port is not None else "FUSIONAI_PORT")
     else:
-        api_port = _next_free(own.host, own.port)
+        api_port = _next_free(own.host, own.port, but={own.metrics_port})
+    if own.metrics_port:
+        if own.metrics_port == api_port:
+            raise CannotStartError(f"port {api_port} cannot be the API's and FUSIONAI_METRICS_PORT; choose another one")
+        _insist(own.metrics_host, own.metrics_port, "FUSIONAI_METRICS_PORT")
     if "flower_port" in fixed:
         _insist("127.0.0.1", own.flower_port, "FUSIONAI_FLOWER_PORT")
-    flower_port = _next_free("127.0.0.1", own.flower_port, but=api_port)
+    flower_port = _next_free("127.0.0.1", own.flower_port, but={api_port, own.metrics_port})
     redis = _redis(fixed, secrets)
     ours = redis.url if redis is not None else ""
     missing = simulated(own)
@@ -137,8 +141,8 @@ def _insist(host: str, port: int, source: str) -> None:
         )
 
 
-def _next_free(host: str, port: int, *, but: int = 0) -> int:
+def _next_free(host: str, port: int, *, but: Set[int]) -> int:
     for candidate in range(port, min(port + _PORTS_TRIED, 65_536)):
-        if candidate != but and probes.is_free(host, candidate):
+        if candidate not in but and probes.is_free(host, candidate):
             return candidate
     raise CannotStartError(f"no free port on {host} from {port} to {port + _PORTS_TRIED - 1}; choose one")

@@ -222,14 +222,16 @@ def read(connection: Connection) -> Reading:
 _PENDING = select(func.count(), func.min(case((m.deliveries.c.next_at > 0, m.deliveries.c.next_at)))).where(
     literal_column("status = 'pending'")
 )
-#: When the event was of the oldest of some deliveries that may be sent at once.
-_NEWLY_PENDING = select(func.min(m.events.c.created_at)).where(
-    m.events.c.id.in_(
-        select(m.deliveries.c.event_id)
-        .where(literal_column("status = 'pending'"), m.deliveries.c.next_at == 0)
-        .limit(1000)
-        .scalar_subquery()
-    )
+#: Some deliveries that may be sent at once; and since when the oldest of them may: since its event, or since it was
+#: asked for anew.
+_AT_ONCE = (
+    select(m.deliveries.c.event_id, m.deliveries.c.asked_at)
+    .where(literal_column("status = 'pending'"), m.deliveries.c.next_at == 0)
+    .limit(1000)
+    .subquery()
+)
+_NEWLY_PENDING = select(func.min(func.coalesce(_AT_ONCE.c.asked_at, m.events.c.created_at))).join_from(
+    _AT_ONCE, m.events, m.events.c.id == _AT_ONCE.c.event_id
 )
 _CREDITS = select(
     func.coalesce(func.sum(m.accounts.c.held_micros), 0), func.coalesce(func.sum(m.accounts.c.available_micros), 0)

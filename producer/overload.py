@@ -95,10 +95,10 @@ class Overload:
 def heads(connection: Connection) -> dict[str, int]:
     """Since when the oldest due job of each realtime queue that has one waits on it, in microseconds.
 
-    That is its `run_at`, if it has one: a job put back after a pause that a provider asked for has not waited since it
-    came.
+    That is since it came, or its `run_at` after that: a job put back after a pause that a provider asked for has not
+    waited for all of its life.
     """
-    since = case((jobs.c.run_at == 0, jobs.c.created_at), else_=jobs.c.run_at)
+    since = case((jobs.c.run_at < jobs.c.created_at, jobs.c.created_at), else_=jobs.c.run_at)
     realtime = [queue for queue in job_queues() if queue.endswith(".realtime")]
     found: dict[str, int] = {}
     for condition in (TO_WAKE, WOKEN):

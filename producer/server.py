@@ -20,7 +20,7 @@ from producer.connections import Connections
 from producer.desk import Desk
 from producer.protocol import Protocol
 from shared import clock
-from shared.settings import settings
+from shared.settings import Wrong, settings
 from shared.stopping import stop
 
 #: Longer than clients and load balancers keep an idle connection: who hangs up first never meets a request under way.
@@ -33,12 +33,18 @@ _TURN_SECONDS = 0.05
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which stops as said above; `desk` gives the desk of the app that it serves, once that has started."""
+    """uvicorn's, which stops as said above; `desk` gives the desk of the app that it serves, once that has started.
 
-    def __init__(self, config: uvicorn.Config, desk: Callable[[], Desk], all: Connections) -> None:
+    `beside`: another app, on the host and port of its configuration, for as long.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, desk: Callable[[], Desk], all: Connections, beside: uvicorn.Config | None = None
+    ) -> None:
         super().__init__(config)
         self._desk = desk
         self._all = all
+        self._beside = beside
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve, and look over the connections as long."""
@@ -47,6 +53,27 @@ class Server(uvicorn.Server):
             await super().serve(sockets)
         finally:
             await stop(looking)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; a port that is taken ends the start, and is named."""
+        beside = None if self._beside is None else await self._bind(self._beside)
+        await super().startup(sockets)
+        if beside is not None:
+            await beside.start_serving()
+            self.servers.append(beside)
+
+    async def _bind(self, config: uvicorn.Config) -> asyncio.Server:
+        """The metrics' port, before anything is begun that would have to be ended again."""
+        config.load()
+        made: Any = config.http_protocol_class
+        protocol = partial(made, config=config, server_state=self.server_state, app_state={})
+        try:
+            return await asyncio.get_running_loop().create_server(
+                protocol, config.host, config.port, reuse_port=True, start_serving=False
+            )
+        except OSError as error:
+            where = f"FUSIONAI_METRICS_PORT: {config.host} port {config.port}"
+            raise Wrong(f"{where} cannot be listened on: {error.strerror or error}") from None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; a second Ctrl-C stops at once."""
@@ -65,16 +92,14 @@ def notice_seconds(drain_seconds: float) -> float:
     return min(settings().stop_notice_seconds, drain_seconds * NOTICE_SHARE)
 
 
-def serve(app: ASGIApp, desk: Callable[[], Desk]) -> None:
-    """Serve until a signal."""
+def serve(app: ASGIApp, desk: Callable[[], Desk], metrics: ASGIApp | None = None) -> None:
+    """Serve until a signal; `metrics`: what the metrics' own port serves."""
     drain_seconds = settings().drain_seconds
     connections.raise_open_files()
     all = Connections(connections.bounds(settings()))
     protocol: Any = partial(Protocol, connections=all)
-    config = uvicorn.Config(
-        app,
-        host=settings().host,
-        port=settings().port,
+    configured = partial(
+        uvicorn.Config,
         loop="uvloop",
         http=protocol,
         ws="none",
@@ -84,8 +109,12 @@ def serve(app: ASGIApp, desk: Callable[[], Desk]) -> None:
         backlog=4096,
         server_header=False,
     )
+    config = configured(app, host=settings().host, port=settings().port)
+    beside = None
+    if metrics is not None:
+        beside = configured(metrics, host=settings().metrics_host, port=settings().metrics_port, lifespan="off")
     # uvicorn says int, and hands it to asyncio's timeout.
     leave = min(max(drain_seconds / 10, LEAVE_LEAST_SECONDS), LEAVE_MOST_SECONDS)
     config.timeout_graceful_shutdown = drain_seconds - notice_seconds(drain_seconds) + leave  # type: ignore[assignment]
     with suppress(KeyboardInterrupt):  # by which uvicorn ends after Ctrl-C
-        Server(config, desk, all).run()
+        Server(config, desk, all, beside).run()

@@ -1,4 +1,4 @@
-"""Which addresses a webhook may be sent to. Pure: explicit ranges, no lookups, no client.
+"""Which addresses a webhook may be sent to, or a picture fetched from. Pure: explicit ranges, no lookups, no client.
 
 Python's `is_private` and `is_global` miss several of these (metadata over NAT64, 6to4, site-local, shared
 space, SRv6, v4-compatible), so every range stands here, after IANA's registries of special-purpose addresses
@@ -233,11 +233,32 @@ def check_url(url: str, *, allow_loopback: bool, allow_private: bool) -> None:
     _check_characters(url)
     parts = _split(url)
     _check_shape(parts, plain=allow_loopback or allow_private)
-    host = parts.hostname or ""
-    if "[" in parts.netloc or _is_dotted(host.removesuffix(".")):
-        _check_address(host.removesuffix("."), allow_loopback, allow_private)
-    else:
-        _check_name(host, allow_loopback, allow_private)
+    host = (parts.hostname or "").removesuffix(".")
+    fault = "" if _is_literal(parts) else _fault_of_name(host)
+    _require(not fault, fault)
+    verdict = judge_host(parts, allow_loopback=allow_loopback, allow_private=allow_private)
+    _require(isinstance(verdict, Allowed), f"{host} may not receive webhooks: {getattr(verdict, 'reason', '')}")
+
+
+def judge_host(parts: SplitResult, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+    """Decide about the host of a URL: what `judge` says of an address, or `judge_name` of a name.
+
+    What programs read differently (`127.1`, `0x7f.1`, `%31.0.0.1`, letters that are not ASCII) is refused.
+
+    >>> judge_host(urlsplit("https://[::ffff:10.0.0.1]:8443/a"), allow_loopback=False, allow_private=False)
+    Refused(reason='private use')
+    """
+    host = (parts.hostname or "").removesuffix(".")
+    if _is_literal(parts):
+        return judge(host, allow_loopback=allow_loopback, allow_private=allow_private)
+    if _fault_of_name(host):
+        return Refused("a host that is written in no plain way")
+    return judge_name(host, allow_loopback=allow_loopback, allow_private=allow_private)
+
+
+def _is_literal(parts: SplitResult) -> bool:
+    """Whether the host is an address: bracketed, or four decimal numbers."""
+    return "[" in parts.netloc or _is_dotted((parts.hostname or "").removesuffix("."))
 
 
 def _check_characters(url: str) -> None:
@@ -265,22 +286,14 @@ def _check_shape(parts: SplitResult, *, plain: bool) -> None:
     _require(bool(parts.hostname), "has no host")
 
 
-def _check_address(host: str, allow_loopback: bool, allow_private: bool) -> None:
-    verdict = judge(host, allow_loopback=allow_loopback, allow_private=allow_private)
-    if isinstance(verdict, Refused):
-        raise InvalidRequest(f"url: {host} may not receive webhooks: {verdict.reason}", param="url")
-
-
-def _check_name(host: str, allow_loopback: bool, allow_private: bool) -> None:
-    name = host.removesuffix(".")
-    labels = name.split(".")
+def _fault_of_name(name: str) -> str:
+    """What is wrong with a name as it is written; empty: nothing."""
     # As browsers do: a name whose last label is a number would be read as an address by getaddrinfo.
-    number = re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1])
-    _require(number is None, "must write an IPv4 address as four decimal numbers")
-    _require(all(map(_is_label, labels)) and len(name) <= 253, f"has a malformed host: {host}")
-    _require(_is_readable(name), f"has a host that no name stands for: {host}")
-    verdict = judge_name(name, allow_loopback=allow_loopback, allow_private=allow_private)
-    _require(verdict == Allowed(name), f"{host} may not receive webhooks: {getattr(verdict, 'reason', '')}")
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", name.rpartition(".")[2]):
+        return "must write an IPv4 address as four decimal numbers"
+    if not all(map(_is_label, name.split("."))) or len(name) > 253:
+        return f"has a malformed host: {name}"
+    return "" if _is_readable(name) else f"has a host that no name stands for: {name}"
 
 
 def _is_readable(name: str) -> bool:

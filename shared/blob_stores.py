@@ -31,6 +31,7 @@ class Store(Protocol):
     def reader(self, name: str, offset: int) -> BinaryIO: ...
     def size(self, name: str) -> int | None: ...
     def delete(self, name: str) -> None: ...
+    def starting(self, prefix: str, start: str) -> list[str]: ...
     def old(self, prefix: str, before: float) -> Iterator[str]: ...
     def forget_old(self, prefix: str, before: float) -> int: ...
     def forget_unfinished(self, before: float) -> int: ...
@@ -76,6 +77,11 @@ class Directory:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
             _sync_directory(path.parent)
+
+    def starting(self, prefix: str, start: str) -> list[str]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._root / prefix) as found:
+            return [one.name for one in found if one.name.startswith(start)]
+        return []
 
     def old(self, prefix: str, before: float) -> Iterator[str]:
         return (path.name for path in _older(self._root / prefix, before))
@@ -131,6 +137,10 @@ class Remote:
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{name}")
+
+    def starting(self, prefix: str, start: str) -> list[str]:
+        names = (path.rpartition("/")[2] for path in self._older(prefix, float("inf")))
+        return [name for name in names if name.startswith(start)]
 
     def old(self, prefix: str, before: float) -> Iterator[str]:
         return (path.rpartition("/")[2] for path in self._older(prefix, before))

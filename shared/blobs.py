@@ -23,7 +23,7 @@ from shared.blob_stores import MOST_FORGOTTEN, Directory, Remote, Store
 from shared.errors import StorageAway
 from shared.settings import settings
 
-__all__ = ["MOST_FORGOTTEN", "delete", "forget_old", "forget_unfinished", "old", "reader", "size", "writer"]
+__all__ = ["MOST_FORGOTTEN", "delete", "forget_old", "forget_unfinished", "old", "reader", "size", "starting", "writer"]
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,13 @@ def old(prefix: str, seconds: float) -> Iterator[str]:
         for name in _store().old(_prefix(prefix), clock.now_seconds() - seconds):
             if _NAME.fullmatch(found := prefix + name):
                 yield found
+
+
+def starting(start: str) -> list[str]:
+    """Names of all blobs that start so (`outputs/batch_1.`): a look through the whole place, for what is seldom."""
+    prefix, _, rest = start.partition("/")
+    with _told("list", start):
+        return [f"{prefix}/{name}" for name in _store().starting(_prefix(f"{prefix}/"), rest)]
 
 
 def forget_old(prefix: str, seconds: float) -> int:

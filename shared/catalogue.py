@@ -25,6 +25,8 @@ class Provider(Words):
     base_url: str = ""
     key: str = ""
     simulated_path: str = ""
+    #: It fetches the addresses of pictures itself, from a network of ours: those of private hosts are refused.
+    fetches_privately: bool = False
     #: What the provider admits of each of its models; 0: found out by calling.
     requests_per_minute: int = Field(default=0, ge=0)
     tokens_per_minute: int = Field(default=0, ge=0)

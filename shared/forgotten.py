@@ -35,3 +35,9 @@ def marks(connection: Connection) -> dict[Kind, int]:
     statement = select(m.counters.c.labels, m.counters.c.value).where(m.counters.c.name == _NAME)
     found = {labels: value for labels, value in connection.execute(statement)}
     return {kind: int(found.get(counters.of(_NAME, kind=kind)[1], 0)) for kind in KINDS}
+
+
+def mark_sql(kind: str) -> str:
+    """The mark of a kind as a part of a statement, which so sees it as of the instant at which it sees the rows."""
+    name, labels = counters.of(_NAME, kind=kind)
+    return f"(SELECT coalesce(max(value), 0) FROM counters WHERE name = '{name}' AND labels = '{labels}')"

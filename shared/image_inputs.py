@@ -1,5 +1,7 @@
 """Pictures shown to a model: https addresses, which are never fetched here, and base64, which is checked.
 
+A provider that fetches addresses from a network of ours is given none of a private host (`unreachable`).
+
 Base64 is read in every way that clients write it (line breaks, no padding, the URL-safe alphabet, percent-encoded, with
 another media type or none, without `data:`), and goes on in the one way that every provider reads. A picture's format
 and size are read from its header; its pixels are not decoded. Sources: W3C PNG, ITU-T T.81, GIF89a, RFC 9649 (WebP),
@@ -14,7 +16,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from pydantic_core import PydanticCustomError
 
-from shared import base64_texts
+from shared import addresses, base64_texts
 from shared.shapes import TOO_LARGE
 
 MOST_BYTES: Final = base64_texts.MOST_BYTES
@@ -50,7 +52,23 @@ def checked(url: str) -> str:
         raise ValueError(f"an address has at most {MOST_ADDRESS:,} characters")
     if any(character.isspace() or not character.isprintable() for character in url) or not _has_host(url):
         raise ValueError("is not an address")
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("an address must not contain a user name or password: the provider would be told them")
     return url
+
+
+def unreachable(url: str) -> str:
+    """Why a provider in a private network may not fetch from this address, which was `checked`; empty: it may.
+
+    A name is not resolved: what it resolves to is for that network's own way out to refuse. One without a dot is of
+    that network whatever it is.
+    """
+    if url[:5].lower() == "data:":
+        return ""
+    verdict = addresses.judge_host(urlsplit(url), allow_loopback=False, allow_private=False)
+    if isinstance(verdict, addresses.Refused):
+        return verdict.reason
+    return "" if "." in verdict.address or ":" in verdict.address else "a name of private networks"
 
 
 def _checked_other(url: str) -> str:

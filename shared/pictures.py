@@ -17,18 +17,36 @@ LINK_SECONDS = 86_400
 #: The same for a batch: its longest window, a week, and the 30 days for which its output is kept.
 BATCH_LINK_SECONDS = 37 * 86_400
 _PLACES = {"images/": LINK_SECONDS, "batchimages/": BATCH_LINK_SECONDS}
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}\.(png|jpg|webp)")
-_KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
-MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}\.(png|jpg|webp|gif|bin)")
+#: How each kind begins. The length of a RIFF file stands between the two words of a WebP.
+_KINDS = (
+    (re.compile(rb"\x89PNG"), "png"),
+    (re.compile(rb"\xff\xd8\xff"), "jpg"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "webp"),
+    (re.compile(rb"GIF8[79]a"), "gif"),
+)
+#: What no picture begins like is `bin`, and called nothing that a browser shows.
+UNKNOWN = "bin"
+MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    UNKNOWN: "application/octet-stream",
+}
 
 
 def put(stem: str, content: bytes, *, of_batch: bool = False) -> str:
     """Keep a picture under a name made of `stem`, which is its own: the same stem again replaces it. Its name."""
-    kind = next((kind for magic, kind in _KINDS.items() if content.startswith(magic)), "png")
-    name = f"{stem}.{kind}"
+    name = f"{stem}.{kind_of(content)}"
     with blobs.writer(f"{'batchimages' if of_batch else 'images'}/{name}") as file:
         file.write(content)
     return name
+
+
+def kind_of(content: bytes) -> str:
+    """What bytes are by how they begin, whatever their name says: earlier releases called everything else `png`."""
+    return next((kind for begin, kind in _KINDS if begin.match(content)), UNKNOWN)
 
 
 def read(name: str) -> bytes | None:

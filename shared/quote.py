@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from shared import extras
+from shared import extras, image_inputs
 from shared.catalogue import SANDBOX, Catalogue, Model
 from shared.errors import InvalidRequest
 from shared.pricing import Amount, Price, input_bound, worst_case
-from shared.schemas import Offer, Submission, image_urls, picture_kind, pictures_counted, text_bytes
+from shared.schemas import Offer, Submission, image_places, image_urls, picture_kind, pictures_counted, text_bytes
 from shared.strict_json import dumps
 
 #: What a request without a tier gets, and what it costs.
@@ -95,6 +95,8 @@ def _refusal(at: str, field: str, why: str) -> InvalidRequest:
 
 def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
     request, pictures = submission.request, image_urls(submission.request)
+    if pictures and catalogue.providers[model.provider].fetches_privately:
+        _check_reach(request, model, at)
     limit = request.get("max_tokens") or model.max_output
     if limit > model.max_output:
         raise _refusal(at, "max_tokens", f"{model.id} gives at most {model.max_output}, {limit} were asked for")
@@ -108,6 +110,14 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: 
     tokens += _searched(request, catalogue, model, at)
     guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0
     return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
+
+
+def _check_reach(request: Mapping[str, Any], model: Model, at: str) -> None:
+    """No picture is at an address that the model's provider would fetch from a private host."""
+    for place, url in image_places(request):
+        if why := image_inputs.unreachable(url):
+            said = f"{model.id} is served by {model.provider}, which may not fetch from this host ({why}); send base64"
+            raise _refusal(at, place, said)
 
 
 def _unsent(request: Mapping[str, Any], catalogue: Catalogue, model: Model) -> int:

@@ -170,8 +170,18 @@ def text_bytes(submission: Submission, pictures: Sequence[str]) -> int:
 
 def image_urls(request: Mapping[str, Any]) -> list[str]:
     """The image parts' addresses (or data) in a chat request."""
-    contents = [m["content"] for m in request.get("messages", ()) if isinstance(m.get("content"), list)]
-    return [part["image_url"]["url"] for content in contents for part in content if part["type"] == "image_url"]
+    return [url for _, url in image_places(request)]
+
+
+def image_places(request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The same, each after its place: `messages[0].content[1].image_url.url`."""
+    return [
+        (f"messages[{turn}].content[{place}].image_url.url", part["image_url"]["url"])
+        for turn, message in enumerate(request.get("messages", ()))
+        if isinstance(message.get("content"), list)
+        for place, part in enumerate(message["content"])
+        if part["type"] == "image_url"
+    ]
 
 
 def pictures_counted(request: Mapping[str, Any]) -> int:

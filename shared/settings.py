@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)
     flower_port: int = Field(default=5555, ge=1, le=65_535)
+    #: A port of its own for /metrics, which then is not on the API's, and where it listens; 0: on the API's port. The
+    #: web processes of one system share it on a machine, as each shows the same totals; another system needs another.
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
     #: Flower's, of its user `admin`; empty: FLOWER_BASIC_AUTH, or what `fusionai up` made; without any it does not
     #: start.
     flower_password: str = ""
@@ -200,6 +204,13 @@ class Settings(BaseSettings):
         if url and scheme != "file":
             _check_fsspec(scheme)
         return url
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _is_its_own(cls, port: int, info: ValidationInfo) -> int:
+        if port and port == info.data.get("port"):
+            raise ValueError("is the API's port: give another, or 0 to have /metrics there")
+        return port
 
     @model_validator(mode="after")
     def _follow_state_directory(self) -> Self:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from shared import models as m
 from shared.errors import InsufficientCredits
-from shared.ledger import credits
+from shared.ledger import credits, credits_decimal
 from shared.pricing import PER_TOKENS
 
 #: Of an account's jobs so many, the newest, are looked through for those that hold.
@@ -27,17 +27,23 @@ class Need:
     bounds: list[int] = field(default_factory=list)
     fixed: int = 0
     slope: int = 0
+    #: The same two of the first job alone.
+    first: tuple[int, int] = (0, 0)
     #: They are lines of a batch.
     lines: bool = False
 
     def add(self, bound: int, fixed: int, slope: int) -> None:
         """One more job."""
+        if not self.bounds:
+            self.first = fixed, slope
         self.bounds.append(bound)
         self.fixed += fixed
         self.slope += slope
 
     def extend(self, more: "Need") -> None:
         """Further jobs after these."""
+        if not self.bounds:
+            self.first = more.first
         self.bounds += more.bounds
         self.fixed += more.fixed
         self.slope += more.slope
@@ -52,11 +58,18 @@ class Need:
 
     def limit(self, available: int) -> int | None:
         """The largest limit on tokens with which all of them could be held for; None: none would do."""
-        if not self.slope:
-            return None
-        rounded = (len(self.bounds) - 1) * PER_TOKENS
-        most = (available * PER_TOKENS - self.fixed - rounded) // self.slope
-        return most if most >= 1 else None
+        return _most(available, self.fixed, self.slope, len(self.bounds))
+
+    def first_limit(self, available: int) -> int | None:
+        """The same for the first of them alone."""
+        return _most(available, *self.first, 1)
+
+
+def _most(available: int, fixed: int, slope: int, jobs: int) -> int | None:
+    if not slope:
+        return None
+    most = (available * PER_TOKENS - fixed - (jobs - 1) * PER_TOKENS) // slope
+    return most if most >= 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +121,12 @@ def told(need: Need, has: Balance) -> tuple[str, dict[str, Any]]:
         "available_credits": credits(has.available),
         "held_credits": credits(has.held),
     }
-    said = f"these jobs may cost up to {credits(need.micros)} credits; {credits(has.available)} are available"
+    said = f"these jobs may cost up to {_told(need.micros)} credits; {_told(has.available)} are available"
     if total == 1:
         said = said.replace("these jobs", "this job", 1)
     if has.held:
         by = "" if has.jobs is None else f" by {has.jobs:,} unfinished job{'s' * (has.jobs != 1)}"
-        said += f", {credits(has.held)} more are held{by}"
+        said += f", {_told(has.held)} more are held{by}"
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
     would = _would_do(need, limit)
@@ -121,8 +134,15 @@ def told(need: Need, has: Balance) -> tuple[str, dict[str, Any]]:
         fields["max_tokens"] = limit
     if need.lines or total > 1:
         fields.update({"jobs": total, "fitting_jobs": fits})
-        would.append(_fitting(fits, total, "lines" if need.lines else "jobs"))
+    if total > 1:
+        would.append(_fitting(need, has.available, fits, more=limit is None))
     return "; ".join([said, *would]), fields
+
+
+def _told(micros: int) -> str:
+    """Credits as they are read: 4,987.2; never with an exponent."""
+    whole, point, decimals = credits_decimal(micros).partition(".")
+    return f"{int(whole):,}{point}{decimals}"
 
 
 def _would_do(need: Need, limit: int | None) -> list[str]:
@@ -132,10 +152,16 @@ def _would_do(need: Need, limit: int | None) -> list[str]:
     return [f"send max_tokens{each}: up to {limit:,} would do here"]
 
 
-def _fitting(fits: int, total: int, things: str) -> str:
-    if not fits:
-        return f"the first of the {total:,} {things} alone is too much"
-    return f"the first {fits:,} of the {total:,} {things} would fit"
+def _fitting(need: Need, available: int, fits: int, *, more: bool) -> str:
+    """How many fit as they are; with `more`, when no limit would do for all, whether one would for some."""
+    of = f"of the {len(need.bounds):,} {'lines' if need.lines else 'jobs'}"
+    if fits:
+        return f"the first {fits:,} {of} would fit" + (
+            ", more with a smaller max_tokens" if more and need.slope else ""
+        )
+    limit = need.first_limit(available)
+    alone = "" if limit is None else f"; max_tokens of up to {limit:,} would do for it, a smaller one for more of them"
+    return f"the first {of} alone is too much{alone}"
 
 
 def linear(request: Any, offers: Sequence[Any], bound: int) -> tuple[int, int]:

@@ -217,7 +217,7 @@ class _Run:
             raise
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
-        if self._keeps():
+        if self.job.type == "image":
             await self.by.keeping.dress(ask, answer, of_batch=self.job.batch_id is not None)
         crash.point("call.after")
         return answer
@@ -232,8 +232,8 @@ class _Run:
         """
         lost = sum(one.get("error") == STORAGE for one in self.attempts)
         if lost == 1 and len(self.attempts) > self.before:
-            job, now = self.job, clock.now_micros()
-            return Requeue(job.id, job.epoch, job.queue, job.offer, failures, now, self.attempts, wake=True)
+            job = self.job
+            return Requeue(job.id, job.epoch, job.queue, job.offer, failures, 0, self.attempts, wake=True)
         longer: float = STORAGE_SECONDS * 2 ** min(max(lost - 1, 0), 10)
         return self._put_off(min(longer, STORAGE_MOST_SECONDS), STORAGE, failures)
 

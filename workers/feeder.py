@@ -26,8 +26,8 @@ LEAST = 200
 MOST = 20_000
 #: Jobs whose deferral is ended in one transaction.
 CHUNK = 400
-#: Transactions of one pass that put aside what is not due, or end deferrals.
-ROUNDS = 25
+#: How long one pass goes on putting aside what is not due, or ending deferrals, in seconds.
+ASIDE_SECONDS = 0.1
 #: Jobs woken in one transaction.
 MANY = 1000
 #: What is due so soon is left where it is, in microseconds.
@@ -71,19 +71,18 @@ class Feeder:
         return woken
 
     def _end_deferrals(self) -> None:
-        for _ in range(ROUNDS):
-            if not self.database.read_sync(is_any_due):
-                return
+        until = clock.monotonic() + ASIDE_SECONDS
+        while self.database.read_sync(is_any_due):
             ended = self.database.write_sync(end_deferrals)
             crash.point("defer.after_end")
-            if ended < CHUNK:
+            if ended < CHUNK or clock.monotonic() > until:
                 return
 
     def _put_aside(self, queue: str, accounts: Sequence[str]) -> None:
         """All that these accounts had due has been woken: what is left waits for a time."""
-        for _ in range(ROUNDS):
-            if self.database.write_sync(put_aside, queue, accounts) < CHUNK:
-                return
+        until = clock.monotonic() + ASIDE_SECONDS
+        while self.database.write_sync(put_aside, queue, accounts) == CHUNK and clock.monotonic() < until:
+            pass
 
     def _fill(self, queue: str, inside: int) -> int:
         flow = self.flows.setdefault(queue, _Flow())

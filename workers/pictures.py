@@ -94,10 +94,6 @@ def links(request: dict[str, Any]) -> bool:
     return bool(request.get("response_format", "url") == "url")
 
 
-_usual = Keeping()
-dress, ready = _usual.dress, _usual.ready
-
-
 def _probe() -> None:
     with blobs.writer("images/probe") as file:
         file.write(b"?")

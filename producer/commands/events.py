@@ -1,7 +1,7 @@
 """fusionai events, webhooks: what happened, and where it is told."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -31,8 +31,8 @@ def events(client: FusionAI, output: Output, after: str | None, limit: int, foll
     page = client.events(after=after, limit=min(limit, 100))
 
     def words() -> None:
-        for event in page["data"]:
-            output.line(_line(event, output))
+        for line in _lines(page["data"], output):
+            output.line(line)
         if not page["data"]:
             output.line("No events.")
         if page["has_more"]:
@@ -92,23 +92,32 @@ def _follow(client: FusionAI, output: Output, after: str | None) -> None:
             output.line(f"To go on: fusionai events --follow --after {after}")
 
 
-def _print(output: Output, found: Iterable[dict[str, Any]]) -> None:
-    for event in found:
-        if output.as_json:
+def _print(output: Output, found: Sequence[dict[str, Any]]) -> None:
+    if output.as_json:
+        for event in found:
             output.record(event)
-        else:
-            output.line(_line(event, output))
+    else:
+        for line in _lines(found, output):
+            output.line(line)
 
 
-def _line(event: dict[str, Any], output: Output) -> str:
-    """`sequence  time  type  words`; on a narrow terminal with the end of the id, then without the day."""
+def _lines(events: Sequence[dict[str, Any]], output: Output) -> list[str]:
+    """`sequence  time  type  words` of each, all in one form: where the terminal is too narrow for one of them, with
+    the ends of ids, then without the day.
+    """
+    forms = [_form(event) for event in events]
+    if not output.is_terminal:
+        return [form[0] for form in forms]
+    widths = (list(lines) for lines in zip(*forms, strict=True))
+    fitting = (lines for lines in widths if max(map(cell_len, lines)) <= output.width)
+    return next(fitting, [form[-1] for form in forms])
+
+
+def _form(event: dict[str, Any]) -> tuple[str, ...]:
+    """The same event's line in three widths, the widest first."""
     at, words = moment(event["created_at"]), _words(event["data"])
-    lines = [
-        f"{event['sequence']:>6}  {when}  {event['type']:<16}  {text}".rstrip()
-        for when, text in ((at, words), (at, _shortened(words)), (at.partition(" ")[2], _shortened(words)))
-    ]
-    room = output.width if output.is_terminal else cell_len(lines[0])
-    return next((line for line in lines if cell_len(line) <= room), lines[-1])
+    shown = (at, words), (at, _shortened(words)), (at.partition(" ")[2], _shortened(words))
+    return tuple(f"{event['sequence']:>6}  {when}  {event['type']:<16}  {text}".rstrip() for when, text in shown)
 
 
 def _shortened(words: str) -> str:

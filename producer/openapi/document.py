@@ -21,6 +21,7 @@ from shared.errors import (
     InternalError,
     InvalidRequest,
     PayloadTooLarge,
+    RateLimited,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
@@ -215,7 +216,7 @@ def _errors(row: Row) -> Iterator[type[FusionError]]:
     if row.once:
         yield IdempotencyMismatch
     if not row.keyless:
-        yield from (InvalidRequest, Unauthorized, Unavailable)
+        yield from (InvalidRequest, Unauthorized, RateLimited, Unavailable)
     yield InternalError
 
 

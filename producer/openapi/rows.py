@@ -19,11 +19,11 @@ from shared.errors import (
     FusionError,
     InsufficientCredits,
     NotFound,
-    RateLimited,
     Timeout,
     UpstreamError,
 )
 from shared.jobs import TERMINAL
+from shared.pictures import MEDIA_TYPES
 
 #: Tags, in the order in which they are shown.
 TAGS: Final[Mapping[str, str]] = {
@@ -85,7 +85,7 @@ _DAY: Final[Schema] = {"type": "string", "format": "date"}
 _STATUS: Final[Schema] = {"type": "string", "enum": ["queued", "running", *sorted(TERMINAL)]}
 _JOB_ANSWER: Final = ("FusionAI-Job-Id", "Idempotent-Replayed", *RATE)
 _ACCEPTED: Final = (*_JOB_ANSWER, "Location", "Retry-After")
-_MAKES_JOBS: Final = (InsufficientCredits, RateLimited)
+_MAKES_JOBS: Final = (InsufficientCredits,)
 #: How a caller tells for how long it waits.
 _WAITING: Final = ("Prefer", "X-Stainless-Read-Timeout", "X-Stainless-Timeout")
 #: Of a stream, OpenAPI 3.1 describes one event.
@@ -158,7 +158,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "create_image": _call("Images", "ImagesRequest", answers.Images),
     "show_picture": Row(
         "Images",
-        {200: Answer("The picture.", _binary("image/png", "image/jpeg", "image/webp"))},
+        {200: Answer("The picture.", _binary(*MEDIA_TYPES.values()))},
         parameters=(
             query("expires", {"type": "string"}, "From the link."),
             query("signature", {"type": "string"}, "From the link."),
@@ -220,7 +220,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "Batches",
         _one("The batch; or, for a dry run, what it would cost.", batches.Batch | batches.DryRun),
         "BatchSpec",
-        errors=(NotFound,),
+        errors=(NotFound, Forbidden),
         once=True,
     ),
     "list_batches": Row("Batches", _one("A page of batches.", List[batches.Batch]), parameters=_PAGE),
@@ -239,13 +239,18 @@ ROWS: Final[Mapping[str, Row]] = {
             batches.Batch,
         ),
         "RetrySpec",
-        errors=(NotFound, Conflict, RateLimited),
+        errors=(NotFound, Conflict, Forbidden),
         once=True,
         optional=True,
     ),
     "cancel_batch": Row("Batches", _one("The batch.", batches.Batch), errors=(NotFound, Conflict), once=True),
     "create_file": Row(
-        "Files", _one("The file; it is safe.", batches.File), "FileUpload", "multipart/form-data", once=True
+        "Files",
+        _one("The file; it is safe.", batches.File),
+        "FileUpload",
+        "multipart/form-data",
+        errors=(Forbidden,),
+        once=True,
     ),
     "list_files": Row(
         "Files",
@@ -267,14 +272,14 @@ ROWS: Final[Mapping[str, Row]] = {
     "change_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), "WebhookChange", errors=(NotFound,)),
     "remove_webhook": Row("Webhooks", _one("It is deleted.", account.DeletedWebhook), errors=(NotFound,)),
     "rotate_webhook": Row("Webhooks", _one("The webhook.", account.NewSecret), errors=(NotFound, Conflict), once=True),
-    "test_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), errors=(NotFound, RateLimited), once=True),
+    "test_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), errors=(NotFound,), once=True),
     "list_deliveries": Row(
         "Webhooks", _one("A page of deliveries.", List[account.Delivery]), parameters=_PAGE, errors=(NotFound,)
     ),
     "list_events": Row(
         "Events", _one("A page of events, the oldest first.", List[account.Event]), parameters=("limit", "after")
     ),
-    "redeliver_event": Row("Events", _one("The event.", account.Event), errors=(NotFound, RateLimited), once=True),
+    "redeliver_event": Row("Events", _one("The event.", account.Event), errors=(NotFound,), once=True),
     "show_credits": Row("Credits", _one("The balance.", account.Balance), errors=(Forbidden,)),
     "list_transfers": Row(
         "Credits", _one("A page of transfers.", List[account.Transfer]), parameters=_PAGE, errors=(Forbidden,)

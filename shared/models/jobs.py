@@ -80,7 +80,7 @@ class Job(SQLModel, table=True):
     lane: str
     offer: int = 0
     priority: int = 0
-    #: Not before this is it run; 0: it may run at once, which no clock has a say in.
+    #: Not before this is it run; 0, or a time before it came: it may run at once, which no clock has a say in.
     run_at: int = big()
     #: Why it waits for its `run_at` (`429`, `connect`, `paused` …); the sweeper clears it then. NULL: it does not wait.
     deferred_for: str | None = None

@@ -39,7 +39,14 @@ def verify_all(database: Database, *, stored: bool = False) -> list[str]:
 
 
 def _listed(connection: Connection, check: Check) -> list[str]:
-    return list(check(connection))
+    """What a check finds; what it has to sort or join goes to files, where SQLite would keep it in memory."""
+    if connection.dialect.name != "sqlite":
+        return list(check(connection))
+    connection.exec_driver_sql("PRAGMA temp_store=FILE")
+    try:
+        return list(check(connection))
+    finally:
+        connection.exec_driver_sql("PRAGMA temp_store=MEMORY")
 
 
 def totals(connection: Connection) -> dict[str, Any]:

@@ -54,8 +54,9 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
     if not used:
         return f"charged_micros={row['charged_micros']} for nothing" if row["charged_micros"] else None
     try:
-        offers = [read_offer(one) for one in orjson.loads(row["offers"])]
-        served = [one for one in offers if (one.provider, one.model) == (row["provider"], row["model"])]
+        by = row["provider"], row["model"]
+        offers = orjson.loads(row["offers"])
+        served = [read_offer(one) for one in offers if (one["provider"], one["model"]) == by]
         fair = [_fair(row, offer) for offer in served]
     except (KeyError, ValueError, TypeError) as error:
         return f"its offers or request cannot be read ({type(error).__name__})"

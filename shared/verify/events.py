@@ -92,6 +92,6 @@ QUERIES: tuple[Query, ...] = (
         "a delivery has been due for more than a day",
         """SELECT d.id, d.webhook_id, d.next_at FROM deliveries d JOIN events e ON e.id = d.event_id
            WHERE d.status = 'pending'
-             AND CASE WHEN d.next_at > 0 THEN d.next_at ELSE e.created_at END < :day_ago""",
+             AND CASE WHEN d.next_at > 0 THEN d.next_at ELSE coalesce(d.asked_at, e.created_at) END < :day_ago""",
     ),
 )

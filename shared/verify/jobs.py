@@ -71,10 +71,10 @@ QUERIES: tuple[Query, ...] = (
         "SELECT id, status, worker_id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)",
     ),
     Query(
-        "a running job's worker does not exist, or ended long ago",
+        "a running job's worker does not exist, or ended more than a day ago",
         """SELECT j.id, j.worker_id, w.lapsed_at FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
            WHERE j.status = 'running' AND j.worker_id IS NOT NULL
-             AND (w.id IS NULL OR w.lapsed_at < :hour_ago OR w.lease_until < :hour_ago)""",
+             AND (w.id IS NULL OR w.lapsed_at < :day_ago)""",
     ),
     Query(
         "a running job was never leased",

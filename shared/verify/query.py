@@ -1,11 +1,12 @@
 """One statement whose every row is a violation, in the words of either database."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from shared import clock, forgotten
 from shared.queue import PROBATION, job_queues
@@ -13,8 +14,9 @@ from shared.queue import PROBATION, job_queues
 #: Rows named of each violated check.
 SHOWN = 5
 #: What is late by more than this was forgotten, not delayed, in microseconds.
-HOUR, DAY = 3600 * clock.MICROS, 86_400 * clock.MICROS
+DAY = 86_400 * clock.MICROS
 
+_GONE: Final = re.compile(r":([a-z]+)_gone\b")
 #: What the databases say differently: the day and month (UTC) of an instant in microseconds; a text in a JSON text.
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "sqlite": {
@@ -33,8 +35,9 @@ class Query:
     """A promise in words, and the rows that break it.
 
     In `sql`, `[day x]`, `[month x]` and `[json column a b]` stand for what the databases say differently, `[queues]`
-    for the names of the queues. Parameters: `now`, `hour_ago`, `day_ago`, `month`, `today`, and of what retention has
-    removed `jobs_gone`, `payloads_gone`, `events_gone`, `deliveries_gone`, `files_gone`.
+    for the names of the queues; `:jobs_gone`, `:payloads_gone`, `:events_gone`, `:deliveries_gone`, `:files_gone` for
+    up to when retention has removed such rows, read in the same instant. Parameters: `now`, `day_ago`,
+    `month`.
     """
 
     name: str
@@ -42,11 +45,11 @@ class Query:
 
     def violations(self, connection: Connection) -> Iterator[str]:
         """The first of them, and how many more."""
-        statement = text(_spoken(self.sql, connection.dialect.name))
-        given = given_now(connection)
-        rows = connection.execute(statement, {name: given[name] for name in statement.compile().params}).mappings()
+        statement, names = _statement(self.sql, connection.dialect.name, tuple(job_queues()))
+        now = clock.now_micros()
+        given = {"now": now, "day_ago": now - DAY, "month": clock.month(now)}
         more = 0
-        for number, row in enumerate(rows):
+        for number, row in enumerate(connection.execute(statement, {name: given[name] for name in names}).mappings()):
             if number < SHOWN:
                 yield f"{self.name}: " + ", ".join(f"{key}={value}" for key, value in row.items())
             else:
@@ -55,29 +58,29 @@ class Query:
             yield f"{self.name}: and {more} more"
 
 
-def given_now(connection: Connection) -> dict[str, Any]:
-    """The parameters of every query."""
-    now = clock.now_micros()
-    gone = {f"{kind}_gone": mark for kind, mark in forgotten.marks(connection).items()}
-    month = clock.month(now)
-    return {"now": now, "hour_ago": now - HOUR, "day_ago": now - DAY, "month": month, **gone}
-
-
+#: Made once: reading a statement's text costs more than running it on a small database.
 @lru_cache(maxsize=256)
-def _spoken(sql: str, dialect: str) -> str:
-    """The statement in this database's words."""
+def _statement(sql: str, dialect: str, queues: tuple[str, ...]) -> tuple[TextClause, tuple[str, ...]]:
+    """The statement in this database's words, and the names of its parameters."""
     words = _WORDS[dialect]
-    made, rest = [], sql
+    made, rest = [], _GONE.sub(lambda found: forgotten.mark_sql(found[1]), sql)
     while "[" in rest:
         before, _, rest = rest.partition("[")
         inside, _, rest = rest.partition("]")
-        made += [before, _word(words, *inside.split())]
-    return "".join([*made, rest])
+        made += [before, _word(words, queues, *_split(inside))]
+    statement = text("".join([*made, rest]))
+    return statement, tuple(statement.compile().params)
 
 
-def _word(words: Mapping[str, str], name: str, *arguments: str) -> str:
+def _split(inside: str) -> list[str]:
+    """A word and its arguments; that of a day or month is one, however long."""
+    name, _, arguments = inside.partition(" ")
+    return [name, *(arguments.split() if name == "json" else [arguments] if arguments else [])]
+
+
+def _word(words: Mapping[str, str], queues: Sequence[str], name: str, *arguments: str) -> str:
     if name == "queues":
-        return ", ".join(f"'{queue}'" for queue in [*job_queues(), PROBATION])
+        return ", ".join(f"'{queue}'" for queue in [*queues, PROBATION])
     if name == "month":
         return f"substr({words['day'].format(*arguments)}, 1, 7)"
     return words[name].format(*arguments)

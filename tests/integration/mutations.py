@@ -187,10 +187,6 @@ MUTATIONS = [
         "a running job's worker ended long ago", RUNNING,
         f"UPDATE workers SET lapsed_at = 1 WHERE id = (SELECT worker_id FROM jobs WHERE id = {RUNNING})",
     ),
-    _mutation(
-        "a running job's lease ended long ago", RUNNING,
-        f"UPDATE workers SET lease_until = 1 WHERE id = (SELECT worker_id FROM jobs WHERE id = {RUNNING})",
-    ),
     _mutation("a running job was never leased", RUNNING, f"UPDATE jobs SET lease_epoch = 0 WHERE id = {RUNNING}"),
     _mutation("a queued job is held by a worker", QUEUED, f"UPDATE jobs SET worker_id = 'x' WHERE id = {QUEUED}"),
     _mutation("a finished job is held by a worker", ENDED, f"UPDATE jobs SET worker_id = 'x' WHERE id = {ENDED}"),

@@ -2,24 +2,28 @@
 
 import asyncio
 import base64
+import dataclasses
 import json
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from shared import blobs, clock, pictures
 from shared import models as m
 from shared.db import Database
 from shared.errors import ProviderError, StorageAway
+from shared.jobs import Requeue
 from shared.schemas import Offer, Usage
-from tests.integration import world
+from tests.integration import attempts, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
-from tests.integration.test_engine import scene, statuses
+from tests.integration.test_engine import Provider, scene, statuses
 from workers import pictures as keeping
 from workers.engine import Engine
 from workers.providers import Answer, Ask
+from workers.relayed import Relayed
 from workers.slots import Slots
 
 OFFER = Offer(provider="openai", model="image-gen-2", upstream="x", input=0, output=0, version="v", bound_micros=1)
@@ -66,8 +70,8 @@ def attempts_of(database: Database, id: str) -> Any:
 
 def test_a_stale_workers_picture_replaces_no_settled_one() -> None:
     first, late = drawn(b"the settled one", b"its second"), drawn(b"the stale one", b"another")
-    asyncio.run(keeping.dress(asked("job_1"), first, of_batch=False))
-    asyncio.run(keeping.dress(asked("job_1"), late, of_batch=False))
+    asyncio.run(keeping.Keeping().dress(asked("job_1"), first, of_batch=False))
+    asyncio.run(keeping.Keeping().dress(asked("job_1"), late, of_batch=False))
     assert [pictures.read(name_of(row)) for row in first.body["data"]] == [
         b"\x89PNGthe settled one",
         b"\x89PNGits second",
@@ -127,6 +131,36 @@ def test_storage_that_stays_away_puts_the_job_off(database: Database, monkeypatc
     assert world.violations(database) == []
 
 
+def test_a_job_whose_picture_is_lost_may_run_again_whatever_the_clocks_say(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "KEEP_SECONDS", 0.01)
+    monkeypatch.setattr(pictures, "put", _away)
+    ids = world.queued(database, world.open_account(database), type="image")
+    (job,) = world.take(database, world.new_worker(database), ids)
+    back = asyncio.run(attempts.of(Provider(painter([]))).run(job, [], Relayed()))
+    assert isinstance(back, Requeue) and back.wake and back.run_at == 0
+
+
+def _away(*args: Any, **more: Any) -> str:
+    raise StorageAway
+
+
+def test_base64_that_was_asked_for_and_came_is_not_ignored(database: Database) -> None:
+    """Though its provider does not know `response_format`."""
+
+    async def draw(ask: Ask) -> Answer:
+        return dataclasses.replace(drawn(b"a"), ignored=["response_format", "style"])
+
+    (id,) = world.queued(database, world.open_account(database), type="image")
+    (payload,) = world.rows(database, m.job_payloads)
+    asked = json.dumps({**json.loads(payload["request"]), "response_format": "b64_json"})
+    database.write_sync(lambda connection: connection.execute(update(m.job_payloads).values(request=asked)).rowcount)
+    scene(database, playing(id), draw)
+    (result,) = world.rows(database, m.job_results)
+    assert json.loads(result["ignored"]) == ["style"] and "b64_json" in result["response"]
+
+
 def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "KEEP_SECONDS", 0.2)
     monkeypatch.setattr(keeping, "TRY_SECONDS", 0.05)
@@ -148,7 +182,7 @@ def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.
 def test_what_is_no_picture_is_the_providers_fault() -> None:
     answer = Answer({"data": [{"b64_json": "?"}]}, Usage(images=1))
     with pytest.raises(ProviderError, match="not base64"):
-        asyncio.run(keeping.dress(asked("job_1"), answer, of_batch=False))
+        asyncio.run(keeping.Keeping().dress(asked("job_1"), answer, of_batch=False))
 
 
 def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +196,7 @@ def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypat
 
     monkeypatch.setattr(pictures, "put", failing)
     answer = drawn(b"a", b"b", b"c")
-    asyncio.run(keeping.dress(asked("job_1"), answer, of_batch=True))
+    asyncio.run(keeping.Keeping().dress(asked("job_1"), answer, of_batch=True))
     assert written == ["a", "b", "b", "c"] and all(
         "url" in row and "b64_json" not in row for row in answer.body["data"]
     )

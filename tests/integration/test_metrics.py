@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, update
 
-from producer import metrics
+from producer import metrics, operations
 from producer.metrics import Exposition, Metrics
 from shared import clock
 from shared import models as m
@@ -231,6 +231,20 @@ def test_how_late_the_oldest_delivery_is(database: Database, monkeypatch: Any) -
         assert len(database.write_sync(webhooks.claim, deliveries)) == 3
         claimed = shown(database)
         assert claimed["webhooks_pending", ()] == 3 and claimed["webhook_lag_seconds", ()] == 0
+
+
+def test_what_is_sent_anew_is_as_late_as_it_was_asked_for(database: Database, monkeypatch: Any) -> None:
+    """Neither /metrics nor verify takes a redelivery of an old event for one that was forgotten since."""
+    world.settings_allow_loopback(monkeypatch)
+    holder, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 1)
+    for claimed in database.write_sync(webhooks.claim, deliveries):
+        database.write_sync(webhooks.record, [webhooks.result(claimed, outbound.Answer(200, b"", 0.1))])
+    (event,) = world.rows(database, m.events)
+    with world.virtual_time():
+        clock.shift(3 * 86_400 * clock.MICROS)
+        database.write_sync(operations.redeliver_event, holder, event["id"])
+        assert shown(database)["webhook_lag_seconds", ()] < 60
+        assert world.violations(database) == []
 
 
 def test_deliveries_by_outcome(database: Database, monkeypatch: Any) -> None:

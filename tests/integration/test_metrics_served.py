@@ -1,8 +1,10 @@
 """How /metrics is served: one collection at a time, at most one a second, by the indexes alone; 503 and no hang without
-a database.
+a database; on a port of its own, which web processes share.
 """
 
 import asyncio
+import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -85,14 +87,19 @@ def test_a_collection_that_fails_is_tried_again_by_the_next_who_asks(database: D
     asyncio.run(main())
 
 
-@contextmanager
-def web(url: str, directory: Path) -> Iterator[str]:
-    """A web process on a database, and a broker that is away; its address."""
-    port = free_port()
+def started(url: str, directory: Path, port: int, **given: Any) -> "subprocess.Popen[bytes]":
+    """A web process on a database, and a broker that is away; `given` are settings of its own."""
     env = {**inherited(), "FUSIONAI_DATABASE_URL": url, "FUSIONAI_PORT": str(port)}
     env |= {"FUSIONAI_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "FUSIONAI_STATE_DIRECTORY": str(directory)}
+    env |= {f"FUSIONAI_{name}": str(value) for name, value in given.items()}
     with (directory / "web.log").open("ab") as output:
-        process = lifeline.start([sys.executable, "-m", "producer.app"], env, output)
+        return lifeline.start([sys.executable, "-m", "producer.app"], env, output)
+
+
+@contextmanager
+def web(url: str, directory: Path, **given: Any) -> Iterator[str]:
+    """Such a process; its address."""
+    process = started(url, directory, port := free_port(), **given)
     try:
         address = f"http://127.0.0.1:{port}"
         await_condition(lambda: lives(address), what="the web process")
@@ -142,3 +149,48 @@ def test_a_database_that_hangs_does_not_hang_it(postgres: PostgresServer, tmp_pa
             thread.join()
         await_condition(lambda: httpx.get(f"{address}/metrics", timeout=8).status_code == 200)
     holder.close()
+
+
+def at(port: int, path: str = "/metrics") -> httpx.Response:
+    """Asked of that port on a connection of its own."""
+    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+
+
+def test_a_port_of_its_own_serves_it_and_nothing_else_and_the_api_does_not(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    own = free_port()
+    with web(postgres.migrated(), tmp_path, METRICS_PORT=own) as address:
+        shown = at(own)
+        assert shown.status_code == 200 and "fusionai_credits_held" in shown.text and "x-request-id" in shown.headers
+        hidden = httpx.get(f"{address}/metrics", timeout=10)
+        assert hidden.status_code == 404 and hidden.json()["error"]["type"] == "not_found"
+        assert "/metrics" not in httpx.get(f"{address}/openapi.json", timeout=10).json()["paths"]
+        for path in ("/", "/healthz", "/v1/models", "/openapi.json", "/metrics/"):
+            assert at(own, path).status_code == 404, path
+        assert httpx.post(f"http://127.0.0.1:{own}/metrics", timeout=10).status_code == 405
+
+
+def test_web_processes_share_the_port_and_it_lives_as_long_as_one_of_them(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    own, url = free_port(), postgres.migrated()
+    with web(url, tmp_path, METRICS_PORT=own):
+        with web(url, tmp_path, METRICS_PORT=own) as second:
+            assert {at(own).status_code for _ in range(20)} == {200}
+            assert httpx.get(f"{second}/readyz", timeout=10).status_code == 200
+        assert {at(own).status_code for _ in range(20)} == {200}
+
+
+def test_a_port_that_another_program_has_ends_the_start_and_is_named(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        own = other.getsockname()[1]
+        process = started(f"sqlite:///{tmp_path / 'a.sqlite3'}", tmp_path, free_port(), METRICS_PORT=own)
+        try:
+            assert process.wait(30) != 0
+        finally:
+            lifeline.kill(process)
+    said = (tmp_path / "web.log").read_text()
+    assert f"FUSIONAI_METRICS_PORT: 127.0.0.1 port {own} cannot be listened on" in said and "Traceback" not in said

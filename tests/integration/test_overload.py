@@ -6,7 +6,7 @@ import pytest
 
 from producer import idempotency
 from producer.desk import Desk
-from producer.overload import Overload, heads
+from producer.overload import BACKLOG_SECONDS, Overload, heads
 from shared import clock
 from shared import models as m
 from shared.db import Database
@@ -61,3 +61,13 @@ def test_what_was_accepted_before_is_answered_however_much_waits(database: Datab
         await desk.close()
 
     asyncio.run(place_both())
+
+
+def test_the_version_before_takes_no_new_job_for_a_backlog(database: Database) -> None:
+    """It looks at `run_at` alone; on SQLite, which is one machine, its processes are replaced together."""
+    clock.unlearn()
+    (id,) = world.queued(database, world.open_account(database, 1_000))
+    row = world.row(database, id)
+    assert database.read_sync(heads) == {row["queue"]: row["created_at"]}
+    age = row["created_at"] - row["run_at"]
+    assert not row["run_at"] if database.is_sqlite else 0 < age < BACKLOG_SECONDS * clock.MICROS / 2

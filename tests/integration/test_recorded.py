@@ -22,6 +22,7 @@ from tests.integration import batch_world, world
 from tests.integration.attempts import NOWHERE
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Silent
+from tests.recorded.__main__ import record
 from workers import tasks
 from workers.attempts import Attempts
 from workers.engine import Engine
@@ -248,3 +249,9 @@ def test_a_message_for_a_queue_that_is_not_served_here_is_left_to_the_feeder(dat
 
     asyncio.run(main())
     assert world.woken(database) == set()
+
+
+def test_this_version_can_be_recorded(database: Database) -> None:
+    """As `python -m tests.recorded` does at a release; rows of every table that a job passes through."""
+    rows = record(database)
+    assert all(rows[name] for name in ("jobs", "job_payloads", "batches", "events", "deliveries", "idempotency_keys"))

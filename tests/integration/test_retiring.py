@@ -69,6 +69,7 @@ def test_jobs_that_are_over_go_after_their_days_and_money_stays(database: Databa
     assert {table.name: world.rows(database, table) for table in _MONEY} == before
     assert 0 < database.read_sync(forgotten.marks)["jobs"] <= clock.now_micros() - 30 * DAY
     finish(database, waiting)
+    assert world.violations(database) == []
 
 
 _MONEY = (m.transfers, m.accounts, m.daily_usage, m.monthly_spend, m.invoices, m.batches)
@@ -108,6 +109,7 @@ def test_lines_stay_while_their_batch_or_a_retry_of_it_goes_on(database: Databas
     assert batch_world.row(database, batch)["status"] == "completed"
     retire(database)
     assert there(database, m.jobs) == set(lines), "it has just ended"
+    before = world.violations(database)
     clock.shift(31 * DAY)
     _repeats(database, holder, batch, "in_progress")
     retire(database)
@@ -115,6 +117,7 @@ def test_lines_stay_while_their_batch_or_a_retry_of_it_goes_on(database: Databas
     _end_retry(database)
     retire(database)
     assert there(database, m.jobs) == set()
+    assert before == [] and [one for one in world.violations(database) if batch in one] == []
     with pytest.raises(Conflict, match="kept no longer"):
         database.read_sync(retries.repeatable, holder, batch)
 
@@ -151,6 +154,7 @@ def test_events_go_in_their_order_and_never_before_they_are_delivered(database: 
     assert len(world.rows(database, m.deliveries)) == 2
     finish(database, world.queued(database, holder, 1))
     assert max(int(row["sequence"]) for row in world.rows(database, m.events)) == 8
+    assert world.violations(database) == []
 
 
 def _deliver(database: Database, event_id: str) -> None:

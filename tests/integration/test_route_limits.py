@@ -111,6 +111,23 @@ def test_an_account_may_keep_so_many_bytes_of_files(
     play(database, scene)
 
 
+def test_the_lines_of_a_batch_count_as_the_file_that_they_become(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings(), "account_file_bytes", 2500)
+    line = {"custom_id": "a", "url": "/v1/chat/completions", "body": {**CHAT, "user": "u" * 400}}
+
+    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
+        lines = [{**line, "custom_id": str(number)} for number in range(4)]
+        made = await client.post("/batches", json={"requests": lines})
+        assert made.status_code == 200, made.text
+        full = await client.post("/batches", json={"requests": lines})
+        assert full.status_code == 403 and full.json()["error"]["reason"] == "file_storage_full"
+        assert (await client.delete(f"/files/{made.json()['input_file_id']}")).status_code == 409
+
+    play(database, scene)
+
+
 def test_the_headers_of_a_part_have_a_bound(database: Database) -> None:
     async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
         for header in (b"X: " + b"a" * 9000, b"a" * 9000 + b": b", b"\r\n".join([b"Xx: " + b"a" * 3000] * 4)):

@@ -1,6 +1,7 @@
 """A 402 says what is needed, what is there, what is held and by how many jobs, and what would do."""
 
 import asyncio
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from producer.batches import BatchSpec
 from shared.catalogue import catalogue
 from shared.db import Database
 from shared.errors import InsufficientCredits
+from shared.shortage import Balance, Need, told
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from tests.integration.world import CREDIT
@@ -23,7 +25,7 @@ def ask(database: Database, holder: world.KeyHolder, *, listed: int = 0, **more:
     async def main() -> Accepted | InsufficientCredits:
         door = Door(database, world.RecordedBell())
         try:
-            return await door.submit(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None)
+            return await door.take(door.order(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None))
         except InsufficientCredits as error:
             return error
         finally:
@@ -98,7 +100,7 @@ def _lines(count: int, **body: Any) -> list[dict[str, Any]]:
 def test_a_batch_s_failure_and_its_dry_run_say_the_same_as_a_402(database: Database) -> None:
     holder = world.open_account(database, 60)
     spec = BatchSpec(requests=_lines(20), endpoint="/v1/chat/completions")
-    quoted, need = producer_batches.dry_run(spec, holder, producer_batches.lines_of(spec))
+    quoted, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)))
     dry = database.read_sync(producer_batches.afforded, holder.account_id, need)
     id = batch_world.new_batch(database, holder, _lines(20))
     batch_world.take_turns(database)
@@ -117,10 +119,42 @@ def test_a_batch_s_failure_and_its_dry_run_say_the_same_as_a_402(database: Datab
     assert error["held_by_jobs"] == 20, "lines of a batch hold as jobs do"
 
 
+def _failure(database: Database, holder: world.KeyHolder, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is said of a batch of these lines that could not be held for; of one that could: nothing."""
+    id = batch_world.new_batch(database, holder, lines)
+    batch_world.take_turns(database)
+    errors: dict[str, Any] = batch_world.shown(database, holder, id)["errors"] or {"data": [{}]}
+    return dict(errors["data"][0])
+
+
+def test_where_no_limit_would_do_for_all_lines_it_is_said_what_would_for_the_first(database: Database) -> None:
+    holder = world.open_account(database, 10)
+    said = _failure(database, holder, _lines(200, max_tokens=None))["message"]
+    assert "the first of the 200 lines alone is too much; max_tokens of up to " in said
+    most = int(said.split("max_tokens of up to ")[1].split(" ")[0].replace(",", ""))
+    assert _failure(database, holder, _lines(1, max_tokens=most + 1)) and not _failure(
+        database, holder, _lines(1, max_tokens=most)
+    )
+    rich = world.open_account(database, 60)
+    some = _failure(database, rich, _lines(2000, max_tokens=None))
+    assert "max_tokens" not in some and 0 < some["fitting_jobs"] < 2000
+    assert some["message"].endswith("of the 2,000 lines would fit, more with a smaller max_tokens")
+
+
+def test_credits_are_written_out_and_grouped_and_one_line_is_no_first_of_one(database: Database) -> None:
+    holder = world.open_account(database, 0)
+    said = _failure(database, holder, _lines(200))["message"]
+    required = _failure(database, holder, _lines(200))["required_credits"]
+    assert required > 1000 and f"up to {required:,} credits; 0 are available" in said
+    assert "first" not in _failure(database, holder, _lines(1))["message"]
+    little, _ = told(Need(bounds=[21]), Balance(1, 0))
+    assert little == "this job may cost up to 0.000021 credits; 0.000001 are available"
+
+
 def test_a_dry_run_of_what_can_be_paid_lacks_nothing(database: Database) -> None:
     holder = world.open_account(database, 1000)
     spec = BatchSpec(requests=_lines(2), endpoint="/v1/chat/completions")
-    _, need = producer_batches.dry_run(spec, holder, producer_batches.lines_of(spec))
+    _, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)))
     assert database.read_sync(producer_batches.afforded, holder.account_id, need)["shortage"] is None
 
 
@@ -134,7 +168,7 @@ def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(databas
     async def main() -> list[Any]:
         door = Door(database, world.RecordedBell())
         wanted = world.submission(max_tokens=20)
-        calls = (door.submit(poor, [wanted], listed=False, claim=None) for _ in range(40))
+        calls = (door.take(door.order(poor, [wanted], listed=False, claim=None)) for _ in range(40))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await door.close()
         return answers

@@ -212,11 +212,11 @@ def test_one_directory_has_one_stack(tmp_path: Path) -> None:
         assert running.process.poll() is None
 
 
-@pytest.mark.parametrize("how", ["option", "environment"])
+@pytest.mark.parametrize("how", ["option", "FUSIONAI_PORT", "FUSIONAI_METRICS_PORT"])
 def test_a_fixed_port_that_is_taken_is_said(tmp_path: Path, how: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        options, settings = (["--port", port], {}) if how == "option" else ([], {"FUSIONAI_PORT": port})
+        options, settings = (["--port", port], {}) if how == "option" else ([], {how: port})
         running = Up(tmp_path, WEB, *options, **settings)
         assert running.process.wait(20) == 1
         message = running.output.read_text()

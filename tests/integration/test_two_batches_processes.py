@@ -165,8 +165,12 @@ def test_what_cannot_be_finished_leaves_files_only_when_they_may_be_the_batchs(
         for _ in range(20):
             process.run_once()
     assert len(outputs()) == left
+    with blobs.writer("outputs/batch_of_others.x.output.jsonl") as made:
+        made.write(b"{}")
     batch_world.take_turns(database)
-    assert batch_world.row(database, id)["status"] == "completed" and len(outputs()) == left + 1
+    assert batch_world.row(database, id)["status"] == "completed" and len(outputs()) == 2, "what died before is gone"
+    with blobs.writer(f"outputs/{id}.late.output.jsonl") as made:
+        made.write(b"{}")
     for name in outputs():
         os.utime(settings().state_directory / "files" / "outputs" / name, (0, 0))
     Retention(database).run_once()

@@ -1,12 +1,13 @@
 """What `verify` finds: each promise is broken by hand in a consistent database, and the broken row is named."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import IntegrityError
 
 from producer import hooks, idempotency, operations
@@ -14,6 +15,7 @@ from producer.hooks import WebhookSpec
 from producer.idempotency import Claim
 from producer.operations import ThresholdSpecs
 from shared import blobs, clock, forgotten
+from shared import models as m
 from shared.db import Database
 from shared.jobs import Ending, Progress, note_relayed
 from shared.migrations import migrate
@@ -222,3 +224,19 @@ def test_nothing_is_found_while_the_system_runs(
         return found
 
     assert asyncio.run(both()) == []
+
+
+def test_a_picture_s_charge_is_the_price_of_its_quality(database: Database) -> None:
+    (job,) = world.take(
+        database,
+        world.new_worker(database),
+        world.queued(database, world.open_account(database), type="image", bound=400),
+    )
+    world.settle(database, world.good_end(job, 400, images=1, model="image-gen-2"))
+    (payload,) = world.rows(database, m.job_payloads)
+    asked = {**json.loads(payload["request"]), "quality": "high"}
+    (offer,) = json.loads(payload["offers"])
+    offer["images"] = {"1024x1024": 100, "high/1024x1024": 400}
+    values = {"request": dumps(asked), "offers": dumps([offer])}
+    database.write_sync(lambda connection: connection.execute(update(m.job_payloads).values(values)).rowcount)
+    assert world.violations(database) == []

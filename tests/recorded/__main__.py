@@ -37,7 +37,7 @@ _ASKED: tuple[tuple[Any, dict[str, Any]], ...] = (
 def record(database: Database) -> dict[str, Any]:
     """Write rows of every kind, and read all of them."""
     holder = world.open_account(database)
-    database.write_sync(hooks.create, holder.account_id, WebhookSpec(url="https://hooks.example/"))
+    database.write_sync(hooks.create, holder, WebhookSpec(url="https://hooks.example/"))
     claims = [idempotency.claim(holder, f"key-{n}", "POST", "/v1/jobs", {"n": n}) for n in range(len(_ASKED))]
     door = Door(database, world.RecordedBell())
     wanted = [world.submission(type, **more) for type, more in _ASKED]

@@ -176,6 +176,14 @@ def test_old_ones_are_forgotten_and_only_of_the_prefix(place: dict[str, str]) ->
     assert blobs.size("images/a.png") is None and blobs.size("files/a") == blobs.size("plans/a") == 1
 
 
+def test_those_that_start_alike_are_found(place: dict[str, str]) -> None:
+    assert blobs.starting("outputs/b.") == []
+    for name in ("outputs/b.1", "outputs/b.2", "outputs/ba.1", "files/b.1"):
+        put(name, b"x")
+    assert sorted(blobs.starting("outputs/b.")) == ["outputs/b.1", "outputs/b.2"]
+    assert sorted(blobs.old("outputs/", -60)) == ["outputs/b.1", "outputs/b.2", "outputs/ba.1"]
+
+
 def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> None:
     name = pictures.put("job_1-0", b"\x89PNG rest")
     lasting = pictures.put("job_2-0", b"\x89PNG rest", of_batch=True)
@@ -188,6 +196,16 @@ def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> N
         clock.shift((pictures.BATCH_LINK_SECONDS + 3700) * clock.MICROS)
         assert pictures.forget_old() == 1
     assert pictures.read(name) is None and pictures.read(lasting) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff\xe0", "jpg"), (b"RIFF\n\0\0\0WEBPVP8 ", "webp"), (b"GIF89a", "gif"),
+     (b"RIFF\0\0\0\0WAVE", "bin"), (b"<svg onload=alert(1)>", "bin"), (b"<html>\x89PNG", "bin"), (b"%PDF-1.7", "bin"),
+     (b"", "bin")],
+)  # fmt: skip
+def test_only_what_begins_like_a_picture_is_called_one(place: dict[str, str], content: bytes, kind: str) -> None:
+    assert pictures.put("job_3-0", content) == f"job_3-0.{kind}" and pictures.read(f"job_3-0.{kind}") == content
 
 
 def test_fifty_megabytes_pass_through_without_being_held(place: dict[str, str]) -> None:

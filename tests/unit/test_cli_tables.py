@@ -55,7 +55,18 @@ def test_an_event_is_a_line_of_words(width: int, shown: str) -> None:
     counts = {"total": 9, "completed": 9, "failed": 0}
     data = {"batch": {"id": ID, "status": "completed", "request_counts": counts}, "url": "/v1/x"}
     event = {"sequence": 4, "created_at": 2_000_000_000, "type": "batch.completed", "id": "evt_1", "data": data}
-    assert events._line(event, output) == shown
+    assert events._lines([event], output) == [shown]
+
+
+@pytest.mark.parametrize("width", [90, 75, 40])
+def test_all_events_of_a_page_are_lines_of_one_form(width: int) -> None:
+    output = Output(False)
+    output.is_terminal, output.width = True, width
+    jobs = ({"id": ID, "status": "succeeded", "model": model} for model in ("gpt-4", "claude-3-sonnet", "m" * 9))
+    page = [{"sequence": 4, "created_at": 2_000_000_000, "type": "job.completed", "data": {"job": job}} for job in jobs]
+    whens = {line.split("  job.completed")[0].split("4  ")[1] for line in events._lines(page, output)}
+    assert len(whens) == 1 and ("2033" in whens.pop()) == (width == 90)
+    assert len({line.index("job.completed") for line in events._lines(page, output)}) == 1
 
 
 def test_an_event_without_a_thing_tells_its_values() -> None:

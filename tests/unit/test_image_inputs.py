@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared import base64_texts
 from shared.errors import InvalidRequest, PayloadTooLarge
-from shared.image_inputs import MOST_BYTES, MOST_PIXELS, checked, measure
+from shared.image_inputs import MOST_BYTES, MOST_PIXELS, checked, measure, unreachable
 from shared.schemas import read_submission
 from tests.pictures import data_url, gif, jpeg, png, segment, webp
 
@@ -70,8 +70,8 @@ def test_the_media_type_that_is_handed_on_is_the_contents(said: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://pictures.example/a.png", "HTTPS://Pictures.Example/a", "https://user:pass@pictures.example:8443/a?b=c d"
-     .replace(" ", "%20"), "https://[2001:db8::1]/a", "https://10.0.0.1/a", "https://例え.example/ä", "https://a.example"],
+    ["https://pictures.example/a.png", "HTTPS://Pictures.Example/a", "https://pictures.example:8443/@a?b=@c%20d#@",
+     "https://[2001:db8::1]/a", "https://10.0.0.1/a", "https://例え.example/ä", "https://a.example"],
 )  # fmt: skip
 def test_https_addresses_are_handed_on_untouched(url: str) -> None:
     assert ask(url) == url
@@ -112,6 +112,51 @@ def test_a_picture_that_is_too_large_is_a_413_that_names_the_place(url: str) -> 
     with pytest.raises(PayloadTooLarge) as refused:
         ask(url)
     assert refused.value.param == "messages[0].content[1].image_url.url"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://user:s3cret@pictures.example/a", "https://user@pictures.example/a", "https://@a.example/",
+     "https://a.example\\@10.0.0.1/", "HTTPS://:s3cret@a.example", "https://a.example:443@b.example/"],
+)  # fmt: skip
+def test_an_address_with_a_password_is_given_to_nobody(url: str) -> None:
+    with pytest.raises(InvalidRequest, match="must not contain a user name or password") as refused:
+        ask(url)
+    assert refused.value.param == "messages[0].content[1].image_url.url" and "s3cret" not in refused.value.message
+
+
+UNREACHABLE = {
+    "loopback": ["https://127.0.0.1/a", "https://127.8.9.1:8443/", "https://[::1]/", "https://[::ffff:127.0.0.1]/",
+                 "https://localhost/a", "https://LOCALHOST./", "https://a.localhost/", "https://127.0.0.1./"],
+    "private use": ["https://10.0.0.1/a", "https://172.16.0.9", "https://192.168.1.1:444/", "https://[::ffff:10.0.0.1]"],
+    "unique local": ["https://[fd00::1]/"],
+    "shared address space": ["https://100.64.0.1/"],
+    "link local": ["https://169.254.169.254/latest/meta-data/", "https://[fe80::1]/", "https://169.254.1.1/"],
+    "cloud metadata": ["https://metadata.google.internal/computeMetadata/v1/", "https://Metadata.Google.Internal./",
+                       "https://metadata/", "https://100.100.100.200/", "https://[fd00:ec2::254]/"],
+    "behind": ["https://[64:ff9b::a9fe:a9fe]/", "https://[2002:7f00:1::]/", "https://[2001:4860::5efe:7f00:1]/"],
+    "this network": ["https://0.0.0.0/"],
+    "a name of private networks": ["https://kubernetes.default.svc/", "https://host.docker.internal/", "https://nas.local/",
+                                   "https://vllm/", "https://db.cluster.local:5432/", "https://printer.home.arpa/"],
+    "no plain way": ["https://127.1/", "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://0/",
+                     "https://%31%30.0.0.1/", "https://１２７.0.0.1/", "https://ⓛocalhost/", "https://127。0。0。1/",
+                     "https://a.example\\.10.0.0.1/", "https://例え.example/"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "url"), [(why, url) for why, urls in UNREACHABLE.items() for url in urls])
+def test_what_a_provider_in_our_own_network_may_not_fetch(why: str, url: str) -> None:
+    assert ask(url) == url, "others are handed it as it came"
+    assert why in unreachable(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://pictures.example/a.png", "https://8.8.8.8/a", "https://[2606:4700:4700::1111]:8443/", "https://a.example.",
+     "https://xn--r8jz45g.example/", "https://a.example/10.0.0.1?u=https://localhost/#127.0.0.1", data_url(png())],
+)  # fmt: skip
+def test_what_it_may_fetch(url: str) -> None:
+    assert unreachable(url) == ""
 
 
 def test_the_limits_themselves_are_taken() -> None:

@@ -165,9 +165,10 @@ def test_a_tool_call_can_be_sent_back_as_a_turn_whatever_the_provider_adds_or_le
     assert read_submission("chat.completion", {"model": "m", "messages": turns}).request["messages"][1]["tool_calls"]
 
 
-@pytest.mark.parametrize("given", ["a", ["a", "b"], [1, 2, 3], [[1], [2, 3]]])
-def test_every_input_has_its_embedding(given: Any) -> None:
-    wanted = 2 if isinstance(given, list) and not isinstance(given[0], int) else 1
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("a", 1), (["a", "b"], 2), ([1, 2, 3], 1), ([[1], [2, 3]], 2), (["a"] * 2048, 2048)]
+)
+def test_every_input_has_its_embedding(given: Any, wanted: int) -> None:
     data = [{"index": n, "embedding": [0.5]} for n in reversed(range(wanted))]
     body = {"data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
     assert len(openai.read(ask("embedding", input=given), 200, orjson.dumps(body)).body["data"]) == wanted
@@ -304,6 +305,15 @@ def test_an_error_status_says_its_code_and_its_wait(
 ) -> None:
     error = refused(status, httpx.Headers(headers), body)
     assert (error.upstream_status, error.code, error.wait_seconds) == (status, code, wait)
+
+
+@pytest.mark.parametrize(
+    ("param", "told"), [("temperature", "temperature"), ("a" * 9999, "a" * 500), ("", None), (None, None), (7, None)]
+)
+def test_an_error_says_which_field_its_provider_names(param: Any, told: str | None) -> None:
+    body = {"error": {"message": "m", "type": "invalid_request_error", "param": param}}
+    assert refused(400, httpx.Headers(), orjson.dumps(body)).param == told
+    assert openai.failure(200, body).param == told
 
 
 @pytest.mark.parametrize("status", [401, 403])

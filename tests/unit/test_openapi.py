@@ -155,3 +155,9 @@ def test_the_python_client_knows_objects_by_the_same_fields(shape: str) -> None:
 
 def test_the_page_names_no_other_host() -> None:
     assert "//" not in serving._PAGE and "//" not in serving._POLICY
+
+
+def test_whatever_a_key_asks_for_may_be_a_429() -> None:
+    """A key has limits on every route."""
+    keyed = [operation for _, _, operation in shown() if operation.get("security") != []]
+    assert keyed and all("429" in operation["responses"] for operation in keyed)

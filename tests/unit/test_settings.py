@@ -82,7 +82,13 @@ NUMBERS = [name for name, field in Settings.model_fields.items() if field.annota
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [*WRONG.items(), *((name, value) for name in NUMBERS for value in ("-1", "many", "")), ("port", "65536")],
+    [
+        *WRONG.items(),
+        *((name, value) for name in NUMBERS for value in ("-1", "many", "")),
+        ("port", "65536"),
+        ("metrics_port", "65536"),
+        ("metrics_host", ""),
+    ],
 )
 def test_a_wrong_value_is_named_and_ends_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"FUSIONAI_{name.upper()}", value)
@@ -91,6 +97,14 @@ def test_a_wrong_value_is_named_and_ends_the_start(monkeypatch: pytest.MonkeyPat
     message = str(ended.value.code)
     assert message.startswith("settings are wrong:\n  ") and f"FUSIONAI_{name.upper()}: " in message
     assert "s3cret" not in message and len(message.splitlines()) == 2
+
+
+def test_the_metrics_port_is_not_the_apis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSIONAI_METRICS_PORT", "9100")
+    assert (read_settings().metrics_port, read_settings().metrics_host) == (9100, "127.0.0.1")
+    monkeypatch.setenv("FUSIONAI_PORT", "9100")
+    with pytest.raises(SystemExit, match="FUSIONAI_METRICS_PORT: is the API's port"):
+        read_settings()
 
 
 @pytest.mark.parametrize("level", ["debug", "Warning", "ERROR"])

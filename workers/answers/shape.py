@@ -22,15 +22,15 @@ def lacking(error: Exception, of: str = "answer") -> ProviderError:
     return ProviderError(what, upstream_status=200, code=SHAPE)
 
 
-def place(value: Any, path: str) -> int | None:
-    """An index: a number from 0 on, also as text or as a float; None when there is none."""
+def place(value: Any, path: str, most: int = MOST_PARTS) -> int | None:
+    """An index: a number from 0 on and below `most`, also as text or as a float; None when there is none."""
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 4:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST_PARTS:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < most:
         raise wrong(path, "is no index")
     return value
 

@@ -81,6 +81,15 @@ class Rendering:
             except StorageAway:
                 log.warning("%s is left to retention", name)
 
+    def discard_others(self) -> None:
+        """These files are the batch's: whatever else has been made for it, by a process that died, is nobody's."""
+        try:
+            for name in blobs.starting(f"outputs/{self.batch['id']}."):
+                if name not in self.names:
+                    blobs.delete(name)
+        except StorageAway:
+            log.warning("other files of %s are left to retention", self.batch["id"])
+
     def _state(self, row: Row) -> None:
         if row["status"] == "succeeded" and row["batch_id"] == self.batch["id"]:
             empty = {"model": row["served"], **dict.fromkeys(_SUMS, 0)}

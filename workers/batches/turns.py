@@ -277,6 +277,8 @@ class Batches:
         if ended is None:
             rendering.discard()
             return
+        if row["status"] != "in_progress":  # somebody may have begun before
+            rendering.discard_others()
         crash.point("batch.after_finish")
         if row["plan"] and row["released"] == row["total"]:
             blobs.delete(row["plan"])  # else retention does: a retry may need the lines that never became jobs

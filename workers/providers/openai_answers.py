@@ -77,13 +77,14 @@ def _choice(ask: Ask, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     data: list[dict[str, Any]] = []
+    wanted = _inputs(ask.request["input"])
     for at, row in enumerate(_listed(body, "data")):
         vector = vectors.encoded(row.get("embedding"), ask.request.get("encoding_format"), f"data[{at}].embedding")
-        number = place(row.get("index"), f"data[{at}].index")
+        number = place(row.get("index"), f"data[{at}].index", wanted)
         data.append({"object": "embedding", "index": at if number is None else number, "embedding": vector})
     if not data:
         raise _empty("embeddings")
-    if sorted(row["index"] for row in data) != list(range(_inputs(ask.request["input"]))):
+    if sorted(row["index"] for row in data) != list(range(wanted)):
         raise wrong("data", "has not one embedding for each input")
     data.sort(key=lambda row: row["index"])
     usage = estimates.of_embedding(reported.of(body), ask.request)

@@ -123,7 +123,7 @@ async def _written(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, 
     lines = await asyncio.to_thread(batches.lines_of, spec)
     wanted: dict[str, Any] = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
     unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
-    row = await desk.database.write(files.begin, holder, **wanted, expires_at=unless_done_by)
+    row = await desk.database.write(files.begin, holder, **wanted, expires_at=unless_done_by, bytes=len(lines))
     try:
         seconds = files.STORAGE_SECONDS + len(lines) / files.LEAST_BYTES_A_SECOND
         await files.stored_within(seconds, _write, row["blob"], lines)

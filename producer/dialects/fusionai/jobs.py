@@ -115,7 +115,9 @@ async def show_picture(request: Request, name: str) -> Response:
     content = await files.stored(pictures.read, name) if signed else None
     if content is None:
         raise NotFound("there is no such picture, or the link has expired")
-    return Response(content, headers=_PICTURE_HEADERS, media_type=pictures.MEDIA_TYPES[name.rpartition(".")[2]])
+    kind = pictures.kind_of(content)
+    saved = {"Content-Disposition": "attachment"} if kind == pictures.UNKNOWN else {}
+    return Response(content, headers=_PICTURE_HEADERS | saved, media_type=pictures.MEDIA_TYPES[kind])
 
 
 def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
