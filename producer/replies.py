@@ -109,7 +109,7 @@ class Outcome:
         elif self.error is not None:
             error: dict[str, Any] = orjson.loads(self.error)
             refusal = _KINDS.get(error["code"], InternalError)(error["message"])
-            refusal.reason = error.get("reason")
+            refusal.reason, refusal.param = error.get("reason"), error.get("param")
         refusal.job_id = self.job_id
         return refusal
 

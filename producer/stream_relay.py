@@ -245,6 +245,8 @@ class Relay:
         """An error event; its message names the job, and it says from where one that goes on may be read on."""
         named = error.message if self._job_id in error.message else f"job {self._job_id}: {error.message}"
         shown = {"message": named, "type": error.type, "code": error.status, "request_id": self.request_id}
+        if error.param is not None:
+            shown["param"] = error.param
         if error.reason is not None:
             shown["reason"] = error.reason
         shown["job_id"] = self._job_id

@@ -28,12 +28,13 @@ class Attempt(TypedDict):
 
 
 class JobError(TypedDict):
-    """Why a job failed; `reason` is the short word for it where a provider was the cause."""
+    """Why a job failed; of a provider's fault or refusal `reason` is the short word, `param` the field it names."""
 
     message: str
     type: str
     code: int
     reason: NotRequired[str]
+    param: NotRequired[str]
 
 
 class Job(TypedDict):

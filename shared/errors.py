@@ -143,11 +143,12 @@ class ProviderError(FusionError):
         *,
         upstream_status: int | None = None,
         code: str | None = None,
+        param: str | None = None,
         retry_after_seconds: float | None = None,
         head: bool = False,
         limits: RateLimits | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, param=param)
         self.upstream_status = upstream_status
         self.code = code
         self.wait_seconds = retry_after_seconds

@@ -118,10 +118,13 @@ def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[
 def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
     """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's.
 
-    Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid".
+    Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid";
+    its `param` the field that the provider names.
     """
     if not verdict.elsewhere or classify(error) in CALLERS:
-        return {"message": error.message, "type": "invalid_request", "code": 400, "reason": _callers(error, verdict)}
+        named = {} if error.param is None else {"param": error.param}
+        reason = _callers(error, verdict)
+        return {"message": error.message, "type": "invalid_request", "code": 400, "reason": reason, **named}
     if error.code == "timeout":
         return {"message": error.message, "type": "timeout", "code": 504, "reason": "timeout"}
     return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}

@@ -77,6 +77,12 @@ def message_of(error: Mapping[str, Any]) -> str:
     return str(error.get("message") or error.get("error") or error.get("msg") or "")[:MOST_CHARACTERS]
 
 
+def param_of(error: Mapping[str, Any]) -> str | None:
+    """The field of the request that an error object names."""
+    param = error.get("param")
+    return param[:MOST_CHARACTERS] if isinstance(param, str) and param else None
+
+
 def code_of(error: Mapping[str, Any], status: int | None) -> str | None:
     """The machine code of an error object; of Google's, which calls a wrong key an invalid argument, the reason."""
     if reason := _reason(error):

@@ -9,7 +9,7 @@ from shared.errors import ProviderError
 from shared.provider_limits import RateLimits
 from workers import retry_after
 from workers.exchange import Exchange
-from workers.upstream_codes import code_of, error_of, message_of, told
+from workers.upstream_codes import code_of, error_of, message_of, param_of, told
 
 #: How long the body of an error is waited for, and how much of it is read; its head says the most of it.
 REFUSAL_SECONDS = 10.0
@@ -68,6 +68,7 @@ def refused(status: int, headers: httpx.Headers, content: bytes, limits: RateLim
         told(status, code, message_of(error)),
         upstream_status=status,
         code=code,
+        param=param_of(error),
         retry_after_seconds=retry_after.seconds(status, headers, error, limits, now_seconds=now_seconds),
         limits=limits,
     )

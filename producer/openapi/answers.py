@@ -34,6 +34,7 @@ class JobError(BaseModel):
     type: str
     code: int
     reason: str = ""
+    param: str = ""
 
 
 class PromptDetails(BaseModel):

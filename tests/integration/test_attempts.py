@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from producer.replies import Outcome
 from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
@@ -131,6 +132,17 @@ def test_a_request_too_long_turns_to_a_larger_window_and_is_the_caller_s_fault_w
     (result,) = world.rows(database, world.m.job_results, job_id=id)
     error = orjson.loads(result["error"])
     assert (error["code"], error["reason"]) == (400, "context_length_exceeded")
+
+
+@pytest.mark.parametrize("param", ["temperature", None])
+def test_the_field_that_a_provider_refuses_is_named_to_the_caller(database: Database, param: str | None) -> None:
+    no = ProviderError("not with this model", upstream_status=400, code="unsupported_parameter", param=param)
+    id = job(database, batch=False)
+    run(database, [id], "openai.realtime", openai=Scripted(no))
+    (result,) = world.rows(database, world.m.job_results, job_id=id)
+    refusal = Outcome(id, "failed", error=result["error"]).refusal()
+    assert (refusal.status, refusal.reason, refusal.param) == (400, "unsupported_parameter", param)
+    assert ("param" in orjson.loads(result["error"])) == (param is not None)
 
 
 def test_answers_that_are_none_are_asked_for_twice_over_all_deferrals(database: Database) -> None:

@@ -307,6 +307,15 @@ def test_an_error_status_says_its_code_and_its_wait(
     assert (error.upstream_status, error.code, error.wait_seconds) == (status, code, wait)
 
 
+@pytest.mark.parametrize(
+    ("param", "told"), [("temperature", "temperature"), ("a" * 9999, "a" * 500), ("", None), (None, None), (7, None)]
+)
+def test_an_error_says_which_field_its_provider_names(param: Any, told: str | None) -> None:
+    body = {"error": {"message": "m", "type": "invalid_request_error", "param": param}}
+    assert refused(400, httpx.Headers(), orjson.dumps(body)).param == told
+    assert openai.failure(200, body).param == told
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_not_repeated(status: int) -> None:
     body = b'{"error":{"message":"Incorrect API key provided: sk-canary-1"}}'

@@ -20,7 +20,7 @@ from workers.exchange import Exchange
 from workers.providers import Answer, Ask, openai_answers
 from workers.providers.openai_request import ignored, payload
 from workers.providers.openai_stream import Gathered, of_events, stream
-from workers.upstream_codes import code_of, message_of, told
+from workers.upstream_codes import code_of, message_of, param_of, told
 from workers.wire import post
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
@@ -109,5 +109,6 @@ def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
         told(shown, code, message_of(error)),
         upstream_status=shown,
         code=code,
+        param=param_of(error),
         retry_after_seconds=retry_after.in_body(error),
     )
