@@ -55,9 +55,21 @@ def account(brief: Brief) -> Iterator[Account]:
     made.close()
 
 
+_made: list[OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def _hung_up() -> Iterator[None]:
+    """The SDK's clients of a test are closed with it: an error that it has raised holds on to its own."""
+    yield
+    while _made:
+        _made.pop().close()
+
+
 def sdk(account: Account, **more: Any) -> OpenAI:
     """The official SDK with its default retries."""
-    return OpenAI(base_url=account.stack.url + "/v1", api_key=account.live_key, **more)
+    _made.append(OpenAI(base_url=account.stack.url + "/v1", api_key=account.live_key, **more))
+    return _made[-1]
 
 
 def bare(body: dict[str, Any]) -> dict[str, Any]:
