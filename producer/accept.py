@@ -75,12 +75,6 @@ class Door:
     def __post_init__(self) -> None:
         self._batcher = Batcher(self._flush, most=MOST)
 
-    async def submit(
-        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
-    ) -> Accepted:
-        """Accept jobs, whole or not at all. `listed`: they came as a list, and run on the batch lane."""
-        return await self.take(self.order(holder, submissions, listed=listed, claim=claim))
-
     async def take(self, order: Order) -> Accepted:
         """Accept an order with whatever others come at the same time; a 402 says what is lacking, and what would do."""
         try:

@@ -101,11 +101,15 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
     if not row["total"]:
         raise InvalidRequest(f"batch {id} ended before its lines began: there is nothing to retry; make a new batch")
     repeated = Repeated(row, shared_batches.family(connection, row))
-    if any(_ended_at(one) < keeping.jobs_until() for one in repeated.family):
-        raise Conflict(f"the lines of batch {id} are kept no longer: send them again as a new batch")
+    _check_kept(repeated)
     if repeated.family[-1]["status"] not in TERMINAL:
         raise _repeats_already(repeated.family[-1])
     return repeated
+
+
+def _check_kept(repeated: Repeated) -> None:
+    if any(_ended_at(one) < keeping.jobs_until() for one in repeated.family):
+        raise Conflict(f"the lines of batch {repeated.row['id']} are kept no longer: send them again as a new batch")
 
 
 def _ended_at(row: Row) -> int:
@@ -137,6 +141,7 @@ def create(
     family = shared_batches.family(connection, repeated.row)
     if len(family) != len(repeated.family):
         raise _repeats_already(family[-1])
+    _check_kept(repeated)  # retention may have taken them while the file was written
     files.finish(connection, file_id, bytes)
     before, window = repeated.row, spec.completion_window or repeated.row["completion_window"]
     labels = read_labels(spec.metadata)

@@ -109,9 +109,11 @@ class _Run:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
         with self._streaming() as sink:
             try:
-                async with asyncio.timeout(self._lifetime(sink)):
+                async with asyncio.timeout(self._lifetime(sink)) as life:
                     made = await self._paced(sink)
             except TimeoutError:
+                if not life.expired():
+                    raise  # some other limit, which says nothing of the job's time
                 return endings.cut_short(self.job, "expired", self.attempts, self.relayed)
             if isinstance(made, ProviderError) and sink is not None and sink.began:
                 return endings.broken_off(self.job, made, self.attempts, self.relayed)

@@ -9,7 +9,6 @@ No redirects, no proxies, no cookies, nothing from the environment, no unix sock
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import httpx
 from shared import clock, network
 from shared.addresses import Allowed, Refused, judge, judge_name
 from workers import durations
+from workers.names import Names
 
 CONNECT_SECONDS = 5.0
 #: One delivery, from resolving to the last byte that is read of the answer.
@@ -60,13 +60,6 @@ class Answer:
     detail: str | None = None
     location: str | None = None
     retry_seconds: float | None = None
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver, in a thread of the loop's; it reads every spelling of an address."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -151,7 +144,7 @@ def client(
     *,
     allow_loopback: bool,
     allow_private: bool,
-    resolver: Resolver = resolve,
+    resolver: Resolver | None = None,
     connections: int = CONNECTIONS,
 ) -> httpx.AsyncClient:
     """The client for webhooks; one a process, closed by its owner. Send with `post`, which adds more limits.
@@ -159,7 +152,7 @@ def client(
     The permissions are those of `shared.settings`; `resolver` is the seam that tests rebind names through.
     Have no more than `connections` deliveries in flight: waiting for one is part of a delivery's time.
     """
-    backend = GuardedBackend(resolver, allow_loopback=allow_loopback, allow_private=allow_private)
+    backend = GuardedBackend(resolver or Names(), allow_loopback=allow_loopback, allow_private=allow_private)
     context = httpx.create_ssl_context(trust_env=False)
     if authorities := network.authorities():
         context.load_verify_locations(cadata=authorities.decode())

@@ -1,13 +1,16 @@
 """How long calls wait for their jobs, and when streams begin: as the caller says, else as the server is set."""
 
+import asyncio
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import ChatCompletionChunk
 from sqlalchemy import text
 
 from tests.acceptance.sse import added_up
@@ -128,6 +131,19 @@ def test_the_sdk_hears_of_its_job_before_it_gives_up(account: Account, brief: Br
     assert len(account.live.get("/jobs").json()["data"]) == 1, "and does not send it again"
 
 
+def test_prefer_is_heard_from_the_sdk_and_the_504_is_not_sent_again(account: Account, brief: Brief) -> None:
+    """With the SDK's default retries; the job is bought once, and is there to be fetched."""
+    with brief.script(silent(3.0)):
+        with pytest.raises(openai.InternalServerError) as late:
+            sdk(account).chat.completions.create(**bare(chat("prefer")), extra_headers={"Prefer": "wait=2"})
+        said = check_late(account, late.value.response, waited=2)
+        id = late.value.response.headers["fusionai-job-id"]
+        assert said == f"job {id} is not done yet and goes on; ask for it at /v1/jobs/{id}, or send stream: true"
+        assert late.value.type == "timeout" and late.value.request_id and len(brief.seen("openai")) == 1
+    (job,) = account.live.get("/jobs").json()["data"]
+    assert job["id"] == id and job["usage"]["credits_used"] > 0 and brief.violations() == []
+
+
 def test_nobody_waits_for_what_was_only_to_be_accepted(account: Account) -> None:
     account.submit(chat())
     account.live.post("/chat/completions", json=bare(chat()), headers={"Prefer": "respond-async, wait=2"})
@@ -187,6 +203,44 @@ def test_no_blank_line_ends_nothing_and_ids_come_only_when_asked_for(account: Ac
             assert any(block.split(b"\n")[-2:][0].startswith(b"id: ") for block in found) == wanted
 
 
+#: It wants to hear something twice a second; its own timeout is wide, so that a slow machine is not told apart.
+OFTEN = {"X-Stainless-Read-Timeout": "1"}
+#: A provider that pauses between its events for longer than that: about 4 s for the whole of a short answer.
+PAUSING = {"fault": {"kind": "slow_body", "seconds": 4}}
+
+
+def check_paused(account: Account, chunks: list[ChatCompletionChunk], times: list[float], id: str) -> None:
+    """Every chunk came, at least one after a pause that was filled with comments, and nothing that is none."""
+    assert max(later - sooner for sooner, later in pairwise(times)) > 0.6
+    job = finished(account, id)
+    plain = [chunk.model_dump(mode="json", exclude_unset=True) for chunk in chunks]
+    assert added_up(plain) == job["result"]["choices"] and len(job["attempts"]) == 1
+
+
+@pytest.mark.parametrize("ids", [{}, {"FusionAI-Stream-Ids": "true"}], ids=["without ids", "with ids"])
+def test_pauses_in_the_middle_of_a_stream_are_nothing_to_the_sdk(
+    account: Account, brief: Brief, ids: dict[str, str]
+) -> None:
+    """It keeps the id of an event, and would take a blank line after a comment for another event, an empty one."""
+    body = bare(chat("one", max_tokens=2, stream=True))
+    with brief.script(PAUSING):
+        stream = sdk(account, max_retries=0).chat.completions.create(**body, extra_headers=OFTEN | ids)
+        seen = [(chunk, time.monotonic()) for chunk in stream]
+    check_paused(account, *map(list, zip(*seen, strict=True)), stream.response.headers["fusionai-job-id"])  # type: ignore[arg-type]
+
+
+def test_nor_are_they_to_the_asynchronous_one(account: Account, brief: Brief) -> None:
+    async def main() -> tuple[list[ChatCompletionChunk], list[float], str]:
+        async with AsyncOpenAI(base_url=brief.url + "/v1", api_key=account.live_key, max_retries=0) as client:
+            body = bare(chat("one", max_tokens=2, stream=True))
+            stream = await client.chat.completions.create(**body, extra_headers=OFTEN | {"FusionAI-Stream-Ids": "true"})
+            seen = [(chunk, time.monotonic()) async for chunk in stream]
+        return [chunk for chunk, _ in seen], [at for _, at in seen], stream.response.headers["fusionai-job-id"]
+
+    with brief.script(PAUSING):
+        check_paused(account, *asyncio.run(main()))
+
+
 def test_what_fails_before_the_beginning_is_a_plain_error_and_after_it_an_event(account: Account, brief: Brief) -> None:
     for seconds, begun in ((0.0, False), (1.5, True)):
         with brief.script(silent(seconds, status=400, message="no such thing")):
@@ -217,3 +271,55 @@ def test_a_stream_without_an_event_ends_when_its_caller_waits_no_longer(account:
         id = answer.headers["fusionai-job-id"]
         assert (error["type"], error["code"], error["job_id"]) == ("timeout", 504, id) and id in error["message"]
         assert account.live.get(f"/jobs/{id}/stream").text.endswith("data: [DONE]\n\n"), "it goes on, and can be read"
+
+
+#: The limits of a call that is not streamed, in seconds: of its beginning while another offer is left, and in all.
+TURN, CALL = 1.0, 3.0
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose calls have a short limit, and whose streams have a long one."""
+    given = {"CALL_FIRST": CALL, "CALL": CALL, "CALL_TURN": TURN, "STREAM_TURN": TURN, "STREAM_BEGIN": BEGIN}
+    server = RedisServer().start()
+    with SimulatorProcess() as simulator:
+        limits = {f"{name}_SECONDS": str(seconds) for name, seconds in given.items()}
+        running = Stack(tmp_path_factory.mktemp("patient"), server, simulator, **limits)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+            server.stop()
+
+
+@pytest.fixture
+def customer(patient: Stack) -> Iterator[Account]:
+    """A customer of it."""
+    made = patient.account()
+    yield made
+    made.close()
+
+
+def test_a_stream_that_is_still_producing_is_not_cut_by_the_limit_of_a_call(customer: Account, patient: Stack) -> None:
+    with patient.script({"fault": {"kind": "slow_body", "seconds": CALL + 1.5}}):
+        began = time.monotonic()
+        body = bare(chat("one two three four five six seven eight nine ten", stream=True))
+        stream = sdk(customer, max_retries=0).chat.completions.create(**body)
+        chunks = [chunk.model_dump(mode="json", exclude_unset=True) for chunk in stream]
+        assert time.monotonic() - began > CALL and len(patient.seen("openai")) == 1
+    job = customer.finished(stream.response.headers["fusionai-job-id"])
+    assert chunks[-1]["choices"][0]["finish_reason"] and added_up(chunks) == job["result"]["choices"]
+    assert [attempt["status_code"] for attempt in job["attempts"]] == [200] and patient.violations() == []
+
+
+def test_an_answer_that_begins_late_comes_where_nobody_else_could_give_it(customer: Account, patient: Stack) -> None:
+    """And is turned from only while another offer is left: then it is asked of the provider as a stream."""
+    with patient.script({"provider": "openai", "fault": {"latency_seconds": TURN + 0.6}}):
+        alone = sdk(customer).chat.completions.create(**bare(chat("late")))
+        assert alone.choices[0].message.content and len(patient.seen("openai")) == 1
+        routing = {"routing": {"fallbacks": ["claude-3-sonnet"]}}
+        other = sdk(customer).chat.completions.create(**bare(chat("late")), extra_body=routing)
+        assert other.model == "claude-3-sonnet"
+    jobs = customer.live.get("/jobs").json()["data"]
+    assert [len(job["attempts"]) for job in jobs] == [2, 1] and patient.violations() == []

@@ -108,7 +108,7 @@ def test_an_ambiguous_commit_through_the_door_accepts_once(database: Database) -
 
     async def scene() -> Accepted:
         door = Door(flaky, world.RecordedBell())
-        outcome = await door.submit(holder, [world.submission()], listed=False, claim=claim(holder, "k"))
+        outcome = await door.take(door.order(holder, [world.submission()], listed=False, claim=claim(holder, "k")))
         await door.close()
         return outcome
 
@@ -126,7 +126,10 @@ def crowd(database: Database, posts: Sequence[tuple[KeyHolder, Claim | None]], d
         door = Door(own, world.RecordedBell())
         outcomes.extend(
             await asyncio.gather(
-                *(door.submit(holder, [world.submission()], listed=False, claim=mine) for holder, mine in part),
+                *(
+                    door.take(door.order(holder, [world.submission()], listed=False, claim=mine))
+                    for holder, mine in part
+                ),
                 return_exceptions=True,
             )
         )
@@ -176,7 +179,7 @@ def test_a_broker_that_is_down_leaves_the_jobs_to_the_feeder(database: Database)
 
     async def scene() -> None:
         door = Door(database, bell)
-        outcome = await door.submit(holder, [world.submission()], listed=False, claim=None)
+        outcome = await door.take(door.order(holder, [world.submission()], listed=False, claim=None))
         assert isinstance(outcome, Accepted)
         await door.close()
 
@@ -194,7 +197,7 @@ def test_who_rings(database: Database, listed: bool, room: bool, rung: int) -> N
 
     async def scene() -> None:
         door = Door(database, bell)
-        await door.submit(holder, [world.submission()], listed=listed, claim=None)
+        await door.take(door.order(holder, [world.submission()], listed=listed, claim=None))
         await door.close()
 
     asyncio.run(scene())

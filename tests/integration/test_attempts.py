@@ -12,10 +12,11 @@ from shared.db import Database
 from shared.errors import ProviderError
 from shared.settings import settings
 from tests.integration import attempts, world
-from tests.integration.test_engine import Silent, good
+from tests.integration.test_engine import Provider, Silent, good
 from workers.attempts import Attempts
 from workers.engine import Engine
 from workers.providers import Answer, Ask
+from workers.relayed import Relayed
 from workers.settle import Settler
 from workers.slots import Slots
 
@@ -211,3 +212,13 @@ def test_a_caller_of_the_whole_is_served_by_a_stream_while_another_offer_is_left
     for id, queue in ((with_another, "openai.realtime"), (alone, "openai.realtime"), (line, BATCH)):
         run(database, [id], queue, openai=Noting())
     assert streamed == [True, False, False]
+
+
+def test_a_limit_of_something_else_is_not_the_end_of_the_jobs_time(database: Database) -> None:
+    async def late(ask: Ask) -> Answer:
+        raise TimeoutError
+
+    (id,) = world.queued(database, world.open_account(database))
+    (job,) = world.take(database, world.new_worker(database), [id])
+    with pytest.raises(TimeoutError):
+        asyncio.run(attempts.of(Provider(late)).run(job, [], Relayed()))

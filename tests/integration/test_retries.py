@@ -19,6 +19,7 @@ from shared.db import Database
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import Ending
 from shared.schemas import read_submission
+from shared.settings import settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
 from workers import sweep
@@ -379,6 +380,19 @@ def test_a_process_that_goes_while_it_renders(database: Database, monkeypatch: p
     assert {output[name]["response"]["body"]["of"] for name in "acgi"} == {made}
     assert world.events(database, holder.account_id).count("batch.completed") == 2
     assert world.violations(database) == []
+
+
+def test_lines_that_are_kept_no_longer_once_their_file_is_written(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention takes them meanwhile: a batch of them could not have their answers in its output."""
+    holder = world.open_account(database)
+    id = first(database, holder, a="bad")
+    repeated = database.read_sync(retries.repeatable, holder, id)
+    monkeypatch.setattr(settings(), "keep_jobs_days", 2)
+    clock.shift(3 * 86_400 * clock.MICROS)
+    with pytest.raises(Conflict, match="kept no longer"):
+        buy(database, holder, RetrySpec(), repeated)
 
 
 def test_lines_whose_rows_are_gone_are_told_of(database: Database) -> None:

@@ -140,7 +140,7 @@ def test_two_processes_at_once_buy_once(database: Database, retries: Sequence[in
 
         async def one(number: int, count: int) -> None:
             mine = claim(holder, count, {**BODY, "number": number})
-            outcome = await door.submit(holder, [world.submission()], listed=False, claim=mine)
+            outcome = await door.take(door.order(holder, [world.submission()], listed=False, claim=mine))
             outcomes.setdefault(number, set()).add(job_id(outcome))
 
         await asyncio.gather(*(one(number, count) for number in range(20) for count in counts))

@@ -25,7 +25,7 @@ def ask(database: Database, holder: world.KeyHolder, *, listed: int = 0, **more:
     async def main() -> Accepted | InsufficientCredits:
         door = Door(database, world.RecordedBell())
         try:
-            return await door.submit(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None)
+            return await door.take(door.order(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None))
         except InsufficientCredits as error:
             return error
         finally:
@@ -168,7 +168,7 @@ def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(databas
     async def main() -> list[Any]:
         door = Door(database, world.RecordedBell())
         wanted = world.submission(max_tokens=20)
-        calls = (door.submit(poor, [wanted], listed=False, claim=None) for _ in range(40))
+        calls = (door.take(door.order(poor, [wanted], listed=False, claim=None)) for _ in range(40))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await door.close()
         return answers

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.receiver import Answer, Delivery, Receiver
+from workers import names as lookups
 from workers import outbound
 
 #: Every spelling of this machine's own addresses that getaddrinfo or a URL parser might see through.
@@ -82,7 +83,7 @@ LITERALS = """
 
 @pytest.mark.parametrize("host", LITERALS)
 def test_the_guard_alone_refuses_what_getaddrinfo_reads(receiver: Receiver, host: str) -> None:
-    backend = outbound.GuardedBackend(outbound.resolve, allow_loopback=False, allow_private=True)
+    backend = outbound.GuardedBackend(lookups.Names(), allow_loopback=False, allow_private=True)
     with pytest.raises(outbound.AddressRefused, match="may not receive"):
         asyncio.run(backend.connect_tcp(host, receiver.port))
     assert receiver.connections == 0
@@ -245,7 +246,7 @@ def test_a_url_that_is_none(url: str) -> None:
 
 
 def test_unix_sockets_are_refused() -> None:
-    backend = outbound.GuardedBackend(outbound.resolve, allow_loopback=True, allow_private=True)
+    backend = outbound.GuardedBackend(lookups.Names(), allow_loopback=True, allow_private=True)
     with pytest.raises(outbound.AddressRefused, match="unix"):
         asyncio.run(backend.connect_unix_socket("/run/docker.sock"))
 
