@@ -128,9 +128,17 @@ def load(name: str) -> Catalogue:
     """The catalogue in that file, or the one that ships; one that cannot be used ends the process, saying why."""
     path = Path(name or Path(__file__).with_suffix(".toml"))
     try:
-        return read(path.read_text())
+        return read(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SystemExit(f"the catalogue {path} cannot be used: {type(error).__name__}: {error}") from None
+        raise SystemExit(f"the catalogue {path} cannot be used: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def read(source: str) -> Catalogue:

@@ -54,6 +54,25 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        (None, "No such file or directory"),
+        (b"[models.m]\n", "it has no 'providers'"),
+        (b"version = \n", "Invalid value (at line 1, column 11)"),
+    ],
+)
+def test_a_file_that_is_no_catalogue_ends_the_start_with_a_sentence(
+    tmp_path: Path, written: bytes | None, why: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    if written is not None:
+        path.write_bytes(written)
+    with pytest.raises(SystemExit) as ended:
+        catalogue_module.load(str(path))
+    assert str(ended.value) == f"the catalogue {path} cannot be used: {why}"
+
+
 @pytest.mark.parametrize(("old", "new", "named"), BAD)
 def test_a_bad_catalogue_is_an_error_that_names_the_place(old: str, new: str, named: str) -> None:
     assert GOOD.count(old) == 1
