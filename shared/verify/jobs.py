@@ -56,9 +56,9 @@ QUERIES: tuple[Query, ...] = (
              OR (r.partial IS NOT NULL AND r.prompt_tokens + r.completion_tokens = 0))""",
     ),
     Query(
-        "a job that succeeded has no answer, or an error; or one that did not has an answer",
+        "a job that was paid for has no answer, or one that succeeded an error, or one that did not an answer",
         """SELECT j.id, j.status FROM jobs j JOIN job_results r ON r.job_id = j.id
-           WHERE (j.status = 'succeeded' AND (r.response IS NULL OR r.error IS NOT NULL))
+           WHERE (j.status = 'succeeded' AND (r.error IS NOT NULL OR (r.response IS NULL AND r.charged_micros > 0)))
              OR (j.status <> 'succeeded' AND r.response IS NOT NULL)""",
     ),
     Query(
@@ -71,10 +71,10 @@ QUERIES: tuple[Query, ...] = (
         "SELECT id, status, worker_id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)",
     ),
     Query(
-        "a running job's worker does not exist, or ended more than a day ago",
+        "a running job's worker does not exist, or ended more than a month ago",
         """SELECT j.id, j.worker_id, w.lapsed_at FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
            WHERE j.status = 'running' AND j.worker_id IS NOT NULL
-             AND (w.id IS NULL OR w.lapsed_at < :day_ago)""",
+             AND (w.id IS NULL OR w.lapsed_at < :month_ago)""",
     ),
     Query(
         "a running job was never leased",
@@ -86,8 +86,8 @@ QUERIES: tuple[Query, ...] = (
              AND (queue NOT IN ([queues]) OR lane NOT IN ('realtime', 'batch'))""",
     ),
     Query(
-        "a job should have ended a day ago",
-        "SELECT id, status, expires_at FROM jobs WHERE status IN ('queued', 'running') AND expires_at < :day_ago",
+        "a job should have ended a month ago",
+        "SELECT id, status, expires_at FROM jobs WHERE status IN ('queued', 'running') AND expires_at < :month_ago",
     ),
     Query(
         "a job's key is another account's, or of another mode",

@@ -36,7 +36,7 @@ class Query:
 
     In `sql`, `[day x]`, `[month x]` and `[json column a b]` stand for what the databases say differently, `[queues]`
     for the names of the queues; `:jobs_gone`, `:payloads_gone`, `:events_gone`, `:deliveries_gone`, `:files_gone` for
-    up to when retention has removed such rows, read in the same instant. Parameters: `now`, `day_ago`,
+    up to when retention has removed such rows, read in the same instant. Parameters: `now`, `day_ago`, `month_ago`,
     `month`.
     """
 
@@ -47,7 +47,7 @@ class Query:
         """The first of them, and how many more."""
         statement, names = _statement(self.sql, connection.dialect.name, tuple(job_queues()))
         now = clock.now_micros()
-        given = {"now": now, "day_ago": now - DAY, "month": clock.month(now)}
+        given = {"now": now, "day_ago": now - DAY, "month_ago": now - 30 * DAY, "month": clock.month(now)}
         more = 0
         for number, row in enumerate(connection.execute(statement, {name: given[name] for name in names}).mappings()):
             if number < SHOWN:

@@ -168,7 +168,9 @@ def priced(database: Database, outcomes: Sequence[Ending | Requeue]) -> list[End
 
 
 def _with_usage(ending: Ending) -> Ending:
-    """The same with some usage, and who served it."""
+    """The same with an answer and some usage, and who served it."""
+    if ending.status == "succeeded" and ending.response is None:
+        ending = replace(ending, response="{}")
     some = _tokens(ending) + ending.images
     if not some and not ending.charge_micros:
         return ending
