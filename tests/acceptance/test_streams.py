@@ -147,6 +147,14 @@ def test_redis_flushed_in_mid_stream_loses_nothing(account: Account, stack: Stac
 
 
 #: (the fault, what the first attempt's record says)
+def check_relayed_is_paid(account: Account, job: dict[str, Any]) -> None:
+    """A job cut short is charged for what had been sent of its answer, as far as that can be counted."""
+    used = job["usage"]
+    assert used["credits_used"] > 0 and used["estimated"] is True
+    balance = account.live.get("/credits").json()
+    assert round(balance["available"] + used["credits_used"], 6) == 10_000 and balance["held"] == 0
+
+
 BROKEN = [
     ({"kind": "truncated_stream"}, "protocol"),
     ({"kind": "error_mid_stream", "status": 500}, "server_error"),
@@ -170,7 +178,7 @@ def test_what_breaks_after_the_first_token_ends_the_job(
     error = found[-1].json["error"]
     assert error["type"] == "upstream_error" and error["code"] == 502 and "[DONE]" not in answer.text
     assert answer.status_code == 502 or id in error["message"]
-    assert account.live.get("/credits").json()["available"] == 10_000
+    check_relayed_is_paid(account, job)
     again = account.live.get(f"/jobs/{id}/stream")
     assert again.status_code == 502 and again.json()["error"]["type"] == "upstream_error"
     assert again.headers["x-should-retry"] == "false" and again.headers["fusionai-job-id"] == id
@@ -220,7 +228,7 @@ def test_a_job_cancelled_in_mid_stream_says_so(account: Account, stack: Stack) -
     error = found[-1].json["error"]
     assert (error["type"], error["code"]) == ("conflict", 409) and "cancelled" in error["message"]
     assert (error["job_id"], error["request_id"]) == (id, response.headers["x-request-id"])
-    assert account.live.get("/credits").json()["available"] == 10_000
+    check_relayed_is_paid(account, account.finished(id))
 
 
 def test_a_job_that_fails_at_once_is_a_plain_error(account: Account, stack: Stack) -> None:

@@ -23,6 +23,10 @@ def lately() -> dict[str, str]:
     return {"from": str(today() - timedelta(days=2)), "to": str(today() + timedelta(days=1))}
 
 
+def period() -> dict[str, str]:
+    return {**lately(), "timezone": "UTC"}
+
+
 def used(account: Account, **params: Any) -> dict[str, Any]:
     answer = account.live.get("/usage", params={**lately(), **params})
     assert answer.status_code == 200, answer.text
@@ -45,7 +49,7 @@ def test_usage_is_what_was_charged(account: Account) -> None:
     with account.stack.script({"contains": "fails", "fault": {"status": 400}}):
         assert account.run(chat("fails"))["status"] == "failed"
     found = used(account)
-    assert found["object"] == "list" and found["period"] == lately()
+    assert found["object"] == "list" and found["period"] == period()
     assert [row["job_id"] for row in found["data"]] == [job["id"] for job in reversed(jobs)]
     balance = account.live.get("/credits").json()
     charged = Decimal(10_000) - Decimal(str(balance["remaining"]))
@@ -168,7 +172,6 @@ def test_another_account_sees_nothing(account: Account, other: Account) -> None:
         ("to=-001-01-01", "to"),
         ("to=2026-1-1", "to"),
         ("from=2026-02-02&to=2026-02-01", "from"),
-        ("from=9999-12-31", "from"),
         ("from=0001-01-01&to=9999-12-31", "from"),
         ("from=0001-01-01", "from"),
         ("limit=0", "limit"),
@@ -195,7 +198,13 @@ def test_a_bad_parameter_is_named(account: Account, query: str, param: str) -> N
 
 def test_odd_but_harmless_parameters_find_nothing(account: Account) -> None:
     assert account.live.get("/usage?from=%00").status_code == 400
-    for query in ("model=';DROP TABLE jobs;--", "batch_id=%25", "from=9999-12-31&to=9999-12-31", "to=0001-01-01"):
+    for query in (
+        "model=';DROP TABLE jobs;--",
+        "batch_id=%25",
+        "from=9999-12-31",
+        "from=9999-12-31&to=9999-12-31",
+        "to=0001-01-01",
+    ):
         found = account.live.get("/usage?" + query)
         assert found.status_code == 200 and found.json()["data"] == [], query
 
