@@ -30,7 +30,7 @@ from shared.models.batches import UNFINISHED
 from shared.settings import settings
 from tests.chaos.audit import audit
 from tests.chaos.audit_batches import leftovers
-from tests.chaos.inbox import Inbox
+from tests.chaos.inbox import TEST, Inbox
 from tests.chaos.processes import Processes, prefixed
 from tests.servers import RedisServer, free_port
 from workers.simulator.server import SimulatorProcess
@@ -164,7 +164,7 @@ class Stack(Processes):
     # -- a client of the stack ----------------------------------------------------------------------------------
 
     def open_account(self, credits: int = 100_000) -> Account:
-        """A customer with credit, keys of both kinds, and a webhook to the inbox."""
+        """A customer with credit, keys of both kinds, and a webhook of each to the inbox."""
 
         def make(connection: Any) -> Account:
             id = accounts.create_account(connection, "chaos", "enterprise")
@@ -173,8 +173,9 @@ class Stack(Processes):
             return Account(id, live, test)
 
         account = self.database.write_sync(make)
-        hook = self.call(account.live_key, "POST", "/v1/webhooks", {"url": f"{self.inbox.url}/{account.id}"})
-        self.inbox.expect(account.id, hook["secret"])
+        for key, place in ((account.live_key, account.id), (account.test_key, f"{account.id}{TEST}")):
+            hook = self.call(key, "POST", "/v1/webhooks", {"url": f"{self.inbox.url}/{place}"})
+            self.inbox.expect(place, hook["secret"])
         return account
 
     def url(self, name: str) -> str:

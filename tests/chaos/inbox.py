@@ -11,6 +11,9 @@ from standardwebhooks.webhooks import Webhook
 from shared import clock, signing
 from tests.receiver import Answer, Delivery, Receiver
 
+#: How the path of an account's test events ends.
+TEST = ".test"
+
 
 class Inbox:
     """`answer` decides, by the event id and how often it has come, what the receiver says."""
@@ -41,17 +44,20 @@ class Inbox:
     @property
     def accounts(self) -> set[str]:
         """Whose events are expected here."""
-        return set(self._secrets)
+        return {place.removesuffix(TEST) for place in self._secrets}
 
-    def expect(self, account_id: str, secret: str) -> None:
-        """Deliveries to this account's path are signed with this secret."""
-        self._secrets[account_id] = secret
+    def expect(self, place: str, secret: str) -> None:
+        """Deliveries to this path, an account's for its live or its test events, are signed with this secret."""
+        self._secrets[place] = secret
 
     def _take(self, delivery: Delivery) -> Answer:
         event_id = delivery.headers.get("webhook-id", "")
-        secret = self._secrets.get(delivery.path.rpartition("/")[2], "")
+        place = delivery.path.rpartition("/")[2]
+        secret = self._secrets.get(place, "")
         if not secret or not _genuine(delivery, secret):
             self.violations.append(f"a delivery of {event_id} to {delivery.path} is not signed as it should be")
+        elif orjson.loads(delivery.body).get("test", False) != place.endswith(TEST):
+            self.violations.append(f"{event_id}, at {place}, is of the other mode")
         with self._lock:
             self.arrivals[event_id] += 1
             answer = self.answer(event_id, self.arrivals[event_id])
