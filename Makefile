@@ -59,4 +59,4 @@ chaos: dev
 
 # Every crash point, at a later passing than in the default suite where there is one, and a rough world: five minutes.
 chaos-short: dev
-	$(BIN)/python -m pytest -q -m chaos_short -n 2 --dist loadfile tests/chaos
+	$(BIN)/python -m pytest -q -m chaos_short -n 2 tests/chaos
