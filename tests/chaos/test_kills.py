@@ -48,12 +48,14 @@ def test_a_stopped_worker_s_late_answers_are_refused(stacks: Stacks, kind: str) 
         ids = stack.submit(account, [chat(f"late {n}") for n in range(20)])
         stack.until(lambda: stack.calls("late") == 20, what="the calls")
         stack.pause("worker")
+        stack.start("worker2")
         stack.await_all_terminal(ids)
         stack.send("worker", signal.SIGCONT)
         stack.until(lambda: stack.counter("stale_answers_refused") == refused + 20, what="20 refusals")
         stack.until(lambda: 75 in stack.processes["worker"].ends, what="the end of the lapsed incarnation")
         stack.quiet()
         assert {stack.job(id).status for id in ids} == {"succeeded"}
+        stack.terminate("worker2")
         stack.check()
 
 
@@ -69,13 +71,15 @@ def test_a_late_answer_is_refused_while_another_holds_the_job(stacks: Stacks, ki
         ids = stack.submit(account, [chat(f"fenced {n}") for n in range(20)])
         stack.until(lambda: stack.calls("fenced") == 20, what="the calls")
         stack.pause("worker")
-        stack.until(lambda: stack.calls("fenced") == 30, what="half of them called for again")
+        stack.start("worker2")
+        stack.until(lambda: stack.calls("fenced") == 40, what="all of them called for again")
         stack.send("worker", signal.SIGCONT)
         stack.until(lambda: stack.counter("stale_answers_refused") == refused + 20, what="20 refusals")
         held = {stack.job(id).status for id in ids}
         assert held <= {"running", "queued"}, "a stale answer was let in"
         stack.quiet()
         assert {stack.job(id).status for id in ids} == {"succeeded"} and stack.calls("fenced") == 40
+        stack.terminate("worker2")
         stack.check()
 
 
