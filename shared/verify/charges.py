@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text
 from shared import models as m
 from shared.pricing import price
 from shared.schemas import Offer, Usage, picture_kind, read_offer
-from shared.verify.query import SHOWN
+from shared.verify.query import faulty_rows
 
 #: Jobs in one statement.
 PAGE = 2000
@@ -19,16 +19,7 @@ _NAME = "a charge is not the price of the usage, within the bound"
 
 def violations(connection: Connection) -> Iterator[str]:
     """Page after page of the finished jobs."""
-    after, found = "", 0
-    while rows := connection.execute(_PAGE, {"after": after}).mappings().all():
-        for row in rows:
-            if said := _wrong(dict(row)):
-                found += 1
-                if found <= SHOWN:
-                    yield f"{_NAME}: id={row['id']}, {said}"
-        after = rows[-1]["id"]
-    if found > SHOWN:
-        yield f"{_NAME}: and {found - SHOWN} more"
+    return faulty_rows(connection, _NAME, _PAGE, _wrong, by="id", after="")
 
 
 _USED = ("prompt_tokens", "completion_tokens", "images", "cached_tokens", "cache_creation_tokens")

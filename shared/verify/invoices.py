@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, select
 
 from shared import models as m
-from shared.verify.query import SHOWN
+from shared.verify.query import faulty_rows
 
 #: Invoices in one statement.
 PAGE = 1000
@@ -18,16 +18,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens")
 
 def violations(connection: Connection) -> Iterator[str]:
     """Page after page, by number."""
-    after, found = 0, 0
-    while rows := connection.execute(_PAGE, {"after": after}).mappings().all():
-        for row in rows:
-            if said := _wrong(dict(row)):
-                found += 1
-                if found <= SHOWN:
-                    yield f"{_NAME}: id={row['id']}, number={row['number']}, {said}"
-        after = rows[-1]["number"]
-    if found > SHOWN:
-        yield f"{_NAME}: and {found - SHOWN} more"
+    return faulty_rows(connection, _NAME, _PAGE, _wrong, by="number", after=0)
 
 
 _PAGE = (

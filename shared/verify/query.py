@@ -1,12 +1,12 @@
 """One statement whose every row is a violation, in the words of either database."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, Executable, TextClause, text
 
 from shared import clock, forgotten
 from shared.queue import PROBATION, job_queues
@@ -84,3 +84,25 @@ def _word(words: Mapping[str, str], queues: Sequence[str], name: str, *arguments
     if name == "month":
         return f"substr({words['day'].format(*arguments)}, 1, 7)"
     return words[name].format(*arguments)
+
+
+def faulty_rows(
+    connection: Connection,
+    name: str,
+    page: Executable,
+    wrong: Callable[[dict[str, Any]], str | None],
+    *,
+    by: str,
+    after: str | int,
+) -> Iterator[str]:
+    """What `wrong` says of the rows of `page`, page after page in the order of `by`: the first ones, and how many more."""
+    found, keys = 0, dict.fromkeys(("id", by))
+    while rows := connection.execute(page, {"after": after}).mappings().all():
+        for row in rows:
+            if said := wrong(dict(row)):
+                found += 1
+                if found <= SHOWN:
+                    yield f"{name}: {', '.join(f'{key}={row[key]}' for key in keys)}, {said}"
+        after = rows[-1][by]
+    if found > SHOWN:
+        yield f"{name}: and {found - SHOWN} more"
