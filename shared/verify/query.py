@@ -95,7 +95,7 @@ def faulty_rows(
     by: str,
     after: str | int,
 ) -> Iterator[str]:
-    """What `wrong` says of rows of `page`, read in the order of `by`: of the first ones, and how many more there are."""
+    """What `wrong` says of rows of `page`, in the order of `by`: of the first ones, and how many more there are."""
     found, keys = 0, dict.fromkeys(("id", by))
     while rows := connection.execute(page, {"after": after}).mappings().all():
         for row in rows:
