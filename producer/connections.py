@@ -88,6 +88,8 @@ class Connections:
     """Every connection of this process."""
 
     bounds: Bounds
+    #: The server stops: each answer closes its connection.
+    closing: bool = False
     _open: set["Protocol"] = field(default_factory=set)
     _by_address: Counter[str] = field(default_factory=Counter)
     #: Those between two requests, since when, the one that has been so for longest first.
@@ -215,3 +217,14 @@ def unsent_bytes(transport: object, descriptor: int | None) -> int:
     except OSError:
         return unsent
     return unsent + int(queued)
+
+
+def unread_bytes(descriptor: int | None) -> int:
+    """What the other side has sent and this process has not read yet, where the system tells."""
+    if descriptor is None:
+        return 0
+    try:
+        (queued,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return 0
+    return int(queued)

@@ -18,11 +18,13 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from producer.connections import Connections, address_of, unsent_bytes
+from producer.connections import Connections, address_of, unread_bytes, unsent_bytes
 from shared import clock
 
 #: How long the other side may take to read why it is refused, before what it still sends is answered by a reset.
 LINGER_SECONDS = 2.0
+#: How long a connection without a request yet may take to send its first once the server stops.
+LAST_SECONDS = 1.0
 #: Answers to requests that never reach the application: their `type`.
 _TYPES = {400: "invalid_request", 408: "timeout", 431: "invalid_request", 503: "unavailable"}
 
@@ -101,6 +103,8 @@ class Protocol(HttpToolsProtocol):
         self._in_head, self._in_body, self._began, self._idle_bytes = False, True, False, 0
         self._since = self._moved_at = clock.monotonic()
         super().on_headers_complete()
+        if self._all.closing:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._idle_bytes, self._moved_at = 0, clock.monotonic()
@@ -121,6 +125,21 @@ class Protocol(HttpToolsProtocol):
             self._since = clock.monotonic()
         elif self._in_head:
             self._all.rest(self)
+
+    def shutdown(self) -> None:
+        """The server stops: end after the request under way, or after one whose bytes are on their way.
+
+        uvicorn's closes every connection without a request, which resets one whose client has just sent it.
+        """
+        coming = self._partial or self.cycle is None or unread_bytes(self._descriptor) > 0
+        if self._answering or self._over or not coming:
+            super().shutdown()
+        else:
+            self.loop.call_later(LAST_SECONDS, self._close_unless_asked)
+
+    def _close_unless_asked(self) -> None:
+        if self._in_head and not self._partial and not self._answering:
+            self.transport.close()
 
     @property
     def _partial(self) -> bool:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from producer import connections
 from producer.connections import Connections
 from producer.desk import Desk
+from producer.listeners import take_no_more
 from producer.protocol import Protocol
 from shared import clock
 from shared.settings import Wrong, settings
@@ -79,11 +80,12 @@ class Server(uvicorn.Server):
         """Stop; a second Ctrl-C stops at once."""
         drain_seconds = settings().drain_seconds
         desk = self._desk()
-        desk.stopping = True
+        desk.stopping = self._all.closing = True
         asyncio.get_running_loop().call_later(drain_seconds, desk.stop_waiting)
         over = clock.monotonic() + notice_seconds(drain_seconds)
         while clock.monotonic() < over and not self.force_exit:
             await asyncio.sleep(_TURN_SECONDS)
+        await take_no_more(self.servers)
         await super().shutdown(sockets)
 
 
