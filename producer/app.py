@@ -15,15 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer import openapi, server
-from producer.desk import Desk
+from producer import openapi
+from producer.context import Desk
 from producer.dialects import DIALECTS
 from producer.metrics import Metrics
-from producer.routing import Router
+from producer.server import serve
+from producer.web.router import Router
 from shared import clock, logs
+from shared.broker.app import bell
 from shared.db import AmbiguousCommitError, Database, is_away
 from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
-from shared.queue import bell
 from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 log = logging.getLogger(__name__)
@@ -262,7 +263,7 @@ def main() -> None:
             "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
         )
     app = make_app()
-    server.serve(app, lambda: app.state.desk, make_metrics_app(app) if settings().metrics_port else None)
+    serve.serve(app, lambda: app.state.desk, make_metrics_app(app) if settings().metrics_port else None)
 
 
 if __name__ == "__main__":

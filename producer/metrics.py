@@ -22,13 +22,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Connection, case, func, literal_column, select, text
 
-from shared import clock, db, measures, provider_states
-from shared import models as m
+from shared import clock, db
+from shared.broker.app import PROBATION, PROBED, job_queues, provider_of
 from shared.db import Database
-from shared.jobs import RUNNING
-from shared.models.batches import UNFINISHED
-from shared.models.jobs import DEFERRED, TO_WAKE, WOKEN
-from shared.queue import PROBATION, PROBED, job_queues, provider_of
+from shared.db import models as m
+from shared.db.models.batches import UNFINISHED
+from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
+from shared.jobs import metrics
+from shared.jobs.transitions import RUNNING
+from shared.providers import states
 
 #: For how long an answer is given again, in seconds.
 FRESH_SECONDS: Final = 1.0
@@ -43,7 +45,7 @@ Values = dict[Labels, float]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the rows said at one instant: gauges by name, counters (as `shared.counters` keeps them) by name."""
+    """What the rows said at one instant: gauges by name, counters (as `shared.db.counters` keeps them) by name."""
 
     gauges: Mapping[str, Values]
     counters: Mapping[str, Mapping[Labels, int]]
@@ -156,7 +158,7 @@ class Exposition(Collector):
                 gauge.add_metric(given, number)
             yield gauge
         for name, kept, parts, meaning in _COUNTERS:
-            counter = CounterMetricFamily(f"fusionai_{name}", meaning, labels=measures.LABELS.get(kept, ()))
+            counter = CounterMetricFamily(f"fusionai_{name}", meaning, labels=metrics.LABELS.get(kept, ()))
             for given, total in sorted(self._totals(kept).items()):
                 counter.add_metric(given, total / parts)
             yield counter
@@ -164,11 +166,11 @@ class Exposition(Collector):
 
     def _totals(self, name: str) -> Mapping[Labels, int]:
         """The totals of a counter; one without labels is 0 before it has counted anything."""
-        return self._reading.counters.get(name) or ({} if name in measures.LABELS else {(): 0})
+        return self._reading.counters.get(name) or ({} if name in metrics.LABELS else {(): 0})
 
     def _job_seconds(self) -> Metric:
         family = HistogramMetricFamily("fusionai_job_seconds", _SECONDS_MEANING, labels=("provider", "lane"))
-        ended: defaultdict[Labels, dict[float, int]] = defaultdict(lambda: dict.fromkeys(measures.BUCKETS, 0))
+        ended: defaultdict[Labels, dict[float, int]] = defaultdict(lambda: dict.fromkeys(metrics.BUCKETS, 0))
         for (provider, lane, le), count in self._totals("job_seconds").items():
             ended[provider, lane][float(le)] = count
         millis = self._totals("job_millis")
@@ -187,7 +189,7 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
     """What Redis says of the providers; and whether it answers, and has room."""
     gauges: dict[str, Values] = {"provider_paused": {}, "provider_calls_per_second": {}, "redis_up": {(): 0.0}}
     with suppress(RedisError, OSError):
-        for one in provider_states.read_all(connection):
+        for one in states.read_all(connection):
             place = (one.provider, one.upstream or "")
             if one.state.paused:
                 gauges["provider_paused"][*place, one.state.paused_for or ""] = 1.0
@@ -266,7 +268,7 @@ def _running(connection: Connection) -> Values:
     columns = (m.jobs.c.queue, m.jobs.c.lane)
     statement = select(*columns, func.count()).where(m.jobs.c.status == RUNNING).group_by(*columns)
     for queue, lane, count in connection.execute(statement):
-        values[measures.provider_label(None, queue), lane] += count
+        values[metrics.provider_label(None, queue), lane] += count
     return values
 
 
@@ -282,11 +284,11 @@ def _batches(connection: Connection) -> Values:
 
 
 def _counters(connection: Connection) -> dict[str, dict[Labels, int]]:
-    shown = [*measures.LABELS, *(kept for _, kept, _, _ in _COUNTERS if kept not in measures.LABELS)]
+    shown = [*metrics.LABELS, *(kept for _, kept, _, _ in _COUNTERS if kept not in metrics.LABELS)]
     columns = (m.counters.c.name, m.counters.c.labels)
     statement = select(*columns, func.sum(m.counters.c.value)).where(m.counters.c.name.in_(shown)).group_by(*columns)
     found: defaultdict[str, dict[Labels, int]] = defaultdict(dict)
     for name, labels, total in connection.execute(statement):
         given = orjson.loads(labels) if labels else {}
-        found[name][tuple(given[label] for label in measures.LABELS.get(name, ()))] = int(total)
+        found[name][tuple(given[label] for label in metrics.LABELS.get(name, ()))] = int(total)
     return found

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
 from shared import clock
+from shared.db.models import accounts, api_keys, thresholds
 from shared.errors import InvalidRequest, NotFound
-from shared.models import accounts, api_keys, thresholds
-from shared.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
+from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 from shared.settings import settings
 
 Mode = Literal["live", "test"]

@@ -19,12 +19,12 @@ FusionError
 │   ├── Unavailable            503
 │   │   └── StorageAway
 │   └── Timeout                504
-└── ProviderError         one attempt at a provider failed; workers.retry decides what follows
+└── ProviderError         one attempt at a provider failed; workers.running.retry decides what follows
 """
 
 from typing import Any, ClassVar
 
-from shared.provider_limits import RateLimits
+from shared.providers.limits import RateLimits
 
 
 class FusionError(Exception):

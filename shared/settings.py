@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     webhooks_allow_private: bool = False
 
     #: Authorities (PEM: a file, or a directory of files) whose certificates providers and webhooks may have, beside the
-    #: system's; empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. Proxies: see shared.proxies.
+    #: system's; empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. Proxies: see shared.network.proxies.
     ca_file: str = ""
 
     #: Which queues a worker serves, comma-separated (`openai.realtime,openai.batch,webhooks`); empty: all.

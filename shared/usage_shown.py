@@ -6,7 +6,7 @@ A wrong 0 would be worse than nothing: clients reckon with it (BerriAI/litellm#3
 from collections.abc import Mapping
 from typing import Any
 
-from shared.schemas import Usage
+from shared.submissions.schemas import Usage
 
 #: Details that are kept with a result, by the columns of their rows.
 KEPT = ("cached_tokens", "cache_creation_tokens", "reasoning_tokens")

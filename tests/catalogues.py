@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared import catalogue
+from shared.submissions import catalogue
 
 
 def shipped() -> str:

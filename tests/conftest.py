@@ -8,7 +8,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from shared.db import Database
-from shared.migrations import migrate
+from shared.db.migrations import migrate
 from tests.servers import PostgresServer, RedisServer
 
 #: How long an example takes says nothing on a machine that has other things to do.

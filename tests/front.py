@@ -13,8 +13,8 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from producer.connections import Bounds, Connections
-from producer.protocol import Protocol
+from producer.server.connections import Bounds, Connections
+from producer.server.protocol import Protocol
 from shared.stopping import stop
 from tests.conditions import await_condition
 

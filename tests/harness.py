@@ -24,9 +24,10 @@ import httpx
 import orjson
 from sqlalchemy import text
 
-from shared import accounts, clock, ledger
+from shared import accounts, clock
 from shared.db import Database
-from shared.models.batches import UNFINISHED
+from shared.db.models.batches import UNFINISHED
+from shared.money import ledger
 from shared.settings import settings
 from tests.chaos.audit import audit
 from tests.chaos.audit_batches import leftovers

@@ -15,8 +15,8 @@ import warnings
 import redis
 from sqlalchemy import create_engine, make_url, text
 
-from producer.embedded_redis import redis_server
-from shared.migrations import migrate
+from producer.stack.embedded_redis import redis_server
+from shared.db.migrations import migrate
 
 _databases = itertools.count(1)
 _FIRST_PORT, _PORTS = 10_000, 20_000

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from shared.migrations import migrate
+from shared.db.migrations import migrate
 from tests.catalogues import served, written
 from tests.harness import Account, Stack, line
 from tests.servers import RedisServer

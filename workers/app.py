@@ -10,10 +10,11 @@ from celery import signals
 from celery.platforms import SecurityWarning
 
 from shared import logs, network
-from shared.catalogue import SANDBOX, catalogue, endpoint
-from shared.queue import MAINTENANCE, WEBHOOKS, app, job_queues
+from shared.broker.app import MAINTENANCE, WEBHOOKS, app, job_queues
 from shared.settings import Wrong, keep_private, settings
-from workers import remote_control, sweep, tasks
+from shared.submissions.catalogue import SANDBOX, catalogue, endpoint
+from workers import remote_control, tasks
+from workers.maintenance import sweep
 from workers.runtime import Runtime, capacities, serves
 
 log = logging.getLogger(__name__)

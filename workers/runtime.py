@@ -16,21 +16,22 @@ import uvloop
 from sqlalchemy import Connection
 
 from shared import garbage
-from shared.catalogue import catalogue
+from shared.broker.app import LANES, PROBATION, WEBHOOKS, bell, queue_name
 from shared.db import Database
-from shared.hints import CANCEL, Hints
-from shared.queue import LANES, PROBATION, WEBHOOKS, bell, queue_name
+from shared.notifier import CANCEL, Hints
 from shared.settings import settings
-from workers import outbound, pacing, providers
-from workers.attempts import Attempts
-from workers.engine import Engine
-from workers.lease import Incarnation
-from workers.live_transport import live_client
-from workers.lookout import Lookout
-from workers.settle import Settler
-from workers.slots import Slots
-from workers.streams import Publisher
-from workers.webhooks import MOST_SENDING, Sender
+from shared.submissions.catalogue import catalogue
+from workers import pacing, providers
+from workers.running.attempts import Attempts
+from workers.running.engine import Engine
+from workers.running.lease import Incarnation
+from workers.running.lookout import Lookout
+from workers.running.publisher import Publisher
+from workers.running.settle import Settler
+from workers.running.slots import Slots
+from workers.upstream.live_transport import live_client
+from workers.webhooks import client
+from workers.webhooks.sender import MOST_SENDING, Sender
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Runtime:
         slots = Slots(capacities(self._probation))
         in_flight = sum(slots.capacity(queue) for queue in slots.queues)
         self._client = live_client(in_flight)
-        self._outbound = outbound.client(
+        self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
             connections=MOST_SENDING,

@@ -6,7 +6,7 @@ What a later version sends beside the ids is passed over.
 from collections.abc import Sequence
 from typing import Any
 
-from shared.queue import app
+from shared.broker.app import app
 from workers.runtime import Runtime
 
 #: The process's one runtime, set by workers.app before the consumer starts.

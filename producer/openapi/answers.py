@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from shared.schemas import JobType
+from shared.submissions.schemas import JobType
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from producer.idempotency import MAX_LENGTH
+from producer.admission.idempotency import MAX_LENGTH
 from producer.operations import Page
 from shared.errors import Failed, FusionError, Refused
 

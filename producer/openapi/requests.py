@@ -4,15 +4,15 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
-from producer import files, uploads
-from producer.batches import BatchSpec
 from producer.dialects.fusionai.jobs import MOST_JOBS
-from producer.hooks import WebhookChange, WebhookSpec
-from producer.operations import ThresholdSpecs
-from producer.retries import RetrySpec
-from shared import events, extras
-from shared.batch_lines import MOST_CUSTOM_ID, TYPES
-from shared.schemas import (
+from producer.operations import ThresholdSpecs, files
+from producer.operations.batch_retries import RetrySpec
+from producer.operations.batches import BatchSpec
+from producer.operations.webhooks import WebhookChange, WebhookSpec
+from producer.web import uploads
+from shared.batches.lines import MOST_CUSTOM_ID, TYPES
+from shared.submissions import extras
+from shared.submissions.schemas import (
     MAX_LABEL_KEY,
     MAX_LABEL_VALUE,
     MAX_LABELS,
@@ -23,6 +23,7 @@ from shared.schemas import (
     Routing,
     Shape,
 )
+from shared.webhooks import events
 
 Labels = Annotated[
     dict[Annotated[str, Field(max_length=MAX_LABEL_KEY)], Annotated[str, Field(max_length=MAX_LABEL_VALUE)]],
@@ -31,7 +32,7 @@ Labels = Annotated[
 
 
 class _Wanted(Shape):
-    """What `shared.schemas.read_submission` takes beside the request itself."""
+    """What `shared.submissions.schemas.read_submission` takes beside the request itself."""
 
     model: Annotated[str, Field(min_length=1, description="An id of GET /v1/models.")]
     metadata: Labels | None = None
@@ -104,7 +105,7 @@ def refine(schemas: dict[str, Any]) -> None:
 
 
 def _beside(shape: type[Shape]) -> dict[str, Any]:
-    """What `shared.extras` takes beside a shape's own fields."""
+    """What `shared.submissions.extras` takes beside a shape's own fields."""
     hints: dict[str, Any] = {
         name: {"anyOf": [{"type": _JSON_TYPES[kind]}, {"type": "null"}], "description": _HINT}
         for name, kind in extras.HINTS.get(shape, {}).items()
@@ -120,7 +121,7 @@ _LEFTOVER: Final = "Came with an answer; taken in a turn that is sent back, and 
 
 
 def _take_null(request: dict[str, Any]) -> None:
-    """As `shared.requests` reads it: a field that is null is not there."""
+    """As `shared.submissions.requests` reads it: a field that is null is not there."""
     for name, property in request["properties"].items():
         branches = property.get("anyOf", [property])
         if name not in request.get("required", ()) and {"type": "null"} not in branches:

@@ -13,17 +13,9 @@ from producer.openapi import answers
 from producer.openapi import batch_answers as batches
 from producer.openapi.answers import List
 from producer.openapi.parts import RATE, Schema, header, query
-from shared.errors import (
-    Conflict,
-    Forbidden,
-    FusionError,
-    InsufficientCredits,
-    NotFound,
-    Timeout,
-    UpstreamError,
-)
-from shared.jobs import TERMINAL
-from shared.pictures import MEDIA_TYPES
+from shared.errors import Conflict, Forbidden, FusionError, InsufficientCredits, NotFound, Timeout, UpstreamError
+from shared.files.images import MEDIA_TYPES
+from shared.jobs.transitions import TERMINAL
 
 #: Tags, in the order in which they are shown.
 TAGS: Final[Mapping[str, str]] = {

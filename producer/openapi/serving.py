@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from producer.openapi.document import build
-from producer.routing import Router
+from producer.web.router import Router
 from shared.errors import NotFound
 
 router = Router()

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select, text
 
-from shared import models as m
-from shared.pricing import price
-from shared.schemas import Offer, Usage, picture_kind, read_offer
+from shared.db import models as m
+from shared.money.pricing import price
+from shared.submissions.schemas import Offer, Usage, picture_kind, read_offer
 from shared.verify.query import faulty_rows
 
 #: Jobs in one statement.

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from shared import blobs
-from shared import models as m
 from shared.db import Database
+from shared.db import models as m
+from shared.files import blobs
 from shared.verify.batches import ENDED_AT
 from shared.verify.query import Query
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, select
 
-from shared import models as m
+from shared.db import models as m
 from shared.verify.query import faulty_rows
 
 #: Invoices in one statement.

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import orjson
 from sqlalchemy import Connection, select, tuple_
 
-from shared import forgotten
-from shared import models as m
+from shared.db import forgotten
+from shared.db import models as m
 from shared.verify.query import SHOWN
 
 #: Answers in one statement; each may name a thousand jobs.

@@ -1,6 +1,6 @@
 """What must hold of transfers, balances and the sums made of them."""
 
-from shared.models.money import KNOWN_TRANSFER
+from shared.db.models.money import KNOWN_TRANSFER
 from shared.verify.query import Query
 
 

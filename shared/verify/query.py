@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, TextClause, text
 
-from shared import clock, forgotten
-from shared.queue import PROBATION, job_queues
+from shared import clock
+from shared.broker.app import PROBATION, job_queues
+from shared.db import forgotten
 
 #: Rows named of each violated check.
 SHOWN = 5

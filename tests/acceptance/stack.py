@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 from sqlalchemy import Connection
 
-from shared import accounts, ledger, lifeline
+from shared import accounts, processes
 from shared.db import Database
-from shared.migrations import migrate
+from shared.db.migrations import migrate
+from shared.money import ledger
 from shared.settings import inherited, settings
 from shared.verify import verify
 from tests.conditions import await_condition
@@ -20,7 +21,7 @@ from tests.servers import RedisServer, free_port
 from workers.simulator.server import SimulatorProcess
 
 CREDIT = 1_000_000
-PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.sweep")
+PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.maintenance.sweep")
 
 
 class Stack:
@@ -62,7 +63,7 @@ class Stack:
         environment = {**inherited(), **keys, **self.environment}
         with self.log.open("ab") as log:
             for module in PROCESSES:
-                self._processes.append(lifeline.start([sys.executable, "-m", module], environment, log))
+                self._processes.append(processes.start([sys.executable, "-m", module], environment, log))
         await_condition(self._ready, seconds=30, what="the stack")
 
     def stop(self) -> None:
@@ -73,7 +74,7 @@ class Stack:
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
-                lifeline.kill(process)
+                processes.kill(process)
                 process.wait()
         self.database.close()
 

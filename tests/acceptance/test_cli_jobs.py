@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producer import wire
+from producer.client import objects
 from tests.acceptance.command import Command
 from tests.acceptance.stack import Account, Stack, chat, embedding
 from tests.conditions import await_condition
@@ -61,13 +61,13 @@ def test_the_clients_shapes_are_what_the_server_sends(account: Account, stack: S
     assert progress["providers"] and progress["reasons"]
     file = account.live.get(f"/files/{batch['input_file_id']}").json()
     for shape, value in (
-        (wire.Job, failed),
-        (wire.Job, good),
-        (wire.Batch, batch),
-        (wire.DryRun, refused),
-        (wire.File, file),
-        (wire.BatchProgress, progress),
-        (wire.Page, account.live.get("/jobs").json()),
+        (objects.Job, failed),
+        (objects.Job, good),
+        (objects.Batch, batch),
+        (objects.DryRun, refused),
+        (objects.File, file),
+        (objects.BatchProgress, progress),
+        (objects.Page, account.live.get("/jobs").json()),
     ):
         assert unlike(value, shape) == []
 

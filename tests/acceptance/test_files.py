@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import select, update
 
 from shared import clock
-from shared import models as m
+from shared.db import models as m
 from tests.acceptance.stack import Account, Stack
 from tests.servers import RedisServer
 from workers.simulator.server import SimulatorProcess

@@ -6,8 +6,9 @@ import httpx
 import pytest
 from sqlalchemy import Connection
 
-from shared import clock, invoices
-from shared.ledger import Book
+from shared import clock
+from shared.money import invoices
+from shared.money.ledger import Book
 from tests.acceptance.stack import Account
 from tests.acceptance.test_doors import check
 

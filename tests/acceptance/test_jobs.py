@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared import ledger
+from shared.money import ledger
 from tests.acceptance.stack import Account, Stack, chat, embedding, image
 from tests.conditions import await_condition
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from producer import cli
 from shared import accounts, clock
-from shared.models import api_keys
+from shared.db.models import api_keys
 from shared.settings import settings
 from tests.acceptance.stack import Account, Stack, chat
 from tests.conditions import await_condition

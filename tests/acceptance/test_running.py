@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from shared import ledger
+from shared.money import ledger
 from tests.acceptance.stack import Account, Stack, chat, image
 from tests.conditions import await_condition
 

@@ -14,7 +14,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from shared.catalogue import catalogue
+from shared.submissions.catalogue import catalogue
 from tests import contract
 from tests.acceptance.stack import Account, Stack, embedding
 from tests.acceptance.test_doors import LINE

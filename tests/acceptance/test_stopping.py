@@ -16,7 +16,7 @@ import orjson
 import pytest
 from openai import OpenAI
 
-from shared import lifeline
+from shared import processes
 from shared.settings import inherited
 from tests.acceptance.sse import Event, added_up, events
 from tests.acceptance.stack import PROCESSES, Account, Stack, chat
@@ -47,7 +47,7 @@ class Stoppable(Stack):
         self._processes[at].wait(DRAIN + 5)
         with self.log.open("ab") as log:
             argv = [sys.executable, "-m", module]
-            self._processes[at] = lifeline.start(argv, {**inherited(), **self.environment}, log)
+            self._processes[at] = processes.start(argv, {**inherited(), **self.environment}, log)
         await_condition(self._ready, what="the next process")
 
 

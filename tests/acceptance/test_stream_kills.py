@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared import lifeline
+from shared import processes
 from shared.settings import inherited
 from tests.acceptance.sse import Event, added_up, events
 from tests.acceptance.stack import PROCESSES, Account, Stack, chat
@@ -26,11 +26,11 @@ class Hasty(Stack):
     def replace(self, module: str) -> None:
         """SIGKILL a process, and start another."""
         at = PROCESSES.index(module)
-        lifeline.kill(self._processes[at])
+        processes.kill(self._processes[at])
         self._processes[at].wait()
         with self.log.open("ab") as log:
             argv = [sys.executable, "-m", module]
-            self._processes[at] = lifeline.start(argv, {**inherited(), **self.environment}, log)
+            self._processes[at] = processes.start(argv, {**inherited(), **self.environment}, log)
 
 
 @pytest.fixture(scope="module")

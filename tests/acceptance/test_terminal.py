@@ -13,8 +13,9 @@ from click import Group
 from sqlalchemy import Connection, update
 
 from producer import cli
-from shared import accounts, ledger
-from shared import models as m
+from shared import accounts
+from shared.db import models as m
+from shared.money import ledger
 from shared.settings import inherited
 from tests.acceptance.stack import CREDIT, Account, Stack, chat
 from tests.conditions import await_condition

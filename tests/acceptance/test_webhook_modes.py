@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from shared import models as m
+from shared.db import models as m
 from tests import contract
 from tests.acceptance.stack import Account, Stack, embedding
 from tests.acceptance.test_webhooks import verified

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from shared import clock, signing
+from shared import clock
+from shared.webhooks import signing
 from tests.acceptance.route_table import LINE
 from tests.acceptance.stack import Account, Stack, chat, embedding
 from tests.conditions import await_condition

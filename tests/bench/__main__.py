@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 
 from shared import clock
-from shared.models import job_payloads, jobs
+from shared.db.models import job_payloads, jobs
 from tests.bench import ceiling, drain, obvious
 from tests.bench.backlog import backlog_rows
 from tests.bench.batch import batch_rows

@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from shared import batches, clock, intake
-from shared import models as m
-from shared.batches import Plan
-from shared.intake import Owner
+from shared import clock
+from shared.batches import transitions
+from shared.batches.transitions import Plan
+from shared.db import models as m
+from shared.submissions import rows
+from shared.submissions.rows import Owner
 from tests.bench.stack import Bench, bench, priced, temporary_directory
 from tests.bench.table import in_turn, note, row
 
@@ -34,12 +36,12 @@ def fill(running: Bench, count: int) -> None:
         total = min(LINES_OF_A_BATCH, count - begun)
         owner = Owner(holder.account_id, holder.key_id, False, batch_id=running.database.write_sync(_new, holder))
         plan = Plan("none", total, total * one.bound_micros, one.model)
-        running.database.write_sync(batches.begin, owner.batch_id, plan)  # type: ignore[arg-type]
+        running.database.write_sync(transitions.begin, owner.batch_id, plan)  # type: ignore[arg-type]
         for start in range(0, total, CHUNK):
             numbers = range(start, min(start + CHUNK, total))
-            made = [intake.rows(owner, replace(one, custom_id=f"line-{number}")) for number in numbers]
+            made = [rows.rows(owner, replace(one, custom_id=f"line-{number}")) for number in numbers]
             lines = (start, start + len(made))
-            assert running.database.write_sync(batches.release, owner.batch_id, lines, made)  # type: ignore[arg-type]
+            assert running.database.write_sync(transitions.release, owner.batch_id, lines, made)  # type: ignore[arg-type]
 
 
 def _new(connection: Any, holder: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from shared import clock
-from shared.models import jobs
+from shared.db.models import jobs
 from tests.bench.lines import file_of
 from tests.bench.stack import Bench, bench
 from tests.bench.table import note, row

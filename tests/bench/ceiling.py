@@ -17,7 +17,7 @@ import orjson
 import uvloop
 
 from tests.bench.upstream import raise_open_files, upstream
-from workers.transport import provider_client
+from workers.upstream.transport import provider_client
 
 BODY = orjson.dumps(
     {"model": "gpt-4", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16, "temperature": 0.7}

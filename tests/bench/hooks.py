@@ -17,12 +17,14 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from shared import clock, jobs, signing
-from shared import models as m
+from shared import clock
+from shared.broker.app import WEBHOOKS, bell
 from shared.db import Database
-from shared.jobs import Ending
-from shared.queue import WEBHOOKS, bell
+from shared.db import models as m
+from shared.jobs import transitions
+from shared.jobs.transitions import Ending
 from shared.settings import settings
+from shared.webhooks import signing
 from tests.bench.stack import Bench, Customer, bench
 from tests.bench.table import in_turn, note, row
 
@@ -52,7 +54,7 @@ def settle(accounts: Sequence[str]) -> None:
     due = iter(database.read_sync(_endings, accounts))
     start, settled = clock.monotonic(), 0
     while endings := list(islice(due, max(1, int((clock.monotonic() - start) * PER_SECOND) - settled))):
-        ring.ring(WEBHOOKS, database.write_sync(jobs.settle, endings).deliveries)
+        ring.ring(WEBHOOKS, database.write_sync(transitions.settle, endings).deliveries)
         settled += len(endings)
         pause.wait(max(0.0, start + settled / PER_SECOND + TICK_SECONDS - clock.monotonic()))
     ring.close()
@@ -60,7 +62,9 @@ def settle(accounts: Sequence[str]) -> None:
 
 
 def _endings(connection: Any, accounts: Sequence[str]) -> list[Ending]:
-    waiting = select(m.jobs.c.id, m.jobs.c.lease_epoch).where(m.jobs.c.status == jobs.QUEUED).order_by(m.jobs.c.id)
+    waiting = (
+        select(m.jobs.c.id, m.jobs.c.lease_epoch).where(m.jobs.c.status == transitions.QUEUED).order_by(m.jobs.c.id)
+    )
     columns = [connection.execute(waiting.where(m.jobs.c.account_id == account)).all() for account in accounts]
     return [
         Ending(id, epoch, "succeeded", came_from="queued", takes=True, response=ANSWER, charge_micros=1)

@@ -21,7 +21,7 @@ import httpx
 import orjson
 import uvloop
 
-from workers.transport import provider_client
+from workers.upstream.transport import provider_client
 
 WRK: Final = shutil.which("wrk")
 NAME: Final = "wrk, one thread" if WRK else "an asyncio loop over pyreqwest (wrk is not installed: apt-get install wrk)"

@@ -26,7 +26,7 @@ import redis
 from celery import Celery
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, func, select
 
-from producer.embedded_redis import redis_server
+from producer.stack.embedded_redis import redis_server
 from tests.bench.upstream import raise_open_files, upstream
 
 #: How the worker process, started by the celery command, hears of its Redis, database and upstream.

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from sqlalchemy import Connection, func, select
 
-from shared.models import job_results, jobs
+from shared.db.models import job_results, jobs
 from tests.bench.lines import file_of
 from tests.bench.stack import bench
 from tests.bench.table import note, row

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from shared import clock, lifeline
+from shared import clock, processes
 from tests.bench.stack import temporary_directory
 from tests.bench.upstream import COMPLETION
 from tests.servers import free_port
@@ -155,7 +155,7 @@ def _running(argv: Sequence[str], contender: Contender) -> Iterator[Contender]:
     with temporary_directory() as place:
         log = Path(place) / "log"
         with log.open("wb") as output:
-            process = lifeline.start(argv, environment, output.fileno())
+            process = processes.start(argv, environment, output.fileno())
         try:
             _await(lambda: answers(contender), process, contender.name, log)
             yield Contender(contender.name, contender.url, contender.headers, (process.pid,))
@@ -163,7 +163,7 @@ def _running(argv: Sequence[str], contender: Contender) -> Iterator[Contender]:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-            lifeline.kill(process)
+            processes.kill(process)
             process.wait()
 
 

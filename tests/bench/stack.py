@@ -15,18 +15,20 @@ import httpx
 import redis
 from sqlalchemy import func, select, update
 
-from producer.accept import Accepted, Order, accept
+from producer.admission.accept import Accepted, Order, accept
 from producer.client import FusionAI
-from shared import clock, intake, lifeline, quote, verify
+from shared import clock, verify
+from shared import processes as lifeline
 from shared.accounts import KeyHolder, create_account, create_key
-from shared.catalogue import catalogue
 from shared.db import Database
-from shared.intake import Owner, Priced
-from shared.ledger import grant
-from shared.migrations import migrate
-from shared.models import batches, jobs
-from shared.schemas import read_submission
+from shared.db.migrations import migrate
+from shared.db.models import batches, jobs
+from shared.money.ledger import grant
 from shared.settings import settings
+from shared.submissions import quote, rows
+from shared.submissions.catalogue import catalogue
+from shared.submissions.rows import Owner, Priced
+from shared.submissions.schemas import read_submission
 from tests.chaos.processes import MODULES
 from tests.servers import PostgresServer, RedisServer, free_port
 
@@ -172,13 +174,13 @@ class Bench:
 def priced(body: dict[str, Any] | None = None) -> Priced:
     """A chat as acceptance prices it."""
     submission = read_submission("chat.completion", body or BODY)
-    return intake.priced(submission, quote.offers(submission, catalogue(), test=False))
+    return rows.priced(submission, quote.offers(submission, catalogue(), test=False))
 
 
 def new_job(owner: Owner, said: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
     """The rows of a job that asks for a short answer."""
     body = {**BODY, "messages": [{"role": "user", "content": said}]} if said else BODY
-    return intake.rows(owner, priced(body))
+    return rows.rows(owner, priced(body))
 
 
 def batch_row(connection: Any, id: str) -> dict[str, Any]:
@@ -247,7 +249,7 @@ def _customer(connection: Any) -> Customer:
 
 
 def _environment(directory: Path, database_url: str, redis_url: str, base: str) -> dict[str, str]:
-    shipped = Path(__file__).parents[2] / "shared" / "catalogue.toml"
+    shipped = Path(__file__).parents[2] / "shared" / "submissions" / "catalogue.toml"
     listed = directory / "catalogue.toml"
     listed.write_text(shipped.read_text().replace("https://api.openai.com/v1", base))
     return {

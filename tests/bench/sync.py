@@ -16,8 +16,8 @@ import redis
 from sqlalchemy import func, select
 
 from shared.accounts import set_requests_per_minute
-from shared.models import jobs
-from shared.plans import MOST_REQUESTS_PER_MINUTE
+from shared.db.models import jobs
+from shared.money.plans import MOST_REQUESTS_PER_MINUTE
 from shared.verify import verify
 from tests.bench import peers
 from tests.bench.load import NAME, Load, load

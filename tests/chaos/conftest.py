@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.migrations import migrate
+from shared.db.migrations import migrate
 from tests.harness import Stack
 from tests.servers import RedisServer
 

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 from standardwebhooks.webhooks import Webhook
 
-from shared import clock, signing
+from shared import clock
+from shared.webhooks import signing
 from tests.receiver import Answer, Delivery, Receiver
 
 #: How the path of an account's test events ends.

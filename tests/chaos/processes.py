@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from shared import clock, lifeline
+from shared import clock, processes
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ MODULES = {
     "web": "producer.app",
     "worker": "workers.app",
     "batches": "workers.batches",
-    "sweeper": "workers.sweep",
+    "sweeper": "workers.maintenance.sweep",
 }
 
 
@@ -117,7 +117,7 @@ class Processes:
         if threading.current_thread() is not self._main:
             return
         for process in self.processes.values():
-            if process.popen is not None and (status := lifeline.reap(process.popen)) is not None:
+            if process.popen is not None and (status := processes.reap(process.popen)) is not None:
                 process.popen = None
                 process.ends.append(status)
             if process.popen is None and not process.down:
@@ -146,14 +146,14 @@ class Processes:
         argv = [sys.executable, "-m", module]
         # Away from the repository, where a developer's .env might name a real provider.
         with self.log(process.name).open("ab") as output, contextlib.chdir(self.directory):
-            process.popen = lifeline.start(argv, process.env | prefixed(once), output.fileno())
+            process.popen = processes.start(argv, process.env | prefixed(once), output.fileno())
 
     def kill_all(self) -> None:
         """End every process, and what it has started, for good."""
         for process in self.processes.values():
             process.down = True
             if process.popen is not None:
-                lifeline.kill(process.popen)
+                processes.kill(process.popen)
                 process.popen.wait()
 
     def pause(self, name: str) -> None:

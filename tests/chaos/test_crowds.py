@@ -11,7 +11,8 @@ import pytest
 from pyreqwest.client import ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 
-from shared import accounts, clock, ledger
+from shared import accounts, clock
+from shared.money import ledger
 from shared.verify import verify
 from tests.chaos.conftest import Stacks
 from tests.harness import Stack, chat

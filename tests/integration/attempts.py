@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from workers.attempts import Attempts
 from workers.pacing import Pace, Store
-from workers.streams import Publisher
+from workers.running.attempts import Attempts
+from workers.running.publisher import Publisher
 
 #: Nothing listens there.
 NOWHERE = "redis://127.0.0.1:1/0"

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from producer import batches as producer_batches
-from producer.batches import BatchSpec
-from shared import blobs, clock
-from shared import models as m
+from producer.operations import batches as producer_batches
+from producer.operations.batches import BatchSpec
+from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
+from shared.files import blobs
 from shared.settings import settings
 from tests.integration import world
-from workers.batches.turns import Batches
+from workers.batches.rounds import Batches
 
 
 @pytest.fixture(autouse=True)

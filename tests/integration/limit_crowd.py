@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 
-from producer.limits import Limits
+from producer.admission.limits import Limits
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.settings import inherited

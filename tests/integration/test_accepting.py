@@ -9,16 +9,17 @@ from typing import Any
 import orjson
 import pytest
 
-from producer import idempotency
-from producer.accept import Accepted, Door
-from producer.idempotency import Claim
-from shared import clock, jobs
-from shared import models as m
+from producer.admission import idempotency
+from producer.admission.accept import Accepted, Door
+from producer.admission.idempotency import Claim
+from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import AmbiguousCommitError, Database
+from shared.db import models as m
 from shared.errors import IdempotencyMismatch, InsufficientCredits
+from shared.jobs import transitions
 from tests.integration import world
-from workers import sweep
+from workers.maintenance import sweep
 
 BOUND = 1000
 
@@ -205,4 +206,4 @@ def test_who_rings(database: Database, listed: bool, room: bool, rung: int) -> N
     assert len(bell.rung) == rung and (row["woken_at"] is not None) == bool(rung)
     assert row["queue"] == ("openai.batch" if listed else "openai.realtime")
     assert not rung or bell.rung == [("openai.realtime", [row["id"]])]
-    database.write_sync(jobs.unwake, [row["id"]])
+    database.write_sync(transitions.unwake, [row["id"]])

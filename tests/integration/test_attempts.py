@@ -6,19 +6,19 @@ from typing import Any
 import orjson
 import pytest
 
-from producer.replies import Outcome
+from producer.waiting.waiters import Outcome
 from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.settings import settings
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
-from workers.attempts import Attempts
-from workers.engine import Engine
 from workers.providers import Answer, Ask
-from workers.relayed import Relayed
-from workers.settle import Settler
-from workers.slots import Slots
+from workers.running.attempts import Attempts
+from workers.running.engine import Engine
+from workers.running.relayed import Relayed
+from workers.running.settle import Settler
+from workers.running.slots import Slots
 
 BATCH = "openai.batch"
 

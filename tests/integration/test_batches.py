@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
-from producer import batches as producer_batches
-from shared import batches, blobs, clock, jobs
-from shared import models as m
+from producer.operations import batches as producer_batches
+from shared import clock
+from shared.batches import transitions
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import Conflict
-from shared.jobs import Ending
+from shared.files import blobs
+from shared.jobs import transitions as jobs
+from shared.jobs.transitions import Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
-from workers import sweep
-from workers.batches import turns
-from workers.batches.turns import Batches
+from workers.batches import rounds
+from workers.batches.rounds import Batches
+from workers.maintenance import sweep
 
 HOUR = 3600 * clock.MICROS
 
@@ -183,7 +186,7 @@ def test_an_empty_file(database: Database, content: bytes) -> None:
 
 
 def test_more_lines_than_a_batch_has(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.batch_lines.MOST_LINES", 3)
+    monkeypatch.setattr("shared.batches.lines.MOST_LINES", 3)
     holder = world.open_account(database)
     exactly = batch_world.new_batch(database, holder, [embed(str(n)) for n in range(3)])
     more = batch_world.new_batch(database, holder, [embed(str(n)) for n in range(6)])
@@ -251,7 +254,7 @@ class TestCancel:
         assert world.violations(database) == []
 
     def test_while_it_is_read(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
         taking_turns = Batches(database, world.RecordedBell())
@@ -263,8 +266,8 @@ class TestCancel:
         assert batch_world.job_ids(database, id) == [] and world.violations(database) == []
 
     def test_in_the_midst_of_making_its_jobs(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(turns, "CHUNK", 3)
-        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(rounds, "CHUNK", 3)
+        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
         taking_turns = Batches(database, world.RecordedBell())
@@ -330,8 +333,8 @@ class TestExpiry:
         assert world.violations(database) == []
 
     def test_before_all_its_jobs_are_made(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(turns, "CHUNK", 2)
-        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(rounds, "CHUNK", 2)
+        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)], completion_window="1h")
         taking_turns = Batches(database, world.RecordedBell())
@@ -361,8 +364,8 @@ class TestResuming:
     def test_a_process_that_goes_at_any_step(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, steps: int
     ) -> None:
-        monkeypatch.setattr(turns, "CHUNK", 2)
-        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(rounds, "CHUNK", 2)
+        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(7)])
         gone = Batches(database, world.RecordedBell())
@@ -377,8 +380,8 @@ class TestResuming:
         assert len(world.rows(database, m.transfers, subject_id=id)) == 1 and world.violations(database) == []
 
     def test_two_processes_at_once(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(turns, "CHUNK", 2)
-        monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(rounds, "CHUNK", 2)
+        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(9)])
         both = [Batches(database, world.RecordedBell()) for _ in range(2)]
@@ -403,16 +406,16 @@ class TestResuming:
     def test_begin_again_after_an_ambiguous_commit(self, database: Database) -> None:
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat("a")])
-        plan = batches.Plan("plans/one", 1, 10, "gpt-4")
-        assert database.write_sync(batches.begin, id, plan)[0]
-        assert database.write_sync(batches.begin, id, plan)[0], "the same plan is the one that was taken"
-        assert not database.write_sync(batches.begin, id, batches.Plan("plans/two", 1, 10, "gpt-4"))[0]
+        plan = transitions.Plan("plans/one", 1, 10, "gpt-4")
+        assert database.write_sync(transitions.begin, id, plan)[0]
+        assert database.write_sync(transitions.begin, id, plan)[0], "the same plan is the one that was taken"
+        assert not database.write_sync(transitions.begin, id, transitions.Plan("plans/two", 1, 10, "gpt-4"))[0]
 
 
 def test_accounts_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small batch behind a large one of somebody else does not wait for it."""
-    monkeypatch.setattr(turns, "CHUNK", 5)
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "CHUNK", 5)
+    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
     big, small = world.open_account(database, 10_000), world.open_account(database)
     large = batch_world.new_batch(database, big, [chat(str(n)) for n in range(200)])
     little = batch_world.new_batch(database, small, [chat("x"), chat("y")])
@@ -433,7 +436,7 @@ def test_priority_within_an_account(database: Database) -> None:
 
 def process_order(database: Database) -> list[str]:
     """The order in which the feeder would ring for what waits."""
-    from workers.feeder import Feeder
+    from workers.maintenance.feeder import Feeder
 
     bell = world.RecordedBell()
     Feeder(database, bell).run_once(["openai.batch"])
@@ -457,8 +460,8 @@ def test_a_plan_that_cannot_be_found_is_looked_for_and_at_last_told_to_be_lost(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Storage is not mounted, or lost it: no shorter file is made of that, until a day has passed."""
-    monkeypatch.setattr(turns, "CHUNK", 2)
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "CHUNK", 2)
+    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
     taking_turns = Batches(database, world.RecordedBell())
@@ -490,7 +493,7 @@ def test_a_body_of_nothing_but_faults_is_refused_quickly(database: Database) -> 
 
 
 def test_blank_lines_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.batch_lines.MOST_WITH_BLANKS", 10)
+    monkeypatch.setattr("shared.batches.lines.MOST_WITH_BLANKS", 10)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat("a"), b"\n" * 50])
     batch_world.take_turns(database)

@@ -4,18 +4,18 @@ import asyncio
 
 import pytest
 
-from shared.catalogue import catalogue
 from shared.db import Database
-from shared.schemas import Usage
+from shared.submissions.catalogue import catalogue
+from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent
 from tests.integration.test_stream_engine import accepted, say
 from tests.servers import RedisServer
-from workers.engine import Engine
 from workers.providers import Answer, Ask
-from workers.settle import Settler
-from workers.slots import Slots
-from workers.streams import Publisher
+from workers.running.engine import Engine
+from workers.running.publisher import Publisher
+from workers.running.settle import Settler
+from workers.running.slots import Slots
 
 MODEL, QUEUE = "claude-3-sonnet", "anthropic.realtime"
 

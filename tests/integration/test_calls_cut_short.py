@@ -8,9 +8,9 @@ import orjson
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from producer import replies
 from producer.app import make_app
-from producer.desk import Desk, Placed
+from producer.context import Desk, Placed
+from producer.waiting import waiters
 from shared import accounts
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -102,7 +102,7 @@ def test_a_fault_while_a_call_waits_buys_nothing_twice(
     def fail(*_: Any) -> Any:
         raise fault
 
-    monkeypatch.setattr(replies, "outcomes_of", fail)
+    monkeypatch.setattr(waiters, "outcomes_of", fail)
     found, headers, body, job_id = chat(database, lambda _, desk: desk.waiters.ended([desk.job_id]))
     assert found == body["error"]["code"] == status and "a bug" not in body["error"]["message"]
     assert headers["fusionai-job-id"] == job_id and headers["x-should-retry"] == "false"

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
-from producer import hooks
-from producer.hooks import WebhookSpec
-from shared import clock, jobs
-from shared import models as m
+from producer.operations import webhooks
+from producer.operations.webhooks import WebhookSpec
+from shared import clock
 from shared.db import Database
-from shared.ledger import Book
+from shared.db import models as m
+from shared.jobs import transitions
+from shared.money.ledger import Book
 from shared.settings import settings
 from tests.integration import world
-from workers import deliveries, feeder, lease
-from workers.sweep import Sweeper
+from workers.maintenance import feeder
+from workers.maintenance.sweep import Sweeper
+from workers.running import lease
+from workers.webhooks import deliveries
 
 SECOND, HOUR = clock.MICROS, 3600 * clock.MICROS
 SKEWS = [100_000, -100_000, HOUR, -HOUR]
@@ -52,7 +55,9 @@ def test_a_job_is_leased_at_once_wherever_it_was_accepted(database: Database, ah
     held = world.take(database, worker, ids)
     assert {job.id for job in held} == set(ids)
     with host(database, ahead):
-        world.settle(database, *(jobs.Requeue(job.id, job.epoch, world.QUEUE, 0, 0, 0, wake=True) for job in held))
+        world.settle(
+            database, *(transitions.Requeue(job.id, job.epoch, world.QUEUE, 0, 0, 0, wake=True) for job in held)
+        )
     assert len(world.take(database, worker, ids)) == 3, "put back for at once is put back for at once"
 
 
@@ -74,7 +79,7 @@ def test_a_delivery_is_claimed_at_once_wherever_its_event_was_made(database: Dat
         book.emit(holder.account_id, "webhook.test", {})
         return book.close()
 
-    database.write_sync(hooks.create, holder, WebhookSpec(url="https://a.example/"))
+    database.write_sync(webhooks.create, holder, WebhookSpec(url="https://a.example/"))
     with host(database, ahead):
         due = database.write_sync(emit)
     (claimed,) = database.write_sync(deliveries.claim, due)
@@ -90,7 +95,7 @@ def test_an_id_that_was_refused_is_the_feeders_again(database: Database) -> None
         world.change(database, id, woken_at=clock.now_micros())
     world.change(database, early, run_at=clock.now_micros() + HOUR)
     world.change(database, elsewhere, queue="google.batch")
-    leased = database.write_sync(jobs.lease, worker, {"openai.batch": [early, elsewhere, taken]})
+    leased = database.write_sync(transitions.lease, worker, {"openai.batch": [early, elsewhere, taken]})
     assert [job.id for job in leased] == [taken]
     assert world.woken(database) == {elsewhere, taken}, "what rings elsewhere is not this queue's"
 
@@ -109,7 +114,7 @@ def test_what_waits_is_judged_by_the_databases_clock_on_both_sides(postgres: Any
         with host(database, -HOUR):
             (job,) = world.take(database, world.new_worker(database), [id])
             later = clock.now_micros() + 60 * SECOND
-            back = jobs.Requeue(id, job.epoch, job.queue, 0, 1, later, deferred_for="429")
+            back = transitions.Requeue(id, job.epoch, job.queue, 0, 1, later, deferred_for="429")
             world.settle(database, back)
         with host(database, HOUR):
             assert not database.read_sync(feeder.is_any_due)

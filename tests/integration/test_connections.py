@@ -14,8 +14,8 @@ import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from producer import connections
-from producer.connections import Connections, address_of, bounds
+from producer.server import connections
+from producer.server.connections import Connections, address_of, bounds
 from shared import clock
 from shared.settings import read_settings
 from tests.conditions import await_condition
@@ -339,7 +339,7 @@ def test_a_client_is_counted_by_its_address_or_its_network() -> None:
 _LIMITED = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
-from producer.connections import bounds, open_files, raise_open_files
+from producer.server.connections import bounds, open_files, raise_open_files
 from shared import clock
 from shared.settings import read_settings
 raise_open_files()

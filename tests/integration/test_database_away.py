@@ -9,10 +9,10 @@ from sqlalchemy.exc import OperationalError
 from shared.db import AmbiguousCommitError, Database
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
-from workers.engine import Engine
-from workers.lease import held_by
-from workers.settle import Settler
-from workers.slots import Slots
+from workers.running.engine import Engine
+from workers.running.lease import held_by
+from workers.running.settle import Settler
+from workers.running.slots import Slots
 
 #: Where a list of jobs waits.
 QUEUE = "openai.batch"

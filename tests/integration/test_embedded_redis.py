@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer import embedded_redis, probes
-from producer.layout import RedisAddress
-from producer.state import StateDirectory
-from shared import queue
+from producer.stack import embedded_redis, probes
+from producer.stack.layout import RedisAddress
+from producer.stack.state import StateDirectory
+from shared.broker import app as queue
 from tests.conditions import await_condition
 from tests.servers import free_port
 

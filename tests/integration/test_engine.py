@@ -8,13 +8,13 @@ import pytest
 
 from shared.db import Database
 from shared.errors import ProviderError
-from shared.hints import Hints
-from shared.schemas import Usage
+from shared.notifier import Hints
+from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
-from workers.engine import Engine
 from workers.providers import Answer, Ask
-from workers.settle import Settler
-from workers.slots import Slots
+from workers.running.engine import Engine
+from workers.running.settle import Settler
+from workers.running.slots import Slots
 
 
 class Provider:

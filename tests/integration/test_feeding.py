@@ -7,11 +7,11 @@ from sqlalchemy import text
 
 from shared import clock
 from shared.db import Database
-from shared.jobs import Requeue
-from shared.models.jobs import DEFERRED, TO_WAKE
+from shared.db.models.jobs import DEFERRED, TO_WAKE
+from shared.jobs.transitions import Requeue
 from tests.integration import world
-from workers import feeder
-from workers.feeder import FIRST, Feeder
+from workers.maintenance import feeder
+from workers.maintenance.feeder import FIRST, Feeder
 
 SECOND = clock.MICROS
 BATCH = "openai.batch"

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from producer import procfile
-from shared import lifeline, queue
-from shared.migrations import migrate
+from producer.stack import procfile
+from shared import processes
+from shared.broker import app as queue
+from shared.db.migrations import migrate
 from shared.settings import inherited
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port
@@ -37,7 +38,7 @@ class Site:
 
     def start(self, argv: Sequence[str]) -> None:
         with self.log.open("ab") as output:
-            self._processes.append(lifeline.start(argv, self._env, output))
+            self._processes.append(processes.start(argv, self._env, output))
 
     def start_by_procfile(self) -> "subprocess.Popen[bytes]":
         """By the Procfile's own line."""
@@ -69,7 +70,7 @@ class Site:
 
     def stop(self) -> None:
         for process in self._processes:
-            lifeline.kill(process)
+            processes.kill(process)
             process.wait()
 
 

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from producer.invoices import list_invoices, show_invoice
 from producer.operations import Page
-from shared import invoices
-from shared import models as m
+from producer.operations.invoices import list_invoices, show_invoice
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import InvalidRequest, NotFound
-from shared.ledger import Book
+from shared.money import invoices
+from shared.money.ledger import Book
 from tests.integration import world
 
 

@@ -11,20 +11,21 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from shared import blobs, clock, pictures
-from shared import models as m
+from shared import clock
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import ProviderError, StorageAway
-from shared.jobs import Requeue
-from shared.schemas import Offer, Usage
+from shared.files import blobs, images
+from shared.jobs.transitions import Requeue
+from shared.submissions.schemas import Offer, Usage
 from tests.integration import attempts, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Provider, scene, statuses
-from workers import pictures as keeping
-from workers.engine import Engine
 from workers.providers import Answer, Ask
-from workers.relayed import Relayed
-from workers.slots import Slots
+from workers.running import images as keeping
+from workers.running.engine import Engine
+from workers.running.relayed import Relayed
+from workers.running.slots import Slots
 
 OFFER = Offer(provider="openai", model="image-gen-2", upstream="x", input=0, output=0, version="v", bound_micros=1)
 
@@ -72,28 +73,28 @@ def test_a_stale_workers_picture_replaces_no_settled_one() -> None:
     first, late = drawn(b"the settled one", b"its second"), drawn(b"the stale one", b"another")
     asyncio.run(keeping.Keeping().dress(asked("job_1"), first, of_batch=False))
     asyncio.run(keeping.Keeping().dress(asked("job_1"), late, of_batch=False))
-    assert [pictures.read(name_of(row)) for row in first.body["data"]] == [
+    assert [images.read(name_of(row)) for row in first.body["data"]] == [
         b"\x89PNGthe settled one",
         b"\x89PNGits second",
     ]
 
 
 def test_pictures_of_an_earlier_release_are_still_served() -> None:
-    assert pictures.put("job_01a2-0", b"\x89PNGold") == "job_01a2-0.png" and pictures.read("job_01a2-0.png")
+    assert images.put("job_01a2-0", b"\x89PNGold") == "job_01a2-0.png" and images.read("job_01a2-0.png")
 
 
 def test_storage_away_for_a_moment_costs_no_second_call(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     (id,) = world.queued(database, world.open_account(database), type="image")
     calls: list[str] = []
     failures = [OSError("SlowDown"), StorageAway(), OSError(28, "No space left on device")]
-    put = pictures.put
+    put = images.put
 
     def failing(*args: Any, **more: Any) -> str:
         if failures:
             raise failures.pop()
         return put(*args, **more)
 
-    monkeypatch.setattr(pictures, "put", failing)
+    monkeypatch.setattr(images, "put", failing)
     scene(database, playing(id), painter(calls))
     assert statuses(database, [id]) == ["succeeded"] and calls == [id]
     assert world.violations(database) == []
@@ -135,7 +136,7 @@ def test_a_job_whose_picture_is_lost_may_run_again_whatever_the_clocks_say(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "KEEP_SECONDS", 0.01)
-    monkeypatch.setattr(pictures, "put", _away)
+    monkeypatch.setattr(images, "put", _away)
     ids = world.queued(database, world.open_account(database), type="image")
     (job,) = world.take(database, world.new_worker(database), ids)
     back = asyncio.run(attempts.of(Provider(painter([]))).run(job, [], Relayed()))
@@ -171,7 +172,7 @@ def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.
         back.wait(30)
         raise OSError("too late")
 
-    monkeypatch.setattr(pictures, "put", hanging)
+    monkeypatch.setattr(images, "put", hanging)
     try:
         scene(database, playing(id), painter([]))
     finally:
@@ -186,7 +187,7 @@ def test_what_is_no_picture_is_the_providers_fault() -> None:
 
 
 def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    put, written = pictures.put, list[str]()
+    put, written = images.put, list[str]()
 
     def failing(stem: str, content: bytes, *, of_batch: bool = False) -> str:
         written.append(content[4:].decode())
@@ -194,7 +195,7 @@ def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypat
             raise OSError("away")
         return put(stem, content, of_batch=of_batch)
 
-    monkeypatch.setattr(pictures, "put", failing)
+    monkeypatch.setattr(images, "put", failing)
     answer = drawn(b"a", b"b", b"c")
     asyncio.run(keeping.Keeping().dress(asked("job_1"), answer, of_batch=True))
     assert written == ["a", "b", "b", "c"] and all(

@@ -10,15 +10,16 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from producer import auth, operations
+from producer import operations
+from producer.admission import auth
+from producer.admission.auth import Keys
 from producer.app import make_app
-from producer.auth import Keys
-from producer.desk import Desk
+from producer.context import Desk
 from producer.operations import Page
 from shared import accounts, clock
-from shared import models as m
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import NotFound, Unauthorized
 from tests.integration import world
 

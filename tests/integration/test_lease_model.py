@@ -10,13 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from producer import operations
 from shared import clock
-from shared import models as m
+from shared.broker.app import PROBATION
 from shared.db import Database
-from shared.jobs import Ending, Leased, Requeue
-from shared.queue import PROBATION
+from shared.db import models as m
+from shared.jobs.transitions import Ending, Leased, Requeue
 from shared.settings import settings
 from tests.integration import world
-from workers import lease, recovery, sweep
+from workers.maintenance import recovery, sweep
+from workers.running import lease
 
 #: Shifts of the clock: three of them outlive a lease of 30 s, two do not.
 STEP_MICROS = 11 * clock.MICROS

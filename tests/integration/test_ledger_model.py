@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from producer import operations
-from producer.accept import Accepted
-from shared import ledger
-from shared import models as m
+from producer.admission.accept import Accepted
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import InsufficientCredits
-from shared.jobs import Ending
+from shared.jobs.transitions import Ending
+from shared.money import ledger
 from tests.integration import world
 from tests.integration.world import CREDIT
 

@@ -9,8 +9,7 @@ from itertools import count
 import pytest
 import redis
 
-from producer import limits_script
-from producer.limits import STEPS, Allowance, Limits
+from producer.admission.limits import STEPS, Allowance, Limits, script
 from shared import clock
 from shared.accounts import KeyHolder
 from tests.integration.limit_crowd import crowd, most_within
@@ -124,7 +123,7 @@ def test_a_log_is_bounded_and_is_forgotten(redis_server: RedisServer) -> None:
             end = clock.monotonic() + 1.0
             while clock.monotonic() < end:
                 await take(limits, who, 3)
-            return limits_script.KEY.format(who.account_id)
+            return script.KEY.format(who.account_id)
 
     key = asyncio.run(scene())
     with redis.Redis(port=redis_server.port) as client:
@@ -228,7 +227,7 @@ def test_a_log_from_before_the_clock_was_set_back_locks_nobody_out(redis_server:
             who = holder(3)
             ahead = clock.now_micros() + 3600 * clock.MICROS
             with redis.Redis(port=redis_server.port) as client:
-                client.rpush(limits_script.KEY.format(who.account_id), f"{ahead} 0 3")
+                client.rpush(script.KEY.format(who.account_id), f"{ahead} 0 3")
             assert admitted(await take(limits, who, 5)) == 3
 
     asyncio.run(scene())
@@ -242,7 +241,7 @@ def test_who_leaves_and_who_dies_is_no_longer_counted(own_redis: RedisServer) ->
                 await one._greet_redis()
                 assert one._processes == 2
             with redis.Redis(port=own_redis.port) as client:
-                client.zadd(limits_script.PROCESSES, {"dead": clock.now_seconds() - 1})
+                client.zadd(script.PROCESSES, {"dead": clock.now_seconds() - 1})
             await one._greet_redis()
             assert one._processes == 1
 
@@ -254,14 +253,14 @@ def test_keys_that_hold_something_else_are_written_anew(redis_server: RedisServe
         client = redis.from_url(redis_server.url)
         async with process(redis_server) as limits:
             who, another = holder(5), holder(5)
-            key = limits_script.KEY.format(who.account_id)
+            key = script.KEY.format(who.account_id)
             for spoil in (lambda: client.set(key, "x"), lambda: client.rpush(key, "x"), lambda: client.sadd(key, "x")):
                 client.delete(key)
                 spoil()
                 assert admitted(await take(limits, who, 1)) == 1 and limits._up
             assert admitted(await take(limits, who, 9)) == 2 and admitted(await take(limits, another, 9)) == 5
-            client.delete(limits_script.PROCESSES)
-            client.set(limits_script.PROCESSES, "x")
-            assert await limits._greet_redis() and client.type(limits_script.PROCESSES) == b"zset"
+            client.delete(script.PROCESSES)
+            client.set(script.PROCESSES, "x")
+            assert await limits._greet_redis() and client.type(script.PROCESSES) == b"zset"
 
     asyncio.run(scene())

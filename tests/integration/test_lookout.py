@@ -8,8 +8,8 @@ import pytest
 from shared import clock
 from shared.db import Database
 from tests.integration import world
-from workers.lookout import DEAF_SECONDS, LATE_SECONDS, MOST, SILENT_SECONDS, Lookout
-from workers.slots import Slots
+from workers.running.lookout import DEAF_SECONDS, LATE_SECONDS, MOST, SILENT_SECONDS, Lookout
+from workers.running.slots import Slots
 
 BATCH = "openai.batch"
 
@@ -94,7 +94,7 @@ def test_a_deaf_worker_finds_what_was_rung_for_long_ago(database: Database, monk
     for id in ids:
         world.change(database, id, woken_at=clock.now_micros())
     worker = Worker(database, up=True)
-    monkeypatch.setattr("workers.lookout.SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("workers.running.lookout.SILENT_SECONDS", 0.0)
     assert worker.look() == []
     clock.shift(int((DEAF_SECONDS + 1) * clock.MICROS))
     assert worker.look() == ids

@@ -17,16 +17,17 @@ from sqlalchemy import insert, update
 from producer import metrics, operations
 from producer.metrics import Exposition, Metrics
 from shared import clock
-from shared import models as m
 from shared.db import AmbiguousCommitError, Database
-from shared.jobs import Ending, Leased, Requeue
+from shared.db import models as m
+from shared.jobs.transitions import Ending, Leased, Requeue
 from tests.integration import world
 from tests.integration.attempts import NOWHERE
 from tests.integration.test_database_away import Failing, run, times
 from tests.integration.test_delivering import deliver, open_webhook
 from tests.receiver import Answer, Receiver
-from workers import lease, outbound, webhooks
-from workers.recovery import lapse_one, take_back
+from workers.maintenance.recovery import lapse_one, take_back
+from workers.running import lease
+from workers.webhooks import client, sender
 
 Samples = Mapping[tuple[str, tuple[str, ...]], float]
 
@@ -150,7 +151,7 @@ def test_what_is_rolled_back_is_not_counted(database: Database) -> None:
 SETTLE = """
 import sys
 from shared.db import Database
-from shared.jobs import Ending, settle
+from shared.jobs.transitions import Ending, settle
 database = Database(sys.argv[1])
 for held in sys.argv[2:]:
     id, epoch = held.split(":")
@@ -228,7 +229,7 @@ def test_how_late_the_oldest_delivery_is(database: Database, monkeypatch: Any) -
         clock.shift(90 * clock.MICROS)
         samples = shown(database)
         assert samples["webhooks_pending", ()] == 3 and 90 <= samples["webhook_lag_seconds", ()] < 120
-        assert len(database.write_sync(webhooks.claim, deliveries)) == 3
+        assert len(database.write_sync(sender.claim, deliveries)) == 3
         claimed = shown(database)
         assert claimed["webhooks_pending", ()] == 3 and claimed["webhook_lag_seconds", ()] == 0
 
@@ -237,8 +238,8 @@ def test_what_is_sent_anew_is_as_late_as_it_was_asked_for(database: Database, mo
     """Neither /metrics nor verify takes a redelivery of an old event for one that was forgotten since."""
     world.settings_allow_loopback(monkeypatch)
     holder, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 1)
-    for claimed in database.write_sync(webhooks.claim, deliveries):
-        database.write_sync(webhooks.record, [webhooks.result(claimed, outbound.Answer(200, b"", 0.1))])
+    for claimed in database.write_sync(sender.claim, deliveries):
+        database.write_sync(sender.record, [sender.result(claimed, client.Answer(200, b"", 0.1))])
     (event,) = world.rows(database, m.events)
     with world.virtual_time():
         clock.shift(3 * 86_400 * clock.MICROS)
@@ -265,11 +266,11 @@ def test_deliveries_by_outcome(database: Database, monkeypatch: Any) -> None:
 def test_a_delivery_recorded_again_counts_once(database: Database, monkeypatch: Any, status: int, outcome: str) -> None:
     world.settings_allow_loopback(monkeypatch)
     _, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 2)
-    rows = database.write_sync(webhooks.claim, deliveries)
-    answer = outbound.Answer(status, b"", 0.0)
-    results = [{**webhooks.result(row, answer), "row": row} for row in rows]
+    rows = database.write_sync(sender.claim, deliveries)
+    answer = client.Answer(status, b"", 0.0)
+    results = [{**sender.result(row, answer), "row": row} for row in rows]
     for _ in range(3):
-        database.write_sync(webhooks.record, results)
+        database.write_sync(sender.record, results)
     assert shown(database)["webhook_deliveries_total", (outcome,)] == 2
 
 

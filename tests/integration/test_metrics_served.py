@@ -18,9 +18,9 @@ from sqlalchemy import text
 
 from producer import metrics
 from producer.metrics import Metrics
-from shared import lifeline
+from shared import processes
 from shared.db import Database
-from shared.migrations import migrate
+from shared.db.migrations import migrate
 from shared.settings import inherited
 from tests.conditions import await_condition
 from tests.integration.attempts import NOWHERE
@@ -93,7 +93,7 @@ def started(url: str, directory: Path, port: int, **given: Any) -> "subprocess.P
     env |= {"FUSIONAI_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "FUSIONAI_STATE_DIRECTORY": str(directory)}
     env |= {f"FUSIONAI_{name}": str(value) for name, value in given.items()}
     with (directory / "web.log").open("ab") as output:
-        return lifeline.start([sys.executable, "-m", "producer.app"], env, output)
+        return processes.start([sys.executable, "-m", "producer.app"], env, output)
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def web(url: str, directory: Path, **given: Any) -> Iterator[str]:
         await_condition(lambda: lives(address), what="the web process")
         yield address
     finally:
-        lifeline.kill(process)
+        processes.kill(process)
         process.wait()
 
 
@@ -191,6 +191,6 @@ def test_a_port_that_another_program_has_ends_the_start_and_is_named(tmp_path: P
         try:
             assert process.wait(30) != 0
         finally:
-            lifeline.kill(process)
+            processes.kill(process)
     said = (tmp_path / "web.log").read_text()
     assert f"FUSIONAI_METRICS_PORT: 127.0.0.1 port {own} cannot be listened on" in said and "Traceback" not in said

@@ -8,9 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
-from shared import models
-from shared.db import Database
-from shared.migrations import migrate
+from shared.db import Database, models
+from shared.db.migrations import migrate
 from shared.settings import inherited
 
 
@@ -83,7 +82,7 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 def test_two_processes_migrate_at_once(request: Any, tmp_path: Any) -> None:
     for url in (f"sqlite:///{tmp_path / 'new' / 'two.sqlite3'}", request.getfixturevalue("postgres").database()):
-        command = [sys.executable, "-c", f"from shared.migrations import migrate; migrate({url!r})"]
+        command = [sys.executable, "-c", f"from shared.db.migrations import migrate; migrate({url!r})"]
         both = [subprocess.Popen(command, env=inherited(), stderr=subprocess.PIPE) for _ in range(2)]
         assert [process.communicate(timeout=60)[1] for process in both] == [b"", b""]
         assert [process.returncode for process in both] == [0, 0]

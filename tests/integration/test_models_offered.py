@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from producer.app import make_app
-from producer.desk import Desk
+from producer.context import Desk
 from shared import accounts
 from shared.db import Database
 from tests.integration import world

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from producer import idempotency
-from producer.desk import Desk
-from producer.overload import BACKLOG_SECONDS, Overload, heads
+from producer.admission import idempotency
+from producer.admission.overload import BACKLOG_SECONDS, Overload, heads
+from producer.context import Desk
 from shared import clock
-from shared import models as m
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import Unavailable
-from shared.schemas import read_submission
+from shared.submissions.schemas import read_submission
 from tests.integration import world
 
 MINUTE = 60 * clock.MICROS

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis
 
-from shared import provider_states
 from shared.errors import ProviderError
+from shared.providers import states
 from tests.conditions import eventually
 from tests.servers import RedisServer
 from workers.pacing import Pace, Pauses, Permit, Store, Wait, law
@@ -68,7 +68,7 @@ def test_what_one_process_learns_of_a_limit_holds_for_the_other(redis_server: Re
         (await permit(one)).failed(LIMITED)
         wait = await told_to_wait(other)
         assert wait.reason == "429" and not wait.paused
-        (standing,) = (found for found in provider_states.read_all(server) if found.upstream == "gpt-4")
+        (standing,) = (found for found in states.read_all(server) if found.upstream == "gpt-4")
         assert standing.state.held_until >= began + 20, f"since {began}: {standing.state}"
 
     server = redis.from_url(redis_server.url)
@@ -85,7 +85,7 @@ def test_a_refused_key_pauses_every_model_of_the_provider_everywhere(redis_serve
         elsewhere = await other.enter("openai", "gpt-3.5-turbo", "batch", 0.5)
         assert isinstance(elsewhere, Wait) and elsewhere.reason == "401"
         assert isinstance(await other.enter("anthropic", "claude", "batch", 0.5), Permit)
-        standings = provider_states.read_all(redis.from_url(redis_server.url))
+        standings = states.read_all(redis.from_url(redis_server.url))
         assert [s.state.paused_for for s in standings if s.provider == "openai" and s.upstream is None] == ["401"]
 
     redis.from_url(redis_server.url).flushall()
@@ -144,11 +144,11 @@ def test_keys_that_hold_something_else_are_written_anew(redis_server: RedisServe
     async def scene() -> None:
         client, store = redis.from_url(redis_server.url), Store(redis_server.url)
         client.flushall()
-        client.rpush(provider_states.KEY.format("openai/gpt-4"), "x")
-        client.set(provider_states.NAMES, "x")
-        await store.update("openai/gpt-4", provider_states.State(), lambda state, now: None)
-        assert client.type(provider_states.KEY.format("openai/gpt-4")) == b"string"
-        assert client.smembers(provider_states.NAMES) == {b"openai/gpt-4"}
+        client.rpush(states.KEY.format("openai/gpt-4"), "x")
+        client.set(states.NAMES, "x")
+        await store.update("openai/gpt-4", states.State(), lambda state, now: None)
+        assert client.type(states.KEY.format("openai/gpt-4")) == b"string"
+        assert client.smembers(states.NAMES) == {b"openai/gpt-4"}
         await store.close()
 
     asyncio.run(scene())

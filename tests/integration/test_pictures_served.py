@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from producer.app import make_app
-from producer.desk import Desk
-from shared import blobs, pictures
+from producer.context import Desk
 from shared.db import Database
+from shared.files import blobs, images
 from tests.integration import world
 from tests.integration.batch_world import files_of_its_own as files_of_its_own
 from tests.pictures import gif, jpeg, png, webp
@@ -44,8 +44,8 @@ def check_guarded(answer: httpx.Response) -> None:
 )
 @pytest.mark.parametrize("of_batch", [False, True])
 def test_a_picture_is_called_what_it_is(database: Database, content: bytes, media_type: str, of_batch: bool) -> None:
-    name = pictures.put("job_1-0", content, of_batch=of_batch)
-    (answer,) = shown(database, pictures.link(name, of_batch=of_batch))
+    name = images.put("job_1-0", content, of_batch=of_batch)
+    (answer,) = shown(database, images.link(name, of_batch=of_batch))
     check_guarded(answer)
     assert answer.content == content and answer.headers["content-type"] == media_type
     assert "content-disposition" not in answer.headers
@@ -56,16 +56,16 @@ def test_a_picture_is_called_what_it_is(database: Database, content: bytes, medi
 )
 def test_what_is_no_picture_is_a_file_to_be_saved(database: Database, content: bytes) -> None:
     """Also under a name that an earlier release gave it."""
-    name = pictures.put("job_1-0", content)
+    name = images.put("job_1-0", content)
     with blobs.writer("images/job_2-0.png") as file:
         file.write(content)
-    for answer in shown(database, pictures.link(name), pictures.link("job_2-0.png")):
+    for answer in shown(database, images.link(name), images.link("job_2-0.png")):
         check_guarded(answer)
         assert answer.content == content and answer.headers["content-type"] == "application/octet-stream"
         assert answer.headers["content-disposition"] == "attachment"
 
 
 def test_a_link_that_does_not_hold_is_a_404_of_ours(database: Database) -> None:
-    name = pictures.put("job_1-0", PAGE)
-    (answer,) = shown(database, pictures.link(name) + "0")
+    name = images.put("job_1-0", PAGE)
+    (answer,) = shown(database, images.link(name) + "0")
     assert answer.status_code == 404 and answer.headers["content-type"] == "application/json"

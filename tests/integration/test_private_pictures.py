@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from producer.app import make_app
-from producer.desk import Desk
-from shared import accounts, catalogue
-from shared import models as m
+from producer.context import Desk
+from shared import accounts
 from shared.db import Database
+from shared.db import models as m
 from shared.settings import settings
+from shared.submissions import catalogue
 from tests import catalogues
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own as files_of_its_own

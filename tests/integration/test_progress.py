@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from producer import batch_progress, batches
-from producer.batch_progress import Progress
+from producer.operations import batch_progress, batches
+from producer.operations.batch_progress import Progress
 from shared import clock
-from shared import models as m
 from shared.db import Database
-from shared.jobs import Ending
+from shared.db import models as m
+from shared.jobs.transitions import Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches.turns import Batches
+from workers.batches.rounds import Batches
 
 BAD = {"message": "not that", "type": "invalid_request", "code": 400, "reason": "invalid_request"}
 
@@ -79,8 +79,8 @@ def test_a_line_on_probation_is_its_providers(database: Database) -> None:
 
 
 def test_lines_that_never_became_jobs_are_a_reason(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.batches.turns.CHUNK", 2)
-    monkeypatch.setattr("workers.batches.turns.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("workers.batches.rounds.CHUNK", 2)
+    monkeypatch.setattr("workers.batches.rounds.SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
     taking_turns = Batches(database, world.RecordedBell())
@@ -170,7 +170,7 @@ def explained(database: Database, query: str, id: str) -> str:
 
 
 def test_operators_read_of_a_batchs_start_and_end_once(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "workers.batches.turns")
+    caplog.set_level(logging.INFO, "workers.batches.rounds")
     holder = world.open_account(database, 10_000)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(1200)])
     both = [Batches(database, world.RecordedBell()) for _ in range(2)]

@@ -7,11 +7,12 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from producer.commands.output import moment
-from producer.commands.providers import providers
+from producer.cli.output import moment
+from producer.cli.providers import providers
 from producer.metrics import read_providers
-from shared import clock, provider_states
-from shared.provider_states import KEY, NAMES, State, dump
+from shared import clock
+from shared.providers import states as provider_states
+from shared.providers.states import KEY, NAMES, State, dump
 from shared.settings import settings
 from tests.servers import RedisServer, free_port
 

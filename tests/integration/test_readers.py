@@ -12,8 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 import orjson
 import pytest
 
-from shared import batch_lines, clock
-from shared.batch_lines import Reading, Wanted
+from shared import clock
+from shared.batches import lines
+from shared.batches.lines import Reading, Wanted
 from tests.conditions import await_condition
 from workers.batches.readers import ALONE_SECONDS, FIRST, Readers
 
@@ -34,7 +35,7 @@ def _file() -> bytes:
     return b"\n".join(made)
 
 
-def _taken(parts: Iterator[batch_lines.Part]) -> tuple[Reading, bytes]:
+def _taken(parts: Iterator[lines.Part]) -> tuple[Reading, bytes]:
     reading = Reading()
     plan = b"".join(reading.add(part) for part in parts)
     reading.end()
@@ -53,8 +54,8 @@ def readers() -> Iterator[Readers]:
 
 def test_side_by_side_is_as_one_after_the_other(readers: Readers) -> None:
     file = _file()
-    assert len(list(batch_lines.chunks(io.BytesIO(file)))) > 2 * FIRST
-    one, plan = _taken(batch_lines.read(chunk, WANTED) for chunk in batch_lines.chunks(io.BytesIO(file)))
+    assert len(list(lines.chunks(io.BytesIO(file)))) > 2 * FIRST
+    one, plan = _taken(lines.read(chunk, WANTED) for chunk in lines.chunks(io.BytesIO(file)))
     many, same = _taken(readers.parts(io.BytesIO(file), WANTED))
     assert plan == same
     assert (one.total, one.bound_micros, one.models) == (many.total, many.bound_micros, many.models)

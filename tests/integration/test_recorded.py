@@ -10,27 +10,30 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from producer import operations
-from producer.accept import Accepted
-from producer.idempotency import Claim
-from shared import batches, blobs, clock, provider_states
-from shared import models as m
-from shared.batch_lines import unplanned
-from shared.catalogue import catalogue
+from producer.admission.accept import Accepted
+from producer.admission.idempotency import Claim
+from shared import clock
+from shared.batches import transitions
+from shared.batches.lines import unplanned
 from shared.db import Database
+from shared.db import models as m
+from shared.files import blobs
+from shared.providers import states
 from shared.settings import settings
+from shared.submissions.catalogue import catalogue
 from tests.integration import batch_world, world
 from tests.integration.attempts import NOWHERE
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Silent
 from tests.recorded.__main__ import record
 from workers import tasks
-from workers.attempts import Attempts
-from workers.engine import Engine
+from workers.maintenance.sweep import Sweeper
 from workers.pacing import Pace, Store
 from workers.providers.sandbox import Sandbox
-from workers.settle import Settler
-from workers.slots import Slots
-from workers.sweep import Sweeper
+from workers.running.attempts import Attempts
+from workers.running.engine import Engine
+from workers.running.settle import Settler
+from workers.running.slots import Slots
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 VERSIONS = sorted(path.parent.name for path in RECORDED.glob("*/rows.json"))
@@ -140,7 +143,7 @@ def _everything_can_be_shown(database: Database, recorded: dict[str, Any]) -> No
     for row in world.rows(database, m.batches):
         lines = batch_world.lines_of(database, row["output_file_id"])
         assert [line["custom_id"] for line in lines] == ["line 0", "line 1", "line 2"]
-        assert batches.request_counts(dict(row))["completed"] == 3
+        assert transitions.request_counts(dict(row))["completed"] == 3
     page = database.read_sync(operations.list_events, holder, operations.Page(limit=100))
     assert len(page["data"]) == len(world.rows(database, m.events))
 
@@ -211,10 +214,10 @@ def test_lines_of_plans_of_any_version_are_read(recorded: dict[str, Any]) -> Non
 
 
 def test_a_document_of_a_providers_pace_of_any_version_is_read(recorded: dict[str, Any]) -> None:
-    state = provider_states.load(recorded["pace"])
+    state = states.load(recorded["pace"])
     assert state is not None and state.rate == 3.0
-    assert provider_states.load(_more(recorded["pace"])) == state
-    assert provider_states.load("{}") == provider_states.State(), "what is missing has its default"
+    assert states.load(_more(recorded["pace"])) == state
+    assert states.load("{}") == states.State(), "what is missing has its default"
 
 
 def test_messages_of_any_version_are_understood(recorded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

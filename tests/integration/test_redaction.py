@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 
 from producer import operations
 from producer.app import make_app
-from producer.desk import Desk
+from producer.context import Desk
 from producer.dialects.fusionai import completions
 from shared import accounts
 from shared.db import Database

@@ -9,26 +9,28 @@ import orjson
 import pytest
 
 from producer import operations
-from shared import clock, jobs
-from shared.catalogue import Endpoint
-from shared.catalogue import Provider as CatalogueProvider
+from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
-from shared.schemas import Usage
-from shared.streams import part
+from shared.jobs import transitions
+from shared.jobs.streams import part
+from shared.submissions.catalogue import Endpoint
+from shared.submissions.catalogue import Provider as CatalogueProvider
+from shared.submissions.schemas import Usage
 from tests.integration import attempts, batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Provider, Silent
 from tests.integration.test_stream_engine import HEAD, accepted, say
 from tests.providers.scripted import STALL, serving
 from tests.servers import RedisServer
-from workers import recorder, recovery, sweep
-from workers.engine import Engine
-from workers.live_transport import live_client
+from workers.maintenance import recovery, sweep
 from workers.providers import Answer, Ask, openai
-from workers.settle import Settler
-from workers.slots import Slots
-from workers.streams import Publisher
+from workers.running import recorder
+from workers.running.engine import Engine
+from workers.running.publisher import Publisher
+from workers.running.settle import Settler
+from workers.running.slots import Slots
+from workers.upstream.live_transport import live_client
 
 Behave = Callable[[Ask], Awaitable[Answer]]
 Play = Callable[[Engine], Awaitable[None]]
@@ -147,7 +149,7 @@ def test_an_answer_that_has_come_whole_is_paid_for_as_its_provider_counts(
     database: Database, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The text is there, the provider takes its time to end the stream: a cancel in between comes too late."""
-    monkeypatch.setattr("workers.exchange.LINGER_SECONDS", 1.0)
+    monkeypatch.setattr("workers.upstream.deadlines.LINGER_SECONDS", 1.0)
     id = accepted(database)
     told = {"prompt_tokens": 10, "completion_tokens": 900, "completion_tokens_details": {"reasoning_tokens": 880}}
     text = {"choices": [{"index": 0, "delta": {"content": "All of it"}, "finish_reason": None}]}
@@ -283,10 +285,10 @@ def test_a_stale_worker_s_note_changes_nothing(database: Database) -> None:
     (id,) = world.queued(database, world.open_account(database))
     (job,) = world.take(database, world.new_worker(database), [id])
     for epoch, told in ((job.epoch - 1, 0), (job.epoch, 70), (job.epoch, 70)):
-        note = jobs.Progress(id, epoch, "openai", "gpt-4", 1, 1, 70 if told != 70 or epoch == job.epoch else 0)
-        database.write_sync(jobs.note_relayed, [note])
+        note = transitions.Progress(id, epoch, "openai", "gpt-4", 1, 1, 70 if told != 70 or epoch == job.epoch else 0)
+        database.write_sync(transitions.note_relayed, [note])
         assert world.row(database, id)["relayed_micros"] == told
-    database.write_sync(jobs.note_relayed, [jobs.Progress(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
+    database.write_sync(transitions.note_relayed, [transitions.Progress(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
     assert world.row(database, id)["relayed_micros"] == 70, "the most that was sent on stands"
 
 
@@ -320,14 +322,14 @@ def test_an_answer_that_cannot_be_stored_is_paid_for_when_it_was_sent_on(
 ) -> None:
     id, speaker = accepted(database), Speaker("Hello", finish="stop")
     speaker.go_on.set()
-    stored = jobs.settle
+    stored = transitions.settle
 
     def refuses_answers(connection: Any, outcomes: Any) -> Any:
-        if any(isinstance(one, jobs.Ending) and one.response for one in outcomes):
+        if any(isinstance(one, transitions.Ending) and one.response for one in outcomes):
             raise ValueError("not this")
         return stored(connection, outcomes)
 
-    monkeypatch.setattr(jobs, "settle", refuses_answers)
+    monkeypatch.setattr(transitions, "settle", refuses_answers)
     play(database, redis_server.url, speaker, id, lambda engine: engine.quiet())
     monkeypatch.undo()
     row, found = world.row(database, id), result(database, id)

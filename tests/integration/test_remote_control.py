@@ -9,8 +9,9 @@ import pytest
 from celery import Celery
 from celery.worker.control import Panel
 
-from shared import lifeline, queue
-from shared.migrations import migrate
+from shared import processes
+from shared.broker import app as queue
+from shared.db.migrations import migrate
 from shared.settings import inherited
 from tests.conditions import await_condition
 from tests.servers import RedisServer
@@ -38,9 +39,9 @@ def process(tmp_path: Path, redis_server: RedisServer) -> Iterator["subprocess.P
     env = inherited() | {"FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(tmp_path)}
     env |= {"FUSIONAI_BROKER_URL": broker(redis_server), "FUSIONAI_REDIS_URL": redis_server.url}
     env |= {"FUSIONAI_DRAIN_SECONDS": "0"}
-    started = lifeline.start([sys.executable, "-m", "workers.app"], env)
+    started = processes.start([sys.executable, "-m", "workers.app"], env)
     yield started
-    lifeline.kill(started)
+    processes.kill(started)
     started.wait()
 
 

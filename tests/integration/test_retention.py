@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from producer import files
-from shared import blobs, clock, pictures
-from shared import models as m
+from producer.operations import files
+from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import Conflict, InternalError, NotFound, StorageAway
+from shared.files import blobs, images
 from shared.settings import settings
 from tests.integration import world
-from workers import retention
-from workers.retention import Retention
-from workers.sweep import Sweeper
+from workers.maintenance import retention
+from workers.maintenance.retention import Retention
+from workers.maintenance.sweep import Sweeper
 
 HOUR = 3600
 DAY = 86_400
@@ -222,12 +223,12 @@ def test_a_round_is_bounded_and_several_do_no_harm(database: Database, monkeypat
 
 
 def test_pictures_and_plans_go_when_nobody_can_want_them(database: Database) -> None:
-    name = pictures.put("job_1-0", b"\x89PNG")
+    name = images.put("job_1-0", b"\x89PNG")
     with blobs.writer("plans/batch_1") as file:
         file.write(b"{}")
     later(DAY + 2 * HOUR)
     Retention(database).run_once()
-    assert pictures.read(name) is None and blobs.size("plans/batch_1") == 2
+    assert images.read(name) is None and blobs.size("plans/batch_1") == 2
     later(35 * DAY)
     Retention(database).run_once()
     assert blobs.size("plans/batch_1") == 2, "a retry may need what never began, a month after the longest window"
@@ -238,10 +239,10 @@ def test_pictures_and_plans_go_when_nobody_can_want_them(database: Database) -> 
 
 def test_it_goes_on_while_a_round_was_full(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be done in one bounded step is done in the next, not ten minutes later."""
-    monkeypatch.setattr("shared.blob_stores.MOST_FORGOTTEN", 4)
+    monkeypatch.setattr("shared.files.blob_stores.MOST_FORGOTTEN", 4)
     monkeypatch.setattr(blobs, "MOST_FORGOTTEN", 4)
     monkeypatch.setattr(retention, "MOST_ASKED", 4)
-    names = [pictures.put(f"job_{n}-0", b"\x89PNG", of_batch=n % 2 == 1) for n in range(22)]
+    names = [images.put(f"job_{n}-0", b"\x89PNG", of_batch=n % 2 == 1) for n in range(22)]
     for place in ("plans", "outputs", "files"):
         for n in range(11):
             with blobs.writer(f"{place}/lost_{n}") as file:
@@ -250,10 +251,10 @@ def test_it_goes_on_while_a_round_was_full(database: Database, monkeypatch: pyte
     later(40 * DAY)
     keeping = Retention(database)
     keeping.run_once()
-    assert 0 < sum(pictures.read(name) is None for name in names) <= 8, "a round is bounded"
+    assert 0 < sum(images.read(name) is None for name in names) <= 8, "a round is bounded"
     for _ in range(5):
         keeping.run_once()
-    assert not any(pictures.read(name) for name in names)
+    assert not any(images.read(name) for name in names)
     assert [*blobs.old("plans/", 0), *blobs.old("outputs/", 0)] == []
     assert sorted(blobs.old("files/", 0)) == sorted(f"files/{id}" for id in named), "what a row names stays"
 
@@ -287,7 +288,7 @@ def test_files_that_cannot_be_deleted_hold_up_no_others(database: Database, monk
 
 
 def test_a_picture_that_cannot_be_deleted_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [pictures.put(f"job_{n}-0", b"\x89PNG") for n in range(5)]
+    names = [images.put(f"job_{n}-0", b"\x89PNG") for n in range(5)]
     later(2 * DAY)
     unlink = Path.unlink
 
@@ -297,7 +298,7 @@ def test_a_picture_that_cannot_be_deleted_holds_up_no_other(monkeypatch: pytest.
         unlink(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", failing)
-    assert pictures.forget_old() == 4 and pictures.read(names[2]) is not None
+    assert images.forget_old() == 4 and images.read(names[2]) is not None
 
 
 def test_the_sweeper_has_it_done(database: Database) -> None:

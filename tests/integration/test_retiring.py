@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, update
 
-from producer import hooks, retries
-from producer.hooks import WebhookSpec
-from shared import batches, clock, forgotten
-from shared import models as m
-from shared.db import Database
+from producer.operations import batch_retries, webhooks
+from producer.operations.webhooks import WebhookSpec
+from shared import clock
+from shared.batches import transitions
+from shared.db import Database, forgotten
+from shared.db import models as m
 from shared.errors import Conflict
 from shared.settings import Settings, settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
-from workers import forgetting, retiring, sweep
 from workers.batches import cancelling
-from workers.feeder import Feeder
+from workers.maintenance import forgetting, retiring, sweep
+from workers.maintenance.feeder import Feeder
 
 DAY = 86_400 * clock.MICROS
 BATCH = "openai.batch"
@@ -119,7 +120,7 @@ def test_lines_stay_while_their_batch_or_a_retry_of_it_goes_on(database: Databas
     assert there(database, m.jobs) == set()
     assert before == [] and [one for one in world.violations(database) if batch in one] == []
     with pytest.raises(Conflict, match="kept no longer"):
-        database.read_sync(retries.repeatable, holder, batch)
+        database.read_sync(batch_retries.repeatable, holder, batch)
 
 
 def _repeats(database: Database, holder: Any, batch: str, status: str) -> None:
@@ -136,7 +137,7 @@ def _end_retry(database: Database) -> None:
 
 def test_events_go_in_their_order_and_never_before_they_are_delivered(database: Database) -> None:
     holder = world.open_account(database)
-    database.write_sync(hooks.create, holder, WebhookSpec(url="https://a.example/"))
+    database.write_sync(webhooks.create, holder, WebhookSpec(url="https://a.example/"))
     finish(database, world.queued(database, holder, 5))
     first = world.rows(database, m.events)
     clock.shift(31 * DAY)
@@ -271,7 +272,7 @@ def test_one_line_that_cannot_be_cancelled_stops_no_other(database: Database) ->
     ids = batch_world.job_ids(database, batch)
     world.change(database, ids[2], bound_micros=10**15)  # more than is held: its release cannot be written
 
-    database.write_sync(batches.stop, batch, "cancelled")
+    database.write_sync(transitions.stop, batch, "cancelled")
     process.run_once()
     while process.run_once() and world.row(database, ids[4])["status"] == "queued":
         pass

@@ -8,23 +8,24 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from producer import batches as producer_batches
-from producer import files as producer_files
-from producer import retries
-from producer.retries import RetrySpec
-from shared import blobs, clock
-from shared import models as m
+from producer.operations import batch_retries
+from producer.operations import batches as producer_batches
+from producer.operations import files as producer_files
+from producer.operations.batch_retries import RetrySpec
+from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
-from shared.jobs import Ending
-from shared.schemas import read_submission
+from shared.files import blobs
+from shared.jobs.transitions import Ending
 from shared.settings import settings
+from shared.submissions.schemas import read_submission
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
-from workers import sweep
-from workers.batches import merging, turns
-from workers.batches.turns import Batches
+from workers.batches import merging, rounds
+from workers.batches.rounds import Batches
+from workers.maintenance import sweep
 
 HOUR = 3600 * clock.MICROS
 ERRORS: dict[str, dict[str, Any]] = {
@@ -74,14 +75,14 @@ def retry(database: Database, holder: KeyHolder, id: str, **spec: Any) -> str:
     """The id of a retry, made as its route makes it."""
     wanted = RetrySpec(**spec)
     wanted.check()
-    repeated = database.read_sync(retries.repeatable, holder, id)
+    repeated = database.read_sync(batch_retries.repeatable, holder, id)
     return str(buy(database, holder, wanted, repeated)["id"])
 
 
-def buy(database: Database, holder: KeyHolder, spec: RetrySpec, repeated: retries.Repeated) -> dict[str, Any]:
+def buy(database: Database, holder: KeyHolder, spec: RetrySpec, repeated: batch_retries.Repeated) -> dict[str, Any]:
     file = database.write_sync(producer_files.begin, holder, filename="r", purpose="batch", expires_at=2**60)
-    written = retries.write(database, repeated, spec.reasons, file["blob"])
-    return database.write_sync(retries.create, holder, spec, repeated, file["id"], written)
+    written = batch_retries.write(database, repeated, spec.reasons, file["blob"])
+    return database.write_sync(batch_retries.create, holder, spec, repeated, file["id"], written)
 
 
 def files(database: Database, id: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -234,7 +235,7 @@ def test_of_many_at_once_one_is_made(database: Database) -> None:
     start = threading.Barrier(4)
 
     def one(_: int) -> str:
-        repeated = database.read_sync(retries.repeatable, holder, id)
+        repeated = database.read_sync(batch_retries.repeatable, holder, id)
         start.wait(20)
         try:
             return str(buy(database, holder, RetrySpec(), repeated)["id"])
@@ -262,8 +263,8 @@ def test_the_lock_aside_the_database_takes_no_second_one(database: Database) -> 
 def test_expired_lines_are_retried_also_those_that_never_became_jobs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "CHUNK", 2)
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "CHUNK", 2)
+    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     lines = [chat(name, routing={"fallbacks": ["gemini-pro"]}, metadata={"k": name}) for name in "abcdefg"]
     id = batch_world.new_batch(database, holder, lines, completion_window="1h")
@@ -302,8 +303,8 @@ def test_a_retry_that_expires_leaves_what_it_did_not_do_to_the_next(
 ) -> None:
     holder = world.open_account(database)
     id = first(database, holder, "abcdefg", b="bad", c="bad", d="bad", f="bad")
-    monkeypatch.setattr(turns, "CHUNK", 2)
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "CHUNK", 2)
+    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
     made = retry(database, holder, id, completion_window="1h")
     taking_turns = Batches(database, world.RecordedBell())
     while len(batch_world.job_ids(database, made)) < 2:
@@ -359,7 +360,7 @@ def test_a_retry_without_the_credit_for_it_fails_and_may_be_made_again(database:
 
 @pytest.mark.parametrize("steps", range(1, 12, 2))
 def test_a_process_that_goes_while_it_renders(database: Database, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(merging, "PAGE", 2)
     monkeypatch.setattr(merging, "NAMES", 2)
     holder = world.open_account(database)
@@ -388,7 +389,7 @@ def test_lines_that_are_kept_no_longer_once_their_file_is_written(
     """Retention takes them meanwhile: a batch of them could not have their answers in its output."""
     holder = world.open_account(database)
     id = first(database, holder, a="bad")
-    repeated = database.read_sync(retries.repeatable, holder, id)
+    repeated = database.read_sync(batch_retries.repeatable, holder, id)
     monkeypatch.setattr(settings(), "keep_jobs_days", 2)
     clock.shift(3 * 86_400 * clock.MICROS)
     with pytest.raises(Conflict, match="kept no longer"):

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from producer import desk as desk_module
+from producer import context as desk_module
 from producer.app import make_app
-from producer.desk import SMALL_BYTES, Desk
+from producer.context import SMALL_BYTES, Desk
 from producer.dialects.fusionai import completions, jobs
 from shared import accounts
 from shared.db import Database

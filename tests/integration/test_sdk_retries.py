@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from producer.accept import Accepted, Door
-from producer.desk import _once
-from producer.idempotency import AGAIN, FIRST, LATE_SECONDS, RETRY_SECONDS, Claim, claim_of_retry, is_known
+from producer.admission.accept import Accepted, Door
+from producer.admission.idempotency import AGAIN, FIRST, LATE_SECONDS, RETRY_SECONDS, Claim, claim_of_retry, is_known
+from producer.context import _once
 from shared import clock
-from shared import models as m
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
 from tests.integration import world
 
 BODY = {"model": "gpt-4", "messages": []}

@@ -13,10 +13,10 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from producer import listeners
-from producer.connections import Connections
-from producer.protocol import Protocol
-from producer.server import Server
+from producer.server import listeners
+from producer.server.connections import Connections
+from producer.server.protocol import Protocol
+from producer.server.serve import Server
 from shared.settings import settings
 from tests.conditions import await_condition
 from tests.front import WIDE, read_all
@@ -81,7 +81,7 @@ def last_moment(running: Stopping, monkeypatch: pytest.MonkeyPatch) -> Callable[
             await listeners.take_no_more(servers)
             after()
 
-        monkeypatch.setattr("producer.server.take_no_more", take)
+        monkeypatch.setattr("producer.server.serve.take_no_more", take)
         running.server.should_exit = True
 
     return stop

@@ -9,11 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from producer import operations
 from producer.operations import ThresholdSpecs
-from shared import clock, ledger
-from shared import models as m
+from shared import clock
 from shared.db import Database
-from shared.jobs import Ending, Requeue
-from shared.ledger import Book
+from shared.db import models as m
+from shared.jobs.transitions import Ending, Requeue
+from shared.money import ledger
+from shared.money.ledger import Book
 from tests.integration import world
 from tests.integration.world import CREDIT
 

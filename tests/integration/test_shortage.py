@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from producer import batches as producer_batches
-from producer.accept import Accepted, Door
-from producer.batches import BatchSpec
-from shared.catalogue import catalogue
+from producer.admission.accept import Accepted, Door
+from producer.operations import batches as producer_batches
+from producer.operations.batches import BatchSpec
 from shared.db import Database
 from shared.errors import InsufficientCredits
-from shared.shortage import Balance, Need, told
+from shared.money.shortage import Balance, Need, told
+from shared.submissions.catalogue import catalogue
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from tests.integration.world import CREDIT

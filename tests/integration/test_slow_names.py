@@ -11,8 +11,8 @@ from shared.db import Database
 from tests.integration import world
 from tests.integration.test_delivering import open_webhook
 from tests.receiver import Receiver
-from workers import outbound
-from workers.webhooks import MOST_SENDING, Sender
+from workers.webhooks import client as outbound
+from workers.webhooks.sender import MOST_SENDING, Sender
 
 #: More than the threads that asyncio has for everything.
 SLOW = 40

@@ -11,17 +11,19 @@ from typing import Any
 import httpx
 import pytest
 
-from producer import files, idempotency
+from producer.admission import idempotency
 from producer.app import make_app
-from producer.desk import Desk
-from shared import accounts, blobs, clock, pictures
-from shared import models as m
+from producer.context import Desk
+from producer.operations import files
+from shared import accounts, clock
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import StorageAway
+from shared.files import blobs, images
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches import turns
-from workers.batches.turns import Batches
+from workers.batches import rounds
+from workers.batches.rounds import Batches
 
 INLINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "x"}}
 LINE = json.dumps({**INLINE, "method": "POST"}).encode() + b"\n"
@@ -64,7 +66,7 @@ def storage_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The store itself refuses everything, as a bucket does."""
     with monkeypatch.context() as broken:
         for name in ("writer", "reader", "size", "delete"):
-            broken.setattr(f"shared.blob_stores.Directory.{name}", away)
+            broken.setattr(f"shared.files.blob_stores.Directory.{name}", away)
         yield
 
 
@@ -74,8 +76,8 @@ def refused(answer: httpx.Response) -> None:
 
 
 def test_whoever_needs_storage_is_told_to_come_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = pictures.put("job_1-0", b"\x89PNG")
-    link = pictures.link(name)
+    name = images.put("job_1-0", b"\x89PNG")
+    link = images.link(name)
 
     async def play(client: httpx.AsyncClient) -> None:
         kept = (await upload(client)).json()
@@ -86,7 +88,7 @@ def test_whoever_needs_storage_is_told_to_come_again(database: Database, monkeyp
             refused(await client.post("/batches", json={"requests": [INLINE]}))
             refused(await client.get(link.partition("/v1")[2]))
         with monkeypatch.context() as broken:
-            broken.setattr("shared.blob_stores.Directory.reader", lambda *_: Broken())
+            broken.setattr("shared.files.blob_stores.Directory.reader", lambda *_: Broken())
             refused(await client.get(f"/files/{kept['id']}/content"))
             refused(await client.post("/batches", json={"dry_run": True, "input_file_id": kept["id"]}))
             refused(await client.get(link.partition("/v1")[2]))
@@ -113,7 +115,7 @@ def test_storage_that_hangs_is_waited_for_no_longer_than_a_while(
 
     async def play(client: httpx.AsyncClient) -> None:
         with monkeypatch.context() as broken:
-            broken.setattr("shared.blob_stores.Directory.writer", hanging)
+            broken.setattr("shared.files.blob_stores.Directory.writer", hanging)
             try:
                 for answer in await asyncio.gather(*(upload(client) for _ in range(12))):
                     refused(answer)
@@ -152,9 +154,9 @@ def test_a_file_without_a_name_gets_one(database: Database) -> None:
 
 @pytest.mark.parametrize("state", ["reading", "making", "rendering"])
 def test_a_batch_waits_for_storage(database: Database, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
-    monkeypatch.setattr(turns, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(turns, "CHUNK", 1)
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "CHUNK", 1)
+    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(name) for name in "abc"])
     process = Batches(database, world.RecordedBell())
@@ -194,8 +196,8 @@ def test_an_input_file_that_cannot_be_found_is_looked_for(database: Database) ->
 def test_while_storage_hangs_a_cancelled_batch_is_ended_all_the_same(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "HANGS_SECONDS", -1.0)  # whatever fails has hung
-    monkeypatch.setattr(turns, "SPARED", 1e6)
+    monkeypatch.setattr(rounds, "HANGS_SECONDS", -1.0)  # whatever fails has hung
+    monkeypatch.setattr(rounds, "SPARED", 1e6)
     reading, stopped = world.open_account(database), world.open_account(database)
     cancelled = batch_world.new_batch(database, stopped, [chat("a")])
     batch_world.take_turns(database)

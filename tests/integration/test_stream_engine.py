@@ -10,16 +10,16 @@ import redis
 
 from shared.db import Database
 from shared.errors import ProviderError
-from shared.schemas import Usage
-from shared.streams import FIELD, key, part
+from shared.jobs.streams import FIELD, key, part
+from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent
 from tests.servers import RedisServer, free_port
-from workers.engine import Engine
 from workers.providers import Answer, Ask
-from workers.settle import Settler
-from workers.slots import Slots
-from workers.streams import Publisher
+from workers.running.engine import Engine
+from workers.running.publisher import Publisher
+from workers.running.settle import Settler
+from workers.running.slots import Slots
 
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
 FALLBACK = {"fallbacks": ["claude-3-opus"]}

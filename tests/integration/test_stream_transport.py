@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from shared.errors import ProviderError
-from workers.event_stream import EVENT_STREAM, NotStreamed, events
-from workers.exchange import Exchange
-from workers.limits import Limits
-from workers.live_transport import live_client
+from workers.upstream.deadlines import Exchange
+from workers.upstream.event_stream import EVENT_STREAM, NotStreamed, events
+from workers.upstream.live_transport import live_client
+from workers.upstream.time_limits import Limits
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 HEADERS = {"accept": EVENT_STREAM}

@@ -12,22 +12,23 @@ import pytest
 import redis
 from starlette.requests import ClientDisconnect
 
-from producer import stream_readers, stream_relay, streaming
-from producer.desk import Desk
-from producer.stream_relay import StreamLimits
-from shared import streams
+from producer.context import Desk
+from producer.operations import stream
+from producer.waiting import stream_readers, stream_relay
+from producer.waiting.stream_relay import StreamLimits
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import Conflict, FusionError, NotFound, Timeout, Unavailable
-from shared.hints import Hints
-from shared.jobs import Ending, Leased
+from shared.jobs import streams
+from shared.jobs.streams import part
+from shared.jobs.transitions import Ending, Leased
+from shared.notifier import Hints
 from shared.settings import settings
-from shared.streams import part
 from tests.acceptance.sse import added_up
 from tests.integration import world
 from tests.servers import RedisServer
-from workers import streams as worker_streams
-from workers.streams import Publisher, Sink
+from workers.running import publisher as worker_streams
+from workers.running.publisher import Publisher, Sink
 
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
 KEEP_ALIVE = ": keep-alive\n"
@@ -75,7 +76,7 @@ class Scene:
     async def begun(self, id: str, **more: Any) -> Any:
         """The answer itself."""
         how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, **more}
-        return await streaming.respond(self.desk, id, self.holder, **how)
+        return await stream.respond(self.desk, id, self.holder, **how)
 
 
 async def _frames(answer: Any) -> AsyncIterator[str]:
@@ -520,7 +521,7 @@ def test_a_client_that_neither_reads_nor_goes_is_given_up(
     database: Database, store: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings(), "stream_seconds", 0.1)
-    monkeypatch.setattr(streaming, "LEAVE_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "LEAVE_SECONDS", 0.05)
 
     async def act(stage: Scene) -> None:
         (job,) = stage.running()

@@ -7,17 +7,19 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 
 from producer import operations
-from shared import clock, jobs
-from shared import models as m
+from shared import clock
+from shared.broker.app import PROBATION, WEBHOOKS
 from shared.db import Database
-from shared.events import NewEvent
-from shared.events import write as write_events
-from shared.queue import PROBATION, WEBHOOKS
+from shared.db import models as m
+from shared.jobs import transitions
 from shared.settings import settings
+from shared.webhooks.events import NewEvent
+from shared.webhooks.events import write as write_events
 from tests.integration import world
-from workers import lease, recovery, sweep
-from workers.probation import next_group
-from workers.sweep import Sweeper
+from workers.maintenance import recovery, sweep
+from workers.maintenance.probation import next_group
+from workers.maintenance.sweep import Sweeper
+from workers.running import lease
 
 SECOND = clock.MICROS
 BATCH = "openai.batch"
@@ -124,7 +126,9 @@ def test_a_cancel_of_a_requeued_job_is_carried_out_by_the_sweeper(database: Data
     (id,) = world.queued(database, holder)
     (job,) = world.take(database, world.new_worker(database), [id])
     database.write_sync(operations.cancel_job, holder, id)
-    world.settle(database, jobs.Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}]))
+    world.settle(
+        database, transitions.Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}])
+    )
     Sweeper(database, bell).run_once()
     shown = database.read_sync(operations.show_job, holder, id)
     assert shown["status"] == "cancelled" and shown["attempts"] == [{"status_code": 503}], "what was tried is shown"
@@ -351,7 +355,7 @@ def test_a_late_answer_is_refused_while_another_worker_runs_the_job(
     held = world.take(database, world.new_worker(database), ids)
     assert {job.epoch for job in late} == {1} and {job.epoch for job in held} == {3}
     assert set(world.settle(database, *(world.good_end(job, 9) for job in late)).verdicts.values()) == {"stale"}
-    back = [jobs.Requeue(job.id, job.epoch, job.queue, 0, 1, 0) for job in late]
+    back = [transitions.Requeue(job.id, job.epoch, job.queue, 0, 1, 0) for job in late]
     assert set(world.settle(database, *back).verdicts.values()) == {"stale"}
     assert set(world.settle(database, *(world.good_end(job, 4) for job in held)).verdicts.values()) == {"done"}
     assert {row["charged_micros"] for row in world.rows(database, m.job_results)} == {4}

@@ -7,23 +7,25 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from producer import batches as producer_batches
-from shared import batches, blobs, clock
-from shared import models as m
+from producer.operations import batches as producer_batches
+from shared import clock
 from shared.accounts import KeyHolder
+from shared.batches import transitions
 from shared.db import AmbiguousCommitError, Database
+from shared.db import models as m
+from shared.files import blobs
 from shared.settings import settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches import turns
-from workers.batches.turns import Batches
-from workers.retention import Retention
+from workers.batches import rounds
+from workers.batches.rounds import Batches
+from workers.maintenance.retention import Retention
 
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(turns, "CHUNK", 2)
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "CHUNK", 2)
+    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
     with world.virtual_time():
         yield
 
@@ -119,7 +121,7 @@ def test_an_earlier_release_beside_it_spoils_nothing(database: Database) -> None
 
 
 def test_a_plan_that_goes_meanwhile_makes_no_shorter_file(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "AGAIN_SECONDS", 0.0)
     holder = world.open_account(database)
     id = stopped(database, holder, lines=7, made=2)
     plan = batch_world.row(database, id)["plan"]
@@ -138,16 +140,16 @@ def test_a_plan_that_goes_meanwhile_makes_no_shorter_file(database: Database, mo
 
 def test_a_commit_whose_answer_was_lost_is_known_again(database: Database) -> None:
     id = done(database, world.open_account(database))
-    database.write_sync(batches.finalize, id)
+    database.write_sync(transitions.finalize, id)
     with blobs.writer("outputs/x") as file:
         file.write(b"{}\n")
-    made = batches.Made(clock.new_id("file"), "outputs/x", "x.jsonl", 3)
-    other = batches.Made(clock.new_id("file"), "outputs/y", "y.jsonl", 3)
-    first, _ = database.write_sync(batches.finish, id, made, None, [])
-    again, deliveries = database.write_sync(batches.finish, id, made, None, [])
+    made = transitions.Made(clock.new_id("file"), "outputs/x", "x.jsonl", 3)
+    other = transitions.Made(clock.new_id("file"), "outputs/y", "y.jsonl", 3)
+    first, _ = database.write_sync(transitions.finish, id, made, None, [])
+    again, deliveries = database.write_sync(transitions.finish, id, made, None, [])
     assert first is not None and again is not None and again["output_file_id"] == made.id and deliveries == []
-    assert database.write_sync(batches.finish, id, other, None, [])[0] is None
-    assert database.write_sync(batches.finish, id, None, None, [])[0] is None
+    assert database.write_sync(transitions.finish, id, other, None, [])[0] is None
+    assert database.write_sync(transitions.finish, id, None, None, [])[0] is None
 
 
 @pytest.mark.parametrize(("error", "left"), [(AmbiguousCommitError("gone"), 1), (RuntimeError("no"), 0)])
@@ -160,7 +162,7 @@ def test_what_cannot_be_finished_leaves_files_only_when_they_may_be_the_batchs(
         raise error
 
     with monkeypatch.context() as away:
-        away.setattr(batches, "finish", failing)
+        away.setattr(transitions, "finish", failing)
         process = looking(database)
         for _ in range(20):
             process.run_once()
@@ -183,10 +185,10 @@ def test_a_plan_taken_by_a_commit_whose_answer_was_lost_is_kept_when_the_batch_i
 ) -> None:
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat("a")])
-    plan = batches.Plan("plans/one", 1, 10, "gpt-4")
-    assert database.write_sync(batches.begin, id, plan)[0]
+    plan = transitions.Plan("plans/one", 1, 10, "gpt-4")
+    assert database.write_sync(transitions.begin, id, plan)[0]
     database.write_sync(producer_batches.cancel, holder, id)
-    assert database.write_sync(batches.begin, id, plan)[0], "its lines that never began are read from it"
+    assert database.write_sync(transitions.begin, id, plan)[0], "its lines that never began are read from it"
 
 
 def test_many_lines_that_never_began_hold_up_nobody_elses_batch(database: Database) -> None:

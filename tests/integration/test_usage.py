@@ -14,15 +14,14 @@ from typing import Any
 
 import pytest
 
-from producer import usage, usage_csv
-from producer.operations import Page
-from producer.usage import Period, Selection, read_period
+from producer.operations import Page, usage, usage_csv
+from producer.operations.usage import Period, Selection, read_period
 from shared import clock
-from shared import models as m
 from shared.accounts import KeyHolder
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import InvalidRequest
-from shared.jobs import Ending
+from shared.jobs.transitions import Ending
 from tests.integration import world
 from tests.integration.world import CREDIT
 

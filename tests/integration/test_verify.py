@@ -10,15 +10,17 @@ import pytest
 from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import IntegrityError
 
-from producer import hooks, idempotency, operations
-from producer.hooks import WebhookSpec
-from producer.idempotency import Claim
-from producer.operations import ThresholdSpecs
-from shared import blobs, clock, forgotten
-from shared import models as m
-from shared.db import Database
-from shared.jobs import Ending, Progress, note_relayed
-from shared.migrations import migrate
+from producer import operations
+from producer.admission import idempotency
+from producer.admission.idempotency import Claim
+from producer.operations import ThresholdSpecs, webhooks
+from producer.operations.webhooks import WebhookSpec
+from shared import clock
+from shared.db import Database, forgotten
+from shared.db import models as m
+from shared.db.migrations import migrate
+from shared.files import blobs
+from shared.jobs.transitions import Ending, Progress, note_relayed
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.verify import verify, verify_all
@@ -31,7 +33,7 @@ def scene(database: Database) -> None:
     """Two accounts with everything: jobs in every state, a batch with both kinds of lines, webhooks, kept answers."""
     holders = [world.open_account(database) for _ in range(2)]
     for holder in holders:
-        database.write_sync(hooks.create, holder, WebhookSpec(url="http://127.0.0.1:1/x"))
+        database.write_sync(webhooks.create, holder, WebhookSpec(url="http://127.0.0.1:1/x"))
         ids = world.queued(database, holder, 3, bound=1000)
         held = world.take(database, world.new_worker(database), ids)
         world.settle(

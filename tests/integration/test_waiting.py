@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from producer import replies
-from producer.desk import Desk
-from producer.replies import Waiters, ended_among
+from producer.context import Desk
+from producer.waiting import waiters as replies
+from producer.waiting.waiters import Waiters, ended_among
 from shared import clock
 from shared.db import Database
-from shared.jobs import Ending
+from shared.jobs.transitions import Ending
 from shared.settings import settings
 from tests.integration import world
 

@@ -9,18 +9,21 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, delete, select, update
 
-from producer import accept
-from producer.accept import Accepted, Door, Order
-from producer.idempotency import Claim
-from shared import accounts, clock, jobs, ledger, queue
-from shared import models as m
+from producer.admission import accept
+from producer.admission.accept import Accepted, Door, Order
+from producer.admission.idempotency import Claim
+from shared import accounts, clock
 from shared.accounts import KeyHolder
+from shared.broker import app as queue
 from shared.db import Database
-from shared.jobs import Ending, Leased, Requeue, Settled
-from shared.schemas import Submission, read_submission
+from shared.db import models as m
+from shared.jobs import transitions
+from shared.jobs.transitions import Ending, Leased, Requeue, Settled
+from shared.money import ledger
 from shared.settings import settings
+from shared.submissions.schemas import Submission, read_submission
 from shared.verify import verify
-from workers import lease
+from workers.running import lease
 
 CREDIT = 1_000_000
 QUEUE = "openai.realtime"
@@ -144,14 +147,14 @@ def take(database: Database, worker: str, ids: Sequence[str], queue: str | None 
         wanted: dict[str, list[str]] = {}
         for row in connection.execute(select(m.jobs.c.id, m.jobs.c.queue).where(m.jobs.c.id.in_(ids))):
             wanted.setdefault(queue or row.queue, []).append(row.id)
-        return jobs.lease(connection, worker, wanted)
+        return transitions.lease(connection, worker, wanted)
 
     return database.write_sync(work)
 
 
 def settle(database: Database, *outcomes: Ending | Requeue) -> Settled:
     """The real settlement, one transaction."""
-    return database.write_sync(jobs.settle, priced(database, outcomes))
+    return database.write_sync(transitions.settle, priced(database, outcomes))
 
 
 def priced(database: Database, outcomes: Sequence[Ending | Requeue]) -> list[Ending | Requeue]:

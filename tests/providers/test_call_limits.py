@@ -7,16 +7,16 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
-from shared.provider_limits import Limit, RateLimits
-from shared.schemas import Offer
+from shared.providers.limits import Limit, RateLimits
+from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.schemas import Offer
 from tests.providers.scripted import STALL, Step, Upstream, serving
-from workers import transport, wire
-from workers.faults import classify
-from workers.limits import Limits
-from workers.live_transport import live_client
 from workers.providers import Answer, Ask, openai
+from workers.upstream import exchange, transport
+from workers.upstream.faults import classify
+from workers.upstream.live_transport import live_client
+from workers.upstream.time_limits import Limits
 
 OFFER = Offer(
     provider="p", model="ours", upstream="theirs", input=1, output=1, version="v", bound_micros=1, max_output=9
@@ -173,14 +173,14 @@ def test_comments_of_the_provider_are_life_once_the_answer_has_begun() -> None:
 def test_a_stream_without_done_is_whole_with_its_finish_reason(
     end: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.exchange.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("workers.upstream.deadlines.LINGER_SECONDS", 0.2)
     sink = Kept()
     got = answer(*BEGUN, event(content="lo"), event(finish="stop"), *end, sink=sink)
     assert got.body["choices"][0]["message"]["content"] == "Hello"
 
 
 def test_the_body_of_an_error_is_not_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "REFUSAL_SECONDS", 0.2)
+    monkeypatch.setattr(exchange, "REFUSAL_SECONDS", 0.2)
     head = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 50\r\n\r\n{"
     for sink in (None, Kept()):
         error = failed(head, STALL, sink=sink)

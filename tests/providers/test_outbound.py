@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tests.receiver import Answer, Delivery, Receiver
-from workers import names as lookups
-from workers import outbound
+from workers.webhooks import client as outbound
+from workers.webhooks import resolver as lookups
 
 #: Every spelling of this machine's own addresses that getaddrinfo or a URL parser might see through.
 SPELLINGS = """

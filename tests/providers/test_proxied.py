@@ -20,11 +20,11 @@ from cryptography.x509.oid import NameOID
 from shared import network, settings
 from shared.errors import ProviderError
 from tests.servers import free_port
-from workers.exchange import Exchange
-from workers.faults import classify
-from workers.limits import limits
-from workers.live_transport import live_client
-from workers.transport import provider_client
+from workers.upstream.deadlines import Exchange
+from workers.upstream.faults import classify
+from workers.upstream.live_transport import live_client
+from workers.upstream.time_limits import limits
+from workers.upstream.transport import provider_client
 
 URL = "https://provider.example/v1"
 

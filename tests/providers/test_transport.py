@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.receiver import Answer, Receiver
-from workers.transport import provider_client
+from workers.upstream.transport import provider_client
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 #: More than the transport reads ahead, so that what follows fails while the body is streamed.

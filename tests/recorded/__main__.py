@@ -12,17 +12,22 @@ from typing import Any
 
 from sqlalchemy import text
 
-from producer import accept, hooks, idempotency
-from producer.accept import Door
-from producer.hooks import WebhookSpec
-from shared import blobs, clock, jobs, provider_states
-from shared import models as m
+from producer.admission import accept, idempotency
+from producer.admission.accept import Door
+from producer.operations import webhooks
+from producer.operations.webhooks import WebhookSpec
+from shared import clock
 from shared.db import Database
-from shared.migrations import migrate
+from shared.db import models as m
+from shared.db.migrations import migrate
+from shared.files import blobs
+from shared.jobs import transitions
+from shared.providers import states
 from shared.settings import settings
 from tests.integration import batch_world, world
-from workers import feeder, lease
-from workers.batches.turns import Batches
+from workers.batches.rounds import Batches
+from workers.maintenance import feeder
+from workers.running import lease
 
 HERE = Path(__file__).parent
 _ASKED: tuple[tuple[Any, dict[str, Any]], ...] = (
@@ -37,7 +42,7 @@ _ASKED: tuple[tuple[Any, dict[str, Any]], ...] = (
 def record(database: Database) -> dict[str, Any]:
     """Write rows of every kind, and read all of them."""
     holder = world.open_account(database)
-    database.write_sync(hooks.create, holder, WebhookSpec(url="https://hooks.example/"))
+    database.write_sync(webhooks.create, holder, WebhookSpec(url="https://hooks.example/"))
     claims = [idempotency.claim(holder, f"key-{n}", "POST", "/v1/jobs", {"n": n}) for n in range(len(_ASKED))]
     door = Door(database, world.RecordedBell())
     wanted = [world.submission(type, **more) for type, more in _ASKED]
@@ -56,7 +61,7 @@ def record(database: Database) -> dict[str, Any]:
     world.settle(
         database,
         world.good_end(held[done], 3, attempts=tried, provider="openai", model="text-embedding-3-large"),
-        jobs.Requeue(back.id, back.epoch, back.queue, 0, 1, later, tried, deferred_for="429"),
+        transitions.Requeue(back.id, back.epoch, back.queue, 0, 1, later, tried, deferred_for="429"),
     )
     database.write_sync(lease.resign, worker)
     database.write_sync(feeder.mark, "openai.batch", [holder.account_id], 1)
@@ -89,9 +94,7 @@ def main() -> None:
             "holder": rows.pop("holder"),
             "rows": rows,
             "blobs": {name: _text(name) for name in [*plans, *(row["blob"] for row in rows["files"])]},
-            "pace": provider_states.dump(
-                provider_states.State(rate=3.0, admitted=[[1, 2]], workers={"w": [1, 2]})
-            ).decode(),
+            "pace": states.dump(states.State(rate=3.0, admitted=[[1, 2]], workers={"w": [1, 2]})).decode(),
             "messages": [{"task": name, "args": ["openai.batch", ["job_x"]]} for name in ("offer", "deliver")],
         }
         newest = database.read_sync(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalar_one())

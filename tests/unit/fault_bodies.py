@@ -6,7 +6,7 @@ The source is a repository's issue in which it was reported, or the provider's o
 
 from typing import Any
 
-from workers.faults import Kind
+from workers.upstream.faults import Kind
 
 
 def openai(message: str, type: str | None, code: str | None, param: str | None = None) -> dict[str, Any]:

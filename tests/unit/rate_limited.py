@@ -4,7 +4,7 @@ import heapq
 import random
 from dataclasses import dataclass, field
 
-from shared.provider_states import State
+from shared.providers.states import State
 from workers.pacing.law import Pauses, Report, step
 
 REPORT_SECONDS = 0.25

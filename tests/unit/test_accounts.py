@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
-from shared import accounts, clock, ledger
+from shared import accounts, clock
 from shared.accounts import find_key, key_hash, new_key, well_formed
 from shared.db import Database
+from shared.db.models import api_keys, metadata, thresholds
 from shared.errors import InvalidRequest, NotFound
-from shared.models import api_keys, metadata, thresholds
+from shared.money import ledger
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import URL_LIMIT, Allowed, Refused, check_url, judge, judge_name
 from shared.errors import InvalidRequest
+from shared.network.addresses import URL_LIMIT, Allowed, Refused, check_url, judge, judge_name
 
 
 def strictly(address: str) -> Allowed | Refused:

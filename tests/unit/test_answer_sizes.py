@@ -8,10 +8,10 @@ import pytest
 
 from shared.errors import ProviderError
 from tests.unit.test_stream_gathering import PLAIN, delta, failed, wire
-from workers import exchange
 from workers.answers import texts
 from workers.answers.tool_calls import ToolCalls
-from workers.event_stream import Event, Parser
+from workers.upstream import deadlines
+from workers.upstream.event_stream import Event, Parser
 
 #: What takes a tenth of a second when it is linear took a minute and more when it was not.
 MOST_CPU_SECONDS = 8.0
@@ -43,7 +43,7 @@ def test_lines_and_events_of_any_length_are_read_in_proportion(parts: list[bytes
 
 
 def test_an_event_of_empty_lines_only_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.event_stream.MOST_BYTES", 1000)
+    monkeypatch.setattr("workers.upstream.event_stream.MOST_BYTES", 1000)
     with pytest.raises(ProviderError):
         read([b"data:\n"] * 1000)
 
@@ -83,6 +83,6 @@ def test_a_content_of_any_number_of_parts_is_put_together_in_proportion() -> Non
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(exchange, "MOST_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(deadlines, "MOST_ANSWER_BYTES", 100_000)
     error = failed(wire(*PLAIN[:2], *[delta(content="more")] * 2000), kind=kind)
     assert error.code == "protocol" and "too long" in error.message

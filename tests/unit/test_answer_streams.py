@@ -13,8 +13,8 @@ from tests.acceptance.sse import added_up
 from tests.unit.test_openai_protocol import GOOD, ask
 from tests.unit.test_stream_gathering import PLAIN, USAGE, Kept, call, delta, failed, wire
 from workers.answers.arguments import Arguments
-from workers.event_stream import Event, Parser
 from workers.providers import openai
+from workers.upstream.event_stream import Event, Parser
 
 
 def parsed(parts: Sequence[bytes]) -> list[Event]:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.catalogue import catalogue
-from shared.pricing import Amount, Price, charge
-from shared.quote import offers
-from shared.schemas import Usage, read_submission
+from shared.money.pricing import Amount, Price, charge
+from shared.submissions.catalogue import catalogue
+from shared.submissions.quote import offers
+from shared.submissions.schemas import Usage, read_submission
 from tests.unit.test_openai_protocol import answered, ask
 from tests.unit.test_stream_gathering import PLAIN, Kept, call, wire
 from workers.answers import estimates, reported

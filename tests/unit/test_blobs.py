@@ -15,7 +15,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from shared import blobs, clock, pictures
+from shared import clock
+from shared.files import blobs, images
 from shared.settings import inherited, read_settings, settings
 from tests.integration.world import virtual_time
 
@@ -121,7 +122,7 @@ def test_a_killed_writer_leaves_no_blob_and_its_remains_are_forgotten(place: dic
         place,
         """
         import contextlib, threading
-        from shared import blobs
+        from shared.files import blobs
         with contextlib.ExitStack() as stack:
             for name in ("files/old", "files/new"):
                 file = stack.enter_context(blobs.writer(name))
@@ -185,17 +186,17 @@ def test_those_that_start_alike_are_found(place: dict[str, str]) -> None:
 
 
 def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> None:
-    name = pictures.put("job_1-0", b"\x89PNG rest")
-    lasting = pictures.put("job_2-0", b"\x89PNG rest", of_batch=True)
-    assert name == "job_1-0.png" and pictures.read(name) == b"\x89PNG rest"
-    assert pictures.read("..png") is None and pictures.read("../../x.png") is None and pictures.read("no.png") is None
+    name = images.put("job_1-0", b"\x89PNG rest")
+    lasting = images.put("job_2-0", b"\x89PNG rest", of_batch=True)
+    assert name == "job_1-0.png" and images.read(name) == b"\x89PNG rest"
+    assert images.read("..png") is None and images.read("../../x.png") is None and images.read("no.png") is None
     with virtual_time():
-        clock.shift((pictures.LINK_SECONDS + 3700) * clock.MICROS)
-        assert pictures.forget_old() == 1
-        assert pictures.read(lasting) == b"\x89PNG rest", "that of a batch is kept as long as its output"
-        clock.shift((pictures.BATCH_LINK_SECONDS + 3700) * clock.MICROS)
-        assert pictures.forget_old() == 1
-    assert pictures.read(name) is None and pictures.read(lasting) is None
+        clock.shift((images.LINK_SECONDS + 3700) * clock.MICROS)
+        assert images.forget_old() == 1
+        assert images.read(lasting) == b"\x89PNG rest", "that of a batch is kept as long as its output"
+        clock.shift((images.BATCH_LINK_SECONDS + 3700) * clock.MICROS)
+        assert images.forget_old() == 1
+    assert images.read(name) is None and images.read(lasting) is None
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_pictures_are_kept_and_forgotten_a_day_later(place: dict[str, str]) -> N
      (b"", "bin")],
 )  # fmt: skip
 def test_only_what_begins_like_a_picture_is_called_one(place: dict[str, str], content: bytes, kind: str) -> None:
-    assert pictures.put("job_3-0", content) == f"job_3-0.{kind}" and pictures.read(f"job_3-0.{kind}") == content
+    assert images.put("job_3-0", content) == f"job_3-0.{kind}" and images.read(f"job_3-0.{kind}") == content
 
 
 def test_fifty_megabytes_pass_through_without_being_held(place: dict[str, str]) -> None:
@@ -214,7 +215,7 @@ def test_fifty_megabytes_pass_through_without_being_held(place: dict[str, str]) 
         place,
         """
         import hashlib, tracemalloc
-        from shared import blobs
+        from shared.files import blobs
         blobs.size("files/a")  # imports what is imported at first use
         tracemalloc.start()
         piece = bytes(range(256)) * 4096
@@ -264,7 +265,7 @@ def test_a_directory_does_not_pay_for_fsspec(tmp_path: Path) -> None:
         {"FUSIONAI_FILES_URL": f"file://{tmp_path}/new%20place"},
         """
         import sys
-        from shared import blobs
+        from shared.files import blobs
         with blobs.writer("files/a") as file:
             file.write(b"x")
         print(blobs.size("files/a"), "fsspec" in sys.modules)
@@ -277,8 +278,8 @@ def test_links_are_signed_with_a_key_of_their_own_and_those_of_earlier_versions_
     expires = clock.now_seconds() + 60
     secret = settings().key_secret.encode()
     before = hmac.new(secret, f"picture a.png {expires}".encode(), "sha256").hexdigest()
-    link = dict(parse_qsl(urlsplit(pictures.link("a.png")).query))
+    link = dict(parse_qsl(urlsplit(images.link("a.png")).query))
     by_the_secret = hmac.new(secret, f"picture a.png {link['expires']}".encode(), "sha256").hexdigest()
-    assert link["signature"] != by_the_secret and pictures.holds("a.png", int(link["expires"]), link["signature"])
-    assert pictures.holds("a.png", expires, before) and not pictures.holds("b.png", expires, before)
-    assert not pictures.holds("a.png", expires, "")
+    assert link["signature"] != by_the_secret and images.holds("a.png", int(link["expires"]), link["signature"])
+    assert images.holds("a.png", expires, before) and not images.holds("b.png", expires, before)
+    assert not images.holds("a.png", expires, "")

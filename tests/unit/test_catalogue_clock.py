@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared import catalogue as catalogue_module
 from shared import clock
-from shared.catalogue import Provider, catalogue, endpoint, read
+from shared.broker.app import job_queues, provider_of, queue_name
 from shared.errors import InvalidRequest
-from shared.queue import job_queues, provider_of, queue_name
+from shared.submissions import catalogue as catalogue_module
+from shared.submissions.catalogue import Provider, catalogue, endpoint, read
 
 GOOD = """
 version = "1"

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer import cli
+from producer.cli import connection
 from producer.client import FusionAI
-from producer.commands import connection
 from shared.settings import settings
 
 ROW = {

@@ -9,12 +9,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from producer import cli, state
-from producer.commands import credits
-from producer.commands.accounts import expiry
-from producer.commands.connection import whereabouts
-from producer.commands.credits import micros_of
-from producer.commands.output import credits_text
+from producer import cli
+from producer.cli import credits
+from producer.cli.accounts import expiry
+from producer.cli.connection import whereabouts
+from producer.cli.credits import micros_of
+from producer.cli.output import credits_text
+from producer.stack import state
 from shared import clock
 from shared.settings import PUBLISHED_SECRET, keep_private, settings
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer import jobfile
-from producer.jobfile import Line, Problem
+from producer.client import job_file
+from producer.client.job_file import Line, Problem
 
 
 def line(**fields: object) -> bytes:
@@ -16,7 +16,7 @@ def line(**fields: object) -> bytes:
 
 
 def parse(source: list[bytes]) -> tuple[list[Line], list[Problem]]:
-    found = list(jobfile.parse(source))
+    found = list(job_file.parse(source))
     return [one for one in found if isinstance(one, Line)], [one for one in found if isinstance(one, Problem)]
 
 
@@ -107,17 +107,17 @@ def test_a_custom_id_is_there_once() -> None:
 
 
 def test_at_most_a_hundred_wrong_lines_are_listed() -> None:
-    assert len(parse([b"nope"] * 1000)[1]) == jobfile.MAX_PROBLEMS
+    assert len(parse([b"nope"] * 1000)[1]) == job_file.MAX_PROBLEMS
 
 
 def test_a_key_is_the_same_for_the_same_content_and_differs_for_any_other() -> None:
-    key = jobfile.idempotency_key("aa", "file 0", scope="live")
-    assert key == jobfile.idempotency_key("aa", "file 0", scope="live")
+    key = job_file.idempotency_key("aa", "file 0", scope="live")
+    assert key == job_file.idempotency_key("aa", "file 0", scope="live")
     others = [
-        jobfile.idempotency_key("ab", "file 0", scope="live"),
-        jobfile.idempotency_key("aa", "batch 0", scope="live"),
-        jobfile.idempotency_key("aa", "file 0", scope="test"),
-        jobfile.idempotency_key("aa", "file 0", scope="live", salt="again"),
+        job_file.idempotency_key("ab", "file 0", scope="live"),
+        job_file.idempotency_key("aa", "batch 0", scope="live"),
+        job_file.idempotency_key("aa", "file 0", scope="test"),
+        job_file.idempotency_key("aa", "file 0", scope="live", salt="again"),
     ]
     assert len({key, *others}) == 5
     assert len(key) <= 64

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from producer import log_files
-from producer.log_files import LogFile
-from producer.relay import Relay
+from producer.stack import log_files
+from producer.stack.log_files import LogFile
+from producer.stack.output import Relay
 
 
 @pytest.mark.parametrize("quiet", [True, False])

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer import cli
+from producer.cli import connection
+from producer.cli.failures import told
+from producer.cli.progress import Board, Tally
 from producer.client import FusionAI
-from producer.commands import connection
-from producer.commands.failures import told
-from producer.printable import one_line, printable
-from producer.progress import Board, Tally
+from producer.terminal import one_line, printable
 from tests.unit.batch_server import BatchServer
 
 #: A title, a cleared screen, a bell, text turned around, a return, an 8-bit escape, DEL, a line of its own.

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from producer import procfile
-from producer.procfile import ProcfileError
+from producer.stack import procfile
+from producer.stack.procfile import ProcfileError
 
 
 def test_commands_are_read_in_order() -> None:

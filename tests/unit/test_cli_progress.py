@@ -7,9 +7,9 @@ import httpx
 import pytest
 from rich.console import Console
 
-from producer import progress
-from producer.commands.follow import Followed, Targets, follow
-from producer.progress import Board, Tally
+from producer.cli import progress
+from producer.cli.follow import Followed, Targets, follow
+from producer.cli.progress import Board, Tally
 from shared import clock
 from tests.conditions import await_condition
 from tests.unit.test_cli_client import BUSY, Script

@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.rates import Cell, Rate, fit, rate_text, seconds_left, shown_rate, time_text
+from producer.cli.rates import Cell, Rate, fit, rate_text, seconds_left, shown_rate, time_text
 
 
 def looked(*looks: tuple[float, int]) -> Rate:

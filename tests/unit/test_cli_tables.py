@@ -3,9 +3,9 @@
 import pytest
 from rich.cells import cell_len
 
-from producer.commands import events
-from producer.commands.output import Output
-from producer.commands.tables import Column, lay_out, line
+from producer.cli import events
+from producer.cli.output import Output
+from producer.cli.tables import Column, lay_out, line
 
 COLUMNS = [Column("id", id=True), Column("status"), Column("lines", right=True), Column("created", drop=1),
            Column("type", drop=2)]  # fmt: skip

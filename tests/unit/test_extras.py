@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import extras, line_requests
-from shared.batch_lines import Wanted, read, unplanned
+from shared.batches import line_requests
+from shared.batches.lines import Wanted, read, unplanned
 from shared.errors import InvalidRequest
-from shared.schemas import Offer, read_submission
-from shared.sending import Sending, Words, sending
+from shared.submissions import extras
+from shared.submissions.schemas import Offer, read_submission
+from shared.submissions.sending import Sending, Words, sending
 from workers.providers import Ask
-from workers.providers.openai_request import MOST_TOLD, composed, ignored, left_out
+from workers.providers.openai.request import MOST_TOLD, composed, ignored, left_out
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -240,8 +241,8 @@ class TestUnknown:
 
 
 def test_what_stands_beside_costs_only_where_it_is_sent() -> None:
-    from shared import quote
-    from shared.catalogue import catalogue
+    from shared.submissions import quote
+    from shared.submissions.catalogue import catalogue
 
     def bound(**more: Any) -> int:
         body = {"model": "gpt-4", "messages": [HI, {"role": "assistant", "content": "a", **more}], "max_tokens": 1}

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from producer import fair_share
-from producer.auth import Keys
-from producer.fair_share import Buckets, FairShare
+from producer.admission import fair_share
+from producer.admission.auth import Keys
+from producer.admission.fair_share import Buckets, FairShare
 from shared import clock
 from shared.accounts import KeyHolder, new_key
 from shared.errors import RateLimited, Unauthorized

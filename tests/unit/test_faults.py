@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from shared.errors import ProviderError
 from tests.unit.fault_bodies import BODIES, openai
-from workers import faults, upstream_codes
-from workers.faults import Kind, classify
-from workers.upstream_codes import code_of, error_of, message_of, told
-from workers.wire import refused
+from workers.upstream import error_codes, faults
+from workers.upstream.error_codes import code_of, error_of, message_of, told
+from workers.upstream.exchange import refused
+from workers.upstream.faults import Kind, classify
 
 IDS = [f"{status}-{code}-{source}" for status, _, code, _, source in BODIES]
 
@@ -102,6 +102,6 @@ def test_no_body_whatever_is_more_than_an_error(body: Any, status: int | None) -
     assert classify(found) in get_args(Kind)
 
 
-@pytest.mark.parametrize("module", [faults, upstream_codes])
+@pytest.mark.parametrize("module", [faults, error_codes])
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     assert not doctest.testmod(module).failed

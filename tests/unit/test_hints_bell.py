@@ -10,10 +10,11 @@ import redis
 from celery import Celery
 from kombu import Connection
 
-from shared import clock, queue
-from shared import hints as hints_module
-from shared.hints import CANCEL, DONE, Hints
-from shared.queue import CHUNK, FULL_MESSAGES, Bell, make_app
+from shared import clock
+from shared import notifier as hints_module
+from shared.broker import app as queue
+from shared.broker.app import CHUNK, FULL_MESSAGES, Bell, make_app
+from shared.notifier import CANCEL, DONE, Hints
 from tests.servers import RedisServer
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import base64_texts
 from shared.errors import InvalidRequest, PayloadTooLarge
-from shared.image_inputs import MOST_BYTES, MOST_PIXELS, checked, measure, unreachable
-from shared.schemas import read_submission
+from shared.submissions import base64_texts
+from shared.submissions.image_inputs import MOST_BYTES, MOST_PIXELS, checked, measure, unreachable
+from shared.submissions.schemas import read_submission
 from tests.pictures import data_url, gif, jpeg, png, segment, webp
 
 CANARY = "canary-7fe2"
@@ -178,7 +178,7 @@ def test_a_refusal_repeats_nothing_of_what_was_sent() -> None:
 
 
 def test_a_large_picture_costs_little_time_and_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from shared import image_inputs
+    from shared.submissions import image_inputs
 
     looks: list[int] = []
     real = image_inputs.measure

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.batches import BatchSpec, lines_of
-from producer.commands.output import Output
-from shared import json_lines
+from producer.cli.output import Output
+from producer.operations.batches import BatchSpec, lines_of
+from shared.batches import json_lines
 from workers.batches.files import _Part
 
 #: Where some reader ends a line: Python's `splitlines`, JavaScript's, Unicode's.

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.limits import Allowance, Ruling
-from producer.own_log import OwnLog
-from shared import plans
+from producer.admission.limits import Allowance, Ruling
+from producer.admission.limits.local import OwnLog
 from shared.errors import RateLimited
+from shared.money import plans
 
 STEP, COUNTED = 0.02, 60.2
 

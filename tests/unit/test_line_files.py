@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from producer import jobfile
-from producer.jobfile import Line, Problem
-from shared import line_files
-from shared.batch_lines import Reading, Wanted, chunks, read
-from shared.line_files import FaultError
+from producer.client import job_file
+from producer.client.job_file import Line, Problem
+from shared.batches import line_files
+from shared.batches.line_files import FaultError
+from shared.batches.lines import Reading, Wanted, chunks, read
 
 LINES = [
     {"custom_id": f"line {n}", "method": "POST", "url": "/v1/embeddings",
@@ -39,7 +39,7 @@ def at_server(content: bytes) -> Reading:
 
 def at_command(content: bytes) -> tuple[list[Line], list[Problem]]:
     """The same as the command reads it."""
-    found = list(jobfile.parse(io.BytesIO(content)))
+    found = list(job_file.parse(io.BytesIO(content)))
     return [one for one in found if isinstance(one, Line) and one.batch_line], [
         one for one in found if isinstance(one, Problem)
     ]
@@ -125,7 +125,7 @@ def test_other_faults_are_told_beside_that_of_the_encoding() -> None:
 
 
 def test_the_encoding_is_told_once_over_all_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.batch_lines.CHUNK_BYTES", 10)
+    monkeypatch.setattr("shared.batches.lines.CHUNK_BYTES", 10)
     assert [fault.line for fault in at_server(b'{"\xe9": 1}\n' * 50).faults] == [1]
 
 

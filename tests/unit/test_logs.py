@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import clock, db, logs
 from shared.db import Database
-from shared.models import job_payloads
+from shared.db.models import job_payloads
 
 SECRET = "my-secret-prompt"
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import clock, measures
-from shared.counters import of
-from shared.jobs import Ending
+from shared import clock
+from shared.db.counters import of
+from shared.jobs import metrics
+from shared.jobs.transitions import Ending
 
 NOW = 1_800_000_000 * clock.MICROS
 
@@ -27,13 +28,13 @@ def good(**more: Any) -> Ending:
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    results = doctest.testmod(measures)
+    results = doctest.testmod(metrics)
     assert results.attempted and not results.failed
 
 
 def test_one_success() -> None:
     at = {"provider": "openai", "lane": "realtime"}
-    assert measures.of_endings([(good(excess_micros=3), job())], NOW) == {
+    assert metrics.of_endings([(good(excess_micros=3), job())], NOW) == {
         of("jobs_settled", **at, status="succeeded"): 1,
         of("job_seconds", **at, le="0.05"): 1,
         of("job_millis", **at): 40,
@@ -46,10 +47,10 @@ def test_one_success() -> None:
 
 def test_retries_are_the_attempts_beyond_the_first_by_the_provider_of_each() -> None:
     attempts = [{"provider": name} for name in ("openai", "openai", None, "google")]
-    added = measures.of_endings([(good(provider="google", attempts=attempts), job("google.realtime"))], NOW)
+    added = metrics.of_endings([(good(provider="google", attempts=attempts), job("google.realtime"))], NOW)
     assert added[of("job_retries", provider="openai")] == 1
     assert added[of("job_retries", provider="google")] == 2, "one lost its worker before it had called anybody"
-    once = measures.of_endings([(good(attempts=attempts[:1]), job())], NOW)
+    once = metrics.of_endings([(good(attempts=attempts[:1]), job())], NOW)
     assert not [name for name, _ in once if name == "job_retries"]
 
 
@@ -64,7 +65,7 @@ def test_retries_are_the_attempts_beyond_the_first_by_the_provider_of_each() -> 
     ],
 )
 def test_a_job_that_was_never_served_is_its_queues(served_by: str | None, queue: str, label: str) -> None:
-    assert measures.provider_label(served_by, queue) == label
+    assert metrics.provider_label(served_by, queue) == label
 
 
 @pytest.mark.parametrize(
@@ -73,17 +74,17 @@ def test_a_job_that_was_never_served_is_its_queues(served_by: str | None, queue:
      (604_800_000_000, "604800.0"), (604_800_000_001, "inf")],
 )  # fmt: skip
 def test_the_end_of_a_bucket_belongs_to_it(micros: int, le: str) -> None:
-    assert measures.bucket(micros) == le
+    assert metrics.bucket(micros) == le
 
 
 @given(st.integers(0, 10**12))
 def test_a_bucket_is_the_narrowest_that_holds_it(micros: int) -> None:
-    end, fits = float(measures.bucket(micros)), [end for end in measures.BUCKETS if micros <= end * 10**6]
+    end, fits = float(metrics.bucket(micros)), [end for end in metrics.BUCKETS if micros <= end * 10**6]
     assert end == min(fits)
 
 
 def test_a_clock_that_went_backwards_took_no_time() -> None:
-    added = measures.of_endings([(good(), job(millis=-5000))], NOW)
+    added = metrics.of_endings([(good(), job(millis=-5000))], NOW)
     assert added[of("job_seconds", provider="openai", lane="realtime", le="0.05")] == 1
     assert added[of("job_millis", provider="openai", lane="realtime")] == 0
 
@@ -102,12 +103,12 @@ ENDED = st.tuples(
 
 @given(st.lists(ENDED, max_size=8), st.lists(ENDED, max_size=8))
 def test_two_groups_add_up_to_one(one: list[Any], other: list[Any]) -> None:
-    apart = Counter(measures.of_endings(one, NOW))
-    apart.update(measures.of_endings(other, NOW))
-    assert dict(apart) == measures.of_endings(one + other, NOW)
+    apart = Counter(metrics.of_endings(one, NOW))
+    apart.update(metrics.of_endings(other, NOW))
+    assert dict(apart) == metrics.of_endings(one + other, NOW)
 
 
 @given(st.lists(ENDED, max_size=8))
 def test_no_account_and_no_job_is_a_label(ended: list[Any]) -> None:
-    shown = str(measures.of_endings(ended, NOW))
+    shown = str(metrics.of_endings(ended, NOW))
     assert "acct_" not in shown and "job_1" not in shown

@@ -7,12 +7,12 @@ import httpx
 import orjson
 import pytest
 
-from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
-from shared.schemas import ChatRequest, Offer, read_submission
+from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.schemas import ChatRequest, Offer, read_submission
 from workers.providers import Ask, openai, sandbox
-from workers.retry import GiveUp, Situation, decide
-from workers.wire import refused
+from workers.running.retry import GiveUp, Situation, decide
+from workers.upstream.exchange import refused
 
 TOOL = {"type": "function", "function": {"name": "find"}}
 #: One value for every field of a chat request.

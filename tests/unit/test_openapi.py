@@ -8,14 +8,14 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
-from producer import wire
 from producer.app import make_app
+from producer.client import objects
 from producer.openapi import requests, serving
 from producer.openapi.document import operations
 from producer.openapi.examples import EXAMPLES
 from producer.openapi.rows import ROWS, TAGS
 from shared.errors import FusionError, InvalidRequest, ProviderError
-from shared.schemas import REQUESTS, read_submission
+from shared.submissions.schemas import REQUESTS, read_submission
 from tests import contract
 
 DOCUMENT = contract.document()
@@ -150,7 +150,7 @@ def test_the_schema_takes_what_is_taken_and_refuses_what_is_refused(
 
 @pytest.mark.parametrize("shape", ["File", "RequestCounts", "Fault", "Faults", "Batch", "DryRun", "Job", "Attempt"])
 def test_the_python_client_knows_objects_by_the_same_fields(shape: str) -> None:
-    assert set(get_type_hints(getattr(wire, shape))) <= set(SCHEMAS[shape]["properties"])
+    assert set(get_type_hints(getattr(objects, shape))) <= set(SCHEMAS[shape]["properties"])
 
 
 def test_the_page_names_no_other_host() -> None:

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from producer.overload import Overload
+from producer.admission.overload import Overload
 from shared import clock
 from shared.errors import Unavailable
 from tests.integration import world

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.provider_limits import Limit, RateLimits
-from shared.provider_states import FIRST_LIMIT, State
+from shared.providers.limits import Limit, RateLimits
+from shared.providers.states import FIRST_LIMIT, State
 from workers.pacing.gate import AHEAD, LEAST_WAITING, RESERVE, Gate, Go, Wait
 
 #: Batch calls of the first limit, of which a tenth is left to realtime calls.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.provider_states import FIRST_LIMIT, State, dump, load
+from shared.providers.states import FIRST_LIMIT, State, dump, load
 from tests.unit.rate_limited import Provider, drain
 from workers.pacing import law
 from workers.pacing.law import Pauses, Report, step

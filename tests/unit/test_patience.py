@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
-from producer import patience
-from producer.patience import Patience
+from producer.web import patience
+from producer.web.patience import Patience
 
 SERVER = 600.0
 

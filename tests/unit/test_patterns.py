@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from producer.app import make_app
-from producer.usage_csv import guarded
+from producer.operations.usage_csv import guarded
 from shared.errors import InvalidRequest
-from shared.streams import read_event_id
+from shared.jobs.streams import read_event_id
 from tests import patterns
 from tests.patterns import Found
 
@@ -45,7 +45,11 @@ def slow_among(found: list[Found]) -> str:
 
 def test_each_is_found_and_linear(found: list[Found]) -> None:
     places = {one.place for one in found}
-    assert {"shared.streams._EVENT_ID", "producer.usage_csv._FORMULA", "workers.simulator.routes._ROWS"} <= places
+    assert {
+        "shared.jobs.streams._EVENT_ID",
+        "producer.operations.usage_csv._FORMULA",
+        "workers.simulator.routes._ROWS",
+    } <= places
     assert not [one.place for one in found if one.pattern is None], "only literals, or what is compiled at the import"
     assert slow_among(found) == ""
 

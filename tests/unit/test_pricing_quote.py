@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import pricing, quote
-from shared.catalogue import Catalogue, catalogue, read
 from shared.errors import InvalidRequest
-from shared.pricing import Amount, Overheads, Price, charge, input_bound, price, worst_case
-from shared.schemas import Usage, read_offer, read_submission
+from shared.money import pricing
+from shared.money.pricing import Amount, Overheads, Price, charge, input_bound, price, worst_case
+from shared.submissions import quote
+from shared.submissions.catalogue import Catalogue, catalogue, read
+from shared.submissions.schemas import Usage, read_offer, read_submission
 from tests.pictures import data_url, png
 
 COUNTS = st.integers(0, 10**7)

@@ -5,12 +5,13 @@ import threading
 import httpx
 import pytest
 
-from producer import banner, provider_keys
-from producer.caller import Caller
-from producer.layout import Layout
-from producer.provider_keys import Trials, masked, try_key
-from shared import catalogue, network
+from producer.client.transport import Caller
+from producer.stack import banner, provider_keys
+from producer.stack.layout import Layout
+from producer.stack.provider_keys import Trials, masked, try_key
+from shared import network
 from shared.settings import Settings
+from shared.submissions import catalogue
 from tests.conditions import await_condition
 from tests.receiver import Receiver
 from workers import app

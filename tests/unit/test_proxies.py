@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared import network, settings
-from shared.proxies import Proxy, Routes
+from shared.network.proxies import Proxy, Routes
 
 SECURE = "http://secure.example:3128"
 PLAIN = "http://plain.example:8080"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.retries import instead
+from producer.operations.batch_retries import instead
 
 
 @pytest.mark.parametrize(

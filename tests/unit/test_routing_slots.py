@@ -7,9 +7,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared.schemas import Offer
-from workers.routing import choose
-from workers.slots import BRAKE_SECONDS, BRAKED_LEASES, BRAKED_SECONDS, Slots
+from shared.submissions.schemas import Offer
+from workers.running.fallback import choose
+from workers.running.slots import BRAKE_SECONDS, BRAKED_LEASES, BRAKED_SECONDS, Slots
 
 
 def offers(providers: str) -> list[Offer]:

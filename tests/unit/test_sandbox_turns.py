@@ -6,11 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.schemas import Offer
-from shared.streams import Progress
-from workers import sandbox_turns
+from shared.jobs.streams import Progress
+from shared.submissions.schemas import Offer
 from workers.providers import Ask
-from workers.providers.sandbox import Sandbox
+from workers.providers.sandbox import Sandbox, replies
 from workers.simulator.invent import MOST_VALUES, invent
 
 FIND = {
@@ -28,8 +27,8 @@ HUGE: list[Any] = [
 ]  # fmt: skip
 
 
-def said(**request: Any) -> sandbox_turns.Turn:
-    return sandbox_turns.answer({"messages": ASKED, **request}, 1_000_000, "abcdef0123456789")
+def said(**request: Any) -> replies.Turn:
+    return replies.answer({"messages": ASKED, **request}, 1_000_000, "abcdef0123456789")
 
 
 def called(**request: Any) -> list[str]:

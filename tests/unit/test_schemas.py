@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.errors import InvalidRequest
-from shared.schemas import REQUESTS, image_urls, read_submission, text_bytes
+from shared.submissions.schemas import REQUESTS, image_urls, read_submission, text_bytes
 from tests.pictures import data_url, png
 
 CHAT: dict[str, Any] = {"model": "gpt-4", "messages": [{"role": "user", "content": "hello"}]}

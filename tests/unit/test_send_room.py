@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from shared import clock
-from workers import send_room
-from workers.outbound import Answer
-from workers.send_room import MOST_EACH, MOST_SENDING, MOST_SLOW, SHARES, Memory, Room, Seats, Ticket, Ways
+from workers.webhooks import send_slots
+from workers.webhooks.client import Answer
+from workers.webhooks.send_slots import MOST_EACH, MOST_SENDING, MOST_SLOW, SHARES, Memory, Room, Seats, Ticket, Ways
 
 
 def quick(status: int = 200) -> Answer:
@@ -69,7 +69,7 @@ def test_a_webhook_may_have_as_many_sends_as_it_answers_quickly() -> None:
         seen.append(ways.most)
     assert seen == [4, 8, 16, 16] and ways.kind == "quick"
     ways.heard(Answer(200, b"", 3.0))
-    assert (ways.kind, ways.most) == ("slow", send_room.MOST_SLOW_EACH)
+    assert (ways.kind, ways.most) == ("slow", send_slots.MOST_SLOW_EACH)
     ways.heard(Answer(None, b"", 15.0, "timeout"))
     assert (ways.kind, ways.most) == ("slow", 1)
     for _ in range(5):
@@ -84,7 +84,7 @@ def test_one_that_fails_is_sent_one_at_a_time_with_rests() -> None:
     for _ in range(8):
         ways.heard(quick(500))
         rests.append(round(ways.rest_until - clock.monotonic(), 2))
-    assert rests[:4] == pytest.approx([0.05, 0.1, 0.2, 0.4], abs=0.03) and max(rests) <= send_room.LONGEST_REST
+    assert rests[:4] == pytest.approx([0.05, 0.1, 0.2, 0.4], abs=0.03) and max(rests) <= send_slots.LONGEST_REST
     ways.heard(quick())
     assert ways.failures == 0 and ways.most == 2
 
@@ -95,7 +95,7 @@ def test_a_refused_connection_is_a_failure_but_not_slow() -> None:
 
 
 def test_what_is_known_outlives_the_line_but_not_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send_room, "REMEMBERED", 3)
+    monkeypatch.setattr(send_slots, "REMEMBERED", 3)
     memory = Memory()
     memory.of("w", "a", "https://a.example/").heard(Answer(None, b"", 15.0, "timeout"))
     assert memory.of("w", "a", "https://a.example/").kind == "slow"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from shared import signing
+from shared.webhooks import signing
 
 OLD = signing.secret_of(bytes(range(32)))
 NEW = signing.secret_of(bytes(range(32, 64)))

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from producer import cli, simulation, stack
-from producer.simulation import SimulationError
+from producer import cli
+from producer.stack import simulation, stack
+from producer.stack.simulation import SimulationError
 from workers.simulator.__main__ import main
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.stopping import stop
-from workers.streams import Publisher, Sink
+from workers.running.publisher import Publisher, Sink
 
 
 def test_a_cancellation_that_is_lost_is_sent_again() -> None:

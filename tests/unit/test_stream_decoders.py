@@ -7,7 +7,7 @@ import pytest
 from anthropic._streaming import SSEDecoder as AnthropicDecoder
 from openai._streaming import SSEDecoder
 
-from producer.stream_relay import _DONE, _KEEP_ALIVE
+from producer.waiting.stream_relay import _DONE, _KEEP_ALIVE
 
 
 def frames(*, ids: bool) -> list[bytes]:

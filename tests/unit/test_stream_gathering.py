@@ -8,13 +8,13 @@ import httpx
 import orjson
 import pytest
 
-from shared.catalogue import Endpoint, Provider
 from shared.errors import ProviderError
-from shared.schemas import Offer
-from shared.streams import chunk
+from shared.jobs.streams import chunk
+from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.schemas import Offer
 from tests.acceptance.sse import added_up
-from workers import event_stream
 from workers.providers import Answer, Ask, openai, sandbox
+from workers.upstream import event_stream
 
 OFFER = Offer(
     provider="p", model="ours", upstream="theirs", input=1, output=1, version="v", bound_micros=1, max_output=9

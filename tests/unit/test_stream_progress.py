@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from shared.streams import FROM_RESULT, EventId, Progress, part, read_event_id, rest
+from shared.jobs.streams import FROM_RESULT, EventId, Progress, part, read_event_id, rest
 from tests.acceptance.sse import added_up
 
 texts = st.none() | st.text(max_size=12)

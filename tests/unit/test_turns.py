@@ -2,7 +2,7 @@
 
 import asyncio
 
-from producer.turns import Turns
+from producer.admission.thread_turns import Turns
 
 
 class Room:

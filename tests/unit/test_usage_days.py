@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from producer import usage_csv
-from producer.usage import read_period
+from producer.operations import usage_csv
+from producer.operations.usage import read_period
 from shared import clock
 from shared.errors import InvalidRequest
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from shared.pricing import Overheads
-from shared.schemas import Usage, image_urls
+from shared.money.pricing import Overheads
+from shared.submissions.schemas import Usage, image_urls
 
 #: Bytes of UTF-8 in one token, about, of English and of most programs.
 BYTES_PER_TOKEN = 4

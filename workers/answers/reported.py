@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.schemas import Usage
+from shared.submissions.schemas import Usage
 
 #: No request uses more; a provider that says so is not believed.
 MOST_TOKENS = 2**40

@@ -7,10 +7,10 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import garbage, logs
+from shared.broker.app import bell
 from shared.db import AmbiguousCommitError, Database
-from shared.queue import bell
 from shared.settings import keep_private, settings
-from workers.batches.turns import LOOK_SECONDS, Batches
+from workers.batches.rounds import LOOK_SECONDS, Batches
 
 log = logging.getLogger("workers.batches")
 

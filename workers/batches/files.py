@@ -14,13 +14,15 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from shared import batches, blobs, clock, json_lines, line_requests
-from shared.batch_lines import unplanned
-from shared.batches import Made, Row
+from shared import clock
+from shared.batches import json_lines, line_requests, transitions
+from shared.batches.lines import unplanned
+from shared.batches.never_made import NeverMade
+from shared.batches.transitions import Made, Row
 from shared.db import Database
 from shared.errors import StorageAway
-from shared.never_made import NeverMade
-from shared.reasons import ENDED_WITHOUT_ANSWER
+from shared.files import blobs
+from shared.jobs.reasons import ENDED_WITHOUT_ANSWER
 from workers.batches.merging import Merger
 
 log = logging.getLogger(__name__)
@@ -152,4 +154,4 @@ def _made(batch_id: str, kind: str, blob: str, part: _Part) -> Made | None:
 
 def wanted(row: Row) -> bool:
     """Whether every line has ended, so that the files can be made."""
-    return batches.ended_lines(row) == row["total"] and (row["total"] > 0 or row["stopped"] is not None)
+    return transitions.ended_lines(row) == row["total"] and (row["total"] > 0 or row["stopped"] is not None)

@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from shared import batches, clock, never_made
-from shared.batch_lines import unplanned
-from shared.batches import Row
+from shared import clock
+from shared.batches import never_made, transitions
+from shared.batches.lines import unplanned
+from shared.batches.never_made import NeverMade
+from shared.batches.transitions import Row
 from shared.db import Database
-from shared.models import job_payloads, job_results, jobs
-from shared.never_made import NeverMade
+from shared.db.models import job_payloads, job_results, jobs
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Merger:
     def __init__(self, database: Database, batch: Row) -> None:
         self._database = database
         self._batch = batch
-        family = database.read_sync(batches.family, batch) if batch["retry_root"] else [batch]
+        family = database.read_sync(transitions.family, batch) if batch["retry_root"] else [batch]
         before = [one for one in family if one["created_at"] < batch["created_at"]]
         self._first, *self._retries = *before, batch
         #: Of lines that were tried again, by custom_id: the newest job; or why the newest retry never made one.

@@ -13,8 +13,9 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import BinaryIO, Final
 
-from shared import batch_lines, clock, garbage, lifeline, logs
-from shared.batch_lines import Part, Wanted
+from shared import clock, garbage, logs, processes
+from shared.batches import lines
+from shared.batches.lines import Part, Wanted
 from shared.settings import settings
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,14 @@ class Readers:
 
     def parts(self, file: BinaryIO, wanted: Wanted) -> Iterator[Part]:
         """What is found in each chunk of a file, in order."""
-        chunks = batch_lines.chunks(file)
+        chunks = lines.chunks(file)
         for chunk in islice(chunks, FIRST):
-            yield batch_lines.read(chunk, wanted)
+            yield lines.read(chunk, wanted)
         for chunk in chunks:
             if self.ready():
                 yield from self._side_by_side(chunk, chunks, wanted)
             else:
-                yield batch_lines.read(chunk, wanted)
+                yield lines.read(chunk, wanted)
 
     def close(self) -> None:
         """End them."""
@@ -82,9 +83,9 @@ class Readers:
         assert self._pool is not None
         asked: deque[Future[Part]] = deque()
         try:
-            asked.append(self._pool.submit(batch_lines.read, chunk, wanted))
+            asked.append(self._pool.submit(lines.read, chunk, wanted))
             for other in others:
-                asked.append(self._pool.submit(batch_lines.read, other, wanted))
+                asked.append(self._pool.submit(lines.read, other, wanted))
                 if len(asked) > AHEAD * self._count:
                     yield asked.popleft().result()
             while asked:
@@ -99,7 +100,7 @@ class Readers:
 
 def _begin(parent: int) -> None:
     """In a new process: it ends with its parent, and leaves the processors to whoever serves customers."""
-    lifeline.follow(parent)
+    processes.follow(parent)
     os.nice(5)
     garbage.collect_seldom()
 

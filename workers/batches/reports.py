@@ -3,11 +3,11 @@
 import logging
 
 from shared import clock
-from shared.batch_lines import Reading
-from shared.batches import Row
-from shared.ledger import credits
+from shared.batches.lines import Reading
+from shared.batches.transitions import Row
+from shared.money.ledger import credits
 
-log = logging.getLogger("workers.batches.turns")
+log = logging.getLogger("workers.batches.rounds")
 
 
 def begins(row: Row, reading: Reading) -> None:

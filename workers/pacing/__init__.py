@@ -1,8 +1,8 @@
 """The pace at which providers are called, shared by all workers: how fast, how many at once, and whether at all."""
 
-from shared.catalogue import Catalogue
-from shared.provider_states import name_of
+from shared.providers.states import name_of
 from shared.settings import Settings
+from shared.submissions.catalogue import Catalogue
 from workers.pacing.gate import PATIENCE, Lane, Wait
 from workers.pacing.law import Pauses
 from workers.pacing.pace import Pace, Permit

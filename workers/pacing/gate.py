@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared import clock
-from shared.provider_limits import Limit, RateLimits
-from shared.provider_states import State
+from shared.providers.limits import Limit, RateLimits
+from shared.providers.states import State
 from workers.pacing import law
 from workers.pacing.law import Report
 

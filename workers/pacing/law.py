@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared.provider_states import FIRST_LIMIT, State, words
+from shared.providers.states import FIRST_LIMIT, State, words
 
 #: What is left of the rate, and of the limit, after a refusal.
 CUT: Final = 0.9

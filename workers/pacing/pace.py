@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 
 from shared import clock, logs
 from shared.errors import ProviderError
-from shared.provider_limits import RateLimits
-from shared.provider_states import ANY, State, name_of
+from shared.providers.limits import RateLimits
+from shared.providers.states import ANY, State, name_of
 from shared.stopping import stop
-from workers.faults import Kind, classify
 from workers.pacing import law
 from workers.pacing.gate import Gate, Go, Lane, Wait
 from workers.pacing.law import Pauses, Report
 from workers.pacing.store import Store
-from workers.retry import word
+from workers.running.retry import word
+from workers.upstream.faults import Kind, classify
 
 log = logging.getLogger(__name__)
 

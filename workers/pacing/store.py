@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from shared import clock
-from shared.provider_states import KEY, NAMES, State, dump, load
+from shared.providers.states import KEY, NAMES, State, dump, load
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import httpx
 
-from shared.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
-from shared.provider_limits import RateLimits
-from shared.schemas import Offer, Usage
-from workers.limits import Limits, limits
+from shared.providers.limits import RateLimits
+from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
+from shared.submissions.schemas import Offer, Usage
+from workers.upstream.time_limits import Limits, limits
 
 __all__ = ["Answer", "Ask", "Limits", "Sink", "Upstream", "connect", "limits"]
 
@@ -26,7 +26,7 @@ class Sink(Protocol):
         """Something visible has been sent, after which nothing else may be said in its place."""
 
     def send(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
-        """Send the choices of a chunk (`shared.streams.part`); `head` has the answer's id, created and model."""
+        """Send the choices of a chunk (`shared.jobs.streams.part`); `head` has the answer's id, created and model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Upstream(Protocol):
     """One provider, ready to be called."""
 
     async def call(self, ask: Ask) -> Answer:
-        """Make one attempt within the ask's limits; raises ProviderError. Never retries: that is workers.retry's."""
+        """Make one attempt within the ask's limits; raises ProviderError. Never retries: `running.retry` does."""
 
 
 def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:

@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import operations
-from producer.desk import read_body
-from producer.dialects.fusionai.request import answer, check_live, enter, page_of, valid
-from producer.routing import Router
+from producer.context import read_body
+from producer.web.request import answer, check_live, enter, page_of, valid
+from producer.web.router import Router
 from shared.accounts import KeyHolder
-from shared.catalogue import catalogue, endpoint
 from shared.errors import NotFound
+from shared.submissions.catalogue import catalogue, endpoint
 
 router = Router()
 

@@ -8,25 +8,18 @@ from typing import Any, BinaryIO
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import batch_progress, batches, files, idempotency, retries
-from producer.batches import BatchSpec
-from producer.desk import MOST_BYTES, Desk, large, read_body
-from producer.dialects.fusionai.request import (
-    answer,
-    claim_of,
-    enter,
-    enter_to_submit,
-    has_body,
-    page_of,
-    said_once,
-    valid,
-)
-from producer.idempotency import KEEP_BATCH_SECONDS
-from producer.retries import RetrySpec
-from producer.routing import Router
-from shared import blobs, clock
+from producer.admission import idempotency
+from producer.admission.idempotency import KEEP_BATCH_SECONDS
+from producer.context import MOST_BYTES, Desk, large, read_body
+from producer.operations import batch_progress, batch_retries, batches, files
+from producer.operations.batch_retries import RetrySpec
+from producer.operations.batches import BatchSpec
+from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, said_once, valid
+from producer.web.router import Router
+from shared import clock
 from shared.accounts import KeyHolder
 from shared.errors import StorageAway
+from shared.files import blobs
 
 router = Router()
 
@@ -81,7 +74,7 @@ async def retry_batch(request: Request, id: str) -> Response:
     spec: RetrySpec = valid(RetrySpec, body)
     spec.check()
     claim = claim_of(request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
-    return said_once(*await retries.retry(desk, holder, claim, id, spec))
+    return said_once(*await batch_retries.retry(desk, holder, claim, id, spec))
 
 
 @router.post("/batches/{id}/cancel")

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from producer import invoices, usage, usage_csv
-from producer.dialects.fusionai.request import answer, check_live, enter, page_of
-from producer.routing import Router
-from producer.usage import Selection, read_period
+from producer.operations import invoices, usage, usage_csv
+from producer.operations.usage import Selection, read_period
+from producer.web.request import answer, check_live, enter, page_of
+from producer.web.router import Router
 from shared.accounts import KeyHolder
 from shared.errors import InvalidRequest
 

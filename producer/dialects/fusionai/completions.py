@@ -8,17 +8,17 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import streaming
-from producer.desk import MOST_BYTES, Desk, Placed, large, read_body
-from producer.dialects.fusionai.request import claim_of, enter_to_submit, limits_of, patience_of
-from producer.patience import Patience
-from producer.routing import Router
+from producer.context import MOST_BYTES, Desk, Placed, large, read_body
+from producer.operations import stream as streaming
+from producer.web.patience import Patience
+from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
+from producer.web.router import Router
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
-from shared.ledger import credits_decimal
-from shared.schemas import JobType, Submission, read_submission
+from shared.money.ledger import credits_decimal
 from shared.settings import settings
+from shared.submissions.schemas import JobType, Submission, read_submission
 
 router = Router()
 

@@ -8,11 +8,11 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from producer import files
-from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once
-from producer.idempotency import KEEP_BATCH_SECONDS
-from producer.routing import Router
-from producer.uploads import declared_bytes, read_upload
+from producer.admission.idempotency import KEEP_BATCH_SECONDS
+from producer.operations import files
+from producer.web.request import answer, claim_of, enter, page_of, said_once
+from producer.web.router import Router
+from producer.web.uploads import declared_bytes, read_upload
 
 router = Router()
 

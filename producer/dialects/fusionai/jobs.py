@@ -8,21 +8,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import files, operations
-from producer.desk import MOST_BYTES, large, read_body
-from producer.dialects.fusionai.request import (
-    answer,
-    claim_of,
-    enter,
-    enter_to_submit,
-    page_of,
-    said_once,
-    wait_of,
-)
-from producer.routing import Router
-from shared import pictures
+from producer import operations
+from producer.context import MOST_BYTES, large, read_body
+from producer.operations import files
+from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, said_once, wait_of
+from producer.web.router import Router
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
-from shared.schemas import JobType, Submission, read_submission
+from shared.files import images
+from shared.submissions.schemas import JobType, Submission, read_submission
 
 router = Router()
 
@@ -111,13 +104,13 @@ async def show_picture(request: Request, name: str) -> Response:
     """A picture that a job made, by its signed link; no key."""
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
     whole = expires.isascii() and expires.isdigit() and len(expires) < 16
-    signed = whole and pictures.holds(name, int(expires), signature)
-    content = await files.stored(pictures.read, name) if signed else None
+    signed = whole and images.holds(name, int(expires), signature)
+    content = await files.stored(images.read, name) if signed else None
     if content is None:
         raise NotFound("there is no such picture, or the link has expired")
-    kind = pictures.kind_of(content)
-    saved = {"Content-Disposition": "attachment"} if kind == pictures.UNKNOWN else {}
-    return Response(content, headers=_PICTURE_HEADERS | saved, media_type=pictures.MEDIA_TYPES[kind])
+    kind = images.kind_of(content)
+    saved = {"Content-Disposition": "attachment"} if kind == images.UNKNOWN else {}
+    return Response(content, headers=_PICTURE_HEADERS | saved, media_type=images.MEDIA_TYPES[kind])
 
 
 def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:

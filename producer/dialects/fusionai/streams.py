@@ -3,9 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import streaming
-from producer.dialects.fusionai.request import enter, limits_of
-from producer.routing import Router
+from producer.operations import stream
+from producer.web.request import enter, limits_of
+from producer.web.router import Router
 from shared.errors import InvalidRequest
 
 router = Router()
@@ -20,7 +20,7 @@ async def stream_job(request: Request, job_id: str) -> Response:
     wanted = request.query_params.get("include_usage", "true")
     if wanted not in _FLAGS:
         raise InvalidRequest("include_usage must be true or false", param="include_usage")
-    return await streaming.respond(
+    return await stream.respond(
         desk,
         job_id,
         holder,

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import hooks, operations
-from producer.desk import Desk, read_body
-from producer.dialects.fusionai.request import answer, claim_of, enter, page_of, said_once, valid
-from producer.routing import Router
-from shared import events
+from producer import operations
+from producer.context import Desk, read_body
+from producer.operations import webhooks
+from producer.web.request import answer, claim_of, enter, page_of, said_once, valid
+from producer.web.router import Router
 from shared.accounts import KeyHolder
+from shared.webhooks import events
 
 router = Router()
 
@@ -20,9 +21,9 @@ async def create_webhook(request: Request) -> Response:
     """Register a webhook; the only answer that shows its secret."""
     desk, holder = await enter(request)
     body = await read_body(request)
-    wanted = valid(hooks.WebhookSpec, body)
+    wanted = valid(webhooks.WebhookSpec, body)
     claim = claim_of(request, holder, body)
-    return said_once(*await desk.once(claim, hooks.create, holder, wanted))
+    return said_once(*await desk.once(claim, webhooks.create, holder, wanted))
 
 
 @router.get("/webhooks")
@@ -30,24 +31,24 @@ async def list_webhooks(request: Request) -> Response:
     """The account's webhooks."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(hooks.list_all, holder, page))
+    return answer(await desk.database.read(webhooks.list_all, holder, page))
 
 
 @router.get("/webhooks/{id}")
 async def show_webhook(request: Request, id: str) -> Response:
     """One webhook."""
     desk, holder = await enter(request)
-    return answer(await desk.database.read(hooks.show, holder, id))
+    return answer(await desk.database.read(webhooks.show, holder, id))
 
 
 @router.patch("/webhooks/{id}")
 async def change_webhook(request: Request, id: str) -> Response:
     """Change a webhook's address, its events, or whether it is enabled."""
     desk, holder = await enter(request)
-    wanted = valid(hooks.WebhookChange, await read_body(request))
+    wanted = valid(webhooks.WebhookChange, await read_body(request))
     if wanted.status is not None:  # also what was left over when it was disabled: enabled again, it would be sent
         await _give_up_waiting(desk, holder, id)
-    changed = await desk.database.write(hooks.change, holder, id, wanted)
+    changed = await desk.database.write(webhooks.change, holder, id, wanted)
     await _give_up_waiting(desk, holder, id)
     return answer(changed)
 
@@ -56,7 +57,7 @@ async def change_webhook(request: Request, id: str) -> Response:
 async def remove_webhook(request: Request, id: str) -> Response:
     """Delete a webhook: nothing more is sent to it."""
     desk, holder = await enter(request)
-    removed = await desk.database.write(hooks.remove, holder, id)
+    removed = await desk.database.write(webhooks.remove, holder, id)
     await _give_up_waiting(desk, holder, id)
     return answer(removed)
 
@@ -66,7 +67,7 @@ async def rotate_webhook(request: Request, id: str) -> Response:
     """Give a webhook a new secret; the old one signs beside it for a day."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    return said_once(*await desk.once(claim, hooks.rotate, holder, id))
+    return said_once(*await desk.once(claim, webhooks.rotate, holder, id))
 
 
 @router.post("/webhooks/{id}/test")
@@ -74,9 +75,9 @@ async def test_webhook(request: Request, id: str) -> Response:
     """Send a `webhook.test` event to a webhook."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    await desk.database.read(hooks.show, holder, id)
+    await desk.database.read(webhooks.show, holder, id)
     await _count(desk, [id])
-    return said_once(*await desk.once_told(claim, hooks.test, holder, id))
+    return said_once(*await desk.once_told(claim, webhooks.test, holder, id))
 
 
 @router.get("/webhooks/{id}/deliveries")
@@ -84,7 +85,7 @@ async def list_deliveries(request: Request, id: str) -> Response:
     """What was sent to a webhook, and what came back."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(hooks.list_deliveries, holder, id, page))
+    return answer(await desk.database.read(webhooks.list_deliveries, holder, id, page))
 
 
 @router.get("/events")
@@ -101,18 +102,18 @@ async def redeliver_event(request: Request, event_id: str) -> Response:
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await desk.database.read(operations.show_event, holder, event_id)
-    await _count(desk, await desk.database.read(hooks.told_of, holder, event_id))
+    await _count(desk, await desk.database.read(webhooks.told_of, holder, event_id))
     return said_once(*await desk.once_told(claim, operations.redeliver_event, holder, event_id))
 
 
 async def _count(desk: Desk, webhook_ids: Sequence[str]) -> None:
     """Count a send that somebody asked for, to each of these; 429 when one of them has had its few of the minute."""
     for id in webhook_ids:
-        allowance = await desk.limits.admit(f"webhook.{id}", hooks.ASKED_PER_MINUTE)
+        allowance = await desk.limits.admit(f"webhook.{id}", webhooks.ASKED_PER_MINUTE)
         allowance.check(f"tests and redeliveries of webhook {id}")
 
 
 async def _give_up_waiting(desk: Desk, holder: KeyHolder, id: str) -> None:
     """End what waits for a webhook that is not enabled: many rows, a few in each transaction."""
-    while await desk.database.write(hooks.give_up_waiting, holder, id) == events.CHUNK:
+    while await desk.database.write(webhooks.give_up_waiting, holder, id) == events.CHUNK:
         pass

@@ -1,0 +1,217 @@
+"""Acceptance: idempotency row, hold and job rows of many concurrent requests in ONE transaction; then the doorbell."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
+
+from producer.admission import idempotency
+from producer.admission.idempotency import Claim, Kept
+from producer.objects import queued_view
+from shared import crash, db, logs
+from shared.accounts import KeyHolder
+from shared.batcher import Batcher
+from shared.broker.app import Bell, queue_name
+from shared.db import Database
+from shared.db.models import job_payloads
+from shared.db.models import jobs as jobs_table
+from shared.errors import IdempotencyMismatch, InsufficientCredits
+from shared.jobs import transitions as jobs
+from shared.money import shortage
+from shared.money.ledger import Book
+from shared.money.shortage import Balance, Need
+from shared.strict_json import dumps
+from shared.submissions import quote
+from shared.submissions import rows as intake
+from shared.submissions.catalogue import catalogue
+from shared.submissions.rows import Owner
+from shared.submissions.schemas import Submission
+
+log = logging.getLogger(__name__)
+
+#: How often a group that lost a race for an idempotency key is written anew before it is taken apart.
+RACES = 3
+#: Jobs accepted in one transaction, unless a single request has more.
+MOST = 500
+
+
+@dataclass(slots=True)
+class Order:
+    """One request's jobs, ready to be written; accepted whole or refused whole."""
+
+    holder: KeyHolder
+    rows: list[dict[str, Any]]
+    payloads: list[dict[str, Any]]
+    response: str
+    claim: Claim | None
+    need: Need = field(default_factory=Need)
+    #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
+    tried: bool = False
+
+    @property
+    def bound(self) -> int:
+        return sum(row["bound_micros"] for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer, and whether it is an earlier one given again."""
+
+    response: str
+    status_code: int = 202
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Door:
+    """Where submissions become durable jobs."""
+
+    database: Database
+    bell: Bell
+    _batcher: Batcher[Order, Accepted] = field(init=False)
+    _wakes: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._batcher = Batcher(self._flush, most=MOST)
+
+    async def take(self, order: Order) -> Accepted:
+        """Accept an order with whatever others come at the same time; a 402 says what is lacking, and what would do."""
+        try:
+            return await self._batcher(order, weight=len(order.rows))
+        except InsufficientCredits as short:
+            raise await self._explained(order, short) from None
+
+    async def _explained(self, order: Order, short: InsufficientCredits) -> InsufficientCredits:
+        """The same refusal, with how many jobs hold what is held; looked up when no lock is held any more."""
+        if not short.held:
+            return short
+        try:
+            jobs = await self.database.read(shortage.holding, order.holder.account_id)
+        except Exception as error:
+            log.warning("the jobs that hold credit are not counted: %s", logs.kind(error))
+            return short
+        return shortage.refusal(order.need, Balance(short.available, short.held, jobs))
+
+    async def close(self) -> None:
+        """Let what was accepted be woken."""
+        await self._batcher.drain()
+        if self._wakes:
+            await asyncio.wait(self._wakes)
+
+    def order(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> Order:
+        """Price submissions and make their rows, of which nothing is kept before `take`."""
+        owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
+        rows, payloads, need = [], [], Need()
+        for index, submission in enumerate(submissions):
+            made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
+            wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
+            priced = intake.priced(submission, made)
+            need.add(priced.bound_micros, priced.fixed, priced.slope)
+            row, payload = intake.rows(owner, priced, wake=wake)
+            rows.append(row)
+            payloads.append(payload)
+        views = [queued_view(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
+        response = dumps({"object": "list", "data": views} if listed else views[0])
+        return Order(holder, rows, payloads, response, claim, need)
+
+    async def _flush(self, orders: Sequence[Order]) -> Sequence[Accepted | Exception]:
+        outcomes = await self._write(orders)
+        crash.point("accept.after_commit")
+        wake: defaultdict[str, list[str]] = defaultdict(list)
+        for order, outcome in zip(orders, outcomes, strict=True):
+            if isinstance(outcome, Accepted) and not outcome.replayed:
+                for row in order.rows:
+                    if row["woken_at"] is not None:
+                        wake[row["queue"]].append(row["id"])
+        for queue, ids in wake.items():
+            task = asyncio.create_task(self._wake(queue, ids))
+            self._wakes.add(task)
+            task.add_done_callback(self._wakes.discard)
+        return outcomes
+
+    async def _write(self, orders: Sequence[Order]) -> Sequence[Accepted | Exception]:
+        """One transaction; again when another process has just stored one of the same idempotency keys."""
+        for _ in range(RACES):
+            try:
+                return await self.database.write(accept, orders)
+            except IntegrityError:
+                continue
+        return await self.database.write(accept, orders)
+
+    async def _wake(self, queue: str, ids: list[str]) -> None:
+        if not await asyncio.wrap_future(self.bell.ring(queue, ids)):
+            try:
+                await self.database.write(jobs.unwake, ids)
+            except Exception as error:
+                log.warning("%d jobs are left to the sweeper: %s", len(ids), logs.kind(error))
+
+
+def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | Exception]:
+    """Write what can be accepted of a group of orders, in their order; each gets its answer or its refusal."""
+    known = idempotency.find(connection, [order.claim for order in orders if order.claim])
+    there = _already(connection, [order.rows[0]["id"] for order in orders if order.tried])
+    book = Book(connection, [order.holder.account_id for order in orders])
+    before, sdk = dict(known), list[tuple[Claim, int, str]]()
+    outcomes: list[Accepted | Exception] = []
+    taken: list[Order] = []
+    for order in orders:
+        claim = order.claim
+        if order.rows[0]["id"] in there:
+            outcomes.append(Accepted(order.response))
+        elif claim and claim.place in known and (again := _again(known[claim.place], claim)):
+            outcomes.append(again)
+            if taken_up := idempotency.taken_up(claim, known[claim.place]):
+                sdk += taken_up
+                known[claim.place] = replace(known[claim.place], fingerprint=idempotency.FIRST)
+        else:
+            outcomes.append(_hold(book, order))
+            if isinstance(outcomes[-1], Accepted):
+                taken.append(order)
+                if claim:
+                    known[claim.place] = Kept(202, order.response, claim.fingerprint)
+                    sdk.append((claim, 202, order.response))
+        order.tried = True
+    _write(connection, taken)
+    idempotency.keep_sdk(connection, sdk, before)
+    book.close()
+    crash.point("accept.before_commit")
+    return outcomes
+
+
+def _again(known: Kept, claim: Claim) -> Accepted | Exception | None:
+    """The earlier answer, where there is one for this claim, or that its key was used for something else."""
+    try:
+        kept = known.standing(claim)
+    except IdempotencyMismatch as error:
+        return error
+    return Accepted(kept.response, kept.status_code, replayed=True) if kept else None
+
+
+def _already(connection: Connection, first_ids: list[str]) -> set[str]:
+    """Those of earlier tries that did take effect after all."""
+    if not first_ids:
+        return set()
+    return set(connection.execute(select(jobs_table.c.id).where(jobs_table.c.id.in_(first_ids))).scalars())
+
+
+def _hold(book: Book, order: Order) -> Accepted | Exception:
+    account = order.holder.account_id
+    if not book.afford(account, order.bound):
+        available, held = book.available(account), book.held(account)
+        return shortage.refusal(order.need, Balance(available, held, None if held else 0))
+    for row in order.rows:
+        book.hold(account, ("job", row["id"]), row["bound_micros"])
+    return Accepted(order.response)
+
+
+def _write(connection: Connection, taken: Sequence[Order]) -> None:
+    db.insert_rows(connection, jobs_table, [row for order in taken for row in order.rows])
+    db.insert_rows(connection, job_payloads, [payload for order in taken for payload in order.payloads])
+    idempotency.keep(connection, [(order.claim, 202, order.response) for order in taken if order.claim])

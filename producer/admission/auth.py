@@ -1,0 +1,133 @@
+"""Whose a request is: one key, in one header, checked by checksum, then by its keyed hash."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from producer.admission.fair_share import FairShare
+from shared import clock
+from shared.accounts import KeyHolder, find_key, record_uses, well_formed
+from shared.db import Database
+from shared.errors import InvalidRequest, Unauthorized
+
+log = logging.getLogger(__name__)
+
+#: For how long a look-up is believed, in seconds: a revoked key is refused within a second, the answer included.
+TRUST_SECONDS = 0.8
+#: Look-ups remembered; when there are more, those of unknown keys are forgotten, then all.
+REMEMBERED = 50_000
+#: How often uses are looked over, and how often one of the same key is recorded, in seconds.
+LOOK_SECONDS, RECORD_SECONDS = 1.0, 60
+
+_HEADERS = ("authorization", "x-api-key", "infuzu-api-key")
+
+
+class Keys:
+    """Looks keys up, remembering each answer for a moment, and records when they were last used."""
+
+    def __init__(self, database: Database, share: FairShare | None = None) -> None:
+        self._database = database
+        self._share = share or FairShare()
+        self._known: dict[str, tuple[KeyHolder | None, float]] = {}
+        self._asking: dict[str, asyncio.Task[KeyHolder | None]] = {}
+        self._uses = Uses(database)
+
+    async def holder(self, headers: Mapping[str, str], address: str = "") -> KeyHolder:
+        """Whose key the request carries; 400 for two authentication headers, 401 for none or a wrong one.
+
+        429 for a key that was not good when it was last looked up, of an `address` that has sent many such.
+        """
+        key = _bearer(headers)
+        if not well_formed(key):
+            raise Unauthorized("that is not an API key of this service: its form or checksum is wrong")
+        holder, now = await self._find(key, address), clock.now_micros()
+        if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
+            raise Unauthorized("this API key is unknown, revoked or expired")
+        self._uses.note(holder.key_id, now)
+        return holder
+
+    async def run(self) -> None:
+        """Record uses, until cancelled."""
+        await self._uses.run()
+
+    async def close(self) -> None:
+        """Record the uses that are not yet."""
+        await self._uses.close()
+
+    async def _find(self, key: str, address: str) -> KeyHolder | None:
+        known, until = self._known.get(key, (None, 0.0))
+        if clock.monotonic() < until:
+            return known
+        asking = self._asking.get(key)
+        if asking is None:
+            if known is None:
+                self._share.guess(address)
+            asking = self._asking[key] = asyncio.create_task(self._ask(key))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, key: str) -> KeyHolder | None:
+        """One look-up for all requests that carry the key just now."""
+        asked = clock.monotonic()
+        try:
+            holder = await self._database.read(find_key, key)
+        finally:
+            del self._asking[key]
+        if len(self._known) >= REMEMBERED:
+            self._known = {one: kept for one, kept in self._known.items() if kept[0] is not None}
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[key] = (holder, asked + TRUST_SECONDS)
+        return holder
+
+
+class Uses:
+    """When keys were last used: noted at each request, written down for all at once, each at most once a minute."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        #: By key id, in microseconds: used and not recorded, and what was recorded last.
+        self._used: dict[str, int] = {}
+        self._recorded: dict[str, int] = {}
+
+    def note(self, key_id: str, now: int) -> None:
+        """It has just been used."""
+        self._used[key_id] = now
+
+    async def run(self) -> None:
+        """Record what is due, until cancelled. A database that is away gets it later."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._record(due_only=True)
+
+    async def close(self) -> None:
+        """Record everything."""
+        await self._record(due_only=False)
+
+    async def _record(self, *, due_only: bool) -> None:
+        margin = RECORD_SECONDS * clock.MICROS if due_only else 0
+        due = {id: used for id, used in self._used.items() if used - self._recorded.get(id, 0) >= margin}
+        if not due:
+            return
+        try:
+            await self._database.write(record_uses, due, older_seconds=RECORD_SECONDS if due_only else 0)
+        except Exception as error:
+            log.warning("the last use of %d keys is not recorded yet: %s", len(due), type(error).__name__)
+            return
+        if len(self._recorded) >= REMEMBERED:
+            self._recorded.clear()
+        self._recorded.update(due)
+        for id, used in due.items():
+            if self._used.get(id) == used:
+                del self._used[id]
+
+
+def _bearer(headers: Mapping[str, str]) -> str:
+    given = [name.lower() for name, _ in headers.items() if name.lower() in _HEADERS]
+    if len(given) > 1:
+        raise InvalidRequest(f"more than one authentication header: {', '.join(given)}; send one")
+    if "authorization" not in headers:
+        raise Unauthorized("no API key: send it as `Authorization: Bearer fusionai_live_…`")
+    scheme, _, key = headers["authorization"].partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthorized("the Authorization header must read `Bearer <API key>`")
+    return key.strip()

@@ -1,0 +1,55 @@
+"""Secrets in answers that are kept for an Idempotency-Key: the kept text only names them, a replay shows them again.
+
+A webhook's secret stands in one place, the webhook's row, since deliveries are signed with it. What is kept of an
+answer names it by a hash under the deployment's secret, by which the replay finds it there.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, select
+
+from shared import strict_json
+from shared.db import models as m
+from shared.errors import Conflict
+from shared.settings import settings
+from shared.webhooks.signing import PREFIX
+
+_NAMED: Final = "named:"
+_MARK: Final = f'"secret":"{_NAMED}'
+
+
+def hidden(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The answer as it may be kept."""
+    secret = answer.get("secret")
+    if not (isinstance(secret, str) and secret.startswith(PREFIX)):
+        return answer
+    return {**answer, "secret": _NAMED + _name(secret)}
+
+
+def shown(connection: Connection, kept: str) -> str:
+    """The answer as it was given; 409 when its secret has ended since."""
+    if _MARK not in kept:
+        return kept
+    answer = orjson.loads(kept)
+    row = connection.execute(select(m.webhooks).where(m.webhooks.c.id == answer["id"])).mappings().first()
+    for secret in _secrets(dict(row)) if row is not None else ():
+        if hmac.compare_digest(answer["secret"], _NAMED + _name(secret)):
+            return strict_json.dumps({**answer, "secret": secret})
+    raise Conflict("the secret of that answer has ended since; rotate the webhook's secret for a new one")
+
+
+def _secrets(row: Mapping[str, Any]) -> Iterator[str]:
+    yield row["secret"]
+    yield from (one["secret"] for one in json.loads(row["old_secrets"] or "[]"))
+    if row["previous_secret"]:
+        yield row["previous_secret"]
+
+
+def _name(secret: str) -> str:
+    key = settings().key_secret.encode()
+    return hmac.new(key, f"webhook secret {secret}".encode(), hashlib.sha256).hexdigest()

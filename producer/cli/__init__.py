@@ -1,0 +1,65 @@
+"""The `fusionai` command: every room of producer/cli is a few of its commands, loaded when asked for."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: Command → where it is, in the order in which `fusionai --help` lists them.
+COMMANDS = {
+    "up": "producer.cli.up:up",
+    "submit": "producer.cli.submit:submit",
+    "job": "producer.cli.jobs:job",
+    "jobs": "producer.cli.jobs:jobs",
+    "batch": "producer.cli.batches:batch",
+    "batches": "producer.cli.batches:batches",
+    "retry": "producer.cli.retry:retry",
+    "cancel": "producer.cli.jobs:cancel",
+    "usage": "producer.cli.usage:usage",
+    "providers": "producer.cli.providers:providers",
+    "models": "producer.cli.jobs:models",
+    "credits": "producer.cli.credits:credits",
+    "invoices": "producer.cli.invoices:invoices",
+    "events": "producer.cli.events:events",
+    "webhooks": "producer.cli.events:webhooks",
+    "accounts": "producer.cli.accounts:accounts",
+    "keys": "producer.cli.accounts:keys",
+    "verify": "producer.cli.database:verify",
+    "migrate": "producer.cli.database:migrate",
+    "sweep": "producer.cli.database:sweep",
+}
+
+
+class Commands(click.Group):
+    """Loads a command when it is needed, and turns what can go wrong into one clear line and exit status 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from producer.cli.failures import told
+
+        with told("--json" in ctx.args):
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fusionai", prog_name="fusionai")
+def main() -> None:
+    """FusionAI: one API in front of many AI providers.
+
+    Commands that talk to the API take --base-url and --key (or FUSIONAI_BASE_URL and FUSIONAI_API_KEY); without them
+    they use the stack that `fusionai up` started in this directory. accounts, keys, `credits grant`, verify, migrate
+    and sweep act on the database.
+    """
+
+
+if __name__ == "__main__":
+    main()

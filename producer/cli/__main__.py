@@ -1,0 +1,5 @@
+"""`python -m producer.cli`, which is the `fusionai` command."""
+
+from producer.cli import main
+
+main()

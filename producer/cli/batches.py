@@ -1,0 +1,112 @@
+"""fusionai batch, batches: how the files that were submitted are getting on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.cli import ids
+from producer.cli.connection import api_command
+from producer.cli.ending import failures, finish, provider_rows, retrying
+from producer.cli.faults import listed
+from producer.cli.follow import Targets, follow, resumable, shown
+from producer.cli.output import Output, credits_text, moment
+from producer.cli.tables import Column
+from producer.client import Batch, FusionAI
+from producer.client.objects import BatchProgress
+
+_COLUMNS = [
+    Column("id", id=True),
+    Column("status"),
+    Column("lines", right=True, drop=2),
+    Column("succeeded", right=True),
+    Column("failed", right=True),
+    Column("credits", right=True, drop=1),
+    Column("created", drop=3),
+]
+
+
+@click.command()
+@click.argument("id")
+@click.option("--wait", is_flag=True, help="Wait for the results and write them.")
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="ID.out.jsonl")
+@api_command
+def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None) -> None:
+    """Show a batch, or wait for its results.
+
+    With --wait the answers are written to ID.out.jsonl and the errors to ID.errors.jsonl; exit status 3 when some lines
+    failed.
+    """
+    id = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
+    if not (wait or target):
+        found, progress = client.batch(id), client.progress_or_none(id)
+        output.value({**found, "progress": progress}, lambda: _show(output, found, progress))
+        return
+    targets = Targets.of(target or Path(f"{id}.out.jsonl"))
+    with resumable(targets, lambda: id, ""):
+        with shown(output) as told:
+            followed = follow(client, id, told)
+        finish(client, output, followed, targets)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--after", metavar="ID", help="Begin after this batch.")
+@api_command
+def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
+    """List batches, the newest first."""
+    page = client.batches(limit=limit, after=after)
+
+    def words() -> None:
+        rows = [_row(found) for found in page["data"]]
+        output.table(_COLUMNS, rows, empty="No batches.")
+        if page["has_more"]:
+            output.line(f"More: fusionai batches --after {page['last_id']}")
+
+    output.value(page, words)
+
+
+def _row(found: dict[str, Any]) -> list[object]:
+    counts, cost = found["request_counts"], credits_text(found["credits_used"])
+    numbers = [f"{counts[name]:,}" for name in ("total", "completed", "failed")]
+    return [found["id"], found["status"], *numbers, cost, moment(found["created_at"])]
+
+
+def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
+    counts, usage = found["request_counts"], found["usage"]
+    times = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+    heads: list[tuple[str, object]] = [
+        ("id", found["id"]),
+        ("retry of", found.get("retry_of")),
+        ("status", found["status"]),
+        ("endpoint", found["endpoint"]),
+        ("model", found["model"]),
+        ("lines", f"{counts['total']:,}"),
+        ("succeeded", f"{counts['completed']:,}"),
+        *failures(counts["failed"], progress["reasons"] if progress else ()),
+        *provider_rows(progress["providers"] if progress else ()),
+    ]
+    rest: dict[str, object] = {
+        "credits": f"{credits_text(found['credits_used'])} used, {credits_text(found['credits_held'])} held",
+        "tokens": f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out" if usage else None,
+        "priority": found["priority"] or None,
+        "window": f"{found['completion_window']}, until {moment(found['expires_at'])}",
+        "created": moment(found["created_at"]),
+        **{name.replace("_", " "): moment(_at(found, name)) or None for name in times if name != "failed"},
+        "refused": moment(found["failed_at"]) or None,
+        "input": found["input_file_id"],
+        "output": found["output_file_id"],
+        "errors": found["error_file_id"],
+        "invoice": found["invoice_id"],
+        "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
+        "to retry": retrying(found, progress["reasons"] if progress else ()),
+    }
+    output.fields([*heads, *rest.items()])
+    for fault in listed(found["errors"]["data"] if found["errors"] else (), None):
+        output.line(fault)
+
+
+def _at(found: Batch, name: str) -> int | None:
+    at: int | None = found[f"{name}_at"]  # type: ignore[literal-required]
+    return at

@@ -1,0 +1,120 @@
+"""fusionai credits: the balance, its movements, the levels that are told; and the operator's grants."""
+
+from decimal import Decimal, InvalidOperation
+
+import click
+from sqlalchemy import Connection, select
+
+from producer.cli.connection import api_command
+from producer.cli.groups import ShowByDefault
+from producer.cli.operator import only_account, operator_command
+from producer.cli.output import Output, credits_text, moment
+from producer.cli.tables import Column
+from producer.client import FusionAI
+from shared.clock import MICROS
+from shared.db import Database
+
+#: Credits in one grant, and micro-credits on an account: the database counts up to 2**63.
+MOST_GRANTED = 10**9
+MOST_BALANCE = 2**62
+
+
+_COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", id=True)]
+
+
+@click.group(cls=ShowByDefault)
+def credits() -> None:
+    """Show the balance, its movements, thresholds; grant."""
+
+
+@credits.command()
+@api_command
+def show(client: FusionAI, output: Output) -> None:
+    """What is available, and what is held for unfinished jobs."""
+    balance = client.credits()
+
+    def words() -> None:
+        output.fields((name, credits_text(balance[name])) for name in ("available", "held", "remaining"))
+        spent = balance.get("spent") or {}
+        output.line(f"spent      {credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}")
+        for threshold in balance.get("thresholds", []):
+            output.line(f"told when  {threshold['kind']} {credits_text(threshold['credits'])}")
+
+    output.value(balance, words)
+
+
+@credits.command()
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--after", metavar="ID")
+@api_command
+def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
+    """List the movements of credits, the newest first."""
+    page = client.transfers(limit=limit, after=after)
+
+    def words() -> None:
+        rows = [[moment(t["created_at"]), t["kind"], credits_text(t["credits"]), t["id"]] for t in page["data"]]
+        output.table(_COLUMNS, rows, empty="No transfers.")
+        if page["has_more"]:
+            output.line(f"More: fusionai credits transfers --after {page['last_id']}")
+
+    output.value(page, words)
+
+
+@credits.command()
+@click.option("--remaining", type=float, multiple=True, help="Tell when so much is left.")
+@click.option("--spent", type=float, multiple=True, help="Tell when so much is spent in the month.")
+@api_command
+def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...]) -> None:
+    """Replace the levels of credit that are told.
+
+    A credit.threshold event is sent at each.
+    """
+    wanted = [{"kind": "remaining", "credits": level} for level in remaining]
+    wanted += [{"kind": "spent", "credits": level} for level in spent]
+    if not wanted:
+        raise click.UsageError("give at least one --remaining or --spent level")
+    answer = client.set_thresholds(wanted)
+
+    def words() -> None:
+        for threshold in answer.get("thresholds", wanted):
+            output.line(f"{threshold['kind']:<9}  {credits_text(threshold['credits'])}")
+
+    output.value(answer, words)
+
+
+@credits.command()
+@click.argument("amount")
+@click.option("--account", metavar="ID", help="Whose; may be left out when there is only one account.")
+@click.option("--note", default="granted by the operator", show_default=True)
+@operator_command
+def grant(database: Database, output: Output, amount: str, account: str | None, note: str) -> None:
+    """Give an account credits, without payment."""
+    from shared.db.models import accounts
+    from shared.money import ledger
+
+    micros = micros_of(amount)
+    account_id = account or database.read_sync(only_account)
+
+    def give(connection: Connection) -> None:
+        ledger.grant(connection, account_id, micros, note)
+        columns = accounts.c
+        balance = select(columns.available_micros + columns.held_micros).where(columns.id == account_id)
+        if connection.execute(balance).scalar_one() > MOST_BALANCE:
+            raise click.ClickException(f"{account_id} would have more than {MOST_BALANCE // MICROS:,} credits")
+
+    database.write_sync(give)
+    value = {"account_id": account_id, "credits": ledger.credits(micros), "note": note}
+    output.value(value, lambda: output.line(f"{credits_text(amount)} credits granted to {account_id}"))
+
+
+def micros_of(amount: str) -> int:
+    """A positive decimal number of credits in micro-credits, exactly."""
+    try:
+        given = Decimal(amount)
+    except InvalidOperation:
+        raise click.BadParameter(f"{amount!r} is not a number of credits") from None
+    if given.is_finite() and given > MOST_GRANTED:
+        raise click.BadParameter(f"{amount!r}: one grant is of at most {MOST_GRANTED:,} credits")
+    if not given.is_finite() or given <= 0 or (micros := given * MICROS) != int(micros):
+        raise click.BadParameter(f"{amount!r}: credits are above zero and have at most six decimals")
+    return int(micros)

@@ -1,0 +1,60 @@
+"""What is wrong with a file, a line each, in words of the command: with the name that was perhaps meant."""
+
+import json
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, BinaryIO
+
+from producer.client import FusionAI
+from producer.client.objects import Fault
+from producer.terminal import one_line
+
+
+def listed(faults: Sequence[Fault], name: str | None) -> list[str]:
+    """What is wrong, a line each: `name:line: reason`, or without the file's name `line n: reason`."""
+    return [one_line(f"{_place(fault['line'], name)}{fault['message']}") for fault in faults]
+
+
+def explained(client: FusionAI, stream: BinaryIO, faults: Sequence[Fault]) -> list[Fault]:
+    """The same faults; of a model that does not exist, which one is nearest and where the names are.
+
+    `stream` has the lines that the faults are about.
+    """
+    about = {fault["line"] for fault in faults if (fault["param"] or "").rpartition(".")[2] == "model"}
+    if not about:
+        return list(faults)
+    known = [str(row["id"]) for row in client.models()["data"]]
+    asked = _models(stream, about)
+    return [
+        {**fault, "message": _no_model(asked[fault["line"]], known)}
+        if fault["line"] in about and asked.get(fault["line"], known[0]) not in known
+        else fault
+        for fault in faults
+    ]
+
+
+def _no_model(asked: str, known: Sequence[str]) -> str:
+    near = get_close_matches(asked, known, n=1, cutoff=0.5)
+    meant = f"is {near[0]} meant? " if near else ""
+    return f"body.model: there is no model {asked[:100]!r}; {meant}`fusionai models` lists them"
+
+
+def _models(stream: BinaryIO, numbers: set[int | None]) -> dict[int | None, str]:
+    """What the lines of these numbers ask for."""
+    stream.seek(0)
+    found: dict[int | None, str] = {}
+    for number, line in enumerate(stream, start=1):
+        if number in numbers and isinstance(model := _body(line).get("model"), str):
+            found[number] = model
+    return found
+
+
+def _body(line: bytes) -> dict[str, Any]:
+    value = json.loads(line)["body"]
+    return value if isinstance(value, dict) else {}
+
+
+def _place(line: int | None, name: str | None) -> str:
+    if name is None:
+        return f"line {line}: " if line else ""
+    return f"{name}:{line}: " if line else f"{name}: "

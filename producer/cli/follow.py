@@ -1,0 +1,101 @@
+"""What submit, batch and retry share: where a batch's files go, and following it to its end."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from producer.cli import progress
+from producer.cli.output import Output
+from producer.cli.progress import Tally, Told
+from producer.client import ApiError, Batch, FusionAI
+from producer.client.objects import BatchProgress
+from producer.client.whole_file import writable
+from producer.terminal import printable
+from shared import clock
+
+#: Exit status after Ctrl-C.
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where a batch's answers and its errors are written."""
+
+    output: Path
+    errors: Path
+
+    @classmethod
+    def of(cls, output: Path) -> "Targets":
+        """X.out.jsonl and X.errors.jsonl; UsageError when they cannot be written."""
+        stem = output.name.removesuffix(".jsonl").removesuffix(".out")
+        if not writable(output):
+            raise click.UsageError(f"{output} cannot be written; choose another place with -o")
+        return cls(output, output.with_name(f"{stem}.errors.jsonl"))
+
+
+def shown(output: Output) -> AbstractContextManager[Told]:
+    """How progress is shown here."""
+    if output.as_json:
+        return progress.silent()
+    return progress.bar() if output.is_terminal and not output.is_dumb else progress.plain()
+
+
+@contextmanager
+def resumable(targets: Targets, batch_id: Callable[[], str | None], again: str) -> Iterator[None]:
+    """Say after Ctrl-C how to go on: with the batch, or, while there is none, with the command `again`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        id = batch_id()
+        words = shlex.join(["fusionai", "batch", id, "--wait", "-o", str(targets.output)]) if id else again
+        runs_on = f" {id} runs on." if id else ""
+        said = f"\nStopped waiting.{runs_on} To go on, without buying anything twice:\n  {words}"
+        click.echo(printable(said), err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A batch that is over.
+
+    `seconds`: for how long it was watched; None when most of it had happened before. `was_over`: all of it had.
+    """
+
+    batch: Batch
+    progress: BatchProgress
+    seconds: float | None
+    was_over: bool
+
+    @property
+    def took(self) -> float:
+        """Seconds from its making to its end; whole ones when it was not watched."""
+        return self.seconds if self.seconds is not None else float(_seconds(self.progress))
+
+
+def follow(client: FusionAI, id: str, told: Told, *, lines: int = 0) -> Followed:
+    """Wait until a batch is over; `told` how it stands, and that the API is away while it is."""
+    began, looks, last = clock.monotonic(), 0, Tally(lines)
+
+    def look(found: BatchProgress) -> None:
+        nonlocal last, looks
+        looks += 1
+        last = Tally.of(found, lines=lines)
+        told(last)
+
+    def lost(error: Exception) -> None:
+        why = "the API is busy" if isinstance(error, ApiError) else "the API cannot be reached"
+        told(replace(last, phase=f"{why}; trying again", stale=True))
+
+    found = client.wait_progress(id, look, lost=lost)
+    watched = clock.monotonic() - began
+    seconds = watched if looks > 1 and watched >= _seconds(found) - 1 else None
+    return Followed(client.batch(id), found, seconds, was_over=looks == 1 and watched < 1)
+
+
+def _seconds(found: BatchProgress) -> int:
+    """How long it took, as the server says."""
+    return (found["finished_at"] or found["created_at"]) - found["created_at"]

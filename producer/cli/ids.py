@@ -1,0 +1,22 @@
+"""An id as a narrow table shows it, `…a8a5c31b`, is as good as the whole one, among the newest."""
+
+from collections.abc import Callable
+
+import click
+
+from producer.client.objects import Page
+
+#: So many are looked through.
+_NEWEST = 100
+
+
+def whole(given: str, newest: Callable[[int], Page], what: str) -> str:
+    """The id that ends as given after `…` (or `...`); any other is itself."""
+    end = given.removeprefix("…").removeprefix("...")
+    if end == given or not end:
+        return given
+    fitting = [str(row["id"]) for row in newest(_NEWEST)["data"] if str(row["id"]).endswith(end)]
+    if len(fitting) != 1:
+        number = "none" if not fitting else f"{len(fitting)}"
+        raise click.UsageError(f"{number} of the newest {_NEWEST} {what} ends in {end}; give the whole id")
+    return fitting[0]

@@ -1,0 +1,132 @@
+"""fusionai job, jobs, cancel, models: what became of the work."""
+
+import json
+from typing import Any
+
+import click
+
+from producer.cli import ids
+from producer.cli.connection import api_command
+from producer.cli.output import Output, credits_text, moment
+from producer.cli.tables import Column
+from producer.client import TERMINAL, Batch, FusionAI, Job
+from producer.client.objects import Attempt
+
+#: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
+_WAIT_SECONDS = 25.0
+
+
+_COLUMNS = [
+    Column("id", id=True),
+    Column("type", drop=2),
+    Column("model"),
+    Column("status"),
+    Column("tries", right=True, drop=1),
+    Column("credits", right=True, drop=3),
+    Column("created", drop=4),
+]
+
+
+@click.command()
+@click.argument("id")
+@click.option("--wait", is_flag=True, help="Wait until it has ended.")
+@api_command
+def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
+    """Show a job. Exit status 3 when it ended other than succeeded."""
+    id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
+    found = client.job(id, wait=_WAIT_SECONDS if wait else None)
+    while wait and found["status"] not in TERMINAL:
+        found = client.job(id, wait=_WAIT_SECONDS)
+    output.value(found, lambda: _show(output, found))
+    if found["status"] in TERMINAL - {"succeeded"}:
+        raise SystemExit(3)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--after", metavar="ID", help="Begin after this job.")
+@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]))
+@click.option("--batch", metavar="ID", help="Only this batch's.")
+@api_command
+def jobs(
+    client: FusionAI, output: Output, limit: int, after: str | None, status: str | None, batch: str | None
+) -> None:
+    """List jobs, the newest first."""
+    page = client.jobs(limit=limit, after=after, status=status, batch_id=batch)
+
+    def words() -> None:
+        rows = [_row(found) for found in page["data"]]
+        output.table(_COLUMNS, rows, empty="No jobs.")
+        if page["has_more"]:
+            output.line(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
+
+    output.value(page, words)
+
+
+@click.command()
+@click.argument("id")
+@api_command
+def cancel(client: FusionAI, output: Output, id: str) -> None:
+    """Cancel a job or a batch; an answer that is already there wins."""
+    found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
+    output.value(found, lambda: output.line(f"{found['id']}  {found['status']}"))
+
+
+@click.command()
+@api_command
+def models(client: FusionAI, output: Output) -> None:
+    """List the models that the key can use."""
+    page = client.models()
+
+    def words() -> None:
+        rows = [[m["id"], m.get("provider", m.get("owned_by")), m.get("purpose")] for m in page["data"]]
+        output.table(["id", "provider", "purpose"], rows, empty="No models.")
+
+    output.value(page, words)
+
+
+def _again(**options: str | None) -> str:
+    return "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+
+
+def _row(found: dict[str, Any]) -> list[object]:
+    usage = found["usage"] or {}
+    cost = credits_text(usage["credits_used"]) if "credits_used" in usage else None
+    tries, created = len(found["attempts"]), moment(found["created_at"])
+    return [found["id"], found["type"], found["model"], found["status"], tries, cost, created]
+
+
+def _show(output: Output, found: Job) -> None:
+    served, usage, error = found["served_by"] or {}, found["usage"] or {}, found["error"]
+    output.fields(
+        {
+            "id": found["id"],
+            "type": found["type"],
+            "model": found["model"],
+            "status": found["status"],
+            "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
+            "batch": " ".join(filter(None, (found["batch_id"], found["custom_id"]))) or None,
+            "created": moment(found["created_at"]) or None,
+            "finished": moment(found["finished_at"]) or None,
+            "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out" if usage else None,
+            "credits": credits_text(usage["credits_used"]) if usage else None,
+            "ignored": ", ".join(found["ignored"]) or None,
+            "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
+            "error": f"{error['message']} ({error['type']})" if error else None,
+            "reason": error.get("reason") if error else None,
+        }
+    )
+    output.columns([_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)])
+    if found["result"]:
+        output.line()
+        output.lines(json.dumps(found["result"], indent=2, ensure_ascii=False))
+
+
+def _attempt(number: int, attempt: Attempt) -> list[str]:
+    """An attempt as cells: `attempt 1`, who was called, how it ended, when it began (UTC) and how long it took."""
+    status, error = attempt["status_code"], attempt["error"]
+    ended = " ".join(filter(None, (str(status or ""), error))) or "under way"
+    seconds = None if attempt["finished_at"] is None else attempt["finished_at"] - attempt["started_at"]
+    took = "" if seconds is None else f"{seconds:.0f} s"
+    began = moment(attempt["started_at"]).partition(" ")[2]
+    return [f"attempt {number}", attempt["provider"] or "-", ended, began, took]

@@ -1,0 +1,49 @@
+"""What the operator's commands share: they act on the database itself, with the deployment's settings."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+import click
+from sqlalchemy import Connection, make_url
+
+from producer.cli.output import Output, json_option
+from shared import accounts
+from shared.db import Database
+from shared.settings import settings
+
+P = ParamSpec("P")
+
+
+def operator_command(function: Callable[Concatenate[Database, Output, P], None]) -> Callable[..., None]:
+    """Give a command --json, and the database and an output as its first arguments."""
+
+    @json_option
+    @wraps(function)
+    def command(*args: Any, as_json: bool, **kwargs: Any) -> None:
+        database = open_database()
+        try:
+            function(database, Output(as_json), *args, **kwargs)
+        finally:
+            database.close()
+
+    return command
+
+
+def open_database() -> Database:
+    """The deployment's database. An SQLite file that is not there is not made: that would hide a wrong directory."""
+    url = make_url(settings().database_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        from pathlib import Path
+
+        if not Path(url.database).exists():
+            raise click.ClickException(f"no database {url.database}; `fusionai up` or `fusionai migrate` makes it")
+    return Database(settings().database_url)
+
+
+def only_account(connection: Connection) -> str:
+    """The account that is meant when none is named: the only one."""
+    found = accounts.list_accounts(connection)
+    if len(found) != 1:
+        raise click.UsageError(f"there are {len(found)} accounts; say which with --account (fusionai accounts list)")
+    return str(found[0]["id"])

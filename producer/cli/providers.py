@@ -1,0 +1,117 @@
+"""fusionai providers: whose keys are set, which are simulated, which are paused since when and why, and their pace."""
+
+from typing import Any
+
+import click
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from producer.cli.output import Output, json_option, moment
+from producer.cli.tables import Column
+from producer.stack import provider_keys
+from producer.stack.state import StateDirectory
+from shared import clock
+from shared.providers import states
+from shared.providers.states import Standing, State
+from shared.settings import settings
+from shared.submissions.catalogue import SANDBOX, Provider, catalogue
+
+#: How long Redis may take, in seconds.
+REDIS_SECONDS = 2.0
+#: A pause that has been over for longer is tried by nobody, in seconds.
+IDLE_SECONDS = 60
+
+_COLUMNS = (
+    Column("provider"),
+    Column("model"),
+    Column("calls", drop=3),
+    Column("key", drop=2),
+    Column("state"),
+    Column("a second", right=True, drop=1),
+    Column("at once", right=True, drop=4),
+)
+
+
+@click.command()
+@json_option
+def providers(as_json: bool) -> None:
+    """Show each provider's key, pauses and pace.
+
+    Whether its calls are real or simulated, since when and why it is paused, and the pace found out for its models.
+    """
+    output = Output(as_json)
+    standings = _standings(output)
+    found = [_described(provider, standings) for provider in catalogue().providers.values() if provider.name != SANDBOX]
+    output.value(
+        {"object": "list", "data": found},
+        lambda: output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalogue is empty."),
+    )
+
+
+def _standings(output: Output) -> list[Standing]:
+    url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
+    try:
+        once = Retry(NoBackoff(), 0)
+        with redis.from_url(
+            url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=once
+        ) as connection:
+            return list(states.read_all(connection))
+    except (redis.RedisError, OSError):
+        click.echo("Redis cannot be reached: what is paused, and the pace of calls, is not known.", err=True)
+        return []
+
+
+def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
+    own = [one for one in standings if one.provider == provider.name]
+    whole = next((one.state for one in own if one.upstream is None), State())
+    running = StateDirectory(settings().state_directory).running()
+    real = running.get("real_providers", [one.name for one in provider_keys.with_key(catalogue())])
+    key = provider.name in real
+    simulates = settings().environment == "embedded" and bool(provider.simulated_path)
+    return {
+        "provider": provider.name,
+        "calls": "real" if key else "simulated" if simulates else "none",
+        "key": provider.key or None,
+        "key_set": key,
+        "base_url": provider.base_url,
+        **_state(whole),
+        "models": [{"model": one.upstream, **_state(one.state)} for one in own if one.upstream is not None],
+    }
+
+
+def _state(state: State) -> dict[str, Any]:
+    paused = {
+        "since": int(state.paused_since),
+        "reason": state.paused_for,
+        "tried_again_at": int(state.tried_again_at),
+    }
+    return {
+        "paused": paused if state.paused else None,
+        "calls_a_second": None if state.ceiling is None else round(state.ceiling, 3),
+        "calls_at_once": int(state.limit) if state.learned else None,
+    }
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
+    key = f"{found['key']} set" if found["key_set"] else f"{found['key']} not set" if found["key"] else ""
+    rows: list[tuple[object, ...]] = [(found["provider"], "", found["calls"], key, _words(found), "", "")]
+    for model in found["models"]:
+        pace = (model["calls_a_second"], model["calls_at_once"])
+        rows.append(("", model["model"], "", "", _words(model), *pace))
+    return rows
+
+
+def _words(found: dict[str, Any]) -> str:
+    if (paused := found["paused"]) is None:
+        return "ok"
+    # A pause that was over long ago and still stands: nobody has had anything to call for since.
+    idle = clock.now_seconds() - paused["tried_again_at"] > IDLE_SECONDS
+    then = "no calls since" if idle else f"next try {_hour(paused['tried_again_at'])}"
+    return f"paused {_hour(paused['since'])}, {states.words(paused['reason'])}; {then}"
+
+
+def _hour(seconds: int) -> str:
+    """The time of day (UTC), with its day when that is not today."""
+    day, _, hour = moment(seconds).partition(" ")
+    return hour if day == moment(clock.now_seconds()).partition(" ")[0] else f"{day} {hour}"

@@ -1,0 +1,72 @@
+"""fusionai retry: the failed lines of a batch once more, as a batch of their own, with one merged output."""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from producer.cli import ids
+from producer.cli.connection import api_command
+from producer.cli.ending import finish, report
+from producer.cli.follow import Targets, follow, resumable, shown
+from producer.cli.output import Output
+from producer.client import Batch, FusionAI
+from shared import clock
+
+
+@click.command()
+@click.argument("id", metavar="BATCH")
+@click.option(
+    "--reason", "reasons", multiple=True, metavar="REASON", help="Only lines that failed so; may be repeated."
+)
+@click.option("--wait", is_flag=True, help="Wait for the results and write them.")
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="ID.out.jsonl")
+@click.option("--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Buy them again, under a name.")
+@api_command
+def retry(
+    client: FusionAI,
+    output: Output,
+    id: str,
+    reasons: tuple[str, ...],
+    wait: bool,
+    target: Path | None,
+    again: str | None,
+) -> None:
+    """Run the failed lines of a batch again.
+
+    They make a new batch; with --wait its output, which has the answers of the first batch too, is written to
+    ID.out.jsonl, and what failed again to ID.errors.jsonl. Running the same command once more takes up the same new
+    batch, unless that failed as a whole. Exit status 3 when some lines failed.
+    """
+    of = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
+    salt = clock.new_id("again") if again == "new" else again or ""
+    batch, found = _take_up(client, of, sorted(set(reasons)), salt)
+    if not (wait or target):
+        report(output, batch, found=found)
+        return
+    targets = Targets.of(target or Path(f"{batch['id']}.out.jsonl"))
+    with resumable(targets, lambda: batch["id"], ""):
+        with shown(output) as told:
+            followed = follow(client, batch["id"], told)
+        finish(client, output, followed, targets, found=found)
+
+
+def _take_up(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
+    """The new batch as it is now, and whether it had been made before.
+
+    One that failed as a whole bought nothing, so the next is made.
+    """
+    for number in itertools.count():
+        made, replayed = client.retry_batch(id, reasons, _key(client, id, reasons, salt, number))
+        batch = client.batch(made["id"])
+        if not (replayed and batch["status"] == "failed"):
+            break
+    return batch, replayed
+
+
+def _key(client: FusionAI, id: str, reasons: Sequence[str], salt: str, number: int) -> str:
+    """The same lines of the same batch are bought once however often the command is given."""
+    text = "\0".join(("retry-1", client.mode, id, salt, str(number), *reasons))
+    return f"retry-1-{hashlib.sha256(text.encode()).hexdigest()[:40]}"

@@ -1,0 +1,199 @@
+"""fusionai submit: a JSONL file as one batch, followed to its end when asked."""
+
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+
+from producer.cli.connection import api_command
+from producer.cli.ending import finish, report
+from producer.cli.failures import FaultyFileError
+from producer.cli.faults import explained, listed
+from producer.cli.follow import Targets, follow, resumable, shown
+from producer.cli.output import Output, credits_text
+from producer.cli.progress import Tally
+from producer.client import ApiError, DryRun, FusionAI, file_run
+from producer.client.file_run import Prepared, RefusedFileError, TakenUp
+from producer.client.objects import BatchOptions
+from producer.terminal import one_line
+from shared import clock
+
+#: Hours that a batch may be given.
+_SHORTEST, _LONGEST = 1, 168
+
+
+class Window(click.ParamType[str]):
+    """`24h`, or `2d` for 48h."""
+
+    name = "window"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        match = re.fullmatch(r"([0-9]{1,4})([hd])", value)
+        hours = int(match[1]) * (24 if match[2] == "d" else 1) if match else 0
+        if not _SHORTEST <= hours <= _LONGEST:
+            self.fail(f"{value!r} is not from {_SHORTEST}h to {_LONGEST}h (7d)", param, ctx)
+        return f"{hours}h"
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--wait", is_flag=True, help="Wait for the results and write them.")
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="FILE.out.jsonl")
+@click.option("--window", type=Window(), default="24h", show_default=True, metavar="TIME", help="1h to 168h, or 2d.")
+@click.option("--priority", type=click.IntRange(0, 9), help="A higher one goes first among your batches.")
+@click.option("--dry-run", is_flag=True, help="Say what is wrong and the most it can cost; buy nothing.")
+@click.option("--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Buy it again, under a name.")
+@api_command
+def submit(
+    client: FusionAI,
+    output: Output,
+    file: Path,
+    wait: bool,
+    target: Path | None,
+    window: str,
+    priority: int | None,
+    dry_run: bool,
+    again: str | None,
+) -> None:
+    """Submit a JSONL file as one batch.
+
+    A line is an OpenAI batch line, {"custom_id", "method", "url", "body"}, or a job, {"type", "model", …}; one without
+    custom_id gets line-<n>. FILE may be - for standard input.
+
+    With --wait the answers are written to FILE.out.jsonl and the errors to FILE.errors.jsonl. Running the same command
+    on the same file takes up the same batch again rather than buying a new one. Exit status 3 when some lines failed.
+    """
+    options: BatchOptions = {"completion_window": window}
+    if priority is not None:
+        options["priority"] = priority
+    salt = clock.new_id("again") if again == "new" else again or ""
+    try:
+        with _source(file) as (path, name), file_run.prepared(path, name) as work:
+            if dry_run or work.problems:
+                _judge(client, output, work, options, name, dry_run=dry_run)
+            elif wait:
+                _carry_out(client, output, work, salt, options, Path(name), target)
+            else:
+                taken = _take_up(client, work, salt, options)
+                report(output, taken.batch, found=taken.found)
+    except RefusedFileError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _source(file: Path) -> Iterator[tuple[Path, str]]:
+    """Where the lines are, and the name that they go by."""
+    if str(file) != "-":
+        yield file, str(file)
+        return
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as kept:
+        shutil.copyfileobj(sys.stdin.buffer, kept)
+        kept.flush()
+        yield Path(kept.name), "stdin.jsonl"
+
+
+def _carry_out(
+    client: FusionAI,
+    output: Output,
+    work: Prepared,
+    salt: str,
+    options: BatchOptions,
+    file: Path,
+    target: Path | None,
+) -> None:
+    targets = Targets.of(target or file.with_suffix(".out.jsonl"))
+    taken: TakenUp | None = None
+    with resumable(targets, lambda: taken.batch["id"] if taken else None, _same_command(file, targets, salt, options)):
+        with shown(output) as told:
+
+            def sent(done: int, total: int) -> None:
+                phase = "uploading" if done < total else "the server takes the file in"
+                told(Tally(total, done, phase=phase, upload=True))
+
+            taken = _take_up(client, work, salt, options, sent)
+            followed = follow(client, taken.batch["id"], told, lines=work.lines)
+        explain = partial(explained, client, work.stream)
+        finish(client, output, followed, targets, str(file), found=taken.found, explain=explain)
+
+
+def _take_up(
+    client: FusionAI,
+    work: Prepared,
+    salt: str,
+    options: BatchOptions,
+    sent: file_run.Sent = lambda done, total: None,
+) -> TakenUp:
+    try:
+        return file_run.take_up(client, work, salt, options, sent)
+    except ApiError as error:
+        if error.type != "idempotency_mismatch":
+            raise
+        raise click.ClickException(
+            "this file has been submitted already, with another name, --window or --priority: submit it as before to "
+            "find its batch, or buy it once more with --again"
+        ) from error
+
+
+def _judge(
+    client: FusionAI, output: Output, work: Prepared, options: BatchOptions, name: str, *, dry_run: bool
+) -> None:
+    """Say all that is wrong with a file, and what it may cost when nothing is."""
+    try:
+        verdict = file_run.dry_run(client, work, options)
+    except (httpx.TransportError, ApiError):
+        for problem in work.problems:
+            place = f"{name}:{problem.number}" if problem.number else name
+            click.echo(one_line(f"{place}: {problem.reason}"), err=True)
+        raise
+    wrong = explained(client, work.stream, verdict["errors"]["data"] if verdict["errors"] else [])
+    if verdict["errors"]:
+        verdict["errors"]["data"] = wrong
+    if dry_run:
+        output.value(verdict, lambda: _tell_cost(output, verdict))
+    if not verdict["valid"]:
+        if not output.as_json:
+            for fault in listed(wrong, name):
+                click.echo(fault, err=True)
+        raise FaultyFileError(_how_many(wrong), wrong)
+    if (verdict["credits_worst_case"] or 0) > (verdict["credits_available"] or 0):
+        raise click.ClickException("the batch would be refused: there are not enough credits; nothing was bought")
+
+
+def _tell_cost(output: Output, verdict: DryRun) -> None:
+    if verdict["valid"]:
+        output.fields(
+            {
+                "lines": f"{verdict['request_counts']['total']:,}",
+                "at most": f"{credits_text(verdict['credits_worst_case'])} credits",
+                **_available(verdict),
+            }
+        )
+
+
+def _available(verdict: DryRun) -> dict[str, str]:
+    """Of a test key, which costs nothing, there is nothing to say."""
+    available = verdict["credits_available"]
+    return {} if available is None else {"available": f"{credits_text(available)} credits"}
+
+
+def _how_many(wrong: list[Any]) -> str:
+    lines = len({fault["line"] for fault in wrong if fault["line"]})
+    more = " or more" if len(wrong) >= file_run.MOST_FAULTS else ""
+    are = f"{lines}{more} {'line is' if lines == 1 else 'lines are'} wrong; " if lines else ""
+    return f"{are}nothing was bought"
+
+
+def _same_command(file: Path, targets: Targets, salt: str, options: BatchOptions) -> str:
+    words = ["fusionai", "submit", str(file), "--wait", "-o", str(targets.output)]
+    words += [f"--window={options['completion_window']}"] if options["completion_window"] != "24h" else []
+    words += [f"--priority={options['priority']}"] if "priority" in options else []
+    return shlex.join([*words, f"--again={salt}"] if salt else words)

@@ -1,0 +1,105 @@
+"""fusionai usage: what was used and what it cost, on the screen or as a CSV file."""
+
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlencode
+
+import click
+
+from producer.cli.connection import api_command
+from producer.cli.output import Output, credits_text, moment
+from producer.cli.tables import Column
+from producer.client import FusionAI
+from producer.client.whole_file import replacing
+from producer.terminal import one_line
+
+_COLUMNS = [
+    Column("time", drop=3),
+    Column("model"),
+    Column("provider", drop=2),
+    Column("tokens", right=True, drop=1),
+    Column("images", right=True, drop=4),
+    Column("credits", right=True),
+    Column("job", id=True),
+]
+
+
+@click.command()
+@click.option("--from", "first", metavar="DAY", help="The first day, UTC: 2026-11-01. Default: the first of the month.")
+@click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
+@click.option("--model", metavar="ID", help="Only what this model served.")
+@click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
+@click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
+@click.option("--limit", type=click.IntRange(1, 100), help="So many rows.  [default: 20]")
+@click.option("--after", metavar="ID", help="Begin after this row.")
+@click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
+@api_command
+def usage(
+    client: FusionAI,
+    output: Output,
+    first: str | None,
+    last: str | None,
+    model: str | None,
+    batch: str | None,
+    rows: bool,
+    limit: int | None,
+    after: str | None,
+    target: str | None,
+) -> None:
+    """Show what was used and what it cost, by model."""
+    given = {"from": first, "to": last, "model": model, "batch_id": batch}
+    if target is not None:
+        if output.as_json or limit is not None or after is not None:
+            raise click.UsageError("--csv writes every row, and nothing as JSON: leave --json, --limit and --after out")
+        _write(client, target, given)
+        return
+    wanted: dict[str, Any] = {**given, "limit": limit or 20, "after": after}
+    found = client.get("/usage", **wanted)
+    output.value(found, lambda: _show(output, found, rows or limit is not None or after is not None))
+
+
+def _show(output: Output, found: dict[str, Any], with_rows: bool) -> None:
+    period = found["period"]
+    output.fields(
+        {"period": f"{period['from']} to {period['to']}, UTC", "credits": credits_text(found["credits_used"])}
+    )
+    output.line()
+    models = [[row["model"], credits_text(row["credits"])] for row in found["top_models"]]
+    output.table(["model", Column("credits", right=True)], models, empty="Nothing was used.")
+    if with_rows and found["data"]:
+        output.line()
+        output.table(_COLUMNS, map(_cells, found["data"]), empty="")
+        if found["has_more"]:
+            output.line(f"More: fusionai usage --after {found['last_id']} with the same options")
+
+
+def _cells(row: dict[str, Any]) -> list[object]:
+    tokens = f"{row['prompt_tokens']} in, {row['completion_tokens']} out"
+    cost = credits_text(row["credits_used"])
+    return [moment(row["created_at"]), row["model"], row["provider"], tokens, row["images"], cost, row["job_id"]]
+
+
+def _write(client: FusionAI, target: str, given: dict[str, str | None]) -> None:
+    """Fetch the CSV, whole or not at all."""
+    if target != "-":
+        with replacing(Path(target)) as stream:
+            _fetch(client, stream, given)
+        click.echo(f"{one_line(target)} written", err=True)
+        return
+    with tempfile.TemporaryFile() as file:
+        _fetch(client, file, given)
+        file.seek(0)
+        if not sys.stdout.isatty():
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            return
+        for line in io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="\n"):
+            click.echo(one_line(line.rstrip("\r\n")))
+
+
+def _fetch(client: FusionAI, stream: BinaryIO, given: dict[str, str | None]) -> None:
+    query = {name: value for name, value in given.items() if value is not None}
+    client._fetch(f"/usage?{urlencode({'format': 'csv', **query})}", stream)

@@ -1,0 +1,131 @@
+"""The Python client of this API: typed calls over httpx that never buy the same work twice.
+
+Every POST carries an Idempotency-Key that its retries keep, so a lost answer is asked for again, not the work.
+
+>>> with FusionAI("http://127.0.0.1:8000/v1", "fusionai_live_…") as fusion:      # doctest: +SKIP
+...     job = fusion.submit({"type": "embedding", "model": "text-embedding-3-large", "input": "hello"})
+...     print(fusion.job(job["id"], wait=30)["status"])
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from producer.client.batches import BatchCalls
+from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, Json, Page
+from producer.client.transport import ApiError
+
+__all__ = [
+    "BATCH_OVER",
+    "TERMINAL",
+    "ApiError",
+    "Batch",
+    "BatchResult",
+    "DryRun",
+    "File",
+    "FusionAI",
+    "Job",
+    "Page",
+]
+
+#: The server's own waiting ends at 28 s.
+_WAIT_MARGIN_SECONDS = 15.0
+
+
+class FusionAI(BatchCalls):
+    """One account's view of the API at `base_url` (with or without /v1)."""
+
+    def submit(self, job: Mapping[str, Any], idempotency_key: str | None = None) -> Job:
+        """Accept one job: `{"type", "model", …request, "metadata"}`."""
+        answer: Job = self.post("/jobs", job, idempotency_key=idempotency_key)
+        return answer
+
+    def submit_many(self, jobs: Sequence[Mapping[str, Any]], idempotency_key: str | None = None) -> list[Job]:
+        """Accept up to 1,000 jobs, all or none; they come back in the same order."""
+        answer = self.post("/jobs", {"jobs": list(jobs)}, idempotency_key=idempotency_key)
+        accepted: list[Job] = answer["data"]
+        return accepted
+
+    def job(self, id: str, wait: float | None = None) -> Job:
+        """The job now, or, with `wait`, as soon as it has ended or so many seconds have passed."""
+        if wait is None:
+            found: Job = self.get(f"/jobs/{id}")
+        else:
+            found = self.get(f"/jobs/{id}", timeout=wait + _WAIT_MARGIN_SECONDS, wait=f"{wait:g}")
+        return found
+
+    def jobs(self, *, limit: int = 20, after: str | None = None, **filters: str | None) -> Page:
+        """A page of the jobs, the newest first; filters such as status="failed"."""
+        return self._page("/jobs", limit=limit, after=after, **filters)
+
+    def jobs_by_id(self, ids: Sequence[str]) -> list[Job]:
+        """Up to 100 jobs at once; the unknown ones are missing."""
+        found: list[Job] = self.get("/jobs", ids=",".join(ids), limit=100)["data"]
+        return found
+
+    def every_job(self, **filters: str | None) -> Iterator[Json]:
+        """All jobs, page by page."""
+        return self._every("/jobs", **filters)
+
+    def cancel(self, id: str) -> Job:
+        """Ask that a job end; a job that has already ended stays as it is."""
+        answer: Job = self.post(f"/jobs/{id}/cancel", {})
+        return answer
+
+    def events(self, *, after: str | None = None, limit: int = 100) -> Page:
+        """A page of the account's events, the oldest first."""
+        return self._page("/events", limit=limit, after=after)
+
+    def every_event(self, *, after: str | None = None) -> Iterator[Json]:
+        """All events from `after` on, page by page."""
+        return self._every("/events", after=after)
+
+    def credits(self) -> Json:
+        """What is available and what is held."""
+        balance: Json = self.get("/credits")
+        return balance
+
+    def transfers(self, *, limit: int = 20, after: str | None = None) -> Page:
+        """A page of the movements of credits."""
+        return self._page("/credits/transfers", limit=limit, after=after)
+
+    def set_thresholds(self, thresholds: Sequence[Mapping[str, Any]]) -> Json:
+        """Replace the levels of credit at which an event is sent: `{"kind": "remaining"|"spent", "credits": n}`."""
+        answer: Json = self._send("PUT", "/credits/thresholds", json={"thresholds": list(thresholds)})
+        return answer
+
+    def create_webhook(self, url: str, events: Sequence[str] = ()) -> Json:
+        """Have events sent to `url`; the answer has the signing secret. No events: all of them."""
+        made: Json = self.post("/webhooks", {"url": url, "events": list(events)} if events else {"url": url})
+        return made
+
+    def webhooks(self, *, limit: int = 20, after: str | None = None) -> Page:
+        return self._page("/webhooks", limit=limit, after=after)
+
+    def delete_webhook(self, id: str) -> Json:
+        gone: Json = self._send("DELETE", f"/webhooks/{id}")
+        return gone
+
+    def models(self) -> Page:
+        """What the key can use."""
+        return self._page("/models")
+
+    def usage(
+        self, from_: str | None = None, to: str | None = None, *, limit: int = 20, after: str | None = None
+    ) -> Json:
+        """What was used, days inclusive, UTC (`2026-11-21`), and a page of its rows; default: this month."""
+        days: dict[str, Any] = {"from": from_, "to": to}
+        found: Json = self.get("/usage", limit=limit, after=after, **days)
+        return found
+
+    def every_usage(self, from_: str | None = None, to: str | None = None) -> Iterator[Json]:
+        """All rows of usage, page by page."""
+        days: dict[str, Any] = {"from": from_, "to": to}
+        return self._every("/usage", **days)
+
+    def invoices(self, *, limit: int = 20, after: str | None = None) -> Page:
+        """A page of the invoices: statements of what was used, and purchases of credits."""
+        return self._page("/invoices", limit=limit, after=after)
+
+    def invoice(self, id: str) -> Json:
+        found: Json = self.get(f"/invoices/{id}")
+        return found

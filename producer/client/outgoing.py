@@ -1,0 +1,25 @@
+"""The transport of this machine's own calls to what is outside: by the same proxies and authorities as the workers'."""
+
+import httpx
+
+from shared import network
+from shared.network.proxies import Proxy
+
+
+def transport(url: str) -> httpx.BaseTransport:
+    """For calls of one server, by its URL."""
+    proxy = network.routes().proxy(url)
+    if proxy is not None and proxy.url.startswith("socks"):
+        return _by_socks(proxy)
+    context = httpx.create_ssl_context(trust_env=False)
+    if authorities := network.authorities():
+        context.load_verify_locations(cadata=authorities.decode())
+    return httpx.HTTPTransport(verify=context, proxy=proxy.url if proxy else None, trust_env=False)
+
+
+def _by_socks(proxy: Proxy) -> httpx.BaseTransport:
+    """httpx wants another package for that; the workers' client does not."""
+    from pyreqwest.client import SyncClientBuilder
+    from pyreqwest.compatibility.httpx import SyncHttpxTransport
+
+    return SyncHttpxTransport(network.reach(SyncClientBuilder().follow_redirects(False), proxy).build())

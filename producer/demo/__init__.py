@@ -1,0 +1,1 @@
+"""`make demo`: the embedded stack does a batch, and everything about it is checked."""

@@ -1,0 +1,180 @@
+"""How batches are getting on: counted from the rows, once a second a batch at most, however many ask."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, func, select
+
+from shared import clock
+from shared.batches import never_made, transitions
+from shared.batches.transitions import TERMINAL, Row
+from shared.broker.app import PROBATION, provider_of
+from shared.db import Database
+from shared.db import models as m
+from shared.jobs import reasons
+from shared.money.ledger import credits
+
+#: How long a count is given again, in seconds, and in its own durations: a slow database is not asked all the time.
+SECONDS: Final = 1.0
+DURATIONS: Final = 10.0
+#: Counts remembered.
+REMEMBERED: Final = 1000
+#: Groups of failures that are told, the largest first.
+MOST_REASONS: Final = 20
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the jobs of a batch say."""
+
+    providers: list[dict[str, Any]]
+    reasons: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A count that is under way, or was made and is still good."""
+
+    task: "asyncio.Future[Counts]"
+    until: float = 0.0
+
+    def is_good(self) -> bool:
+        return not self.task.done() or clock.monotonic() < self.until
+
+
+@dataclass(slots=True)
+class Progress:
+    """One process's counts, by batch and its status: what was counted before its end is not told after it."""
+
+    database: Database
+    _kept: dict[tuple[str, str], _Kept] = field(default_factory=dict)
+
+    async def of(self, row: Row) -> Counts:
+        """The counts of a batch, at most a second old; all who ask meanwhile wait for the same ones."""
+        key = (row["id"], row["status"])
+        kept = self._kept.get(key)
+        if kept is None or not kept.is_good():
+            kept = self._begin(key, row)
+        return await asyncio.shield(kept.task)
+
+    def _begin(self, key: tuple[str, str], row: Row) -> _Kept:
+        began = clock.monotonic()
+        kept = _Kept(asyncio.ensure_future(self.database.read(count, row)))
+
+        def counted(task: "asyncio.Future[Counts]") -> None:
+            if not task.cancelled() and task.exception() is None:
+                now = clock.monotonic()
+                seconds = max(SECONDS, DURATIONS * (now - began))
+                kept.until = float("inf") if row["status"] in TERMINAL else began + seconds
+
+        kept.task.add_done_callback(counted)
+        self._kept.pop(key, None)
+        self._kept[key] = kept
+        if len(self._kept) > REMEMBERED:
+            del self._kept[next(iter(self._kept))]
+        return kept
+
+
+def view(row: Row, counts: Counts) -> dict[str, Any]:
+    """The progress object of a batch."""
+    ended = (row[f"{status}_at"] for status in ("completed", "failed", "expired", "cancelled"))
+    return {
+        "object": "batch.progress",
+        "batch_id": row["id"],
+        "status": row["status"],
+        "request_counts": transitions.request_counts(row),
+        "providers": counts.providers,
+        "reasons": counts.reasons,
+        "credits_used": credits(row["charged_micros"]),
+        "created_at": clock.seconds(row["created_at"]),
+        "finished_at": clock.seconds(next((at for at in ended if at is not None), None)),
+    }
+
+
+def count(connection: Connection, row: Row) -> Counts:
+    """Count a batch's jobs; two queries by its own index, the second only when lines have failed."""
+    missed = transitions.ended_lines(row) > row["succeeded"]
+    return Counts(_providers(connection, row["id"]), _reasons(connection, row) if missed else [])
+
+
+def _providers(connection: Connection, id: str) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    why: dict[str, dict[str, int]] = {}
+    for queue, status, deferred_for, number, run_at in _groups(connection, id):
+        provider = provider_of(queue)
+        one = found.setdefault(provider, {"provider": provider, **dict.fromkeys(_NUMBERS, 0), **_NOT_WAITING})
+        one["total"] += number
+        one[_NAMES.get(status, "failed")] += number
+        if status == "queued" and deferred_for is not None:
+            waits = why.setdefault(provider, {})
+            waits[deferred_for] = waits.get(deferred_for, 0) + number
+            one["until"] = min(one["until"] or run_at, run_at)
+    for provider, waits in why.items():
+        found[provider]["waiting_for"] = max(waits, key=lambda reason: (waits[reason], reason))
+    for one in found.values():
+        one["until"] = clock.seconds(one["until"])
+    return [found[provider] for provider in sorted(found)]
+
+
+_NUMBERS = ("total", "completed", "failed", "running", "waiting")
+_NAMES: Final[Mapping[str, str]] = {"succeeded": "completed", "running": "running", "queued": "waiting"}
+_NOT_WAITING: Final[Mapping[str, Any]] = {"waiting_for": None, "until": None}
+
+
+def _groups(connection: Connection, id: str) -> list[tuple[str, str, str | None, int, int]]:
+    """Jobs by queue, status and what they wait for: how many, and the earliest time."""
+    columns = (m.jobs.c.queue, m.jobs.c.status, m.jobs.c.deferred_for)
+    statement = select(*columns, func.count(), func.min(m.jobs.c.run_at)).where(m.jobs.c.batch_id == id)
+    groups = [tuple(row) for row in connection.execute(statement.group_by(*columns))]
+    if any(group[0] == PROBATION for group in groups):
+        groups = [group for group in groups if group[0] != PROBATION] + _on_probation(connection, id)
+    return groups
+
+
+def _on_probation(connection: Connection, id: str) -> list[Any]:
+    """The few that lost a worker, whose queue does not say which provider they are for: a group each."""
+    job, payload = m.jobs.c, m.job_payloads.c
+    statement = select(job.status, job.deferred_for, job.run_at, job.offer, payload.offers)
+    statement = statement.join_from(m.jobs, m.job_payloads, payload.job_id == job.id)
+    rows = connection.execute(statement.where(job.batch_id == id, job.queue == PROBATION))
+    return [
+        (f"{orjson.loads(offers)[offer]['provider']}.batch", status, deferred_for, 1, run_at)
+        for status, deferred_for, run_at, offer, offers in rows
+    ]
+
+
+def _reasons(connection: Connection, batch: Row) -> list[dict[str, Any]]:
+    """Lines that did not succeed, by why, the largest groups first, each with what was said to its first line."""
+    reason = func.coalesce(m.job_results.c.reason, m.jobs.c.status)
+    columns = (reason, m.job_results.c.status_code, m.jobs.c.model)
+    number = func.count()
+    statement = select(*columns, number, func.min(m.jobs.c.id))
+    statement = statement.join_from(m.jobs, m.job_results, m.job_results.c.job_id == m.jobs.c.id)
+    statement = statement.where(m.jobs.c.batch_id == batch["id"], m.jobs.c.status != "succeeded").group_by(*columns)
+    rows = connection.execute(statement.order_by(number.desc()).limit(MOST_REASONS)).all()
+    said = _said(connection, [row[-1] for row in rows])
+    groups = {
+        (word, status, model): {**_group(word, status, model, count), "message": said.get(first) or _message(word)}
+        for word, status, model, count, first in rows
+    }
+    if stopped := never_made.count(batch):
+        key = (batch["stopped"], None, batch["model"])
+        groups.setdefault(key, {**_group(*key, 0), "message": _message(batch["stopped"])})["count"] += stopped
+    return sorted(groups.values(), key=lambda group: -group["count"])[:MOST_REASONS]
+
+
+def _group(word: str, status: int | None, model: str | None, count: int) -> dict[str, Any]:
+    return {"reason": word, "status_code": status, "model": model, "count": count}
+
+
+def _message(word: str) -> str:
+    return reasons.ENDED_WITHOUT_ANSWER.get(word, word)
+
+
+def _said(connection: Connection, ids: list[str]) -> dict[str, str]:
+    results = m.job_results.c
+    rows = connection.execute(select(results.job_id, results.error).where(results.job_id.in_(ids)))
+    return {id: str(orjson.loads(error)["message"]) for id, error in rows if error}

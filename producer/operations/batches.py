@@ -1,0 +1,257 @@
+"""Each thing a caller can do with batches, once: quote, create, show, list, cancel."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO, Literal
+
+from pydantic import Field
+from sqlalchemy import Connection, insert, select
+
+from producer import objects
+from producer.operations import Page, files, paged
+from shared import clock, usage_shown
+from shared.accounts import KeyHolder
+from shared.batches import json_lines, transitions
+from shared.batches.line_files import FaultError
+from shared.batches.lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
+from shared.db import models as m
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.money import shortage
+from shared.money.ledger import credits
+from shared.money.shortage import Need
+from shared.strict_json import dumps
+from shared.submissions.schemas import Shape, read_labels
+
+#: Hours that a batch may be given.
+SHORTEST_HOURS, LONGEST_HOURS = 1, 168
+
+
+class OutputExpiry(Shape):
+    """When the files that a batch makes are deleted, in seconds after they were made."""
+
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=3600, le=30 * 86_400)
+
+
+class BatchSpec(Shape):
+    """What POST /batches takes: OpenAI's fields and ours."""
+
+    input_file_id: str | None = Field(default=None, max_length=100)
+    requests: list[dict[str, Any]] | None = Field(default=None, min_length=1, max_length=MOST_LINES)
+    endpoint: str | None = None
+    completion_window: str = "24h"
+    metadata: Any = None
+    output_expires_after: OutputExpiry | None = None
+    #: Emit a job event for each line too.
+    notify_each: bool = False
+    #: Among the account's own batches, higher ones go first.
+    priority: int = Field(default=0, ge=0, le=9)
+    dry_run: bool = False
+
+    def check(self) -> None:
+        """What the shape alone does not say; 400 with the parameter."""
+        if (self.input_file_id is None) == (self.requests is None):
+            raise InvalidRequest("give either input_file_id or requests", param="input_file_id")
+        if self.endpoint is not None and self.endpoint not in TYPES:
+            raise InvalidRequest(f"endpoint must be one of {', '.join(TYPES)}", param="endpoint")
+        self.window_hours()
+        read_labels(self.metadata)
+
+    def window_hours(self) -> int:
+        """The hours of `completion_window`."""
+        return hours_of(self.completion_window)
+
+
+def hours_of(window: str) -> int:
+    """The hours of a completion window; 400 when it is none."""
+    digits = window.removesuffix("h")
+    whole = digits.isascii() and digits.isdigit() and len(digits) <= 3 and digits != window
+    if not whole or not SHORTEST_HOURS <= int(digits) <= LONGEST_HOURS:
+        raise InvalidRequest(
+            f"completion_window must be 24h, or any from {SHORTEST_HOURS}h to {LONGEST_HOURS}h",
+            param="completion_window",
+        )
+    return int(digits)
+
+
+def lines_of(spec: BatchSpec) -> bytes:
+    """Inline requests as the lines of a file; a method or url left out is POST and the batch's endpoint."""
+    usual: dict[str, Any] = {"method": "POST"} | ({"url": spec.endpoint} if spec.endpoint else {})
+    return b"".join(json_lines.line(usual | request) for request in spec.requests or ())
+
+
+def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[str, Any], Need]:
+    """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
+    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
+    try:
+        with source as file:
+            for chunk in chunks(file):
+                reading.add(read(chunk, wanted))
+                if reading.over:
+                    break
+            reading.end()
+    except FaultError as fault:
+        reading.faults.append(fault)
+    errors = [fault.shown() for fault in reading.faults]
+    return {
+        "object": "batch.dry_run",
+        "valid": not errors,
+        "errors": _error_list(errors),
+        "endpoint": spec.endpoint,
+        "model": reading.model,
+        "request_counts": {"total": reading.total, "completed": 0, "failed": 0},
+        "credits_worst_case": credits(0 if holder.test else reading.bound_micros),
+    }, Need(lines=True) if holder.test else reading.need
+
+
+def afforded(connection: Connection, account_id: str, need: Need) -> dict[str, Any]:
+    """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything."""
+    has = shortage.balance(connection, account_id)
+    short: dict[str, Any] | None = None
+    if need.micros > has.available:
+        message, fields = shortage.told(need, has)
+        short = {"message": message, **fields}
+    return {"credits_available": credits(has.available), "shortage": short}
+
+
+def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock: bool = False) -> str:
+    """The blob of a file that a batch can be made of; 404 for none, 400 for one that was made for something else."""
+    row = files.visible(connection, holder, file_id, lock=lock)
+    if row["purpose"] != "batch":
+        raise InvalidRequest(f"{file_id} has the purpose {row['purpose']}, not batch", param="input_file_id")
+    return str(row["blob"])
+
+
+class UnwrittenError(Exception):
+    """A batch of inline requests was to be made, whose file has not been written."""
+
+
+def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to."""
+    if spec.requests is not None and not inline:
+        raise UnwrittenError
+    if inline:
+        files.finish(connection, inline["id"], inline["bytes"])
+    file_id = str(inline["id"] if inline else spec.input_file_id)
+    input_blob(connection, holder, file_id, lock=True)
+    labels = read_labels(spec.metadata)
+    now = clock.now_micros()
+    id = clock.new_id("batch")
+    row = {
+        "id": id,
+        "account_id": holder.account_id,
+        "key_id": holder.key_id,
+        "test": holder.test,
+        "status": "validating",
+        "endpoint": spec.endpoint,
+        "input_file_id": file_id,
+        "completion_window": spec.completion_window,
+        "labels": dumps(labels) if labels else None,
+        "notify_each": spec.notify_each,
+        "priority": spec.priority,
+        "output_expires_seconds": spec.output_expires_after.seconds if spec.output_expires_after else None,
+        "created_at": now,
+        "expires_at": now + spec.window_hours() * 3600 * clock.MICROS,
+    }
+    connection.execute(insert(m.batches), [row])
+    return show(connection, holder, id)
+
+
+def visible(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """A batch's row; 404 when these keys have no such batch."""
+    row = connection.execute(_batches(holder).where(m.batches.c.id == id)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no batch {id[:100]!r}")
+    return dict(row)
+
+
+def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """The batch object."""
+    return batch_view(visible(connection, holder, id))
+
+
+def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+    """A page of batches, newest first."""
+    rows = connection.execute(paged(_batches(holder), m.batches.c.id, page)).mappings()
+    return objects.page([batch_view(dict(row)) for row in rows], page.limit)
+
+
+def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """Stop a batch: what waits is not run, what runs is interrupted, what is done is delivered. 409 when it is over."""
+    show(connection, holder, id)
+    stopped = transitions.stop(connection, id, "cancelled")
+    now = show(connection, holder, id)
+    if not stopped and now["status"] not in ("cancelling", "cancelled"):
+        status = "expired" if now["status"] == "in_progress" else now["status"]
+        raise Conflict(f"batch {id} cannot be cancelled: it is {status}")
+    return now
+
+
+def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's batch object, and what we add to it."""
+    times = {name: clock.seconds(row[name]) for name in _TIMES}
+    return {
+        "id": row["id"],
+        "object": "batch",
+        "endpoint": row["endpoint"],
+        "model": row["model"],
+        "errors": _error_list(json.loads(row["errors"]) if row["errors"] else []),
+        "input_file_id": row["input_file_id"],
+        "completion_window": row["completion_window"],
+        "status": row["status"],
+        "output_file_id": row["output_file_id"],
+        "error_file_id": row["error_file_id"],
+        **times,
+        "request_counts": transitions.request_counts(row),
+        "metadata": json.loads(row["labels"]) if row["labels"] else None,
+        "usage": _usage(row),
+        "credits_used": credits(row["charged_micros"]),
+        "credits_held": credits(row["bound_micros"] - row["resolved_micros"]),
+        "invoice_id": row["invoice_id"],
+        "notify_each": row["notify_each"],
+        "priority": row["priority"],
+        "retry_of": row["retry_of"],
+    }
+
+
+_TIMES = (
+    "created_at",
+    "in_progress_at",
+    "expires_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
+
+
+def _batches(holder: KeyHolder) -> Any:
+    statement = select(m.batches, m.invoices.c.id.label("invoice_id"))
+    statement = statement.outerjoin(m.invoices, m.invoices.c.batch_id == m.batches.c.id)
+    return statement.where(m.batches.c.account_id == holder.account_id, m.batches.c.test == holder.test)
+
+
+def _error_list(errors: Sequence[Any]) -> dict[str, Any] | None:
+    return {"object": "list", "data": list(errors)} if errors else None
+
+
+def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's: of details the sums of what is known; of no tokens at all it is known that none was cached."""
+    used = usage_shown.of_row(row)
+    if not used.prompt_tokens:
+        used = replace(used, cached_tokens=0)
+    if not used.completion_tokens:
+        used = replace(used, reasoning_tokens=0)
+    details = usage_shown.details(used, "input_tokens_details", "output_tokens_details")
+    shown = {
+        "input_tokens": used.prompt_tokens,
+        "input_tokens_details": details.get("input_tokens_details"),
+        "output_tokens": used.completion_tokens,
+        "output_tokens_details": details.get("output_tokens_details"),
+        "total_tokens": used.prompt_tokens + used.completion_tokens,
+        "estimated": bool(row["estimated"]) or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}

@@ -1,0 +1,74 @@
+"""A job's answer as server-sent events: live from Redis, ended and completed from the rows.
+
+What goes wrong before a stream is begun is a plain HTTP error; it is begun as soon as there is something to say, and
+soon in any case: then comments show that we are there. `[DONE]` comes only after the job has been settled; any other
+end is an error event that names the job.
+"""
+
+import asyncio
+import logging
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from producer.context import Desk
+from producer.waiting.stream_relay import LEAVE_SECONDS, Relay, StreamLimits, about
+from shared.accounts import KeyHolder
+from shared.db import is_away
+from shared.errors import Unavailable
+from shared.jobs import streams
+from shared.settings import settings
+
+log = logging.getLogger(__name__)
+
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+async def respond(
+    desk: Desk,
+    job_id: str,
+    holder: KeyHolder,
+    *,
+    include_usage: bool,
+    limits: StreamLimits,
+    ids: bool,
+    last_event_id: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The stream of a chat job that the holder may see, from its beginning or after the event that was read last.
+
+    `ids`: each event has its id, for Last-Event-ID. Raises, with `job_id` set, what a synchronous call would: 504 when
+    its caller waits no longer than until the head and there is nothing to send, the job's own error when it has failed
+    by then; 409 when the stream that is to be resumed has broken off.
+    """
+    after = streams.read_event_id(last_event_id, job_id) if last_event_id else None
+    relay = Relay(desk, job_id, include_usage=include_usage, limits=limits, ids=ids)
+    try:
+        await relay.begin(holder, after)
+    except BaseException as error:
+        relay.close()
+        if is_away(error):
+            raise about(job_id, Unavailable(f"the database does not answer; job {job_id} goes on")) from None
+        raise
+    return _Events(relay, {"FusionAI-Job-Id": job_id, **_HEADERS, **(headers or {})})
+
+
+class _Events(StreamingResponse):
+    """The relay's frames; the relay is closed also when the client has gone before the first of them.
+
+    One who neither reads nor goes away holds it for as long as a stream may last, and no longer.
+    """
+
+    def __init__(self, relay: Relay, headers: dict[str, str]) -> None:
+        super().__init__(relay.frames(), headers=headers, media_type="text/event-stream")
+        self._relay = relay
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._relay.request_id = scope.get("request_id", "")
+        try:
+            async with asyncio.timeout(self._relay.limits.first + settings().stream_seconds + 2 * LEAVE_SECONDS):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            log.info("request %s: a stream is given up that nobody reads", self._relay.request_id)
+        finally:
+            self._relay.close()

@@ -1,0 +1,179 @@
+"""What a caller can do with webhooks: register, list, rotate, test, look at deliveries, delete.
+
+Live keys see and govern the webhooks that live keys made, test keys those of test keys. A webhook's row is locked while
+it is changed, and what is deleted stays so: two changes at once both hold.
+"""
+
+import json
+import secrets
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from sqlalchemy import Connection, insert, select, update
+
+from producer import objects
+from producer.operations import Page, of, paged
+from shared import clock, db
+from shared.accounts import KeyHolder
+from shared.db import models as m
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.money.ledger import Book
+from shared.network import addresses
+from shared.settings import settings
+from shared.submissions.schemas import Shape
+from shared.webhooks import events, signing
+from shared.webhooks import secrets as webhook_secrets
+
+#: Webhooks that an account's live keys may have, and its test keys.
+MOST = 20
+#: Test events and redeliveries to one webhook in a minute.
+ASKED_PER_MINUTE = 10
+
+
+class WebhookSpec(Shape):
+    """A webhook to register; without `events` it gets every type."""
+
+    url: str = Field(max_length=2048)
+    events: Annotated[list[str], Field(min_length=1, max_length=50)] = Field(default_factory=lambda: ["*"])
+    description: str | None = Field(default=None, max_length=500)
+
+
+class WebhookChange(Shape):
+    """What to change of a webhook; what is absent stays."""
+
+    url: str | None = Field(default=None, max_length=2048)
+    events: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
+    status: Literal["enabled", "disabled"] | None = None
+
+
+_KNOWN = {*events.TYPES, "*"}
+
+
+def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> dict[str, Any]:
+    """Register an address for events; only this answer, and its replays, show the secret."""
+    _check_events(wanted.events)
+    _check_url(wanted.url)
+    lock = select(m.accounts.c.id).where(m.accounts.c.id == holder.account_id)
+    connection.execute(lock.with_for_update())  # so that two at once are not both the last one allowed
+    having = select(m.webhooks.c.id).where(*of(holder, m.webhooks), m.webhooks.c.status != "deleted")
+    if len(connection.execute(having).all()) >= MOST:
+        raise Conflict(f"an account has at most {MOST} webhooks")
+    row = {
+        "id": clock.new_id("wh"),
+        "account_id": holder.account_id,
+        "test": holder.test,
+        "url": wanted.url,
+        "events": json.dumps(sorted(set(wanted.events))),
+        "secret": signing.secret_of(secrets.token_bytes(32)),
+        "status": "enabled",
+        "created_at": clock.now_micros(),
+    }
+    connection.execute(insert(m.webhooks).values(row))
+    return objects.webhook_view(row, secret=True)
+
+
+def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookChange) -> dict[str, Any]:
+    """Change where it sends, what, or whether at all; enabling it again sends nothing that it missed."""
+    fresh: dict[str, Any] = {}
+    if wanted.url is not None:
+        _check_url(wanted.url)
+        fresh.update(url=wanted.url, paused_until=None)
+    if wanted.events is not None:
+        _check_events(wanted.events)
+        fresh["events"] = json.dumps(sorted(set(wanted.events)))
+    if wanted.status is not None:
+        fresh["status"] = wanted.status
+    row = _locked(connection, holder, id)
+    if fresh:
+        connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
+    return objects.webhook_view({**row, **fresh})
+
+
+def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """One webhook of the account."""
+    return objects.webhook_view(_row(connection, holder, id))
+
+
+def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+    """A page of the account's webhooks, newest first."""
+    statement = select(m.webhooks).where(*of(holder, m.webhooks), m.webhooks.c.status != "deleted")
+    rows = connection.execute(paged(statement, m.webhooks.c.id, page)).mappings()
+    return objects.page([objects.webhook_view(dict(row)) for row in rows], page.limit)
+
+
+def remove(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """Send nothing more to it; only what is under way at this moment may still arrive."""
+    _locked(connection, holder, id)
+    connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(status="deleted"))
+    return {"id": id, "object": "webhook", "deleted": True}
+
+
+def give_up_waiting(connection: Connection, holder: KeyHolder, id: str) -> int:
+    """End some of what still waits for one that is not enabled; how many, as `events.give_up` tells."""
+    mine = select(m.webhooks.c.status).where(m.webhooks.c.id == id, *of(holder, m.webhooks))
+    status = connection.execute(mine).scalar()
+    return 0 if status in (None, "enabled") else events.give_up(connection, id, f"the webhook was {status}")
+
+
+def rotate(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """A new secret; for a day every delivery is signed with each of the old ones too."""
+    row, now = _locked(connection, holder, id), db.now(connection)
+    if (end := webhook_secrets.first_end(row, now)) is not None:
+        raise Conflict(
+            f"{webhook_secrets.MOST} secrets of this webhook sign already; the oldest ends in "
+            f"{(end - now) // clock.MICROS + 1:,} s"
+        )
+    fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now)
+    connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
+    return objects.webhook_view({**row, **fresh}, secret=True)
+
+
+def test(connection: Connection, holder: KeyHolder, id: str) -> tuple[dict[str, Any], list[str]]:
+    """Emit a `webhook.test` event to this webhook alone; the webhook, and the delivery now due."""
+    row = _row(connection, holder, id)
+    book = Book(connection, [holder.account_id])
+    book.emit(holder.account_id, "webhook.test", {"webhook": {"id": id}}, webhook_id=id, test=holder.test)
+    return objects.webhook_view(row), book.close()
+
+
+def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: Page) -> dict[str, Any]:
+    """A page of what was sent to it, newest first."""
+    _row(connection, holder, id)
+    statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
+    rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
+    return objects.page([objects.delivery_view(dict(row)) for row in rows], page.limit)
+
+
+def told_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
+    """The webhooks that an event would be sent to again."""
+    statement = select(m.webhooks.c.id).join_from(
+        m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id
+    )
+    enabled = (*of(holder, m.webhooks), m.webhooks.c.status == "enabled", m.deliveries.c.event_id == event_id)
+    return list(connection.execute(statement.where(*enabled).order_by(m.webhooks.c.id)).scalars())
+
+
+def _check_events(types: Sequence[str]) -> None:
+    if unknown := [type for type in types if type not in _KNOWN]:
+        raise InvalidRequest(f"events: there is no event type {unknown[0][:100]!r}", param="events")
+
+
+def _check_url(url: str) -> None:
+    addresses.check_url(
+        url,
+        allow_loopback=settings().webhooks_allow_loopback,
+        allow_private=settings().webhooks_allow_private,
+    )
+
+
+def _row(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = False) -> dict[str, Any]:
+    mine = select(m.webhooks).where(m.webhooks.c.id == id, *of(holder, m.webhooks), m.webhooks.c.status != "deleted")
+    row = connection.execute(mine.with_for_update() if lock else mine).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no webhook {id[:100]!r}")
+    return dict(row)
+
+
+def _locked(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    return _row(connection, holder, id, lock=True)

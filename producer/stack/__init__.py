@@ -1,0 +1,1 @@
+"""`fusionai up`: the whole stack on one machine."""

@@ -1,0 +1,62 @@
+"""Prepares a database for its first request: the schema and, if it has none, an account with keys.
+
+Run by `fusionai up` as a process of its own, with the stack's settings: `python -m producer.stack.first_account`.
+"""
+
+import click
+from sqlalchemy import Connection
+
+from producer.cli.failures import explained
+from producer.stack.state import StateDirectory
+from shared import accounts
+from shared.clock import MICROS
+from shared.db import Database
+from shared.db.migrations import migrate
+from shared.money import ledger
+from shared.settings import keep_private, settings
+
+PLAN = "business"
+GRANT_MICROS = 10_000 * MICROS
+
+
+def create_when_empty(connection: Connection, state: StateDirectory) -> bool:
+    """Make the first account unless there is one; whether it did.
+
+    The keys are written before the transaction commits: a crash in between leaves keys that open nothing and
+    are replaced next time, rather than an account whose keys nobody knows.
+    """
+    if accounts.list_accounts(connection):
+        return False
+    account = accounts.create_account(connection, "first", PLAN)
+    ledger.grant(connection, account, GRANT_MICROS, "the embedded stack's first credits")
+    keys = {
+        f"{mode}_key": accounts.create_key(connection, account, mode, name="first", expires_at=None)[1]
+        for mode in ("live", "test")
+    }
+    state.write("first-account.json", {"base_url": "", "account_id": account, **keys})
+    return True
+
+
+def main() -> None:
+    """Prepare the database; what the user did wrong is told in a line, as by the command."""
+    try:
+        with explained():
+            prepare()
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+
+
+def prepare() -> None:
+    own = settings()
+    keep_private()
+    migrate(own.database_url)
+    database = Database(own.database_url)
+    try:
+        database.write_sync(create_when_empty, StateDirectory(own.state_directory))
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    main()

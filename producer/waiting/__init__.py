@@ -1,0 +1,1 @@
+"""Callers that wait: for the end of a job, and for what its stream says."""

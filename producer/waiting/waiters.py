@@ -1,0 +1,152 @@
+"""Waits for finished jobs, and reads what came of them. Pub/sub is a hint; the truth is one query a second for all."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, bindparam, select, text
+
+from shared import clock
+from shared.batcher import Batcher
+from shared.db import Database
+from shared.db.models import job_results, jobs
+from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, Timeout, UpstreamError
+
+log = logging.getLogger(__name__)
+
+#: How often the rows are asked, and how old a waiter must be before it is asked for, in seconds.
+ASK_SECONDS = 1.0
+#: Ids in one query.
+CHUNK = 5000
+
+
+class Waiters:
+    """Everyone in this process who waits for a job to end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._since: dict[str, float] = {}
+        self._ask = asyncio.Event()
+        self._released = False
+
+    def register(self, job_id: str) -> "asyncio.Future[None]":
+        """A future that is done when the job has ended, as a rule: the row says. Register first; then `leave`."""
+        future = asyncio.get_running_loop().create_future()
+        if self._released:
+            future.set_result(None)
+        self._waiting[job_id].add(future)
+        self._since.setdefault(job_id, clock.monotonic())
+        return future
+
+    def leave(self, job_id: str, future: "asyncio.Future[None]") -> None:
+        """Wait no longer."""
+        future.cancel()
+        self._waiting[job_id].discard(future)
+        if not self._waiting[job_id]:
+            del self._waiting[job_id]
+            self._since.pop(job_id, None)
+
+    def ended(self, job_ids: Iterable[str]) -> None:
+        """These jobs have ended, says a hint or a row."""
+        for id in job_ids:
+            for future in self._waiting.get(id, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    def release(self) -> None:
+        """Nobody is waited for any more: those who wait, and those who would, go on at once."""
+        self._released = True
+        self.ended(list(self._waiting))
+
+    def ask_all(self) -> None:
+        """Hints may have been lost: ask for every waiter now."""
+        self._since = dict.fromkeys(self._since, 0.0)
+        self._ask.set()
+
+    async def run(self) -> None:
+        """Ask the rows, once a second, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    await self._ask.wait()
+            except TimeoutError:
+                pass
+            self._ask.clear()
+            old = [id for id, since in self._since.items() if clock.monotonic() - since >= ASK_SECONDS]
+            try:
+                for start in range(0, len(old), CHUNK):
+                    self.ended(await self._database.read(ended_among, old[start : start + CHUNK]))
+            except Exception as error:
+                log.warning("asking for %d waiters failed: %s", len(old), type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job stands: its status, and once it has ended, the body of a good answer or the error of another end."""
+
+    job_id: str
+    status: str
+    response: str | None = None
+    error: str | None = None
+    #: What it cost; None: it has not ended.
+    charged_micros: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """It has ended, somehow."""
+        return self.status not in ("queued", "running")
+
+    def refusal(self) -> FusionError:
+        """What a caller who waited for a job is told when it did not succeed."""
+        refusal: FusionError = Timeout(f"job {self.job_id} expired before it was done")
+        if self.status == "cancelled":
+            refusal = Conflict(f"job {self.job_id} was cancelled")
+        elif self.error is not None:
+            error: dict[str, Any] = orjson.loads(self.error)
+            refusal = _KINDS.get(error["code"], InternalError)(error["message"])
+            refusal.reason, refusal.param = error.get("reason"), error.get("param")
+        refusal.job_id = self.job_id
+        return refusal
+
+
+_KINDS: dict[int, type[FusionError]] = {400: InvalidRequest, 502: UpstreamError, 504: Timeout}
+
+
+class Outcomes:
+    """Reads outcomes, those that are asked for at the same time in one query."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batcher: Batcher[str, Outcome] = Batcher(self._read)
+
+    async def __call__(self, job_id: str) -> Outcome:
+        """How a job stands that is known to exist."""
+        return await self._batcher(job_id)
+
+    async def _read(self, ids: Sequence[str]) -> Sequence[Outcome]:
+        found = await self._database.read(outcomes_of, ids)
+        return [found[id] for id in ids]
+
+
+def outcomes_of(connection: Connection, ids: Sequence[str]) -> dict[str, Outcome]:
+    """How these jobs stand, by id."""
+    return {row.id: Outcome(*row) for row in connection.execute(_OUTCOMES, {"ids": list(ids)})}
+
+
+#: Made once: making a statement costs more than running it.
+_OUTCOMES = (
+    select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
+    .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def ended_among(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Those of the jobs that have ended."""
+    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), text("status NOT IN ('queued', 'running')"))
+    return list(connection.execute(statement).scalars())

@@ -1,0 +1,1 @@
+"""What every dialect needs to read a request and answer it."""

@@ -1,0 +1,141 @@
+"""What every route of the native dialect reads from a request, and how it answers."""
+
+import re
+from typing import Any, cast
+
+import orjson
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from producer.admission import idempotency
+from producer.admission.idempotency import Claim
+from producer.context import Desk
+from producer.operations import Page
+from producer.waiting import stream_relay
+from producer.waiting.stream_relay import StreamLimits
+from producer.web import patience
+from producer.web.patience import Patience
+from shared.accounts import KeyHolder
+from shared.errors import Forbidden, InvalidRequest, NotFound
+from shared.settings import settings
+from shared.submissions.schemas import invalid
+
+#: The longest long poll that may be asked for, in seconds.
+MOST_WAIT = 3600.0
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
+#: Routes that are the same call under another name.
+_OTHER_NAMES = {"/images/generations": "/images"}
+
+
+async def enter(request: Request) -> tuple[Desk, KeyHolder]:
+    """The desk, and whose key the request carries; no database takes a NUL character, so none gets that far."""
+    desk = cast(Desk, request.app.state.desk)
+    holder = await _known(desk, request)
+    desk.share.count(holder)
+    return _checked(desk, holder, request)
+
+
+async def _known(desk: Desk, request: Request) -> KeyHolder:
+    """Whose key it is, and that this request of it is under way, until it ends."""
+    holder = await desk.keys.holder(request.headers, request.client.host if request.client else "")
+    request.scope["fusionai_account"] = holder.account_id
+    request.scope.setdefault("fusionai_ended", []).append(desk.share.open(holder))
+    return holder
+
+
+def _checked(desk: Desk, holder: KeyHolder, request: Request) -> tuple[Desk, KeyHolder]:
+    if "\x00" in request.scope["path"]:
+        raise NotFound("there is nothing with a NUL character in its name")
+    if b"%00" in request.scope["query_string"]:
+        raise InvalidRequest("a query parameter has a NUL character")
+    return desk, holder
+
+
+def check_live(holder: KeyHolder) -> None:
+    """403 for a test key, where a request is about money: test keys neither cost nor see any."""
+    if holder.test:
+        raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
+
+
+async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:
+    """`enter`, for a POST that makes jobs: it counts against the account's limit, and any answer tells what is left."""
+    desk = cast(Desk, request.app.state.desk)
+    holder = await _known(desk, request)
+    _checked(desk, holder, request)
+    allowance = await desk.limits.take(holder)
+    if allowance is not None:
+        request.scope["fusionai_headers"].extend(allowance.headers())
+        allowance.check()
+    return desk, holder
+
+
+def has_body(request: Request) -> bool:
+    """Whether a request carries a body, of a POST that may be sent without one."""
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def claim_of(
+    request: Request, holder: KeyHolder, body: Any, *, keep_seconds: int = idempotency.KEEP_SECONDS
+) -> Claim | None:
+    keys = request.headers.getlist(idempotency.HEADER)
+    if len(keys) > 1:
+        raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
+    path = request.url.path.removeprefix("/v1")
+    path = _OTHER_NAMES.get(path, path)
+    if not keys and (retries := request.headers.get(idempotency.RETRY_HEADER)) is not None:
+        return idempotency.claim_of_retry(holder, retries, request.method, path, body)
+    return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
+
+
+def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:
+    """The page asked for, and the other parameters; unknown ones are a 400."""
+    given: dict[str, Any] = dict(request.query_params)
+    rest = {name: given.pop(name) for name in others if name in given}
+    if "limit" in given:
+        if not (given["limit"].isascii() and given["limit"].isdigit()):
+            raise InvalidRequest("limit must be a whole number from 1 to 100", param="limit")
+        given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
+    return cast(Page, valid(Page, given)), rest
+
+
+def patience_of(request: Request) -> Patience:
+    """How long the caller waits."""
+    return patience.read(request.headers)
+
+
+def limits_of(request: Request, *, waits: float | None = None) -> StreamLimits:
+    """The limits of a stream for this caller; `waits`: how long it waits for the first event, where that is known."""
+    most = settings().wait_seconds
+    told = patience_of(request)
+    return StreamLimits(
+        begin=told.for_silence(settings().stream_begin_seconds),
+        first=told.for_first_event(most) if waits is None else waits,
+        comment=told.for_silence(stream_relay.KEEP_ALIVE_SECONDS),
+    )
+
+
+def wait_of(request: Request) -> float:
+    """How long a long poll lasts: as asked for, up to the server's limit, and before the client gives up."""
+    text = request.query_params.get("wait", "0")
+    seconds = float(text) if _SECONDS.fullmatch(text) else -1.0
+    if not 0 <= seconds <= MOST_WAIT:
+        raise InvalidRequest(f"wait must be a number of seconds from 0 to {MOST_WAIT:.0f}", param="wait")
+    return patience_of(request).for_silence(min(seconds, settings().wait_seconds))
+
+
+def valid(shape: type[Any], body: Any) -> Any:
+    try:
+        return shape.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def answer(value: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json", headers=headers)
+
+
+def said_once(text: str, replayed: bool) -> Response:
+    """An answer that may be an earlier one given again."""
+    headers = {"Idempotent-Replayed": "true"} if replayed else None
+    return Response(text, media_type="application/json", headers=headers)

@@ -1,0 +1,1 @@
+"""What can happen to a batch, and the lines of its file."""

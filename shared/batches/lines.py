@@ -1,0 +1,258 @@
+"""The lines of a batch's file: read strictly, priced, and written as a plan from which its jobs are made.
+
+A line is OpenAI's: `{"custom_id", "method": "POST", "url", "body"}`. What is wrong with a file is told by line, code
+and parameter, up to MOST_FAULTS of them. A plan has a line for each good one, in its order, made by this program alone,
+so it is not checked again: prices and offers are fixed in it, whatever becomes of the catalogue meanwhile.
+
+A file is cut into chunks of lines (`chunks`), each is read for itself, by any process (`read`), and what was found is
+put together in order (`Reading`): what is wrong across lines is only seen there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+from shared import strict_json
+from shared.batches import line_files
+from shared.batches.line_files import FaultError
+from shared.errors import FusionError, InvalidRequest
+from shared.money.shortage import Need
+from shared.submissions import quote
+from shared.submissions.catalogue import catalogue
+from shared.submissions.rows import Priced, priced
+from shared.submissions.schemas import JobType, read_submission
+
+MOST_LINES: Final = 50_000
+#: Lines with blank ones; what has more is no file of lines.
+MOST_WITH_BLANKS: Final = 2 * MOST_LINES
+MOST_FAULTS: Final = 100
+#: Bytes of a line: what a request body may have.
+MOST_LINE_BYTES: Final = 50 * 1024 * 1024
+MOST_CUSTOM_ID: Final = 512
+#: Bytes of a chunk, a last line more: about 10 ms of reading.
+CHUNK_BYTES: Final = 256 * 1024
+
+TYPES: Final[Mapping[str, JobType]] = {
+    "/v1/chat/completions": "chat.completion",
+    "/v1/embeddings": "embedding",
+    "/v1/images/generations": "image",
+    "/v1/images": "image",
+}
+_KNOWN: Final = frozenset({"custom_id", "method", "url", "body"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a file's lines have to be."""
+
+    #: Every line's url; None: lines may be of different ones.
+    endpoint: str | None
+    test: bool
+    #: Fields of a body that nobody knows are no fault.
+    ignore_unknown: bool = False
+
+
+@dataclass(slots=True)
+class Part:
+    """What was found in a chunk. Line numbers are counted from 0 within it."""
+
+    lines: int
+    #: Each usable custom_id and its line, also of lines that are wrong otherwise.
+    custom_ids: list[tuple[str, int]] = field(default_factory=list)
+    #: The good lines.
+    good: list[int] = field(default_factory=list)
+    plan: bytes = b""
+    need: Need = field(default_factory=Need)
+    models: set[str] = field(default_factory=set)
+    faults: list[FaultError] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reading:
+    """One file being read: what has been found so far. `over`: nothing more of it needs to be read."""
+
+    number: int = 0
+    total: int = 0
+    need: Need = field(default_factory=lambda: Need(lines=True))
+    models: set[str] = field(default_factory=set)
+    faults: list[FaultError] = field(default_factory=list)
+    over: bool = False
+    #: Whether a fault that is told once has been.
+    _told: bool = False
+    _lines: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bound_micros(self) -> int:
+        """What all lines may cost at most."""
+        return self.need.micros
+
+    @property
+    def model(self) -> str | None:
+        """Every line's model; None when they differ."""
+        return next(iter(self.models)) if len(self.models) == 1 else None
+
+    def add(self, part: Part) -> bytes:
+        """Put the next chunk's findings to the others; its lines of the plan."""
+        first = self.number + 1
+        faults = [
+            FaultError(fault.code, fault.message, fault.param, first + (fault.line or 0))
+            for fault in part.faults
+            if not (fault.once and self._told)
+        ]
+        self._told = self._told or any(fault.once for fault in part.faults)
+        faults += self._doubles(part, first)
+        faults += self._surplus(part, first)
+        self.faults = sorted([*self.faults, *faults], key=lambda fault: fault.line or 0)[:MOST_FAULTS]
+        self.over = self.over or len(self.faults) >= MOST_FAULTS
+        self.number += part.lines
+        self.total += len(part.good)
+        self.need.extend(part.need)
+        self.models |= part.models
+        return part.plan
+
+    def end(self) -> None:
+        """There are no more chunks."""
+        if not self.total and not self.faults:
+            self.faults.append(FaultError("empty_file", "the file has no lines"))
+
+    def _doubles(self, part: Part, first: int) -> Iterator[FaultError]:
+        for custom_id, line in part.custom_ids:
+            earlier = self._lines.setdefault(custom_id, first + line)
+            if earlier != first + line:
+                message = f"custom_id {custom_id!r} is already on line {earlier}"
+                yield FaultError("duplicate_custom_id", message, "custom_id", first + line)
+
+    def _surplus(self, part: Part, first: int) -> Iterator[FaultError]:
+        """The first line too many; what follows would only repeat this fault."""
+        if self.total + len(part.good) > MOST_LINES:
+            self.over = True
+            line = first + part.good[MOST_LINES - self.total]
+            yield FaultError("too_many_lines", f"a batch has at most {MOST_LINES:,} lines", None, line)
+        elif self.number + part.lines > MOST_WITH_BLANKS:
+            self.over = True
+            message = f"a file has at most {MOST_WITH_BLANKS:,} lines, blank ones among them"
+            yield FaultError("too_many_lines", message, None, MOST_WITH_BLANKS + 1)
+
+
+def chunks(source: BinaryIO) -> Iterator[list[bytes]]:
+    """A file's lines by the chunk; a line that is too long is the last, and not whole. FaultError: it has no lines."""
+    chunk: list[bytes] = []
+    size = 0
+    for line in line_files.cut(source, MOST_LINE_BYTES):
+        chunk.append(line)
+        size += len(line)
+        if len(line) > MOST_LINE_BYTES:
+            break
+        if size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
+    """Read and price a chunk. Pure but for the catalogue, so that any process may do it."""
+    part = Part(len(raws))
+    plan: list[bytes] = []
+    for number, raw in enumerate(raws):
+        try:
+            if raw.strip():
+                plan.append(_read(raw, wanted, part, number))
+        except FaultError as fault:
+            if fault.once and any(other.once for other in part.faults):
+                continue
+            fault.line = number
+            part.faults.append(fault)
+            if len(part.faults) >= MOST_FAULTS:
+                part.lines = number + 1
+                break
+    part.plan = b"".join(plan)
+    return part
+
+
+def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
+    if len(raw) > MOST_LINE_BYTES:
+        raise FaultError("line_too_long", f"the line has more than {MOST_LINE_BYTES // (1024 * 1024)} MB")
+    line = _parsed(raw)
+    custom_id = _custom_id(line)
+    part.custom_ids.append((custom_id, number))
+    found = _priced(line, custom_id, wanted)
+    part.good.append(number)
+    part.need.add(found.bound_micros, found.fixed, found.slope)
+    part.models.add(found.model)
+    return planned(found)
+
+
+def _custom_id(line: dict[str, Any]) -> str:
+    custom_id = line.get("custom_id")
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MOST_CUSTOM_ID:
+        message = f"custom_id must be a string of 1 to {MOST_CUSTOM_ID} characters"
+        raise FaultError("missing_custom_id" if custom_id is None else "invalid_custom_id", message, "custom_id")
+    return custom_id
+
+
+def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
+    if not line.keys() <= _KNOWN:
+        name = min(line.keys() - _KNOWN)[:100]
+        raise FaultError("unknown_field", f"{name}: unknown field; a line has custom_id, method, url, body", name)
+    if line.get("method") != "POST":
+        raise FaultError("invalid_method", "method must be POST", "method")
+    type = _type(line, wanted.endpoint)
+    body = line.get("body")
+    if not isinstance(body, dict):
+        raise FaultError("invalid_body", "body must be an object", "body")
+    try:
+        submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
+        made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
+    except FusionError as error:
+        raise FaultError("invalid_request", error.message, error.param) from None
+    return priced(submission, made, custom_id)
+
+
+def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
+    url = line.get("url")
+    type = TYPES.get(url) if isinstance(url, str) else None
+    if type is None:
+        raise FaultError("invalid_url", f"url must be one of {', '.join(TYPES)}", "url")
+    if endpoint is not None and TYPES[endpoint] != type:
+        raise FaultError("mismatched_url", f"url is {url}, the batch's endpoint is {endpoint}", "url")
+    return type
+
+
+def planned(wanted: Priced) -> bytes:
+    """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
+    labels, routing = wanted.labels or "", wanted.routing or ""
+    texts = (wanted.type, wanted.provider, str(wanted.bound_micros), labels, wanted.offers, wanted.request, routing)
+    return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
+
+
+def unplanned(line: bytes) -> Priced:
+    """The same line again; columns that a later release added are passed over."""
+    custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
+    return Priced(
+        type,  # type: ignore[arg-type]
+        orjson.loads(model),
+        provider,
+        int(bound),
+        request,
+        offers,
+        labels or None,
+        more[0] or None if more else None,  # plans of earlier releases end before it
+        orjson.loads(custom_id),
+    )
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        strict_json.check_structure(raw)
+        line = strict_json.loads(raw, what="the line")
+    except InvalidRequest as error:
+        line_files.decoded(raw)
+        raise FaultError("invalid_json_line", error.message) from None
+    except FusionError as error:
+        raise FaultError("line_too_long", error.message) from None
+    if not isinstance(line, dict):
+        raise FaultError("invalid_json_line", "the line is not a JSON object")
+    return line

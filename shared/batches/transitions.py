@@ -1,0 +1,309 @@
+"""Every change of a batch's state, each a compare-and-set under its row's lock, with its money and events.
+
+    validating ── refuse ──> failed
+        └─ begin (the one hold) ──> in_progress ── finalize ──> finalizing ── finish ──> completed | expired
+    stop (cancel) ──> cancelling ── finish ──> cancelled
+
+Lines become jobs (`release`) only while the batch is in progress and not stopped; their ends are counted in the
+transaction that settles them. Locks are taken jobs, batches, accounts. Whoever comes second finds nothing to do.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, or_, select, text, update
+
+from shared import clock, db
+from shared.db.models import batches, files, job_payloads, jobs
+from shared.db.models.batches import UNFINISHED
+from shared.money import invoices, shortage
+from shared.money.ledger import Book
+from shared.money.shortage import Need
+from shared.strict_json import dumps
+from shared.usage_shown import KEPT
+
+TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
+Reason = Literal["cancelled", "expired"]
+Row = Mapping[str, Any]
+
+#: How long the files that a batch makes are kept, unless it says otherwise, in seconds.
+KEEP_OUTPUT_SECONDS = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What reading a batch's file came to."""
+
+    blob: str
+    total: int
+    bound_micros: int
+    model: str | None
+    need: Need = field(default_factory=lambda: Need(lines=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that a batch made, whose bytes are already kept."""
+
+    id: str
+    blob: str
+    filename: str
+    bytes: int
+
+
+def in_need(connection: Connection) -> list[Row]:
+    """Every batch that needs more than to wait for its jobs, the highest priority and oldest first."""
+    return [dict(row) for row in connection.execute(_IN_NEED).mappings()]
+
+
+_ENDED = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
+_WAITS = and_(batches.c.status == "in_progress", batches.c.released == batches.c.total, _ENDED < batches.c.total)
+#: Made once: making a statement costs more than running it.
+_IN_NEED = select(batches).where(text(UNFINISHED), ~_WAITS).order_by(batches.c.priority.desc(), batches.c.id)
+
+
+def family(connection: Connection, row: Row) -> list[Row]:
+    """The batches that have had this one's lines, itself among them, in the order in which they were made.
+
+    The first is no retry of another, and has all lines; only the last can be unfinished.
+    """
+    root = row["retry_root"] or row["id"]
+    members = select(batches).where(or_(batches.c.id == root, batches.c.retry_root == root))
+    return [dict(one) for one in connection.execute(members.order_by(batches.c.created_at, batches.c.id)).mappings()]
+
+
+def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due."""
+    row = _locked(connection, id, "validating")
+    if row is None or row["stopped"]:
+        return []
+    book = Book(connection, [row["account_id"]])
+    return _fail(connection, book, row, errors)
+
+
+def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]:
+    """Take the one hold of a batch that has been read; from then on its lines may become jobs.
+
+    Whether it is in progress with this very plan, and deliveries now due: without credit for all of it, it fails.
+    """
+    row = _locked(connection, id, "validating")
+    if row is None or row["stopped"]:
+        return _has(connection, id, plan), []
+    bound = 0 if row["test"] else plan.bound_micros
+    book = Book(connection, [row["account_id"]])
+    if not book.hold(row["account_id"], ("batch", id), bound):
+        message, fields = shortage.told(plan.need, shortage.balance(connection, row["account_id"]))
+        error = {"code": "insufficient_credits", "line": None, "message": message, "param": None, **fields}
+        return False, _fail(connection, book, row, [error])
+    changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
+    _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)
+    return True, book.close()
+
+
+def release(
+    connection: Connection, id: str, cursor: tuple[int, int], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> bool:
+    """Make jobs of the plan's lines between two offsets; False, and nothing made, when they are not the next ones."""
+    given = {"b_id": id, "b_from": cursor[0], "b_to": cursor[1], "b_jobs": len(made)}
+    bound = sum(job["bound_micros"] for job, _ in made)
+    if not connection.execute(_RELEASE, {**given, "b_bound": bound}).rowcount:
+        return False
+    db.insert_rows(connection, jobs, [job for job, _ in made])
+    db.insert_rows(connection, job_payloads, [payload for _, payload in made])
+    return True
+
+
+_RELEASE = (
+    update(batches)
+    .where(batches.c.id == bindparam("b_id"), batches.c.cursor == bindparam("b_from"))
+    .where(batches.c.status == "in_progress", batches.c.stopped.is_(None))
+    .values(
+        cursor=bindparam("b_to"),
+        released=batches.c.released + bindparam("b_jobs"),
+        released_micros=batches.c.released_micros + bindparam("b_bound"),
+    )
+)
+
+
+def count_ended(connection: Connection, ended: Sequence[tuple[Row, Any]]) -> set[str]:
+    """Count lines that have just ended, as (job, `jobs.Ending`); the batches whose every line is told of."""
+    sums: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    known: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for job, ending in ended:
+        of = sums[job["batch_id"]]
+        of[ending.status] += 1
+        of["resolved_micros"] += job["bound_micros"]
+        of["charged_micros"] += ending.charge_micros
+        of["prompt_tokens"] += ending.prompt_tokens
+        of["completion_tokens"] += ending.completion_tokens
+        of["estimated"] += ending.estimated
+        details = known[job["batch_id"]]
+        for name in KEPT:
+            if (count := getattr(ending, name)) is not None:
+                details[name] = details.get(name, 0) + count
+    telling = set()
+    for id, of in sorted(sums.items()):
+        given: dict[str, Any] = {"b_id": id} | {f"b_{name}": of[name] for name in _COUNTED}
+        given |= {f"b_{name}": known[id].get(name) for name in KEPT}
+        if connection.execute(_COUNT, given).scalar_one():
+            telling.add(id)
+    return telling
+
+
+#: Of lines: how many ended how, what their holds were and what was charged, their tokens, how many were estimated.
+_COUNTED = (
+    *("succeeded", "failed", "cancelled", "expired"),
+    *("resolved_micros", "charged_micros", "prompt_tokens", "completion_tokens", "estimated"),
+)
+
+
+def _with(name: str) -> Any:
+    """A detail with what is known of it now: NULL is not known, not none."""
+    column, more = batches.c[name], bindparam(f"b_{name}", type_=BigInteger())
+    return func.coalesce(column + more, more, column)
+
+
+#: Made once: making a statement costs more than running it.
+_COUNT = (
+    update(batches)
+    .where(batches.c.id == bindparam("b_id"))
+    .values(
+        {name: batches.c[name] + bindparam(f"b_{name}") for name in _COUNTED} | {name: _with(name) for name in KEPT}
+    )
+    .returning(batches.c.notify_each)
+)
+
+
+def stop(connection: Connection, id: str, reason: Reason) -> bool:
+    """End the making of jobs: what was held for lines that are none yet is released, they count as the reason.
+
+    False when it is stopped already, or past stopping.
+    """
+    row = _locked(connection, id, "validating", "in_progress")
+    if row is None or row["stopped"]:
+        return False
+    rest = row["bound_micros"] - row["released_micros"]
+    changed: dict[str, Any] = {"stopped": reason, "released_micros": row["bound_micros"]}
+    changed["resolved_micros"] = row["resolved_micros"] + rest
+    changed[reason] = row[reason] + row["total"] - row["released"]
+    now = clock.now_micros()
+    if reason == "cancelled":
+        changed.update(status="cancelling", cancelling_at=now)
+    _set(connection, id, **changed)
+    book = Book(connection, [row["account_id"]], now=now)
+    book.settle(row["account_id"], ("batch", id), held=rest, charge=0)
+    book.close()
+    return True
+
+
+def finalize(connection: Connection, id: str) -> None:
+    """Note that the last line has ended and files are being made; a cancelled batch says `cancelling` to the end."""
+    statement = update(batches).where(batches.c.id == id, batches.c.status.in_(("in_progress", "validating")))
+    connection.execute(statement.values(status="finalizing", finalizing_at=clock.now_micros()))
+
+
+def finish(
+    connection: Connection,
+    id: str,
+    output: Made | None,
+    errors: Made | None,
+    lines: Sequence[Mapping[str, Any]],
+    faults: Sequence[Mapping[str, Any]] = (),
+) -> tuple[Row | None, list[str]]:
+    """End a batch: its files, its statement, its events. The row with these files, and deliveries now due.
+
+    None: another has ended it with files of its own, or it cannot end yet; then nobody will ever read these.
+    `faults`: what its files lack, to be told of as what is wrong with an input is.
+    """
+    row = _locked(connection, id, "finalizing", "cancelling")
+    if row is None or ended_lines(row) != row["total"]:
+        return _ended_with(connection, id, output, errors), []
+    now = clock.now_micros()
+    status = "cancelled" if row["stopped"] == "cancelled" else "expired" if _is_expired(row) else "completed"
+    changed: dict[str, Any] = {"status": status, f"{status}_at": now}
+    if faults:
+        changed["errors"] = dumps(list(faults))
+    for name, made in (("output_file_id", output), ("error_file_id", errors)):
+        if made is not None:
+            _keep(connection, row, made, now)
+            changed[name] = made.id
+    _set(connection, id, **changed)
+    book = Book(connection, [row["account_id"]], now=now)
+    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}), test=row["test"])
+    if row["in_progress_at"] is not None and not row["test"]:
+        invoices.state(book, connection, row["account_id"], id, lines)
+    return {**row, **changed}, book.close()
+
+
+def ended_lines(row: Row) -> int:
+    """How many lines have ended, however."""
+    return int(row["succeeded"] + row["failed"] + row["cancelled"] + row["expired"])
+
+
+def request_counts(row: Row) -> dict[str, int]:
+    """OpenAI's counts; `failed` is whatever ended otherwise than well."""
+    completed = int(row["succeeded"])
+    return {"total": row["total"], "completed": completed, "failed": ended_lines(row) - completed}
+
+
+def event_data(row: Row) -> dict[str, Any]:
+    """What a batch event says: ids, status, counts, and where the rest is."""
+    named = {name: row[name] for name in ("id", "status", "output_file_id", "error_file_id")}
+    return {
+        "batch": {**named, "object": "batch", "request_counts": request_counts(row)},
+        "url": f"/v1/batches/{row['id']}",
+    }
+
+
+def _is_expired(row: Row) -> bool:
+    return bool(row["stopped"] == "expired" or row["expired"] > 0)
+
+
+def _locked(connection: Connection, id: str, *statuses: str) -> dict[str, Any] | None:
+    statement = select(batches).where(batches.c.id == id, batches.c.status.in_(statuses)).with_for_update()
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _has(connection: Connection, id: str, plan: Plan) -> bool:
+    """Whether an earlier COMMIT of `begin`, whose answer was lost, took effect after all, whatever came after it."""
+    statement = select(batches.c.plan).where(batches.c.id == id)
+    return bool(connection.execute(statement).scalar() == plan.blob)
+
+
+def _ended_with(connection: Connection, id: str, output: Made | None, errors: Made | None) -> Row | None:
+    """The row of a batch that an earlier COMMIT of `finish`, whose answer was lost, ended with these very files."""
+    made = tuple(None if one is None else one.id for one in (output, errors))
+    row = connection.execute(select(batches).where(batches.c.id == id)).mappings().first()
+    ours = row is not None and any(made) and (row["output_file_id"], row["error_file_id"]) == made
+    return dict(row) if row is not None and ours else None
+
+
+def _set(connection: Connection, id: str, **values: Any) -> None:
+    connection.execute(update(batches).where(batches.c.id == id).values(**values))
+
+
+def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
+    _set(connection, row["id"], **changed)
+    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])
+    return book.close()
+
+
+def _keep(connection: Connection, row: Row, made: Made, now: int) -> None:
+    keep_seconds = row["output_expires_seconds"] or KEEP_OUTPUT_SECONDS
+    values = {
+        "id": made.id,
+        "account_id": row["account_id"],
+        "test": row["test"],
+        "purpose": "batch_output",
+        "filename": made.filename,
+        "bytes": made.bytes,
+        "blob": made.blob,
+        "status": "processed",
+        "created_at": now,
+        "expires_at": now + keep_seconds * clock.MICROS,
+    }
+    connection.execute(insert(files), [values])

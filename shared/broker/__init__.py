@@ -1,0 +1,1 @@
+"""The Celery app, its transport, and the doorbell that wakes queues."""

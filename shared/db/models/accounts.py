@@ -1,0 +1,61 @@
+"""Who may ask: accounts, their keys, and the answers kept for their Idempotency-Keys."""
+
+from sqlalchemy import CheckConstraint, Index
+from sqlmodel import Field, SQLModel
+
+from shared.db.models.columns import big, long_text
+
+
+class Account(SQLModel, table=True):
+    """A customer. The two balances are cached sums of its transfers; both are never negative."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint("available_micros >= 0", name="available_not_negative"),
+        CheckConstraint("held_micros >= 0", name="held_not_negative"),
+    )
+    id: str = Field(primary_key=True)
+    name: str
+    plan: str
+    #: Overrides its plan's.
+    requests_per_minute: int | None = None
+    #: `refuse` or `ignore`: what is done about fields of a request that nobody knows.
+    unknown_fields: str = Field(default="refuse", sa_column_kwargs={"server_default": "refuse"})
+    available_micros: int = big(default=0)
+    held_micros: int = big(default=0)
+    #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.
+    sequence: int = big(default=0)
+    #: The same of the events of its test keys, which are counted apart.
+    test_sequence: int = big(default=0)
+    exhausted_armed: bool = True
+    created_at: int = big()
+
+
+class ApiKey(SQLModel, table=True):
+    """A project key: only its keyed hash is kept, and the first characters to tell it by."""
+
+    __tablename__ = "api_keys"
+    id: str = Field(primary_key=True)
+    account_id: str = Field(index=True)
+    mode: str
+    name: str
+    prefix: str
+    hash: str = Field(unique=True)
+    created_at: int = big()
+    expires_at: int | None = big(null=True)
+    revoked_at: int | None = big(null=True)
+    last_used_at: int | None = big(null=True)
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """The answer that a POST with this Idempotency-Key got, replayed to every later one."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_expiring", "expires_at"),)
+    account_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    status_code: int
+    response: str = long_text()
+    created_at: int = big()
+    expires_at: int = big()

@@ -1,0 +1,124 @@
+"""Files and the batches that are made of them."""
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from shared.db.models.columns import big, long_text
+
+#: In the words of the partial index, which both databases match by its text.
+UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
+#: The purpose of files that batches made.
+MADE_BY_BATCHES = "batch_output"
+RETRIES = "retry_root IS NOT NULL"
+UNFINISHED_RETRIES = f"{RETRIES} AND {UNFINISHED}"
+
+
+class File(SQLModel, table=True):
+    """A file of an account's; its bytes are in blob storage."""
+
+    __tablename__ = "files"
+    __table_args__ = (
+        Index("files_of_account", "account_id", "id"),
+        Index("files_expiring", "expires_at"),
+        Index("files_by_blob", "blob"),
+    )
+    id: str = Field(primary_key=True)
+    account_id: str
+    #: Belongs to the account's test keys; live and test do not see each other's.
+    test: bool = False
+    purpose: str
+    filename: str
+    bytes: int = big(default=0)
+    #: The name of its bytes in `shared.files.blobs`.
+    blob: str
+    #: `uploading` until the bytes are whole; `deleted` until they are gone; else `processed`.
+    status: str
+    created_at: int = big()
+    #: When it, or what an upload that died left behind, is removed; NULL: never.
+    expires_at: int | None = big(null=True)
+
+
+class Batch(SQLModel, table=True):
+    """Up to 50,000 jobs as one: read from a file, held for as a whole, told of as a whole.
+
+    Its lines become jobs (`released`) only after the hold of all of them has been taken; `stopped` ends that.
+    Every line ends in one of the four counts, so the batch is over when they add up to `total`.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        CheckConstraint("NOT test OR bound_micros = 0", name="test_batches_hold_nothing"),
+        CheckConstraint("released_micros <= bound_micros", name="released_within_hold"),
+        CheckConstraint("resolved_micros <= released_micros", name="resolved_within_released"),
+        CheckConstraint("succeeded + failed + cancelled + expired <= total", name="counts_within_total"),
+        Index("batches_of_account", "account_id", "id"),
+        Index("batches_unfinished", "id", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),
+        Index("retries_of_root", "retry_root", "id", sqlite_where=text(RETRIES), postgresql_where=text(RETRIES)),
+        Index(
+            "one_retry_at_a_time",
+            "retry_root",
+            unique=True,
+            sqlite_where=text(UNFINISHED_RETRIES),
+            postgresql_where=text(UNFINISHED_RETRIES),
+        ),
+    )
+    id: str = Field(primary_key=True)
+    account_id: str
+    key_id: str
+    test: bool = False
+    status: str
+    #: Why no more lines become jobs before all of them have: `cancelled` or `expired`.
+    stopped: str | None = None
+    #: Every line's url; NULL: lines may be of different ones.
+    endpoint: str | None = None
+    #: Every line's model; NULL: they differ, or are not read yet.
+    model: str | None = None
+    input_file_id: str
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    completion_window: str
+    #: The batch whose failed and expired lines this one repeats.
+    retry_of: str | None = None
+    #: Of a retry: the batch that was no retry, from which its lines come by way of any number of others.
+    retry_root: str | None = None
+    #: JSON list of what is wrong with the file, `{code, line, message, param}` each.
+    errors: str | None = long_text(null=True)
+    #: The customer's own `metadata`.
+    labels: str | None = long_text(null=True)
+    #: Its lines emit job events too.
+    notify_each: bool = False
+    priority: int = 0
+    output_expires_seconds: int | None = big(null=True)
+    #: The blob of its lines as they were read and priced, from which its jobs are made.
+    plan: str | None = None
+    total: int = big(default=0)
+    released: int = big(default=0)
+    #: Bytes of the plan whose lines have become jobs.
+    cursor: int = big(default=0)
+    succeeded: int = big(default=0)
+    failed: int = big(default=0)
+    cancelled: int = big(default=0)
+    expired: int = big(default=0)
+    bound_micros: int = big(default=0)
+    #: How much of the hold has been handed on to jobs, or released because their lines never became one.
+    released_micros: int = big(default=0)
+    #: The part of the hold that is over: charged or released.
+    resolved_micros: int = big(default=0)
+    charged_micros: int = big(default=0)
+    prompt_tokens: int = big(default=0)
+    completion_tokens: int = big(default=0)
+    #: Parts of these two of the lines whose providers told them; NULL: none did.
+    cached_tokens: int | None = big(null=True)
+    cache_creation_tokens: int | None = big(null=True)
+    reasoning_tokens: int | None = big(null=True)
+    #: Lines whose tokens were counted here, because their providers did not tell.
+    estimated: int = big(default=0)
+    created_at: int = big()
+    expires_at: int = big()
+    in_progress_at: int | None = big(null=True)
+    finalizing_at: int | None = big(null=True)
+    completed_at: int | None = big(null=True)
+    failed_at: int | None = big(null=True)
+    expired_at: int | None = big(null=True)
+    cancelling_at: int | None = big(null=True)
+    cancelled_at: int | None = big(null=True)

@@ -1,0 +1,78 @@
+"""What happened, and whom it is told: the outbox, webhooks, deliveries."""
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from shared.db.models.columns import big, flag, long_text
+
+
+class Event(SQLModel, table=True):
+    """The outbox: what happened, numbered without gaps per account and mode, live or test."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("events_in_order", "account_id", "test", "sequence", unique=True),)
+    id: str = Field(primary_key=True)
+    account_id: str
+    #: Of the account's test keys; live and test do not see each other's.
+    test: bool = flag()
+    sequence: int = big()
+    type: str
+    data: str = long_text()
+    created_at: int = big()
+    #: How many deliveries were made with it; NULL: an earlier version made it, which did not say.
+    deliveries: int | None = None
+
+
+class Webhook(SQLModel, table=True):
+    """Where an account wants its events sent: those of live keys, or those of test keys."""
+
+    __tablename__ = "webhooks"
+    id: str = Field(primary_key=True)
+    account_id: str = Field(index=True)
+    test: bool = flag()
+    url: str
+    #: JSON list of event types; `["*"]` is all.
+    events: str = long_text()
+    secret: str
+    #: JSON list of the secrets before, `{"secret", "until"}` each, which sign beside it until then, the newest first.
+    old_secrets: str | None = long_text(null=True)
+    #: The newest of those; for versions that know no list.
+    previous_secret: str | None = None
+    previous_until: int | None = big(null=True)
+    #: Until when its receiver wants to be left alone (Retry-After), in the database's time.
+    paused_until: int | None = big(null=True)
+    status: str = "enabled"
+    created_at: int = big()
+
+
+class Delivery(SQLModel, table=True):
+    """One event on its way to one webhook; retried from this row until it is delivered or given up."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("deliveries_of_webhook", "webhook_id", "id"),
+        Index(
+            "deliveries_due",
+            "next_at",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("one_delivery_an_event", "event_id", "webhook_id", unique=True),
+    )
+    id: str = Field(primary_key=True)
+    event_id: str
+    webhook_id: str
+    account_id: str
+    test: bool = flag()
+    status: str = "pending"
+    #: Sends of which it is known what came of them.
+    attempts: int = 0
+    #: Claims since then: of senders that died, but for the last.
+    claims: int = big(default=0)
+    #: When it was last asked for anew; NULL: never, its days count from its event.
+    asked_at: int | None = big(null=True)
+    #: When it may be claimed (again): its due time, or the end of the claim under way; 0: at once.
+    next_at: int = big()
+    last_status: int | None = None
+    last_error: str | None = None
+    delivered_at: int | None = big(null=True)

@@ -1,0 +1,187 @@
+"""Jobs: the hot row, what was asked, what came of it; the processes that run them."""
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from shared.db.models.columns import big, long_text
+
+#: In the words of the partial indexes, which both databases match by their text.
+TO_WAKE = "status = 'queued' AND woken_at IS NULL AND deferred_for IS NULL"
+WOKEN = "status = 'queued' AND woken_at IS NOT NULL"
+DEFERRED = "status = 'queued' AND deferred_for IS NOT NULL"
+
+
+class Job(SQLModel, table=True):
+    """The hot row of a job: every change is a compare-and-set on (id, status, lease_epoch)."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('queued','running','succeeded','failed','cancelled','expired')", name="status_known"
+        ),
+        CheckConstraint("NOT test OR bound_micros = 0", name="test_jobs_hold_nothing"),
+        Index("jobs_of_account", "account_id", "test", "id"),
+        Index(
+            "jobs_of_batch",
+            "batch_id",
+            "id",
+            sqlite_where=text("batch_id IS NOT NULL"),
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index(
+            "jobs_to_wake",
+            "queue",
+            "account_id",
+            text("priority DESC"),
+            "id",
+            sqlite_where=text(TO_WAKE),
+            postgresql_where=text(TO_WAKE),
+        ),
+        Index(
+            "jobs_woken",
+            "queue",
+            "woken_at",
+            sqlite_where=text(WOKEN),
+            postgresql_where=text(WOKEN),
+        ),
+        Index("jobs_deferred", "run_at", sqlite_where=text(DEFERRED), postgresql_where=text(DEFERRED)),
+        Index(
+            "jobs_running",
+            "worker_id",
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+        Index(
+            "jobs_to_cancel",
+            "id",
+            sqlite_where=text("cancel_requested AND status IN ('queued', 'running')"),
+            postgresql_where=text("cancel_requested AND status IN ('queued', 'running')"),
+        ),
+        Index(
+            "jobs_expiring",
+            "expires_at",
+            sqlite_where=text("status IN ('queued', 'running')"),
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+    )
+    id: str = Field(primary_key=True)
+    account_id: str
+    key_id: str
+    batch_id: str | None = None
+    #: What the customer calls this line of the batch.
+    custom_id: str | None = None
+    type: str
+    #: The catalogue id that was asked for.
+    model: str
+    test: bool = False
+    status: str
+    #: The queue it waits on, and which of its offers that is (`job_payloads.offers`).
+    queue: str
+    lane: str
+    offer: int = 0
+    priority: int = 0
+    #: Not before this is it run; 0, or a time before it came: it may run at once, which no clock has a say in.
+    run_at: int = big()
+    #: Why it waits for its `run_at` (`429`, `connect`, `paused` …); the sweeper clears it then. NULL: it does not wait.
+    deferred_for: str | None = None
+    #: When a doorbell was last rung for it; NULL: the feeder's to wake.
+    woken_at: int | None = big(null=True)
+    expires_at: int = big()
+    lease_epoch: int = 0
+    worker_id: str | None = None
+    cancel_requested: bool = False
+    #: Failed attempts at the present offer, for the retry schedule.
+    failures: int = 0
+    #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
+    cohort: int = 0
+    bound_micros: int = big(default=0)
+    #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
+    #: is; written now and then, for the case that its worker does not live to end it.
+    relayed_micros: int = big(default=0)
+    relayed: str | None = long_text(null=True)
+    created_at: int = big()
+    started_at: int | None = big(null=True)
+    finished_at: int | None = big(null=True)
+
+
+class JobPayload(SQLModel, table=True):
+    """What was asked: the canonical request, the candidate offers with their prices, attempts before a requeue."""
+
+    __tablename__ = "job_payloads"
+    job_id: str = Field(primary_key=True)
+    request: str = long_text()
+    offers: str = long_text()
+    #: The customer's own `metadata`.
+    labels: str | None = long_text(null=True)
+    #: The caller's wishes about who serves, as JSON; NULL: none.
+    routing: str | None = long_text(null=True)
+    attempts: str | None = long_text(null=True)
+    #: Until when the caller waits for it; NULL: nobody does, or it is not known.
+    wait_until: int | None = big(null=True)
+
+
+class JobResult(SQLModel, table=True):
+    """What came of it; written once, in the settling transaction."""
+
+    __tablename__ = "job_results"
+    __table_args__ = (
+        CheckConstraint("charged_micros >= 0", name="charge_not_negative"),
+        CheckConstraint("NOT test OR charged_micros = 0", name="test_jobs_cost_nothing"),
+    )
+    job_id: str = Field(primary_key=True)
+    test: bool = False
+    response: str | None = long_text(null=True)
+    error: str | None = long_text(null=True)
+    #: Why it did not succeed, in one word, and the error's status; NULL of one that did.
+    reason: str | None = None
+    status_code: int | None = None
+    attempts: str = long_text()
+    ignored: str | None = long_text(null=True)
+    provider: str | None = None
+    model: str | None = None
+    prompt_tokens: int = big(default=0)
+    completion_tokens: int = big(default=0)
+    #: Parts of these two, where the provider told them; NULL: it did not.
+    cached_tokens: int | None = big(null=True)
+    cache_creation_tokens: int | None = big(null=True)
+    reasoning_tokens: int | None = big(null=True)
+    images: int = 0
+    #: Usage was counted here because the provider did not report it.
+    estimated: bool = False
+    charged_micros: int = big(default=0)
+    #: What the reported usage would have cost above the bound: the house's loss.
+    excess_micros: int = big(default=0)
+    #: The answer as far as it was sent on, of a job that ended before it was whole.
+    partial: str | None = long_text(null=True)
+
+
+class WorkerRow(SQLModel, table=True):
+    """One incarnation of a worker process: the lease of all its jobs."""
+
+    __tablename__ = "workers"
+    id: str = Field(primary_key=True)
+    host: str
+    pid: int
+    probation: bool = False
+    started_at: int = big()
+    #: In the database's time.
+    lease_until: int = big()
+    #: Set once, by a sweeper or at a clean exit; a lapsed incarnation never comes back.
+    lapsed_at: int | None = big(null=True)
+    #: How many jobs it was running when it lapsed, if that tells against them; 0 when its end is explained.
+    lost: int = 0
+    #: How it ended: `stopped` (a clean end), `lease_over` (the database was away, as it says itself), `together` (with
+    #: others: a common cause), `lost`. NULL: it lives, or an earlier version wrote its end.
+    ended: str | None = None
+
+
+class Counter(SQLModel, table=True):
+    """What is counted over all processes, in the transaction it belongs to; `shared.db.counters` adds and sums."""
+
+    __tablename__ = "counters"
+    name: str = Field(primary_key=True)
+    #: JSON object of labels, keys sorted; empty when there are none.
+    labels: str = Field(primary_key=True, default="")
+    #: One of a few rows that different processes add to, so that they do not wait for each other.
+    shard: int = Field(primary_key=True, default=0)
+    value: int = big(default=0)

@@ -1,0 +1,123 @@
+"""What moves, and what is written of it: transfers, spend and usage by day, the levels that are told, invoices."""
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from shared.db.models.columns import big, long_text
+
+#: Between which purses money of each kind moves, and for what: nothing else is a transfer.
+#: A refund gives back what a job was charged; an adjustment corrects the transfer that it names.
+KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = 'available'
+    AND subject_type IN ('operator', 'invoice'))
+  OR (kind = 'hold' AND from_purse = 'available' AND to_purse = 'held' AND subject_type IN ('job', 'batch'))
+  OR (kind = 'charge' AND from_purse = 'held' AND to_purse = 'revenue' AND subject_type = 'job')
+  OR (kind = 'release' AND from_purse = 'held' AND to_purse = 'available' AND subject_type IN ('job', 'batch'))
+  OR (kind = 'refund' AND from_purse = 'revenue' AND to_purse = 'available' AND subject_type = 'job')
+  OR (kind = 'adjust' AND subject_type = 'transfer'
+    AND ((from_purse = 'treasury' AND to_purse = 'available')
+      OR (from_purse = 'available' AND to_purse = 'treasury')))"""
+
+
+class Transfer(SQLModel, table=True):
+    """One immutable movement of money between two purses; shared.money.ledger is the sole writer."""
+
+    __tablename__ = "transfers"
+    __table_args__ = (
+        CheckConstraint("amount_micros > 0", name="amount_positive"),
+        CheckConstraint(KNOWN_TRANSFER, name="transfer_known"),
+        Index("transfers_of_account", "account_id", "id"),
+        *(
+            Index(
+                f"one_{kind}_a_{subject}",
+                "subject_id",
+                unique=True,
+                sqlite_where=text(f"kind = '{kind}' AND subject_type = '{subject}'"),
+                postgresql_where=text(f"kind = '{kind}' AND subject_type = '{subject}'"),
+            )
+            for subject, kind in (
+                ("job", "hold"),
+                ("job", "charge"),
+                ("job", "release"),
+                ("batch", "hold"),
+                ("batch", "release"),
+                ("invoice", "grant"),
+            )
+        ),
+    )
+    id: str = Field(primary_key=True)
+    account_id: str
+    kind: str
+    #: Purses: `available`, `held` (the account's), `revenue`, `treasury` (the house's).
+    from_purse: str
+    to_purse: str
+    amount_micros: int = big()
+    subject_type: str
+    subject_id: str
+    note: str | None = None
+    created_at: int = big()
+
+
+class MonthlySpend(SQLModel, table=True):
+    """What an account was charged in a calendar month, UTC."""
+
+    __tablename__ = "monthly_spend"
+    account_id: str = Field(primary_key=True)
+    month: str = Field(primary_key=True)
+    spent_micros: int = big(default=0)
+
+
+class Threshold(SQLModel, table=True):
+    """A level of credit at which the customer wants to be told; fires once a crossing."""
+
+    __tablename__ = "thresholds"
+    id: str = Field(primary_key=True)
+    account_id: str = Field(index=True)
+    kind: str
+    level_micros: int = big()
+    armed: bool = True
+    #: For `spent`: the month it last fired in.
+    period: str | None = None
+
+
+class DailyUsage(SQLModel, table=True):
+    """What an account used of a model on a day, UTC; added to in the transaction that settles its jobs."""
+
+    __tablename__ = "daily_usage"
+    account_id: str = Field(primary_key=True)
+    #: `2026-11-21`.
+    day: str = Field(primary_key=True)
+    test: bool = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    jobs: int = big(default=0)
+    prompt_tokens: int = big(default=0)
+    completion_tokens: int = big(default=0)
+    images: int = big(default=0)
+    charged_micros: int = big(default=0)
+
+
+class Invoice(SQLModel, table=True):
+    """A numbered document: the `statement` of a batch that was paid as it ran, or the `purchase` of credit."""
+
+    __tablename__ = "invoices"
+    __table_args__ = (
+        Index("invoices_of_account", "account_id", "id"),
+        Index(
+            "one_statement_a_batch",
+            "batch_id",
+            unique=True,
+            sqlite_where=text("batch_id IS NOT NULL"),
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+    )
+    id: str = Field(primary_key=True)
+    account_id: str
+    #: From a counter's row, without gaps.
+    number: int = Field(unique=True)
+    kind: str
+    status: str
+    batch_id: str | None = None
+    #: JSON list, a model each: `{model, jobs, prompt_tokens, completion_tokens, images, credits}`.
+    lines: str = long_text()
+    total_micros: int = big(default=0)
+    created_at: int = big()
+    paid_at: int | None = big(null=True)

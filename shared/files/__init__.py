@@ -1,0 +1,1 @@
+"""Bytes that do not belong in rows: files, plans, images."""

@@ -1,0 +1,1 @@
+"""What can happen to a job: its states, how it ends, its stream, what is counted of it."""

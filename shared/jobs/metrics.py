@@ -1,0 +1,74 @@
+"""What is counted of jobs that end: which counters a group adds to, and by how much. Pure.
+
+Counters hold integers (jobs, tokens, micro-credits, milliseconds) and are labelled by what there is a bounded number
+of: providers, lanes, models, never accounts. `producer.metrics` shows them.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.broker.app import provider_of
+from shared.db.counters import Key, of
+
+if TYPE_CHECKING:
+    from shared.jobs.transitions import Ending
+
+#: Upper ends of the histogram of a job's time from acceptance to end, in seconds: to a week, for batches.
+BUCKETS: Final = (
+    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
+    *(900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0, float("inf")),
+)
+_BUCKETS_MICROS: Final = [seconds * 1_000_000 for seconds in BUCKETS]
+
+#: The labels of each counter that has some.
+LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "jobs_settled": ("provider", "lane", "status"),
+    "job_seconds": ("provider", "lane", "le"),
+    "job_millis": ("provider", "lane"),
+    "job_retries": ("provider",),
+    "tokens": ("provider", "model", "kind"),
+    "webhook_deliveries": ("outcome",),
+}
+
+
+def of_endings(ended: Iterable[tuple["Ending", Mapping[str, Any]]], now: int) -> dict[Key, int]:
+    """What jobs that end at `now` add; each with its row's `queue`, `lane`, `model` and `created_at`."""
+    sums: Counter[Key] = Counter()
+    for ending, job in ended:
+        provider, lane = provider_label(ending.provider, job["queue"]), job["lane"]
+        micros = max(0, now - job["created_at"])
+        sums[key("jobs_settled", provider, lane, ending.status)] += 1
+        sums[key("job_seconds", provider, lane, bucket(micros))] += 1
+        sums[key("job_millis", provider, lane)] += (micros + 500) // 1000
+        if ending.prompt_tokens or ending.completion_tokens:
+            model = ending.model or job["model"]
+            sums[key("tokens", provider, model, "prompt")] += ending.prompt_tokens
+            sums[key("tokens", provider, model, "completion")] += ending.completion_tokens
+        for attempt in ending.attempts[1:]:
+            sums[key("job_retries", attempt.get("provider") or provider)] += 1
+        sums[key("charged_micros")] += ending.charge_micros
+        sums[key("excess_micros")] += ending.excess_micros
+    return dict(sums)
+
+
+@lru_cache(maxsize=4096)
+def key(name: str, *labels: str) -> Key:
+    """The key of a counter, its labels in the order of LABELS."""
+    return of(name, **dict(zip(LABELS.get(name, ()), labels, strict=True)))
+
+
+def provider_label(served_by: str | None, queue: str) -> str:
+    """Who served a job, or whose queue it ended on; the queue of no provider (`probation`) goes by its own name."""
+    return served_by or provider_of(queue) or queue
+
+
+def bucket(micros: int) -> str:
+    """The upper end, in seconds, of the narrowest bucket that holds so many microseconds.
+
+    >>> bucket(50_000), bucket(50_001), bucket(10**12)
+    ('0.05', '0.1', 'inf')
+    """
+    return str(BUCKETS[bisect_left(_BUCKETS_MICROS, micros)])

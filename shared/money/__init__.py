@@ -1,0 +1,1 @@
+"""Prices, the ledger, and what is written of money."""

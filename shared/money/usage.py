@@ -1,0 +1,39 @@
+"""What each account used of each model on each day, added up in the transaction that settles the jobs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from shared import clock, db
+from shared.db.models import daily_usage
+
+_KEYS = ("account_id", "day", "test", "model")
+_SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros")
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one job that succeeded used, and what it was charged."""
+
+    account_id: str
+    test: bool
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    images: int
+    charged_micros: int
+
+
+def record(connection: Connection, used: Iterable[Used], now: int) -> None:
+    """Add jobs to the day of `now`, the instant of their settlement; under the locks of their accounts."""
+    day = clock.utc(now).strftime("%Y-%m-%d")
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in used:
+        key = (one.account_id, day, one.test, one.model)
+        row = rows.setdefault(key, dict(zip(_KEYS, key, strict=True)) | dict.fromkeys(_SUMS, 0))
+        row["jobs"] += 1
+        for name in _SUMS[1:]:
+            row[name] += getattr(one, name)
+    db.add_rows(connection, daily_usage, [rows[key] for key in sorted(rows)], keys=_KEYS, sums=_SUMS)

@@ -1,0 +1,69 @@
+"""How this process reaches what is outside: the proxies, and the authorities whose certificates it trusts besides.
+
+For calls of the providers. Webhooks go straight, since their guard judges the address that is really connected to, and
+trust the same authorities. Buckets (S3) are reached by their own library, which reads the same variables itself.
+"""
+
+import re
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from shared.network import proxies
+from shared.network.proxies import Proxy, Routes
+from shared.settings import Wrong, settings, usual
+
+#: Where a file, or a directory, of authorities is looked for after FUSIONAI_CA_FILE.
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
+
+
+def check() -> None:
+    """End the process with a sentence when a variable cannot be read."""
+    routes()
+    authorities()
+
+
+@lru_cache(maxsize=1)
+def routes() -> Routes:
+    """Which proxy is for what; the simulator is always reached straight."""
+    own = settings()
+    try:
+        return Routes(usual(*proxies.NAMES), straight=[own.simulator_url] if own.simulator_url else [])
+    except ValueError as error:
+        raise Wrong(str(error)) from None
+
+
+@lru_cache(maxsize=1)
+def authorities() -> bytes:
+    """Certificates of authorities beside the system's, in PEM; empty: none."""
+    given = {"FUSIONAI_CA_FILE": settings().ca_file, **usual(*_CA_VARIABLES)}
+    name, value = next(((name, value) for name, value in given.items() if value), ("", ""))
+    if not value:
+        return b""
+    try:
+        found = b"\n".join(_CERTIFICATE.findall(_read(Path(value)))) + b"\n"
+        if found == b"\n":
+            raise Wrong(f"{name}: {value} has no certificate in PEM in it")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found.decode())
+    except OSError as error:  # an SSLError too
+        raise Wrong(f"{name}: {value} cannot be read: {error.strerror or error}") from None
+    return found
+
+
+def reach(builder: Any, proxy: Proxy | None) -> Any:
+    """A pyreqwest builder of a client, told to use this proxy or none, and whom to trust."""
+    builder = builder.no_proxy()
+    if proxy is not None:
+        from pyreqwest.proxy import ProxyBuilder
+
+        builder = builder.proxy(ProxyBuilder.all(proxy.url))
+    return builder.add_root_certificate_pem(authorities()) if authorities() else builder
+
+
+def _read(path: Path) -> bytes:
+    """A file, or all the files of a directory."""
+    if not path.is_dir():
+        return path.read_bytes()
+    return b"\n".join(one.read_bytes() for one in sorted(path.iterdir()) if one.is_file())

@@ -1,0 +1,1 @@
+"""What is known of providers: their limits, their pace, whether they are paused."""

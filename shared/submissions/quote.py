@@ -1,0 +1,168 @@
+"""What may serve a submission, and for how much at most: its offers, fixed with their prices when it is accepted."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from shared.errors import InvalidRequest
+from shared.money.pricing import Amount, Price, input_bound, worst_case
+from shared.strict_json import dumps
+from shared.submissions import extras, image_inputs
+from shared.submissions.catalogue import SANDBOX, Catalogue, Model
+from shared.submissions.schemas import (
+    Offer,
+    Submission,
+    image_places,
+    image_urls,
+    picture_kind,
+    pictures_counted,
+    text_bytes,
+)
+
+#: What a request without a tier gets, and what it costs.
+_STANDARD_TIERS: Final = (None, "auto", "default")
+
+
+def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "") -> list[Offer]:
+    """The candidates in the order they are tried: the model asked for, then its fallbacks. A 400 names what cannot be.
+
+    A test key's one candidate is the sandbox, which costs nothing.
+    """
+    made = [_offer(submission, catalogue, submission.model, f"{at}model", at)]
+    if submission.routing.fallbacks is None:
+        made += _usual(submission, catalogue, made[0])
+    for index, name in enumerate(submission.routing.fallbacks or ()):
+        made.append(_offer(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at))
+    if test:
+        first = made[0]
+        return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
+    return made
+
+
+def _usual(submission: Submission, catalogue: Catalogue, first: Offer) -> list[Offer]:
+    """The fallbacks of the catalogue's row, those that can serve this request; the caller has not asked for them."""
+    made = []
+    for name in catalogue.models[first.model].fallbacks:
+        with suppress(InvalidRequest):
+            made.append(_offer(submission, catalogue, name, "model", ""))
+    return made
+
+
+def bound(made: Sequence[Offer]) -> int:
+    """The dearest candidate's worst case, in micro-credits: what is held."""
+    return max(offer.bound_micros for offer in made)
+
+
+def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at: str) -> Offer:
+    model = catalogue.model(id, param=where)
+    if model.type != submission.type:
+        raise InvalidRequest(
+            f"{where}: {model.id} does {model.type} jobs, this is one of {submission.type}", param=where
+        )
+    at_price = _price_of(submission.request, catalogue, model, at)
+    amount = _WORST[submission.type](submission, catalogue, model, at)
+    return Offer(
+        provider=model.provider,
+        model=model.id,
+        upstream=model.upstream,
+        input=at_price.input,
+        cached_input=at_price.cached_input,
+        cache_write=at_price.cache_write,
+        output=at_price.output,
+        images=at_price.images,
+        version=at_price.version,
+        max_output=model.max_output,
+        omit=catalogue.sending(model.id).omit_earlier,
+        bound_micros=_priced(amount, at_price, model, at),
+    )
+
+
+def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at: str) -> Price:
+    """The model's price, or that of the service tier that is asked for."""
+    usual, tier = catalogue.prices[model.id], request.get("service_tier")
+    if priced := model.service_tiers.get(tier or ""):
+        return dataclasses.replace(usual, input=priced.input, output=priced.output, cached_input=None, cache_write=None)
+    if tier in _STANDARD_TIERS:
+        return usual
+    known = ", ".join(["auto", "default", *sorted(model.service_tiers)])
+    raise _refusal(at, "service_tier", f"{model.id} has no price for it; it has {known}")
+
+
+def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
+    try:
+        return worst_case(amount, at_price)
+    except KeyError:
+        sizes = ", ".join(sorted(model.images))
+        raise _refusal(at, "size", f"{model.id} draws {sizes}, not {amount.size}") from None
+
+
+def _refusal(at: str, field: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{at}{field}: {why}", param=f"{at}{field}")
+
+
+def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
+    request, pictures = submission.request, image_urls(submission.request)
+    if pictures and catalogue.providers[model.provider].fetches_privately:
+        _check_reach(request, model, at)
+    limit = request.get("max_tokens") or model.max_output
+    if limit > model.max_output:
+        raise _refusal(at, "max_tokens", f"{model.id} gives at most {model.max_output}, {limit} were asked for")
+    tokens = input_bound(
+        text_bytes=text_bytes(submission, pictures) - _unsent(request, catalogue, model),
+        overheads=catalogue.overheads,
+        messages=len(request["messages"]),
+        tools=len(request.get("tools", ())),
+        images=pictures_counted(request) if pictures else 0,
+    )
+    tokens += _searched(request, catalogue, model, at)
+    guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0
+    return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
+
+
+def _check_reach(request: Mapping[str, Any], model: Model, at: str) -> None:
+    """No picture is at an address that the model's provider would fetch from a private host."""
+    for place, url in image_places(request):
+        if why := image_inputs.unreachable(url):
+            said = f"{model.id} is served by {model.provider}, which may not fetch from this host ({why}); send base64"
+            raise _refusal(at, place, said)
+
+
+def _unsent(request: Mapping[str, Any], catalogue: Catalogue, model: Model) -> int:
+    """Bytes of what stands beside the messages' own fields and does not go to this model."""
+    if (beside := request.get(extras.KEY)) is None:
+        return 0
+    return extras.size(beside) - extras.size(extras.taken(beside, catalogue.sending(model.id).takes))
+
+
+def _searched(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at: str) -> int:
+    """Tokens that a search of the web adds; who does not know the parameter is not sent it."""
+    if "web_search_options" not in request or "web_search_options" in catalogue.sending(model.id).omit:
+        return 0
+    if not model.web_search:
+        raise _refusal(at, "web_search_options", f"{model.id} has no price for searches of the web")
+    return model.web_search * int(request.get("n", 1))
+
+
+def _worst_embedding(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
+    wanted = submission.request.get("dimensions")
+    if wanted and model.dimensions and wanted > model.dimensions:
+        raise _refusal(at, "dimensions", f"{model.id} has at most {model.dimensions}")
+    given = submission.request["input"]
+    inputs = len(given) if isinstance(given, list) else 1
+    tokens = input_bound(text_bytes=text_bytes(submission, ()), overheads=catalogue.overheads, inputs=inputs)
+    return Amount(input_tokens=tokens)
+
+
+def _worst_image(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
+    request = submission.request
+    quality = request.get("quality", "auto")
+    size = picture_kind(request, catalogue.prices[model.id].images)
+    covered = quality == "auto" or quality in model.qualities or size != request["size"]
+    if not covered and "quality" not in catalogue.sending(model.id).omit:
+        known = sorted({*model.qualities, *(kind.rpartition("/")[0] for kind in model.images)} - {""})
+        raise _refusal(at, "quality", f"{model.id} has no price for it; it has {', '.join(['auto', *known])}")
+    return Amount(images=request["n"], size=size)
+
+
+_WORST = {"chat.completion": _worst_chat, "embedding": _worst_embedding, "image": _worst_image}

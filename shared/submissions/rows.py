@@ -1,0 +1,117 @@
+"""A submission as the rows of a job that waits: the hot row, and beside it what was asked and what may serve it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared import clock
+from shared.broker.app import Lane, queue_name
+from shared.money import shortage
+from shared.settings import settings
+from shared.strict_json import dumps
+from shared.submissions import quote
+from shared.submissions.schemas import NO_ROUTING, JobType, Offer, Submission
+
+Row = dict[str, Any]
+
+#: The version before this one reads from `run_at` since when a realtime job waits, and would take 0 for ages. Where all
+#: share the database's time, what may run at once says this much earlier than now: more than that can be read wrong by.
+_EARLIER_MICROS = 2 * clock.MICROS
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a job is; the same for all jobs of a request or batch."""
+
+    account_id: str
+    key_id: str
+    test: bool
+    batch_id: str | None = None
+    lane: Lane = "batch"
+    priority: int = 0
+    #: Microseconds; None: the usual time from now.
+    expires_at: int | None = None
+
+
+@dataclass(slots=True)
+class Priced:
+    """A submission with its offers fixed, in the form its rows keep: JSON texts. Not frozen, as Submission is not."""
+
+    type: JobType
+    model: str
+    #: Who is asked first.
+    provider: str
+    bound_micros: int
+    request: str
+    offers: str
+    labels: str | None = None
+    #: The caller's wishes about who serves.
+    routing: str | None = None
+    #: What the customer calls it in a batch.
+    custom_id: str | None = None
+    #: How its bound depends on the limit on tokens: see `shared.money.shortage.Need`.
+    fixed: int = 0
+    slope: int = 0
+
+
+def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
+    """Fix the offers of a submission."""
+    most = quote.bound(made)
+    return Priced(
+        submission.type,
+        submission.model,
+        made[0].provider,
+        most,
+        submission.json.decode(),
+        dumps(made),
+        dumps(submission.labels) if submission.labels else None,
+        _wishes(submission),
+        custom_id,
+        *shortage.linear(submission.request, made, most),
+    )
+
+
+def _wishes(submission: Submission) -> str | None:
+    """Routing as it was asked for; None when it was not, which costs nothing."""
+    if submission.routing is NO_ROUTING:
+        return None
+    return dumps(submission.routing.model_dump(exclude_defaults=True))
+
+
+def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]:
+    """A new queued job, eligible once its rows are committed. `wake`: its doorbell is rung right after."""
+    now = clock.now_micros()
+    id = clock.new_id("job")
+    job = {
+        "id": id,
+        "account_id": owner.account_id,
+        "key_id": owner.key_id,
+        "batch_id": owner.batch_id,
+        "custom_id": wanted.custom_id,
+        "type": wanted.type,
+        "model": wanted.model,
+        "test": owner.test,
+        "status": "queued",
+        "queue": queue_name(wanted.provider, owner.lane),
+        "lane": owner.lane,
+        "offer": 0,
+        "priority": owner.priority,
+        "run_at": now - _EARLIER_MICROS if owner.lane == "realtime" and clock.is_learned() else 0,
+        "woken_at": now if wake else None,
+        "expires_at": owner.expires_at or now + settings().job_expires_seconds * clock.MICROS,
+        "lease_epoch": 0,
+        "cancel_requested": False,
+        "failures": 0,
+        "cohort": 0,
+        "bound_micros": wanted.bound_micros,
+        "created_at": now,
+    }
+    payload = {
+        "job_id": id,
+        "request": wanted.request,
+        "offers": wanted.offers,
+        "labels": wanted.labels,
+        "routing": wanted.routing,
+        "wait_until": None,
+    }
+    return job, payload

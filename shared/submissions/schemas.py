@@ -1,0 +1,226 @@
+"""The canonical words of a job: what is asked (Submission), what came of it (Usage), what may serve it (Offer).
+
+The fields of a request are in `shared.submissions.requests`; what is not there is never forwarded to a provider.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+from pydantic import ConfigDict, Field, ValidationError
+
+from shared.errors import InvalidRequest
+from shared.money.pricing import Amount, Price
+from shared.submissions import extras
+from shared.submissions.requests import ChatRequest as ChatRequest
+from shared.submissions.requests import EmbeddingRequest as EmbeddingRequest
+from shared.submissions.requests import ImageRequest as ImageRequest
+from shared.submissions.shapes import NullIsAbsent
+from shared.submissions.shapes import Shape as Shape
+from shared.submissions.shapes import invalid as invalid
+
+JobType = Literal["chat.completion", "embedding", "image"]
+
+#: One customer's metadata: OpenAI's own limits.
+MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 64, 512
+
+
+class Routing(NullIsAbsent):
+    """The caller's wishes about who serves: models to fall back on, in order, and a budget."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    #: None: those of the model's catalogue row.
+    fallbacks: list[str] | None = Field(default=None, max_length=3)
+    #: A stream begins when the answer is whole, so that another provider can still take the place of one that breaks.
+    hold_stream: bool = False
+    budget: Literal["economy", "balanced", "quality"] = "balanced"
+
+
+REQUESTS: Mapping[JobType, type[Shape]] = {
+    "chat.completion": ChatRequest,
+    "embedding": EmbeddingRequest,
+    "image": ImageRequest,
+}
+
+
+NO_ROUTING = Routing()
+
+#: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
+UNASKED = "unasked"
+_OURS = ("n", "response_format")
+#: Where it names the messages whose content is null and was said to be: some providers want to be told.
+NULLS = "nulls"
+#: As many pictures as one that is shown in its original size may cost: 10,000 patches, at 1.2 tokens each.
+ORIGINAL_PICTURES = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class Submission:
+    """One job as asked for, whatever the dialect: `request` holds known, validated fields only.
+
+    Not frozen, nor is Offer, though nothing changes one: a batch makes 50,000, and freezing doubles what one costs.
+    """
+
+    type: JobType
+    model: str
+    request: dict[str, Any]
+    #: The request as compact JSON, as its row keeps it.
+    json: bytes
+    routing: Routing = NO_ROUTING
+    labels: dict[str, str] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Offer:
+    """One way to serve a job, with its price and bound, fixed at acceptance."""
+
+    provider: str
+    model: str
+    upstream: str
+    input: int
+    output: int
+    images: Mapping[str, int] = field(default_factory=dict)
+    version: str
+    max_output: int = 0
+    omit: Sequence[str] = ()
+    bound_micros: int
+    #: Of input read from the provider's cache, and of input written into it; None: as other input.
+    cached_input: int | None = None
+    cache_write: int | None = None
+
+    @property
+    def price(self) -> Price:
+        """The price that was fixed at acceptance."""
+        return Price(self.version, self.input, self.output, self.images, self.cached_input, self.cache_write)
+
+
+_OFFERED = frozenset(Offer.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a provider says it used, in canonical terms."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    images: int = 0
+    size: str = ""
+    #: Counted here, because the provider did not say.
+    estimated: bool = False
+    #: Of the prompt tokens, those read from the provider's cache and those written into it; of the completion tokens,
+    #: those of its reasoning. None: the provider did not tell. Never negative, never more than what they are part of.
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    #: The same of sound; told to the caller, and of no other use.
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+
+    @property
+    def amount(self) -> Amount:
+        """What of it has a price."""
+        cached, written = self.cached_tokens or 0, self.cache_creation_tokens or 0
+        return Amount(self.prompt_tokens, self.completion_tokens, self.images, self.size, cached, written)
+
+
+def read_submission(
+    type: JobType, body: Mapping[str, Any], *, at: str = "", ignore_unknown: bool = False
+) -> Submission:
+    """Validate one request body of a type; a 400 names the field, prefixed by `at` (`jobs[3].`).
+
+    `ignore_unknown`: a field that nobody knows is no fault; the job lists it as `ignored`.
+    """
+    fields = dict(body)
+    found: dict[str, Any] = {}
+    try:
+        model = fields.pop("model", None)
+        if not isinstance(model, str) or not model:
+            raise InvalidRequest(f"{at}model is required and must be a string", param=f"{at}model")
+        labels = read_labels(fields.pop("metadata", None), at)
+        routing = _routing(fields.pop("routing", None), at, found if ignore_unknown else None)
+        fields = extras.take(REQUESTS[type], fields, found, at=at, ignore_unknown=ignore_unknown)
+        request = REQUESTS[type].model_validate(fields)
+    except ValidationError as error:
+        raise invalid(error, at) from None
+    known = request.model_dump(exclude_none=True, by_alias=True)
+    if type == "image" and (unasked := [name for name in _OURS if fields.get(name) is None]):
+        known[UNASKED] = unasked
+    if type == "chat.completion" and (nulls := _said_null(fields["messages"])):
+        known[NULLS] = nulls
+    if found:
+        known[extras.KEY] = found
+    json = orjson.dumps(known)
+    return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
+
+
+def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [number for number, message in enumerate(messages) if message.get("content", "") is None]
+
+
+def read_offer(row: Mapping[str, Any]) -> Offer:
+    """An offer as a job's row keeps it; fields that another version wrote are passed over."""
+    return Offer(**{name: value for name, value in row.items() if name in _OFFERED})
+
+
+def text_bytes(submission: Submission, pictures: Sequence[str]) -> int:
+    """UTF-8 bytes of a request without its image data; an upper bound of the tokens of its text."""
+    return len(submission.json) - sum(map(len, pictures))
+
+
+def image_urls(request: Mapping[str, Any]) -> list[str]:
+    """The image parts' addresses (or data) in a chat request."""
+    return [url for _, url in image_places(request)]
+
+
+def image_places(request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The same, each after its place: `messages[0].content[1].image_url.url`."""
+    return [
+        (f"messages[{turn}].content[{place}].image_url.url", part["image_url"]["url"])
+        for turn, message in enumerate(request.get("messages", ()))
+        if isinstance(message.get("content"), list)
+        for place, part in enumerate(message["content"])
+        if part["type"] == "image_url"
+    ]
+
+
+def pictures_counted(request: Mapping[str, Any]) -> int:
+    """How many usual pictures the image parts cost at most."""
+    contents = [m["content"] for m in request.get("messages", ()) if isinstance(m.get("content"), list)]
+    shown = [part["image_url"] for content in contents for part in content if part["type"] == "image_url"]
+    return sum(ORIGINAL_PICTURES if one.get("detail") == "original" else 1 for one in shown)
+
+
+def picture_kind(request: Mapping[str, Any], prices: Mapping[str, int]) -> str:
+    """The key under which a picture's price stands: quality and size where that has one, else the size."""
+    size = str(request["size"])
+    fine = f"{request.get('quality')}/{size}"
+    return fine if fine in prices else size
+
+
+def _routing(value: Any, at: str, found: dict[str, Any] | None) -> Routing:
+    if value is None:
+        return NO_ROUTING
+    if found is not None and isinstance(value, dict):
+        value = extras.take(Routing, value, found, within="routing", at=at, ignore_unknown=True)
+    try:
+        return Routing.model_validate(value)
+    except ValidationError as error:
+        raise invalid(error, f"{at}routing.") from None
+
+
+def read_labels(value: Any, at: str = "") -> dict[str, str] | None:
+    """The customer's `metadata`: OpenAI's limits; a 400 names the key."""
+    if value is None:
+        return None
+    where = f"{at}metadata"
+    if not isinstance(value, dict) or len(value) > MAX_LABELS:
+        raise InvalidRequest(f"{where} must be an object of at most {MAX_LABELS} keys", param=where)
+    for key, text in value.items():
+        if len(key) > MAX_LABEL_KEY or not isinstance(text, str) or len(text) > MAX_LABEL_VALUE:
+            raise InvalidRequest(
+                f"{where}.{key[:MAX_LABEL_KEY]}: keys have at most {MAX_LABEL_KEY} characters, "
+                f"values are strings of at most {MAX_LABEL_VALUE}",
+                param=where,
+            )
+    return value

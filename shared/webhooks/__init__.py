@@ -1,0 +1,1 @@
+"""Events, and the secrets and signatures they are sent under."""

@@ -1,0 +1,142 @@
+"""The outbox: events and their deliveries, written in the transaction of the change that they tell of."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from shared import clock, db
+from shared.db.models import deliveries, events, webhooks
+from shared.strict_json import dumps
+
+TYPES: Final = (
+    "job.completed",
+    "job.failed",
+    "job.cancelled",
+    "job.expired",
+    "batch.completed",
+    "batch.failed",
+    "batch.expired",
+    "batch.cancelled",
+    "credit.threshold",
+    "credit.exhausted",
+    "invoice.created",
+    "invoice.paid",
+    "webhook.disabled",
+    "webhook.test",
+)
+
+#: The event that a job's end emits.
+OF_STATUS: Final = {
+    "succeeded": "job.completed",
+    "failed": "job.failed",
+    "cancelled": "job.cancelled",
+    "expired": "job.expired",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that has its number, about to be written."""
+
+    account_id: str
+    sequence: int
+    type: str
+    data: Mapping[str, Any]
+    #: Only to this webhook (`webhook.test`); None: to each that subscribes.
+    webhook_id: str | None = None
+    #: Of the account's test keys: for their webhooks and readers alone.
+    test: bool = False
+
+    @property
+    def readers(self) -> tuple[str, bool]:
+        """Whose it is: the account, and which keys of it."""
+        return self.account_id, self.test
+
+
+#: Deliveries that are given up in one statement.
+CHUNK: Final = 1000
+
+
+def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str]:
+    """Write events and one pending delivery for each webhook that wants it; the ids of the deliveries."""
+    if not new:
+        return []
+    ids = [clock.new_id("evt") for _ in new]
+    rows = [
+        {
+            "id": id,
+            "account_id": event.account_id,
+            "test": event.test,
+            "sequence": event.sequence,
+            "type": event.type,
+            "data": dumps(event.data),
+            "created_at": now,
+        }
+        for id, event in zip(ids, new, strict=True)
+    ]
+    due = _deliveries(connection, list(zip(ids, new, strict=True)))
+    made = Counter(row["event_id"] for row in due)
+    db.insert_rows(connection, events, [{**row, "deliveries": made[row["id"]]} for row in rows])
+    if due:
+        db.insert_rows(connection, deliveries, due)
+    return [row["id"] for row in due]
+
+
+def body(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The event object, as GET /events lists it and as a delivery sends it; of a test key's it says so."""
+    shown = {
+        "id": row["id"],
+        "object": "event",
+        "type": row["type"],
+        "created_at": row["created_at"] // clock.MICROS,
+        "sequence": row["sequence"],
+        "data": json.loads(row["data"]),
+    }
+    return {**shown, "test": True} if row["test"] else shown
+
+
+def give_up(connection: Connection, webhook_id: str, why: str) -> int:
+    """End up to CHUNK deliveries that wait for a webhook; how many: as many as CHUNK means that there may be more.
+
+    What is left of them ends when it is due, since the webhook is no longer enabled.
+    """
+    waiting = (deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending")
+    some = select(deliveries.c.id).where(*waiting).limit(CHUNK).scalar_subquery()
+    ended = update(deliveries).where(*waiting, deliveries.c.id.in_(some))
+    return connection.execute(ended.values(status="failed", last_error=why)).rowcount
+
+
+def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]]) -> list[dict[str, Any]]:
+    hooks = _hooks(connection, {event.account_id for _, event in new})
+    return [
+        {
+            "id": clock.new_id("dlv"),
+            "event_id": id,
+            "webhook_id": hook_id,
+            "account_id": event.account_id,
+            "test": event.test,
+            "status": "pending",
+            "attempts": 0,
+            "next_at": 0,
+        }
+        for id, event in new
+        for hook_id, wanted in hooks.get(event.readers, ())
+        if (event.webhook_id or hook_id) == hook_id and (event.webhook_id or event.type in wanted or "*" in wanted)
+    ]
+
+
+def _hooks(connection: Connection, account_ids: set[str]) -> dict[tuple[str, bool], list[tuple[str, frozenset[str]]]]:
+    """The webhooks that are enabled, with the types that each wants, by account and mode."""
+    found: dict[tuple[str, bool], list[tuple[str, frozenset[str]]]] = {}
+    for account_id, test, id, wanted in connection.execute(_HOOKS, {"b_accounts": sorted(account_ids)}):
+        found.setdefault((account_id, bool(test)), []).append((id, frozenset(json.loads(wanted))))
+    return found
+
+
+_HOOKS = select(webhooks.c.account_id, webhooks.c.test, webhooks.c.id, webhooks.c.events).where(
+    webhooks.c.account_id.in_(bindparam("b_accounts", expanding=True)), webhooks.c.status == "enabled"
+)

@@ -1,0 +1,1 @@
+"""What nobody asks for: the sweeper and all that it does, each second."""

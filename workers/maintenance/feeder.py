@@ -1,0 +1,210 @@
+"""Tops the broker's window up from the database, in turn over the accounts.
+
+The broker holds about one second of each queue's measured drain and never the backlog: 50,000 jobs of one customer
+delay nobody, and its memory does not grow with what waits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Connection, func, select, text, update
+
+from shared import clock, crash
+from shared.broker.app import Bell
+from shared.db import Database
+from shared.db.models import jobs
+from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
+from shared.jobs.transitions import QUEUED, unwake
+from workers.maintenance.isolate import steps
+
+#: The window of a queue whose drain is not yet known, in jobs.
+FIRST = 1000
+#: The smallest, for a queue that drains slowly: what is in the window is ahead of whoever comes now.
+LEAST = 200
+#: The largest, so that no measurement error can pour a backlog into the broker.
+MOST = 20_000
+#: Jobs whose deferral is ended in one transaction.
+CHUNK = 400
+#: How long one pass goes on putting aside what is not due, or ending deferrals, in seconds.
+ASIDE_SECONDS = 0.1
+#: Jobs woken in one transaction.
+MANY = 1000
+#: What is due so soon is left where it is, in microseconds.
+SOON_MICROS = clock.MICROS
+#: Accounts that get their turn in one pass over a queue.
+ACCOUNTS = 256
+
+
+@dataclass(slots=True)
+class _Flow:
+    """What is known of one queue's drain."""
+
+    window: int = FIRST
+    inside: int = 0
+    at: float = 0.0
+    #: Where the turn over the accounts goes on.
+    after: str = ""
+
+
+@dataclass(slots=True)
+class Feeder:
+    """The state of one feeding process. Several may run: an id is marked, and rung, by one of them."""
+
+    database: Database
+    bell: Bell
+    flows: dict[str, _Flow] = field(default_factory=dict)
+
+    def run_once(self, queues: Sequence[str]) -> int:
+        """Fill each queue's window once; the number of jobs woken. A queue that cannot be filled stops no other."""
+        woken = 0
+
+        def fill(queue: str, inside: int) -> None:
+            nonlocal woken
+            woken += self._fill(queue, inside)
+
+        steps({"ending deferrals": self._end_deferrals})
+        if self.bell.away and not self.bell.check().result():
+            return 0  # what were marked here, workers with room could not find
+        inside = self.database.read_sync(woken_by_queue)
+        steps({f"feeding {queue}": partial(fill, queue, inside.get(queue, 0)) for queue in queues})
+        return woken
+
+    def _end_deferrals(self) -> None:
+        until = clock.monotonic() + ASIDE_SECONDS
+        while self.database.read_sync(is_any_due):
+            ended = self.database.write_sync(end_deferrals)
+            crash.point("defer.after_end")
+            if ended < CHUNK or clock.monotonic() > until:
+                return
+
+    def _put_aside(self, queue: str, accounts: Sequence[str]) -> None:
+        """All that these accounts had due has been woken: what is left waits for a time."""
+        until = clock.monotonic() + ASIDE_SECONDS
+        while self.database.write_sync(put_aside, queue, accounts) == CHUNK and clock.monotonic() < until:
+            pass
+
+    def _fill(self, queue: str, inside: int) -> int:
+        flow = self.flows.setdefault(queue, _Flow())
+        now = clock.monotonic()
+        if flow.at and flow.inside > inside:
+            drained_a_second = (flow.inside - inside) / max(now - flow.at, 0.001)
+            flow.window = min(max(LEAST, int((flow.window + drained_a_second) / 2)), MOST)
+        woken = self._wake(queue, flow, flow.window - inside) if flow.window > inside else 0
+        flow.inside, flow.at = inside + woken, clock.monotonic()
+        return woken
+
+    def _wake(self, queue: str, flow: _Flow, room: int) -> int:
+        """Wake up to `room` jobs of the accounts whose turn it is, in transactions of up to MANY; how many."""
+        accounts = self.database.read_sync(accounts_waiting, queue, flow.after)
+        flow.after = accounts[-1] if len(accounts) == ACCOUNTS else ""
+        rung = 0
+        while accounts and rung < room:
+            most = min(MANY, room - rung)
+            woken = self.database.write_sync(mark, queue, accounts, most)
+            crash.point("feed.after_mark")
+            if woken and not self.bell.ring(queue, woken).result():
+                self.database.write_sync(unwake, woken)
+                break
+            if woken:
+                crash.point("feed.after_publish")
+            rung += len(woken)
+            if len(woken) < most:
+                self._put_aside(queue, accounts)
+                break
+        return rung
+
+
+def is_any_due(connection: Connection) -> bool:
+    """Whether the time of any deferred job has come."""
+    due = select(jobs.c.id).where(text(DEFERRED), jobs.c.run_at <= clock.now_micros()).limit(1)
+    return connection.execute(due).first() is not None
+
+
+def put_aside(connection: Connection, queue: str, accounts: Sequence[str]) -> int:
+    """Defer up to CHUNK jobs that wait for a time without saying why, as workers of earlier versions left them."""
+    waiting = (
+        select(jobs.c.id)
+        .where(jobs.c.queue == queue, jobs.c.account_id.in_(accounts), jobs.c.run_at > clock.now_micros() + SOON_MICROS)
+        .where(text(TO_WAKE))
+        .limit(CHUNK)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(waiting).scalars())
+    if ids:
+        connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(deferred_for="retry"))
+    return len(ids)
+
+
+def woken_by_queue(connection: Connection) -> Mapping[str, int]:
+    """How many jobs of each queue have been woken and not yet leased."""
+    statement = select(jobs.c.queue, func.count()).where(text(WOKEN)).group_by(jobs.c.queue)
+    return {queue: count for queue, count in connection.execute(statement)}
+
+
+def accounts_waiting(connection: Connection, queue: str, after: str, most: int | None = None) -> list[str]:
+    """The next accounts, by id, that have jobs to wake: one index probe each, whatever the backlog."""
+    statement = select(func.min(jobs.c.account_id)).where(
+        jobs.c.queue == queue, text(f"{TO_WAKE} AND account_id > :after")
+    )
+    found: list[str] = []
+    while len(found) < (most or ACCOUNTS):
+        following = connection.execute(statement, {"after": found[-1] if found else after}).scalar_one()
+        if following is None:
+            break
+        found.append(following)
+    return found
+
+
+def mark(connection: Connection, queue: str, accounts: Sequence[str], room: int) -> list[str]:
+    """Mark up to `room` due jobs as woken, the highest priority and oldest first, an equal share of each account.
+
+    What an account does not take of its share is divided over those that have more.
+    """
+    now = clock.now_micros()
+    shares: dict[str, list[str]] = {account: [] for account in accounts}
+    asked = list(accounts)
+    while asked and room > 0:
+        share, more = -(-room // len(asked)), []
+        for account in asked:
+            found = _mark(connection, queue, account, min(share, room), now)
+            shares[account] += found
+            room -= len(found)
+            if found and len(found) == share:
+                more.append(account)
+        asked = more
+    turns = range(max(map(len, shares.values()), default=0))
+    return [ids[turn] for turn in turns for ids in shares.values() if turn < len(ids)]
+
+
+def _mark(connection: Connection, queue: str, account: str, most: int, now: int) -> list[str]:
+    if most <= 0:
+        return []
+    waiting = (
+        select(jobs.c.id)
+        .where(jobs.c.queue == queue, jobs.c.account_id == account, jobs.c.run_at <= now)
+        .where(text(TO_WAKE))
+        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(waiting).scalars())
+    if ids:
+        connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(woken_at=now))
+    return ids
+
+
+def end_deferrals(connection: Connection) -> int:
+    """Let up to CHUNK jobs whose time has come be woken, the earliest first; how many."""
+    due = (
+        select(jobs.c.id)
+        .where(text(DEFERRED), jobs.c.run_at <= clock.now_micros())
+        .order_by(jobs.c.run_at)
+        .limit(CHUNK)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(due).scalars())
+    if ids:
+        still = update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED)
+        connection.execute(still.values(deferred_for=None, woken_at=None))
+    return len(ids)

@@ -1,0 +1,115 @@
+"""The OpenAI wire protocol: chat completions (openai_stream.py when streamed), embeddings, images; spoken by most.
+
+Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. What
+is sent is in openai_request.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from shared.errors import ProviderError
+from shared.providers.limits import RateLimits
+from shared.submissions.catalogue import Endpoint, Provider
+from workers.answers.reading import loads
+from workers.answers.shape import lacking, wrong
+from workers.providers import Answer, Ask
+from workers.providers.openai import answers
+from workers.providers.openai.request import ignored, payload
+from workers.providers.openai.stream import Gathered, of_events, stream
+from workers.upstream import event_stream, retry_after
+from workers.upstream.deadlines import Exchange
+from workers.upstream.error_codes import code_of, message_of, param_of, told
+from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
+from workers.upstream.exchange import post
+
+_PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
+
+
+def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "OpenAI":
+    """A provider of this protocol at its endpoint."""
+    return OpenAI(endpoint, client)
+
+
+class OpenAI:
+    """One OpenAI-like provider."""
+
+    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._urls = {type: httpx.URL(endpoint.base_url.rstrip("/") + path) for type, path in _PATHS.items()}
+        self._headers = {"authorization": f"Bearer {endpoint.key}", "content-type": "application/json"}
+
+    async def call(self, ask: Ask) -> Answer:
+        """One POST; see Upstream."""
+        exchange = Exchange(ask.limits)
+        try:
+            if ask.sink is not None:
+                return await self._stream(ask, exchange)
+            with exchange:
+                status, content = await post(self._client, self._urls[ask.type], self._headers, payload(ask), exchange)
+            return read(ask, status, content, exchange.limits)
+        except ProviderError as error:
+            raise exchange.mark(error) from None
+
+    async def _stream(self, ask: Ask, exchange: Exchange) -> Answer:
+        headers = {**self._headers, "accept": EVENT_STREAM}
+        try:
+            found = await stream(self._client, self._urls[ask.type], headers, payload(ask), ask, exchange)
+        except NotStreamed as whole:
+            return read(ask, whole.status, whole.content, exchange.limits)
+        return judge(ask, 200, found, exchange.limits)
+
+
+def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None) -> Answer:
+    """A good answer in canonical shape; ProviderError when a 200 is not one.
+
+    A chat completion may have come as the events of a stream, also where none was asked for.
+    """
+    if ask.type == "chat.completion" and event_stream.are_events(content):
+        return judge(ask, status, of_events(ask, event_stream.all_of(content)), limits)
+    try:
+        body = loads(content)
+    except ValueError:
+        raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
+    if isinstance(body, list) and body:  # so does Google wrap its errors
+        body = body[0]
+    if not isinstance(body, dict):
+        raise wrong("it", "is no object")
+    return judge(ask, status, body, limits)
+
+
+def judge(ask: Ask, status: int, found: Mapping[str, Any] | Gathered, limits: RateLimits | None = None) -> Answer:
+    """The same of a body that has been read, or of a stream that has been put together."""
+    try:
+        if isinstance(found, Gathered):
+            result, usage = answers.chat(ask, found.choices, found.usage, found.created)
+        elif found.get("error"):
+            raise failure(status, found)
+        else:
+            result, usage = answers.read(ask, found)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise lacking(error) from None
+    left_out = ignored(ask)
+    if answers.given(result) < answers.wanted(ask):
+        left_out.append("n")
+    return Answer(result, usage, status, left_out, limits)
+
+
+def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
+    """The error object in a 200: `{"error": {"message", "type", "code"}}`, with its many variations."""
+    error = body.get("error")
+    if isinstance(error, list):
+        error = error[0] if error else {}
+    if not isinstance(error, dict):
+        return ProviderError(told(None, None, ""), upstream_status=status)
+    number = error.get("code")
+    shown = number if isinstance(number, int) and 400 <= number < 600 else None
+    code = code_of(error, shown) or ("protocol" if shown is None else None)
+    return ProviderError(
+        told(shown, code, message_of(error)),
+        upstream_status=shown,
+        code=code,
+        param=param_of(error),
+        retry_after_seconds=retry_after.in_body(error),
+    )

@@ -1,0 +1,168 @@
+"""What of a request is sent in the OpenAI protocol, and what of it is not, which is told.
+
+Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. Only
+known fields are sent, and of these only what the caller or the catalogue asked for; a limit on the answer always is.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from shared.submissions import extras
+from shared.submissions.catalogue import catalogue
+from shared.submissions.schemas import NULLS, UNASKED
+from shared.submissions.sending import Sending
+from workers.providers import Ask
+
+Body = dict[str, Any]
+
+#: Canonical chat fields that this protocol has under the same name.
+_CHAT: Final = frozenset(
+    "messages temperature top_p n stop presence_penalty frequency_penalty seed logprobs top_logprobs tools tool_choice "
+    "parallel_tool_calls response_format user logit_bias prediction reasoning_effort verbosity web_search_options "
+    "moderation prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier".split()
+)
+#: Those that go only to whoever's catalogue row takes them; of a tier it is the price that says so.
+_TAKEN: Final = frozenset(
+    "service_tier store cache_control repetition_penalty top_k min_p thinking reasoning enable_thinking "
+    "chat_template_kwargs extra_body".split()
+)
+_FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    "chat.completion": _CHAT,
+    "embedding": frozenset(("input", "encoding_format", "dimensions", "user")),
+    "image": frozenset(
+        "prompt size n response_format user background moderation output_compression output_format quality "
+        "safety_identifier style".split()
+    ),
+}
+#: Fields that are ours or the client's, about which nothing need be said.
+_SILENT: Final = frozenset({"max_tokens", "stream", "stream_options", extras.KEY, UNASKED, NULLS})
+#: Paths that a job tells of what was left out.
+MOST_TOLD: Final = 200
+
+
+def payload(ask: Ask) -> bytes:
+    """The body to send."""
+    body = composed(ask, sending_of(ask))
+    if ask.sink is not None:
+        body.update(stream=True, stream_options={"include_usage": True})
+    return orjson.dumps(body)
+
+
+def sending_of(ask: Ask) -> Sending:
+    """What its model is sent: as the catalogue says now, so that a row that was put right helps jobs that wait."""
+    return catalogue().sending(ask.offer.model)
+
+
+def composed(ask: Ask, sending: Sending) -> Body:
+    """The body in the provider's words."""
+    request, offer = ask.request, ask.offer
+    body: Body = {"model": offer.upstream}
+    body.update((name, request[name]) for name in _sent(ask, sending))
+    if ask.type == "chat.completion":
+        _effort(body, ask, sending)
+        _add_defaults(body, sending)
+        body["max_tokens"] = request.get("max_tokens") or offer.max_output
+        body["messages"] = _messages(ask, sending)
+    if kept := extras.taken(request.get(extras.KEY) or {}, sending.takes):
+        body = extras.put(body, kept)
+    for name, other in sending.rename.items():
+        if name in body:
+            body[other] = body.pop(name)
+    return body
+
+
+def ignored(ask: Ask) -> list[str]:
+    """What of a request is not passed on, by its path."""
+    told = list(left_out(ask, sending_of(ask)))
+    more = len(told) - MOST_TOLD
+    return [*told[:MOST_TOLD], f"and {more} more"] if more > 0 else told
+
+
+def left_out(ask: Ask, sending: Sending) -> Iterator[str]:
+    """The same, all of them."""
+    handled = _SILENT.union(_sent(ask, sending), ask.request.get(UNASKED, ()))
+    for name in ask.request:
+        if name not in handled and not (name == "reasoning" and _has_effort(ask, sending)):
+            yield name
+    options = ask.request.get("stream_options") or {}
+    yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
+    for name in sending.omit_of_messages:
+        messages = enumerate(ask.request.get("messages", ()))
+        yield from (f"messages[{number}].{name}" for number, message in messages if name in message)
+    if beside := ask.request.get(extras.KEY):
+        yield from extras.left(beside, sending.takes)
+
+
+def _sent(ask: Ask, sending: Sending) -> list[str]:
+    """The fields of the request that go on."""
+    request, fields = ask.request, _FIELDS[ask.type]
+    omit: Collection[str] = sending.omit
+    if ask.offer.omit or UNASKED in request:
+        omit = sending.omit.union(ask.offer.omit, request.get(UNASKED, ()))
+    names = [
+        name
+        for name in request
+        if (name in fields and name not in omit) or (name in _TAKEN and _takes(name, ask, sending))
+    ]
+    either = [name for name in sending.either if name in names]
+    return [name for name in names if name not in either[1:]] if len(either) > 1 else names
+
+
+def _takes(name: str, ask: Ask, sending: Sending) -> bool:
+    if name != "service_tier":
+        return name in sending.takes
+    model = catalogue().models.get(ask.offer.model)
+    return name in sending.takes or bool(model and model.service_tiers)
+
+
+def _add_defaults(body: Body, sending: Sending) -> None:
+    """What the catalogue asks for where the caller says nothing, unless it stands against what the caller said."""
+    for name, value in sending.defaults.items():
+        rivals = sending.either if name in sending.either else ()
+        if name not in body and not any(rival in body for rival in rivals):
+            body[name] = value
+
+
+def _effort(body: Body, ask: Ask, sending: Sending) -> None:
+    """OpenRouter's `reasoning: {"effort": …}` in OpenAI's word."""
+    if _has_effort(ask, sending):
+        body["reasoning_effort"] = ask.request["reasoning"]["effort"]
+
+
+def _has_effort(ask: Ask, sending: Sending) -> bool:
+    given = ask.request.get("reasoning")
+    if not given:
+        return False
+    known = not {"reasoning_effort", "reasoning"} & (sending.omit | sending.takes | set(ask.offer.omit))
+    return known and "reasoning_effort" not in ask.request and isinstance(given.get("effort"), str)
+
+
+def _messages(ask: Ask, sending: Sending) -> list[Body]:
+    """The messages with the provider's roles, without fields that it lacks, and with the nulls that were said."""
+    messages: list[Body] = ask.request["messages"]
+    if nulls := ask.request.get(NULLS):
+        messages = [{**message, "content": None} if at in nulls else message for at, message in enumerate(messages)]
+    if sending.roles:
+        messages = [_with_role(message, sending.roles) for message in messages]
+    if sending.tool_names:
+        messages = list(_with_tool_names(messages))
+    for name in sending.omit_of_messages:
+        messages = [{key: given for key, given in message.items() if key != name} for message in messages]
+    return messages
+
+
+def _with_tool_names(messages: Iterable[Body]) -> Iterator[Body]:
+    """The messages of tools with the name of what was called, by the calls that came before."""
+    called: dict[str, str] = {}
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            called[call["id"]] = call["function"]["name"]
+        name = called.get(message.get("tool_call_id") or "")
+        yield {**message, "name": name} if name and "name" not in message else message
+
+
+def _with_role(message: Body, roles: Mapping[str, str]) -> Body:
+    role = roles.get(message["role"])
+    return {**message, "role": role} if role else message

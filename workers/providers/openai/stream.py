@@ -1,0 +1,212 @@
+"""A streamed chat completion of the OpenAI protocol: passed on as it comes, and put together to the whole answer.
+
+A stream is whole when every choice has its finish reason: `[DONE]` alone says only that the sender stopped (gateways
+add it after an upstream that broke off), and some providers leave it out. What is passed on adds up to the whole: what
+may still turn out otherwise (`workers.answers`) is held back, and the finish reasons are passed on last.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from shared import clock
+from shared.errors import ProviderError
+from shared.jobs.streams import part
+from shared.submissions.schemas import Usage
+from workers.answers import reported
+from workers.answers.choice import Choice
+from workers.answers.reading import loads
+from workers.answers.shape import lacking, place, wrong
+from workers.providers import Ask
+from workers.providers.openai.answers import choice, wanted
+from workers.upstream.deadlines import Exchange
+from workers.upstream.event_stream import Event, events
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a stream added up to: choices in the canonical shape, and what was told of usage."""
+
+    choices: list[dict[str, Any]]
+    usage: Usage | None
+    created: int
+
+
+async def stream(
+    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, ask: Ask, exchange: Exchange
+) -> Gathered | Mapping[str, Any]:
+    """The whole answer; or the body of an error which came in the stream.
+
+    Chunks go to the ask's sink as they come. ProviderError, or event_stream.NotStreamed, when there is no whole answer.
+    """
+    gathering = Gathering(ask)
+    try:
+        with exchange:
+            async with aclosing(events(client, url, headers, body, exchange)) as coming:
+                async for event in coming:
+                    chunk = _read(event)
+                    if chunk is DONE:
+                        return gathering.gathered(done=True)
+                    if chunk and chunk.get("error"):
+                        return chunk
+                    _take(gathering, chunk or {}, exchange)
+                    if gathering.ended:
+                        ask.come()
+    except ProviderError:
+        if not gathering.whole or gathering.closed:
+            raise
+    return gathering.gathered()
+
+
+def of_events(ask: Ask, given: Iterable[Event]) -> Gathered | Mapping[str, Any]:
+    """The same of a stream that has come whole."""
+    gathering = Gathering(ask)
+    for event in given:
+        chunk = _read(event)
+        if chunk is DONE:
+            return gathering.gathered(done=True)
+        if chunk and chunk.get("error"):
+            return chunk
+        gathering.take(chunk or {})
+    return gathering.gathered()
+
+
+def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) -> None:
+    gathering.take(chunk)
+    if gathering.begun and not exchange.begun:
+        exchange.told = True
+        exchange.begin()
+    if gathering.ended:
+        exchange.whole()
+
+
+#: The chunk that says that nothing follows.
+DONE: Mapping[str, Any] = {}
+
+
+def _read(event: Event) -> Mapping[str, Any] | None:
+    """The chunk of an event; None of an empty one."""
+    data = event.data.strip()
+    if not data:
+        return None
+    if data == b"[DONE]":
+        return DONE
+    try:
+        chunk = loads(data)
+    except ValueError:
+        chunk = {"message": data.decode(errors="replace")} if event.name == "error" else None
+    if isinstance(chunk, list) and chunk:  # so does Google wrap its errors
+        chunk = chunk[0]
+    if not isinstance(chunk, dict):
+        what = "an event of the provider's stream is not a JSON object"
+        raise ProviderError(what, upstream_status=200, code="protocol")
+    return {"error": chunk} if event.name == "error" and not chunk.get("error") else chunk
+
+
+class Gathering:
+    """Puts the chunks of one call together; `send` of the ask's sink gets what is visible of them."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        id, self._created = f"chatcmpl-{ask.job_id.removeprefix('job_')}", clock.now_seconds()
+        self._head = {"id": id, "created": self._created, "model": ask.offer.model}
+        self._wanted = wanted(ask)
+        self._choices: dict[int, Choice] = {}
+        #: What the provider calls the one choice, where only one was asked for.
+        self._only: int | None = None
+        #: Choices of which something has been sent.
+        self._told: set[int] = set()
+        self._usage: Usage | None = None
+        #: Some of the answer has come: a text, a thought, a tool call, an end; not the role alone.
+        self.begun = False
+        #: The end of the last choice has come; the whole has been put together.
+        self.ended = self.closed = False
+
+    @property
+    def whole(self) -> bool:
+        """Every choice that was asked for has been given to its end."""
+        return len(self._choices) >= self._wanted and all(one.ended for one in self._choices.values())
+
+    def take(self, chunk: Mapping[str, Any]) -> None:
+        """Take the next chunk; ProviderError when it is none of this protocol."""
+        try:
+            self._usage = reported.both(self._usage, reported.of(chunk))
+            choices = chunk.get("choices") or ()
+            if not isinstance(choices, list | tuple):
+                raise wrong("choices", "is no list")
+            for at, given in enumerate(choices):
+                if not isinstance(given, dict):
+                    raise wrong(f"choices[{at}]", "is no object")
+                self._take(given, at)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise lacking(error, "stream") from None
+
+    def gathered(self, *, done: bool = False) -> Gathered:
+        """The whole answer; ProviderError when the stream ended without the end of one of its choices.
+
+        `done`: the sender said that this is all, so fewer choices than were asked for are all that it gives.
+        """
+        if not (self.whole or done) or not all(one.ended for one in self._choices.values()):
+            raise ProviderError(
+                "the provider's stream ended before its answer did", upstream_status=200, code="protocol"
+            )
+        self.closed = True
+        choices = [one for _, one in sorted(self._choices.items())]
+        left = [(one, one.close()) for one in choices]
+        shown = [one.shown() for one in choices]
+        for one, calls in left:
+            if calls:
+                self._send(one.index, {"tool_calls": calls}, None)
+        if self._began:
+            for given in shown:
+                self._send(given["index"], {}, None, given["finish_reason"])
+        return Gathered(shown, self._usage, self._created)
+
+    def _take(self, given: Mapping[str, Any], at: int) -> None:
+        index = self._index(given, at)
+        if index is None:
+            return
+        choice_ = self._choices.get(index)
+        if choice_ is None:
+            choice_ = self._choices[index] = choice(self._ask, index)
+        delta = given.get("delta") or given.get("message") or {}
+        if not isinstance(delta, dict):
+            raise wrong(f"choices[{index}].delta", "is no object")
+        visible = choice_.take(delta)
+        logprobs = choice_.take_likely(given.get("logprobs"))
+        ending = choice_.end(given.get("finish_reason"))
+        self.ended = self.ended or (ending and self.whole)
+        self.begun = self.begun or ending or bool(visible or delta.get("tool_calls") or delta.get("function_call"))
+        if visible or logprobs:
+            self._send(index, visible, logprobs)
+
+    def _index(self, given: Mapping[str, Any], at: int) -> int | None:
+        """Which of the choices that were asked for it is; None: it is one too many."""
+        index = place(given.get("index"), f"choices[{at}].index")
+        if index is None:
+            index = at
+        if self._wanted > 1:
+            return index if index < self._wanted else None
+        if self._only is None:
+            self._only = index
+        return 0 if index == self._only else None
+
+    @property
+    def _began(self) -> bool:
+        return self._ask.sink is not None and self._ask.sink.began
+
+    def _send(self, index: int, visible: dict[str, Any], logprobs: Any, ending: str | None = None) -> None:
+        if self._ask.sink is None:
+            return
+        pieces = []
+        if index not in self._told:
+            self._told.add(index)
+            pieces.append(part(index, {"role": "assistant", "content": "" if "content" in visible else None}))
+        if visible or logprobs:
+            pieces.append(part(index, visible, logprobs=logprobs))
+        if ending:
+            pieces.append(part(index, {}, ending))
+        self._ask.sink.send(self._head, pieces)

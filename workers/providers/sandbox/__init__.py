@@ -1,0 +1,109 @@
+"""The sandbox that test keys run on: deterministic answers, no network, nothing to pay."""
+
+import base64
+import hashlib
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+
+from shared import clock
+from shared.jobs.streams import Progress, part, rest
+from shared.submissions import extras
+from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.schemas import NULLS, UNASKED, Usage, picture_kind
+from workers.providers import Answer, Ask, Sink
+from workers.providers.openai.request import ignored
+from workers.providers.sandbox import replies
+
+#: A whole PNG of one transparent pixel.
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+_DIMENSIONS = 256
+
+
+def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Sandbox":
+    """The sandbox; it needs neither endpoint nor client."""
+    return Sandbox()
+
+
+class Sandbox:
+    """Answers from a hash of the request."""
+
+    async def call(self, ask: Ask) -> Answer:
+        """See Upstream; never fails."""
+        asked = {name: value for name, value in ask.request.items() if name not in (extras.KEY, UNASKED, NULLS)}
+        digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
+        body, usage = _ANSWERS[ask.type](ask, digest)
+        if ask.sink is not None:
+            _say(ask.sink, body)
+        return Answer(body, usage, ignored=ignored(ask))
+
+
+def _say(sink: Sink, body: dict[str, Any]) -> None:
+    """Word by word, one choice after the other."""
+    for choice in body["choices"]:
+        index, content = choice["index"], choice["message"]["content"]
+        if content is None:
+            for choices in rest([choice], Progress()):
+                sink.send(body, choices)
+            continue
+        sink.send(body, [part(index, {"role": "assistant", "content": ""})])
+        likely = (choice["logprobs"] or {}).get("content")
+        for number, piece in enumerate(replies.pieces(content)):
+            logprobs = {"content": [likely[number]]} if likely else None
+            sink.send(body, [part(index, {"content": piece}, logprobs=logprobs)])
+        sink.send(body, [part(index, {}, choice["finish_reason"])])
+
+
+def _chat(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
+    limit = ask.request.get("max_tokens") or ask.offer.max_output
+    count = ask.request.get("n", 1)
+    turn = replies.answer(ask.request, limit, digest.hex())
+    content, likely = turn.message["content"], None
+    if ask.request.get("logprobs") and content is not None:
+        likely = replies.likelihoods(content, ask.request.get("top_logprobs") or 0)
+    result = {
+        "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
+        "object": "chat.completion",
+        "created": clock.now_seconds(),
+        "model": ask.offer.model,
+        "choices": [
+            {"index": index, "message": turn.message, "logprobs": likely, "finish_reason": turn.finish}
+            for index in range(count)
+        ],
+    }
+    prompt = len(orjson.dumps(ask.request["messages"])) // 4 + 1
+    return result, Usage(prompt_tokens=prompt, completion_tokens=turn.tokens * count)
+
+
+def _embedding(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
+    given = ask.request["input"]
+    inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
+    dimensions = ask.request.get("dimensions") or _DIMENSIONS
+    vectors = [list(_vector(orjson.dumps(one), dimensions)) for one in inputs]
+    if ask.request.get("encoding_format") == "base64":
+        encoded: list[Any] = [base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() for vector in vectors]
+    else:
+        encoded = vectors
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(encoded)]
+    tokens = sum(len(orjson.dumps(one)) // 4 + 1 for one in inputs)
+    return {"object": "list", "data": data, "model": ask.offer.model}, Usage(prompt_tokens=tokens)
+
+
+def _image(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
+    count = ask.request["n"]
+    pictures = [{"b64_json": _PIXEL} for _ in range(count)]
+    used = Usage(images=count, size=picture_kind(ask.request, ask.offer.images))
+    return {"created": clock.now_seconds(), "data": pictures}, used
+
+
+_ANSWERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
+
+
+def _vector(seed: bytes, dimensions: int) -> Iterator[float]:
+    """Numbers in [-1, 1) from a hash, rounded so that they print shortly."""
+    noise = hashlib.shake_256(seed).digest(dimensions * 2)
+    for (value,) in struct.iter_unpack("<h", noise):
+        yield round(value / 32768, 4)

@@ -1,0 +1,276 @@
+"""The spine: lease -> choose -> call -> settle | retry | fall back, for thousands of jobs on one event loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from shared import clock, crash, logs
+from shared.broker.app import bell
+from shared.db import Database
+from shared.jobs import transitions
+from shared.jobs.transitions import Leased, Requeue, Verdict
+from shared.settings import settings
+from workers.running import outcomes
+from workers.running.attempts import Attempts, UnreadableError
+from workers.running.recorder import Recorder
+from workers.running.settle import Outcome, Settler
+from workers.running.slots import BRAKED_SECONDS, Slots
+
+log = logging.getLogger(__name__)
+
+#: Jobs leased in one transaction.
+LEASE_MOST = 400
+#: Rows changed in one transaction otherwise.
+MOST_ROWS = 1000
+#: A job that another version wrote and this one cannot read is left alone for so long, in microseconds.
+UNREADABLE_MICROS = 15 * clock.MICROS
+
+
+class Engine:
+    """Runs the jobs of one process. Everything but `offer_soon` is called on its event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        attempts: Attempts,
+        slots: Slots,
+        settler: Settler,
+        *,
+        consume: Callable[[str, bool], None] = lambda queue, on: None,
+    ) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._attempts = attempts
+        self._slots = slots
+        self._settler = settler
+        self._consume = consume
+        self._paused: set[str] = set()
+        self._work = asyncio.Event()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        #: Those of them that have no answer yet, which alone may be interrupted.
+        self._calling: set[str] = set()
+        self._cancelled: set[str] = set()
+        self._side: set[asyncio.Future[Any]] = set()
+        self._astray: set[tuple[str, int]] = set()
+        self._leasing: asyncio.Task[None] | None = None
+        self._recorder = Recorder(database)
+        #: When ids that wait for the next step of a braked queue are looked at again.
+        self._again: asyncio.TimerHandle | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Lease whatever is offered from now on."""
+        self._leasing = asyncio.create_task(self._lease_until_stopped())
+        self._recorder.start()
+
+    def offer(self, queue: str, ids: Sequence[str]) -> None:
+        """Take note of ids that may be leased; those there is no room for go back to the feeder."""
+        if not self._slots.serves(queue):  # another version's message
+            self._leave(ids)
+            return
+        refused = list(ids) if self._stopping else self._slots.add(queue, ids)
+        if refused:
+            self._leave(refused)
+        if self._slots.full(queue) and queue not in self._paused:
+            self._paused.add(queue)
+            self._consume(queue, False)
+        self._work.set()
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Stop calling for these jobs, if they are running here; an answer already there wins."""
+        for id in ids:
+            if id in self._calling and id not in self._cancelled:
+                # Not at once: a task cancelled before its first step never runs, not even its `finally`.
+                asyncio.get_running_loop().call_soon(self._call_off, id)
+
+    def reconcile(self, held: Sequence[tuple[str, int]]) -> None:
+        """Hand back what the rows say is running here and is not, at two beats in a row: a lease whose COMMIT was
+        ambiguous, an outcome that was lost.
+        """
+        missing = {(id, epoch) for id, epoch in held if id not in self._running}
+        if lost := sorted(missing & self._astray):
+            log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
+            for start in range(0, len(lost), MOST_ROWS):
+                self._keep(self._database.write(transitions.hand_back, lost[start : start + MOST_ROWS]))
+        self._astray = missing
+
+    @property
+    def busy(self) -> int:
+        """Jobs leased and not yet settled."""
+        return len(self._running)
+
+    async def quiet(self) -> None:
+        """Until nothing that was offered waits for a slot, is being leased, or runs."""
+        while self._slots.busy():
+            if self._running:
+                await asyncio.wait(list(self._running.values()), return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(0.01)
+
+    def stop_leasing(self) -> None:
+        """Take nothing more; what is offered from now on is left to others."""
+        self._stopping = True
+        self._work.set()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Stop leasing, wait for the calls under way, hand back what is left."""
+        self.stop_leasing()
+        if self._leasing is not None:
+            await self._leasing
+        self._leave(self._slots.drop_waiting())
+        if self._running and drain_seconds > 0:
+            await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
+        for id in list(self._calling):
+            self._interrupt(id)
+        if ending := [*self._running.values(), *self._side]:
+            # What a database that is away does not take by then is the sweeper's.
+            await asyncio.wait(ending, timeout=settings().lease_seconds)
+        await self._recorder.stop()
+
+    def _leave(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), MOST_ROWS):
+            self._keep(self._database.write(transitions.unwake, list(ids[start : start + MOST_ROWS])))
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._side.add(task)
+        task.add_done_callback(self._side.discard)
+        task.add_done_callback(_log_failure)
+
+    def _interrupt(self, id: str) -> None:
+        """Cancel a call; an outcome that is on its way to the database is let be."""
+        if id in self._calling:
+            self._running[id].cancel()
+
+    def _call_off(self, id: str) -> None:
+        """Cancel a call, unless all of its answer has been sent on, so that only its settlement is left."""
+        if id in self._calling and not self._recorder.whole(id):
+            self._cancelled.add(id)
+            self._running[id].cancel()
+
+    async def _lease_until_stopped(self) -> None:
+        while not self._stopping:
+            await self._work.wait()
+            self._work.clear()
+            while not self._stopping and (taken := self._slots.take(LEASE_MOST, clock.monotonic())):
+                await self._lease(taken)
+                self._resume()
+            self._resume()
+            if self._slots.held_back() and self._again is None:
+                self._again = asyncio.get_running_loop().call_later(BRAKED_SECONDS, self._lease_on)
+
+    def _lease_on(self) -> None:
+        self._again = None
+        self._work.set()
+
+    async def _lease(self, taken: dict[str, list[str]]) -> None:
+        try:
+            leased = await self._database.write(_lease, self._worker_id, taken)
+        except Exception as error:
+            log.warning("leasing failed: %s", logs.kind(error))
+            for queue, ids in taken.items():
+                self._slots.give_back(queue, len(ids))
+            await asyncio.sleep(0.5)
+            return
+        crash.point("lease.after_commit")
+        for queue, ids in taken.items():
+            got = sum(job.queue == queue for job in leased)
+            self._slots.give_back(queue, len(ids) - got)
+        for job in leased:
+            self._calling.add(job.id)
+            self._running[job.id] = asyncio.create_task(self._run(job))
+
+    def _resume(self) -> None:
+        for queue in [queue for queue in self._paused if self._slots.hungry(queue)]:
+            self._paused.discard(queue)
+            self._consume(queue, True)
+
+    async def _run(self, job: Leased) -> None:
+        try:
+            outcome = await self._outcome(job)
+            if isinstance(outcome, Requeue):
+                await self._put_back(outcome)
+            else:
+                self._slots.went(job.queue)
+                await self._settle(outcome)
+        finally:
+            if self._running.get(job.id) is asyncio.current_task():
+                del self._running[job.id]
+            self._cancelled.discard(job.id)
+            self._slots.give_back(job.queue)
+            self._work.set()
+
+    async def _outcome(self, job: Leased) -> Outcome:
+        """What comes of the job here; when this process stops, handing it back."""
+        attempts: list[dict[str, Any]] = []
+        relayed = self._recorder.open(job)
+        try:
+            attempts = _tried(job)
+            return await self._attempts.run(job, attempts, relayed)
+        except UnreadableError as error:
+            log.warning("job %s is left to other versions: %s", job.id, error)
+            run_at = clock.now_micros() + UNREADABLE_MICROS
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, run_at, deferred_for="unreadable")
+        except asyncio.CancelledError:
+            if job.id in self._cancelled:
+                return outcomes.cut_short(job, "cancelled", attempts, relayed)
+            told = outcomes.progress(job, relayed)
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=told)
+        except Exception as error:
+            log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
+            return outcomes.fault(job, error, attempts, relayed)
+        finally:
+            self._calling.discard(job.id)
+            self._recorder.close(job)
+
+    async def _put_back(self, back: Requeue) -> None:
+        """Put a job back: for later, when its queue is leased from more slowly; or on another queue, at once."""
+        if back.deferred_for is not None:
+            self._slots.brake(back.queue, clock.monotonic())
+        if await self._settle(back) == "done" and back.wake:
+            if self._slots.serves(back.queue):
+                self.offer(back.queue, [back.job_id])
+            else:
+                self._keep(self._wake(back.queue, [back.job_id]))
+
+    async def _wake(self, queue: str, ids: list[str]) -> None:
+        if not await asyncio.wrap_future(bell().ring(queue, ids)):
+            await self._database.write(transitions.unwake, ids)
+
+    async def _settle(self, outcome: Outcome) -> Verdict:
+        """Store it, however long the database is away; the lease's end is what ends the trying."""
+        while True:
+            try:
+                verdict = await self._settler(outcome)
+                if verdict == "stale":
+                    log.info("job %s was no longer ours; its late answer is dropped", outcome.job_id)
+                return verdict
+            except Exception as error:
+                log.warning("settling %s failed: %s", outcome.job_id, logs.kind(error))
+            await asyncio.sleep(0.5)
+
+
+def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]]) -> list[Leased]:
+    leased = transitions.lease(connection, worker_id, taken)
+    crash.point("lease.before_commit")
+    return leased
+
+
+def _tried(job: Leased) -> list[dict[str, Any]]:
+    try:
+        attempts = orjson.loads(job.attempts) if job.attempts else []
+    except ValueError as error:
+        raise UnreadableError("its attempts") from error
+    if not isinstance(attempts, list) or not all(isinstance(one, dict) for one in attempts):
+        raise UnreadableError("its attempts")
+    return attempts
+
+
+def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("leaving jobs to the feeder failed: %s", logs.kind(error))

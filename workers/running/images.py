@@ -1,0 +1,111 @@
+"""Makes an image result what was asked for: links on this server where the provider sent base64.
+
+A picture that was made has been paid for, so storage that is away is tried again for a while; each try has a limit,
+since storage may also hang. While it is known to be away, nothing more is drawn.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from shared import clock
+from shared.errors import ProviderError, StorageAway
+from shared.files import blobs, images
+from workers.providers import Answer, Ask
+
+R = TypeVar("R")
+
+#: For how long keeping a picture is tried, in all and at once, in seconds.
+KEEP_SECONDS = 12.0
+TRY_SECONDS = 6.0
+#: Pauses between two tries, in seconds: the first; each is twice as long as the one before, up to the last.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
+
+#: What waits for storage has threads of its own: they may all hang.
+_threads = ThreadPoolExecutor(8, thread_name_prefix="pictures")
+
+
+class Keeping:
+    """One process's keeping of pictures."""
+
+    def __init__(self) -> None:
+        #: Storage was away when last asked.
+        self._away = False
+
+    async def dress(self, ask: Ask, answer: Answer, *, of_batch: bool) -> None:
+        """Put signed links in the place of base64, when links were asked for. Pictures are kept on disk by then.
+
+        StorageAway when they could not be. Each name is a fresh one: a stale worker's late picture replaces nobody's.
+        """
+        if links(ask.request):
+            await self._link(ask, answer, of_batch=of_batch)
+        wanted = ask.request.get("response_format", "url")
+        if "response_format" in answer.ignored and all(wanted in row for row in answer.body["data"]):
+            answer.ignored.remove("response_format")
+
+    async def _link(self, ask: Ask, answer: Answer, *, of_batch: bool) -> None:
+        rows = [row for row in answer.body["data"] if "b64_json" in row]
+        contents = [_decoded(row["b64_json"]) for row in rows]
+        until = clock.monotonic() + KEEP_SECONDS
+        for index, (row, content) in enumerate(zip(rows, contents, strict=True)):
+            stem = f"{ask.job_id}-{index}-{clock.new_id('p')}"
+            name = await self._insist(partial(_put, stem, content, of_batch), until)
+            row["url"] = images.link(name, of_batch=of_batch)
+            del row["b64_json"]
+
+    async def ready(self) -> bool:
+        """Whether a picture could be kept, as far as is known; asked for anew after it could not."""
+        if self._away:
+            try:
+                await self._once(_probe, TRY_SECONDS)
+            except StorageAway:
+                return False
+        return True
+
+    async def _insist(self, work: Callable[[], R], until: float) -> R:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            left = until - clock.monotonic()
+            try:
+                return await self._once(work, min(TRY_SECONDS, left))
+            except StorageAway:
+                if clock.monotonic() + pause >= until:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _once(self, work: Callable[[], R], seconds: float) -> R:
+        """One try; what fails but by our own fault is storage that is away."""
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                made = await asyncio.get_running_loop().run_in_executor(_threads, work)
+        except (StorageAway, OSError) as error:  # a TimeoutError is one
+            self._away = True
+            raise StorageAway from error
+        self._away = False
+        return made
+
+
+def links(request: dict[str, Any]) -> bool:
+    """Whether the pictures that are asked for are to be kept here."""
+    return bool(request.get("response_format", "url") == "url")
+
+
+def _probe() -> None:
+    with blobs.writer("images/probe") as file:
+        file.write(b"?")
+
+
+def _put(stem: str, content: bytes, of_batch: bool) -> str:
+    return images.put(stem, content, of_batch=of_batch)
+
+
+def _decoded(encoded: Any) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise ProviderError("the provider's picture is not base64", upstream_status=200, code="protocol") from None

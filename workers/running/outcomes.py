@@ -1,0 +1,144 @@
+"""How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from shared import usage_shown
+from shared.errors import ProviderError
+from shared.jobs.transitions import Ending, Leased, Progress, Terminal
+from shared.money.ledger import credits
+from shared.money.pricing import charge
+from shared.submissions.schemas import Offer, Usage
+from workers.providers import Answer
+from workers.running.relayed import Relayed
+from workers.running.retry import GiveUp
+from workers.upstream.faults import CALLERS, GENERAL_CODES, classify
+
+
+def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str, Any]]) -> Ending:
+    """The end of a job that a provider has answered: charged exactly, at its offer's price, no more than was held."""
+    usage = answer.usage
+    charged, excess = _charged(job, offer, usage)
+    answer.body["usage"] = _usage(job, usage, charged)
+    return Ending(
+        job.id,
+        job.epoch,
+        "succeeded",
+        response=orjson.dumps(answer.body).decode(),
+        attempts=attempts,
+        ignored=answer.ignored,
+        provider=offer.provider,
+        model=offer.model,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        cache_creation_tokens=usage.cache_creation_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        images=usage.images,
+        estimated=usage.estimated,
+        charge_micros=charged,
+        excess_micros=excess,
+    )
+
+
+def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
+    """What the customer pays, and what is the platform's loss; nothing of a test job."""
+    bound = min(offer.bound_micros, job.bound_micros)
+    return (0, 0) if job.test else charge(usage.amount, offer.price, bound=bound)
+
+
+def _usage(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    if job.type != "image":
+        shown = usage_shown.tokens(used, completion=job.type == "chat.completion")
+    shown["credits_used"] = credits(charged_micros)
+    if job.test:
+        shown["test"] = True
+    if used.estimated:
+        shown["estimated"] = True
+    return shown
+
+
+def cut_short(
+    job: Leased,
+    status: Terminal,
+    attempts: list[dict[str, Any]],
+    relayed: Relayed,
+    error: Mapping[str, Any] | None = None,
+) -> Ending:
+    """The end of a job before its answer was whole: what was sent on of it is kept and charged, as counted here."""
+    ending = Ending(job.id, job.epoch, status, error=error, attempts=attempts)
+    if not relayed.began or relayed.offer is None or relayed.gathered is None:
+        return ending
+    offer, usage = relayed.offer, relayed.usage()
+    charged, excess = _charged(job, offer, usage)
+    head = {name: relayed.gathered.head[name] for name in ("id", "created", "model")}
+    body = {**head, "object": "chat.completion", "choices": relayed.gathered.choices()}
+    body["usage"] = _usage(job, usage, charged)
+    return replace(
+        ending,
+        partial=orjson.dumps(body).decode(),
+        relayed=True,
+        provider=offer.provider,
+        model=offer.model,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        estimated=True,
+        charge_micros=charged,
+        excess_micros=excess,
+    )
+
+
+def progress(job: Leased, relayed: Relayed) -> Progress | None:
+    """What the job's row is to know of what was sent on, in case this process does not live to end it."""
+    if not relayed.began or relayed.offer is None or job.test:
+        return None
+    offer, usage = relayed.offer, relayed.usage()
+    charged, _ = _charged(job, offer, usage)
+    return Progress(
+        job.id, job.epoch, offer.provider, offer.model, usage.prompt_tokens, usage.completion_tokens, charged
+    )
+
+
+def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
+    """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
+    said = f"the provider's stream broke off: {error.message}"
+    what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
+    return cut_short(job, "failed", attempts, relayed, what)
+
+
+def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[dict[str, Any]]) -> Ending:
+    """The end of a job that nobody else may serve."""
+    return Ending(job.id, job.epoch, "failed", error=_told(error, verdict), attempts=attempts)
+
+
+def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
+    """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's.
+
+    Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid";
+    its `param` the field that the provider names.
+    """
+    if not verdict.elsewhere or classify(error) in CALLERS:
+        named = {} if error.param is None else {"param": error.param}
+        reason = _callers(error, verdict)
+        return {"message": error.message, "type": "invalid_request", "code": 400, "reason": reason, **named}
+    if error.code == "timeout":
+        return {"message": error.message, "type": "timeout", "code": 504, "reason": "timeout"}
+    return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
+
+
+def _callers(error: ProviderError, verdict: GiveUp) -> str:
+    """The reason of a fault of the caller's own."""
+    if error.code is not None and error.code not in GENERAL_CODES:
+        return error.code
+    return "request_too_large" if classify(error) == "too_long" else verdict.reason
+
+
+def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
+    """The end of a job on which our own program failed."""
+    said = f"an internal error ({type(error).__name__})"
+    what = {"message": said, "type": "internal_error", "code": 500, "reason": "internal_error"}
+    return cut_short(job, "failed", attempts, relayed, what)

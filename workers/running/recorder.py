@@ -1,0 +1,76 @@
+"""Writes down, now and then, what has been sent on of answers in the making, for the case that this process dies."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from shared import logs
+from shared.db import Database
+from shared.jobs import transitions
+from shared.jobs.transitions import Leased, Progress
+from shared.stopping import stop
+from workers.running import outcomes
+from workers.running.relayed import Relayed
+
+log = logging.getLogger(__name__)
+
+#: Between two looks, in seconds: what was sent on in so long may be lost with the process.
+EVERY_SECONDS = 1.0
+#: Rows in one transaction.
+MOST = 400
+
+
+@dataclass(slots=True)
+class Recorder:
+    """The streamed answers of one process, on its event loop."""
+
+    database: Database
+    _open: dict[str, tuple[Leased, Relayed]] = field(default_factory=dict)
+    #: What a job's row has been told, in micro-credits.
+    _noted: dict[str, int] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look on, until stopped."""
+        self._task = asyncio.create_task(self._run())
+
+    def open(self, job: Leased) -> Relayed:
+        """A job is called for; what is sent on of its answer is to be told to the result."""
+        relayed = Relayed()
+        self._open[job.id] = job, relayed
+        return relayed
+
+    def close(self, job: Leased) -> None:
+        """It is not called for any more."""
+        if (found := self._open.get(job.id)) and found[0] is job:
+            del self._open[job.id]
+            self._noted.pop(job.id, None)
+
+    def whole(self, id: str) -> bool:
+        """All of a job's answer has been sent on."""
+        return id in self._open and self._open[id][1].whole
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            await stop(self._task)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            fresh = self._fresh()
+            for start in range(0, len(fresh), MOST):
+                await self._note(fresh[start : start + MOST])
+
+    def _fresh(self) -> list[Progress]:
+        """Of which answers more has been sent on than their rows know."""
+        told = (outcomes.progress(job, relayed) for job, relayed in self._open.values() if relayed.began)
+        return [one for one in told if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
+
+    async def _note(self, progress: list[Progress]) -> None:
+        try:
+            await self.database.write(transitions.note_relayed, progress)
+        except Exception as error:
+            log.warning("what was sent on of %d answers is not noted yet: %s", len(progress), logs.kind(error))
+            return
+        self._noted.update((one.job_id, one.charge_micros) for one in progress if one.job_id in self._open)

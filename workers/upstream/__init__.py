@@ -1,0 +1,1 @@
+"""HTTP to providers, whatever their protocol: the client, an exchange, and what its errors mean."""

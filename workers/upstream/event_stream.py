@@ -1,0 +1,172 @@
+"""A streamed exchange with a provider: its server-sent events as they come.
+
+Read as the standard has it (WHATWG HTML, 9.2.6): lines end in LF, CRLF or CR, a byte order mark at the beginning and
+comments are passed over, the data of an event may have several lines. More is borne: JSON without `data:` before it, as
+gateways write an error into a stream that they have begun; events, of whole JSON, that no blank line ends.
+"""
+
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+
+import httpx
+import orjson
+
+from shared.errors import ProviderError
+from workers.upstream.deadlines import Exchange
+from workers.upstream.exchange import content, refusal
+
+#: Bytes of one event, and of an answer that turns out to be no stream.
+MOST_BYTES = 64 * 1024 * 1024
+#: Bytes of what is no event that are kept, in case it is an error.
+MOST_STRAY_BYTES = 64 * 1024
+#: Bytes that are read again, in one event of several lines, to see whether they are whole JSON already.
+MOST_LOOKED_BYTES = 1024 * 1024
+
+EVENT_STREAM = "text/event-stream"
+
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = frozenset({b"data", b"event", b"id", b"retry", b""})
+
+
+class NotStreamed(Exception):
+    """The provider answered whole, as if it had not been asked to stream."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.content = content
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its data, and its name if it has one."""
+
+    data: bytes
+    name: str = ""
+
+
+async def events(
+    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, exchange: Exchange
+) -> AsyncGenerator[Event, None]:
+    """POST, then each event until the answer ends, by whatever event the protocol ends with or none.
+
+    An error status is a ProviderError; an answer of another type is NotStreamed; what breaks is left to `exchange`,
+    in which the caller is. Close it (`contextlib.aclosing`) when you have had enough.
+    """
+    async with client.stream("POST", url, content=body, headers=headers, extensions=exchange.extensions()) as response:
+        exchange.answered(response)
+        if response.status_code >= 400:
+            raise await refusal(response, exchange)
+        if not response.headers.get("content-type", "").lower().startswith(EVENT_STREAM):
+            raise NotStreamed(response.status_code, await content(response, exchange))
+        parser = Parser()
+        async for part in response.aiter_bytes():
+            exchange.alive(len(part))
+            for event in parser.feed(part):
+                yield event
+        for event in parser.end():
+            yield event
+
+
+def are_events(content: bytes) -> bool:
+    """Whether an answer that came whole is one of server-sent events, whatever its head says."""
+    first = content[:1000].removeprefix(_BOM).lstrip()
+    return first.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+
+
+def all_of(content: bytes) -> Iterator[Event]:
+    """The events of an answer that came whole."""
+    parser = Parser()
+    yield from parser.feed(content)
+    yield from parser.end()
+
+
+class Parser:
+    """Events out of bytes, cut anywhere."""
+
+    def __init__(self) -> None:
+        #: The line that has begun; a bytearray, which grows without being copied each time.
+        self._rest = bytearray()
+        self._first = True
+        #: The last part ended in CR, whose LF may begin the next.
+        self._after_cr = False
+        self._data: list[bytes] = []
+        self._length = self._looked = 0
+        self._name = ""
+        self._stray: list[bytes] = []
+        self._stray_length = 0
+
+    def feed(self, part: bytes) -> Iterator[Event]:
+        """The events that a part ends."""
+        if self._after_cr and part:
+            self._after_cr = False
+            part = part.removeprefix(b"\n")
+        if b"\r" in part:
+            self._after_cr = part.endswith(b"\r")
+            part = part.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *lines = part.split(b"\n")
+        self._rest += first
+        if lines:
+            lines.insert(0, bytes(self._rest))
+            self._rest = bytearray(lines.pop())
+        for line in lines:
+            if event := self._line(line):
+                yield event
+        if len(self._rest) + self._length > MOST_BYTES:
+            raise ProviderError("an event of the provider's stream is too long", code="protocol")
+
+    def end(self) -> Iterator[Event]:
+        """A last event that is whole, though nothing ended it; or an error that is no event at all."""
+        before = self._line(bytes(self._rest)) if self._rest else None
+        for event in (before, self._event(), Event(b"\n".join(self._stray))):
+            if event is not None and (_is_json(event.data) or event.data.strip() == b"[DONE]"):
+                yield event
+
+    def _line(self, line: bytes) -> Event | None:
+        if self._first:
+            self._first, line = False, line.removeprefix(_BOM)
+        if not line:
+            return self._event()
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            whole = self._event() if self._data and self._is_whole() else None
+            self._data.append(value.removeprefix(b" "))
+            self._length += len(line)
+            return whole
+        if name == b"event":
+            self._name = value.strip().decode(errors="replace")
+        elif name not in _FIELDS:
+            self._keep(line)
+        return None
+
+    def _is_whole(self) -> bool:
+        """The data so far are JSON, so what follows is of another event. Looked at so often only as costs little."""
+        if len(self._data) > 1:
+            self._looked += self._length
+            if self._looked > MOST_LOOKED_BYTES:
+                return False
+        return _is_json(b"\n".join(self._data))
+
+    def _event(self) -> Event | None:
+        if not self._data:
+            self._name = ""
+            return None
+        event = Event(b"\n".join(self._data), self._name)
+        self._data, self._length, self._looked, self._name = [], 0, 0, ""
+        return event
+
+    def _keep(self, line: bytes) -> None:
+        """A line that is no field: JSON as it stands is an event, the beginning of some is kept."""
+        if not self._stray and _is_json(line):
+            self._data.append(line)
+            self._length += len(line)
+        elif self._stray_length <= MOST_STRAY_BYTES:
+            self._stray.append(line)
+            self._stray_length += len(line)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict | list)
+    except orjson.JSONDecodeError:
+        return False

@@ -1,0 +1,211 @@
+"""How many webhooks' sends may be under way at once in this process, and whose.
+
+What is known to answer quickly, what is not yet known and what is slow have parts of the room of their own, and in each
+part an account and a host only a share: receivers that hang take room from each other, not from the rest.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from shared import clock
+from shared.settings import settings
+from workers.webhooks.client import Answer
+
+Kind = Literal["quick", "fresh", "slow"]
+
+#: Sends at once by kind of webhook: all, of one account, to one host.
+SHARES: Final[dict[Kind, tuple[int, int, int]]] = {
+    "quick": (200, 100, 64),
+    "fresh": (100, 25, 25),
+    "slow": (100, 25, 25),
+}
+#: A send that takes longer than this is slow from then on; the first of a webhook are not waited for as long.
+SLOW_SECONDS: Final = {"quick": 2.0, "fresh": 1.0}
+#: Sends that are slow at once, with those that became so under way; the oldest of more is given up.
+MOST_SLOW: Final = 200
+#: The most that can be under way.
+MOST_SENDING: Final = SHARES["quick"][0] + SHARES["fresh"][0] + MOST_SLOW
+#: Sends to one webhook at once: of one that is not known yet, the most of any, the most of one that answers slowly.
+FIRST_EACH: Final = 2
+MOST_EACH: Final = 16
+MOST_SLOW_EACH: Final = 4
+#: After so many failures in a row there is a rest before the next send, which doubles up to the longest, in seconds.
+FAILURES: Final = 5
+FIRST_REST, LONGEST_REST = 0.05, 1.0
+#: Webhooks whose ways are remembered when nothing waits for them.
+REMEMBERED: Final = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class Seats:
+    """So many at once; who waits is served in turn."""
+
+    most: int
+    taken: int = 0
+    waiting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
+
+    @property
+    def idle(self) -> bool:
+        return not self.taken and not self.waiting
+
+    async def take(self) -> None:
+        """Wait for a seat."""
+        if self.taken < self.most and not self.waiting:
+            self.taken += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give()
+            else:
+                self.waiting.remove(turn)
+            raise
+
+    def seize(self) -> None:
+        """Take one that there may not be: who waits, waits the longer."""
+        self.taken += 1
+
+    def give(self) -> None:
+        """Leave a seat to the next in turn."""
+        self.taken -= 1
+        while self.waiting and self.taken < self.most:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                self.taken += 1
+                turn.set_result(None)
+
+
+@dataclass(slots=True, eq=False)
+class Ways:
+    """What is known of a webhook from how it has answered: how many sends at once it may have, and when."""
+
+    account_id: str
+    url: str
+    kind: Kind = "fresh"
+    most: int = FIRST_EACH
+    failures: int = 0
+    rest_until: float = 0.0
+
+    @property
+    def host(self) -> str:
+        """Name and port; of an address that cannot be read, the whole of it."""
+        try:
+            return urlsplit(self.url).netloc.lower()
+        except ValueError:
+            return self.url
+
+    def hangs(self) -> None:
+        """A send has been under way for long; whatever comes of it."""
+        self.kind = "slow"
+        self.most = min(self.most, MOST_SLOW_EACH)
+
+    def heard(self, answer: Answer) -> None:
+        """Learn from an answer: as many sends as it bears, twice as many after each good one, half after each bad."""
+        slow = answer.seconds >= SLOW_SECONDS["quick"]
+        if answer.status is not None or slow:
+            self.kind = "slow" if slow else "quick"
+        if answer.status is not None and 200 <= answer.status < 300:
+            self.failures = 0
+            self.most = min(2 * self.most, MOST_SLOW_EACH if slow else MOST_EACH)
+            return
+        self.failures += 1
+        self.most = 1 if answer.failure == "timeout" else max(1, self.most // 2)
+        if self.failures >= FAILURES:
+            doublings = min(self.failures - FAILURES, 10)
+            rest = min(LONGEST_REST, FIRST_REST * 2**doublings) * settings().webhook_pace
+            self.rest_until = clock.monotonic() + rest
+
+
+class Memory:
+    """The ways of many webhooks, also of those for which nothing waits; the longest unused are forgotten."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Ways] = OrderedDict()
+
+    def of(self, webhook_id: str, account_id: str, url: str) -> Ways:
+        """What is known; of another address than before, nothing."""
+        ways = self._known.get(webhook_id)
+        if ways is None or ways.url != url:
+            ways = self._known[webhook_id] = Ways(account_id, url)
+        self._known.move_to_end(webhook_id)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return ways
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A place in the room, for one send. `cut` ends the send: others need the place more."""
+
+    kind: Kind
+    seats: tuple[Seats, ...]
+    began: float
+    cut: Callable[[], None] | None = None
+
+
+class Room:
+    """All of them; `enter` before each send, and `leave` after it."""
+
+    def __init__(self) -> None:
+        self._all = {kind: Seats(shares[0]) for kind, shares in SHARES.items()}
+        self._shares: dict[tuple[Kind, str], Seats] = {}
+        self._slow: OrderedDict[int, Ticket] = OrderedDict()
+
+    async def enter(self, ways: Ways) -> Ticket:
+        """A place for one send, when it is this webhook's turn: its host's, its account's, and its kind's."""
+        while True:
+            kind = ways.kind
+            seats = self._seats(kind, ways)
+            taken: list[Seats] = []
+            try:
+                for one in seats:
+                    await one.take()
+                    taken.append(one)
+            except asyncio.CancelledError:
+                self._give(taken)
+                raise
+            ticket = Ticket(kind, seats, clock.monotonic())
+            if ways.kind == kind:
+                if kind == "slow":
+                    self._slow[id(ticket)] = ticket
+                return ticket
+            self._give(taken)
+
+    def turn_slow(self, ticket: Ticket, ways: Ways) -> None:
+        """Its send has been under way for long: it goes over to the slow part, whether or not there is room."""
+        ways.hangs()
+        if ticket.kind == "slow":
+            return
+        before, ticket.kind, ticket.seats = ticket.seats, "slow", self._seats("slow", ways)
+        for one in ticket.seats:
+            one.seize()
+        self._give(before)
+        self._slow[id(ticket)] = ticket
+        if len(self._slow) > MOST_SLOW:
+            _, oldest = self._slow.popitem(last=False)
+            if oldest.cut is not None:
+                oldest.cut()
+
+    def leave(self, ticket: Ticket) -> None:
+        """The send is over."""
+        self._slow.pop(id(ticket), None)
+        self._give(ticket.seats)
+
+    def _seats(self, kind: Kind, ways: Ways) -> tuple[Seats, ...]:
+        _, account, host = SHARES[kind]
+        named = ((f"host {ways.host}", host), (f"account {ways.account_id}", account))
+        shares = [self._shares.setdefault((kind, name), Seats(most)) for name, most in named]
+        return (*shares, self._all[kind])
+
+    def _give(self, seats: "tuple[Seats, ...] | list[Seats]") -> None:
+        for one in seats:
+            one.give()
+        if len(self._shares) > REMEMBERED:
+            self._shares = {name: one for name, one in self._shares.items() if not one.idle}
