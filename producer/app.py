@@ -22,7 +22,7 @@ from producer.metrics import Metrics
 from producer.server import serve
 from producer.web.router import Router
 from shared import clock, logs
-from shared.broker.app import bell
+from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database, is_away
 from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from shared.settings import PUBLISHED_SECRET, keep_private, settings

@@ -25,10 +25,11 @@ from producer.waiting.stream_readers import Readers
 from producer.waiting.waiters import Outcome, Outcomes, Waiters
 from shared import clock, crash, strict_json
 from shared.accounts import KeyHolder
-from shared.broker.app import WEBHOOKS, Bell
+from shared.broker.bell import Bell
 from shared.db import Database
 from shared.errors import InvalidRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 from shared.notifier import CANCEL, DONE, Hints
+from shared.queues import WEBHOOKS
 from shared.settings import settings
 from shared.submissions.schemas import Submission
 

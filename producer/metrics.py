@@ -23,7 +23,8 @@ from redis.retry import Retry
 from sqlalchemy import Connection, case, func, literal_column, select, text
 
 from shared import clock, db
-from shared.broker.app import PROBATION, PROBED, job_queues, provider_of
+from shared.broker.app import job_queues
+from shared.broker.bell import PROBED
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import UNFINISHED
@@ -31,6 +32,7 @@ from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
 from shared.jobs import metrics
 from shared.jobs.transitions import RUNNING
 from shared.providers import states
+from shared.queues import PROBATION, lane_of, provider_of
 
 #: For how long an answer is given again, in seconds.
 FRESH_SECONDS: Final = 1.0
@@ -245,7 +247,7 @@ _WAITING: Final = (TO_WAKE, WOKEN, f"{DEFERRED} AND woken_at IS NULL")
 
 def _deferred(connection: Connection) -> Values:
     statement = text(f"SELECT queue, deferred_for, count(*) FROM jobs WHERE {DEFERRED} GROUP BY queue, deferred_for")
-    return {(*queue.rpartition(".")[::2], why): count for queue, why, count in connection.execute(statement)}
+    return {(provider_of(queue), lane_of(queue), why): count for queue, why, count in connection.execute(statement)}
 
 
 def _queued(connection: Connection) -> Values:
@@ -255,7 +257,7 @@ def _queued(connection: Connection) -> Values:
             text(f"SELECT queue, count(*) FROM jobs WHERE {waiting} GROUP BY queue")
         ):
             if queue != PROBATION:
-                provider, _, lane = queue.rpartition(".")
+                provider, lane = provider_of(queue), lane_of(queue)
                 values[provider, lane] += count
         lost = text(f"SELECT lane, count(*) FROM jobs WHERE {waiting} AND queue = :queue GROUP BY lane")
         for lane, count in connection.execute(lost, {"queue": PROBATION}):
@@ -274,7 +276,7 @@ def _running(connection: Connection) -> Values:
 
 def _every_queue() -> Values:
     """A zero for each queue that there is, so that nothing to do is seen as that."""
-    return defaultdict(float, {(provider_of(queue), queue.rpartition(".")[2]): 0.0 for queue in job_queues()})
+    return defaultdict(float, {(provider_of(queue), lane_of(queue)): 0.0 for queue in job_queues()})
 
 
 def _batches(connection: Connection) -> Values:

@@ -10,7 +10,8 @@ from celery import signals
 from celery.platforms import SecurityWarning
 
 from shared import logs, network
-from shared.broker.app import MAINTENANCE, WEBHOOKS, app, job_queues
+from shared.broker.app import app, job_queues
+from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint
 from workers import remote_control, tasks

@@ -16,9 +16,10 @@ import uvloop
 from sqlalchemy import Connection
 
 from shared import garbage
-from shared.broker.app import LANES, PROBATION, WEBHOOKS, bell, queue_name
+from shared.broker.bell import bell
 from shared.db import Database
 from shared.notifier import CANCEL, Hints
+from shared.queues import LANES, PROBATION, WEBHOOKS, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
 from workers import pacing, providers

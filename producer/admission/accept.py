@@ -16,7 +16,7 @@ from producer.objects import queued_view
 from shared import crash, db, logs
 from shared.accounts import KeyHolder
 from shared.batcher import Batcher
-from shared.broker.app import Bell, queue_name
+from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
@@ -25,6 +25,7 @@ from shared.jobs import transitions as jobs
 from shared.money import shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Balance, Need
+from shared.queues import queue_name
 from shared.strict_json import dumps
 from shared.submissions import quote
 from shared.submissions import rows as intake

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, func, select, text
 
 from shared import clock
-from shared.broker.app import Bell, job_queues
+from shared.broker.app import job_queues
+from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import TO_WAKE, WOKEN
 from shared.errors import Unavailable
+from shared.queues import lane_of
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +101,7 @@ def heads(connection: Connection) -> dict[str, int]:
     waited for all of its life.
     """
     since = case((jobs.c.run_at < jobs.c.created_at, jobs.c.created_at), else_=jobs.c.run_at)
-    realtime = [queue for queue in job_queues() if queue.endswith(".realtime")]
+    realtime = [queue for queue in job_queues() if lane_of(queue) == "realtime"]
     found: dict[str, int] = {}
     for condition in (TO_WAKE, WOKEN):
         statement = (

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, func, select
 from shared import clock
 from shared.batches import never_made, transitions
 from shared.batches.transitions import TERMINAL, Row
-from shared.broker.app import PROBATION, provider_of
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import reasons
 from shared.money.ledger import credits
+from shared.queues import PROBATION, provider_of
 
 #: How long a count is given again, in seconds, and in its own durations: a slow database is not asked all the time.
 SECONDS: Final = 1.0

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.broker.app import provider_of
 from shared.db.counters import Key, of
+from shared.queues import provider_of
 
 if TYPE_CHECKING:
     from shared.jobs.transitions import Ending

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import clock
-from shared.broker.app import Lane, queue_name
 from shared.money import shortage
+from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.submissions import quote

@@ -9,8 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Executable, TextClause, text
 
 from shared import clock
-from shared.broker.app import PROBATION, job_queues
+from shared.broker.app import job_queues
 from shared.db import forgotten
+from shared.queues import PROBATION
 
 #: Rows named of each violated check.
 SHOWN = 5

@@ -18,11 +18,12 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from shared import clock
-from shared.broker.app import WEBHOOKS, bell
+from shared.broker.bell import bell
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import transitions
 from shared.jobs.transitions import Ending
+from shared.queues import WEBHOOKS
 from shared.settings import settings
 from shared.webhooks import signing
 from tests.bench.stack import Bench, Customer, bench

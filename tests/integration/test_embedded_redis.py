@@ -11,7 +11,8 @@ import redis
 from producer.stack import embedded_redis, probes
 from producer.stack.layout import RedisAddress
 from producer.stack.state import StateDirectory
-from shared.broker import app as queue
+from shared.broker.app import make_app
+from shared.settings import settings
 from tests.conditions import await_condition
 from tests.servers import free_port
 
@@ -96,8 +97,8 @@ def test_a_probe_tells_ours_from_another(at: RedisAddress) -> None:
 
 
 def test_celery_shows_no_password(at: RedisAddress, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue.settings(), "broker_url", at.url)
-    app = queue.make_app()
+    monkeypatch.setattr(settings(), "broker_url", at.url)
+    app = make_app()
     assert at.password not in json.dumps(app.conf.table(with_defaults=True), default=str)
     with app.connection() as connection:
         assert at.password not in connection.as_uri() and at.password not in repr(connection)

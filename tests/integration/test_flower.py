@@ -12,8 +12,10 @@ import pytest
 
 from producer.stack import procfile
 from shared import processes
-from shared.broker import app as queue
+from shared.broker.app import job_queues, make_app
+from shared.broker.bell import Bell
 from shared.db.migrations import migrate
+from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import inherited
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port
@@ -113,10 +115,10 @@ def test_it_listens_on_one_loopback_address_alone(site: Site) -> None:
 
 
 def test_it_sees_what_waits_and_who_works(site: Site, redis: RedisServer) -> None:
-    celery = queue.make_app()
+    celery = make_app()
     celery.conf.broker_url = redis.url
-    bell = queue.Bell(celery)
-    assert set(site.lengths()) == {*queue.job_queues(), queue.WEBHOOKS, queue.MAINTENANCE}
+    bell = Bell(celery)
+    assert set(site.lengths()) == {*job_queues(), WEBHOOKS, MAINTENANCE}
     for name, times in (("google.batch", 2), ("openai.batch", 1)):
         assert all(bell.ring(name, ["job_of_nobody"]).result() for _ in range(times))
     waiting = site.lengths()

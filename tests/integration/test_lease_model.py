@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from producer import operations
 from shared import clock
-from shared.broker.app import PROBATION
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs.transitions import Ending, Leased, Requeue
+from shared.queues import PROBATION
 from shared.settings import settings
 from tests.integration import world
 from workers.maintenance import recovery, sweep

@@ -10,7 +10,7 @@ from celery import Celery
 from celery.worker.control import Panel
 
 from shared import processes
-from shared.broker import app as queue
+from shared.broker.app import make_app
 from shared.db.migrations import migrate
 from shared.settings import inherited
 from tests.conditions import await_condition
@@ -52,7 +52,7 @@ def broker(server: RedisServer) -> str:
 @pytest.fixture
 def celery(redis_server: RedisServer) -> Celery:
     """Somebody who can write to its broker."""
-    made = queue.make_app()
+    made = make_app()
     made.conf.broker_url = broker(redis_server)
     return made
 

@@ -8,10 +8,10 @@ from sqlalchemy.exc import OperationalError
 
 from producer import operations
 from shared import clock
-from shared.broker.app import PROBATION, WEBHOOKS
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import transitions
+from shared.queues import PROBATION, WEBHOOKS
 from shared.settings import settings
 from shared.webhooks.events import NewEvent
 from shared.webhooks.events import write as write_events

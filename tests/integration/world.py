@@ -14,7 +14,7 @@ from producer.admission.accept import Accepted, Door, Order
 from producer.admission.idempotency import Claim
 from shared import accounts, clock
 from shared.accounts import KeyHolder
-from shared.broker import app as queue
+from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import transitions
@@ -34,7 +34,7 @@ _BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-class RecordedBell(queue.Bell):
+class RecordedBell(Bell):
     """Rings nothing and remembers what was rung; `depths` and `up` are the broker as a test wants it."""
 
     def __init__(self) -> None:

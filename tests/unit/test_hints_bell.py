@@ -12,9 +12,10 @@ from kombu import Connection
 
 from shared import clock
 from shared import notifier as hints_module
-from shared.broker import app as queue
-from shared.broker.app import CHUNK, FULL_MESSAGES, Bell, make_app
+from shared.broker.app import make_app
+from shared.broker.bell import CHUNK, FULL_MESSAGES, Bell
 from shared.notifier import CANCEL, DONE, Hints
+from shared.settings import settings
 from tests.servers import RedisServer
 
 
@@ -98,7 +99,7 @@ def test_telling_nobody_and_a_garbled_hint_are_no_errors(
 @contextmanager
 def memory_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     """The real Celery app over kombu's in-memory transport, its queues declared and empty."""
-    monkeypatch.setattr(queue.settings(), "broker_url", "memory://")
+    monkeypatch.setattr(settings(), "broker_url", "memory://")
     app = make_app()
     with app.connection_for_write() as connection:
         for each in app.conf.task_queues:
@@ -144,8 +145,8 @@ def test_a_queue_that_nobody_reads_is_not_made(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_dead_broker_is_an_answer_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue.settings(), "broker_url", "redis://127.0.0.1:1/0")
-    monkeypatch.setattr(queue, "DOWN_SECONDS", 30.0)
+    monkeypatch.setattr(settings(), "broker_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr("shared.broker.bell.DOWN_SECONDS", 30.0)
     app = make_app()
     app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}  # or kombu takes six seconds
     bell = Bell(app)
@@ -166,7 +167,7 @@ def test_a_full_queue_has_no_room_until_a_look_says_so(monkeypatch: pytest.Monke
         assert not bell.has_room("openai.realtime")
         messages(app, "openai.realtime")
         assert not bell.has_room("openai.realtime"), "the look is still believed"
-        monkeypatch.setattr(queue, "LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("shared.broker.bell.LOOK_SECONDS", 0.0)
         bell.has_room("openai.realtime")
         bell.depth("openai.batch").result(10)
         assert bell.has_room("openai.realtime")
@@ -176,8 +177,8 @@ def test_a_full_queue_has_no_room_until_a_look_says_so(monkeypatch: pytest.Monke
 def test_a_broker_that_is_full_is_away_until_it_has_room(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue.settings(), "broker_url", redis_server.url.replace("/0", "/11"))
-    monkeypatch.setattr(queue, "DOWN_SECONDS", 0.0)
+    monkeypatch.setattr(settings(), "broker_url", redis_server.url.replace("/0", "/11"))
+    monkeypatch.setattr("shared.broker.bell.DOWN_SECONDS", 0.0)
     bell = Bell(make_app())
     assert bell.check().result(20) and not bell.away and bell.turns == 0
     with redis.Redis(port=redis_server.port) as operator:

@@ -7,7 +7,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import garbage, logs
-from shared.broker.app import bell
+from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database
 from shared.settings import keep_private, settings
 from workers.batches.rounds import LOOK_SECONDS, Batches

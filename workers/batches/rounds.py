@@ -17,11 +17,12 @@ from shared.batches import transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import Reading, Wanted
 from shared.batches.transitions import Plan, Row
-from shared.broker.app import WEBHOOKS, Bell
+from shared.broker.bell import Bell
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.errors import StorageAway
 from shared.files import blobs
+from shared.queues import WEBHOOKS
 from shared.settings import settings
 from shared.submissions import rows as intake
 from shared.submissions.rows import Owner

@@ -11,7 +11,7 @@ from functools import partial
 from sqlalchemy import Connection, func, select, text, update
 
 from shared import clock, crash
-from shared.broker.app import Bell
+from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from sqlalchemy import Connection, select, text
 
 from shared import clock, logs, network, processes
-from shared.broker.app import PROBATION
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import TO_WAKE
+from shared.queues import PROBATION
 from shared.settings import inherited, keep_private
 from workers.runtime import PROBATION_SLOTS, Runtime
 

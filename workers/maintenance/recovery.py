@@ -12,10 +12,10 @@ import orjson
 from sqlalchemy import Connection, func, select, text, update
 
 from shared import clock, crash, db
-from shared.broker.app import PROBATION
 from shared.db import models as m
 from shared.jobs import transitions
 from shared.jobs.transitions import Ending
+from shared.queues import PROBATION
 from shared.settings import settings
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,14 @@ from functools import partial
 from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
 from shared import clock, crash, db, logs
-from shared.broker.app import FULL_MESSAGES, WEBHOOKS, Bell, bell, job_queues
+from shared.broker.app import job_queues
+from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import WOKEN
 from shared.jobs import transitions
 from shared.jobs.transitions import Ending, Terminal
+from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from workers.maintenance import recovery
 from workers.maintenance.feeder import Feeder

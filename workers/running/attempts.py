@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from shared import clock, crash
-from shared.broker.app import LANES, PROBATION, queue_name
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.transitions import BEGAN, Ending, Leased, Requeue
 from shared.providers.states import words
+from shared.queues import LANES, PROBATION, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import REQUESTS, Offer, read_offer

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection
 
 from shared import clock, crash, logs
-from shared.broker.app import bell
+from shared.broker.bell import bell
 from shared.db import Database
 from shared.jobs import transitions
 from shared.jobs.transitions import Leased, Requeue, Verdict

@@ -15,7 +15,7 @@ from typing import Protocol
 from sqlalchemy import Connection, func, select, text, update
 
 from shared import clock, logs
-from shared.broker.app import Bell
+from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import WOKEN

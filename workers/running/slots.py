@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from shared.queues import lane_of
+
 #: After a job was put off, its queue is leased from slowly for so long, in steps of so long, in seconds.
 BRAKE_SECONDS = 2.0
 BRAKED_SECONDS = 0.5
@@ -47,7 +49,7 @@ class Slots:
 
     def __init__(self, capacities: Mapping[str, int]) -> None:
         self._queues = {name: _Queue(capacity) for name, capacity in capacities.items()}
-        first = [name for name in capacities if name.endswith(".realtime")]
+        first = [name for name in capacities if lane_of(name) == "realtime"]
         self._lanes = (first, [name for name in capacities if name not in first])
         self._turn = 0
 
@@ -64,7 +66,7 @@ class Slots:
 
     def brake(self, queue: str, now: float) -> None:
         """A job of a batch queue had to be put off: lease few, as most of them would only be put off again."""
-        if not queue.endswith(".batch"):
+        if lane_of(queue) != "batch":
             return
         state = self._queues[queue]
         if not state.braked_until:

@@ -1,0 +1,192 @@
+"""The doorbell: how a queue is woken, from one thread, each time with a deadline.
+
+A message is a list of ids and nothing else. The rows are the truth, so a lost, doubled or late message costs time,
+never work or money.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+from amqp.exceptions import ChannelError
+from celery import Celery
+from redis import RedisError, from_url
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared import clock, crash
+from shared.broker import transport
+from shared.broker.app import REDIS, app, job_queues
+from shared.queues import MAINTENANCE, WEBHOOKS
+from shared.settings import settings
+
+log = logging.getLogger(__name__)
+
+#: Ids in one message.
+CHUNK = 100
+#: Messages of a queue above which a producer leaves waking to the feeder.
+FULL_MESSAGES = 32
+#: How old a look at a full queue may be before another is taken, in seconds.
+LOOK_SECONDS = 0.25
+#: Seconds after which a publish is given up; the feeder will wake those jobs.
+PUBLISH_DEADLINE_SECONDS = 5.0
+#: For how long a broker that did not answer is not asked again, so that no backlog of rings waits for deadlines.
+DOWN_SECONDS = 1.0
+
+#: What a check writes.
+PROBED = "fusionai.probed"
+
+
+class Bell:
+    """Rings queues from one thread of its own, never from an event loop, each time with a deadline."""
+
+    #: The broker did not take what was last given to it; how often that has changed.
+    away = False
+    turns = 0
+
+    def __init__(self, celery: Celery | None = None) -> None:
+        self._app = celery or app
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bell")
+        self._depths: dict[str, tuple[int, float]] = {}
+        self._down_until = 0.0
+
+    def ring(self, queue: str, ids: Sequence[str]) -> "Future[bool]":
+        """Publish the ids in messages of CHUNK; True when the broker has them, False when it does not answer."""
+        return self._thread.submit(self._publish, queue, list(ids))
+
+    def depth(self, queue: str) -> "Future[int | None]":
+        """Messages waiting in the broker's queue; None when the broker does not answer."""
+        return self._thread.submit(self._depth, queue)
+
+    def check(self) -> "Future[bool]":
+        """Whether the broker takes what is written to it: one that is full answers, and takes nothing."""
+        return self._thread.submit(self._check)
+
+    def set_aside(self) -> "Future[list[str]]":
+        """Rename keys that stand in the way of a queue: see `transport.set_aside`."""
+        return self._thread.submit(self._set_aside)
+
+    def has_room(self, queue: str) -> bool:
+        """Whether the broker's queue was short when last looked at; never waits, and has a look taken when that is old.
+
+        A queue never looked at, or a broker that does not answer, has room: ringing is how one finds out.
+        """
+        depth, at = self._depths.get(queue, (0, 0.0))
+        if depth >= FULL_MESSAGES and clock.monotonic() - at > LOOK_SECONDS:
+            self._depths[queue] = (depth, clock.monotonic())
+            self.depth(queue)
+        return depth < FULL_MESSAGES
+
+    def close(self) -> None:
+        """Publish what was asked for, then stop."""
+        self._thread.shutdown(wait=True)
+
+    def _publish(self, queue: str, ids: list[str]) -> bool:
+        task = "deliver" if queue == WEBHOOKS else "offer"
+        if clock.monotonic() < self._down_until:
+            return False
+        try:
+            with self._producer() as producer:
+                for start in range(0, len(ids), CHUNK):
+                    self._app.send_task(
+                        task,
+                        args=(queue, ids[start : start + CHUNK]),
+                        queue=queue,
+                        producer=producer,
+                        ignore_result=True,
+                        retry=False,
+                    )
+                self._count(producer, queue, -(-len(ids) // CHUNK))
+        except Exception as error:
+            self._lose(error)
+            return False
+        self._find()
+        crash.point("wake.after_publish")
+        return True
+
+    def _check(self) -> bool:
+        if clock.monotonic() < self._down_until:
+            return False
+        try:
+            with self._producer() as producer:
+                _write(producer.channel)
+        except Exception as error:
+            self._lose(error)
+            return False
+        self._find()
+        return True
+
+    def _set_aside(self) -> list[str]:
+        if not settings().broker_url.startswith("redis"):
+            return []
+        try:
+            with from_url(
+                settings().broker_url,
+                socket_timeout=PUBLISH_DEADLINE_SECONDS,
+                socket_connect_timeout=REDIS["socket_connect_timeout"],
+                retry=Retry(NoBackoff(), 0),
+            ) as client:
+                return transport.set_aside(client, [*job_queues(), WEBHOOKS, MAINTENANCE])
+        except (RedisError, OSError):
+            return []
+
+    def _lose(self, error: Exception) -> None:
+        self._down_until = clock.monotonic() + DOWN_SECONDS
+        if not self.away:
+            self.away, self.turns = True, self.turns + 1
+            log.warning(
+                "the broker is away, or full (%s): jobs are taken from the rows, more slowly", type(error).__name__
+            )
+
+    def _find(self) -> None:
+        if self.away:
+            self.away, self.turns = False, self.turns + 1
+            log.info("the broker is back")
+
+    def _depth(self, queue: str) -> int | None:
+        if clock.monotonic() < self._down_until:
+            return None
+        try:
+            with self._producer() as producer:
+                return self._look(producer, queue)
+        except Exception as error:
+            self._lose(error)
+            return None
+
+    def _count(self, producer: Any, queue: str, messages: int) -> None:
+        """Note messages just put; a look costs as much as a message, so one is taken when there may be many."""
+        depth, at = self._depths.get(queue, (FULL_MESSAGES, 0.0))
+        if depth + messages < FULL_MESSAGES // 2 and clock.monotonic() - at < LOOK_SECONDS:
+            self._depths[queue] = (depth + messages, at)
+        else:
+            self._look(producer, queue)
+
+    def _look(self, producer: Any, queue: str) -> int:
+        """Messages in a queue; on Redis an empty one does not exist."""
+        try:
+            depth = int(producer.channel.queue_declare(queue, passive=True).message_count)
+        except ChannelError:
+            depth = 0
+        self._depths[queue] = (depth, clock.monotonic())
+        return depth
+
+    def _producer(self) -> Any:
+        return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
+
+
+def _write(channel: Any) -> None:
+    """Write something small to the broker; of those that are no Redis, ask for a queue."""
+    if hasattr(channel, "client") and hasattr(channel.client, "set"):
+        channel.client.set(PROBED, 1, ex=60)
+    else:
+        with suppress(ChannelError):  # a queue that is not there is an answer
+            channel.queue_declare(MAINTENANCE, passive=True)
+
+
+@lru_cache(maxsize=1)
+def bell() -> Bell:
+    """This process's bell."""
+    return Bell()

@@ -1,0 +1,26 @@
+"""The names of the queues, and what they say: which provider, which lane. Pure."""
+
+from typing import Literal
+
+Lane = Literal["realtime", "batch"]
+LANES: tuple[Lane, ...] = ("realtime", "batch")
+WEBHOOKS = "webhooks"
+MAINTENANCE = "maintenance"
+#: Jobs that have lost a worker wait here; no broker queue: workers.maintenance.probation takes them from the rows.
+PROBATION = "probation"
+
+
+def queue_name(provider: str, lane: Lane) -> str:
+    """`openai.realtime`."""
+    return f"{provider}.{lane}"
+
+
+def provider_of(queue: str) -> str:
+    """`openai` of `openai.realtime`."""
+    return queue.rpartition(".")[0]
+
+
+def lane_of(queue: str) -> str:
+    """`realtime` of `openai.realtime`; empty of a queue that is no provider's, such as probation."""
+    lane = queue.rpartition(".")[2]
+    return lane if lane in LANES else ""
