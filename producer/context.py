@@ -1,7 +1,7 @@
 """What one producer process owns, and the work between route and rows: waiting, cancelling, doing a thing once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -193,7 +193,7 @@ class Desk:
         return answer, replayed
 
     async def once_told(
-        self, claim: Claim | None, fn: Callable[..., tuple[dict[str, Any], list[str]]], *args: Any
+        self, claim: Claim | None, fn: Callable[..., tuple[Mapping[str, Any], list[str]]], *args: Any
     ) -> tuple[str, bool]:
         """`once`, for a thing that also makes webhook deliveries due: they are rung for when it was done just now."""
         answer, replayed, deliveries = await self._once_told(claim, fn, *args)
@@ -201,11 +201,11 @@ class Desk:
         return answer, replayed
 
     async def _once_told(
-        self, claim: Claim | None, fn: Callable[..., tuple[dict[str, Any], list[str]]], *args: Any
+        self, claim: Claim | None, fn: Callable[..., tuple[Mapping[str, Any], list[str]]], *args: Any
     ) -> tuple[str, bool, list[str]]:
         due: list[str] = []
 
-        def keeping(connection: Connection) -> dict[str, Any]:
+        def keeping(connection: Connection) -> Mapping[str, Any]:
             value, due[:] = fn(connection, *args)
             return value
 
@@ -216,7 +216,7 @@ class Desk:
         if deliveries:
             self.bell.ring(WEBHOOKS, deliveries)
 
-    async def once(self, claim: Claim | None, fn: Callable[..., dict[str, Any]], *args: Any) -> tuple[str, bool]:
+    async def once(self, claim: Claim | None, fn: Callable[..., Mapping[str, Any]], *args: Any) -> tuple[str, bool]:
         """Do a thing in one transaction with its idempotency row; the answer, and whether it was given before."""
         for _ in range(3):
             try:
@@ -227,7 +227,7 @@ class Desk:
 
 
 def _once(
-    connection: Connection, claim: Claim | None, fn: Callable[..., dict[str, Any]], args: tuple[Any, ...]
+    connection: Connection, claim: Claim | None, fn: Callable[..., Mapping[str, Any]], args: tuple[Any, ...]
 ) -> tuple[str, bool]:
     if claim is None:
         return strict_json.dumps(fn(connection, *args)), False

@@ -17,8 +17,8 @@ from shared import clock
 from shared.db import Database
 from shared.db.models import api_keys
 from shared.errors import NotFound
-from shared.money.ledger import credits as in_credits
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
+from shared.objects.amounts import credits as in_credits
 
 _UNIT_SECONDS = {"h": 3600, "d": 86_400}
 _COLUMNS = [

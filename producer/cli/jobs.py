@@ -97,14 +97,14 @@ def _row(found: dict[str, Any]) -> list[object]:
 
 
 def _show(output: Output, found: Job) -> None:
-    served, usage, error = found["served_by"] or {}, found["usage"] or {}, found["error"]
+    served, usage, error = found["served_by"], found["usage"], found["error"]
     output.fields(
         {
             "id": found["id"],
             "type": found["type"],
             "model": found["model"],
             "status": found["status"],
-            "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
+            "served by": f"{served['provider']} {served['model']}" if served else None,
             "batch": " ".join(filter(None, (found["batch_id"], found["custom_id"]))) or None,
             "created": moment(found["created_at"]) or None,
             "finished": moment(found["finished_at"]) or None,

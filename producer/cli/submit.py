@@ -21,9 +21,9 @@ from producer.cli.faults import explained, listed
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text
 from producer.cli.progress import Tally
-from producer.client import ApiError, DryRun, FusionAI, file_run
+from producer.client import ApiError, FusionAI, file_run
 from producer.client.file_run import Prepared, RefusedFileError, TakenUp
-from producer.client.objects import BatchOptions
+from producer.client.objects import BatchOptions, FileVerdict
 from producer.terminal import one_line
 from shared import clock
 
@@ -168,7 +168,7 @@ def _judge(
         raise click.ClickException("the batch would be refused: there are not enough credits; nothing was bought")
 
 
-def _tell_cost(output: Output, verdict: DryRun) -> None:
+def _tell_cost(output: Output, verdict: FileVerdict) -> None:
     if verdict["valid"]:
         output.fields(
             {
@@ -179,7 +179,7 @@ def _tell_cost(output: Output, verdict: DryRun) -> None:
         )
 
 
-def _available(verdict: DryRun) -> dict[str, str]:
+def _available(verdict: FileVerdict) -> dict[str, str]:
     """Of a test key, which costs nothing, there is nothing to say."""
     available = verdict["credits_available"]
     return {} if available is None else {"available": f"{credits_text(available)} credits"}

@@ -5,13 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 from starlette.routing import BaseRoute, Route
 
-from producer.openapi import answers, parts, requests
+from producer import objects
+from producer.openapi import parts, requests
 from producer.openapi.examples import EXAMPLES
 from producer.openapi.parts import Schema
 from producer.openapi.rows import JSON, ROWS, TAGS, Answer, Row
@@ -136,22 +138,28 @@ def schemas() -> dict[str, Schema]:
     """The component schemas: of requests, of answers, of errors."""
     asked = _definitions(requests.SHAPES)
     requests.refine(asked)
-    told = _definitions([answers.ChatCompletionChunk, answers.StreamError, *_models()], defaults=False)
-    return {**asked, **told, "Error": parts.ERROR}
+    answered = _definitions([objects.ChatCompletionChunk, objects.StreamError, *_answered()])
+    return {**asked, **answered, "Error": parts.ERROR}
 
 
-def _models() -> Iterator[Any]:
+def _answered() -> Iterator[Any]:
+    """Every type that a row answers with."""
     for row in ROWS.values():
         for answer in row.answers.values():
-            yield from (model for model in answer.content.values() if not isinstance(model, dict))
+            yield from (type for type in answer.content.values() if not isinstance(type, dict))
 
 
-def _definitions(models: Sequence[Any], *, defaults: bool = True) -> dict[str, Schema]:
-    plain = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
-    unions = [part for model in models if model not in plain for part in model.__args__]
-    wanted = [(model, "validation") for model in dict.fromkeys([*plain, *unions])]
-    _, made = models_json_schema(wanted, ref_template=_REF)  # type: ignore[arg-type]
-    return {_name(name): _tidy(schema, defaults=defaults) for name, schema in made["$defs"].items()}
+def _definitions(types: Sequence[Any]) -> dict[str, Schema]:
+    """The schemas of types, and of all that they are made of, by name; alternatives stand for themselves."""
+    plain = dict.fromkeys(part for type in types for part in (get_args(type) if _is_union(type) else [type]))
+    adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
+    adapters = [(repr(type), "validation", TypeAdapter(type)) for type in plain]
+    _, made = TypeAdapter.json_schemas(adapters, ref_template=_REF)
+    return {_name(name): _tidy(schema) for name, schema in made["$defs"].items()}
+
+
+def _is_union(type: Any) -> bool:
+    return isinstance(type, UnionType) or get_origin(type) is Union
 
 
 def _name(title: str) -> str:
@@ -159,19 +167,17 @@ def _name(title: str) -> str:
     return re.sub(r"\bList_(\w+)_$", r"\1Page", title)
 
 
-def _tidy(node: Any, *, defaults: bool) -> Any:
+def _tidy(node: Any) -> Any:
     """Without titles, which only repeat names, and without defaults that say nothing."""
     if isinstance(node, list):
-        return [_tidy(item, defaults=defaults) for item in node]
+        return [_tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
     kept = {}
     for key, value in node.items():
-        if key == "title" and isinstance(value, str):
+        if (key == "title" and isinstance(value, str)) or (key == "default" and value is None):
             continue
-        if key == "default" and (value is None or not defaults):
-            continue
-        kept[key] = _name(value) if key == "$ref" else _tidy(value, defaults=defaults)
+        kept[key] = _name(value) if key == "$ref" else _tidy(value)
     return kept
 
 
@@ -226,9 +232,11 @@ def _answer(answer: Answer) -> Schema:
     return {**shown, "content": content} if content else shown
 
 
-def _schema(model: Any) -> Schema:
-    if isinstance(model, dict):
-        return model
-    if isinstance(model, type):
-        return {"$ref": _REF.format(model=_name(re.sub(r"\W", "_", model.__name__)))}
-    return {"anyOf": [_schema(part) for part in model.__args__]}
+def _schema(type: Any) -> Schema:
+    """A reference to the schema of a type, or to those of its alternatives; a schema stands for itself."""
+    if isinstance(type, dict):
+        return type
+    if _is_union(type):
+        return {"anyOf": [_schema(part) for part in get_args(type)]}
+    name = "_".join(part.__name__ for part in (type, *get_args(type)))
+    return {"$ref": _REF.format(model=_name(f"{name}_") if get_args(type) else name)}

@@ -1,21 +1,20 @@
 """Each thing a caller can do with jobs and credit, once, in canonical terms; dialects dress it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from producer import objects
+from producer.objects import Balance, Event, Job, List, Thresholds, Transfer
 from shared import clock, db
 from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import transitions
 from shared.jobs.transitions import Ending
-from shared.money.ledger import credits
 from shared.submissions.schemas import Shape
-from shared.webhooks import events
 
 #: Tries of a cancel that meets a job which is just changing hands.
 CANCEL_TRIES = 5
@@ -51,12 +50,12 @@ _JOBS = (
 )
 
 
-def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str, Any]:
+def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
     row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *of(holder))).mappings().first()
     if row is None:
         raise NotFound(f"there is no job {job_id[:100]!r}")
-    return objects.job_view(dict(row))
+    return objects.job_object(dict(row))
 
 
 def list_jobs(
@@ -67,7 +66,7 @@ def list_jobs(
     status: str | None = None,
     ids: Sequence[str] = (),
     batch_id: str | None = None,
-) -> dict[str, Any]:
+) -> List[Job]:
     """A page of the jobs of the account and mode, newest first; of one status, of a batch, or of the given ids."""
     statement = _JOBS.where(*of(holder))
     if batch_id is not None:
@@ -79,10 +78,10 @@ def list_jobs(
     if ids:
         statement = statement.where(m.jobs.c.id.in_(ids))
     rows = connection.execute(paged(statement, m.jobs.c.id, page)).mappings()
-    return objects.page([objects.job_view(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.job_object(dict(row)) for row in rows], page.limit)
 
 
-def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[dict[str, Any], list[str]]:
+def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[Job, list[str]]:
     """Cancel a queued job at once, flag a running one; the job as it is now, and deliveries now due."""
     deliveries: list[str] = []
     for _ in range(CANCEL_TRIES):
@@ -112,7 +111,7 @@ def of(holder: KeyHolder, table: Table = m.jobs) -> tuple[Any, ...]:
     return table.c.account_id == holder.account_id, table.c.test == holder.test
 
 
-def list_events(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+def list_events(connection: Connection, holder: KeyHolder, page: Page) -> List[Event]:
     """Every event after the one given, in order: oldest first, so that a reader who follows misses none.
 
     Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps.
@@ -125,19 +124,19 @@ def list_events(connection: Connection, holder: KeyHolder, page: Page) -> dict[s
             raise InvalidRequest(f"after: there is no event {page.after!r}", param="after")
         statement = statement.where(m.events.c.sequence > sequence)
     rows = connection.execute(statement.order_by(m.events.c.sequence).limit(page.limit + 1)).mappings()
-    return objects.page([events.body(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.event_object(dict(row)) for row in rows], page.limit)
 
 
-def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> dict[str, Any]:
+def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> Event:
     """The event object; 404 when the account's keys of this mode have no such event."""
     mine = select(m.events).where(*of(holder, m.events), m.events.c.id == event_id)
     row = connection.execute(mine).mappings().first()
     if row is None:
         raise NotFound(f"there is no event {event_id[:100]!r}")
-    return events.body(dict(row))
+    return objects.event_object(dict(row))
 
 
-def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) -> tuple[dict[str, Any], list[str]]:
+def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) -> tuple[Event, list[str]]:
     """Make an event's deliveries due again, to the webhooks that are still enabled."""
     event = show_event(connection, holder, event_id)
     enabled = select(m.webhooks.c.id).where(*of(holder, m.webhooks), m.webhooks.c.status == "enabled")
@@ -151,31 +150,25 @@ def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) ->
     return event, list(connection.execute(again).scalars())
 
 
-def show_credits(connection: Connection, account_id: str) -> dict[str, Any]:
+def show_credits(connection: Connection, account_id: str) -> Balance:
     """The balance: what may be spent, what is held for unfinished jobs, what the month has cost, the thresholds."""
     account = connection.execute(select(m.accounts).where(m.accounts.c.id == account_id)).mappings().one()
     month = clock.month(clock.now_micros())
     spent = select(m.monthly_spend.c.spent_micros).where(
         m.monthly_spend.c.account_id == account_id, m.monthly_spend.c.month == month
     )
-    return {
-        "object": "credits",
-        "available": credits(account["available_micros"]),
-        "held": credits(account["held_micros"]),
-        "remaining": credits(account["available_micros"] + account["held_micros"]),
-        "spent": {"period": month, "credits": credits(connection.execute(spent).scalar() or 0)},
-        "thresholds": _thresholds(connection, account_id),
-    }
+    spent_micros = connection.execute(spent).scalar() or 0
+    return objects.balance_object(dict(account), month, spent_micros, _thresholds(connection, account_id))
 
 
-def list_transfers(connection: Connection, account_id: str, page: Page) -> dict[str, Any]:
+def list_transfers(connection: Connection, account_id: str, page: Page) -> List[Transfer]:
     """A page of the account's transfers, newest first."""
     statement = select(m.transfers).where(m.transfers.c.account_id == account_id)
     rows = connection.execute(paged(statement, m.transfers.c.id, page)).mappings()
-    return objects.page([objects.transfer_view(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.transfer_object(dict(row)) for row in rows], page.limit)
 
 
-def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpecs) -> dict[str, Any]:
+def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpecs) -> Thresholds:
     """Replace the account's thresholds. One already crossed is not armed: it fires at the next crossing."""
     lock = select(m.accounts.c.available_micros + m.accounts.c.held_micros).where(m.accounts.c.id == account_id)
     remaining = connection.execute(lock.with_for_update()).scalar_one()
@@ -197,12 +190,12 @@ def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpe
                 period=month if spec.kind == "spent" and spent_micros >= level else None,
             )
         )
-    return {"object": "thresholds", "thresholds": _thresholds(connection, account_id)}
+    return objects.thresholds_object(_thresholds(connection, account_id))
 
 
-def _thresholds(connection: Connection, account_id: str) -> list[Mapping[str, Any]]:
+def _thresholds(connection: Connection, account_id: str) -> Sequence[Any]:
     statement = select(m.thresholds).where(m.thresholds.c.account_id == account_id).order_by(m.thresholds.c.id)
-    return [{"kind": row.kind, "credits": credits(row.level_micros)} for row in connection.execute(statement)]
+    return connection.execute(statement).all()
 
 
 def paged(statement: Any, id: Any, page: Page) -> Any:

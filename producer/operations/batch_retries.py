@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
 from producer.context import Desk
+from producer.objects import Batch
 from producer.operations import batches, files
 from shared import clock
 from shared.accounts import KeyHolder
@@ -138,7 +139,7 @@ def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None,
 
 def create(
     connection: Connection, holder: KeyHolder, spec: RetrySpec, repeated: Repeated, file_id: str, bytes: int
-) -> dict[str, Any]:
+) -> Batch:
     """The batch that repeats the file's lines, unless another has been made of them meanwhile, which is a 409."""
     connection.execute(select(m.batches.c.id).where(m.batches.c.id == repeated.root).with_for_update())
     family = shared_batches.family(connection, repeated.row)
@@ -300,5 +301,5 @@ class _ForgottenError(Exception):
     """The first answer to a request has been forgotten since it was looked for."""
 
 
-def _forgotten(connection: Connection) -> dict[str, Any]:
+def _forgotten(connection: Connection) -> Batch:
     raise _ForgottenError

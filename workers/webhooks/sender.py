@@ -20,6 +20,7 @@ import orjson
 from shared import clock, crash, logs
 from shared.batcher import Batcher
 from shared.db import Database
+from shared.objects.events import event_object
 from shared.webhooks import events, signing
 from workers.webhooks.client import Answer, post
 from workers.webhooks.deliveries import (
@@ -224,7 +225,7 @@ class Sender:
                 pass
 
     async def _post(self, row: Mapping[str, Any]) -> Answer:
-        body = orjson.dumps(events.body(row))
+        body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
         return await post(self._client, row["url"], body=body, headers={"content-type": "application/json", **signed})
 

@@ -1,11 +1,9 @@
 """What the account has and may use: credits, transfers, thresholds, models."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
+from producer import objects, operations
 from producer.context import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
@@ -46,9 +44,9 @@ async def set_thresholds(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """What can be asked for, with provider, purpose and price."""
     _, holder = await enter(request)
-    ids = [id for id in catalogue().models if _usable(holder, id)]
-    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
-    return answer({"object": "list", "data": [_model(id) for id in ids], **ends, "has_more": False})
+    known = catalogue()
+    found = [objects.model_object(model, known.version) for id, model in known.models.items() if _usable(holder, id)]
+    return answer(objects.page(found, len(found)))
 
 
 @router.get("/models/{id:path}")
@@ -57,35 +55,9 @@ async def show_model(request: Request, id: str) -> Response:
     _, holder = await enter(request)
     if id not in catalogue().models or not _usable(holder, id):
         raise NotFound(f"there is no model {id[:100]!r}")
-    return answer(_model(id))
+    return answer(objects.model_object(catalogue().models[id], catalogue().version))
 
 
 def _usable(holder: KeyHolder, id: str) -> bool:
     """A test key's jobs run on the sandbox, whatever the model."""
     return holder.test or endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
-
-
-def _model(id: str) -> dict[str, Any]:
-    model = catalogue().models[id]
-    price: dict[str, Any] = {"unit": "micro-credits per million tokens"}
-    if model.images:
-        price = {"unit": "micro-credits per image", "images": dict(model.images)}
-    else:
-        price.update(input=model.input, output=model.output)
-        of_cache = {"cached_input": model.cached_input, "cache_write": model.cache_write}
-        price.update((name, value) for name, value in of_cache.items() if value is not None)
-    if model.qualities:
-        price["qualities"] = model.qualities
-    if model.service_tiers:
-        price["service_tiers"] = {name: tier.model_dump() for name, tier in model.service_tiers.items()}
-    return {
-        "id": id,
-        "object": "model",
-        "created": 1_761_955_200,
-        "owned_by": model.provider,
-        "provider": model.provider,
-        "type": model.type,
-        "purpose": model.purpose,
-        "max_output_tokens": model.max_output or None,
-        "price": {**price, "version": catalogue().version},
-    }

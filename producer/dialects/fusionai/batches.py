@@ -8,10 +8,12 @@ from typing import Any, BinaryIO
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer import objects
 from producer.admission import idempotency
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.context import MOST_BYTES, Desk, large, read_body
-from producer.operations import batch_progress, batch_retries, batches, files
+from producer.objects import DryRun
+from producer.operations import batch_retries, batches, files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
 from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, said_once, valid
@@ -63,7 +65,8 @@ async def show_progress(request: Request, id: str) -> Response:
     """How a batch is getting on: by provider, and why lines failed; at most a second old."""
     desk, holder = await enter(request)
     row = await desk.database.read(batches.visible, holder, id)
-    return answer(batch_progress.view(row, await desk.progress.of(row)))
+    counts = await desk.progress.of(row)
+    return answer(objects.progress_object(row, counts.providers, counts.reasons))
 
 
 @router.post("/batches/{id}/retry")
@@ -91,13 +94,14 @@ async def _size(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> i
     return int((await desk.database.read(files.visible, holder, spec.input_file_id))["bytes"])
 
 
-async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> dict[str, Any]:
+async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> DryRun:
     async with desk.quoting.turn(holder.account_id, await _size(desk, holder, spec, asked)):
         source = await _source(desk, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
     if holder.test:  # it holds nothing, and a live balance is not its to see
         return {**quoted, "credits_available": None, "shortage": None}
-    return {**quoted, **await desk.database.read(batches.afforded, holder.account_id, need)}
+    afforded = await desk.database.read(batches.afforded, holder.account_id, need)
+    return {**quoted, **afforded}
 
 
 async def _source(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:

@@ -16,7 +16,7 @@ from producer.web.router import Router
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
-from shared.money.ledger import credits_decimal
+from shared.objects.amounts import credits_decimal
 from shared.settings import settings
 from shared.submissions.schemas import JobType, Submission, read_submission
 
