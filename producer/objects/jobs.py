@@ -150,11 +150,11 @@ def _attempts(row: Mapping[str, Any]) -> list[Attempt]:
 
 
 def _attempt(kept: Mapping[str, Any]) -> Attempt:
-    """What is shown of what is kept of an attempt."""
+    """What is shown of what is kept of an attempt, whichever version kept it."""
     return {
         "provider": kept.get("provider"),
-        "model": kept["model"],
-        "started_at": kept["started_at"],
+        "model": kept.get("model") or "",
+        "started_at": kept.get("started_at") or 0,
         "finished_at": kept.get("finished_at"),
         "status_code": kept.get("status_code"),
         "error": kept.get("error"),
