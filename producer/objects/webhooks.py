@@ -17,6 +17,7 @@ class Webhook(TypedDict):
     id: str
     object: Literal["webhook"]
     url: str
+    description: str | None
     events: list[str]
     status: Literal["enabled", "disabled"]
     created_at: Time
@@ -56,6 +57,7 @@ def webhook_object(row: Mapping[str, Any]) -> Webhook:
         "id": row["id"],
         "object": "webhook",
         "url": row["url"],
+        "description": row["description"],
         "events": json.loads(row["events"]),
         "status": row["status"],
         "created_at": row["created_at"] // MICROS,

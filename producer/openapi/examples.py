@@ -63,7 +63,11 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "For some reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
     },
     "create_webhook": {
-        "Two events": {"url": "https://example.com/hooks", "events": ["credit.threshold", "invoice.paid"]},
+        "Two events": {
+            "url": "https://example.com/hooks",
+            "events": ["credit.threshold", "invoice.paid"],
+            "description": "Billing",
+        },
     },
     "change_webhook": {"Pause": {"status": "disabled"}},
     "set_thresholds": {

@@ -44,6 +44,8 @@ class WebhookChange(Shape):
     """What to change of a webhook; what is absent stays."""
 
     url: str | None = Field(default=None, max_length=2048)
+    #: Null or empty: it has none any more.
+    description: str | None = Field(default=None, max_length=500)
     events: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
     status: Literal["enabled", "disabled"] | None = None
 
@@ -65,6 +67,7 @@ def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> Ne
         "account_id": holder.account_id,
         "test": holder.test,
         "url": wanted.url,
+        "description": wanted.description or None,
         "events": json.dumps(sorted(set(wanted.events))),
         "secret": signing.secret_of(secrets.token_bytes(32)),
         "status": "enabled",
@@ -75,11 +78,13 @@ def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> Ne
 
 
 def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookChange) -> Webhook:
-    """Change where it sends, what, or whether at all; enabling it again sends nothing that it missed."""
+    """Change where it sends, what, whether at all, or what is said of it; enabled again it sends nothing it missed."""
     fresh: dict[str, Any] = {}
     if wanted.url is not None:
         _check_url(wanted.url)
         fresh.update(url=wanted.url, paused_until=None)
+    if "description" in wanted.model_fields_set:
+        fresh["description"] = wanted.description or None
     if wanted.events is not None:
         _check_events(wanted.events)
         fresh["events"] = json.dumps(sorted(set(wanted.events)))
