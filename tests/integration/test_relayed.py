@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from producer import operations
+from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
@@ -127,7 +127,7 @@ def test_the_text_of_a_cancelled_job_is_in_its_result_and_its_usage_is_listed(
     play(database, redis_server.url, speaker, id, cancel(database, speaker, id))
     account = world.row(database, id)["account_id"]
     holder = world.KeyHolder("k", account, "live", None)
-    shown = database.read_sync(operations.show_job, holder, id)
+    shown = database.read_sync(jobs_ops.show_job, holder, id)
     body = orjson.loads(orjson.dumps(shown["result"]))
     assert body["choices"][0]["message"]["content"] == "Hello" and body["choices"][0]["finish_reason"] is None
     assert shown["usage"]["credits_used"] == body["usage"]["credits_used"] > 0
@@ -231,7 +231,7 @@ def test_what_a_stopped_worker_had_sent_on_is_paid_for_when_the_job_does_not_suc
     account = world.row(database, id)["account_id"]
     holder = world.KeyHolder("k", account, "live", None)
     if end.startswith("cancelled"):
-        database.write_sync(operations.cancel_job, holder, id)
+        database.write_sync(jobs_ops.cancel_job, holder, id)
     elif end.startswith("expired"):
         world.change(database, id, expires_at=0)
         database.write_sync(sweep.end_overdue)

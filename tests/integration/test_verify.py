@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import IntegrityError
 
-from producer import operations
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
-from producer.operations import ThresholdSpecs, webhooks
+from producer.operations import credits as credits_ops
+from producer.operations import webhooks
+from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
 from shared.db import Database, forgotten
@@ -52,7 +53,7 @@ def scene(database: Database) -> None:
     spec = ThresholdSpecs.model_validate(
         {"thresholds": [{"kind": "remaining", "credits": 10}, {"kind": "spent", "credits": 50}]}
     )
-    database.write_sync(operations.set_thresholds, holders[0].account_id, spec)
+    database.write_sync(credits_ops.set_thresholds, holders[0].account_id, spec)
 
 
 def _odd_ends(database: Database, holder: world.KeyHolder) -> None:
