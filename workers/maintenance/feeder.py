@@ -14,8 +14,8 @@ from shared import clock, crash
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
-from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
-from shared.jobs.transitions import QUEUED, unwake
+from shared.db.models.jobs import DEFERRED, QUEUED, TO_WAKE, WOKEN
+from shared.jobs.leases import unwake
 from workers.maintenance.isolate import steps
 
 #: The window of a queue whose drain is not yet known, in jobs.
@@ -205,6 +205,6 @@ def end_deferrals(connection: Connection) -> int:
     )
     ids = list(connection.execute(due).scalars())
     if ids:
-        still = update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED)
+        still = update(jobs).where(jobs.c.id.in_(ids), text(QUEUED))
         connection.execute(still.values(deferred_for=None, woken_at=None))
     return len(ids)

@@ -18,9 +18,10 @@ from shared.broker.app import job_queues
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.db import models as m
-from shared.db.models.jobs import WOKEN
-from shared.jobs import transitions
-from shared.jobs.transitions import Ending, Terminal
+from shared.db.models.events import PENDING
+from shared.db.models.jobs import QUEUED, RUNNING, TO_CANCEL, UNFINISHED, WOKEN
+from shared.jobs import leases, transitions
+from shared.jobs.outcomes import Ending, Terminal
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from workers.maintenance import recovery
@@ -199,8 +200,8 @@ def end_overdue(connection: Connection, only: Sequence[str] | None = None) -> tu
 
 def _overdue(now: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (
-        and_(text("status IN ('queued', 'running')"), m.jobs.c.expires_at <= now),
-        and_(text("cancel_requested AND status IN ('queued', 'running') AND status = 'queued'")),
+        and_(text(UNFINISHED), m.jobs.c.expires_at <= now),
+        and_(text(f"{TO_CANCEL} AND {QUEUED}")),
     )
 
 
@@ -214,7 +215,7 @@ def lost_before(connection: Connection, woken_by: Mapping[str, int]) -> dict[str
     """By queue, up to when doorbells are lost: up to these on empty ones, or long before one that has been answered."""
     overtaken = (
         select(m.jobs.c.queue, func.max(m.jobs.c.woken_at))
-        .where(m.jobs.c.status == transitions.RUNNING, m.jobs.c.woken_at.is_not(None))
+        .where(text(RUNNING), m.jobs.c.woken_at.is_not(None))
         .group_by(m.jobs.c.queue)
     )
     limits = {queue: newest - OVERTAKEN_MICROS for queue, newest in connection.execute(overtaken)}
@@ -226,7 +227,7 @@ def unwake_lost(connection: Connection, queue: str, limit: int) -> int:
     lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit).limit(MANY)
     ids = list(connection.execute(lost).scalars())
     if ids:
-        transitions.unwake(connection, ids)
+        leases.unwake(connection, ids)
     return len(ids)
 
 
@@ -238,11 +239,7 @@ def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
     now = db.now(connection)
     turn = func.row_number().over(partition_by=m.deliveries.c.webhook_id, order_by=m.deliveries.c.next_at)
     late = m.deliveries.c.next_at <= now - int(DUE_SECONDS * clock.MICROS)
-    due = (
-        select(m.deliveries.c.id, m.deliveries.c.next_at, turn.label("turn"))
-        .where(text("status = 'pending'"), late)
-        .subquery()
-    )
+    due = select(m.deliveries.c.id, m.deliveries.c.next_at, turn.label("turn")).where(text(PENDING), late).subquery()
     statement = select(due.c.id, due.c.next_at).where(due.c.turn <= DUE_EACH).order_by(due.c.turn).limit(CHUNK)
     return [(row.id, row.next_at == 0) for row in connection.execute(statement)]
 

@@ -11,7 +11,8 @@ import orjson
 
 from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
-from shared.jobs.transitions import BEGAN, Ending, Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import BEGAN, Ending, Requeue
 from shared.providers.states import words
 from shared.queues import LANES, PROBATION, queue_name
 from shared.settings import settings
