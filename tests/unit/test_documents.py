@@ -1,4 +1,4 @@
-"""What the documents name is there: files, functions, links, make targets, commands, settings, packages, events, errors."""
+"""What the documents name is there: files, functions, links, make targets, commands, settings, packages, metrics."""
 
 import ast
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from producer import metrics
 from producer.cli import COMMANDS, main
 from producer.openapi import parts
 from shared.settings import Settings
@@ -145,6 +146,10 @@ def is_command(first: str, second: str) -> bool:
     return not (second and isinstance(command, click.Group)) or second in command.commands
 
 
+def test_each_command_has_its_row() -> None:
+    assert re.findall(r"^\| `fusionai (\w+)` \|", text_of("deploy/using.md"), re.M) == list(COMMANDS)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_settings_are_there(document: str) -> None:
     known = {f"FUSIONAI_{name.upper()}" for name in Settings.model_fields}
@@ -159,7 +164,8 @@ def test_settings_are_there(document: str) -> None:
 
 def test_the_map_has_each_package_once() -> None:
     text = text_of("ARCHITECTURE.md").partition("## The map")[2].partition("\n## ")[0]
-    named = [span for span in _SPAN.findall(text) if _PATH.fullmatch(span) and not span.endswith(".py")]
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    named = [span for row in rows for span in _SPAN.findall(row) if _PATH.fullmatch(span) and not span.endswith(".py")]
     packages = {
         path.parent.relative_to(ROOT).as_posix()
         for top in ("producer", "workers", "shared")
@@ -168,6 +174,12 @@ def test_the_map_has_each_package_once() -> None:
     }
     assert packages <= set(named)
     assert sorted(set(named)) == sorted(named)
+
+
+def test_each_metric_has_its_row_and_no_other() -> None:
+    shown = metrics.render(metrics.Reading({}, {})).decode()
+    families = re.findall(r"^# HELP (\S+) ", shown, re.M)
+    assert re.findall(r"^\| `(fusionai_\w+)` \|", text_of("deploy/operating.md"), re.M) == families
 
 
 def test_each_event_is_shown_with_a_body_of_its_own() -> None:
