@@ -176,6 +176,15 @@ def test_the_map_has_each_package_once() -> None:
     assert sorted(set(named)) == sorted(named)
 
 
+def test_each_decision_is_listed_twice_by_its_title() -> None:
+    adr = ROOT / "deploy" / "adr"
+    titles = {path.name: path.read_text().splitlines()[0] for path in sorted(adr.glob("[0-9]*.md"))}
+    listed = re.findall(r"^(\d+)\. \[(.+?)\]\((.+?)\)$", text_of("deploy/adr/README.md"), re.M)
+    assert {name: f"# {number}. {title}" for number, title, name in listed} == titles
+    again = re.findall(r"^(\d+)\. \[(.+?)\]\(deploy/adr/(.+?)\)$", text_of("ARCHITECTURE.md"), re.M)
+    assert again == listed
+
+
 def test_each_metric_has_its_row_and_no_other() -> None:
     shown = metrics.render(metrics.Reading({}, {})).decode()
     families = re.findall(r"^# HELP (\S+) ", shown, re.M)
