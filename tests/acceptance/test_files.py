@@ -283,7 +283,7 @@ def test_a_stack_keeps_its_files_on_a_bucket(
             (stored,) = s3.list_objects_v2(Bucket="fusionai-files")["Contents"]
             assert (stored["Key"], stored["Size"]) == (f"here/files/{made['id']}", len(content))
             server.stop()
-            refused(upload(account.live), 503, "storage does not answer")
+            refused(upload(account.live), 503, "file storage is unavailable")
             refused(account.live.get(f"/files/{made['id']}/content"), 503)
             assert account.live.get("/files").json()["data"] == [made]
             account.close()
