@@ -55,7 +55,7 @@ def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
     row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *of(holder))).mappings().first()
     if row is None:
-        raise NotFound(f"there is no job {job_id[:100]!r}")
+        raise NotFound(f"not found: job {job_id[:100]!r}")
     return objects.job_view(dict(row))
 
 
@@ -74,7 +74,7 @@ def list_jobs(
         statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
         if status not in {"queued", "running", *transitions.TERMINAL}:
-            raise InvalidRequest(f"status: there is no status {status[:50]!r}", param="status")
+            raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
         statement = statement.where(m.jobs.c.status == status)
     if ids:
         statement = statement.where(m.jobs.c.id.in_(ids))
@@ -89,7 +89,7 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
         where = (m.jobs.c.id == job_id, *of(holder))
         row = connection.execute(select(m.jobs.c.status, m.jobs.c.lease_epoch).where(*where)).first()
         if row is None:
-            raise NotFound(f"there is no job {job_id[:100]!r}")
+            raise NotFound(f"not found: job {job_id[:100]!r}")
         if row.status in transitions.TERMINAL:
             break
         if row.status == "running":
@@ -103,7 +103,7 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
             deliveries = settled.deliveries
             break
     else:
-        raise Conflict(f"job {job_id} is just changing hands; try again", retry_after_seconds=1)
+        raise Conflict(f"job {job_id} is changing state; retry in a moment", retry_after_seconds=1)
     return show_job(connection, holder, job_id), deliveries
 
 
@@ -122,7 +122,7 @@ def list_events(connection: Connection, holder: KeyHolder, page: Page) -> dict[s
         at = select(m.events.c.sequence).where(*of(holder, m.events), m.events.c.id == page.after)
         sequence = connection.execute(at).scalar()
         if sequence is None:
-            raise InvalidRequest(f"after: there is no event {page.after!r}", param="after")
+            raise InvalidRequest(f"after: unknown event {page.after!r}", param="after")
         statement = statement.where(m.events.c.sequence > sequence)
     rows = connection.execute(statement.order_by(m.events.c.sequence).limit(page.limit + 1)).mappings()
     return objects.page([events.body(dict(row)) for row in rows], page.limit)
@@ -133,7 +133,7 @@ def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> dict
     mine = select(m.events).where(*of(holder, m.events), m.events.c.id == event_id)
     row = connection.execute(mine).mappings().first()
     if row is None:
-        raise NotFound(f"there is no event {event_id[:100]!r}")
+        raise NotFound(f"not found: event {event_id[:100]!r}")
     return events.body(dict(row))
 
 
