@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from producer.admission.idempotency import MAX_LENGTH
-from producer.operations import Page
+from producer.operations.pages import PageQuery
 from shared.errors import Failed, FusionError, Refused
 
 Schema = dict[str, Any]
@@ -35,7 +35,7 @@ def _page() -> dict[str, Schema]:
         "nothing.",
     }
     made = {}
-    for name, property in Page.model_json_schema()["properties"].items():
+    for name, property in PageQuery.model_json_schema()["properties"].items():
         schema = next((branch for branch in property.get("anyOf", ()) if branch["type"] != "null"), property)
         schema = {key: value for key, value in schema.items() if key != "title"}
         made[name] = query(name, schema, said[name])

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from producer.dialects.fusionai.jobs import MOST_JOBS
-from producer.operations import ThresholdSpecs, files
+from producer.operations import files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
+from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from shared.batches.lines import MOST_CUSTOM_ID, TYPES

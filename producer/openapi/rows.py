@@ -15,7 +15,7 @@ from producer.openapi.answers import List
 from producer.openapi.parts import RATE, Schema, header, query
 from shared.errors import Conflict, Forbidden, FusionError, InsufficientCredits, NotFound, Timeout, UpstreamError
 from shared.files.images import MEDIA_TYPES
-from shared.jobs.transitions import TERMINAL
+from shared.jobs.outcomes import TERMINAL
 
 #: Tags, in the order in which they are shown.
 TAGS: Final[Mapping[str, str]] = {

@@ -9,7 +9,8 @@ from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
 from producer import objects
-from producer.operations import Page, files, paged
+from producer.operations import files
+from producer.operations.pages import PageQuery, paged
 from shared import clock, usage_shown
 from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
@@ -173,7 +174,7 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     return batch_view(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
     """A page of batches, newest first."""
     rows = connection.execute(paged(_batches(holder), m.batches.c.id, page)).mappings()
     return objects.page([batch_view(dict(row)) for row in rows], page.limit)

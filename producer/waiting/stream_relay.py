@@ -19,8 +19,8 @@ from shared.db import is_away
 from shared.db.models import jobs
 from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, NotFound, Timeout, Unavailable
 from shared.jobs import streams
+from shared.jobs.outcomes import TERMINAL
 from shared.jobs.streams import FROM_RESULT, EventId, Progress
-from shared.jobs.transitions import TERMINAL
 from shared.settings import settings
 
 T = TypeVar("T")

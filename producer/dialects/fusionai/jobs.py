@@ -8,9 +8,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
 from producer.context import MOST_BYTES, large, read_body
 from producer.operations import files
+from producer.operations import jobs as jobs_ops
 from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, said_once, wait_of
 from producer.web.router import Router
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
@@ -65,7 +65,7 @@ async def list_jobs(request: Request) -> Response:
         page.limit = 100
     return answer(
         await desk.database.read(
-            operations.list_jobs,
+            jobs_ops.list_jobs,
             holder,
             page,
             status=rest.get("status"),
@@ -80,13 +80,13 @@ async def show_job(request: Request, job_id: str) -> Response:
     """Get a job; with `?wait=`, respond when it has finished or after that many seconds."""
     desk, holder = await enter(request)
     seconds = wait_of(request)
-    job = await desk.database.read(operations.show_job, holder, job_id)
+    job = await desk.database.read(jobs_ops.show_job, holder, job_id)
     if seconds and job["finished_at"] is None:
         try:
             await desk.await_end(job_id, holder, seconds)
         except asyncio.CancelledError:  # by a server that stops: the job as it stood
             return answer(job, {"FusionAI-Job-Id": job_id})
-        job = await desk.database.read(operations.show_job, holder, job_id)
+        job = await desk.database.read(jobs_ops.show_job, holder, job_id)
     return answer(job, {"FusionAI-Job-Id": job_id})
 
 

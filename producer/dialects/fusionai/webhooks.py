@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
 from producer.context import Desk, read_body
+from producer.operations import events as events_ops
 from producer.operations import webhooks
 from producer.web.request import answer, claim_of, enter, page_of, said_once, valid
 from producer.web.router import Router
@@ -93,7 +93,7 @@ async def list_events(request: Request) -> Response:
     """List events in order, optionally after a given event."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(operations.list_events, holder, page))
+    return answer(await desk.database.read(events_ops.list_events, holder, page))
 
 
 @router.post("/events/{event_id}/redeliver")
@@ -101,9 +101,9 @@ async def redeliver_event(request: Request, event_id: str) -> Response:
     """Redeliver an event."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    await desk.database.read(operations.show_event, holder, event_id)
+    await desk.database.read(events_ops.show_event, holder, event_id)
     await _count(desk, await desk.database.read(webhooks.told_of, holder, event_id))
-    return said_once(*await desk.once_told(claim, operations.redeliver_event, holder, event_id))
+    return said_once(*await desk.once_told(claim, events_ops.redeliver_event, holder, event_id))
 
 
 async def _count(desk: Desk, webhook_ids: Sequence[str]) -> None:
