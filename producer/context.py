@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from starlette.requests import ClientDisconnect, Request
 
-from producer import operations
 from producer.admission import idempotency, kept_secrets
 from producer.admission.accept import Accepted, Door, Order
 from producer.admission.auth import Keys
@@ -20,6 +19,7 @@ from producer.admission.idempotency import Claim
 from producer.admission.limits import Limits
 from producer.admission.overload import Overload
 from producer.admission.thread_turns import Turns
+from producer.operations import jobs as jobs_ops
 from producer.operations.batch_progress import Progress
 from producer.waiting.stream_readers import Readers
 from producer.waiting.waiters import Outcome, Outcomes, Waiters
@@ -177,7 +177,7 @@ class Desk:
         """Until the job has ended, the time is up, or the server stops; the row says which."""
         future = self.waiters.register(job_id)
         try:
-            job = await self.database.read(operations.show_job, holder, job_id)
+            job = await self.database.read(jobs_ops.show_job, holder, job_id)
             if job["finished_at"] is None:
                 await asyncio.wait([future], timeout=seconds)
         finally:
@@ -185,7 +185,7 @@ class Desk:
 
     async def cancel(self, claim: Claim | None, holder: KeyHolder, job_id: str) -> tuple[str, bool]:
         """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
-        answer, replayed, deliveries = await self._once_told(claim, operations.cancel_job, holder, job_id)
+        answer, replayed, deliveries = await self._once_told(claim, jobs_ops.cancel_job, holder, job_id)
         crash.point("cancel.after_commit")
         self._deliver(deliveries)
         ended = orjson.loads(answer)["finished_at"] is not None
@@ -256,9 +256,9 @@ async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[
     """The JSON object that a POST carries; 400, 413 or 415 when it is not one."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
-        raise UnsupportedMediaType(f"the Content-Type must be application/json, not {kind[:100]!r}")
+        raise UnsupportedMediaType(f"unsupported Content-Type {kind[:100]!r}: must be application/json")
     if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in ("identity", ""):
-        raise UnsupportedMediaType(f"the Content-Encoding must be identity, not {coding[:100]!r}")
+        raise UnsupportedMediaType(f"unsupported Content-Encoding {coding[:100]!r}: must be identity")
     declared = request.headers.get("content-length", "0")
     body = bytearray()
     if not (declared.isdigit() and int(declared[:20]) > most_bytes):
@@ -268,14 +268,14 @@ async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[
                 if len(body) > most_bytes:
                     break
         except ClientDisconnect:  # nobody reads this; it is no fault to be logged either
-            raise InvalidRequest("the body broke off") from None
+            raise InvalidRequest("request body is incomplete") from None
     if len(body) > most_bytes or (declared.isdigit() and int(declared[:20]) > most_bytes):
         shown = f"{most_bytes // 1024**2} MB" if most_bytes >= 1024**2 else f"{most_bytes // 1024} KB"
-        raise PayloadTooLarge(f"the body is larger than {shown}")
+        raise PayloadTooLarge(f"request body is larger than {shown}")
     request.scope["fusionai_bytes"] = len(body)
     value = await cast(Desk, request.app.state.desk).apart(len(body), partial(_parse, bytes(body)), _account(request))
     if not isinstance(value, dict):
-        raise InvalidRequest("the body must be a JSON object")
+        raise InvalidRequest("request body must be a JSON object")
     return cast(dict[str, Any], value)
 
 

@@ -16,7 +16,7 @@ KEPT = ("cached_tokens", "cache_creation_tokens", "reasoning_tokens")
 
 
 class PromptDetails(TypedDict):
-    """Parts of the prompt tokens: read from the provider's cache, written into it, sound. Absent: not known."""
+    """Breakdown of the prompt tokens: cache reads, cache writes, audio. A field is absent if the number is unknown."""
 
     cached_tokens: NotRequired[Count]
     cache_creation_tokens: NotRequired[Count]
@@ -24,7 +24,7 @@ class PromptDetails(TypedDict):
 
 
 class CompletionDetails(TypedDict):
-    """Parts of the completion tokens: thoughts, sound. Absent: not known."""
+    """Breakdown of the completion tokens: reasoning, audio. A field is absent if the number is unknown."""
 
     reasoning_tokens: NotRequired[Count]
     audio_tokens: NotRequired[Count]

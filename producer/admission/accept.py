@@ -21,7 +21,7 @@ from shared.db import Database
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits
-from shared.jobs import transitions as jobs
+from shared.jobs import leases
 from shared.money import shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Balance, Need
@@ -94,7 +94,7 @@ class Door:
         try:
             jobs = await self.database.read(shortage.holding, order.holder.account_id)
         except Exception as error:
-            log.warning("the jobs that hold credit are not counted: %s", logs.kind(error))
+            log.warning("counting the jobs that hold credits failed: %s", logs.kind(error))
             return short
         return shortage.refusal(order.need, Balance(short.available, short.held, jobs))
 
@@ -149,9 +149,9 @@ class Door:
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(self.bell.ring(queue, ids)):
             try:
-                await self.database.write(jobs.unwake, ids)
+                await self.database.write(leases.unwake, ids)
             except Exception as error:
-                log.warning("%d jobs are left to the sweeper: %s", len(ids), logs.kind(error))
+                log.warning("%d jobs could not be queued, the sweep will queue them: %s", len(ids), logs.kind(error))
 
 
 def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | Exception]:

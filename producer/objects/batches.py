@@ -27,7 +27,7 @@ BATCH_OVER: Final[frozenset[str]] = frozenset(get_args(BatchStatus)) - {
 
 
 class Faults(TypedDict):
-    """What is wrong with a batch's lines, the first hundred."""
+    """The first hundred errors in the lines of a batch."""
 
     object: Literal["list"]
     data: list[Fault]
@@ -58,14 +58,14 @@ class _Total(TypedDict):
 
 
 class BatchUsage(InputTokens, OutputTokens, _Total, Estimated):
-    """The tokens of a batch so far; details are the sums of what providers told, absent when none did.
+    """The tokens of a batch so far. Details are sums of what providers reported, absent if none did.
 
-    `estimated`: some lines' tokens were counted here, because their providers did not tell.
+    `estimated`: the tokens of some lines were counted by FusionAI, because the provider did not report them.
     """
 
 
 class Batch(TypedDict):
-    """OpenAI's batch object, and what is ours: credits, invoice, `notify_each`, `priority`, `retry_of`."""
+    """OpenAI's batch object, with additional fields: credits, invoice, `notify_each`, `priority`, `retry_of`."""
 
     id: str
     object: Literal["batch"]
@@ -99,7 +99,7 @@ class Batch(TypedDict):
 
 
 class ProviderProgress(TypedDict):
-    """One provider's lines; `waiting_for`: why most of those that wait do, `until`: when the first is tried again."""
+    """Lines of one provider. `waiting_for`: why most waiting lines wait; `until`: when the first of them is retried."""
 
     provider: str
     total: Count
@@ -112,7 +112,7 @@ class ProviderProgress(TypedDict):
 
 
 class Reason(TypedDict):
-    """Why so many lines did not succeed; `message` is that of the first. POST /batches/{id}/retry takes `reason`."""
+    """A reason for which `count` lines failed, with the first message. POST /batches/{id}/retry accepts `reason`."""
 
     reason: str
     status_code: int | None
@@ -123,7 +123,7 @@ class Reason(TypedDict):
 
 
 class BatchProgress(TypedDict):
-    """How a batch is getting on, at most a second old; `providers` have the lines that have become jobs."""
+    """The progress of a batch, at most one second old. `providers` counts the lines that have become jobs."""
 
     object: Literal["batch.progress"]
     batch_id: str
@@ -157,7 +157,7 @@ class Afforded(TypedDict):
 
 
 class DryRun(Quoted, Afforded):
-    """What a batch would be, and cost at most; nothing was created."""
+    """What a batch would contain and its maximum cost; nothing was created."""
 
 
 def batch_object(row: Mapping[str, Any]) -> Batch:

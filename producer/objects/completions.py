@@ -10,9 +10,9 @@ from shared.usage_shown import CompletionDetails, PromptDetails
 
 
 class Tokens(TypedDict):
-    """What a chat completion or an embedding used and cost; `test`: made with a test key, which costs nothing.
+    """Usage and cost of a chat completion or an embedding. `test`: made with a test key and not charged.
 
-    `estimated`: counted here, because the provider did not tell.
+    `estimated`: the tokens were counted by FusionAI, because the provider did not report them.
     """
 
     prompt_tokens: Count
@@ -26,14 +26,14 @@ class Tokens(TypedDict):
 
 
 class WantedFunction(TypedDict):
-    """`arguments` is JSON; of an answer that was cut (`finish_reason` length or content_filter) maybe a part of it."""
+    """`arguments` is JSON, which may be incomplete if `finish_reason` is `length` or `content_filter`."""
 
     name: str
     arguments: str
 
 
 class WantedCall(TypedDict):
-    """A call that the model wants made."""
+    """A function call requested by the model."""
 
     id: str
     type: Literal["function"]
@@ -47,13 +47,13 @@ class Reply(TypedDict):
     content: str | None
     refusal: str | None
     reasoning_content: NotRequired[
-        Annotated[str, Field(description="The model's thoughts, where its provider gives them.")]
+        Annotated[str, Field(description="The reasoning of the model, if its provider returns it.")]
     ]
     tool_calls: NotRequired[list[WantedCall]]
 
 
 class Choice(TypedDict):
-    """One of the `n` answers."""
+    """One of the `n` completions."""
 
     index: int
     message: Reply
@@ -73,7 +73,7 @@ class ChatCompletion(TypedDict):
 
 
 class ChunkChoice(TypedDict):
-    """What is new of one of the answers; `finish_reason` stands in its last chunk."""
+    """The new part of one of the completions. Its last chunk has the `finish_reason`."""
 
     index: int
     delta: Annotated[
@@ -85,7 +85,7 @@ class ChunkChoice(TypedDict):
 
 
 class ChatCompletionChunk(TypedDict):
-    """The data of an event of a stream; with `stream_options.include_usage` the last one has `usage` and no choices."""
+    """The data of a stream event. With `stream_options.include_usage`, the last chunk has `usage` and no choices."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -96,7 +96,7 @@ class ChatCompletionChunk(TypedDict):
 
 
 class Embedding(TypedDict):
-    """A vector: numbers, or with `encoding_format: base64` the base64 of little-endian 32-bit floats."""
+    """A vector: numbers or, with `encoding_format: base64`, little-endian 32-bit floats in base64."""
 
     object: Literal["embedding"]
     index: int
@@ -104,7 +104,7 @@ class Embedding(TypedDict):
 
 
 class Embeddings(TypedDict):
-    """One embedding for each input, in their order."""
+    """One embedding per input, in the order of the inputs."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -113,7 +113,7 @@ class Embeddings(TypedDict):
 
 
 class Picture(TypedDict):
-    """A signed link that needs no key and holds for 24 hours, or the picture itself as base64."""
+    """A signed link, valid for 24 hours without an API key, or the image itself in base64."""
 
     url: NotRequired[str]
     b64_json: NotRequired[str]
@@ -121,14 +121,14 @@ class Picture(TypedDict):
 
 
 class ImageUsage(TypedDict):
-    """What the pictures cost."""
+    """The cost of the images."""
 
     credits_used: Credits
     test: NotRequired[Literal[True]]
 
 
 class Images(TypedDict):
-    """The pictures of a request."""
+    """The generated images."""
 
     created: Time
     data: list[Picture]

@@ -12,7 +12,7 @@ from shared.objects.fields import Credits, Time
 
 
 class Threshold(TypedDict):
-    """A level at which `credit.threshold` is sent: credits that remain, or that the calendar month has cost."""
+    """When `credit.threshold` is sent: at a number of credits remaining, or spent in the calendar month (UTC)."""
 
     kind: Literal["remaining", "spent"]
     credits: Credits
@@ -26,14 +26,14 @@ class Thresholds(TypedDict):
 
 
 class Spent(TypedDict):
-    """What a calendar month, UTC, has cost."""
+    """Credits spent in a calendar month (UTC)."""
 
     period: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
     credits: Credits
 
 
 class Balance(TypedDict):
-    """`available` may be spent, `held` is set aside for unfinished jobs; `remaining` is both."""
+    """`available` credits can be spent, `held` are reserved for unfinished jobs, `remaining` is the sum of both."""
 
     object: Literal["credits"]
     available: Credits
@@ -44,7 +44,7 @@ class Balance(TypedDict):
 
 
 class Subject(TypedDict):
-    """What a transfer is for."""
+    """The object that a transfer belongs to."""
 
     type: str
     id: str
@@ -54,7 +54,7 @@ _From = TypedDict("_From", {"from": str})
 
 
 class Transfer(_From):
-    """One movement of credit."""
+    """One transfer of credits."""
 
     id: str
     object: Literal["transfer"]

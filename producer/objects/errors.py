@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 
 class JobError(TypedDict):
-    """Why a job failed; `code` is the HTTP status that a call which waited for it was answered with."""
+    """Why a job failed. `code` is the HTTP status that a synchronous call returned or would have returned."""
 
     message: str
     type: str
@@ -16,9 +16,9 @@ class JobError(TypedDict):
 
 
 class StreamFault(TypedDict):
-    """What broke off a stream; the message says whether the job goes on, and how to have the rest.
+    """Why a stream was interrupted. The message says whether the job continues and how to get the rest.
 
-    `last_event_id`: for Last-Event-ID at GET /v1/jobs/{job_id}/stream, where that gives the rest.
+    `last_event_id`: the Last-Event-ID with which GET /v1/jobs/{job_id}/stream returns the rest, if it can.
     """
 
     message: str
@@ -30,6 +30,6 @@ class StreamFault(TypedDict):
 
 
 class StreamError(TypedDict):
-    """The data of the last event of a stream that broke off."""
+    """The data of the last event of an interrupted stream."""
 
     error: StreamFault

@@ -24,7 +24,7 @@ class File(TypedDict):
 
 
 class DeletedFile(TypedDict):
-    """A file that is no more."""
+    """A deleted file."""
 
     id: str
     object: Literal["file"]

@@ -22,16 +22,16 @@ TERMINAL: Final[frozenset[str]] = frozenset(get_args(JobStatus)) - {"queued", "r
 
 
 class ServedBy(TypedDict):
-    """Who served a job: the provider, and the catalogue's id of the model."""
+    """The provider that served the job, and the model id from the catalog."""
 
     provider: str
     model: str
 
 
 class Attempt(TypedDict):
-    """One call of a provider; `error` is its code or message, null for the one that went well.
+    """One call to a provider. `error` is the error code or message, null if the call succeeded.
 
-    `provider` is null where the worker was lost, and with it what it had called.
+    `provider` is null if the worker was lost before it recorded the call.
     """
 
     provider: str | None
@@ -58,17 +58,17 @@ class _Charged(TokenCounts):
 
 
 class JobUsage(_Charged, _Pictures, Flags):
-    """What an ended job used and was charged."""
+    """Usage and cost of a finished job."""
 
 
 class Job(TypedDict):
-    """A job; `result` is the body that the synchronous call answers with."""
+    """A job. `result` is the response body of the synchronous call."""
 
     id: str
     object: Literal["job"]
     type: JobType
     status: JobStatus
-    model: Annotated[str, Field(description="The model that was asked for; `served_by` has the one that served.")]
+    model: Annotated[str, Field(description="The requested model; `served_by` names the model that served the job.")]
     served_by: ServedBy | None
     batch_id: str | None
     custom_id: str | None
@@ -76,17 +76,19 @@ class Job(TypedDict):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
-    expires_at: Annotated[int, Field(description="When it ends `expired` unless it is done; Unix time, in seconds.")]
+    expires_at: Annotated[int, Field(description="When the job expires if it has not finished; Unix time in seconds.")]
     metadata: Labels
     result: Result | None
     error: JobError | None
     usage: JobUsage | None
-    ignored: Annotated[list[str], Field(description="Parameters that the provider lacks, and which were dropped.")]
+    ignored: Annotated[
+        list[str], Field(description="Parameters that were dropped because the provider does not support them.")
+    ]
     cancel_requested: bool
 
 
 class Jobs(TypedDict):
-    """Jobs accepted together, in the order in which they were sent."""
+    """Jobs accepted together, in the order of the request."""
 
     object: Literal["list"]
     data: list[Job]

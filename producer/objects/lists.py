@@ -17,7 +17,7 @@ I = TypeVar("I", bound=Identified)  # noqa: E741
 
 
 class List(TypedDict, Generic[T]):
-    """A page of a list; while `has_more`, `after=last_id` asks for the next one."""
+    """A page of a list. If `has_more` is true, request the next page with `after=last_id`."""
 
     object: Literal["list"]
     data: list[T]

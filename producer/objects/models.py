@@ -11,7 +11,7 @@ from shared.submissions.schemas import JobType
 
 
 class TierPrice(TypedDict):
-    """For tokens in and out of a service tier."""
+    """The prices of input and output tokens in a service tier."""
 
     input: Count
     output: Count
@@ -25,20 +25,20 @@ class _Price(TypedDict):
     cache_write: NotRequired[Count]
     service_tiers: NotRequired[dict[str, TierPrice]]
     images: NotRequired[dict[str, int]]
-    qualities: NotRequired[Annotated[list[str], Field(description="Qualities that cost what the size does.")]]
+    qualities: NotRequired[Annotated[list[str], Field(description="Qualities with the same price as the size.")]]
 
 
 class Price(_Price):
-    """Integers, in `unit`: for tokens in and out, or for a picture of a size (or of a quality and size).
+    """Integers, in `unit`: for input and output tokens, or for an image of a size (or of a quality and size).
 
-    `cached_input`, `cache_write`: of input read from the provider's cache or written into it; absent: as other input.
+    `cached_input`, `cache_write`: for input read from or written to the provider's cache; if absent, as `input`.
     """
 
     version: str
 
 
 class Model(TypedDict):
-    """Something that can be asked for."""
+    """A model."""
 
     id: str
     object: Literal["model"]

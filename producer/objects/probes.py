@@ -6,25 +6,25 @@ from typing_extensions import TypedDict
 
 
 class Healthy(TypedDict):
-    """The process turns."""
+    """The process is running."""
 
     status: Literal["ok"]
 
 
 class Ready(Healthy):
-    """The database answers."""
+    """The database is available."""
 
     database: Literal[True]
 
 
 class NotReady(TypedDict):
-    """The database does not answer."""
+    """The database is unavailable."""
 
     status: Literal["unavailable"]
     database: Literal[False]
 
 
 class Stopping(TypedDict):
-    """The server is about to stop, and takes no new connections in a moment."""
+    """The server is shutting down and will soon stop accepting connections."""
 
     status: Literal["stopping"]

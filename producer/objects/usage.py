@@ -21,21 +21,21 @@ _From = TypedDict("_From", {"from": Day})
 
 
 class Days(_From):
-    """Whole days, UTC, both inclusive."""
+    """A range of whole days in UTC, both inclusive."""
 
     to: Day
     timezone: Literal["UTC"]
 
 
 class ModelCredits(TypedDict):
-    """What a model has cost."""
+    """Credits spent on a model."""
 
     model: str
     credits: Credits
 
 
 class UsageRow(TypedDict):
-    """What one job used and was charged."""
+    """Usage and cost of one job."""
 
     id: str
     object: Literal["usage"]
@@ -58,7 +58,7 @@ class UsageRow(TypedDict):
 
 
 class Usage(TypedDict):
-    """The sums of a period, whole, and a page of its rows."""
+    """The totals of a whole period, and a page of its rows."""
 
     object: Literal["list"]
     data: list[UsageRow]

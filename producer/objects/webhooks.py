@@ -12,7 +12,7 @@ from shared.objects.fields import Count, Time
 
 
 class Webhook(TypedDict):
-    """Where events are sent."""
+    """An endpoint that receives events."""
 
     id: str
     object: Literal["webhook"]
@@ -24,13 +24,13 @@ class Webhook(TypedDict):
 
 
 class NewSecret(Webhook):
-    """A webhook with its secret, which no later answer shows."""
+    """A webhook with its secret, which is returned only once."""
 
     secret: Annotated[str, Field(pattern="^whsec_")]
 
 
 class DeletedWebhook(TypedDict):
-    """A webhook that is no more."""
+    """A deleted webhook."""
 
     id: str
     object: Literal["webhook"]
@@ -38,7 +38,7 @@ class DeletedWebhook(TypedDict):
 
 
 class Delivery(TypedDict):
-    """How far an event has come on its way to a webhook."""
+    """The delivery of an event to a webhook."""
 
     id: str
     object: Literal["webhook.delivery"]

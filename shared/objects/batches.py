@@ -9,7 +9,7 @@ from shared.objects.fields import Count, Credits
 
 
 class RequestCounts(TypedDict):
-    """Lines of a batch; `failed` are all that ended otherwise than succeeded."""
+    """Number of lines of a batch; `failed` counts every finished line that did not succeed."""
 
     total: Count
     completed: Count
@@ -17,7 +17,7 @@ class RequestCounts(TypedDict):
 
 
 class Fault(TypedDict):
-    """One thing that is wrong with a batch's lines; `line` is counted from 1. The rest: of `insufficient_credits`."""
+    """An error in the lines of a batch; `line` starts at 1. The credit fields come with `insufficient_credits`."""
 
     code: str
     line: int | None

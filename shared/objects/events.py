@@ -11,9 +11,9 @@ from shared.objects.fields import Count, Time
 
 
 class Event(TypedDict):
-    """What has happened; `data` has ids, status and counts, and the URL of the rest.
+    """An event. `data` has ids, status, counts and the URL of the full object.
 
-    `sequence` counts the account's events of live keys, and apart from them those of test keys, which say `test`.
+    `sequence` numbers the events of the account, separately for live and test keys (`test: true`).
     """
 
     id: str

@@ -12,7 +12,7 @@ from shared.objects.fields import Count, Credits, Time
 
 
 class InvoiceLine(TypedDict):
-    """What one model has done for a batch."""
+    """The usage of one model in a batch."""
 
     model: str
     jobs: Count
@@ -23,7 +23,7 @@ class InvoiceLine(TypedDict):
 
 
 class Invoice(TypedDict):
-    """The statement of a batch, paid as it ran, or a purchase of credit."""
+    """The statement of a batch, already paid from the balance, or a purchase of credits."""
 
     id: str
     object: Literal["invoice"]

@@ -20,6 +20,6 @@ class ShortageFields(TypedDict):
 
 
 class Shortage(ShortageFields):
-    """What the account lacks; `max_tokens` in each line would do, or the first `fitting_jobs` lines alone."""
+    """How many credits are missing. The balance covers `max_tokens` per line, or the first `fitting_jobs` lines."""
 
     message: str
