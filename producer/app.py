@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer import openapi
-from producer.context import Desk
+from producer.context import Context
 from producer.dialects import DIALECTS
 from producer.metrics import Metrics
 from producer.server import serve
@@ -40,10 +40,10 @@ _READY = b'{"status":"ok","database":true}'
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     database = Database(settings().database_url)
-    app.state.desk = Desk(database, bell())
+    app.state.context = Context(database, bell())
     app.state.metrics = Metrics(database, settings().redis_url)
     yield
-    await app.state.desk.close()
+    await app.state.context.close()
     bell().close()
     await asyncio.to_thread(database.close)
 
@@ -155,17 +155,19 @@ async def readyz(request: Request) -> Response:
 
     A broker that is away delays jobs and loses none: that is not unready.
     """
-    desk: Desk = request.app.state.desk
-    if desk.stopping:
+    context: Context = request.app.state.context
+    if context.stopping:
         return Response(b'{"status":"stopping"}', 503, media_type="application/json")
-    if clock.monotonic() < desk.ready_until:
+    if clock.monotonic() < context.ready_until:
         return Response(_READY, media_type="application/json")
     try:
         async with asyncio.timeout(3):
-            await desk.database.read(lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first())
+            await context.database.read(
+                lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first()
+            )
     except Exception as error:
         return _away("not ready", error)
-    desk.ready_until = clock.monotonic() + READY_SECONDS
+    context.ready_until = clock.monotonic() + READY_SECONDS
     return Response(_READY, media_type="application/json")
 
 
@@ -263,7 +265,7 @@ def main() -> None:
             "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
         )
     app = make_app()
-    serve.serve(app, lambda: app.state.desk, make_metrics_app(app) if settings().metrics_port else None)
+    serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ import logging
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from producer.context import Desk
-from producer.waiting.stream_relay import LEAVE_SECONDS, Relay, StreamLimits, about
+from producer.waiting.stream_relay import LEAVE_SECONDS, Sources, StreamLimits, StreamRelay, about
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import Unavailable
@@ -25,7 +24,7 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 async def respond(
-    desk: Desk,
+    sources: Sources,
     job_id: str,
     holder: KeyHolder,
     *,
@@ -42,7 +41,7 @@ async def respond(
     by then; 409 when the stream that is to be resumed has broken off.
     """
     after = streams.read_event_id(last_event_id, job_id) if last_event_id else None
-    relay = Relay(desk, job_id, include_usage=include_usage, limits=limits, ids=ids)
+    relay = StreamRelay(sources, job_id, include_usage=include_usage, limits=limits, ids=ids)
     try:
         await relay.begin(holder, after)
     except BaseException as error:
@@ -59,7 +58,7 @@ class _Events(StreamingResponse):
     One who neither reads nor goes away holds it for as long as a stream may last, and no longer.
     """
 
-    def __init__(self, relay: Relay, headers: dict[str, str]) -> None:
+    def __init__(self, relay: StreamRelay, headers: dict[str, str]) -> None:
         super().__init__(relay.frames(), headers=headers, media_type="text/event-stream")
         self._relay = relay
 

@@ -9,13 +9,12 @@ from typing import Any, TypeVar
 import orjson
 from sqlalchemy import Connection, select
 
-from producer.context import Desk
-from producer.waiting.stream_readers import Reader
-from producer.waiting.waiters import Outcome
+from producer.waiting.stream_readers import Reader, Readers
+from producer.waiting.waiters import JobState, JobStates, Waiters
 from shared import clock, logs
 from shared.accounts import KeyHolder
 from shared.batches import json_lines
-from shared.db import is_away
+from shared.db import Database, is_away
 from shared.db.models import jobs
 from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, NotFound, Timeout, Unavailable
 from shared.jobs import streams
@@ -46,15 +45,25 @@ class StreamLimits:
     comment: float = KEEP_ALIVE_SECONDS
 
 
-class Relay:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What streams are made from: the rows, who waits for their ends, and the entries in Redis."""
+
+    database: Database
+    waiters: Waiters
+    states: JobStates
+    readers: Readers
+
+
+class StreamRelay:
     """One client's stream; an error event in it names its request."""
 
     request_id = ""
 
-    def __init__(self, desk: Desk, job_id: str, *, include_usage: bool, limits: StreamLimits, ids: bool) -> None:
+    def __init__(self, sources: Sources, job_id: str, *, include_usage: bool, limits: StreamLimits, ids: bool) -> None:
         self.limits = limits
-        self._desk = desk
-        self._readers = desk.readers
+        self._sources = sources
+        self._readers = sources.readers
         self._job_id = job_id
         self._include_usage = include_usage
         self._ids = ids
@@ -72,7 +81,7 @@ class Relay:
 
     async def begin(self, holder: KeyHolder, after: EventId | None) -> None:
         """Until there is something to send, or the time to begin has come; raises what may come instead."""
-        status, epoch = await self._desk.database.read(_standing, holder, self._job_id)
+        status, epoch = await self._sources.database.read(_standing, holder, self._job_id)
         if after is not None:
             _check_resumed(self._job_id, after, status, epoch)
             self._progress = after.progress
@@ -94,7 +103,7 @@ class Relay:
 
     def close(self) -> None:
         """Read no longer; the job runs on."""
-        self._desk.waiters.leave(self._job_id, self._ended)
+        self._sources.waiters.unregister(self._job_id, self._ended)
         if self._reader is not None:
             self._readers.close(self._reader)
 
@@ -130,7 +139,7 @@ class Relay:
 
     def _check(self) -> None:
         """Whether the stream may last longer."""
-        if self._desk.stopped:
+        if self._sources.waiters.released:
             raise about(self._job_id, Unavailable(f"the server is stopping; job {self._job_id} goes on: {self._how}"))
         if self._lasted() >= self._limit and not self._spoke:
             said = f"job {self._job_id} has said nothing in {self._limit:.0f} s and goes on"
@@ -153,7 +162,7 @@ class Relay:
         return clock.monotonic() - self._since
 
     def _watch(self) -> None:
-        self._ended = self._desk.waiters.register(self._job_id)
+        self._ended = self._sources.waiters.register(self._job_id)
         self._ended.add_done_callback(lambda _: self._wake.set())
 
     def _open(self, after: EventId | None, epoch: int) -> None:
@@ -197,23 +206,23 @@ class Relay:
         assert self._at is not None
         return str(EventId(self._job_id, *self._at, self._progress))
 
-    async def _end(self) -> Outcome | None:
+    async def _end(self) -> JobState | None:
         """How the job has ended, if it has; an error when it has left the worker whose answer this was."""
         if self._ended.done() and (outcome := await self._is_over()):
             return outcome
         if self._reader is not None and self._reader.superseded:
-            outcome = await self._asked(self._desk.outcomes)
+            outcome = await self._asked(self._sources.states)
             if not outcome.over:
                 raise _broken_off(self._job_id)
             return outcome
         return None
 
-    async def _is_over(self) -> Outcome | None:
+    async def _is_over(self) -> JobState | None:
         """The outcome; or None, when a hint came too early, and the end is still to be waited for."""
-        outcome = await self._asked(self._desk.outcomes)
+        outcome = await self._asked(self._sources.states)
         if outcome.over:
             return outcome
-        self._desk.waiters.leave(self._job_id, self._ended)
+        self._sources.waiters.unregister(self._job_id, self._ended)
         self._watch()
         return None
 
@@ -228,7 +237,7 @@ class Relay:
                 self._check()
             await asyncio.sleep(1.0)
 
-    async def _closing(self, outcome: Outcome) -> list[bytes]:
+    async def _closing(self, outcome: JobState) -> list[bytes]:
         """What is left to say once the job has ended."""
         if outcome.response is None:
             raise outcome.refusal()

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
-from producer.context import Desk
+from producer.context import Context
 from producer.operations.pages import PageQuery
 from producer.waiting import stream_relay
 from producer.waiting.stream_relay import StreamLimits
@@ -28,28 +28,28 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 _OTHER_NAMES = {"/images/generations": "/images"}
 
 
-async def enter(request: Request) -> tuple[Desk, KeyHolder]:
-    """The desk, and whose key the request carries; no database takes a NUL character, so none gets that far."""
-    desk = cast(Desk, request.app.state.desk)
-    holder = await _known(desk, request)
-    desk.share.count(holder)
-    return _checked(desk, holder, request)
+async def enter(request: Request) -> tuple[Context, KeyHolder]:
+    """The context, and whose key the request carries; no database takes a NUL character, so none gets that far."""
+    context = cast(Context, request.app.state.context)
+    holder = await _known(context, request)
+    context.share.count(holder)
+    return _checked(context, holder, request)
 
 
-async def _known(desk: Desk, request: Request) -> KeyHolder:
+async def _known(context: Context, request: Request) -> KeyHolder:
     """Whose key it is, and that this request of it is under way, until it ends."""
-    holder = await desk.keys.holder(request.headers, request.client.host if request.client else "")
+    holder = await context.keys.holder(request.headers, request.client.host if request.client else "")
     request.scope["fusionai_account"] = holder.account_id
-    request.scope.setdefault("fusionai_ended", []).append(desk.share.open(holder))
+    request.scope.setdefault("fusionai_ended", []).append(context.share.open(holder))
     return holder
 
 
-def _checked(desk: Desk, holder: KeyHolder, request: Request) -> tuple[Desk, KeyHolder]:
+def _checked(context: Context, holder: KeyHolder, request: Request) -> tuple[Context, KeyHolder]:
     if "\x00" in request.scope["path"]:
         raise NotFound("there is nothing with a NUL character in its name")
     if b"%00" in request.scope["query_string"]:
         raise InvalidRequest("a query parameter has a NUL character")
-    return desk, holder
+    return context, holder
 
 
 def check_live(holder: KeyHolder) -> None:
@@ -58,16 +58,16 @@ def check_live(holder: KeyHolder) -> None:
         raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
 
 
-async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:
+async def enter_to_submit(request: Request) -> tuple[Context, KeyHolder]:
     """`enter`, for a POST that makes jobs: it counts against the account's limit, and any answer tells what is left."""
-    desk = cast(Desk, request.app.state.desk)
-    holder = await _known(desk, request)
-    _checked(desk, holder, request)
-    allowance = await desk.limits.take(holder)
+    context = cast(Context, request.app.state.context)
+    holder = await _known(context, request)
+    _checked(context, holder, request)
+    allowance = await context.limits.take(holder)
     if allowance is not None:
         request.scope["fusionai_headers"].extend(allowance.headers())
         allowance.check()
-    return desk, holder
+    return context, holder
 
 
 def has_body(request: Request) -> bool:
@@ -135,7 +135,7 @@ def answer(value: Any, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(value), media_type="application/json", headers=headers)
 
 
-def said_once(text: str, replayed: bool) -> Response:
+def replayable(text: str, replayed: bool) -> Response:
     """An answer that may be an earlier one given again."""
     headers = {"Idempotent-Replayed": "true"} if replayed else None
     return Response(text, media_type="application/json", headers=headers)

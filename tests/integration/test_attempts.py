@@ -64,7 +64,7 @@ def run(database: Database, ids: list[str], queue: str, **providers: Any) -> Non
 def job(database: Database, *, batch: bool, **more: Any) -> str:
     holder = world.open_account(database)
     wanted = world.submission(**more)
-    order = world.Door(database, world.RecordedBell()).order(holder, [wanted], listed=batch, claim=None)
+    order = world.Acceptor(database, world.RecordedBell()).prepare(holder, [wanted], listed=batch, claim=None)
     world.accept_all(database, [order])
     return str(order.rows[0]["id"])
 

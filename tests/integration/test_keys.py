@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from producer.admission import auth
 from producer.admission.auth import Keys
 from producer.app import make_app
-from producer.context import Desk
+from producer.context import Context
 from producer.operations import jobs as jobs_ops
 from producer.operations.pages import PageQuery
 from shared import accounts, clock
@@ -88,13 +88,13 @@ def test_nothing_in_a_dump_is_a_key_or_tells_one(database: Database) -> None:
 
     async def scene() -> None:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             for key in keys:
                 for method, path, body in requests:
                     await client.request(method, path, json=body, headers={**bearer(key), **headers})
-        await app.state.desk.close()
+        await app.state.context.close()
 
     asyncio.run(scene())
     database.write_sync(accounts.revoke_key, keys[2])

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.responses import StreamingResponse
 
 from producer.app import make_app
-from producer.context import Desk
+from producer.context import Context
 from producer.dialects.fusionai import completions
 from producer.operations import credits
 from shared import accounts
@@ -71,12 +71,12 @@ def asked(database: Database, *requests: tuple[str, str, Any], bell: world.Recor
 
     async def scene() -> list[httpx.Response]:
         app = make_app()
-        app.state.desk = Desk(database, bell or world.RecordedBell())
+        app.state.context = Context(database, bell or world.RecordedBell())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"authorization": f"Bearer {key}", "prefer": "respond-async"}
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             answers = [await client.request(method, path, json=json) for method, path, json in requests]
-        await app.state.desk.close()
+        await app.state.context.close()
         return answers
 
     return asyncio.run(scene()), key
@@ -202,11 +202,11 @@ def test_a_wrong_key_is_not_repeated(
 ) -> None:
     async def scene() -> list[httpx.Response]:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             answers = [await client.post(path, json=given) for path, given in CALLS]
-        await app.state.desk.close()
+        await app.state.context.close()
         return answers
 
     for answer in asyncio.run(scene()):

@@ -36,8 +36,8 @@ class Stopping:
         self.connections = Connections(WIDE)
         protocol: Any = partial(Protocol, connections=self.connections)
         config = uvicorn.Config(hello, port=0, http=protocol, ws="none", lifespan="off", log_config=None)
-        desk: Any = SimpleNamespace(stopping=False, stop_waiting=lambda: None)
-        self.server = Server(config, lambda: desk, self.connections)
+        context: Any = SimpleNamespace(stopping=False, stop_waiting=lambda: None)
+        self.server = Server(config, lambda: context, self.connections)
         self._thread = threading.Thread(target=lambda: uvloop.run(self.server.serve()))
 
     def start(self) -> None:

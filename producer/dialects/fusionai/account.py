@@ -5,8 +5,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.context import read_body
 from producer.operations import credits as credits_ops
+from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from shared.accounts import KeyHolder
@@ -19,27 +19,27 @@ router = Router()
 @router.get("/credits")
 async def show_credits(request: Request) -> Response:
     """The balance."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     check_live(holder)
-    return answer(await desk.database.read(credits_ops.show_credits, holder.account_id))
+    return answer(await context.database.read(credits_ops.show_credits, holder.account_id))
 
 
 @router.get("/credits/transfers")
 async def list_transfers(request: Request) -> Response:
     """Every movement of credit, newest first."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     page, _ = page_of(request)
     check_live(holder)
-    return answer(await desk.database.read(credits_ops.list_transfers, holder.account_id, page))
+    return answer(await context.database.read(credits_ops.list_transfers, holder.account_id, page))
 
 
 @router.put("/credits/thresholds")
 async def set_thresholds(request: Request) -> Response:
     """Replace the thresholds at which `credit.threshold` is sent."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     wanted = valid(credits_ops.ThresholdSpecs, await read_body(request))
     check_live(holder)
-    return answer(await desk.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
+    return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
 @router.get("/models")

@@ -26,15 +26,15 @@ _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 @router.get("/usage")
 async def show_usage(request: Request) -> Response:
     """What the key's mode used in a period: sums, and a page of rows, or all of them as CSV."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     page, rest = page_of(request, "from", "to", "model", "batch_id", "format")
     wanted = _selection(holder, rest)
     if not _wants_csv(request, rest.get("format")):
-        return answer(await usage.page(desk.database, wanted, page), _VARY)
+        return answer(await usage.page(context.database, wanted, page), _VARY)
     for param in ("limit", "after", "order"):
         if param in request.query_params:
             raise InvalidRequest(f"{param}: CSV has every row of the period, oldest first", param=param)
-    chunks = usage_csv.chunks(desk.database, wanted)
+    chunks = usage_csv.chunks(context.database, wanted)
     first = await anext(chunks)  # before the status line: a database that is away is a 503
     disposition = {"Content-Disposition": f'attachment; filename="{usage_csv.filename(wanted)}"'}
     return StreamingResponse(_joined(first, chunks), 200, {**_VARY, **disposition}, "text/csv; charset=utf-8")
@@ -43,20 +43,20 @@ async def show_usage(request: Request) -> Response:
 @router.get("/invoices")
 async def list_invoices(request: Request) -> Response:
     """The account's invoices, newest first."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     page, rest = page_of(request, "kind", "batch_id")
     filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
     invoices.check_kind(filters["kind"])
     check_live(holder)
-    return answer(await desk.database.read(invoices.list_invoices, holder.account_id, page, **filters))
+    return answer(await context.database.read(invoices.list_invoices, holder.account_id, page, **filters))
 
 
 @router.get("/invoices/{invoice_id}")
 async def show_invoice(request: Request, invoice_id: str) -> Response:
     """One invoice."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     check_live(holder)
-    return answer(await desk.database.read(invoices.show_invoice, holder.account_id, invoice_id))
+    return answer(await context.database.read(invoices.show_invoice, holder.account_id, invoice_id))
 
 
 def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:

@@ -8,8 +8,10 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.context import MOST_BYTES, Desk, Placed, large, read_body
+from producer.context import Context
 from producer.operations import stream as streaming
+from producer.operations.placing import Placed
+from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from producer.web.router import Router
@@ -48,25 +50,25 @@ async def create_image(request: Request) -> Response:
 
 
 async def _serve(request: Request, type: JobType) -> Response:
-    desk, holder = await enter_to_submit(request)
+    context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     read = partial(read_submission, type, body, ignore_unknown=holder.ignores_unknown)
-    submission = await desk.apart(large(request), read, holder.account_id)
+    submission = await context.parsers.run(large(request), read, holder.account_id)
     patience = patience_of(request)
     stream = bool(submission.request.get("stream")) and not patience.respond_async
     most = settings().wait_seconds
     waits = patience.for_first_event(most) if stream else patience.for_answer(most)
-    claim = await desk.apart(large(request), partial(claim_of, request, holder, body), holder.account_id)
-    placed = await desk.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
+    claim = await context.parsers.run(large(request), partial(claim_of, request, holder, body), holder.account_id)
+    placed = await context.placer.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
     if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
         request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
     try:
         with _told_of(placed.job_id, request):
             if stream:
-                return await _streamed(desk, holder, placed, submission, request)
-            return await _answered(desk, placed, type, patience)
+                return await _streamed(context, holder, placed, submission, request)
+            return await _answered(context, placed, type, patience)
     finally:
-        desk.leave(placed)
+        context.placer.release(placed)
 
 
 @contextmanager
@@ -89,12 +91,12 @@ def _told_of(job_id: str, request: Request) -> Iterator[None]:
 
 
 async def _streamed(
-    desk: Desk, holder: KeyHolder, placed: Placed, submission: Submission, request: Request
+    context: Context, holder: KeyHolder, placed: Placed, submission: Submission, request: Request
 ) -> Response:
     """The answer as it comes; `streaming.respond` says what may come instead."""
     options = submission.request.get("stream_options") or {}
     return await streaming.respond(
-        desk,
+        context.streams,
         placed.job_id,
         holder,
         include_usage=bool(options.get("include_usage")),
@@ -103,9 +105,9 @@ async def _streamed(
     )
 
 
-async def _answered(desk: Desk, placed: Placed, type: JobType, patience: Patience) -> Response:
+async def _answered(context: Context, placed: Placed, type: JobType, patience: Patience) -> Response:
     """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
-    outcome = await desk.outcome(placed) if placed.left_seconds or not patience.respond_async else None
+    outcome = await context.placer.wait(placed) if placed.left_seconds or not patience.respond_async else None
     headers = {"FusionAI-Job-Id": placed.job_id}
     if outcome is not None and outcome.response is not None:
         headers[COST_HEADER] = credits_decimal(outcome.charged_micros or 0)
@@ -116,7 +118,7 @@ async def _answered(desk: Desk, placed: Placed, type: JobType, patience: Patienc
         headers |= {"Location": f"/v1/jobs/{placed.job_id}", "Retry-After": "1"}
         headers["Preference-Applied"] = "respond-async"
         return Response(placed.accepted.response, 202, headers, "application/json")
-    if desk.stopped:
+    if context.stopped:
         raise _late(placed.job_id, "the server is stopping")
     raise _late(placed.job_id, streams=type == "chat.completion")
 

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.operations import files
-from producer.web.request import answer, claim_of, enter, page_of, said_once
+from producer.web.request import answer, claim_of, enter, page_of, replayable
 from producer.web.router import Router
 from producer.web.uploads import declared_bytes, read_upload
 
@@ -23,17 +23,23 @@ CHUNK_BYTES = 256 * 1024
 @router.post("/files")
 async def create_file(request: Request) -> Response:
     """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
-    desk, holder = await enter(request)
-    await desk.database.read(files.check_room, holder.account_id, declared_bytes(request))
+    context, holder = await enter(request)
+    await context.database.read(files.check_room, holder.account_id, declared_bytes(request))
     upload = await read_upload(request)
     try:
         seconds = files.wish(upload.fields)
         told = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
         claim = claim_of(request, holder, told, keep_seconds=KEEP_BATCH_SECONDS)
         kept = files.keep(
-            desk, holder, claim, upload.content, filename=upload.filename, bytes=upload.bytes, seconds=seconds
+            context.database,
+            holder,
+            claim,
+            upload.content,
+            filename=upload.filename,
+            bytes=upload.bytes,
+            seconds=seconds,
         )
-        return said_once(*await kept)
+        return replayable(*await kept)
     finally:
         upload.close()
 
@@ -41,23 +47,23 @@ async def create_file(request: Request) -> Response:
 @router.get("/files")
 async def list_files(request: Request) -> Response:
     """The files, newest first; of one `purpose`."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     page, rest = page_of(request, "purpose")
-    return answer(await desk.database.read(files.list_all, holder, page, rest.get("purpose")))
+    return answer(await context.database.read(files.list_all, holder, page, rest.get("purpose")))
 
 
 @router.get("/files/{id}")
 async def show_file(request: Request, id: str) -> Response:
     """One file's description."""
-    desk, holder = await enter(request)
-    return answer(await desk.database.read(files.show, holder, id))
+    context, holder = await enter(request)
+    return answer(await context.database.read(files.show, holder, id))
 
 
 @router.get("/files/{id}/content")
 async def read_file(request: Request, id: str) -> Response:
     """A file's bytes."""
-    desk, holder = await enter(request)
-    row, content = await files.open_content(desk, holder, id)
+    context, holder = await enter(request)
+    row, content = await files.open_content(context.database, holder, id)
     try:
         first = await files.stored(content.read, CHUNK_BYTES)  # while a 503 can still be said
     except BaseException:
@@ -76,8 +82,8 @@ async def read_file(request: Request, id: str) -> Response:
 @router.delete("/files/{id}")
 async def delete_file(request: Request, id: str) -> Response:
     """Delete a file, unless a batch is being read from it."""
-    desk, holder = await enter(request)
-    return answer(await files.remove(desk, holder, id))
+    context, holder = await enter(request)
+    return answer(await files.remove(context.database, holder, id))
 
 
 def disposition(filename: str) -> str:

@@ -8,10 +8,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.context import MOST_BYTES, large, read_body
 from producer.operations import files
 from producer.operations import jobs as jobs_ops
-from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, said_once, wait_of
+from producer.web.body import MOST_BYTES, large, read_body
+from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, wait_of
 from producer.web.router import Router
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
@@ -35,13 +35,13 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 @router.post("/jobs")
 async def create_jobs(request: Request) -> Response:
     """Accept one job, or up to 1,000 as a list, whole or not at all."""
-    desk, holder = await enter_to_submit(request)
+    context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
     read = partial(_listed, body, ignores) if listed else partial(_submissions, body, ignores)
-    submissions = await desk.apart(size, read, holder.account_id)
-    claim = await desk.apart(size, partial(claim_of, request, holder, body), holder.account_id)
-    accepted = await desk.submit(holder, submissions, listed=listed, claim=claim)
+    submissions = await context.parsers.run(size, read, holder.account_id)
+    claim = await context.parsers.run(size, partial(claim_of, request, holder, body), holder.account_id)
+    accepted = await context.placer.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER
     if accepted.replayed:
@@ -56,7 +56,7 @@ async def create_jobs(request: Request) -> Response:
 @router.get("/jobs")
 async def list_jobs(request: Request) -> Response:
     """The account's jobs of the key's mode, newest first."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     page, rest = page_of(request, "status", "ids", "batch_id")
     ids = [id for id in rest.get("ids", "").split(",") if id]
     if len(ids) > 100:
@@ -64,7 +64,7 @@ async def list_jobs(request: Request) -> Response:
     if ids and "limit" not in request.query_params:
         page.limit = 100
     return answer(
-        await desk.database.read(
+        await context.database.read(
             jobs_ops.list_jobs,
             holder,
             page,
@@ -78,23 +78,27 @@ async def list_jobs(request: Request) -> Response:
 @router.get("/jobs/{job_id}")
 async def show_job(request: Request, job_id: str) -> Response:
     """One job; with `?wait=` it answers when the job has ended, or after that many seconds."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     seconds = wait_of(request)
-    job = await desk.database.read(jobs_ops.show_job, holder, job_id)
+    job = await context.database.read(jobs_ops.show_job, holder, job_id)
     if seconds and job["finished_at"] is None:
         try:
-            await desk.await_end(job_id, holder, seconds)
+            await context.placer.await_end(job_id, holder, seconds)
         except asyncio.CancelledError:  # by a server that stops: the job as it stood
             return answer(job, {"FusionAI-Job-Id": job_id})
-        job = await desk.database.read(jobs_ops.show_job, holder, job_id)
+        job = await context.database.read(jobs_ops.show_job, holder, job_id)
     return answer(job, {"FusionAI-Job-Id": job_id})
 
 
 @router.post("/jobs/{job_id}/cancel")
 async def cancel_job(request: Request, job_id: str) -> Response:
     """Cancel: a queued job at once, a running one as soon as its worker hears."""
-    desk, holder = await enter(request)
-    response = said_once(*await desk.cancel(claim_of(request, holder, {}), holder, job_id))
+    context, holder = await enter(request)
+    response = replayable(
+        *await jobs_ops.cancel(
+            context.database, context.bell, context.notifier, claim_of(request, holder, {}), holder, job_id
+        )
+    )
     response.headers["FusionAI-Job-Id"] = job_id
     return response
 

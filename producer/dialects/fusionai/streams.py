@@ -16,12 +16,12 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 @router.get("/jobs/{job_id}/stream")
 async def stream_job(request: Request, job_id: str) -> Response:
     """A chat job's chunks as server-sent events; the last one has the usage, unless `?include_usage=false`."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     wanted = request.query_params.get("include_usage", "true")
     if wanted not in _FLAGS:
         raise InvalidRequest("include_usage must be true or false", param="include_usage")
     return await stream.respond(
-        desk,
+        context.streams,
         job_id,
         holder,
         include_usage=_FLAGS[wanted],
