@@ -1,23 +1,13 @@
 """What many operations share: parameters, the headers of answers, and an answer for each kind of error."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from producer.admission.idempotency import MAX_LENGTH
 from producer.operations.pages import PageQuery
+from producer.web.dialect import Dialect
+from producer.web.rows import JSON, Schema, header, query
 from shared.errors import Failed, FusionError, Refused
-
-Schema = dict[str, Any]
-
-
-def query(name: str, schema: Schema, description: str) -> Schema:
-    """A query parameter that may be left out."""
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
-
-
-def header(name: str, schema: Schema, description: str) -> Schema:
-    """A request header that may be left out."""
-    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
 
 
 def in_path(name: str) -> Schema:
@@ -76,51 +66,28 @@ _TEXT: Final = {"type": "string"}
 _WHOLE: Final = {"type": "string", "pattern": r"^\d+$"}
 
 
-def _header(description: str, schema: Schema = _TEXT, *, always: bool = False) -> Schema:
+def header_of(description: str, schema: Schema = _TEXT, *, always: bool = False) -> Schema:
+    """A header of answers; `always`: of every one."""
     return {"description": description, "schema": schema, "required": always}
 
 
 #: Headers of answers.
 HEADERS: Final[Mapping[str, Schema]] = {
-    "X-Request-Id": _header("Quote it to support.", {"type": "string", "pattern": "^req_"}, always=True),
-    "FusionAI-Version": _header("The version of the API.", {"const": "v1", "type": "string"}, always=True),
-    "FusionAI-Credits-Used": _header("What the call cost in credits: an exact decimal, such as 0.081."),
-    "FusionAI-Job-Id": _header("The job behind this answer: GET /v1/jobs/{job_id}."),
-    "Idempotent-Replayed": _header("This answer was given before.", {"const": "true", "type": "string"}),
-    "Location": _header("Where the job is."),
-    "Retry-After": _header("When to ask again, in seconds.", _WHOLE),
-    "Preference-Applied": _header("Which preference was followed (RFC 7240)."),
-    "x-should-retry": _header("`false`: a retry could buy the work again.", {"const": "false", "type": "string"}),
-    "WWW-Authenticate": _header("How to authenticate.", {"const": "Bearer", "type": "string"}, always=True),
-    "X-RateLimit-Limit-Requests": _header("Requests a minute; none of these three: no limit.", _WHOLE),
-    "X-RateLimit-Remaining-Requests": _header("How many of them are left now.", _WHOLE),
-    "X-RateLimit-Reset-Requests": _header(
-        "When all of them are left again: a duration such as `59.980s`.", {"type": "string", "pattern": r"^\d.*s$"}
-    ),
-    "Content-Disposition": _header("The file's name."),
-    "Vary": _header("What the answer depends on."),
-    "ETag": _header("Of this very document; send it as If-None-Match."),
+    "X-Request-Id": header_of("Quote it to support.", {"type": "string", "pattern": "^req_"}, always=True),
+    "FusionAI-Version": header_of("The version of the API.", {"const": "v1", "type": "string"}, always=True),
+    "FusionAI-Credits-Used": header_of("What the call cost in credits: an exact decimal, such as 0.081."),
+    "FusionAI-Job-Id": header_of("The job behind this answer: GET /v1/jobs/{job_id}."),
+    "Idempotent-Replayed": header_of("This answer was given before.", {"const": "true", "type": "string"}),
+    "Location": header_of("Where the job is."),
+    "Retry-After": header_of("When to ask again, in seconds.", _WHOLE),
+    "Preference-Applied": header_of("Which preference was followed (RFC 7240)."),
+    "x-should-retry": header_of("`false`: a retry could buy the work again.", {"const": "false", "type": "string"}),
+    "Content-Disposition": header_of("The file's name."),
+    "Vary": header_of("What the answer depends on."),
+    "ETag": header_of("Of this very document; send it as If-None-Match."),
 }
 EVERY: Final = ("X-Request-Id", "FusionAI-Version")
-RATE: Final = ("X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests")
 
-#: RATE: where a POST that makes jobs may answer so, which always tells what is left.
-_OF_JOB: Final = ("FusionAI-Job-Id", "x-should-retry")
-_OF_ERROR: Final[Mapping[int, tuple[str, ...]]] = {
-    400: (*_OF_JOB, *RATE),
-    401: ("WWW-Authenticate",),
-    402: RATE,
-    404: RATE,
-    409: ("Retry-After", *_OF_JOB, *RATE),
-    413: RATE,
-    415: RATE,
-    422: RATE,
-    429: ("Retry-After", *RATE),
-    500: (*_OF_JOB, *RATE),
-    502: (*_OF_JOB, *RATE),
-    503: ("Retry-After", *_OF_JOB, *RATE),
-    504: (*_OF_JOB, *RATE),
-}
 _SAID: Final[Mapping[int, tuple[str, str]]] = {
     400: ("Something is wrong with the request; `param` says where.", "messages[2].content: content is missing"),
     401: ("There is no valid API key.", "this API key is unknown, revoked or expired"),
@@ -149,62 +116,25 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = {
 }
 
 
-def errors() -> Iterator[type[FusionError]]:
+def every_error() -> Iterator[type[FusionError]]:
     """Every kind of error that a caller may meet."""
     yield from (*Refused.__subclasses__(), *Failed.__subclasses__())
 
 
-def error_answers() -> dict[str, Schema]:
-    """An answer for each kind of error, by the name of its class."""
-    return {kind.__name__: _error_answer(kind) for kind in errors()}
+def error_answers(dialect: Dialect) -> dict[str, Schema]:
+    """An answer of a dialect for each kind of error, by the dialect's mark and the name of the kind's class."""
+    mark = dialect.document.mark
+    return {f"{mark}{kind.__name__}": _error_answer(kind, dialect) for kind in every_error()}
 
 
-def _error_answer(kind: type[FusionError]) -> Schema:
+def _error_answer(kind: type[FusionError], dialect: Dialect) -> Schema:
     description, message = _SAID[kind.status]
-    shown = {"message": message, "type": kind.type, "code": kind.status, "request_id": "req_019a"}
-    own = {"type": {"const": kind.type}, "code": {"const": kind.status}}
-    schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": {"error": {"properties": own}}}]}
+    part, refusal = dialect.document, dialect.refuse(kind(message), "req_019a")
     return {
         "description": description,
-        "headers": refer(*EVERY, *_OF_ERROR.get(kind.status, ())),
-        "content": {"application/json": {"schema": schema, "example": {"error": shown}}},
+        "headers": refer(*EVERY, *part.error_headers.get(kind.status, ())),
+        "content": {JSON: {"schema": part.error(kind), "example": refusal.content}},
     }
-
-
-#: The shape of every refusal.
-ERROR: Final[Schema] = {
-    "description": "The envelope of every error; `param` names the place in the request, `reason` the cause, if any.",
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "code", "request_id"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string", "enum": [kind.type for kind in errors()]},
-                "code": {"type": "integer", "description": "The HTTP status."},
-                "param": {"type": "string"},
-                "reason": {
-                    "type": "string",
-                    "description": "The cause in one word, where there is more to say than the type: of a request "
-                    "that a provider refuses the provider's own code, such as `context_length_exceeded`.",
-                },
-                "request_id": {"type": "string"},
-                "required_credits": {"type": "number", "description": "Of a 402: what the jobs may cost at most."},
-                "available_credits": {"type": "number", "description": "Of a 402: what there is for them."},
-                "held_credits": {"type": "number", "description": "Of a 402: what unfinished jobs hold."},
-                "held_by_jobs": {"type": "integer", "description": "Of a 402: how many jobs those are."},
-                "max_tokens": {
-                    "type": "integer",
-                    "description": "Of a 402: the largest `max_tokens`, in each job, with which they would be taken.",
-                },
-                "jobs": {"type": "integer", "description": "Of a 402: how many jobs were asked for."},
-                "fitting_jobs": {"type": "integer", "description": "Of a 402: how many of the first would fit."},
-            },
-        }
-    },
-}
 
 
 def refer(*headers: str) -> dict[str, Schema]:

@@ -1,8 +1,8 @@
-"""A job's answer as server-sent events: live from Redis, ended and completed from the rows.
+"""A job's answer as a stream of its dialect's frames: live from Redis, ended and completed from the rows.
 
 What goes wrong before a stream is begun is a plain HTTP error; it is begun as soon as there is something to say, and
-soon in any case: then comments show that we are there. `[DONE]` comes only after the job has been settled; any other
-end is an error event that names the job.
+soon in any case: then comments show that we are there. The end comes only after the job has been settled; any other
+end is an error's frame that names the job.
 """
 
 import asyncio
@@ -11,7 +11,9 @@ import logging
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from producer.waiting.stream_relay import LEAVE_SECONDS, Sources, StreamLimits, StreamRelay, about
+from producer.waiting.framing import Framing
+from producer.waiting.stream_relay import LEAVE_SECONDS, Sources, StreamRelay
+from producer.waiting.stream_starts import StreamLimits, about
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import Unavailable
@@ -31,6 +33,7 @@ async def respond(
     include_usage: bool,
     limits: StreamLimits,
     ids: bool,
+    framing: Framing,
     last_event_id: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
@@ -41,7 +44,7 @@ async def respond(
     by then; 409 when the stream that is to be resumed has broken off.
     """
     after = streams.read_event_id(last_event_id, job_id) if last_event_id else None
-    relay = StreamRelay(sources, job_id, include_usage=include_usage, limits=limits, ids=ids)
+    relay = StreamRelay(sources, job_id, include_usage=include_usage, limits=limits, ids=ids, framing=framing)
     try:
         await relay.begin(holder, after)
     except BaseException as error:
@@ -59,7 +62,7 @@ class _Events(StreamingResponse):
     """
 
     def __init__(self, relay: StreamRelay, headers: dict[str, str]) -> None:
-        super().__init__(relay.frames(), headers=headers, media_type="text/event-stream")
+        super().__init__(relay.frames(), headers=headers, media_type=relay.framing.media_type)
         self._relay = relay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

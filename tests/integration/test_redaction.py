@@ -15,8 +15,8 @@ from starlette.responses import StreamingResponse
 
 from producer.app import make_app
 from producer.context import Context
-from producer.dialects.fusionai import completions
 from producer.operations import credits
+from producer.web import calls
 from shared import accounts
 from shared.db import Database
 from tests.integration import world
@@ -124,7 +124,7 @@ def test_a_bug_that_shows_what_was_sent_shows_it_to_nobody(
     def bug(type: str, body: Any, **_: Any) -> None:
         raise KeyError(f"{body}")
 
-    monkeypatch.setattr(completions, "read_submission", bug)
+    monkeypatch.setattr(calls, "read_submission", bug)
     (answer,), _ = asked(database, ("POST", path, given))
     assert answer.status_code == 500 and answer.headers["x-request-id"] in caplog.text and "KeyError" in caplog.text
     assert CANARY not in answer.text and CANARY not in caplog.text

@@ -12,8 +12,9 @@ import pytest
 from producer.admission import thread_turns
 from producer.app import make_app
 from producer.context import Context
-from producer.dialects.fusionai import completions, jobs
+from producer.dialects.fusionai import jobs
 from producer.web import body as bodies
+from producer.web import calls
 from producer.web.body import SMALL_BYTES
 from shared import accounts
 from shared.db import Database
@@ -156,7 +157,7 @@ def test_nothing_that_takes_long_is_done_on_the_loop(database: Database, monkeyp
         return watching
 
     monkeypatch.setattr(bodies, "_parse", watched("parse", bodies._parse))
-    for module in (jobs, completions):
+    for module in (jobs, calls):
         monkeypatch.setattr(module, "read_submission", watched("validate", module.read_submission))
         monkeypatch.setattr(module, "claim_of", watched("claim", module.claim_of))
 

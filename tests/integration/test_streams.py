@@ -13,9 +13,10 @@ import redis
 from starlette.requests import ClientDisconnect
 
 from producer.context import Context
+from producer.dialects.fusionai.manners import Events
 from producer.operations import stream
 from producer.waiting import stream_readers, stream_relay
-from producer.waiting.stream_relay import StreamLimits
+from producer.waiting.stream_starts import StreamLimits
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import Conflict, FusionError, NotFound, Timeout, Unavailable
@@ -63,7 +64,7 @@ class Scene:
 
     async def settle(self, *endings: Ending, told: bool = True) -> None:
         """End jobs; `told`: and say so."""
-        await self.database.write(lambda connection: world.jobs.settle(connection, endings))
+        await self.database.write(lambda connection: world.transitions.settle(connection, endings))
         if told:
             self.context.notifier.tell("fusionai.done", [ending.job_id for ending in endings])
 
@@ -75,7 +76,7 @@ class Scene:
 
     async def begun(self, id: str, **more: Any) -> Any:
         """The answer itself."""
-        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, **more}
+        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": Events(), **more}
         return await stream.respond(self.context.streams, id, self.holder, **how)
 
 

@@ -5,18 +5,20 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.openapi import account_answers, answers
 from producer.operations import credits as credits_ops
 from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
+from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
-from shared.errors import NotFound
+from shared.errors import Forbidden, NotFound
 from shared.submissions.catalogue import catalogue, endpoint
 
 router = Router()
 
 
-@router.get("/credits")
+@router.get("/credits", doc=Row("Credits", one("The balance.", account_answers.Balance), errors=(Forbidden,)))
 async def show_credits(request: Request) -> Response:
     """The balance."""
     context, holder = await enter(request)
@@ -24,7 +26,15 @@ async def show_credits(request: Request) -> Response:
     return answer(await context.database.read(credits_ops.show_credits, holder.account_id))
 
 
-@router.get("/credits/transfers")
+@router.get(
+    "/credits/transfers",
+    doc=Row(
+        "Credits",
+        one("A page of transfers.", answers.List[account_answers.Transfer]),
+        parameters=PAGE,
+        errors=(Forbidden,),
+    ),
+)
 async def list_transfers(request: Request) -> Response:
     """Every movement of credit, newest first."""
     context, holder = await enter(request)
@@ -33,7 +43,18 @@ async def list_transfers(request: Request) -> Response:
     return answer(await context.database.read(credits_ops.list_transfers, holder.account_id, page))
 
 
-@router.put("/credits/thresholds")
+@router.put(
+    "/credits/thresholds",
+    doc=Row(
+        "Credits",
+        one("The thresholds.", account_answers.Thresholds),
+        "ThresholdSpecs",
+        errors=(Forbidden,),
+        examples={
+            "Both kinds": {"thresholds": [{"kind": "remaining", "credits": 100}, {"kind": "spent", "credits": 5000}]},
+        },
+    ),
+)
 async def set_thresholds(request: Request) -> Response:
     """Replace the thresholds at which `credit.threshold` is sent."""
     context, holder = await enter(request)
@@ -42,7 +63,7 @@ async def set_thresholds(request: Request) -> Response:
     return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
-@router.get("/models")
+@router.get("/models", doc=Row("Models", one("The models that this key can use.", answers.List[account_answers.Model])))
 async def list_models(request: Request) -> Response:
     """What can be asked for, with provider, purpose and price."""
     _, holder = await enter(request)
@@ -51,7 +72,7 @@ async def list_models(request: Request) -> Response:
     return answer({"object": "list", "data": [_model(id) for id in ids], **ends, "has_more": False})
 
 
-@router.get("/models/{id:path}")
+@router.get("/models/{id:path}", doc=Row("Models", one("The model.", account_answers.Model), errors=(NotFound,)))
 async def show_model(request: Request, id: str) -> Response:
     """One of them."""
     _, holder = await enter(request)

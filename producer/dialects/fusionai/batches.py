@@ -12,21 +12,43 @@ from producer.admission import idempotency
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
+from producer.openapi import answers, batch_answers
 from producer.operations import batch_progress, batch_retries, batches, files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, replayable, valid
 from producer.web.router import Router
+from producer.web.rows import PAGE, Row, one
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.errors import StorageAway
+from shared.errors import Conflict, Forbidden, NotFound, StorageAway
 from shared.files import blobs
 
 router = Router()
 
+_LINE = {
+    "custom_id": "line-1",
+    "method": "POST",
+    "url": "/v1/embeddings",
+    "body": {"model": "text-embedding-3-large", "input": "Search this knowledge base"},
+}
 
-@router.post("/batches")
+
+@router.post(
+    "/batches",
+    doc=Row(
+        "Batches",
+        one("The batch; or, for a dry run, what it would cost.", batch_answers.Batch | batch_answers.DryRun),
+        "BatchSpec",
+        errors=(NotFound, Forbidden),
+        once=True,
+        examples={
+            "Inline": {"requests": [_LINE], "completion_window": "24h", "metadata": {"run": "nightly"}},
+            "What it may cost": {"requests": [_LINE], "dry_run": True},
+        },
+    ),
+)
 async def create_batch(request: Request) -> Response:
     """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
     context, holder = await enter_to_submit(request)
@@ -47,7 +69,9 @@ async def create_batch(request: Request) -> Response:
     return replayable(*made)
 
 
-@router.get("/batches")
+@router.get(
+    "/batches", doc=Row("Batches", one("A page of batches.", answers.List[batch_answers.Batch]), parameters=PAGE)
+)
 async def list_batches(request: Request) -> Response:
     """The batches, newest first."""
     context, holder = await enter(request)
@@ -55,14 +79,17 @@ async def list_batches(request: Request) -> Response:
     return answer(await context.database.read(batches.list_all, holder, page))
 
 
-@router.get("/batches/{id}")
+@router.get("/batches/{id}", doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound,)))
 async def show_batch(request: Request, id: str) -> Response:
     """One batch."""
     context, holder = await enter(request)
     return answer(await context.database.read(batches.show, holder, id))
 
 
-@router.get("/batches/{id}/progress")
+@router.get(
+    "/batches/{id}/progress",
+    doc=Row("Batches", one("Its progress, at most a second old.", batch_answers.BatchProgress), errors=(NotFound,)),
+)
 async def show_progress(request: Request, id: str) -> Response:
     """How a batch is getting on: by provider, and why lines failed; at most a second old."""
     context, holder = await enter(request)
@@ -70,7 +97,28 @@ async def show_progress(request: Request, id: str) -> Response:
     return answer(batch_progress.view(row, await context.progress.of(row)))
 
 
-@router.post("/batches/{id}/retry")
+@router.post(
+    "/batches/{id}/retry",
+    doc=Row(
+        "Batches",
+        one(
+            "The new batch: it takes a hold of its own, at today's prices, for its lines alone. Its input file has the "
+            "lines that it repeats. Its output file has their answers and those of the earlier batches whose lines "
+            "these are, in the order of the first one's input; its error file what has still failed. Its "
+            "`request_counts` and statement are of its own lines only. A 409 names the batch that repeats these lines "
+            "already.",
+            batch_answers.Batch,
+        ),
+        "RetrySpec",
+        errors=(NotFound, Conflict, Forbidden),
+        once=True,
+        optional=True,
+        examples={
+            "All that failed": {},
+            "For some reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
+        },
+    ),
+)
 async def retry_batch(request: Request, id: str) -> Response:
     """Make a batch of the failed and expired lines of one that is over; its output has the answers of both."""
     context, holder = await enter_to_submit(request)
@@ -81,7 +129,10 @@ async def retry_batch(request: Request, id: str) -> Response:
     return replayable(*await batch_retries.retry(context.database, context.retrying, holder, claim, id, spec))
 
 
-@router.post("/batches/{id}/cancel")
+@router.post(
+    "/batches/{id}/cancel",
+    doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound, Conflict), once=True),
+)
 async def cancel_batch(request: Request, id: str) -> Response:
     """Stop a batch; what is done by then is delivered and charged."""
     context, holder = await enter(request)

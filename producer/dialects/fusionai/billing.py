@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from producer.openapi import account_answers, answers
 from producer.operations import invoices, usage, usage_csv
 from producer.operations.usage import Selection, read_period
 from producer.web.request import answer, check_live, enter, page_of
 from producer.web.router import Router
+from producer.web.rows import JSON, PAGE, Answer, Row, Schema, one, query
 from shared.accounts import KeyHolder
-from shared.errors import InvalidRequest
+from shared.errors import Forbidden, InvalidRequest, NotFound
 
 router = Router()
+
+_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+_DAY: Schema = {"type": "string", "format": "date"}
 
 #: Characters of a name to filter by.
 MOST_NAME = 200
@@ -23,7 +28,27 @@ _VARY = {"Vary": "Accept"}
 _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
-@router.get("/usage")
+@router.get(
+    "/usage",
+    doc=Row(
+        "Usage",
+        {
+            200: Answer(
+                "Sums and a page of rows; or, as CSV, every row of the period.",
+                {JSON: account_answers.Usage, "text/csv": {"type": "string"}},
+                ("Vary", "Content-Disposition"),
+            )
+        },
+        parameters=(
+            *PAGE,
+            query("from", _DAY, "The first day, UTC; the first of the month unless you say."),
+            query("to", _DAY, "The last day, UTC; today unless you say."),
+            query("model", _TEXT, "Of one model."),
+            query("batch_id", _TEXT, "Of one batch."),
+            query("format", {"type": "string", "enum": ["json", "csv"]}, "Unless you say, as the Accept header does."),
+        ),
+    ),
+)
 async def show_usage(request: Request) -> Response:
     """What the key's mode used in a period: sums, and a page of rows, or all of them as CSV."""
     context, holder = await enter(request)
@@ -40,7 +65,19 @@ async def show_usage(request: Request) -> Response:
     return StreamingResponse(_joined(first, chunks), 200, {**_VARY, **disposition}, "text/csv; charset=utf-8")
 
 
-@router.get("/invoices")
+@router.get(
+    "/invoices",
+    doc=Row(
+        "Usage",
+        one("A page of invoices.", answers.List[account_answers.Invoice]),
+        parameters=(
+            *PAGE,
+            query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Of one kind."),
+            query("batch_id", _TEXT, "Of one batch."),
+        ),
+        errors=(Forbidden,),
+    ),
+)
 async def list_invoices(request: Request) -> Response:
     """The account's invoices, newest first."""
     context, holder = await enter(request)
@@ -51,7 +88,10 @@ async def list_invoices(request: Request) -> Response:
     return answer(await context.database.read(invoices.list_invoices, holder.account_id, page, **filters))
 
 
-@router.get("/invoices/{invoice_id}")
+@router.get(
+    "/invoices/{invoice_id}",
+    doc=Row("Usage", one("The invoice.", account_answers.Invoice), errors=(NotFound, Forbidden)),
+)
 async def show_invoice(request: Request, invoice_id: str) -> Response:
     """One invoice."""
     context, holder = await enter(request)

@@ -9,10 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
+from producer.openapi import answers, batch_answers
 from producer.operations import files
 from producer.web.request import answer, claim_of, enter, page_of, replayable
 from producer.web.router import Router
+from producer.web.rows import PAGE, Answer, Row, binary, one, query
 from producer.web.uploads import declared_bytes, read_upload
+from shared.errors import Conflict, Forbidden, NotFound
 
 router = Router()
 
@@ -20,7 +23,17 @@ router = Router()
 CHUNK_BYTES = 256 * 1024
 
 
-@router.post("/files")
+@router.post(
+    "/files",
+    doc=Row(
+        "Files",
+        one("The file; it is safe.", batch_answers.File),
+        "FileUpload",
+        "multipart/form-data",
+        errors=(Forbidden,),
+        once=True,
+    ),
+)
 async def create_file(request: Request) -> Response:
     """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
     context, holder = await enter(request)
@@ -44,7 +57,14 @@ async def create_file(request: Request) -> Response:
         upload.close()
 
 
-@router.get("/files")
+@router.get(
+    "/files",
+    doc=Row(
+        "Files",
+        one("A page of files.", answers.List[batch_answers.File]),
+        parameters=(*PAGE, query("purpose", {"type": "string"}, "`batch` or `batch_output`.")),
+    ),
+)
 async def list_files(request: Request) -> Response:
     """The files, newest first; of one `purpose`."""
     context, holder = await enter(request)
@@ -52,14 +72,21 @@ async def list_files(request: Request) -> Response:
     return answer(await context.database.read(files.list_all, holder, page, rest.get("purpose")))
 
 
-@router.get("/files/{id}")
+@router.get("/files/{id}", doc=Row("Files", one("The file.", batch_answers.File), errors=(NotFound,)))
 async def show_file(request: Request, id: str) -> Response:
     """One file's description."""
     context, holder = await enter(request)
     return answer(await context.database.read(files.show, holder, id))
 
 
-@router.get("/files/{id}/content")
+@router.get(
+    "/files/{id}/content",
+    doc=Row(
+        "Files",
+        {200: Answer("The bytes.", binary("application/octet-stream", "application/jsonl"), ("Content-Disposition",))},
+        errors=(NotFound,),
+    ),
+)
 async def read_file(request: Request, id: str) -> Response:
     """A file's bytes."""
     context, holder = await enter(request)
@@ -79,7 +106,9 @@ async def read_file(request: Request, id: str) -> Response:
     return StreamingResponse(_chunks(first, content), headers=headers, media_type=kind)
 
 
-@router.delete("/files/{id}")
+@router.delete(
+    "/files/{id}", doc=Row("Files", one("It is deleted.", batch_answers.DeletedFile), errors=(NotFound, Conflict))
+)
 async def delete_file(request: Request, id: str) -> Response:
     """Delete a file, unless a batch is being read from it."""
     context, holder = await enter(request)

@@ -8,19 +8,24 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.dialects.fusionai.docs import ACCEPTED, HELLO, MAKES_JOBS
+from producer.openapi import answers
 from producer.operations import files
 from producer.operations import jobs as jobs_ops
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, wait_of
 from producer.web.router import Router
-from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
+from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
+from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
+from shared.files.images import MEDIA_TYPES
+from shared.jobs.transitions import TERMINAL
 from shared.submissions.schemas import JobType, Submission, read_submission
 
 router = Router()
 
-#: Jobs in one POST.
-MOST_JOBS = 1000
+_STATUS: Schema = {"type": "string", "enum": ["queued", "running", *sorted(TERMINAL)]}
+
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"
 #: A provider made the bytes: no browser is to take them for anything but a picture, and no proxy is to keep them.
@@ -32,7 +37,25 @@ _PICTURE_HEADERS = {
 _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 
-@router.post("/jobs")
+@router.post(
+    "/jobs",
+    doc=Row(
+        "Jobs",
+        {202: Answer("The job, or a list of them.", {JSON: answers.Job | answers.Jobs}, ACCEPTED)},
+        "JobRequest",
+        errors=MAKES_JOBS,
+        once=True,
+        examples={
+            "One job": {"type": "embedding", "model": "text-embedding-3-large", "input": "hello", "dimensions": 4},
+            "A list": {
+                "jobs": [
+                    {"type": "chat.completion", "model": "gpt-4", "messages": HELLO, "max_tokens": 50},
+                    {"type": "image", "model": "image-gen-2", "prompt": "a lighthouse", "metadata": {"order": "1815"}},
+                ]
+            },
+        },
+    ),
+)
 async def create_jobs(request: Request) -> Response:
     """Accept one job, or up to 1,000 as a list, whole or not at all."""
     context, holder = await enter_to_submit(request)
@@ -53,7 +76,19 @@ async def create_jobs(request: Request) -> Response:
     return response
 
 
-@router.get("/jobs")
+@router.get(
+    "/jobs",
+    doc=Row(
+        "Jobs",
+        one("A page of jobs.", answers.List[answers.Job]),
+        parameters=(
+            *PAGE,
+            query("status", _STATUS, "Those of one status."),
+            query("ids", {"type": "string"}, "Those of up to 100 ids, with commas between them."),
+            query("batch_id", {"type": "string"}, "Those of one batch."),
+        ),
+    ),
+)
 async def list_jobs(request: Request) -> Response:
     """The account's jobs of the key's mode, newest first."""
     context, holder = await enter(request)
@@ -75,7 +110,24 @@ async def list_jobs(request: Request) -> Response:
     )
 
 
-@router.get("/jobs/{job_id}")
+@router.get(
+    "/jobs/{job_id}",
+    doc=Row(
+        "Jobs",
+        one("The job.", answers.Job, "FusionAI-Job-Id"),
+        parameters=(
+            query(
+                "wait",
+                {"type": "number", "minimum": 0, "maximum": 3600, "default": 0},
+                "Answer when the job has ended, or after so many seconds; never later than the server waits at all "
+                "(600 seconds unless its operator says otherwise).",
+            ),
+            "X-Stainless-Read-Timeout",
+            "X-Stainless-Timeout",
+        ),
+        errors=(NotFound,),
+    ),
+)
 async def show_job(request: Request, job_id: str) -> Response:
     """One job; with `?wait=` it answers when the job has ended, or after that many seconds."""
     context, holder = await enter(request)
@@ -90,7 +142,15 @@ async def show_job(request: Request, job_id: str) -> Response:
     return answer(job, {"FusionAI-Job-Id": job_id})
 
 
-@router.post("/jobs/{job_id}/cancel")
+@router.post(
+    "/jobs/{job_id}/cancel",
+    doc=Row(
+        "Jobs",
+        one("The job; one that was running ends as soon as its worker hears.", answers.Job, "FusionAI-Job-Id"),
+        errors=(NotFound, Conflict),
+        once=True,
+    ),
+)
 async def cancel_job(request: Request, job_id: str) -> Response:
     """Cancel: a queued job at once, a running one as soon as its worker hears."""
     context, holder = await enter(request)
@@ -103,7 +163,19 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     return response
 
 
-@router.get("/pictures/{name}")
+@router.get(
+    "/pictures/{name}",
+    doc=Row(
+        "Images",
+        {200: Answer("The picture.", binary(*MEDIA_TYPES.values()))},
+        parameters=(
+            query("expires", {"type": "string"}, "From the link."),
+            query("signature", {"type": "string"}, "From the link."),
+        ),
+        errors=(NotFound,),
+        keyless=True,
+    ),
+)
 async def show_picture(request: Request, name: str) -> Response:
     """A picture that a job made, by its signed link; no key."""
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
@@ -124,8 +196,8 @@ def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
         raise InvalidRequest(f"{extra}: unknown field beside jobs", param=extra)
     if not isinstance(rows, list) or not rows:
         raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
-    if len(rows) > MOST_JOBS:
-        raise PayloadTooLarge(f"jobs: at most {MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
+    if len(rows) > jobs_ops.MOST_JOBS:
+        raise PayloadTooLarge(f"jobs: at most {jobs_ops.MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
     return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
 
 

@@ -3,17 +3,32 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.dialects.fusionai.docs import EVENTS, WAITING
 from producer.operations import stream
+from producer.web.dialect import dialect_of
 from producer.web.request import enter, limits_of
 from producer.web.router import Router
-from shared.errors import InvalidRequest
+from producer.web.rows import Answer, Row, header, query
+from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
-@router.get("/jobs/{job_id}/stream")
+@router.get(
+    "/jobs/{job_id}/stream",
+    doc=Row(
+        "Jobs",
+        {200: Answer("The chunks, from the first one or after the one read last.", EVENTS, ("FusionAI-Job-Id",))},
+        parameters=(
+            query("include_usage", {"type": "boolean", "default": True}, "Whether the last chunk has the usage."),
+            header("Last-Event-ID", {"type": "string"}, "The id of the event that was read last: what follows it."),
+            *WAITING,
+        ),
+        errors=(NotFound, Conflict, UpstreamError, Timeout),
+    ),
+)
 async def stream_job(request: Request, job_id: str) -> Response:
     """A chat job's chunks as server-sent events; the last one has the usage, unless `?include_usage=false`."""
     context, holder = await enter(request)
@@ -27,5 +42,6 @@ async def stream_job(request: Request, job_id: str) -> Response:
         include_usage=_FLAGS[wanted],
         limits=limits_of(request),
         ids=True,
+        framing=dialect_of(request).framing(),
         last_event_id=request.headers.get("last-event-id"),
     )

@@ -7,18 +7,33 @@ from starlette.responses import Response
 
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
+from producer.openapi import account_answers, answers
 from producer.operations import events as events_ops
 from producer.operations import webhooks
 from producer.web.body import read_body
 from producer.web.request import answer, claim_of, enter, page_of, replayable, valid
 from producer.web.router import Router
+from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
+from shared.errors import Conflict, NotFound
 from shared.webhooks import events
 
 router = Router()
 
 
-@router.post("/webhooks")
+@router.post(
+    "/webhooks",
+    doc=Row(
+        "Webhooks",
+        one("The webhook.", account_answers.NewSecret),
+        "WebhookSpec",
+        errors=(Conflict,),
+        once=True,
+        examples={
+            "Two events": {"url": "https://example.com/hooks", "events": ["credit.threshold", "invoice.paid"]},
+        },
+    ),
+)
 async def create_webhook(request: Request) -> Response:
     """Register a webhook; the only answer that shows its secret."""
     context, holder = await enter(request)
@@ -28,7 +43,9 @@ async def create_webhook(request: Request) -> Response:
     return replayable(*await run_once(context.database, claim, webhooks.create, holder, wanted))
 
 
-@router.get("/webhooks")
+@router.get(
+    "/webhooks", doc=Row("Webhooks", one("A page of webhooks.", answers.List[account_answers.Webhook]), parameters=PAGE)
+)
 async def list_webhooks(request: Request) -> Response:
     """The account's webhooks."""
     context, holder = await enter(request)
@@ -36,14 +53,23 @@ async def list_webhooks(request: Request) -> Response:
     return answer(await context.database.read(webhooks.list_all, holder, page))
 
 
-@router.get("/webhooks/{id}")
+@router.get("/webhooks/{id}", doc=Row("Webhooks", one("The webhook.", account_answers.Webhook), errors=(NotFound,)))
 async def show_webhook(request: Request, id: str) -> Response:
     """One webhook."""
     context, holder = await enter(request)
     return answer(await context.database.read(webhooks.show, holder, id))
 
 
-@router.patch("/webhooks/{id}")
+@router.patch(
+    "/webhooks/{id}",
+    doc=Row(
+        "Webhooks",
+        one("The webhook.", account_answers.Webhook),
+        "WebhookChange",
+        errors=(NotFound,),
+        examples={"Pause": {"status": "disabled"}},
+    ),
+)
 async def change_webhook(request: Request, id: str) -> Response:
     """Change a webhook's address, its events, or whether it is enabled."""
     context, holder = await enter(request)
@@ -55,7 +81,9 @@ async def change_webhook(request: Request, id: str) -> Response:
     return answer(changed)
 
 
-@router.delete("/webhooks/{id}")
+@router.delete(
+    "/webhooks/{id}", doc=Row("Webhooks", one("It is deleted.", account_answers.DeletedWebhook), errors=(NotFound,))
+)
 async def remove_webhook(request: Request, id: str) -> Response:
     """Delete a webhook: nothing more is sent to it."""
     context, holder = await enter(request)
@@ -64,7 +92,10 @@ async def remove_webhook(request: Request, id: str) -> Response:
     return answer(removed)
 
 
-@router.post("/webhooks/{id}/rotate")
+@router.post(
+    "/webhooks/{id}/rotate",
+    doc=Row("Webhooks", one("The webhook.", account_answers.NewSecret), errors=(NotFound, Conflict), once=True),
+)
 async def rotate_webhook(request: Request, id: str) -> Response:
     """Give a webhook a new secret; the old one signs beside it for a day."""
     context, holder = await enter(request)
@@ -72,7 +103,10 @@ async def rotate_webhook(request: Request, id: str) -> Response:
     return replayable(*await run_once(context.database, claim, webhooks.rotate, holder, id))
 
 
-@router.post("/webhooks/{id}/test")
+@router.post(
+    "/webhooks/{id}/test",
+    doc=Row("Webhooks", one("The webhook.", account_answers.Webhook), errors=(NotFound,), once=True),
+)
 async def test_webhook(request: Request, id: str) -> Response:
     """Send a `webhook.test` event to a webhook."""
     context, holder = await enter(request)
@@ -82,7 +116,15 @@ async def test_webhook(request: Request, id: str) -> Response:
     return replayable(*await run_once_delivering(context.database, context.bell, claim, webhooks.test, holder, id))
 
 
-@router.get("/webhooks/{id}/deliveries")
+@router.get(
+    "/webhooks/{id}/deliveries",
+    doc=Row(
+        "Webhooks",
+        one("A page of deliveries.", answers.List[account_answers.Delivery]),
+        parameters=PAGE,
+        errors=(NotFound,),
+    ),
+)
 async def list_deliveries(request: Request, id: str) -> Response:
     """What was sent to a webhook, and what came back."""
     context, holder = await enter(request)
@@ -90,7 +132,14 @@ async def list_deliveries(request: Request, id: str) -> Response:
     return answer(await context.database.read(webhooks.list_deliveries, holder, id, page))
 
 
-@router.get("/events")
+@router.get(
+    "/events",
+    doc=Row(
+        "Events",
+        one("A page of events, the oldest first.", answers.List[account_answers.Event]),
+        parameters=("limit", "after"),
+    ),
+)
 async def list_events(request: Request) -> Response:
     """Events in order, after the one given."""
     context, holder = await enter(request)
@@ -98,7 +147,10 @@ async def list_events(request: Request) -> Response:
     return answer(await context.database.read(events_ops.list_events, holder, page))
 
 
-@router.post("/events/{event_id}/redeliver")
+@router.post(
+    "/events/{event_id}/redeliver",
+    doc=Row("Events", one("The event.", account_answers.Event), errors=(NotFound,), once=True),
+)
 async def redeliver_event(request: Request, event_id: str) -> Response:
     """Send an event again."""
     context, holder = await enter(request)
