@@ -74,9 +74,9 @@ def _refusing(app: Starlette, dialects: Dialects) -> Starlette:
     return app
 
 
-@_own.get("/healthz", doc=Row("Service", one("It does.", account_answers.Healthy), keyless=True))
+@_own.get("/healthz", doc=Row("Service", one("OK", account_answers.Healthy), keyless=True))
 async def healthz(request: Request) -> Response:
-    """Whether the process turns."""
+    """Liveness probe."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
@@ -85,16 +85,16 @@ async def healthz(request: Request) -> Response:
     doc=Row(
         "Service",
         {
-            **one("It does.", account_answers.Ready),
-            503: Answer("It does not.", {JSON: account_answers.NotReady | account_answers.Stopping}),
+            **one("Ready", account_answers.Ready),
+            503: Answer("Not ready", {JSON: account_answers.NotReady | account_answers.Stopping}),
         },
         keyless=True,
     ),
 )
 async def readyz(request: Request) -> Response:
-    """Whether the database answers, and the server is not about to stop.
+    """Readiness probe: whether the database is available and the server is not shutting down.
 
-    A broker that is away delays jobs and loses none: that is not unready.
+    The broker is not checked: while it is unavailable, jobs are delayed but not lost.
     """
     context: Context = request.app.state.context
     if context.stopping:
@@ -117,19 +117,19 @@ async def readyz(request: Request) -> Response:
     doc=Row(
         "Service",
         {
-            200: Answer("Prometheus's text format.", {"text/plain": {"type": "string"}}),
-            503: Answer("The database does not answer.", {JSON: account_answers.NotReady}),
+            200: Answer("Metrics in the Prometheus text format.", {"text/plain": {"type": "string"}}),
+            503: Answer("The database is unavailable.", {JSON: account_answers.NotReady}),
         },
         keyless=True,
     ),
 )
 async def metrics(request: Request) -> Response:
-    """Metrics for Prometheus, read from the rows."""
+    """Prometheus metrics."""
     shown: Metrics = request.app.state.metrics
     try:
         return Response(await shown.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
     except Exception as error:
-        return _away("no metrics", error)
+        return _away("metrics unavailable", error)
 
 
 def _away(what: str, error: Exception) -> Response:
@@ -144,7 +144,7 @@ def main() -> None:
     keep_private()
     if settings().key_secret == PUBLISHED_SECRET:
         log.warning(
-            "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
+            "API keys are hashed with the published default secret: set FUSIONAI_KEY_SECRET, or use `fusionai up`"
         )
     app = make_app()
     serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)

@@ -27,7 +27,7 @@ from shared.errors import (
 )
 
 #: Of the routes that are no dialect's.
-SERVICE: Final = {"Service": "Probes, metrics, this document. No key."}
+SERVICE: Final = {"Service": "Health checks, metrics and this document. No API key required."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def build(routes: Sequence[BaseRoute], dialects: Dialects) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "FusionAI", "version": "v1", "description": "\n".join(one.about for one in spoken)},
-        "servers": [{"url": "/", "description": "This server. Paths under /v1 also answer without it."}],
+        "servers": [{"url": "/", "description": "This server. Paths under /v1 also work without /v1."}],
         "security": _security(native),
         "tags": [{"name": name, "description": said} for name, said in tags(dialects).items()],
         "paths": dict(paths),

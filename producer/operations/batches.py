@@ -29,14 +29,14 @@ SHORTEST_HOURS, LONGEST_HOURS = 1, 168
 
 
 class OutputExpiry(Shape):
-    """When the files that a batch makes are deleted, in seconds after they were made."""
+    """When the output files of the batch are deleted, in seconds after their creation."""
 
     anchor: Literal["created_at"]
     seconds: int = Field(ge=3600, le=30 * 86_400)
 
 
 class BatchSpec(Shape):
-    """What POST /batches takes: OpenAI's fields and ours."""
+    """The body of POST /batches: OpenAI's fields and extensions."""
 
     input_file_id: str | None = Field(default=None, max_length=100)
     requests: list[dict[str, Any]] | None = Field(default=None, min_length=1, max_length=MOST_LINES)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select, text, update
 
 from producer import objects
 from producer.admission.idempotency import Claim
@@ -15,9 +15,10 @@ from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
+from shared.db.models.jobs import RUNNING
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import transitions
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import TERMINAL, Ending
 from shared.notifier import CANCEL, DONE, Hints
 
 #: Jobs in one request.
@@ -60,7 +61,7 @@ def list_jobs(
     if batch_id is not None:
         statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
-        if status not in {"queued", "running", *transitions.TERMINAL}:
+        if status not in {"queued", "running", *TERMINAL}:
             raise InvalidRequest(f"status: there is no status {status[:50]!r}", param="status")
         statement = statement.where(m.jobs.c.status == status)
     if ids:
@@ -77,10 +78,10 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
         row = connection.execute(select(m.jobs.c.status, m.jobs.c.lease_epoch).where(*where)).first()
         if row is None:
             raise NotFound(f"there is no job {job_id[:100]!r}")
-        if row.status in transitions.TERMINAL:
+        if row.status in TERMINAL:
             break
         if row.status == "running":
-            flagged = update(m.jobs).where(*where, m.jobs.c.status == transitions.RUNNING).values(cancel_requested=True)
+            flagged = update(m.jobs).where(*where, text(RUNNING)).values(cancel_requested=True)
             if connection.execute(flagged).rowcount:
                 break
             continue

@@ -32,7 +32,7 @@ ASKED_PER_MINUTE = 10
 
 
 class WebhookSpec(Shape):
-    """A webhook to register; without `events` it gets every type."""
+    """The body of POST /webhooks. Without `events`, the webhook receives all event types."""
 
     url: str = Field(max_length=2048)
     events: Annotated[list[str], Field(min_length=1, max_length=50)] = Field(default_factory=lambda: ["*"])
@@ -40,7 +40,7 @@ class WebhookSpec(Shape):
 
 
 class WebhookChange(Shape):
-    """What to change of a webhook; what is absent stays."""
+    """The body of PATCH /webhooks/{id}. Absent fields are not changed."""
 
     url: str | None = Field(default=None, max_length=2048)
     events: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None

@@ -17,8 +17,8 @@ from shared.accounts import KeyHolder
 from shared.db import Database, is_away
 from shared.errors import FusionError, InternalError, Timeout, Unavailable
 from shared.jobs import streams
+from shared.jobs.outcomes import TERMINAL
 from shared.jobs.streams import FROM_RESULT, EventId, Progress
-from shared.jobs.transitions import TERMINAL
 from shared.settings import settings
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class StreamRelay:
             yield self._error(error)
         except Exception as error:
             log.error("the stream of job %s failed: %s", self._job_id, logs.trace(error))
-            yield self._error(InternalError("an internal error; the job goes on"))
+            yield self._error(InternalError("internal server error; the job continues"))
 
     async def _frames(self) -> AsyncIterator[bytes]:
         self._begun = True
@@ -127,19 +127,20 @@ class StreamRelay:
     def _check(self) -> None:
         """Whether the stream may last longer."""
         if self._sources.waiters.released:
-            raise about(self._job_id, Unavailable(f"the server is stopping; job {self._job_id} goes on: {self._how}"))
+            said = f"the server is shutting down; job {self._job_id} continues"
+            raise about(self._job_id, Unavailable(f"{said}; {self._how}"))
         if self._lasted() >= self._limit and not self._spoke:
-            said = f"job {self._job_id} has said nothing in {self._limit:.0f} s and goes on"
-            raise about(self._job_id, Timeout(f"{said}; ask for it at /v1/jobs/{self._job_id}, or {self._how}"))
+            said = f"job {self._job_id} has produced no output within {self._limit:.0f} s and continues"
+            raise about(self._job_id, Timeout(f"{said}; get it at /v1/jobs/{self._job_id}, or {self._how}"))
         if self._lasted() >= self._limit:
-            raise about(self._job_id, Timeout(f"this stream has lasted as long as one may; {self._how}"))
+            raise about(self._job_id, Timeout(f"the stream has reached its maximum duration; {self._how}"))
 
     @property
     def _how(self) -> str:
         """How to have what is missing."""
         if not self._spoke:
-            return f"read it at GET {self._path}" + (" with the same Last-Event-ID" if self._at else "")
-        return f"read on at GET {self._path} with the last_event_id that is given here as Last-Event-ID"
+            return f"read the stream at GET {self._path}" + (" with the same Last-Event-ID" if self._at else "")
+        return f"resume the stream at GET {self._path} with the last_event_id of this error as Last-Event-ID"
 
     @property
     def _path(self) -> str:

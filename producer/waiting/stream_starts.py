@@ -7,8 +7,8 @@ from sqlalchemy import Connection, select
 from shared.accounts import KeyHolder
 from shared.db.models import jobs
 from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
+from shared.jobs.outcomes import TERMINAL
 from shared.jobs.streams import FROM_RESULT, EventId
-from shared.jobs.transitions import TERMINAL
 
 #: A silence before a comment says that we are there, in seconds.
 KEEP_ALIVE_SECONDS = 10.0
@@ -30,16 +30,16 @@ def standing(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[st
     )
     row = connection.execute(statement).first()
     if row is None:
-        raise NotFound(f"there is no job {job_id[:100]!r}")
+        raise NotFound(f"not found: job {job_id[:100]!r}")
     if row.type != "chat.completion":
-        raise InvalidRequest(f"job {job_id} is of type {row.type}: only chat completions can be streamed")
+        raise InvalidRequest(f"job {job_id} has type {row.type}: only chat completions can be streamed")
     return row.status, row.lease_epoch
 
 
 def check_resumed(job_id: str, after: EventId, status: str, epoch: int) -> None:
     """Whether the answer that a reader has begun is still the job's."""
     if after.epoch > epoch or (after.count == FROM_RESULT and status not in TERMINAL):
-        raise InvalidRequest("Last-Event-ID is not the id of an event of this stream", param="Last-Event-ID")
+        raise InvalidRequest("Last-Event-ID does not match an event of this stream", param="Last-Event-ID")
     over = status in TERMINAL and status != "succeeded"
     if not over and (after.epoch != epoch or status == "queued"):
         raise broken_off(job_id)
@@ -48,8 +48,8 @@ def check_resumed(job_id: str, after: EventId, status: str, epoch: int) -> None:
 def broken_off(job_id: str) -> FusionError:
     """The worker was lost, or handed the job back, after some of the answer had been read."""
     said = (
-        f"the stream of job {job_id} broke off, and the job runs again from its beginning; "
-        f"read it anew, without Last-Event-ID, at GET /v1/jobs/{job_id}/stream"
+        f"the stream of job {job_id} was interrupted and the job was restarted from the beginning; "
+        f"read the stream again, without Last-Event-ID, at GET /v1/jobs/{job_id}/stream"
     )
     return about(job_id, Conflict(said))
 

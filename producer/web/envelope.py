@@ -70,7 +70,7 @@ class Envelope:
             await self._app(scope, counted, labelled)
         except asyncio.CancelledError:  # by a server that stops
             if began:  # from here on nobody waits for this task; the server would log where it was
-                log.info("request %s: its answer is cut off, the server stops", request_id)
+                log.info("request %s: response interrupted because the server is shutting down", request_id)
                 return
             refusal = await refuse(Request(scope), _stopping(whole))
             if whole:
@@ -79,13 +79,15 @@ class Envelope:
         except Exception as error:
             refusal = await refuse(Request(scope), logged(Request(scope), error))
             if began:  # from None: the server writes what it catches into the log
-                raise ConnectionResetError("the answer broke off") from None
+                raise ConnectionResetError("response interrupted") from None
             await refusal(scope, receive, labelled)
 
 
 def _stopping(whole: bool) -> Unavailable:
     """What a request is told that outlasts the drain. `whole`: perhaps it was accepted, and a retry would buy twice."""
     if whole:
-        return Unavailable("the server is stopping; look before you send it again")
-    said = "the server is stopping, and this had not come whole: nothing of it was accepted; send it again"
+        return Unavailable(
+            "the server is shutting down, outcome unknown: check whether the request took effect before retrying"
+        )
+    said = "the server is shutting down before it received the whole request; nothing was accepted, retry the request"
     return Unavailable(said, retry_after_seconds=2)

@@ -42,10 +42,10 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:200]
     known: dict[int, FusionError] = {
-        404: NotFound(f"there is nothing at {path}"),
-        405: MethodNotAllowed(f"{request.method} is not a thing to do with {path}"),
+        404: NotFound(f"not found: {path}"),
+        405: MethodNotAllowed(f"method not allowed: {request.method} {path}"),
     }
-    answer = await refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
+    answer = await refuse(request, known.get(error.status_code, InvalidRequest("the request could not be parsed")))
     answer.headers.update(error.headers or {})
     if error.status_code == 405:
         answer.headers["Allow"] = ", ".join(_methods(request))
@@ -60,21 +60,21 @@ def _methods(request: Request) -> list[str]:
 
 async def _delay(request: Request, error: Exception) -> Response:
     """The database is away: nothing was accepted. When its COMMIT broke, perhaps it was: a retry might buy twice."""
-    log.error("request %s: the database is away: %s", _id(request), type(error).__name__)
+    log.error("request %s: the database is unavailable: %s", _id(request), type(error).__name__)
     if isinstance(error, AmbiguousCommitError):
-        unsure = InternalError("it is not known whether this took effect; look before you send it again")
+        unsure = InternalError("outcome unknown: check whether the request took effect before retrying")
         answer = await refuse(request, unsure)
         answer.headers["x-should-retry"] = "false"
         return answer
     if not is_away(error):
         return await refuse(request, logged(request, error))
-    return await refuse(request, Unavailable("the database does not answer; try again", retry_after_seconds=2))
+    return await refuse(request, Unavailable("the database is unavailable; retry later", retry_after_seconds=2))
 
 
 def logged(request: Request, error: Exception) -> InternalError:
     """Where it happened is logged, its message is not: that may hold what the caller sent."""
     log.error("request %s failed: %s", _id(request), logs.trace(error))
-    return InternalError("an internal error; quote the request id")
+    return InternalError("internal server error; include the request ID when you contact support")
 
 
 def _id(request: Request) -> str:

@@ -12,7 +12,8 @@ from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending, Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Requeue
 from shared.queues import PROBATION
 from shared.settings import settings
 from tests.integration import world

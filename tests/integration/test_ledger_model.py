@@ -14,7 +14,7 @@ from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InsufficientCredits
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.money import ledger
 from tests.integration import world
 from tests.integration.world import CREDIT

@@ -13,6 +13,7 @@ from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.jobs import transitions
+from shared.jobs.outcomes import Ending, Progress
 from shared.jobs.streams import part
 from shared.submissions.catalogue import Endpoint
 from shared.submissions.catalogue import Provider as CatalogueProvider
@@ -285,10 +286,10 @@ def test_a_stale_worker_s_note_changes_nothing(database: Database) -> None:
     (id,) = world.queued(database, world.open_account(database))
     (job,) = world.take(database, world.new_worker(database), [id])
     for epoch, told in ((job.epoch - 1, 0), (job.epoch, 70), (job.epoch, 70)):
-        note = transitions.Progress(id, epoch, "openai", "gpt-4", 1, 1, 70 if told != 70 or epoch == job.epoch else 0)
+        note = Progress(id, epoch, "openai", "gpt-4", 1, 1, 70 if told != 70 or epoch == job.epoch else 0)
         database.write_sync(transitions.note_relayed, [note])
         assert world.row(database, id)["relayed_micros"] == told
-    database.write_sync(transitions.note_relayed, [transitions.Progress(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
+    database.write_sync(transitions.note_relayed, [Progress(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
     assert world.row(database, id)["relayed_micros"] == 70, "the most that was sent on stands"
 
 
@@ -325,7 +326,7 @@ def test_an_answer_that_cannot_be_stored_is_paid_for_when_it_was_sent_on(
     stored = transitions.settle
 
     def refuses_answers(connection: Any, outcomes: Any) -> Any:
-        if any(isinstance(one, transitions.Ending) and one.response for one in outcomes):
+        if any(isinstance(one, Ending) and one.response for one in outcomes):
             raise ValueError("not this")
         return stored(connection, outcomes)
 

@@ -12,7 +12,7 @@ from producer.operations.credits import ThresholdSpecs
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending, Requeue
+from shared.jobs.outcomes import Ending, Requeue
 from shared.money import ledger
 from shared.money.ledger import Book
 from tests.integration import world

@@ -10,7 +10,7 @@ from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import transitions
+from shared.jobs.outcomes import Requeue
 from shared.queues import PROBATION, WEBHOOKS
 from shared.settings import settings
 from shared.webhooks.events import NewEvent
@@ -126,9 +126,7 @@ def test_a_cancel_of_a_requeued_job_is_carried_out_by_the_sweeper(database: Data
     (id,) = world.queued(database, holder)
     (job,) = world.take(database, world.new_worker(database), [id])
     database.write_sync(jobs_ops.cancel_job, holder, id)
-    world.settle(
-        database, transitions.Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}])
-    )
+    world.settle(database, Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}]))
     Sweeper(database, bell).run_once()
     shown = database.read_sync(jobs_ops.show_job, holder, id)
     assert shown["status"] == "cancelled" and shown["attempts"] == [{"status_code": 503}], "what was tried is shown"
@@ -355,7 +353,7 @@ def test_a_late_answer_is_refused_while_another_worker_runs_the_job(
     held = world.take(database, world.new_worker(database), ids)
     assert {job.epoch for job in late} == {1} and {job.epoch for job in held} == {3}
     assert set(world.settle(database, *(world.good_end(job, 9) for job in late)).verdicts.values()) == {"stale"}
-    back = [transitions.Requeue(job.id, job.epoch, job.queue, 0, 1, 0) for job in late]
+    back = [Requeue(job.id, job.epoch, job.queue, 0, 1, 0) for job in late]
     assert set(world.settle(database, *back).verdicts.values()) == {"stale"}
     assert set(world.settle(database, *(world.good_end(job, 4) for job in held)).verdicts.values()) == {"done"}
     assert {row["charged_micros"] for row in world.rows(database, m.job_results)} == {4}

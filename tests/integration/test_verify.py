@@ -21,7 +21,8 @@ from shared.db import Database, forgotten
 from shared.db import models as m
 from shared.db.migrations import migrate
 from shared.files import blobs
-from shared.jobs.transitions import Ending, Progress, note_relayed
+from shared.jobs.outcomes import Ending, Progress
+from shared.jobs.transitions import note_relayed
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.verify import verify, verify_all

@@ -20,7 +20,7 @@ router = Router()
 
 @router.get("/credits", doc=Row("Credits", one("The balance.", account_answers.Balance), errors=(Forbidden,)))
 async def show_credits(request: Request) -> Response:
-    """The balance."""
+    """Get the credit balance."""
     context, holder = await enter(request)
     check_live(holder)
     return answer(await context.database.read(credits_ops.show_credits, holder.account_id))
@@ -36,7 +36,7 @@ async def show_credits(request: Request) -> Response:
     ),
 )
 async def list_transfers(request: Request) -> Response:
-    """Every movement of credit, newest first."""
+    """List all credit transfers, newest first."""
     context, holder = await enter(request)
     page, _ = page_of(request)
     check_live(holder)
@@ -56,16 +56,18 @@ async def list_transfers(request: Request) -> Response:
     ),
 )
 async def set_thresholds(request: Request) -> Response:
-    """Replace the thresholds at which `credit.threshold` is sent."""
+    """Replace the thresholds at which a `credit.threshold` event is sent."""
     context, holder = await enter(request)
     wanted = valid(credits_ops.ThresholdSpecs, await read_body(request))
     check_live(holder)
     return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
-@router.get("/models", doc=Row("Models", one("The models that this key can use.", answers.List[account_answers.Model])))
+@router.get(
+    "/models", doc=Row("Models", one("The models that this API key can use.", answers.List[account_answers.Model]))
+)
 async def list_models(request: Request) -> Response:
-    """What can be asked for, with provider, purpose and price."""
+    """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
     ids = [id for id in catalogue().models if _usable(holder, id)]
     ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
@@ -74,15 +76,15 @@ async def list_models(request: Request) -> Response:
 
 @router.get("/models/{id:path}", doc=Row("Models", one("The model.", account_answers.Model), errors=(NotFound,)))
 async def show_model(request: Request, id: str) -> Response:
-    """One of them."""
+    """Get a model."""
     _, holder = await enter(request)
     if id not in catalogue().models or not _usable(holder, id):
-        raise NotFound(f"there is no model {id[:100]!r}")
+        raise NotFound(f"not found: model {id[:100]!r}")
     return answer(_model(id))
 
 
 def _usable(holder: KeyHolder, id: str) -> bool:
-    """A test key's jobs run on the sandbox, whatever the model."""
+    """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
     return holder.test or endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
 
 

@@ -39,18 +39,18 @@ _LINE = {
     "/batches",
     doc=Row(
         "Batches",
-        one("The batch; or, for a dry run, what it would cost.", batch_answers.Batch | batch_answers.DryRun),
+        one("The batch or, for a dry run, its maximum cost.", batch_answers.Batch | batch_answers.DryRun),
         "BatchSpec",
         errors=(NotFound, Forbidden),
         once=True,
         examples={
             "Inline": {"requests": [_LINE], "completion_window": "24h", "metadata": {"run": "nightly"}},
-            "What it may cost": {"requests": [_LINE], "dry_run": True},
+            "Maximum cost (dry run)": {"requests": [_LINE], "dry_run": True},
         },
     ),
 )
 async def create_batch(request: Request) -> Response:
-    """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
+    """Create a batch. Its lines are validated afterwards; problems are reported in its `errors`."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     spec: BatchSpec = await context.parsers.run(large(request), partial(valid, BatchSpec, body), holder.account_id)
@@ -73,7 +73,7 @@ async def create_batch(request: Request) -> Response:
     "/batches", doc=Row("Batches", one("A page of batches.", answers.List[batch_answers.Batch]), parameters=PAGE)
 )
 async def list_batches(request: Request) -> Response:
-    """The batches, newest first."""
+    """List batches, newest first."""
     context, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await context.database.read(batches.list_all, holder, page))
@@ -81,17 +81,21 @@ async def list_batches(request: Request) -> Response:
 
 @router.get("/batches/{id}", doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound,)))
 async def show_batch(request: Request, id: str) -> Response:
-    """One batch."""
+    """Get a batch."""
     context, holder = await enter(request)
     return answer(await context.database.read(batches.show, holder, id))
 
 
 @router.get(
     "/batches/{id}/progress",
-    doc=Row("Batches", one("Its progress, at most a second old.", batch_answers.BatchProgress), errors=(NotFound,)),
+    doc=Row(
+        "Batches",
+        one("The progress of the batch, at most one second old.", batch_answers.BatchProgress),
+        errors=(NotFound,),
+    ),
 )
 async def show_progress(request: Request, id: str) -> Response:
-    """How a batch is getting on: by provider, and why lines failed; at most a second old."""
+    """Get the progress of a batch: counts by provider, and reasons of failed lines."""
     context, holder = await enter(request)
     row = await context.database.read(batches.visible, holder, id)
     return answer(batch_progress.view(row, await context.progress.of(row)))
@@ -102,11 +106,11 @@ async def show_progress(request: Request, id: str) -> Response:
     doc=Row(
         "Batches",
         one(
-            "The new batch: it takes a hold of its own, at today's prices, for its lines alone. Its input file has the "
-            "lines that it repeats. Its output file has their answers and those of the earlier batches whose lines "
-            "these are, in the order of the first one's input; its error file what has still failed. Its "
-            "`request_counts` and statement are of its own lines only. A 409 names the batch that repeats these lines "
-            "already.",
+            "The new batch. Credits are held for its own lines, at current prices. Its input file contains the lines "
+            "that are retried. Its output file contains their results together with those of the original batch (and "
+            "of earlier retries), in the order of the original input file; its error file contains the lines that "
+            "still failed. Its `request_counts` and its statement cover its own lines only. A 409 names the batch "
+            "that already retries these lines.",
             batch_answers.Batch,
         ),
         "RetrySpec",
@@ -114,13 +118,13 @@ async def show_progress(request: Request, id: str) -> Response:
         once=True,
         optional=True,
         examples={
-            "All that failed": {},
-            "For some reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
+            "All failed lines": {},
+            "Only some failure reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
         },
     ),
 )
 async def retry_batch(request: Request, id: str) -> Response:
-    """Make a batch of the failed and expired lines of one that is over; its output has the answers of both."""
+    """Create a batch from the failed and expired lines of a finished batch; its output has the results of both."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request) if has_body(request) else {}
     spec: RetrySpec = valid(RetrySpec, body)
@@ -134,7 +138,7 @@ async def retry_batch(request: Request, id: str) -> Response:
     doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound, Conflict), once=True),
 )
 async def cancel_batch(request: Request, id: str) -> Response:
-    """Stop a batch; what is done by then is delivered and charged."""
+    """Cancel a batch; lines that have finished are returned and charged."""
     context, holder = await enter(request)
     return replayable(*await run_once(context.database, claim_of(request, holder, {}), batches.cancel, holder, id))
 

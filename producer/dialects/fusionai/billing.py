@@ -34,23 +34,23 @@ _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
         "Usage",
         {
             200: Answer(
-                "Sums and a page of rows; or, as CSV, every row of the period.",
+                "The totals of the period and a page of its rows; as CSV, all rows of the period.",
                 {JSON: account_answers.Usage, "text/csv": {"type": "string"}},
                 ("Vary", "Content-Disposition"),
             )
         },
         parameters=(
             *PAGE,
-            query("from", _DAY, "The first day, UTC; the first of the month unless you say."),
-            query("to", _DAY, "The last day, UTC; today unless you say."),
-            query("model", _TEXT, "Of one model."),
-            query("batch_id", _TEXT, "Of one batch."),
-            query("format", {"type": "string", "enum": ["json", "csv"]}, "Unless you say, as the Accept header does."),
+            query("from", _DAY, "The first day, in UTC. Default: the first day of the current month."),
+            query("to", _DAY, "The last day, in UTC, inclusive. Default: today."),
+            query("model", _TEXT, "Only usage of this model."),
+            query("batch_id", _TEXT, "Only usage of this batch."),
+            query("format", {"type": "string", "enum": ["json", "csv"]}, "Default: as the Accept header says."),
         ),
     ),
 )
 async def show_usage(request: Request) -> Response:
-    """What the key's mode used in a period: sums, and a page of rows, or all of them as CSV."""
+    """Get the usage of a period in the key's mode (live or test): totals and a page of rows, or all rows as CSV."""
     context, holder = await enter(request)
     page, rest = page_of(request, "from", "to", "model", "batch_id", "format")
     wanted = _selection(holder, rest)
@@ -58,7 +58,9 @@ async def show_usage(request: Request) -> Response:
         return answer(await usage.page(context.database, wanted, page), _VARY)
     for param in ("limit", "after", "order"):
         if param in request.query_params:
-            raise InvalidRequest(f"{param}: CSV has every row of the period, oldest first", param=param)
+            raise InvalidRequest(
+                f"{param} is not supported with CSV: the response has all rows of the period, oldest first", param=param
+            )
     chunks = usage_csv.chunks(context.database, wanted)
     first = await anext(chunks)  # before the status line: a database that is away is a 503
     disposition = {"Content-Disposition": f'attachment; filename="{usage_csv.filename(wanted)}"'}
@@ -72,14 +74,14 @@ async def show_usage(request: Request) -> Response:
         one("A page of invoices.", answers.List[account_answers.Invoice]),
         parameters=(
             *PAGE,
-            query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Of one kind."),
-            query("batch_id", _TEXT, "Of one batch."),
+            query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Only invoices of this kind."),
+            query("batch_id", _TEXT, "Only invoices of this batch."),
         ),
         errors=(Forbidden,),
     ),
 )
 async def list_invoices(request: Request) -> Response:
-    """The account's invoices, newest first."""
+    """List invoices, newest first."""
     context, holder = await enter(request)
     page, rest = page_of(request, "kind", "batch_id")
     filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
@@ -93,7 +95,7 @@ async def list_invoices(request: Request) -> Response:
     doc=Row("Usage", one("The invoice.", account_answers.Invoice), errors=(NotFound, Forbidden)),
 )
 async def show_invoice(request: Request, invoice_id: str) -> Response:
-    """One invoice."""
+    """Get an invoice."""
     context, holder = await enter(request)
     check_live(holder)
     return answer(await context.database.read(invoices.show_invoice, holder.account_id, invoice_id))
@@ -107,7 +109,7 @@ def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:
 def _name(given: dict[str, str], param: str) -> str | None:
     name = given.get(param)
     if name is not None and not 0 < len(name) <= MOST_NAME:
-        raise InvalidRequest(f"{param} must have 1 to {MOST_NAME} characters", param=param)
+        raise InvalidRequest(f"{param} must be 1 to {MOST_NAME} characters long", param=param)
     return name
 
 

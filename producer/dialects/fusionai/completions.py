@@ -29,7 +29,8 @@ _LOOKUP = {
             header(
                 "FusionAI-Stream-Ids",
                 {"type": "string"},
-                "`true`: with `stream: true`, each event has its `id`, for Last-Event-ID on the job's stream.",
+                "If `true` and the request has `stream: true`, each event has an `id`, which can be sent as "
+                "Last-Event-ID to the stream of the job.",
             ),
         ),
         examples={
@@ -54,7 +55,7 @@ _LOOKUP = {
     ),
 )
 async def create_chat_completion(request: Request) -> Response:
-    """A chat completion."""
+    """Create a chat completion."""
     return await serve(request, "chat.completion")
 
 
@@ -73,7 +74,7 @@ async def create_chat_completion(request: Request) -> Response:
     ),
 )
 async def create_embedding(request: Request) -> Response:
-    """Embeddings of one text or many."""
+    """Create embeddings for one or more texts."""
     return await serve(request, "embedding")
 
 
@@ -85,10 +86,10 @@ async def create_embedding(request: Request) -> Response:
         "ImagesRequest",
         answers.Images,
         examples={
-            "A picture": {"model": "image-gen-2", "prompt": "A futuristic skyline at sunset", "size": "1024x1024"},
+            "An image": {"model": "image-gen-2", "prompt": "A futuristic skyline at sunset", "size": "1024x1024"},
         },
     ),
 )
 async def create_image(request: Request) -> Response:
-    """Pictures."""
+    """Generate images."""
     return await serve(request, "image")

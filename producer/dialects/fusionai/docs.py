@@ -15,15 +15,16 @@ MAKES_JOBS: Final = (InsufficientCredits,)
 WAITING: Final = ("Prefer", "X-Stainless-Read-Timeout", "X-Stainless-Timeout")
 #: Of a stream, OpenAPI 3.1 describes one event.
 EVENT: Final[Schema] = {
-    "description": "A server-sent event. Its data is a chunk; that of the last one is `[DONE]`, or, where the stream "
-    "breaks off, an error that names the job. A stream is begun after a few seconds even when there is nothing to say "
-    "yet; comments (`: keep-alive`, one line) fill what is silent.",
+    "description": "A server-sent event. Its data is a chunk; the data of the last event is `[DONE]` or, if the stream "
+    "is interrupted, an error that names the job. The response starts within a few seconds even if the first chunk is "
+    "not available yet; one-line comments (`: keep-alive`) are sent while the stream is idle.",
     "type": "object",
     "required": ["data"],
     "properties": {
         "id": {
             "type": "string",
-            "description": "For Last-Event-ID. On a job's stream; on a chat completion's with `FusionAI-Stream-Ids`.",
+            "description": "The value to send as Last-Event-ID to resume. Present on the stream of a job; on the "
+            "stream of a chat completion only with `FusionAI-Stream-Ids: true`.",
         },
         "event": {"type": "string"},
         "data": {
@@ -57,11 +58,11 @@ def call(
 ) -> Row:
     """A call that waits for its job."""
     headers = (*ACCEPTED, "Preference-Applied")
-    late = Answer("The job, since `respond-async` was preferred.", {JSON: answers.Job}, headers)
+    late = Answer("The job, because the request has `Prefer: respond-async`.", {JSON: answers.Job}, headers)
     return Row(
         tag,
         {
-            200: Answer("The job's result.", {JSON: model, **streamed}, ("FusionAI-Credits-Used", *JOB_ANSWER)),
+            200: Answer("The result of the job.", {JSON: model, **streamed}, ("FusionAI-Credits-Used", *JOB_ANSWER)),
             202: late,
         },
         body,

@@ -27,7 +27,7 @@ CHUNK_BYTES = 256 * 1024
     "/files",
     doc=Row(
         "Files",
-        one("The file; it is safe.", batch_answers.File),
+        one("The file, which is now stored durably.", batch_answers.File),
         "FileUpload",
         "multipart/form-data",
         errors=(Forbidden,),
@@ -35,7 +35,7 @@ CHUNK_BYTES = 256 * 1024
     ),
 )
 async def create_file(request: Request) -> Response:
-    """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
+    """Upload a file as multipart/form-data, with `file`, `purpose` and optionally `expires_after`."""
     context, holder = await enter(request)
     await context.database.read(files.check_room, holder.account_id, declared_bytes(request))
     upload = await read_upload(request)
@@ -62,11 +62,14 @@ async def create_file(request: Request) -> Response:
     doc=Row(
         "Files",
         one("A page of files.", answers.List[batch_answers.File]),
-        parameters=(*PAGE, query("purpose", {"type": "string"}, "`batch` or `batch_output`.")),
+        parameters=(
+            *PAGE,
+            query("purpose", {"type": "string"}, "Only files with this purpose: `batch` or `batch_output`."),
+        ),
     ),
 )
 async def list_files(request: Request) -> Response:
-    """The files, newest first; of one `purpose`."""
+    """List files, newest first."""
     context, holder = await enter(request)
     page, rest = page_of(request, "purpose")
     return answer(await context.database.read(files.list_all, holder, page, rest.get("purpose")))
@@ -74,7 +77,7 @@ async def list_files(request: Request) -> Response:
 
 @router.get("/files/{id}", doc=Row("Files", one("The file.", batch_answers.File), errors=(NotFound,)))
 async def show_file(request: Request, id: str) -> Response:
-    """One file's description."""
+    """Get a file's metadata."""
     context, holder = await enter(request)
     return answer(await context.database.read(files.show, holder, id))
 
@@ -83,12 +86,18 @@ async def show_file(request: Request, id: str) -> Response:
     "/files/{id}/content",
     doc=Row(
         "Files",
-        {200: Answer("The bytes.", binary("application/octet-stream", "application/jsonl"), ("Content-Disposition",))},
+        {
+            200: Answer(
+                "The contents of the file.",
+                binary("application/octet-stream", "application/jsonl"),
+                ("Content-Disposition",),
+            )
+        },
         errors=(NotFound,),
     ),
 )
 async def read_file(request: Request, id: str) -> Response:
-    """A file's bytes."""
+    """Download the contents of a file."""
     context, holder = await enter(request)
     row, content = await files.open_content(context.database, holder, id)
     try:
@@ -107,10 +116,11 @@ async def read_file(request: Request, id: str) -> Response:
 
 
 @router.delete(
-    "/files/{id}", doc=Row("Files", one("It is deleted.", batch_answers.DeletedFile), errors=(NotFound, Conflict))
+    "/files/{id}",
+    doc=Row("Files", one("The file was deleted.", batch_answers.DeletedFile), errors=(NotFound, Conflict)),
 )
 async def delete_file(request: Request, id: str) -> Response:
-    """Delete a file, unless a batch is being read from it."""
+    """Delete a file, unless a batch is still reading it."""
     context, holder = await enter(request)
     return answer(await files.remove(context.database, holder, id))
 

@@ -19,7 +19,7 @@ from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, quer
 from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
-from shared.jobs.transitions import TERMINAL
+from shared.jobs.outcomes import TERMINAL
 from shared.submissions.schemas import JobType, Submission, read_submission
 
 router = Router()
@@ -41,7 +41,7 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
     "/jobs",
     doc=Row(
         "Jobs",
-        {202: Answer("The job, or a list of them.", {JSON: answers.Job | answers.Jobs}, ACCEPTED)},
+        {202: Answer("The job, or a list of the jobs.", {JSON: answers.Job | answers.Jobs}, ACCEPTED)},
         "JobRequest",
         errors=MAKES_JOBS,
         once=True,
@@ -57,7 +57,7 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
     ),
 )
 async def create_jobs(request: Request) -> Response:
-    """Accept one job, or up to 1,000 as a list, whole or not at all."""
+    """Create a job, or up to 1,000 jobs at once (all of them or none)."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
@@ -83,19 +83,19 @@ async def create_jobs(request: Request) -> Response:
         one("A page of jobs.", answers.List[answers.Job]),
         parameters=(
             *PAGE,
-            query("status", _STATUS, "Those of one status."),
-            query("ids", {"type": "string"}, "Those of up to 100 ids, with commas between them."),
-            query("batch_id", {"type": "string"}, "Those of one batch."),
+            query("status", _STATUS, "Only jobs with this status."),
+            query("ids", {"type": "string"}, "Only jobs with these ids: up to 100, separated by commas."),
+            query("batch_id", {"type": "string"}, "Only jobs of this batch."),
         ),
     ),
 )
 async def list_jobs(request: Request) -> Response:
-    """The account's jobs of the key's mode, newest first."""
+    """List jobs of the key's mode (live or test), newest first."""
     context, holder = await enter(request)
     page, rest = page_of(request, "status", "ids", "batch_id")
     ids = [id for id in rest.get("ids", "").split(",") if id]
     if len(ids) > 100:
-        raise InvalidRequest("ids: at most 100 at once", param="ids")
+        raise InvalidRequest("ids: at most 100 ids are allowed", param="ids")
     if ids and "limit" not in request.query_params:
         page.limit = 100
     return answer(
@@ -119,8 +119,8 @@ async def list_jobs(request: Request) -> Response:
             query(
                 "wait",
                 {"type": "number", "minimum": 0, "maximum": 3600, "default": 0},
-                "Answer when the job has ended, or after so many seconds; never later than the server waits at all "
-                "(600 seconds unless its operator says otherwise).",
+                "Respond when the job has finished, or after this many seconds. Limited by the server's maximum wait "
+                "(600 seconds by default).",
             ),
             "X-Stainless-Read-Timeout",
             "X-Stainless-Timeout",
@@ -129,7 +129,7 @@ async def list_jobs(request: Request) -> Response:
     ),
 )
 async def show_job(request: Request, job_id: str) -> Response:
-    """One job; with `?wait=` it answers when the job has ended, or after that many seconds."""
+    """Get a job; with `?wait=`, respond when it has finished or after that many seconds."""
     context, holder = await enter(request)
     seconds = wait_of(request)
     job = await context.database.read(jobs_ops.show_job, holder, job_id)
@@ -146,13 +146,13 @@ async def show_job(request: Request, job_id: str) -> Response:
     "/jobs/{job_id}/cancel",
     doc=Row(
         "Jobs",
-        one("The job; one that was running ends as soon as its worker hears.", answers.Job, "FusionAI-Job-Id"),
+        one("The job. A running job ends as soon as its worker is notified.", answers.Job, "FusionAI-Job-Id"),
         errors=(NotFound, Conflict),
         once=True,
     ),
 )
 async def cancel_job(request: Request, job_id: str) -> Response:
-    """Cancel: a queued job at once, a running one as soon as its worker hears."""
+    """Cancel a job: a queued job at once, a running job as soon as its worker is notified."""
     context, holder = await enter(request)
     response = replayable(
         *await jobs_ops.cancel(
@@ -167,23 +167,23 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     "/pictures/{name}",
     doc=Row(
         "Images",
-        {200: Answer("The picture.", binary(*MEDIA_TYPES.values()))},
+        {200: Answer("The image.", binary(*MEDIA_TYPES.values()))},
         parameters=(
-            query("expires", {"type": "string"}, "From the link."),
-            query("signature", {"type": "string"}, "From the link."),
+            query("expires", {"type": "string"}, "Part of the signed link."),
+            query("signature", {"type": "string"}, "Part of the signed link."),
         ),
         errors=(NotFound,),
         keyless=True,
     ),
 )
 async def show_picture(request: Request, name: str) -> Response:
-    """A picture that a job made, by its signed link; no key."""
+    """Get an image made by a job, through its signed link (no API key)."""
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
     whole = expires.isascii() and expires.isdigit() and len(expires) < 16
     signed = whole and images.holds(name, int(expires), signature)
     content = await files.stored(images.read, name) if signed else None
     if content is None:
-        raise NotFound("there is no such picture, or the link has expired")
+        raise NotFound("image not found, or the link has expired")
     kind = images.kind_of(content)
     saved = {"Content-Disposition": "attachment"} if kind == images.UNKNOWN else {}
     return Response(content, headers=_PICTURE_HEADERS | saved, media_type=images.MEDIA_TYPES[kind])
@@ -193,11 +193,13 @@ def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
     rows = body["jobs"]
     if set(body) != {"jobs"}:
         extra = min(set(body) - {"jobs"})[:100]
-        raise InvalidRequest(f"{extra}: unknown field beside jobs", param=extra)
+        raise InvalidRequest(f"{extra}: unknown field (no other field is allowed with jobs)", param=extra)
     if not isinstance(rows, list) or not rows:
-        raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
+        raise InvalidRequest("jobs must be a list with at least one job", param="jobs")
     if len(rows) > jobs_ops.MOST_JOBS:
-        raise PayloadTooLarge(f"jobs: at most {jobs_ops.MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
+        raise PayloadTooLarge(
+            f"jobs: at most {jobs_ops.MOST_JOBS} jobs are allowed in one request, got {len(rows)}", param="jobs"
+        )
     return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
 
 
@@ -207,7 +209,9 @@ def _submissions(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]
 
 def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
     if not isinstance(row, dict):
-        raise InvalidRequest(f"{at.rstrip('.') or 'the body'} must be an object", param=at.rstrip(".") or None)
+        raise InvalidRequest(
+            f"{at.rstrip('.') or 'the request body'} must be a JSON object", param=at.rstrip(".") or None
+        )
     type = row.get("type")
     if type not in _TYPES:
         known = ", ".join(_TYPES)

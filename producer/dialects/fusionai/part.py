@@ -13,53 +13,57 @@ from shared.errors import FusionError
 
 _TAGS: Final = {
     "Chat": "Chat completions and tools, as OpenAI's SDK calls them; each call is a job.",
-    "Embeddings": "Vectors of texts.",
-    "Images": "Pictures from a prompt.",
-    "Models": "What can be asked for.",
-    "Jobs": "The durable job behind every call: accepted, run and charged once.",
-    "Batches": "Up to 50,000 requests at once.",
-    "Files": "What batches are read from and written to.",
-    "Webhooks": "Where events are sent. Every delivery is signed twice. Live keys have webhooks, test keys others.",
-    "Events": "Every event of the key's mode, live or test, in order, for closing a gap.",
-    "Credits": "Prepaid credit and its movements; of live keys alone.",
-    "Usage": "What was used, as JSON or CSV, and invoices.",
+    "Embeddings": "Vector representations of text.",
+    "Images": "Images generated from a prompt.",
+    "Models": "The models that your API key can use, with their prices.",
+    "Jobs": "The durable job behind every call: accepted, run and charged exactly once.",
+    "Batches": "Up to 50,000 requests processed asynchronously.",
+    "Files": "Input and output files of batches.",
+    "Webhooks": "Endpoints that receive events. Every delivery is signed with two schemes. Live and test keys have "
+    "separate webhooks.",
+    "Events": "All events of the key's mode (live or test), in order, so that missed deliveries can be recovered.",
+    "Credits": "Prepaid credit balance and its transfers. Requires a live key.",
+    "Usage": "Usage, as JSON or CSV, and invoices.",
 }
 
 _ABOUT: Final = """One API in front of many AI providers, built around a durable queue: every call is a job that is
-accepted, run and charged once.
+accepted, run and charged exactly once.
 
-The base URL for SDKs is this server's address and `/v1`; the same routes also answer without `/v1`.
+The base URL for SDKs is the address of this server followed by `/v1`; the same routes also work without `/v1`.
 
-Credits are prepaid. A test key (`fusionai_test_…`) runs on a sandbox, and what it does is never charged.
+Credits are prepaid. Requests with a test key (`fusionai_test_…`) run on a sandbox and are never charged.
 """
 _API_KEY: Final[Schema] = {
     "type": "http",
     "scheme": "bearer",
-    "description": "`fusionai_live_…` or `fusionai_test_…`. A second authentication header is a 400.",
+    "description": "An API key: `fusionai_live_…` or `fusionai_test_…`. A request with more than one authentication "
+    "header is refused with 400.",
 }
 _RECEIVED: Final[Schema] = {
     "operationId": "receive_event",
-    "summary": "What a webhook receives.",
-    "description": "At least once; the event's id is the key against doubles. Either signature is enough: "
-    "`FusionAI-Signature` is the HMAC-SHA256 of `t.body` keyed by the whole `whsec_…` string; the other three headers "
-    "are Standard Webhooks. Anything but a 2xx is tried again for about three days, with the same id and body and a "
-    "fresh signature. A 410 disables the webhook. Redirects are not followed: the delivery says where they lead, and "
-    "fails at the second; register the address itself. After a 429 or 503 with Retry-After nothing is sent to the "
-    "webhook for as long as that says, an hour at most. An event of a test key says `test`, and goes to webhooks of "
-    "test keys alone.",
+    "summary": "The request that a webhook endpoint receives.",
+    "description": "Events are delivered at least once; use the id of the event to recognize duplicates. Verify "
+    "either signature: `FusionAI-Signature` is the HMAC-SHA256 of `t.body`, keyed with the whole `whsec_…` string; the "
+    "other three headers follow Standard Webhooks. Any response other than 2xx is retried for about three days, with "
+    "the same id and body and a new signature. A 410 disables the webhook. Redirects are not followed: the delivery "
+    "records where the redirect leads, and fails after the second one; register the final URL instead. After a 429 or "
+    "503 with Retry-After, nothing is sent to the webhook for that time, up to one hour. Events of test keys have "
+    "`test: true` and are sent only to webhooks of test keys.",
     "tags": ["Webhooks"],
     "security": [],
     "parameters": [
         header(name, {"type": "string"}, said)
         for name, said in {
-            "FusionAI-Signature": "`t=<unix time>,v1=<hex>`; another `v1` for each secret while rotations overlap.",
-            "webhook-id": "The event's id.",
-            "webhook-timestamp": "Unix time.",
-            "webhook-signature": "`v1,<base64>`; one for each secret, with a space between, while rotations overlap.",
+            "FusionAI-Signature": "`t=<Unix time>,v1=<hex>`, with one `v1` per valid secret while a rotation is in "
+            "progress.",
+            "webhook-id": "The id of the event.",
+            "webhook-timestamp": "The time of sending, as Unix time.",
+            "webhook-signature": "`v1,<base64>`, with one signature per valid secret, separated by spaces, while a "
+            "rotation is in progress.",
         }.items()
     ],
     "requestBody": {"content": {JSON: {"schema": {"$ref": "#/components/schemas/Event"}}}},
-    "responses": {"2XX": {"description": "It was received."}},
+    "responses": {"2XX": {"description": "The event was received."}},
 }
 
 #: RATE: where a POST that makes jobs may answer so, which always tells what is left.
@@ -81,7 +85,7 @@ _OF_ERROR: Final[Mapping[int, tuple[str, ...]]] = {
 }
 #: The shape of every refusal.
 _ERROR: Final[Schema] = {
-    "description": "The envelope of every error; `param` names the place in the request, `reason` the cause, if any.",
+    "description": "The body of every error response. `param` names the parameter, `reason` the cause, if known.",
     "type": "object",
     "required": ["error"],
     "properties": {
@@ -95,20 +99,23 @@ _ERROR: Final[Schema] = {
                 "param": {"type": "string"},
                 "reason": {
                     "type": "string",
-                    "description": "The cause in one word, where there is more to say than the type: of a request "
-                    "that a provider refuses the provider's own code, such as `context_length_exceeded`.",
+                    "description": "A machine-readable cause, if more specific than the type. For a request refused "
+                    "by a provider, the error code of the provider, such as `context_length_exceeded`.",
                 },
                 "request_id": {"type": "string"},
-                "required_credits": {"type": "number", "description": "Of a 402: what the jobs may cost at most."},
-                "available_credits": {"type": "number", "description": "Of a 402: what there is for them."},
-                "held_credits": {"type": "number", "description": "Of a 402: what unfinished jobs hold."},
-                "held_by_jobs": {"type": "integer", "description": "Of a 402: how many jobs those are."},
+                "required_credits": {"type": "number", "description": "With 402: the maximum cost of the jobs."},
+                "available_credits": {"type": "number", "description": "With 402: the available credits."},
+                "held_credits": {"type": "number", "description": "With 402: the credits held for unfinished jobs."},
+                "held_by_jobs": {"type": "integer", "description": "With 402: the number of unfinished jobs."},
                 "max_tokens": {
                     "type": "integer",
-                    "description": "Of a 402: the largest `max_tokens`, in each job, with which they would be taken.",
+                    "description": "With 402: the largest `max_tokens` per job that the balance covers.",
                 },
-                "jobs": {"type": "integer", "description": "Of a 402: how many jobs were asked for."},
-                "fitting_jobs": {"type": "integer", "description": "Of a 402: how many of the first would fit."},
+                "jobs": {"type": "integer", "description": "With 402: the number of jobs in the request."},
+                "fitting_jobs": {
+                    "type": "integer",
+                    "description": "With 402: how many jobs, counted from the first, the balance covers.",
+                },
             },
         }
     },
@@ -134,13 +141,14 @@ PART: Final = DocumentPart(
     schemas=_schemas,
     headers={
         "X-RateLimit-Limit-Requests": header_of(
-            "Requests a minute; none of these three: no limit.", {"type": "string", "pattern": r"^\d+$"}
+            "The rate limit, in requests per minute. Absent: no limit.", {"type": "string", "pattern": r"^\d+$"}
         ),
         "X-RateLimit-Remaining-Requests": header_of(
-            "How many of them are left now.", {"type": "string", "pattern": r"^\d+$"}
+            "The number of requests remaining.", {"type": "string", "pattern": r"^\d+$"}
         ),
         "X-RateLimit-Reset-Requests": header_of(
-            "When all of them are left again: a duration such as `59.980s`.", {"type": "string", "pattern": r"^\d.*s$"}
+            "The time until the rate limit is fully restored, as a duration such as `59.980s`.",
+            {"type": "string", "pattern": r"^\d.*s$"},
         ),
         "WWW-Authenticate": header_of("How to authenticate.", {"const": "Bearer", "type": "string"}, always=True),
     },

@@ -20,17 +20,21 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
     "/jobs/{job_id}/stream",
     doc=Row(
         "Jobs",
-        {200: Answer("The chunks, from the first one or after the one read last.", EVENTS, ("FusionAI-Job-Id",))},
+        {200: Answer("The chunks, from the first one, or those after Last-Event-ID.", EVENTS, ("FusionAI-Job-Id",))},
         parameters=(
-            query("include_usage", {"type": "boolean", "default": True}, "Whether the last chunk has the usage."),
-            header("Last-Event-ID", {"type": "string"}, "The id of the event that was read last: what follows it."),
+            query("include_usage", {"type": "boolean", "default": True}, "Whether the last chunk includes the usage."),
+            header(
+                "Last-Event-ID",
+                {"type": "string"},
+                "The id of the last event received; the stream continues with the event after it.",
+            ),
             *WAITING,
         ),
         errors=(NotFound, Conflict, UpstreamError, Timeout),
     ),
 )
 async def stream_job(request: Request, job_id: str) -> Response:
-    """A chat job's chunks as server-sent events; the last one has the usage, unless `?include_usage=false`."""
+    """Stream the chunks of a chat job as server-sent events."""
     context, holder = await enter(request)
     wanted = request.query_params.get("include_usage", "true")
     if wanted not in _FLAGS:

@@ -25,7 +25,7 @@ router = Router()
     "/webhooks",
     doc=Row(
         "Webhooks",
-        one("The webhook.", account_answers.NewSecret),
+        one("The webhook, with its secret.", account_answers.NewSecret),
         "WebhookSpec",
         errors=(Conflict,),
         once=True,
@@ -35,7 +35,7 @@ router = Router()
     ),
 )
 async def create_webhook(request: Request) -> Response:
-    """Register a webhook; the only answer that shows its secret."""
+    """Create a webhook. Its secret is only returned in this response."""
     context, holder = await enter(request)
     body = await read_body(request)
     wanted = valid(webhooks.WebhookSpec, body)
@@ -47,7 +47,7 @@ async def create_webhook(request: Request) -> Response:
     "/webhooks", doc=Row("Webhooks", one("A page of webhooks.", answers.List[account_answers.Webhook]), parameters=PAGE)
 )
 async def list_webhooks(request: Request) -> Response:
-    """The account's webhooks."""
+    """List webhooks."""
     context, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await context.database.read(webhooks.list_all, holder, page))
@@ -55,7 +55,7 @@ async def list_webhooks(request: Request) -> Response:
 
 @router.get("/webhooks/{id}", doc=Row("Webhooks", one("The webhook.", account_answers.Webhook), errors=(NotFound,)))
 async def show_webhook(request: Request, id: str) -> Response:
-    """One webhook."""
+    """Get a webhook."""
     context, holder = await enter(request)
     return answer(await context.database.read(webhooks.show, holder, id))
 
@@ -71,7 +71,7 @@ async def show_webhook(request: Request, id: str) -> Response:
     ),
 )
 async def change_webhook(request: Request, id: str) -> Response:
-    """Change a webhook's address, its events, or whether it is enabled."""
+    """Change the URL, the events or the status of a webhook."""
     context, holder = await enter(request)
     wanted = valid(webhooks.WebhookChange, await read_body(request))
     if wanted.status is not None:  # also what was left over when it was disabled: enabled again, it would be sent
@@ -82,10 +82,11 @@ async def change_webhook(request: Request, id: str) -> Response:
 
 
 @router.delete(
-    "/webhooks/{id}", doc=Row("Webhooks", one("It is deleted.", account_answers.DeletedWebhook), errors=(NotFound,))
+    "/webhooks/{id}",
+    doc=Row("Webhooks", one("The webhook was deleted.", account_answers.DeletedWebhook), errors=(NotFound,)),
 )
 async def remove_webhook(request: Request, id: str) -> Response:
-    """Delete a webhook: nothing more is sent to it."""
+    """Delete a webhook."""
     context, holder = await enter(request)
     removed = await context.database.write(webhooks.remove, holder, id)
     await _give_up_waiting(context, holder, id)
@@ -94,10 +95,15 @@ async def remove_webhook(request: Request, id: str) -> Response:
 
 @router.post(
     "/webhooks/{id}/rotate",
-    doc=Row("Webhooks", one("The webhook.", account_answers.NewSecret), errors=(NotFound, Conflict), once=True),
+    doc=Row(
+        "Webhooks",
+        one("The webhook, with its new secret.", account_answers.NewSecret),
+        errors=(NotFound, Conflict),
+        once=True,
+    ),
 )
 async def rotate_webhook(request: Request, id: str) -> Response:
-    """Give a webhook a new secret; the old one signs beside it for a day."""
+    """Rotate the secret of a webhook; the old secret remains valid for a day."""
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     return replayable(*await run_once(context.database, claim, webhooks.rotate, holder, id))
@@ -126,7 +132,7 @@ async def test_webhook(request: Request, id: str) -> Response:
     ),
 )
 async def list_deliveries(request: Request, id: str) -> Response:
-    """What was sent to a webhook, and what came back."""
+    """List the deliveries to a webhook and their results."""
     context, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await context.database.read(webhooks.list_deliveries, holder, id, page))
@@ -136,12 +142,12 @@ async def list_deliveries(request: Request, id: str) -> Response:
     "/events",
     doc=Row(
         "Events",
-        one("A page of events, the oldest first.", answers.List[account_answers.Event]),
+        one("A page of events, oldest first.", answers.List[account_answers.Event]),
         parameters=("limit", "after"),
     ),
 )
 async def list_events(request: Request) -> Response:
-    """Events in order, after the one given."""
+    """List events in order, optionally after a given event."""
     context, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await context.database.read(events_ops.list_events, holder, page))
@@ -152,7 +158,7 @@ async def list_events(request: Request) -> Response:
     doc=Row("Events", one("The event.", account_answers.Event), errors=(NotFound,), once=True),
 )
 async def redeliver_event(request: Request, event_id: str) -> Response:
-    """Send an event again."""
+    """Redeliver an event."""
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await context.database.read(events_ops.show_event, holder, event_id)
