@@ -19,7 +19,7 @@ from producer.context import Context
 from producer.server import connections
 from producer.server.connections import Connections
 from producer.server.listeners import take_no_more
-from producer.server.protocol import Protocol
+from producer.server.protocol import BoundedProtocol
 from shared import clock
 from shared.settings import Wrong, settings
 from shared.stopping import stop
@@ -103,7 +103,7 @@ def serve(app: ASGIApp, context: Callable[[], Context], metrics: ASGIApp | None 
     drain_seconds = settings().drain_seconds
     connections.raise_open_files()
     all = Connections(connections.bounds(settings()))
-    protocol: Any = partial(Protocol, connections=all)
+    protocol: Any = partial(BoundedProtocol, connections=all)
     configured = partial(
         uvicorn.Config,
         loop="uvloop",
