@@ -187,12 +187,6 @@ def _away(what: str, error: Exception) -> Response:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, FusionError)
-    shown = {"message": error.message, "type": error.type, "code": error.status, "request_id": _id(request)}
-    if error.param is not None:
-        shown["param"] = error.param
-    if error.reason is not None:
-        shown["reason"] = error.reason
-    shown.update(error.details)
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -200,7 +194,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if error.job_id is not None:
         headers.update({"FusionAI-Job-Id": error.job_id, "x-should-retry": "false"})
-    return Response(orjson.dumps({"error": shown}), error.status, headers, "application/json")
+    return Response(orjson.dumps({"error": error.as_json(_id(request))}), error.status, headers, "application/json")
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:

@@ -180,13 +180,12 @@ def error_answers() -> dict[str, Schema]:
 
 def _error_answer(kind: type[FusionError]) -> Schema:
     description, message = _SAID[kind.status]
-    shown = {"message": message, "type": kind.type, "code": kind.status, "request_id": "req_019a"}
     own = {"type": {"const": kind.type}, "code": {"const": kind.status}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": {"error": {"properties": own}}}]}
     return {
         "description": description,
         "headers": refer(*EVERY, *_OF_ERROR.get(kind.status, ())),
-        "content": {"application/json": {"schema": schema, "example": {"error": shown}}},
+        "content": {"application/json": {"schema": schema, "example": {"error": kind(message).as_json("req_019a")}}},
     }
 
 

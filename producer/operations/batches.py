@@ -94,7 +94,7 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[
             reading.end()
     except FaultError as fault:
         reading.faults.append(fault)
-    errors = [fault.shown() for fault in reading.faults]
+    errors = [fault.as_json() for fault in reading.faults]
     return {
         "object": "batch.dry_run",
         "valid": not errors,

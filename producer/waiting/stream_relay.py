@@ -247,12 +247,7 @@ class Relay:
     def _error(self, error: FusionError) -> bytes:
         """An error event; its message names the job, and it says from where one that goes on may be read on."""
         named = error.message if self._job_id in error.message else f"job {self._job_id}: {error.message}"
-        shown = {"message": named, "type": error.type, "code": error.status, "request_id": self.request_id}
-        if error.param is not None:
-            shown["param"] = error.param
-        if error.reason is not None:
-            shown["reason"] = error.reason
-        shown["job_id"] = self._job_id
+        shown = error.as_json(self.request_id) | {"message": named, "job_id": self._job_id}
         if self._spoke and self._how in named:
             shown["last_event_id"] = self._event_id()
         return _event(orjson.dumps({"error": shown}))
