@@ -28,9 +28,9 @@ from tests.integration.attempts import NOWHERE
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Silent
 from tests.recorded.__main__ import record
-from workers import tasks
 from workers.maintenance.sweep import Sweeper
 from workers.pacing import Pace, Store
+from workers.process import tasks
 from workers.providers.sandbox import Sandbox
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
