@@ -31,12 +31,13 @@ from shared.errors import InvalidRequest, PayloadTooLarge, Unavailable, Unsuppor
 from shared.notifier import CANCEL, DONE, Hints
 from shared.queues import WEBHOOKS
 from shared.settings import settings
+from shared.submissions import sizes
 from shared.submissions.schemas import Submission
 
 T = TypeVar("T")
 
 #: Bytes of a request body: of one that carries jobs, and of any other.
-MOST_BYTES = 50 * 1024 * 1024
+MOST_BYTES = sizes.MOST_BODY_BYTES
 SMALL_BYTES = 256 * 1024
 #: Larger bodies are parsed on a thread, so many at a time: meanwhile the event loop goes on serving.
 THREAD_BYTES = 256 * 1024

@@ -16,6 +16,7 @@ from producer.openapi.parts import RATE, Schema, header, query
 from shared.errors import Conflict, Forbidden, FusionError, InsufficientCredits, NotFound, Timeout, UpstreamError
 from shared.files.images import MEDIA_TYPES
 from shared.jobs.outcomes import TERMINAL
+from shared.submissions import sizes
 
 #: Tags, in the order in which they are shown.
 TAGS: Final[Mapping[str, str]] = {
@@ -24,7 +25,7 @@ TAGS: Final[Mapping[str, str]] = {
     "Images": "Images generated from a prompt.",
     "Models": "The models that your API key can use, with their prices.",
     "Jobs": "The durable job behind every call: accepted, run and charged exactly once.",
-    "Batches": "Up to 50,000 requests processed asynchronously.",
+    "Batches": f"Up to {sizes.MOST_LINES:,} requests processed asynchronously.",
     "Files": "Input and output files of batches.",
     "Webhooks": "Endpoints that receive events. Every delivery is signed with two schemes. Live and test keys have "
     "separate webhooks.",

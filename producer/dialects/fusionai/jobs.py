@@ -15,12 +15,13 @@ from producer.web.request import answer, claim_of, enter, enter_to_submit, page_
 from producer.web.router import Router
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
-from shared.submissions.schemas import JobType, Submission, read_submission
+from shared.submissions.job_types import JOB_TYPES
+from shared.submissions.schemas import Submission, read_submission
+from shared.submissions.sizes import MOST_JOBS
 
 router = Router()
 
 #: Jobs in one POST.
-MOST_JOBS = 1000
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"
 #: A provider made the bytes: no browser is to take them for anything but a picture, and no proxy is to keep them.
@@ -29,7 +30,6 @@ _PICTURE_HEADERS = {
     "Cache-Control": "private, max-age=3600",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
-_TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 
 @router.post("/jobs")
@@ -137,8 +137,8 @@ def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
             f"{at.rstrip('.') or 'the request body'} must be a JSON object", param=at.rstrip(".") or None
         )
     type = row.get("type")
-    if type not in _TYPES:
-        known = ", ".join(_TYPES)
+    if type not in JOB_TYPES:
+        known = ", ".join(JOB_TYPES)
         raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
     request = {name: value for name, value in row.items() if name != "type"}
     return read_submission(type, request, at=at, ignore_unknown=ignore_unknown)
