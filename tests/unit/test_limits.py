@@ -123,7 +123,7 @@ def test_the_rates_of_a_request() -> None:
     assert [one.of(holder) for one in DIMENSIONS] == [RateLimit("acct_1", 100, 60.0)]
     assert [one.of(replace(holder, requests_per_minute=None)) for one in DIMENSIONS] == [None]
     assert (RateLimit("a", 1).window, RateLimit("a", 1, 3600).window, RateLimit("a", 1, 10).window) == (
-        *("a minute", "an hour", "10 seconds"),
+        *("minute", "hour", "10 seconds"),
     )
 
 
@@ -137,7 +137,7 @@ def test_a_new_dimension_is_a_row() -> None:
         assert [allowance and allowance.remaining for allowance in taken] == [2, 1, 0, 0]
         refused = taken[-1]
         assert refused is not None and refused.limit == 3 and 3600 < (refused.retry_seconds or 0) <= 3614
-        with pytest.raises(RateLimited, match="more than 3 requests in an hour"):
+        with pytest.raises(RateLimited, match="3 requests per hour"):
             refused.check()
         theirs = await limits.take(other)  # the account's fifth and last
         assert theirs is not None and (theirs.limit, theirs.remaining, theirs.retry_seconds) == (5, 0, None)

@@ -201,7 +201,9 @@ class Limits:
 
     def _lose(self, why: str) -> None:
         if self._up:
-            log.warning("limits: Redis is away (%s); this process admits 1/%d of each", why, self._processes)
+            log.warning(
+                "rate limits: Redis is unavailable (%s); this process allows 1/%d of each", why, self._processes
+            )
         self._up = False
         self._fell.set()
 
@@ -241,7 +243,7 @@ class Limits:
                 self._forget(groups, clock.monotonic())
                 if await self._told(groups) is None:
                     return False
-        log.info("limits: Redis is back")
+        log.info("rate limits: Redis is available again")
         return True
 
     def _share(self, limit: int) -> int:

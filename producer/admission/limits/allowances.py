@@ -16,7 +16,7 @@ class Allowance:
     reset_seconds: float
     retry_seconds: float | None = None
     #: In which the limit counts, in words.
-    window: str = "a minute"
+    window: str = "minute"
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """For the answer, whatever it will be: OpenAI's names and form; the reset is a duration such as `59.98s`."""
@@ -31,7 +31,7 @@ class Allowance:
         if self.retry_seconds is not None:
             seconds = max(1, math.ceil(self.retry_seconds))
             raise RateLimited(
-                f"more than {self.limit:,} {what} in {self.window}; there is room again in {seconds} s",
+                f"rate limit exceeded: {self.limit:,} {what} per {self.window}; retry in {seconds} s",
                 retry_after_seconds=seconds,
             )
 

@@ -10,7 +10,7 @@ from typing import Final
 from shared.accounts import KeyHolder
 
 MINUTE: Final = 60.0
-_WORDS: Final = {1.0: "a second", MINUTE: "a minute", 3600.0: "an hour", 86_400.0: "a day"}
+_WORDS: Final = {1.0: "second", MINUTE: "minute", 3600.0: "hour", 86_400.0: "day"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class RateLimit:
 
     @property
     def window(self) -> str:
-        """The window in words: `a minute`."""
+        """The window in words, after `per`: `minute`."""
         return _WORDS.get(self.window_seconds, f"{self.window_seconds:g} seconds")
 
 
