@@ -11,6 +11,8 @@ import orjson
 import schemathesis
 
 from producer.app import make_app
+from producer.openapi import document as document_module
+from producer.openapi.document import Operation
 
 Document = dict[str, Any]
 
@@ -85,6 +87,11 @@ def _templates() -> list[tuple[str, re.Pattern[str]]]:
 @lru_cache
 def _validator(pointer: str) -> Any:
     return jsonschema_rs.Draft202012Validator({**_closed(), "$ref": pointer})
+
+
+def operations() -> list[Operation]:
+    """What the document describes, with the rows that it is made of."""
+    return document_module.operations(make_app().routes)
 
 
 @lru_cache(maxsize=1)

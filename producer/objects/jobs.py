@@ -14,7 +14,7 @@ from shared import usage_shown
 from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Labels, Time
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 from shared.usage_shown import TokenCounts
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Time
 from shared.submissions.catalogue import Model as Row
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 
 
 class TierPrice(TypedDict):

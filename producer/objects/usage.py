@@ -12,7 +12,7 @@ from shared import usage_shown
 from shared.clock import MICROS
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Time
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 from shared.usage_shown import CompletionDetails, PromptDetails
 
 Day = Annotated[str, Field(json_schema_extra={"format": "date"})]

@@ -51,7 +51,7 @@ class FaultError(Exception):
         #: It holds of other lines as well, and is told of the first alone.
         self.once = False
 
-    def shown(self) -> Fault:
+    def as_json(self) -> Fault:
         """As OpenAI's batch object lists it."""
         return {"code": self.code, "line": self.line, "message": self.message, "param": self.param}
 
