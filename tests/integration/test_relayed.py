@@ -23,7 +23,7 @@ from tests.integration.test_engine import Provider, Silent
 from tests.integration.test_stream_engine import HEAD, accepted, say
 from tests.providers.scripted import STALL, serving
 from tests.servers import RedisServer
-from workers.maintenance import recovery, sweep
+from workers.maintenance import overdue, recovery
 from workers.providers import Answer, Ask, openai
 from workers.running import recorder
 from workers.running.engine import Engine
@@ -234,7 +234,7 @@ def test_what_a_stopped_worker_had_sent_on_is_paid_for_when_the_job_does_not_suc
         database.write_sync(operations.cancel_job, holder, id)
     elif end.startswith("expired"):
         world.change(database, id, expires_at=0)
-        database.write_sync(sweep.end_overdue)
+        database.write_sync(overdue.end_overdue)
     else:
         refused = ProviderError("no", upstream_status=400)
         refuses = Speaker(after=refused)

@@ -10,7 +10,7 @@ from shared import garbage, logs
 from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database
 from shared.settings import keep_private, settings
-from workers.batches.rounds import LOOK_SECONDS, Batches
+from workers.batches.scheduler import LOOK_SECONDS, BatchScheduler
 
 log = logging.getLogger("workers.batches")
 
@@ -23,7 +23,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings().database_url)
-    taking_turns = Batches(database, bell())
+    taking_turns = BatchScheduler(database, bell())
     garbage.collect_seldom()
     while not stop.is_set():
         try:

@@ -7,7 +7,7 @@ from shared.batches.lines import Reading
 from shared.batches.transitions import Row
 from shared.money.ledger import credits
 
-log = logging.getLogger("workers.batches.rounds")
+log = logging.getLogger(__name__)
 
 
 def begins(row: Row, reading: Reading) -> None:

@@ -32,7 +32,8 @@ from workers.running.slots import Slots
 from workers.upstream.live_transport import live_client
 from workers.webhooks import client
 from workers.webhooks.due import due_ids
-from workers.webhooks.sender import MOST_SENDING, Sender
+from workers.webhooks.send_slots import MOST_SENDING
+from workers.webhooks.sender import Sender
 
 log = logging.getLogger(__name__)
 

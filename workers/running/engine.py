@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection
 
 from shared import clock, crash, logs
@@ -14,8 +13,9 @@ from shared.db import Database
 from shared.jobs import transitions
 from shared.jobs.transitions import Leased, Requeue, Verdict
 from shared.settings import settings
-from workers.running import outcomes
-from workers.running.attempts import Attempts, UnreadableError
+from workers.running import job_rows, outcomes
+from workers.running.attempts import Attempts
+from workers.running.job_rows import UnreadableError
 from workers.running.recorder import Recorder
 from workers.running.settle import Outcome, Settler
 from workers.running.slots import BRAKED_SECONDS, Slots
@@ -210,7 +210,7 @@ class Engine:
         attempts: list[dict[str, Any]] = []
         relayed = self._recorder.open(job)
         try:
-            attempts = _tried(job)
+            attempts = job_rows.attempts(job)
             return await self._attempts.run(job, attempts, relayed)
         except UnreadableError as error:
             log.warning("job %s is left to other versions: %s", job.id, error)
@@ -259,16 +259,6 @@ def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[
     leased = transitions.lease(connection, worker_id, taken)
     crash.point("lease.before_commit")
     return leased
-
-
-def _tried(job: Leased) -> list[dict[str, Any]]:
-    try:
-        attempts = orjson.loads(job.attempts) if job.attempts else []
-    except ValueError as error:
-        raise UnreadableError("its attempts") from error
-    if not isinstance(attempts, list) or not all(isinstance(one, dict) for one in attempts):
-        raise UnreadableError("its attempts")
-    return attempts
 
 
 def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:

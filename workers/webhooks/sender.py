@@ -2,9 +2,6 @@
 
 At least once: the event id is the receiver's key against doubles. A receiver that hangs, fails or is busy holds up
 itself: it gets fewer sends at once, one after the other, and what waits for it waits unclaimed.
-
->>> [pause_seconds(attempts, 0.0) for attempts in (1, 2, 3)]
-[5.0, 30.0, 300.0]
 """
 
 import asyncio
@@ -21,22 +18,10 @@ from shared import clock, crash, logs
 from shared.batcher import Batcher
 from shared.db import Database
 from shared.webhooks import events, signing
+from workers.webhooks.claims import claim, leave, webhooks_of
 from workers.webhooks.client import Answer, post
-from workers.webhooks.deliveries import (
-    JITTER,
-    SCHEDULE,
-    busy_seconds,
-    claim,
-    give_up_disabled,
-    leave,
-    pause_seconds,
-    record,
-    result,
-    webhooks_of,
-)
-from workers.webhooks.send_slots import MOST_SENDING, SLOW_SECONDS, Memory, Room, Ticket, Ways
-
-__all__ = ["JITTER", "MOST_SENDING", "SCHEDULE", "Sender", "claim", "leave", "pause_seconds", "record", "result"]
+from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
+from workers.webhooks.send_slots import SLOW_SECONDS, Memory, Room, Ticket, Ways
 
 log = logging.getLogger(__name__)
 

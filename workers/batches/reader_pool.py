@@ -28,7 +28,7 @@ AHEAD: Final = 2
 ALONE_SECONDS: Final = 60.0
 
 
-class Readers:
+class ReaderPool:
     """The reading processes of one caller, who calls from its main thread: they end when that does."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from shared import clock
-from shared.batches import json_lines, line_requests, transitions
+from shared.batches import json_lines, line_requests
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
 from shared.batches.transitions import Made, Row
@@ -150,8 +150,3 @@ def _made(batch_id: str, kind: str, blob: str, part: _Part) -> Made | None:
         blobs.delete(blob)
         return None
     return Made(clock.new_id("file"), blob, f"{batch_id}_{kind}.jsonl", part.bytes)
-
-
-def wanted(row: Row) -> bool:
-    """Whether every line has ended, so that the files can be made."""
-    return transitions.ended_lines(row) == row["total"] and (row["total"] > 0 or row["stopped"] is not None)
