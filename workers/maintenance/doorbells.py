@@ -11,8 +11,8 @@ from sqlalchemy import Connection, func, select, text
 
 from shared import clock
 from shared.db import models as m
-from shared.db.models.jobs import WOKEN
-from shared.jobs import transitions
+from shared.db.models.jobs import RUNNING, WOKEN
+from shared.jobs import leases
 from workers.maintenance.chunks import MANY
 
 #: A doorbell that has been out for less is not looked for, in seconds.
@@ -58,7 +58,7 @@ def lost_before(connection: Connection, woken_by: Mapping[str, int]) -> dict[str
     """By queue, up to when doorbells are lost: up to these on empty ones, or long before one that has been answered."""
     overtaken = (
         select(m.jobs.c.queue, func.max(m.jobs.c.woken_at))
-        .where(m.jobs.c.status == transitions.RUNNING, m.jobs.c.woken_at.is_not(None))
+        .where(text(RUNNING), m.jobs.c.woken_at.is_not(None))
         .group_by(m.jobs.c.queue)
     )
     limits = {queue: newest - OVERTAKEN_MICROS for queue, newest in connection.execute(overtaken)}
@@ -70,5 +70,5 @@ def unwake_lost(connection: Connection, queue: str, limit: int) -> int:
     lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit).limit(MANY)
     ids = list(connection.execute(lost).scalars())
     if ids:
-        transitions.unwake(connection, ids)
+        leases.unwake(connection, ids)
     return len(ids)

@@ -14,8 +14,8 @@ from shared import clock, crash
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
-from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
-from shared.jobs.transitions import QUEUED, unwake
+from shared.db.models.jobs import DEFERRED, QUEUED, TO_WAKE, WOKEN
+from shared.jobs.leases import unwake
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
 from workers.maintenance.isolation import steps
 
@@ -152,6 +152,6 @@ def end_deferrals(connection: Connection) -> int:
     )
     ids = list(connection.execute(due).scalars())
     if ids:
-        still = update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED)
+        still = update(jobs).where(jobs.c.id.in_(ids), text(QUEUED))
         connection.execute(still.values(deferred_for=None, woken_at=None))
     return len(ids)

@@ -6,8 +6,9 @@ from sqlalchemy import ColumnElement, Connection, and_, select, text
 
 from shared import db
 from shared.db import models as m
+from shared.db.models.jobs import QUEUED, TO_CANCEL, UNFINISHED
 from shared.jobs import transitions
-from shared.jobs.transitions import Ending, Terminal
+from shared.jobs.outcomes import Ending, Terminal
 
 #: Rows changed in one transaction.
 CHUNK = 400
@@ -42,6 +43,6 @@ def end_overdue(connection: Connection, only: Sequence[str] | None = None) -> tu
 
 def _overdue(now: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (
-        and_(text("status IN ('queued', 'running')"), m.jobs.c.expires_at <= now),
-        and_(text("cancel_requested AND status IN ('queued', 'running') AND status = 'queued'")),
+        and_(text(UNFINISHED), m.jobs.c.expires_at <= now),
+        and_(text(f"{TO_CANCEL} AND {QUEUED}")),
     )

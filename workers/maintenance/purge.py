@@ -1,11 +1,11 @@
 """Purges rows that have had their day: answers kept for idempotency, and workers that are long gone."""
 
-from sqlalchemy import Connection, delete, exists, select, tuple_
+from sqlalchemy import Connection, delete, exists, select, text, tuple_
 
 from shared import clock, db
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import transitions
+from shared.db.models.jobs import RUNNING
 from workers.maintenance.chunks import MANY, in_chunks
 
 #: Rows of ended workers are kept for a day.
@@ -30,7 +30,7 @@ def purge_idempotency_keys(connection: Connection) -> int:
 
 def purge_workers(connection: Connection) -> int:
     """Delete up to MANY rows of workers that are long gone and hold nothing; how many."""
-    holds = exists().where(m.jobs.c.worker_id == m.workers.c.id, m.jobs.c.status == transitions.RUNNING)
+    holds = exists().where(m.jobs.c.worker_id == m.workers.c.id, text(RUNNING))
     gone = m.workers.c.lapsed_at < db.now(connection) - KEEP_WORKERS_MICROS
     ids = list(connection.execute(select(m.workers.c.id).where(gone, ~holds).limit(MANY)).scalars())
     if ids:

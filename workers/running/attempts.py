@@ -9,7 +9,8 @@ from typing import Any
 
 from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
-from shared.jobs.transitions import BEGAN, Ending, Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import BEGAN, Ending, Requeue
 from shared.providers.states import words
 from shared.queues import Lane
 from shared.settings import settings

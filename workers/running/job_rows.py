@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from shared.jobs.transitions import Leased
+from shared.jobs.leases import Leased
 from shared.queues import LANES
 from shared.submissions.schemas import REQUESTS, Offer, read_offer
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared import clock
-from shared.jobs.transitions import Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Requeue
 from shared.queues import PROBATION, Lane, queue_name
 
 #: A job that would wait beyond its deadline is tried again when this part of the time to it is over.

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, func, select, text
 
 from shared import clock, db
 from shared.db import models as m
+from shared.db.models.events import PENDING
 
 #: A delivery due for longer than this has lost its doorbell, or its sender.
 DUE_SECONDS = 1.0
@@ -21,11 +22,7 @@ def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
     now = db.now(connection)
     turn = func.row_number().over(partition_by=m.deliveries.c.webhook_id, order_by=m.deliveries.c.next_at)
     late = m.deliveries.c.next_at <= now - int(DUE_SECONDS * clock.MICROS)
-    due = (
-        select(m.deliveries.c.id, m.deliveries.c.next_at, turn.label("turn"))
-        .where(text("status = 'pending'"), late)
-        .subquery()
-    )
+    due = select(m.deliveries.c.id, m.deliveries.c.next_at, turn.label("turn")).where(text(PENDING), late).subquery()
     statement = select(due.c.id, due.c.next_at).where(due.c.turn <= EACH).order_by(due.c.turn).limit(MOST)
     return [(row.id, row.next_at == 0) for row in connection.execute(statement)]
 
