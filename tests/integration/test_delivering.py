@@ -84,7 +84,7 @@ def test_what_is_asked_for_again_during_its_send_is_sent_again(database: Databas
         (event,) = world.rows(database, m.events)
         claimed = database.write_sync(claims.claim, [one])
         database.write_sync(events_ops.redeliver_event, holder, event["id"])
-        late = [{**results.result(row, outbound.Answer(200, b"", 0.1))} for row in claimed]
+        late = [{**results.result(row, outbound.SendResult(200, b"", 0.1))} for row in claimed]
         database.write_sync(results.record, late)
         assert world.rows(database, m.deliveries, id=one)[0]["status"] == "pending"
         deliver(database, [one], until=lambda: receiver.wait_for(lambda got: len(got) == 1))

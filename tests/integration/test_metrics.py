@@ -240,7 +240,7 @@ def test_what_is_sent_anew_is_as_late_as_it_was_asked_for(database: Database, mo
     world.settings_allow_loopback(monkeypatch)
     holder, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 1)
     for claimed in database.write_sync(claims.claim, deliveries):
-        database.write_sync(results.record, [results.result(claimed, client.Answer(200, b"", 0.1))])
+        database.write_sync(results.record, [results.result(claimed, client.SendResult(200, b"", 0.1))])
     (event,) = world.rows(database, m.events)
     with world.virtual_time():
         clock.shift(3 * 86_400 * clock.MICROS)
@@ -268,7 +268,7 @@ def test_a_delivery_recorded_again_counts_once(database: Database, monkeypatch: 
     world.settings_allow_loopback(monkeypatch)
     _, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 2)
     rows = database.write_sync(claims.claim, deliveries)
-    answer = client.Answer(status, b"", 0.0)
+    answer = client.SendResult(status, b"", 0.0)
     outcomes = [{**results.result(row, answer), "row": row} for row in rows]
     for _ in range(3):
         database.write_sync(results.record, outcomes)

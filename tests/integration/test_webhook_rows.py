@@ -33,7 +33,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answered(row: Mapping[str, Any], status: int, **more: Any) -> list[dict[str, Any]]:
-    return [results.result(row, client.Answer(status, b"", 0.1, **more))]
+    return [results.result(row, client.SendResult(status, b"", 0.1, **more))]
 
 
 def verifies(claimed: Mapping[str, Any], secret: str) -> bool:
@@ -80,7 +80,7 @@ def test_each_secret_signs_for_its_day_however_often_it_is_rotated(database: Dat
             given.append(database.write_sync(hooks.rotate, holder, id)["secret"])
         (claimed,) = database.write_sync(claims.claim, [one])
         assert [verifies(claimed, secret) for secret in given] == [True] * 4
-        database.write_sync(claims.leave, [(one, claimed["claimed_until"])])
+        database.write_sync(claims.release, [(one, claimed["claimed_until"])])
         clock.shift(13 * HOUR)  # a day after the first rotation, less than that after the second
         (claimed,) = database.write_sync(claims.claim, [one])
         assert [verifies(claimed, secret) for secret in given] == [False, True, True, True]
@@ -170,7 +170,7 @@ def test_a_claim_that_is_given_up_late_undoes_no_redelivery(database: Database) 
     (event,) = world.rows(database, m.events)
     (first,) = database.write_sync(claims.claim, [one])
     database.write_sync(events_ops.redeliver_event, holder, event["id"])
-    database.write_sync(claims.leave, [(one, first["claimed_until"])])
+    database.write_sync(claims.release, [(one, first["claimed_until"])])
     assert (delivery(database, one)["attempts"], delivery(database, one)["claims"]) == (0, 0)
     (again,) = database.write_sync(claims.claim, [one])
     (result,) = answered(again, 503)
@@ -183,7 +183,7 @@ def test_a_sender_that_comes_back_ends_no_claim_of_anothers(database: Database) 
         (first,) = database.write_sync(claims.claim, [one])
         clock.shift(41 * clock.MICROS)
         (second,) = database.write_sync(claims.claim, [one])
-        database.write_sync(claims.leave, [(one, first["claimed_until"])])
+        database.write_sync(claims.release, [(one, first["claimed_until"])])
         assert database.write_sync(claims.claim, [one]) == []
         database.write_sync(results.record, answered(first, 500))
         database.write_sync(results.record, answered(second, 200))

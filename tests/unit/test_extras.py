@@ -14,7 +14,7 @@ from shared.errors import InvalidRequest
 from shared.submissions import extras
 from shared.submissions.schemas import Offer, read_submission
 from shared.submissions.sending import Sending, Words, sending
-from workers.providers import Ask
+from workers.providers import ProviderCall
 from workers.providers.openai.request import MOST_TOLD, composed, ignored, left_out
 
 MARK = {"cache_control": {"type": "ephemeral"}}
@@ -24,12 +24,12 @@ HI = {"role": "user", "content": "hi"}
 OFFER = Offer(provider="p", model="m", upstream="up", input=1, output=1, version="v", max_output=9, bound_micros=1)
 
 
-def asked(body: dict[str, Any], *, unknown: bool = False) -> Ask:
+def asked(body: dict[str, Any], *, unknown: bool = False) -> ProviderCall:
     before = copy.deepcopy(body)
     submission = read_submission("chat.completion", {"model": "gpt-4", **body}, ignore_unknown=unknown)
     assert body == before, "the caller's body is left as it is: its fingerprint is taken of it"
     assert orjson.loads(submission.json) == submission.request
-    return Ask("job_1", "chat.completion", submission.request, OFFER)
+    return ProviderCall("job_1", "chat.completion", submission.request, OFFER)
 
 
 def sent(body: dict[str, Any], *takes: str, **words: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from shared.errors import ProviderError
 from tests.unit.fault_bodies import BODIES, openai
 from workers.upstream import error_codes, faults
 from workers.upstream.error_codes import code_of, error_of, message_of, told
-from workers.upstream.exchange import refused
 from workers.upstream.faults import Kind, classify
+from workers.upstream.post import refused
 
 IDS = [f"{status}-{code}-{source}" for status, _, code, _, source in BODIES]
 

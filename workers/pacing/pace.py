@@ -17,7 +17,7 @@ from shared.stopping import stop
 from workers.pacing import law
 from workers.pacing.gate import Gate, Go, Wait
 from workers.pacing.law import Pauses, Report
-from workers.pacing.store import Store
+from workers.pacing.store import PaceStore
 from workers.upstream.faults import ACCOUNT, NOT_CONFIGURED, Kind, classify, label
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Permit:
 class Pace:
     """All gates of one process. `requests`, `tokens`: what the catalogue says that a model admits a second, by name."""
 
-    store: Store
+    store: PaceStore
     worker: str
     requests: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, float] = field(default_factory=dict)

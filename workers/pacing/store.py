@@ -42,7 +42,7 @@ return {1, current, now}
 """
 
 
-class Store:
+class PaceStore:
     """The states that this process uses. A lost Redis costs shared knowledge, never a call."""
 
     def __init__(self, url: str) -> None:

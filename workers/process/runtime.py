@@ -27,7 +27,7 @@ from workers.running.engine import Engine
 from workers.running.lease import Incarnation
 from workers.running.polling import Poller
 from workers.running.publisher import Publisher
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 from workers.upstream.live_transport import live_client
 from workers.webhooks import client

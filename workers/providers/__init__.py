@@ -13,9 +13,9 @@ import httpx
 from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
 from shared.submissions.schemas import Offer, Usage
-from workers.upstream.time_limits import Limits, limits
+from workers.upstream.time_limits import TimeLimits, limits
 
-__all__ = ["Answer", "Ask", "Limits", "Sink", "Upstream", "connect", "limits"]
+__all__ = ["ProviderAnswer", "ProviderCall", "Sink", "TimeLimits", "Upstream", "connect", "limits"]
 
 
 class Sink(Protocol):
@@ -30,7 +30,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ProviderCall:
     """One call to make: the canonical request, and the offer that is to serve it.
 
     With a `sink` the answer is wanted as it comes, besides the whole; an adapter that cannot stream leaves it alone.
@@ -42,13 +42,13 @@ class Ask:
     request: dict[str, Any]
     offer: Offer
     sink: Sink | None = None
-    limits: Limits = field(default_factory=limits)
+    limits: TimeLimits = field(default_factory=limits)
     #: Called when a streamed answer has come whole, though its end may not have been passed on yet.
     come: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """A whole, good answer: the canonical result body (without credits), what it used, what was not passed on."""
 
     body: dict[str, Any]
@@ -62,8 +62,8 @@ class Answer:
 class Upstream(Protocol):
     """One provider, ready to be called."""
 
-    async def call(self, ask: Ask) -> Answer:
-        """Make one attempt within the ask's limits; raises ProviderError. Never retries: `running.retry` does."""
+    async def call(self, call: ProviderCall) -> ProviderAnswer:
+        """Make one attempt within the call's limits; raises ProviderError. Never retries: `running.retry` does."""
 
 
 def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:

@@ -17,13 +17,13 @@ from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
 from workers.pacing import PATIENCE, Pace, Permit, Wait
-from workers.providers import Answer, Ask, Upstream, limits
+from workers.providers import ProviderAnswer, ProviderCall, Upstream, limits
 from workers.running import job_rows, outcomes, requeues
 from workers.running.fallback import choose
-from workers.running.images import Keeping, links
+from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
-from workers.running.publisher import Held, Publisher, Sink, Unread
-from workers.running.relayed import Relayed
+from workers.running.partial_answer import PartialAnswer
+from workers.running.publisher import HeldSink, Publisher, StreamSink, UnreadSink
 from workers.running.retry import BARRED, PAUSED, Defer, GiveUp, Retry, Situation, decide
 from workers.upstream.faults import NOT_CONFIGURED, label
 
@@ -46,9 +46,9 @@ class Attempts:
     upstreams: Mapping[str, Upstream]
     pace: Pace
     publisher: Publisher | None = None
-    keeping: Keeping = field(default_factory=Keeping)
+    keeping: ImageKeeper = field(default_factory=ImageKeeper)
 
-    async def run(self, job: Leased, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending | Requeue:
+    async def run(self, job: Leased, attempts: list[dict[str, Any]], relayed: PartialAnswer) -> Ending | Requeue:
         """What comes of a job here.
 
         `attempts` is what has been tried, `relayed` what was sent on of its answer; both grow, and whoever cancels
@@ -65,7 +65,7 @@ class _Run:
     job: Leased
     work: Work
     attempts: list[dict[str, Any]]
-    relayed: Relayed
+    relayed: PartialAnswer
     #: How many attempts the row has.
     before: int = field(init=False)
 
@@ -106,7 +106,7 @@ class _Run:
                 return outcomes.cut_short(self.job, "expired", self.attempts, self.relayed)
             if isinstance(made, ProviderError) and sink is not None and sink.began:
                 return outcomes.broken_off(self.job, made, self.attempts, self.relayed)
-            if isinstance(made, Ending) and isinstance(sink, Held):
+            if isinstance(made, Ending) and isinstance(sink, HeldSink):
                 sink.release()
             if isinstance(made, Ending) and sink is not None and sink.began:
                 return replace(made, relayed=True)
@@ -143,7 +143,7 @@ class _Run:
     def offer(self) -> Offer:
         return self.offers[self.job.offer]
 
-    async def _paced(self, sink: Sink | Held | Unread | None) -> Ending | ProviderError | Wait:
+    async def _paced(self, sink: StreamSink | HeldSink | UnreadSink | None) -> Ending | ProviderError | Wait:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
         if self._keeps() and not await self.by.keeping.ready():
             raise StorageAway
@@ -165,7 +165,9 @@ class _Run:
         first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
         return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
-    async def _attempt(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Ending | ProviderError:
+    async def _attempt(
+        self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None
+    ) -> Ending | ProviderError:
         """One call, written down; the job's end when it went well."""
         record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
         record["started_at"] = clock.now_seconds()
@@ -191,10 +193,10 @@ class _Run:
             record[BEGAN] = True
         return error
 
-    async def _call(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Answer:
+    async def _call(self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None) -> ProviderAnswer:
         """The exchange itself, of which the pace is told."""
         another = self.lane == "realtime" and self._following(None) is not None
-        ask = Ask(
+        call = ProviderCall(
             self.job.id,
             self.job.type,
             self.request,
@@ -205,7 +207,7 @@ class _Run:
         )
         try:
             crash.point("call.before")
-            answer = await self._upstream().call(ask)
+            answer = await self._upstream().call(call)
         except ProviderError as error:
             if permit is not None:
                 permit.failed(error)
@@ -217,7 +219,7 @@ class _Run:
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
         if self.job.type == "image":
-            await self.by.keeping.dress(ask, answer, of_batch=self.job.batch_id is not None)
+            await self.by.keeping.dress(call, answer, of_batch=self.job.batch_id is not None)
         crash.point("call.after")
         return answer
 
@@ -236,7 +238,7 @@ class _Run:
         raise ProviderError(f"the provider {self.offer.provider} is not configured here", code=NOT_CONFIGURED)
 
     @contextmanager
-    def _streaming(self) -> Iterator[Sink | Held | Unread | None]:
+    def _streaming(self) -> Iterator[StreamSink | HeldSink | UnreadSink | None]:
         """Where a job is streamed to while it is called for; a batch's lines have nobody who would read.
 
         A caller who wants the whole is served by a stream as well while another offer is left: it tells a provider
@@ -246,18 +248,18 @@ class _Run:
         chat = self.job.type == "chat.completion" and not self.job.batch_id
         if publisher is None or not chat or not stream:
             another = chat and self.lane == "realtime" and self._following(None) is not None
-            yield Unread() if another and self.offer.provider != SANDBOX else None
+            yield UnreadSink() if another and self.offer.provider != SANDBOX else None
             return
         sink = publisher.open(self.job.id, self.job.epoch)
         self.relayed.begin(self.offer, self.request, sink.gathered)
         try:
-            yield Held(sink) if self.work.hold_stream else sink
+            yield HeldSink(sink) if self.work.hold_stream else sink
         finally:
             sink.end()
 
-    def _lifetime(self, sink: Sink | Held | Unread | None) -> float | None:
+    def _lifetime(self, sink: StreamSink | HeldSink | UnreadSink | None) -> float | None:
         """How long a stream may go on: to just before its deadline, when others end the job; for the rest they do."""
-        if sink is None or isinstance(sink, Unread):
+        if sink is None or isinstance(sink, UnreadSink):
             return None
         return max((self.job.expires_at - clock.now_micros()) / clock.MICROS - EARLY_SECONDS, 0.0)
 

@@ -17,8 +17,8 @@ from shared.settings import settings
 from workers.running import job_rows, outcomes
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
-from workers.running.recorder import Recorder
-from workers.running.settle import Outcome, Settler
+from workers.running.progress_recorder import ProgressRecorder
+from workers.running.settler import JobOutcome, Settler
 from workers.running.slots import BRAKED_SECONDS, Slots
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Engine:
         self._side: set[asyncio.Future[Any]] = set()
         self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
-        self._recorder = Recorder(database)
+        self._recorder = ProgressRecorder(database)
         #: When ids that wait for the next step of a braked queue are looked at again.
         self._again: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -206,7 +206,7 @@ class Engine:
             self._slots.give_back(job.queue)
             self._work.set()
 
-    async def _outcome(self, job: Leased) -> Outcome:
+    async def _outcome(self, job: Leased) -> JobOutcome:
         """What comes of the job here; when this process stops, handing it back."""
         attempts: list[dict[str, Any]] = []
         relayed = self._recorder.open(job)
@@ -243,7 +243,7 @@ class Engine:
         if not await asyncio.wrap_future(bell().ring(queue, ids)):
             await self._database.write(leases.unwake, ids)
 
-    async def _settle(self, outcome: Outcome) -> Verdict:
+    async def _settle(self, outcome: JobOutcome) -> Verdict:
         """Store it, however long the database is away; the lease's end is what ends the trying."""
         while True:
             try:

@@ -13,13 +13,13 @@ from shared.jobs.outcomes import Ending, Progress, Terminal
 from shared.money.ledger import credits
 from shared.money.pricing import charge
 from shared.submissions.schemas import Offer, Usage
-from workers.providers import Answer
-from workers.running.relayed import Relayed
+from workers.providers import ProviderAnswer
+from workers.running.partial_answer import PartialAnswer
 from workers.running.retry import GiveUp
 from workers.upstream.faults import CALLERS, GENERAL_CODES, classify
 
 
-def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str, Any]]) -> Ending:
+def succeeded(job: Leased, offer: Offer, answer: ProviderAnswer, attempts: list[dict[str, Any]]) -> Ending:
     """The end of a job that a provider has answered: charged exactly, at its offer's price, no more than was held."""
     usage = answer.usage
     charged, excess = _charged(job, offer, usage)
@@ -67,7 +67,7 @@ def cut_short(
     job: Leased,
     status: Terminal,
     attempts: list[dict[str, Any]],
-    relayed: Relayed,
+    relayed: PartialAnswer,
     error: Mapping[str, Any] | None = None,
 ) -> Ending:
     """The end of a job before its answer was whole: what was sent on of it is kept and charged, as counted here."""
@@ -93,7 +93,7 @@ def cut_short(
     )
 
 
-def progress(job: Leased, relayed: Relayed) -> Progress | None:
+def progress(job: Leased, relayed: PartialAnswer) -> Progress | None:
     """What the job's row is to know of what was sent on, in case this process does not live to end it."""
     if not relayed.began or relayed.offer is None or job.test:
         return None
@@ -104,7 +104,7 @@ def progress(job: Leased, relayed: Relayed) -> Progress | None:
     )
 
 
-def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
+def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: PartialAnswer) -> Ending:
     """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
     said = f"the provider's stream broke off: {error.message}"
     what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
@@ -138,7 +138,7 @@ def _callers(error: ProviderError, verdict: GiveUp) -> str:
     return "request_too_large" if classify(error) == "too_long" else verdict.reason
 
 
-def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
+def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: PartialAnswer) -> Ending:
     """The end of a job on which our own program failed."""
     said = f"an internal error ({type(error).__name__})"
     what = {"message": said, "type": "internal_error", "code": 500, "reason": "internal_error"}

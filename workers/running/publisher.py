@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from shared import logs
 from shared.jobs import streams
 from shared.stopping import stop
-from workers.running.relayed import Gathered
+from workers.running.partial_answer import SentAnswer
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _Command = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(slots=True)
-class Sink:
+class StreamSink:
     """Where one call's chunks go. `began`: something visible has been sent, after which there is no other attempt."""
 
     publisher: "Publisher"
@@ -51,7 +51,7 @@ class Sink:
     epoch: int
     began: bool = False
     ended: bool = False
-    gathered: Gathered = field(default_factory=Gathered)
+    gathered: SentAnswer = field(default_factory=SentAnswer)
     _head: Mapping[str, Any] = field(default_factory=dict)
     _count: int = 0
     _waiting: list[dict[str, Any]] = field(default_factory=list)
@@ -86,10 +86,10 @@ class Sink:
 
 
 @dataclass(slots=True)
-class Held:
+class HeldSink:
     """A sink that gives on nothing before the answer is whole: until then another provider's may take its place."""
 
-    sink: Sink
+    sink: StreamSink
     _kept: list[tuple[Mapping[str, Any], Sequence[Choice]]] = field(default_factory=list)
 
     @property
@@ -107,7 +107,7 @@ class Held:
         self._kept.clear()
 
 
-class Unread:
+class UnreadSink:
     """A sink of a stream that nobody reads as it comes."""
 
     began = False
@@ -127,16 +127,16 @@ class Publisher:
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
         )
-        self._sinks: dict[tuple[str, int], Sink] = {}
+        self._sinks: dict[tuple[str, int], StreamSink] = {}
         self._unsent: list[_Command] = []
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
-    def open(self, job_id: str, epoch: int) -> Sink:
+    def open(self, job_id: str, epoch: int) -> StreamSink:
         """The sink of one job's call."""
-        return Sink(self, job_id, epoch)
+        return StreamSink(self, job_id, epoch)
 
-    def news(self, sink: Sink) -> None:
+    def news(self, sink: StreamSink) -> None:
         """A sink has something to send."""
         self._sinks[sink.job_id, sink.epoch] = sink
         self._wake.set()

@@ -18,7 +18,7 @@ from shared.jobs import metrics
 from shared.money.ledger import Book
 from shared.settings import settings
 from shared.webhooks import events
-from workers.webhooks.client import Answer
+from workers.webhooks.client import SendResult
 from workers.webhooks.schedule import pause_seconds
 
 #: The statuses whose Retry-After is about the receiver, not the event; and the longest that is waited for, in seconds.
@@ -102,7 +102,7 @@ _RECORD = (
 )
 
 
-def result(row: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def result(row: Mapping[str, Any], answer: SendResult) -> dict[str, Any]:
     """What is to be recorded of a send.
 
     `pause`: seconds until its next one; `busy_seconds`: until any to this webhook.
@@ -118,7 +118,7 @@ def result(row: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     return {**seen, "status": "pending", "pause": max(_paced(pause), busy), "busy_seconds": busy}
 
 
-def busy_seconds(answer: Answer) -> float:
+def busy_seconds(answer: SendResult) -> float:
     """For how long a busy receiver wants nothing, as far as that is honoured; 0 when it did not say."""
     return min(answer.retry_seconds or 0.0, MOST_PAUSE_SECONDS) if answer.status in BUSY else 0.0
 
@@ -128,7 +128,7 @@ def printable(text: str, most: int) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
 
 
-def _told(answer: Answer) -> str:
+def _told(answer: SendResult) -> str:
     if answer.detail:
         return answer.detail
     if _redirects(answer.status) and answer.location:
@@ -137,7 +137,7 @@ def _told(answer: Answer) -> str:
     return f"the receiver answered {answer.status}"
 
 
-def _is_final(row: Mapping[str, Any], answer: Answer) -> bool:
+def _is_final(row: Mapping[str, Any], answer: SendResult) -> bool:
     """Whether to try again is of no use: gone; or redirected twice, which nobody but the address's owner can mend."""
     return answer.status == 410 or (_redirects(answer.status) and _redirects(row["last_status"]))
 

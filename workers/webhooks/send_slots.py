@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from shared import clock
 from shared.settings import settings
-from workers.webhooks.client import Answer
+from workers.webhooks.client import SendResult
 
 Kind = Literal["quick", "fresh", "slow"]
 
@@ -41,7 +41,7 @@ REMEMBERED: Final = 10_000
 
 
 @dataclass(slots=True, eq=False)
-class Seats:
+class Share:
     """So many at once; who waits is served in turn."""
 
     most: int
@@ -83,7 +83,7 @@ class Seats:
 
 
 @dataclass(slots=True, eq=False)
-class Ways:
+class ReceiverState:
     """What is known of a webhook from how it has answered: how many sends at once it may have, and when."""
 
     account_id: str
@@ -106,7 +106,7 @@ class Ways:
         self.kind = "slow"
         self.most = min(self.most, MOST_SLOW_EACH)
 
-    def heard(self, answer: Answer) -> None:
+    def heard(self, answer: SendResult) -> None:
         """Learn from an answer: as many sends as it bears, twice as many after each good one, half after each bad."""
         slow = answer.seconds >= SLOW_SECONDS["quick"]
         if answer.status is not None or slow:
@@ -123,17 +123,17 @@ class Ways:
             self.rest_until = clock.monotonic() + rest
 
 
-class Memory:
+class ReceiverStates:
     """The ways of many webhooks, also of those for which nothing waits; the longest unused are forgotten."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Ways] = OrderedDict()
+        self._known: OrderedDict[str, ReceiverState] = OrderedDict()
 
-    def of(self, webhook_id: str, account_id: str, url: str) -> Ways:
+    def of(self, webhook_id: str, account_id: str, url: str) -> ReceiverState:
         """What is known; of another address than before, nothing."""
         ways = self._known.get(webhook_id)
         if ways is None or ways.url != url:
-            ways = self._known[webhook_id] = Ways(account_id, url)
+            ways = self._known[webhook_id] = ReceiverState(account_id, url)
         self._known.move_to_end(webhook_id)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -141,29 +141,29 @@ class Memory:
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class SendSlot:
     """A place in the room, for one send. `cut` ends the send: others need the place more."""
 
     kind: Kind
-    seats: tuple[Seats, ...]
+    seats: tuple[Share, ...]
     began: float
     cut: Callable[[], None] | None = None
 
 
-class Room:
+class SendSlots:
     """All of them; `enter` before each send, and `leave` after it."""
 
     def __init__(self) -> None:
-        self._all = {kind: Seats(shares[0]) for kind, shares in SHARES.items()}
-        self._shares: dict[tuple[Kind, str], Seats] = {}
-        self._slow: OrderedDict[int, Ticket] = OrderedDict()
+        self._all = {kind: Share(shares[0]) for kind, shares in SHARES.items()}
+        self._shares: dict[tuple[Kind, str], Share] = {}
+        self._slow: OrderedDict[int, SendSlot] = OrderedDict()
 
-    async def enter(self, ways: Ways) -> Ticket:
+    async def enter(self, ways: ReceiverState) -> SendSlot:
         """A place for one send, when it is this webhook's turn: its host's, its account's, and its kind's."""
         while True:
             kind = ways.kind
             seats = self._seats(kind, ways)
-            taken: list[Seats] = []
+            taken: list[Share] = []
             try:
                 for one in seats:
                     await one.take()
@@ -171,14 +171,14 @@ class Room:
             except asyncio.CancelledError:
                 self._give(taken)
                 raise
-            ticket = Ticket(kind, seats, clock.monotonic())
+            ticket = SendSlot(kind, seats, clock.monotonic())
             if ways.kind == kind:
                 if kind == "slow":
                     self._slow[id(ticket)] = ticket
                 return ticket
             self._give(taken)
 
-    def turn_slow(self, ticket: Ticket, ways: Ways) -> None:
+    def turn_slow(self, ticket: SendSlot, ways: ReceiverState) -> None:
         """Its send has been under way for long: it goes over to the slow part, whether or not there is room."""
         ways.hangs()
         if ticket.kind == "slow":
@@ -193,18 +193,18 @@ class Room:
             if oldest.cut is not None:
                 oldest.cut()
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave(self, ticket: SendSlot) -> None:
         """The send is over."""
         self._slow.pop(id(ticket), None)
         self._give(ticket.seats)
 
-    def _seats(self, kind: Kind, ways: Ways) -> tuple[Seats, ...]:
+    def _seats(self, kind: Kind, ways: ReceiverState) -> tuple[Share, ...]:
         _, account, host = SHARES[kind]
         named = ((f"host {ways.host}", host), (f"account {ways.account_id}", account))
-        shares = [self._shares.setdefault((kind, name), Seats(most)) for name, most in named]
+        shares = [self._shares.setdefault((kind, name), Share(most)) for name, most in named]
         return (*shares, self._all[kind])
 
-    def _give(self, seats: "tuple[Seats, ...] | list[Seats]") -> None:
+    def _give(self, seats: "tuple[Share, ...] | list[Share]") -> None:
         for one in seats:
             one.give()
         if len(self._shares) > REMEMBERED:

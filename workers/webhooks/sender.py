@@ -19,9 +19,9 @@ from shared.batcher import Batcher
 from shared.db import Database
 from shared.webhooks import events, signing
 from workers.webhooks.claims import claim, leave, webhooks_of
-from workers.webhooks.client import Answer, post
+from workers.webhooks.client import SendResult, post
 from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
-from workers.webhooks.send_slots import SLOW_SECONDS, Memory, Room, Ticket, Ways
+from workers.webhooks.send_slots import SLOW_SECONDS, ReceiverState, ReceiverStates, SendSlot, SendSlots
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ MOST_WAITING: Final = 50_000
 class _Line:
     """One webhook's deliveries in this process: waiting (ids), then claimed (rows), then being sent."""
 
-    ways: Ways
+    ways: ReceiverState
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
     sending: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -65,8 +65,8 @@ class Sender:
     def __init__(self, database: Database, client: httpx.AsyncClient) -> None:
         self._database = database
         self._client = client
-        self._room = Room()
-        self._memory = Memory()
+        self._room = SendSlots()
+        self._memory = ReceiverStates()
         self._lines: dict[str, _Line] = {}
         self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
@@ -145,14 +145,14 @@ class Sender:
         else:
             self._room.leave(ticket)
 
-    async def _send(self, line: _Line, row: dict[str, Any], ticket: Ticket) -> None:
+    async def _send(self, line: _Line, row: dict[str, Any], ticket: SendSlot) -> None:
         """One send of the line, until the next may begin in its stead."""
         try:
             await self._sent(line, row, ticket)
         finally:
             line.sending.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _sent(self, line: _Line, row: dict[str, Any], ticket: Ticket) -> None:
+    async def _sent(self, line: _Line, row: dict[str, Any], ticket: SendSlot) -> None:
         """Send one, and have what came of it recorded; the next is sent meanwhile."""
         try:
             if clock.monotonic() > row["send_by"]:
@@ -181,7 +181,7 @@ class Sender:
         finally:
             line.busy -= 1
 
-    async def _timed(self, line: _Line, row: dict[str, Any], ticket: Ticket) -> Answer:
+    async def _timed(self, line: _Line, row: dict[str, Any], ticket: SendSlot) -> SendResult:
         """The answer, whatever becomes of the send; while it is waited for it may come to count as a slow one."""
         loop, began = asyncio.get_running_loop(), clock.monotonic()
         patience = SLOW_SECONDS["quick" if ticket.kind == "quick" else "fresh"]
@@ -192,23 +192,23 @@ class Sender:
                 return await self._post(row)
         except TimeoutError:
             seconds = clock.monotonic() - began
-            return Answer(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
+            return SendResult(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
         except Exception as error:  # what is not recorded would be tried for ever
             log.warning("a delivery cannot be sent: %s", logs.kind(error))
             seconds = clock.monotonic() - began
-            return Answer(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
+            return SendResult(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
         finally:
             slow.cancel()
             ticket.cut = None
 
-    async def _recorded(self, row: dict[str, Any], answer: Answer) -> None:
+    async def _recorded(self, row: dict[str, Any], answer: SendResult) -> None:
         await self._record(result(row, answer))
         crash.point("deliver.after_record")
         if answer.status == 410:
             while await self._database.write(give_up_disabled, row["webhook_id"]) == events.CHUNK:
                 pass
 
-    async def _post(self, row: Mapping[str, Any]) -> Answer:
+    async def _post(self, row: Mapping[str, Any]) -> SendResult:
         body = orjson.dumps(events.body(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
         return await post(self._client, row["url"], body=body, headers={"content-type": "application/json", **signed})

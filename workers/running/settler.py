@@ -16,7 +16,7 @@ from shared.notifier import DONE, Hints
 
 log = logging.getLogger(__name__)
 
-Outcome = Ending | Requeue
+JobOutcome = Ending | Requeue
 
 #: Outcomes in one transaction.
 MOST = 400
@@ -29,11 +29,11 @@ class Settler:
         self._database = database
         self._hints = hints
         self._deliver = deliver
-        self._batcher: Batcher[Outcome, Verdict] = Batcher(self._flush, most=MOST)
+        self._batcher: Batcher[JobOutcome, Verdict] = Batcher(self._flush, most=MOST)
         #: Since the start of this process.
         self.stale = 0
 
-    async def __call__(self, outcome: Outcome) -> Verdict:
+    async def __call__(self, outcome: JobOutcome) -> Verdict:
         """Store an outcome; `stale` when the job was no longer this process's."""
         try:
             return await self._batcher(outcome)
@@ -51,7 +51,7 @@ class Settler:
         """Until all that was given has been stored."""
         await self._batcher.drain()
 
-    async def _flush(self, outcomes: Sequence[Outcome]) -> Sequence[Verdict]:
+    async def _flush(self, outcomes: Sequence[JobOutcome]) -> Sequence[Verdict]:
         settled = await self._database.write(_settle, outcomes)
         crash.point("settle.after_commit")
         verdicts = [settled.verdicts[outcome.job_id] for outcome in outcomes]
@@ -67,7 +67,7 @@ class Settler:
         return verdicts
 
 
-def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
+def _settle(connection: Connection, outcomes: Sequence[JobOutcome]) -> Settled:
     settled = transitions.settle(connection, outcomes)
     crash.point("settle.before_commit")
     return settled

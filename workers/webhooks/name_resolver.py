@@ -25,7 +25,7 @@ SLOW_SECONDS: Final = 1.0
 REMEMBERED: Final = 10_000
 
 
-class Names:
+class NameResolver:
     """One process's lookups, on its event loop."""
 
     def __init__(self) -> None:

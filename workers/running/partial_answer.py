@@ -10,7 +10,7 @@ from workers.answers.estimates import BYTES_PER_TOKEN, of_chat
 
 
 @dataclass(slots=True)
-class Gathered:
+class SentAnswer:
     """The chunks of an answer as they were sent, put together to as much of the whole as there is."""
 
     head: Mapping[str, Any] = field(default_factory=dict)
@@ -74,17 +74,17 @@ def _message(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Relayed:
+class PartialAnswer:
     """What this worker has sent on of one job's answer, and by which offer."""
 
     offer: Offer | None = None
-    gathered: Gathered | None = None
+    gathered: SentAnswer | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     #: The provider has said all of it, and is waited for only to say what that was.
     come: bool = False
     _prompt: int | None = None
 
-    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: Gathered) -> None:
+    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: SentAnswer) -> None:
         """Another call, of which nothing has been sent on."""
         self.offer, self.request, self.gathered, self.come = offer, request, gathered, False
 

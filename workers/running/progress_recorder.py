@@ -11,7 +11,7 @@ from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Progress
 from shared.stopping import stop
 from workers.running import outcomes
-from workers.running.relayed import Relayed
+from workers.running.partial_answer import PartialAnswer
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +22,11 @@ MOST = 400
 
 
 @dataclass(slots=True)
-class Recorder:
+class ProgressRecorder:
     """The streamed answers of one process, on its event loop."""
 
     database: Database
-    _open: dict[str, tuple[Leased, Relayed]] = field(default_factory=dict)
+    _open: dict[str, tuple[Leased, PartialAnswer]] = field(default_factory=dict)
     #: What a job's row has been told, in micro-credits.
     _noted: dict[str, int] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
@@ -35,9 +35,9 @@ class Recorder:
         """Look on, until stopped."""
         self._task = asyncio.create_task(self._run())
 
-    def open(self, job: Leased) -> Relayed:
+    def open(self, job: Leased) -> PartialAnswer:
         """A job is called for; what is sent on of its answer is to be told to the result."""
-        relayed = Relayed()
+        relayed = PartialAnswer()
         self._open[job.id] = job, relayed
         return relayed
 
