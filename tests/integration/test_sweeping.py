@@ -248,8 +248,8 @@ def test_why_a_lease_is_over_is_told_only_if_it_was_the_database(
     with monkeypatch.context() as patched:
         patched.setattr(database, "write_sync", _away)
         cut_off._beat()
-    hanging.say_why(5.0)
-    cut_off.say_why(5.0)
+    hanging.explain_end(5.0)
+    cut_off.explain_end(5.0)
     ended = {row["id"]: row["ended"] for row in world.rows(database, m.workers)}
     assert ended == {hanging.id: None, cut_off.id: "lease_over"}
 

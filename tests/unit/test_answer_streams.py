@@ -185,7 +185,7 @@ def test_reading_is_linear_in_what_is_read() -> None:
     for text in ("{" + " " * 300_000 + "x", '"' + '\\"' * 150_000, "{}" + " " * 300_000 + "x", '{"' + "\\" * 300_001):
         made = Arguments()
         made.take(text, "")
-        made.news()
+        made.take_new()
         made.may_hold()
         with pytest.raises(ProviderError):
             made.close("", cut=False)

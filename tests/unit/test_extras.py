@@ -15,7 +15,7 @@ from shared.submissions import extras
 from shared.submissions.schemas import Offer, read_submission
 from shared.submissions.sending import Sending, Words, sending
 from workers.providers import ProviderCall
-from workers.providers.openai.request import MOST_TOLD, composed, ignored, left_out
+from workers.providers.openai.request import MOST_LISTED, composed, ignored, left_out
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -237,7 +237,7 @@ class TestUnknown:
         (path,) = told({"messages": [HI], "x" * 100_000: 1}, unknown=True)
         assert len(path) <= 100
         many = asked({"messages": [HI], **{f"x{number}": 1 for number in range(1000)}}, unknown=True)
-        assert len(ignored(many)) == MOST_TOLD + 1 and ignored(many)[-1] == f"and {1000 - MOST_TOLD} more"
+        assert len(ignored(many)) == MOST_LISTED + 1 and ignored(many)[-1] == f"and {1000 - MOST_LISTED} more"
 
 
 def test_what_stands_beside_costs_only_where_it_is_sent() -> None:

@@ -29,7 +29,7 @@ def quick(status: int = 200) -> SendResult:
 def known(account: str, url: str, *answers: SendResult) -> ReceiverState:
     ways = ReceiverState(account, url)
     for answer in answers:
-        ways.heard(answer)
+        ways.learn(answer)
     return ways
 
 
@@ -75,15 +75,15 @@ def test_a_webhook_may_have_as_many_sends_as_it_answers_quickly() -> None:
     assert (ways.kind, ways.most) == ("fresh", 2)
     seen = []
     for _ in range(4):
-        ways.heard(quick())
+        ways.learn(quick())
         seen.append(ways.most)
     assert seen == [4, 8, 16, 16] and ways.kind == "quick"
-    ways.heard(SendResult(200, b"", 3.0))
+    ways.learn(SendResult(200, b"", 3.0))
     assert (ways.kind, ways.most) == ("slow", send_slots.MOST_SLOW_EACH)
-    ways.heard(SendResult(None, b"", 15.0, "timeout"))
+    ways.learn(SendResult(None, b"", 15.0, "timeout"))
     assert (ways.kind, ways.most) == ("slow", 1)
     for _ in range(5):
-        ways.heard(quick())
+        ways.learn(quick())
     assert (ways.kind, ways.most) == ("quick", MOST_EACH), "as before, when it is well again"
 
 
@@ -92,10 +92,10 @@ def test_one_that_fails_is_sent_one_at_a_time_with_rests() -> None:
     assert ways.most == 1 and ways.rest_until == 0
     rests = []
     for _ in range(8):
-        ways.heard(quick(500))
+        ways.learn(quick(500))
         rests.append(round(ways.rest_until - clock.monotonic(), 2))
     assert rests[:4] == pytest.approx([0.05, 0.1, 0.2, 0.4], abs=0.03) and max(rests) <= send_slots.LONGEST_REST
-    ways.heard(quick())
+    ways.learn(quick())
     assert ways.failures == 0 and ways.most == 2
 
 
@@ -107,7 +107,7 @@ def test_a_refused_connection_is_a_failure_but_not_slow() -> None:
 def test_what_is_known_outlives_the_line_but_not_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send_slots, "REMEMBERED", 3)
     memory = ReceiverStates()
-    memory.of("w", "a", "https://a.example/").heard(SendResult(None, b"", 15.0, "timeout"))
+    memory.of("w", "a", "https://a.example/").learn(SendResult(None, b"", 15.0, "timeout"))
     assert memory.of("w", "a", "https://a.example/").kind == "slow"
     assert memory.of("w", "a", "https://b.example/").kind == "fresh"
     for number in range(3):
@@ -139,7 +139,7 @@ def test_receivers_that_hang_do_not_keep_out_the_others() -> None:
         await settled()
         assert not new.done()
         for ticket, ways in hanging:  # a second later
-            room.turn_slow(ticket, ways)
+            room.move_to_slow(ticket, ways)
         await settled()
         assert new.done()
         again = await fill(room, [ways for _, ways in hanging])
@@ -156,8 +156,8 @@ def test_the_oldest_slow_send_is_given_up_when_there_are_too_many() -> None:
                 ReceiverState(f"account {n % 9}", f"https://t{round}-{n}.example/") for n in range(SHARES["fresh"][0])
             ]
             for ticket, one in await fill(room, ways):
-                ticket.cut = lambda ticket=ticket: (cut.append(ticket), room.leave(ticket))  # type: ignore[misc]
-                room.turn_slow(ticket, one)
+                ticket.cut = lambda ticket=ticket: (cut.append(ticket), room.release(ticket))  # type: ignore[misc]
+                room.move_to_slow(ticket, one)
         assert len(room._slow) <= MOST_SLOW and cut == sorted(cut, key=lambda ticket: ticket.began)
 
     run(main())
@@ -182,8 +182,8 @@ def test_whoever_became_slow_while_waiting_waits_among_the_slow() -> None:
         ways = ReceiverState("a", "https://late.example/")
         waiting = asyncio.create_task(room.enter(ways))
         await settled()
-        ways.hangs()
-        room.leave(first[0][0])
+        ways.mark_slow()
+        room.release(first[0][0])
         assert (await waiting).kind == "slow"
 
     run(main())

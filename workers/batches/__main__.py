@@ -1,4 +1,4 @@
-"""Takes turns over the batches until SIGTERM: `python -m workers.batches`."""
+"""The batches process: works on all batches in turn until SIGTERM: `python -m workers.batches`."""
 
 import logging
 import signal
@@ -23,17 +23,17 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings().database_url)
-    taking_turns = BatchScheduler(database, bell())
+    scheduler = BatchScheduler(database, bell())
     garbage.collect_seldom()
     while not stop.is_set():
         try:
-            busy = taking_turns.run_once()
+            busy = scheduler.run_once()
         except (SQLAlchemyError, AmbiguousCommitError) as error:
-            log.error("the database is away: %s", type(error).__name__)
+            log.error("the database is not available: %s", type(error).__name__)
             busy = False
         if not busy:
             stop.wait(LOOK_SECONDS)
-    taking_turns.close()
+    scheduler.close()
     bell().close()
     database.close()
 

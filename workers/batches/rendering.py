@@ -49,7 +49,7 @@ class Rendering:
     errors: Made | None = None
     #: What was used and charged, by the model that served: the lines of the statement.
     statement: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: What the files lack, as the batch's `errors` tell it.
+    #: What the files lack, as the batch's `errors` say it.
     faults: list[dict[str, Any]] = field(default_factory=list)
     #: Of this rendering alone: another process may write the same batch's files beside it.
     names: tuple[str, str] = field(init=False)
@@ -81,7 +81,7 @@ class Rendering:
             try:
                 blobs.delete(name)
             except StorageAway:
-                log.warning("%s is left to retention", name)
+                log.warning("could not delete %s; retention will", name)
 
     def discard_others(self) -> None:
         """These files are the batch's: whatever else has been made for it, by a process that died, is nobody's."""
@@ -90,7 +90,7 @@ class Rendering:
                 if name not in self.names:
                     blobs.delete(name)
         except StorageAway:
-            log.warning("other files of %s are left to retention", self.batch["id"])
+            log.warning("could not delete other files of batch %s; retention will", self.batch["id"])
 
     def _state(self, row: Row) -> None:
         if row["status"] == "succeeded" and row["batch_id"] == self.batch["id"]:

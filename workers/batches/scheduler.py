@@ -93,8 +93,8 @@ class BatchScheduler:
             del self._works[id]
             self._errors.pop(id, None)
         except Exception as error:
-            told = logs.kind(error) if isinstance(error, StorageAway) else logs.trace(error)
-            log.error("batch %s is tried again later: %s", id, told)
+            why = logs.kind(error) if isinstance(error, StorageAway) else logs.trace(error)
+            log.error("batch %s failed, trying again later: %s", id, why)
             del self._works[id]
             self._put_off(id, clock.monotonic() - began if isinstance(error, StorageAway) else 0.0)
 

@@ -70,7 +70,7 @@ class Stages:
         self._database = database
         self._bell = ring
         self._readers = ReaderPool()
-        self._cancelling: Isolator[list[str]] = Isolator("cancelling")
+        self._cancelling: Isolator[list[str]] = Isolator("cancelling job")
 
     def begin(self, stage: Stage, row: Row) -> Work:
         """The work of a stage, of which nothing has been done yet."""

@@ -32,7 +32,7 @@ class DoorbellWatch:
     def look(self, newest: Mapping[str, int], now: float) -> dict[str, int]:
         """Take note of the newest doorbell of each queue that is empty; by queue, the newest that is out long enough.
 
-        A queue of which that is told is watched anew, so that what is rung now has its time.
+        A queue that is returned is watched anew, so that what is rung now has its time.
         """
         self._newest = {queue: self._newest.get(queue, deque()) for queue in newest}
         old: dict[str, int] = {}

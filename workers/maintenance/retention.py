@@ -171,6 +171,6 @@ def _attempt(what: str, fn: Callable[[], object]) -> bool:
     try:
         fn()
     except Exception as error:
-        log.warning("retention of %s is left to a later round: %s", what, logs.kind(error))
+        log.warning("retention of %s failed, trying again in a later round: %s", what, logs.kind(error))
         return False
     return True

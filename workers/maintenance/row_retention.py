@@ -18,7 +18,7 @@ LOOKED = 1000
 JOBS, EVENTS = 300, 300
 #: Transactions of one step, and accounts looked at in one.
 ROUNDS, ACCOUNTS = 10, 100
-#: Files that are told to expire in one transaction.
+#: Files that are set to expire in one transaction.
 FILES = 500
 
 #: A batch is over.

@@ -51,8 +51,8 @@ class Sweeper:
         self._excused_until = 0.0
         self._doorbells = DoorbellWatch(YOUNG_SECONDS)
         self._due = DueWatch(DUE_SECONDS)
-        self._taking: Isolator[tuple[int, list[str]]] = Isolator("taking back")
-        self._ending: Isolator[tuple[int, list[str]]] = Isolator("the overdue end")
+        self._taking: Isolator[tuple[int, list[str]]] = Isolator("taking back job")
+        self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
@@ -192,7 +192,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
             else:
                 sweeper.feed()
         except Exception as error:
-            log.error("this sweep is left to the next: %s", logs.kind(error))
+            log.error("the sweep failed, trying again: %s", logs.kind(error))
 
 
 if __name__ == "__main__":

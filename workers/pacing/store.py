@@ -82,7 +82,7 @@ class PaceStore:
             self._away_until = clock.monotonic() + AWAY_SECONDS
             if self._away_until > self._said + LOG_SECONDS:
                 self._said = self._away_until
-                log.warning("the pace of providers is not shared just now: %s", type(error).__name__)
+                log.warning("Redis is away: this worker paces providers by itself for now (%s)", type(error).__name__)
             return own, change(own, self.now())
 
     async def _compare_and_set(self, name: str, own: State, change: Callable[[State, float], T]) -> tuple[State, T]:
@@ -98,7 +98,7 @@ class PaceStore:
                 self._documents[name] = made
                 return state, result
             seen = self._documents[name] = current
-        return state, result  # many change it at once: ours is told again with the next report
+        return state, result  # many change it at once: ours is sent again with the next report
 
     async def _read(self, name: str) -> bytes:
         _, current = await self._write(name, b"", b"")

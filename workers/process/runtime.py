@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 #: The exit status of a process whose lease is over; its supervisor starts another.
 LEASE_OVER = 75
-#: How long such a process winds down, and then at most waits for the database to be told why, in seconds.
-WIND_DOWN_SECONDS, SAY_WHY_SECONDS = 10.0, 60.0
+#: How long such a process winds down, and then at most waits for the database to take down why, in seconds.
+WIND_DOWN_SECONDS, EXPLAIN_SECONDS = 10.0, 60.0
 
 
 class Runtime:
@@ -133,9 +133,9 @@ class Runtime:
             allow_private=settings().webhooks_allow_private,
             connections=MOST_SENDING,
         )
-        self._hints = Hints(settings().redis_url)
+        self._notifier = Hints(settings().redis_url)
         self.sender = Sender(self._database, self._outbound)
-        self.settler = Settler(self._database, self._hints, self._ring)
+        self.settler = Settler(self._database, self._notifier, self._ring)
         upstreams = providers.connect(catalogue(), self._client)
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
@@ -151,7 +151,7 @@ class Runtime:
         due = due_ids if serves(WEBHOOKS) else None
         self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
         self._polling = None if self._probation else asyncio.create_task(self._poller.run())
-        self._hints.listen(CANCEL, self.engine.cancel)
+        self._notifier.listen(CANCEL, self.engine.cancel)
         self._ticking = asyncio.create_task(self._tick())
 
     def _offered(self, queue: str, ids: Sequence[str]) -> None:
@@ -178,7 +178,7 @@ class Runtime:
         await self._pace.close()
         await self._publisher.close()
         self._ticking.cancel()
-        await self._hints.close()
+        await self._notifier.close()
         await self._client.aclose()
         await self._outbound.aclose()
 
@@ -187,18 +187,18 @@ class Runtime:
         if self._over:
             return
         self._over = True
-        guard = threading.Timer(WIND_DOWN_SECONDS, self._leave)
+        guard = threading.Timer(WIND_DOWN_SECONDS, self._exit)
         guard.daemon = True
         guard.start()
         try:
             self.run(self._wind_down(0))
-            log.error("%d late answers were refused", self.settler.stale)
+            log.error("the lease was lost; %d late answers were dropped", self.settler.stale)
         finally:
-            self._leave()
+            self._exit()
 
-    def _leave(self) -> None:
-        """Exit, once it is told why: until the database is back, a successor could do nothing either."""
-        self.incarnation.say_why(SAY_WHY_SECONDS)
+    def _exit(self) -> None:
+        """Exit, once it is recorded why: until the database is back, a successor could do nothing either."""
+        self.incarnation.explain_end(EXPLAIN_SECONDS)
         os._exit(LEASE_OVER)
 
 

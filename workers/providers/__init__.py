@@ -55,7 +55,7 @@ class ProviderAnswer:
     usage: Usage
     status_code: int = 200
     ignored: list[str] = field(default_factory=list)
-    #: What the provider told of its rate limits.
+    #: What the provider said of its rate limits.
     limits: RateLimits | None = None
 
 

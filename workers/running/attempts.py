@@ -194,7 +194,7 @@ class _Run:
         return error
 
     async def _call(self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None) -> ProviderAnswer:
-        """The exchange itself, of which the pace is told."""
+        """The call itself, whose end is reported to the pace."""
         another = self.lane == "realtime" and self._following(None) is not None
         call = ProviderCall(
             self.job.id,
@@ -241,8 +241,8 @@ class _Run:
     def _streaming(self) -> Iterator[StreamSink | HeldSink | UnreadSink | None]:
         """Where a job is streamed to while it is called for; a batch's lines have nobody who would read.
 
-        A caller who wants the whole is served by a stream as well while another offer is left: it tells a provider
-        that is silent, to be turned from soon, from one that has begun a long answer.
+        A caller who wants the whole is served by a stream as well while another offer is left: so a provider that
+        is silent, which is soon given up, is distinguished from one that has begun a long answer.
         """
         publisher, stream = self.by.publisher, self.request.get("stream")
         chat = self.job.type == "chat.completion" and not self.job.batch_id

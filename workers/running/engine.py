@@ -1,4 +1,4 @@
-"""The spine: lease -> choose -> call -> settle | retry | fall back, for thousands of jobs on one event loop."""
+"""The life of jobs at their worker: lease -> choose -> call -> settle | retry | fall back, on one event loop."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ UNREADABLE_MICROS = 15 * clock.MICROS
 
 
 class Engine:
-    """Runs the jobs of one process. Everything but `offer_soon` is called on its event loop."""
+    """Runs the jobs of one process. All is called on its event loop."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class Engine:
     def offer(self, queue: str, ids: Sequence[str]) -> None:
         """Take note of ids that may be leased; those there is no room for go back to the feeder."""
         if not self._slots.serves(queue):  # another version's message
-            self._leave(ids)
+            self._unwake(ids)
             return
         refused = list(ids) if self._stopping else self._slots.add(queue, ids)
         if refused:
-            self._leave(refused)
+            self._unwake(refused)
         if self._slots.full(queue) and queue not in self._paused:
             self._paused.add(queue)
             self._consume(queue, False)
@@ -95,7 +95,7 @@ class Engine:
         """
         missing = {(id, epoch) for id, epoch in held if id not in self._running}
         if lost := sorted(missing & self._astray):
-            log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
+            log.warning("%d jobs are leased to this worker but not running here: handing them back", len(lost))
             for start in range(0, len(lost), MOST_ROWS):
                 self._keep(self._database.write(leases.hand_back, lost[start : start + MOST_ROWS]))
         self._astray = missing
@@ -123,7 +123,7 @@ class Engine:
         self.stop_leasing()
         if self._leasing is not None:
             await self._leasing
-        self._leave(self._slots.drop_waiting())
+        self._unwake(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
         for id in list(self._calling):
@@ -133,7 +133,7 @@ class Engine:
             await asyncio.wait(ending, timeout=settings().lease_seconds)
         await self._recorder.stop()
 
-    def _leave(self, ids: Sequence[str]) -> None:
+    def _unwake(self, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), MOST_ROWS):
             self._keep(self._database.write(leases.unwake, list(ids[start : start + MOST_ROWS])))
 
@@ -173,7 +173,7 @@ class Engine:
         try:
             leased = await self._database.write(_lease, self._worker_id, taken)
         except Exception as error:
-            log.warning("leasing failed: %s", logs.kind(error))
+            log.warning("could not lease jobs, trying again: %s", logs.kind(error))
             for queue, ids in taken.items():
                 self._slots.give_back(queue, len(ids))
             await asyncio.sleep(0.5)
@@ -214,16 +214,20 @@ class Engine:
             attempts = job_rows.attempts(job)
             return await self._attempts.run(job, attempts, relayed)
         except UnreadableError as error:
-            log.warning("job %s is left to other versions: %s", job.id, error)
+            log.warning(
+                "job %s is of another version (%s): leaving it to workers that can read it",
+                job.id,
+                error,
+            )
             run_at = clock.now_micros() + UNREADABLE_MICROS
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, run_at, deferred_for="unreadable")
         except asyncio.CancelledError:
             if job.id in self._cancelled:
                 return outcomes.cut_short(job, "cancelled", attempts, relayed)
-            told = outcomes.progress(job, relayed)
-            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=told)
+            progress = outcomes.progress(job, relayed)
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=progress)
         except Exception as error:
-            log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
+            log.error("job %s failed on an internal error: %s", job.id, logs.trace(error))
             return outcomes.fault(job, error, attempts, relayed)
         finally:
             self._calling.discard(job.id)
@@ -249,10 +253,10 @@ class Engine:
             try:
                 verdict = await self._settler(outcome)
                 if verdict == "stale":
-                    log.info("job %s was no longer ours; its late answer is dropped", outcome.job_id)
+                    log.info("job %s is no longer leased to this worker: its late answer is dropped", outcome.job_id)
                 return verdict
             except Exception as error:
-                log.warning("settling %s failed: %s", outcome.job_id, logs.kind(error))
+                log.warning("could not settle job %s, trying again: %s", outcome.job_id, logs.kind(error))
             await asyncio.sleep(0.5)
 
 
@@ -264,4 +268,4 @@ def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[
 
 def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.warning("leaving jobs to the feeder failed: %s", logs.kind(error))
+        log.warning("could not return jobs to the feeder: %s", logs.kind(error))

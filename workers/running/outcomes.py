@@ -1,4 +1,4 @@
-"""How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
+"""Outcomes of jobs at their worker: what an answer came to, and the error that a job shows for each failure. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -113,10 +113,10 @@ def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]]
 
 def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[dict[str, Any]]) -> Ending:
     """The end of a job that nobody else may serve."""
-    return Ending(job.id, job.epoch, "failed", error=_told(error, verdict), attempts=attempts)
+    return Ending(job.id, job.epoch, "failed", error=_shown(error, verdict), attempts=attempts)
 
 
-def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
+def _shown(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
     """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's.
 
     Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid";
@@ -124,14 +124,14 @@ def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
     """
     if not verdict.elsewhere or classify(error) in CALLERS:
         named = {} if error.param is None else {"param": error.param}
-        reason = _callers(error, verdict)
+        reason = _callers_reason(error, verdict)
         return {"message": error.message, "type": "invalid_request", "code": 400, "reason": reason, **named}
     if error.code == "timeout":
         return {"message": error.message, "type": "timeout", "code": 504, "reason": "timeout"}
     return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
 
 
-def _callers(error: ProviderError, verdict: GiveUp) -> str:
+def _callers_reason(error: ProviderError, verdict: GiveUp) -> str:
     """The reason of a fault of the caller's own."""
     if error.code is not None and error.code not in GENERAL_CODES:
         return error.code

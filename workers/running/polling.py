@@ -70,7 +70,7 @@ class Poller:
             try:
                 found = await self.look()
             except Exception as error:
-                log.warning("the rows could not be looked at: %s", logs.kind(error))
+                log.warning("could not poll the database for jobs: %s", logs.kind(error))
             await asyncio.sleep(LOOK_SECONDS if found else CHECK_SECONDS)
 
     async def look(self) -> bool:

@@ -27,7 +27,7 @@ class ProgressRecorder:
 
     database: Database
     _open: dict[str, tuple[Leased, PartialAnswer]] = field(default_factory=dict)
-    #: What a job's row has been told, in micro-credits.
+    #: What a job's row has noted, in micro-credits.
     _noted: dict[str, int] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
@@ -36,7 +36,7 @@ class ProgressRecorder:
         self._task = asyncio.create_task(self._run())
 
     def open(self, job: Leased) -> PartialAnswer:
-        """A job is called for; what is sent on of its answer is to be told to the result."""
+        """A job is called for; what is sent on of its answer is to be noted in the result."""
         relayed = PartialAnswer()
         self._open[job.id] = job, relayed
         return relayed
@@ -65,13 +65,13 @@ class ProgressRecorder:
 
     def _fresh(self) -> list[Progress]:
         """Of which answers more has been sent on than their rows know."""
-        told = (outcomes.progress(job, relayed) for job, relayed in self._open.values() if relayed.began)
-        return [one for one in told if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
+        found = (outcomes.progress(job, relayed) for job, relayed in self._open.values() if relayed.began)
+        return [one for one in found if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
 
     async def _note(self, progress: list[Progress]) -> None:
         try:
             await self.database.write(transitions.note_relayed, progress)
         except Exception as error:
-            log.warning("what was sent on of %d answers is not noted yet: %s", len(progress), logs.kind(error))
+            log.warning("could not record the progress of %d streamed answers yet: %s", len(progress), logs.kind(error))
             return
         self._noted.update((one.job_id, one.charge_micros) for one in progress if one.job_id in self._open)

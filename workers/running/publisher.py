@@ -64,13 +64,13 @@ class StreamSink:
         for choice in choices:
             if not (self._waiting and _joined(self._waiting[-1], choice)):
                 self._waiting.append({**choice, "delta": dict(choice["delta"])})
-        self.publisher.news(self)
+        self.publisher.notify(self)
 
     def end(self) -> None:
         """The call is over: what it said is kept a little longer for those who still read."""
         self.ended = True
         if self.began:
-            self.publisher.news(self)
+            self.publisher.notify(self)
 
     def commands(self) -> list[_Command]:
         """What waits, as commands."""
@@ -117,7 +117,7 @@ class UnreadSink:
 
 
 class Publisher:
-    """This process's one way of telling Redis what its calls say; made and used on its event loop."""
+    """Publishes what this process's calls say to Redis; made and used on its event loop."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.from_url(
@@ -136,7 +136,7 @@ class Publisher:
         """The sink of one job's call."""
         return StreamSink(self, job_id, epoch)
 
-    def news(self, sink: StreamSink) -> None:
+    def notify(self, sink: StreamSink) -> None:
         """A sink has something to send."""
         self._sinks[sink.job_id, sink.epoch] = sink
         self._wake.set()
@@ -156,7 +156,7 @@ class Publisher:
             try:
                 sent = await self._flush()
             except Exception as error:  # whatever it is, it is these chunks' end and not that of those to come
-                log.error("%d commands are given up: %s", len(self._unsent), logs.trace(error))
+                log.error("%d stream commands were dropped: %s", len(self._unsent), logs.trace(error))
                 self._unsent.clear()
                 sent = True
             if not sent:
@@ -174,7 +174,7 @@ class Publisher:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._send(sending)
         except (redis.RedisError, OSError) as error:
-            log.warning("chunks of %d answers wait to be streamed: %s", len(self._sinks), type(error).__name__)
+            log.warning("stream chunks of %d answers wait for Redis: %s", len(self._sinks), type(error).__name__)
             self._sinks = {place: sink for place, sink in self._sinks.items() if not sink.ended}
             return False
         del self._unsent[: len(sending)]
@@ -184,8 +184,8 @@ class Publisher:
         pipeline = self._redis.pipeline(transaction=False)
         for _, words in commands:
             pipeline.execute_command(*words)
-        told = sorted({key.rpartition(":")[2] for key, _ in commands})
-        pipeline.publish(streams.NEWS, json.dumps(told))
+        changed = sorted({key.rpartition(":")[2] for key, _ in commands})
+        pipeline.publish(streams.NEWS, json.dumps(changed))
         # An entry that is refused is one sent before, or a stale worker's: neither is a fault.
         await pipeline.execute(raise_on_error=False)
 

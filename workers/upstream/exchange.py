@@ -1,4 +1,4 @@
-"""One call of a provider: its three limits of time, whether an answer had begun, what was told of rate limits."""
+"""One call of a provider: its three limits of time, whether an answer had begun, what it said of rate limits."""
 
 import asyncio
 from types import TracebackType
@@ -45,7 +45,7 @@ class Exchange:
         #: The answer has begun, so that the first limit is over.
         self.begun = False
         #: Some of its content has been read and passed on.
-        self.told = False
+        self.passed_on = False
         self.limits: RateLimits | None = None
         self._bytes = 0
 
@@ -84,7 +84,7 @@ class Exchange:
 
     def mark(self, error: ProviderError) -> ProviderError:
         """The same error, with what this exchange knows of it."""
-        error.head = error.head or self.told or (self.head and error.code in _SPOILED)
+        error.head = error.head or self.passed_on or (self.head and error.code in _SPOILED)
         error.limits = error.limits or self.limits
         return error
 

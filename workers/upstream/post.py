@@ -8,7 +8,7 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
 from workers.upstream import retry_after
-from workers.upstream.error_codes import code_of, error_of, message_of, param_of, told
+from workers.upstream.error_codes import code_of, error_of, message_for_customer, message_of, param_of
 from workers.upstream.exchange import Exchange
 
 #: How long the body of an error is waited for, and how much of it is read; its head says the most of it.
@@ -46,17 +46,17 @@ async def content(response: httpx.Response, exchange: Exchange) -> bytes:
 
 async def refusal(response: httpx.Response, exchange: Exchange) -> ProviderError:
     """What an error status says; if its body does not come whole, or is no message, by its head alone."""
-    told = b""
+    body = b""
     try:
         async with asyncio.timeout(REFUSAL_SECONDS):
             async for piece in response.aiter_bytes():
-                told += piece
-                if len(told) > MOST_REFUSAL_BYTES:
-                    told = b""
+                body += piece
+                if len(body) > MOST_REFUSAL_BYTES:
+                    body = b""
                     break
     except (httpx.RequestError, TimeoutError):
-        told = b""
-    return refused(response.status_code, response.headers, told, exchange.limits)
+        body = b""
+    return refused(response.status_code, response.headers, body, exchange.limits)
 
 
 def refused(status: int, headers: httpx.Headers, content: bytes, limits: RateLimits | None = None) -> ProviderError:
@@ -65,7 +65,7 @@ def refused(status: int, headers: httpx.Headers, content: bytes, limits: RateLim
     code = code_of(error, status)
     now_seconds = clock.now_micros() / clock.MICROS
     return ProviderError(
-        told(status, code, message_of(error)),
+        message_for_customer(status, code, message_of(error)),
         upstream_status=status,
         code=code,
         param=param_of(error),

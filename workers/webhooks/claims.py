@@ -116,7 +116,7 @@ _CHANGE = (
 )
 
 
-def leave(connection: Connection, claims: Sequence[tuple[str, int]]) -> None:
+def release(connection: Connection, claims: Sequence[tuple[str, int]]) -> None:
     """Give up claims, by (id, claimed_until), of what was not sent after all: it is due, and was not attempted."""
     mine = update(m.deliveries).where(
         m.deliveries.c.id.in_([id for id, _ in claims]),

@@ -33,8 +33,8 @@ MOST_LOCATION, MOST_ERROR = 200, 500
 def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None:
     """Write what came of sends, of claims that still stand.
 
-    A webhook whose receiver says 410 is disabled, and its account told; one whose receiver is busy is left alone for
-    as long as that says. Neither is done for the answer of an address that the webhook no longer has.
+    A webhook whose receiver says 410 is disabled, and its account notified; one whose receiver is busy is left alone
+    for as long as that says. Neither is done for the answer of an address that the webhook no longer has.
     """
     urls = _locked(connection, results)
     now = db.now(connection)
@@ -110,7 +110,7 @@ def result(row: Mapping[str, Any], answer: SendResult) -> dict[str, Any]:
     seen = {"b_id": row["delivery_id"], "row": row, "last_status": answer.status, "pause": 0.0, "busy_seconds": 0.0}
     if answer.status is not None and 200 <= answer.status < 300:
         return {**seen, "status": "delivered", "last_error": None}
-    seen["last_error"] = printable(_told(answer), MOST_ERROR)
+    seen["last_error"] = printable(_reason(answer), MOST_ERROR)
     pause = None if _is_final(row, answer) else pause_seconds(row["attempts"] + 1, random.random())
     if pause is None:
         return {**seen, "status": "failed"}
@@ -128,7 +128,7 @@ def printable(text: str, most: int) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
 
 
-def _told(answer: SendResult) -> str:
+def _reason(answer: SendResult) -> str:
     if answer.detail:
         return answer.detail
     if _redirects(answer.status) and answer.location:
@@ -177,6 +177,6 @@ def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
 
 
 def give_up_disabled(connection: Connection, webhook_id: str) -> int:
-    """End some of what still waits for a webhook that was disabled; how many, as `events.give_up` tells."""
+    """End some of what still waits for a webhook that was disabled; how many, as `events.give_up` counts."""
     enabled = select(m.webhooks.c.id).where(m.webhooks.c.id == webhook_id, m.webhooks.c.status == "enabled")
     return 0 if connection.execute(enabled).first() else events.give_up(connection, webhook_id, GONE)

@@ -18,7 +18,7 @@ from shared import clock, crash, logs
 from shared.batcher import Batcher
 from shared.db import Database
 from shared.webhooks import events, signing
-from workers.webhooks.claims import claim, leave, webhooks_of
+from workers.webhooks.claims import claim, release, webhooks_of
 from workers.webhooks.client import SendResult, post
 from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
 from workers.webhooks.send_slots import SLOW_SECONDS, ReceiverState, ReceiverStates, SendSlot, SendSlots
@@ -40,7 +40,7 @@ MOST_WAITING: Final = 50_000
 class _Line:
     """One webhook's deliveries in this process: waiting (ids), then claimed (rows), then being sent."""
 
-    ways: ReceiverState
+    receiver: ReceiverState
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
     sending: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -49,11 +49,11 @@ class _Line:
 
     @property
     def may_send(self) -> bool:
-        return bool(self.waiting or self.claimed) and len(self.sending) < self.ways.most and not self.busy
+        return bool(self.waiting or self.claimed) and len(self.sending) < self.receiver.most and not self.busy
 
     def wanted(self) -> list[str]:
         """The next ids to claim; quick ones so that there is always as much claimed as half of what may be sent."""
-        most = self.ways.most if self.ways.most > CLAIM_AHEAD else 1
+        most = self.receiver.most if self.receiver.most > CLAIM_AHEAD else 1
         if len(self.claimed) > most // 2:
             return []
         return [self.waiting.popitem(last=False)[0] for _ in range(min(len(self.waiting), most))]
@@ -65,13 +65,13 @@ class Sender:
     def __init__(self, database: Database, client: httpx.AsyncClient) -> None:
         self._database = database
         self._client = client
-        self._room = SendSlots()
-        self._memory = ReceiverStates()
+        self._slots = SendSlots()
+        self._receivers = ReceiverStates()
         self._lines: dict[str, _Line] = {}
         self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
-        self._leave: Batcher[tuple[str, int], None] = Batcher(self._left)
+        self._release: Batcher[tuple[str, int], None] = Batcher(self._released)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -103,7 +103,7 @@ class Sender:
         for id, webhook_id, account_id, url, _ in [row for row in due if row.open][:room]:
             line = self._lines.get(webhook_id)
             if line is None:
-                line = self._lines[webhook_id] = _Line(self._memory.of(webhook_id, account_id, url))
+                line = self._lines[webhook_id] = _Line(self._receivers.of(webhook_id, account_id, url))
                 self._keep(self._serve(webhook_id, line))
             if len(line.waiting) < MOST_WAITING_EACH:
                 line.waiting[id] = None
@@ -112,7 +112,7 @@ class Sender:
     async def _put_off(self, ids: Sequence[str]) -> None:
         """Have those end or wait on whose webhook is not sent to now, which a claim sees to."""
         for row in await self._claim(list(ids), weight=len(ids)):  # it is sent to after all: they stay due
-            self._keep(self._given_up(row))
+            self._keep(self._give_back(row))
 
     async def _serve(self, webhook_id: str, line: _Line) -> None:
         """Send until the webhook's line is empty, as many at once as it may have; the next as soon as one ends."""
@@ -121,47 +121,47 @@ class Sender:
             while (line.waiting or line.claimed or line.sending) and not self._stopping:
                 if not line.may_send:
                     await asyncio.wait(line.sending, return_when=asyncio.FIRST_COMPLETED)
-                elif (rest := line.ways.rest_until - clock.monotonic()) > 0:
+                elif (rest := line.receiver.rest_until - clock.monotonic()) > 0:
                     await asyncio.sleep(rest)
                 else:
                     await self._next(line)
         finally:
             del self._lines[webhook_id]
             for row in line.claimed:
-                self._keep(self._given_up(row))
+                self._keep(self._give_back(row))
 
     async def _next(self, line: _Line) -> None:
-        """Take a place in the room and begin one send, of what is still to be sent when there is a place."""
-        ticket = await self._room.enter(line.ways)
+        """Take a slot and begin one send, of what is still to be sent by then."""
+        slot = await self._slots.enter(line.receiver)
         try:
             if (ids := line.wanted()) and not self._stopping:
                 line.claimed.extend(await self._claim(ids, weight=len(ids)))
                 crash.point("deliver.after_claim")
         except BaseException:
-            self._room.leave(ticket)
+            self._slots.release(slot)
             raise
         if line.claimed and line.may_send and not self._stopping:
-            line.sending.add(self._keep(self._send(line, line.claimed.popleft(), ticket)))
+            line.sending.add(self._keep(self._send(line, line.claimed.popleft(), slot)))
         else:
-            self._room.leave(ticket)
+            self._slots.release(slot)
 
-    async def _send(self, line: _Line, row: dict[str, Any], ticket: SendSlot) -> None:
+    async def _send(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> None:
         """One send of the line, until the next may begin in its stead."""
         try:
-            await self._sent(line, row, ticket)
+            await self._sent(line, row, slot)
         finally:
             line.sending.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _sent(self, line: _Line, row: dict[str, Any], ticket: SendSlot) -> None:
+    async def _sent(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> None:
         """Send one, and have what came of it recorded; the next is sent meanwhile."""
         try:
             if clock.monotonic() > row["send_by"]:
-                await self._given_up(row)
+                await self._give_back(row)
                 return
-            answer = await self._timed(line, row, ticket)
+            answer = await self._timed(line, row, slot)
         finally:
-            self._room.leave(ticket)
-        line.ways.heard(answer)
+            self._slots.release(slot)
+        line.receiver.learn(answer)
         crash.point("deliver.after_send")
         recorded = self._keep(self._recorded(row, answer))
         if busy_seconds(answer):
@@ -172,7 +172,7 @@ class Sender:
         line.busy += 1
         try:
             for row in line.claimed:
-                self._keep(self._given_up(row))
+                self._keep(self._give_back(row))
             line.claimed.clear()
             await asyncio.wait([recorded])
             while line.waiting and not self._stopping:
@@ -181,25 +181,25 @@ class Sender:
         finally:
             line.busy -= 1
 
-    async def _timed(self, line: _Line, row: dict[str, Any], ticket: SendSlot) -> SendResult:
+    async def _timed(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> SendResult:
         """The answer, whatever becomes of the send; while it is waited for it may come to count as a slow one."""
         loop, began = asyncio.get_running_loop(), clock.monotonic()
-        patience = SLOW_SECONDS["quick" if ticket.kind == "quick" else "fresh"]
-        slow = loop.call_later(patience, self._room.turn_slow, ticket, line.ways)
+        patience = SLOW_SECONDS["quick" if slot.kind == "quick" else "fresh"]
+        slow = loop.call_later(patience, self._slots.move_to_slow, slot, line.receiver)
         try:
             async with asyncio.timeout(None) as limit:
-                ticket.cut = lambda: limit.reschedule(loop.time())
+                slot.cut = lambda: limit.reschedule(loop.time())
                 return await self._post(row)
         except TimeoutError:
             seconds = clock.monotonic() - began
             return SendResult(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
         except Exception as error:  # what is not recorded would be tried for ever
-            log.warning("a delivery cannot be sent: %s", logs.kind(error))
+            log.warning("a webhook delivery could not be sent: %s", logs.kind(error))
             seconds = clock.monotonic() - began
             return SendResult(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
         finally:
             slow.cancel()
-            ticket.cut = None
+            slot.cut = None
 
     async def _recorded(self, row: dict[str, Any], answer: SendResult) -> None:
         await self._record(result(row, answer))
@@ -219,11 +219,11 @@ class Sender:
         by_id = {row["delivery_id"]: {**row, "send_by": send_by} for row in rows}
         return [[by_id.pop(id) for id in ids if id in by_id] for ids in groups]
 
-    async def _given_up(self, row: Mapping[str, Any]) -> None:
-        await self._leave((row["delivery_id"], row["claimed_until"]))
+    async def _give_back(self, row: Mapping[str, Any]) -> None:
+        await self._release((row["delivery_id"], row["claimed_until"]))
 
-    async def _left(self, claims: Sequence[tuple[str, int]]) -> Sequence[None]:
-        await self._database.write(leave, claims)
+    async def _released(self, claims: Sequence[tuple[str, int]]) -> Sequence[None]:
+        await self._database.write(release, claims)
         return [None] * len(claims)
 
     async def _flush(self, results: Sequence[dict[str, Any]]) -> Sequence[None]:
@@ -233,4 +233,4 @@ class Sender:
 
 def _log_failure(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.warning("deliveries are left for later: %s", logs.kind(error))
+        log.warning("could not claim or record webhook deliveries; they are tried again later: %s", logs.kind(error))

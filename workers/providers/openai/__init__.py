@@ -19,7 +19,7 @@ from workers.providers.openai import answers
 from workers.providers.openai.request import ignored, payload
 from workers.providers.openai.stream import StreamedAnswer, of_events, stream
 from workers.upstream import event_stream, retry_after
-from workers.upstream.error_codes import code_of, message_of, param_of, told
+from workers.upstream.error_codes import code_of, message_for_customer, message_of, param_of
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
 from workers.upstream.exchange import Exchange
 from workers.upstream.post import post
@@ -106,12 +106,12 @@ def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
     if isinstance(error, list):
         error = error[0] if error else {}
     if not isinstance(error, dict):
-        return ProviderError(told(None, None, ""), upstream_status=status)
+        return ProviderError(message_for_customer(None, None, ""), upstream_status=status)
     number = error.get("code")
     shown = number if isinstance(number, int) and 400 <= number < 600 else None
     code = code_of(error, shown) or ("protocol" if shown is None else None)
     return ProviderError(
-        told(shown, code, message_of(error)),
+        message_for_customer(shown, code, message_of(error)),
         upstream_status=shown,
         code=code,
         param=param_of(error),

@@ -22,13 +22,13 @@ def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], U
 
 
 def chat(
-    call: ProviderCall, choices: Sequence[Mapping[str, Any]], told: Usage | None, created: int
+    call: ProviderCall, choices: Sequence[Mapping[str, Any]], usage: Usage | None, created: int
 ) -> tuple[dict[str, Any], Usage]:
     """The result of choices that are in order, and what was used."""
     if not choices:
         raise _empty("choices")
     most = (call.request.get("max_tokens") or call.offer.max_output or reported.MOST_TOKENS) * wanted(call)
-    usage = estimates.of_chat(told, call.request, choices, catalogue().overheads, most)
+    usage = estimates.of_chat(usage, call.request, choices, catalogue().overheads, most)
     result = {
         "id": f"chatcmpl-{call.job_id.removeprefix('job_')}",
         "object": "chat.completion",
@@ -128,9 +128,9 @@ def _listed(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 def _created(body: Mapping[str, Any]) -> int:
     """When the provider says that it answered; else now."""
-    told = body.get("created")
-    if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told < _LATEST_SECONDS:
-        return int(told)
+    said = body.get("created")
+    if isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < _LATEST_SECONDS:
+        return int(said)
     return clock.now_seconds()
 
 

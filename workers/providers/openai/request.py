@@ -1,4 +1,4 @@
-"""What of a request is sent in the OpenAI protocol, and what of it is not, which is told.
+"""What of a request is sent in the OpenAI protocol, and what of it is not, which the job lists.
 
 Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. Only
 known fields are sent, and of these only what the caller or the catalogue asked for; a limit on the answer always is.
@@ -38,8 +38,8 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
 }
 #: Fields that are ours or the client's, about which nothing need be said.
 _SILENT: Final = frozenset({"max_tokens", "stream", "stream_options", extras.KEY, UNASKED, NULLS})
-#: Paths that a job tells of what was left out.
-MOST_TOLD: Final = 200
+#: Paths that a job lists of what was left out.
+MOST_LISTED: Final = 200
 
 
 def payload(call: ProviderCall) -> bytes:
@@ -75,9 +75,9 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
 
 def ignored(call: ProviderCall) -> list[str]:
     """What of a request is not passed on, by its path."""
-    told = list(left_out(call, sending_of(call)))
-    more = len(told) - MOST_TOLD
-    return [*told[:MOST_TOLD], f"and {more} more"] if more > 0 else told
+    left = list(left_out(call, sending_of(call)))
+    more = len(left) - MOST_LISTED
+    return [*left[:MOST_LISTED], f"and {more} more"] if more > 0 else left
 
 
 def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:

@@ -28,7 +28,7 @@ from workers.upstream.exchange import Exchange
 
 @dataclass(frozen=True, slots=True)
 class StreamedAnswer:
-    """What a stream added up to: choices in the canonical shape, and what was told of usage."""
+    """What a stream added up to: choices in the canonical shape, and the usage that it reported."""
 
     choices: list[dict[str, Any]]
     usage: Usage | None
@@ -82,7 +82,7 @@ def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> StreamedA
 def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) -> None:
     gathering.take(chunk)
     if gathering.begun and not exchange.begun:
-        exchange.told = True
+        exchange.passed_on = True
         exchange.begin()
     if gathering.ended:
         exchange.whole()
@@ -123,7 +123,7 @@ class Gathering:
         #: What the provider calls the one choice, where only one was asked for.
         self._only: int | None = None
         #: Choices of which something has been sent.
-        self._told: set[int] = set()
+        self._started: set[int] = set()
         self._usage: Usage | None = None
         #: Some of the answer has come: a text, a thought, a tool call, an end; not the role alone.
         self.begun = False
@@ -207,8 +207,8 @@ class Gathering:
         if self._call.sink is None:
             return
         pieces = []
-        if index not in self._told:
-            self._told.add(index)
+        if index not in self._started:
+            self._started.add(index)
             pieces.append(part(index, {"role": "assistant", "content": "" if "content" in visible else None}))
         if visible or logprobs:
             pieces.append(part(index, visible, logprobs=logprobs))
