@@ -1,6 +1,23 @@
-"""Outbound adapters: one file a wire protocol, found by the `protocol` of a catalogue row.
+"""Adapters of providers: one module or package a wire protocol, found by the `protocol` of a catalogue row.
 
-Such a file has `connect(provider, endpoint, client) -> Upstream`; a provider of a known protocol needs no file.
+A provider of a known protocol needs no code: a row in the catalogue is enough. A new protocol is one module here,
+`workers/providers/NAME.py`, or a package of that name, with `connect(provider, endpoint, client) -> Upstream`;
+nothing else names it. `tests/providers/protocols/example.py` is a whole one. Its author has to know:
+
+- `Upstream.call` makes one attempt. It never retries and never falls back: `workers.running.retry` decides.
+- Whatever waits for the provider stands in `with exchange:`, of an `upstream.exchange.Exchange(call.limits)`: it keeps
+  the limits of time, and turns what breaks into ProviderErrors. `upstream.post.post` sends and reads a whole answer,
+  `upstream.event_stream.events` one that comes as server-sent events. Errors leave through `exchange.mark`.
+- What fails is a ProviderError, with the provider's status and code. An error status is read by `upstream.post`; an
+  error in a 200 by `upstream.error_codes`; what each code means is in `upstream.faults`. An answer of the wrong shape
+  is `answers.shape.wrong`, which names the field: asked again, the provider would answer the same and be paid again.
+- `call.request` is the canonical request (OpenAI's fields). Only fields that the provider knows are sent; the others
+  are listed in the answer's `ignored`.
+- The answer is in the canonical shape: `answers.results` makes it, of choices that `answers.choice.Choice` puts
+  together, whole or from deltas. Usage that the provider does not report is estimated by `answers.estimates`.
+- With a `call.sink` a stream is wanted: `sink.send` each part as it comes. What is sent adds up to the whole answer.
+  Call `exchange.begin()` at the first content, `exchange.whole()` and `call.come()` when all of it has come. An adapter
+  that cannot stream leaves the sink alone: the whole answer is streamed at its end.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -7,7 +7,7 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Usage, picture_kind
-from workers.answers import estimates, reported, vectors
+from workers.answers import estimates, reported, results, vectors
 from workers.answers.choice import Choice
 from workers.answers.shape import place, wrong
 from workers.providers import ProviderCall
@@ -29,14 +29,7 @@ def chat(
         raise _empty("choices")
     most = (call.request.get("max_tokens") or call.offer.max_output or reported.MOST_TOKENS) * wanted(call)
     usage = estimates.of_chat(usage, call.request, choices, catalogue().overheads, most)
-    result = {
-        "id": f"chatcmpl-{call.job_id.removeprefix('job_')}",
-        "object": "chat.completion",
-        "created": created,
-        "model": call.offer.model,
-        "choices": list(choices),
-    }
-    return result, usage
+    return results.chat(call.job_id, call.offer.model, choices, created), usage
 
 
 def wanted(call: ProviderCall) -> int:
@@ -76,19 +69,19 @@ def _choice(call: ProviderCall, index: int, found: Mapping[str, Any]) -> dict[st
 
 
 def _embedding(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    data: list[dict[str, Any]] = []
+    found: list[tuple[int, Any]] = []
     wanted = _inputs(call.request["input"])
     for at, row in enumerate(_listed(body, "data")):
         vector = vectors.encoded(row.get("embedding"), call.request.get("encoding_format"), f"data[{at}].embedding")
         number = place(row.get("index"), f"data[{at}].index", wanted)
-        data.append({"object": "embedding", "index": at if number is None else number, "embedding": vector})
-    if not data:
+        found.append((at if number is None else number, vector))
+    if not found:
         raise _empty("embeddings")
-    if sorted(row["index"] for row in data) != list(range(wanted)):
+    if sorted(index for index, _ in found) != list(range(wanted)):
         raise wrong("data", "has not one embedding for each input")
-    data.sort(key=lambda row: row["index"])
+    found.sort(key=lambda pair: pair[0])
     usage = estimates.of_embedding(reported.of(body), call.request)
-    return {"object": "list", "data": data, "model": call.offer.model}, usage
+    return results.embeddings(call.offer.model, [vector for _, vector in found]), usage
 
 
 def _inputs(asked: Any) -> int:
@@ -108,9 +101,8 @@ def _image(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any],
         data.append({name: row[name] for name in kept if row.get(name) is not None})
     if not data:
         raise _empty("images")
-    return {"created": _created(body), "data": data}, Usage(
-        images=len(data), size=picture_kind(call.request, call.offer.images)
-    )
+    used = Usage(images=len(data), size=picture_kind(call.request, call.offer.images))
+    return results.images(_created(body), data), used
 
 
 _READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}

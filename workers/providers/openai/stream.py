@@ -16,7 +16,7 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.jobs.streams import part
 from shared.submissions.schemas import Usage
-from workers.answers import reported
+from workers.answers import reported, results
 from workers.answers.choice import Choice
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
@@ -116,8 +116,8 @@ class Gathering:
 
     def __init__(self, call: ProviderCall) -> None:
         self._call = call
-        id, self._created = f"chatcmpl-{call.job_id.removeprefix('job_')}", clock.now_seconds()
-        self._head = {"id": id, "created": self._created, "model": call.offer.model}
+        self._created = clock.now_seconds()
+        self._head = {"id": results.completion_id(call.job_id), "created": self._created, "model": call.offer.model}
         self._wanted = wanted(call)
         self._choices: dict[int, Choice] = {}
         #: What the provider calls the one choice, where only one was asked for.

@@ -14,6 +14,7 @@ from shared.jobs.streams import Progress, part, rest
 from shared.submissions import extras
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import NULLS, UNASKED, Usage, picture_kind
+from workers.answers import results
 from workers.providers import ProviderAnswer, ProviderCall, Sink
 from workers.providers.openai.request import ignored
 from workers.providers.sandbox import replies
@@ -64,16 +65,11 @@ def _chat(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
     content, likely = turn.message["content"], None
     if call.request.get("logprobs") and content is not None:
         likely = replies.likelihoods(content, call.request.get("top_logprobs") or 0)
-    result = {
-        "id": f"chatcmpl-{call.job_id.removeprefix('job_')}",
-        "object": "chat.completion",
-        "created": clock.now_seconds(),
-        "model": call.offer.model,
-        "choices": [
-            {"index": index, "message": turn.message, "logprobs": likely, "finish_reason": turn.finish}
-            for index in range(count)
-        ],
-    }
+    choices = [
+        {"index": index, "message": turn.message, "logprobs": likely, "finish_reason": turn.finish}
+        for index in range(count)
+    ]
+    result = results.chat(call.job_id, call.offer.model, choices, clock.now_seconds())
     prompt = len(orjson.dumps(call.request["messages"])) // 4 + 1
     return result, Usage(prompt_tokens=prompt, completion_tokens=turn.tokens * count)
 
@@ -87,16 +83,15 @@ def _embedding(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage
         encoded: list[Any] = [base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() for vector in vectors]
     else:
         encoded = vectors
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(encoded)]
     tokens = sum(len(orjson.dumps(one)) // 4 + 1 for one in inputs)
-    return {"object": "list", "data": data, "model": call.offer.model}, Usage(prompt_tokens=tokens)
+    return results.embeddings(call.offer.model, encoded), Usage(prompt_tokens=tokens)
 
 
 def _image(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
     count = call.request["n"]
     pictures = [{"b64_json": _PIXEL} for _ in range(count)]
     used = Usage(images=count, size=picture_kind(call.request, call.offer.images))
-    return {"created": clock.now_seconds(), "data": pictures}, used
+    return results.images(clock.now_seconds(), pictures), used
 
 
 _ANSWERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
