@@ -1,8 +1,6 @@
 """The batches process: works on all batches in turn until SIGTERM: `python -m workers.batches`."""
 
 import logging
-import signal
-import threading
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -10,6 +8,7 @@ from shared import garbage, logs
 from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database
 from shared.settings import keep_private, settings
+from shared.stopping import on_signals
 from workers.batches.scheduler import LOOK_SECONDS, BatchScheduler
 
 log = logging.getLogger("workers.batches")
@@ -19,9 +18,7 @@ def main() -> None:
     """Work until SIGTERM."""
     logs.start()
     keep_private()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = on_signals()
     database = Database(settings().database_url)
     scheduler = BatchScheduler(database, bell())
     garbage.collect_seldom()

@@ -23,6 +23,7 @@ from shared.errors import StorageAway
 from shared.files import blobs
 from shared.queues import WEBHOOKS
 from shared.settings import settings
+from shared.slices import slices
 from shared.submissions import rows as intake
 from shared.submissions.rows import Owner
 from workers.batches import cancelling, reports
@@ -159,8 +160,7 @@ class Stages:
         cursor, pause = row["cursor"], _Pause()
         with blobs.reader(row["plan"], cursor) as plan:
             while lines := plan.readlines(CHUNK_BYTES):
-                for start in range(0, len(lines), CHUNK):
-                    chunk = lines[start : start + CHUNK]
+                for chunk in slices(lines, CHUNK):
                     made = [intake.rows(owner, batch_lines.unplanned(line)) for line in chunk]
                     end = cursor + sum(map(len, chunk))
                     if not self._database.write_sync(transitions.release, row["id"], (cursor, end), made):

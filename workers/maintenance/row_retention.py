@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or
 from shared import db
 from shared.db import Database, forgotten, keeping
 from shared.db import models as m
+from shared.slices import slices
 
 #: Jobs looked at, and jobs (three rows each) or events (with their deliveries) deleted in one transaction.
 LOOKED = 1000
@@ -43,8 +44,8 @@ class JobRetention:
                 self._after = ""
                 return False
             over = self._database.read_sync(deletable, ids, until)
-            for start in range(0, len(over), JOBS):
-                self._database.write_sync(delete_jobs, over[start : start + JOBS], until)
+            for some in slices(over, JOBS):
+                self._database.write_sync(delete_jobs, some, until)
             self._after = ids[-1]
         return until != keeping.NEVER
 

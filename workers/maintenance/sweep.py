@@ -6,8 +6,6 @@ until SIGTERM.
 
 import argparse
 import logging
-import signal
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
@@ -19,6 +17,7 @@ from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
+from shared.stopping import on_signals
 from workers.maintenance import recovery
 from workers.maintenance.chunks import in_chunks
 from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_before, newest_doorbells, unwake_lost
@@ -180,9 +179,7 @@ def main() -> None:
 
 
 def _sweep_until_stopped(sweeper: Sweeper) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = on_signals()
     swept = 0.0
     while not stop.wait(settings().feed_seconds):
         try:

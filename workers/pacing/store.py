@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from shared import clock
+from shared import clock, redis_clients
 from shared.providers.states import KEY, NAMES, State, dump, load
 
 T = TypeVar("T")
@@ -46,13 +44,7 @@ class PaceStore:
     """The states that this process uses. A lost Redis costs shared knowledge, never a call."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.from_url(
-            url,
-            socket_timeout=DEADLINE_SECONDS,
-            socket_connect_timeout=DEADLINE_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
         self._change = self._redis.register_script(_CHANGE)
         self._documents: dict[str, bytes] = {}
         #: Redis's time less this process's monotonic clock, as last heard.

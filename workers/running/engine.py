@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from shared import clock, crash, logs
+from shared.background import BackgroundTasks
 from shared.broker.bell import bell
 from shared.db import Database
 from shared.jobs import leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Requeue, Verdict
 from shared.settings import settings
+from shared.slices import slices
 from workers.running import job_rows, outcomes
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
@@ -56,7 +58,7 @@ class Engine:
         #: Those of them that have no answer yet, which alone may be interrupted.
         self._calling: set[str] = set()
         self._cancelled: set[str] = set()
-        self._side: set[asyncio.Future[Any]] = set()
+        self._side = BackgroundTasks(log, "could not return jobs to the feeder: %s")
         self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
         self._recorder = ProgressRecorder(database)
@@ -96,8 +98,8 @@ class Engine:
         missing = {(id, epoch) for id, epoch in held if id not in self._running}
         if lost := sorted(missing & self._astray):
             log.warning("%d jobs are leased to this worker but not running here: handing them back", len(lost))
-            for start in range(0, len(lost), MOST_ROWS):
-                self._keep(self._database.write(leases.hand_back, lost[start : start + MOST_ROWS]))
+            for some in slices(lost, MOST_ROWS):
+                self._side.start(self._database.write(leases.hand_back, some))
         self._astray = missing
 
     @property
@@ -134,14 +136,8 @@ class Engine:
         await self._recorder.stop()
 
     def _unwake(self, ids: Sequence[str]) -> None:
-        for start in range(0, len(ids), MOST_ROWS):
-            self._keep(self._database.write(leases.unwake, list(ids[start : start + MOST_ROWS])))
-
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self._side.add(task)
-        task.add_done_callback(self._side.discard)
-        task.add_done_callback(_log_failure)
+        for some in slices(ids, MOST_ROWS):
+            self._side.start(self._database.write(leases.unwake, list(some)))
 
     def _interrupt(self, id: str) -> None:
         """Cancel a call; an outcome that is on its way to the database is let be."""
@@ -241,7 +237,7 @@ class Engine:
             if self._slots.serves(back.queue):
                 self.offer(back.queue, [back.job_id])
             else:
-                self._keep(self._wake(back.queue, [back.job_id]))
+                self._side.start(self._wake(back.queue, [back.job_id]))
 
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(bell().ring(queue, ids)):
@@ -264,8 +260,3 @@ def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[
     leased = leases.lease(connection, worker_id, taken)
     crash.point("lease.before_commit")
     return leased
-
-
-def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.warning("could not return jobs to the feeder: %s", logs.kind(error))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared import logs
@@ -9,6 +10,7 @@ from shared.db import Database
 from shared.jobs import transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Progress
+from shared.slices import slices
 from shared.stopping import stop
 from workers.running import outcomes
 from workers.running.partial_answer import PartialAnswer
@@ -60,15 +62,15 @@ class ProgressRecorder:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             fresh = self._fresh()
-            for start in range(0, len(fresh), MOST):
-                await self._note(fresh[start : start + MOST])
+            for some in slices(fresh, MOST):
+                await self._note(some)
 
     def _fresh(self) -> list[Progress]:
         """Of which answers more has been sent on than their rows know."""
         found = (outcomes.progress(job, relayed) for job, relayed in self._open.values() if relayed.began)
         return [one for one in found if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
 
-    async def _note(self, progress: list[Progress]) -> None:
+    async def _note(self, progress: Sequence[Progress]) -> None:
         try:
             await self.database.write(transitions.note_relayed, progress)
         except Exception as error:

@@ -14,10 +14,8 @@ from typing import Any
 
 import orjson
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from shared import logs
+from shared import logs, redis_clients
 from shared.jobs import streams
 from shared.stopping import stop
 from workers.running.partial_answer import SentAnswer
@@ -120,13 +118,7 @@ class Publisher:
     """Publishes what this process's calls say to Redis; made and used on its event loop."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.from_url(
-            url,
-            socket_timeout=DEADLINE_SECONDS,
-            socket_connect_timeout=DEADLINE_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
         self._sinks: dict[tuple[str, int], StreamSink] = {}
         self._unsent: list[_Command] = []
         self._wake = asyncio.Event()

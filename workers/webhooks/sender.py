@@ -7,7 +7,7 @@ itself: it gets fewer sends at once, one after the other, and what waits for it 
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -15,6 +15,7 @@ import httpx
 import orjson
 
 from shared import clock, crash, logs
+from shared.background import BackgroundTasks
 from shared.batcher import Batcher
 from shared.db import Database
 from shared.webhooks import events, signing
@@ -72,13 +73,13 @@ class Sender:
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
         self._release: Batcher[tuple[str, int], None] = Batcher(self._released)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks(log, "webhook deliveries could not be claimed or recorded yet: %s")
         self._stopping = False
 
     def offer(self, ids: Sequence[str]) -> None:
         """Deliver these, if they are due and nobody else's."""
         if not self._stopping:
-            self._keep(self._sort(list(ids), weight=len(ids)))
+            self._tasks.start(self._sort(list(ids), weight=len(ids)))
 
     async def stop(self) -> None:
         """Let the sends under way end; what was not sent stays due."""
@@ -86,25 +87,18 @@ class Sender:
         while self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_failure)
-        return task
-
     async def _sorted(self, groups: Sequence[list[str]]) -> Sequence[None]:
         """Put ids in their webhooks' lines, and serve the lines that nobody serves yet."""
         offered = [id for ids in groups for id in ids]
         due = await self._database.read(webhooks_of, offered)
         if closed := [row.id for row in due if not row.open]:
-            self._keep(self._put_off(closed))
+            self._tasks.start(self._put_off(closed))
         room = max(0, MOST_WAITING - sum(len(line.waiting) for line in self._lines.values()))
         for id, webhook_id, account_id, url, _ in [row for row in due if row.open][:room]:
             line = self._lines.get(webhook_id)
             if line is None:
                 line = self._lines[webhook_id] = _Line(self._receivers.of(webhook_id, account_id, url))
-                self._keep(self._serve(webhook_id, line))
+                self._tasks.start(self._serve(webhook_id, line))
             if len(line.waiting) < MOST_WAITING_EACH:
                 line.waiting[id] = None
         return [None] * len(groups)
@@ -112,7 +106,7 @@ class Sender:
     async def _put_off(self, ids: Sequence[str]) -> None:
         """Have those end or wait on whose webhook is not sent to now, which a claim sees to."""
         for row in await self._claim(list(ids), weight=len(ids)):  # it is sent to after all: they stay due
-            self._keep(self._give_back(row))
+            self._tasks.start(self._give_back(row))
 
     async def _serve(self, webhook_id: str, line: _Line) -> None:
         """Send until the webhook's line is empty, as many at once as it may have; the next as soon as one ends."""
@@ -128,7 +122,7 @@ class Sender:
         finally:
             del self._lines[webhook_id]
             for row in line.claimed:
-                self._keep(self._give_back(row))
+                self._tasks.start(self._give_back(row))
 
     async def _next(self, line: _Line) -> None:
         """Take a slot and begin one send, of what is still to be sent by then."""
@@ -141,7 +135,7 @@ class Sender:
             self._slots.release(slot)
             raise
         if line.claimed and line.may_send and not self._stopping:
-            line.sending.add(self._keep(self._send(line, line.claimed.popleft(), slot)))
+            line.sending.add(self._tasks.start(self._send(line, line.claimed.popleft(), slot)))
         else:
             self._slots.release(slot)
 
@@ -163,7 +157,7 @@ class Sender:
             self._slots.release(slot)
         line.receiver.learn(answer)
         crash.point("deliver.after_send")
-        recorded = self._keep(self._recorded(row, answer))
+        recorded = self._tasks.start(self._recorded(row, answer))
         if busy_seconds(answer):
             await self._held(line, recorded)
 
@@ -172,7 +166,7 @@ class Sender:
         line.busy += 1
         try:
             for row in line.claimed:
-                self._keep(self._give_back(row))
+                self._tasks.start(self._give_back(row))
             line.claimed.clear()
             await asyncio.wait([recorded])
             while line.waiting and not self._stopping:
@@ -229,8 +223,3 @@ class Sender:
     async def _flush(self, results: Sequence[dict[str, Any]]) -> Sequence[None]:
         await self._database.write(record, results)
         return [None] * len(results)
-
-
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.warning("could not claim or record webhook deliveries; they are tried again later: %s", logs.kind(error))
