@@ -162,7 +162,7 @@ def test_an_answer_that_has_come_whole_is_paid_for_as_its_provider_counts(
         steps = (head, *(b"data: " + orjson.dumps(one) + b"\n\n" for one in (text, end)), STALL)
         async with serving(steps) as upstream, live_client(2) as client:
             provider = openai.connect(CatalogueProvider(name="p", protocol="openai"), at(upstream.url), client)
-            return await provider.call(dataclasses.replace(ask, come=lambda: (ask.come(), sent.set())[0]))
+            return await provider.call(dataclasses.replace(ask, on_whole=lambda: (ask.on_whole(), sent.set())[0]))
 
     async def then(engine: Engine) -> None:
         await sent.wait()

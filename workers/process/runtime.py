@@ -29,7 +29,6 @@ from workers.running.polling import Poller
 from workers.running.publisher import Publisher
 from workers.running.settler import Settler
 from workers.running.slots import Slots
-from workers.upstream.live_transport import live_client
 from workers.webhooks import client
 from workers.webhooks.due import due_ids
 from workers.webhooks.send_slots import MOST_SENDING
@@ -127,7 +126,7 @@ class Runtime:
     async def _build(self) -> None:
         slots = Slots(self._capacities or capacities())
         in_flight = sum(slots.capacity(queue) for queue in slots.queues)
-        self._client = live_client(in_flight)
+        self._client = providers.http_client(in_flight)
         self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,

@@ -16,8 +16,8 @@ nothing else names it. `tests/providers/protocols/example.py` is a whole one. It
 - The answer is in the canonical shape: `answers.results` makes it, of choices that `answers.choice.Choice` puts
   together, whole or from deltas. Usage that the provider does not report is estimated by `answers.estimates`.
 - With a `call.sink` a stream is wanted: `sink.send` each part as it comes. What is sent adds up to the whole answer.
-  Call `exchange.begin()` at the first content, `exchange.whole()` and `call.come()` when all of it has come. An adapter
-  that cannot stream leaves the sink alone: the whole answer is streamed at its end.
+  Call `exchange.begin()` at the first content, `exchange.whole()` and `call.on_whole()` when all of it has come. An
+  adapter that cannot stream leaves the sink alone: the whole answer is streamed at its end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +30,10 @@ import httpx
 from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
 from shared.submissions.schemas import Offer, Usage
+from workers.upstream.live_transport import live_client
 from workers.upstream.time_limits import TimeLimits, limits
 
-__all__ = ["ProviderAnswer", "ProviderCall", "Sink", "TimeLimits", "Upstream", "connect", "limits"]
+__all__ = ["ProviderAnswer", "ProviderCall", "Sink", "TimeLimits", "Upstream", "connect", "http_client", "limits"]
 
 
 class Sink(Protocol):
@@ -61,7 +62,7 @@ class ProviderCall:
     sink: Sink | None = None
     limits: TimeLimits = field(default_factory=limits)
     #: Called when a streamed answer has come whole, though its end may not have been passed on yet.
-    come: Callable[[], None] = lambda: None
+    on_whole: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class Upstream(Protocol):
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """Make one attempt within the call's limits; raises ProviderError. Never retries: `running.retry` does."""
+
+
+def http_client(in_flight: int) -> httpx.AsyncClient:
+    """The client that all providers of a process are called with; its owner closes it."""
+    return live_client(in_flight)
 
 
 def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:

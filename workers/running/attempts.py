@@ -48,13 +48,13 @@ class Attempts:
     publisher: Publisher | None = None
     keeping: ImageKeeper = field(default_factory=ImageKeeper)
 
-    async def run(self, job: Leased, attempts: list[dict[str, Any]], relayed: PartialAnswer) -> Ending | Requeue:
+    async def run(self, job: Leased, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending | Requeue:
         """What comes of a job here.
 
-        `attempts` is what has been tried, `relayed` what was sent on of its answer; both grow, and whoever cancels
+        `attempts` is what has been tried, `partial` what was sent on of its answer; both grow, and whoever cancels
         this still has them. UnreadableError: its rows are not understood here.
         """
-        return await _Run(self, job, job_rows.work(job), attempts, relayed).until_decided()
+        return await _Run(self, job, job_rows.work(job), attempts, partial).until_decided()
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Run:
     job: Leased
     work: Work
     attempts: list[dict[str, Any]]
-    relayed: PartialAnswer
+    partial: PartialAnswer
     #: How many attempts the row has.
     before: int = field(init=False)
 
@@ -103,9 +103,9 @@ class _Run:
             except TimeoutError:
                 if not life.expired():
                     raise  # some other limit, which says nothing of the job's time
-                return outcomes.cut_short(self.job, "expired", self.attempts, self.relayed)
+                return outcomes.cut_short(self.job, "expired", self.attempts, self.partial)
             if isinstance(made, ProviderError) and sink is not None and sink.began:
-                return outcomes.broken_off(self.job, made, self.attempts, self.relayed)
+                return outcomes.broken_off(self.job, made, self.attempts, self.partial)
             if isinstance(made, Ending) and isinstance(sink, HeldSink):
                 sink.release()
             if isinstance(made, Ending) and sink is not None and sink.began:
@@ -203,7 +203,7 @@ class _Run:
             self.offer,
             sink,
             limits(streamed=sink is not None, another_left=another),
-            self.relayed.take_whole,
+            self.partial.take_whole,
         )
         try:
             crash.point("call.before")
@@ -251,7 +251,7 @@ class _Run:
             yield UnreadSink() if another and self.offer.provider != SANDBOX else None
             return
         sink = publisher.open(self.job.id, self.job.epoch)
-        self.relayed.begin(self.offer, self.request, sink.gathered)
+        self.partial.begin(self.offer, self.request, sink.gathered)
         try:
             yield HeldSink(sink) if self.work.hold_stream else sink
         finally:

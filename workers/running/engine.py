@@ -205,10 +205,10 @@ class Engine:
     async def _outcome(self, job: Leased) -> JobOutcome:
         """What comes of the job here; when this process stops, handing it back."""
         attempts: list[dict[str, Any]] = []
-        relayed = self._recorder.open(job)
+        partial = self._recorder.open(job)
         try:
             attempts = job_rows.attempts(job)
-            return await self._attempts.run(job, attempts, relayed)
+            return await self._attempts.run(job, attempts, partial)
         except UnreadableError as error:
             log.warning(
                 "job %s is of another version (%s): leaving it to workers that can read it",
@@ -219,12 +219,12 @@ class Engine:
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, run_at, deferred_for="unreadable")
         except asyncio.CancelledError:
             if job.id in self._cancelled:
-                return outcomes.cut_short(job, "cancelled", attempts, relayed)
-            progress = outcomes.progress(job, relayed)
+                return outcomes.cut_short(job, "cancelled", attempts, partial)
+            progress = outcomes.progress(job, partial)
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=progress)
         except Exception as error:
             log.error("job %s failed on an internal error: %s", job.id, logs.trace(error))
-            return outcomes.fault(job, error, attempts, relayed)
+            return outcomes.fault(job, error, attempts, partial)
         finally:
             self._calling.discard(job.id)
             self._recorder.close(job)

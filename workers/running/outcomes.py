@@ -67,17 +67,17 @@ def cut_short(
     job: Leased,
     status: Terminal,
     attempts: list[dict[str, Any]],
-    relayed: PartialAnswer,
+    partial: PartialAnswer,
     error: Mapping[str, Any] | None = None,
 ) -> Ending:
     """The end of a job before its answer was whole: what was sent on of it is kept and charged, as counted here."""
     ending = Ending(job.id, job.epoch, status, error=error, attempts=attempts)
-    if not relayed.began or relayed.offer is None or relayed.gathered is None:
+    if not partial.began or partial.offer is None or partial.gathered is None:
         return ending
-    offer, usage = relayed.offer, relayed.usage()
+    offer, usage = partial.offer, partial.usage()
     charged, excess = _charged(job, offer, usage)
-    head = {name: relayed.gathered.head[name] for name in ("id", "created", "model")}
-    body = {**head, "object": "chat.completion", "choices": relayed.gathered.choices()}
+    head = {name: partial.gathered.head[name] for name in ("id", "created", "model")}
+    body = {**head, "object": "chat.completion", "choices": partial.gathered.choices()}
     body["usage"] = _usage(job, usage, charged)
     return replace(
         ending,
@@ -93,22 +93,22 @@ def cut_short(
     )
 
 
-def progress(job: Leased, relayed: PartialAnswer) -> Progress | None:
+def progress(job: Leased, partial: PartialAnswer) -> Progress | None:
     """What the job's row is to know of what was sent on, in case this process does not live to end it."""
-    if not relayed.began or relayed.offer is None or job.test:
+    if not partial.began or partial.offer is None or job.test:
         return None
-    offer, usage = relayed.offer, relayed.usage()
+    offer, usage = partial.offer, partial.usage()
     charged, _ = _charged(job, offer, usage)
     return Progress(
         job.id, job.epoch, offer.provider, offer.model, usage.prompt_tokens, usage.completion_tokens, charged
     )
 
 
-def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: PartialAnswer) -> Ending:
+def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending:
     """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
     said = f"the provider's stream broke off: {error.message}"
     what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
-    return cut_short(job, "failed", attempts, relayed, what)
+    return cut_short(job, "failed", attempts, partial, what)
 
 
 def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[dict[str, Any]]) -> Ending:
@@ -138,8 +138,8 @@ def _callers_reason(error: ProviderError, verdict: GiveUp) -> str:
     return "request_too_large" if classify(error) == "too_long" else verdict.reason
 
 
-def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: PartialAnswer) -> Ending:
+def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending:
     """The end of a job on which our own program failed."""
     said = f"an internal error ({type(error).__name__})"
     what = {"message": said, "type": "internal_error", "code": 500, "reason": "internal_error"}
-    return cut_short(job, "failed", attempts, relayed, what)
+    return cut_short(job, "failed", attempts, partial, what)

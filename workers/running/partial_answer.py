@@ -81,16 +81,16 @@ class PartialAnswer:
     gathered: SentAnswer | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     #: The provider has said all of it, and is waited for only to say what that was.
-    come: bool = False
+    complete: bool = False
     _prompt: int | None = None
 
     def begin(self, offer: Offer, request: Mapping[str, Any], gathered: SentAnswer) -> None:
         """Another call, of which nothing has been sent on."""
-        self.offer, self.request, self.gathered, self.come = offer, request, gathered, False
+        self.offer, self.request, self.gathered, self.complete = offer, request, gathered, False
 
     def take_whole(self) -> None:
         """All of the answer has come."""
-        self.come = True
+        self.complete = True
 
     @property
     def began(self) -> bool:
@@ -102,7 +102,7 @@ class PartialAnswer:
         """All of it has been sent, but for why it ended: nothing is left that a cancel could save."""
         if self.gathered is None or not self.began:
             return False
-        return self.come or self.gathered.whole(self.request.get("n") or 1)
+        return self.complete or self.gathered.whole(self.request.get("n") or 1)
 
     def usage(self) -> Usage:
         """The prompt, and what was sent, as counted here."""

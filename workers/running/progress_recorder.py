@@ -39,9 +39,9 @@ class ProgressRecorder:
 
     def open(self, job: Leased) -> PartialAnswer:
         """A job is called for; what is sent on of its answer is to be noted in the result."""
-        relayed = PartialAnswer()
-        self._open[job.id] = job, relayed
-        return relayed
+        partial = PartialAnswer()
+        self._open[job.id] = job, partial
+        return partial
 
     def close(self, job: Leased) -> None:
         """It is not called for any more."""
@@ -67,7 +67,7 @@ class ProgressRecorder:
 
     def _fresh(self) -> list[Progress]:
         """Of which answers more has been sent on than their rows know."""
-        found = (outcomes.progress(job, relayed) for job, relayed in self._open.values() if relayed.began)
+        found = (outcomes.progress(job, partial) for job, partial in self._open.values() if partial.began)
         return [one for one in found if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
 
     async def _note(self, progress: Sequence[Progress]) -> None:

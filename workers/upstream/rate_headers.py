@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from shared import durations
 from shared.providers.limits import Limit, RateLimits
-from workers.upstream import durations
 
 __all__ = ["Limit", "RateLimits", "read"]
 

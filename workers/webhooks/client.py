@@ -18,9 +18,8 @@ from typing import Literal
 import httpcore
 import httpx
 
-from shared import clock, network
+from shared import clock, durations, network
 from shared.network.addresses import Allowed, Refused, judge, judge_name
-from workers.upstream import durations
 from workers.webhooks.name_resolver import NameResolver
 
 CONNECT_SECONDS = 5.0

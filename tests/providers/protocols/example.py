@@ -78,7 +78,7 @@ class Example:
                     call.sink.send(head, [part(0, visible)])
                 if "stopped" in said:
                     usage = _ended(choice, said)
-                    call.come()
+                    call.on_whole()
         if not choice.ended:
             raise ProviderError("the stream ended before its answer did", upstream_status=200, code="protocol")
         call.sink.send(head, [part(0, {}, choice.shown()["finish_reason"])])

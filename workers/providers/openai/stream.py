@@ -59,7 +59,7 @@ async def stream(
                         return chunk
                     _take(gathering, chunk or {}, exchange)
                     if gathering.ended:
-                        call.come()
+                        call.on_whole()
     except ProviderError:
         if not gathering.whole or gathering.closed:
             raise

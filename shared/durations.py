@@ -1,4 +1,4 @@
-"""Lengths and points of time as providers write them. Pure; every pattern is linear."""
+"""Lengths and points of time as HTTP servers write them, in headers and error bodies. Pure; every pattern is linear."""
 
 import re
 from collections.abc import Mapping
