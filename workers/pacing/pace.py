@@ -4,8 +4,8 @@ import asyncio
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from shared import clock, logs
@@ -69,6 +69,18 @@ class Permit:
     def dropped(self) -> None:
         """It was not made, or cancelled; nothing is learned of it."""
         self.pace.dropped(self)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Around the call: one that fails, or is cancelled, is reported; a good answer is for the caller to report."""
+        try:
+            yield
+        except ProviderError as error:
+            self.failed(error)
+            raise
+        except BaseException:
+            self.dropped()
+            raise
 
 
 @dataclass(slots=True)

@@ -125,7 +125,21 @@ class Runtime:
 
     async def _build(self) -> None:
         slots = Slots(self._capacities or capacities())
-        in_flight = sum(slots.capacity(queue) for queue in slots.queues)
+        self._connect(sum(slots.capacity(queue) for queue in slots.queues))
+        self.sender = Sender(self._database, self._outbound)
+        self.settler = Settler(self._database, self._notifier, self._ring)
+        upstreams = providers.connect(catalogue(), self._client)
+        attempts = Attempts(upstreams, self._pace, self._publisher)
+        self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=self._consume)
+        self.engine.start()
+        due = due_ids if serves(WEBHOOKS) else None
+        self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
+        self._polling = None if self._probation else asyncio.create_task(self._poller.run())
+        self._notifier.listen(CANCEL, self.engine.cancel)
+        self._ticking = asyncio.create_task(self._tick())
+
+    def _connect(self, in_flight: int) -> None:
+        """Make the clients of providers, webhooks and Redis."""
         self._client = providers.http_client(in_flight)
         self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
@@ -133,25 +147,8 @@ class Runtime:
             connections=MOST_SENDING,
         )
         self._notifier = Hints(settings().redis_url)
-        self.sender = Sender(self._database, self._outbound)
-        self.settler = Settler(self._database, self._notifier, self._ring)
-        upstreams = providers.connect(catalogue(), self._client)
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
-        self.engine = Engine(
-            self._database,
-            self.incarnation.id,
-            Attempts(upstreams, self._pace, self._publisher),
-            slots,
-            self.settler,
-            consume=self._consume,
-        )
-        self.engine.start()
-        due = due_ids if serves(WEBHOOKS) else None
-        self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
-        self._polling = None if self._probation else asyncio.create_task(self._poller.run())
-        self._notifier.listen(CANCEL, self.engine.cancel)
-        self._ticking = asyncio.create_task(self._tick())
 
     def _offered(self, queue: str, ids: Sequence[str]) -> None:
         self._poller.heard(queue)

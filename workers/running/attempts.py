@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,7 +46,7 @@ class Attempts:
     upstreams: Mapping[str, Upstream]
     pace: Pace
     publisher: Publisher | None = None
-    keeping: ImageKeeper = field(default_factory=ImageKeeper)
+    image_keeper: ImageKeeper = field(default_factory=ImageKeeper)
 
     async def run(self, job: Leased, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending | Requeue:
         """What comes of a job here.
@@ -145,7 +145,7 @@ class _Run:
 
     async def _paced(self, sink: StreamSink | HeldSink | UnreadSink | None) -> Ending | ProviderError | Wait:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
-        if self._keeps() and not await self.by.keeping.ready():
+        if self._keeps() and not await self.by.image_keeper.ready():
             raise StorageAway
         if self.offer.provider == SANDBOX:
             return await self._attempt(sink, None)
@@ -205,21 +205,13 @@ class _Run:
             limits(streamed=sink is not None, another_left=another),
             self.partial.take_whole,
         )
-        try:
+        with permit.guarded() if permit is not None else nullcontext():
             crash.point("call.before")
             answer = await self._upstream().call(call)
-        except ProviderError as error:
-            if permit is not None:
-                permit.failed(error)
-            raise
-        except BaseException:
-            if permit is not None:
-                permit.dropped()
-            raise
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
         if self.job.type == "image":
-            await self.by.keeping.dress(call, answer, of_batch=self.job.batch_id is not None)
+            await self.by.image_keeper.put_links(call, answer, of_batch=self.job.batch_id is not None)
         crash.point("call.after")
         return answer
 

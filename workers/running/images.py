@@ -36,7 +36,7 @@ class ImageKeeper:
         #: Storage was away when last asked.
         self._away = False
 
-    async def dress(self, call: ProviderCall, answer: ProviderAnswer, *, of_batch: bool) -> None:
+    async def put_links(self, call: ProviderCall, answer: ProviderAnswer, *, of_batch: bool) -> None:
         """Put signed links in the place of base64, when links were asked for. Pictures are kept on disk by then.
 
         StorageAway when they could not be. Each name is a fresh one: a stale worker's late picture replaces nobody's.

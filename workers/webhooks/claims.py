@@ -57,19 +57,26 @@ def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
     changes: list[dict[str, Any]] = []
     for row in rows:
-        if (why := _refusal(row, now)) is not None:
-            changes.append(_change(row, status="failed", last_error=why))
-        elif (row["paused_until"] or 0) > now:
-            spread = int((row["paused_until"] - now) * JITTER * random.random())
-            changes.append(_change(row, next_at=row["paused_until"] + spread, claims=row["claims"] - 1))
-        else:
-            own = now + _claim_seconds(row["claims"]) * clock.MICROS
-            if own != until:
-                changes.append(_change(row, next_at=own))
-            sent.append({**row, "claimed_until": own, "secrets": webhook_secrets.signing(row, now)})
+        if (change := _not_sent(row, now)) is not None:
+            changes.append(change)
+            continue
+        own = now + _claim_seconds(row["claims"]) * clock.MICROS
+        if own != until:
+            changes.append(_change(row, next_at=own))
+        sent.append({**row, "claimed_until": own, "secrets": webhook_secrets.signing(row, now)})
     if changes:
         connection.execute(_CHANGE, changes)
     return sent
+
+
+def _not_sent(row: Mapping[str, Any], now: int) -> dict[str, Any] | None:
+    """What is written of a delivery that is due and not sent: it ends, or waits for its webhook; None: it is sent."""
+    if (why := _refusal(row, now)) is not None:
+        return _change(row, status="failed", last_error=why)
+    if (row["paused_until"] or 0) > now:
+        spread = int((row["paused_until"] - now) * JITTER * random.random())
+        return _change(row, next_at=row["paused_until"] + spread, claims=row["claims"] - 1)
+    return None
 
 
 def _refusal(row: Mapping[str, Any], now: int) -> str | None:
