@@ -1,4 +1,4 @@
-"""Processes that read the chunks of large batch files side by side, for reading and pricing is all computing.
+"""A pool of processes that read and price the chunks of large batch files side by side.
 
 They are started for the first large file, and work once they are up; until then, and for small files, the caller reads.
 """

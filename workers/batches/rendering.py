@@ -1,4 +1,4 @@
-"""What a finished batch is handed out as: an output and an error file in OpenAI's shape, rendered from the rows.
+"""Renders the files of a finished batch from the rows: an output and an error file in OpenAI's shape.
 
 One line a request, in the order of the input. A job that succeeded is in the output file; one that failed is in the
 error file with its status and error as the response; one that was cancelled or expired has no response. A line of the

@@ -1,4 +1,4 @@
-"""What the log of the batches process says of a batch: one line when it begins, and one when it ends."""
+"""What the batches process logs of a batch: one line when it begins, and one when it ends."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What a sweeper has seen for itself, and for how long, by its own steady clock.
+"""For how long leases and due deliveries have stood unchanged, as a sweeper has seen by its own steady clock.
 
 What another process wrote as a time is compared with what that was before, never with this machine's clock: a lease
 that is renewed changes, a doorbell that was there three seconds ago is older than that. Pure but for `clock.elapsed`,

@@ -1,4 +1,4 @@
-"""How what workers see changes what is known of a provider's pace. Pure: no clock, network, database or Redis.
+"""How what workers report changes what is known of a provider's pace. Pure: no clock, network, database or Redis.
 
 Three things are found out of one provider and model. A **rate**: once the provider says "too many" (429, 529) it is
 set below what was admitted of late, and then grows by a few percent a second, which costs about one refusal in a

@@ -1,4 +1,4 @@
-"""Makes an image result what was asked for: links on this server where the provider sent base64.
+"""Stores the images of a result, and puts links to them in the place of base64 where links were asked for.
 
 A picture that was made has been paid for, so storage that is away is tried again for a while; each try has a limit,
 since storage may also hang. While it is known to be away, nothing more is drawn.

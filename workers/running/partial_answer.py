@@ -1,4 +1,4 @@
-"""What of a streamed answer has been sent on, which is paid for however its job ends."""
+"""The part of a streamed answer that has been sent on, which is paid for however its job ends."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

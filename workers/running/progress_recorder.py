@@ -1,4 +1,4 @@
-"""Writes down, now and then, what has been sent on of answers in the making, for the case that this process dies."""
+"""Records, once a second, how much of streamed answers has been sent on, in case this process dies."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Outcomes of many jobs, one transaction; then notifying whoever waits for them."""
+"""Settles the outcomes of many jobs in one transaction, then notifies whoever waits for them."""
 
 import dataclasses
 import logging

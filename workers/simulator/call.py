@@ -1,4 +1,4 @@
-"""A request with who is to answer it, read as far as somebody needs it."""
+"""A request on its way to its simulated provider, read as far as each question needs it."""
 
 from functools import cached_property
 from typing import Any

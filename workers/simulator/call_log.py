@@ -1,4 +1,4 @@
-"""What each provider's own log would show: every call with its time and outcome, and their numbers by the second."""
+"""A log of all calls with their time and outcome, and their numbers by the second."""
 
 from collections import Counter, deque
 from dataclasses import dataclass

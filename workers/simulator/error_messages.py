@@ -1,4 +1,4 @@
-"""What the providers say, word for word as each puts it, when a prompt is too long or a rate limit is reached.
+"""The providers' own words for a prompt that is too long, and for a rate limit that is reached.
 
 A client that decides by a code meets here what it meets outside: only OpenAI has a code for a prompt that is too long.
 """

@@ -1,4 +1,4 @@
-"""One HTTP exchange with a provider: the whole answer, or a ProviderError with a status or a code."""
+"""One POST to a provider: the whole answer, or a ProviderError with a status or a code."""
 
 import asyncio
 

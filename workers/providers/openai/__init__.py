@@ -1,7 +1,7 @@
-"""The OpenAI wire protocol: chat completions (openai_stream.py when streamed), embeddings, images; spoken by most.
+"""The OpenAI wire protocol: chat completions (whole or streamed), embeddings, images; spoken by most.
 
 Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. What
-is sent is in openai_request.py.
+is sent is in `request`, what comes back in `answers` and `stream`.
 """
 
 from collections.abc import Mapping
