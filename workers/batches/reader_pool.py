@@ -1,4 +1,4 @@
-"""Processes that read the chunks of large batch files side by side, for reading and pricing is all computing.
+"""A pool of processes that read and price the chunks of large batch files side by side.
 
 They are started for the first large file, and work once they are up; until then, and for small files, the caller reads.
 """
@@ -28,7 +28,7 @@ AHEAD: Final = 2
 ALONE_SECONDS: Final = 60.0
 
 
-class Readers:
+class ReaderPool:
     """The reading processes of one caller, who calls from its main thread: they end when that does."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Readers:
 
     def _give_up(self, error: BaseException) -> None:
         """Do without them for a while: perhaps there is no room for them."""
-        log.warning("files are read by this process alone: %s", logs.kind(error))
+        log.warning("no reader processes: this process reads batch files alone (%s)", logs.kind(error))
         self._not_before = clock.monotonic() + ALONE_SECONDS
         self.close()
 

@@ -25,11 +25,11 @@ SLOW_SECONDS: Final = 1.0
 REMEMBERED: Final = 10_000
 
 
-class Names:
+class NameResolver:
     """One process's lookups, on its event loop."""
 
     def __init__(self) -> None:
-        self._quick, self._lame = asyncio.Semaphore(MOST_QUICK), asyncio.Semaphore(MOST_SLOW)
+        self._quick_lookups, self._slow_lookups = asyncio.Semaphore(MOST_QUICK), asyncio.Semaphore(MOST_SLOW)
         self._under_way: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
         self._slow: OrderedDict[str, None] = OrderedDict()
 
@@ -42,7 +42,7 @@ class Names:
         return await asyncio.shield(task)
 
     async def _look_up(self, host: str, port: int) -> list[str]:
-        async with self._lame if host in self._slow else self._quick:
+        async with self._slow_lookups if host in self._slow else self._quick_lookups:
             loop, began = asyncio.get_running_loop(), clock.monotonic()
             found: asyncio.Future[list[str]] = loop.create_future()
             slow = loop.call_later(SLOW_SECONDS, self._note_slow, host)
@@ -76,10 +76,10 @@ def _ask(loop: asyncio.AbstractEventLoop, found: "asyncio.Future[list[str]]", ho
     except Exception as error:
         answer = error
     with suppress(RuntimeError):  # the loop is closed: the process stops
-        loop.call_soon_threadsafe(_tell, found, answer)
+        loop.call_soon_threadsafe(_hand_over, found, answer)
 
 
-def _tell(found: "asyncio.Future[list[str]]", answer: Any) -> None:
+def _hand_over(found: "asyncio.Future[list[str]]", answer: Any) -> None:
     if found.done():
         return
     if isinstance(answer, Exception):

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared import clock
 from workers.simulator.call import Call
+from workers.simulator.error_messages import limited, spelled
 from workers.simulator.errors import SHAPES
-from workers.simulator.wire import Protocol, Reply, json_reply
-from workers.simulator.words import limited, spelled
+from workers.simulator.messages import Protocol, SimulatedReply, json_reply
 
 #: How much may be used at once when nothing is said: what two seconds admit, of requests this many at least.
 BURST_SECONDS = 2.0
@@ -22,7 +22,7 @@ Unit = Literal["requests", "tokens", "concurrent"]
 Headers = list[tuple[bytes, bytes]]
 
 
-class Limit(BaseModel):
+class LimitRule(BaseModel):
     """One row of limits: whom it holds for, and what is admitted.
 
     Without `model` all models of a provider share it; `each_model`: each has one of its own. Bursts are the buckets'
@@ -78,10 +78,10 @@ class Bucket:
 
 
 @dataclass(slots=True)
-class State:
+class LimitState:
     """One limit as it stands for one provider, or one model of it."""
 
-    limit: Limit
+    limit: LimitRule
     buckets: dict[Unit, Bucket] = field(default_factory=dict)
     running: int = 0
 
@@ -100,9 +100,9 @@ class State:
 class Admission:
     """What became of a call: `refusal` when it was over a limit; else `headers` for its answer, and a `release`."""
 
-    states: list[State]
+    states: list[LimitState]
     headers: Headers
-    refusal: Reply | None = None
+    refusal: SimulatedReply | None = None
 
     def release(self) -> None:
         """The call is over."""
@@ -110,17 +110,17 @@ class Admission:
             state.running -= 1
 
 
-class Limits:
+class RateLimiter:
     """All limits in force. `usual` are those of the command line, which hold while a script has none."""
 
-    def __init__(self, usual: tuple[Limit, ...] = ()) -> None:
+    def __init__(self, usual: tuple[LimitRule, ...] = ()) -> None:
         self._usual = usual
         self.replace(())
 
-    def replace(self, rows: "tuple[Limit, ...] | list[Limit]") -> None:
+    def replace(self, rows: "tuple[LimitRule, ...] | list[LimitRule]") -> None:
         """Put other limits in force; their buckets are full."""
         self._rows = tuple(rows) or self._usual
-        self._states: dict[tuple[int, str, str], State] = {}
+        self._states: dict[tuple[int, str, str], LimitState] = {}
 
     def admit(self, call: Call) -> Admission:
         """Let a call in, or refuse it; a refused one uses nothing up."""
@@ -140,7 +140,7 @@ class Limits:
                 bucket.level -= costs[unit]
         return Admission(states, [one for state in states for one in _told(state, protocol)])
 
-    def _state(self, at: int, row: Limit, call: Call, now: float) -> State:
+    def _state(self, at: int, row: LimitRule, call: Call, now: float) -> LimitState:
         model = call.model if row.model is not None or row.each_model else ""
         key = at, call.route.provider, model
         if key not in self._states:
@@ -148,8 +148,8 @@ class Limits:
         return self._states[key]
 
 
-def _fresh(row: Limit, now: float) -> State:
-    state = State(row)
+def _fresh(row: LimitRule, now: float) -> LimitState:
+    state = LimitState(row)
     rates: tuple[tuple[Unit, float | None, float | None], ...] = (
         ("requests", row.requests_per_minute, row.request_burst),
         ("tokens", row.tokens_per_minute, row.token_burst),
@@ -161,7 +161,7 @@ def _fresh(row: Limit, now: float) -> State:
     return state
 
 
-def _refusal(state: State, call: Call, unit: Unit, wait: float) -> Reply:
+def _refusal(state: LimitState, call: Call, unit: Unit, wait: float) -> SimulatedReply:
     row, protocol = state.limit, call.route.protocol
     limit = {"requests": row.requests_per_minute, "tokens": row.tokens_per_minute, "concurrent": row.concurrent}[unit]
     refused = limited(protocol, call.model, unit, limit or 0, wait)
@@ -172,7 +172,7 @@ def _refusal(state: State, call: Call, unit: Unit, wait: float) -> Reply:
     return reply
 
 
-def _when(row: Limit, wait: float) -> Headers:
+def _when(row: LimitRule, wait: float) -> Headers:
     """Retry-After in the form of the row; whole seconds are rounded up."""
     seconds = max(math.ceil(wait), 1)
     if row.retry_after == "none":
@@ -184,7 +184,7 @@ def _when(row: Limit, wait: float) -> Headers:
     return found if row.retry_after == "seconds" else [*found, (b"retry-after-ms", b"%d" % math.ceil(wait * 1000))]
 
 
-def _told(state: State, protocol: Protocol) -> Headers:
+def _told(state: LimitState, protocol: Protocol) -> Headers:
     """The buckets' state, in the headers of the protocol."""
     if not state.limit.headers or protocol.startswith("google"):
         return []

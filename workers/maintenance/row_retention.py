@@ -12,13 +12,14 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or
 from shared import db
 from shared.db import Database, forgotten, keeping
 from shared.db import models as m
+from shared.slices import slices
 
 #: Jobs looked at, and jobs (three rows each) or events (with their deliveries) deleted in one transaction.
 LOOKED = 1000
 JOBS, EVENTS = 300, 300
 #: Transactions of one step, and accounts looked at in one.
 ROUNDS, ACCOUNTS = 10, 100
-#: Files that are told to expire in one transaction.
+#: Files that are set to expire in one transaction.
 FILES = 500
 
 #: A batch is over.
@@ -27,8 +28,8 @@ TERMINAL = ("completed", "failed", "expired", "cancelled")
 _ENDED = tuple(m.batches.c[f"{status}_at"] for status in TERMINAL)
 
 
-class Jobs:
-    """Retires jobs, from the oldest on; remembers where it is."""
+class JobRetention:
+    """Deletes jobs, from the oldest on; remembers where it is."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,15 +43,15 @@ class Jobs:
             if not ids:
                 self._after = ""
                 return False
-            over = self._database.read_sync(retirable, ids, until)
-            for start in range(0, len(over), JOBS):
-                self._database.write_sync(retire_jobs, over[start : start + JOBS], until)
+            over = self._database.read_sync(deletable, ids, until)
+            for some in slices(over, JOBS):
+                self._database.write_sync(delete_jobs, some, until)
             self._after = ids[-1]
         return until != keeping.NEVER
 
 
-class Events:
-    """Retires events, account by account; remembers whose turn it is."""
+class EventRetention:
+    """Deletes events, account by account; remembers whose turn it is."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -65,14 +66,14 @@ class Events:
                 for _ in range(ROUNDS):
                     ids = self._database.read_sync(old_events, account, test, until)
                     if ids:
-                        self._database.write_sync(retire_events, ids, until)
+                        self._database.write_sync(delete_events, ids, until)
                     if len(ids) < EVENTS:
                         break
         self._after = accounts[-1] if accounts else ""
         return len(accounts) == ACCOUNTS
 
 
-class Files:
+class FileExpiry:
     """Tells old files to expire; what then removes them is the retention of files."""
 
     def __init__(self, database: Database) -> None:
@@ -91,13 +92,13 @@ def next_jobs(connection: Connection, after: str, until: int) -> list[str]:
     return [id for id, _ in rows] if any(created_at <= until for _, created_at in rows) else []
 
 
-def retirable(connection: Connection, ids: Sequence[str], until: int) -> list[str]:
+def deletable(connection: Connection, ids: Sequence[str], until: int) -> list[str]:
     """Those of these jobs that ended by then, with their batch, and whose batch nobody is repeating."""
     over = select(m.jobs.c.id).where(m.jobs.c.id.in_(ids), _over(until)).order_by(m.jobs.c.id)
     return list(connection.execute(over).scalars())
 
 
-def retire_jobs(connection: Connection, ids: Sequence[str], until: int) -> None:
+def delete_jobs(connection: Connection, ids: Sequence[str], until: int) -> None:
     """Delete these jobs with what was asked and what came of it."""
     forgotten.raise_to(connection, "jobs", until)
     connection.execute(delete(m.job_payloads).where(m.job_payloads.c.job_id.in_(ids)))
@@ -135,7 +136,7 @@ def old_events(connection: Connection, account_id: str, test: bool, until: int) 
     return list(takewhile(lambda id: id not in waiting, old))
 
 
-def retire_events(connection: Connection, ids: Sequence[str], until: int) -> None:
+def delete_events(connection: Connection, ids: Sequence[str], until: int) -> None:
     """Delete these events and what became of their deliveries."""
     forgotten.raise_to(connection, "events", until)
     forgotten.raise_to(connection, "deliveries", until)

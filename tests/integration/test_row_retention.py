@@ -18,7 +18,7 @@ from shared.settings import Settings, settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from workers.batches import cancelling
-from workers.maintenance import forgetting, retiring, sweep
+from workers.maintenance import purge, row_retention, sweep
 from workers.maintenance.feeder import Feeder
 
 DAY = 86_400 * clock.MICROS
@@ -36,7 +36,11 @@ def _virtual(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def retire(database: Database) -> None:
     """Until nothing is left to be done."""
-    for chore in (retiring.Jobs(database), retiring.Events(database), retiring.Files(database)):
+    for chore in (
+        row_retention.JobRetention(database),
+        row_retention.EventRetention(database),
+        row_retention.FileExpiry(database),
+    ):
         while chore.some():
             pass
 
@@ -215,7 +219,7 @@ def test_what_is_forgotten_goes_in_bounded_steps(database: Database) -> None:
     database.write_sync(lambda c: c.execute(insert(m.idempotency_keys), answers).rowcount)
     database.write_sync(lambda c: c.execute(insert(m.workers), workers).rowcount)
     with statements(database) as seen:
-        forgetting.forget_all(database)
+        purge.purge_all(database)
     assert not world.rows(database, m.idempotency_keys) and not world.rows(database, m.workers)
     assert sum(rows for _, rows in seen) == 3700 and max(rows for _, rows in seen) <= 1000
 

@@ -1,4 +1,4 @@
-"""Outcomes of many jobs, one transaction; then telling whoever waits for them."""
+"""Settles the outcomes of many jobs in one transaction, then notifies whoever waits for them."""
 
 import dataclasses
 import logging
@@ -17,7 +17,7 @@ from shared.notifier import DONE, Hints
 
 log = logging.getLogger(__name__)
 
-Outcome = Ending | Requeue
+JobOutcome = Ending | Requeue
 
 #: Outcomes in one transaction.
 MOST = 400
@@ -26,15 +26,15 @@ MOST = 400
 class Settler:
     """Gathers outcomes and settles them in groups; an outcome that cannot be stored ends its job `internal_error`."""
 
-    def __init__(self, database: Database, hints: Hints, deliver: Callable[[list[str]], None]) -> None:
+    def __init__(self, database: Database, notifier: Hints, deliver: Callable[[list[str]], None]) -> None:
         self._database = database
-        self._hints = hints
+        self._notifier = notifier
         self._deliver = deliver
-        self._batcher: Batcher[Outcome, Verdict] = Batcher(self._flush, most=MOST)
+        self._batcher: Batcher[JobOutcome, Verdict] = Batcher(self._flush, most=MOST)
         #: Since the start of this process.
         self.stale = 0
 
-    async def __call__(self, outcome: Outcome) -> Verdict:
+    async def __call__(self, outcome: JobOutcome) -> Verdict:
         """Store an outcome; `stale` when the job was no longer this process's."""
         try:
             return await self._batcher(outcome)
@@ -42,24 +42,28 @@ class Settler:
             if is_away(error) or (isinstance(outcome, Ending) and outcome.error is not None):
                 raise
             if isinstance(outcome, Requeue):
-                log.error("job %s could not be put back as it was: %s", outcome.job_id, logs.kind(error))
+                log.error(
+                    "could not requeue job %s with its attempts: %s",
+                    outcome.job_id,
+                    logs.kind(error),
+                )
                 reason = "error" if outcome.deferred_for else None
                 return await self._batcher(dataclasses.replace(outcome, attempts=None, deferred_for=reason))
-            log.error("job %s could not be settled: %s", outcome.job_id, logs.kind(error))
+            log.error("could not store the result of job %s, failing it: %s", outcome.job_id, logs.kind(error))
             return await self._batcher(_unstorable(outcome))
 
     async def drain(self) -> None:
         """Until all that was given has been stored."""
         await self._batcher.drain()
 
-    async def _flush(self, outcomes: Sequence[Outcome]) -> Sequence[Verdict]:
+    async def _flush(self, outcomes: Sequence[JobOutcome]) -> Sequence[Verdict]:
         settled = await self._database.write(_settle, outcomes)
         crash.point("settle.after_commit")
         verdicts = [settled.verdicts[outcome.job_id] for outcome in outcomes]
         self.stale += verdicts.count("stale")
         ended = [outcome.job_id for outcome in outcomes if isinstance(outcome, Ending)]
         if ended:
-            self._hints.tell(DONE, ended)
+            self._notifier.tell(DONE, ended)
         else:
             crash.point("requeue.after_commit")
         if settled.deliveries:
@@ -68,7 +72,7 @@ class Settler:
         return verdicts
 
 
-def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
+def _settle(connection: Connection, outcomes: Sequence[JobOutcome]) -> Settled:
     settled = transitions.settle(connection, outcomes)
     crash.point("settle.before_commit")
     return settled
@@ -76,7 +80,7 @@ def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
 
 def _unstorable(ending: Ending) -> Ending:
     """The same job's end without what the database would not take; nothing is charged but what was sent on before."""
-    told = dataclasses.replace(
+    failed = dataclasses.replace(
         ending,
         status="failed",
         response=None,
@@ -87,6 +91,8 @@ def _unstorable(ending: Ending) -> Ending:
         excess_micros=0,
     )
     if ending.relayed:
-        return told
+        return failed
     nothing: dict[str, Any] = dict.fromkeys(("cached_tokens", "cache_creation_tokens", "reasoning_tokens"))
-    return dataclasses.replace(told, prompt_tokens=0, completion_tokens=0, estimated=False, charge_micros=0, **nothing)
+    return dataclasses.replace(
+        failed, prompt_tokens=0, completion_tokens=0, estimated=False, charge_micros=0, **nothing
+    )

@@ -16,7 +16,7 @@ ABSURD_TOKENS = 1_000_000_000
 
 
 @dataclass(slots=True)
-class Request:
+class SimulatedRequest:
     """One call as it arrived. `name` is the model in the path, for Gemini and `models/{id}`."""
 
     provider: str
@@ -35,7 +35,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Reply:
+class SimulatedReply:
     """A whole answer (`body`) or a stream of server-sent events (`events`, each with its blank line)."""
 
     status: int
@@ -65,7 +65,7 @@ class Twist:
 PLAIN = Twist()
 
 
-class Refused(Exception):
+class Refusal(Exception):
     """The call is answered with an error, in the shape of the provider that was asked."""
 
     def __init__(
@@ -87,14 +87,14 @@ class Refused(Exception):
         self.retry_after = retry_after
 
 
-def json_reply(value: Any, status: int = 200) -> Reply:
+def json_reply(value: Any, status: int = 200) -> SimulatedReply:
     """A whole answer of JSON."""
-    return Reply(status, orjson.dumps(value))
+    return SimulatedReply(status, orjson.dumps(value))
 
 
-def stream_reply(events: list[bytes]) -> Reply:
+def stream_reply(events: list[bytes]) -> SimulatedReply:
     """An answer of server-sent events."""
-    return Reply(200, content_type=b"text/event-stream; charset=utf-8", events=events)
+    return SimulatedReply(200, content_type=b"text/event-stream; charset=utf-8", events=events)
 
 
 def event(data: Any, name: str = "") -> bytes:
@@ -108,9 +108,9 @@ def parse(raw: bytes) -> dict[str, Any]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise Refused(400, "We could not parse the JSON body of your request.") from None
+        raise Refusal(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):
-        raise Refused(400, "The body must be a JSON object.")
+        raise Refusal(400, "The body must be a JSON object.")
     return body
 
 
@@ -118,7 +118,7 @@ def need(body: dict[str, Any], key: str, kind: type[T]) -> T:
     """The required field `key`, or a 400 that names it."""
     value = body.get(key)
     if value is None:
-        raise Refused(400, f"Missing required parameter: '{key}'.", code="missing_required_parameter", param=key)
+        raise Refusal(400, f"Missing required parameter: '{key}'.", code="missing_required_parameter", param=key)
     return typed(value, kind, key)
 
 
@@ -132,7 +132,7 @@ def typed(value: Any, kind: type[T], where: str) -> T:
     """The value if it is of this JSON type (true is no integer), else a 400 that names the place."""
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise Refused(400, f"Invalid type for '{where}'.", code="invalid_type", param=where)
+    raise Refusal(400, f"Invalid type for '{where}'.", code="invalid_type", param=where)
 
 
 def objects(body: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a finished batch is handed out as: an output and an error file in OpenAI's shape, rendered from the rows.
+"""Renders the files of a finished batch from the rows: an output and an error file in OpenAI's shape.
 
 One line a request, in the order of the input. A job that succeeded is in the output file; one that failed is in the
 error file with its status and error as the response; one that was cancelled or expired has no response. A line of the
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from shared import clock
-from shared.batches import json_lines, line_requests, transitions
+from shared.batches import json_lines, line_requests
 from shared.batches.line_files import FaultError
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
@@ -50,7 +50,7 @@ class Rendering:
     errors: Made | None = None
     #: What was used and charged, by the model that served: the lines of the statement.
     statement: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: What the files lack, as the batch's `errors` tell it.
+    #: What the files lack, as the batch's `errors` say it.
     faults: list[dict[str, Any]] = field(default_factory=list)
     #: Of this rendering alone: another process may write the same batch's files beside it.
     names: tuple[str, str] = field(init=False)
@@ -82,7 +82,7 @@ class Rendering:
             try:
                 blobs.delete(name)
             except StorageAway:
-                log.warning("%s is left to retention", name)
+                log.warning("could not delete %s; retention will", name)
 
     def discard_others(self) -> None:
         """These files are the batch's: whatever else has been made for it, by a process that died, is nobody's."""
@@ -91,7 +91,7 @@ class Rendering:
                 if name not in self.names:
                     blobs.delete(name)
         except StorageAway:
-            log.warning("other files of %s are left to retention", self.batch["id"])
+            log.warning("could not delete other files of batch %s; retention will", self.batch["id"])
 
     def _state(self, row: Row) -> None:
         if row["status"] == "succeeded" and row["batch_id"] == self.batch["id"]:
@@ -151,8 +151,3 @@ def _made(batch_id: str, kind: str, blob: str, part: _Part) -> Made | None:
         blobs.delete(blob)
         return None
     return Made(clock.new_id("file"), blob, f"{batch_id}_{kind}.jsonl", part.bytes)
-
-
-def wanted(row: Row) -> bool:
-    """Whether every line has ended, so that the files can be made."""
-    return transitions.ended_lines(row) == row["total"] and (row["total"] > 0 or row["stopped"] is not None)

@@ -1,4 +1,4 @@
-"""What of a streamed answer has been sent on, which is paid for however its job ends."""
+"""The part of a streamed answer that has been sent on, which is paid for however its job ends."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from workers.answers.estimates import BYTES_PER_TOKEN, of_chat
 
 
 @dataclass(slots=True)
-class Gathered:
+class SentAnswer:
     """The chunks of an answer as they were sent, put together to as much of the whole as there is."""
 
     head: Mapping[str, Any] = field(default_factory=dict)
@@ -74,23 +74,23 @@ def _message(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Relayed:
+class PartialAnswer:
     """What this worker has sent on of one job's answer, and by which offer."""
 
     offer: Offer | None = None
-    gathered: Gathered | None = None
+    gathered: SentAnswer | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     #: The provider has said all of it, and is waited for only to say what that was.
-    come: bool = False
+    complete: bool = False
     _prompt: int | None = None
 
-    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: Gathered) -> None:
+    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: SentAnswer) -> None:
         """Another call, of which nothing has been sent on."""
-        self.offer, self.request, self.gathered, self.come = offer, request, gathered, False
+        self.offer, self.request, self.gathered, self.complete = offer, request, gathered, False
 
     def take_whole(self) -> None:
         """All of the answer has come."""
-        self.come = True
+        self.complete = True
 
     @property
     def began(self) -> bool:
@@ -102,7 +102,7 @@ class Relayed:
         """All of it has been sent, but for why it ended: nothing is left that a cancel could save."""
         if self.gathered is None or not self.began:
             return False
-        return self.come or self.gathered.whole(self.request.get("n") or 1)
+        return self.complete or self.gathered.whole(self.request.get("n") or 1)
 
     def usage(self) -> Usage:
         """The prompt, and what was sent, as counted here."""

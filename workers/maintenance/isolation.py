@@ -1,4 +1,4 @@
-"""One bad row stops nobody: work on many rows is halved until the row that cannot be done stands alone, and is left.
+"""One bad row does not stop the others: work that fails is halved until the bad row is alone, which is set aside.
 
 It is logged, and passed over for a while, longer each time, so that it is not tried again and again either.
 """
@@ -48,7 +48,7 @@ class Isolator(Generic[R]):
     def _leave(self, id: str, error: Exception) -> None:
         _, before = self._bad.pop(id, (0.0, 0.0))
         pause = min(before * 2, MOST_SECONDS) or FIRST_SECONDS
-        log.error("%s of %s is left for %.0f s: %s", self._what, id, pause, logs.trace(error))
+        log.error("%s %s failed, trying again in %.0f s: %s", self._what, id, pause, logs.trace(error))
         self._bad[id] = (clock.elapsed() + pause, pause)
         if len(self._bad) > MOST:
             del self._bad[next(iter(self._bad))]
@@ -62,4 +62,4 @@ def steps(named: Mapping[str, Callable[[], object]]) -> None:
         except Exception as error:
             if is_away(error):
                 raise
-            log.error("%s is left to the next time: %s", name, logs.trace(error))
+            log.error("%s failed, trying again next time: %s", name, logs.trace(error))

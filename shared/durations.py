@@ -1,4 +1,4 @@
-"""Lengths and points of time as providers write them. Pure; every pattern is linear."""
+"""Lengths and points of time as HTTP servers write them, in headers and error bodies. Pure; every pattern is linear."""
 
 import re
 from collections.abc import Mapping
@@ -58,12 +58,12 @@ def _instant(text: str) -> float | None:
         return None
     try:
         if text[:4].isdigit():
-            told = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text)
         elif (parts := parsedate_tz(text)) is not None:
-            told = datetime(*parts[:6], tzinfo=UTC)
-            return told.timestamp() - (parts[9] or 0)
+            moment = datetime(*parts[:6], tzinfo=UTC)
+            return moment.timestamp() - (parts[9] or 0)
         else:
             return None
-        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -7,21 +7,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from workers.simulator.wire import Reply
+from workers.simulator.messages import SimulatedReply
 
 Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
 
 
 @dataclass(slots=True)
-class Exchange:
+class Connection:
     """The connection under a reply; `transport` is uvicorn's own, for what ASGI cannot say."""
 
     send: Send
     receive: Receive
     transport: asyncio.Transport
 
-    async def start(self, reply: Reply, length: int | None) -> None:
+    async def start(self, reply: SimulatedReply, length: int | None) -> None:
         """Send the head; without a length the body is chunked."""
         headers = [(b"content-type", reply.content_type), *reply.headers]
         if length is not None:
@@ -58,7 +58,7 @@ class Exchange:
         await self.gone()
 
 
-async def deliver(exchange: Exchange, reply: Reply) -> None:
+async def deliver(exchange: Connection, reply: SimulatedReply) -> None:
     """Send a reply as a sound provider does."""
     if reply.events is None:
         await exchange.start(reply, len(reply.body))

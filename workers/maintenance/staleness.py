@@ -1,18 +1,17 @@
-"""What a sweeper has seen for itself, and for how long, by its own steady clock.
+"""For how long leases and due deliveries have stood unchanged, as a sweeper has seen by its own steady clock.
 
 What another process wrote as a time is compared with what that was before, never with this machine's clock: a lease
 that is renewed changes, a doorbell that was there three seconds ago is older than that. Pure but for `clock.elapsed`,
 which callers pass.
 """
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 
 #: A pause between two looks after which a watcher no longer trusts what it saw before, in seconds.
 MISSED_SECONDS = 10.0
 
 
-class Leases:
+class LeaseWatch:
     """For how long each living incarnation's lease has stood as it is."""
 
     def __init__(self) -> None:
@@ -36,34 +35,7 @@ class Leases:
         self._seen = {id: (until, max(since, now - silent)) for id, (until, since) in self._seen.items()}
 
 
-class Doorbells:
-    """Which doorbells of a queue have been out for a while and were not answered, though the queue is empty."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        #: The newest doorbell of a queue, at each look since the queue was first seen empty.
-        self._newest: dict[str, deque[tuple[float, int]]] = {}
-
-    def look(self, newest: Mapping[str, int], now: float) -> dict[str, int]:
-        """Take note of the newest doorbell of each queue that is empty; by queue, the newest that is out long enough.
-
-        A queue of which that is told is watched anew, so that what is rung now has its time.
-        """
-        self._newest = {queue: self._newest.get(queue, deque()) for queue in newest}
-        old: dict[str, int] = {}
-        for queue, looks in self._newest.items():
-            if looks and now < looks[-1][0]:
-                looks.clear()
-            looks.append((now, newest[queue]))
-            while len(looks) > 1 and looks[1][0] <= now - self._seconds:
-                looks.popleft()
-            if looks[0][0] <= now - self._seconds:
-                old[queue] = looks[0][1]
-                looks.clear()
-        return old
-
-
-class Due:
+class DueWatch:
     """What was there to be done at an earlier look, and still is: nobody else is about to do it."""
 
     def __init__(self, seconds: float) -> None:

@@ -16,7 +16,7 @@ from shared import clock
 from shared.batches import lines
 from shared.batches.lines import Reading, Wanted
 from tests.conditions import await_condition
-from workers.batches.readers import ALONE_SECONDS, FIRST, Readers
+from workers.batches.reader_pool import ALONE_SECONDS, FIRST, ReaderPool
 
 WANTED = Wanted(None, test=False)
 #: So that a file has more chunks than the caller reads itself, and a line of each sort is in several of them.
@@ -43,16 +43,16 @@ def _taken(parts: Iterator[lines.Part]) -> tuple[Reading, bytes]:
 
 
 @pytest.fixture
-def readers() -> Iterator[Readers]:
-    """Readers that are up."""
-    made = Readers()
+def readers() -> Iterator[ReaderPool]:
+    """ReaderPool that are up."""
+    made = ReaderPool()
     made.ready()
     await_condition(made.ready, what="the readers' start")
     yield made
     made.close()
 
 
-def test_side_by_side_is_as_one_after_the_other(readers: Readers) -> None:
+def test_side_by_side_is_as_one_after_the_other(readers: ReaderPool) -> None:
     file = _file()
     assert len(list(lines.chunks(io.BytesIO(file)))) > 2 * FIRST
     one, plan = _taken(lines.read(chunk, WANTED) for chunk in lines.chunks(io.BytesIO(file)))
@@ -68,7 +68,7 @@ def test_side_by_side_is_as_one_after_the_other(readers: Readers) -> None:
 
 
 def test_after_a_reader_was_killed_the_caller_reads_alone_for_a_while(
-    readers: Readers, monkeypatch: pytest.MonkeyPatch
+    readers: ReaderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = readers.parts(io.BytesIO(_file()), WANTED)
     assert readers._pool is not None
@@ -88,16 +88,16 @@ def test_readers_that_do_not_come_up_are_done_without(monkeypatch: pytest.Monkey
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", no_room)
-    made = Readers()
+    made = ReaderPool()
     reading, _ = _taken(made.parts(io.BytesIO(_file()), WANTED))
     assert reading.total == LINES - 2 and not made.ready()
 
 
 def test_they_end_when_their_caller_is_killed() -> None:
     program = (
-        "from workers.batches.readers import Readers\n"
+        "from workers.batches.reader_pool import ReaderPool\n"
         "if __name__ == '__main__':\n"
-        "    readers = Readers()\n"
+        "    readers = ReaderPool()\n"
         "    while not readers.ready(): pass\n"
         "    print(*readers._pool._processes, flush=True)\n"
         "    input()\n"

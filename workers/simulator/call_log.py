@@ -1,4 +1,4 @@
-"""What each provider's own log would show: every call with its time and outcome, and their numbers by the second."""
+"""A log of all calls with their time and outcome, and their numbers by the second."""
 
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from shared import clock
 from workers.simulator.call import Call
 
 #: admitted: the provider took it on; refused: 429; faulty: an outage of another kind.
-Outcome = Literal["admitted", "refused", "faulty"]
-OUTCOMES: tuple[Outcome, ...] = ("admitted", "refused", "faulty")
+CallOutcome = Literal["admitted", "refused", "faulty"]
+OUTCOMES: tuple[CallOutcome, ...] = ("admitted", "refused", "faulty")
 #: The log keeps this many calls, the counts by second this many numbers; the oldest are dropped.
 MAX_LOGGED = 100_000
 MAX_COUNTED = 200_000
@@ -24,11 +24,11 @@ class Entry:
     model: str
     path: str
     stream: bool
-    outcome: Outcome
+    outcome: CallOutcome
     fault: str
 
 
-class Tally:
+class CallLog:
     """The log and the counts since the script was set."""
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class Tally:
         """Begin anew."""
         self._began, self._began_at = clock.monotonic(), clock.now_micros()
         self._log: deque[Entry] = deque(maxlen=MAX_LOGGED)
-        self._counts: Counter[tuple[int, str, str, Outcome]] = Counter()
+        self._counts: Counter[tuple[int, str, str, CallOutcome]] = Counter()
 
     @property
     def age(self) -> float:
         """Seconds since the beginning."""
         return clock.monotonic() - self._began
 
-    def note(self, call: Call, outcome: Outcome, fault: str = "") -> None:
+    def note(self, call: Call, outcome: CallOutcome, fault: str = "") -> None:
         """Write a call down."""
         at, provider = self.age, call.route.provider
         self._log.append(Entry(at, provider, call.model, call.request.path, call.streaming, outcome, fault))

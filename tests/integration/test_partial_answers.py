@@ -24,16 +24,16 @@ from tests.integration.test_engine import Provider, Silent
 from tests.integration.test_stream_engine import HEAD, accepted, say
 from tests.providers.scripted import STALL, serving
 from tests.servers import RedisServer
-from workers.maintenance import recovery, sweep
-from workers.providers import Answer, Ask, openai
-from workers.running import recorder
+from workers.maintenance import overdue, recovery
+from workers.providers import ProviderAnswer, ProviderCall, openai
+from workers.running import progress_recorder
 from workers.running.engine import Engine
 from workers.running.publisher import Publisher
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 from workers.upstream.live_transport import live_client
 
-Behave = Callable[[Ask], Awaitable[Answer]]
+Behave = Callable[[ProviderCall], Awaitable[ProviderAnswer]]
 Play = Callable[[Engine], Awaitable[None]]
 
 
@@ -64,7 +64,7 @@ class Speaker:
         self.said, self.go_on = asyncio.Event(), asyncio.Event()
         self.calls = 0
 
-    async def __call__(self, ask: Ask) -> Answer:
+    async def __call__(self, ask: ProviderCall) -> ProviderAnswer:
         self.calls += 1
         if ask.sink is not None:
             say(ask, *self.words)
@@ -74,7 +74,7 @@ class Speaker:
         await self.go_on.wait()
         if self.after is not None:
             raise self.after
-        return Answer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=5))
+        return ProviderAnswer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=5))
 
 
 def at(url: str) -> Endpoint:
@@ -150,7 +150,7 @@ def test_an_answer_that_has_come_whole_is_paid_for_as_its_provider_counts(
     database: Database, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The text is there, the provider takes its time to end the stream: a cancel in between comes too late."""
-    monkeypatch.setattr("workers.upstream.deadlines.LINGER_SECONDS", 1.0)
+    monkeypatch.setattr("workers.upstream.exchange.LINGER_SECONDS", 1.0)
     id = accepted(database)
     told = {"prompt_tokens": 10, "completion_tokens": 900, "completion_tokens_details": {"reasoning_tokens": 880}}
     text = {"choices": [{"index": 0, "delta": {"content": "All of it"}, "finish_reason": None}]}
@@ -158,11 +158,11 @@ def test_an_answer_that_has_come_whole_is_paid_for_as_its_provider_counts(
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
     sent = asyncio.Event()
 
-    async def lingering(ask: Ask) -> Answer:
+    async def lingering(ask: ProviderCall) -> ProviderAnswer:
         steps = (head, *(b"data: " + orjson.dumps(one) + b"\n\n" for one in (text, end)), STALL)
         async with serving(steps) as upstream, live_client(2) as client:
             provider = openai.connect(CatalogueProvider(name="p", protocol="openai"), at(upstream.url), client)
-            return await provider.call(dataclasses.replace(ask, come=lambda: (ask.come(), sent.set())[0]))
+            return await provider.call(dataclasses.replace(ask, on_whole=lambda: (ask.on_whole(), sent.set())[0]))
 
     async def then(engine: Engine) -> None:
         await sent.wait()
@@ -235,7 +235,7 @@ def test_what_a_stopped_worker_had_sent_on_is_paid_for_when_the_job_does_not_suc
         database.write_sync(jobs_ops.cancel_job, holder, id)
     elif end.startswith("expired"):
         world.change(database, id, expires_at=0)
-        database.write_sync(sweep.end_overdue)
+        database.write_sync(overdue.end_overdue)
     else:
         refused = ProviderError("no", upstream_status=400)
         refuses = Speaker(after=refused)
@@ -264,7 +264,7 @@ def test_a_killed_worker_s_row_knows_what_was_sent_on(
     database: Database, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after SIGKILL: the row is all that is left; a cancel that was asked for takes effect when it is taken back."""
-    monkeypatch.setattr(recorder, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(progress_recorder, "EVERY_SECONDS", 0.01)
     id, speaker = accepted(database), Speaker("Hello")
     seen: dict[str, Any] = {}
 

@@ -1,17 +1,16 @@
-"""Takes batches from file to file: reads, holds, makes jobs, stops, renders, ends.
+"""One batch from file to file: read, held for, made into jobs, stopped, rendered, ended.
 
-One process takes turns over the accounts, a slice of work each, so that a small batch is not kept waiting by a large
-one. What it knows is in the rows: kill it anywhere and the next one goes on. Two of them do the same work twice, each
-into files of its own; the one that comes second finds nothing to do and takes its files away again.
+Each stage is a generator that pauses after a slice of work, so that others have their turn. What it knows is in the
+rows: kill it anywhere and the next process goes on. Two of them do the same work twice, each into files of its own; the
+one that comes second finds nothing to do and takes its files away again.
 """
 
-import logging
-from collections.abc import Generator, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Generator, Sequence
+from typing import BinaryIO, Literal
 
 from sqlalchemy import Connection, select
 
-from shared import accounts, clock, crash, logs, notifier
+from shared import accounts, clock, crash, notifier
 from shared.batches import lines as batch_lines
 from shared.batches import transitions
 from shared.batches.line_files import FaultError
@@ -24,138 +23,72 @@ from shared.errors import StorageAway
 from shared.files import blobs
 from shared.queues import WEBHOOKS
 from shared.settings import settings
+from shared.slices import slices
 from shared.submissions import rows as intake
 from shared.submissions.rows import Owner
-from workers.batches import cancelling, files, reports
-from workers.batches.files import Rendering
-from workers.batches.readers import Readers
-from workers.maintenance.isolate import Isolator
+from workers.batches import cancelling, reports
+from workers.batches.reader_pool import ReaderPool
+from workers.batches.rendering import Rendering
+from workers.maintenance.isolation import Isolator
 
-log = logging.getLogger(__name__)
-
-#: How long one turn may last, in seconds; it ends at the next line or chunk.
+#: How long one slice of work may last, in seconds; it ends at the next line or chunk.
 SLICE_SECONDS = 0.05
 #: Jobs made in one transaction, two rows each.
 CHUNK = 1000
 #: Bytes of a plan read at once.
 CHUNK_BYTES = 1 << 20
-#: Between two looks at the batches, in seconds.
-LOOK_SECONDS = 0.05
-#: After which a batch that met an error, or waits for its workers to hear of a cancel, is taken up again; after each
-#: further error in a row twice as long, up to the second.
-AGAIN_SECONDS = 1.0
-AGAIN_MOST_SECONDS = 60.0
-#: A step that storage kept so long for nothing has shown that it hangs; meanwhile a batch that does not need storage
-#: has its turn, for so many times as long.
-HANGS_SECONDS = 1.0
-SPARED = 4
 #: For how long an input file that its row says is there is looked for, in microseconds: storage that is not mounted
 #: has no files either.
 LOOK_AGAIN_MICROS = 3600 * clock.MICROS
 
 #: One batch's work, a slice at each step.
 Work = Generator[None, None, None]
+Stage = Literal["read", "release", "expire", "end_lines", "render"]
+#: The stages that need no file storage.
+WITHOUT_STORAGE: frozenset[Stage] = frozenset({"expire", "end_lines"})
 
 
-class Batches:
-    """One process's work on all unfinished batches. What is open in it (a file half read) is begun anew elsewhere."""
+def due(row: Row) -> Stage | None:
+    """The stage that a batch is at, if there is anything to be done for it now."""
+    ended = transitions.ended_lines(row) == row["total"]
+    if ended and (row["total"] > 0 or row["stopped"] is not None):
+        return "render"
+    if row["stopped"] is not None:
+        return "end_lines" if row["stopped"] == "cancelled" else None  # expiry is the sweeper's
+    reading = row["status"] == "validating"
+    unreleased = row["released"] < row["total"]
+    if row["expires_at"] <= clock.now_micros() and (reading or unreleased):
+        return "expire"
+    if reading:
+        return "read"
+    return "release" if unreleased else None
+
+
+class Stages:
+    """What one process does for any batch at each stage."""
 
     def __init__(self, database: Database, ring: Bell) -> None:
         self._database = database
         self._bell = ring
-        self._readers = Readers()
-        self._works: dict[str, Work] = {}
-        self._accounts: dict[str, str] = {}
-        #: When a batch may be taken up again, monotonic: after an error, or while others must end its jobs.
-        self._not_before: dict[str, float] = {}
-        #: Errors in a row, by batch.
-        self._errors: dict[str, int] = {}
-        #: Works that do without storage; until when the others wait, monotonic.
-        self._bare: set[str] = set()
-        self._spared_until = 0.0
-        self._look_at = 0.0
-        self._cancelling: Isolator[list[str]] = Isolator("cancelling")
-        #: Whose turn was last.
-        self._last_account = ""
+        self._readers = ReaderPool()
+        self._cancelling: Isolator[list[str]] = Isolator("cancelling job")
 
-    def run_once(self) -> bool:
-        """A look when it is time, then a slice for each account with work, in turn until the next look."""
-        if not self._works or clock.monotonic() > self._look_at:
-            self._look()
-        turns = {self._accounts[id]: id for id in reversed(self._works)}
-        waiting = sorted(turns, key=lambda account: (account <= self._last_account, account))
-        stepped = False
-        for account in waiting:
-            if turns[account] not in self._bare and clock.monotonic() < self._spared_until:
-                continue
-            self._last_account = account
-            self._step(turns[account])
-            stepped = True
-            if clock.monotonic() > self._look_at:
-                break
-        return stepped
+    def begin(self, stage: Stage, row: Row) -> Work:
+        """The work of a stage, of which nothing has been done yet."""
+        work: dict[Stage, Callable[[Row], Work]] = {
+            "read": self.read,
+            "release": self.release,
+            "expire": self.expire,
+            "end_lines": self.end_lines,
+            "render": self.render,
+        }
+        return work[stage](row)
 
     def close(self) -> None:
-        """Leave what is half done, and no half-written file behind."""
-        for work in self._works.values():
-            work.close()
+        """End what was started for reading."""
         self._readers.close()
 
-    def _look(self) -> None:
-        """Take up what there is to do, the highest priority and oldest batch of each account first."""
-        now = clock.monotonic()
-        rows = self._database.read_sync(transitions.in_need)
-        known = {row["id"]: row["account_id"] for row in rows}
-        for id in self._works.keys() - known:
-            self._works.pop(id).close()
-        self._accounts = known
-        self._not_before = {id: at for id, at in self._not_before.items() if id in known and at > now}
-        self._errors = {id: count for id, count in self._errors.items() if id in known}
-        self._bare &= known.keys()
-        works = {row["id"]: self._works.get(row["id"]) or self._work_for(row) for row in rows}
-        self._works = {id: work for id, work in works.items() if work is not None}
-        self._look_at = clock.monotonic() + LOOK_SECONDS + 4 * (clock.monotonic() - now)
-
-    def _step(self, id: str) -> None:
-        began = clock.monotonic()
-        try:
-            next(self._works[id])
-        except StopIteration:
-            del self._works[id]
-            self._errors.pop(id, None)
-        except Exception as error:
-            told = logs.kind(error) if isinstance(error, StorageAway) else logs.trace(error)
-            log.error("batch %s is tried again later: %s", id, told)
-            del self._works[id]
-            self._put_off(id, clock.monotonic() - began if isinstance(error, StorageAway) else 0.0)
-
-    def _put_off(self, id: str, kept_seconds: float) -> None:
-        """Take a batch up again later, after an error for which storage kept this process so long."""
-        errors = self._errors[id] = self._errors.get(id, 0) + 1
-        now = clock.monotonic()
-        self._not_before[id] = now + min(AGAIN_SECONDS * 2 ** min(errors - 1, 10), AGAIN_MOST_SECONDS)
-        if kept_seconds > HANGS_SECONDS:
-            self._spared_until = now + SPARED * kept_seconds
-
-    def _work_for(self, row: Row) -> Work | None:
-        """What is to be done for a batch now, if anything."""
-        self._bare.discard(row["id"])
-        if row["id"] in self._not_before:
-            return None
-        if files.wanted(row):
-            return self._render(row)
-        if row["stopped"] is not None:
-            self._bare.add(row["id"])
-            return self._end_lines(row) if row["stopped"] == "cancelled" else None  # expiry is the sweeper's
-        reading = row["status"] == "validating"
-        if row["expires_at"] <= clock.now_micros() and (reading or row["released"] < row["total"]):
-            self._bare.add(row["id"])
-            return self._expire(row)
-        if reading:
-            return self._read(row)
-        return self._release(row) if row["released"] < row["total"] else None
-
-    def _read(self, row: Row) -> Work:
+    def read(self, row: Row) -> Work:
         """Read and price every line into a plan, take the hold, and go on making the jobs."""
         reading = Reading()
         name = f"plans/{row['id']}.{clock.new_id('plan')}"
@@ -171,7 +104,7 @@ class Batches:
         if begun:
             crash.point("batch.after_begin")
             yield
-            yield from self._release(self._database.read_sync(_row, row["id"]))
+            yield from self.release(self._database.read_sync(_row, row["id"]))
         else:
             blobs.delete(name)
 
@@ -214,7 +147,7 @@ class Batches:
             reports.begins(row, reading)
         return begun
 
-    def _release(self, row: Row) -> Work:
+    def release(self, row: Row) -> Work:
         """Make jobs of the plan's lines, chunk by chunk from where its cursor stands."""
         owner = Owner(
             row["account_id"],
@@ -227,8 +160,7 @@ class Batches:
         cursor, pause = row["cursor"], _Pause()
         with blobs.reader(row["plan"], cursor) as plan:
             while lines := plan.readlines(CHUNK_BYTES):
-                for start in range(0, len(lines), CHUNK):
-                    chunk = lines[start : start + CHUNK]
+                for chunk in slices(lines, CHUNK):
                     made = [intake.rows(owner, batch_lines.unplanned(line)) for line in chunk]
                     end = cursor + sum(map(len, chunk))
                     if not self._database.write_sync(transitions.release, row["id"], (cursor, end), made):
@@ -240,13 +172,13 @@ class Batches:
         if self._database.read_sync(_row, row["id"])["released"] < row["total"]:
             raise EOFError("its plan ends before its lines do")
 
-    def _expire(self, row: Row) -> Work:
+    def expire(self, row: Row) -> Work:
+        """Stop a batch that has lines which are not jobs when its window ends."""
         self._database.write_sync(transitions.stop, row["id"], "expired")
         yield
 
-    def _end_lines(self, row: Row) -> Work:
+    def end_lines(self, row: Row) -> Work:
         """End a cancelled batch's jobs: what waits at once, what runs by a flag that its worker hears of."""
-        self._not_before[row["id"]] = clock.monotonic() + AGAIN_SECONDS
         besides, after = set(self._cancelling.besides()), ""
         while ids := self._database.read_sync(cancelling.waiting_after, row["id"], after):
             wanted = [id for id in ids if id not in besides]
@@ -262,7 +194,7 @@ class Batches:
     def _cancel(self, ids: Sequence[str]) -> list[str]:
         return self._database.write_sync(cancelling.cancel_waiting, ids)
 
-    def _render(self, row: Row) -> Work:
+    def render(self, row: Row) -> Work:
         """Write the files, then end the batch with its statement and events."""
         if row["status"] in ("in_progress", "validating"):
             self._database.write_sync(transitions.finalize, row["id"])

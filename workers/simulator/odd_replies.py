@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from workers.simulator.answers import pieces, tokens
-from workers.simulator.wire import Protocol, Reply, event, json_reply, stream_reply
+from workers.simulator.messages import Protocol, SimulatedReply, event, json_reply, stream_reply
 
 #: What the models think, in `reasoning` and its kin.
 THOUGHTS = "Let me see. The question is short, so the answer can be."
@@ -112,7 +112,7 @@ def wrong_shape(body: dict[str, Any]) -> None:
     body["choices"] = [{"index": 0, "message": "hello", "delta": "hello", "finish_reason": "stop"}]
 
 
-def odd_lines(reply: Reply, protocol: Protocol) -> Reply:
+def odd_lines(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
     """A stream with a byte order mark, a comment, and CRLF at the end of its lines."""
     if reply.events is None:
         return reply
@@ -120,7 +120,7 @@ def odd_lines(reply: Reply, protocol: Protocol) -> Reply:
     return replace(reply, events=[data.replace(b"data: ", b"data:") for data in lines])
 
 
-def other_form(reply: Reply, protocol: Protocol) -> Reply:
+def other_form(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
     """A stream where a whole answer was asked for, and a whole answer where a stream was."""
     body = _body(reply, protocol)
     if body is None:
@@ -138,10 +138,10 @@ CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
-def changed(change: Callable[[dict[str, Any]], None]) -> Callable[[Reply, Protocol], Reply]:
+def changed(change: Callable[[dict[str, Any]], None]) -> Callable[[SimulatedReply, Protocol], SimulatedReply]:
     """The same of a reply, whole or streamed; one that is no chat completion of this protocol stays as it is."""
 
-    def change_reply(reply: Reply, protocol: Protocol) -> Reply:
+    def change_reply(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
         if (body := _body(reply, protocol)) is None:
             return reply
         change(body)
@@ -163,7 +163,7 @@ def _twice(body: dict[str, Any]) -> None:
             choice["message"]["tool_calls"] = [*calls, *again]
 
 
-def _body(reply: Reply, protocol: Protocol) -> dict[str, Any] | None:
+def _body(reply: SimulatedReply, protocol: Protocol) -> dict[str, Any] | None:
     """The chat completion that a reply is, put together from its chunks where it is streamed."""
     if reply.status != 200 or protocol not in ("openai", "google-openai"):
         return None

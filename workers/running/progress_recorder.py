@@ -1,7 +1,8 @@
-"""Writes down, now and then, what has been sent on of answers in the making, for the case that this process dies."""
+"""Records, once a second, how much of streamed answers has been sent on, in case this process dies."""
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared import logs
@@ -9,9 +10,10 @@ from shared.db import Database
 from shared.jobs import transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Progress
+from shared.slices import slices
 from shared.stopping import stop
 from workers.running import outcomes
-from workers.running.relayed import Relayed
+from workers.running.partial_answer import PartialAnswer
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +24,12 @@ MOST = 400
 
 
 @dataclass(slots=True)
-class Recorder:
+class ProgressRecorder:
     """The streamed answers of one process, on its event loop."""
 
     database: Database
-    _open: dict[str, tuple[Leased, Relayed]] = field(default_factory=dict)
-    #: What a job's row has been told, in micro-credits.
+    _open: dict[str, tuple[Leased, PartialAnswer]] = field(default_factory=dict)
+    #: What a job's row has noted, in micro-credits.
     _noted: dict[str, int] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
@@ -35,11 +37,11 @@ class Recorder:
         """Look on, until stopped."""
         self._task = asyncio.create_task(self._run())
 
-    def open(self, job: Leased) -> Relayed:
-        """A job is called for; what is sent on of its answer is to be told to the result."""
-        relayed = Relayed()
-        self._open[job.id] = job, relayed
-        return relayed
+    def open(self, job: Leased) -> PartialAnswer:
+        """A job is called for; what is sent on of its answer is to be noted in the result."""
+        partial = PartialAnswer()
+        self._open[job.id] = job, partial
+        return partial
 
     def close(self, job: Leased) -> None:
         """It is not called for any more."""
@@ -60,18 +62,18 @@ class Recorder:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             fresh = self._fresh()
-            for start in range(0, len(fresh), MOST):
-                await self._note(fresh[start : start + MOST])
+            for some in slices(fresh, MOST):
+                await self._note(some)
 
     def _fresh(self) -> list[Progress]:
         """Of which answers more has been sent on than their rows know."""
-        told = (outcomes.progress(job, relayed) for job, relayed in self._open.values() if relayed.began)
-        return [one for one in told if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
+        found = (outcomes.progress(job, partial) for job, partial in self._open.values() if partial.began)
+        return [one for one in found if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
 
-    async def _note(self, progress: list[Progress]) -> None:
+    async def _note(self, progress: Sequence[Progress]) -> None:
         try:
             await self.database.write(transitions.note_relayed, progress)
         except Exception as error:
-            log.warning("what was sent on of %d answers is not noted yet: %s", len(progress), logs.kind(error))
+            log.warning("could not record the progress of %d streamed answers yet: %s", len(progress), logs.kind(error))
             return
         self._noted.update((one.job_id, one.charge_micros) for one in progress if one.job_id in self._open)
