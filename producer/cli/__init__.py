@@ -23,7 +23,7 @@ COMMANDS = {
     "events": "producer.cli.events:events",
     "webhooks": "producer.cli.events:webhooks",
     "accounts": "producer.cli.accounts:accounts",
-    "keys": "producer.cli.accounts:keys",
+    "keys": "producer.cli.keys:keys",
     "verify": "producer.cli.database:verify",
     "migrate": "producer.cli.database:migrate",
     "sweep": "producer.cli.database:sweep",

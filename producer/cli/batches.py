@@ -12,13 +12,13 @@ from producer.cli.ending import failures, finish, provider_rows, retrying
 from producer.cli.faults import listed
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import Batch, FusionAI
 from producer.client.objects import BatchProgress
 
 _COLUMNS = [
-    Column("id", id=True),
-    Column("status"),
+    Column("id", short=short_id),
+    Column("status", styled=True),
     Column("lines", right=True, drop=2),
     Column("succeeded", right=True),
     Column("failed", right=True),
@@ -62,7 +62,7 @@ def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> 
         rows = [_row(found) for found in page["data"]]
         output.table(_COLUMNS, rows, empty="No batches.")
         if page["has_more"]:
-            output.line(f"More: fusionai batches --after {page['last_id']}")
+            output.note(f"More: fusionai batches --after {page['last_id']}")
 
     output.value(page, words)
 

@@ -9,7 +9,7 @@ from producer.cli.connection import api_command
 from producer.cli.groups import ShowByDefault
 from producer.cli.operator import only_account, operator_command
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 from shared.clock import MICROS
 from shared.db import Database
@@ -19,7 +19,7 @@ MOST_GRANTED = 10**9
 MOST_BALANCE = 2**62
 
 
-_COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", id=True)]
+_COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", short=short_id)]
 
 
 @click.group(cls=ShowByDefault)
@@ -55,7 +55,7 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
         rows = [[moment(t["created_at"]), t["kind"], credits_text(t["credits"]), t["id"]] for t in page["data"]]
         output.table(_COLUMNS, rows, empty="No transfers.")
         if page["has_more"]:
-            output.line(f"More: fusionai credits transfers --after {page['last_id']}")
+            output.note(f"More: fusionai credits transfers --after {page['last_id']}")
 
     output.value(page, words)
 

@@ -5,9 +5,11 @@ import sys
 
 import click
 
+from producer.cli.activity import working
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text, json_option
 from producer.stack.state import StateDirectory
+from producer.terminal import printable
 from shared import verify as checks
 from shared.clock import MICROS
 from shared.db import Database
@@ -22,7 +24,9 @@ def verify(database: Database, output: Output, files: bool) -> None:
 
     Right at any time, also while the system runs.
     """
-    violations, totals = checks.verify_all(database, stored=files), database.read_sync(checks.totals)
+    with working(output, "Checking every balance", "checks") as update:
+        violations = checks.verify_all(database, stored=files, progress=update)
+    totals = database.read_sync(checks.totals)
 
     def words() -> None:
         for violation in violations:
@@ -51,8 +55,9 @@ def migrate(as_json: bool) -> None:
     own = settings()
     if own.database_url == f"sqlite:///{own.state_directory / 'fusionai.sqlite3'}":
         StateDirectory(own.state_directory).create()
-    upgrade(own.database_url)
     output = Output(as_json)
+    with working(output, "Migrating the database"):
+        upgrade(own.database_url)
     output.value({"migrated": True}, lambda: output.line("The database is up to date."))
 
 
@@ -69,8 +74,12 @@ def sweep(as_json: bool) -> None:
     for name in ("redis_url", "broker_url"):
         if name in running and name not in own.model_fields_set:
             env[f"FUSIONAI_{name.upper()}"] = running[name]
-    status = subprocess.run([sys.executable, "-m", "workers.maintenance.sweep", "--once"], env=env).returncode
     output = Output(as_json)
+    with working(output, "Sweeping"):
+        argv = [sys.executable, "-m", "workers.maintenance.sweep", "--once"]
+        done = subprocess.run(argv, env=env, stderr=subprocess.PIPE)
+    click.echo(printable(done.stderr.decode(errors="replace")), err=True, nl=False)
+    status = done.returncode
     output.value({"swept": status == 0}, lambda: output.line("Swept." if status == 0 else "The sweep failed."))
     if status:
         raise SystemExit(1)

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from producer.cli import rates
+from producer.cli.activity import working
 from producer.cli.faults import listed
 from producer.cli.follow import Followed, Targets
-from producer.cli.output import Output, credits_text, moment
+from producer.cli.output import Output, Verbatim, credits_text, moment
 from producer.cli.results import Written, write
 from producer.client import Batch, FusionAI
 from producer.client.objects import BATCH_OVER, Fault, ProviderProgress, Reason
@@ -41,7 +42,8 @@ def finish(
     batch = followed.batch
     if batch["status"] == "failed":
         refuse(output, batch, name, explain)
-    written = write(client, batch, targets)
+    with working(output, "Downloading the results", "bytes") as update:
+        written = write(client, batch, targets, lambda done: update(done, None))
     already = found and followed.was_over
     told = {"seconds": round(followed.took, 3), "already_done": already, "reasons": followed.progress["reasons"]}
     value: dict[str, Any] = {**batch, **told, "messages": _counted(written), "written": _places(written)}
@@ -100,7 +102,7 @@ def _summary(followed: Followed, targets: Targets, written: Written, already: bo
     ]
 
 
-def retrying(batch: Batch, reasons: Sequence[Reason], *options: str) -> str | None:
+def retrying(batch: Batch, reasons: Sequence[Reason], *options: str) -> Verbatim | None:
     """The command that runs the failed lines again; None when there are none, or not yet.
 
     Lines that were cancelled are retried only when that reason is named, which is offered when there are no others.
@@ -109,7 +111,7 @@ def retrying(batch: Batch, reasons: Sequence[Reason], *options: str) -> str | No
         return None
     only_cancelled = bool(reasons) and all(one["reason"] == "cancelled" for one in reasons)
     named = ("--reason", "cancelled") if only_cancelled else ()
-    return shlex.join(("fusionai", "retry", batch["id"], *named, *options))
+    return Verbatim(shlex.join(("fusionai", "retry", batch["id"], *named, *options)))
 
 
 def already_over(batch: Batch) -> str:

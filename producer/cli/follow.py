@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from producer.cli import progress
+from producer.cli.activity import is_live
 from producer.cli.output import Output
 from producer.cli.progress import Tally, Told
 from producer.client import ApiError, Batch, FusionAI
@@ -41,7 +42,7 @@ def shown(output: Output) -> AbstractContextManager[Told]:
     """How progress is shown here."""
     if output.as_json:
         return progress.silent()
-    return progress.bar() if output.is_terminal and not output.is_dumb else progress.plain()
+    return progress.bar() if is_live() else progress.plain()
 
 
 @contextmanager

@@ -7,16 +7,16 @@ import click
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 
 _COLUMNS = [
     Column("number", right=True),
     Column("time", drop=1),
     Column("kind"),
-    Column("status", drop=2),
+    Column("status", drop=2, styled=True),
     Column("credits", right=True),
-    Column("id", id=True),
+    Column("id", short=short_id),
 ]
 
 
@@ -44,7 +44,7 @@ def list_invoices(
         ]
         output.table(_COLUMNS, rows, empty="No invoices.")
         if page["has_more"]:
-            output.line(f"More: fusionai invoices list --after {page['last_id']}")
+            output.note(f"More: fusionai invoices list --after {page['last_id']}")
 
     output.value(page, words)
 

@@ -8,7 +8,7 @@ import click
 from producer.cli import ids
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
 from producer.client.objects import Attempt
 
@@ -17,13 +17,22 @@ _WAIT_SECONDS = 25.0
 
 
 _COLUMNS = [
-    Column("id", id=True),
+    Column("id", short=short_id),
     Column("type", drop=2),
     Column("model"),
-    Column("status"),
+    Column("status", styled=True),
     Column("tries", right=True, drop=1),
     Column("credits", right=True, drop=3),
     Column("created", drop=4),
+]
+
+
+_ATTEMPT_COLUMNS = [
+    Column("attempt"),
+    Column("provider"),
+    Column("outcome", text=True),
+    Column("began"),
+    Column("took", right=True),
 ]
 
 
@@ -58,7 +67,7 @@ def jobs(
         rows = [_row(found) for found in page["data"]]
         output.table(_COLUMNS, rows, empty="No jobs.")
         if page["has_more"]:
-            output.line(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
+            output.note(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
 
     output.value(page, words)
 
@@ -116,10 +125,11 @@ def _show(output: Output, found: Job) -> None:
             "reason": error.get("reason") if error else None,
         }
     )
-    output.columns([_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)])
+    attempts = [_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)]
+    output.details(_ATTEMPT_COLUMNS, attempts)
     if found["result"]:
         output.line()
-        output.lines(json.dumps(found["result"], indent=2, ensure_ascii=False))
+        output.document(found["result"])
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:

@@ -27,7 +27,7 @@ _COLUMNS = (
     Column("model"),
     Column("calls", drop=3),
     Column("key", drop=2),
-    Column("state"),
+    Column("state", styled=True),
     Column("a second", right=True, drop=1),
     Column("at once", right=True, drop=4),
 )

@@ -83,9 +83,12 @@ class BatchCalls(Caller):
         with replacing(Path(target)) as stream:
             return self.copy(file_id, stream)
 
-    def copy(self, file_id: str, target: BinaryIO) -> int:
-        """Write a file's bytes to an empty stream that can be rewound; how many."""
-        return self._fetch(f"/files/{file_id}/content", target)
+    def copy(self, file_id: str, target: BinaryIO, *, received: Callable[[int], object] = lambda received: None) -> int:
+        """Write a file's bytes to an empty stream that can be rewound; returns how many.
+
+        `received` is called with the number of bytes that are there.
+        """
+        return self._fetch(f"/files/{file_id}/content", target, received)
 
     def delete_file(self, id: str) -> Json:
         gone: Json = self._send("DELETE", f"/files/{id}")

@@ -148,7 +148,7 @@ class Caller:
             raise _unlike(response)
         return response
 
-    def _fetch(self, path: str, target: BinaryIO) -> int:
+    def _fetch(self, path: str, target: BinaryIO, received: Callable[[int], object] = lambda received: None) -> int:
         """Stream the body of a GET into an empty file, from its beginning again when the connection is lost."""
 
         def once() -> int:
@@ -161,6 +161,7 @@ class Caller:
                     raise _error(response)
                 for chunk in response.iter_bytes():
                     target.write(chunk)
+                    received(target.tell())
             return target.tell()
 
         return self._insist(once)

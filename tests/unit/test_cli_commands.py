@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 
 from producer import cli
 from producer.cli import credits
-from producer.cli.accounts import expiry
 from producer.cli.connection import whereabouts
 from producer.cli.credits import micros_of
+from producer.cli.keys import expiry
 from producer.cli.output import credits_text
 from producer.stack import state
 from shared import clock

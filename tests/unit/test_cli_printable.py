@@ -76,7 +76,7 @@ def test_rows_of_the_server_are_clean_and_json_is_what_it_was(server: Server) ->
     row = {"id": HOSTILE, "object": "model", "provider": HOSTILE, "purpose": None}
     server.answer = {"object": "list", "data": [row], "has_more": True, "last_id": HOSTILE}
     result = run("models")
-    assert result.exit_code == 0 and result.output.splitlines()[1].split("  ") == [SHOWN, SHOWN]
+    assert result.exit_code == 0 and result.output.splitlines()[1].split("  ") == [SHOWN, SHOWN, "-"]
     assert clean(result.output)
     assert json.loads(run("models", "--json").stdout) == server.answer
 

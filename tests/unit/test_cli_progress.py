@@ -7,8 +7,9 @@ import httpx
 import pytest
 from rich.console import Console
 
-from producer.cli import progress
+from producer.cli import activity, progress
 from producer.cli.follow import Followed, Targets, follow
+from producer.cli.output import Output
 from producer.cli.progress import Board, Tally
 from shared import clock
 from tests.conditions import await_condition
@@ -175,10 +176,10 @@ def test_a_plain_line_says_how_it_stands(watch: Watch) -> None:
 
 
 def test_in_a_pipe_a_line_comes_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.01)
+    monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.01)
     with progress.plain() as told:
         told(Tally(10, 3))
-        await_condition(lambda: "3/10 done" in capsys.readouterr().out)
+        await_condition(lambda: "3/10 done" in capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +197,40 @@ def test_errors_are_written_beside_the_output(output: str, errors: str, tmp_path
 
 @pytest.mark.parametrize(
     ("encoding", "share", "drawn"),
-    [("utf-8", 0.0, "──────"), ("utf-8", 0.25, "━╸────"), ("utf-8", 1.0, "━━━━━━"), ("ascii", 0.25, "#-----")],
+    [("utf-8", 0.0, "      "), ("utf-8", 0.25, "━╸    "), ("utf-8", 1.0, "━━━━━━"), ("ascii", 0.5, "---   ")],
 )
-def test_the_bar_has_halves_where_the_terminal_knows_them(encoding: str, share: float, drawn: str) -> None:
-    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    assert progress._drawn(console, "3/12", share, 6).plain == f"{drawn}  3/12"
+def test_the_bar_keeps_its_width_in_every_terminal(encoding: str, share: float, drawn: str) -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=file, force_terminal=True, color_system=None, width=40)
+    with console.capture() as printed:
+        console.print(progress._drawn("3/12", share, 6))
+    assert printed.get().rstrip() == f"{drawn}  3/12"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_long_command_shows_that_it_is_at_work(
+    live: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.01)
+    monkeypatch.setattr(activity, "is_live", lambda: live)
+    if live:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+    seen = ""
+
+    def is_shown() -> bool:
+        nonlocal seen
+        seen += (printed := capsys.readouterr()).err
+        assert printed.out == ""
+        return "Checking [red]" in seen and "3/30 checks" in seen
+
+    with activity.working(Output(False), "Checking [red]", "checks") as update:
+        update(3, 30)
+        await_condition(is_shown)
+
+
+def test_nothing_is_shown_with_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.001)
+    with activity.working(Output(True), "Checking", "checks") as update:
+        update(3, 30)
+    assert capsys.readouterr().err == ""
