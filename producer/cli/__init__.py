@@ -44,9 +44,9 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        from producer.cli.failures import told
+        from producer.cli.failures import reported
 
-        with told("--json" in ctx.args):
+        with reported("--json" in ctx.args):
             return super().invoke(ctx)
 
 

@@ -45,7 +45,8 @@ def create_account(database: Database, output: Output, name: str, plan: str, own
 
     def words() -> None:
         output.line(f"{id}  {name}, {plan}")
-        output.line(f"Next: fusionai credits grant 100 --account {id}; fusionai keys create --account {id}")
+        output.note(f"Next: fusionai credits grant 100 --account {id}")
+        output.note(f"      fusionai keys create --account {id}")
 
     limit = requests_per_minute(plan, own)
     output.value({"id": id, "name": name, "plan": plan, "requests_per_minute": limit}, words)

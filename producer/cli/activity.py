@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from producer.cli import rates
@@ -17,7 +18,8 @@ from shared import clock
 
 #: Between two plain lines, in seconds.
 PLAIN_SECONDS = 5.0
-_MEGABYTE = 1_000_000
+#: On a narrower terminal there is no bar.
+_BAR_WIDTH = 60
 
 #: Takes what is done and, where it is known, of how much.
 Update = Callable[[int, int | None], None]
@@ -30,7 +32,7 @@ def is_live() -> bool:
 
 @contextmanager
 def working(output: Output, doing: str, unit: str = "") -> Iterator[Update]:
-    """Shows `doing` while the block runs. `unit`: what updates count, `bytes` in megabytes."""
+    """Shows `doing` while the block runs. `unit`: what updates count, `bytes` in the unit that fits."""
     if output.as_json:
         yield lambda done, total: None
     elif is_live():
@@ -61,14 +63,16 @@ def ticking(line: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def _bar(doing: str, unit: str) -> Iterator[Update]:
+    console = console_on(stderr=True)
+    bar = [BarColumn(bar_width=None, complete_style="green")] if console.width >= _BAR_WIDTH else []
     columns = (
         SpinnerColumn("line"),
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
+        *bar,
         TextColumn("{task.fields[count]}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console_on(stderr=True), transient=True, expand=True) as progress:
+    with Progress(*columns, console=console, transient=True, expand=bool(bar)) as progress:
         task = progress.add_task(doing, total=None, count="")
         yield lambda done, total: progress.update(task, completed=done, total=total, count=_count(done, total, unit))
 
@@ -86,9 +90,7 @@ def _lines(doing: str, unit: str) -> Iterator[Update]:
 
 
 def _count(done: int, total: int | None, unit: str) -> str:
-    """`3/30 checks`, `1.2 MB`."""
+    """`3/30 checks`; of bytes, whose total is not known, `1.2 MB`."""
     if unit == "bytes":
-        return (
-            f"{done / _MEGABYTE:,.1f} MB" if total is None else f"{done / _MEGABYTE:,.1f}/{total / _MEGABYTE:,.1f} MB"
-        )
+        return decimal(done)
     return f"{done:,} {unit}" if total is None else f"{done:,}/{total:,} {unit}"

@@ -6,7 +6,7 @@ from typing import Any, Concatenate, ParamSpec
 
 import click
 
-from producer.cli.failures import told_if_unlike
+from producer.cli.failures import checked_answers
 from producer.cli.output import Output, json_option
 from producer.client import FusionAI
 from producer.stack.state import StateDirectory
@@ -33,7 +33,7 @@ def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> C
                 click.echo(f"{address} cannot be reached; trying again…", err=True)
 
         with FusionAI(address, secret, first_seconds=FIRST_SECONDS, away=away, strict=True) as client:
-            with told_if_unlike(client, address):
+            with checked_answers(client, address):
                 function(client, Output(as_json), *args, **kwargs)
 
     return command

@@ -1,4 +1,4 @@
-"""fusionai credits: the balance, its movements, the levels that are told; and the operator's grants."""
+"""fusionai credits: the balance, its transfers and thresholds; and the operator's grants."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -24,31 +24,35 @@ _COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True
 
 @click.group(cls=ShowByDefault)
 def credits() -> None:
-    """Show the balance, its movements, thresholds; grant."""
+    """Show the balance, transfers, thresholds; grant."""
 
 
 @credits.command()
 @api_command
 def show(client: FusionAI, output: Output) -> None:
-    """What is available, and what is held for unfinished jobs."""
+    """Show what is available and what is held for unfinished jobs."""
     balance = client.credits()
 
     def words() -> None:
-        output.fields((name, credits_text(balance[name])) for name in ("available", "held", "remaining"))
         spent = balance.get("spent") or {}
-        output.line(f"spent      {credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}")
-        for threshold in balance.get("thresholds", []):
-            output.line(f"told when  {threshold['kind']} {credits_text(threshold['credits'])}")
+        levels = [f"{one['kind']} {credits_text(one['credits'])}" for one in balance.get("thresholds", [])]
+        output.fields(
+            {
+                **{name: credits_text(balance[name]) for name in ("available", "held", "remaining")},
+                "spent": f"{credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}",
+                "thresholds": ", ".join(levels) or None,
+            }
+        )
 
     output.value(balance, words)
 
 
 @credits.command()
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
-@click.option("--after", metavar="ID")
+@click.option("--after", metavar="ID", help="Begin after this transfer.")
 @api_command
 def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
-    """List the movements of credits, the newest first."""
+    """List the transfers of credits, the newest first."""
     page = client.transfers(limit=limit, after=after)
 
     def words() -> None:
@@ -61,13 +65,13 @@ def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -
 
 
 @credits.command()
-@click.option("--remaining", type=float, multiple=True, help="Tell when so much is left.")
-@click.option("--spent", type=float, multiple=True, help="Tell when so much is spent in the month.")
+@click.option("--remaining", type=float, multiple=True, help="A level of credits left; may be repeated.")
+@click.option("--spent", type=float, multiple=True, help="A level of credits spent in the month; may be repeated.")
 @api_command
 def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...]) -> None:
-    """Replace the levels of credit that are told.
+    """Replace the thresholds.
 
-    A credit.threshold event is sent at each.
+    A credit.threshold event is sent when the credits cross one of them.
     """
     wanted = [{"kind": "remaining", "credits": level} for level in remaining]
     wanted += [{"kind": "spent", "credits": level} for level in spent]
@@ -76,16 +80,15 @@ def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], s
     answer = client.set_thresholds(wanted)
 
     def words() -> None:
-        for threshold in answer.get("thresholds", wanted):
-            output.line(f"{threshold['kind']:<9}  {credits_text(threshold['credits'])}")
+        output.fields((one["kind"], credits_text(one["credits"])) for one in answer.get("thresholds", wanted))
 
     output.value(answer, words)
 
 
 @credits.command()
 @click.argument("amount")
-@click.option("--account", metavar="ID", help="Whose; may be left out when there is only one account.")
-@click.option("--note", default="granted by the operator", show_default=True)
+@click.option("--account", metavar="ID", help="The account; optional when there is only one.")
+@click.option("--note", default="granted by the operator", show_default=True, help="The reason, as in the ledger.")
 @operator_command
 def grant(database: Database, output: Output, amount: str, account: str | None, note: str) -> None:
     """Give an account credits, without payment."""

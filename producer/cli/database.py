@@ -1,4 +1,4 @@
-"""fusionai verify, migrate, sweep: the deployment's own upkeep."""
+"""fusionai verify, migrate, sweep: maintenance of the deployment."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ import click
 from producer.cli.activity import working
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text, json_option
+from producer.cli.tables import Column
 from producer.stack.state import StateDirectory
 from producer.terminal import printable
 from shared import verify as checks
@@ -15,14 +16,16 @@ from shared.clock import MICROS
 from shared.db import Database
 from shared.settings import inherited, settings
 
+_TOTALS = [Column("name"), Column("number", right=True), Column("unit")]
+
 
 @click.command()
-@click.option("--files", is_flag=True, help="Look at the bytes of every stored file, too.")
+@click.option("--files", is_flag=True, help="Check the size of every stored file too.")
 @operator_command
 def verify(database: Database, output: Output, files: bool) -> None:
-    """Recompute every balance and check every promise from the rows. Exit status 1 when anything is off.
+    """Recompute every balance and check the database's consistency.
 
-    Right at any time, also while the system runs.
+    May run at any time, also while the system is at work. Exit status 1 when there is a violation.
     """
     with working(output, "Checking every balance", "checks") as update:
         violations = checks.verify_all(database, stored=files, progress=update)
@@ -31,25 +34,24 @@ def verify(database: Database, output: Output, files: bool) -> None:
     def words() -> None:
         for violation in violations:
             output.line(f"VIOLATED  {violation}")
-        output.fields(
-            {
-                name.removesuffix("_micros"): credits_text(value / MICROS) + " credits"
-                if name.endswith("_micros")
-                else f"{value:,}"
-                for name, value in totals.items()
-            }
-        )
-        output.line("All balances are exact." if not violations else f"{len(violations)} violations.")
+        output.details(_TOTALS, [_total(name, value) for name, value in totals.items()])
+        output.line("All balances are exact." if not violations else f"{len(violations):,} violations.")
 
     output.value({"exact": not violations, "violations": violations, "totals": totals}, words)
     if violations:
         raise SystemExit(1)
 
 
+def _total(name: str, value: int) -> list[str]:
+    if name.endswith("_micros"):
+        return [name.removesuffix("_micros"), credits_text(value / MICROS), "credits"]
+    return [name, f"{value:,}", ""]
+
+
 @click.command()
 @json_option
 def migrate(as_json: bool) -> None:
-    """Bring the database's tables up to date."""
+    """Create the database's tables or bring them up to date."""
     from shared.db.migrations import migrate as upgrade
 
     own = settings()
@@ -64,9 +66,10 @@ def migrate(as_json: bool) -> None:
 @click.command()
 @json_option
 def sweep(as_json: bool) -> None:
-    """Sweep once; harmless at any time.
+    """Sweep once, as the sweeper does every second.
 
-    Lapsed workers' jobs, due retries, deliveries and deadlines.
+    It queues the jobs of lost workers again, ends jobs whose deadline has passed, and sends due retries and webhook
+    deliveries on. May run at any time.
     """
     own = settings()
     running = StateDirectory(own.state_directory).running()

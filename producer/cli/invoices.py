@@ -1,4 +1,4 @@
-"""fusionai invoices: the numbered documents of what was paid."""
+"""fusionai invoices: statements of what was used, and purchases of credits."""
 
 from typing import Any
 
@@ -17,6 +17,14 @@ _COLUMNS = [
     Column("status", drop=2, styled=True),
     Column("credits", right=True),
     Column("id", short=short_id),
+]
+_LINE_COLUMNS = [
+    Column("model"),
+    Column("jobs", right=True),
+    Column("prompt tokens", right=True, drop=2),
+    Column("completion tokens", right=True, drop=3),
+    Column("images", right=True, drop=1),
+    Column("credits", right=True),
 ]
 
 
@@ -71,9 +79,8 @@ def _show(output: Output, found: dict[str, Any]) -> None:
             "credits": credits_text(found["credits"]),
         }
     )
-    columns = ["model", "jobs", "prompt_tokens", "completion_tokens", "images"]
-    rows = [[*(line.get(name) for name in columns), credits_text(line.get("credits"))] for line in found["lines"]]
+    names = ("model", "jobs", "prompt_tokens", "completion_tokens", "images")
+    rows = [[*(line.get(name) for name in names), credits_text(line.get("credits"))] for line in found["lines"]]
     if rows:
         output.line()
-        named = [Column(name.replace("_", " "), right=name != "model") for name in columns]
-        output.table([*named, Column("credits", right=True)], rows, empty="")
+        output.table(_LINE_COLUMNS, rows)

@@ -31,7 +31,7 @@ _ATTEMPT_COLUMNS = [
     Column("attempt"),
     Column("provider"),
     Column("outcome", text=True),
-    Column("began"),
+    Column("began", drop=1),
     Column("took", right=True),
 ]
 
@@ -114,7 +114,8 @@ def _show(output: Output, found: Job) -> None:
             "model": found["model"],
             "status": found["status"],
             "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
-            "batch": " ".join(filter(None, (found["batch_id"], found["custom_id"]))) or None,
+            "batch": found["batch_id"],
+            "custom id": found["custom_id"],
             "created": moment(found["created_at"]) or None,
             "finished": moment(found["finished_at"]) or None,
             "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out" if usage else None,

@@ -97,20 +97,23 @@ class Output:
         if not cells:
             self.note(empty)
             return
-        if self.is_terminal:
-            named, cells = tables.fitted(named, cells, self.width)
-            width = max(self.width, tables.needed(named, cells))
-        else:
-            width = sum(tables.natural_widths(named, cells)) + 2 * len(named)
-        self._print(tables.table(named, cells, header=header), width)
+        self._table(named, cells, header=header)
 
     def details(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of a page about one thing, without a header; nothing is cut: on a terminal free text is folded."""
+        """Rows of a page about one thing, without a header; on a terminal free text is folded rather than cut."""
         cells = [[one_line(cell) for cell in row] for row in rows]
         if cells:
-            whole = sum(tables.natural_widths(columns, cells)) + 2 * len(columns)
-            width = max(self.width, tables.needed(columns, cells)) if self.is_terminal else whole
-            self._print(tables.table(columns, cells, header=False, fold=True), width)
+            self._table(columns, cells, header=False, fold=True)
+
+    def _table(
+        self, columns: Sequence[Column], cells: Sequence[Sequence[str]], *, header: bool, fold: bool = False
+    ) -> None:
+        if self.is_terminal:
+            columns, cells = tables.fitted(columns, cells, self.width)
+            width = max(self.width, tables.needed(columns, cells))
+        else:
+            width = sum(tables.natural_widths(columns, cells)) + 2 * len(columns)
+        self._print(tables.table(columns, cells, header=header, fold=fold), width)
 
     def _cell(self, value: object) -> str:
         text = "" if value is None else one_line(str(value))

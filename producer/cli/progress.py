@@ -188,7 +188,7 @@ def _drawn(text: str, share: float, width: int) -> RenderableType:
     row = Table.grid(padding=(0, len(_GAP), 0, 0))
     row.add_column(width=width)
     row.add_column(no_wrap=True)
-    row.add_row(ProgressBar(total=1.0, completed=share, width=width), Text(text))
+    row.add_row(ProgressBar(1.0, share, width=width, complete_style="green", finished_style="green"), Text(text))
     return row
 
 

@@ -32,10 +32,10 @@ _COLUMNS = [
 @click.command()
 @click.option("--from", "first", metavar="DAY", help="The first day, UTC: 2026-11-01. Default: the first of the month.")
 @click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
-@click.option("--model", metavar="ID", help="Only what this model served.")
+@click.option("--model", metavar="ID", help="Only what this model did.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
-@click.option("--limit", type=click.IntRange(1, 100), help="So many rows.  [default: 20]")
+@click.option("--limit", type=click.IntRange(1, 100), help="How many rows.  [default: 20]")
 @click.option("--after", metavar="ID", help="Begin after this row.")
 @click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
 @api_command
@@ -55,7 +55,7 @@ def usage(
     given = {"from": first, "to": last, "model": model, "batch_id": batch}
     if target is not None:
         if output.as_json or limit is not None or after is not None:
-            raise click.UsageError("--csv writes every row, and nothing as JSON: leave --json, --limit and --after out")
+            raise click.UsageError("--csv writes every row as CSV: it does not go with --json, --limit or --after")
         _write(client, output, target, given)
         return
     wanted: dict[str, Any] = {**given, "limit": limit or 20, "after": after}
@@ -73,7 +73,7 @@ def _show(output: Output, found: dict[str, Any], with_rows: bool) -> None:
     output.table(["model", Column("credits", right=True)], models, empty="Nothing was used.")
     if with_rows and found["data"]:
         output.line()
-        output.table(_COLUMNS, map(_cells, found["data"]), empty="")
+        output.table(_COLUMNS, map(_cells, found["data"]))
         if found["has_more"]:
             output.note(f"More: fusionai usage --after {found['last_id']} with the same options")
 

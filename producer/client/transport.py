@@ -16,7 +16,7 @@ from shared import clock
 T = TypeVar("T")
 
 #: The error type of an answer that is not this API's.
-UNLIKE = "unexpected_answer"
+UNEXPECTED = "unexpected_answer"
 
 #: Answers that say "not now": nothing was accepted, or (409 with Retry-After) the first request is still under way.
 _TRY_AGAIN = frozenset({429, 502, 503})
@@ -145,7 +145,7 @@ class Caller:
             raise _error(response)
         body = _body(response)
         if not isinstance(body, dict) or (self._strict and not _is_ours(body)):
-            raise _unlike(response)
+            raise _unexpected(response)
         return response
 
     def _fetch(self, path: str, target: BinaryIO, received: Callable[[int], object] = lambda received: None) -> int:
@@ -254,14 +254,14 @@ def _is_ours(body: Json) -> bool:
     return "object" in body and (body["object"] != "list" or is_list)
 
 
-def unlike(address: object) -> str:
+def unexpected(address: object) -> str:
     """What is said of whoever answers otherwise."""
     return f"{address} does not answer like the FusionAI API"
 
 
-def _unlike(response: httpx.Response) -> ApiError:
+def _unexpected(response: httpx.Response) -> ApiError:
     place = str(response.url.join("/")).rstrip("/")
-    return ApiError(response.status_code, UNLIKE, unlike(place), None, response.headers.get("X-Request-Id"))
+    return ApiError(response.status_code, UNEXPECTED, unexpected(place), None, response.headers.get("X-Request-Id"))
 
 
 def _asks_to_try_again(response: httpx.Response) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import pytest
 from click.testing import CliRunner, Result
 
 from producer import cli
 from producer.cli import connection
-from producer.cli.failures import told
+from producer.cli.failures import reported
 from producer.cli.progress import Board, Tally
 from producer.client import FusionAI
 from producer.terminal import one_line, printable
@@ -137,6 +138,6 @@ def test_progress_is_clean() -> None:
 
 
 def test_what_ends_the_command_as_text_is_clean() -> None:
-    with pytest.raises(SystemExit) as ended, told(False):
+    with pytest.raises(click.ClickException) as ended, reported(False):
         raise SystemExit("FUSIONAI_X: \x1b[2J")
-    assert ended.value.code == "FUSIONAI_X: ?[2J"
+    assert ended.value.format_message() == "FUSIONAI_X: ?[2J"
