@@ -113,7 +113,7 @@ def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
     Requests a minute of its own stay; `accounts limit ID plan` ends them.
     """
     database.write_sync(rows.set_plan, id, plan)
-    _tell_limit(database, output, id)
+    _show_limit(database, output, id)
 
 
 @accounts.command("limit")
@@ -127,7 +127,7 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
     """
     own: int | None = None if requests == "plan" else _REQUESTS(requests)
     database.write_sync(rows.set_requests_per_minute, id, own)
-    _tell_limit(database, output, id)
+    _show_limit(database, output, id)
 
 
 @accounts.command("set")
@@ -156,7 +156,7 @@ def _find(database: Database, id: str) -> dict[str, Any]:
     return found
 
 
-def _tell_limit(database: Database, output: Output, id: str) -> None:
+def _show_limit(database: Database, output: Output, id: str) -> None:
     found = _find(database, id)
     words = f"{id}  {found['name']}, {found['plan']}, requests a minute: {_limit_text(found)}"
     output.value(found, lambda: output.line(words))

@@ -8,10 +8,10 @@ import click
 
 from producer.cli import ids
 from producer.cli.connection import api_command
-from producer.cli.ending import failures, finish, provider_rows, retrying
 from producer.cli.faults import listed
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text, moment
+from producer.cli.summary import failures, finish, provider_rows, retrying
 from producer.cli.tables import Column, short_id
 from producer.client import Batch, FusionAI
 from producer.client.objects import BatchProgress
@@ -45,8 +45,8 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
         return
     targets = Targets.of(target or Path(f"{id}.out.jsonl"))
     with resumable(targets, lambda: id, ""):
-        with shown(output) as told:
-            followed = follow(client, id, told)
+        with shown(output) as show:
+            followed = follow(client, id, show)
         finish(client, output, followed, targets)
 
 

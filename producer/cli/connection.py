@@ -32,7 +32,7 @@ def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> C
             if not as_json:
                 click.echo(f"{address} cannot be reached; trying again…", err=True)
 
-        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, away=away, strict=True) as client:
+        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, on_unreachable=away, strict=True) as client:
             with checked_answers(client, address):
                 function(client, Output(as_json), *args, **kwargs)
 

@@ -11,7 +11,7 @@ import click
 from producer.cli import progress
 from producer.cli.activity import is_live
 from producer.cli.output import Output
-from producer.cli.progress import Tally, Told
+from producer.cli.progress import ShowTally, Tally
 from producer.client import ApiError, Batch, FusionAI
 from producer.client.objects import BatchProgress
 from producer.client.whole_file import writable
@@ -38,7 +38,7 @@ class Targets:
         return cls(output, output.with_name(f"{stem}.errors.jsonl"))
 
 
-def shown(output: Output) -> AbstractContextManager[Told]:
+def shown(output: Output) -> AbstractContextManager[ShowTally]:
     """How progress is shown here."""
     if output.as_json:
         return progress.silent()
@@ -77,21 +77,21 @@ class Followed:
         return self.seconds if self.seconds is not None else float(_seconds(self.progress))
 
 
-def follow(client: FusionAI, id: str, told: Told, *, lines: int = 0) -> Followed:
-    """Wait until a batch is over; `told` how it stands, and that the API is away while it is."""
+def follow(client: FusionAI, id: str, show: ShowTally, *, lines: int = 0) -> Followed:
+    """Wait until a batch is over; `show` how it stands, and that the API is away while it is."""
     began, looks, last = clock.monotonic(), 0, Tally(lines)
 
     def look(found: BatchProgress) -> None:
         nonlocal last, looks
         looks += 1
         last = Tally.of(found, lines=lines)
-        told(last)
+        show(last)
 
     def lost(error: Exception) -> None:
         why = "the API is busy" if isinstance(error, ApiError) else "the API cannot be reached"
-        told(replace(last, phase=f"{why}; trying again", stale=True))
+        show(replace(last, phase=f"{why}; trying again", stale=True))
 
-    found = client.wait_progress(id, look, lost=lost)
+    found = client.wait_progress(id, look, on_failure=lost)
     watched = clock.monotonic() - began
     seconds = watched if looks > 1 and watched >= _seconds(found) - 1 else None
     return Followed(client.batch(id), found, seconds, was_over=looks == 1 and watched < 1)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.cli import pages, tables
-from producer.cli.tables import Column
+from producer.cli.tables import LEAST_TEXT, Column, Grid
 from producer.terminal import as_json, one_line, printable
 from shared import clock
 
@@ -97,23 +97,20 @@ class Output:
         if not cells:
             self.note(empty)
             return
-        self._table(named, cells, header=header)
+        self._grid(Grid(named, cells, header=header))
 
     def details(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Rows of a page about one thing, without a header; on a terminal free text is folded rather than cut."""
         cells = [[one_line(cell) for cell in row] for row in rows]
         if cells:
-            self._table(columns, cells, header=False, fold=True)
+            self._grid(Grid(columns, cells, header=False, fold=True))
 
-    def _table(
-        self, columns: Sequence[Column], cells: Sequence[Sequence[str]], *, header: bool, fold: bool = False
-    ) -> None:
+    def _grid(self, grid: Grid) -> None:
         if self.is_terminal:
-            columns, cells = tables.fitted(columns, cells, self.width)
-            width = max(self.width, tables.needed(columns, cells))
+            grid.fit(self.width)
+            self._print(grid.table(), max(self.width, grid.needed(LEAST_TEXT)))
         else:
-            width = sum(tables.natural_widths(columns, cells)) + 2 * len(columns)
-        self._print(tables.table(columns, cells, header=header, fold=fold), width)
+            self._print(grid.table(), grid.needed())
 
     def _cell(self, value: object) -> str:
         text = "" if value is None else one_line(str(value))

@@ -38,7 +38,7 @@ class Tally:
     created_at: int = 0
     #: `done` and `total` are bytes.
     upload: bool = False
-    #: Told again as it was, since nothing could be asked.
+    #: ShowTally again as it was, since nothing could be asked.
     stale: bool = False
 
     @classmethod
@@ -51,7 +51,7 @@ class Tally:
         return cls(total, done, counts["failed"], found["credits_used"], phase, providers, made)
 
 
-Told = Callable[[Tally], None]
+ShowTally = Callable[[Tally], None]
 
 
 class Board:
@@ -63,7 +63,7 @@ class Board:
         self._rate = Rate()
         self._rates: dict[str, Rate] = {}
 
-    def told(self, tally: Tally) -> None:
+    def update(self, tally: Tally) -> None:
         """It stands so now."""
         now = clock.monotonic()
         if tally.upload != self._tally.upload:
@@ -157,7 +157,7 @@ class Board:
 
 
 @contextmanager
-def bar() -> Iterator[Told]:
+def bar() -> Iterator[ShowTally]:
     """A bar with its numbers, and a line for each provider; made anew four times a second, whatever happens."""
     board, console = Board(), console_on(stderr=True)
 
@@ -165,19 +165,19 @@ def bar() -> Iterator[Told]:
         return Group(*(_drawn(*line) for line in board.lines(console.width)))
 
     with Live(get_renderable=drawn, console=console, refresh_per_second=_DRAWN_A_SECOND, transient=True):
-        yield board.told
+        yield board.update
 
 
 @contextmanager
-def plain() -> Iterator[Told]:
+def plain() -> Iterator[ShowTally]:
     """A line every few seconds."""
     board = Board()
     with activity.ticking(board.plain):
-        yield board.told
+        yield board.update
 
 
 @contextmanager
-def silent() -> Iterator[Told]:
+def silent() -> Iterator[ShowTally]:
     yield lambda tally: None
 
 

@@ -9,9 +9,9 @@ import click
 
 from producer.cli import ids
 from producer.cli.connection import api_command
-from producer.cli.ending import finish, report
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output
+from producer.cli.summary import finish, report
 from producer.client import Batch, FusionAI
 from shared import clock
 
@@ -48,8 +48,8 @@ def retry(
         return
     targets = Targets.of(target or Path(f"{batch['id']}.out.jsonl"))
     with resumable(targets, lambda: batch["id"], ""):
-        with shown(output) as told:
-            followed = follow(client, batch["id"], told)
+        with shown(output) as show:
+            followed = follow(client, batch["id"], show)
         finish(client, output, followed, targets, found=found)
 
 

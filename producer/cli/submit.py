@@ -15,12 +15,12 @@ import click
 import httpx
 
 from producer.cli.connection import api_command
-from producer.cli.ending import finish, report
 from producer.cli.failures import FaultyFileError
 from producer.cli.faults import explained, listed
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text
 from producer.cli.progress import Tally
+from producer.cli.summary import finish, report
 from producer.client import ApiError, DryRun, FusionAI, file_run
 from producer.client.file_run import Prepared, RefusedFileError, TakenUp
 from producer.client.objects import BatchOptions
@@ -113,14 +113,14 @@ def _carry_out(
     targets = Targets.of(target or file.with_suffix(".out.jsonl"))
     taken: TakenUp | None = None
     with resumable(targets, lambda: taken.batch["id"] if taken else None, _same_command(file, targets, salt, options)):
-        with shown(output) as told:
+        with shown(output) as show:
 
             def sent(done: int, total: int) -> None:
                 phase = "uploading" if done < total else "the server takes the file in"
-                told(Tally(total, done, phase=phase, upload=True))
+                show(Tally(total, done, phase=phase, upload=True))
 
             taken = _take_up(client, work, salt, options, sent)
-            followed = follow(client, taken.batch["id"], told, lines=work.lines)
+            followed = follow(client, taken.batch["id"], show, lines=work.lines)
         explain = partial(explained, client, work.stream)
         finish(client, output, followed, targets, str(file), found=taken.found, explain=explain)
 
@@ -158,7 +158,7 @@ def _judge(
     if verdict["errors"]:
         verdict["errors"]["data"] = wrong
     if dry_run:
-        output.value(verdict, lambda: _tell_cost(output, verdict))
+        output.value(verdict, lambda: _show_cost(output, verdict))
     if not verdict["valid"]:
         if not output.as_json:
             for fault in listed(wrong, name):
@@ -168,7 +168,7 @@ def _judge(
         raise click.ClickException("the batch would be refused: there are not enough credits; nothing was bought")
 
 
-def _tell_cost(output: Output, verdict: DryRun) -> None:
+def _show_cost(output: Output, verdict: DryRun) -> None:
     if verdict["valid"]:
         output.fields(
             {

@@ -11,7 +11,7 @@ _GAP = 2
 #: An id that is cut keeps this many of its last characters, which differ most.
 _SHORT_ID = 8
 #: Free text is cut to the first width before anything else becomes short, to the second before a column leaves.
-_FAIR_TEXT, LEAST_TEXT = 24, 10
+FAIR_TEXT, LEAST_TEXT = 24, 10
 #: The first word of a cell → how the cell is coloured.
 _STYLES = {
     "failed": "red",
@@ -53,66 +53,71 @@ class Column:
     drop: int = 0
 
 
-def fitted(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
-) -> tuple[list[Column], list[list[str]]]:
-    """The columns and cells that have room in so many terminal cells, as far as they can be cut or dropped."""
-    named, cells = list(columns), [list(row) for row in rows]
-    for column, drop in _steps(columns):
-        if needed(named, cells, LEAST_TEXT if drop else _FAIR_TEXT) <= width:
-            continue
-        index = named.index(column)
-        if drop:
-            del named[index]
-            cells = [row[:index] + row[index + 1 :] for row in cells]
-        elif column.short:
-            cells = [[*row[:index], column.short(row[index]), *row[index + 1 :]] for row in cells]
-    return named, cells
+class Grid:
+    """Cells in columns. `fold`: free text goes on below instead of being cut. Markup in a cell is plain text."""
+
+    def __init__(
+        self, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, header: bool = True, fold: bool = False
+    ) -> None:
+        self._columns = list(columns)
+        self._rows = [list(row) for row in rows]
+        self._header = header
+        self._fold = fold
+
+    def fit(self, width: int) -> None:
+        """Cut and drop columns, as far as that is possible, until they have room in so many terminal cells."""
+        for _, column, drop in _steps(self._columns):
+            if self.needed(LEAST_TEXT if drop and not self._fold else FAIR_TEXT) <= width:
+                continue
+            index = next(i for i, one in enumerate(self._columns) if one is column)
+            if drop:
+                del self._columns[index]
+                for row in self._rows:
+                    del row[index]
+            elif column.short:
+                for row in self._rows:
+                    row[index] = column.short(row[index])
+
+    def needed(self, most_text: int | None = None) -> int:
+        """The width in which nothing is cut, but free text to `most_text`."""
+        pairs = zip(self._columns, self._widths(), strict=True)
+        widths = (min(width, most_text) if column.text and most_text else width for column, width in pairs)
+        return sum(widths) + _GAP * (len(self._columns) - 1)
+
+    def table(self) -> Table:
+        """The table, without lines."""
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=self._header, header_style="bold")
+        for column, width in zip(self._columns, self._widths(), strict=True):
+            table.add_column(
+                Text(column.name),
+                justify="right" if column.right else "left",
+                overflow="fold" if self._fold else "ellipsis",
+                no_wrap=not column.text,
+                min_width=None if column.text else width,
+            )
+        for row in self._rows:
+            table.add_row(*(self._cell(column, cell) for column, cell in zip(self._columns, row, strict=True)))
+        return table
+
+    def _widths(self) -> list[int]:
+        """Of each column, in terminal cells: of some scripts a letter takes two, a mark none."""
+        names = [[column.name for column in self._columns]] if self._header else []
+        return [max(map(cell_len, column)) for column in zip(*names, *self._rows, strict=True)]
+
+    def _cell(self, column: Column, cell: str) -> Text:
+        style = style_of(cell) if column.styled else ""
+        if column.text and not self._fold:
+            return Text(cell, style, no_wrap=True, overflow="ellipsis")
+        return Text(cell, style)
 
 
-def _steps(columns: Sequence[Column]) -> list[tuple[Column, bool]]:
-    """What is done to get a narrower table, in order: a column, and whether it is dropped or cut."""
-    ranked = [(column.cut, column, False) for column in columns if column.short]
-    ranked += [(column.drop, column, True) for column in columns if column.drop]
-    return [(column, drop) for _, column, drop in sorted(ranked, key=lambda step: -step[0])]
-
-
-def needed(columns: Sequence[Column], rows: Sequence[Sequence[str]], least_text: int = LEAST_TEXT) -> int:
-    """The width of a table in which nothing is cut but free text, and that to `least_text` at most."""
-    widths = natural_widths(columns, rows)
-    least = (min(width, least_text) if column.text else width for column, width in zip(columns, widths, strict=True))
-    return sum(least) + _GAP * (len(columns) - 1)
-
-
-def natural_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    """The width of each column in terminal cells: of some scripts a letter takes two, a mark none."""
-    header = [column.name for column in columns]
-    return [max(cell_len(row[index]) for row in [header, *rows]) for index in range(len(columns))]
-
-
-def table(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, header: bool = True, fold: bool = False
-) -> Table:
-    """A table without lines; `fold`: free text goes on below instead of being cut. Markup in a cell is plain text."""
-    made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=header, header_style="bold")
-    for column, width in zip(columns, natural_widths(columns, rows), strict=True):
-        made.add_column(
-            Text(column.name),
-            justify="right" if column.right else "left",
-            no_wrap=not column.text,
-            overflow="fold" if fold else "ellipsis",
-            min_width=None if column.text else width,
-        )
-    for row in rows:
-        made.add_row(*(_cell(column, cell, fold) for column, cell in zip(columns, row, strict=True)))
-    return made
+def _steps(columns: Sequence[Column]) -> list[tuple[int, Column, bool]]:
+    """What is done to get a narrower table, in order: rank, column, and whether it is dropped rather than cut."""
+    steps = [(column.cut, column, False) for column in columns if column.short]
+    steps += [(column.drop, column, True) for column in columns if column.drop]
+    return sorted(steps, key=lambda step: -step[0])
 
 
 def style_of(text: str) -> str:
     """The style of a status, "" for most."""
     return _STYLES.get(text.partition(" ")[0].rstrip(",:"), "")
-
-
-def _cell(column: Column, cell: str, fold: bool) -> Text:
-    style = style_of(cell) if column.styled else ""
-    return Text(cell, style, no_wrap=True, overflow="ellipsis") if column.text and not fold else Text(cell, style)

@@ -15,7 +15,7 @@ from producer.client.job_file import MAX_LINES, Problem
 from producer.client.objects import BatchOptions, DryRun, Fault
 
 T = TypeVar("T")
-#: Told of bytes that were sent, and of how many there are.
+#: Called with the number of bytes that have been sent, and of how many.
 Sent = Callable[[int, int], object]
 
 #: Bytes of a file that the server takes.
@@ -60,11 +60,11 @@ class TakenUp:
     found: bool
 
 
-class _Told:
-    """A stream that tells how much of it has been read."""
+class _CountedStream:
+    """A stream that reports how much of it has been read."""
 
-    def __init__(self, stream: BinaryIO, told: Sent) -> None:
-        self._stream, self._told = stream, told
+    def __init__(self, stream: BinaryIO, sent: Sent) -> None:
+        self._stream, self._sent = stream, sent
         self._size = stream.seek(0, 2)
         stream.seek(0)
         #: Their own functions: whoever sends a file asks for its size and rewinds it.
@@ -72,7 +72,7 @@ class _Told:
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
-        self._told(self._stream.tell(), self._size)
+        self._sent(self._stream.tell(), self._size)
         return data
 
 
@@ -168,7 +168,7 @@ def _code(problem: Problem) -> str:
 def _with_upload(client: FusionAI, work: Prepared, key: Callable[[int], str], use: Callable[[str], T], sent: Sent) -> T:
     """Upload the file, or find it uploaded, and use its id; one that was deleted since is uploaded again."""
     for number in itertools.count():
-        stream = cast(BinaryIO, _Told(work.stream, sent))
+        stream = cast(BinaryIO, _CountedStream(work.stream, sent))
         file = client.upload(stream, work.name, idempotency_key=key(number))
         try:
             return use(file["id"])

@@ -50,7 +50,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
-class Caller:
+class Transport:
     """One account's connection to the API at `base_url` (with or without /v1)."""
 
     def __init__(
@@ -63,12 +63,12 @@ class Caller:
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], object] | None = None,
         first_seconds: float | None = None,
-        away: Callable[[], object] = lambda: None,
+        on_unreachable: Callable[[], object] = lambda: None,
         strict: bool = False,
     ) -> None:
         """`first_seconds`: until it has been reached once, a server that cannot be connected to is tried no longer.
 
-        `away` hears, once, that it cannot be and is tried again. None: as patiently as later.
+        `on_unreachable` is called, once, that it cannot be and is tried again. None: as patiently as later.
         `strict`: take no answer that is not an object of this API.
         """
         #: live or test, as the key says; nothing is ever charged to a test key.
@@ -77,9 +77,9 @@ class Caller:
         self._retries = retries
         self._pause = pause or threading.Event().wait
         self._first_seconds = first_seconds
-        self._away = away
+        self._on_unreachable = on_unreachable
         self._strict = strict
-        self._reached = self._away_told = False
+        self._reached = self._reported = False
         self._http = httpx.Client(
             base_url=base_url.rstrip("/"),
             headers={"Authorization": f"Bearer {api_key}"},
@@ -198,9 +198,9 @@ class Caller:
         """Pause before the next try to reach a server for the first time, or give it up."""
         if clock.monotonic() + _FIRST_PAUSE_SECONDS - began >= (self._first_seconds or 0):
             raise error
-        if not self._away_told:
-            self._away_told = True
-            self._away()
+        if not self._reported:
+            self._reported = True
+            self._on_unreachable()
         self._pause(_FIRST_PAUSE_SECONDS)
 
 

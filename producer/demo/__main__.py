@@ -82,10 +82,10 @@ def batch_lines() -> list[dict[str, Any]]:
     chat = ("gpt-4", "claude-3-sonnet", "gemini-pro", "gpt-3.5-turbo")
     for number in range(210):
         trouble = {3: BUSY, 13: BROKEN}.get(number % 20, "quiet hour")
-        said = f"Question {number}, asked in a {trouble}: what is {number} times 7?"
+        question = f"Question {number}, asked in a {trouble}: what is {number} times 7?"
         if number == 200:
-            said = f"Question {number} is {REFUSED}."
-        message = {"role": "user", "content": said}
+            question = f"Question {number} is {REFUSED}."
+        message = {"role": "user", "content": question}
         add("chat.completion", {"model": chat[number % 4], "messages": [message], "max_tokens": 100})
     for number in range(80):
         text = [f"document {number}, first half", f"document {number}, second half"]
@@ -150,9 +150,9 @@ def _work(client: FusionAI) -> Outcome:
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     file = client.upload(io.BytesIO(content), "demo.jsonl")
     made = client.create_batch(file["id"], metadata={"made_by": "make demo"})
-    show = progress.bar if sys.stdout.isatty() else progress.plain
-    with show() as told:
-        batch = follow(client, made["id"], told, lines=len(lines)).batch
+    shown = progress.bar if sys.stdout.isatty() else progress.plain
+    with shown() as show:
+        batch = follow(client, made["id"], show, lines=len(lines)).batch
     seconds = clock.monotonic() - began
     click.echo(f"  {batch['id']} {batch['status']} in {seconds:.1f} s ({len(lines) / seconds:,.0f} lines/s)")
     accepted = [client.submit(job) for job in SINGLE_JOBS]

@@ -32,9 +32,9 @@ class ProcessOutput:
             lines, rest = [*lines, rest], b""
         self._rests[name] = rest
         for line in lines:
-            self._tell(name, line)
+            self._take_line(name, line)
 
-    def say(self, message: str) -> None:
+    def announce(self, message: str) -> None:
         """A line of the supervisor's own."""
         message = one_line(message)
         self._log("stack").write(message)
@@ -53,8 +53,8 @@ class ProcessOutput:
     def died(self, name: str, how: str, pause_seconds: float) -> None:
         """Tell that a process ended by itself, with the last thing it said when that is in a file alone."""
         if rest := self._rests.pop(name, b""):
-            self._tell(name, rest)
-        self.say(f"{name} ended ({how}); starts again in {pause_seconds:.1f} s")
+            self._take_line(name, rest)
+        self.announce(f"{name} ended ({how}); starts again in {pause_seconds:.1f} s")
         if self._quiet and (line := self._log(name).last):
             self.show(f"  {self._path(name)}: {line[:300]}")
 
@@ -63,7 +63,7 @@ class ProcessOutput:
         for file in self._files.values():
             file.close()
 
-    def _tell(self, name: str, line: bytes) -> None:
+    def _take_line(self, name: str, line: bytes) -> None:
         text = one_line(line.decode(errors="replace").rstrip("\r"))
         self._log(name).write(text)
         if not self._quiet:

@@ -42,10 +42,10 @@ class Trial:
     @property
     def words(self) -> str:
         """`accepted`, `key refused (401)`, `could not be reached`."""
-        told = {"accepted": "accepted", "refused": f"key refused ({self.status_code})"}
+        words = {"accepted": "accepted", "refused": f"key refused ({self.status_code})"}
         unclear = f"answered {self.status_code}; it is not known whether the key is accepted"
-        told |= {"unreachable": f"could not be reached{self.through}", "unclear": unclear}
-        return told[self.finding]
+        words |= {"unreachable": f"could not be reached{self.through}", "unclear": unclear}
+        return words[self.finding]
 
 
 def with_key(catalogue: Catalogue) -> list[Provider]:

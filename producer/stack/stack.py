@@ -83,14 +83,14 @@ class Stack:
         self._state.remove("stack.json")
         try:
             with self._supervisor:
-                self._tell_ports()
+                self._announce_ports()
                 self._start_foundations()
                 for program in self._programs:
                     self._supervisor.start(program)
                 self._await_ready()
                 self._supervisor.run()
         except StopRequested:
-            self._output.say("stopped")
+            self._output.announce("stopped")
         finally:
             self._state.remove("stack.json")
             self._output.close()
@@ -121,24 +121,24 @@ class Stack:
         at = self._layout
         host = at.base_url.removeprefix("http://").rpartition(":")[0].strip("[]")
         while not self._supervisor.wait_until(lambda: probes.is_ready(host, at.port), _READY_SECONDS):
-            self._output.say(f"not ready after {_READY_SECONDS:.0f} s; still trying, the logs say why")
+            self._output.announce(f"not ready after {_READY_SECONDS:.0f} s; still trying, the logs say why")
         self._ready = True
         self._record()
         if self._options.as_json:
             self._output.show(json.dumps(self._state.running()))
             return
         self._supervisor.wait_until(lambda: trials.over, TRIAL_SECONDS)
-        told = banner.banner(at, self._state.first_account(), self._env)
+        lines = banner.banner(at, self._state.first_account(), self._env)
         providers = banner.providers(self._own, at, self._catalogue, trials)
-        self._output.show(printable("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""])))
+        self._output.show(printable("\n".join([*lines, "", *providers, "", "Ctrl-C stops it.", ""])))
 
-    def _tell_ports(self) -> None:
+    def _announce_ports(self) -> None:
         for name, usual, chosen in (
             ("API", self._own.port, self._layout.port),
             ("Flower", self._own.flower_port, self._layout.flower_port),
         ):
             if self._options.port is None and usual != chosen:
-                self._output.say(f"port {usual} is taken: {name} listens on {chosen}")
+                self._output.announce(f"port {usual} is taken: {name} listens on {chosen}")
 
     def _record(self) -> None:
         """Write stack.json, which scripts await; again at each restart, for the process ids in it."""

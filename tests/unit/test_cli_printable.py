@@ -132,7 +132,7 @@ def test_what_is_wrong_with_a_file_is_told_cleanly(monkeypatch: pytest.MonkeyPat
 def test_progress_is_clean() -> None:
     one: Any = {"provider": HOSTILE, "total": 2, "completed": 1, "failed": 0, "waiting_for": HOSTILE, "until": None}
     board = Board()
-    board.told(Tally(2, 1, phase=HOSTILE, providers=(one,)))
+    board.update(Tally(2, 1, phase=HOSTILE, providers=(one,)))
     assert clean(board.plain()) and "\n" not in board.plain()
     assert all(clean(text) and "\n" not in text for text, _, _ in board.lines(200))
 

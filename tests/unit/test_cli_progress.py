@@ -95,7 +95,7 @@ class Watch:
         self.now += after
         openai = {**OPENAI, "completed": done - 659 - 9} if done >= 668 else OPENAI
         given: dict[str, Any] = {"failed": 9, "credits": 149.118, "providers": (openai, ANTHROPIC), "created_at": 990}
-        self.board.told(Tally(1319, done, **(given | more)))
+        self.board.update(Tally(1319, done, **(given | more)))
 
     def lines(self, width: int) -> list[str]:
         return [
@@ -157,7 +157,7 @@ def test_what_is_in_the_way_has_a_line_of_its_own(watch: Watch) -> None:
 def test_an_upload_is_told_in_bytes(watch: Watch) -> None:
     for second in range(4):
         watch.now = float(second)
-        watch.board.told(Tally(12_400_000, 1_000_000 * second, phase="uploading", upload=True))
+        watch.board.update(Tally(12_400_000, 1_000_000 * second, phase="uploading", upload=True))
     assert watch.lines(80) == [
         "[====                ]   3.0/12.4 MB   24%     1.0 MB/s  00:03 elapsed  00:09 left",
         "uploading",
@@ -177,8 +177,8 @@ def test_a_plain_line_says_how_it_stands(watch: Watch) -> None:
 
 def test_in_a_pipe_a_line_comes_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.01)
-    with progress.plain() as told:
-        told(Tally(10, 3))
+    with progress.plain() as show:
+        show(Tally(10, 3))
         await_condition(lambda: "3/10 done" in capsys.readouterr().err)
 
 

@@ -443,15 +443,15 @@ def test_what_another_batch_has_written_is_replaced(server: BatchServer, tmp_pat
 def test_when_all_lines_failed_it_says_why_and_how_often(server: BatchServer, tmp_path: Path) -> None:
     file = write(tmp_path / "nine.jsonl", ["fail"] * 9)
     ended = run("submit", file, "--wait")
-    assert ended.exit_code == 3 and "0 of 9" in ended.output and "said       9 × no\n" in ended.output
+    assert ended.exit_code == 3 and "0 of 9" in ended.output and "messages   9 × no\n" in ended.output
     (batch,) = server.batches.values()
     rows = [json.loads(line) for line in server.contents[batch["error_file_id"]].splitlines()]
     for number, row in enumerate(rows):
         row["response"]["body"]["error"]["message"] = f"no\u2028{min(number, 6)} {'x' * 300}"
     server.contents[batch["error_file_id"]] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    said = run("submit", file, "--wait").output.partition("said")[2].splitlines()
-    assert said[0].strip().startswith("3 × no 6 xxx") and said[0].endswith("…")
-    assert said[5].strip() == "2 × something else"
+    messages = run("submit", file, "--wait").output.partition("messages")[2].splitlines()
+    assert messages[0].strip().startswith("3 × no 6 xxx") and messages[0].endswith("…")
+    assert messages[5].strip() == "2 × something else"
 
 
 def output_of_batch(server: BatchServer, id: str) -> list[bytes]:

@@ -5,7 +5,7 @@ import threading
 import httpx
 import pytest
 
-from producer.client.transport import Caller
+from producer.client.transport import Transport
 from producer.stack import banner, provider_keys
 from producer.stack.layout import Layout
 from producer.stack.provider_keys import Trials, masked, try_key
@@ -119,7 +119,7 @@ def test_the_commands_own_calls_of_this_machine_go_past_the_proxy(monkeypatch: p
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     network.routes.cache_clear()
     try:
-        with Receiver() as server, Caller(server.url, "fusionai_test_x", retries=0) as caller:
+        with Receiver() as server, Transport(server.url, "fusionai_test_x", retries=0) as caller:
             caller.post("/", {})
             assert server.connections == 1
     finally:
