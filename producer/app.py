@@ -100,7 +100,7 @@ class Envelope:
             await self._app(scope, counted, labelled)
         except asyncio.CancelledError:  # by a server that stops
             if began:  # from here on nobody waits for this task; the server would log where it was
-                log.info("request %s: its answer is cut off, the server stops", request_id)
+                log.info("request %s: response interrupted because the server is shutting down", request_id)
                 return
             refusal = await _refuse(Request(scope), _stopping(whole))
             if whole:
@@ -109,7 +109,7 @@ class Envelope:
         except Exception as error:
             refusal = await _refuse(Request(scope), _logged(Request(scope), error))
             if began:  # from None: the server writes what it catches into the log
-                raise ConnectionResetError("the answer broke off") from None
+                raise ConnectionResetError("response interrupted") from None
             await refusal(scope, receive, labelled)
 
 
@@ -145,15 +145,15 @@ def _refusing(app: Starlette) -> Starlette:
 
 @_own.get("/healthz")
 async def healthz(request: Request) -> Response:
-    """Whether the process turns."""
+    """Liveness probe."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
 @_own.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Whether the database answers, and the server is not about to stop.
+    """Readiness probe: whether the database is available and the server is not shutting down.
 
-    A broker that is away delays jobs and loses none: that is not unready.
+    The broker is not checked: while it is unavailable, jobs are delayed but not lost.
     """
     desk: Desk = request.app.state.desk
     if desk.stopping:
@@ -171,12 +171,12 @@ async def readyz(request: Request) -> Response:
 
 @_metered.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Metrics for Prometheus, read from the rows."""
+    """Prometheus metrics."""
     shown: Metrics = request.app.state.metrics
     try:
         return Response(await shown.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
     except Exception as error:
-        return _away("no metrics", error)
+        return _away("metrics unavailable", error)
 
 
 def _away(what: str, error: Exception) -> Response:
@@ -207,10 +207,10 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:200]
     known: dict[int, FusionError] = {
-        404: NotFound(f"there is nothing at {path}"),
-        405: MethodNotAllowed(f"{request.method} is not a thing to do with {path}"),
+        404: NotFound(f"not found: {path}"),
+        405: MethodNotAllowed(f"method not allowed: {request.method} {path}"),
     }
-    answer = await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
+    answer = await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be parsed")))
     answer.headers.update(error.headers or {})
     if error.status_code == 405:
         answer.headers["Allow"] = ", ".join(_methods(request))
@@ -225,29 +225,31 @@ def _methods(request: Request) -> list[str]:
 
 async def _delay(request: Request, error: Exception) -> Response:
     """The database is away: nothing was accepted. When its COMMIT broke, perhaps it was: a retry might buy twice."""
-    log.error("request %s: the database is away: %s", _id(request), type(error).__name__)
+    log.error("request %s: the database is unavailable: %s", _id(request), type(error).__name__)
     if isinstance(error, AmbiguousCommitError):
-        unsure = InternalError("it is not known whether this took effect; look before you send it again")
+        unsure = InternalError("outcome unknown: check whether the request took effect before retrying")
         answer = await _refuse(request, unsure)
         answer.headers["x-should-retry"] = "false"
         return answer
     if not is_away(error):
         return await _refuse(request, _logged(request, error))
-    return await _refuse(request, Unavailable("the database does not answer; try again", retry_after_seconds=2))
+    return await _refuse(request, Unavailable("the database is unavailable; retry later", retry_after_seconds=2))
 
 
 def _stopping(whole: bool) -> Unavailable:
     """What a request is told that outlasts the drain. `whole`: perhaps it was accepted, and a retry would buy twice."""
     if whole:
-        return Unavailable("the server is stopping; look before you send it again")
-    said = "the server is stopping, and this had not come whole: nothing of it was accepted; send it again"
+        return Unavailable(
+            "the server is shutting down, outcome unknown: check whether the request took effect before retrying"
+        )
+    said = "the server is shutting down before it received the whole request; nothing was accepted, retry the request"
     return Unavailable(said, retry_after_seconds=2)
 
 
 def _logged(request: Request, error: Exception) -> InternalError:
     """Where it happened is logged, its message is not: that may hold what the caller sent."""
     log.error("request %s failed: %s", _id(request), logs.trace(error))
-    return InternalError("an internal error; quote the request id")
+    return InternalError("internal server error; include the request ID when you contact support")
 
 
 def _id(request: Request) -> str:
@@ -260,7 +262,7 @@ def main() -> None:
     keep_private()
     if settings().key_secret == PUBLISHED_SECRET:
         log.warning(
-            "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
+            "API keys are hashed with the published default secret: set FUSIONAI_KEY_SECRET, or use `fusionai up`"
         )
     app = make_app()
     serve.serve(app, lambda: app.state.desk, make_metrics_app(app) if settings().metrics_port else None)

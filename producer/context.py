@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from starlette.requests import ClientDisconnect, Request
 
-from producer import operations
 from producer.admission import idempotency, kept_secrets
 from producer.admission.accept import Accepted, Door, Order
 from producer.admission.auth import Keys
@@ -20,6 +19,7 @@ from producer.admission.idempotency import Claim
 from producer.admission.limits import Limits
 from producer.admission.overload import Overload
 from producer.admission.thread_turns import Turns
+from producer.operations import jobs as jobs_ops
 from producer.operations.batch_progress import Progress
 from producer.waiting.stream_readers import Readers
 from producer.waiting.waiters import Outcome, Outcomes, Waiters
@@ -177,7 +177,7 @@ class Desk:
         """Until the job has ended, the time is up, or the server stops; the row says which."""
         future = self.waiters.register(job_id)
         try:
-            job = await self.database.read(operations.show_job, holder, job_id)
+            job = await self.database.read(jobs_ops.show_job, holder, job_id)
             if job["finished_at"] is None:
                 await asyncio.wait([future], timeout=seconds)
         finally:
@@ -185,7 +185,7 @@ class Desk:
 
     async def cancel(self, claim: Claim | None, holder: KeyHolder, job_id: str) -> tuple[str, bool]:
         """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
-        answer, replayed, deliveries = await self._once_told(claim, operations.cancel_job, holder, job_id)
+        answer, replayed, deliveries = await self._once_told(claim, jobs_ops.cancel_job, holder, job_id)
         crash.point("cancel.after_commit")
         self._deliver(deliveries)
         ended = orjson.loads(answer)["finished_at"] is not None

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import Connection, case, func, literal_column, select, text
+from sqlalchemy import Connection, case, func, select, text
 
 from shared import clock, db
 from shared.broker.app import job_queues
@@ -28,9 +28,9 @@ from shared.broker.bell import PROBED
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import UNFINISHED
-from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
+from shared.db.models.events import PENDING
+from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.jobs import metrics
-from shared.jobs.transitions import RUNNING
 from shared.providers import states
 from shared.queues import PROBATION, lane_of, provider_of
 
@@ -224,13 +224,13 @@ def read(connection: Connection) -> Reading:
 
 
 _PENDING = select(func.count(), func.min(case((m.deliveries.c.next_at > 0, m.deliveries.c.next_at)))).where(
-    literal_column("status = 'pending'")
+    text(PENDING)
 )
 #: Some deliveries that may be sent at once; and since when the oldest of them may: since its event, or since it was
 #: asked for anew.
 _AT_ONCE = (
     select(m.deliveries.c.event_id, m.deliveries.c.asked_at)
-    .where(literal_column("status = 'pending'"), m.deliveries.c.next_at == 0)
+    .where(text(PENDING), m.deliveries.c.next_at == 0)
     .limit(1000)
     .subquery()
 )
@@ -268,7 +268,7 @@ def _queued(connection: Connection) -> Values:
 def _running(connection: Connection) -> Values:
     values = _every_queue()
     columns = (m.jobs.c.queue, m.jobs.c.lane)
-    statement = select(*columns, func.count()).where(m.jobs.c.status == RUNNING).group_by(*columns)
+    statement = select(*columns, func.count()).where(text(RUNNING)).group_by(*columns)
     for queue, lane, count in connection.execute(statement):
         values[metrics.provider_label(None, queue), lane] += count
     return values

@@ -6,7 +6,7 @@ Lane = Literal["realtime", "batch"]
 LANES: tuple[Lane, ...] = ("realtime", "batch")
 WEBHOOKS = "webhooks"
 MAINTENANCE = "maintenance"
-#: Jobs that have lost a worker wait here; no broker queue: workers.maintenance.probation takes them from the rows.
+#: Jobs that have lost a worker wait here; no broker queue: workers.process.probation takes them from the rows.
 PROBATION = "probation"
 
 

@@ -21,7 +21,7 @@ from shared.db import Database
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits
-from shared.jobs import transitions as jobs
+from shared.jobs import leases
 from shared.money import shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Balance, Need
@@ -149,7 +149,7 @@ class Door:
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(self.bell.ring(queue, ids)):
             try:
-                await self.database.write(jobs.unwake, ids)
+                await self.database.write(leases.unwake, ids)
             except Exception as error:
                 log.warning("%d jobs are left to the sweeper: %s", len(ids), logs.kind(error))
 

@@ -32,11 +32,11 @@ PREFIX: Final = "/v1"
 _REF: Final = "#/components/schemas/{model}"
 
 _ABOUT: Final = """One API in front of many AI providers, built around a durable queue: every call is a job that is
-accepted, run and charged once.
+accepted, run and charged exactly once.
 
-The base URL for SDKs is this server's address and `/v1`; the same routes also answer without `/v1`.
+The base URL for SDKs is the address of this server followed by `/v1`; the same routes also work without `/v1`.
 
-Credits are prepaid. A test key (`fusionai_test_…`) runs on a sandbox, and what it does is never charged.
+Credits are prepaid. Requests with a test key (`fusionai_test_…`) run on a sandbox and are never charged.
 """
 
 
@@ -86,7 +86,7 @@ def build(routes: Sequence[BaseRoute]) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "FusionAI", "version": "v1", "description": _ABOUT},
-        "servers": [{"url": "/", "description": "This server. Paths under /v1 also answer without it."}],
+        "servers": [{"url": "/", "description": "This server. Paths under /v1 also work without /v1."}],
         "security": [{"ApiKey": []}],
         "tags": [{"name": name, "description": said} for name, said in TAGS.items()],
         "paths": dict(paths),
@@ -104,31 +104,34 @@ def build(routes: Sequence[BaseRoute]) -> Schema:
 _API_KEY: Final[Schema] = {
     "type": "http",
     "scheme": "bearer",
-    "description": "`fusionai_live_…` or `fusionai_test_…`. A second authentication header is a 400.",
+    "description": "An API key: `fusionai_live_…` or `fusionai_test_…`. A request with more than one authentication "
+    "header is refused with 400.",
 }
 _EVENT: Final[Schema] = {
     "operationId": "receive_event",
-    "summary": "What a webhook receives.",
-    "description": "At least once; the event's id is the key against doubles. Either signature is enough: "
-    "`FusionAI-Signature` is the HMAC-SHA256 of `t.body` keyed by the whole `whsec_…` string; the other three headers "
-    "are Standard Webhooks. Anything but a 2xx is tried again for about three days, with the same id and body and a "
-    "fresh signature. A 410 disables the webhook. Redirects are not followed: the delivery says where they lead, and "
-    "fails at the second; register the address itself. After a 429 or 503 with Retry-After nothing is sent to the "
-    "webhook for as long as that says, an hour at most. An event of a test key says `test`, and goes to webhooks of "
-    "test keys alone.",
+    "summary": "The request that a webhook endpoint receives.",
+    "description": "Events are delivered at least once; use the id of the event to recognize duplicates. Verify "
+    "either signature: `FusionAI-Signature` is the HMAC-SHA256 of `t.body`, keyed with the whole `whsec_…` string; the "
+    "other three headers follow Standard Webhooks. Any response other than 2xx is retried for about three days, with "
+    "the same id and body and a new signature. A 410 disables the webhook. Redirects are not followed: the delivery "
+    "records where the redirect leads, and fails after the second one; register the final URL instead. After a 429 or "
+    "503 with Retry-After, nothing is sent to the webhook for that time, up to one hour. Events of test keys have "
+    "`test: true` and are sent only to webhooks of test keys.",
     "tags": ["Webhooks"],
     "security": [],
     "parameters": [
         parts.header(name, {"type": "string"}, said)
         for name, said in {
-            "FusionAI-Signature": "`t=<unix time>,v1=<hex>`; another `v1` for each secret while rotations overlap.",
-            "webhook-id": "The event's id.",
-            "webhook-timestamp": "Unix time.",
-            "webhook-signature": "`v1,<base64>`; one for each secret, with a space between, while rotations overlap.",
+            "FusionAI-Signature": "`t=<Unix time>,v1=<hex>`, with one `v1` per valid secret while a rotation is in "
+            "progress.",
+            "webhook-id": "The id of the event.",
+            "webhook-timestamp": "The time of sending, as Unix time.",
+            "webhook-signature": "`v1,<base64>`, with one signature per valid secret, separated by spaces, while a "
+            "rotation is in progress.",
         }.items()
     ],
     "requestBody": {"content": {JSON: {"schema": {"$ref": _REF.format(model="Event")}}}},
-    "responses": {"2XX": {"description": "It was received."}},
+    "responses": {"2XX": {"description": "The event was received."}},
 }
 
 

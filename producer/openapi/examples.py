@@ -43,7 +43,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         },
     },
     "create_image": {
-        "A picture": {"model": "image-gen-2", "prompt": "A futuristic skyline at sunset", "size": "1024x1024"},
+        "An image": {"model": "image-gen-2", "prompt": "A futuristic skyline at sunset", "size": "1024x1024"},
     },
     "create_jobs": {
         "One job": {"type": "embedding", "model": "text-embedding-3-large", "input": "hello", "dimensions": 4},
@@ -56,11 +56,11 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     },
     "create_batch": {
         "Inline": {"requests": [_LINE], "completion_window": "24h", "metadata": {"run": "nightly"}},
-        "What it may cost": {"requests": [_LINE], "dry_run": True},
+        "Maximum cost (dry run)": {"requests": [_LINE], "dry_run": True},
     },
     "retry_batch": {
-        "All that failed": {},
-        "For some reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
+        "All failed lines": {},
+        "Only some failure reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
     },
     "create_webhook": {
         "Two events": {"url": "https://example.com/hooks", "events": ["credit.threshold", "invoice.paid"]},

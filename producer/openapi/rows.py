@@ -15,22 +15,23 @@ from producer.openapi.answers import List
 from producer.openapi.parts import RATE, Schema, header, query
 from shared.errors import Conflict, Forbidden, FusionError, InsufficientCredits, NotFound, Timeout, UpstreamError
 from shared.files.images import MEDIA_TYPES
-from shared.jobs.transitions import TERMINAL
+from shared.jobs.outcomes import TERMINAL
 
 #: Tags, in the order in which they are shown.
 TAGS: Final[Mapping[str, str]] = {
     "Chat": "Chat completions and tools, as OpenAI's SDK calls them; each call is a job.",
-    "Embeddings": "Vectors of texts.",
-    "Images": "Pictures from a prompt.",
-    "Models": "What can be asked for.",
-    "Jobs": "The durable job behind every call: accepted, run and charged once.",
-    "Batches": "Up to 50,000 requests at once.",
-    "Files": "What batches are read from and written to.",
-    "Webhooks": "Where events are sent. Every delivery is signed twice. Live keys have webhooks, test keys others.",
-    "Events": "Every event of the key's mode, live or test, in order, for closing a gap.",
-    "Credits": "Prepaid credit and its movements; of live keys alone.",
-    "Usage": "What was used, as JSON or CSV, and invoices.",
-    "Service": "Probes, metrics, this document. No key.",
+    "Embeddings": "Vector representations of text.",
+    "Images": "Images generated from a prompt.",
+    "Models": "The models that your API key can use, with their prices.",
+    "Jobs": "The durable job behind every call: accepted, run and charged exactly once.",
+    "Batches": "Up to 50,000 requests processed asynchronously.",
+    "Files": "Input and output files of batches.",
+    "Webhooks": "Endpoints that receive events. Every delivery is signed with two schemes. Live and test keys have "
+    "separate webhooks.",
+    "Events": "All events of the key's mode (live or test), in order, so that missed deliveries can be recovered.",
+    "Credits": "Prepaid credit balance and its transfers. Requires a live key.",
+    "Usage": "Usage, as JSON or CSV, and invoices.",
+    "Service": "Health checks, metrics and this document. No API key required.",
 }
 
 JSON: Final = "application/json"
@@ -82,15 +83,16 @@ _MAKES_JOBS: Final = (InsufficientCredits,)
 _WAITING: Final = ("Prefer", "X-Stainless-Read-Timeout", "X-Stainless-Timeout")
 #: Of a stream, OpenAPI 3.1 describes one event.
 _EVENT: Final[Schema] = {
-    "description": "A server-sent event. Its data is a chunk; that of the last one is `[DONE]`, or, where the stream "
-    "breaks off, an error that names the job. A stream is begun after a few seconds even when there is nothing to say "
-    "yet; comments (`: keep-alive`, one line) fill what is silent.",
+    "description": "A server-sent event. Its data is a chunk; the data of the last event is `[DONE]` or, if the stream "
+    "is interrupted, an error that names the job. The response starts within a few seconds even if the first chunk is "
+    "not available yet; one-line comments (`: keep-alive`) are sent while the stream is idle.",
     "type": "object",
     "required": ["data"],
     "properties": {
         "id": {
             "type": "string",
-            "description": "For Last-Event-ID. On a job's stream; on a chat completion's with `FusionAI-Stream-Ids`.",
+            "description": "The value to send as Last-Event-ID to resume. Present on the stream of a job; on the "
+            "stream of a chat completion only with `FusionAI-Stream-Ids: true`.",
         },
         "event": {"type": "string"},
         "data": {
@@ -118,11 +120,11 @@ def _call(
 ) -> Row:
     """A call that waits for its job."""
     headers = (*_ACCEPTED, "Preference-Applied")
-    late = Answer("The job, since `respond-async` was preferred.", {JSON: answers.Job}, headers)
+    late = Answer("The job, because the request has `Prefer: respond-async`.", {JSON: answers.Job}, headers)
     return Row(
         tag,
         {
-            200: Answer("The job's result.", {JSON: model, **streamed}, ("FusionAI-Credits-Used", *_JOB_ANSWER)),
+            200: Answer("The result of the job.", {JSON: model, **streamed}, ("FusionAI-Credits-Used", *_JOB_ANSWER)),
             202: late,
         },
         body,
@@ -142,7 +144,8 @@ ROWS: Final[Mapping[str, Row]] = {
             header(
                 "FusionAI-Stream-Ids",
                 {"type": "string"},
-                "`true`: with `stream: true`, each event has its `id`, for Last-Event-ID on the job's stream.",
+                "If `true` and the request has `stream: true`, each event has an `id`, which can be sent as "
+                "Last-Event-ID to the stream of the job.",
             ),
         ),
     ),
@@ -150,19 +153,19 @@ ROWS: Final[Mapping[str, Row]] = {
     "create_image": _call("Images", "ImagesRequest", answers.Images),
     "show_picture": Row(
         "Images",
-        {200: Answer("The picture.", _binary(*MEDIA_TYPES.values()))},
+        {200: Answer("The image.", _binary(*MEDIA_TYPES.values()))},
         parameters=(
-            query("expires", {"type": "string"}, "From the link."),
-            query("signature", {"type": "string"}, "From the link."),
+            query("expires", {"type": "string"}, "Part of the signed link."),
+            query("signature", {"type": "string"}, "Part of the signed link."),
         ),
         errors=(NotFound,),
         keyless=True,
     ),
-    "list_models": Row("Models", _one("The models that this key can use.", List[account.Model])),
+    "list_models": Row("Models", _one("The models that this API key can use.", List[account.Model])),
     "show_model": Row("Models", _one("The model.", account.Model), errors=(NotFound,)),
     "create_jobs": Row(
         "Jobs",
-        {202: Answer("The job, or a list of them.", {JSON: answers.Job | answers.Jobs}, _ACCEPTED)},
+        {202: Answer("The job, or a list of the jobs.", {JSON: answers.Job | answers.Jobs}, _ACCEPTED)},
         "JobRequest",
         errors=_MAKES_JOBS,
         once=True,
@@ -172,9 +175,9 @@ ROWS: Final[Mapping[str, Row]] = {
         _one("A page of jobs.", List[answers.Job]),
         parameters=(
             *_PAGE,
-            query("status", _STATUS, "Those of one status."),
-            query("ids", {"type": "string"}, "Those of up to 100 ids, with commas between them."),
-            query("batch_id", {"type": "string"}, "Those of one batch."),
+            query("status", _STATUS, "Only jobs with this status."),
+            query("ids", {"type": "string"}, "Only jobs with these ids: up to 100, separated by commas."),
+            query("batch_id", {"type": "string"}, "Only jobs of this batch."),
         ),
     ),
     "show_job": Row(
@@ -184,8 +187,8 @@ ROWS: Final[Mapping[str, Row]] = {
             query(
                 "wait",
                 {"type": "number", "minimum": 0, "maximum": 3600, "default": 0},
-                "Answer when the job has ended, or after so many seconds; never later than the server waits at all "
-                "(600 seconds unless its operator says otherwise).",
+                "Respond when the job has finished, or after this many seconds. Limited by the server's maximum wait "
+                "(600 seconds by default).",
             ),
             "X-Stainless-Read-Timeout",
             "X-Stainless-Timeout",
@@ -194,23 +197,27 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "cancel_job": Row(
         "Jobs",
-        _one("The job; one that was running ends as soon as its worker hears.", answers.Job, "FusionAI-Job-Id"),
+        _one("The job. A running job ends as soon as its worker is notified.", answers.Job, "FusionAI-Job-Id"),
         errors=(NotFound, Conflict),
         once=True,
     ),
     "stream_job": Row(
         "Jobs",
-        {200: Answer("The chunks, from the first one or after the one read last.", EVENTS, ("FusionAI-Job-Id",))},
+        {200: Answer("The chunks, from the first one, or those after Last-Event-ID.", EVENTS, ("FusionAI-Job-Id",))},
         parameters=(
-            query("include_usage", {"type": "boolean", "default": True}, "Whether the last chunk has the usage."),
-            header("Last-Event-ID", {"type": "string"}, "The id of the event that was read last: what follows it."),
+            query("include_usage", {"type": "boolean", "default": True}, "Whether the last chunk includes the usage."),
+            header(
+                "Last-Event-ID",
+                {"type": "string"},
+                "The id of the last event received; the stream continues with the event after it.",
+            ),
             *_WAITING,
         ),
         errors=(NotFound, Conflict, UpstreamError, Timeout),
     ),
     "create_batch": Row(
         "Batches",
-        _one("The batch; or, for a dry run, what it would cost.", batches.Batch | batches.DryRun),
+        _one("The batch or, for a dry run, its maximum cost.", batches.Batch | batches.DryRun),
         "BatchSpec",
         errors=(NotFound, Forbidden),
         once=True,
@@ -218,16 +225,16 @@ ROWS: Final[Mapping[str, Row]] = {
     "list_batches": Row("Batches", _one("A page of batches.", List[batches.Batch]), parameters=_PAGE),
     "show_batch": Row("Batches", _one("The batch.", batches.Batch), errors=(NotFound,)),
     "show_progress": Row(
-        "Batches", _one("Its progress, at most a second old.", batches.BatchProgress), errors=(NotFound,)
+        "Batches", _one("The progress of the batch, at most one second old.", batches.BatchProgress), errors=(NotFound,)
     ),
     "retry_batch": Row(
         "Batches",
         _one(
-            "The new batch: it takes a hold of its own, at today's prices, for its lines alone. Its input file has the "
-            "lines that it repeats. Its output file has their answers and those of the earlier batches whose lines "
-            "these are, in the order of the first one's input; its error file what has still failed. Its "
-            "`request_counts` and statement are of its own lines only. A 409 names the batch that repeats these lines "
-            "already.",
+            "The new batch. Credits are held for its own lines, at current prices. Its input file contains the lines "
+            "that are retried. Its output file contains their results together with those of the original batch (and "
+            "of earlier retries), in the order of the original input file; its error file contains the lines that "
+            "still failed. Its `request_counts` and its statement cover its own lines only. A 409 names the batch "
+            "that already retries these lines.",
             batches.Batch,
         ),
         "RetrySpec",
@@ -238,7 +245,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "cancel_batch": Row("Batches", _one("The batch.", batches.Batch), errors=(NotFound, Conflict), once=True),
     "create_file": Row(
         "Files",
-        _one("The file; it is safe.", batches.File),
+        _one("The file, which is now stored durably.", batches.File),
         "FileUpload",
         "multipart/form-data",
         errors=(Forbidden,),
@@ -247,29 +254,44 @@ ROWS: Final[Mapping[str, Row]] = {
     "list_files": Row(
         "Files",
         _one("A page of files.", List[batches.File]),
-        parameters=(*_PAGE, query("purpose", {"type": "string"}, "`batch` or `batch_output`.")),
+        parameters=(
+            *_PAGE,
+            query("purpose", {"type": "string"}, "Only files with this purpose: `batch` or `batch_output`."),
+        ),
     ),
     "show_file": Row("Files", _one("The file.", batches.File), errors=(NotFound,)),
     "read_file": Row(
         "Files",
-        {200: Answer("The bytes.", _binary("application/octet-stream", "application/jsonl"), ("Content-Disposition",))},
+        {
+            200: Answer(
+                "The contents of the file.",
+                _binary("application/octet-stream", "application/jsonl"),
+                ("Content-Disposition",),
+            )
+        },
         errors=(NotFound,),
     ),
-    "delete_file": Row("Files", _one("It is deleted.", batches.DeletedFile), errors=(NotFound, Conflict)),
+    "delete_file": Row("Files", _one("The file was deleted.", batches.DeletedFile), errors=(NotFound, Conflict)),
     "create_webhook": Row(
-        "Webhooks", _one("The webhook.", account.NewSecret), "WebhookSpec", errors=(Conflict,), once=True
+        "Webhooks",
+        _one("The webhook, with its secret.", account.NewSecret),
+        "WebhookSpec",
+        errors=(Conflict,),
+        once=True,
     ),
     "list_webhooks": Row("Webhooks", _one("A page of webhooks.", List[account.Webhook]), parameters=_PAGE),
     "show_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), errors=(NotFound,)),
     "change_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), "WebhookChange", errors=(NotFound,)),
-    "remove_webhook": Row("Webhooks", _one("It is deleted.", account.DeletedWebhook), errors=(NotFound,)),
-    "rotate_webhook": Row("Webhooks", _one("The webhook.", account.NewSecret), errors=(NotFound, Conflict), once=True),
+    "remove_webhook": Row("Webhooks", _one("The webhook was deleted.", account.DeletedWebhook), errors=(NotFound,)),
+    "rotate_webhook": Row(
+        "Webhooks", _one("The webhook, with its new secret.", account.NewSecret), errors=(NotFound, Conflict), once=True
+    ),
     "test_webhook": Row("Webhooks", _one("The webhook.", account.Webhook), errors=(NotFound,), once=True),
     "list_deliveries": Row(
         "Webhooks", _one("A page of deliveries.", List[account.Delivery]), parameters=_PAGE, errors=(NotFound,)
     ),
     "list_events": Row(
-        "Events", _one("A page of events, the oldest first.", List[account.Event]), parameters=("limit", "after")
+        "Events", _one("A page of events, oldest first.", List[account.Event]), parameters=("limit", "after")
     ),
     "redeliver_event": Row("Events", _one("The event.", account.Event), errors=(NotFound,), once=True),
     "show_credits": Row("Credits", _one("The balance.", account.Balance), errors=(Forbidden,)),
@@ -283,18 +305,18 @@ ROWS: Final[Mapping[str, Row]] = {
         "Usage",
         {
             200: Answer(
-                "Sums and a page of rows; or, as CSV, every row of the period.",
+                "The totals of the period and a page of its rows; as CSV, all rows of the period.",
                 {JSON: account.Usage, "text/csv": {"type": "string"}},
                 ("Vary", "Content-Disposition"),
             )
         },
         parameters=(
             *_PAGE,
-            query("from", _DAY, "The first day, UTC; the first of the month unless you say."),
-            query("to", _DAY, "The last day, UTC; today unless you say."),
-            query("model", _TEXT, "Of one model."),
-            query("batch_id", _TEXT, "Of one batch."),
-            query("format", {"type": "string", "enum": ["json", "csv"]}, "Unless you say, as the Accept header does."),
+            query("from", _DAY, "The first day, in UTC. Default: the first day of the current month."),
+            query("to", _DAY, "The last day, in UTC, inclusive. Default: today."),
+            query("model", _TEXT, "Only usage of this model."),
+            query("batch_id", _TEXT, "Only usage of this batch."),
+            query("format", {"type": "string", "enum": ["json", "csv"]}, "Default: as the Accept header says."),
         ),
     ),
     "list_invoices": Row(
@@ -302,33 +324,35 @@ ROWS: Final[Mapping[str, Row]] = {
         _one("A page of invoices.", List[account.Invoice]),
         parameters=(
             *_PAGE,
-            query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Of one kind."),
-            query("batch_id", _TEXT, "Of one batch."),
+            query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Only invoices of this kind."),
+            query("batch_id", _TEXT, "Only invoices of this batch."),
         ),
         errors=(Forbidden,),
     ),
     "show_invoice": Row("Usage", _one("The invoice.", account.Invoice), errors=(NotFound, Forbidden)),
-    "healthz": Row("Service", _one("It does.", account.Healthy), keyless=True),
+    "healthz": Row("Service", _one("OK", account.Healthy), keyless=True),
     "readyz": Row(
         "Service",
-        {**_one("It does.", account.Ready), 503: Answer("It does not.", {JSON: account.NotReady | account.Stopping})},
+        {**_one("Ready", account.Ready), 503: Answer("Not ready", {JSON: account.NotReady | account.Stopping})},
         keyless=True,
     ),
     "metrics": Row(
         "Service",
         {
-            200: Answer("Prometheus's text format.", {"text/plain": {"type": "string"}}),
-            503: Answer("The database does not answer.", {JSON: account.NotReady}),
+            200: Answer("Metrics in the Prometheus text format.", {"text/plain": {"type": "string"}}),
+            503: Answer("The database is unavailable.", {JSON: account.NotReady}),
         },
         keyless=True,
     ),
     "show_document": Row(
         "Service",
         {
-            200: Answer("OpenAPI 3.1.", {JSON: {"type": "object"}}, ("ETag",)),
-            304: Answer("It is still the one that you have.", {}, ("ETag",)),
+            200: Answer("The OpenAPI 3.1 document.", {JSON: {"type": "object"}}, ("ETag",)),
+            304: Answer("Not modified since the version named in If-None-Match.", {}, ("ETag",)),
         },
         keyless=True,
     ),
-    "show_docs": Row("Service", {200: Answer("For a browser.", {"text/html": {"type": "string"}})}, keyless=True),
+    "show_docs": Row(
+        "Service", {200: Answer("The documentation as a web page.", {"text/html": {"type": "string"}})}, keyless=True
+    ),
 }

@@ -32,7 +32,7 @@ _PAGE: Final = f"""<!doctype html>
 <title>FusionAI API</title>
 <link rel="icon" href="docs/favicon.png">
 <link rel="stylesheet" href="docs/swagger-ui.css">
-<noscript>This page needs JavaScript; what it shows is <a href="openapi.json">openapi.json</a>.</noscript>
+<noscript>This page requires JavaScript. It displays <a href="openapi.json">openapi.json</a>.</noscript>
 <div id="docs"></div>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script>{_START}</script>
@@ -69,7 +69,7 @@ def describe(app: Starlette) -> None:
 
 @router.get("/openapi.json")
 async def show_document(request: Request) -> Response:
-    """This document."""
+    """The OpenAPI document of this API."""
     document: Document = request.app.state.document
     headers = {"ETag": document.etag, "Cache-Control": "no-cache"}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
@@ -80,7 +80,7 @@ async def show_document(request: Request) -> Response:
 
 @router.get("/docs")
 async def show_docs(request: Request) -> Response:
-    """This document, to read and to try out."""
+    """Interactive API documentation."""
     headers = {
         "Content-Security-Policy": _POLICY,
         "X-Content-Type-Options": "nosniff",
@@ -93,6 +93,6 @@ async def show_docs(request: Request) -> Response:
 async def show_asset(request: Request, name: str) -> Response:
     """A file that the page needs."""
     if name not in _ASSETS:
-        raise NotFound(f"there is nothing at /docs/{name[:100]}")
+        raise NotFound(f"not found: /docs/{name[:100]}")
     place = Path(str(files("fastapi_offline"))) / "static" / name
     return FileResponse(place, headers={"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"})

@@ -39,7 +39,7 @@ _USUAL = ("failed", "expired")
 
 
 class RetrySpec(Shape):
-    """What POST /batches/{id}/retry takes; all of it may be left out."""
+    """The body of POST /batches/{id}/retry. All fields are optional."""
 
     #: Only the lines that failed so: `reason` of GET /batches/{id}/progress, or `expired`, or `cancelled`.
     reasons: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(

@@ -9,7 +9,8 @@ from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
 from producer import objects
-from producer.operations import Page, files, paged
+from producer.operations import files
+from producer.operations.pages import PageQuery, paged
 from shared import clock, usage_shown
 from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
@@ -28,14 +29,14 @@ SHORTEST_HOURS, LONGEST_HOURS = 1, 168
 
 
 class OutputExpiry(Shape):
-    """When the files that a batch makes are deleted, in seconds after they were made."""
+    """When the output files of the batch are deleted, in seconds after their creation."""
 
     anchor: Literal["created_at"]
     seconds: int = Field(ge=3600, le=30 * 86_400)
 
 
 class BatchSpec(Shape):
-    """What POST /batches takes: OpenAI's fields and ours."""
+    """The body of POST /batches: OpenAI's fields and extensions."""
 
     input_file_id: str | None = Field(default=None, max_length=100)
     requests: list[dict[str, Any]] | None = Field(default=None, min_length=1, max_length=MOST_LINES)
@@ -171,7 +172,7 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     return batch_view(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
     """A page of batches, newest first."""
     rows = connection.execute(paged(_batches(holder), m.batches.c.id, page)).mappings()
     return objects.page([batch_view(dict(row)) for row in rows], page.limit)

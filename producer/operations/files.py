@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, te
 from producer import objects
 from producer.admission.idempotency import Claim
 from producer.context import Desk
-from producer.operations import Page, paged
+from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import models as m
@@ -149,7 +149,7 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     return view(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: Page, purpose: str | None = None) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery, purpose: str | None = None) -> dict[str, Any]:
     """A page of the files that this key may see, newest first; of one purpose."""
     statement = _visible(holder)
     if purpose is not None:

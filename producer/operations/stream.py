@@ -48,7 +48,7 @@ async def respond(
     except BaseException as error:
         relay.close()
         if is_away(error):
-            raise about(job_id, Unavailable(f"the database does not answer; job {job_id} goes on")) from None
+            raise about(job_id, Unavailable(f"the database is unavailable; job {job_id} continues")) from None
         raise
     return _Events(relay, {"FusionAI-Job-Id": job_id, **_HEADERS, **(headers or {})})
 
@@ -69,6 +69,6 @@ class _Events(StreamingResponse):
             async with asyncio.timeout(self._relay.limits.first + settings().stream_seconds + 2 * LEAVE_SECONDS):
                 await super().__call__(scope, receive, send)
         except TimeoutError:
-            log.info("request %s: a stream is given up that nobody reads", self._relay.request_id)
+            log.info("request %s: stream closed because the client does not read it", self._relay.request_id)
         finally:
             self._relay.close()

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import objects
-from producer.operations import Page
+from producer.operations.pages import PageQuery
 from shared import clock, usage_shown
 from shared.db import Database
 from shared.db import models as m
@@ -104,7 +104,7 @@ def totals(connection: Connection, wanted: Selection) -> Totals:
     return Totals(models, Period(min(first for _, _, first, _ in found), max(last for _, _, _, last in found)))
 
 
-async def page(database: Database, wanted: Selection, page: Page) -> dict[str, Any]:
+async def page(database: Database, wanted: Selection, page: PageQuery) -> dict[str, Any]:
     """The sums of the period and a page of its rows, newest job first; `after` is a row's id."""
     sums = await database.read(totals, wanted)
     rows: list[Mapping[str, Any]] = []
@@ -266,7 +266,7 @@ def _id_at(micros: int) -> str:
     return f"job_{max(0, micros) // 1000 << 16:016x}"
 
 
-def _narrowed(between: Between | None, page: Page) -> Between | None:
+def _narrowed(between: Between | None, page: PageQuery) -> Between | None:
     """What is left after the row that the caller has seen last."""
     if page.after is None:
         return between

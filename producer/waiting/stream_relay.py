@@ -19,8 +19,8 @@ from shared.db import is_away
 from shared.db.models import jobs
 from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, NotFound, Timeout, Unavailable
 from shared.jobs import streams
+from shared.jobs.outcomes import TERMINAL
 from shared.jobs.streams import FROM_RESULT, EventId, Progress
-from shared.jobs.transitions import TERMINAL
 from shared.settings import settings
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class Relay:
             yield self._error(error)
         except Exception as error:
             log.error("the stream of job %s failed: %s", self._job_id, logs.trace(error))
-            yield self._error(InternalError("an internal error; the job goes on"))
+            yield self._error(InternalError("internal server error; the job continues"))
 
     async def _frames(self) -> AsyncIterator[bytes]:
         self._begun = True
@@ -131,19 +131,20 @@ class Relay:
     def _check(self) -> None:
         """Whether the stream may last longer."""
         if self._desk.stopped:
-            raise about(self._job_id, Unavailable(f"the server is stopping; job {self._job_id} goes on: {self._how}"))
+            said = f"the server is shutting down; job {self._job_id} continues"
+            raise about(self._job_id, Unavailable(f"{said}; {self._how}"))
         if self._lasted() >= self._limit and not self._spoke:
-            said = f"job {self._job_id} has said nothing in {self._limit:.0f} s and goes on"
-            raise about(self._job_id, Timeout(f"{said}; ask for it at /v1/jobs/{self._job_id}, or {self._how}"))
+            said = f"job {self._job_id} has produced no output within {self._limit:.0f} s and continues"
+            raise about(self._job_id, Timeout(f"{said}; get it at /v1/jobs/{self._job_id}, or {self._how}"))
         if self._lasted() >= self._limit:
-            raise about(self._job_id, Timeout(f"this stream has lasted as long as one may; {self._how}"))
+            raise about(self._job_id, Timeout(f"the stream has reached its maximum duration; {self._how}"))
 
     @property
     def _how(self) -> str:
         """How to have what is missing."""
         if not self._spoke:
-            return f"read it at GET {self._path}" + (" with the same Last-Event-ID" if self._at else "")
-        return f"read on at GET {self._path} with the last_event_id that is given here as Last-Event-ID"
+            return f"read the stream at GET {self._path}" + (" with the same Last-Event-ID" if self._at else "")
+        return f"resume the stream at GET {self._path} with the last_event_id of this error as Last-Event-ID"
 
     @property
     def _path(self) -> str:
@@ -269,16 +270,16 @@ def _standing(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[s
     )
     row = connection.execute(statement).first()
     if row is None:
-        raise NotFound(f"there is no job {job_id[:100]!r}")
+        raise NotFound(f"not found: job {job_id[:100]!r}")
     if row.type != "chat.completion":
-        raise InvalidRequest(f"job {job_id} is of type {row.type}: only chat completions can be streamed")
+        raise InvalidRequest(f"job {job_id} has type {row.type}: only chat completions can be streamed")
     return row.status, row.lease_epoch
 
 
 def _check_resumed(job_id: str, after: EventId, status: str, epoch: int) -> None:
     """Whether the answer that a reader has begun is still the job's."""
     if after.epoch > epoch or (after.count == FROM_RESULT and status not in TERMINAL):
-        raise InvalidRequest("Last-Event-ID is not the id of an event of this stream", param="Last-Event-ID")
+        raise InvalidRequest("Last-Event-ID does not match an event of this stream", param="Last-Event-ID")
     over = status in TERMINAL and status != "succeeded"
     if not over and (after.epoch != epoch or status == "queued"):
         raise _broken_off(job_id)
@@ -287,8 +288,8 @@ def _check_resumed(job_id: str, after: EventId, status: str, epoch: int) -> None
 def _broken_off(job_id: str) -> FusionError:
     """The worker was lost, or handed the job back, after some of the answer had been read."""
     said = (
-        f"the stream of job {job_id} broke off, and the job runs again from its beginning; "
-        f"read it anew, without Last-Event-ID, at GET /v1/jobs/{job_id}/stream"
+        f"the stream of job {job_id} was interrupted and the job was restarted from the beginning; "
+        f"read the stream again, without Last-Event-ID, at GET /v1/jobs/{job_id}/stream"
     )
     return about(job_id, Conflict(said))
 

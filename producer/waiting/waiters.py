@@ -82,7 +82,7 @@ class Waiters:
                 for start in range(0, len(old), CHUNK):
                     self.ended(await self._database.read(ended_among, old[start : start + CHUNK]))
             except Exception as error:
-                log.warning("asking for %d waiters failed: %s", len(old), type(error).__name__)
+                log.warning("checking %d jobs with waiting requests failed: %s", len(old), type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Outcome:
 
     def refusal(self) -> FusionError:
         """What a caller who waited for a job is told when it did not succeed."""
-        refusal: FusionError = Timeout(f"job {self.job_id} expired before it was done")
+        refusal: FusionError = Timeout(f"job {self.job_id} expired before it finished")
         if self.status == "cancelled":
             refusal = Conflict(f"job {self.job_id} was cancelled")
         elif self.error is not None:

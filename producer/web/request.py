@@ -11,7 +11,7 @@ from starlette.responses import Response
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
 from producer.context import Desk
-from producer.operations import Page
+from producer.operations.pages import PageQuery
 from producer.waiting import stream_relay
 from producer.waiting.stream_relay import StreamLimits
 from producer.web import patience
@@ -88,7 +88,7 @@ def claim_of(
     return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
 
 
-def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:
+def page_of(request: Request, *others: str) -> tuple[PageQuery, dict[str, str]]:
     """The page asked for, and the other parameters; unknown ones are a 400."""
     given: dict[str, Any] = dict(request.query_params)
     rest = {name: given.pop(name) for name in others if name in given}
@@ -96,7 +96,7 @@ def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:
         if not (given["limit"].isascii() and given["limit"].isdigit()):
             raise InvalidRequest("limit must be a whole number from 1 to 100", param="limit")
         given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
-    return cast(Page, valid(Page, given)), rest
+    return cast(PageQuery, valid(PageQuery, given)), rest
 
 
 def patience_of(request: Request) -> Patience:

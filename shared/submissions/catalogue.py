@@ -93,7 +93,9 @@ class Catalogue:
         provider, _, bare = id.partition(".")
         if (found := self.models.get(bare)) and found.provider == provider:
             return found
-        raise InvalidRequest(f"{param}: there is no model {id[:100]!r}; GET /v1/models lists them", param=param)
+        raise InvalidRequest(
+            f"{param}: unknown model {id[:100]!r}; GET /v1/models lists the available models", param=param
+        )
 
     def sending(self, id: str) -> Sending:
         """What the model of that id is sent; of one that is not there any more, what any is."""

@@ -23,7 +23,7 @@ class Request(NullIsAbsent):
 
 
 class TextPart(Shape):
-    """Text; `input_text` and `output_text` are read as this."""
+    """A text part. The types `input_text` and `output_text` are accepted as aliases."""
 
     type: Literal["text"]
     text: str = Field(max_length=MAX_TEXT)
@@ -35,9 +35,9 @@ class ImageUrl(Shape):
 
 
 class ImagePart(Shape):
-    """A picture: an https address, or its base64, in whatever way it is written.
+    """An image: an https URL or base64 data.
 
-    `input_image`, with the address as its `image_url`, and `image`, with a base64 `source`, are read as this.
+    `input_image` (the URL in `image_url`) and `image` (with a base64 `source`) are accepted as aliases.
     """
 
     type: Literal["image_url"]
@@ -45,7 +45,7 @@ class ImagePart(Shape):
 
 
 class RefusalPart(Shape):
-    """A part of what an assistant said earlier."""
+    """A refusal in an earlier assistant message."""
 
     type: Literal["refusal"]
     refusal: str = Field(max_length=MAX_TEXT)
@@ -66,7 +66,7 @@ class ToolCall(Shape):
 
 
 class Message(Shape):
-    """One turn; an assistant's may have tool calls and no content."""
+    """A message. The content of an assistant message may be null if it has tool calls."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | Annotated[list[Part], Field(min_length=1, fail_fast=True)] | None = None
@@ -103,14 +103,14 @@ class ChosenFunction(Shape):
 
 
 class NamedToolChoice(Shape):
-    """The one tool that must be called."""
+    """The tool that the model must call."""
 
     type: Literal["function"]
     function: ChosenFunction
 
 
 class JsonSchema(Shape):
-    """The JSON that an answer must be."""
+    """The JSON schema that the response must match."""
 
     name: str = Field(pattern=_NAME)
     description: str | None = Field(default=None, max_length=20_000)
@@ -130,7 +130,7 @@ class ResponseFormat(Shape):
 
 
 class StreamOptions(Shape):
-    """How a stream is told; all but `include_usage` changes no answer, and nothing here follows it."""
+    """Options of a stream. Only `include_usage` has an effect; other options are accepted and ignored."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
@@ -139,7 +139,7 @@ class StreamOptions(Shape):
 
 
 class Prediction(Shape):
-    """What much of the answer will be; what of it is not is paid for as if it had been answered."""
+    """Predicted output. Predicted tokens that are not part of the response are charged like output tokens."""
 
     type: Literal["content"]
     content: str | Annotated[list[TextPart], Field(min_length=1, fail_fast=True)]

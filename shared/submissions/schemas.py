@@ -27,7 +27,7 @@ MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 64, 512
 
 
 class Routing(NullIsAbsent):
-    """The caller's wishes about who serves: models to fall back on, in order, and a budget."""
+    """Which models may serve the job: fallback models, in order, and a budget."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     #: None: those of the model's catalogue row.

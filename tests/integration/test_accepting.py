@@ -17,7 +17,7 @@ from shared.accounts import KeyHolder
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.errors import IdempotencyMismatch, InsufficientCredits
-from shared.jobs import transitions
+from shared.jobs import leases
 from tests.integration import world
 from workers.maintenance import sweep
 
@@ -206,4 +206,4 @@ def test_who_rings(database: Database, listed: bool, room: bool, rung: int) -> N
     assert len(bell.rung) == rung and (row["woken_at"] is not None) == bool(rung)
     assert row["queue"] == ("openai.batch" if listed else "openai.realtime")
     assert not rung or bell.rung == [("openai.realtime", [row["id"]])]
-    database.write_sync(transitions.unwake, [row["id"]])
+    database.write_sync(leases.unwake, [row["id"]])

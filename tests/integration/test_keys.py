@@ -10,12 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from producer import operations
 from producer.admission import auth
 from producer.admission.auth import Keys
 from producer.app import make_app
 from producer.context import Desk
-from producer.operations import Page
+from producer.operations import jobs as jobs_ops
+from producer.operations.pages import PageQuery
 from shared import accounts, clock
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -240,10 +240,10 @@ def test_live_and_test_keys_do_not_see_each_others_jobs(database: Database) -> N
     test = KeyHolder("key_test", live.account_id, "test", None)
     ids = {"live": world.queued(database, live)[0], "test": world.queued(database, test)[0]}
     for holder, mine, others in ((live, ids["live"], ids["test"]), (test, ids["test"], ids["live"])):
-        listed = database.read_sync(operations.list_jobs, holder, Page(), ids=list(ids.values()))
+        listed = database.read_sync(jobs_ops.list_jobs, holder, PageQuery(), ids=list(ids.values()))
         assert [job["id"] for job in listed["data"]] == [mine]
-        assert database.read_sync(operations.show_job, holder, mine)["id"] == mine
-        for operation in (operations.show_job, operations.cancel_job):
+        assert database.read_sync(jobs_ops.show_job, holder, mine)["id"] == mine
+        for operation in (jobs_ops.show_job, jobs_ops.cancel_job):
             with pytest.raises(NotFound):
                 database.write_sync(operation, holder, others)
     statuses = database.read_sync(lambda c: set(c.execute(select(m.jobs.c.status)).scalars()))

@@ -19,7 +19,8 @@ from producer.metrics import Exposition, Metrics
 from shared import clock
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending, Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Requeue
 from tests.integration import world
 from tests.integration.attempts import NOWHERE
 from tests.integration.test_database_away import Failing, run, times

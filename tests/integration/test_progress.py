@@ -13,7 +13,7 @@ from producer.operations.batch_progress import Progress
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from workers.batches.rounds import Batches

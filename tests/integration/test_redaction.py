@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import StreamingResponse
 
-from producer import operations
 from producer.app import make_app
 from producer.context import Desk
 from producer.dialects.fusionai import completions
+from producer.operations import credits
 from shared import accounts
 from shared.db import Database
 from tests.integration import world
@@ -151,7 +151,7 @@ def test_a_bug_of_ours_is_a_500_without_its_message(database: Database, monkeypa
     def bug(*_: Any, **__: Any) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(operations, "show_credits", bug)
+    monkeypatch.setattr(credits, "show_credits", bug)
     (answer,), _ = asked(database, ("GET", "/v1/credits", None))
     assert answer.status_code == 500 and CANARY not in answer.text and answer.headers["x-request-id"]
 

@@ -15,7 +15,7 @@ from shared.db.migrations import migrate
 from shared.settings import inherited
 from tests.conditions import await_condition
 from tests.servers import RedisServer
-from workers import remote_control
+from workers.process import remote_control
 
 #: Orders of Celery's, with what they need.
 ORDERS = {

@@ -18,7 +18,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.files import blobs
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.settings import settings
 from shared.submissions.schemas import read_submission
 from tests.integration import batch_world, world

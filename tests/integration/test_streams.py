@@ -20,8 +20,9 @@ from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import Conflict, FusionError, NotFound, Timeout, Unavailable
 from shared.jobs import streams
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending
 from shared.jobs.streams import part
-from shared.jobs.transitions import Ending, Leased
 from shared.notifier import Hints
 from shared.settings import settings
 from tests.acceptance.sse import added_up

@@ -11,7 +11,7 @@ from producer.waiting import waiters as replies
 from producer.waiting.waiters import Waiters, ended_among
 from shared import clock
 from shared.db import Database
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.settings import settings
 from tests.integration import world
 

@@ -17,8 +17,9 @@ from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import transitions
-from shared.jobs.transitions import Ending, Leased, Requeue, Settled
+from shared.jobs import leases, transitions
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Requeue, Settled
 from shared.money import ledger
 from shared.settings import settings
 from shared.submissions.schemas import Submission, read_submission
@@ -147,7 +148,7 @@ def take(database: Database, worker: str, ids: Sequence[str], queue: str | None 
         wanted: dict[str, list[str]] = {}
         for row in connection.execute(select(m.jobs.c.id, m.jobs.c.queue).where(m.jobs.c.id.in_(ids))):
             wanted.setdefault(queue or row.queue, []).append(row.id)
-        return transitions.lease(connection, worker, wanted)
+        return leases.lease(connection, worker, wanted)
 
     return database.write_sync(work)
 

@@ -21,7 +21,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.db.migrations import migrate
 from shared.files import blobs
-from shared.jobs import transitions
+from shared.jobs.outcomes import Requeue
 from shared.providers import states
 from shared.settings import settings
 from tests.integration import batch_world, world
@@ -61,7 +61,7 @@ def record(database: Database) -> dict[str, Any]:
     world.settle(
         database,
         world.good_end(held[done], 3, attempts=tried, provider="openai", model="text-embedding-3-large"),
-        transitions.Requeue(back.id, back.epoch, back.queue, 0, 1, later, tried, deferred_for="429"),
+        Requeue(back.id, back.epoch, back.queue, 0, 1, later, tried, deferred_for="429"),
     )
     database.write_sync(lease.resign, worker)
     database.write_sync(feeder.mark, "openai.batch", [holder.account_id], 1)

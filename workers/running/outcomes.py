@@ -8,7 +8,8 @@ import orjson
 
 from shared import usage_shown
 from shared.errors import ProviderError
-from shared.jobs.transitions import Ending, Leased, Progress, Terminal
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Progress, Terminal
 from shared.money.ledger import credits
 from shared.money.pricing import charge
 from shared.submissions.schemas import Offer, Usage

@@ -11,7 +11,7 @@ from shared import crash, logs
 from shared.batcher import Batcher
 from shared.db import Database, is_away
 from shared.jobs import transitions
-from shared.jobs.transitions import Ending, Requeue, Settled, Verdict
+from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict
 from shared.notifier import DONE, Hints
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
 from producer.context import read_body
+from producer.operations import credits as credits_ops
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from shared.accounts import KeyHolder
@@ -18,33 +18,33 @@ router = Router()
 
 @router.get("/credits")
 async def show_credits(request: Request) -> Response:
-    """The balance."""
+    """Get the credit balance."""
     desk, holder = await enter(request)
     check_live(holder)
-    return answer(await desk.database.read(operations.show_credits, holder.account_id))
+    return answer(await desk.database.read(credits_ops.show_credits, holder.account_id))
 
 
 @router.get("/credits/transfers")
 async def list_transfers(request: Request) -> Response:
-    """Every movement of credit, newest first."""
+    """List all credit transfers, newest first."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
     check_live(holder)
-    return answer(await desk.database.read(operations.list_transfers, holder.account_id, page))
+    return answer(await desk.database.read(credits_ops.list_transfers, holder.account_id, page))
 
 
 @router.put("/credits/thresholds")
 async def set_thresholds(request: Request) -> Response:
-    """Replace the thresholds at which `credit.threshold` is sent."""
+    """Replace the thresholds at which a `credit.threshold` event is sent."""
     desk, holder = await enter(request)
-    wanted = valid(operations.ThresholdSpecs, await read_body(request))
+    wanted = valid(credits_ops.ThresholdSpecs, await read_body(request))
     check_live(holder)
-    return answer(await desk.database.write(operations.set_thresholds, holder.account_id, wanted))
+    return answer(await desk.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
 @router.get("/models")
 async def list_models(request: Request) -> Response:
-    """What can be asked for, with provider, purpose and price."""
+    """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
     ids = [id for id in catalogue().models if _usable(holder, id)]
     ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
@@ -53,15 +53,15 @@ async def list_models(request: Request) -> Response:
 
 @router.get("/models/{id:path}")
 async def show_model(request: Request, id: str) -> Response:
-    """One of them."""
+    """Get a model."""
     _, holder = await enter(request)
     if id not in catalogue().models or not _usable(holder, id):
-        raise NotFound(f"there is no model {id[:100]!r}")
+        raise NotFound(f"not found: model {id[:100]!r}")
     return answer(_model(id))
 
 
 def _usable(holder: KeyHolder, id: str) -> bool:
-    """A test key's jobs run on the sandbox, whatever the model."""
+    """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
     return holder.test or endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
 
 

@@ -26,7 +26,7 @@ router = Router()
 
 @router.post("/batches")
 async def create_batch(request: Request) -> Response:
-    """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
+    """Create a batch. Its lines are validated afterwards; problems are reported in its `errors`."""
     desk, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     spec: BatchSpec = await desk.apart(large(request), partial(valid, BatchSpec, body), holder.account_id)
@@ -45,7 +45,7 @@ async def create_batch(request: Request) -> Response:
 
 @router.get("/batches")
 async def list_batches(request: Request) -> Response:
-    """The batches, newest first."""
+    """List batches, newest first."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await desk.database.read(batches.list_all, holder, page))
@@ -53,14 +53,14 @@ async def list_batches(request: Request) -> Response:
 
 @router.get("/batches/{id}")
 async def show_batch(request: Request, id: str) -> Response:
-    """One batch."""
+    """Get a batch."""
     desk, holder = await enter(request)
     return answer(await desk.database.read(batches.show, holder, id))
 
 
 @router.get("/batches/{id}/progress")
 async def show_progress(request: Request, id: str) -> Response:
-    """How a batch is getting on: by provider, and why lines failed; at most a second old."""
+    """Get the progress of a batch: counts by provider, and reasons of failed lines."""
     desk, holder = await enter(request)
     row = await desk.database.read(batches.visible, holder, id)
     return answer(batch_progress.view(row, await desk.progress.of(row)))
@@ -68,7 +68,7 @@ async def show_progress(request: Request, id: str) -> Response:
 
 @router.post("/batches/{id}/retry")
 async def retry_batch(request: Request, id: str) -> Response:
-    """Make a batch of the failed and expired lines of one that is over; its output has the answers of both."""
+    """Create a batch from the failed and expired lines of a finished batch; its output has the results of both."""
     desk, holder = await enter_to_submit(request)
     body = await read_body(request) if has_body(request) else {}
     spec: RetrySpec = valid(RetrySpec, body)
@@ -79,7 +79,7 @@ async def retry_batch(request: Request, id: str) -> Response:
 
 @router.post("/batches/{id}/cancel")
 async def cancel_batch(request: Request, id: str) -> Response:
-    """Stop a batch; what is done by then is delivered and charged."""
+    """Cancel a batch; lines that have finished are returned and charged."""
     desk, holder = await enter(request)
     return said_once(*await desk.once(claim_of(request, holder, {}), batches.cancel, holder, id))
 

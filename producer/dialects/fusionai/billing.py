@@ -25,7 +25,7 @@ _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 @router.get("/usage")
 async def show_usage(request: Request) -> Response:
-    """What the key's mode used in a period: sums, and a page of rows, or all of them as CSV."""
+    """Get the usage of a period in the key's mode (live or test): totals and a page of rows, or all rows as CSV."""
     desk, holder = await enter(request)
     page, rest = page_of(request, "from", "to", "model", "batch_id", "format")
     wanted = _selection(holder, rest)
@@ -33,7 +33,9 @@ async def show_usage(request: Request) -> Response:
         return answer(await usage.page(desk.database, wanted, page), _VARY)
     for param in ("limit", "after", "order"):
         if param in request.query_params:
-            raise InvalidRequest(f"{param}: CSV has every row of the period, oldest first", param=param)
+            raise InvalidRequest(
+                f"{param} is not supported with CSV: the response has all rows of the period, oldest first", param=param
+            )
     chunks = usage_csv.chunks(desk.database, wanted)
     first = await anext(chunks)  # before the status line: a database that is away is a 503
     disposition = {"Content-Disposition": f'attachment; filename="{usage_csv.filename(wanted)}"'}
@@ -42,7 +44,7 @@ async def show_usage(request: Request) -> Response:
 
 @router.get("/invoices")
 async def list_invoices(request: Request) -> Response:
-    """The account's invoices, newest first."""
+    """List invoices, newest first."""
     desk, holder = await enter(request)
     page, rest = page_of(request, "kind", "batch_id")
     filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
@@ -53,7 +55,7 @@ async def list_invoices(request: Request) -> Response:
 
 @router.get("/invoices/{invoice_id}")
 async def show_invoice(request: Request, invoice_id: str) -> Response:
-    """One invoice."""
+    """Get an invoice."""
     desk, holder = await enter(request)
     check_live(holder)
     return answer(await desk.database.read(invoices.show_invoice, holder.account_id, invoice_id))
@@ -67,7 +69,7 @@ def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:
 def _name(given: dict[str, str], param: str) -> str | None:
     name = given.get(param)
     if name is not None and not 0 < len(name) <= MOST_NAME:
-        raise InvalidRequest(f"{param} must have 1 to {MOST_NAME} characters", param=param)
+        raise InvalidRequest(f"{param} must be 1 to {MOST_NAME} characters long", param=param)
     return name
 
 

@@ -30,20 +30,20 @@ COST_HEADER = "FusionAI-Credits-Used"
 
 @router.post("/chat/completions")
 async def create_chat_completion(request: Request) -> Response:
-    """A chat completion."""
+    """Create a chat completion."""
     return await _serve(request, "chat.completion")
 
 
 @router.post("/embeddings")
 async def create_embedding(request: Request) -> Response:
-    """Embeddings of one text or many."""
+    """Create embeddings for one or more texts."""
     return await _serve(request, "embedding")
 
 
 @router.post("/images")
 @router.post("/images/generations")
 async def create_image(request: Request) -> Response:
-    """Pictures."""
+    """Generate images."""
     return await _serve(request, "image")
 
 
@@ -75,12 +75,12 @@ def _told_of(job_id: str, request: Request) -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:  # by a server that stops, and that has waited for longer than it should
-        raise _late(job_id, "the server is stopping") from None
+        raise _late(job_id, "the server is shutting down") from None
     except FusionError:
         raise
     except Exception as error:
         if is_away(error):
-            away = Unavailable(f"the database does not answer; job {job_id} goes on")
+            away = Unavailable(f"the database is unavailable; job {job_id} continues")
             away.job_id = job_id
             raise away from None
         told = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
@@ -117,14 +117,14 @@ async def _answered(desk: Desk, placed: Placed, type: JobType, patience: Patienc
         headers["Preference-Applied"] = "respond-async"
         return Response(placed.accepted.response, 202, headers, "application/json")
     if desk.stopped:
-        raise _late(placed.job_id, "the server is stopping")
+        raise _late(placed.job_id, "the server is shutting down")
     raise _late(placed.job_id, streams=type == "chat.completion")
 
 
 def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
     """A 504 that names the job, and says what to do. `streams`: instead of waiting, it could have been streamed."""
-    said = f"job {job_id} is not done yet and goes on; ask for it at /v1/jobs/{job_id}"
-    said += ", or send stream: true" if streams else ""
+    said = f"job {job_id} has not finished yet and continues; get it at /v1/jobs/{job_id}"
+    said += ", or use stream: true" if streams else ""
     late = Timeout(f"{why}: {said}" if why else said)
     late.job_id = job_id
     return late

@@ -22,7 +22,7 @@ CHUNK_BYTES = 256 * 1024
 
 @router.post("/files")
 async def create_file(request: Request) -> Response:
-    """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
+    """Upload a file as multipart/form-data, with `file`, `purpose` and optionally `expires_after`."""
     desk, holder = await enter(request)
     await desk.database.read(files.check_room, holder.account_id, declared_bytes(request))
     upload = await read_upload(request)
@@ -40,7 +40,7 @@ async def create_file(request: Request) -> Response:
 
 @router.get("/files")
 async def list_files(request: Request) -> Response:
-    """The files, newest first; of one `purpose`."""
+    """List files, newest first."""
     desk, holder = await enter(request)
     page, rest = page_of(request, "purpose")
     return answer(await desk.database.read(files.list_all, holder, page, rest.get("purpose")))
@@ -48,14 +48,14 @@ async def list_files(request: Request) -> Response:
 
 @router.get("/files/{id}")
 async def show_file(request: Request, id: str) -> Response:
-    """One file's description."""
+    """Get a file's metadata."""
     desk, holder = await enter(request)
     return answer(await desk.database.read(files.show, holder, id))
 
 
 @router.get("/files/{id}/content")
 async def read_file(request: Request, id: str) -> Response:
-    """A file's bytes."""
+    """Download the contents of a file."""
     desk, holder = await enter(request)
     row, content = await files.open_content(desk, holder, id)
     try:
@@ -75,7 +75,7 @@ async def read_file(request: Request, id: str) -> Response:
 
 @router.delete("/files/{id}")
 async def delete_file(request: Request, id: str) -> Response:
-    """Delete a file, unless a batch is being read from it."""
+    """Delete a file, unless a batch is still reading it."""
     desk, holder = await enter(request)
     return answer(await files.remove(desk, holder, id))
 

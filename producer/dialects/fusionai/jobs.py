@@ -8,9 +8,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
 from producer.context import MOST_BYTES, large, read_body
 from producer.operations import files
+from producer.operations import jobs as jobs_ops
 from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, said_once, wait_of
 from producer.web.router import Router
 from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
@@ -34,7 +34,7 @@ _TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 @router.post("/jobs")
 async def create_jobs(request: Request) -> Response:
-    """Accept one job, or up to 1,000 as a list, whole or not at all."""
+    """Create a job, or up to 1,000 jobs at once (all of them or none)."""
     desk, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
@@ -55,17 +55,17 @@ async def create_jobs(request: Request) -> Response:
 
 @router.get("/jobs")
 async def list_jobs(request: Request) -> Response:
-    """The account's jobs of the key's mode, newest first."""
+    """List jobs of the key's mode (live or test), newest first."""
     desk, holder = await enter(request)
     page, rest = page_of(request, "status", "ids", "batch_id")
     ids = [id for id in rest.get("ids", "").split(",") if id]
     if len(ids) > 100:
-        raise InvalidRequest("ids: at most 100 at once", param="ids")
+        raise InvalidRequest("ids: at most 100 ids are allowed", param="ids")
     if ids and "limit" not in request.query_params:
         page.limit = 100
     return answer(
         await desk.database.read(
-            operations.list_jobs,
+            jobs_ops.list_jobs,
             holder,
             page,
             status=rest.get("status"),
@@ -77,22 +77,22 @@ async def list_jobs(request: Request) -> Response:
 
 @router.get("/jobs/{job_id}")
 async def show_job(request: Request, job_id: str) -> Response:
-    """One job; with `?wait=` it answers when the job has ended, or after that many seconds."""
+    """Get a job; with `?wait=`, respond when it has finished or after that many seconds."""
     desk, holder = await enter(request)
     seconds = wait_of(request)
-    job = await desk.database.read(operations.show_job, holder, job_id)
+    job = await desk.database.read(jobs_ops.show_job, holder, job_id)
     if seconds and job["finished_at"] is None:
         try:
             await desk.await_end(job_id, holder, seconds)
         except asyncio.CancelledError:  # by a server that stops: the job as it stood
             return answer(job, {"FusionAI-Job-Id": job_id})
-        job = await desk.database.read(operations.show_job, holder, job_id)
+        job = await desk.database.read(jobs_ops.show_job, holder, job_id)
     return answer(job, {"FusionAI-Job-Id": job_id})
 
 
 @router.post("/jobs/{job_id}/cancel")
 async def cancel_job(request: Request, job_id: str) -> Response:
-    """Cancel: a queued job at once, a running one as soon as its worker hears."""
+    """Cancel a job: a queued job at once, a running job as soon as its worker is notified."""
     desk, holder = await enter(request)
     response = said_once(*await desk.cancel(claim_of(request, holder, {}), holder, job_id))
     response.headers["FusionAI-Job-Id"] = job_id
@@ -101,13 +101,13 @@ async def cancel_job(request: Request, job_id: str) -> Response:
 
 @router.get("/pictures/{name}")
 async def show_picture(request: Request, name: str) -> Response:
-    """A picture that a job made, by its signed link; no key."""
+    """Get an image made by a job, through its signed link (no API key)."""
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
     whole = expires.isascii() and expires.isdigit() and len(expires) < 16
     signed = whole and images.holds(name, int(expires), signature)
     content = await files.stored(images.read, name) if signed else None
     if content is None:
-        raise NotFound("there is no such picture, or the link has expired")
+        raise NotFound("image not found, or the link has expired")
     kind = images.kind_of(content)
     saved = {"Content-Disposition": "attachment"} if kind == images.UNKNOWN else {}
     return Response(content, headers=_PICTURE_HEADERS | saved, media_type=images.MEDIA_TYPES[kind])
@@ -117,11 +117,13 @@ def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
     rows = body["jobs"]
     if set(body) != {"jobs"}:
         extra = min(set(body) - {"jobs"})[:100]
-        raise InvalidRequest(f"{extra}: unknown field beside jobs", param=extra)
+        raise InvalidRequest(f"{extra}: unknown field (no other field is allowed with jobs)", param=extra)
     if not isinstance(rows, list) or not rows:
-        raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
+        raise InvalidRequest("jobs must be a list with at least one job", param="jobs")
     if len(rows) > MOST_JOBS:
-        raise PayloadTooLarge(f"jobs: at most {MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
+        raise PayloadTooLarge(
+            f"jobs: at most {MOST_JOBS} jobs are allowed in one request, got {len(rows)}", param="jobs"
+        )
     return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
 
 
@@ -131,7 +133,9 @@ def _submissions(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]
 
 def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
     if not isinstance(row, dict):
-        raise InvalidRequest(f"{at.rstrip('.') or 'the body'} must be an object", param=at.rstrip(".") or None)
+        raise InvalidRequest(
+            f"{at.rstrip('.') or 'the request body'} must be a JSON object", param=at.rstrip(".") or None
+        )
     type = row.get("type")
     if type not in _TYPES:
         known = ", ".join(_TYPES)

@@ -15,7 +15,7 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 @router.get("/jobs/{job_id}/stream")
 async def stream_job(request: Request, job_id: str) -> Response:
-    """A chat job's chunks as server-sent events; the last one has the usage, unless `?include_usage=false`."""
+    """Stream the chunks of a chat job as server-sent events."""
     desk, holder = await enter(request)
     wanted = request.query_params.get("include_usage", "true")
     if wanted not in _FLAGS:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
 from producer.context import Desk, read_body
+from producer.operations import events as events_ops
 from producer.operations import webhooks
 from producer.web.request import answer, claim_of, enter, page_of, said_once, valid
 from producer.web.router import Router
@@ -18,7 +18,7 @@ router = Router()
 
 @router.post("/webhooks")
 async def create_webhook(request: Request) -> Response:
-    """Register a webhook; the only answer that shows its secret."""
+    """Create a webhook. Its secret is only returned in this response."""
     desk, holder = await enter(request)
     body = await read_body(request)
     wanted = valid(webhooks.WebhookSpec, body)
@@ -28,7 +28,7 @@ async def create_webhook(request: Request) -> Response:
 
 @router.get("/webhooks")
 async def list_webhooks(request: Request) -> Response:
-    """The account's webhooks."""
+    """List webhooks."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await desk.database.read(webhooks.list_all, holder, page))
@@ -36,14 +36,14 @@ async def list_webhooks(request: Request) -> Response:
 
 @router.get("/webhooks/{id}")
 async def show_webhook(request: Request, id: str) -> Response:
-    """One webhook."""
+    """Get a webhook."""
     desk, holder = await enter(request)
     return answer(await desk.database.read(webhooks.show, holder, id))
 
 
 @router.patch("/webhooks/{id}")
 async def change_webhook(request: Request, id: str) -> Response:
-    """Change a webhook's address, its events, or whether it is enabled."""
+    """Change the URL, the events or the status of a webhook."""
     desk, holder = await enter(request)
     wanted = valid(webhooks.WebhookChange, await read_body(request))
     if wanted.status is not None:  # also what was left over when it was disabled: enabled again, it would be sent
@@ -55,7 +55,7 @@ async def change_webhook(request: Request, id: str) -> Response:
 
 @router.delete("/webhooks/{id}")
 async def remove_webhook(request: Request, id: str) -> Response:
-    """Delete a webhook: nothing more is sent to it."""
+    """Delete a webhook."""
     desk, holder = await enter(request)
     removed = await desk.database.write(webhooks.remove, holder, id)
     await _give_up_waiting(desk, holder, id)
@@ -64,7 +64,7 @@ async def remove_webhook(request: Request, id: str) -> Response:
 
 @router.post("/webhooks/{id}/rotate")
 async def rotate_webhook(request: Request, id: str) -> Response:
-    """Give a webhook a new secret; the old one signs beside it for a day."""
+    """Rotate the secret of a webhook; the old secret remains valid for a day."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
     return said_once(*await desk.once(claim, webhooks.rotate, holder, id))
@@ -82,7 +82,7 @@ async def test_webhook(request: Request, id: str) -> Response:
 
 @router.get("/webhooks/{id}/deliveries")
 async def list_deliveries(request: Request, id: str) -> Response:
-    """What was sent to a webhook, and what came back."""
+    """List the deliveries to a webhook and their results."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await desk.database.read(webhooks.list_deliveries, holder, id, page))
@@ -90,20 +90,20 @@ async def list_deliveries(request: Request, id: str) -> Response:
 
 @router.get("/events")
 async def list_events(request: Request) -> Response:
-    """Events in order, after the one given."""
+    """List events in order, optionally after a given event."""
     desk, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(operations.list_events, holder, page))
+    return answer(await desk.database.read(events_ops.list_events, holder, page))
 
 
 @router.post("/events/{event_id}/redeliver")
 async def redeliver_event(request: Request, event_id: str) -> Response:
-    """Send an event again."""
+    """Redeliver an event."""
     desk, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    await desk.database.read(operations.show_event, holder, event_id)
+    await desk.database.read(events_ops.show_event, holder, event_id)
     await _count(desk, await desk.database.read(webhooks.told_of, holder, event_id))
-    return said_once(*await desk.once_told(claim, operations.redeliver_event, holder, event_id))
+    return said_once(*await desk.once_told(claim, events_ops.redeliver_event, holder, event_id))
 
 
 async def _count(desk: Desk, webhook_ids: Sequence[str]) -> None:
