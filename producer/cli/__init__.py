@@ -1,11 +1,11 @@
-"""The `fusionai` command: every room of producer/cli is a few of its commands, loaded when asked for."""
+"""The `fusionai` command: each module of this package has a few of its commands, loaded when needed."""
 
 from importlib import import_module
 from typing import Any
 
 import click
 
-#: Command → where it is, in the order in which `fusionai --help` lists them.
+#: Command → where it is, in the order of `fusionai --help`. A new command is a row here and its module.
 COMMANDS = {
     "up": "producer.cli.up:up",
     "submit": "producer.cli.submit:submit",
@@ -31,7 +31,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """Loads a command when it is needed, and turns what can go wrong into one clear line and exit status 1."""
+    """Loads a command when it is needed, and reports what can go wrong as one clear line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -55,9 +55,9 @@ class Commands(click.Group):
 def main() -> None:
     """FusionAI: one API in front of many AI providers.
 
-    Commands that talk to the API take --base-url and --key (or FUSIONAI_BASE_URL and FUSIONAI_API_KEY); without them
-    they use the stack that `fusionai up` started in this directory. accounts, keys, `credits grant`, verify, migrate
-    and sweep act on the database.
+    Commands that call the API take its address and a key from --base-url and --key, or from FUSIONAI_BASE_URL and
+    FUSIONAI_API_KEY; without them they use the stack that `fusionai up` started in this directory. Operators'
+    commands (accounts, keys, credits grant, verify, migrate, sweep) work on the database itself.
     """
 
 

@@ -37,10 +37,10 @@ def accounts() -> None:
 @accounts.command("create")
 @click.argument("name")
 @click.option("--plan", type=click.Choice(PLANS), default="starter", show_default=True)
-@click.option("--requests-per-minute", "own", type=_REQUESTS, metavar="N", help="Its own, whatever the plan has.")
+@click.option("--requests-per-minute", "own", type=_REQUESTS, metavar="N", help="Its own limit, instead of the plan's.")
 @operator_command
 def create_account(database: Database, output: Output, name: str, plan: str, own: int | None) -> None:
-    """Make an account, without credits and without keys."""
+    """Create an account, without credits and keys."""
     id = database.write_sync(rows.create_account, name, plan, own)
 
     def words() -> None:
@@ -55,7 +55,7 @@ def create_account(database: Database, output: Output, name: str, plan: str, own
 @accounts.command("list")
 @operator_command
 def list_accounts(database: Database, output: Output) -> None:
-    """List every account, the oldest first."""
+    """List all accounts, the oldest first."""
     found = [_account(row) for row in database.read_sync(rows.list_accounts)]
 
     def words() -> None:
@@ -90,7 +90,7 @@ def show_account(database: Database, output: Output, id: str) -> None:
                 "id": found["id"],
                 "name": found["name"],
                 "plan": found["plan"],
-                "requests a minute": _limit_text(found),
+                "requests per minute": _limit_text(found),
                 "available": f"{credits_text(found['available'])} credits",
                 "held": f"{credits_text(found['held'])} credits",
                 "unknown fields": found["unknown_fields"],
@@ -110,7 +110,7 @@ def show_account(database: Database, output: Output, id: str) -> None:
 def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
     """Move an account to another plan.
 
-    Requests a minute of its own stay; `accounts limit ID plan` ends them.
+    Its own limit of requests per minute stays; `accounts limit ID plan` removes it.
     """
     database.write_sync(rows.set_plan, id, plan)
     _show_limit(database, output, id)
@@ -121,9 +121,9 @@ def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
 @click.argument("requests", metavar="N|plan")
 @operator_command
 def set_limit(database: Database, output: Output, id: str, requests: str) -> None:
-    """Give an account its own requests a minute.
+    """Set an account's own limit of requests per minute.
 
-    With the word `plan` its plan's again. In effect in a second.
+    `plan` instead of a number: the limit of its plan again. In effect within a second.
     """
     own: int | None = None if requests == "plan" else _REQUESTS(requests)
     database.write_sync(rows.set_requests_per_minute, id, own)
@@ -136,13 +136,13 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
     "--unknown-fields",
     type=click.Choice(["refuse", "ignore"]),
     required=True,
-    help="Fields of a request that nobody knows: a 400, or left out and listed in the job's `ignored`.",
+    help="Unknown fields of a request: answer 400, or leave them out and list them in the job's `ignored`.",
 )
 @operator_command
 def set_account(database: Database, output: Output, id: str, unknown_fields: rows.UnknownFields) -> None:
-    """Change how an account's requests are read.
+    """Set how an account's requests are read.
 
-    In effect in a second; a batch is read as the account is set then.
+    In effect within a second, also for batches whose file has not been read yet.
     """
     database.write_sync(rows.set_unknown_fields, id, unknown_fields)
     found = _find(database, id)
@@ -152,13 +152,13 @@ def set_account(database: Database, output: Output, id: str, unknown_fields: row
 def _find(database: Database, id: str) -> dict[str, Any]:
     found = next((_account(row) for row in database.read_sync(rows.list_accounts) if row["id"] == id), None)
     if found is None:
-        raise NotFound(f"there is no account {id}")
+        raise NotFound(f"there is no account {id!r}")
     return found
 
 
 def _show_limit(database: Database, output: Output, id: str) -> None:
     found = _find(database, id)
-    words = f"{id}  {found['name']}, {found['plan']}, requests a minute: {_limit_text(found)}"
+    words = f"{id}  {found['name']}, {found['plan']}, requests per minute: {_limit_text(found)}"
     output.value(found, lambda: output.line(words))
 
 

@@ -1,4 +1,4 @@
-"""fusionai batch, batches: how the files that were submitted are getting on."""
+"""fusionai batch, batches: the progress and the results of batches."""
 
 import json
 from pathlib import Path
@@ -29,8 +29,8 @@ _COLUMNS = [
 
 @click.command()
 @click.argument("id")
-@click.option("--wait", is_flag=True, help="Wait for the results and write them.")
-@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="ID.out.jsonl")
+@click.option("--wait", is_flag=True, help="Wait for the results and write them to files.")
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
 @api_command
 def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None) -> None:
     """Show a batch, or wait for its results.
@@ -51,7 +51,7 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--after", metavar="ID", help="Begin after this batch.")
 @api_command
 def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> None:

@@ -48,7 +48,7 @@ def show(client: FusionAI, output: Output) -> None:
 
 
 @credits.command()
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--after", metavar="ID", help="Begin after this transfer.")
 @api_command
 def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -> None:

@@ -32,8 +32,10 @@ _WEBHOOK_COLUMNS = [
 
 @click.command()
 @click.option("--after", metavar="ID", help="Begin after this event.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
-@click.option("--follow", is_flag=True, help="Go on with new ones until Ctrl-C; --json: one a line.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", default=100, show_default=True, help="How many, 100 at most."
+)
+@click.option("--follow", is_flag=True, help="Print new events until Ctrl-C; with --json one a line.")
 @api_command
 def events(client: FusionAI, output: Output, after: str | None, limit: int, follow: bool) -> None:
     """List the account's events, the oldest first."""
@@ -58,7 +60,7 @@ def webhooks() -> None:
 @webhooks.command("list")
 @api_command
 def list_webhooks(client: FusionAI, output: Output) -> None:
-    """List the addresses that events are sent to."""
+    """List webhooks."""
     page = client.webhooks(limit=100)
 
     def words() -> None:
@@ -73,7 +75,10 @@ def list_webhooks(client: FusionAI, output: Output) -> None:
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="Only this type; may be repeated.")
 @api_command
 def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str, ...]) -> None:
-    """Send events to URL. The signing secret is shown this once."""
+    """Send events to URL.
+
+    The signing secret is shown only once.
+    """
     made = client.create_webhook(url, types)
     output.value(made, lambda: output.fields({name: made.get(name) for name in ("id", "url", "secret")}))
 
@@ -82,7 +87,7 @@ def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str,
 @click.argument("id")
 @api_command
 def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
-    """Stop sending events there."""
+    """Delete a webhook: no more events are sent to it."""
     gone = client.delete_webhook(id)
     output.value(gone, lambda: output.line(f"{id} deleted"))
 

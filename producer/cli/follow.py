@@ -47,15 +47,15 @@ def shown(output: Output) -> AbstractContextManager[ShowTally]:
 
 @contextmanager
 def resumable(targets: Targets, batch_id: Callable[[], str | None], again: str) -> Iterator[None]:
-    """Say after Ctrl-C how to go on: with the batch, or, while there is none, with the command `again`."""
+    """Print after Ctrl-C how to continue: with the batch, or, while there is none, with the command `again`."""
     try:
         yield
     except KeyboardInterrupt:
         id = batch_id()
         words = shlex.join(["fusionai", "batch", id, "--wait", "-o", str(targets.output)]) if id else again
-        runs_on = f" {id} runs on." if id else ""
-        said = f"\nStopped waiting.{runs_on} To go on, without buying anything twice:\n  {words}"
-        click.echo(printable(said), err=True)
+        runs_on = f" {id} is still running." if id else ""
+        message = f"\nStopped waiting.{runs_on} To continue (nothing is charged twice):\n  {words}"
+        click.echo(printable(message), err=True)
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -78,7 +78,7 @@ class Followed:
 
 
 def follow(client: FusionAI, id: str, show: ShowTally, *, lines: int = 0) -> Followed:
-    """Wait until a batch is over; `show` how it stands, and that the API is away while it is."""
+    """Wait until a batch is over; `show` is called with its progress, and while the API cannot be reached."""
     began, looks, last = clock.monotonic(), 0, Tally(lines)
 
     def look(found: BatchProgress) -> None:

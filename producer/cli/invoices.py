@@ -34,7 +34,7 @@ def invoices() -> None:
 
 
 @invoices.command("list")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--after", metavar="ID", help="Begin after this invoice.")
 @click.option("--kind", type=click.Choice(["statement", "purchase"]), help="Only statements, or only purchases.")
 @click.option("--batch", metavar="ID", help="Only the statement of this batch.")

@@ -1,4 +1,4 @@
-"""fusionai job, jobs, cancel, models: what became of the work."""
+"""fusionai job, jobs, cancel, models."""
 
 import json
 from typing import Any
@@ -38,10 +38,13 @@ _ATTEMPT_COLUMNS = [
 
 @click.command()
 @click.argument("id")
-@click.option("--wait", is_flag=True, help="Wait until it has ended.")
+@click.option("--wait", is_flag=True, help="Wait until the job has ended.")
 @api_command
 def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
-    """Show a job. Exit status 3 when it ended other than succeeded."""
+    """Show a job.
+
+    Exit status 3 when it has ended without success.
+    """
     id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
     found = client.job(id, wait=_WAIT_SECONDS if wait else None)
     while wait and found["status"] not in TERMINAL:
@@ -52,10 +55,10 @@ def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--after", metavar="ID", help="Begin after this job.")
-@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]))
-@click.option("--batch", metavar="ID", help="Only this batch's.")
+@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]), help="Only jobs of this status.")
+@click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @api_command
 def jobs(
     client: FusionAI, output: Output, limit: int, after: str | None, status: str | None, batch: str | None
@@ -76,7 +79,10 @@ def jobs(
 @click.argument("id")
 @api_command
 def cancel(client: FusionAI, output: Output, id: str) -> None:
-    """Cancel a job or a batch; an answer that is already there wins."""
+    """Cancel a job or a batch.
+
+    A job that has already ended stays as it is, and so do the lines of a batch that have.
+    """
     found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
     output.value(found, lambda: output.line(f"{found['id']}  {found['status']}"))
 

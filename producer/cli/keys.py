@@ -36,15 +36,18 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--account", metavar="ID", help="Whose; may be left out when there is only one account.")
-@click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
-@click.option("--name", default="", help="To tell it by.")
-@click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31.")
+@click.option("--account", metavar="ID", help="The account; optional when there is only one.")
+@click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Test is free.")
+@click.option("--name", default="", help="A name to recognise it by.")
+@click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31.  [default: never]")
 @operator_command
 def create_key(
     database: Database, output: Output, account: str | None, mode: rows.Mode, name: str, expires: str | None
 ) -> None:
-    """Make a key. It is shown this once; only a hash of it is kept."""
+    """Create a key.
+
+    It is shown only once: the database keeps no more than its hash.
+    """
     until = expiry(expires) if expires else None
     account_id = account or database.read_sync(only_account)
     id, key = database.write_sync(rows.create_key, account_id, mode, name=name, expires_at=until)
@@ -53,7 +56,7 @@ def create_key(
         output.line(key)
         # A script reads the key alone from standard output.
         ends = f"expires {moment(clock.seconds(until))}" if until else "does not expire"
-        about = f"{id}, {mode}, of {account_id}, {ends}; keep the key now, it is not shown again"
+        about = f"{id}, {mode}, of {account_id}, {ends}; save the key now, it is not shown again"
         click.echo(about, err=not output.is_terminal)
 
     made = {"id": id, "account_id": account_id, "mode": mode, "name": name, "expires_at": clock.seconds(until)}
@@ -61,11 +64,14 @@ def create_key(
 
 
 @keys.command("list")
-@click.option("--account", metavar="ID", help="Only this account's.")
-@click.option("--prefix", default="", help="Only those that begin so: fusionai_live_ab, or a whole key.")
+@click.option("--account", metavar="ID", help="Only the keys of this account.")
+@click.option("--prefix", default="", help="Only keys that begin like this; a whole key will do.")
 @operator_command
 def list_keys(database: Database, output: Output, account: str | None, prefix: str) -> None:
-    """List keys, by their first characters. Their last use is known to the minute."""
+    """List keys.
+
+    Of each key its first characters are shown. The last use is accurate to the minute.
+    """
     found = [described(row) for row in database.read_sync(rows.list_keys, account, prefix=prefix)]
     output.value(found, lambda: key_table(output, found))
 
@@ -74,9 +80,9 @@ def list_keys(database: Database, output: Output, account: str | None, prefix: s
 @click.argument("id")
 @operator_command
 def revoke_key(database: Database, output: Output, id: str) -> None:
-    """End a key.
+    """Revoke a key.
 
-    By its id, its first characters as listed, or the whole of it.
+    ID is its id, its first characters as listed, or the key itself.
     """
 
     began = clock.now_micros()

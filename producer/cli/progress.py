@@ -1,4 +1,4 @@
-"""How far a batch is: lines in place on a terminal, a plain line now and then in a pipe, nothing with --json."""
+"""The progress of a batch: lines in place on a terminal, a plain line now and then in a pipe, nothing with --json."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ ShowTally = Callable[[Tally], None]
 
 
 class Board:
-    """What is known of how it stands, and what is said of it at any moment."""
+    """The latest tally and the rates, and the text for them at any moment."""
 
     def __init__(self) -> None:
         self._began = clock.monotonic()
@@ -64,7 +64,7 @@ class Board:
         self._rates: dict[str, Rate] = {}
 
     def update(self, tally: Tally) -> None:
-        """It stands so now."""
+        """Take the tally of now."""
         now = clock.monotonic()
         if tally.upload != self._tally.upload:
             self._rate = Rate()

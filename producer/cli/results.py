@@ -29,7 +29,7 @@ class Written:
     output: Path
     errors: Path | None = None
     kept: int = 0
-    #: What was said to the lines that failed, and to how many.
+    #: Messages of the lines that failed, and how many have each.
     messages: Counter[str] = field(default_factory=Counter)
 
 

@@ -59,7 +59,7 @@ def refuse(output: Output, batch: Batch, name: str | None, explain: Explain = li
     elif batch["errors"]:
         for fault in listed(explain(batch["errors"]["data"]), name):
             click.echo(fault, err=True)
-    raise click.ClickException(f"{batch['id']} failed; nothing was bought")
+    raise click.ClickException(f"{batch['id']} was refused; nothing was charged")
 
 
 def report(output: Output, batch: Batch, *, found: bool) -> None:

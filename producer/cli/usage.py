@@ -1,4 +1,4 @@
-"""fusionai usage: what was used and what it cost, on the screen or as a CSV file."""
+"""fusionai usage: what was used and what it cost, on the terminal or as a CSV file."""
 
 import io
 import shutil
@@ -35,7 +35,7 @@ _COLUMNS = [
 @click.option("--model", metavar="ID", help="Only what this model did.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
-@click.option("--limit", type=click.IntRange(1, 100), help="How many rows.  [default: 20]")
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", help="How many rows.  [default: 20]")
 @click.option("--after", metavar="ID", help="Begin after this row.")
 @click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
 @api_command

@@ -121,7 +121,7 @@ def test_operator_commands_work_on_the_state_directorys_database(directory: Path
     assert made.stdout.startswith("fusionai_live_") and made.stdout.count("\n") == 1, "a script reads the key alone"
     assert f"of {account['id']}, expires 2999-01-31 00:00:00" in made.stderr
     words = CliRunner().invoke(cli.main, ["accounts", "show", str(account["id"])])
-    assert "requests a minute  " in words.output and "_" not in words.output.split("\n\n")[0].replace("acct_", "")
+    assert "requests per minute  " in words.output and "_" not in words.output.split("\n\n")[0].replace("acct_", "")
     shown = run("accounts", "show", str(account["id"]))
     assert shown["available"] == 12.5
     assert run("verify")["exact"] is True

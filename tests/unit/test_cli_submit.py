@@ -226,7 +226,7 @@ def test_wrong_lines_stop_everything(server: BatchServer, tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert f"{file}:2: not JSON" in result.output
     assert f"{file}:3: custom_id 'c0' is already on line 1" in result.output
-    assert "2 lines are wrong; nothing was bought" in result.output
+    assert "2 lines are wrong; nothing was charged" in result.output
     assert not server.batches
 
 
@@ -261,7 +261,7 @@ def test_all_that_is_wrong_is_one_list_in_the_order_of_lines(server: BatchServer
             f"{file}:2: body.model: there is no model 'm'; `fusionai models` lists them",
             f"{file}:3: body.model: there is no model 'gpt4'; is gpt-4 meant? `fusionai models` lists them",
             f"{file}:4: custom_id 'c0' is already on line 2",
-            "Error: 4 lines are wrong; nothing was bought",
+            "Error: 4 lines are wrong; nothing was charged",
         ]
     assert not server.batches
 
@@ -466,7 +466,7 @@ def test_a_file_in_another_encoding_is_one_fault_and_nothing_is_sent(
     file.write_bytes(file.read_text().encode("utf-16"))
     result = run("submit", file, *options)
     said = "this file is UTF-16, not UTF-8; save it as UTF-8 (PowerShell: -Encoding utf8; editors: Save as, UTF-8)"
-    assert result.exit_code == 1 and result.stderr == f"{file}: {said}\nError: nothing was bought\n"
+    assert result.exit_code == 1 and result.stderr == f"{file}: {said}\nError: nothing was charged\n"
     told = run("submit", file, "--json", *options)
     (fault,) = json.loads(told.stderr)["error"]["errors"]
     assert (fault["code"], fault["line"], fault["message"]) == ("invalid_file", None, said)
