@@ -13,8 +13,8 @@ from producer.cli.activity import is_live
 from producer.cli.output import Output
 from producer.cli.progress import ShowTally, Tally
 from producer.client import ApiError, Batch, FusionAI
+from producer.client.atomic_file import writable
 from producer.client.objects import BatchProgress
-from producer.client.whole_file import writable
 from producer.terminal import printable
 from shared import clock
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from producer.cli.follow import Targets
 from producer.client import ApiError, Batch, FusionAI
-from producer.client.whole_file import replacing
+from producer.client.atomic_file import atomic_write
 
 #: How a line of an output or error file begins: with the id of its request.
 _ID = re.compile(rb'\{\s*"id":\s*"(batch_req_[^"]+)"')
@@ -48,7 +48,7 @@ def write(client: FusionAI, batch: Batch, targets: Targets, received: Received =
     """
     written = Written(targets.output)
     try:
-        with replacing(targets.output) as stream:
+        with atomic_write(targets.output) as stream:
             if batch["output_file_id"] is not None:
                 client.copy(batch["output_file_id"], stream, received=received)
             if more := _more(client, batch, targets.output, stream):
@@ -64,7 +64,7 @@ def _write_errors(client: FusionAI, batch: Batch, target: Path, written: Written
         if not written.kept:
             target.unlink(missing_ok=True)  # an earlier run's
     else:
-        with tempfile.TemporaryFile() if written.kept else replacing(target) as stream:
+        with tempfile.TemporaryFile() if written.kept else atomic_write(target) as stream:
             client.copy(batch["error_file_id"], stream, received=received)
             written.messages = _messages(_rewound(stream))
     if target.is_file() if written.kept else batch["error_file_id"] is not None:

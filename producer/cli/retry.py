@@ -48,7 +48,7 @@ def retry(
     """
     of = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
     salt = clock.new_id("again") if again == "new" else again or ""
-    batch, found = _take_up(client, of, sorted(set(reasons)), salt)
+    batch, found = _submit_or_find(client, of, sorted(set(reasons)), salt)
     if not (wait or target):
         report(output, batch, found=found)
         return
@@ -59,7 +59,7 @@ def retry(
         finish(client, output, followed, targets, found=found)
 
 
-def _take_up(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
+def _submit_or_find(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
     """The new batch as it is now, and whether it had been made before.
 
     One that failed as a whole bought nothing, so the next is made.

@@ -21,8 +21,8 @@ from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text
 from producer.cli.progress import Tally
 from producer.cli.summary import finish, report
-from producer.client import ApiError, DryRun, FusionAI, file_run
-from producer.client.file_run import Prepared, RefusedFileError, TakenUp
+from producer.client import ApiError, DryRun, FusionAI, batch_submission
+from producer.client.batch_submission import Prepared, RefusedFileError, SubmittedBatch
 from producer.client.objects import BatchOptions
 from producer.terminal import one_line
 from shared import clock
@@ -88,13 +88,13 @@ def submit(
         options["priority"] = priority
     salt = clock.new_id("again") if again == "new" else again or ""
     try:
-        with _source(file) as (path, name), file_run.prepared(path, name) as work:
+        with _source(file) as (path, name), batch_submission.prepared(path, name) as work:
             if dry_run or work.problems:
                 _judge(client, output, work, options, name, dry_run=dry_run)
             elif wait:
                 _carry_out(client, output, work, salt, options, Path(name), target)
             else:
-                taken = _take_up(client, work, salt, options)
+                taken = _submit_or_find(client, work, salt, options)
                 report(output, taken.batch, found=taken.found)
     except RefusedFileError as error:
         raise click.ClickException(str(error)) from error
@@ -122,7 +122,7 @@ def _carry_out(
     target: Path | None,
 ) -> None:
     targets = Targets.of(target or file.with_suffix(".out.jsonl"))
-    taken: TakenUp | None = None
+    taken: SubmittedBatch | None = None
     with resumable(targets, lambda: taken.batch["id"] if taken else None, _same_command(file, targets, salt, options)):
         with shown(output) as show:
 
@@ -130,21 +130,21 @@ def _carry_out(
                 phase = "uploading" if done < total else "the server is reading the file"
                 show(Tally(total, done, phase=phase, upload=True))
 
-            taken = _take_up(client, work, salt, options, sent)
+            taken = _submit_or_find(client, work, salt, options, sent)
             followed = follow(client, taken.batch["id"], show, lines=work.lines)
         explain = partial(explained, client, work.stream)
         finish(client, output, followed, targets, str(file), found=taken.found, explain=explain)
 
 
-def _take_up(
+def _submit_or_find(
     client: FusionAI,
     work: Prepared,
     salt: str,
     options: BatchOptions,
-    sent: file_run.Sent = lambda done, total: None,
-) -> TakenUp:
+    sent: batch_submission.Sent = lambda done, total: None,
+) -> SubmittedBatch:
     try:
-        return file_run.take_up(client, work, salt, options, sent)
+        return batch_submission.submit_or_find(client, work, salt, options, sent)
     except ApiError as error:
         if error.type != "idempotency_mismatch":
             raise
@@ -159,7 +159,7 @@ def _judge(
 ) -> None:
     """List what is wrong with a file, or print what it may cost."""
     try:
-        verdict = file_run.dry_run(client, work, options)
+        verdict = batch_submission.dry_run(client, work, options)
     except (httpx.TransportError, ApiError):
         for problem in work.problems:
             place = f"{name}:{problem.number}" if problem.number else name
@@ -198,7 +198,7 @@ def _available(verdict: DryRun) -> dict[str, str]:
 
 def _how_many(wrong: list[Any]) -> str:
     lines = len({fault["line"] for fault in wrong if fault["line"]})
-    more = " or more" if len(wrong) >= file_run.MOST_FAULTS else ""
+    more = " or more" if len(wrong) >= batch_submission.MOST_FAULTS else ""
     are = f"{lines}{more} {'line is' if lines == 1 else 'lines are'} wrong; " if lines else ""
     return f"{are}nothing was charged"
 

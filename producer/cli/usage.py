@@ -15,7 +15,7 @@ from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
-from producer.client.whole_file import replacing
+from producer.client.atomic_file import atomic_write
 from producer.terminal import one_line
 
 _COLUMNS = [
@@ -87,7 +87,7 @@ def _cells(row: dict[str, Any]) -> list[object]:
 def _write(client: FusionAI, output: Output, target: str, given: dict[str, str | None]) -> None:
     """Fetch the CSV, whole or not at all."""
     if target != "-":
-        with replacing(Path(target)) as stream:
+        with atomic_write(Path(target)) as stream:
             _fetch(client, output, stream, given)
         click.echo(f"{one_line(target)} written", err=True)
         return

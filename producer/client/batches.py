@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, TypeVar, Unpack, cast
 
 import httpx
 
+from producer.client.atomic_file import atomic_write
 from producer.client.objects import (
     BATCH_OVER,
     Batch,
@@ -20,7 +21,6 @@ from producer.client.objects import (
     Page,
 )
 from producer.client.transport import ApiError, Transport, is_passing, retry_after
-from producer.client.whole_file import replacing
 from shared import clock
 
 #: The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before.
@@ -80,7 +80,7 @@ class BatchCalls(Transport):
 
     def download(self, file_id: str, target: str | Path) -> int:
         """Write a file's bytes to `target`, whole or not at all; how many."""
-        with replacing(Path(target)) as stream:
+        with atomic_write(Path(target)) as stream:
             return self.copy(file_id, stream)
 
     def copy(self, file_id: str, target: BinaryIO, *, received: Callable[[int], object] = lambda received: None) -> int:
@@ -145,7 +145,7 @@ class BatchCalls(Transport):
         return found
 
     def progress_or_none(self, id: str) -> BatchProgress | None:
-        """The same, or None from a server that does not tell it."""
+        """The same, or None from a server that does not have it."""
         try:
             return self.progress(id)
         except ApiError as error:

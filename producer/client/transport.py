@@ -236,7 +236,7 @@ def _error(response: httpx.Response) -> ApiError:
     body = _body(response)
     found = body.get("error") if isinstance(body, dict) else None
     error: Json = found if isinstance(found, dict) else {}
-    message = error.get("message") or f"the server answered {response.status_code} without saying why"
+    message = error.get("message") or f"the server answered {response.status_code} without a message"
     return ApiError(
         response.status_code,
         error.get("type", "unknown"),
@@ -255,7 +255,7 @@ def _is_ours(body: Json) -> bool:
 
 
 def unexpected(address: object) -> str:
-    """What is said of whoever answers otherwise."""
+    """The message about a server whose answers are not this API's."""
     return f"{address} does not answer like the FusionAI API"
 
 

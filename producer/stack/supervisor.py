@@ -1,4 +1,4 @@
-"""Keeps processes running: starts what dies again, relays what they print, stops all two seconds after their drain.
+"""Keeps processes running: restarts what dies, passes on what they print, and stops all of them with a drain.
 
 One thread and one selector: the kernel ties a child's life to the thread that started it; a signal wakes the
 loop.

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from producer import cli
 from producer.cli import connection
-from producer.client import file_run
+from producer.client import batch_submission
 from tests.unit.batch_server import BatchServer
 
 
@@ -234,11 +234,11 @@ def test_a_file_that_is_too_large_is_refused_before_anything_is_sent(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path / "in.jsonl", ["a"] * 5)
-    monkeypatch.setattr(file_run, "MAX_LINES", 4)
+    monkeypatch.setattr(batch_submission, "MAX_LINES", 4)
     result = run("submit", file)
     assert result.exit_code == 1
     assert "more than 4 lines" in result.output and f"split -l 4 --additional-suffix=.jsonl {file}" in result.output
-    monkeypatch.setattr(file_run, "MAX_BYTES", 100)
+    monkeypatch.setattr(batch_submission, "MAX_BYTES", 100)
     assert "more than 0 MB" in run("submit", file).output
     assert not server.files
 

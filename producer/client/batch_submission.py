@@ -53,7 +53,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class TakenUp:
+class SubmittedBatch:
     """A batch, and whether it had been made before."""
 
     batch: Batch
@@ -104,23 +104,23 @@ def prepared(path: Path, name: str | None = None) -> Iterator[Prepared]:
         yield Prepared(Path(shown).name, stream, lines, digest.hexdigest(), tuple(problems))
 
 
-def take_up(
+def submit_or_find(
     client: FusionAI, work: Prepared, salt: str, options: BatchOptions, sent: Sent = lambda done, total: None
-) -> TakenUp:
+) -> SubmittedBatch:
     """The batch of this content, made or found, as it is now; `sent` hears of the bytes that have gone.
 
     The same content finds the batch that it made before, whatever has become of it, but for one that failed as a
     whole: that one bought nothing, so the next is made. A salt begins anew.
     """
 
-    def batch_of(file_id: str) -> TakenUp:
+    def batch_of(file_id: str) -> SubmittedBatch:
         body = {"input_file_id": file_id, "completion_window": "24h", **options}
         for number in itertools.count():
             made, replayed = client.create_or_replay_batch(body, _key(client, work, f"batch {number}", salt))
             batch = client.batch(made["id"])
             if not (replayed and batch["status"] == "failed"):
                 break
-        return TakenUp(batch, replayed)
+        return SubmittedBatch(batch, replayed)
 
     return _with_upload(client, work, lambda number: _key(client, work, f"file {number}", salt), batch_of, sent)
 
