@@ -1,4 +1,4 @@
-"""How a batch ended: its files are written, what failed is told by reason, and how to go on."""
+"""The summary of a batch that is over: its files are written, its failures are counted by reason."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -7,16 +7,17 @@ from typing import Any
 import click
 
 from producer.cli import rates
+from producer.cli.activity import working
 from producer.cli.faults import listed
 from producer.cli.follow import Followed, Targets
-from producer.cli.output import Output, credits_text, moment
+from producer.cli.output import Output, Verbatim, credits_text, moment
 from producer.cli.results import Written, write
 from producer.client import Batch, FusionAI
 from producer.client.objects import BATCH_OVER, Fault, ProviderProgress, Reason
 
 #: Exit status when some lines ended other than succeeded.
 SOME_FAILED = 3
-#: So many reasons of failures are told.
+#: The most reasons, and messages, that are listed.
 _MOST_REASONS = 5
 _LONGEST_MESSAGE = 200
 
@@ -33,35 +34,36 @@ def finish(
     found: bool = True,
     explain: Explain = list,
 ) -> None:
-    """Write the files of a batch that is over and say how it went; SystemExit unless every line succeeded.
+    """Write the files of a batch that is over and print its summary; SystemExit unless every line succeeded.
 
     `name` is the file's, for what is wrong with it. `found`: it was there before this command.
-    `explain` says it better.
+    `explain` makes the faults of a file clearer.
     """
     batch = followed.batch
     if batch["status"] == "failed":
         refuse(output, batch, name, explain)
-    written = write(client, batch, targets)
+    with working(output, "Downloading the results", "bytes") as update:
+        written = write(client, batch, targets, lambda done: update(done, None))
     already = found and followed.was_over
-    told = {"seconds": round(followed.took, 3), "already_done": already, "reasons": followed.progress["reasons"]}
-    value: dict[str, Any] = {**batch, **told, "messages": _counted(written), "written": _places(written)}
+    more = {"seconds": round(followed.took, 3), "already_done": already, "reasons": followed.progress["reasons"]}
+    value: dict[str, Any] = {**batch, **more, "messages": _counted(written), "written": _places(written)}
     output.value(value, lambda: output.fields(_summary(followed, targets, written, already)))
     if batch["status"] != "completed" or batch["request_counts"]["failed"]:
         raise SystemExit(SOME_FAILED)
 
 
 def refuse(output: Output, batch: Batch, name: str | None, explain: Explain = list) -> None:
-    """Tell what is wrong with a batch that failed; exit status 1."""
+    """List what is wrong with a batch that was refused; exit status 1."""
     if output.as_json:
         output.value(batch, lambda: None)
     elif batch["errors"]:
         for fault in listed(explain(batch["errors"]["data"]), name):
             click.echo(fault, err=True)
-    raise click.ClickException(f"{batch['id']} failed; nothing was bought")
+    raise click.ClickException(f"{batch['id']} was refused; nothing was charged")
 
 
 def report(output: Output, batch: Batch, *, found: bool) -> None:
-    """A batch that was made, or found, and that nobody waits for."""
+    """Print a batch that was made, or found, and that this command does not wait for."""
     over = batch["status"] in BATCH_OVER
 
     def words() -> None:
@@ -73,7 +75,7 @@ def report(output: Output, batch: Batch, *, found: bool) -> None:
 
 
 def _counted(written: Written) -> list[dict[str, Any]]:
-    """What was said to lines that failed, the commonest first."""
+    """The messages of the lines that failed, the most frequent first."""
     return [{"message": one, "count": count} for one, count in written.messages.most_common(_MOST_REASONS)]
 
 
@@ -91,7 +93,7 @@ def _summary(followed: Followed, targets: Targets, written: Written, already: bo
         ("status", batch["status"] if batch["status"] != "completed" else None),
         ("succeeded", f"{counts['completed']:,} of {counts['total']:,}"),
         *failures(counts["failed"], followed.progress["reasons"]),
-        *_said(written),
+        *_messages(written),
         ("charged", f"{credits_text(batch['credits_used'])} credits{' then' if already else ''}"),
         ("took", None if already else _took(followed)),
         ("written", f"{written.output}{left}"),
@@ -100,7 +102,7 @@ def _summary(followed: Followed, targets: Targets, written: Written, already: bo
     ]
 
 
-def retrying(batch: Batch, reasons: Sequence[Reason], *options: str) -> str | None:
+def retrying(batch: Batch, reasons: Sequence[Reason], *options: str) -> Verbatim | None:
     """The command that runs the failed lines again; None when there are none, or not yet.
 
     Lines that were cancelled are retried only when that reason is named, which is offered when there are no others.
@@ -109,7 +111,7 @@ def retrying(batch: Batch, reasons: Sequence[Reason], *options: str) -> str | No
         return None
     only_cancelled = bool(reasons) and all(one["reason"] == "cancelled" for one in reasons)
     named = ("--reason", "cancelled") if only_cancelled else ()
-    return shlex.join(("fusionai", "retry", batch["id"], *named, *options))
+    return Verbatim(shlex.join(("fusionai", "retry", batch["id"], *named, *options)))
 
 
 def already_over(batch: Batch) -> str:
@@ -124,10 +126,10 @@ def failures(count: int, reasons: Sequence[Reason]) -> list[tuple[str, str]]:
     grouped: dict[str, list[Reason]] = {}
     for reason in reasons:
         grouped.setdefault(reason["reason"], []).append(reason)
-    told = sorted(grouped.values(), key=lambda ones: -_sum(ones))
-    texts = [_of_reason(ones) for ones in told[:_MOST_REASONS]]
-    if len(told) > _MOST_REASONS:
-        texts.append(f"{sum(map(_sum, told[_MOST_REASONS:])):,} for {len(told) - _MOST_REASONS} other reasons")
+    groups = sorted(grouped.values(), key=lambda ones: -_sum(ones))
+    texts = [_of_reason(ones) for ones in groups[:_MOST_REASONS]]
+    if len(groups) > _MOST_REASONS:
+        texts.append(f"{sum(map(_sum, groups[_MOST_REASONS:])):,} for {len(groups) - _MOST_REASONS} other reasons")
     first = f"{count:,}: "
     return [
         ("failed", first + texts[0] if texts else f"{count:,}"),
@@ -135,13 +137,13 @@ def failures(count: int, reasons: Sequence[Reason]) -> list[tuple[str, str]]:
     ]
 
 
-def _said(written: Written) -> list[tuple[str, str | None]]:
-    """`said  9 × no such thing`, and a line for each message more."""
-    told = _counted(written)
-    texts = [f"{one['count']:,} × {one['message']}" for one in told]
-    if left := written.messages.total() - sum(one["count"] for one in told):
+def _messages(written: Written) -> list[tuple[str, str | None]]:
+    """`messages  9 × no such thing`, and a line for each message more."""
+    counted = _counted(written)
+    texts = [f"{one['count']:,} × {one['message']}" for one in counted]
+    if left := written.messages.total() - sum(one["count"] for one in counted):
         texts.append(f"{left:,} × something else")
-    return [("" if number else "said", text) for number, text in enumerate(texts)]
+    return [("" if number else "messages", text) for number, text in enumerate(texts)]
 
 
 def _of_reason(ones: Sequence[Reason]) -> str:

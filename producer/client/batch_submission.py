@@ -16,7 +16,7 @@ from producer.client.objects import BatchOptions, DryRun, Fault
 from shared.submissions import sizes
 
 T = TypeVar("T")
-#: Told of bytes that were sent, and of how many there are.
+#: Called with the number of bytes that have been sent, and of how many.
 Sent = Callable[[int, int], object]
 
 #: Bytes of a file that the server takes.
@@ -54,18 +54,18 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class TakenUp:
+class SubmittedBatch:
     """A batch, and whether it had been made before."""
 
     batch: Batch
     found: bool
 
 
-class _Told:
-    """A stream that tells how much of it has been read."""
+class _CountedStream:
+    """A stream that reports how much of it has been read."""
 
-    def __init__(self, stream: BinaryIO, told: Sent) -> None:
-        self._stream, self._told = stream, told
+    def __init__(self, stream: BinaryIO, sent: Sent) -> None:
+        self._stream, self._sent = stream, sent
         self._size = stream.seek(0, 2)
         stream.seek(0)
         #: Their own functions: whoever sends a file asks for its size and rewinds it.
@@ -73,7 +73,7 @@ class _Told:
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
-        self._told(self._stream.tell(), self._size)
+        self._sent(self._stream.tell(), self._size)
         return data
 
 
@@ -105,23 +105,23 @@ def prepared(path: Path, name: str | None = None) -> Iterator[Prepared]:
         yield Prepared(Path(shown).name, stream, lines, digest.hexdigest(), tuple(problems))
 
 
-def take_up(
+def submit_or_find(
     client: FusionAI, work: Prepared, salt: str, options: BatchOptions, sent: Sent = lambda done, total: None
-) -> TakenUp:
+) -> SubmittedBatch:
     """The batch of this content, made or found, as it is now; `sent` hears of the bytes that have gone.
 
     The same content finds the batch that it made before, whatever has become of it, but for one that failed as a
     whole: that one bought nothing, so the next is made. A salt begins anew.
     """
 
-    def batch_of(file_id: str) -> TakenUp:
+    def batch_of(file_id: str) -> SubmittedBatch:
         body = {"input_file_id": file_id, "completion_window": "24h", **options}
         for number in itertools.count():
             made, replayed = client.create_or_replay_batch(body, _key(client, work, f"batch {number}", salt))
             batch = client.batch(made["id"])
             if not (replayed and batch["status"] == "failed"):
                 break
-        return TakenUp(batch, replayed)
+        return SubmittedBatch(batch, replayed)
 
     return _with_upload(client, work, lambda number: _key(client, work, f"file {number}", salt), batch_of, sent)
 
@@ -169,7 +169,7 @@ def _code(problem: Problem) -> str:
 def _with_upload(client: FusionAI, work: Prepared, key: Callable[[int], str], use: Callable[[str], T], sent: Sent) -> T:
     """Upload the file, or find it uploaded, and use its id; one that was deleted since is uploaded again."""
     for number in itertools.count():
-        stream = cast(BinaryIO, _Told(work.stream, sent))
+        stream = cast(BinaryIO, _CountedStream(work.stream, sent))
         file = client.upload(stream, work.name, idempotency_key=key(number))
         try:
             return use(file["id"])

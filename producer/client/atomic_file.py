@@ -1,4 +1,4 @@
-"""Writes a file whole or leaves the one that was there."""
+"""Writes a file whole, or leaves the one that was there."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
+def atomic_write(target: Path) -> Iterator[BinaryIO]:
     """A stream to write and to seek in; when the block has ended well, the file at `target` is what was written.
 
     A pipe or a device, such as /dev/stdout, is not replaced: it is written to.
@@ -33,7 +33,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def writable(target: Path) -> bool:
-    """Whether a file can be put there, as far as can be told before."""
+    """Whether a file can probably be written there."""
     if target.exists() and not target.is_file():
         return os.access(target, os.W_OK)
     return os.access(target.resolve().parent, os.W_OK)
