@@ -6,6 +6,9 @@ TESTS ?=
 # Named on the command line or in the environment: then a .venv of another Python is made anew.
 CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
+# Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install runtime dev demo test test-node run bench chaos chaos-short check lock
 .DEFAULT_GOAL := help
 
