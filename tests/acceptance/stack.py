@@ -11,13 +11,12 @@ from sqlalchemy import Connection
 
 from shared import accounts, processes
 from shared.db import Database
-from shared.db.migrations import migrate
 from shared.money import ledger
 from shared.settings import inherited, settings
 from shared.verify import verify
 from tests import starting
 from tests.conditions import await_condition
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisServer, free_port, migrated_sqlite
 from workers.simulator.server import SimulatorProcess
 
 CREDIT = 1_000_000
@@ -45,7 +44,7 @@ class Stack:
         self.simulator = simulator.url
         self.log = directory / "stack.log"
         self.environment = {
-            "FUSIONAI_DATABASE_URL": f"sqlite:///{directory / 'stack.sqlite3'}",
+            "FUSIONAI_DATABASE_URL": migrated_sqlite(directory / "stack.sqlite3"),
             "FUSIONAI_STATE_DIRECTORY": str(directory),
             "FUSIONAI_KEY_SECRET": settings().key_secret,
             "FUSIONAI_BROKER_URL": redis.url.replace("/0", "/1"),
@@ -63,7 +62,6 @@ class Stack:
             **{f"FUSIONAI_{name}": value for name, value in given.items()},
             **(environment or {}),
         }
-        migrate(self.environment["FUSIONAI_DATABASE_URL"])
         self.database = Database(self.environment["FUSIONAI_DATABASE_URL"])
         self._processes: list[starting.Process] = []
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.db.migrations import migrate
 from tests.harness import Stack
-from tests.servers import RedisServer
+from tests.servers import RedisServer, migrated_sqlite
 
 
 class Stacks:
@@ -23,8 +22,8 @@ class Stacks:
     def own(self, kind: str = "sqlite", **options: Any) -> Iterator[Stack]:
         """A stack with a Redis and a database of its own, as long as the block."""
         directory = self._directory()
-        url = f"sqlite:///{directory / 'chaos.sqlite3'}" if kind == "sqlite" else self._postgres().database()
-        migrate(url)
+        sqlite = kind == "sqlite"
+        url = migrated_sqlite(directory / "chaos.sqlite3") if sqlite else str(self._postgres().migrated())
         redis = RedisServer().start()
         try:
             with Stack(directory, url, redis, **options) as stack:

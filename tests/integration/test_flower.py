@@ -12,12 +12,11 @@ from producer.stack import procfile
 from shared import processes
 from shared.broker.app import job_queues, make_app
 from shared.broker.bell import Bell
-from shared.db.migrations import migrate
 from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import inherited
 from tests import starting
 from tests.conditions import await_condition
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisServer, free_port, migrated_sqlite
 
 USER = ("admin", "a-password")
 #: What the worker of this test serves; nobody consumes the other queues.
@@ -28,7 +27,7 @@ class Site:
     """The processes of a test, and a client of its Flower."""
 
     def __init__(self, directory: Path, redis: RedisServer, **given: str) -> None:
-        migrate(url := f"sqlite:///{directory / 'flower.sqlite3'}")
+        url = migrated_sqlite(directory / "flower.sqlite3")
         self.port = free_port()
         self.log = directory / "flower.log"
         self._env = {**inherited(), "FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(directory)}

@@ -18,16 +18,15 @@ from producer import metrics
 from producer.metrics import Metrics
 from shared import processes
 from shared.db import Database
-from shared.db.migrations import migrate
 from shared.settings import inherited
 from tests import starting
 from tests.conditions import await_condition
 from tests.integration.attempts import NOWHERE
-from tests.servers import PostgresServer, free_port
+from tests.servers import PostgresServer, free_port, migrated_sqlite
 
 
 def test_a_million_queued_jobs_are_counted_by_their_indexes_alone(tmp_path: Path) -> None:
-    migrate(url := f"sqlite:///{tmp_path / 'a.sqlite3'}")
+    url = migrated_sqlite(tmp_path / "a.sqlite3")
     database = Database(url)
     for waiting, index in zip(metrics._WAITING, ("jobs_to_wake", "jobs_woken", "jobs_deferred"), strict=True):
         plan = f"EXPLAIN QUERY PLAN SELECT queue, count(*) FROM jobs WHERE {waiting} GROUP BY queue"

@@ -9,11 +9,10 @@ from celery.worker.control import Panel
 
 from shared import processes
 from shared.broker.app import make_app
-from shared.db.migrations import migrate
 from shared.settings import inherited
 from tests import starting
 from tests.conditions import await_condition
-from tests.servers import RedisServer
+from tests.servers import RedisServer, migrated_sqlite
 from workers import remote_control
 
 #: Orders of Celery's, with what they need.
@@ -34,7 +33,7 @@ ORDERS = {
 @pytest.fixture
 def process(tmp_path: Path, redis_server: RedisServer) -> Iterator[starting.Process]:
     """A real worker."""
-    migrate(url := f"sqlite:///{tmp_path / 'worker.sqlite3'}")
+    url = migrated_sqlite(tmp_path / "worker.sqlite3")
     env = inherited() | {"FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(tmp_path)}
     env |= {"FUSIONAI_BROKER_URL": broker(redis_server), "FUSIONAI_REDIS_URL": redis_server.url}
     env |= {"FUSIONAI_DRAIN_SECONDS": "0"}
