@@ -81,7 +81,7 @@ class Stack:
         process.terminate()
         return process
 
-    def start_again(self, module: str, *, seconds: float) -> None:
+    def start_again(self, module: str, *, seconds: float = 10.0) -> None:
         """Wait for the end of a process that was told to stop, for so long at most, and start another."""
         at = PROCESSES.index(module)
         self._processes[at].wait(seconds)

@@ -155,7 +155,7 @@ def test_a_web_process_that_stops_lets_go_of_nothing(stoppable: Stack, account: 
         assert cut.status_code == 503 and cut.headers["retry-after"] and "x-should-retry" not in cut.headers
 
         process.wait(5)
-        stoppable.start_again("producer.app", seconds=DRAIN + 5)
+        stoppable.start_again("producer.app")
         headers = {"last-event-id": said["last_event_id"]}
         with account.live.stream("GET", f"/jobs/{said['job_id']}/stream", headers=headers) as response:
             rest = list(events(response))
@@ -212,7 +212,7 @@ def test_the_official_sdk_is_told(stoppable: Stack, account: Account) -> None:
         stoppable.terminate("producer.app")
         with pytest.raises(openai.APIError, match="the server is stopping"):
             list(stream)
-        stoppable.start_again("producer.app", seconds=DRAIN + 5)
+        stoppable.start_again("producer.app")
     (job,) = account.live.get("/jobs").json()["data"]
     assert account.finished(job["id"])["status"] == "succeeded"
     check_log(stoppable)
@@ -232,7 +232,7 @@ def test_a_worker_that_stops_says_that_it_begins_anew(stoppable: Stack, account:
         said = found[-1].json["error"]
         assert (said["code"], said["job_id"]) == (409, id) and "last_event_id" not in said
         assert f"without Last-Event-ID, at GET /v1/jobs/{id}/stream" in said["message"]
-        stoppable.start_again("workers.app", seconds=DRAIN + 5)
+        stoppable.start_again("workers.app")
         again = account.live.get(f"/jobs/{id}/stream", headers={"last-event-id": str(found[1].id)})
         assert again.status_code == 409 and "without Last-Event-ID" in again.json()["error"]["message"]
         with account.live.stream("GET", f"/jobs/{id}/stream") as response:

@@ -1,6 +1,6 @@
 """Stacks for the chaos tests: one of a module's own for each database, or one for a single test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from tests.servers import RedisServer, migrated_sqlite
 
 
 class Stacks:
-    """Makes stacks on request. `shared`: the module's, replaced by a new one after a test that failed with it."""
+    """Makes stacks on request. `shared`: the module's, replaced by a new one after a test that failed with it.
 
-    def __init__(self, directory: Callable[[], Path], postgres: Callable[[], Any]) -> None:
-        self._directory, self._postgres = directory, postgres
+    A module's `STACK` are the settings of its shared ones.
+    """
+
+    def __init__(self, directory: Callable[[], Path], postgres: Callable[[], Any], given: Mapping[str, str]) -> None:
+        self._directory, self._postgres, self._given = directory, postgres, given
         self._open: dict[str, tuple[Stack, ExitStack]] = {}
 
     @contextmanager
@@ -36,7 +39,7 @@ class Stacks:
         """The module's stack on that database."""
         if kind not in self._open:
             closing = ExitStack()
-            self._open[kind] = closing.enter_context(self.own(kind)), closing
+            self._open[kind] = closing.enter_context(self.own(kind, **self._given)), closing
         try:
             yield self._open[kind][0]
         except BaseException:
@@ -52,6 +55,7 @@ class Stacks:
 @pytest.fixture(scope="module")
 def stacks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
     """The module's maker of stacks."""
-    made = Stacks(lambda: tmp_path_factory.mktemp("stack"), lambda: request.getfixturevalue("postgres"))
+    given = getattr(request.module, "STACK", {})
+    made = Stacks(lambda: tmp_path_factory.mktemp("stack"), lambda: request.getfixturevalue("postgres"), given)
     yield made
     made.close()
