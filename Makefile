@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Which tests `make test` runs; nothing: all of them.
 TESTS ?=
+# How many it runs at a time. They wait as much as they work: three use two cores.
+WORKERS ?= 3
 # Named on the command line or in the environment: then a .venv of another Python is made anew.
 CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
@@ -34,7 +36,7 @@ run: runtime
 	$(BIN)/fusionai up
 
 test: dev
-	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The official OpenAI SDK for Node against a running stack.
 test-node: dev tests/node/node_modules/.package-lock.json

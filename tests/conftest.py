@@ -24,6 +24,34 @@ if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY
     os.environ["TMPDIR"] = str(_MEMORY)
     tempfile.tempdir = None
 
+#: What takes longest, longest first: begun first, so that no worker is left with it at the end. Then the others,
+#: directory by directory, the smallest tests last.
+LONGEST = (
+    "tests/chaos/test_crash_points.py",
+    "tests/chaos/test_kills.py",
+    "tests/acceptance/test_time_limits.py",
+    "tests/integration/test_stack.py",
+    "tests/integration/test_lease_model.py",
+    "tests/acceptance/test_batch_providers.py",
+    "tests/acceptance/test_hostile_mutated.py",
+    "tests/acceptance/test_rolling.py",
+    "tests/acceptance/test_provider_outages.py",
+    "tests/acceptance/test_redis_trouble.py",
+    "tests/integration/test_ledger_model.py",
+)
+_DIRECTORIES = ("chaos", "acceptance", "integration", "providers", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files as above; the tests of a file stay as they are."""
+    items.sort(key=lambda item: _turn(item.nodeid.partition("::")[0]))
+
+
+def _turn(file: str) -> tuple[int, int]:
+    directory = file.split("/")[1]
+    at = _DIRECTORIES.index(directory) if directory in _DIRECTORIES else len(_DIRECTORIES)
+    return (LONGEST.index(file) if file in LONGEST else len(LONGEST)), at
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
