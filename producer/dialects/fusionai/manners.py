@@ -3,7 +3,7 @@
 import orjson
 
 from producer.admission.limits import Allowance
-from producer.waiting.framing import StreamFault, event
+from producer.waiting.framing import BrokenStream, event
 from producer.web.dialect import Refusal
 from shared.errors import FusionError
 
@@ -28,7 +28,7 @@ def limit_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
     ]
 
 
-class Events:
+class ChunkEvents:
     """Chunks as unnamed events, then `[DONE]`; an error is an event too."""
 
     media_type = "text/event-stream"
@@ -41,7 +41,7 @@ class Events:
         """What OpenAI's SDKs wait for."""
         return b"data: [DONE]\n\n"
 
-    def error(self, fault: StreamFault) -> bytes:
+    def error(self, fault: BrokenStream) -> bytes:
         """Its message names the job, and it says from where one that goes on may be read on."""
         error = fault.error
         shown = {"message": fault.message, "type": error.type, "code": error.status, "request_id": fault.request_id}

@@ -3,7 +3,7 @@
 import orjson
 
 from producer.admission.limits import Allowance
-from producer.waiting.framing import StreamFault, event
+from producer.waiting.framing import BrokenStream, event
 from producer.web.dialect import Refusal
 from shared.errors import FusionError
 from shared.submissions.schemas import JobType
@@ -62,7 +62,7 @@ class Frames:
         """Where others say `[DONE]`."""
         return event(orjson.dumps({"usage": self._usage}), name="finish")
 
-    def error(self, fault: StreamFault) -> bytes:
+    def error(self, fault: BrokenStream) -> bytes:
         """A refusal, in the stream."""
         refusal = refuse(fault.error, fault.request_id)
         return event(orjson.dumps({**refusal.content, "job": fault.job_id}), name="fault")
