@@ -35,10 +35,10 @@ class Keys:
         429 for a key that was not good when it was last looked up, of an `address` that has sent many such.
         """
         if not well_formed(key):
-            raise Unauthorized("that is not an API key of this service: its form or checksum is wrong")
+            raise Unauthorized("invalid API key: wrong format or checksum")
         holder, now = await self._find(key, address), clock.now_micros()
         if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
-            raise Unauthorized("this API key is unknown, revoked or expired")
+            raise Unauthorized("invalid API key: unknown, revoked or expired")
         self._uses.note(holder.key_id, now)
         return holder
 
@@ -107,7 +107,9 @@ class Uses:
         try:
             await self._database.write(record_uses, due, older_seconds=RECORD_SECONDS if due_only else 0)
         except Exception as error:
-            log.warning("the last use of %d keys is not recorded yet: %s", len(due), type(error).__name__)
+            log.warning(
+                "recording the last use of %d API keys failed, will be retried: %s", len(due), type(error).__name__
+            )
             return
         if len(self._recorded) >= REMEMBERED:
             self._recorded.clear()

@@ -78,9 +78,9 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
     """A batch that can be retried: 404 for none, 409 while it, or another retry of its lines, is unfinished."""
     row = batches.visible(connection, holder, id)
     if row["status"] not in TERMINAL:
-        raise Conflict(f"batch {id} is {row['status']}: it can be retried when it is over")
+        raise Conflict(f"batch {id} is {row['status']}; only a finished batch can be retried")
     if not row["total"]:
-        raise InvalidRequest(f"batch {id} ended before its lines began: there is nothing to retry; make a new batch")
+        raise InvalidRequest(f"batch {id} ended before any of its lines started, nothing to retry; create a new batch")
     repeated = Repeated(row, shared_batches.family(connection, row))
     _check_kept(repeated)
     if repeated.family[-1]["status"] not in TERMINAL:
@@ -90,7 +90,7 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
 
 def _check_kept(repeated: Repeated) -> None:
     if any(_ended_at(one) < keeping.jobs_until() for one in repeated.family):
-        raise Conflict(f"the lines of batch {repeated.row['id']} are kept no longer: send them again as a new batch")
+        raise Conflict(f"the lines of batch {repeated.row['id']} are no longer stored; send them again as a new batch")
 
 
 def _ended_at(row: Row) -> int:
@@ -131,7 +131,7 @@ def create(
 
 
 def _repeats_already(other: Row) -> Conflict:
-    return Conflict(f"batch {other['id']} repeats lines of the same batch already: it is {other['status']}")
+    return Conflict(f"batch {other['id']} already retries lines of this batch; its status is {other['status']}")
 
 
 class _ForgottenError(Exception):

@@ -74,14 +74,15 @@ def _chosen(id: str, there: Mapping[tuple[str, str], int], reasons: Sequence[str
     if reasons is None:
         chosen = [(status, word) for status, word in there if status in _USUAL]
         if not chosen:
-            cancelled = '; name the reason "cancelled" for those that were cancelled' if there else ""
-            raise InvalidRequest(f"batch {id} has no failed or expired lines: there is nothing to retry{cancelled}")
+            cancelled = '; to retry cancelled lines, use "reasons": ["cancelled"]' if there else ""
+            raise InvalidRequest(f"batch {id} has no failed or expired lines, nothing to retry{cancelled}")
         return chosen
     known = {word for _, word in there}
     if unknown := sorted(set(reasons) - known):
         told = ", ".join(f"{word} ({number})" for (_, word), number in sorted(there.items())[:MOST_TOLD])
         raise InvalidRequest(
-            f"no line of batch {id} has the reason {unknown[0]!r}; there are: {told or 'none'}", param="reasons"
+            f"no line of batch {id} failed with reason {unknown[0]!r}; existing reasons: {told or 'none'}",
+            param="reasons",
         )
     return [(status, word) for status, word in there if word in set(reasons)]
 
@@ -111,8 +112,8 @@ def _rest(batch: Row, chosen: Sequence[tuple[str, str]]) -> list[str]:
         rest = []
     if len(rest) < (missing := never_made.count(batch)):
         raise Conflict(
-            f"{missing:,} lines of batch {batch['id']} never began, and what they asked is kept no longer: "
-            "send them again as a new batch, or name the other reasons"
+            f"{missing:,} lines of batch {batch['id']} never started and are no longer stored; "
+            "send them again as a new batch, or retry only the lines with other reasons"
         )
     return rest
 
@@ -124,7 +125,7 @@ def _check_unanswered(database: Database, repeated: Repeated, names: set[str]) -
         while page := database.read_sync(_succeeded, id, after):
             answered = [custom_id for _, custom_id in page if custom_id in names]
             if answered:
-                there = f"batch {id} has retried these lines already, and {answered[0]!r} has succeeded there"
+                there = f"batch {id} has already retried these lines, and line {answered[0]!r} succeeded in it"
                 raise Conflict(f"{there}; {instead(id, database.read_sync(reasons_of, batch))}")
             after = page[-1][0]
 
@@ -133,10 +134,10 @@ def instead(id: str, left: Mapping[tuple[str, str], int]) -> str:
     """What to ask for once lines have succeeded in this later batch; `left`: how many have not, by status and why."""
     request = f"POST /v1/batches/{id}/retry"
     if any(status in _USUAL for status, _ in left):
-        return f"retry that one: {request}"
+        return f"retry that batch instead: {request}"
     if left:
-        return f'retry what was cancelled there by that reason: {request} with {{"reasons": ["cancelled"]}}'
-    return "nothing is left to retry there; to retry lines that it has not, name their reasons"
+        return f'to retry the cancelled lines of that batch: {request} with {{"reasons": ["cancelled"]}}'
+    return "that batch has no lines left to retry; to retry only other lines, give their reasons"
 
 
 def _succeeded(connection: Connection, id: str, after: str) -> Sequence[tuple[str, str]]:
@@ -152,7 +153,7 @@ def _lines(database: Database, batch: Row, ids: Sequence[str], rest: bool) -> It
         for row in rows:
             asked = line_requests.of_row(row)
             if asked is None:
-                raise Conflict(f"what line {row['custom_id']!r} of batch {batch['id']} asked is kept no longer")
+                raise Conflict(f"the request of line {row['custom_id']!r} of batch {batch['id']} is no longer stored")
             yield {"custom_id": row["custom_id"], **asked}
         ids = ids[len(rows) :]
     for line in never_made.lines(batch) if rest else ():

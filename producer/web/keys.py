@@ -16,7 +16,7 @@ def read_key(headers: Mapping[str, str], *, names: tuple[str, ...], missing: str
     known = {*KEY_HEADERS, *names}
     given = [name.lower() for name, _ in headers.items() if name.lower() in known]
     if len(given) > 1:
-        raise InvalidRequest(f"more than one authentication header: {', '.join(given)}; send one")
+        raise InvalidRequest(f"more than one authentication header: {', '.join(given)}; send only one")
     if not given or given[0] not in names:
         raise Unauthorized(missing)
     value = headers[given[0]]
@@ -26,5 +26,5 @@ def read_key(headers: Mapping[str, str], *, names: tuple[str, ...], missing: str
 def _bearer(value: str) -> str:
     scheme, _, key = value.partition(" ")
     if scheme.lower() != "bearer" or not key:
-        raise Unauthorized("the Authorization header must read `Bearer <API key>`")
+        raise Unauthorized("invalid Authorization header: must be 'Bearer <API key>'")
     return key.strip()

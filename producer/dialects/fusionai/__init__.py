@@ -30,7 +30,7 @@ DIALECT = Dialect(
     key_of=partial(
         read_key,
         names=("authorization",),
-        missing="no API key: send it as `Authorization: Bearer fusionai_live_…`",
+        missing="missing API key: send it in the header Authorization: Bearer fusionai_live_…",
     ),
     refuse=manners.refuse,
     framing=manners.ChunkEvents,
