@@ -2,7 +2,7 @@
 
 import orjson
 
-from producer.admission.limits import Allowance
+from producer.admission.limits.allowances import Allowance
 from producer.waiting.framing import BrokenStream, event
 from producer.web.dialect import Refusal
 from shared.errors import FusionError
