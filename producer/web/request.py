@@ -64,9 +64,10 @@ async def enter_to_submit(request: Request) -> tuple[Context, KeyHolder]:
     context = cast(Context, request.app.state.context)
     holder = await _known(context, request)
     _checked(context, holder, request)
-    allowance = await context.limits.take(holder)
+    dialect = dialect_of(request)
+    allowance = await context.limits.take(holder, dialect.dimensions)
     if allowance is not None:
-        request.scope["fusionai_headers"].extend(dialect_of(request).limit_headers(allowance))
+        request.scope["fusionai_headers"].extend(dialect.limit_headers(allowance))
         allowance.check()
     return context, holder
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -12,13 +12,15 @@ import pytest
 import schemathesis
 from openai._streaming import SSEDecoder
 
+from producer.admission.limits.rates import Dimension
 from producer.app import make_app
 from producer.context import Context
 from producer.dialects import DIALECTS
-from producer.web import request as web_request
+from producer.web.dialect import Dialect
 from shared import accounts
 from shared.db import Database
 from shared.db import models as m
+from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
 from shared.jobs.streams import part
 from shared.settings import settings
@@ -73,14 +75,16 @@ class Caller:
         choice = {"index": 0, "message": {"role": "assistant", "content": "good day"}, "finish_reason": "stop"}
         body = {**HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE}
         ending = Ending(job.id, job.epoch, "succeeded", response=orjson.dumps(body).decode())
-        await self.database.write(lambda connection: world.transitions.settle(connection, [ending]))
+        await self.database.write(lambda connection: transitions.settle(connection, [ending]))
         self.context.waiters.ended([job.id])
         return await task
 
 
 @asynccontextmanager
-async def caller(database: Database, *, credits: float = 1000, per_minute: int | None = None) -> AsyncIterator[Caller]:
-    app = make_app((*DIALECTS, EXAMPLE))
+async def caller(
+    database: Database, *, credits: float = 1000, per_minute: int | None = None, spoken: Dialect = EXAMPLE
+) -> AsyncIterator[Caller]:
+    app = make_app((*DIALECTS, spoken))
     app.state.context = context = Context(database, world.RecordedBell())
     account = world.open_account(database, credits).account_id
     if per_minute is not None:
@@ -158,12 +162,24 @@ def test_a_402_and_a_429_do_too(database: Database) -> None:
     play(database, scene, credits=0, per_minute=1)
 
 
+def test_it_may_have_limits_of_its_own(database: Database) -> None:
+    async def scene(one: Caller) -> None:
+        bad = [await one.say({}) for _ in range(3)]
+        assert [answer.headers["x-example-left"] for answer in bad] == ["1/2", "0/2", "0/2"]
+        assert "2 requests per hour" in fault(bad[-1], 429, "SLOWLY")
+        bearer = {"authorization": f"Bearer {one.key}"}
+        native = await one.client.post("/v1/chat/completions", json={}, headers=bearer)
+        assert native.status_code == 400 and native.headers["x-ratelimit-remaining-requests"] == "96"
+
+    two_an_hour = Dimension(lambda holder: f"example.{holder.key_id}", lambda holder: 2, 3600.0)
+    play(database, scene, spoken=replace(EXAMPLE, dimensions=(two_an_hour,)))
+
+
 def test_a_bug_in_its_own_code_is_refused_in_its_own_form(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def bug(*args: Any) -> None:
         raise RuntimeError("a bug")
 
     async def scene(one: Caller) -> None:
-        monkeypatch.setattr(web_request, "valid", bug)
         monkeypatch.setattr(type(one.context.placer), "place", bug)
         assert "bug" not in fault(await one.say(HELLO), 500, "SORRY")
 

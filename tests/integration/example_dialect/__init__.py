@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from producer.admission.limits.rates import Dimension
 from producer.web.dialect import Dialect
 from producer.web.keys import read_key
 from tests.integration.example_dialect import document, manners, routes
@@ -17,5 +18,6 @@ EXAMPLE = Dialect(
     answer_headers=manners.answer_headers,
     dress=manners.dress,
     document=document.PART,
+    dimensions=(Dimension(lambda holder: f"example.{holder.key_id}", lambda holder: 1000, 3600.0),),
     bought=frozenset({"/example/v2/say"}),
 )

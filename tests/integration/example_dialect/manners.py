@@ -6,7 +6,7 @@ from producer.admission.limits.allowances import Allowance
 from producer.waiting.framing import BrokenStream, event
 from producer.web.dialect import Refusal
 from shared.errors import FusionError
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 
 #: Its word for each status, and where it has a status of its own.
 WORDS = {400: "BAD", 401: "WHO", 402: "POOR", 404: "NOWHERE", 405: "HOW", 429: "SLOWLY", 500: "SORRY"}
