@@ -111,11 +111,11 @@ def patience_of(request: Request) -> Patience:
 def limits_of(request: Request, *, waits: float | None = None) -> StreamLimits:
     """The limits of a stream for this caller; `waits`: how long it waits for the first event, where that is known."""
     most = settings().wait_seconds
-    told = patience_of(request)
+    patient = patience_of(request)
     return StreamLimits(
-        begin=told.for_silence(settings().stream_begin_seconds),
-        first=told.for_first_event(most) if waits is None else waits,
-        comment=told.for_silence(stream_starts.KEEP_ALIVE_SECONDS),
+        begin=patient.for_silence(settings().stream_begin_seconds),
+        first=patient.for_first_event(most) if waits is None else waits,
+        comment=patient.for_silence(stream_starts.KEEP_ALIVE_SECONDS),
     )
 
 
