@@ -151,7 +151,7 @@ def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: Pa
     return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)
 
 
-def told_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
+def recipients_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
     """The webhooks that an event would be sent to again."""
     statement = select(m.webhooks.c.id).join_from(
         m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id
