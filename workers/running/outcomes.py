@@ -1,4 +1,4 @@
-"""How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
+"""How a job ends at its worker: what an answer came to, and how each failure is told."""
 
 from collections.abc import Mapping
 from dataclasses import replace
