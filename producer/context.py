@@ -28,7 +28,7 @@ from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.errors import InvalidRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
-from shared.notifier import CANCEL, DONE, Hints
+from shared.notifier import CANCEL, DONE, Notifier
 from shared.queues import WEBHOOKS
 from shared.settings import settings
 from shared.submissions import sizes
@@ -76,9 +76,9 @@ class Desk:
         self.waiters = Waiters(database)
         self.outcomes = Outcomes(database)
         self.overload = Overload(database, bell)
-        self.hints = Hints(settings().redis_url)
-        self.hints.listen(DONE, self.waiters.ended, self.waiters.ask_all)
-        self.readers = Readers(settings().redis_url, database, self.hints)
+        self.notifier = Notifier(settings().redis_url)
+        self.notifier.listen(DONE, self.waiters.ended, self.waiters.ask_all)
+        self.readers = Readers(settings().redis_url, database, self.notifier)
         self.parsers = Turns(PARSERS, LONG_BYTES)
         #: Dry runs of batches: each may be seconds of work.
         self.quoting = Turns(2, LONG_BYTES)
@@ -104,7 +104,7 @@ class Desk:
         await self.keys.close()
         await self.limits.close()
         await self.readers.stop()
-        await self.hints.close()
+        await self.notifier.close()
 
     async def place(
         self, holder: KeyHolder, submission: Submission, claim: Claim | None, *, waits: float, insists: bool = True
@@ -190,7 +190,7 @@ class Desk:
         crash.point("cancel.after_commit")
         self._deliver(deliveries)
         ended = orjson.loads(answer)["finished_at"] is not None
-        self.hints.tell(DONE if ended else CANCEL, [job_id])
+        self.notifier.publish(DONE if ended else CANCEL, [job_id])
         return answer, replayed
 
     async def once_told(

@@ -63,7 +63,7 @@ class Waiters:
         self.ended(list(self._waiting))
 
     def ask_all(self) -> None:
-        """Hints may have been lost: ask for every waiter now."""
+        """Notifications may have been lost: ask for every waiter now."""
         self._since = dict.fromkeys(self._since, 0.0)
         self._ask.set()
 

@@ -256,7 +256,7 @@ class Batches:
             crash.point("batch.after_end")
             yield
         while flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
-            notifier.tell_now(settings().redis_url, notifier.CANCEL, flagged)
+            notifier.publish_now(settings().redis_url, notifier.CANCEL, flagged)
             yield
 
     def _cancel(self, ids: Sequence[str]) -> list[str]:

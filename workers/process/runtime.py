@@ -17,7 +17,7 @@ import uvloop
 from shared import garbage
 from shared.broker.bell import bell
 from shared.db import Database
-from shared.notifier import CANCEL, Hints
+from shared.notifier import CANCEL, Notifier
 from shared.queues import LANES, WEBHOOKS, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
@@ -132,9 +132,9 @@ class Runtime:
             allow_private=settings().webhooks_allow_private,
             connections=MOST_SENDING,
         )
-        self._hints = Hints(settings().redis_url)
+        self._notifier = Notifier(settings().redis_url)
         self.sender = Sender(self._database, self._outbound)
-        self.settler = Settler(self._database, self._hints, self._ring)
+        self.settler = Settler(self._database, self._notifier, self._ring)
         upstreams = providers.connect(catalogue(), self._client)
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
@@ -150,7 +150,7 @@ class Runtime:
         due = due_ids if serves(WEBHOOKS) else None
         self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
         self._polling = None if self._probation else asyncio.create_task(self._poller.run())
-        self._hints.listen(CANCEL, self.engine.cancel)
+        self._notifier.listen(CANCEL, self.engine.cancel)
         self._ticking = asyncio.create_task(self._tick())
 
     def _offered(self, queue: str, ids: Sequence[str]) -> None:
@@ -177,7 +177,7 @@ class Runtime:
         await self._pace.close()
         await self._publisher.close()
         self._ticking.cancel()
-        await self._hints.close()
+        await self._notifier.close()
         await self._client.aclose()
         await self._outbound.aclose()
 

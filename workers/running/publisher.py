@@ -185,7 +185,7 @@ class Publisher:
         for _, words in commands:
             pipeline.execute_command(*words)
         told = sorted({key.rpartition(":")[2] for key, _ in commands})
-        pipeline.publish(streams.NEWS, json.dumps(told))
+        pipeline.publish(streams.NEW_ENTRIES, json.dumps(told))
         # An entry that is refused is one sent before, or a stale worker's: neither is a fault.
         await pipeline.execute(raise_on_error=False)
 

@@ -13,7 +13,7 @@ from shared.db import Database, is_away
 from shared.errors import InternalError
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict
-from shared.notifier import DONE, Hints
+from shared.notifier import DONE, Notifier
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ MOST = 400
 class Settler:
     """Gathers outcomes and settles them in groups; an outcome that cannot be stored ends its job `internal_error`."""
 
-    def __init__(self, database: Database, hints: Hints, deliver: Callable[[list[str]], None]) -> None:
+    def __init__(self, database: Database, notifier: Notifier, deliver: Callable[[list[str]], None]) -> None:
         self._database = database
-        self._hints = hints
+        self._notifier = notifier
         self._deliver = deliver
         self._batcher: Batcher[Outcome, Verdict] = Batcher(self._flush, most=MOST)
         #: Since the start of this process.
@@ -59,7 +59,7 @@ class Settler:
         self.stale += verdicts.count("stale")
         ended = [outcome.job_id for outcome in outcomes if isinstance(outcome, Ending)]
         if ended:
-            self._hints.tell(DONE, ended)
+            self._notifier.publish(DONE, ended)
         else:
             crash.point("requeue.after_commit")
         if settled.deliveries:
