@@ -26,7 +26,7 @@ def once(kind: str, subject: str) -> str:
     return f"kind = '{kind}' AND subject_type = '{subject}'"
 
 
-class Transfer(SQLModel, table=True):
+class TransferRow(SQLModel, table=True):
     """One immutable movement of money between two purses; shared.money.ledger is the sole writer."""
 
     __tablename__ = "transfers"
@@ -59,7 +59,7 @@ class Transfer(SQLModel, table=True):
     created_at: int = big()
 
 
-class MonthlySpend(SQLModel, table=True):
+class MonthlySpendRow(SQLModel, table=True):
     """What an account was charged in a calendar month, UTC."""
 
     __tablename__ = "monthly_spend"
@@ -68,7 +68,7 @@ class MonthlySpend(SQLModel, table=True):
     spent_micros: int = big(default=0)
 
 
-class Threshold(SQLModel, table=True):
+class ThresholdRow(SQLModel, table=True):
     """A level of credit at which the customer wants to be told; fires once a crossing."""
 
     __tablename__ = "thresholds"
@@ -81,7 +81,7 @@ class Threshold(SQLModel, table=True):
     period: str | None = None
 
 
-class DailyUsage(SQLModel, table=True):
+class DailyUsageRow(SQLModel, table=True):
     """What an account used of a model on a day, UTC; added to in the transaction that settles its jobs."""
 
     __tablename__ = "daily_usage"
@@ -97,7 +97,7 @@ class DailyUsage(SQLModel, table=True):
     charged_micros: int = big(default=0)
 
 
-class Invoice(SQLModel, table=True):
+class InvoiceRow(SQLModel, table=True):
     """A numbered document: the `statement` of a batch that was paid as it ran, or the `purchase` of credit."""
 
     __tablename__ = "invoices"
