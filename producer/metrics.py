@@ -23,7 +23,6 @@ from redis.retry import Retry
 from sqlalchemy import Connection, case, func, select, text
 
 from shared import clock, db
-from shared.broker.app import job_queues
 from shared.broker.bell import PROBED
 from shared.db import Database
 from shared.db import models as m
@@ -33,6 +32,7 @@ from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.jobs import metrics
 from shared.providers import states
 from shared.queues import PROBATION, lane_of, provider_of
+from shared.submissions.catalogue import job_queues
 
 #: For how long an answer is given again, in seconds.
 FRESH_SECONDS: Final = 1.0

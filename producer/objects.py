@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from shared import usage_shown
 from shared.clock import MICROS, now_seconds, seconds
 from shared.jobs.outcomes import BEGAN
 from shared.money.ledger import credits
+from shared.submissions import usage_shown
 
 
 def queued_view(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> dict[str, Any]:

@@ -11,17 +11,18 @@ from sqlalchemy import Connection, insert, select
 from producer import objects
 from producer.operations import files
 from producer.operations.pages import PageQuery, paged
-from shared import clock, usage_shown
+from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
 from shared.batches.line_files import FaultError
-from shared.batches.lines import Reading, Wanted, chunks, read
+from shared.batches.lines import FileReading, Wanted, chunks, read
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
 from shared.money.ledger import credits
 from shared.money.shortage import Need
 from shared.strict_json import dumps
+from shared.submissions import usage_shown
 from shared.submissions.job_types import ENDPOINTS
 from shared.submissions.schemas import Shape, read_labels
 from shared.submissions.sizes import MOST_LINES
@@ -86,7 +87,7 @@ def lines_of(spec: BatchSpec) -> bytes:
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[str, Any], Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
-    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
+    reading, wanted = FileReading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
     try:
         with source as file:
             for chunk in chunks(file):

@@ -13,12 +13,13 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import objects
 from producer.operations.pages import PageQuery
-from shared import clock, usage_shown
+from shared import clock
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
 from shared.money.ledger import credits
 from shared.settings import settings
+from shared.submissions import usage_shown
 
 #: Days in one question.
 MOST_DAYS = 3660

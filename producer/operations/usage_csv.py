@@ -10,7 +10,7 @@ from typing import Any
 from producer.operations.usage import Selection, pages, usage_id
 from shared import clock
 from shared.db import Database
-from shared.usage_shown import KEPT
+from shared.submissions.usage_shown import KEPT
 
 COLUMNS = (
     "id",

@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from sqlalchemy import Connection, select
 
 from shared import clock
-from shared.batcher import Batcher
 from shared.db import Database
+from shared.db.batcher import Batcher
 from shared.db.models import jobs
 from shared.jobs.streams import FIELD, NEW_ENTRIES, key
 from shared.notifier import Notifier

@@ -10,8 +10,8 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, text
 
 from shared import clock, errors
-from shared.batcher import Batcher
 from shared.db import Database
+from shared.db.batcher import Batcher
 from shared.db.models import job_results, jobs
 from shared.errors import Conflict, FusionError, Timeout
 

@@ -23,7 +23,7 @@ from shared.money import invoices, shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Need
 from shared.strict_json import dumps
-from shared.usage_shown import KEPT
+from shared.submissions.usage_shown import KEPT
 
 TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
 Reason = Literal["cancelled", "expired"]

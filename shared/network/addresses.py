@@ -35,7 +35,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedAddress:
     """This address may not; `reason` names its range and can be shown to the customer."""
 
     reason: str
@@ -138,7 +138,7 @@ _PRIVATE_NAMES = (
 )
 
 
-def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     """Decide about one address, as text without brackets.
 
     `allow_private` opens the private-use, shared and unique local ranges; link local and cloud metadata it
@@ -146,32 +146,32 @@ def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed
     behind a translator (NAT64, 6to4) it must be public, since private there is some other network's.
 
     >>> judge("64:ff9b::a9fe:a9fe", allow_loopback=True, allow_private=True)
-    Refused(reason='169.254.169.254 (link local) behind NAT64')
+    RefusedAddress(reason='169.254.169.254 (link local) behind NAT64')
     """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return Refused("not an IP address")
+        return RefusedAddress("not an IP address")
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.scope_id is not None:
-            return Refused("address with a zone ID")
+            return RefusedAddress("address with a zone ID")
         return _judge_v6(parsed, allow_loopback, allow_private)
     return _judge_range(parsed, allow_loopback, allow_private)
 
 
-def judge_name(name: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def judge_name(name: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     """Decide about a host's name, not yet about what it resolves to; names of private networks need `allow_private`.
 
     >>> judge_name("kubernetes.default.svc.", allow_loopback=True, allow_private=False)
-    Refused(reason='private network name')
+    RefusedAddress(reason='private network name')
     """
     plain = name.lower().rstrip(".")
     if _ends_in(plain, _METADATA_NAMES):
-        return Refused("cloud metadata")
+        return RefusedAddress("cloud metadata")
     if _ends_in(plain, ("localhost", "localhost.localdomain")):
-        return Allowed(plain) if allow_loopback else Refused("loopback")
+        return Allowed(plain) if allow_loopback else RefusedAddress("loopback")
     if not allow_private and _ends_in(plain, _PRIVATE_NAMES):
-        return Refused("private network name")
+        return RefusedAddress("private network name")
     return Allowed(plain)
 
 
@@ -179,11 +179,11 @@ def _ends_in(name: str, endings: Iterable[str]) -> bool:
     return any(name == ending or name.endswith(f".{ending}") for ending in endings)
 
 
-def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     number = int(address)
     if address in _MAPPED:
         verdict = _judge_range(ipaddress.IPv4Address(number & 0xFFFFFFFF), allow_loopback, allow_private)
-        return verdict if isinstance(verdict, Refused) else Allowed(str(address))
+        return verdict if isinstance(verdict, RefusedAddress) else Allowed(str(address))
     if address in _NAT64:
         return _judge_behind("NAT64", ipaddress.IPv4Address(number & 0xFFFFFFFF), address)
     if address in _6TO4:
@@ -192,14 +192,16 @@ def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_privat
         return _judge_behind("ISATAP", ipaddress.IPv4Address(number & 0xFFFFFFFF), address)
     verdict = _judge_range(address, allow_loopback, allow_private)
     if verdict == Allowed(str(address)) and not _opened(address):
-        return Refused("outside the global unicast range")
+        return RefusedAddress("outside the global unicast range")
     return verdict
 
 
-def _judge_behind(translator: str, inner: ipaddress.IPv4Address, outer: ipaddress.IPv6Address) -> Allowed | Refused:
+def _judge_behind(
+    translator: str, inner: ipaddress.IPv4Address, outer: ipaddress.IPv6Address
+) -> Allowed | RefusedAddress:
     verdict = _judge_range(inner, allow_loopback=False, allow_private=False)
-    if isinstance(verdict, Refused):
-        return Refused(f"{inner} ({verdict.reason}) behind {translator}")
+    if isinstance(verdict, RefusedAddress):
+        return RefusedAddress(f"{inner} ({verdict.reason}) behind {translator}")
     return Allowed(str(outer))
 
 
@@ -208,15 +210,15 @@ def _opened(address: ipaddress.IPv6Address) -> bool:
     return address in _GLOBAL_UNICAST or _within(address, _LOOPBACK + _PRIVATE) is not None
 
 
-def _judge_range(address: _Address, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def _judge_range(address: _Address, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     if reason := _within(address, _METADATA):
-        return Refused(reason)
+        return RefusedAddress(reason)
     if reason := _within(address, _LOOPBACK):
-        return Allowed(str(address)) if allow_loopback else Refused(reason)
+        return Allowed(str(address)) if allow_loopback else RefusedAddress(reason)
     if reason := _within(address, _PRIVATE):
-        return Allowed(str(address)) if allow_private else Refused(reason)
+        return Allowed(str(address)) if allow_private else RefusedAddress(reason)
     if reason := _within(address, _RESERVED):
-        return Refused(reason)
+        return RefusedAddress(reason)
     return Allowed(str(address))
 
 
@@ -240,19 +242,19 @@ def check_url(url: str, *, allow_loopback: bool, allow_private: bool) -> None:
     _require(isinstance(verdict, Allowed), f"{host} is not allowed as a webhook host: {getattr(verdict, 'reason', '')}")
 
 
-def judge_host(parts: SplitResult, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def judge_host(parts: SplitResult, *, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     """Decide about the host of a URL: what `judge` says of an address, or `judge_name` of a name.
 
     What programs read differently (`127.1`, `0x7f.1`, `%31.0.0.1`, letters that are not ASCII) is refused.
 
     >>> judge_host(urlsplit("https://[::ffff:10.0.0.1]:8443/a"), allow_loopback=False, allow_private=False)
-    Refused(reason='private use')
+    RefusedAddress(reason='private use')
     """
     host = (parts.hostname or "").removesuffix(".")
     if _is_literal(parts):
         return judge(host, allow_loopback=allow_loopback, allow_private=allow_private)
     if _fault_of_name(host):
-        return Refused("ambiguous host notation")
+        return RefusedAddress("ambiguous host notation")
     return judge_name(host, allow_loopback=allow_loopback, allow_private=allow_private)
 
 

@@ -6,7 +6,7 @@ import threading
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import garbage, logs
+from shared import logs, processes
 from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database
 from shared.settings import keep_private, settings
@@ -24,7 +24,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings().database_url)
     taking_turns = Batches(database, bell())
-    garbage.collect_seldom()
+    processes.collect_seldom()
     while not stop.is_set():
         try:
             busy = taking_turns.run_once()

@@ -15,7 +15,7 @@ from shared import accounts, clock, crash, logs, notifier
 from shared.batches import lines as batch_lines
 from shared.batches import transitions
 from shared.batches.line_files import FaultError
-from shared.batches.lines import Reading, Wanted
+from shared.batches.lines import FileReading, Wanted
 from shared.batches.transitions import Plan, Row
 from shared.broker.bell import Bell
 from shared.db import AmbiguousCommitError, Database
@@ -157,7 +157,7 @@ class Batches:
 
     def _read(self, row: Row) -> Work:
         """Read and price every line into a plan, take the hold, and go on making the jobs."""
-        reading = Reading()
+        reading = FileReading()
         name = f"plans/{row['id']}.{clock.new_id('plan')}"
         yield from self._plan(row, reading, name)
         crash.point("batch.after_plan")
@@ -175,7 +175,7 @@ class Batches:
         else:
             blobs.delete(name)
 
-    def _plan(self, row: Row, reading: Reading, name: str) -> Work:
+    def _plan(self, row: Row, reading: FileReading, name: str) -> Work:
         pause = _Pause()
         ignores = self._database.read_sync(accounts.ignores_unknown, row["account_id"])
         try:
@@ -202,7 +202,7 @@ class Batches:
                 raise StorageAway(f"{blob} is not to be found") from None
             raise
 
-    def _begin(self, row: Row, reading: Reading, name: str) -> bool:
+    def _begin(self, row: Row, reading: FileReading, name: str) -> bool:
         if reading.faults:
             errors = [fault.as_json() for fault in reading.faults]
             self._ring(self._database.write_sync(transitions.refuse, row["id"], errors))

@@ -14,7 +14,6 @@ from functools import partial
 from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
 from shared import clock, crash, db, logs
-from shared.broker.app import job_queues
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.db import models as m
@@ -23,6 +22,7 @@ from shared.jobs import leases, transitions
 from shared.jobs.outcomes import Ending, Terminal
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
+from shared.submissions.catalogue import job_queues
 from workers.maintenance import recovery
 from workers.maintenance.feeder import Feeder
 from workers.maintenance.forgetting import MANY, forget_all, in_rounds

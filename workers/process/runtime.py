@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from shared import garbage
+from shared import processes
 from shared.broker.bell import bell
 from shared.db import Database
 from shared.notifier import CANCEL, Notifier
@@ -67,7 +67,7 @@ class Runtime:
     def start(self) -> None:
         """Take a lease and be ready for jobs."""
         _raise_file_limit()
-        garbage.collect_seldom()
+        processes.collect_seldom()
         self._database = Database(settings().database_url)
         self.incarnation = Incarnation(
             self._database,

@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from shared import usage_shown
 from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import Ending, Progress, Terminal
+from shared.jobs.outcomes import Ending, RelayedPart, Terminal
 from shared.money.ledger import credits
 from shared.money.pricing import charge
+from shared.submissions import usage_shown
 from shared.submissions.schemas import Offer, Usage
 from workers.providers import Answer
 from workers.running.relayed import Relayed
@@ -93,13 +93,13 @@ def cut_short(
     )
 
 
-def progress(job: Leased, relayed: Relayed) -> Progress | None:
+def progress(job: Leased, relayed: Relayed) -> RelayedPart | None:
     """What the job's row is to know of what was sent on, in case this process does not live to end it."""
     if not relayed.began or relayed.offer is None or job.test:
         return None
     offer, usage = relayed.offer, relayed.usage()
     charged, _ = _charged(job, offer, usage)
-    return Progress(
+    return RelayedPart(
         job.id, job.epoch, offer.provider, offer.model, usage.prompt_tokens, usage.completion_tokens, charged
     )
 

@@ -8,7 +8,7 @@ from shared import logs
 from shared.db import Database
 from shared.jobs import transitions
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import Progress
+from shared.jobs.outcomes import RelayedPart
 from shared.stopping import stop
 from workers.running import outcomes
 from workers.running.relayed import Relayed
@@ -63,12 +63,12 @@ class Recorder:
             for start in range(0, len(fresh), MOST):
                 await self._note(fresh[start : start + MOST])
 
-    def _fresh(self) -> list[Progress]:
+    def _fresh(self) -> list[RelayedPart]:
         """Of which answers more has been sent on than their rows know."""
         told = (outcomes.progress(job, relayed) for job, relayed in self._open.values() if relayed.began)
         return [one for one in told if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
 
-    async def _note(self, progress: list[Progress]) -> None:
+    async def _note(self, progress: list[RelayedPart]) -> None:
         try:
             await self.database.write(transitions.note_relayed, progress)
         except Exception as error:

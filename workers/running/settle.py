@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from shared import crash, logs
-from shared.batcher import Batcher
 from shared.db import Database, is_away
+from shared.db.batcher import Batcher
 from shared.errors import InternalError
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict

@@ -18,8 +18,8 @@ import httpx
 import orjson
 
 from shared import clock, crash, logs
-from shared.batcher import Batcher
 from shared.db import Database
+from shared.db.batcher import Batcher
 from shared.webhooks import events, signing
 from workers.webhooks.client import Answer, post
 from workers.webhooks.deliveries import (
