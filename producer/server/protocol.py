@@ -40,7 +40,7 @@ class HeadTooLarge(InvalidRequest):
     status = 431
 
 
-class Protocol(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """One connection; `look` is called once a second."""
 
     def __init__(self, *args: Any, connections: Connections, **more: Any) -> None:
@@ -72,7 +72,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(Unavailable("too many open connections; retry later", retry_after_seconds=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.leave(self)
+        self._all.release(self)
         self._over = True
         super().connection_lost(exc)
 
@@ -219,7 +219,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, refusal: FusionError) -> None:
         """Answer instead of the application, and close when the other side has had time to read that."""
         self._over = True
-        self._all.leave(self)
+        self._all.release(self)
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()  # no answer fits into the midst of another
             return
