@@ -11,7 +11,8 @@ from producer.stack.state import StateDirectory
 from shared import verify as checks
 from shared.clock import MICROS
 from shared.db import Database
-from shared.settings import inherited, settings
+from shared.environment import inherited
+from shared.settings import settings
 
 
 @click.command()

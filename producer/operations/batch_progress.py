@@ -9,8 +9,8 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from shared import clock
-from shared.batches import never_made, transitions
-from shared.batches.transitions import TERMINAL, Row
+from shared.batches import never_made, states
+from shared.batches.states import TERMINAL, Row
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import reasons
@@ -85,7 +85,7 @@ def view(row: Row, counts: Counts) -> dict[str, Any]:
         "object": "batch.progress",
         "batch_id": row["id"],
         "status": row["status"],
-        "request_counts": transitions.request_counts(row),
+        "request_counts": states.request_counts(row),
         "providers": counts.providers,
         "reasons": counts.reasons,
         "credits_used": credits(row["charged_micros"]),
@@ -96,7 +96,7 @@ def view(row: Row, counts: Counts) -> dict[str, Any]:
 
 def count(connection: Connection, row: Row) -> Counts:
     """Count a batch's jobs; two queries by its own index, the second only when lines have failed."""
-    missed = transitions.ended_lines(row) > row["succeeded"]
+    missed = states.ended_lines(row) > row["succeeded"]
     return Counts(_providers(connection, row["id"]), _reasons(connection, row) if missed else [])
 
 

@@ -13,7 +13,7 @@ from producer.operations import files
 from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.batches import json_lines, transitions
+from shared.batches import json_lines, states, transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read
 from shared.db import models as m
@@ -209,7 +209,7 @@ def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "output_file_id": row["output_file_id"],
         "error_file_id": row["error_file_id"],
         **times,
-        "request_counts": transitions.request_counts(row),
+        "request_counts": states.request_counts(row),
         "metadata": json.loads(row["labels"]) if row["labels"] else None,
         "usage": _usage(row),
         "credits_used": credits(row["charged_micros"]),

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.environment import provider_key
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
-from shared.settings import provider_key, settings
+from shared.settings import settings
 from shared.submissions.job_types import JobType
 from shared.submissions.sending import PLAIN, Sending, Words, sending
 

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from shared import accounts, processes
 from shared.db import Database
 from shared.db.migrations import migrate
+from shared.environment import inherited
 from shared.money import ledger
-from shared.settings import inherited, settings
+from shared.settings import settings
 from shared.verify import verify
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port

@@ -17,7 +17,7 @@ import pytest
 from openai import OpenAI
 
 from shared import processes
-from shared.settings import inherited
+from shared.environment import inherited
 from tests.acceptance.sse import Event, added_up, events
 from tests.acceptance.stack import PROCESSES, Account, Stack, chat
 from tests.conditions import await_condition

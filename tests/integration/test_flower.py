@@ -15,8 +15,8 @@ from shared import processes
 from shared.broker.app import make_app
 from shared.broker.bell import Bell
 from shared.db.migrations import migrate
+from shared.environment import inherited
 from shared.queues import MAINTENANCE, WEBHOOKS
-from shared.settings import inherited
 from shared.submissions.catalogue import job_queues
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port

@@ -21,7 +21,7 @@ from producer.metrics import Metrics
 from shared import processes
 from shared.db import Database
 from shared.db.migrations import migrate
-from shared.settings import inherited
+from shared.environment import inherited
 from tests.conditions import await_condition
 from tests.integration.attempts import NOWHERE
 from tests.servers import PostgresServer, free_port

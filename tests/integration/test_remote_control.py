@@ -12,7 +12,7 @@ from celery.worker.control import Panel
 from shared import processes
 from shared.broker.app import make_app
 from shared.db.migrations import migrate
-from shared.settings import inherited
+from shared.environment import inherited
 from tests.conditions import await_condition
 from tests.servers import RedisServer
 from workers.process import remote_control

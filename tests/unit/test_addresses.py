@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from shared.network.addresses import URL_LIMIT, Allowed, RefusedAddress, check_url, judge, judge_name
+from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
+from shared.network.urls import URL_LIMIT, check_url
 
 
 def strictly(address: str) -> Allowed | RefusedAddress:

@@ -15,11 +15,12 @@ from typing import Any, BinaryIO
 import orjson
 
 from shared import clock
-from shared.batches import json_lines, line_requests, transitions
+from shared.batches import json_lines, line_requests, states
 from shared.batches.line_files import FaultError
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
-from shared.batches.transitions import Made, Row
+from shared.batches.states import Row
+from shared.batches.transitions import Made
 from shared.db import Database
 from shared.errors import StorageAway
 from shared.files import blobs
@@ -155,4 +156,4 @@ def _made(batch_id: str, kind: str, blob: str, part: _Part) -> Made | None:
 
 def wanted(row: Row) -> bool:
     """Whether every line has ended, so that the files can be made."""
-    return transitions.ended_lines(row) == row["total"] and (row["total"] > 0 or row["stopped"] is not None)
+    return states.ended_lines(row) == row["total"] and (row["total"] > 0 or row["stopped"] is not None)

@@ -4,7 +4,7 @@ import logging
 
 from shared import clock
 from shared.batches.lines import FileReading
-from shared.batches.transitions import Row
+from shared.batches.states import Row
 from shared.money.ledger import credits
 
 log = logging.getLogger("workers.batches.rounds")

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, select
 
 from shared import accounts, clock, crash, logs, notifier
 from shared.batches import lines as batch_lines
-from shared.batches import transitions
+from shared.batches import states, transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted
-from shared.batches.transitions import Plan, Row
+from shared.batches.states import Row
+from shared.batches.transitions import Plan
 from shared.broker.bell import Bell
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
@@ -104,7 +105,7 @@ class Batches:
     def _look(self) -> None:
         """Take up what there is to do, the highest priority and oldest batch of each account first."""
         now = clock.monotonic()
-        rows = self._database.read_sync(transitions.in_need)
+        rows = self._database.read_sync(states.in_need)
         known = {row["id"]: row["account_id"] for row in rows}
         for id in self._works.keys() - known:
             self._works.pop(id).close()
