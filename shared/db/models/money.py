@@ -5,7 +5,7 @@ from sqlmodel import Field, SQLModel
 
 from shared.db.models.columns import big, long_text, partial_index
 
-#: Between which purses money of each kind moves, and for what: nothing else is a transfer.
+#: Between which balances money of each kind moves, and for what: nothing else is a transfer.
 #: A refund gives back what a job was charged; an adjustment corrects the transfer that it names.
 KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = 'available'
     AND subject_type IN ('operator', 'invoice'))
@@ -27,7 +27,7 @@ def once(kind: str, subject: str) -> str:
 
 
 class TransferRow(SQLModel, table=True):
-    """One immutable movement of money between two purses; shared.money.ledger is the sole writer."""
+    """One immutable movement of money between two balances; shared.money.ledger is the sole writer."""
 
     __tablename__ = "transfers"
     __table_args__ = (
@@ -49,7 +49,7 @@ class TransferRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     account_id: str
     kind: str
-    #: Purses: `available`, `held` (the account's), `revenue`, `treasury` (the house's).
+    #: Balances: `available`, `held` (the account's), `revenue`, `treasury` (the platform's).
     from_purse: str
     to_purse: str
     amount_micros: int = big()
