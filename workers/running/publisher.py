@@ -177,7 +177,7 @@ class Publisher:
         for _, words in commands:
             pipeline.execute_command(*words)
         changed = sorted({key.rpartition(":")[2] for key, _ in commands})
-        pipeline.publish(streams.NEWS, json.dumps(changed))
+        pipeline.publish(streams.NEW_ENTRIES, json.dumps(changed))
         # An entry that is refused is one sent before, or a stale worker's: neither is a fault.
         await pipeline.execute(raise_on_error=False)
 
