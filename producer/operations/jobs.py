@@ -3,16 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, select, text, update
 
 from producer import objects
+from producer.admission.idempotency import Claim
+from producer.admission.run_once import ring_deliveries, run_once_due
 from producer.operations.pages import PageQuery, owned_by, paged
+from shared import crash
 from shared.accounts import KeyHolder
+from shared.broker.bell import Bell
+from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import transitions
 from shared.jobs.outcomes import TERMINAL, Ending
+from shared.notifier import CANCEL, DONE, Hints
 
 #: Tries of a cancel that meets a job which is just changing hands.
 CANCEL_TRIES = 5
@@ -34,7 +41,7 @@ def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
     row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
     if row is None:
-        raise NotFound(f"there is no job {job_id[:100]!r}")
+        raise NotFound(f"not found: job {job_id[:100]!r}")
     return objects.job_view(dict(row))
 
 
@@ -53,7 +60,7 @@ def list_jobs(
         statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
         if status not in {"queued", "running", *TERMINAL}:
-            raise InvalidRequest(f"status: there is no status {status[:50]!r}", param="status")
+            raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
         statement = statement.where(m.jobs.c.status == status)
     if ids:
         statement = statement.where(m.jobs.c.id.in_(ids))
@@ -68,7 +75,7 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
         where = (m.jobs.c.id == job_id, *owned_by(holder))
         row = connection.execute(select(m.jobs.c.status, m.jobs.c.lease_epoch).where(*where)).first()
         if row is None:
-            raise NotFound(f"there is no job {job_id[:100]!r}")
+            raise NotFound(f"not found: job {job_id[:100]!r}")
         if row.status in TERMINAL:
             break
         if row.status == "running":
@@ -82,5 +89,17 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
             deliveries = settled.deliveries
             break
     else:
-        raise Conflict(f"job {job_id} is just changing hands; try again", retry_after_seconds=1)
+        raise Conflict(f"job {job_id} is changing state; retry in a moment", retry_after_seconds=1)
     return show_job(connection, holder, job_id), deliveries
+
+
+async def cancel(
+    database: Database, bell: Bell, notifier: Hints, claim: Claim | None, holder: KeyHolder, job_id: str
+) -> tuple[str, bool]:
+    """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
+    answer, replayed, deliveries = await run_once_due(database, claim, cancel_job, holder, job_id)
+    crash.point("cancel.after_commit")
+    ring_deliveries(bell, deliveries)
+    ended = orjson.loads(answer)["finished_at"] is not None
+    notifier.tell(DONE if ended else CANCEL, [job_id])
+    return answer, replayed

@@ -105,7 +105,9 @@ def test_up_says_which_proxy_is_used_and_not_its_password(monkeypatch: pytest.Mo
         assert lines[0].endswith(": could not be reached through the proxy proxy.example:3128")
         assert lines[1].endswith(": could not be reached")
         assert lines[2] == "  PROXY      http://me:***@proxy.example:3128 (HTTPS_PROXY) for openai"
-        assert app.ways() == ["openai is called through the proxy http://me:***@proxy.example:3128 (HTTPS_PROXY)"]
+        assert app.proxy_lines() == [
+            "openai is called through the proxy http://me:***@proxy.example:3128 (HTTPS_PROXY)"
+        ]
     finally:
         network.routes.cache_clear()
 
