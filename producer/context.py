@@ -256,9 +256,9 @@ async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[
     """The JSON object that a POST carries; 400, 413 or 415 when it is not one."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
-        raise UnsupportedMediaType(f"the Content-Type must be application/json, not {kind[:100]!r}")
+        raise UnsupportedMediaType(f"unsupported Content-Type {kind[:100]!r}: must be application/json")
     if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in ("identity", ""):
-        raise UnsupportedMediaType(f"the Content-Encoding must be identity, not {coding[:100]!r}")
+        raise UnsupportedMediaType(f"unsupported Content-Encoding {coding[:100]!r}: must be identity")
     declared = request.headers.get("content-length", "0")
     body = bytearray()
     if not (declared.isdigit() and int(declared[:20]) > most_bytes):
@@ -268,14 +268,14 @@ async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[
                 if len(body) > most_bytes:
                     break
         except ClientDisconnect:  # nobody reads this; it is no fault to be logged either
-            raise InvalidRequest("the body broke off") from None
+            raise InvalidRequest("request body is incomplete") from None
     if len(body) > most_bytes or (declared.isdigit() and int(declared[:20]) > most_bytes):
         shown = f"{most_bytes // 1024**2} MB" if most_bytes >= 1024**2 else f"{most_bytes // 1024} KB"
-        raise PayloadTooLarge(f"the body is larger than {shown}")
+        raise PayloadTooLarge(f"request body is larger than {shown}")
     request.scope["fusionai_bytes"] = len(body)
     value = await cast(Desk, request.app.state.desk).apart(len(body), partial(_parse, bytes(body)), _account(request))
     if not isinstance(value, dict):
-        raise InvalidRequest("the body must be a JSON object")
+        raise InvalidRequest("request body must be a JSON object")
     return cast(dict[str, Any], value)
 
 

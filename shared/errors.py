@@ -116,7 +116,7 @@ class Unavailable(Failed):
 class StorageAway(Unavailable):
     """The place where blobs are does not answer, or not as it should; later it will."""
 
-    def __init__(self, message: str = "the file storage does not answer; try again") -> None:
+    def __init__(self, message: str = "file storage is unavailable; retry later") -> None:
         super().__init__(message, retry_after_seconds=5)
 
 

@@ -94,7 +94,7 @@ class Door:
         try:
             jobs = await self.database.read(shortage.holding, order.holder.account_id)
         except Exception as error:
-            log.warning("the jobs that hold credit are not counted: %s", logs.kind(error))
+            log.warning("counting the jobs that hold credits failed: %s", logs.kind(error))
             return short
         return shortage.refusal(order.need, Balance(short.available, short.held, jobs))
 
@@ -151,7 +151,7 @@ class Door:
             try:
                 await self.database.write(leases.unwake, ids)
             except Exception as error:
-                log.warning("%d jobs are left to the sweeper: %s", len(ids), logs.kind(error))
+                log.warning("%d jobs could not be queued, the sweep will queue them: %s", len(ids), logs.kind(error))
 
 
 def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | Exception]:

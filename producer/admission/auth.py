@@ -39,10 +39,10 @@ class Keys:
         """
         key = _bearer(headers)
         if not well_formed(key):
-            raise Unauthorized("that is not an API key of this service: its form or checksum is wrong")
+            raise Unauthorized("invalid API key: wrong format or checksum")
         holder, now = await self._find(key, address), clock.now_micros()
         if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
-            raise Unauthorized("this API key is unknown, revoked or expired")
+            raise Unauthorized("invalid API key: unknown, revoked or expired")
         self._uses.note(holder.key_id, now)
         return holder
 
@@ -111,7 +111,9 @@ class Uses:
         try:
             await self._database.write(record_uses, due, older_seconds=RECORD_SECONDS if due_only else 0)
         except Exception as error:
-            log.warning("the last use of %d keys is not recorded yet: %s", len(due), type(error).__name__)
+            log.warning(
+                "recording the last use of %d API keys failed, will be retried: %s", len(due), type(error).__name__
+            )
             return
         if len(self._recorded) >= REMEMBERED:
             self._recorded.clear()
@@ -124,10 +126,10 @@ class Uses:
 def _bearer(headers: Mapping[str, str]) -> str:
     given = [name.lower() for name, _ in headers.items() if name.lower() in _HEADERS]
     if len(given) > 1:
-        raise InvalidRequest(f"more than one authentication header: {', '.join(given)}; send one")
+        raise InvalidRequest(f"more than one authentication header: {', '.join(given)}; send only one")
     if "authorization" not in headers:
-        raise Unauthorized("no API key: send it as `Authorization: Bearer fusionai_live_…`")
+        raise Unauthorized("missing API key: send it in the header Authorization: Bearer fusionai_live_…")
     scheme, _, key = headers["authorization"].partition(" ")
     if scheme.lower() != "bearer" or not key:
-        raise Unauthorized("the Authorization header must read `Bearer <API key>`")
+        raise Unauthorized("invalid Authorization header: must be 'Bearer <API key>'")
     return key.strip()

@@ -175,7 +175,7 @@ def _replace(connection: Connection, place: tuple[str, str], seen: Kept, row: Ma
     mine = update(idempotency_keys).where(keys.account_id == place[0], keys.key == place[1])
     as_seen = mine.where(keys.created_at == seen.created_at, keys.fingerprint == seen.fingerprint)
     if not connection.execute(as_seen.values(row)).rowcount:
-        raise IntegrityError("an answer has been replaced meanwhile", None, Exception())
+        raise IntegrityError("the stored response was replaced concurrently", None, Exception())
 
 
 def taken_up(claim: Claim, known: Kept) -> list[tuple[Claim, int, str]]:
@@ -187,4 +187,4 @@ def taken_up(claim: Claim, known: Kept) -> list[tuple[Claim, int, str]]:
 
 def mismatch() -> IdempotencyMismatch:
     """422: the key was used for something else."""
-    return IdempotencyMismatch(f"this {HEADER} was used with another request", param=HEADER)
+    return IdempotencyMismatch(f"this {HEADER} was already used with a different request", param=HEADER)

@@ -134,7 +134,10 @@ _OF_ERROR: Final[Mapping[int, tuple[str, ...]]] = {
     504: (*_OF_JOB, *RATE),
 }
 _SAID: Final[Mapping[int, tuple[str, str]]] = {
-    400: ("The request is invalid; `param` names the parameter.", "messages[2].content: required field is missing"),
+    400: (
+        "The request is invalid; `param` names the parameter.",
+        "temperature: input should be less than or equal to 2",
+    ),
     401: ("The API key is missing or invalid.", "invalid API key: unknown, revoked or expired"),
     402: (
         "The credit balance is insufficient; nothing was accepted.",

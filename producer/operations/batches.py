@@ -53,7 +53,7 @@ class BatchSpec(Shape):
     def check(self) -> None:
         """What the shape alone does not say; 400 with the parameter."""
         if (self.input_file_id is None) == (self.requests is None):
-            raise InvalidRequest("give either input_file_id or requests", param="input_file_id")
+            raise InvalidRequest("exactly one of input_file_id and requests is required", param="input_file_id")
         if self.endpoint is not None and self.endpoint not in TYPES:
             raise InvalidRequest(f"endpoint must be one of {', '.join(TYPES)}", param="endpoint")
         self.window_hours()
@@ -70,7 +70,7 @@ def hours_of(window: str) -> int:
     whole = digits.isascii() and digits.isdigit() and len(digits) <= 3 and digits != window
     if not whole or not SHORTEST_HOURS <= int(digits) <= LONGEST_HOURS:
         raise InvalidRequest(
-            f"completion_window must be 24h, or any from {SHORTEST_HOURS}h to {LONGEST_HOURS}h",
+            f"completion_window must be from {SHORTEST_HOURS}h to {LONGEST_HOURS}h, such as 24h",
             param="completion_window",
         )
     return int(digits)
@@ -120,7 +120,9 @@ def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock:
     """The blob of a file that a batch can be made of; 404 for none, 400 for one that was made for something else."""
     row = files.visible(connection, holder, file_id, lock=lock)
     if row["purpose"] != "batch":
-        raise InvalidRequest(f"{file_id} has the purpose {row['purpose']}, not batch", param="input_file_id")
+        raise InvalidRequest(
+            f"file {file_id} has purpose {row['purpose']}, but must have purpose batch", param="input_file_id"
+        )
     return str(row["blob"])
 
 
@@ -163,7 +165,7 @@ def visible(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any
     """A batch's row; 404 when these keys have no such batch."""
     row = connection.execute(_batches(holder).where(m.batches.c.id == id)).mappings().first()
     if row is None:
-        raise NotFound(f"there is no batch {id[:100]!r}")
+        raise NotFound(f"not found: batch {id[:100]!r}")
     return dict(row)
 
 
@@ -185,7 +187,7 @@ def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
     now = show(connection, holder, id)
     if not stopped and now["status"] not in ("cancelling", "cancelled"):
         status = "expired" if now["status"] == "in_progress" else now["status"]
-        raise Conflict(f"batch {id} cannot be cancelled: it is {status}")
+        raise Conflict(f"batch {id} cannot be cancelled: its status is {status}")
     return now
 
 

@@ -23,7 +23,7 @@ def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> d
         at = select(m.events.c.sequence).where(*owned_by(holder, m.events), m.events.c.id == page.after)
         sequence = connection.execute(at).scalar()
         if sequence is None:
-            raise InvalidRequest(f"after: there is no event {page.after!r}", param="after")
+            raise InvalidRequest(f"after: unknown event {page.after!r}", param="after")
         statement = statement.where(m.events.c.sequence > sequence)
     rows = connection.execute(statement.order_by(m.events.c.sequence).limit(page.limit + 1)).mappings()
     return objects.page([events.body(dict(row)) for row in rows], page.limit)
@@ -34,7 +34,7 @@ def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> dict
     mine = select(m.events).where(*owned_by(holder, m.events), m.events.c.id == event_id)
     row = connection.execute(mine).mappings().first()
     if row is None:
-        raise NotFound(f"there is no event {event_id[:100]!r}")
+        raise NotFound(f"not found: event {event_id[:100]!r}")
     return events.body(dict(row))
 
 

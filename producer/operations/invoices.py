@@ -39,5 +39,5 @@ def show_invoice(connection: Connection, account_id: str, invoice_id: str) -> di
     statement = select(invoices).where(invoices.c.id == invoice_id, invoices.c.account_id == account_id)
     row = connection.execute(statement).mappings().first()
     if row is None:
-        raise NotFound(f"there is no invoice {invoice_id[:100]!r}")
+        raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
     return body(dict(row))

@@ -34,7 +34,7 @@ def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
     row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
     if row is None:
-        raise NotFound(f"there is no job {job_id[:100]!r}")
+        raise NotFound(f"not found: job {job_id[:100]!r}")
     return objects.job_view(dict(row))
 
 
@@ -53,7 +53,7 @@ def list_jobs(
         statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
         if status not in {"queued", "running", *TERMINAL}:
-            raise InvalidRequest(f"status: there is no status {status[:50]!r}", param="status")
+            raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
         statement = statement.where(m.jobs.c.status == status)
     if ids:
         statement = statement.where(m.jobs.c.id.in_(ids))
@@ -68,7 +68,7 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
         where = (m.jobs.c.id == job_id, *owned_by(holder))
         row = connection.execute(select(m.jobs.c.status, m.jobs.c.lease_epoch).where(*where)).first()
         if row is None:
-            raise NotFound(f"there is no job {job_id[:100]!r}")
+            raise NotFound(f"not found: job {job_id[:100]!r}")
         if row.status in TERMINAL:
             break
         if row.status == "running":
@@ -82,5 +82,5 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
             deliveries = settled.deliveries
             break
     else:
-        raise Conflict(f"job {job_id} is just changing hands; try again", retry_after_seconds=1)
+        raise Conflict(f"job {job_id} is changing state; retry in a moment", retry_after_seconds=1)
     return show_job(connection, holder, job_id), deliveries

@@ -89,9 +89,9 @@ def read_period(first: str | None, last: str | None) -> Period:
     until = _read_day(last, "to") if last is not None else max(since or today, today)
     since = since or until.replace(day=1)
     if since > until:
-        raise InvalidRequest(f"from: {since} is after {until}, which is to", param="from")
+        raise InvalidRequest(f"from: {since} is after to ({until})", param="from")
     if until - since >= timedelta(days=MOST_DAYS):
-        raise InvalidRequest(f"from: at most {MOST_DAYS} days at once; {since} to {until} is more", param="from")
+        raise InvalidRequest(f"from: {since} to {until} is longer than the maximum of {MOST_DAYS} days", param="from")
     return Period(since, until)
 
 
@@ -272,7 +272,7 @@ def _narrowed(between: Between | None, page: PageQuery) -> Between | None:
         return between
     seen = _ID.fullmatch(page.after)
     if seen is None:
-        raise InvalidRequest("after must be the id of a usage row, such as last_id of the page before", param="after")
+        raise InvalidRequest("after must be the id of a usage row, such as last_id of the previous page", param="after")
     if between is None:
         return None
     at = "job_" + seen[1]

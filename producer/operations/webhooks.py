@@ -58,7 +58,7 @@ def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> di
     connection.execute(lock.with_for_update())  # so that two at once are not both the last one allowed
     having = select(m.webhooks.c.id).where(*owned_by(holder, m.webhooks), m.webhooks.c.status != "deleted")
     if len(connection.execute(having).all()) >= MOST:
-        raise Conflict(f"an account has at most {MOST} webhooks")
+        raise Conflict(f"an account can have at most {MOST} webhooks; delete one first")
     row = {
         "id": clock.new_id("wh"),
         "account_id": holder.account_id,
@@ -121,7 +121,7 @@ def rotate(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
     row, now = _locked(connection, holder, id), db.now(connection)
     if (end := webhook_secrets.first_end(row, now)) is not None:
         raise Conflict(
-            f"{webhook_secrets.MOST} secrets of this webhook sign already; the oldest ends in "
+            f"this webhook already has {webhook_secrets.MOST} valid secrets; the oldest expires in "
             f"{(end - now) // clock.MICROS + 1:,} s"
         )
     fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now)
@@ -156,7 +156,7 @@ def told_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[st
 
 def _check_events(types: Sequence[str]) -> None:
     if unknown := [type for type in types if type not in _KNOWN]:
-        raise InvalidRequest(f"events: there is no event type {unknown[0][:100]!r}", param="events")
+        raise InvalidRequest(f"events: unknown event type {unknown[0][:100]!r}", param="events")
 
 
 def _check_url(url: str) -> None:
@@ -173,7 +173,7 @@ def _row(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = Fal
     )
     row = connection.execute(mine.with_for_update() if lock else mine).mappings().first()
     if row is None:
-        raise NotFound(f"there is no webhook {id[:100]!r}")
+        raise NotFound(f"not found: webhook {id[:100]!r}")
     return dict(row)
 
 

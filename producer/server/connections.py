@@ -80,7 +80,7 @@ def raise_open_files() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError) as error:  # a system with a lower limit of its own
-            log.info("the limit of %d open files stays: %s", soft, type(error).__name__)
+            log.info("could not raise the limit of %d open files: %s", soft, type(error).__name__)
 
 
 @dataclass(slots=True)
@@ -103,9 +103,9 @@ class Connections:
     def admit(self, one: "Protocol") -> bool:
         """Count a new connection in; when there is no room, one that idles makes it, and False when none does."""
         if self._by_address[one.address] >= self.bounds.per_address and not self._make_room(one.address):
-            return self._refuse("by its address", one.address)
+            return self._refuse("from its address", one.address)
         if len(self._open) >= self.bounds.connections and not self._make_room():
-            return self._refuse("by all together", one.address)
+            return self._refuse("in total", one.address)
         self._open.add(one)
         self._by_address[one.address] += 1
         return True
@@ -151,7 +151,7 @@ class Connections:
     def _refuse(self, why: str, address: str) -> bool:
         if not self._by_address[address]:
             del self._by_address[address]
-        self.note(f"connections refused, too many are open {why}", address)
+        self.note(f"connections refused, too many open {why}", address)
         return False
 
     def note(self, what: str, address: str) -> None:
@@ -166,8 +166,8 @@ class Connections:
         noted = self._noted.pop(what)
         self._said_at[what] = clock.monotonic()
         (address, most), *others = noted.most_common(2)
-        whose = f"{address}" if not others else f"{most} of {address}, the rest of {len(noted) - 1} more"
-        log.warning("%s: %d, by %s; %d are open", what, noted.total(), whose, len(self._open))
+        whose = f"{address}" if not others else f"{address} ({most}) and {len(noted) - 1} other addresses"
+        log.warning("%s: %d, from %s; open connections: %d", what, noted.total(), whose, len(self._open))
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
@@ -181,7 +181,7 @@ class Connections:
             try:
                 one.look(now)
             except Exception as error:
-                log.error("a connection is given up: %s", logs.trace(error))
+                log.error("connection closed after an internal error: %s", logs.trace(error))
                 one.transport.abort()
         for what in [what for what in self._noted if now - self._said_at.get(what, 0.0) >= SAY_SECONDS]:
             self._say(what)
@@ -191,7 +191,7 @@ class Connections:
         try:
             os.close(os.dup(0))
         except OSError as error:
-            self.note(f"no connection can be taken ({error.strerror}: raise the limit on open files)", "this process")
+            self.note(f"cannot accept connections ({error.strerror}: raise the limit on open files)", "this process")
 
 
 def address_of(peer: tuple[str, int] | None) -> str:

@@ -58,7 +58,7 @@ class Protocol(HttpToolsProtocol):
         peer = transport.get_extra_info("socket")
         self._descriptor = peer.fileno() if peer is not None and peer.family in _INTERNET else None
         if not self._all.admit(self):
-            self._refuse(503, "too many connections are open; try again", retry_seconds=1)
+            self._refuse(503, "too many open connections; retry later", retry_seconds=1)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.leave(self)
@@ -77,8 +77,8 @@ class Protocol(HttpToolsProtocol):
             self._idle_bytes += len(piece)
             self._feed(piece)
             if self._idle_bytes >= self._bounds.head_bytes and not self._over:
-                said = f"the request's head is larger than {self._bounds.head_bytes:,} bytes"
-                self._refuse(431, said if self._in_head else "the request's trailers or chunk extensions are too large")
+                said = f"request headers are larger than {self._bounds.head_bytes:,} bytes"
+                self._refuse(431, said if self._in_head else "request trailers or chunk extensions are too large")
 
     def _feed(self, piece: bytes) -> None:
         self._began = False
@@ -87,8 +87,8 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # to what we do not speak: it is served as the request that it is
         except httptools.HttpParserError:
-            self._refuse(400, "the request cannot be read as HTTP")
-            self._all.note("requests that cannot be read", self.address)
+            self._refuse(400, "malformed HTTP request")
+            self._all.note("malformed HTTP requests", self.address)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -164,9 +164,9 @@ class Protocol(HttpToolsProtocol):
 
     def _look_at_head(self, now: float) -> None:
         if now - self._since > self._bounds.head_seconds:
-            self._all.note("requests whose head did not come in time", self.address)
+            self._all.note("requests whose headers were not received in time", self.address)
             if self._partial:
-                self._refuse(408, f"the request's head did not come within {self._bounds.head_seconds:g} seconds")
+                self._refuse(408, f"request headers were not received within {self._bounds.head_seconds:g} seconds")
             else:
                 self.transport.close()
 
@@ -175,10 +175,10 @@ class Protocol(HttpToolsProtocol):
             self._moved_at = now
         silent = now - self._moved_at > self._bounds.body_idle_seconds
         if silent or now - self._since > self._bounds.body_seconds:
-            self._all.note("requests whose body did not come in time", self.address)
+            self._all.note("requests whose body was not received in time", self.address)
             limit = self._bounds.body_idle_seconds if silent else self._bounds.body_seconds
-            said = f"nothing of the request's body came for {limit:g} seconds" if silent else ""
-            self._refuse(408, said or f"the request's body did not come within {limit:g} seconds")
+            said = f"no data of the request body was received for {limit:g} seconds" if silent else ""
+            self._refuse(408, said or f"request body was not received within {limit:g} seconds")
 
     def _look_at_answer(self, now: float) -> None:
         unsent = unsent_bytes(self.transport, self._descriptor)
@@ -198,7 +198,7 @@ class Protocol(HttpToolsProtocol):
         connection = self.transport.get_extra_info("socket")
         if self._descriptor is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._all.note("answers given up that nobody reads", self.address)
+        self._all.note("connections closed because the client does not read the response", self.address)
         self.transport.abort()
 
     def _refuse(self, status: int, message: str, *, retry_seconds: int | None = None) -> None:

@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
             )
         except OSError as error:
             where = f"FUSIONAI_METRICS_PORT: {config.host} port {config.port}"
-            raise Wrong(f"{where} cannot be listened on: {error.strerror or error}") from None
+            raise Wrong(f"{where}: cannot listen: {error.strerror or error}") from None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; a second Ctrl-C stops at once."""

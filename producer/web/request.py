@@ -46,16 +46,16 @@ async def _known(desk: Desk, request: Request) -> KeyHolder:
 
 def _checked(desk: Desk, holder: KeyHolder, request: Request) -> tuple[Desk, KeyHolder]:
     if "\x00" in request.scope["path"]:
-        raise NotFound("there is nothing with a NUL character in its name")
+        raise NotFound("not found: the path contains a NUL character")
     if b"%00" in request.scope["query_string"]:
-        raise InvalidRequest("a query parameter has a NUL character")
+        raise InvalidRequest("a query parameter contains a NUL character")
     return desk, holder
 
 
 def check_live(holder: KeyHolder) -> None:
     """403 for a test key, where a request is about money: test keys neither cost nor see any."""
     if holder.test:
-        raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
+        raise Forbidden("a test key cannot access credits, thresholds, transfers or invoices; use a live key")
 
 
 async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:
@@ -94,7 +94,7 @@ def page_of(request: Request, *others: str) -> tuple[PageQuery, dict[str, str]]:
     rest = {name: given.pop(name) for name in others if name in given}
     if "limit" in given:
         if not (given["limit"].isascii() and given["limit"].isdigit()):
-            raise InvalidRequest("limit must be a whole number from 1 to 100", param="limit")
+            raise InvalidRequest("limit must be an integer from 1 to 100", param="limit")
         given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
     return cast(PageQuery, valid(PageQuery, given)), rest
 

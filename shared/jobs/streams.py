@@ -113,7 +113,7 @@ def read_event_id(text: str, job_id: str) -> EventId:
     ours = text.startswith(mark) and len(text) <= _MOST_EVENT_ID
     found = _EVENT_ID.fullmatch(text, len(mark)) if ours else None
     if found is None or int(found[2]) > FROM_RESULT:
-        raise InvalidRequest("Last-Event-ID is not the id of an event of this stream", param="Last-Event-ID")
+        raise InvalidRequest("Last-Event-ID does not match an event of this stream", param="Last-Event-ID")
     pairs = (pair.split("=") for pair in found[3].split(",") if pair)
     progress = Progress({name: int(count) for name, count in pairs})
     return EventId(job_id, int(found[1]), int(found[2]), progress)

@@ -80,9 +80,9 @@ class Message(Shape):
         if self.content is None and not (self.role == "assistant" and (self.tool_calls or self.refusal)):
             raise ValueError("content is missing")
         if self.role == "tool" and self.tool_call_id is None:
-            raise ValueError("a tool message needs tool_call_id")
+            raise ValueError("tool_call_id is required in a tool message")
         if self.tool_calls and self.role != "assistant":
-            raise ValueError("only an assistant message has tool_calls")
+            raise ValueError("tool_calls is only allowed in an assistant message")
         return self
 
 
@@ -202,17 +202,17 @@ class ChatRequest(Request):
     @classmethod
     def _with_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
         if not info.data.get("logprobs", "logprobs" not in info.data):
-            raise ValueError("needs logprobs: true")
+            raise ValueError("requires logprobs: true")
         return value
 
     @field_validator("tool_choice", "parallel_tool_calls")
     @classmethod
     def _with_tools(cls, value: Any, info: ValidationInfo) -> Any:
         if "tools" in info.data and not info.data["tools"]:
-            raise ValueError("is only for a request that has tools")
+            raise ValueError("is only allowed if tools is given")
         names = [tool.function.name for tool in info.data.get("tools", ())]
         if names and isinstance(value, NamedToolChoice) and value.function.name not in names:
-            raise ValueError("names a function that is not among the tools")
+            raise ValueError("names a function that is not in tools")
         return value
 
     @model_validator(mode="after")
@@ -263,7 +263,7 @@ class ImageRequest(Request):
     @classmethod
     def _is_whole(cls, value: bool | None) -> bool | None:
         if value:
-            raise ValueError("pictures are not streamed")
+            raise ValueError("images cannot be streamed")
         return value
 
     @field_validator("size")

@@ -215,12 +215,12 @@ def read_labels(value: Any, at: str = "") -> dict[str, str] | None:
         return None
     where = f"{at}metadata"
     if not isinstance(value, dict) or len(value) > MAX_LABELS:
-        raise InvalidRequest(f"{where} must be an object of at most {MAX_LABELS} keys", param=where)
+        raise InvalidRequest(f"{where} must be an object with at most {MAX_LABELS} keys", param=where)
     for key, text in value.items():
         if len(key) > MAX_LABEL_KEY or not isinstance(text, str) or len(text) > MAX_LABEL_VALUE:
             raise InvalidRequest(
-                f"{where}.{key[:MAX_LABEL_KEY]}: keys have at most {MAX_LABEL_KEY} characters, "
-                f"values are strings of at most {MAX_LABEL_VALUE}",
+                f"{where}.{key[:MAX_LABEL_KEY]}: keys must be at most {MAX_LABEL_KEY} characters long, "
+                f"values must be strings of at most {MAX_LABEL_VALUE} characters",
                 param=where,
             )
     return value

@@ -19,7 +19,7 @@ from producer.waiting.stream_relay import StreamLimits
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import Conflict, FusionError, NotFound, Timeout, Unavailable
-from shared.jobs import streams
+from shared.jobs import streams, transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending
 from shared.jobs.streams import part
@@ -64,7 +64,7 @@ class Scene:
 
     async def settle(self, *endings: Ending, told: bool = True) -> None:
         """End jobs; `told`: and say so."""
-        await self.database.write(lambda connection: world.jobs.settle(connection, endings))
+        await self.database.write(lambda connection: transitions.settle(connection, endings))
         if told:
             self.desk.hints.tell("fusionai.done", [ending.job_id for ending in endings])
 

@@ -74,7 +74,7 @@ class Allowance:
         if self.retry_seconds is not None:
             seconds = max(1, math.ceil(self.retry_seconds))
             raise RateLimited(
-                f"more than {self.limit:,} {what} in a minute; there is room again in {seconds} s",
+                f"rate limit exceeded: {self.limit:,} {what} per minute; retry in {seconds} s",
                 retry_after_seconds=seconds,
             )
 
@@ -229,7 +229,9 @@ class Limits:
 
     def _lose(self, why: str) -> None:
         if self._up:
-            log.warning("limits: Redis is away (%s); this process admits 1/%d of each", why, self._processes)
+            log.warning(
+                "rate limits: Redis is unavailable (%s); this process allows 1/%d of each", why, self._processes
+            )
         self._up = False
         self._fell.set()
 
@@ -265,7 +267,7 @@ class Limits:
             self._forget(groups, clock.monotonic())
             if await self._told(groups) is None:
                 return False
-        log.info("limits: Redis is back")
+        log.info("rate limits: Redis is available again")
         return True
 
     def _share(self, limit: int) -> int:
