@@ -204,4 +204,4 @@ def test_each_event_is_shown_with_a_body_of_its_own() -> None:
 
 def test_each_error_has_its_row() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text_of("deploy/events-and-errors.md"), re.M)
-    assert rows == [(kind.type, str(kind.status)) for kind in sorted(parts.errors(), key=lambda kind: kind.status)]
+    assert rows == [(kind.type, str(kind.status)) for kind in sorted(parts.every_error(), key=lambda kind: kind.status)]
