@@ -84,7 +84,7 @@ QUERIES: tuple[Query, ...] = (
     Query(
         "a job waits on a queue that nobody serves, or in no lane",
         f"""SELECT id, status, queue, lane FROM jobs WHERE {UNFINISHED}
-             AND (queue NOT IN ([queues]) OR lane NOT IN ('realtime', 'batch'))""",
+             AND (queue NOT IN ([queues]) OR lane NOT IN ([lanes]))""",
     ),
     Query(
         "a job should have ended a month ago",
