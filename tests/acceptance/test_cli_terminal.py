@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import inherited
+from shared.environment import inherited
 from tests.acceptance.stack import Account, Stack, chat
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
