@@ -61,7 +61,7 @@ def check_queues() -> None:
     """End the process when it is to serve a queue that there is not: nobody would notice."""
     there = {*job_queues(), WEBHOOKS, MAINTENANCE}
     if unknown := [name for name in map(str.strip, settings().queues.split(",")) if name and name not in there]:
-        raise Wrong(f"FUSIONAI_QUEUES: there is no queue {unknown[0][:100]}")
+        raise Wrong(f"FUSIONAI_QUEUES: unknown queue {unknown[0][:100]}")
 
 
 def ways() -> list[str]:

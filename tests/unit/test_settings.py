@@ -121,7 +121,7 @@ def test_servers_of_each_kind_are_taken(monkeypatch: pytest.MonkeyPatch, url: st
 
 def test_a_queue_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings.settings(), "queues", "openai.realtime, opnai.batch,webhooks")
-    with pytest.raises(SystemExit, match=r"FUSIONAI_QUEUES: there is no queue opnai\.batch"):
+    with pytest.raises(SystemExit, match=r"FUSIONAI_QUEUES: unknown queue opnai\.batch"):
         app.check_queues()
     monkeypatch.setattr(settings.settings(), "queues", "openai.realtime, webhooks,")
     app.check_queues()

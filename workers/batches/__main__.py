@@ -29,7 +29,7 @@ def main() -> None:
         try:
             busy = taking_turns.run_once()
         except (SQLAlchemyError, AmbiguousCommitError) as error:
-            log.error("the database is away: %s", type(error).__name__)
+            log.error("the database is unavailable: %s", type(error).__name__)
             busy = False
         if not busy:
             stop.wait(LOOK_SECONDS)

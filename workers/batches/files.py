@@ -81,7 +81,7 @@ class Rendering:
             try:
                 blobs.delete(name)
             except StorageAway:
-                log.warning("%s is left to retention", name)
+                log.warning("could not remove %s, retention will remove it", name)
 
     def discard_others(self) -> None:
         """These files are the batch's: whatever else has been made for it, by a process that died, is nobody's."""
@@ -90,7 +90,7 @@ class Rendering:
                 if name not in self.names:
                     blobs.delete(name)
         except StorageAway:
-            log.warning("other files of %s are left to retention", self.batch["id"])
+            log.warning("could not remove other files of %s, retention will remove them", self.batch["id"])
 
     def _state(self, row: Row) -> None:
         if row["status"] == "succeeded" and row["batch_id"] == self.batch["id"]:
@@ -140,7 +140,7 @@ def _error(reason: str) -> dict[str, str]:
 
 
 def _lost(batch_id: str, number: int) -> dict[str, Any]:
-    message = f"{number:,} lines of {batch_id} are kept no longer: they are in neither file"
+    message = f"{number:,} lines of {batch_id} are no longer stored and are missing from the output and error files"
     return {"code": "lines_lost", "line": None, "message": message, "param": None}
 
 

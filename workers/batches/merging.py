@@ -102,7 +102,9 @@ class Merger:
         except FileNotFoundError:
             if not self._is_gone(batch):
                 raise
-            log.error("batch %s: its plan is lost; lines that never became jobs are left out", batch["id"])
+            log.error(
+                "batch %s: its plan is missing; lines that never became jobs are omitted from its files", batch["id"]
+            )
 
     def _is_gone(self, batch: Row) -> bool:
         """Whether a plan was kept no longer, or has been looked for in vain ever since the lines had ended."""

@@ -73,7 +73,7 @@ class Readers:
 
     def _give_up(self, error: BaseException) -> None:
         """Do without them for a while: perhaps there is no room for them."""
-        log.warning("files are read by this process alone: %s", logs.kind(error))
+        log.warning("batch files are read by this process only, starting reader processes failed: %s", logs.kind(error))
         self._not_before = clock.monotonic() + ALONE_SECONDS
         self.close()
 

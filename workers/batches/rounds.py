@@ -125,7 +125,7 @@ class Batches:
             self._errors.pop(id, None)
         except Exception as error:
             told = logs.kind(error) if isinstance(error, StorageAway) else logs.trace(error)
-            log.error("batch %s is tried again later: %s", id, told)
+            log.error("processing batch %s failed, will be retried: %s", id, told)
             del self._works[id]
             self._put_off(id, clock.monotonic() - began if isinstance(error, StorageAway) else 0.0)
 
@@ -190,7 +190,7 @@ class Batches:
         except FaultError as fault:
             reading.faults.append(fault)
         except FileNotFoundError:
-            reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
+            reading.faults.append(FaultError("file_not_found", "the input file no longer exists"))
 
     def _input(self, row: Row) -> BinaryIO:
         """The batch's input file; FileNotFoundError when it is not there any more."""
@@ -199,7 +199,7 @@ class Batches:
             return blobs.reader(blob)
         except FileNotFoundError:
             if clock.now_micros() < row["created_at"] + LOOK_AGAIN_MICROS:
-                raise StorageAway(f"{blob} is not to be found") from None
+                raise StorageAway(f"{blob} not found") from None
             raise
 
     def _begin(self, row: Row, reading: Reading, name: str) -> bool:
@@ -238,7 +238,7 @@ class Batches:
                     if pause.due():
                         yield
         if self._database.read_sync(_row, row["id"])["released"] < row["total"]:
-            raise EOFError("its plan ends before its lines do")
+            raise EOFError("the plan ends before the lines do")
 
     def _expire(self, row: Row) -> Work:
         self._database.write_sync(transitions.stop, row["id"], "expired")

@@ -48,7 +48,7 @@ class Isolator(Generic[R]):
     def _leave(self, id: str, error: Exception) -> None:
         _, before = self._bad.pop(id, (0.0, 0.0))
         pause = min(before * 2, MOST_SECONDS) or FIRST_SECONDS
-        log.error("%s of %s is left for %.0f s: %s", self._what, id, pause, logs.trace(error))
+        log.error("%s of %s failed, next attempt in %.0f s: %s", self._what, id, pause, logs.trace(error))
         self._bad[id] = (clock.elapsed() + pause, pause)
         if len(self._bad) > MOST:
             del self._bad[next(iter(self._bad))]
@@ -62,4 +62,4 @@ def steps(named: Mapping[str, Callable[[], object]]) -> None:
         except Exception as error:
             if is_away(error):
                 raise
-            log.error("%s is left to the next time: %s", name, logs.trace(error))
+            log.error("%s failed, will be retried in the next sweep: %s", name, logs.trace(error))

@@ -50,7 +50,7 @@ class Retention:
         self._database = database
         self._thread: threading.Thread | None = None
         self._chores = [
-            _Chore("old pictures", lambda: _full(images.forget_old())),
+            _Chore("old images", lambda: _full(images.forget_old())),
             _Chore("old plans", lambda: _full(blobs.forget_old("plans/", KEEP_PLANS_SECONDS))),
             _Chore("unfinished blobs", lambda: _full(blobs.forget_unfinished(KEEP_UNFINISHED_SECONDS))),
             *(_Chore(f"files without a row in {place}", _Unnamed(database, place).some) for place in UNNAMED),
@@ -171,6 +171,6 @@ def _attempt(what: str, fn: Callable[[], object]) -> bool:
     try:
         fn()
     except Exception as error:
-        log.warning("retention of %s is left to a later round: %s", what, logs.kind(error))
+        log.warning("retention of %s failed, will be retried later: %s", what, logs.kind(error))
         return False
     return True

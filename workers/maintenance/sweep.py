@@ -59,18 +59,18 @@ class Sweeper:
         self._excused_until = 0.0
         self._doorbells = Doorbells(YOUNG_SECONDS)
         self._due = Due(DUE_SECONDS)
-        self._taking: Isolator[tuple[int, list[str]]] = Isolator("taking back")
-        self._ending: Isolator[tuple[int, list[str]]] = Isolator("the overdue end")
+        self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing jobs")
+        self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue jobs")
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
         every: dict[str, Callable[[], object]] = {
-            "lapsing workers": self.lapse,
-            "taking jobs back": self.take_back,
+            "ending expired worker leases": self.lapse,
+            "requeuing jobs of lost workers": self.take_back,
             "ending overdue jobs": self.end_overdue,
-            "setting foreign keys aside": lambda: self._bell.set_aside().result(),
+            "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
-            "ringing for due deliveries": self.ring_due_deliveries,
+            "queuing due deliveries": self.ring_due_deliveries,
             "feeding": self.feed,
             "forgetting": lambda: forget_all(self._database),
         }
@@ -260,7 +260,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
             else:
                 sweeper.feed()
         except Exception as error:
-            log.error("this sweep is left to the next: %s", logs.kind(error))
+            log.error("the sweep failed, will be retried: %s", logs.kind(error))
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ class Pace:
                 gate.name, gate.state, lambda state, now: self._apply(gate.name, state, made, now)
             )
         except Exception as error:
-            log.error("the pace of %s is kept as it is: %s", gate.name, logs.trace(error))
+            log.error("updating the rate of %s failed, it stays unchanged: %s", gate.name, logs.trace(error))
             gate.adopt(gate.state, gate.ahead)
             return
         gate.adopt(state, self.store.ahead)
@@ -247,7 +247,7 @@ class Pace:
             wrong, self._wrong = self._wrong, defaultdict(Counter)
             for provider, counts in sorted(wrong.items()):
                 told = ", ".join(f"{count} × {why}" for why, count in counts.most_common())
-                log.warning("%s: %s in %d s", provider, told, LOG_SECONDS)
+                log.warning("%s: %s in the last %d s", provider, told, LOG_SECONDS)
 
 
 def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight: int) -> None:

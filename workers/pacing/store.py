@@ -82,7 +82,9 @@ class Store:
             self._away_until = clock.monotonic() + AWAY_SECONDS
             if self._away_until > self._said + LOG_SECONDS:
                 self._said = self._away_until
-                log.warning("the pace of providers is not shared just now: %s", type(error).__name__)
+                log.warning(
+                    "Redis is unavailable, provider rates are not shared between workers: %s", type(error).__name__
+                )
             return own, change(own, self.now())
 
     async def _compare_and_set(self, name: str, own: State, change: Callable[[State, float], T]) -> tuple[State, T]:

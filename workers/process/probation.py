@@ -30,7 +30,7 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     while not stop.is_set() and (group := runtime.read(next_group)):
-        log.info("%d jobs that lost a worker run again", len(group))
+        log.info("%d jobs whose worker was lost run again", len(group))
         runtime.offer(PROBATION, group)
         quiet = runtime.begin(runtime.engine.quiet())
         while not quiet.done() and not stop.wait(LOOK_SECONDS):

@@ -166,7 +166,7 @@ class Runtime:
             self.incarnation.tick()
             self._reconcile()
             if self.incarnation.expiring and not self._over:
-                threading.Thread(target=self._lost, args=("its lease is running out",), name="over").start()
+                threading.Thread(target=self._lost, args=("its lease is about to expire",), name="over").start()
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
 
     async def _wind_down(self, drain_seconds: float) -> None:
@@ -191,7 +191,7 @@ class Runtime:
         guard.start()
         try:
             self.run(self._wind_down(0))
-            log.error("%d late answers were refused", self.settler.stale)
+            log.error("%d late results were refused", self.settler.stale)
         finally:
             self._leave()
 

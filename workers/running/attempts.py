@@ -249,7 +249,7 @@ class _Run:
     def _upstream(self) -> Upstream:
         if upstream := self.by.upstreams.get(self.offer.provider):
             return upstream
-        raise ProviderError(f"the provider {self.offer.provider} is not configured here", code=NOT_CONFIGURED)
+        raise ProviderError(f"provider {self.offer.provider} is not configured on this worker", code=NOT_CONFIGURED)
 
     @contextmanager
     def _streaming(self) -> Iterator[Sink | Held | Unread | None]:
@@ -331,7 +331,7 @@ def _read(by: Attempts, job: Leased, attempts: list[dict[str, Any]], relayed: Re
 def _not_called(wait: Wait) -> ProviderError:
     """A provider that is not called just now, as if it had said so itself."""
     if wait.paused:
-        said = f"calls of this provider are paused, since {words(wait.reason)}"
+        said = f"calls to this provider are paused: {words(wait.reason)}"
         return ProviderError(said, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
-    said = "this provider is asked for more than it takes"
+    said = "the rate limit of this provider is reached"
     return ProviderError(said, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)

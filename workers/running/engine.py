@@ -95,7 +95,7 @@ class Engine:
         """
         missing = {(id, epoch) for id, epoch in held if id not in self._running}
         if lost := sorted(missing & self._astray):
-            log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
+            log.warning("%d jobs are leased by this worker but not running; they are returned to the queue", len(lost))
             for start in range(0, len(lost), MOST_ROWS):
                 self._keep(self._database.write(leases.hand_back, lost[start : start + MOST_ROWS]))
         self._astray = missing
@@ -214,7 +214,7 @@ class Engine:
             attempts = _tried(job)
             return await self._attempts.run(job, attempts, relayed)
         except UnreadableError as error:
-            log.warning("job %s is left to other versions: %s", job.id, error)
+            log.warning("job %s cannot be read by this version, left to workers of other versions: %s", job.id, error)
             run_at = clock.now_micros() + UNREADABLE_MICROS
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, run_at, deferred_for="unreadable")
         except asyncio.CancelledError:
@@ -223,7 +223,7 @@ class Engine:
             told = outcomes.progress(job, relayed)
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=told)
         except Exception as error:
-            log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
+            log.error("job %s failed with an internal error: %s", job.id, logs.trace(error))
             return outcomes.fault(job, error, attempts, relayed)
         finally:
             self._calling.discard(job.id)
@@ -249,7 +249,7 @@ class Engine:
             try:
                 verdict = await self._settler(outcome)
                 if verdict == "stale":
-                    log.info("job %s was no longer ours; its late answer is dropped", outcome.job_id)
+                    log.info("job %s is no longer leased by this worker; its late result is discarded", outcome.job_id)
                 return verdict
             except Exception as error:
                 log.warning("settling %s failed: %s", outcome.job_id, logs.kind(error))
@@ -266,12 +266,12 @@ def _tried(job: Leased) -> list[dict[str, Any]]:
     try:
         attempts = orjson.loads(job.attempts) if job.attempts else []
     except ValueError as error:
-        raise UnreadableError("its attempts") from error
+        raise UnreadableError("invalid attempts") from error
     if not isinstance(attempts, list) or not all(isinstance(one, dict) for one in attempts):
-        raise UnreadableError("its attempts")
+        raise UnreadableError("invalid attempts")
     return attempts
 
 
 def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.warning("leaving jobs to the feeder failed: %s", logs.kind(error))
+        log.warning("returning jobs to the queue failed: %s", logs.kind(error))

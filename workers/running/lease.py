@@ -81,14 +81,14 @@ class Incarnation:
                 self._database.write_sync(end_explained, self.id)
                 return
             except Exception as error:
-                log.warning("why this lease is over could not be told yet: %s", type(error).__name__)
+                log.warning("recording why the lease ended failed, will be retried: %s", type(error).__name__)
             threading.Event().wait(0.2)
 
     def _beat_until_stopped(self) -> None:
         while not self._stop.wait(self._pause()):
             reason = self._beat()
             if reason is not None:
-                log.error("worker %s stops calling: %s", self.id, reason)
+                log.error("worker %s stops calling providers: %s", self.id, reason)
                 self._lost(reason)
                 return
 
@@ -106,17 +106,17 @@ class Incarnation:
                 held = self._database.read_sync(held_by, self.id)
             except Exception as error:
                 self._away = True
-                log.warning("the lease could not be renewed: %s", type(error).__name__)
+                log.warning("renewing the lease failed: %s", type(error).__name__)
             else:
                 if cancelled is None:
-                    return "its lease had lapsed"
+                    return "its lease has expired"
                 self._renewed, self._away = asked, False
                 self._cancelled(cancelled)
                 self._held(held)
         else:
             self._away = False
-            log.warning("the event loop has not ticked for a beat; the lease is not renewed")
-        return "it could not renew its lease" if self.expiring else None
+            log.warning("the event loop is blocked; the lease is not renewed")
+        return "it could not renew its lease in time" if self.expiring else None
 
 
 def register(connection: Connection, id: str, probation: bool) -> None:

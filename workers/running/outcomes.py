@@ -106,7 +106,7 @@ def progress(job: Leased, relayed: Relayed) -> Progress | None:
 
 def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
     """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
-    said = f"the provider's stream broke off: {error.message}"
+    said = f"the stream of the provider was interrupted: {error.message}"
     what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
     return cut_short(job, "failed", attempts, relayed, what)
 
@@ -140,6 +140,6 @@ def _callers(error: ProviderError, verdict: GiveUp) -> str:
 
 def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
     """The end of a job on which our own program failed."""
-    said = f"an internal error ({type(error).__name__})"
+    said = f"internal error ({type(error).__name__})"
     what = {"message": said, "type": "internal_error", "code": 500, "reason": "internal_error"}
     return cut_short(job, "failed", attempts, relayed, what)

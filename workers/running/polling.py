@@ -70,7 +70,7 @@ class Poller:
             try:
                 found = await self.look()
             except Exception as error:
-                log.warning("the rows could not be looked at: %s", logs.kind(error))
+                log.warning("polling the database for jobs failed: %s", logs.kind(error))
             await asyncio.sleep(LOOK_SECONDS if found else CHECK_SECONDS)
 
     async def look(self) -> bool:

@@ -156,7 +156,7 @@ class Publisher:
             try:
                 sent = await self._flush()
             except Exception as error:  # whatever it is, it is these chunks' end and not that of those to come
-                log.error("%d commands are given up: %s", len(self._unsent), logs.trace(error))
+                log.error("%d Redis commands are discarded: %s", len(self._unsent), logs.trace(error))
                 self._unsent.clear()
                 sent = True
             if not sent:
@@ -174,7 +174,11 @@ class Publisher:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._send(sending)
         except (redis.RedisError, OSError) as error:
-            log.warning("chunks of %d answers wait to be streamed: %s", len(self._sinks), type(error).__name__)
+            log.warning(
+                "publishing the chunks of %d streams failed, will be retried: %s",
+                len(self._sinks),
+                type(error).__name__,
+            )
             self._sinks = {place: sink for place, sink in self._sinks.items() if not sink.ended}
             return False
         del self._unsent[: len(sending)]

@@ -72,6 +72,10 @@ class Recorder:
         try:
             await self.database.write(transitions.note_relayed, progress)
         except Exception as error:
-            log.warning("what was sent on of %d answers is not noted yet: %s", len(progress), logs.kind(error))
+            log.warning(
+                "recording the streamed part of %d responses failed, will be retried: %s",
+                len(progress),
+                logs.kind(error),
+            )
             return
         self._noted.update((one.job_id, one.charge_micros) for one in progress if one.job_id in self._open)

@@ -41,10 +41,10 @@ class Settler:
             if is_away(error) or (isinstance(outcome, Ending) and outcome.error is not None):
                 raise
             if isinstance(outcome, Requeue):
-                log.error("job %s could not be put back as it was: %s", outcome.job_id, logs.kind(error))
+                log.error("returning job %s to the queue unchanged failed: %s", outcome.job_id, logs.kind(error))
                 reason = "error" if outcome.deferred_for else None
                 return await self._batcher(dataclasses.replace(outcome, attempts=None, deferred_for=reason))
-            log.error("job %s could not be settled: %s", outcome.job_id, logs.kind(error))
+            log.error("settling job %s failed: %s", outcome.job_id, logs.kind(error))
             return await self._batcher(_unstorable(outcome))
 
     async def drain(self) -> None:

@@ -96,12 +96,12 @@ def _refusal(row: Mapping[str, Any], now: int) -> str | None:
     if row["hook_status"] != "enabled":
         return "the webhook is no longer enabled"
     if row["test"] != row["hook_test"]:
-        return "the event is of the other mode"
+        return "the event and the webhook have different modes (live, test)"
     if row["attempts"] > len(SCHEDULE) or row["claims"] > LOST_CLAIMS + len(SCHEDULE) + 1:
-        return row["last_error"] or "it could not be sent"
+        return row["last_error"] or "sending failed"
     asked_at = row["asked_at"] or row["created_at"]
     if row["attempts"] and now - asked_at > WHOLE_SECONDS * clock.MICROS:
-        return row["last_error"] or "the receiver was busy for too long"
+        return row["last_error"] or "the receiver was overloaded for too long"
     return None
 
 
@@ -186,7 +186,7 @@ def _of_address(one: Mapping[str, Any], urls: Mapping[str, str]) -> Mapping[str,
         "status": status,
         "pause": _paced(again or 0),
         "last_status": None,
-        "last_error": "the old address is gone",
+        "last_error": "the previous URL returned 410",
     }
 
 
@@ -224,7 +224,7 @@ def pause_seconds(attempts: int, jitter: float) -> float | None:
     (5.0, None)
     """
     if attempts < 1:
-        raise ValueError(f"there is no pause after {attempts} attempts")
+        raise ValueError(f"no retry after {attempts} attempts")
     if attempts > len(SCHEDULE):
         return None
     return SCHEDULE[attempts - 1] * (1 + JITTER * jitter)
@@ -261,8 +261,8 @@ def _told(answer: Answer) -> str:
         return answer.detail
     if _redirects(answer.status) and answer.location:
         to = answer.location[:MOST_LOCATION]
-        return f"the receiver redirects to {to}; redirects are not followed: register that address"
-    return f"the receiver answered {answer.status}"
+        return f"the receiver redirects to {to}; redirects are not followed, register that URL instead"
+    return f"the receiver returned status {answer.status}"
 
 
 def _is_final(row: Mapping[str, Any], answer: Answer) -> bool:
@@ -299,7 +299,7 @@ def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
         return
     events.give_up(connection, row["webhook_id"], GONE)
     book = Book(connection, [row["account_id"]])
-    data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver answered 410"}
+    data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver returned status 410"}
     book.emit(row["account_id"], "webhook.disabled", data, test=row["test"])
     book.close()
 

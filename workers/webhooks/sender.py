@@ -207,11 +207,11 @@ class Sender:
                 return await self._post(row)
         except TimeoutError:
             seconds = clock.monotonic() - began
-            return Answer(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
+            return Answer(None, b"", seconds, "timeout", f"no response within {seconds:.1f} seconds")
         except Exception as error:  # what is not recorded would be tried for ever
-            log.warning("a delivery cannot be sent: %s", logs.kind(error))
+            log.warning("sending a delivery failed: %s", logs.kind(error))
             seconds = clock.monotonic() - began
-            return Answer(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
+            return Answer(None, b"", seconds, "internal", f"sending failed ({type(error).__name__})")
         finally:
             slow.cancel()
             ticket.cut = None
@@ -248,4 +248,4 @@ class Sender:
 
 def _log_failure(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.warning("deliveries are left for later: %s", logs.kind(error))
+        log.warning("loading due deliveries failed, will be retried: %s", logs.kind(error))

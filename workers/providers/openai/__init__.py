@@ -71,11 +71,13 @@ def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None
     try:
         body = loads(content)
     except ValueError:
-        raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
+        raise ProviderError(
+            "the provider's response is not valid JSON", upstream_status=status, code="protocol"
+        ) from None
     if isinstance(body, list) and body:  # so does Google wrap its errors
         body = body[0]
     if not isinstance(body, dict):
-        raise wrong("it", "is no object")
+        raise wrong("it", "is not an object")
     return judge(ask, status, body, limits)
 
 

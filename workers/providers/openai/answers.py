@@ -66,7 +66,7 @@ def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
 def _choice(ask: Ask, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
     message = found.get("message")
     if not isinstance(message, dict):
-        raise wrong(f"choices[{index}].message", "is missing" if message is None else "is no object")
+        raise wrong(f"choices[{index}].message", "is missing" if message is None else "is not an object")
     made = choice(ask, index)
     made.take_whole(message)
     made.take_likely(found.get("logprobs"))
@@ -85,7 +85,7 @@ def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage
     if not data:
         raise _empty("embeddings")
     if sorted(row["index"] for row in data) != list(range(wanted)):
-        raise wrong("data", "has not one embedding for each input")
+        raise wrong("data", "does not have one embedding per input")
     data.sort(key=lambda row: row["index"])
     usage = estimates.of_embedding(reported.of(body), ask.request)
     return {"object": "list", "data": data, "model": ask.offer.model}, usage
@@ -101,10 +101,10 @@ def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     data = []
     for at, row in enumerate(_listed(body, "data")[: wanted(ask)]):
         if not (row.get("url") or row.get("b64_json")):
-            raise wrong(f"data[{at}]", "is neither a link nor a picture")
+            raise wrong(f"data[{at}]", "has neither a URL nor image data")
         for name in kept:
             if not isinstance(row.get(name), str | None):
-                raise wrong(f"data[{at}].{name}", "is not a text")
+                raise wrong(f"data[{at}].{name}", "is not a string")
         data.append({name: row[name] for name in kept if row.get(name) is not None})
     if not data:
         raise _empty("images")
@@ -119,10 +119,10 @@ _READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
 def _listed(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     found = body.get(name)
     if not isinstance(found, list):
-        raise wrong(name, "is missing" if found is None else "is no list")
+        raise wrong(name, "is missing" if found is None else "is not an array")
     for at, one in enumerate(found):
         if not isinstance(one, dict):
-            raise wrong(f"{name}[{at}]", "is no object")
+            raise wrong(f"{name}[{at}]", "is not an object")
     return found
 
 
@@ -135,4 +135,4 @@ def _created(body: Mapping[str, Any]) -> int:
 
 
 def _empty(what: str) -> ProviderError:
-    return ProviderError(f"the provider's answer has no {what}", upstream_status=200, code="empty")
+    return ProviderError(f"the provider's response contains no {what}", upstream_status=200, code="empty")
