@@ -1,23 +1,13 @@
 """What many operations share: parameters, the headers of answers, and an answer for each kind of error."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from producer.admission.idempotency import MAX_LENGTH
 from producer.operations.pages import PageQuery
+from producer.web.dialect import Dialect
+from producer.web.rows import JSON, Schema, header, query
 from shared.errors import Failed, FusionError, Refused
-
-Schema = dict[str, Any]
-
-
-def query(name: str, schema: Schema, description: str) -> Schema:
-    """A query parameter that may be left out."""
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
-
-
-def header(name: str, schema: Schema, description: str) -> Schema:
-    """A request header that may be left out."""
-    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
 
 
 def in_path(name: str) -> Schema:
@@ -79,60 +69,36 @@ _TEXT: Final = {"type": "string"}
 _WHOLE: Final = {"type": "string", "pattern": r"^\d+$"}
 
 
-def _header(description: str, schema: Schema = _TEXT, *, always: bool = False) -> Schema:
+def header_of(description: str, schema: Schema = _TEXT, *, always: bool = False) -> Schema:
+    """A header of answers; `always`: of every one."""
     return {"description": description, "schema": schema, "required": always}
 
 
 #: Headers of answers.
 HEADERS: Final[Mapping[str, Schema]] = {
-    "X-Request-Id": _header(
+    "X-Request-Id": header_of(
         "The id of the request; include it when you contact support.",
         {"type": "string", "pattern": "^req_"},
         always=True,
     ),
-    "FusionAI-Version": _header("The version of the API.", {"const": "v1", "type": "string"}, always=True),
-    "FusionAI-Credits-Used": _header("The cost of the call in credits, as an exact decimal such as 0.081."),
-    "FusionAI-Job-Id": _header("The id of the job behind this response; see GET /v1/jobs/{job_id}."),
-    "Idempotent-Replayed": _header(
+    "FusionAI-Version": header_of("The version of the API.", {"const": "v1", "type": "string"}, always=True),
+    "FusionAI-Credits-Used": header_of("The cost of the call in credits, as an exact decimal such as 0.081."),
+    "FusionAI-Job-Id": header_of("The id of the job behind this response; see GET /v1/jobs/{job_id}."),
+    "Idempotent-Replayed": header_of(
         "This is the response of an earlier request with the same Idempotency-Key.", {"const": "true", "type": "string"}
     ),
-    "Location": _header("The path of the job."),
-    "Retry-After": _header("How many seconds to wait before the next request.", _WHOLE),
-    "Preference-Applied": _header("The preference that was applied (RFC 7240)."),
-    "x-should-retry": _header(
+    "Location": header_of("The path of the job."),
+    "Retry-After": header_of("How many seconds to wait before the next request.", _WHOLE),
+    "Preference-Applied": header_of("The preference that was applied (RFC 7240)."),
+    "x-should-retry": header_of(
         "`false`: do not retry; the work could be charged twice.", {"const": "false", "type": "string"}
     ),
-    "WWW-Authenticate": _header("How to authenticate.", {"const": "Bearer", "type": "string"}, always=True),
-    "X-RateLimit-Limit-Requests": _header("The rate limit, in requests per minute. Absent: no limit.", _WHOLE),
-    "X-RateLimit-Remaining-Requests": _header("The number of requests remaining.", _WHOLE),
-    "X-RateLimit-Reset-Requests": _header(
-        "The time until the rate limit is fully restored, as a duration such as `59.980s`.",
-        {"type": "string", "pattern": r"^\d.*s$"},
-    ),
-    "Content-Disposition": _header("The name of the file."),
-    "Vary": _header("The request headers that the response depends on."),
-    "ETag": _header("The version of this document; send it as If-None-Match."),
+    "Content-Disposition": header_of("The name of the file."),
+    "Vary": header_of("The request headers that the response depends on."),
+    "ETag": header_of("The version of this document; send it as If-None-Match."),
 }
 EVERY: Final = ("X-Request-Id", "FusionAI-Version")
-RATE: Final = ("X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests")
 
-#: RATE: where a POST that makes jobs may answer so, which always tells what is left.
-_OF_JOB: Final = ("FusionAI-Job-Id", "x-should-retry")
-_OF_ERROR: Final[Mapping[int, tuple[str, ...]]] = {
-    400: (*_OF_JOB, *RATE),
-    401: ("WWW-Authenticate",),
-    402: RATE,
-    404: RATE,
-    409: ("Retry-After", *_OF_JOB, *RATE),
-    413: RATE,
-    415: RATE,
-    422: RATE,
-    429: ("Retry-After", *RATE),
-    500: (*_OF_JOB, *RATE),
-    502: (*_OF_JOB, *RATE),
-    503: ("Retry-After", *_OF_JOB, *RATE),
-    504: (*_OF_JOB, *RATE),
-}
 _SAID: Final[Mapping[int, tuple[str, str]]] = {
     400: (
         "The request is invalid; `param` names the parameter.",
@@ -171,65 +137,25 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = {
 }
 
 
-def errors() -> Iterator[type[FusionError]]:
+def every_error() -> Iterator[type[FusionError]]:
     """Every kind of error that a caller may meet."""
     yield from (*Refused.__subclasses__(), *Failed.__subclasses__())
 
 
-def error_answers() -> dict[str, Schema]:
-    """An answer for each kind of error, by the name of its class."""
-    return {kind.__name__: _error_answer(kind) for kind in errors()}
+def error_answers(dialect: Dialect) -> dict[str, Schema]:
+    """An answer of a dialect for each kind of error, by the dialect's mark and the name of the kind's class."""
+    mark = dialect.document.mark
+    return {f"{mark}{kind.__name__}": _error_answer(kind, dialect) for kind in every_error()}
 
 
-def _error_answer(kind: type[FusionError]) -> Schema:
+def _error_answer(kind: type[FusionError], dialect: Dialect) -> Schema:
     description, message = _SAID[kind.status]
-    shown = {"message": message, "type": kind.type, "code": kind.status, "request_id": "req_019a"}
-    own = {"type": {"const": kind.type}, "code": {"const": kind.status}}
-    schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": {"error": {"properties": own}}}]}
+    part, refusal = dialect.document, dialect.refuse(kind(message), "req_019a")
     return {
         "description": description,
-        "headers": refer(*EVERY, *_OF_ERROR.get(kind.status, ())),
-        "content": {"application/json": {"schema": schema, "example": {"error": shown}}},
+        "headers": refer(*EVERY, *part.error_headers.get(kind.status, ())),
+        "content": {JSON: {"schema": part.error(kind), "example": refusal.content}},
     }
-
-
-#: The shape of every refusal.
-ERROR: Final[Schema] = {
-    "description": "The body of every error response. `param` names the parameter, `reason` the cause, if known.",
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "code", "request_id"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string", "enum": [kind.type for kind in errors()]},
-                "code": {"type": "integer", "description": "The HTTP status."},
-                "param": {"type": "string"},
-                "reason": {
-                    "type": "string",
-                    "description": "A machine-readable cause, if more specific than the type. For a request refused "
-                    "by a provider, the error code of the provider, such as `context_length_exceeded`.",
-                },
-                "request_id": {"type": "string"},
-                "required_credits": {"type": "number", "description": "With 402: the maximum cost of the jobs."},
-                "available_credits": {"type": "number", "description": "With 402: the available credits."},
-                "held_credits": {"type": "number", "description": "With 402: the credits held for unfinished jobs."},
-                "held_by_jobs": {"type": "integer", "description": "With 402: the number of unfinished jobs."},
-                "max_tokens": {
-                    "type": "integer",
-                    "description": "With 402: the largest `max_tokens` per job that the balance covers.",
-                },
-                "jobs": {"type": "integer", "description": "With 402: the number of jobs in the request."},
-                "fitting_jobs": {
-                    "type": "integer",
-                    "description": "With 402: how many jobs, counted from the first, the balance covers.",
-                },
-            },
-        }
-    },
-}
 
 
 def refer(*headers: str) -> dict[str, Schema]:

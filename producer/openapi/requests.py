@@ -4,11 +4,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
-from producer.dialects.fusionai.jobs import MOST_JOBS
+from producer.openapi.schemas import definitions
 from producer.operations import files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
 from producer.operations.credits import ThresholdSpecs
+from producer.operations.jobs import MOST_JOBS
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from shared.batches.lines import MOST_CUSTOM_ID, TYPES
@@ -80,6 +81,13 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
 _WINDOW: Final = r"^([1-9]|[1-9][0-9]|1[0-5][0-9]|16[0-8])h$"
+
+
+def schemas() -> dict[str, Any]:
+    """The component schemas of requests."""
+    made = definitions(SHAPES)
+    refine(made)
+    return made
 
 
 def refine(schemas: dict[str, Any]) -> None:

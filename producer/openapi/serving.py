@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from producer.openapi.document import build
+from producer.web.dialect import Dialects
 from producer.web.router import Router
+from producer.web.rows import JSON, Answer, Row
 from shared.errors import NotFound
 
 router = Router()
@@ -57,17 +59,27 @@ _POLICY: Final = "; ".join(
 class Document:
     """The document as it is sent: bytes, and their ETag."""
 
-    def __init__(self, app: Starlette) -> None:
-        self.content = orjson.dumps(build(app.routes))
+    def __init__(self, app: Starlette, dialects: Dialects) -> None:
+        self.content = orjson.dumps(build(app.routes, dialects))
         self.etag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
 
-def describe(app: Starlette) -> None:
+def describe(app: Starlette, dialects: Dialects) -> None:
     """Make the document of an app that has all its routes."""
-    app.state.document = Document(app)
+    app.state.document = Document(app, dialects)
 
 
-@router.get("/openapi.json")
+@router.get(
+    "/openapi.json",
+    doc=Row(
+        "Service",
+        {
+            200: Answer("The OpenAPI 3.1 document.", {JSON: {"type": "object"}}, ("ETag",)),
+            304: Answer("Not modified since the version named in If-None-Match.", {}, ("ETag",)),
+        },
+        keyless=True,
+    ),
+)
 async def show_document(request: Request) -> Response:
     """The OpenAPI document of this API."""
     document: Document = request.app.state.document
@@ -78,7 +90,12 @@ async def show_document(request: Request) -> Response:
     return Response(document.content, 200, headers, "application/json")
 
 
-@router.get("/docs")
+@router.get(
+    "/docs",
+    doc=Row(
+        "Service", {200: Answer("The documentation as a web page.", {"text/html": {"type": "string"}})}, keyless=True
+    ),
+)
 async def show_docs(request: Request) -> Response:
     """Interactive API documentation."""
     headers = {
@@ -89,7 +106,7 @@ async def show_docs(request: Request) -> Response:
     return Response(_PAGE, 200, headers, "text/html")
 
 
-@router.get("/docs/{name}", shown=False)
+@router.get("/docs/{name}", doc=None)
 async def show_asset(request: Request, name: str) -> Response:
     """A file that the page needs."""
     if name not in _ASSETS:

@@ -4,6 +4,7 @@ A line belongs to the batch that was first, by its custom_id, through any number
 is unfinished at a time, and none takes a line that has succeeded in another: whoever comes second is told which.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
-from producer.context import Desk
+from producer.admission.run_once import run_once
 from producer.operations import batches, files
 from shared import clock
 from shared.accounts import KeyHolder
@@ -73,26 +74,28 @@ class Repeated:
         return (one for one in self.family if one["created_at"] > self.row["created_at"])
 
 
-async def retry(desk: Desk, holder: KeyHolder, claim: Claim | None, id: str, spec: RetrySpec) -> tuple[str, bool]:
-    """The new batch as JSON, and whether an earlier request of the same claim made it."""
-    if await desk.database.read(idempotency.is_known, claim):
+async def retry(
+    database: Database, writing: asyncio.Semaphore, holder: KeyHolder, claim: Claim | None, id: str, spec: RetrySpec
+) -> tuple[str, bool]:
+    """The new batch as JSON, and whether an earlier request of the claim made it. `writing`: turns at that."""
+    if await database.read(idempotency.is_known, claim):
         try:
-            return await desk.once(claim, _forgotten)
+            return await run_once(database, claim, _forgotten)
         except _ForgottenError:
             pass  # it is made as if it had never been asked for
-    async with desk.retrying:
-        repeated = await desk.database.read(repeatable, holder, id)
+    async with writing:
+        repeated = await database.read(repeatable, holder, id)
         unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
         named: dict[str, Any] = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
-        file = await desk.database.write(files.begin, holder, **named, expires_at=unless_done_by)
+        file = await database.write(files.begin, holder, **named, expires_at=unless_done_by)
         try:
-            bytes = await files.stored_within(WRITE_SECONDS, write, desk.database, repeated, spec.reasons, file["blob"])
-            answer, replayed = await desk.once(claim, create, holder, spec, repeated, file["id"], bytes)
+            bytes = await files.stored_within(WRITE_SECONDS, write, database, repeated, spec.reasons, file["blob"])
+            answer, replayed = await run_once(database, claim, create, holder, spec, repeated, file["id"], bytes)
         except Exception:
-            await files.drop(desk, file)
+            await files.drop(database, file)
             raise
         if replayed:
-            await files.drop(desk, file)
+            await files.drop(database, file)
         return answer, replayed
 
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, te
 
 from producer import objects
 from producer.admission.idempotency import Claim
-from producer.context import Desk
+from producer.admission.run_once import run_once
 from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.accounts import KeyHolder
+from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import MADE_BY_BATCHES, UNFINISHED
 from shared.errors import Conflict, Forbidden, InternalError, InvalidRequest, NotFound, StorageAway
@@ -175,37 +176,44 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def keep(
-    desk: Desk, holder: KeyHolder, claim: Claim | None, content: IO[bytes], *, filename: str, bytes: int, seconds: int
+    database: Database,
+    holder: KeyHolder,
+    claim: Claim | None,
+    content: IO[bytes],
+    *,
+    filename: str,
+    bytes: int,
+    seconds: int,
 ) -> tuple[str, bool]:
     """Keep an upload, once: the file object as JSON, and whether an earlier upload of the same claim made it."""
     given_up = clock.now_micros() + UPLOAD_MICROS
     named: dict[str, Any] = {"filename": filename, "purpose": PURPOSE}
-    row = await desk.database.write(begin, holder, **named, expires_at=given_up, bytes=bytes)
+    row = await database.write(begin, holder, **named, expires_at=given_up, bytes=bytes)
     try:
         seconds_to_write = STORAGE_SECONDS + bytes / LEAST_BYTES_A_SECOND
         await stored_within(seconds_to_write, _copy, content, row["blob"])
-        answer, replayed = await desk.once(claim, _finished, holder, row["id"], bytes, seconds)
+        answer, replayed = await run_once(database, claim, _finished, holder, row["id"], bytes, seconds)
     except Exception:
-        await drop(desk, row)
+        await drop(database, row)
         raise
     if replayed:
-        await drop(desk, row)
+        await drop(database, row)
     return answer, replayed
 
 
-async def open_content(desk: Desk, holder: KeyHolder, id: str) -> tuple[Mapping[str, Any], BinaryIO]:
+async def open_content(database: Database, holder: KeyHolder, id: str) -> tuple[Mapping[str, Any], BinaryIO]:
     """The row of a file and its bytes, open."""
-    row = await desk.database.read(visible, holder, id)
+    row = await database.read(visible, holder, id)
     try:
         return row, await stored(blobs.reader, row["blob"])
     except FileNotFoundError:
         raise NotFound(f"file {id[:100]!r} was just deleted") from None
 
 
-async def remove(desk: Desk, holder: KeyHolder, id: str) -> dict[str, Any]:
+async def remove(database: Database, holder: KeyHolder, id: str) -> dict[str, Any]:
     """Delete a file: nobody sees it from now on, and its bytes go."""
-    row = await desk.database.write(doom, holder, id)
-    await _erase(desk, row)
+    row = await database.write(doom, holder, id)
+    await _erase(database, row)
     return {"id": id, "object": "file", "deleted": True}
 
 
@@ -239,22 +247,22 @@ def doom(connection: Connection, holder: KeyHolder, id: str) -> Mapping[str, Any
     return row
 
 
-async def drop(desk: Desk, row: Mapping[str, Any]) -> None:
+async def drop(database: Database, row: Mapping[str, Any]) -> None:
     """Remove an upload that did not become a file. One whose COMMIT broke may have: it is left as it is."""
 
     def doom(connection: Connection) -> bool:
         return connection.execute(_deleted(row["id"]).where(m.files.c.status == "uploading")).rowcount > 0
 
     try:
-        dropped = await desk.database.write(doom)
+        dropped = await database.write(doom)
     except Exception as error:
         log.warning("could not remove upload %s, retention will remove it: %s", row["id"], type(error).__name__)
     else:
         if dropped:
-            await _erase(desk, row)
+            await _erase(database, row)
 
 
-async def _erase(desk: Desk, row: Mapping[str, Any]) -> None:
+async def _erase(database: Database, row: Mapping[str, Any]) -> None:
     """Remove the bytes, then the row, of a file that is marked deleted; what fails is left to retention."""
 
     def forget(connection: Connection) -> int:
@@ -265,7 +273,7 @@ async def _erase(desk: Desk, row: Mapping[str, Any]) -> None:
 
     try:
         await stored(blobs.delete, row["blob"])
-        await desk.database.write(forget)
+        await database.write(forget)
     except Exception as error:
         log.warning("could not remove file %s, retention will remove it: %s", row["id"], type(error).__name__)
 

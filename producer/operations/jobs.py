@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, select, text, update
 
 from producer import objects
+from producer.admission.idempotency import Claim
+from producer.admission.run_once import ring_deliveries, run_once_due
 from producer.operations.pages import PageQuery, owned_by, paged
+from shared import crash
 from shared.accounts import KeyHolder
+from shared.broker.bell import Bell
+from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import transitions
 from shared.jobs.outcomes import TERMINAL, Ending
+from shared.notifier import CANCEL, DONE, Hints
 
+#: Jobs in one request.
+MOST_JOBS = 1000
 #: Tries of a cancel that meets a job which is just changing hands.
 CANCEL_TRIES = 5
 
@@ -84,3 +93,15 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
     else:
         raise Conflict(f"job {job_id} is changing state; retry in a moment", retry_after_seconds=1)
     return show_job(connection, holder, job_id), deliveries
+
+
+async def cancel(
+    database: Database, bell: Bell, notifier: Hints, claim: Claim | None, holder: KeyHolder, job_id: str
+) -> tuple[str, bool]:
+    """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
+    answer, replayed, deliveries = await run_once_due(database, claim, cancel_job, holder, job_id)
+    crash.point("cancel.after_commit")
+    ring_deliveries(bell, deliveries)
+    ended = orjson.loads(answer)["finished_at"] is not None
+    notifier.tell(DONE if ended else CANCEL, [job_id])
+    return answer, replayed

@@ -14,13 +14,10 @@ import struct
 import termios
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from shared import clock, logs
 from shared.settings import Settings
-
-if TYPE_CHECKING:
-    from producer.server.protocol import Protocol
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +80,24 @@ def raise_open_files() -> None:
             log.info("could not raise the limit of %d open files: %s", soft, type(error).__name__)
 
 
+class OpenConnection(Protocol):
+    """A connection, as it is counted and looked over."""
+
+    @property
+    def address(self) -> str:
+        """By what it is counted; see `address_of`."""
+        ...
+
+    @property
+    def transport(self) -> Any:
+        """What it is aborted by."""
+        ...
+
+    def look(self, now: float) -> None:
+        """Close it if it has taken too long."""
+        ...
+
+
 @dataclass(slots=True)
 class Connections:
     """Every connection of this process."""
@@ -90,17 +105,17 @@ class Connections:
     bounds: Bounds
     #: The server stops: each answer closes its connection.
     closing: bool = False
-    _open: set["Protocol"] = field(default_factory=set)
+    _open: set[OpenConnection] = field(default_factory=set)
     _by_address: Counter[str] = field(default_factory=Counter)
     #: Those between two requests, since when, the one that has been so for longest first.
-    _idle: dict["Protocol", float] = field(default_factory=dict)
+    _idle: dict[OpenConnection, float] = field(default_factory=dict)
     #: Those that have been refused, and may still read why.
-    _lingering: set["Protocol"] = field(default_factory=set)
+    _lingering: set[OpenConnection] = field(default_factory=set)
     #: What went wrong since the last line about it: how often, by address.
     _noted: dict[str, Counter[str]] = field(default_factory=dict)
     _said_at: dict[str, float] = field(default_factory=dict)
 
-    def admit(self, one: "Protocol") -> bool:
+    def admit(self, one: OpenConnection) -> bool:
         """Count a new connection in; when there is no room, one that idles makes it, and False when none does."""
         if self._by_address[one.address] >= self.bounds.per_address and not self._make_room(one.address):
             return self._refuse("from its address", one.address)
@@ -110,7 +125,7 @@ class Connections:
         self._by_address[one.address] += 1
         return True
 
-    def leave(self, one: "Protocol") -> None:
+    def release(self, one: OpenConnection) -> None:
         """It is closed."""
         self._idle.pop(one, None)
         self._lingering.discard(one)
@@ -120,12 +135,12 @@ class Connections:
             if not self._by_address[one.address]:
                 del self._by_address[one.address]
 
-    def rest(self, one: "Protocol") -> None:
+    def rest(self, one: OpenConnection) -> None:
         """It is between two requests."""
         if one in self._open:
             self._idle[one] = clock.monotonic()
 
-    def wake(self, one: "Protocol") -> None:
+    def wake(self, one: OpenConnection) -> None:
         """It is not, any more."""
         self._idle.pop(one, None)
 
@@ -136,12 +151,12 @@ class Connections:
             if since > long_ago:
                 return False
             if address is None or one.address == address:
-                self.leave(one)
+                self.release(one)
                 one.transport.abort()
                 return True
         return False
 
-    def linger(self, one: "Protocol") -> bool:
+    def linger(self, one: OpenConnection) -> bool:
         """Whether one that is refused may stay for a moment; so many at once, or refusing would cost what it saves."""
         if len(self._lingering) >= RESERVED // 4:
             return False

@@ -29,7 +29,7 @@ LAST_SECONDS = 1.0
 _TYPES = {400: "invalid_request", 408: "timeout", 431: "invalid_request", 503: "unavailable"}
 
 
-class Protocol(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """One connection; `look` is called once a second."""
 
     def __init__(self, *args: Any, connections: Connections, **more: Any) -> None:
@@ -61,7 +61,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(503, "too many open connections; retry later", retry_seconds=1)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.leave(self)
+        self._all.release(self)
         self._over = True
         super().connection_lost(exc)
 
@@ -204,7 +204,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str, *, retry_seconds: int | None = None) -> None:
         """Answer instead of the application, and close when the other side has had time to read that."""
         self._over = True
-        self._all.leave(self)
+        self._all.release(self)
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()  # no answer fits into the midst of another
             return

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from producer.app import make_app
-from producer.context import Desk
+from producer.context import Context
 from shared import accounts
 from shared.db import Database
 from shared.db import models as m
@@ -58,11 +58,11 @@ def play(database: Database, scene: Callable[[httpx.AsyncClient], Awaitable[None
 
     async def played() -> None:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         headers, transport = {"authorization": f"Bearer {key}"}, httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x/v1", headers=headers) as client:
             await scene(client)
-        await app.state.desk.close()
+        await app.state.context.close()
 
     asyncio.run(played())
     return holder.account_id

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer.admission.accept import Accepted, Door
+from producer.admission.accept import Accepted, Acceptor
 from producer.operations import batches as producer_batches
 from producer.operations.batches import BatchSpec
 from shared.db import Database
@@ -23,13 +23,15 @@ def ask(database: Database, holder: world.KeyHolder, *, listed: int = 0, **more:
     wanted = world.submission(**{"max_tokens": None, **more})
 
     async def main() -> Accepted | InsufficientCredits:
-        door = Door(database, world.RecordedBell())
+        acceptor = Acceptor(database, world.RecordedBell())
         try:
-            return await door.take(door.order(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None))
+            return await acceptor.accept(
+                acceptor.prepare(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None)
+            )
         except InsufficientCredits as error:
             return error
         finally:
-            await door.close()
+            await acceptor.close()
 
     return asyncio.run(main())
 
@@ -166,11 +168,11 @@ def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(databas
     poor = world.open_account(database, 25.5 * bound / CREDIT)
 
     async def main() -> list[Any]:
-        door = Door(database, world.RecordedBell())
+        acceptor = Acceptor(database, world.RecordedBell())
         wanted = world.submission(max_tokens=20)
-        calls = (door.take(door.order(poor, [wanted], listed=False, claim=None)) for _ in range(40))
+        calls = (acceptor.accept(acceptor.prepare(poor, [wanted], listed=False, claim=None)) for _ in range(40))
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        await door.close()
+        await acceptor.close()
         return answers
 
     answers = asyncio.run(main())

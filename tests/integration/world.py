@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, delete, select, update
 
 from producer.admission import accept
-from producer.admission.accept import Accepted, Door, Order
+from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.idempotency import Claim
 from shared import accounts, clock
 from shared.accounts import KeyHolder
@@ -113,15 +113,15 @@ def order(
     listed: bool = False,
     claim: Claim | None = None,
     type: Any = "chat.completion",
-) -> Order:
-    """An order as the door makes it; `bound` overrules each job's price."""
-    made = Door(database, RecordedBell()).order(holder, [submission(type)] * count, listed=listed, claim=claim)
+) -> PreparedJobs:
+    """Jobs as the acceptor prepares them; `bound` overrules each job's price."""
+    made = Acceptor(database, RecordedBell()).prepare(holder, [submission(type)] * count, listed=listed, claim=claim)
     for row in made.rows if bound is not None else ():
         row["bound_micros"] = bound
     return made
 
 
-def accept_all(database: Database, orders: Sequence[Order]) -> list[Accepted | Exception]:
+def accept_all(database: Database, orders: Sequence[PreparedJobs]) -> list[Accepted | Exception]:
     """The real acceptance, one transaction."""
     return database.write_sync(accept.accept, orders)
 

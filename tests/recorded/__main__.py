@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 
 from producer.admission import accept, idempotency
-from producer.admission.accept import Door
+from producer.admission.accept import Acceptor
 from producer.operations import webhooks
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
@@ -44,9 +44,11 @@ def record(database: Database) -> dict[str, Any]:
     holder = world.open_account(database)
     database.write_sync(webhooks.create, holder, WebhookSpec(url="https://hooks.example/"))
     claims = [idempotency.claim(holder, f"key-{n}", "POST", "/v1/jobs", {"n": n}) for n in range(len(_ASKED))]
-    door = Door(database, world.RecordedBell())
+    acceptor = Acceptor(database, world.RecordedBell())
     wanted = [world.submission(type, **more) for type, more in _ASKED]
-    orders = [door.order(holder, [one], listed=False, claim=claim) for one, claim in zip(wanted, claims, strict=True)]
+    orders = [
+        acceptor.prepare(holder, [one], listed=False, claim=claim) for one, claim in zip(wanted, claims, strict=True)
+    ]
     orders[0].payloads[0]["wait_until"] = clock.now_micros() + 600 * clock.MICROS
     database.write_sync(accept.accept, orders)
     waiting = world.queued(database, holder, 2)

@@ -95,7 +95,7 @@ def test_wrong_keys_of_an_address_are_looked_up_so_many_times_a_minute(
 
         async def send(key: str, address: str) -> str:
             try:
-                return (await keys.holder({"authorization": f"Bearer {key}"}, address)).key_id
+                return (await keys.holder(key, address)).key_id
             except (Unauthorized, RateLimited) as error:
                 return str(error.status)
 

@@ -61,14 +61,6 @@ class Allowance:
     reset_seconds: float
     retry_seconds: float | None = None
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """For the answer, whatever it will be: OpenAI's names and form; the reset is a duration such as `59.98s`."""
-        return [
-            (b"x-ratelimit-limit-requests", b"%d" % self.limit),
-            (b"x-ratelimit-remaining-requests", b"%d" % self.remaining),
-            (b"x-ratelimit-reset-requests", f"{max(0.0, self.reset_seconds):.3f}s".encode()),
-        ]
-
     def check(self, what: str = "requests") -> None:
         """429 when the request was refused; `what` is counted."""
         if self.retry_seconds is not None:

@@ -5,44 +5,67 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.context import read_body
+from producer.openapi import account_answers, answers
 from producer.operations import credits as credits_ops
+from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
+from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
-from shared.errors import NotFound
+from shared.errors import Forbidden, NotFound
 from shared.submissions.catalogue import catalogue, endpoint
 
 router = Router()
 
 
-@router.get("/credits")
+@router.get("/credits", doc=Row("Credits", one("The balance.", account_answers.Balance), errors=(Forbidden,)))
 async def show_credits(request: Request) -> Response:
     """Get the credit balance."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     check_live(holder)
-    return answer(await desk.database.read(credits_ops.show_credits, holder.account_id))
+    return answer(await context.database.read(credits_ops.show_credits, holder.account_id))
 
 
-@router.get("/credits/transfers")
+@router.get(
+    "/credits/transfers",
+    doc=Row(
+        "Credits",
+        one("A page of transfers.", answers.List[account_answers.Transfer]),
+        parameters=PAGE,
+        errors=(Forbidden,),
+    ),
+)
 async def list_transfers(request: Request) -> Response:
     """List all credit transfers, newest first."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     page, _ = page_of(request)
     check_live(holder)
-    return answer(await desk.database.read(credits_ops.list_transfers, holder.account_id, page))
+    return answer(await context.database.read(credits_ops.list_transfers, holder.account_id, page))
 
 
-@router.put("/credits/thresholds")
+@router.put(
+    "/credits/thresholds",
+    doc=Row(
+        "Credits",
+        one("The thresholds.", account_answers.Thresholds),
+        "ThresholdSpecs",
+        errors=(Forbidden,),
+        examples={
+            "Both kinds": {"thresholds": [{"kind": "remaining", "credits": 100}, {"kind": "spent", "credits": 5000}]},
+        },
+    ),
+)
 async def set_thresholds(request: Request) -> Response:
     """Replace the thresholds at which a `credit.threshold` event is sent."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     wanted = valid(credits_ops.ThresholdSpecs, await read_body(request))
     check_live(holder)
-    return answer(await desk.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
+    return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
-@router.get("/models")
+@router.get(
+    "/models", doc=Row("Models", one("The models that this API key can use.", answers.List[account_answers.Model]))
+)
 async def list_models(request: Request) -> Response:
     """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
@@ -51,7 +74,7 @@ async def list_models(request: Request) -> Response:
     return answer({"object": "list", "data": [_model(id) for id in ids], **ends, "has_more": False})
 
 
-@router.get("/models/{id:path}")
+@router.get("/models/{id:path}", doc=Row("Models", one("The model.", account_answers.Model), errors=(NotFound,)))
 async def show_model(request: Request, id: str) -> Response:
     """Get a model."""
     _, holder = await enter(request)
