@@ -95,7 +95,7 @@ def test_a_wrong_value_is_named_and_ends_the_start(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SystemExit) as ended:
         read_settings()
     message = str(ended.value.code)
-    assert message.startswith("settings are wrong:\n  ") and f"FUSIONAI_{name.upper()}: " in message
+    assert message.startswith("invalid settings:\n  ") and f"FUSIONAI_{name.upper()}: " in message
     assert "s3cret" not in message and len(message.splitlines()) == 2
 
 
@@ -103,7 +103,7 @@ def test_the_metrics_port_is_not_the_apis(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("FUSIONAI_METRICS_PORT", "9100")
     assert (read_settings().metrics_port, read_settings().metrics_host) == (9100, "127.0.0.1")
     monkeypatch.setenv("FUSIONAI_PORT", "9100")
-    with pytest.raises(SystemExit, match="FUSIONAI_METRICS_PORT: is the API's port"):
+    with pytest.raises(SystemExit, match="FUSIONAI_METRICS_PORT: must differ from the API's port"):
         read_settings()
 
 
