@@ -3,8 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Which tests `make test` runs; nothing: all of them.
 TESTS ?=
+# How many it runs at a time. They wait as much as they work: three use two cores.
+WORKERS ?= 3
 # Named on the command line or in the environment: then a .venv of another Python is made anew.
 CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
+
+# Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install runtime dev demo test test-node run bench chaos chaos-short check lock migration
 .DEFAULT_GOAL := help
@@ -31,7 +36,7 @@ run: runtime ## the whole system on this machine until Ctrl-C, as `fusionai up`
 	$(BIN)/fusionai up
 
 test: dev ## the suite; TESTS=tests/unit/test_retry.py: a part of it
-	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The official OpenAI SDK for Node against a running stack.
 test-node: dev tests/node/node_modules/.package-lock.json ## the official OpenAI SDK for Node against a running system

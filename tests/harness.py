@@ -44,7 +44,10 @@ SHORT = {
     "PAUSE_SECONDS": "0.1",
     "PAUSE_MOST_SECONDS": "1",
     "WEBHOOK_PACE": "0.01",
+    "STOP_NOTICE_SECONDS": "0.1",
 }
+#: Half of that lease: the dead are found out sooner; for tests in which one that is late may be taken for dead too.
+HASTY = {"LEASE_SECONDS": "1.5", "BEAT_SECONDS": "0.25", "SWEEP_SECONDS": "0.25"}
 #: What a child may take from the environment of the test: nothing that could name a real provider.
 _INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
@@ -298,7 +301,7 @@ class Stack(Processes):
         ended = f"SELECT * FROM batches WHERE id = :id AND NOT ({UNFINISHED})"
         return self.until(lambda: self.rows(ended, id=id), seconds=seconds, what=f"the end of {id}")[0]
 
-    def quiet(self, *, seconds: float = 45.0) -> None:
+    def quiet(self, *, seconds: float = 90.0) -> None:
         """Until every batch and job has ended and every event is delivered."""
         unfinished = f"SELECT count(*) FROM batches WHERE {UNFINISHED}"
         self.until(lambda: self.rows(unfinished)[0][0] == 0, seconds=seconds, what="every batch's end")

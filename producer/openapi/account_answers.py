@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from producer.openapi.answers import CompletionDetails, Count, Credits, List, PromptDetails, Time
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 
 
 class Webhook(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 
 T = TypeVar("T")
 

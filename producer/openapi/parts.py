@@ -8,6 +8,7 @@ from producer.operations.pages import PageQuery
 from producer.web.dialect import Dialect
 from producer.web.rows import JSON, Schema, header, query
 from shared.errors import Failed, FusionError, Refused
+from shared.submissions import sizes
 
 
 def in_path(name: str) -> Schema:
@@ -114,7 +115,7 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = {
     404: ("The object does not exist, or belongs to another account.", "not found: job 'job_1'"),
     405: ("The path does not support this method.", "method not allowed: PUT /v1/jobs"),
     409: ("The request conflicts with the current state of the object.", "the job was cancelled"),
-    413: ("The request is too large.", "request body is larger than 50 MB"),
+    413: ("The request is too large.", f"request body is larger than {sizes.MOST_BODY_BYTES // 1024**2} MB"),
     415: ("The Content-Type is not supported.", "unsupported Content-Type 'text/plain': must be application/json"),
     422: (
         "The Idempotency-Key was already used with a different request.",

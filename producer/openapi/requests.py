@@ -9,11 +9,10 @@ from producer.operations import files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
 from producer.operations.credits import ThresholdSpecs
-from producer.operations.jobs import MOST_JOBS
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
-from shared.batches.lines import MOST_CUSTOM_ID, TYPES
 from shared.submissions import extras
+from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.schemas import (
     MAX_LABEL_KEY,
     MAX_LABEL_VALUE,
@@ -21,10 +20,10 @@ from shared.submissions.schemas import (
     ChatRequest,
     EmbeddingRequest,
     ImageRequest,
-    JobType,
     Routing,
     Shape,
 )
+from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_JOBS
 from shared.webhooks import events
 
 Labels = Annotated[
@@ -58,7 +57,7 @@ class BatchLine(Shape):
 
     custom_id: str = Field(min_length=1, max_length=MOST_CUSTOM_ID)
     method: str = Field(default="POST", pattern="^POST$")
-    url: str = Field(default="", json_schema_extra={"enum": list(TYPES)})
+    url: str = Field(default="", json_schema_extra={"enum": list(ENDPOINTS)})
     body: dict[str, Any] = Field(description="The request body for the endpoint.")
 
 
@@ -99,7 +98,7 @@ def refine(schemas: dict[str, Any]) -> None:
     retry = schemas["RetrySpec"]["properties"]
     retry["metadata"] = {"anyOf": [batch["metadata"], {"type": "null"}]}
     retry["completion_window"] = {"anyOf": [{"pattern": _WINDOW, "type": "string"}, {"type": "null"}]}
-    batch["endpoint"] = {"anyOf": [{"enum": list(TYPES), "type": "string"}, {"type": "null"}]}
+    batch["endpoint"] = {"anyOf": [{"enum": list(ENDPOINTS), "type": "string"}, {"type": "null"}]}
     for shape in (*extras.HINTS, *extras.LEFTOVERS):
         schemas[shape.__name__]["properties"].update(_beside(shape))
     schemas["ImagePart"]["properties"]["image_url"] = {

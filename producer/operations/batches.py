@@ -15,14 +15,16 @@ from shared import clock, usage_shown
 from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
 from shared.batches.line_files import FaultError
-from shared.batches.lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
+from shared.batches.lines import Reading, Wanted, chunks, read
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
 from shared.money.ledger import credits
 from shared.money.shortage import Need
 from shared.strict_json import dumps
+from shared.submissions.job_types import ENDPOINTS
 from shared.submissions.schemas import Shape, read_labels
+from shared.submissions.sizes import MOST_LINES
 
 #: Hours that a batch may be given.
 SHORTEST_HOURS, LONGEST_HOURS = 1, 168
@@ -54,8 +56,8 @@ class BatchSpec(Shape):
         """What the shape alone does not say; 400 with the parameter."""
         if (self.input_file_id is None) == (self.requests is None):
             raise InvalidRequest("exactly one of input_file_id and requests is required", param="input_file_id")
-        if self.endpoint is not None and self.endpoint not in TYPES:
-            raise InvalidRequest(f"endpoint must be one of {', '.join(TYPES)}", param="endpoint")
+        if self.endpoint is not None and self.endpoint not in ENDPOINTS:
+            raise InvalidRequest(f"endpoint must be one of {', '.join(ENDPOINTS)}", param="endpoint")
         self.window_hours()
         read_labels(self.metadata)
 
@@ -94,7 +96,7 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[
             reading.end()
     except FaultError as fault:
         reading.faults.append(fault)
-    errors = [fault.shown() for fault in reading.faults]
+    errors = [fault.as_json() for fault in reading.faults]
     return {
         "object": "batch.dry_run",
         "valid": not errors,

@@ -21,8 +21,6 @@ from shared.jobs import transitions
 from shared.jobs.outcomes import TERMINAL, Ending
 from shared.notifier import CANCEL, DONE, Hints
 
-#: Jobs in one request.
-MOST_JOBS = 1000
 #: Tries of a cancel that meets a job which is just changing hands.
 CANCEL_TRIES = 5
 

@@ -20,13 +20,24 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from producer.server.connections import Connections, address_of, unread_bytes, unsent_bytes
 from shared import clock
+from shared.errors import FusionError, InvalidRequest, Timeout, Unavailable
 
 #: How long the other side may take to read why it is refused, before what it still sends is answered by a reset.
 LINGER_SECONDS = 2.0
 #: How long a connection without a request yet may take to send its first once the server stops.
 LAST_SECONDS = 1.0
-#: Answers to requests that never reach the application: their `type`.
-_TYPES = {400: "invalid_request", 408: "timeout", 431: "invalid_request", 503: "unavailable"}
+
+
+class RequestTimeout(Timeout):
+    """The request did not come in time."""
+
+    status = 408
+
+
+class HeadTooLarge(InvalidRequest):
+    """The request's head or trailers are larger than any request needs."""
+
+    status = 431
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -58,7 +69,7 @@ class BoundedProtocol(HttpToolsProtocol):
         peer = transport.get_extra_info("socket")
         self._descriptor = peer.fileno() if peer is not None and peer.family in _INTERNET else None
         if not self._all.admit(self):
-            self._refuse(503, "too many open connections; retry later", retry_seconds=1)
+            self._refuse(Unavailable("too many open connections; retry later", retry_after_seconds=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.release(self)
@@ -78,7 +89,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(piece)
             if self._idle_bytes >= self._bounds.head_bytes and not self._over:
                 said = f"request headers are larger than {self._bounds.head_bytes:,} bytes"
-                self._refuse(431, said if self._in_head else "request trailers or chunk extensions are too large")
+                self._refuse(
+                    HeadTooLarge(said if self._in_head else "request trailers or chunk extensions are too large")
+                )
 
     def _feed(self, piece: bytes) -> None:
         self._began = False
@@ -87,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # to what we do not speak: it is served as the request that it is
         except httptools.HttpParserError:
-            self._refuse(400, "malformed HTTP request")
+            self._refuse(InvalidRequest("malformed HTTP request"))
             self._all.note("malformed HTTP requests", self.address)
 
     def on_message_begin(self) -> None:
@@ -166,7 +179,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if now - self._since > self._bounds.head_seconds:
             self._all.note("requests whose headers were not received in time", self.address)
             if self._partial:
-                self._refuse(408, f"request headers were not received within {self._bounds.head_seconds:g} seconds")
+                self._refuse(
+                    RequestTimeout(f"request headers were not received within {self._bounds.head_seconds:g} seconds")
+                )
             else:
                 self.transport.close()
 
@@ -178,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._all.note("requests whose body was not received in time", self.address)
             limit = self._bounds.body_idle_seconds if silent else self._bounds.body_seconds
             said = f"no data of the request body was received for {limit:g} seconds" if silent else ""
-            self._refuse(408, said or f"request body was not received within {limit:g} seconds")
+            self._refuse(RequestTimeout(said or f"request body was not received within {limit:g} seconds"))
 
     def _look_at_answer(self, now: float) -> None:
         unsent = unsent_bytes(self.transport, self._descriptor)
@@ -201,7 +216,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._all.note("connections closed because the client does not read the response", self.address)
         self.transport.abort()
 
-    def _refuse(self, status: int, message: str, *, retry_seconds: int | None = None) -> None:
+    def _refuse(self, refusal: FusionError) -> None:
         """Answer instead of the application, and close when the other side has had time to read that."""
         self._over = True
         self._all.release(self)
@@ -211,7 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(_answer(status, message, retry_seconds))
+        self.transport.write(_answer(refusal))
         if not self._all.linger(self):
             self.transport.close()
             return
@@ -224,17 +239,16 @@ class BoundedProtocol(HttpToolsProtocol):
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-def _answer(status: int, message: str, retry_seconds: int | None) -> bytes:
+def _answer(refusal: FusionError) -> bytes:
     request_id = clock.new_id("req")
-    shown = {"message": message, "type": _TYPES[status], "code": status, "request_id": request_id}
-    body = orjson.dumps({"error": shown})
+    body = orjson.dumps({"error": refusal.as_json(request_id)})
     lines = [
-        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}",
+        f"HTTP/1.1 {refusal.status} {http.HTTPStatus(refusal.status).phrase}",
         "content-type: application/json",
         f"content-length: {len(body)}",
         f"x-request-id: {request_id}",
         "fusionai-version: v1",
-        *([f"retry-after: {retry_seconds}"] if retry_seconds is not None else []),
+        *([f"retry-after: {wait}"] if (wait := refusal.retry_after_seconds) is not None else []),
         "connection: close",
     ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

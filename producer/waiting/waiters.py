@@ -5,16 +5,15 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, select, text
 
-from shared import clock
+from shared import clock, errors
 from shared.batcher import Batcher
 from shared.db import Database
 from shared.db.models import job_results, jobs
-from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, Timeout, UpstreamError
+from shared.errors import Conflict, FusionError, Timeout
 
 log = logging.getLogger(__name__)
 
@@ -107,14 +106,9 @@ class JobState:
         if self.status == "cancelled":
             refusal = Conflict(f"job {self.job_id} was cancelled")
         elif self.error is not None:
-            error: dict[str, Any] = orjson.loads(self.error)
-            refusal = _KINDS.get(error["code"], InternalError)(error["message"])
-            refusal.reason, refusal.param = error.get("reason"), error.get("param")
+            refusal = errors.from_json(orjson.loads(self.error))
         refusal.job_id = self.job_id
         return refusal
-
-
-_KINDS: dict[int, type[FusionError]] = {400: InvalidRequest, 502: UpstreamError, 504: Timeout}
 
 
 class JobStates:

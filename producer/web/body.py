@@ -8,9 +8,10 @@ from starlette.requests import ClientDisconnect, Request
 from producer.admission.thread_turns import Turns
 from shared import strict_json
 from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from shared.submissions import sizes
 
 #: Bytes of a request body: of one that carries jobs, and of any other.
-MOST_BYTES = 50 * 1024 * 1024
+MOST_BYTES = sizes.MOST_BODY_BYTES
 SMALL_BYTES = 256 * 1024
 
 

@@ -21,7 +21,8 @@ from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
 from shared.money.ledger import credits_decimal
 from shared.settings import settings
-from shared.submissions.schemas import JobType, Submission, read_submission
+from shared.submissions.job_types import JobType
+from shared.submissions.schemas import Submission, read_submission
 
 Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -8,12 +8,12 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
-from producer.admission.limits import Allowance
+from producer.admission.limits.allowances import Allowance
 from producer.waiting.framing import Framing
 from producer.web.router import Router
 from producer.web.rows import Schema
 from shared.errors import FusionError
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from shared.submissions import sizes
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 #: Bytes of a file.
-MOST_BYTES = 200 * 1024 * 1024
+MOST_BYTES = sizes.MOST_FILE_BYTES
 #: What its envelope may add: the other fields, headers and boundaries.
 ENVELOPE_BYTES = 64 * 1024
 #: Parts of the body, and bytes of one that is not the file.

@@ -49,7 +49,7 @@ class FaultError(Exception):
         #: It holds of other lines as well, and is told of the first alone.
         self.once = False
 
-    def shown(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As OpenAI's batch object lists it."""
         return {"code": self.code, "line": self.line, "message": self.message, "param": self.param}
 

@@ -8,7 +8,7 @@ A file is cut into chunks of lines (`chunks`), each is read for itself, by any p
 put together in order (`Reading`): what is wrong across lines is only seen there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -21,25 +21,14 @@ from shared.errors import FusionError, InvalidRequest
 from shared.money.shortage import Need
 from shared.submissions import quote
 from shared.submissions.catalogue import catalogue
+from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.rows import Priced, priced
-from shared.submissions.schemas import JobType, read_submission
+from shared.submissions.schemas import read_submission
+from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
-MOST_LINES: Final = 50_000
-#: Lines with blank ones; what has more is no file of lines.
-MOST_WITH_BLANKS: Final = 2 * MOST_LINES
-MOST_FAULTS: Final = 100
-#: Bytes of a line: what a request body may have.
-MOST_LINE_BYTES: Final = 50 * 1024 * 1024
-MOST_CUSTOM_ID: Final = 512
 #: Bytes of a chunk, a last line more: about 10 ms of reading.
 CHUNK_BYTES: Final = 256 * 1024
 
-TYPES: Final[Mapping[str, JobType]] = {
-    "/v1/chat/completions": "chat.completion",
-    "/v1/embeddings": "embedding",
-    "/v1/images/generations": "image",
-    "/v1/images": "image",
-}
 _KNOWN: Final = frozenset({"custom_id", "method", "url", "body"})
 
 
@@ -213,10 +202,10 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
 
 def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
     url = line.get("url")
-    type = TYPES.get(url) if isinstance(url, str) else None
+    type = ENDPOINTS.get(url) if isinstance(url, str) else None
     if type is None:
-        raise FaultError("invalid_url", f"url must be one of {', '.join(TYPES)}", "url")
-    if endpoint is not None and TYPES[endpoint] != type:
+        raise FaultError("invalid_url", f"url must be one of {', '.join(ENDPOINTS)}", "url")
+    if endpoint is not None and ENDPOINTS[endpoint] != type:
         raise FaultError("mismatched_url", f"url {url} does not match the batch's endpoint {endpoint}", "url")
     return type
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.settings import provider_key, settings
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"

@@ -13,14 +13,13 @@ from pydantic import ConfigDict, Field, ValidationError
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price
 from shared.submissions import extras
+from shared.submissions.job_types import JobType
 from shared.submissions.requests import ChatRequest as ChatRequest
 from shared.submissions.requests import EmbeddingRequest as EmbeddingRequest
 from shared.submissions.requests import ImageRequest as ImageRequest
 from shared.submissions.shapes import NullIsAbsent
 from shared.submissions.shapes import Shape as Shape
 from shared.submissions.shapes import invalid as invalid
-
-JobType = Literal["chat.completion", "embedding", "image"]
 
 #: One customer's metadata: OpenAI's own limits.
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 64, 512

@@ -4,21 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.stack import Account, Stack
+from tests.acceptance.stack import Account, Stack, own_stack
 from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Stack]:
     """The running stack."""
-    with SimulatorProcess() as simulator:
-        running = Stack(tmp_path_factory.mktemp("stack"), redis_server, simulator)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
+    with own_stack(tmp_path_factory.mktemp("stack"), redis_server) as running:
+        yield running
 
 
 @pytest.fixture

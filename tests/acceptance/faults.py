@@ -5,6 +5,7 @@ Every scenario has a primary of its own, so that what one teaches the stack abou
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from shared import clock
 from tests.acceptance.sse import added_up, events
-from tests.acceptance.stack import Account, Stack
+from tests.acceptance.stack import Account, Stack, own_stack
 from tests.catalogues import served, written
 
 SPARE = "spare"
@@ -124,9 +125,9 @@ def fault(provider: str, *, kind: str = "", times: int | None = None, **more: An
 HEALTHY: dict[str, Any] = {"fault": {"answer_tokens": WORDS}}
 
 
-def made(directory: Path, *given: Any, scenarios: Sequence[str], **settings: str) -> Stack:
-    """The stack; `given` as Stack takes it."""
-    return Stack(directory, *given, **SETTINGS | settings, CATALOGUE=catalogue_file(directory, scenarios))
+def made(directory: Path, scenarios: Sequence[str], **settings: str) -> AbstractContextManager[Stack]:
+    """The running stack, with a Redis of its own."""
+    return own_stack(directory, **SETTINGS | settings, CATALOGUE=catalogue_file(directory, scenarios))
 
 
 def check_served(account: Account, got: Got, by: str) -> dict[str, Any]:

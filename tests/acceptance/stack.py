@@ -1,9 +1,8 @@
 """A small stack of real processes on loopback: Redis, SQLite, simulator, web, worker, sweeper; and clients for it."""
 
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from sqlalchemy import Connection
 
 from shared import accounts, processes
 from shared.db import Database
-from shared.db.migrations import migrate
 from shared.money import ledger
 from shared.settings import inherited, settings
 from shared.verify import verify
+from tests import starting
 from tests.conditions import await_condition
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisServer, free_port, migrated_sqlite
 from workers.simulator.server import SimulatorProcess
 
 CREDIT = 1_000_000
@@ -27,16 +26,25 @@ PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.maintena
 class Stack:
     """The running stack: `client(key)` talks to it, `script(rules)` orders the providers' faults.
 
-    `given` are settings of its own, by the names of their environment variables without FUSIONAI_.
+    `given` are settings of its own, by the names of their environment variables without FUSIONAI_; `environment` is
+    what else its processes find there.
     """
 
-    def __init__(self, directory: Path, redis: RedisServer, simulator: SimulatorProcess, **given: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        redis: RedisServer,
+        simulator: SimulatorProcess,
+        *,
+        environment: Mapping[str, str] | None = None,
+        **given: str,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.simulator = simulator.url
         self.log = directory / "stack.log"
         self.environment = {
-            "FUSIONAI_DATABASE_URL": f"sqlite:///{directory / 'stack.sqlite3'}",
+            "FUSIONAI_DATABASE_URL": migrated_sqlite(directory / "stack.sqlite3"),
             "FUSIONAI_STATE_DIRECTORY": str(directory),
             "FUSIONAI_KEY_SECRET": settings().key_secret,
             "FUSIONAI_BROKER_URL": redis.url.replace("/0", "/1"),
@@ -52,19 +60,40 @@ class Stack:
             "FUSIONAI_DRAIN_SECONDS": "1",
             "FUSIONAI_LOG_LEVEL": "INFO",
             **{f"FUSIONAI_{name}": value for name, value in given.items()},
+            **(environment or {}),
         }
-        migrate(self.environment["FUSIONAI_DATABASE_URL"])
         self.database = Database(self.environment["FUSIONAI_DATABASE_URL"])
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[starting.Process] = []
 
     def start(self) -> None:
         """Start the processes, and wait until they serve."""
-        keys = {name: "" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPINFRA_API_KEY")}
-        environment = {**inherited(), **keys, **self.environment}
-        with self.log.open("ab") as log:
-            for module in PROCESSES:
-                self._processes.append(processes.start([sys.executable, "-m", module], environment, log))
+        self._processes += [self._process(module) for module in PROCESSES]
         await_condition(self._ready, seconds=30, what="the stack")
+
+    def _process(self, module: str) -> starting.Process:
+        keys = {name: "" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPINFRA_API_KEY")}
+        with self.log.open("ab") as log:
+            return starting.start(module, {**inherited(), **keys, **self.environment}, log)
+
+    def terminate(self, module: str) -> starting.Process:
+        """SIGTERM to a process."""
+        process = self._processes[PROCESSES.index(module)]
+        process.terminate()
+        return process
+
+    def start_again(self, module: str, *, seconds: float = 10.0) -> None:
+        """Wait for the end of a process that was told to stop, for so long at most, and start another."""
+        at = PROCESSES.index(module)
+        self._processes[at].wait(seconds)
+        self._processes[at] = self._process(module)
+        await_condition(self._ready, what="the next process")
+
+    def replace(self, module: str) -> None:
+        """SIGKILL a process, and start another."""
+        at = PROCESSES.index(module)
+        processes.kill(self._processes[at])
+        self._processes[at].wait()
+        self._processes[at] = self._process(module)
 
     def stop(self) -> None:
         """SIGTERM to each, and wait."""
@@ -123,6 +152,19 @@ class Stack:
     def violations(self) -> list[str]:
         """What `fusionai verify` would find."""
         return self.database.read_sync(verify)
+
+
+@contextmanager
+def own_stack(directory: Path, redis: RedisServer | None = None, **given: Any) -> Iterator[Stack]:
+    """A running stack with a simulator of its own, and its own Redis unless one is given; `given` as Stack takes it."""
+    with ExitStack() as opened:
+        if redis is None:
+            redis = RedisServer().start()
+            opened.callback(redis.stop)
+        running = Stack(directory, redis, opened.enter_context(SimulatorProcess()), **given)
+        opened.callback(running.stop)
+        running.start()
+        yield running
 
 
 class Account:

@@ -9,11 +9,9 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.stack import CREDIT, Account, Stack, chat, embedding, image
+from tests.acceptance.stack import CREDIT, Account, Stack, chat, embedding, image, own_stack
 from tests.conditions import await_condition
 from tests.receiver import Receiver
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 Labels = tuple[tuple[str, str], ...]
 Samples = Mapping[tuple[str, Labels], float]
@@ -22,15 +20,8 @@ Samples = Mapping[tuple[str, Labels], float]
 @pytest.fixture
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that has done nothing yet, and that nobody else uses."""
-    redis = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = Stack(tmp_path_factory.mktemp("metrics"), redis, simulator)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            redis.stop()
+    with own_stack(tmp_path_factory.mktemp("metrics")) as running:
+        yield running
 
 
 @pytest.fixture

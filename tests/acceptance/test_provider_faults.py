@@ -21,8 +21,6 @@ from tests.acceptance.faults import (
     primary,
 )
 from tests.acceptance.stack import Account, Stack
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 SCENARIOS = [f"s{number:02}" for number in (1, 2, 3, 4, 5, 6, 7, 11, 13)]
 #: With another offer left, realtime turns to it within two seconds.
@@ -34,15 +32,8 @@ FEW = 3
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with short limits, and a Redis of its own."""
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = made(tmp_path_factory.mktemp("faults"), server, simulator, scenarios=SCENARIOS)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+    with made(tmp_path_factory.mktemp("faults"), scenarios=SCENARIOS) as running:
+        yield running
 
 
 def check_retried_once(stack: Stack, name: str) -> float:

@@ -19,8 +19,6 @@ from tests.acceptance.faults import (
     primary,
 )
 from tests.acceptance.stack import Account, Stack
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 SCENARIOS = ["s08", "s09", "s10", "s14", "open"]
 AFTER_TOKENS = 40
@@ -33,15 +31,8 @@ NO_PREFILL = {"status": 400, "message": "This model does not support assistant m
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with short limits, and a Redis of its own."""
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = made(tmp_path_factory.mktemp("midway"), server, simulator, scenarios=SCENARIOS)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+    with made(tmp_path_factory.mktemp("midway"), scenarios=SCENARIOS) as running:
+        yield running
 
 
 def check_saved(stack: Stack, account: Account, name: str, stream: bool, *, within: float, **wrong: Any) -> None:

@@ -23,8 +23,6 @@ from tests.acceptance.faults import (
 )
 from tests.acceptance.stack import Account, Stack
 from tests.conditions import await_condition
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 DOWN_SECONDS = 8.0
 CALLS, EACH_SECONDS = 30, 0.3
@@ -40,15 +38,8 @@ BACK_SECONDS = 30.0
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with short limits, and a Redis of its own."""
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = made(tmp_path_factory.mktemp("outages"), server, simulator, scenarios=["s15", "s15-hang", "s16"])
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+    with made(tmp_path_factory.mktemp("outages"), scenarios=["s15", "s15-hang", "s16"]) as running:
+        yield running
 
 
 def spread(account: Account, name: str, stream: bool) -> list[Got]:

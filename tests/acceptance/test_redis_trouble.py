@@ -12,10 +12,9 @@ import httpx
 import pytest
 import redis
 
-from tests.acceptance.stack import Account, Stack, chat
+from tests.acceptance.stack import Account, Stack, chat, own_stack
 from tests.conditions import await_condition
 from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +28,8 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, server: RedisServer) -> Iterator[Stack]:
     """A stack of this room's own."""
-    with SimulatorProcess() as simulator:
-        running = Stack(tmp_path_factory.mktemp("stack"), server, simulator)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
+    with own_stack(tmp_path_factory.mktemp("stack"), server) as running:
+        yield running
 
 
 @pytest.fixture

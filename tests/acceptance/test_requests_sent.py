@@ -11,12 +11,10 @@ from openai import OpenAI
 
 from shared import accounts
 from tests.acceptance.listening import Listener, listening
-from tests.acceptance.stack import Account, Stack
+from tests.acceptance.stack import Account, Stack, own_stack
 from tests.catalogues import written
 from tests.conditions import await_condition
 from tests.pictures import data_url, gif, png
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 MARK = {"cache_control": {"type": "ephemeral"}}
@@ -63,16 +61,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, upstream: Listener) -> Itera
     """A stack whose models are the listener's, and a Redis of its own."""
     directory = tmp_path_factory.mktemp("sent")
     provider = f'[providers.stub]\nprotocol = "openai"\nbase_url = "{upstream.url}"\nkey = "STUB_KEY"\n'
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = Stack(directory, server, simulator, CATALOGUE=written(directory, provider, *ROWS))
-        running.environment["STUB_KEY"] = "x"
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+    catalogue = written(directory, provider, *ROWS)
+    with own_stack(directory, environment={"STUB_KEY": "x"}, CATALOGUE=catalogue) as running:
+        yield running
 
 
 @pytest.fixture

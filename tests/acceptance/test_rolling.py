@@ -11,8 +11,8 @@ import pytest
 from openai import OpenAI
 
 from tests.acceptance.sse import events
-from tests.acceptance.stack import PROCESSES, Account, embedding
-from tests.acceptance.test_stopping import Callers, Stoppable, body, check_log, slow, stoppable
+from tests.acceptance.stack import PROCESSES, Account, Stack, embedding
+from tests.acceptance.test_stopping import Callers, body, check_log, slow, stoppable
 from tests.conditions import await_condition
 from tests.receiver import Receiver
 
@@ -22,7 +22,7 @@ LINES = 400
 
 
 @pytest.fixture
-def account(stoppable: Stoppable) -> Iterator[Account]:
+def account(stoppable: Stack) -> Iterator[Account]:
     """A customer of it."""
     made = stoppable.account()
     yield made
@@ -113,7 +113,7 @@ def told(answer: httpx.Response) -> str:
 
 
 @pytest.mark.parametrize("module", [*PROCESSES])
-def test_each_process_in_turn(stoppable: Stoppable, account: Account, module: str) -> None:
+def test_each_process_in_turn(stoppable: Stack, account: Account, module: str) -> None:
     rules = [slow("slowly", kind="slow_body", seconds=1.0), slow("of the batch", latency_seconds=0.2)]
     line = {"method": "POST", "url": "/v1/chat/completions"}
     requests = [{**line, "custom_id": str(n), "body": body(f"of the batch {n}")} for n in range(LINES)]
@@ -171,7 +171,7 @@ def all_ended(account: Account) -> bool:
     )
 
 
-def check_once(stack: Stoppable, account: Account) -> None:
+def check_once(stack: Stack, account: Account) -> None:
     """Each job succeeded, and was charged once, as were the batches' lines."""
     for status in ("failed", "expired", "cancelled"):
         assert account.live.get("/jobs", params={"status": status}).json()["data"] == []

@@ -1,8 +1,6 @@
 """What callers meet when a server process is told to stop: nothing is cut without a word, and all goes on elsewhere."""
 
 import http.client
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,57 +14,24 @@ import orjson
 import pytest
 from openai import OpenAI
 
-from shared import processes
-from shared.settings import inherited
 from tests.acceptance.sse import Event, added_up, events
-from tests.acceptance.stack import PROCESSES, Account, Stack, chat
+from tests.acceptance.stack import Account, Stack, chat, own_stack
 from tests.conditions import await_condition
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 #: Of the stack here, in seconds; for a quarter of it the web process says that it stops, and still serves.
 DRAIN = 5.0
 
 
-class Stoppable(Stack):
-    """A stack whose processes are told to stop, and started again."""
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.environment |= {"FUSIONAI_DRAIN_SECONDS": str(DRAIN), "FUSIONAI_STREAM_BEGIN_SECONDS": "0.5"}
-
-    def terminate(self, module: str) -> subprocess.Popen[bytes]:
-        """SIGTERM to a process."""
-        process = self._processes[PROCESSES.index(module)]
-        process.terminate()
-        return process
-
-    def start_again(self, module: str) -> None:
-        """Wait for the end of a process that was told to stop, and start another."""
-        at = PROCESSES.index(module)
-        self._processes[at].wait(DRAIN + 5)
-        with self.log.open("ab") as log:
-            argv = [sys.executable, "-m", module]
-            self._processes[at] = processes.start(argv, {**inherited(), **self.environment}, log)
-        await_condition(self._ready, what="the next process")
-
-
 @pytest.fixture(scope="module")
-def stoppable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stoppable]:
-    """Such a stack, with a Redis of its own."""
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = Stoppable(tmp_path_factory.mktemp("stoppable"), server, simulator)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+def stoppable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose processes are told to stop, and started again."""
+    directory = tmp_path_factory.mktemp("stoppable")
+    with own_stack(directory, DRAIN_SECONDS=str(DRAIN), STREAM_BEGIN_SECONDS="0.5") as running:
+        yield running
 
 
 @pytest.fixture
-def account(stoppable: Stoppable) -> Iterator[Account]:
+def account(stoppable: Stack) -> Iterator[Account]:
     """A customer of it."""
     made = stoppable.account()
     yield made
@@ -146,7 +111,7 @@ def check_log(stack: Stack) -> None:
     assert "Traceback" not in log and "CancelledError" not in log, log[-3000:]
 
 
-def test_a_web_process_that_stops_lets_go_of_nothing(stoppable: Stoppable, account: Account) -> None:
+def test_a_web_process_that_stops_lets_go_of_nothing(stoppable: Stack, account: Account) -> None:
     callers = Callers(account)
     rules = (
         slow("soon done", kind="slow_body", seconds=2.5),
@@ -209,7 +174,7 @@ def test_a_web_process_that_stops_lets_go_of_nothing(stoppable: Stoppable, accou
     check_log(stoppable)
 
 
-def check_notice(stack: Stoppable, account: Account) -> None:
+def check_notice(stack: Stack, account: Account) -> None:
     """First it says that it is not ready, and serves; then it takes no connection."""
 
     unready = await_condition(lambda: (found := knock(stack, "/readyz")) and found[0] == 503 and found, seconds=2)
@@ -239,7 +204,7 @@ def check_stopped(event: Event) -> dict[str, Any]:
     return said
 
 
-def test_the_official_sdk_is_told(stoppable: Stoppable, account: Account) -> None:
+def test_the_official_sdk_is_told(stoppable: Stack, account: Account) -> None:
     with stoppable.script(slow("by the SDK", kind="slow_body", seconds=8)):
         client = OpenAI(base_url=stoppable.url + "/v1", api_key=account.live_key)
         stream = client.chat.completions.create(**body("by the SDK", stream=True))
@@ -253,7 +218,7 @@ def test_the_official_sdk_is_told(stoppable: Stoppable, account: Account) -> Non
     check_log(stoppable)
 
 
-def test_a_worker_that_stops_says_that_it_begins_anew(stoppable: Stoppable, account: Account) -> None:
+def test_a_worker_that_stops_says_that_it_begins_anew(stoppable: Stack, account: Account) -> None:
     """Its reader has words of an answer that nobody will end; the next worker asks again."""
     rule = {**slow("handed back", kind="slow_body", seconds=20), "times": 1}
     with stoppable.script(rule):

@@ -1,54 +1,25 @@
 """Streams while the processes that carry them are killed: the reader is told, or reads on; the job is done once."""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from shared import processes
-from shared.settings import inherited
 from tests.acceptance.sse import Event, added_up, events
-from tests.acceptance.stack import PROCESSES, Account, Stack, chat
+from tests.acceptance.stack import Account, Stack, chat, own_stack
 from tests.conditions import await_condition
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
-
-
-class Hasty(Stack):
-    """A stack whose leases are short; its processes can be killed."""
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.environment |= {"FUSIONAI_LEASE_SECONDS": "3", "FUSIONAI_BEAT_SECONDS": "1"}
-
-    def replace(self, module: str) -> None:
-        """SIGKILL a process, and start another."""
-        at = PROCESSES.index(module)
-        processes.kill(self._processes[at])
-        self._processes[at].wait()
-        with self.log.open("ab") as log:
-            argv = [sys.executable, "-m", module]
-            self._processes[at] = processes.start(argv, {**inherited(), **self.environment}, log)
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hasty]:
-    """Such a stack, with a Redis of its own."""
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = Hasty(tmp_path_factory.mktemp("hasty"), server, simulator)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose leases are short; its processes can be killed."""
+    with own_stack(tmp_path_factory.mktemp("hasty"), LEASE_SECONDS="3", BEAT_SECONDS="1") as running:
+        yield running
 
 
 @pytest.fixture
-def account(hasty: Hasty) -> Iterator[Account]:
+def account(hasty: Stack) -> Iterator[Account]:
     """A customer of it."""
     made = hasty.account()
     yield made
@@ -59,7 +30,7 @@ def slow(contains: str, seconds: float, **more: Any) -> dict[str, Any]:
     return {"contains": contains, "fault": {"kind": "slow_body", "seconds": seconds}, **more}
 
 
-def test_a_worker_killed_in_mid_stream_ends_the_stream_and_not_the_job(hasty: Hasty, account: Account) -> None:
+def test_a_worker_killed_in_mid_stream_ends_the_stream_and_not_the_job(hasty: Stack, account: Account) -> None:
     with hasty.script(slow("killed", 60, times=1)):
         id = account.submit(chat("the worker is killed", stream=True))["id"]
         found: list[Event] = []
@@ -79,7 +50,7 @@ def test_a_worker_killed_in_mid_stream_ends_the_stream_and_not_the_job(hasty: Ha
     assert hasty.violations() == []
 
 
-def test_a_stream_is_resumed_when_its_producer_has_been_killed(hasty: Hasty, account: Account) -> None:
+def test_a_stream_is_resumed_when_its_producer_has_been_killed(hasty: Stack, account: Account) -> None:
     with hasty.script(slow("resumed", 6)):
         id = account.submit(chat("the stream is resumed", stream=True))["id"]
         found: list[Event] = []

@@ -14,10 +14,8 @@ from openai.types.chat import ChatCompletionChunk
 from sqlalchemy import text
 
 from tests.acceptance.sse import added_up
-from tests.acceptance.stack import Account, Stack, chat, embedding, image
+from tests.acceptance.stack import Account, Stack, chat, embedding, image, own_stack
 from tests.conditions import await_condition
-from tests.servers import RedisServer
-from workers.simulator.server import SimulatorProcess
 
 #: The server's own limits here, in seconds.
 WAIT, BEGIN = 4.0, 0.5
@@ -25,30 +23,16 @@ WAIT, BEGIN = 4.0, 0.5
 SLACK = 1.0
 
 
-class Brief(Stack):
-    """A stack with short limits."""
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.environment |= {"FUSIONAI_WAIT_SECONDS": str(WAIT), "FUSIONAI_STREAM_BEGIN_SECONDS": str(BEGIN)}
-
-
 @pytest.fixture(scope="module")
-def brief(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brief]:
-    """Such a stack, with a Redis of its own."""
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        running = Brief(tmp_path_factory.mktemp("brief"), server, simulator)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with short limits."""
+    directory = tmp_path_factory.mktemp("brief")
+    with own_stack(directory, WAIT_SECONDS=str(WAIT), STREAM_BEGIN_SECONDS=str(BEGIN)) as running:
+        yield running
 
 
 @pytest.fixture
-def account(brief: Brief) -> Iterator[Account]:
+def account(brief: Stack) -> Iterator[Account]:
     """A customer of it."""
     made = brief.account()
     yield made
@@ -109,7 +93,7 @@ def check_late(account: Account, answer: httpx.Response, *, waited: float) -> st
     ids=["the server's limit", "Prefer", "an SDK's timeout"],
 )
 def test_the_answer_comes_when_the_caller_has_waited_long_enough(
-    account: Account, brief: Brief, headers: dict[str, str], waited: float
+    account: Account, brief: Stack, headers: dict[str, str], waited: float
 ) -> None:
     with brief.script(silent(waited + 1)):
         began = time.monotonic()
@@ -120,14 +104,14 @@ def test_the_answer_comes_when_the_caller_has_waited_long_enough(
 
 @pytest.mark.parametrize(("path", "body"), [("/embeddings", embedding()), ("/images", image())])
 def test_what_cannot_be_streamed_is_not_told_to_be(
-    account: Account, brief: Brief, path: str, body: dict[str, Any]
+    account: Account, brief: Stack, path: str, body: dict[str, Any]
 ) -> None:
     with brief.script(silent(1.5)):
         answer = account.live.post(path, json=bare(body), headers={"Prefer": "wait=1"})
         assert "stream" not in check_late(account, answer, waited=1)
 
 
-def test_an_answer_in_time_is_an_answer_whatever_the_sdk_was_told(account: Account, brief: Brief) -> None:
+def test_an_answer_in_time_is_an_answer_whatever_the_sdk_was_told(account: Account, brief: Stack) -> None:
     """Also without a timeout at all."""
     with brief.script(silent(2.0)):
         for timeout in (None, 600.0, 8.0):
@@ -135,7 +119,7 @@ def test_an_answer_in_time_is_an_answer_whatever_the_sdk_was_told(account: Accou
             assert client.chat.completions.create(**bare(chat("in time"))).choices[0].message.content
 
 
-def test_the_sdk_hears_of_its_job_before_it_gives_up(account: Account, brief: Brief) -> None:
+def test_the_sdk_hears_of_its_job_before_it_gives_up(account: Account, brief: Stack) -> None:
     with brief.script(silent(3.0)):
         with pytest.raises(openai.InternalServerError) as late:
             sdk(account, timeout=3.0).chat.completions.create(**bare(chat("impatient")))
@@ -143,7 +127,7 @@ def test_the_sdk_hears_of_its_job_before_it_gives_up(account: Account, brief: Br
     assert len(account.live.get("/jobs").json()["data"]) == 1, "and does not send it again"
 
 
-def test_prefer_is_heard_from_the_sdk_and_the_504_is_not_sent_again(account: Account, brief: Brief) -> None:
+def test_prefer_is_heard_from_the_sdk_and_the_504_is_not_sent_again(account: Account, brief: Stack) -> None:
     """With the SDK's default retries; the job is bought once, and is there to be fetched."""
     with brief.script(silent(3.0)):
         with pytest.raises(openai.InternalServerError) as late:
@@ -169,7 +153,7 @@ def test_nobody_waits_for_what_was_only_to_be_accepted(account: Account) -> None
     assert [tuple(row) for row in found] == [(None,)] * 3
 
 
-def test_a_long_poll_ends_with_the_servers_patience(account: Account, brief: Brief) -> None:
+def test_a_long_poll_ends_with_the_servers_patience(account: Account, brief: Stack) -> None:
     with brief.script(silent(WAIT + 1.5)):
         id = account.submit(chat("poll"))["id"]
         for headers, waited in (({"X-Stainless-Read-Timeout": "2"}, 1.0), ({}, WAIT)):
@@ -179,7 +163,7 @@ def test_a_long_poll_ends_with_the_servers_patience(account: Account, brief: Bri
 
 
 @pytest.mark.parametrize("timeout", [600.0, 1.2])
-def test_a_stream_of_a_silent_provider_begins_and_comes_whole(account: Account, brief: Brief, timeout: float) -> None:
+def test_a_stream_of_a_silent_provider_begins_and_comes_whole(account: Account, brief: Stack, timeout: float) -> None:
     """By the official SDK; also when it would bear no silence that is half as long."""
     with brief.script(silent(2.5)):
         began = time.monotonic()
@@ -197,7 +181,7 @@ def blocks(answer: httpx.Response) -> list[bytes]:
     return answer.content[:-2].split(b"\n\n")
 
 
-def test_no_blank_line_ends_nothing_and_ids_come_only_when_asked_for(account: Account, brief: Brief) -> None:
+def test_no_blank_line_ends_nothing_and_ids_come_only_when_asked_for(account: Account, brief: Stack) -> None:
     """The provider speaks slowly as well: comments stand before and between the events."""
     rules = {"fault": {"latency_seconds": 1.5, "kind": "slow_body", "seconds": 2}}
     headers = {"X-Stainless-Read-Timeout": "1"}  # it wants to hear something twice a second
@@ -231,7 +215,7 @@ def check_paused(account: Account, chunks: list[ChatCompletionChunk], times: lis
 
 @pytest.mark.parametrize("ids", [{}, {"FusionAI-Stream-Ids": "true"}], ids=["without ids", "with ids"])
 def test_pauses_in_the_middle_of_a_stream_are_nothing_to_the_sdk(
-    account: Account, brief: Brief, ids: dict[str, str]
+    account: Account, brief: Stack, ids: dict[str, str]
 ) -> None:
     """It keeps the id of an event, and would take a blank line after a comment for another event, an empty one."""
     body = bare(chat("one", max_tokens=2, stream=True))
@@ -241,7 +225,7 @@ def test_pauses_in_the_middle_of_a_stream_are_nothing_to_the_sdk(
     check_paused(account, *map(list, zip(*seen, strict=True)), stream.response.headers["fusionai-job-id"])  # type: ignore[arg-type]
 
 
-def test_nor_are_they_to_the_asynchronous_one(account: Account, brief: Brief) -> None:
+def test_nor_are_they_to_the_asynchronous_one(account: Account, brief: Stack) -> None:
     async def main() -> tuple[list[ChatCompletionChunk], list[float], str]:
         async with AsyncOpenAI(base_url=brief.url + "/v1", api_key=account.live_key, max_retries=0) as client:
             body = bare(chat("one", max_tokens=2, stream=True))
@@ -253,7 +237,7 @@ def test_nor_are_they_to_the_asynchronous_one(account: Account, brief: Brief) ->
         check_paused(account, *asyncio.run(main()))
 
 
-def test_what_fails_before_the_beginning_is_a_plain_error_and_after_it_an_event(account: Account, brief: Brief) -> None:
+def test_what_fails_before_the_beginning_is_a_plain_error_and_after_it_an_event(account: Account, brief: Stack) -> None:
     for seconds, begun in ((0.0, False), (1.5, True)):
         with brief.script(silent(seconds, status=400, message="no such thing")):
             answer = account.live.post("/chat/completions", json=bare(chat("refused", stream=True)))
@@ -273,7 +257,7 @@ def openai_error(answer: httpx.Response) -> dict[str, Any]:
     return dict(httpx.Response(200, content=last.rpartition(b"data: ")[2]).json()["error"])
 
 
-def test_a_stream_without_an_event_ends_when_its_caller_waits_no_longer(account: Account, brief: Brief) -> None:
+def test_a_stream_without_an_event_ends_when_its_caller_waits_no_longer(account: Account, brief: Stack) -> None:
     with brief.script(silent(3.0)):
         began = time.monotonic()
         body = bare(chat("nothing", stream=True))
@@ -293,16 +277,9 @@ TURN, CALL = 1.0, 3.0
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose calls have a short limit, and whose streams have a long one."""
     given = {"CALL_FIRST": CALL, "CALL": CALL, "CALL_TURN": TURN, "STREAM_TURN": TURN, "STREAM_BEGIN": BEGIN}
-    server = RedisServer().start()
-    with SimulatorProcess() as simulator:
-        limits = {f"{name}_SECONDS": str(seconds) for name, seconds in given.items()}
-        running = Stack(tmp_path_factory.mktemp("patient"), server, simulator, **limits)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
-            server.stop()
+    limits = {f"{name}_SECONDS": str(seconds) for name, seconds in given.items()}
+    with own_stack(tmp_path_factory.mktemp("patient"), **limits) as running:
+        yield running
 
 
 @pytest.fixture

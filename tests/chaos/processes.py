@@ -4,8 +4,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from shared import clock, processes
+from tests import starting
 
 T = TypeVar("T")
 
@@ -31,7 +30,7 @@ class Process:
 
     name: str
     env: dict[str, str]
-    popen: "subprocess.Popen[bytes] | None" = None
+    popen: starting.Process | None = None
     down: bool = False
     ends: list[int] = field(default_factory=list)
 
@@ -143,10 +142,9 @@ class Processes:
 
     def _spawn(self, process: Process, once: Mapping[str, str]) -> None:
         module = MODULES[process.name.rstrip("0123456789")]
-        argv = [sys.executable, "-m", module]
         # Away from the repository, where a developer's .env might name a real provider.
-        with self.log(process.name).open("ab") as output, contextlib.chdir(self.directory):
-            process.popen = processes.start(argv, process.env | prefixed(once), output.fileno())
+        with self.log(process.name).open("ab") as output:
+            process.popen = starting.start(module, process.env | prefixed(once), output, cwd=self.directory)
 
     def kill_all(self) -> None:
         """End every process, and what it has started, for good."""

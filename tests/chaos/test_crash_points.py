@@ -18,10 +18,11 @@ from tests.chaos.batch_scenarios import (
     retried_batch,
 )
 from tests.chaos.conftest import Stacks
-from tests.harness import Account, Stack, chat
+from tests.harness import HASTY, Account, Stack, chat
 from tests.receiver import Answer
 
 ROOT = Path(__file__).parents[2]
+STACK = HASTY
 Scenario = Callable[[Stack, Account, str], None]
 
 

@@ -7,7 +7,7 @@ import redis
 
 from shared import clock
 from tests.chaos.conftest import Stacks
-from tests.harness import Stack, chat
+from tests.harness import HASTY, Stack, chat
 from tests.receiver import Answer
 
 #: The longest that a killed worker may hold up its jobs, at the default lease of 30 s and beat of 10 s.
@@ -21,6 +21,7 @@ def statuses(stack: Stack) -> dict[str, int]:
     return {row.status: row.n for row in stack.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")}
 
 
+@pytest.mark.chaos  # it takes as long as that lease
 def test_killed_in_mid_call_at_the_default_lease(stacks: Stacks) -> None:
     """Twenty calls and a webhook's send are under way; nothing makes time pass but time."""
     with stacks.own(LEASE_SECONDS="30", BEAT_SECONDS="10") as stack:
@@ -141,7 +142,7 @@ def test_the_broker_hangs_up_on_everybody(stacks: Stacks, times: int) -> None:
 @pytest.mark.parametrize("count", [200, pytest.param(2000, marks=[pytest.mark.chaos, pytest.mark.timeout(600)])])
 def test_a_job_that_kills_its_worker(stacks: Stacks, count: int) -> None:
     """Whichever process calls for the poison job is killed in that call: nobody else's job fails."""
-    with stacks.own() as stack:
+    with stacks.own(**HASTY) as stack:
         account = stack.open_account(10 * count)
         stack.script(
             {"fault": {"latency_seconds": 10}, "contains": "poison"},
@@ -232,7 +233,7 @@ def test_a_lost_job_survives_its_sweeper(stacks: Stacks, number: signal.Signals)
 def test_everything_doubled(stacks: Stacks, kind: str) -> None:
     """Two producers, two workers, two sweepers; one of each pair is killed in turn."""
     names = ("web", "web2", "worker", "worker2", "sweeper", "sweeper2")
-    with stacks.own(kind, names=names) as stack:
+    with stacks.own(kind, names=names, **HASTY) as stack:
         account = stack.open_account()
         stack.script({"fault": {"latency_seconds": 0.3}, "contains": "doubled"})
         for round, victim in enumerate(("worker", "web", "sweeper2", "worker2", "web2", "sweeper")):

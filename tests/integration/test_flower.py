@@ -1,8 +1,6 @@
 """Flower as the Procfile starts it, with a real Redis and worker: behind its password, on loopback, seeing both."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ from producer.stack import procfile
 from shared import processes
 from shared.broker.app import job_queues, make_app
 from shared.broker.bell import Bell
-from shared.db.migrations import migrate
 from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import inherited
+from tests import starting
 from tests.conditions import await_condition
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisServer, free_port, migrated_sqlite
 
 USER = ("admin", "a-password")
 #: What the worker of this test serves; nobody consumes the other queues.
@@ -29,20 +27,24 @@ class Site:
     """The processes of a test, and a client of its Flower."""
 
     def __init__(self, directory: Path, redis: RedisServer, **given: str) -> None:
-        migrate(url := f"sqlite:///{directory / 'flower.sqlite3'}")
+        url = migrated_sqlite(directory / "flower.sqlite3")
         self.port = free_port()
         self.log = directory / "flower.log"
         self._env = {**inherited(), "FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(directory)}
         self._env |= {"FUSIONAI_BROKER_URL": redis.url, "FUSIONAI_REDIS_URL": redis.url}
         self._env |= {"FUSIONAI_QUEUES": ",".join(SERVED), "FUSIONAI_DRAIN_SECONDS": "0"}
         self._env |= {"FUSIONAI_FLOWER_PORT": str(self.port), "FLOWER_BASIC_AUTH": ":".join(USER), **given}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[starting.Process] = []
 
     def start(self, argv: Sequence[str]) -> None:
         with self.log.open("ab") as output:
             self._processes.append(processes.start(argv, self._env, output))
 
-    def start_by_procfile(self) -> "subprocess.Popen[bytes]":
+    def start_worker(self) -> None:
+        with self.log.open("ab") as output:
+            self._processes.append(starting.start("workers.app", self._env, output))
+
+    def start_by_procfile(self) -> starting.Process:
         """By the Procfile's own line."""
         line = procfile.parse(procfile.find().read_text())["flower"]
         self.start(procfile.expand(line, self._env))
@@ -123,7 +125,7 @@ def test_it_sees_what_waits_and_who_works(site: Site, redis: RedisServer) -> Non
         assert all(bell.ring(name, ["job_of_nobody"]).result() for _ in range(times))
     waiting = site.lengths()
     assert {name: count for name, count in waiting.items() if count} == {"google.batch": 2, "openai.batch": 1}
-    site.start([sys.executable, "-m", "workers.app"])
+    site.start_worker()
 
     def seen() -> dict[str, Any]:
         return {name: found for name, found in site.workers().items() if "active_queues" in found}

@@ -4,8 +4,6 @@ a database; on a port of its own, which web processes share.
 
 import asyncio
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,15 +18,15 @@ from producer import metrics
 from producer.metrics import Metrics
 from shared import processes
 from shared.db import Database
-from shared.db.migrations import migrate
 from shared.settings import inherited
+from tests import starting
 from tests.conditions import await_condition
 from tests.integration.attempts import NOWHERE
-from tests.servers import PostgresServer, free_port
+from tests.servers import PostgresServer, free_port, migrated_sqlite
 
 
 def test_a_million_queued_jobs_are_counted_by_their_indexes_alone(tmp_path: Path) -> None:
-    migrate(url := f"sqlite:///{tmp_path / 'a.sqlite3'}")
+    url = migrated_sqlite(tmp_path / "a.sqlite3")
     database = Database(url)
     for waiting, index in zip(metrics._WAITING, ("jobs_to_wake", "jobs_woken", "jobs_deferred"), strict=True):
         plan = f"EXPLAIN QUERY PLAN SELECT queue, count(*) FROM jobs WHERE {waiting} GROUP BY queue"
@@ -87,13 +85,13 @@ def test_a_collection_that_fails_is_tried_again_by_the_next_who_asks(database: D
     asyncio.run(main())
 
 
-def started(url: str, directory: Path, port: int, **given: Any) -> "subprocess.Popen[bytes]":
+def started(url: str, directory: Path, port: int, **given: Any) -> starting.Process:
     """A web process on a database, and a broker that is away; `given` are settings of its own."""
     env = {**inherited(), "FUSIONAI_DATABASE_URL": url, "FUSIONAI_PORT": str(port)}
     env |= {"FUSIONAI_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "FUSIONAI_STATE_DIRECTORY": str(directory)}
     env |= {f"FUSIONAI_{name}": str(value) for name, value in given.items()}
     with (directory / "web.log").open("ab") as output:
-        return processes.start([sys.executable, "-m", "producer.app"], env, output)
+        return starting.start("producer.app", env, output)
 
 
 @contextmanager

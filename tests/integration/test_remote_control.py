@@ -1,7 +1,5 @@
 """What a worker does for whoever can write to the broker: it tells how it is, and nothing else."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +9,10 @@ from celery.worker.control import Panel
 
 from shared import processes
 from shared.broker.app import make_app
-from shared.db.migrations import migrate
 from shared.settings import inherited
+from tests import starting
 from tests.conditions import await_condition
-from tests.servers import RedisServer
+from tests.servers import RedisServer, migrated_sqlite
 from workers.process import remote_control
 
 #: Orders of Celery's, with what they need.
@@ -33,13 +31,13 @@ ORDERS = {
 
 
 @pytest.fixture
-def process(tmp_path: Path, redis_server: RedisServer) -> Iterator["subprocess.Popen[bytes]"]:
+def process(tmp_path: Path, redis_server: RedisServer) -> Iterator[starting.Process]:
     """A real worker."""
-    migrate(url := f"sqlite:///{tmp_path / 'worker.sqlite3'}")
+    url = migrated_sqlite(tmp_path / "worker.sqlite3")
     env = inherited() | {"FUSIONAI_DATABASE_URL": url, "FUSIONAI_STATE_DIRECTORY": str(tmp_path)}
     env |= {"FUSIONAI_BROKER_URL": broker(redis_server), "FUSIONAI_REDIS_URL": redis_server.url}
     env |= {"FUSIONAI_DRAIN_SECONDS": "0"}
-    started = processes.start([sys.executable, "-m", "workers.app"], env)
+    started = starting.start("workers.app", env)
     yield started
     processes.kill(started)
     started.wait()
@@ -57,7 +55,7 @@ def celery(redis_server: RedisServer) -> Celery:
     return made
 
 
-def test_it_takes_no_orders(process: "subprocess.Popen[bytes]", celery: Celery) -> None:
+def test_it_takes_no_orders(process: starting.Process, celery: Celery) -> None:
     await_condition(lambda: celery.control.inspect(timeout=0.5).ping(), seconds=60, what="the worker")
     for order, given in ORDERS.items():
         celery.control.broadcast(order, arguments=given)

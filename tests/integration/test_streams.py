@@ -30,7 +30,7 @@ from tests.acceptance.sse import added_up
 from tests.integration import world
 from tests.servers import RedisServer
 from workers.running import publisher as worker_streams
-from workers.running.publisher import Publisher, Sink
+from workers.running.publisher import Publisher, StreamSink
 
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
 KEEP_ALIVE = ": keep-alive\n"
@@ -110,7 +110,7 @@ def play(database: Database, act: Callable[[Scene], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def say(sink: Sink, *words: str, begin: bool = True, end: bool = False) -> None:
+def say(sink: StreamSink, *words: str, begin: bool = True, end: bool = False) -> None:
     if begin:
         sink.send(HEAD, [part(0, {"role": "assistant", "content": ""})])
     for word in words:

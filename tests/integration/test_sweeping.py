@@ -16,7 +16,7 @@ from shared.settings import settings
 from shared.webhooks.events import NewEvent
 from shared.webhooks.events import write as write_events
 from tests.integration import world
-from workers.maintenance import recovery, sweep
+from workers.maintenance import overdue, purge, recovery
 from workers.maintenance.probation import next_group
 from workers.maintenance.sweep import Sweeper
 from workers.running import lease
@@ -113,7 +113,7 @@ def test_jobs_past_their_deadline_expire_and_a_flagged_one_is_cancelled(
 
 
 def test_an_overdue_backlog_ends_in_one_sweep_or_a_few(database: Database, bell: world.RecordedBell) -> None:
-    ids = world.queued(database, world.open_account(database, 100_000), sweep.CHUNK * 2 + 10, type="embedding")
+    ids = world.queued(database, world.open_account(database, 100_000), overdue.CHUNK * 2 + 10, type="embedding")
     clock.shift(settings().job_expires_seconds * SECOND)
     sweeper = Sweeper(database, bell)
     for _ in range(6):
@@ -248,8 +248,8 @@ def test_why_a_lease_is_over_is_told_only_if_it_was_the_database(
     with monkeypatch.context() as patched:
         patched.setattr(database, "write_sync", _away)
         cut_off._beat()
-    hanging.say_why(5.0)
-    cut_off.say_why(5.0)
+    hanging.explain_end(5.0)
+    cut_off.explain_end(5.0)
     ended = {row["id"]: row["ended"] for row in world.rows(database, m.workers)}
     assert ended == {hanging.id: None, cut_off.id: "lease_over"}
 
@@ -423,10 +423,10 @@ def test_rows_of_long_gone_workers_are_forgotten_unless_they_hold_a_job(database
     world.take(database, holding, world.queued(database, world.open_account(database)))
     for id in (gone, holding):
         database.write_sync(recovery.lapse_one, id)
-    database.write_sync(sweep.forget)
+    purge.purge_all(database)
     assert len(world.rows(database, m.workers)) == 3
     clock.shift(2 * 86_400 * SECOND)
-    database.write_sync(sweep.forget)
+    purge.purge_all(database)
     assert {row["id"] for row in world.rows(database, m.workers)} == {holding, alive}
 
 

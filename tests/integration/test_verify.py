@@ -19,7 +19,6 @@ from producer.operations.webhooks import WebhookSpec
 from shared import clock
 from shared.db import Database, forgotten
 from shared.db import models as m
-from shared.db.migrations import migrate
 from shared.files import blobs
 from shared.jobs.outcomes import Ending, Progress
 from shared.jobs.transitions import note_relayed
@@ -29,6 +28,7 @@ from shared.verify import verify, verify_all
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat
 from tests.integration.mutations import ENDED, MUTATIONS, OUTPUT, A, Mutation
+from tests.servers import migrated_sqlite
 
 
 def scene(database: Database) -> None:
@@ -90,8 +90,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "postgresql":
         url = str(request.getfixturevalue("postgres").migrated())
     else:
-        url = f"sqlite:///{directory / 'v.sqlite3'}"
-        migrate(url)
+        url = migrated_sqlite(directory / "v.sqlite3")
     database = Database(url)
     scene(database)
     yield database

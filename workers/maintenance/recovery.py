@@ -1,6 +1,6 @@
 """What becomes of workers whose lease has run out, and of the jobs they held: queued again, in ever smaller groups.
 
-Only a death that nothing explains tells against a job. Incarnations that fall silent together, or when the database
+Only a death that nothing explains speaks against a job. Incarnations that fall silent together, or when the database
 was away, have a common cause: their jobs go on as before.
 """
 
@@ -15,6 +15,7 @@ from shared import clock, crash, db
 from shared.db import counters
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
+from shared.errors import WorkerLost
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
 from shared.queues import PROBATION
@@ -138,7 +139,7 @@ def _last_end(row: Mapping[str, Any]) -> Ending | None:
     if row["cancel_requested"]:
         return Ending(row["id"], row["lease_epoch"], "cancelled", takes=True, attempts=attempts)
     if row["probation"] and row["lost"] == 1 and row["cohort"] == 1 and _ends(attempts, LOST) >= POISON_LOSSES:
-        error = {"message": "the job crashed every worker process that ran it", "type": "worker_lost", "code": 500}
+        error = WorkerLost("the job crashed every worker process that ran it").as_json()
         return Ending(row["id"], row["lease_epoch"], "failed", takes=True, error=error, attempts=attempts)
     return None
 

@@ -20,7 +20,9 @@ from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
 from shared.jobs.outcomes import TERMINAL
-from shared.submissions.schemas import JobType, Submission, read_submission
+from shared.submissions.job_types import JOB_TYPES
+from shared.submissions.schemas import Submission, read_submission
+from shared.submissions.sizes import MOST_JOBS
 
 router = Router()
 
@@ -34,7 +36,6 @@ _PICTURE_HEADERS = {
     "Cache-Control": "private, max-age=3600",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
-_TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 
 @router.post(
@@ -196,9 +197,9 @@ def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
         raise InvalidRequest(f"{extra}: unknown field (no other field is allowed with jobs)", param=extra)
     if not isinstance(rows, list) or not rows:
         raise InvalidRequest("jobs must be a list with at least one job", param="jobs")
-    if len(rows) > jobs_ops.MOST_JOBS:
+    if len(rows) > MOST_JOBS:
         raise PayloadTooLarge(
-            f"jobs: at most {jobs_ops.MOST_JOBS} jobs are allowed in one request, got {len(rows)}", param="jobs"
+            f"jobs: at most {MOST_JOBS} jobs are allowed in one request, got {len(rows)}", param="jobs"
         )
     return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
 
@@ -213,8 +214,8 @@ def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
             f"{at.rstrip('.') or 'the request body'} must be a JSON object", param=at.rstrip(".") or None
         )
     type = row.get("type")
-    if type not in _TYPES:
-        known = ", ".join(_TYPES)
+    if type not in JOB_TYPES:
+        known = ", ".join(JOB_TYPES)
         raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
     request = {name: value for name, value in row.items() if name != "type"}
     return read_submission(type, request, at=at, ignore_unknown=ignore_unknown)

@@ -2,7 +2,7 @@
 
 import orjson
 
-from producer.admission.limits import Allowance
+from producer.admission.limits.allowances import Allowance
 from producer.waiting.framing import StreamFault, event
 from producer.web.dialect import Refusal
 from shared.errors import FusionError
@@ -10,13 +10,7 @@ from shared.errors import FusionError
 
 def refuse(error: FusionError, request_id: str) -> Refusal:
     """An error object in an envelope."""
-    shown = {"message": error.message, "type": error.type, "code": error.status, "request_id": request_id}
-    if error.param is not None:
-        shown["param"] = error.param
-    if error.reason is not None:
-        shown["reason"] = error.reason
-    shown.update(error.details)
-    return Refusal({"error": shown}, {"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
+    return Refusal({"error": error.as_json(request_id)}, {"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
 
 
 def limit_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
@@ -43,13 +37,7 @@ class Events:
 
     def error(self, fault: StreamFault) -> bytes:
         """Its message names the job, and it says from where one that goes on may be read on."""
-        error = fault.error
-        shown = {"message": fault.message, "type": error.type, "code": error.status, "request_id": fault.request_id}
-        if error.param is not None:
-            shown["param"] = error.param
-        if error.reason is not None:
-            shown["reason"] = error.reason
-        shown["job_id"] = fault.job_id
+        shown = fault.error.as_json(fault.request_id) | {"message": fault.message, "job_id": fault.job_id}
         if fault.last_event_id is not None:
             shown["last_event_id"] = fault.last_event_id
         return event(orjson.dumps({"error": shown}))

@@ -10,6 +10,7 @@ from producer.openapi.schemas import definitions
 from producer.web.dialect import DocumentPart
 from producer.web.rows import JSON, Schema, header
 from shared.errors import FusionError
+from shared.submissions import sizes
 
 _TAGS: Final = {
     "Chat": "Chat completions and tools, as OpenAI's SDK calls them; each call is a job.",
@@ -17,7 +18,7 @@ _TAGS: Final = {
     "Images": "Images generated from a prompt.",
     "Models": "The models that your API key can use, with their prices.",
     "Jobs": "The durable job behind every call: accepted, run and charged exactly once.",
-    "Batches": "Up to 50,000 requests processed asynchronously.",
+    "Batches": f"Up to {sizes.MOST_LINES:,} requests processed asynchronously.",
     "Files": "Input and output files of batches.",
     "Webhooks": "Endpoints that receive events. Every delivery is signed with two schemes. Live and test keys have "
     "separate webhooks.",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
 from producer.openapi import account_answers, answers
@@ -171,7 +172,7 @@ async def redeliver_event(request: Request, event_id: str) -> Response:
 async def _count(context: Context, webhook_ids: Sequence[str]) -> None:
     """Count a send that somebody asked for, to each of these; 429 when one of them has had its few of the minute."""
     for id in webhook_ids:
-        allowance = await context.limits.admit(f"webhook.{id}", webhooks.ASKED_PER_MINUTE)
+        allowance = await context.limits.admit(RateLimit(f"webhook.{id}", webhooks.ASKED_PER_MINUTE))
         allowance.check(f"tests and redeliveries of webhook {id}")
 
 

@@ -1,0 +1,115 @@
+"""The process from which those of tests are forked: it has imported the libraries of ours, and no module of ours.
+
+    python -m tests.forking DESCRIPTOR
+
+An order on the socket is the length of a JSON object in 4 bytes, with the descriptor that the output goes to, and the
+object; the answer is the new process's id in 4 bytes. See tests/starting.py, which is at the other end.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import runpy
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+#: What tests start.
+PROGRAMS = ("producer.app", "workers.app", "workers.batches.__main__", "workers.maintenance.sweep")
+OURS = {"producer", "workers", "shared", "tests", "__main__"}
+_PR_SET_PDEATHSIG = 1
+_SIGKILL = 9
+
+
+def libraries() -> list[str]:
+    """The modules that our programs import and that are not ours, in their order; found out by a child."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.close(reader)
+        for program in PROGRAMS:
+            importlib.import_module(program)
+        found = [name for name in sys.modules if name.partition(".")[0] not in OURS]
+        with os.fdopen(writer, "w") as output:
+            output.write("\n".join(found))
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as written:
+        names = written.read().split()
+    os.wait()
+    return names
+
+
+def forked(order: dict[str, Any], output: int) -> int:
+    """Fork twice, so that the process is an orphan, whom its `parent` adopts; its process id (0: we are that one)."""
+    reader, writer = os.pipe()
+    between = os.fork()
+    if between == 0:
+        if os.fork():
+            os._exit(0)
+        os.close(reader)
+        os.setsid()
+        os.write(writer, os.getpid().to_bytes(4, "big"))
+        os.close(writer)
+        become(order, output)
+        return 0
+    os.close(writer)
+    pid = os.read(reader, 4)
+    os.close(reader)
+    os.waitpid(between, 0)
+    return int.from_bytes(pid, "big")
+
+
+def become(order: dict[str, Any], output: int) -> None:
+    """Take the parent, streams, directory and environment of the order."""
+    while os.getppid() != order["parent"]:
+        if os.getppid() == 1:  # it died before it could adopt us
+            os._exit(1)
+        os.sched_yield()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    if os.getppid() != order["parent"]:
+        os._exit(1)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
+    os.chdir(order["cwd"])
+    sys.path[0] = order["cwd"]
+    os.environ.clear()
+    os.environ.update(order["env"])
+    if os.environ.get("PYTHONUNBUFFERED"):
+        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+
+
+def order_of(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
+    """The next order and its descriptor; None when there will be none."""
+    head, descriptors, *_ = socket.recv_fds(orders, 4, 1)
+    if not head:
+        return None
+    length, text = int.from_bytes(head, "big"), b""
+    while len(text) < length:
+        text += orders.recv(length - len(text))
+    return json.loads(text), descriptors[0]
+
+
+def main() -> str:
+    """Fork as ordered until the socket is closed; in a forked process: the module that it is to run."""
+    with socket.socket(fileno=int(sys.argv[1])) as orders:
+        for name in libraries():
+            with suppress(ImportError):
+                importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
+        while order := order_of(orders):
+            pid = forked(*order)
+            if not pid:
+                return str(order[0]["module"])
+            os.close(order[1])
+            orders.sendall(pid.to_bytes(4, "big"))
+    return ""
+
+
+if __name__ == "__main__" and (module := main()):
+    del sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,0 +1,134 @@
+"""Starts our processes for tests: forked from one that has imported the libraries, which is most of a start's time.
+
+    process = start("workers.app", environment, log.fileno())
+
+What is forked is what `python -m workers.app` would be: it imports every module of ours itself, has the environment
+that it is given, a session of its own, and a test's process for a parent, with whose main thread it dies. Where that
+cannot be, on another system than Linux or with another PYTHONPATH, it is `python -m` indeed.
+"""
+
+import atexit
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from shared import processes
+
+ROOT = Path(__file__).parents[1]
+#: From <linux/prctl.h>: orphans among the descendants become children of this process.
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Child:
+    """A child process that somebody else has forked; of subprocess.Popen, what tests and `shared.processes` use."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status once it has ended: negative for a signal's number."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The same, when it has ended; subprocess.TimeoutExpired after `timeout` seconds."""
+        pause, passed = threading.Event(), 0.0
+        while (status := self.poll()) is None:
+            if timeout is not None and passed >= timeout:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            pause.wait(0.01)
+            passed += 0.01
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Nothing to one that has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+#: A started process, of either kind.
+Process = Child | subprocess.Popen[bytes]
+
+
+def start(
+    module: str, env: Mapping[str, str], output: IO[bytes] | int | None = None, *, cwd: Path | None = None
+) -> Process:
+    """Start `python -m module`, both its streams going to `output` (None: where ours go); from the main thread."""
+    if sys.platform != "linux" or env.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+        with chdir(cwd or Path.cwd()):
+            return processes.start([sys.executable, "-m", module], env, output)
+    descriptor = 2 if output is None else output if isinstance(output, int) else output.fileno()
+    order = {"module": module, "env": dict(env), "cwd": str(cwd or Path.cwd()), "parent": os.getpid()}
+    return Child(_forker().fork(order, descriptor))
+
+
+@cache
+def _forker() -> "Forker":
+    return Forker()
+
+
+class Forker:
+    """The process that forks ours; one for the session."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        parent = os.getpid()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.forking", str(theirs.fileno())],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                preexec_fn=lambda: processes.follow(parent),
+            )
+        atexit.register(self.stop)
+
+    def fork(self, order: Mapping[str, Any], output: int) -> int:
+        """The process id of a new child of ours."""
+        text = json.dumps(order).encode()
+        with _adopting():
+            socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], [output])
+            self._socket.sendall(text)
+            answer = self._socket.recv(4)
+        if len(answer) != 4:
+            raise RuntimeError("the process that forks ours has ended")
+        return int.from_bytes(answer, "big")
+
+    def stop(self) -> None:
+        """End it; what it has forked lives on."""
+        self._socket.close()
+        self._process.wait()
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """Meanwhile the orphans among our descendants become our children."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
