@@ -352,5 +352,5 @@ def test_what_waits_for_a_disabled_webhook_ends_in_steps(database: Database, mon
 
 def test_there_is_no_pause_before_the_first_attempt() -> None:
     for attempts in (0, -1):
-        with pytest.raises(ValueError, match="no pause"):
+        with pytest.raises(ValueError, match="no retry"):
             schedule.pause_seconds(attempts, 0.0)
