@@ -58,7 +58,7 @@ def check_queues() -> None:
     """End the process when it is to serve a queue that does not exist: nobody would notice."""
     there = {*job_queues(), WEBHOOKS, MAINTENANCE}
     if unknown := [name for name in map(str.strip, settings().queues.split(",")) if name and name not in there]:
-        raise Wrong(f"FUSIONAI_QUEUES: there is no queue {unknown[0][:100]}")
+        raise Wrong(f"FUSIONAI_QUEUES: unknown queue {unknown[0][:100]}")
 
 
 def proxy_lines() -> list[str]:

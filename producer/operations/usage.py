@@ -173,7 +173,7 @@ def _read_day(text: str, param: str) -> date:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise InvalidRequest(f"{param} must be a day such as 2026-11-21, not {text[:50]!r}", param=param)
+    raise InvalidRequest(f"{param} must be a date such as 2026-11-21, not {text[:50]!r}", param=param)
 
 
 def _of_days(connection: Connection, wanted: Selection) -> list[tuple[str, int, date, date]]:

@@ -219,7 +219,7 @@ def address_of(peer: tuple[str, int] | None) -> str:
         if address.ipv4_mapped:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address) if address else "an unknown address"
+    return str(address) if address else "unknown address"
 
 
 def unsent_bytes(transport: object, descriptor: int | None) -> int:

@@ -82,7 +82,7 @@ def claim_of(
 ) -> Claim | None:
     keys = request.headers.getlist(idempotency.HEADER)
     if len(keys) > 1:
-        raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
+        raise InvalidRequest(f"{len(keys)} {idempotency.HEADER} headers: send only one", param=idempotency.HEADER)
     dialect = dialect_of(request)
     path = dialect.call_path(request.url.path)
     if not keys and (retries := request.headers.get(idempotency.RETRY_HEADER)) is not None:

@@ -22,7 +22,7 @@ _OTHERS: Final = (
     (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it (unzstd)"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
     (b"PK\x03\x04", "a zip archive", "unpack it (unzip)"),
-    (b"PK\x05\x06", "an empty zip archive", "it contains no files"),
+    (b"PK\x05\x06", "an empty zip archive", "choose another file"),
     (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
         "an Office document, such as an Excel workbook (.xls)",

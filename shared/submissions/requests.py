@@ -152,7 +152,7 @@ _Identifier = Annotated[str, Field(max_length=512)]
 
 
 class ChatRequest(Request):
-    """A chat completion. `max_completion_tokens` is read as `max_tokens`; a missing one becomes the model's maximum."""
+    """A chat completion. `max_completion_tokens` is an alias of `max_tokens`. Default: the maximum of the model."""
 
     messages: list[Message] = Field(min_length=1, max_length=5000, fail_fast=True)
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -228,7 +228,7 @@ _Tokens = Annotated[list[_Token], Field(min_length=1, max_length=100_000, fail_f
 
 
 class EmbeddingRequest(Request):
-    """Texts, or token arrays, to embed."""
+    """Texts or token arrays to embed."""
 
     input: (
         Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
@@ -242,7 +242,7 @@ class EmbeddingRequest(Request):
 
 
 class ImageRequest(Request):
-    """Pictures to draw."""
+    """Images to generate."""
 
     prompt: str = Field(min_length=1, max_length=32_000)
     size: str = Field(default=USUAL_SIZE, pattern=r"^(auto|[0-9]{2,5}x[0-9]{2,5})$")

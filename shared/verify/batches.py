@@ -11,7 +11,7 @@ _KEPT = f"(({ENDED_AT}) IS NULL OR ({ENDED_AT}) > :jobs_gone)"
 
 QUERIES: tuple[Query, ...] = (
     Query(
-        "a batch's hold transfer differs from its bound, or its release from the lines that never became jobs",
+        "batch: hold transfer differs from its maximum cost, or release differs from the lines that never became jobs",
         f"""SELECT b.id, b.bound_micros, coalesce(t.held, 0) AS held, coalesce(t.released, 0) AS released FROM batches b
             LEFT JOIN (SELECT subject_id, sum(CASE WHEN kind = 'hold' THEN amount_micros ELSE 0 END) AS held,
                 sum(CASE WHEN kind = 'release' THEN amount_micros ELSE 0 END) AS released
@@ -22,7 +22,7 @@ QUERIES: tuple[Query, ...] = (
               OR ({_KEPT} AND coalesce(t.released, 0) <> b.released_micros - coalesce(j.total, 0))""",
     ),
     Query(
-        "a batch's counts differ from its jobs",
+        "batch: line counts differ from its jobs",
         f"""SELECT b.id, b.released, b.succeeded, b.failed, b.cancelled, b.expired FROM batches b
             LEFT JOIN (SELECT batch_id, count(*) AS made,
                 sum(CASE WHEN status = 'succeeded' THEN 1 ELSE 0 END) AS succeeded,
@@ -38,7 +38,7 @@ QUERIES: tuple[Query, ...] = (
                 + CASE WHEN b.stopped = 'expired' THEN b.total - b.released ELSE 0 END)""",
     ),
     Query(
-        "a batch's charges, resolved bounds or tokens differ from its jobs",
+        "batch: charges, resolved holds or tokens differ from its jobs",
         f"""SELECT b.id, b.charged_micros, b.resolved_micros, b.prompt_tokens, b.completion_tokens,
               coalesce(s.charged, 0) AS charged, coalesce(s.prompt, 0) AS prompt,
               coalesce(s.completion, 0) AS completion FROM batches b
@@ -53,13 +53,13 @@ QUERIES: tuple[Query, ...] = (
                 + CASE WHEN b.stopped IS NULL THEN 0 ELSE b.released_micros - coalesce(s.total, 0) END)""",
     ),
     Query(
-        "a batch is over with lines that have not ended, or with something still held",
+        "batch: finished although lines have not ended or credits are still held",
         """SELECT id, status, total, bound_micros, resolved_micros FROM batches
            WHERE status IN ('completed', 'expired', 'cancelled')
              AND (succeeded + failed + cancelled + expired <> total OR resolved_micros <> bound_micros)""",
     ),
     Query(
-        "a batch is in a state that there is not, or has no time of its state",
+        "batch: unknown status, or timestamp of its status missing",
         f"""SELECT b.id, b.status FROM batches b
             WHERE b.status NOT IN ('validating', 'failed', 'in_progress', 'finalizing', 'completed', 'expired',
                 'cancelling', 'cancelled')
@@ -68,12 +68,12 @@ QUERIES: tuple[Query, ...] = (
               OR (b.status = 'in_progress' AND (b.plan IS NULL OR b.released > b.total))""",
     ),
     Query(
-        "a batch repeats one that does not exist, or another account's",
+        "batch: retry_of does not exist or belongs to another account or mode",
         """SELECT b.id, b.retry_of FROM batches b LEFT JOIN batches o ON o.id = b.retry_of
            WHERE b.retry_of IS NOT NULL AND (o.id IS NULL OR o.account_id <> b.account_id OR o.test <> b.test)""",
     ),
     Query(
-        "a finished batch has not exactly one statement, of its account and of what its jobs were charged",
+        "batch: no statement, or statement differs from its account or charges",
         """SELECT b.id, b.account_id, b.charged_micros, i.id AS invoice, i.account_id AS account_of_invoice,
              i.total_micros FROM batches b LEFT JOIN invoices i ON i.batch_id = b.id
            WHERE (b.status IN ('completed', 'expired', 'cancelled') AND NOT b.test AND b.in_progress_at IS NOT NULL)
@@ -81,7 +81,7 @@ QUERIES: tuple[Query, ...] = (
              OR i.kind <> 'statement' OR i.status <> 'paid'""",
     ),
     Query(
-        "a statement is of a batch that does not exist",
+        "invoice: statement of a batch that does not exist",
         """SELECT i.id, i.batch_id FROM invoices i LEFT JOIN batches b ON b.id = i.batch_id
            WHERE i.kind = 'statement' AND (i.batch_id IS NULL OR b.id IS NULL)""",
     ),

@@ -14,7 +14,7 @@ from shared.verify.query import faulty_rows
 #: Jobs in one statement.
 PAGE = 2000
 
-_NAME = "a charge is not the price of the usage, within the bound"
+_NAME = "job: charge differs from the price of its usage (limited by its maximum cost)"
 
 
 def violations(connection: Connection) -> Iterator[str]:
@@ -40,22 +40,22 @@ _PAGE = (
 def _wrong(row: Mapping[str, Any]) -> str | None:
     """What is wrong with a job's charge, if anything."""
     if row["test"]:
-        return f"charged_micros={row['charged_micros']} of a test job" if row["charged_micros"] else None
+        return f"charged_micros={row['charged_micros']} although it is a test job" if row["charged_micros"] else None
     used = row["prompt_tokens"] + row["completion_tokens"] + row["images"]
     if not used:
-        return f"charged_micros={row['charged_micros']} for nothing" if row["charged_micros"] else None
+        return f"charged_micros={row['charged_micros']} without usage" if row["charged_micros"] else None
     try:
         by = row["provider"], row["model"]
         offers = orjson.loads(row["offers"])
         served = [read_offer(one) for one in offers if (one["provider"], one["model"]) == by]
         fair = [_fair(row, offer) for offer in served]
     except (KeyError, ValueError, TypeError) as error:
-        return f"its offers or request cannot be read ({type(error).__name__})"
+        return f"offers or request cannot be read ({type(error).__name__})"
     if not served:
-        return f"served by {row['provider']}, {row['model']}, which was not offered"
+        return f"served by {row['provider']}, {row['model']}, which is not among its offers"
     if row["charged_micros"] in fair:
         return None
-    return f"charged_micros={row['charged_micros']}, should be {fair[0]}, bound_micros={row['bound_micros']}"
+    return f"charged_micros={row['charged_micros']}, expected {fair[0]}, bound_micros={row['bound_micros']}"
 
 
 def _fair(row: Mapping[str, Any], at: Offer) -> int:

@@ -18,7 +18,7 @@ def _told(kind: str, types: str) -> str:
 
 def _numbered(name: str, column: str, which: str) -> Query:
     return Query(
-        f"an account's {name} are not numbered without gaps up to its newest",
+        f"account: sequence numbers of {name} have gaps or differ from the counter",
         f"""SELECT a.id, a.{column}, count(e.id) AS events, coalesce(max(e.sequence), 0) AS newest FROM accounts a
             LEFT JOIN events e ON e.account_id = a.id AND {which} GROUP BY a.id, a.{column}
             HAVING (:events_gone = 0 AND count(e.id) <> a.{column})
@@ -31,7 +31,7 @@ QUERIES: tuple[Query, ...] = (
     _numbered("events", "sequence", "NOT e.test"),
     _numbered("test events", "test_sequence", "e.test"),
     Query(
-        "a job whose end is told by itself has not exactly one event, of its account and of how it ended",
+        "job: end event missing, duplicated, or with wrong account or status",
         f"""SELECT j.id, j.status, coalesce(e.told, 0) AS told, e.type, e.status AS status_told FROM jobs j
             LEFT JOIN batches b ON b.id = j.batch_id LEFT JOIN {_told("job", _OF_JOBS)} e ON e.id = j.id
             WHERE NOT j.{UNFINISHED} AND (b.id IS NULL OR b.notify_each)
@@ -40,7 +40,7 @@ QUERIES: tuple[Query, ...] = (
                 OR e.type <> CASE j.status WHEN 'succeeded' THEN 'job.completed' ELSE 'job.' || j.status END)""",
     ),
     Query(
-        "an event tells the end of a job that does not exist, has not ended, goes by its batch, or is of another mode",
+        "event: end of a job that does not exist, has not ended, is reported by its batch, or has another mode",
         f"""SELECT e.id, e.account_id, [json e.data job id] AS job, j.status FROM events e
            LEFT JOIN jobs j ON j.id = [json e.data job id] LEFT JOIN batches b ON b.id = j.batch_id
            WHERE e.type IN ('job.completed', 'job.failed', 'job.cancelled', 'job.expired')
@@ -49,21 +49,21 @@ QUERIES: tuple[Query, ...] = (
                  OR (e.deliveries IS NOT NULL AND e.test <> j.test) END""",
     ),
     Query(
-        "a finished batch has not exactly one event, of its account and of how it ended",
+        "batch: end event missing, duplicated, or with wrong account or status",
         f"""SELECT b.id, b.status, coalesce(e.told, 0) AS told, e.type FROM batches b
             LEFT JOIN {_told("batch", _OF_BATCHES)} e ON e.id = b.id
             WHERE b.status IN ('failed', 'completed', 'expired', 'cancelled') AND ({ENDED_AT}) > :events_gone
               AND (e.id IS NULL OR e.told <> 1 OR e.account_id <> b.account_id OR e.type <> 'batch.' || b.status)""",
     ),
     Query(
-        "an event tells the end of a batch that does not exist, or has not ended",
+        "event: end of a batch that does not exist or has not ended",
         f"""SELECT e.id, e.account_id, e.type FROM events e LEFT JOIN batches b ON b.id = [json e.data batch id]
             WHERE e.type IN {_OF_BATCHES}
               AND (b.id IS NULL OR b.status NOT IN ('failed', 'completed', 'expired', 'cancelled'))""",
     ),
     *(
         Query(
-            f"an invoice has not exactly one event {type}, of its account",
+            f"invoice: event {type} missing, duplicated, or with wrong account",
             f"""SELECT i.id, i.number, coalesce(e.told, 0) AS told FROM invoices i
                 LEFT JOIN {_told("invoice", f"('{type}')")} e ON e.id = i.id
                 WHERE {when} AND i.created_at > :events_gone
@@ -72,26 +72,26 @@ QUERIES: tuple[Query, ...] = (
         for type, when in (("invoice.created", "i.id IS NOT NULL"), ("invoice.paid", "i.status = 'paid'"))
     ),
     Query(
-        "an event has other deliveries than were made with it",
+        "event: number of deliveries differs from the number created with it",
         """SELECT e.id, e.account_id, e.type, e.deliveries, coalesce(d.made, 0) AS found FROM events e
            LEFT JOIN (SELECT event_id, count(*) AS made FROM deliveries GROUP BY event_id) d ON d.event_id = e.id
            WHERE e.deliveries IS NOT NULL AND e.created_at > :deliveries_gone
              AND e.deliveries <> coalesce(d.made, 0)""",
     ),
     Query(
-        "a delivery is of an event or webhook that does not exist, or of another account or mode than these",
+        "delivery: event or webhook does not exist or has another account or mode",
         """SELECT d.id, d.account_id, d.event_id, d.webhook_id FROM deliveries d
            LEFT JOIN events e ON e.id = d.event_id LEFT JOIN webhooks w ON w.id = d.webhook_id
            WHERE e.id IS NULL OR w.id IS NULL OR e.account_id <> d.account_id OR w.account_id <> d.account_id
              OR e.test <> d.test OR w.test <> d.test""",
     ),
     Query(
-        "a delivery is in a state that there is not, or is delivered at no time",
+        "delivery: unknown status, or delivered without delivered_at",
         """SELECT id, status, delivered_at FROM deliveries WHERE status NOT IN ('pending', 'delivered', 'failed')
              OR (status = 'delivered' AND delivered_at IS NULL) OR attempts < 0""",
     ),
     Query(
-        "a delivery has been due for more than a day",
+        "delivery: due for more than a day",
         f"""SELECT d.id, d.webhook_id, d.next_at FROM deliveries d JOIN events e ON e.id = d.event_id
            WHERE d.{PENDING}
              AND CASE WHEN d.next_at > 0 THEN d.next_at ELSE coalesce(d.asked_at, e.created_at) END < :day_ago""",

@@ -18,7 +18,7 @@ PAGE = 1000
 def _made(name: str, lines: str) -> Query:
     """A finished batch has the file, its own account's, when it has such lines."""
     return Query(
-        f"a batch's {name} file is missing, or of another account or mode",
+        f"batch: {name} file missing, or with another account or mode",
         f"""SELECT b.id, b.{name}_file_id, f.account_id FROM batches b LEFT JOIN files f ON f.id = b.{name}_file_id
             WHERE (b.{name}_file_id IS NOT NULL AND ({ENDED_AT}) > :files_gone
                 AND (f.id IS NULL OR f.account_id <> b.account_id OR f.test <> b.test OR f.purpose <> 'batch_output'))
@@ -31,7 +31,7 @@ QUERIES: tuple[Query, ...] = (
     _made("output", "b.succeeded"),
     _made("error", "b.failed + b.cancelled + b.expired"),
     Query(
-        "a file is in a state that there is not",
+        "file: unknown status",
         "SELECT id, account_id, status FROM files WHERE status NOT IN ('uploading', 'processed', 'deleted')",
     ),
 )
@@ -45,7 +45,8 @@ def unlike_their_bytes(database: Database) -> Iterator[str]:
             for row in rows:
                 if _unlike(row) and row in database.read_sync(read, str(row["id"])[:-1]):  # not removed meanwhile
                     stored = blobs.size(row["blob"])
-                    yield f"{row['what']} is not as its row says: id={row['id']}, bytes={row['bytes']}, stored={stored}"
+                    name = f"{row['what']}: stored bytes missing, or size differs from its row"
+                    yield f"{name}: id={row['id']}, bytes={row['bytes']}, stored={stored}"
             after = rows[-1]["id"]
             rows = database.read_sync(read, after)
 
@@ -57,12 +58,12 @@ def _unlike(row: Mapping[str, Any]) -> bool:
 
 def _files(connection: Connection, after: str) -> Sequence[Mapping[str, Any]]:
     columns = (m.files.c.id, m.files.c.blob, m.files.c.bytes)
-    statement = select(*columns, text("'a file' AS what")).where(m.files.c.status == "processed", m.files.c.id > after)
+    statement = select(*columns, text("'file' AS what")).where(m.files.c.status == "processed", m.files.c.id > after)
     return [dict(row) for row in connection.execute(statement.order_by(m.files.c.id).limit(PAGE)).mappings()]
 
 
 def _plans(connection: Connection, after: str) -> Sequence[Mapping[str, Any]]:
-    columns = (m.batches.c.id, m.batches.c.plan.label("blob"), text("NULL AS bytes"), text("'a batch''s plan' AS what"))
+    columns = (m.batches.c.id, m.batches.c.plan.label("blob"), text("NULL AS bytes"), text("'plan of a batch' AS what"))
     needed = (m.batches.c.status == "in_progress", m.batches.c.released < m.batches.c.total)
     statement = select(*columns).where(*needed, m.batches.c.stopped.is_(None), m.batches.c.id > after)
     return [dict(row) for row in connection.execute(statement.order_by(m.batches.c.id).limit(PAGE)).mappings()]

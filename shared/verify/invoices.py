@@ -12,7 +12,7 @@ from shared.verify.query import faulty_rows
 #: Invoices in one statement.
 PAGE = 1000
 
-_NAME = "an invoice's lines do not add up to its total, or to the tokens of its batch"
+_NAME = "invoice: lines do not add up to its total, or to the tokens of its batch"
 _TOKENS = ("prompt_tokens", "completion_tokens")
 
 
@@ -38,7 +38,7 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
         total = sum(round(line["credits"] * 1_000_000) for line in lines)
         used = {name: sum(line.get(name, 0) for line in lines) for name in _TOKENS}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"its lines cannot be read ({type(error).__name__})"
+        return f"lines cannot be read ({type(error).__name__})"
     if total != row["total_micros"]:
         return f"total_micros={row['total_micros']}, lines={total}"
     if row["kind"] == "statement" and row["batch"] and used != {name: row[name] for name in _TOKENS}:

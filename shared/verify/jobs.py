@@ -13,7 +13,7 @@ _MOVED = """(SELECT subject_id,
 
 QUERIES: tuple[Query, ...] = (
     Query(
-        "a job's hold is missing or not of its bound, or not resolved exactly once at its end",
+        "job: hold missing, different from its maximum cost, or not resolved exactly once at its end",
         f"""SELECT j.id, j.status, j.bound_micros, coalesce(t.held, 0) AS held,
              coalesce(t.charged, 0) + coalesce(t.released, 0) AS resolved
             FROM jobs j LEFT JOIN {_MOVED} t ON t.subject_id = j.id
@@ -23,80 +23,80 @@ QUERIES: tuple[Query, ...] = (
               OR t.resolved_at <> j.finished_at""",
     ),
     Query(
-        "a finished job has no result, or an unfinished one has",
+        "job: finished without a result, or unfinished with one",
         f"""SELECT j.id, j.status FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id
            WHERE (j.{UNFINISHED}) <> (r.job_id IS NULL)""",
     ),
     Query(
-        "a result, or a payload, is of a job that does not exist",
+        "result or payload: job does not exist",
         """SELECT r.job_id, 'result' AS what FROM job_results r LEFT JOIN jobs j ON j.id = r.job_id WHERE j.id IS NULL
            UNION ALL SELECT p.job_id, 'payload' FROM job_payloads p LEFT JOIN jobs j ON j.id = p.job_id
            WHERE j.id IS NULL""",
     ),
     Query(
-        "a job has no payload",
+        "job: payload missing",
         """SELECT j.id, j.status FROM jobs j LEFT JOIN job_payloads p ON p.job_id = j.id WHERE p.job_id IS NULL
              AND (j.finished_at IS NULL OR j.finished_at > :payloads_gone)""",
     ),
     Query(
-        "a result's charge differs from its charge transfer",
+        "job: charge of the result differs from its charge transfer",
         """SELECT r.job_id, r.charged_micros, coalesce(t.amount_micros, 0) AS moved FROM job_results r
            LEFT JOIN transfers t ON t.subject_id = r.job_id AND t.subject_type = 'job' AND t.kind = 'charge'
            WHERE r.charged_micros <> coalesce(t.amount_micros, 0)""",
     ),
     Query(
-        "a charge is above its bound, or of a test job, or of a job that neither succeeded nor sent anything on",
+        "job: charge above its maximum cost, or for a test job, or for a failed job without streamed output",
         """SELECT j.id, j.status, j.bound_micros, r.charged_micros FROM jobs j JOIN job_results r ON r.job_id = j.id
            WHERE r.charged_micros > j.bound_micros OR r.test <> j.test OR (j.test AND r.charged_micros <> 0)
              OR (j.status <> 'succeeded' AND r.charged_micros <> 0 AND r.prompt_tokens + r.completion_tokens = 0)""",
     ),
     Query(
-        "what was sent on of an answer was not charged",
+        "job: streamed output was not charged",
         """SELECT j.id, j.status, j.relayed_micros, r.charged_micros FROM jobs j JOIN job_results r ON r.job_id = j.id
            WHERE j.status <> 'succeeded' AND (r.charged_micros < j.relayed_micros
              OR (r.partial IS NOT NULL AND r.prompt_tokens + r.completion_tokens = 0))""",
     ),
     Query(
-        "a job that was paid for has no answer, or one that succeeded an error, or one that did not an answer",
+        "job: charged without a response, or succeeded with an error, or not succeeded but with a response",
         """SELECT j.id, j.status FROM jobs j JOIN job_results r ON r.job_id = j.id
            WHERE (j.status = 'succeeded' AND (r.error IS NOT NULL OR (r.response IS NULL AND r.charged_micros > 0)))
              OR (j.status <> 'succeeded' AND r.response IS NOT NULL)""",
     ),
     Query(
-        "a finished job has no time of its end, or an unfinished one has",
+        "job: finished without finished_at, or unfinished with it",
         f"""SELECT id, status, finished_at FROM jobs
            WHERE ({UNFINISHED}) <> (finished_at IS NULL)""",
     ),
     Query(
-        "a job that is not running is held by a worker, or a running one by none",
+        "job: leased by a worker without running, or running without a worker",
         f"SELECT id, status, worker_id FROM jobs WHERE ({RUNNING}) <> (worker_id IS NOT NULL)",
     ),
     Query(
-        "a running job's worker does not exist, or ended more than a month ago",
+        "job: running on a worker that does not exist or ended more than a month ago",
         f"""SELECT j.id, j.worker_id, w.lapsed_at FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
            WHERE j.{RUNNING} AND j.worker_id IS NOT NULL
              AND (w.id IS NULL OR w.lapsed_at < :month_ago)""",
     ),
     Query(
-        "a running job was never leased",
+        "job: running without a lease",
         f"SELECT id FROM jobs WHERE {RUNNING} AND (lease_epoch < 1 OR started_at IS NULL)",
     ),
     Query(
-        "a job waits on a queue that nobody serves, or in no lane",
+        "job: unknown queue or lane",
         f"""SELECT id, status, queue, lane FROM jobs WHERE {UNFINISHED}
              AND (queue NOT IN ([queues]) OR lane NOT IN ([lanes]))""",
     ),
     Query(
-        "a job should have ended a month ago",
+        "job: expired more than a month ago but not finished",
         f"SELECT id, status, expires_at FROM jobs WHERE {UNFINISHED} AND expires_at < :month_ago",
     ),
     Query(
-        "a job's key is another account's, or of another mode",
+        "job: API key of another account or mode",
         """SELECT j.id, j.account_id, j.key_id FROM jobs j JOIN api_keys k ON k.id = j.key_id
            WHERE k.account_id <> j.account_id OR (k.mode = 'test') <> j.test""",
     ),
     Query(
-        "a job is of a batch that does not exist, or of another account or mode than its batch",
+        "job: batch does not exist or has another account or mode",
         f"""SELECT j.id, j.batch_id FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id WHERE j.{OF_BATCHES}
              AND (b.id IS NULL OR b.account_id <> j.account_id OR b.test <> j.test)""",
     ),

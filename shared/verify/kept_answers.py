@@ -12,7 +12,7 @@ from shared.verify.query import SHOWN
 #: Answers in one statement; each may name a thousand jobs.
 PAGE = 200
 
-_NAME = "an answer that is kept promised something that is not there, or is another account's"
+_NAME = "stored idempotent response: its object does not exist or belongs to another account"
 _TABLES = {"job_": m.jobs, "batch_": m.batches, "inv_": m.invoices}
 
 

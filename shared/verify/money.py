@@ -8,7 +8,7 @@ from shared.verify.query import Query
 def _balance(name: str, balance: str) -> Query:
     """An account's cached balance is the sum of its transfers."""
     return Query(
-        f"{name} differs from the sum of its transfers",
+        f"account: {name} differs from the sum of its transfers",
         f"""SELECT a.id, a.{balance}_micros, coalesce(t.total, 0) AS computed FROM accounts a LEFT JOIN (
               SELECT account_id, sum(CASE WHEN to_purse = '{balance}' THEN amount_micros ELSE 0 END)
                 - sum(CASE WHEN from_purse = '{balance}' THEN amount_micros ELSE 0 END) AS total
@@ -20,7 +20,7 @@ def _balance(name: str, balance: str) -> Query:
 def _of_accounts(table: str, id: str) -> Query:
     """Every row is of an account that there is."""
     return Query(
-        f"a row of {table} is of an account that does not exist",
+        f"row of {table}: account does not exist",
         f"""SELECT x.{id} AS id, x.account_id FROM {table} x LEFT JOIN accounts a ON a.id = x.account_id
             WHERE a.id IS NULL""",
     )
@@ -29,9 +29,9 @@ def _of_accounts(table: str, id: str) -> Query:
 QUERIES: tuple[Query, ...] = (
     _balance("available", "available"),
     _balance("held", "held"),
-    Query("a balance is below zero", "SELECT id FROM accounts WHERE available_micros < 0 OR held_micros < 0"),
+    Query("account: negative balance", "SELECT id FROM accounts WHERE available_micros < 0 OR held_micros < 0"),
     Query(
-        "held differs from what unfinished jobs and batches may still cost",
+        "account: held credits differ from the holds of unfinished jobs and batches",
         f"""SELECT a.id, a.held_micros, coalesce(j.total, 0) + coalesce(b.total, 0) AS computed FROM accounts a
            LEFT JOIN (SELECT account_id, sum(bound_micros) AS total FROM jobs
              WHERE {UNFINISHED} GROUP BY account_id) j ON j.account_id = a.id
@@ -40,7 +40,7 @@ QUERIES: tuple[Query, ...] = (
            WHERE a.held_micros <> coalesce(j.total, 0) + coalesce(b.total, 0)""",
     ),
     Query(
-        "a transfer is of no kind that there is, or between other purses or for another thing than its kind",
+        "transfer: unknown kind, or wrong source, target or subject for its kind",
         f"""SELECT id, account_id, kind, from_purse, to_purse, subject_type, amount_micros FROM transfers
             WHERE amount_micros <= 0 OR NOT ({KNOWN_TRANSFER})""",
     ),
@@ -53,13 +53,13 @@ QUERIES: tuple[Query, ...] = (
         )
     ),
     Query(
-        "a transfer is of a job that does not exist, or of another account than the job",
+        "transfer: job does not exist or belongs to another account",
         """SELECT t.id, t.kind, t.account_id, t.subject_id AS job, j.account_id AS account_of_job FROM transfers t
            LEFT JOIN jobs j ON j.id = t.subject_id WHERE t.subject_type = 'job'
              AND CASE WHEN j.id IS NULL THEN t.created_at > :jobs_gone ELSE j.account_id <> t.account_id END""",
     ),
     Query(
-        "a forgotten job's hold is not resolved exactly once",
+        "transfer: hold of a deleted job not resolved exactly once",
         """SELECT t.subject_id AS job, min(t.account_id) AS account_id FROM transfers t
            LEFT JOIN jobs j ON j.id = t.subject_id WHERE t.subject_type = 'job' AND j.id IS NULL
              AND t.kind IN ('hold', 'charge', 'release') GROUP BY t.subject_id
@@ -68,20 +68,20 @@ QUERIES: tuple[Query, ...] = (
                AND sum(CASE WHEN t.kind = 'hold' THEN t.amount_micros ELSE -t.amount_micros END) <> 0)""",
     ),
     Query(
-        "a transfer is of a batch that does not exist, or of another account than the batch",
+        "transfer: batch does not exist or belongs to another account",
         """SELECT t.id, t.kind, t.account_id, t.subject_id AS batch, b.account_id AS account_of_batch FROM transfers t
            LEFT JOIN batches b ON b.id = t.subject_id
            WHERE t.subject_type = 'batch' AND (b.id IS NULL OR b.account_id <> t.account_id)""",
     ),
     Query(
-        "a grant is not what its invoice says",
+        "transfer: grant differs from its invoice",
         """SELECT t.id, t.account_id, t.subject_id AS invoice, t.amount_micros, i.total_micros FROM transfers t
            LEFT JOIN invoices i ON i.id = t.subject_id WHERE t.subject_type = 'invoice'
              AND (i.id IS NULL OR i.account_id <> t.account_id OR i.kind <> 'purchase' OR i.status <> 'paid'
                OR i.total_micros <> t.amount_micros)""",
     ),
     Query(
-        "more is refunded than was charged",
+        "transfer: refunds exceed the charge",
         """SELECT r.subject_id AS job, r.refunded, coalesce(c.amount_micros, 0) AS charged FROM (
              SELECT subject_id, sum(amount_micros) AS refunded FROM transfers WHERE kind = 'refund'
              GROUP BY subject_id) r
@@ -89,13 +89,13 @@ QUERIES: tuple[Query, ...] = (
            WHERE r.refunded > coalesce(c.amount_micros, 0)""",
     ),
     Query(
-        "an adjustment corrects no transfer of its account, or by more than that was",
+        "transfer: adjustment of a transfer that does not exist, or by more than its amount",
         """SELECT t.id, t.account_id, t.subject_id AS corrects, t.amount_micros FROM transfers t
            LEFT JOIN transfers o ON o.id = t.subject_id AND o.account_id = t.account_id AND o.kind <> 'adjust'
            WHERE t.kind = 'adjust' AND (o.id IS NULL OR o.amount_micros < t.amount_micros)""",
     ),
     Query(
-        "the month's spend differs from the charges",
+        "account: monthly spend differs from the charges",
         """SELECT s.account_id, s.month, sum(s.spent) AS spent, sum(s.charged) AS charged FROM (
              SELECT account_id, month, spent_micros AS spent, 0 AS charged FROM monthly_spend
              UNION ALL SELECT account_id, [month created_at], 0, sum(amount_micros) FROM transfers
@@ -103,14 +103,14 @@ QUERIES: tuple[Query, ...] = (
            GROUP BY s.account_id, s.month HAVING sum(s.spent) <> sum(s.charged)""",
     ),
     Query(
-        "usage by day does not add up to the month's spend",
+        "account: daily usage does not add up to the monthly spend",
         """SELECT s.account_id, s.month, sum(s.spent) AS spent, sum(s.used) AS used FROM (
              SELECT account_id, month, spent_micros AS spent, 0 AS used FROM monthly_spend
              UNION ALL SELECT account_id, substr(day, 1, 7), 0, charged_micros FROM daily_usage) s
            GROUP BY s.account_id, s.month HAVING sum(s.spent) <> sum(s.used)""",
     ),
     Query(
-        "usage by day differs from the jobs",
+        "account: daily usage differs from the jobs",
         """SELECT u.account_id, u.day, u.test, u.model, sum(u.jobs) AS jobs, sum(u.micros) AS micros,
              sum(u.prompt) AS prompt_tokens, sum(u.completion) AS completion_tokens, sum(u.images) AS images
            FROM (SELECT account_id, day, test, model, jobs, charged_micros AS micros, prompt_tokens AS prompt,
@@ -125,26 +125,26 @@ QUERIES: tuple[Query, ...] = (
              OR sum(u.images) <> 0""",
     ),
     Query(
-        "a threshold was crossed and not told, or is armed or not against its level",
+        "threshold: crossed without an event, or armed state does not match the balance",
         """SELECT t.id, t.account_id, t.kind, t.level_micros, t.armed, a.available_micros + a.held_micros AS remaining
            FROM thresholds t JOIN accounts a ON a.id = t.account_id WHERE t.kind = 'remaining'
              AND t.armed <> (a.available_micros + a.held_micros > t.level_micros)""",
     ),
     Query(
-        "a month's spend has reached a threshold and it was not told",
+        "threshold: monthly spend reached it without an event",
         """SELECT t.id, t.account_id, t.level_micros, s.spent_micros FROM thresholds t
            JOIN monthly_spend s ON s.account_id = t.account_id AND s.month = :month
            WHERE t.kind = 'spent' AND s.spent_micros >= t.level_micros AND coalesce(t.period, '') <> s.month""",
     ),
     Query(
-        "invoices are not numbered 1, 2, 3 … up to their counter",
+        "invoices: numbers are not consecutive up to the counter",
         """SELECT i.invoices, i.newest, coalesce(c.value, 0) AS counter FROM (
              SELECT count(*) AS invoices, coalesce(max(number), 0) AS newest FROM invoices) i
            LEFT JOIN counters c ON c.name = 'invoice_number'
            WHERE i.invoices <> i.newest OR i.newest <> coalesce(c.value, 0)""",
     ),
     Query(
-        "an invoice is paid at no time, or open and paid",
+        "invoice: paid without paid_at, or open with it",
         "SELECT id, number, status FROM invoices WHERE (status = 'paid') <> (paid_at IS NOT NULL)",
     ),
 )

@@ -189,7 +189,7 @@ def test_texts_are_put_right(client: OpenAI, stack: Stack, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "what"), [("broken_arguments", "arguments is not JSON"), ("wrong_shape", "is no object")]
+    ("kind", "what"), [("broken_arguments", "arguments is not valid JSON"), ("wrong_shape", "is not an object")]
 )
 def test_a_wrong_shape_is_paid_for_once_and_told(
     client: OpenAI, account: Account, stack: Stack, kind: str, what: str

@@ -88,7 +88,7 @@ def test_refusals(account: Account, other: Account, failed: str) -> None:
         assert stranger.post(f"/batches/{failed}/retry", json={}).status_code == 404
         assert stranger.get(f"/batches/{failed}/progress").status_code == 404
     unknown = retry(account, failed, reasons=["weather"])
-    assert unknown.status_code == 400 and "there are: invalid_request (1)" in unknown.json()["error"]["message"]
+    assert unknown.status_code == 400 and "existing reasons: invalid_request (1)" in unknown.json()["error"]["message"]
     for wrong in ({"reasons": []}, {"reasons": "expired"}, {"window": "1h"}, {"completion_window": "200h"}):
         assert retry(account, failed, **wrong).status_code == 400, wrong
     with account.stack.script({"contains": "held", "fault": {"latency_seconds": 30}}):

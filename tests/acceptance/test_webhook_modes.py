@@ -184,7 +184,9 @@ def test_redirects_say_where_to(account: Account, receiver: Receiver) -> None:
     await_condition(lambda: (rows := deliveries(account.live, webhook["id"])) and rows[0]["status"] == "failed")
     (row,) = deliveries(account.live, webhook["id"])
     assert (row["attempts"], row["last_status_code"]) == (2, 307) and row["next_attempt_at"] is None
-    assert row["last_error"] == ("the receiver redirects to /hook/; redirects are not followed: register that address")
+    assert row["last_error"] == (
+        "the receiver redirects to /hook/; redirects are not followed, register that URL instead"
+    )
     assert {delivery.path for delivery in receiver.deliveries} == {"/hook"} and len(receiver.deliveries) == 2
 
 

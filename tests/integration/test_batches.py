@@ -488,7 +488,7 @@ def test_a_body_of_nothing_but_faults_is_refused_quickly(database: Database) -> 
     id = batch_world.new_batch(database, holder, [{**chat("a"), "body": body}])
     batch_world.take_turns(database, most=40)
     (error,) = batch_world.shown(database, holder, id)["errors"]["data"]
-    assert "more than 100 faults" in error["message"]
+    assert "more than 100 errors" in error["message"]
 
 
 def test_blank_lines_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

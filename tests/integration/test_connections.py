@@ -330,10 +330,10 @@ def test_a_client_is_counted_by_its_address_or_its_network() -> None:
         "::ffff:1.2.3.4": "1.2.3.4",
         "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
         "fe80::1%eth0": "fe80::/64",
-        "nonsense": "an unknown address",
+        "nonsense": "unknown address",
     }
     assert {given: address_of((given, 1)) for given in table} == table
-    assert address_of(None) == "an unknown address"
+    assert address_of(None) == "unknown address"
 
 
 _LIMITED = """

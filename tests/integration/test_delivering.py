@@ -197,7 +197,7 @@ def test_a_delivery_that_cannot_be_signed_or_read_is_recorded(
         assert receiver.deliveries == []
     for row in world.rows(database, m.deliveries):
         assert (row["status"], row["attempts"]) == ("pending", 1)
-        assert row["last_error"].startswith("it could not be sent") and "whsec" not in row["last_error"]
+        assert row["last_error"].startswith("sending failed") and "whsec" not in row["last_error"]
 
 
 def send_all(database: Database, ids: list[str]) -> None:

@@ -186,6 +186,6 @@ def test_operators_read_of_a_batchs_start_and_end_once(database: Database, caplo
         pass
     begin, end = (record.getMessage() for record in caplog.records if id in record.getMessage())
     held = world.rows(database, m.transfers, subject_id=id)[0]["amount_micros"] / world.CREDIT
-    assert begin == f"batch {id} of account {holder.account_id} begins: 1,200 lines, at most {held:,} credits"
-    said = f"batch {id} of account {holder.account_id} ends completed: 1,197 succeeded, 3 failed, 299.25 credits, "
+    assert begin == f"batch {id} of account {holder.account_id} started: 1,200 lines, at most {held:,} credits"
+    said = f"batch {id} of account {holder.account_id} ended as completed: 1,197 succeeded, 3 failed, 299.25 credits, "
     assert end.startswith(said) and re.fullmatch(r"\d+\.\d s", end.removeprefix(said))

@@ -30,7 +30,7 @@ from workers.maintenance import overdue
 HOUR = 3600 * clock.MICROS
 ERRORS: dict[str, dict[str, Any]] = {
     "bad": {"message": "not that", "type": "invalid_request", "code": 400, "reason": "invalid_request"},
-    "late": {"message": "the provider answered 503", "type": "upstream_error", "code": 502, "reason": "503"},
+    "late": {"message": "the provider returned status 503", "type": "upstream_error", "code": 502, "reason": "503"},
 }
 
 

@@ -274,4 +274,4 @@ def test_a_way_out_that_cannot_be_used_is_said_before_anything_starts(tmp_path: 
     running = Up(tmp_path, WEB, **{name: value})
     assert running.process.wait(20) == 1
     message = running.output.read_text()
-    assert f"settings are wrong:\n  {name}: " in message and "s3cret" not in message and "Traceback" not in message
+    assert f"invalid settings:\n  {name}: " in message and "s3cret" not in message and "Traceback" not in message

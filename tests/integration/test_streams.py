@@ -240,7 +240,7 @@ def test_a_silent_job_is_begun_in_time_and_its_answer_comes_whole(database: Data
 
 
 def test_an_error_after_a_silent_beginning_is_an_event(database: Database, store: RedisServer) -> None:
-    error = {"message": "the provider refused", "type": "upstream_error", "code": 502}
+    error = {"message": "the provider returned an error", "type": "upstream_error", "code": 502}
 
     async def act(stage: Scene) -> None:
         (job,) = stage.running()
@@ -391,7 +391,7 @@ async def _next_epoch(stage: Scene, job: Leased, how: str) -> list[Leased]:
 def test_a_job_that_ends_otherwise_after_its_first_words_is_an_error_event(
     database: Database, store: RedisServer
 ) -> None:
-    error = {"message": "the provider's stream broke off", "type": "upstream_error", "code": 502}
+    error = {"message": "the stream of the provider was interrupted", "type": "upstream_error", "code": 502}
     ends: list[tuple[dict[str, Any], str]] = [
         ({"status": "failed", "error": error}, "upstream_error"),
         ({"status": "cancelled"}, "conflict"),

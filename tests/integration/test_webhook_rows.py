@@ -238,7 +238,7 @@ def test_redirects_are_told_in_words_and_given_up_at_the_second(database: Databa
             row = delivery(database, one)
             assert (row["status"], row["last_status"]) == (status, 307)
             assert row["last_error"].startswith("the receiver redirects to /hook/\ufffd[2J\ufffdaaa")
-            assert row["last_error"].endswith("redirects are not followed: register that address")
+            assert row["last_error"].endswith("redirects are not followed, register that URL instead")
             assert len(row["last_error"]) < 300
             clock.shift(60 * clock.MICROS)
 
@@ -281,7 +281,7 @@ def test_another_address_has_no_pause(database: Database) -> None:
 
 def test_one_that_is_always_busy_is_given_up_after_some_days(database: Database) -> None:
     _, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
-    tried = update(m.deliveries).values(attempts=2, last_error="the receiver answered 429")
+    tried = update(m.deliveries).values(attempts=2, last_error="the receiver returned status 429")
     with world.virtual_time():
         clock.shift(7 * 24 * HOUR)
         database.write_sync(lambda connection: connection.execute(tried).rowcount)
@@ -353,5 +353,5 @@ def test_what_waits_for_a_disabled_webhook_ends_in_steps(database: Database, mon
 
 def test_there_is_no_pause_before_the_first_attempt() -> None:
     for attempts in (0, -1):
-        with pytest.raises(ValueError, match="no pause"):
+        with pytest.raises(ValueError, match="no retry"):
             schedule.pause_seconds(attempts, 0.0)

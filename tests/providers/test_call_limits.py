@@ -235,7 +235,7 @@ def test_a_silent_provider_that_was_given_up_is_hung_up_soon(
         async with serving([STALL]) as upstream, live_client(2) as client:
             provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
             began = asyncio.get_running_loop().time()
-            with pytest.raises(ProviderError, match="did not begin"):
+            with pytest.raises(ProviderError, match="did not start"):
                 await provider.call(
                     ProviderCall("job_1", "chat.completion", REQUEST, OFFER, None, TimeLimits(0.2, 0.3, 600))
                 )

@@ -222,7 +222,7 @@ def test_no_proxy_holds(monkeypatch: pytest.MonkeyPatch) -> None:
         async with gate() as proxy:
             monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
             monkeypatch.setenv("NO_PROXY", ".invalid")
-            with pytest.raises(ProviderError, match=r"could not be reached$"):
+            with pytest.raises(ProviderError, match=r"could not connect to the provider$"):
                 await called("https://provider.invalid/v1")
             assert proxy.heads == []
 
@@ -233,7 +233,7 @@ def test_a_proxy_that_is_down_is_named_and_the_provider_is_out_of_reach(monkeypa
     port = free_port()
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{port}")
     error = failed(URL)
-    assert str(error) == f"the provider could not be reached through the proxy 127.0.0.1:{port}"
+    assert str(error) == f"could not connect to the provider through the proxy 127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("url", [URL, "http://provider.example/v1"])
@@ -254,7 +254,7 @@ def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch, url: str
 def test_a_certificate_that_nobody_vouches_for_is_said(company: Company) -> None:
     async def scene() -> None:
         async with provider(company.context) as target:
-            with pytest.raises(ProviderError, match="its certificate is not trusted here") as error:
+            with pytest.raises(ProviderError, match="its certificate is not trusted") as error:
                 await called(f"https://127.0.0.1:{target}/v1")
             assert classify(error.value) == "unreachable"
 

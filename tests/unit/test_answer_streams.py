@@ -159,7 +159,7 @@ def test_pictures_are_as_many_as_were_asked_for() -> None:
 
 def test_nothing_is_told_of_an_end_before_all_of_it_is_known_to_be_sound() -> None:
     sink = Kept()
-    with pytest.raises(Exception, match="is not JSON"):
+    with pytest.raises(Exception, match="is not valid JSON"):
         broken = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}
         call(wire(delta(content="a"), delta(tool_calls=[broken]), delta(finish="stop"), "[DONE]"), sink=sink)
     assert not [part for chunk in sink.chunks for part in chunk["choices"] if part["finish_reason"]]
@@ -175,7 +175,7 @@ def test_an_embedding_is_in_the_encoding_that_was_asked_for() -> None:
         answer = openai.read(ask("embedding", encoding_format=wanted), 200, orjson.dumps(body))
         assert answer.body["data"][0]["embedding"] == meant
     for wanted, bad in (("float", "no vector"), ("float", "AAA="), ("base64", ["x"]), ("base64", [1e300])):
-        with pytest.raises(ProviderError, match="embedding is no vector"):
+        with pytest.raises(ProviderError, match="embedding is not a valid vector"):
             body = {"data": [{"index": 0, "embedding": bad}]}
             openai.read(ask("embedding", encoding_format=wanted), 200, orjson.dumps(body))
 

@@ -149,16 +149,16 @@ def test_the_older_way_of_calling_a_function_is_a_tool_call() -> None:
 
 #: Calls that are none: (the message, what the error names)
 BROKEN: list[tuple[Any, str]] = [
-    ([piece(0, "a", "f", '{"x":')], "tool_calls[0].function.arguments is not JSON"),
-    ([piece(0, "a", "f", "hello")], "tool_calls[0].function.arguments is not JSON"),
-    ([piece(0, "a", "f", "{'x': 1}")], "tool_calls[0].function.arguments is not JSON"),
-    ([piece(0, "a", "f", '{"x": NaN}')], "tool_calls[0].function.arguments is not JSON"),
-    ([piece(0, "a", "f", 7)], "tool_calls[0].function.arguments is neither a text nor an object"),
+    ([piece(0, "a", "f", '{"x":')], "tool_calls[0].function.arguments is not valid JSON"),
+    ([piece(0, "a", "f", "hello")], "tool_calls[0].function.arguments is not valid JSON"),
+    ([piece(0, "a", "f", "{'x': 1}")], "tool_calls[0].function.arguments is not valid JSON"),
+    ([piece(0, "a", "f", '{"x": NaN}')], "tool_calls[0].function.arguments is not valid JSON"),
+    ([piece(0, "a", "f", 7)], "tool_calls[0].function.arguments is neither a string nor an object"),
     ([piece(0, "a", "g", "{}"), piece(1, "b", None, "{}")], "tool_calls[1].function.name is missing"),
-    ([piece(0, "a", 7, "{}")], "tool_calls[0].function.name is not a text"),
-    ([{"id": "a", "function": "f"}], "tool_calls[0].function is no object"),
-    (["f"], "tool_calls[0] is no object"),
-    ("f", "tool_calls is no list"),
+    ([piece(0, "a", 7, "{}")], "tool_calls[0].function.name is not a string"),
+    ([{"id": "a", "function": "f"}], "tool_calls[0].function is not an object"),
+    (["f"], "tool_calls[0] is not an object"),
+    ("f", "tool_calls is not an array"),
 ]
 
 

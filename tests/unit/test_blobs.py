@@ -237,8 +237,8 @@ def test_fifty_megabytes_pass_through_without_being_held(place: dict[str, str]) 
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("here", "reads like file:///"), ("s3://", "reads like file:///"), ("file://here", "absolute path"),
-     ("flurb://x", "fsspec knows no flurb:// storage"), ("gs://x", "pip install 'gcsfs'")],
+    [("here", "must look like file:///"), ("s3://", "must look like file:///"), ("file://here", "absolute path"),
+     ("flurb://x", "fsspec does not support flurb:// storage"), ("gs://x", "pip install 'gcsfs'")],
 )  # fmt: skip
 def test_a_wrong_address_is_said_at_the_start(given: str, said: str) -> None:
     with pytest.raises(SystemExit, match=said):

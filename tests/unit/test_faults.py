@@ -35,7 +35,7 @@ def test_only_the_caller_s_own_faults_are_told_in_the_provider_s_words(
     status: int, body: Any, code: str | None, kind: Kind, source: str
 ) -> None:
     said = error(status, body).message
-    ours = ("the provider answered", "the provider refused our key", "the request is larger than")
+    ours = ("the provider returned", "the provider rejected the operator's API key", "the request is larger than")
     assert said and said.startswith(ours) is (kind not in faults.CALLERS or code == "request_too_large")
     assert "org-x" not in said and "org_x" not in said
 

@@ -222,7 +222,7 @@ def test_a_200_that_is_no_answer_is_an_error_that_says_why(type: str, changes: d
     with pytest.raises(ProviderError) as error:
         answered(type, **changes)
     assert error.value.code == code and error.value.upstream_status == 200
-    assert code != "shape" or "lacks what its protocol promises" not in error.value.message
+    assert code != "shape" or "does not follow the protocol" not in error.value.message
 
 
 def test_a_wrong_shape_is_not_asked_for_again_but_elsewhere() -> None:
@@ -340,7 +340,7 @@ def test_a_refused_key_inside_a_200_is_told_as_any_other_and_not_tried_again(
     body = {"error": {"message": "Incorrect API key provided: sk-canary-1", **error}}
     with pytest.raises(ProviderError) as raised:
         openai.read(ask(), 200, orjson.dumps([body] if wrapped else body))
-    assert raised.value.message == "the provider refused our key"
+    assert raised.value.message == "the provider rejected the operator's API key"
     verdict = decide(raised.value, Situation(), base_seconds=1.0, jitter=0.0)
     assert isinstance(verdict, GiveUp) and verdict.elsewhere
 
@@ -349,7 +349,7 @@ def test_a_wrong_key_that_google_calls_an_invalid_argument_is_not_the_callers_fa
     error = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}
     error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
     found = refused(400, httpx.Headers(), orjson.dumps([{"error": error}]))
-    assert (found.message, found.code) == ("the provider refused our key", "API_KEY_INVALID")
+    assert (found.message, found.code) == ("the provider rejected the operator's API key", "API_KEY_INVALID")
     verdict = decide(found, Situation(), base_seconds=1.0, jitter=0.0)
     assert verdict == GiveUp("API_KEY_INVALID", elsewhere=True)
 
@@ -372,7 +372,7 @@ def test_only_what_is_wrong_with_the_request_is_told_in_the_providers_words(
 ) -> None:
     body = {"error": {"message": "in organization org-canary", "code": code}}
     said = refused(status, httpx.Headers(), orjson.dumps(body)).message
-    assert said == ("in organization org-canary" if passed_on else f"the provider answered {status}")
+    assert said == ("in organization org-canary" if passed_on else f"the provider returned status {status}")
     hidden = {"error": {"message": "in organization org-canary", "code": status, "type": code}}
     with pytest.raises(ProviderError) as raised:
         openai.read(ask(), 200, orjson.dumps(hidden))

@@ -95,7 +95,7 @@ def test_a_wrong_value_is_named_and_ends_the_start(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SystemExit) as ended:
         read_settings()
     message = str(ended.value.code)
-    assert message.startswith("settings are wrong:\n  ") and f"FUSIONAI_{name.upper()}: " in message
+    assert message.startswith("invalid settings:\n  ") and f"FUSIONAI_{name.upper()}: " in message
     assert "s3cret" not in message and len(message.splitlines()) == 2
 
 
@@ -103,7 +103,7 @@ def test_the_metrics_port_is_not_the_apis(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("FUSIONAI_METRICS_PORT", "9100")
     assert (read_settings().metrics_port, read_settings().metrics_host) == (9100, "127.0.0.1")
     monkeypatch.setenv("FUSIONAI_PORT", "9100")
-    with pytest.raises(SystemExit, match="FUSIONAI_METRICS_PORT: is the API's port"):
+    with pytest.raises(SystemExit, match="FUSIONAI_METRICS_PORT: must differ from the API's port"):
         read_settings()
 
 
@@ -121,7 +121,7 @@ def test_servers_of_each_kind_are_taken(monkeypatch: pytest.MonkeyPatch, url: st
 
 def test_a_queue_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings.settings(), "queues", "openai.realtime, opnai.batch,webhooks")
-    with pytest.raises(SystemExit, match=r"FUSIONAI_QUEUES: there is no queue opnai\.batch"):
+    with pytest.raises(SystemExit, match=r"FUSIONAI_QUEUES: unknown queue opnai\.batch"):
         app.check_queues()
     monkeypatch.setattr(settings.settings(), "queues", "openai.realtime, webhooks,")
     app.check_queues()

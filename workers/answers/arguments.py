@@ -108,7 +108,7 @@ class Arguments:
         if self._start is None and (found := _unwrapped(text)) is not None and not (cut and not text):
             return found
         if not cut and not is_json(text):
-            raise wrong(path, "is not JSON")
+            raise wrong(path, "is not valid JSON")
         return text
 
     def are_whole(self) -> bool:
@@ -135,7 +135,7 @@ def written(given: Any, path: str) -> str:
         return given or ""
     if isinstance(given, dict | list):
         return orjson.dumps(given).decode()
-    raise wrong(path, "is neither a text nor an object")
+    raise wrong(path, "is neither a string nor an object")
 
 
 def is_json(text: str) -> bool:

@@ -55,7 +55,7 @@ class Choice:
     def take_likely(self, given: Any) -> dict[str, list[Any]] | None:
         """Take logprobs; as they are passed on."""
         if given is not None and not isinstance(given, dict):
-            raise wrong(f"{self._path}.logprobs", "is no object")
+            raise wrong(f"{self._path}.logprobs", "is not an object")
         found = {name: list(given[name]) for name in ("content", "refusal") if given.get(name)} if given else {}
         for name, tokens in found.items():
             self._likely.setdefault(name, []).extend(tokens)

@@ -34,12 +34,12 @@ def reason(given: Any, path: str) -> str | None:
     if given is None or given == "":
         return None
     if not isinstance(given, str):
-        raise wrong(path, "is not a text")
+        raise wrong(path, "is not a string")
     word = given.strip().lower().removeprefix("finish_reason_").removeprefix("finishreason.")
     if word in _FAILED:
-        raise ProviderError("the provider ended its answer with an error", upstream_status=200, code="protocol")
+        raise ProviderError("the provider ended its response with an error", upstream_status=200, code="protocol")
     if word in _MALFORMED:
-        raise ProviderError("the model's tool call is malformed", upstream_status=200, code=SHAPE)
+        raise ProviderError("the model produced a malformed tool call", upstream_status=200, code=SHAPE)
     return _WORDS.get(word, "stop") if word else None
 
 

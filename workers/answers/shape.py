@@ -12,13 +12,13 @@ MOST_PARTS: Final = 1000
 
 def wrong(path: str, what: str) -> ProviderError:
     """The error that names the field; nothing of what stands in it."""
-    message = f"the provider's answer has a wrong shape: {path} {what}"
+    message = f"invalid response from the provider: {path} {what}"
     return ProviderError(message, upstream_status=200, code=SHAPE)
 
 
-def lacking(error: Exception, of: str = "answer") -> ProviderError:
+def lacking(error: Exception, of: str = "response") -> ProviderError:
     """The same, where no check foresaw what is wrong."""
-    what = f"the provider's {of} lacks what its protocol promises ({type(error).__name__})"
+    what = f"invalid {of} from the provider: it does not follow the protocol ({type(error).__name__})"
     return ProviderError(what, upstream_status=200, code=SHAPE)
 
 
@@ -31,7 +31,7 @@ def place(value: Any, path: str, most: int = MOST_PARTS) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < most:
-        raise wrong(path, "is no index")
+        raise wrong(path, "is not a valid index")
     return value
 
 
@@ -40,5 +40,5 @@ def text(value: Any, path: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise wrong(path, "is not a text")
+        raise wrong(path, "is not a string")
     return value

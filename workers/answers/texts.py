@@ -47,10 +47,10 @@ def _parts(content: Any, path: str) -> Iterator[tuple[str, str]]:
     """The texts of a list of parts, or of one; those that are not empty."""
     parts = [content] if isinstance(content, dict) else content
     if not isinstance(parts, list):
-        raise wrong(path, "is neither a text nor a list of parts")
+        raise wrong(path, "is neither a string nor an array of parts")
     for at, part in enumerate(parts):
         if not isinstance(part, dict) or not ("type" in part or "text" in part):
-            raise wrong(f"{path}[{at}]", "is no part of a message")
+            raise wrong(f"{path}[{at}]", "is not a valid message part")
         name, said = _part(part, f"{path}[{at}]")
         if said:
             yield name, said

@@ -137,7 +137,7 @@ class ToolCalls:
     def _begun(self, piece: _Piece) -> _Call:
         number = len(self._calls)
         if number >= MOST_PARTS:
-            raise wrong(self._path, "has too many calls")
+            raise wrong(self._path, "has too many tool calls")
         taken = {call.id for call in self._calls}
         id = piece.id if piece.id and piece.id not in taken else self._made(number, taken)
         call = _Call(id, number, f"{self._path}[{number}]", piece.index)
@@ -197,10 +197,10 @@ def _listed(given: Any, path: str) -> Iterator[Mapping[str, Any]]:
     if isinstance(given, dict):
         given = [given]
     if given is not None and not isinstance(given, list):
-        raise wrong(path, "is no list")
+        raise wrong(path, "is not an array")
     for at, one in enumerate(given or ()):
         if not isinstance(one, dict):
-            raise wrong(f"{path}[{at}]", "is no object")
+            raise wrong(f"{path}[{at}]", "is not an object")
         yield one
 
 
@@ -210,7 +210,7 @@ def _read(given: Mapping[str, Any], path: str) -> _Piece:
     if function is None:
         function = given
     if not isinstance(function, dict):
-        raise wrong(f"{path}.function", "is no object")
+        raise wrong(f"{path}.function", "is not an object")
     id = given.get("id")
     id = str(id) if isinstance(id, int) and not isinstance(id, bool) else text(id, f"{path}.id")
     name = text(function.get("name"), f"{path}.function.name")

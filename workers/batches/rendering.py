@@ -147,7 +147,7 @@ def _error(reason: str) -> LineError:
 
 
 def _lost(batch_id: str, number: int) -> Fault:
-    message = f"{number:,} lines of {batch_id} are kept no longer: they are in neither file"
+    message = f"{number:,} lines of {batch_id} are no longer stored and are missing from the output and error files"
     return FaultError("lines_lost", message).as_json()
 
 

@@ -14,7 +14,7 @@ def begins(row: Row, reading: FileReading) -> None:
     """It has been read and held for."""
     most = credits(0 if row["test"] else reading.bound_micros)
     log.info(
-        "batch %s of account %s begins: %s lines, at most %s credits",
+        "batch %s of account %s started: %s lines, at most %s credits",
         *(row["id"], row["account_id"], f"{reading.total:,}", f"{most:,}"),
     )
 
@@ -25,7 +25,7 @@ def ends(row: Row) -> None:
     counted = ", ".join(f"{row[kind]:,} {kind}" for kind in kinds if row[kind])
     seconds = (row[f"{row['status']}_at"] - row["created_at"]) / clock.MICROS
     log.info(
-        "batch %s of account %s ends %s: %s, %s credits, %.1f s",
+        "batch %s of account %s ended as %s: %s, %s credits, %.1f s",
         *(row["id"], row["account_id"], row["status"]),
         *(counted or "no lines", f"{credits(row['charged_micros']):,}", seconds),
     )

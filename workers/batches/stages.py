@@ -125,7 +125,7 @@ class Stages:
         except FaultError as fault:
             reading.faults.append(fault)
         except FileNotFoundError:
-            reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
+            reading.faults.append(FaultError("file_not_found", "the input file no longer exists"))
 
     def _input(self, row: Row) -> BinaryIO:
         """The batch's input file; FileNotFoundError when it is not there any more."""
@@ -134,7 +134,7 @@ class Stages:
             return blobs.reader(blob)
         except FileNotFoundError:
             if clock.now_micros() < row["created_at"] + LOOK_AGAIN_MICROS:
-                raise StorageAway(f"{blob} is not to be found") from None
+                raise StorageAway(f"{blob} not found") from None
             raise
 
     def _begin(self, row: Row, reading: FileReading, name: str) -> bool:
@@ -172,7 +172,7 @@ class Stages:
                     if pause.due():
                         yield
         if self._database.read_sync(_row, row["id"])["released"] < row["total"]:
-            raise EOFError("its plan ends before its lines do")
+            raise EOFError("the plan ends before the lines do")
 
     def expire(self, row: Row) -> Work:
         """Stop a batch that has lines which are not jobs when its window ends."""

@@ -92,8 +92,8 @@ def lapse_one(connection: Connection, id: str, *, explained: bool = False) -> No
     alive = update(m.workers).where(m.workers.c.id == id, m.workers.c.lapsed_at.is_(None))
     ended = {"lost": 0, "ended": "together"} if explained else {"lost": held, "ended": "lost"}
     connection.execute(alive.values(lapsed_at=db.now(connection), **ended))
-    why = ", with others" if explained else ""
-    log.warning("worker %s is gone%s; it was running %d jobs", id, why, held)
+    why = " together with others" if explained else ""
+    log.warning("worker %s was lost%s while running %d jobs", id, why, held)
     counters.count(connection, "workers_lapsed", 1)
 
 
@@ -139,7 +139,7 @@ def _last_end(row: Mapping[str, Any]) -> Ending | None:
     if row["cancel_requested"]:
         return Ending(row["id"], row["lease_epoch"], "cancelled", takes=True, attempts=attempts)
     if row["probation"] and row["lost"] == 1 and row["cohort"] == 1 and _ends(attempts, LOST) >= POISON_LOSSES:
-        error = WorkerLost("the job ended every process that ran it").as_json()
+        error = WorkerLost("the job crashed every worker process that ran it").as_json()
         return Ending(row["id"], row["lease_epoch"], "failed", takes=True, error=error, attempts=attempts)
     return None
 

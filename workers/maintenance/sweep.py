@@ -50,18 +50,18 @@ class Sweeper:
         self._excused_until = 0.0
         self._doorbells = DoorbellWatch(YOUNG_SECONDS)
         self._due = DueWatch(DUE_SECONDS)
-        self._taking: Isolator[tuple[int, list[str]]] = Isolator("taking back job")
+        self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
         every: dict[str, Callable[[], object]] = {
-            "lapsing workers": self.lapse,
-            "taking jobs back": self.take_back,
+            "ending expired worker leases": self.lapse,
+            "requeuing jobs of lost workers": self.take_back,
             "ending overdue jobs": self.end_overdue,
-            "setting foreign keys aside": lambda: self._bell.set_aside().result(),
+            "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
-            "ringing for due deliveries": self.ring_due_deliveries,
+            "queuing due deliveries": self.ring_due_deliveries,
             "feeding": self.feed,
             "purging": lambda: purge_all(self._database),
         }

@@ -193,7 +193,7 @@ def _resume(state: ProviderState) -> list[str]:
     state.version += 1
     state.held_until = 0.0
     state.limit, state.threshold, state.learned = FIRST_LIMIT / 2, None, False
-    return [f"answers again, after {was}; calls go on"]
+    return [f"responds again (was paused: {words(was)}); calls continue"]
 
 
 def _cut(state: ProviderState, report: Report, now: float, longest: float, jitter: float) -> None:
@@ -286,4 +286,4 @@ def _failed(state: ProviderState, report: Report, now: float, pauses: Pauses, ji
     state.paused_until = now + state.wait
     state.paused_for, state.barred = report.failed_for, report.barred or (state.barred and report.probed)
     state.probe, state.probe_until = "", 0.0
-    return [f"calls are paused, since {words(report.failed_for)}; it is tried again now and then"] if first else []
+    return [f"calls are paused: {words(report.failed_for)}; retried periodically"] if first else []

@@ -242,7 +242,7 @@ class Pace:
                 gate.name, gate.state, lambda state, now: self._apply(gate.name, state, made, now)
             )
         except Exception as error:
-            log.error("the pace of %s could not be updated and stays as it is: %s", gate.name, logs.trace(error))
+            log.error("could not update the rate of %s, it stays unchanged: %s", gate.name, logs.trace(error))
             gate.adopt(gate.state, gate.ahead)
             return
         gate.adopt(state, self.store.ahead)

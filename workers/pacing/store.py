@@ -76,7 +76,10 @@ class PaceStore:
             self._away_until = clock.monotonic() + AWAY_SECONDS
             if self._away_until > self._said + LOG_SECONDS:
                 self._said = self._away_until
-                log.warning("Redis is away: this worker paces providers by itself for now (%s)", type(error).__name__)
+                log.warning(
+                    "Redis is unavailable: this worker adjusts provider rates on its own for now (%s)",
+                    type(error).__name__,
+                )
             return own, change(own, self.now())
 
     async def _compare_and_set(

@@ -163,7 +163,7 @@ class Runtime:
             self.incarnation.tick()
             self._reconcile()
             if self.incarnation.expiring and not self._over:
-                threading.Thread(target=self._lost, args=("its lease is running out",), name="over").start()
+                threading.Thread(target=self._lost, args=("its lease is about to expire",), name="over").start()
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
 
     async def _wind_down(self, drain_seconds: float) -> None:
@@ -188,7 +188,7 @@ class Runtime:
         guard.start()
         try:
             self.run(self._wind_down(0))
-            log.error("the lease was lost; %d late answers were dropped", self.settler.stale)
+            log.error("the lease was lost; %d late results were discarded", self.settler.stale)
         finally:
             self._exit()
 

@@ -227,7 +227,7 @@ class _Run:
     def _upstream(self) -> Upstream:
         if upstream := self.by.upstreams.get(self.offer.provider):
             return upstream
-        raise ProviderError(f"the provider {self.offer.provider} is not configured here", code=NOT_CONFIGURED)
+        raise ProviderError(f"provider {self.offer.provider} is not configured on this worker", code=NOT_CONFIGURED)
 
     @contextmanager
     def _streaming(self) -> Iterator[StreamSink | HeldSink | UnreadSink | None]:
@@ -284,7 +284,7 @@ class _Run:
 def _not_called(wait: Wait) -> ProviderError:
     """A provider that is not called just now, as if it had answered so itself."""
     if wait.paused:
-        message = f"calls of this provider are paused, since {words(wait.reason)}"
+        message = f"calls to this provider are paused: {words(wait.reason)}"
         return ProviderError(message, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
-    message = "this provider is asked for more than it takes"
+    message = "the rate limit of this provider is reached"
     return ProviderError(message, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)

@@ -97,7 +97,9 @@ class Engine:
         """
         missing = {(id, epoch) for id, epoch in held if id not in self._running}
         if lost := sorted(missing & self._astray):
-            log.warning("%d jobs are leased to this worker but not running here: handing them back", len(lost))
+            log.warning(
+                "%d jobs are leased to this worker but not running here: returning them to the queue", len(lost)
+            )
             for some in slices(lost, MOST_ROWS):
                 self._side.start(self._database.write(leases.hand_back, some))
         self._astray = missing
@@ -249,7 +251,7 @@ class Engine:
             try:
                 verdict = await self._settler(outcome)
                 if verdict == "stale":
-                    log.info("job %s is no longer leased to this worker: its late answer is dropped", outcome.job_id)
+                    log.info("job %s is no longer leased to this worker: its late result is discarded", outcome.job_id)
                 return verdict
             except Exception as error:
                 log.warning("could not settle job %s, trying again: %s", outcome.job_id, logs.kind(error))

@@ -108,4 +108,6 @@ def _decoded(encoded: Any) -> bytes:
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError, TypeError):
-        raise ProviderError("the provider's image is not base64", upstream_status=200, code="protocol") from None
+        raise ProviderError(
+            "the image from the provider is not valid base64", upstream_status=200, code="protocol"
+        ) from None

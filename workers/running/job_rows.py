@@ -43,7 +43,7 @@ def attempts(job: Leased) -> list[dict[str, Any]]:
     try:
         found = orjson.loads(job.attempts) if job.attempts else []
     except ValueError as error:
-        raise UnreadableError("its attempts") from error
+        raise UnreadableError("invalid attempts") from error
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise UnreadableError("its attempts")
+        raise UnreadableError("invalid attempts")
     return found

@@ -109,14 +109,14 @@ class Incarnation:
                 log.warning("could not renew the lease: %s", type(error).__name__)
             else:
                 if cancelled is None:
-                    return "its lease had lapsed"
+                    return "its lease has expired"
                 self._renewed, self._away = asked, False
                 self._cancelled(cancelled)
                 self._held(held)
         else:
             self._away = False
             log.warning("the event loop is stuck: the lease is not renewed")
-        return "it could not renew its lease" if self.expiring else None
+        return "it could not renew its lease in time" if self.expiring else None
 
 
 def register(connection: Connection, id: str, probation: bool) -> None:

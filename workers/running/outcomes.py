@@ -108,7 +108,7 @@ def progress(job: Leased, partial: PartialAnswer) -> RelayedPart | None:
 
 def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending:
     """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
-    broken = UpstreamError(f"the provider's stream broke off: {error.message}", reason="stream_broken")
+    broken = UpstreamError(f"the stream of the provider was interrupted: {error.message}", reason="stream_broken")
     return cut_short(job, "failed", attempts, partial, broken.as_json())
 
 
@@ -139,5 +139,5 @@ def _callers_reason(error: ProviderError, verdict: GiveUp) -> str:
 
 def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending:
     """The end of a job on which our own program failed."""
-    ours = InternalError(f"an internal error ({type(error).__name__})", reason="internal_error")
+    ours = InternalError(f"internal error ({type(error).__name__})", reason="internal_error")
     return cut_short(job, "failed", attempts, partial, ours.as_json())

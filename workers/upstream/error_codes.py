@@ -139,9 +139,9 @@ def message_for_customer(status: int | None, code: str | None, message: str) -> 
     """
     kind = kind_of(status, code)
     if kind == "key":
-        return "the provider refused our key"
+        return "the provider rejected the operator's API key"
     if code == "request_too_large":
-        return "the request is larger than the provider takes"
+        return "the request is larger than the provider accepts"
     if message and kind in CALLERS:
         return message
-    return f"the provider answered {status}" if status is not None else "the provider answered with an error"
+    return f"the provider returned status {status}" if status is not None else "the provider returned an error"

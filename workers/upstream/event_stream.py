@@ -113,7 +113,7 @@ class Parser:
             if event := self._line(line):
                 yield event
         if len(self._rest) + self._length > MOST_BYTES:
-            raise ProviderError("an event of the provider's stream is too long", code="protocol")
+            raise ProviderError("the provider's stream contains an event that is too large", code="protocol")
 
     def end(self) -> Iterator[ServerSentEvent]:
         """A last event that is whole, though nothing ended it; or an error that is no event at all."""

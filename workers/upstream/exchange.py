@@ -16,9 +16,9 @@ from workers.upstream.transport import UNREACHED
 LINGER_SECONDS = 5.0
 
 _EXPIRED = {
-    "first_byte": "the provider did not begin to answer in time",
-    "idle": "the provider fell silent in the middle of its answer",
-    "timeout": "the provider's answer took too long",
+    "first_byte": "the provider did not start to respond in time",
+    "idle": "the provider stopped sending in the middle of its response",
+    "timeout": "the provider's response took too long",
 }
 #: Bytes of one answer, all of which a worker keeps in memory: more than the largest that any provider gives, which is
 #: that of 2,048 long embeddings, or of ten images.
@@ -72,7 +72,7 @@ class Exchange:
         """
         self._bytes += bytes
         if self._bytes > MOST_ANSWER_BYTES:
-            raise ProviderError("the provider's answer is too long", upstream_status=200, code="protocol")
+            raise ProviderError("the provider's response is too large", upstream_status=200, code="protocol")
         if self.begun:
             self._due = self._loop.time() + self._idle
 
@@ -134,6 +134,6 @@ def _broken(error: httpx.RequestError) -> ProviderError:
         case httpx.TimeoutException():
             return ProviderError(_EXPIRED["idle"], code="idle")
         case httpx.DecodingError():
-            return ProviderError("the provider's answer could not be read whole", code="protocol")
+            return ProviderError("the provider's response is incomplete", code="protocol")
         case _:
-            return ProviderError("the connection to the provider broke", code="reset")
+            return ProviderError("the connection to the provider was interrupted", code="reset")

@@ -33,9 +33,9 @@ SPARE_SECONDS = 5.0
 SILENCES = (15.0, 61.0, 125.0, 245.0, 605.0, 1_800.0, 3_605.0)
 #: The proxy wants other credentials.
 PROXY_REFUSES = 407
-UNREACHED = "the provider could not be reached"
-_REFUSED = "it wants other credentials (407)"
-_UNTRUSTED = "its certificate is not trusted here"
+UNREACHED = "could not connect to the provider"
+_REFUSED = "the proxy refused its credentials (407)"
+_UNTRUSTED = "its certificate is not trusted"
 
 
 def provider_client(

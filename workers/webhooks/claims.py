@@ -84,12 +84,12 @@ def _refusal(row: Mapping[str, Any], now: int) -> str | None:
     if row["hook_status"] != "enabled":
         return "the webhook is no longer enabled"
     if row["test"] != row["hook_test"]:
-        return "the event is of the other mode"
+        return "the event and the webhook have different modes (live, test)"
     if row["attempts"] > len(SCHEDULE) or row["claims"] > LOST_CLAIMS + len(SCHEDULE) + 1:
-        return row["last_error"] or "it could not be sent"
+        return row["last_error"] or "sending failed"
     asked_at = row["asked_at"] or row["created_at"]
     if row["attempts"] and now - asked_at > WHOLE_SECONDS * clock.MICROS:
-        return row["last_error"] or "the receiver was busy for too long"
+        return row["last_error"] or "the receiver was overloaded for too long"
     return None
 
 

@@ -96,7 +96,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        raise AddressRefused("unix sockets are refused")
+        raise AddressRefused("unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
@@ -220,12 +220,12 @@ def _failed(error: Exception, seconds: float) -> SendResult:
         case AddressRefused():
             return SendResult(None, b"", seconds, "address_refused", str(error))
         case TimeoutError() | httpx.TimeoutException():
-            return SendResult(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
+            return SendResult(None, b"", seconds, "timeout", f"no response within {seconds:.1f} seconds")
         case httpx.ConnectError():
             return SendResult(None, b"", seconds, "connect", str(error) or "could not connect")
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
-            return SendResult(None, b"", seconds, "url", f"the address cannot be read: {error}")
+            return SendResult(None, b"", seconds, "url", f"invalid URL: {error}")
         case httpx.HTTPError():
             return SendResult(None, b"", seconds, "protocol", str(error) or type(error).__name__)
         case _:  # its words are nobody's but ours
-            return SendResult(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
+            return SendResult(None, b"", seconds, "internal", f"sending failed ({type(error).__name__})")

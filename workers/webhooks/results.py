@@ -71,7 +71,7 @@ def _of_address(one: Mapping[str, Any], urls: Mapping[str, str]) -> Mapping[str,
         "status": status,
         "pause": _paced(again or 0),
         "last_status": None,
-        "last_error": "the old address is gone",
+        "last_error": "the previous URL returned 410",
     }
 
 
@@ -133,8 +133,8 @@ def _reason(answer: SendResult) -> str:
         return answer.detail
     if _redirects(answer.status) and answer.location:
         to = answer.location[:MOST_LOCATION]
-        return f"the receiver redirects to {to}; redirects are not followed: register that address"
-    return f"the receiver answered {answer.status}"
+        return f"the receiver redirects to {to}; redirects are not followed, register that URL instead"
+    return f"the receiver returned status {answer.status}"
 
 
 def _is_final(row: Mapping[str, Any], answer: SendResult) -> bool:
@@ -171,7 +171,7 @@ def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
         return
     events.give_up(connection, row["webhook_id"], GONE)
     book = Book(connection, [row["account_id"]])
-    data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver answered 410"}
+    data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver returned status 410"}
     book.emit(row["account_id"], "webhook.disabled", data, test=row["test"])
     book.close()
 

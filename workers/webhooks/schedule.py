@@ -17,7 +17,7 @@ def pause_seconds(attempts: int, jitter: float) -> float | None:
     (5.0, None)
     """
     if attempts < 1:
-        raise ValueError(f"there is no pause after {attempts} attempts")
+        raise ValueError(f"no retry after {attempts} attempts")
     if attempts > len(SCHEDULE):
         return None
     return SCHEDULE[attempts - 1] * (1 + JITTER * jitter)

@@ -187,11 +187,11 @@ class Sender:
                 return await self._post(row)
         except TimeoutError:
             seconds = clock.monotonic() - began
-            return SendResult(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
+            return SendResult(None, b"", seconds, "timeout", f"no response within {seconds:.1f} seconds")
         except Exception as error:  # what is not recorded would be tried for ever
-            log.warning("a webhook delivery could not be sent: %s", logs.kind(error))
+            log.warning("sending a webhook delivery failed: %s", logs.kind(error))
             seconds = clock.monotonic() - began
-            return SendResult(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
+            return SendResult(None, b"", seconds, "internal", f"sending failed ({type(error).__name__})")
         finally:
             slow.cancel()
             slot.cut = None

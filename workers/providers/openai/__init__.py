@@ -73,11 +73,13 @@ def read(call: ProviderCall, status: int, content: bytes, limits: RateLimits | N
     try:
         body = loads(content)
     except ValueError:
-        raise ProviderError("the provider's answer is not JSON", upstream_status=status, code="protocol") from None
+        raise ProviderError(
+            "the provider's response is not valid JSON", upstream_status=status, code="protocol"
+        ) from None
     if isinstance(body, list) and body:  # so does Google wrap its errors
         body = body[0]
     if not isinstance(body, dict):
-        raise wrong("it", "is no object")
+        raise wrong("it", "is not an object")
     return judge(call, status, body, limits)
 
 

@@ -59,7 +59,7 @@ def _chat(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], 
 def _choice(call: ProviderCall, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
     message = found.get("message")
     if not isinstance(message, dict):
-        raise wrong(f"choices[{index}].message", "is missing" if message is None else "is no object")
+        raise wrong(f"choices[{index}].message", "is missing" if message is None else "is not an object")
     made = choice(call, index)
     made.take_whole(message)
     made.take_likely(found.get("logprobs"))
@@ -78,7 +78,7 @@ def _embedding(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, A
     if not found:
         raise _empty("embeddings")
     if sorted(index for index, _ in found) != list(range(wanted)):
-        raise wrong("data", "has not one embedding for each input")
+        raise wrong("data", "does not have one embedding per input")
     found.sort(key=lambda pair: pair[0])
     usage = estimates.of_embedding(reported.of(body), call.request)
     return results.embeddings(call.offer.model, [vector for _, vector in found]), usage
@@ -94,10 +94,10 @@ def _image(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any],
     data = []
     for at, row in enumerate(_listed(body, "data")[: wanted(call)]):
         if not (row.get("url") or row.get("b64_json")):
-            raise wrong(f"data[{at}]", "is neither a link nor an image")
+            raise wrong(f"data[{at}]", "has neither a URL nor image data")
         for name in kept:
             if not isinstance(row.get(name), str | None):
-                raise wrong(f"data[{at}].{name}", "is not a text")
+                raise wrong(f"data[{at}].{name}", "is not a string")
         data.append({name: row[name] for name in kept if row.get(name) is not None})
     if not data:
         raise _empty("images")
@@ -111,10 +111,10 @@ _READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
 def _listed(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     found = body.get(name)
     if not isinstance(found, list):
-        raise wrong(name, "is missing" if found is None else "is no list")
+        raise wrong(name, "is missing" if found is None else "is not an array")
     for at, one in enumerate(found):
         if not isinstance(one, dict):
-            raise wrong(f"{name}[{at}]", "is no object")
+            raise wrong(f"{name}[{at}]", "is not an object")
     return found
 
 
@@ -127,4 +127,4 @@ def _created(body: Mapping[str, Any]) -> int:
 
 
 def _empty(what: str) -> ProviderError:
-    return ProviderError(f"the provider's answer has no {what}", upstream_status=200, code="empty")
+    return ProviderError(f"the provider's response contains no {what}", upstream_status=200, code="empty")

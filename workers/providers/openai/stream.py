@@ -106,7 +106,7 @@ def _read(event: ServerSentEvent) -> Mapping[str, Any] | None:
     if isinstance(chunk, list) and chunk:  # so does Google wrap its errors
         chunk = chunk[0]
     if not isinstance(chunk, dict):
-        what = "an event of the provider's stream is not a JSON object"
+        what = "the provider's stream contains an event that is not a JSON object"
         raise ProviderError(what, upstream_status=200, code="protocol")
     return {"error": chunk} if event.name == "error" and not chunk.get("error") else chunk
 
@@ -141,10 +141,10 @@ class Gathering:
             self._usage = reported.both(self._usage, reported.of(chunk))
             choices = chunk.get("choices") or ()
             if not isinstance(choices, list | tuple):
-                raise wrong("choices", "is no list")
+                raise wrong("choices", "is not an array")
             for at, given in enumerate(choices):
                 if not isinstance(given, dict):
-                    raise wrong(f"choices[{at}]", "is no object")
+                    raise wrong(f"choices[{at}]", "is not an object")
                 self._take(given, at)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise lacking(error, "stream") from None
@@ -156,7 +156,7 @@ class Gathering:
         """
         if not (self.whole or done) or not all(one.ended for one in self._choices.values()):
             raise ProviderError(
-                "the provider's stream ended before its answer did", upstream_status=200, code="protocol"
+                "the provider's stream ended before the response was complete", upstream_status=200, code="protocol"
             )
         self.closed = True
         choices = [one for _, one in sorted(self._choices.items())]
@@ -179,7 +179,7 @@ class Gathering:
             choice_ = self._choices[index] = choice(self._call, index)
         delta = given.get("delta") or given.get("message") or {}
         if not isinstance(delta, dict):
-            raise wrong(f"choices[{index}].delta", "is no object")
+            raise wrong(f"choices[{index}].delta", "is not an object")
         visible = choice_.take(delta)
         logprobs = choice_.take_likely(given.get("logprobs"))
         ending = choice_.end(given.get("finish_reason"))
