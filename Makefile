@@ -11,35 +11,35 @@ CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 # Where Python may not keep what it has compiled, every process compiles all of ours anew: half a second of each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install runtime dev demo test test-node run bench chaos chaos-short check lock
+.PHONY: help install runtime dev demo test test-node run bench chaos chaos-short check lock migration
 .DEFAULT_GOAL := help
 
-help:
-	@echo "make demo | run | test | test-node | check | bench | chaos | chaos-short | install | lock"
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: dev
+install: dev ## what tests and checks need, into .venv (the other targets install what they need by themselves)
 
-runtime:
+runtime: ## what runs, into .venv, and nothing else
 	@deploy/install.sh runtime "$(PYTHON)" $(CHOSEN)
 
-dev: runtime
+dev: runtime ## the same as install
 	@deploy/install.sh dev "$(PYTHON)"
 
 # Make both lock files anew; LOCK_OPTIONS=--upgrade takes the newest releases that pyproject.toml allows.
-lock:
+lock: ## deploy/requirements from pyproject.toml; LOCK_OPTIONS=--upgrade: with the newest releases
 	@deploy/lock.sh "$(PYTHON)" $(LOCK_OPTIONS)
 
-demo: runtime
+demo: runtime ## a batch of 300 lines and five jobs on this machine, with all that comes of them checked
 	$(BIN)/python -m producer.demo
 
-run: runtime
+run: runtime ## the whole system on this machine until Ctrl-C, as `fusionai up`
 	$(BIN)/fusionai up
 
-test: dev
+test: dev ## the suite; TESTS=tests/unit/test_retry.py: a part of it
 	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The official OpenAI SDK for Node against a running stack.
-test-node: dev tests/node/node_modules/.package-lock.json
+test-node: dev tests/node/node_modules/.package-lock.json ## the official OpenAI SDK for Node against a running system
 	$(BIN)/python -m tests.node
 
 tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/package-lock.json
@@ -48,20 +48,23 @@ tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/p
 	npm --prefix tests/node ci --silent
 	@touch $@
 
-check: dev
+check: dev ## lint, format, types, the direction of imports, and whether the lock is complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict deploy/check_lock.py
+	$(BIN)/mypy --strict deploy/check_lock.py deploy/new_migration.py
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/check_lock.py
 
-bench: dev
+bench: dev ## the figures of BENCHMARKS.md
 	$(BIN)/python -m tests.bench
 
-chaos: dev
+chaos: dev ## kills processes of a running system for as long as it takes: the long crash tests
 	$(BIN)/python -m pytest -q -s -m chaos tests/chaos tests/acceptance
 
 # Every crash point, at a later passing than in the default suite where there is one, and a rough world: five minutes.
-chaos-short: dev
+chaos-short: dev ## every crash point and a rough world, in about five minutes
 	$(BIN)/python -m pytest -q -m chaos_short -n 2 tests/chaos
+
+migration: dev ## a draft of the next migration from the models: make migration name=image_sizes
+	@$(BIN)/python -m deploy.new_migration "$(name)"

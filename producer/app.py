@@ -2,29 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import orjson
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer import openapi
-from producer.context import Desk
+from producer.context import Context
 from producer.dialects import DIALECTS
 from producer.metrics import Metrics
+from producer.openapi import account_answers
 from producer.server import serve
+from producer.web import refusals
+from producer.web.dialect import Dialect, Dialects
+from producer.web.envelope import Envelope
 from producer.web.router import Router
+from producer.web.rows import JSON, Answer, Row, one
 from shared import clock, logs
 from shared.broker.bell import bell
-from shared.db import AmbiguousCommitError, Database, is_away
-from shared.errors import FusionError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
+from shared.db import Database, is_away
 from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 log = logging.getLogger(__name__)
@@ -40,143 +40,96 @@ _READY = b'{"status":"ok","database":true}'
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     database = Database(settings().database_url)
-    app.state.desk = Desk(database, bell())
+    app.state.context = Context(database, bell())
     app.state.metrics = Metrics(database, settings().redis_url)
     yield
-    await app.state.desk.close()
+    await app.state.context.close()
     bell().close()
     await asyncio.to_thread(database.close)
 
 
-class Envelope:
-    """Gives every answer its request id, the API version, and what a route has put into `fusionai_headers`.
-
-    What nobody caught becomes a plain 500 here: further out, the whole error would be logged, prompts and all.
-    Whatever a route has put into `fusionai_ended` is called when the request is over.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        ended: list[Callable[[], None]] = []
-        scope["fusionai_ended"] = ended
-        try:
-            await self._answer(scope, receive, send)
-        finally:
-            for told in ended:
-                told()
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = clock.new_id("req")
-        scope["request_id"] = request_id
-        added: list[tuple[bytes, bytes]] = []
-        scope["fusionai_headers"] = added
-
-        began = whole = False
-
-        async def counted() -> Message:
-            nonlocal whole
-            message = await receive()
-            whole = not message.get("more_body", False)
-            return message
-
-        async def labelled(message: Message) -> None:
-            nonlocal began
-            if message["type"] == "http.response.start":
-                began = True
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    (b"fusionai-version", b"v1"),
-                    *added,
-                ]
-            await send(message)
-
-        try:
-            await self._app(scope, counted, labelled)
-        except asyncio.CancelledError:  # by a server that stops
-            if began:  # from here on nobody waits for this task; the server would log where it was
-                log.info("request %s: its answer is cut off, the server stops", request_id)
-                return
-            refusal = await _refuse(Request(scope), _stopping(whole))
-            if whole:
-                refusal.headers["x-should-retry"] = "false"
-            await refusal(scope, receive, labelled)
-        except Exception as error:
-            refusal = await _refuse(Request(scope), _logged(Request(scope), error))
-            if began:  # from None: the server writes what it catches into the log
-                raise ConnectionResetError("the answer broke off") from None
-            await refusal(scope, receive, labelled)
-
-
-def make_app() -> Starlette:
-    """The whole application."""
-    every = Router()
-    for prefix, router in DIALECTS:
-        every.include(router, prefix)
+def make_app(spoken: Sequence[Dialect] = DIALECTS) -> Starlette:
+    """The whole application, in these dialects."""
+    dialects = Dialects(spoken)
+    every = dialects.router()
     for part in (_own, *(() if settings().metrics_port else (_metered,)), openapi.router):
         every.include(part)
-    app = _refusing(Starlette(routes=every.routes, lifespan=_lifespan))
-    openapi.describe(app)
+    app = _refusing(Starlette(routes=every.routes, lifespan=_lifespan), dialects)
+    openapi.describe(app, dialects)
     return app
 
 
 def make_metrics_app(api: Starlette) -> Starlette:
     """What the metrics' own port serves: /metrics and nothing else, of what the API's app holds."""
-    app = _refusing(Starlette(routes=_metered.routes))
+    app = _refusing(Starlette(routes=_metered.routes), Dialects(DIALECTS))
     app.state = api.state
     return app
 
 
-def _refusing(app: Starlette) -> Starlette:
-    """The app, which says what it refuses in our words and under our headers."""
+def _refusing(app: Starlette, dialects: Dialects) -> Starlette:
+    """The app, which says what it refuses in the words of its dialects and under our headers."""
     app.router.redirect_slashes = False  # a POST would be sent again, with its key, to whatever the Host header says
-    app.add_exception_handler(FusionError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_exception_handler(SQLAlchemyError, _delay)
-    app.add_exception_handler(AmbiguousCommitError, _delay)
-    app.add_middleware(Envelope)
+    refusals.install(app)
+    app.add_middleware(Envelope, dialects=dialects)
     return app
 
 
-@_own.get("/healthz")
+@_own.get("/healthz", doc=Row("Service", one("OK", account_answers.Healthy), keyless=True))
 async def healthz(request: Request) -> Response:
-    """Whether the process turns."""
+    """Liveness probe."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@_own.get("/readyz")
+@_own.get(
+    "/readyz",
+    doc=Row(
+        "Service",
+        {
+            **one("Ready", account_answers.Ready),
+            503: Answer("Not ready", {JSON: account_answers.NotReady | account_answers.Stopping}),
+        },
+        keyless=True,
+    ),
+)
 async def readyz(request: Request) -> Response:
-    """Whether the database answers, and the server is not about to stop.
+    """Readiness probe: whether the database is available and the server is not shutting down.
 
-    A broker that is away delays jobs and loses none: that is not unready.
+    The broker is not checked: while it is unavailable, jobs are delayed but not lost.
     """
-    desk: Desk = request.app.state.desk
-    if desk.stopping:
+    context: Context = request.app.state.context
+    if context.stopping:
         return Response(b'{"status":"stopping"}', 503, media_type="application/json")
-    if clock.monotonic() < desk.ready_until:
+    if clock.monotonic() < context.ready_until:
         return Response(_READY, media_type="application/json")
     try:
         async with asyncio.timeout(3):
-            await desk.database.read(lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first())
+            await context.database.read(
+                lambda connection: connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first()
+            )
     except Exception as error:
         return _away("not ready", error)
-    desk.ready_until = clock.monotonic() + READY_SECONDS
+    context.ready_until = clock.monotonic() + READY_SECONDS
     return Response(_READY, media_type="application/json")
 
 
-@_metered.get("/metrics")
+@_metered.get(
+    "/metrics",
+    doc=Row(
+        "Service",
+        {
+            200: Answer("Metrics in the Prometheus text format.", {"text/plain": {"type": "string"}}),
+            503: Answer("The database is unavailable.", {JSON: account_answers.NotReady}),
+        },
+        keyless=True,
+    ),
+)
 async def metrics(request: Request) -> Response:
-    """Metrics for Prometheus, read from the rows."""
+    """Prometheus metrics."""
     shown: Metrics = request.app.state.metrics
     try:
         return Response(await shown.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
     except Exception as error:
-        return _away("no metrics", error)
+        return _away("metrics unavailable", error)
 
 
 def _away(what: str, error: Exception) -> Response:
@@ -185,85 +138,16 @@ def _away(what: str, error: Exception) -> Response:
     return Response(b'{"status":"unavailable","database":false}', 503, media_type="application/json")
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, FusionError)
-    shown = {"message": error.message, "type": error.type, "code": error.status, "request_id": _id(request)}
-    if error.param is not None:
-        shown["param"] = error.param
-    if error.reason is not None:
-        shown["reason"] = error.reason
-    shown.update(error.details)
-    headers = {}
-    if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    if error.job_id is not None:
-        headers.update({"FusionAI-Job-Id": error.job_id, "x-should-retry": "false"})
-    return Response(orjson.dumps({"error": shown}), error.status, headers, "application/json")
-
-
-async def _refuse_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    path = request.url.path[:200]
-    known: dict[int, FusionError] = {
-        404: NotFound(f"there is nothing at {path}"),
-        405: MethodNotAllowed(f"{request.method} is not a thing to do with {path}"),
-    }
-    answer = await _refuse(request, known.get(error.status_code, InvalidRequest("the request could not be read")))
-    answer.headers.update(error.headers or {})
-    if error.status_code == 405:
-        answer.headers["Allow"] = ", ".join(_methods(request))
-    return answer
-
-
-def _methods(request: Request) -> list[str]:
-    """Every method that the path takes; the router names those of the first route alone."""
-    fitting = [route for route in request.app.routes if route.path_regex.match(request.url.path)]
-    return sorted({method for route in fitting for method in route.methods or ()})
-
-
-async def _delay(request: Request, error: Exception) -> Response:
-    """The database is away: nothing was accepted. When its COMMIT broke, perhaps it was: a retry might buy twice."""
-    log.error("request %s: the database is away: %s", _id(request), type(error).__name__)
-    if isinstance(error, AmbiguousCommitError):
-        unsure = InternalError("it is not known whether this took effect; look before you send it again")
-        answer = await _refuse(request, unsure)
-        answer.headers["x-should-retry"] = "false"
-        return answer
-    if not is_away(error):
-        return await _refuse(request, _logged(request, error))
-    return await _refuse(request, Unavailable("the database does not answer; try again", retry_after_seconds=2))
-
-
-def _stopping(whole: bool) -> Unavailable:
-    """What a request is told that outlasts the drain. `whole`: perhaps it was accepted, and a retry would buy twice."""
-    if whole:
-        return Unavailable("the server is stopping; look before you send it again")
-    said = "the server is stopping, and this had not come whole: nothing of it was accepted; send it again"
-    return Unavailable(said, retry_after_seconds=2)
-
-
-def _logged(request: Request, error: Exception) -> InternalError:
-    """Where it happened is logged, its message is not: that may hold what the caller sent."""
-    log.error("request %s failed: %s", _id(request), logs.trace(error))
-    return InternalError("an internal error; quote the request id")
-
-
-def _id(request: Request) -> str:
-    return str(request.scope.get("request_id", ""))
-
-
 def main() -> None:
     """Serve until SIGTERM."""
     logs.start()
     keep_private()
     if settings().key_secret == PUBLISHED_SECRET:
         log.warning(
-            "keys are hashed under a secret that everybody knows: use `fusionai up`, or set FUSIONAI_KEY_SECRET"
+            "API keys are hashed with the published default secret: set FUSIONAI_KEY_SECRET, or use `fusionai up`"
         )
     app = make_app()
-    serve.serve(app, lambda: app.state.desk, make_metrics_app(app) if settings().metrics_port else None)
+    serve.serve(app, lambda: app.state.context, make_metrics_app(app) if settings().metrics_port else None)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import Connection, case, func, literal_column, select, text
+from sqlalchemy import Connection, case, func, select, text
 
 from shared import clock, db
 from shared.broker.app import job_queues
@@ -28,9 +28,9 @@ from shared.broker.bell import PROBED
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import UNFINISHED
-from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
+from shared.db.models.events import PENDING
+from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.jobs import metrics
-from shared.jobs.transitions import RUNNING
 from shared.providers import states
 from shared.queues import PROBATION, lane_of, provider_of
 
@@ -55,22 +55,30 @@ class Reading:
 
 #: Name, labels, meaning.
 _GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
-    ("jobs_queued", ("provider", "lane"), "Jobs waiting to run; provider probation: those that have lost a worker."),
+    ("jobs_queued", ("provider", "lane"), "Jobs waiting to run. Provider 'probation': jobs whose worker was lost."),
     (
         "jobs_deferred",
         ("provider", "lane", "reason"),
-        "Jobs put off until a time, by the fault: 429, 503, connect.",
+        "Jobs waiting for a retry, by the error: 429, 503, connect.",
     ),
-    ("jobs_running", ("provider", "lane"), "Jobs that a worker holds, by the provider whose queue they came from."),
-    ("batches", ("status",), "Batches that are not over."),
-    ("workers_alive", (), "Worker processes whose lease is running."),
-    ("webhooks_pending", (), "Webhook deliveries neither made nor given up, those that wait for a retry included."),
-    ("webhook_lag_seconds", (), "For how many seconds the oldest delivery that is due has been due; 0: none is."),
-    ("credits_held", (), "Credits set aside for jobs and batches that are not over, over all accounts."),
-    ("credits_available", (), "Prepaid credits that may still be held, over all accounts."),
-    ("redis_up", (), "Whether Redis answers this process and takes what it writes; 0 as well while it is full."),
-    ("provider_paused", ("provider", "model", "reason"), "Calls are paused since the provider is down or refuses us."),
-    ("provider_calls_per_second", ("provider", "model"), "The pace that a provider's model bears, where one is known."),
+    ("jobs_running", ("provider", "lane"), "Jobs running on a worker, by the provider whose queue they came from."),
+    ("batches", ("status",), "Unfinished batches."),
+    ("workers_alive", (), "Worker processes with a valid lease."),
+    ("webhooks_pending", (), "Pending webhook deliveries, including those waiting for a retry."),
+    ("webhook_lag_seconds", (), "Seconds for which the oldest due webhook delivery has been due; 0 if none is due."),
+    ("credits_held", (), "Credits held for unfinished jobs and batches of all accounts."),
+    ("credits_available", (), "Available credits of all accounts."),
+    ("redis_up", (), "Whether Redis responds to this process and accepts writes (0 also while it is full)."),
+    (
+        "provider_paused",
+        ("provider", "model", "reason"),
+        "1 while calls are paused because the provider is down or refuses requests.",
+    ),
+    (
+        "provider_calls_per_second",
+        ("provider", "model"),
+        "The learned rate of calls that a model of a provider accepts, if known.",
+    ),
 )
 
 #: Name shown, name kept, how many of what is kept are one of what is shown, meaning; labels are measures.LABELS.
@@ -79,23 +87,33 @@ _COUNTERS: Final = (
         "jobs_settled",
         "jobs_settled",
         1,
-        "Jobs that have ended, by the provider that served them or whose queue it was.",
+        "Finished jobs, by the provider that served them or whose queue they were in.",
     ),
-    ("job_retries", "job_retries", 1, "Attempts beyond the first of jobs that have ended, by the provider of each."),
-    ("tokens", "tokens", 1, "Tokens of jobs that have ended, as the provider reported them or as they were counted."),
+    ("job_retries", "job_retries", 1, "Attempts after the first one of finished jobs, by provider."),
+    ("tokens", "tokens", 1, "Tokens of finished jobs, as reported by the provider or estimated."),
     ("credits_charged", "charged_micros", clock.MICROS, "Credits charged for jobs."),
-    ("excess_credits", "excess_micros", clock.MICROS, "Credits that jobs cost above their bound: the house's loss."),
-    ("stale_answers_refused", "stale_answers_refused", 1, "Answers refused because their worker had lost the job."),
-    ("jobs_taken_back", "jobs_taken_back", 1, "Jobs queued again because their worker was gone."),
-    ("workers_lapsed", "workers_lapsed", 1, "Worker processes that ended without giving up their lease."),
+    (
+        "excess_credits",
+        "excess_micros",
+        clock.MICROS,
+        "Cost of jobs above their maximum price, in credits, borne by the operator.",
+    ),
+    (
+        "stale_answers_refused",
+        "stale_answers_refused",
+        1,
+        "Results refused because the worker no longer owned the job.",
+    ),
+    ("jobs_taken_back", "jobs_taken_back", 1, "Jobs queued again because their worker was lost."),
+    ("workers_lapsed", "workers_lapsed", 1, "Worker processes that ended without releasing their lease."),
     (
         "webhook_deliveries",
         "webhook_deliveries",
         1,
-        "Attempts to deliver an event: delivered, retried (to be tried again) or failed (given up).",
+        "Attempts to deliver an event: delivered, retried (will be retried) or failed (no more retries).",
     ),
 )
-_SECONDS_MEANING: Final = "Seconds from the acceptance of a job to its end, of jobs that have ended."
+_SECONDS_MEANING: Final = "Seconds from the acceptance of a job to its end, for finished jobs."
 
 
 class Metrics:
@@ -119,7 +137,7 @@ class Metrics:
             task = self._collecting = self._collecting or self._start()
             done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
             if not done:
-                raise TimeoutError("the database does not answer")
+                raise TimeoutError("the database is unavailable")
             task.result()
         return self._text
 
@@ -224,13 +242,13 @@ def read(connection: Connection) -> Reading:
 
 
 _PENDING = select(func.count(), func.min(case((m.deliveries.c.next_at > 0, m.deliveries.c.next_at)))).where(
-    literal_column("status = 'pending'")
+    text(PENDING)
 )
 #: Some deliveries that may be sent at once; and since when the oldest of them may: since its event, or since it was
 #: asked for anew.
 _AT_ONCE = (
     select(m.deliveries.c.event_id, m.deliveries.c.asked_at)
-    .where(literal_column("status = 'pending'"), m.deliveries.c.next_at == 0)
+    .where(text(PENDING), m.deliveries.c.next_at == 0)
     .limit(1000)
     .subquery()
 )
@@ -268,7 +286,7 @@ def _queued(connection: Connection) -> Values:
 def _running(connection: Connection) -> Values:
     values = _every_queue()
     columns = (m.jobs.c.queue, m.jobs.c.lane)
-    statement = select(*columns, func.count()).where(m.jobs.c.status == RUNNING).group_by(*columns)
+    statement = select(*columns, func.count()).where(text(RUNNING)).group_by(*columns)
     for queue, lane, count in connection.execute(statement):
         values[metrics.provider_label(None, queue), lane] += count
     return values

@@ -8,7 +8,7 @@ import orjson
 
 from shared import usage_shown
 from shared.clock import MICROS, now_seconds, seconds
-from shared.jobs.transitions import BEGAN
+from shared.jobs.outcomes import BEGAN
 from shared.money.ledger import credits
 
 

@@ -107,7 +107,7 @@ def create_key(
 ) -> tuple[str, str]:
     """A new key of an account: its id, and the key itself, which is never shown again. `expires_at` in microseconds."""
     if connection.execute(select(accounts.c.id).where(accounts.c.id == account_id)).first() is None:
-        raise NotFound(f"there is no account {account_id}")
+        raise NotFound(f"not found: account {account_id}")
     key, id = new_key(mode), clock.new_id("key")
     connection.execute(
         insert(api_keys).values(
@@ -147,7 +147,7 @@ def revoke_key(connection: Connection, told: str) -> str:
         matches = _begins(told)
     found = [row.id for row in connection.execute(select(api_keys.c.id).where(matches))]
     if len(found) != 1:
-        raise NotFound(f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}")
+        raise NotFound(f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}; one must match")
     live = update(api_keys).where(api_keys.c.id == found[0], api_keys.c.revoked_at.is_(None))
     connection.execute(live.values(revoked_at=clock.now_micros()))
     return str(found[0])
@@ -217,11 +217,11 @@ def _check_plan(plan: str) -> None:
 def _check_requests(per_minute: int | None) -> None:
     if per_minute is not None and not 1 <= per_minute <= MOST_REQUESTS_PER_MINUTE:
         raise InvalidRequest(
-            f"requests_per_minute: from 1 to {MOST_REQUESTS_PER_MINUTE:,}, not {per_minute}",
+            f"requests_per_minute: must be from 1 to {MOST_REQUESTS_PER_MINUTE:,}, not {per_minute}",
             param="requests_per_minute",
         )
 
 
 def _change(connection: Connection, account_id: str, **values: Any) -> None:
     if not connection.execute(update(accounts).where(accounts.c.id == account_id).values(values)).rowcount:
-        raise NotFound(f"there is no account {account_id}")
+        raise NotFound(f"not found: account {account_id}")

@@ -44,7 +44,7 @@ _lock = threading.Lock()
 _name, _, _count = settings().crash_at.partition(":")
 _left = int(_count or 1)
 if _name and _name not in POINTS:
-    raise ValueError(f"FUSIONAI_CRASH_AT: there is no point {_name!r}")
+    raise ValueError(f"FUSIONAI_CRASH_AT: unknown crash point {_name!r}")
 
 
 def point(name: str) -> None:

@@ -15,6 +15,7 @@ FusionError
 │   └── RateLimited            429
 ├── Failed                ours or a provider's doing
 │   ├── InternalError          500
+│   │   └── WorkerLost
 │   ├── UpstreamError          502
 │   ├── Unavailable            503
 │   │   └── StorageAway
@@ -22,6 +23,7 @@ FusionError
 └── ProviderError         one attempt at a provider failed; workers.running.retry decides what follows
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from shared.providers.limits import RateLimits
@@ -33,17 +35,33 @@ class FusionError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal_error"
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        reason: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after_seconds = retry_after_seconds
         #: The cause in one word for programs, where there is more to say than the type: a provider's own code.
-        self.reason: str | None = None
+        self.reason = reason
         #: Further fields of the error object.
         self.details: dict[str, Any] = {}
         #: The accepted job that it is about: to send the request again would buy the work again.
         self.job_id: str | None = None
+
+    def as_json(self, request_id: str | None = None) -> dict[str, Any]:
+        """The error object: as it is stored with a job, or that of an answer to the request of this id."""
+        shown: dict[str, Any] = {"message": self.message, "type": self.type, "code": self.status}
+        param = {} if self.param is None else {"param": self.param}
+        reason = {} if self.reason is None else {"reason": self.reason}
+        if request_id is None:
+            return shown | reason | param | self.details
+        return shown | {"request_id": request_id} | param | reason | self.details
 
 
 class Refused(FusionError):
@@ -105,6 +123,12 @@ class InternalError(Failed):
     status, type = 500, "internal_error"
 
 
+class WorkerLost(InternalError):
+    """The processes that ran a job died one after another."""
+
+    type = "worker_lost"
+
+
 class UpstreamError(Failed):
     status, type = 502, "upstream_error"
 
@@ -116,7 +140,7 @@ class Unavailable(Failed):
 class StorageAway(Unavailable):
     """The place where blobs are does not answer, or not as it should; later it will."""
 
-    def __init__(self, message: str = "the file storage does not answer; try again") -> None:
+    def __init__(self, message: str = "file storage is unavailable; retry later") -> None:
         super().__init__(message, retry_after_seconds=5)
 
 
@@ -154,3 +178,13 @@ class ProviderError(FusionError):
         self.wait_seconds = retry_after_seconds
         self.head = head
         self.limits = limits
+
+
+#: The kinds of error with which jobs end, by the status that is stored.
+_STORED = {kind.status: kind for kind in (InvalidRequest, InternalError, UpstreamError, Timeout)}
+
+
+def from_json(stored: Mapping[str, Any]) -> FusionError:
+    """The error that a job ended with, of what `as_json` made of it."""
+    kind = _STORED.get(stored["code"], InternalError)
+    return kind(stored["message"], param=stored.get("param"), reason=stored.get("reason"))

@@ -60,7 +60,7 @@ class Seldom(logging.Filter):
             return False
         self._due[said] = now + _SECONDS_APART
         if held := self._held.pop(said, 0):
-            record.msg, record.args = f"{record.getMessage()} ({held:,} more since the last such line)", ()
+            record.msg, record.args = f"{record.getMessage()} ({held:,} more since the last line like this)", ()
         return True
 
 

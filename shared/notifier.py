@@ -84,5 +84,5 @@ class Hints:
                         if message is not None:
                             heard(json.loads(message["data"]))
             except Exception as error:  # whatever it is, listening goes on; the rows are asked for what was missed
-                log.warning("lost the hints on %s: %s", channel, type(error).__name__)
+                log.warning("lost the subscription to notifications on %s: %s", channel, type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)

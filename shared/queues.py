@@ -1,12 +1,12 @@
 """The names of the queues, and what they say: which provider, which lane. Pure."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 Lane = Literal["realtime", "batch"]
-LANES: tuple[Lane, ...] = ("realtime", "batch")
+LANES: tuple[Lane, ...] = get_args(Lane)
 WEBHOOKS = "webhooks"
 MAINTENANCE = "maintenance"
-#: Jobs that have lost a worker wait here; no broker queue: workers.maintenance.probation takes them from the rows.
+#: Jobs that have lost a worker wait here; no broker queue: workers.process.probation takes them from the rows.
 PROBATION = "probation"
 
 

@@ -19,16 +19,17 @@ MOST_KEYS = 5_000
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
-def loads(body: bytes, *, what: str = "the body") -> Any:
+def loads(body: bytes, *, what: str = "request body") -> Any:
     """Parse UTF-8 JSON; 400 for syntax, NaN, duplicate keys, lone surrogates, \\u0000, huge integers, deep nesting."""
     try:
         value = _DECODER.decode(body.decode("utf-8"))
     except InvalidRequest as error:
         raise InvalidRequest(f"{what}: {error.message}") from None
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{what} is not UTF-8: byte {error.start}") from None
+        raise InvalidRequest(f"{what} is not valid UTF-8: invalid byte at offset {error.start}") from None
     except json.JSONDecodeError as error:
-        raise InvalidRequest(f"{what} is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+        place = f"line {error.lineno} column {error.colno}"
+        raise InvalidRequest(f"{what} is not valid JSON: {error.msg} at {place}") from None
     except RecursionError:
         raise InvalidRequest(f"{what} is nested too deeply") from None
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
@@ -36,7 +37,7 @@ def loads(body: bytes, *, what: str = "the body") -> Any:
     if _SUSPECT.search(body):
         _check_text(value, what)
     elif b"\x00" in body:
-        raise InvalidRequest(f"{what} has a NUL character")
+        raise InvalidRequest(f"{what} contains a NUL character")
     return value
 
 
@@ -52,8 +53,8 @@ def check_structure(body: bytes) -> None:
     if bare.count(b'"') <= most_quotes and _is_simple(b"".join(bare.split(b'"')[::2])):
         return
     raise PayloadTooLarge(
-        f"the body has more than {MOST_STRUCTURES:,} objects and lists, or {MOST_COMMAS:,} values; "
-        "send it as several requests"
+        f"request body has more than {MOST_STRUCTURES:,} objects and arrays, or {MOST_COMMAS:,} values; "
+        "split it into several requests"
     )
 
 
@@ -74,29 +75,29 @@ def canonical(value: Any) -> bytes:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(pairs) > MOST_KEYS:
-        raise InvalidRequest(f"an object has more than {MOST_KEYS:,} keys")
+        raise InvalidRequest(f"a JSON object has more than {MOST_KEYS:,} keys")
     if len(value) != len(pairs):
         seen: set[str] = set()
         double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise InvalidRequest(f"the key {double[:100]!r} stands twice in one object")
+        raise InvalidRequest(f"duplicate key {double[:100]!r} in JSON object")
     return value
 
 
 def _integer(digits: str) -> int:
     if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**63:
-        raise InvalidRequest(f"the integer {digits[:24]}… does not fit in 64 bits")
+        raise InvalidRequest(f"integer {digits[:24]}… does not fit in 64 bits")
     return value
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise InvalidRequest(f"the number {digits[:24]} is out of range")
+        raise InvalidRequest(f"number {digits[:24]} is out of range")
     return value
 
 
 def _constant(name: str) -> NoReturn:
-    raise InvalidRequest(f"{name} is not a JSON number")
+    raise InvalidRequest(f"{name} is not a valid JSON number")
 
 
 #: Made once: making one costs as much as reading a small body with it.
@@ -117,11 +118,11 @@ def _check_depth(value: Any, what: str) -> None:
 def _check_text(value: Any, what: str) -> None:
     if isinstance(value, str):
         if "\x00" in value:
-            raise InvalidRequest(f"{what} has a NUL character (\\u0000)")
+            raise InvalidRequest(f"{what} contains a NUL character (\\u0000)")
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InvalidRequest(f"{what} has a lone surrogate") from None
+            raise InvalidRequest(f"{what} contains an unpaired surrogate") from None
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_text(key, what)

@@ -8,6 +8,8 @@ import httpx
 import schemathesis
 
 from producer.app import make_app
+from producer.openapi import document as document_module
+from producer.openapi.document import Operation
 
 Document = dict[str, Any]
 
@@ -32,6 +34,11 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
     assert str(answer.status_code) in document()["paths"][path][method.lower()]["responses"], answer.text
     answer.request.read()
     operation.validate_response(answer)
+
+
+def operations() -> list[Operation]:
+    """What the document describes, with the rows that it is made of."""
+    return document_module.operations(make_app().routes)
 
 
 @lru_cache(maxsize=1)

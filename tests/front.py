@@ -14,7 +14,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from producer.server.connections import Bounds, Connections
-from producer.server.protocol import Protocol
+from producer.server.protocol import BoundedProtocol
 from shared.stopping import stop
 from tests.conditions import await_condition
 
@@ -29,7 +29,7 @@ class Front:
 
     def __init__(self, app: App, bounds: Bounds) -> None:
         self.connections = Connections(bounds)
-        protocol: Any = partial(Protocol, connections=self.connections)
+        protocol: Any = partial(BoundedProtocol, connections=self.connections)
         config = uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="off", log_config=None)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()))

@@ -14,57 +14,14 @@ from shared.broker.app import app, job_queues
 from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint
-from workers import remote_control, tasks
-from workers.maintenance import sweep
-from workers.runtime import Runtime, capacities, serves
+from workers.process import remote_control, tasks
+from workers.process.consumer import Consumer
+from workers.process.runtime import Runtime, capacities, serves
 
 log = logging.getLogger(__name__)
 
 #: Threads of the Celery pool; a task only hands ids to the loop.
 POOL_THREADS = 2
-
-
-class Consumer:
-    """Turns queues off and on in Celery's own consumer, on its own thread.
-
-    Calls reach that thread in any order, so none says what to change: each brings a queue to the state that is wanted
-    by then. `reconcile` does so for all, should one have been lost.
-    """
-
-    def __init__(self) -> None:
-        self._celery: Any = None
-        self._wanted: dict[str, bool] = {}
-
-    def ready(self, celery_consumer: Any) -> None:
-        """Celery's consumer is there."""
-        self._celery = celery_consumer
-
-    def __call__(self, queue: str, on: bool) -> None:
-        """Consume a queue, or stop; from any thread."""
-        self._wanted[queue] = on
-        if self._celery is not None:
-            self._celery.call_soon(self._switch, queue)
-
-    def reconcile(self) -> None:
-        """See that every queue is as it is wanted; from any thread."""
-        if self._celery is not None and self._wanted:
-            self._celery.call_soon(self._switch_all)
-
-    def _switch_all(self) -> None:
-        for queue in list(self._wanted):
-            self._switch(queue)
-
-    def _switch(self, queue: str) -> None:
-        on, consumer = self._wanted[queue], self._celery.task_consumer
-        try:
-            if consumer is None or bool(consumer.consuming_from(queue)) == on:
-                return  # none while it connects again, which keeps what was turned off
-            if on:
-                self._celery.add_task_queue(queue)
-            else:
-                self._celery.cancel_task_queue(queue)
-        except Exception as error:
-            log.warning("could not turn %s %s: %s", queue, "on" if on else "off", type(error).__name__)
 
 
 def main() -> None:
@@ -78,7 +35,7 @@ def main() -> None:
         log.info(line)
     remote_control.restrict()
     consumer = Consumer()
-    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile, due=sweep.due_ids)
+    runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
     tasks.current.append(runtime)
 
     def starting(**_: Any) -> None:

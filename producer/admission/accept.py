@@ -21,7 +21,7 @@ from shared.db import Database
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits
-from shared.jobs import transitions as jobs
+from shared.jobs import leases
 from shared.money import shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Balance, Need
@@ -42,7 +42,7 @@ MOST = 500
 
 
 @dataclass(slots=True)
-class Order:
+class PreparedJobs:
     """One request's jobs, ready to be written; accepted whole or refused whole."""
 
     holder: KeyHolder
@@ -69,34 +69,34 @@ class Accepted:
 
 
 @dataclass(slots=True)
-class Door:
+class Acceptor:
     """Where submissions become durable jobs."""
 
     database: Database
     bell: Bell
-    _batcher: Batcher[Order, Accepted] = field(init=False)
+    _batcher: Batcher[PreparedJobs, Accepted] = field(init=False)
     _wakes: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._batcher = Batcher(self._flush, most=MOST)
 
-    async def take(self, order: Order) -> Accepted:
-        """Accept an order with whatever others come at the same time; a 402 says what is lacking, and what would do."""
+    async def accept(self, prepared: PreparedJobs) -> Accepted:
+        """Accept a request's jobs with those sent at the same time; a 402 says what is lacking, and what would do."""
         try:
-            return await self._batcher(order, weight=len(order.rows))
+            return await self._batcher(prepared, weight=len(prepared.rows))
         except InsufficientCredits as short:
-            raise await self._explained(order, short) from None
+            raise await self._explained(prepared, short) from None
 
-    async def _explained(self, order: Order, short: InsufficientCredits) -> InsufficientCredits:
+    async def _explained(self, prepared: PreparedJobs, short: InsufficientCredits) -> InsufficientCredits:
         """The same refusal, with how many jobs hold what is held; looked up when no lock is held any more."""
         if not short.held:
             return short
         try:
-            jobs = await self.database.read(shortage.holding, order.holder.account_id)
+            jobs = await self.database.read(shortage.holding, prepared.holder.account_id)
         except Exception as error:
-            log.warning("the jobs that hold credit are not counted: %s", logs.kind(error))
+            log.warning("counting the jobs that hold credits failed: %s", logs.kind(error))
             return short
-        return shortage.refusal(order.need, Balance(short.available, short.held, jobs))
+        return shortage.refusal(prepared.need, Balance(short.available, short.held, jobs))
 
     async def close(self) -> None:
         """Let what was accepted be woken."""
@@ -104,10 +104,10 @@ class Door:
         if self._wakes:
             await asyncio.wait(self._wakes)
 
-    def order(
+    def prepare(
         self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
-    ) -> Order:
-        """Price submissions and make their rows, of which nothing is kept before `take`."""
+    ) -> PreparedJobs:
+        """Price submissions and make their rows, of which nothing is kept before `accept`."""
         owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
         rows, payloads, need = [], [], Need()
         for index, submission in enumerate(submissions):
@@ -120,15 +120,15 @@ class Door:
             payloads.append(payload)
         views = [queued_view(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
         response = dumps({"object": "list", "data": views} if listed else views[0])
-        return Order(holder, rows, payloads, response, claim, need)
+        return PreparedJobs(holder, rows, payloads, response, claim, need)
 
-    async def _flush(self, orders: Sequence[Order]) -> Sequence[Accepted | Exception]:
-        outcomes = await self._write(orders)
+    async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
+        outcomes = await self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[str, list[str]] = defaultdict(list)
-        for order, outcome in zip(orders, outcomes, strict=True):
+        for prepared, outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, Accepted) and not outcome.replayed:
-                for row in order.rows:
+                for row in prepared.rows:
                     if row["woken_at"] is not None:
                         wake[row["queue"]].append(row["id"])
         for queue, ids in wake.items():
@@ -137,48 +137,48 @@ class Door:
             task.add_done_callback(self._wakes.discard)
         return outcomes
 
-    async def _write(self, orders: Sequence[Order]) -> Sequence[Accepted | Exception]:
+    async def _write(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         """One transaction; again when another process has just stored one of the same idempotency keys."""
         for _ in range(RACES):
             try:
-                return await self.database.write(accept, orders)
+                return await self.database.write(accept, requests)
             except IntegrityError:
                 continue
-        return await self.database.write(accept, orders)
+        return await self.database.write(accept, requests)
 
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(self.bell.ring(queue, ids)):
             try:
-                await self.database.write(jobs.unwake, ids)
+                await self.database.write(leases.unwake, ids)
             except Exception as error:
-                log.warning("%d jobs are left to the sweeper: %s", len(ids), logs.kind(error))
+                log.warning("%d jobs could not be queued, the sweep will queue them: %s", len(ids), logs.kind(error))
 
 
-def accept(connection: Connection, orders: Sequence[Order]) -> list[Accepted | Exception]:
-    """Write what can be accepted of a group of orders, in their order; each gets its answer or its refusal."""
-    known = idempotency.find(connection, [order.claim for order in orders if order.claim])
-    there = _already(connection, [order.rows[0]["id"] for order in orders if order.tried])
-    book = Book(connection, [order.holder.account_id for order in orders])
+def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Accepted | Exception]:
+    """Write what can be accepted of a group of requests, in their order; each gets its answer or its refusal."""
+    known = idempotency.find(connection, [prepared.claim for prepared in requests if prepared.claim])
+    there = _already(connection, [prepared.rows[0]["id"] for prepared in requests if prepared.tried])
+    book = Book(connection, [prepared.holder.account_id for prepared in requests])
     before, sdk = dict(known), list[tuple[Claim, int, str]]()
     outcomes: list[Accepted | Exception] = []
-    taken: list[Order] = []
-    for order in orders:
-        claim = order.claim
-        if order.rows[0]["id"] in there:
-            outcomes.append(Accepted(order.response))
+    taken: list[PreparedJobs] = []
+    for prepared in requests:
+        claim = prepared.claim
+        if prepared.rows[0]["id"] in there:
+            outcomes.append(Accepted(prepared.response))
         elif claim and claim.place in known and (again := _again(known[claim.place], claim)):
             outcomes.append(again)
             if taken_up := idempotency.taken_up(claim, known[claim.place]):
                 sdk += taken_up
                 known[claim.place] = replace(known[claim.place], fingerprint=idempotency.FIRST)
         else:
-            outcomes.append(_hold(book, order))
+            outcomes.append(_hold(book, prepared))
             if isinstance(outcomes[-1], Accepted):
-                taken.append(order)
+                taken.append(prepared)
                 if claim:
-                    known[claim.place] = Kept(202, order.response, claim.fingerprint)
-                    sdk.append((claim, 202, order.response))
-        order.tried = True
+                    known[claim.place] = Kept(202, prepared.response, claim.fingerprint)
+                    sdk.append((claim, 202, prepared.response))
+        prepared.tried = True
     _write(connection, taken)
     idempotency.keep_sdk(connection, sdk, before)
     book.close()
@@ -202,17 +202,17 @@ def _already(connection: Connection, first_ids: list[str]) -> set[str]:
     return set(connection.execute(select(jobs_table.c.id).where(jobs_table.c.id.in_(first_ids))).scalars())
 
 
-def _hold(book: Book, order: Order) -> Accepted | Exception:
-    account = order.holder.account_id
-    if not book.afford(account, order.bound):
+def _hold(book: Book, prepared: PreparedJobs) -> Accepted | Exception:
+    account = prepared.holder.account_id
+    if not book.afford(account, prepared.bound):
         available, held = book.available(account), book.held(account)
-        return shortage.refusal(order.need, Balance(available, held, None if held else 0))
-    for row in order.rows:
+        return shortage.refusal(prepared.need, Balance(available, held, None if held else 0))
+    for row in prepared.rows:
         book.hold(account, ("job", row["id"]), row["bound_micros"])
-    return Accepted(order.response)
+    return Accepted(prepared.response)
 
 
-def _write(connection: Connection, taken: Sequence[Order]) -> None:
-    db.insert_rows(connection, jobs_table, [row for order in taken for row in order.rows])
-    db.insert_rows(connection, job_payloads, [payload for order in taken for payload in order.payloads])
-    idempotency.keep(connection, [(order.claim, 202, order.response) for order in taken if order.claim])
+def _write(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
+    db.insert_rows(connection, jobs_table, [row for prepared in taken for row in prepared.rows])
+    db.insert_rows(connection, job_payloads, [payload for prepared in taken for payload in prepared.payloads])
+    idempotency.keep(connection, [(prepared.claim, 202, prepared.response) for prepared in taken if prepared.claim])

@@ -1,14 +1,13 @@
-"""Whose a request is: one key, in one header, checked by checksum, then by its keyed hash."""
+"""Whose a request is: its key, checked by checksum, then by its keyed hash."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 from producer.admission.fair_share import FairShare
 from shared import clock
 from shared.accounts import KeyHolder, find_key, record_uses, well_formed
 from shared.db import Database
-from shared.errors import InvalidRequest, Unauthorized
+from shared.errors import Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +17,6 @@ TRUST_SECONDS = 0.8
 REMEMBERED = 50_000
 #: How often uses are looked over, and how often one of the same key is recorded, in seconds.
 LOOK_SECONDS, RECORD_SECONDS = 1.0, 60
-
-_HEADERS = ("authorization", "x-api-key", "infuzu-api-key")
 
 
 class Keys:
@@ -32,17 +29,16 @@ class Keys:
         self._asking: dict[str, asyncio.Task[KeyHolder | None]] = {}
         self._uses = Uses(database)
 
-    async def holder(self, headers: Mapping[str, str], address: str = "") -> KeyHolder:
-        """Whose key the request carries; 400 for two authentication headers, 401 for none or a wrong one.
+    async def holder(self, key: str, address: str = "") -> KeyHolder:
+        """Whose key it is; 401 for a wrong one.
 
         429 for a key that was not good when it was last looked up, of an `address` that has sent many such.
         """
-        key = _bearer(headers)
         if not well_formed(key):
-            raise Unauthorized("that is not an API key of this service: its form or checksum is wrong")
+            raise Unauthorized("invalid API key: wrong format or checksum")
         holder, now = await self._find(key, address), clock.now_micros()
         if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
-            raise Unauthorized("this API key is unknown, revoked or expired")
+            raise Unauthorized("invalid API key: unknown, revoked or expired")
         self._uses.note(holder.key_id, now)
         return holder
 
@@ -111,7 +107,9 @@ class Uses:
         try:
             await self._database.write(record_uses, due, older_seconds=RECORD_SECONDS if due_only else 0)
         except Exception as error:
-            log.warning("the last use of %d keys is not recorded yet: %s", len(due), type(error).__name__)
+            log.warning(
+                "recording the last use of %d API keys failed, will be retried: %s", len(due), type(error).__name__
+            )
             return
         if len(self._recorded) >= REMEMBERED:
             self._recorded.clear()
@@ -119,15 +117,3 @@ class Uses:
         for id, used in due.items():
             if self._used.get(id) == used:
                 del self._used[id]
-
-
-def _bearer(headers: Mapping[str, str]) -> str:
-    given = [name.lower() for name, _ in headers.items() if name.lower() in _HEADERS]
-    if len(given) > 1:
-        raise InvalidRequest(f"more than one authentication header: {', '.join(given)}; send one")
-    if "authorization" not in headers:
-        raise Unauthorized("no API key: send it as `Authorization: Bearer fusionai_live_…`")
-    scheme, _, key = headers["authorization"].partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise Unauthorized("the Authorization header must read `Bearer <API key>`")
-    return key.strip()

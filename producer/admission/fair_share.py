@@ -60,13 +60,13 @@ class FairShare:
         per_minute = settings().key_requests_per_minute
         seconds = self._asked.take(holder.key_id, per_minute) if per_minute else None
         if seconds is not None:
-            raise _later(f"this key has sent more than {per_minute:,} requests in a minute", seconds)
+            raise _later(f"rate limit of this API key exceeded: {per_minute:,} requests per minute", seconds)
 
     def open(self, holder: KeyHolder) -> Callable[[], None]:
         """A request of a key begins: what to call at its end; 429 when too many of the key's are under way."""
         most = settings().key_open_requests
         if most and self._open[holder.key_id] >= most:
-            raise _later(f"{most:,} requests of this key are under way: more than one may have", 1)
+            raise _later(f"too many concurrent requests with this API key: at most {most:,} are allowed", 1)
         self._open[holder.key_id] += 1
         return lambda: self._close(holder.key_id)
 
@@ -80,9 +80,9 @@ class FairShare:
         per_minute = settings().wrong_keys_per_minute
         seconds = self._wrong.take(address, per_minute) if per_minute else None
         if seconds is not None:
-            raise _later("too many wrong API keys came from your address", seconds)
+            raise _later("too many requests with an invalid API key from your IP address", seconds)
 
 
 def _later(said: str, seconds: float) -> RateLimited:
     wait = max(1, math.ceil(seconds))
-    return RateLimited(f"{said}; try again in {wait} s", retry_after_seconds=wait)
+    return RateLimited(f"{said}; retry in {wait} s", retry_after_seconds=wait)

@@ -32,8 +32,6 @@ RETRY_HEADER = "x-stainless-retry-count"
 #: How long after the first its retry gets its answer: longer than a call waits. And how long after a retry what it
 #: repeats may still come, in seconds.
 RETRY_SECONDS, LATE_SECONDS = 900, 30
-#: What is bought: without a key, a retry of one of these is told from a new one.
-BOUGHT = frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches"})
 #: In the place of a fingerprint, which such a claim has in its key: who asked.
 FIRST, AGAIN = "first", "again"
 
@@ -91,8 +89,8 @@ def claim(
 
 
 def claim_of_retry(holder: KeyHolder, retries: str, method: str, path: str, body: Any) -> Claim | None:
-    """The claim of a POST without a key by an SDK that says how often it has sent it before."""
-    if not (retries.isascii() and retries.isdigit() and path in BOUGHT):
+    """The claim of a POST that buys, without a key, by an SDK that says how often it has sent it before."""
+    if not (retries.isascii() and retries.isdigit()):
         return None
     digest = hashlib.sha256(f"{method} {path}\n".encode() + canonical(body))
     key = f"sdk-{holder.mode}:{holder.key_id}:{digest.hexdigest()}"
@@ -175,7 +173,7 @@ def _replace(connection: Connection, place: tuple[str, str], seen: Kept, row: Ma
     mine = update(idempotency_keys).where(keys.account_id == place[0], keys.key == place[1])
     as_seen = mine.where(keys.created_at == seen.created_at, keys.fingerprint == seen.fingerprint)
     if not connection.execute(as_seen.values(row)).rowcount:
-        raise IntegrityError("an answer has been replaced meanwhile", None, Exception())
+        raise IntegrityError("the stored response was replaced concurrently", None, Exception())
 
 
 def taken_up(claim: Claim, known: Kept) -> list[tuple[Claim, int, str]]:
@@ -187,4 +185,4 @@ def taken_up(claim: Claim, known: Kept) -> list[tuple[Claim, int, str]]:
 
 def mismatch() -> IdempotencyMismatch:
     """422: the key was used for something else."""
-    return IdempotencyMismatch(f"this {HEADER} was used with another request", param=HEADER)
+    return IdempotencyMismatch(f"this {HEADER} was already used with a different request", param=HEADER)

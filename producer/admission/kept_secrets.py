@@ -40,7 +40,7 @@ def shown(connection: Connection, kept: str) -> str:
     for secret in _secrets(dict(row)) if row is not None else ():
         if hmac.compare_digest(answer["secret"], _NAMED + _name(secret)):
             return strict_json.dumps({**answer, "secret": secret})
-    raise Conflict("the secret of that answer has ended since; rotate the webhook's secret for a new one")
+    raise Conflict("the secret in the original response is no longer valid; rotate the webhook secret to get a new one")
 
 
 def _secrets(row: Mapping[str, Any]) -> Iterator[str]:

@@ -67,10 +67,10 @@ class Overload:
         head = self._heads.get(queue)
         wait = head.wait_seconds(clock.now_micros(), self._since) if head else 0.0
         if wait > seconds and self._bell.away:
-            raise Unavailable("the queue is away; try again soon", retry_after_seconds=AWAY_SECONDS)
+            raise Unavailable("the job queue is unavailable; retry later", retry_after_seconds=AWAY_SECONDS)
         if wait > seconds:
             retry = min(max(1, round(wait - seconds)), 60)
-            raise Unavailable("too much is waiting for this model's provider; try later", retry_after_seconds=retry)
+            raise Unavailable("provider queue is full; retry later", retry_after_seconds=retry)
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
@@ -82,7 +82,7 @@ class Overload:
                     self._checked = self._bell.check()  # not waited for: it is known at a later look
                 self.look(found)
             except Exception as error:
-                log.warning("the realtime queues could not be looked at: %s", type(error).__name__)
+                log.warning("checking the realtime queues failed: %s", type(error).__name__)
 
     def look(self, found: dict[str, int]) -> None:
         """Take note of the heads, as `heads` gives them; a queue without one is empty."""

@@ -1,9 +1,15 @@
 """Turns at work that takes seconds of a thread: one at a time for each account, and the short past the long."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: What is about more bytes is done on a thread: meanwhile the event loop goes on serving.
+THREAD_BYTES = 256 * 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -39,6 +45,13 @@ class Turns:
                 self._waiting.remove(mine)
             self._under_way.discard(mine)
             self._go_on()
+
+    async def run(self, size: int, fn: Callable[[], T], account: str) -> T:
+        """Do what takes as long as the bytes that it is about are many: on a thread when these are, in its turn."""
+        if size <= THREAD_BYTES:
+            return fn()
+        async with self.turn(account, size):
+            return await asyncio.to_thread(fn)
 
     def _go_on(self) -> None:
         for one in list(self._waiting):

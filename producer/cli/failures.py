@@ -9,14 +9,13 @@ from typing import IO, Any
 
 import click
 import httpx
-from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from producer.client import ApiError, FusionAI
 from producer.client.objects import Fault
 from producer.client.transport import UNLIKE, unlike
+from producer.stack import failures
 from producer.terminal import as_json, one_line, printable
 from shared.errors import FusionError
-from shared.settings import settings
 
 
 class FaultyFileError(click.ClickException):
@@ -77,18 +76,10 @@ def explained() -> Iterator[None]:
         raise click.ClickException(f"the API cannot be reached ({error}); is `fusionai up` running?") from error
     except httpx.InvalidURL as error:
         raise click.ClickException(f"--base-url: {error}") from error
-    except FusionError as error:
-        raise click.ClickException(error.message) from error
-    except DBAPIError as error:
-        place = settings().database_url.rpartition("@")[2]  # without the password
-        hint = "`fusionai migrate` makes the tables, FUSIONAI_DATABASE_URL says where"
-        raise click.ClickException(f"the database {place} refused: {error.orig}\n({hint})") from error
-    except ArgumentError as error:
-        raise click.ClickException("FUSIONAI_DATABASE_URL is not the URL of a database") from error
     except BrokenPipeError:
         raise  # whoever read our output has gone; click ends quietly
-    except OSError as error:
-        raise click.ClickException(str(error)) from error
+    except failures.EXPLAINED as error:
+        raise click.ClickException(failures.message(error)) from error
 
 
 @contextmanager

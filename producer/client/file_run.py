@@ -13,13 +13,14 @@ from typing import BinaryIO, TypeVar, cast
 from producer.client import ApiError, Batch, FusionAI, job_file
 from producer.client.job_file import MAX_LINES, Problem
 from producer.client.objects import BatchOptions, DryRun, Fault
+from shared.submissions import sizes
 
 T = TypeVar("T")
 #: Told of bytes that were sent, and of how many there are.
 Sent = Callable[[int, int], object]
 
 #: Bytes of a file that the server takes.
-MAX_BYTES = 200 * 1024 * 1024
+MAX_BYTES = sizes.MOST_FILE_BYTES
 #: So many faults of a file are listed.
 MOST_FAULTS = job_file.MAX_PROBLEMS
 _NOTHING_SENT: DryRun = {

@@ -8,21 +8,14 @@ from typing import Any
 
 from shared.batches import line_files
 from shared.batches.line_files import FaultError
+from shared.submissions import sizes
+from shared.submissions.job_types import ENDPOINTS, URLS
 
-#: The endpoint of a batch line (without /v1) → the type of its job.
-ENDPOINTS = {
-    "/chat/completions": "chat.completion",
-    "/embeddings": "embedding",
-    "/images": "image",
-    "/images/generations": "image",
-}
-#: The type of a native job → the url of its batch line.
-URLS = {type: f"/v1{path}" for path, type in ENDPOINTS.items()}
 #: So many wrong lines are listed.
-MAX_PROBLEMS = 100
+MAX_PROBLEMS = sizes.MOST_FAULTS
 #: What a batch takes.
-MAX_LINES = 50_000
-MAX_CUSTOM_ID = 512
+MAX_LINES = sizes.MOST_LINES
+MAX_CUSTOM_ID = sizes.MOST_CUSTOM_ID
 #: Part of every idempotency key.
 _FORMAT = "submit-2"
 
@@ -121,13 +114,13 @@ def _of_batch_line(value: dict[str, Any]) -> dict[str, Any]:
     if value.get("method", "POST") != "POST":
         raise ValueError(f"method must be POST, not {value['method']!r}")
     url = value["url"]
-    if not isinstance(url, str) or (path := url.removeprefix("/v1")) not in ENDPOINTS:
-        raise ValueError(f"url {url!r} is none of {', '.join('/v1' + path for path in ENDPOINTS)}")
+    if not isinstance(url, str) or (whole := f"/v1{url.removeprefix('/v1')}") not in ENDPOINTS:
+        raise ValueError(f"url {url!r} is none of {', '.join(ENDPOINTS)}")
     body = value["body"]
     if not isinstance(body, dict):
         raise ValueError("body must be an object")
     _check_model(body, "body.")
-    return {**value, "method": "POST", "url": f"/v1{path}"}
+    return {**value, "method": "POST", "url": whole}
 
 
 def _native(value: dict[str, Any]) -> dict[str, Any]:

@@ -25,13 +25,13 @@ from producer.cli import progress
 from producer.cli.follow import follow
 from producer.cli.output import credits_text
 from producer.client import Batch, BatchResult, FusionAI, Job
-from producer.client.job_file import URLS
 from producer.demo.inbox import Inbox
 from producer.stack.state import StateDirectory
 from producer.terminal import one_line
 from shared import clock
 from shared.db import Database
 from shared.settings import inherited
+from shared.submissions.job_types import URLS
 from shared.verify import totals, verify
 
 START_SECONDS = 40.0

@@ -1,7 +1,7 @@
-"""Inbound adapters: one room a dialect; DIALECTS names them in mount order."""
+"""Inbound adapters: one package a dialect. DIALECTS names them; the document shows them in this order."""
 
 from producer.dialects import fusionai
-from producer.web.router import Router
+from producer.web.dialect import Dialect
 
-#: Where each dialect answers. The native one also answers without its prefix, as its document shows both.
-DIALECTS: tuple[tuple[str, Router], ...] = (("/v1", fusionai.router), ("", fusionai.router))
+#: Every dialect that is served. One of them answers at the root.
+DIALECTS: tuple[Dialect, ...] = (fusionai.DIALECT,)

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from producer.openapi.answers import CompletionDetails, Count, Credits, List, PromptDetails, Time
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 
 
 class Webhook(BaseModel):
-    """Where events are sent."""
+    """An endpoint that receives events."""
 
     id: str
     object: Literal["webhook"]
@@ -20,13 +20,13 @@ class Webhook(BaseModel):
 
 
 class NewSecret(Webhook):
-    """A webhook with its secret, which no later answer shows."""
+    """A webhook with its secret, which is returned only once."""
 
     secret: Annotated[str, Field(pattern="^whsec_")]
 
 
 class DeletedWebhook(BaseModel):
-    """A webhook that is no more."""
+    """A deleted webhook."""
 
     id: str
     object: Literal["webhook"]
@@ -34,7 +34,7 @@ class DeletedWebhook(BaseModel):
 
 
 class Delivery(BaseModel):
-    """How far an event has come on its way to a webhook."""
+    """The delivery of an event to a webhook."""
 
     id: str
     object: Literal["webhook.delivery"]
@@ -48,9 +48,9 @@ class Delivery(BaseModel):
 
 
 class Event(BaseModel):
-    """What has happened; `data` has ids, status and counts, and the URL of the rest.
+    """An event. `data` has ids, status, counts and the URL of the full object.
 
-    `sequence` counts the account's events of live keys, and apart from them those of test keys, which say `test`.
+    `sequence` numbers the events of the account, separately for live and test keys (`test: true`).
     """
 
     id: str
@@ -63,7 +63,7 @@ class Event(BaseModel):
 
 
 class Threshold(BaseModel):
-    """A level at which `credit.threshold` is sent: credits that remain, or that the calendar month has cost."""
+    """When `credit.threshold` is sent: at a number of credits remaining, or spent in the calendar month (UTC)."""
 
     kind: Literal["remaining", "spent"]
     credits: Credits
@@ -77,14 +77,14 @@ class Thresholds(BaseModel):
 
 
 class Spent(BaseModel):
-    """What a calendar month, UTC, has cost."""
+    """Credits spent in a calendar month (UTC)."""
 
     period: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
     credits: Credits
 
 
 class Balance(BaseModel):
-    """`available` may be spent, `held` is set aside for unfinished jobs; `remaining` is both."""
+    """`available` credits can be spent, `held` are reserved for unfinished jobs, `remaining` is the sum of both."""
 
     object: Literal["credits"]
     available: Credits
@@ -95,14 +95,14 @@ class Balance(BaseModel):
 
 
 class Subject(BaseModel):
-    """What a transfer is for."""
+    """The object that a transfer belongs to."""
 
     type: str
     id: str
 
 
 class Transfer(BaseModel):
-    """One movement of credit."""
+    """One transfer of credits."""
 
     id: str
     object: Literal["transfer"]
@@ -115,16 +115,16 @@ class Transfer(BaseModel):
 
 
 class TierPrice(BaseModel):
-    """For tokens in and out of a service tier."""
+    """The prices of input and output tokens in a service tier."""
 
     input: Count
     output: Count
 
 
 class Price(BaseModel):
-    """Integers, in `unit`: for tokens in and out, or for a picture of a size (or of a quality and size).
+    """Integers, in `unit`: for input and output tokens, or for an image of a size (or of a quality and size).
 
-    `cached_input`, `cache_write`: of input read from the provider's cache or written into it; absent: as other input.
+    `cached_input`, `cache_write`: for input read from or written to the provider's cache; if absent, as `input`.
     """
 
     unit: str
@@ -135,11 +135,11 @@ class Price(BaseModel):
     cache_write: Count = 0
     service_tiers: dict[str, TierPrice] = {}
     images: dict[str, int] = {}
-    qualities: Annotated[list[str], Field(description="Qualities that cost what the size does.")] = []
+    qualities: Annotated[list[str], Field(description="Qualities with the same price as the size.")] = []
 
 
 class Model(BaseModel):
-    """Something that can be asked for."""
+    """A model."""
 
     id: str
     object: Literal["model"]
@@ -153,7 +153,7 @@ class Model(BaseModel):
 
 
 class Days(BaseModel):
-    """Whole days, UTC, both inclusive."""
+    """A range of whole days in UTC, both inclusive."""
 
     from_: Annotated[str, Field(alias="from", json_schema_extra={"format": "date"})]
     to: Annotated[str, Field(json_schema_extra={"format": "date"})]
@@ -161,14 +161,14 @@ class Days(BaseModel):
 
 
 class ModelCredits(BaseModel):
-    """What a model has cost."""
+    """Credits spent on a model."""
 
     model: str
     credits: Credits
 
 
 class UsageRow(BaseModel):
-    """What one job used and was charged."""
+    """Usage and cost of one job."""
 
     id: str
     object: Literal["usage"]
@@ -191,7 +191,7 @@ class UsageRow(BaseModel):
 
 
 class Usage(List[UsageRow]):
-    """The sums of a period, whole, and a page of its rows."""
+    """The totals of a whole period, and a page of its rows."""
 
     period: Days
     credits_used: Credits
@@ -199,7 +199,7 @@ class Usage(List[UsageRow]):
 
 
 class InvoiceLine(BaseModel):
-    """What one model has done for a batch."""
+    """The usage of one model in a batch."""
 
     model: str
     jobs: Count
@@ -210,7 +210,7 @@ class InvoiceLine(BaseModel):
 
 
 class Invoice(BaseModel):
-    """The statement of a batch, paid as it ran, or a purchase of credit."""
+    """The statement of a batch, already paid from the balance, or a purchase of credits."""
 
     id: str
     object: Literal["invoice"]
@@ -226,25 +226,25 @@ class Invoice(BaseModel):
 
 
 class Healthy(BaseModel):
-    """The process turns."""
+    """The process is running."""
 
     status: Literal["ok"]
 
 
 class Ready(Healthy):
-    """The database answers."""
+    """The database is available."""
 
     database: Literal[True]
 
 
 class NotReady(BaseModel):
-    """The database does not answer."""
+    """The database is unavailable."""
 
     status: Literal["unavailable"]
     database: Literal[False]
 
 
 class Stopping(BaseModel):
-    """The server is about to stop, and takes no new connections in a moment."""
+    """The server is shutting down and will soon stop accepting connections."""
 
     status: Literal["stopping"]

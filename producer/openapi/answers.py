@@ -7,18 +7,18 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 
 T = TypeVar("T")
 
-Time = Annotated[int, Field(description="Unix time, in seconds.")]
-Credits = Annotated[float, Field(description="Credits: exact, with at most six decimals.")]
+Time = Annotated[int, Field(description="Unix time in seconds.")]
+Credits = Annotated[float, Field(description="Credits, exact, with at most six decimals.")]
 Count = Annotated[int, Field(ge=0)]
 Labels = dict[str, str]
 
 
 class List(BaseModel, Generic[T]):
-    """A page of a list; while `has_more`, `after=last_id` asks for the next one."""
+    """A page of a list. If `has_more` is true, request the next page with `after=last_id`."""
 
     object: Literal["list"]
     data: list[T]
@@ -28,7 +28,7 @@ class List(BaseModel, Generic[T]):
 
 
 class JobError(BaseModel):
-    """Why a job failed; `code` is the HTTP status that a call which waited for it was answered with."""
+    """Why a job failed. `code` is the HTTP status that a synchronous call returned or would have returned."""
 
     message: str
     type: str
@@ -38,7 +38,7 @@ class JobError(BaseModel):
 
 
 class PromptDetails(BaseModel):
-    """Parts of the prompt tokens: read from the provider's cache, written into it, sound. Absent: not known."""
+    """Breakdown of the prompt tokens: cache reads, cache writes, audio. A field is absent if the number is unknown."""
 
     cached_tokens: Count = 0
     cache_creation_tokens: Count = 0
@@ -46,16 +46,16 @@ class PromptDetails(BaseModel):
 
 
 class CompletionDetails(BaseModel):
-    """Parts of the completion tokens: thoughts, sound. Absent: not known."""
+    """Breakdown of the completion tokens: reasoning, audio. A field is absent if the number is unknown."""
 
     reasoning_tokens: Count = 0
     audio_tokens: Count = 0
 
 
 class Tokens(BaseModel):
-    """What a chat completion or an embedding used and cost; `test`: made with a test key, which costs nothing.
+    """Usage and cost of a chat completion or an embedding. `test`: made with a test key and not charged.
 
-    `estimated`: counted here, because the provider did not tell.
+    `estimated`: the tokens were counted by FusionAI, because the provider did not report them.
     """
 
     prompt_tokens: Count
@@ -69,14 +69,14 @@ class Tokens(BaseModel):
 
 
 class WantedFunction(BaseModel):
-    """`arguments` is JSON; of an answer that was cut (`finish_reason` length or content_filter) maybe a part of it."""
+    """`arguments` is JSON, which may be incomplete if `finish_reason` is `length` or `content_filter`."""
 
     name: str
     arguments: str
 
 
 class WantedCall(BaseModel):
-    """A call that the model wants made."""
+    """A function call requested by the model."""
 
     id: str
     type: Literal["function"]
@@ -89,12 +89,12 @@ class Reply(BaseModel):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
-    reasoning_content: Annotated[str, Field(description="The model's thoughts, where its provider gives them.")] = ""
+    reasoning_content: Annotated[str, Field(description="The reasoning of the model, if its provider returns it.")] = ""
     tool_calls: list[WantedCall] = []
 
 
 class Choice(BaseModel):
-    """One of the `n` answers."""
+    """One of the `n` completions."""
 
     index: int
     message: Reply
@@ -114,7 +114,7 @@ class ChatCompletion(BaseModel):
 
 
 class ChunkChoice(BaseModel):
-    """What is new of one of the answers; `finish_reason` stands in its last chunk."""
+    """The new part of one of the completions. Its last chunk has the `finish_reason`."""
 
     index: int
     delta: Annotated[
@@ -126,7 +126,7 @@ class ChunkChoice(BaseModel):
 
 
 class ChatCompletionChunk(BaseModel):
-    """The data of an event of a stream; with `stream_options.include_usage` the last one has `usage` and no choices."""
+    """The data of a stream event. With `stream_options.include_usage`, the last chunk has `usage` and no choices."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -137,9 +137,9 @@ class ChatCompletionChunk(BaseModel):
 
 
 class StreamFault(BaseModel):
-    """What broke off a stream; the message says whether the job goes on, and how to have the rest.
+    """Why a stream was interrupted. The message says whether the job continues and how to get the rest.
 
-    `last_event_id`: for Last-Event-ID at GET /v1/jobs/{job_id}/stream, where that gives the rest.
+    `last_event_id`: the Last-Event-ID with which GET /v1/jobs/{job_id}/stream returns the rest, if it can.
     """
 
     message: str
@@ -151,13 +151,13 @@ class StreamFault(BaseModel):
 
 
 class StreamError(BaseModel):
-    """The data of the last event of a stream that broke off."""
+    """The data of the last event of an interrupted stream."""
 
     error: StreamFault
 
 
 class Embedding(BaseModel):
-    """A vector: numbers, or with `encoding_format: base64` the base64 of little-endian 32-bit floats."""
+    """A vector: numbers or, with `encoding_format: base64`, little-endian 32-bit floats in base64."""
 
     object: Literal["embedding"]
     index: int
@@ -165,7 +165,7 @@ class Embedding(BaseModel):
 
 
 class Embeddings(BaseModel):
-    """One embedding for each input, in their order."""
+    """One embedding per input, in the order of the inputs."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -174,7 +174,7 @@ class Embeddings(BaseModel):
 
 
 class Picture(BaseModel):
-    """A signed link that needs no key and holds for 24 hours, or the picture itself as base64."""
+    """A signed link, valid for 24 hours without an API key, or the image itself in base64."""
 
     url: str = ""
     b64_json: str = ""
@@ -182,14 +182,14 @@ class Picture(BaseModel):
 
 
 class ImageUsage(BaseModel):
-    """What the pictures cost."""
+    """The cost of the images."""
 
     credits_used: Credits
     test: Literal[True] = True
 
 
 class Images(BaseModel):
-    """The pictures of a request."""
+    """The generated images."""
 
     created: Time
     data: list[Picture]
@@ -197,16 +197,16 @@ class Images(BaseModel):
 
 
 class ServedBy(BaseModel):
-    """Who served a job: the provider, and the catalogue's id of the model."""
+    """The provider that served the job, and the model id from the catalog."""
 
     provider: str
     model: str
 
 
 class Attempt(BaseModel):
-    """One call of a provider; `error` is its code or message, null for the one that went well.
+    """One call to a provider. `error` is the error code or message, null if the call succeeded.
 
-    `provider` is null where the worker was lost, and with it what it had called.
+    `provider` is null if the worker was lost before it recorded the call.
     """
 
     provider: str | None
@@ -218,7 +218,7 @@ class Attempt(BaseModel):
 
 
 class JobUsage(BaseModel):
-    """What an ended job used and was charged."""
+    """Usage and cost of a finished job."""
 
     prompt_tokens: Count
     completion_tokens: Count
@@ -232,13 +232,13 @@ class JobUsage(BaseModel):
 
 
 class Job(BaseModel):
-    """A job; `result` is the body that the synchronous call answers with."""
+    """A job. `result` is the response body of the synchronous call."""
 
     id: str
     object: Literal["job"]
     type: JobType
     status: Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
-    model: Annotated[str, Field(description="The model that was asked for; `served_by` has the one that served.")]
+    model: Annotated[str, Field(description="The requested model; `served_by` names the model that served the job.")]
     served_by: ServedBy | None
     batch_id: str | None
     custom_id: str | None
@@ -246,17 +246,19 @@ class Job(BaseModel):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
-    expires_at: Annotated[int, Field(description="When it ends `expired` unless it is done; Unix time, in seconds.")]
+    expires_at: Annotated[int, Field(description="When the job expires if it has not finished; Unix time in seconds.")]
     metadata: Labels
     result: ChatCompletion | Embeddings | Images | None
     error: JobError | None
     usage: JobUsage | None
-    ignored: Annotated[list[str], Field(description="Parameters that the provider lacks, and which were dropped.")]
+    ignored: Annotated[
+        list[str], Field(description="Parameters that were dropped because the provider does not support them.")
+    ]
     cancel_requested: bool
 
 
 class Jobs(BaseModel):
-    """Jobs accepted together, in the order in which they were sent."""
+    """Jobs accepted together, in the order of the request."""
 
     object: Literal["list"]
     data: list[Job]

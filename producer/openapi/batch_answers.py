@@ -22,7 +22,7 @@ class File(BaseModel):
 
 
 class DeletedFile(BaseModel):
-    """A file that is no more."""
+    """A deleted file."""
 
     id: str
     object: Literal["file"]
@@ -30,7 +30,7 @@ class DeletedFile(BaseModel):
 
 
 class RequestCounts(BaseModel):
-    """Lines of a batch; `failed` are all that ended otherwise than succeeded."""
+    """Number of lines of a batch; `failed` counts every finished line that did not succeed."""
 
     total: Count
     completed: Count
@@ -38,7 +38,7 @@ class RequestCounts(BaseModel):
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a batch's lines; `line` is counted from 1. The rest: of `insufficient_credits`."""
+    """An error in the lines of a batch; `line` starts at 1. The credit fields come with `insufficient_credits`."""
 
     code: str
     line: int | None
@@ -54,16 +54,16 @@ class Fault(BaseModel):
 
 
 class Faults(BaseModel):
-    """What is wrong with a batch's lines, the first hundred."""
+    """The first hundred errors in the lines of a batch."""
 
     object: Literal["list"]
     data: list[Fault]
 
 
 class BatchUsage(BaseModel):
-    """The tokens of a batch so far; details are the sums of what providers told, absent when none did.
+    """The tokens of a batch so far. Details are sums of what providers reported, absent if none did.
 
-    `estimated`: some lines' tokens were counted here, because their providers did not tell.
+    `estimated`: the tokens of some lines were counted by FusionAI, because the provider did not report them.
     """
 
     input_tokens: Count
@@ -75,7 +75,7 @@ class BatchUsage(BaseModel):
 
 
 class Batch(BaseModel):
-    """OpenAI's batch object, and what is ours: credits, invoice, `notify_each`, `priority`, `retry_of`."""
+    """OpenAI's batch object, with additional fields: credits, invoice, `notify_each`, `priority`, `retry_of`."""
 
     id: str
     object: Literal["batch"]
@@ -111,7 +111,7 @@ class Batch(BaseModel):
 
 
 class ProviderProgress(BaseModel):
-    """One provider's lines; `waiting_for`: why most of those that wait do, `until`: when the first is tried again."""
+    """Lines of one provider. `waiting_for`: why most waiting lines wait; `until`: when the first of them is retried."""
 
     provider: str
     total: Count
@@ -124,7 +124,7 @@ class ProviderProgress(BaseModel):
 
 
 class Reason(BaseModel):
-    """Why so many lines did not succeed; `message` is that of the first. POST /batches/{id}/retry takes `reason`."""
+    """A reason for which `count` lines failed, with the first message. POST /batches/{id}/retry accepts `reason`."""
 
     reason: str
     status_code: int | None
@@ -134,7 +134,7 @@ class Reason(BaseModel):
 
 
 class BatchProgress(BaseModel):
-    """How a batch is getting on, at most a second old; `providers` have the lines that have become jobs."""
+    """The progress of a batch, at most one second old. `providers` counts the lines that have become jobs."""
 
     object: Literal["batch.progress"]
     batch_id: str
@@ -150,7 +150,7 @@ class BatchProgress(BaseModel):
 
 
 class Shortage(BaseModel):
-    """What the account lacks; `max_tokens` in each line would do, or the first `fitting_jobs` lines alone."""
+    """How many credits are missing. The balance covers `max_tokens` per line, or the first `fitting_jobs` lines."""
 
     message: str
     required_credits: Credits
@@ -163,7 +163,7 @@ class Shortage(BaseModel):
 
 
 class DryRun(BaseModel):
-    """What a batch would be, and cost at most; nothing was created."""
+    """What a batch would contain and its maximum cost; nothing was created."""
 
     object: Literal["batch.dry_run"]
     valid: bool

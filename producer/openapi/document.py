@@ -1,20 +1,19 @@
-"""Builds the document: the app's own routes, described by the rows of the table."""
+"""Builds the document: the app's own routes, described by their rows, and what the dialects say of themselves."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
-from typing import Any, Final
+from typing import Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
-from producer.openapi import answers, parts, requests
-from producer.openapi.examples import EXAMPLES
-from producer.openapi.parts import Schema
-from producer.openapi.rows import JSON, ROWS, TAGS, Answer, Row
+from producer.openapi import parts
+from producer.openapi.schemas import definitions, schema_of
+from producer.web.dialect import Dialect, Dialects
+from producer.web.router import DocumentedRoute
+from producer.web.rows import Answer, Row, Schema
 from shared.errors import (
     FusionError,
     IdempotencyMismatch,
@@ -27,185 +26,125 @@ from shared.errors import (
     UnsupportedMediaType,
 )
 
-#: Routes under it also answer without it; the document shows them once.
-PREFIX: Final = "/v1"
-_REF: Final = "#/components/schemas/{model}"
-
-_ABOUT: Final = """One API in front of many AI providers, built around a durable queue: every call is a job that is
-accepted, run and charged once.
-
-The base URL for SDKs is this server's address and `/v1`; the same routes also answer without `/v1`.
-
-Credits are prepaid. A test key (`fusionai_test_…`) runs on a sandbox, and what it does is never charged.
-"""
+#: Of the routes that are no dialect's.
+SERVICE: Final = {"Service": "Health checks, metrics and this document. No API key required."}
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A route of the app: `id` is unique, `name` is its row's."""
+    """A route of the app: `id` is unique, `name` is its function's; `dialect`: whose it is, if it is one's."""
 
     id: str
     name: str
     path: str
     method: str
     summary: str
+    row: Row
+    dialect: Dialect | None
+
+    @property
+    def mark(self) -> str:
+        """Before its id, and before the names of its refusals."""
+        return self.dialect.document.mark if self.dialect else ""
 
 
 def operations(routes: Sequence[BaseRoute]) -> list[Operation]:
-    """Every route that is not hidden (`include_in_schema=False`), those of /v1 once."""
-    found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    for route in _shown(routes):
-        for method in sorted(route.methods or ()):
-            path = re.sub(r":\w+}", "}", route.path)
-            found[route.name].append((path, method, (getdoc(route.endpoint) or "").partition("\n")[0]))
-    return [made for name, places in found.items() for made in _named(name, places)]
+    """Every route that has a row."""
+    found: defaultdict[tuple[str, str], list[tuple[str, str, DocumentedRoute]]] = defaultdict(list)
+    for route in routes:
+        if isinstance(route, DocumentedRoute) and route.doc is not None:
+            mark = route.owner.document.mark if route.owner else ""
+            for method in sorted(route.methods or ()):
+                found[mark, route.name].append((re.sub(r":\w+}", "}", route.path), method, route))
+    return [made for (mark, name), places in found.items() for made in _named(mark, name, places)]
 
 
-def _shown(routes: Sequence[BaseRoute]) -> Iterator[Route]:
-    every = [route for route in routes if isinstance(route, Route) and route.include_in_schema]
-    paths = {(route.path, method) for route in every for method in route.methods or ()}
-    for route in every:
-        if not any((f"{PREFIX}{route.path}", method) in paths for method in route.methods or ()):
-            yield route
-
-
-def _named(name: str, places: Sequence[tuple[str, str, str]]) -> Iterator[Operation]:
+def _named(mark: str, name: str, places: Sequence[tuple[str, str, DocumentedRoute]]) -> Iterator[Operation]:
     """The shortest path has the function's name for its id; another adds its last step."""
-    first, *others = sorted(places, key=lambda place: len(place[0]))
-    yield Operation(name, name, *first)
-    for path, method, summary in others:
-        yield Operation(f"{name}_{path.rpartition('/')[2]}", name, path, method, summary)
+    ordered = sorted(places, key=lambda place: len(place[0]))
+    for index, (path, method, route) in enumerate(ordered):
+        id = f"{mark}{name}" if not index else f"{mark}{name}_{path.rpartition('/')[2]}"
+        summary = (getdoc(route.endpoint) or "").partition("\n")[0]
+        assert route.doc is not None
+        yield Operation(id, name, path, method, summary, route.doc, route.owner)
 
 
-def build(routes: Sequence[BaseRoute]) -> Schema:
-    """The document of these routes, without those that have no row (a test says which)."""
+def build(routes: Sequence[BaseRoute], dialects: Dialects) -> Schema:
+    """The document of these routes, without those that have no row."""
+    every, native = operations(routes), dialects.native
     paths: defaultdict[str, Schema] = defaultdict(dict)
-    for operation in operations(routes):
-        if row := ROWS.get(operation.name):
-            paths[operation.path][operation.method.lower()] = _operation(operation, row)
+    for operation in every:
+        paths[operation.path][operation.method.lower()] = _operation(operation, operation.dialect in (None, native))
+    spoken = [one.document for one in dialects.every]
     return {
         "openapi": "3.1.0",
-        "info": {"title": "FusionAI", "version": "v1", "description": _ABOUT},
-        "servers": [{"url": "/", "description": "This server. Paths under /v1 also answer without it."}],
-        "security": [{"ApiKey": []}],
-        "tags": [{"name": name, "description": said} for name, said in TAGS.items()],
+        "info": {"title": "FusionAI", "version": "v1", "description": "\n".join(one.about for one in spoken)},
+        "servers": [{"url": "/", "description": "This server. Paths under /v1 also work without /v1."}],
+        "security": _security(native),
+        "tags": [{"name": name, "description": said} for name, said in tags(dialects).items()],
         "paths": dict(paths),
-        "webhooks": {"event": {"post": _EVENT}},
+        "webhooks": {name: hook for one in spoken for name, hook in one.webhooks.items()},
         "components": {
-            "schemas": schemas(),
+            "schemas": {**_models(every), **{name: made for one in spoken for name, made in one.schemas().items()}},
             "parameters": dict(parts.PARAMETERS),
-            "headers": dict(parts.HEADERS),
-            "responses": parts.error_answers(),
-            "securitySchemes": {"ApiKey": _API_KEY},
+            "headers": {**parts.HEADERS, **{name: made for one in spoken for name, made in one.headers.items()}},
+            "responses": {name: made for one in dialects.every for name, made in parts.error_answers(one).items()},
+            "securitySchemes": {name: scheme for one in spoken for name, scheme in one.security.items()},
         },
     }
 
 
-_API_KEY: Final[Schema] = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "`fusionai_live_…` or `fusionai_test_…`. A second authentication header is a 400.",
-}
-_EVENT: Final[Schema] = {
-    "operationId": "receive_event",
-    "summary": "What a webhook receives.",
-    "description": "At least once; the event's id is the key against doubles. Either signature is enough: "
-    "`FusionAI-Signature` is the HMAC-SHA256 of `t.body` keyed by the whole `whsec_…` string; the other three headers "
-    "are Standard Webhooks. Anything but a 2xx is tried again for about three days, with the same id and body and a "
-    "fresh signature. A 410 disables the webhook. Redirects are not followed: the delivery says where they lead, and "
-    "fails at the second; register the address itself. After a 429 or 503 with Retry-After nothing is sent to the "
-    "webhook for as long as that says, an hour at most. An event of a test key says `test`, and goes to webhooks of "
-    "test keys alone.",
-    "tags": ["Webhooks"],
-    "security": [],
-    "parameters": [
-        parts.header(name, {"type": "string"}, said)
-        for name, said in {
-            "FusionAI-Signature": "`t=<unix time>,v1=<hex>`; another `v1` for each secret while rotations overlap.",
-            "webhook-id": "The event's id.",
-            "webhook-timestamp": "Unix time.",
-            "webhook-signature": "`v1,<base64>`; one for each secret, with a space between, while rotations overlap.",
-        }.items()
-    ],
-    "requestBody": {"content": {JSON: {"schema": {"$ref": _REF.format(model="Event")}}}},
-    "responses": {"2XX": {"description": "It was received."}},
-}
+def tags(dialects: Dialects) -> dict[str, str]:
+    """All tags, in the order in which they are shown."""
+    return {**{name: said for one in dialects.every for name, said in one.document.tags.items()}, **SERVICE}
 
 
-def schemas() -> dict[str, Schema]:
-    """The component schemas: of requests, of answers, of errors."""
-    asked = _definitions(requests.SHAPES)
-    requests.refine(asked)
-    told = _definitions([answers.ChatCompletionChunk, answers.StreamError, *_models()], defaults=False)
-    return {**asked, **told, "Error": parts.ERROR}
+def _security(dialect: Dialect) -> list[Schema]:
+    return [{name: []} for name in dialect.document.security]
 
 
-def _models() -> Iterator[Any]:
-    for row in ROWS.values():
-        for answer in row.answers.values():
-            yield from (model for model in answer.content.values() if not isinstance(model, dict))
+def _models(every: Sequence[Operation]) -> dict[str, Schema]:
+    """The component schemas of what is answered."""
+    answers = [answer for operation in every for answer in operation.row.answers.values()]
+    models = [model for answer in answers for model in answer.content.values() if not isinstance(model, dict)]
+    return definitions(models, defaults=False)
 
 
-def _definitions(models: Sequence[Any], *, defaults: bool = True) -> dict[str, Schema]:
-    plain = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
-    unions = [part for model in models if model not in plain for part in model.__args__]
-    wanted = [(model, "validation") for model in dict.fromkeys([*plain, *unions])]
-    _, made = models_json_schema(wanted, ref_template=_REF)  # type: ignore[arg-type]
-    return {_name(name): _tidy(schema, defaults=defaults) for name, schema in made["$defs"].items()}
-
-
-def _name(title: str) -> str:
-    """`List_Job_` → `JobPage`."""
-    return re.sub(r"\bList_(\w+)_$", r"\1Page", title)
-
-
-def _tidy(node: Any, *, defaults: bool) -> Any:
-    """Without titles, which only repeat names, and without defaults that say nothing."""
-    if isinstance(node, list):
-        return [_tidy(item, defaults=defaults) for item in node]
-    if not isinstance(node, dict):
-        return node
-    kept = {}
-    for key, value in node.items():
-        if key == "title" and isinstance(value, str):
-            continue
-        if key == "default" and (value is None or not defaults):
-            continue
-        kept[key] = _name(value) if key == "$ref" else _tidy(value, defaults=defaults)
-    return kept
-
-
-def _operation(operation: Operation, row: Row) -> Schema:
+def _operation(operation: Operation, usual: bool) -> Schema:
+    """`usual`: its key is sent as the document says for all."""
+    row = operation.row
     shown: Schema = {"operationId": operation.id, "summary": operation.summary, "tags": [row.tag]}
-    if parameters := list(_parameters(operation, row)):
+    if parameters := list(_parameters(operation)):
         shown["parameters"] = parameters
     if row.body:
-        shown["requestBody"] = _body(operation.name, row)
-    shown["responses"] = _responses(row)
+        shown["requestBody"] = _body(row)
+    shown["responses"] = _responses(operation)
     if row.keyless:
         shown["security"] = []
+    elif operation.dialect and not usual:
+        shown["security"] = _security(operation.dialect)
     return shown
 
 
-def _parameters(operation: Operation, row: Row) -> Iterator[Schema]:
+def _parameters(operation: Operation) -> Iterator[Schema]:
     for name in re.findall(r"{(\w+)}", operation.path):
         yield parts.in_path(name)
-    for parameter in (*row.parameters, *(["IdempotencyKey"] if row.once else [])):
+    for parameter in (*operation.row.parameters, *(["IdempotencyKey"] if operation.row.once else [])):
         named = isinstance(parameter, str)
         yield {"$ref": f"#/components/parameters/{parameter}"} if named else parameter  # type: ignore[misc]
 
 
-def _body(name: str, row: Row) -> Schema:
+def _body(row: Row) -> Schema:
     content: Schema = {"schema": {"$ref": f"#/components/schemas/{row.body}"}}
-    if name in EXAMPLES:
-        content["examples"] = {title: {"value": value} for title, value in EXAMPLES[name].items()}
+    if row.examples:
+        content["examples"] = {title: {"value": value} for title, value in row.examples.items()}
     return {"required": not row.optional, "content": {row.takes: content}}
 
 
-def _responses(row: Row) -> Schema:
-    made = {str(status): _answer(answer) for status, answer in row.answers.items()}
-    for kind in _errors(row):
-        made.setdefault(str(kind.status), {"$ref": f"#/components/responses/{kind.__name__}"})
+def _responses(operation: Operation) -> Schema:
+    made = {str(status): _answer(answer) for status, answer in operation.row.answers.items()}
+    for kind in _errors(operation.row):
+        made.setdefault(str(kind.status), {"$ref": f"#/components/responses/{operation.mark}{kind.__name__}"})
     return dict(sorted(made.items()))
 
 
@@ -221,14 +160,6 @@ def _errors(row: Row) -> Iterator[type[FusionError]]:
 
 
 def _answer(answer: Answer) -> Schema:
-    content = {type: {"schema": _schema(model)} for type, model in answer.content.items()}
+    content = {type: {"schema": schema_of(model)} for type, model in answer.content.items()}
     shown: Schema = {"description": answer.description, "headers": parts.refer(*parts.EVERY, *answer.headers)}
     return {**shown, "content": content} if content else shown
-
-
-def _schema(model: Any) -> Schema:
-    if isinstance(model, dict):
-        return model
-    if isinstance(model, type):
-        return {"$ref": _REF.format(model=_name(re.sub(r"\W", "_", model.__name__)))}
-    return {"anyOf": [_schema(part) for part in model.__args__]}

@@ -4,14 +4,15 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
-from producer.dialects.fusionai.jobs import MOST_JOBS
-from producer.operations import ThresholdSpecs, files
+from producer.openapi.schemas import definitions
+from producer.operations import files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
+from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
-from shared.batches.lines import MOST_CUSTOM_ID, TYPES
 from shared.submissions import extras
+from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.schemas import (
     MAX_LABEL_KEY,
     MAX_LABEL_VALUE,
@@ -19,45 +20,45 @@ from shared.submissions.schemas import (
     ChatRequest,
     EmbeddingRequest,
     ImageRequest,
-    JobType,
     Routing,
     Shape,
 )
+from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_JOBS
 from shared.webhooks import events
 
 Labels = Annotated[
     dict[Annotated[str, Field(max_length=MAX_LABEL_KEY)], Annotated[str, Field(max_length=MAX_LABEL_VALUE)]],
-    Field(max_length=MAX_LABELS, description="Your own labels; the job is shown with them."),
+    Field(max_length=MAX_LABELS, description="Your own labels, returned with the job."),
 ]
 
 
 class _Wanted(Shape):
     """What `shared.submissions.schemas.read_submission` takes beside the request itself."""
 
-    model: Annotated[str, Field(min_length=1, description="An id of GET /v1/models.")]
+    model: Annotated[str, Field(min_length=1, description="A model id from GET /v1/models.")]
     metadata: Labels | None = None
     routing: Routing | None = None
 
 
 class ChatCompletionRequest(ChatRequest, _Wanted):
-    """A chat completion. `max_completion_tokens` is read as `max_tokens`; a missing one becomes the model's maximum."""
+    """A chat completion. `max_completion_tokens` is an alias of `max_tokens`. Default: the maximum of the model."""
 
 
 class EmbeddingsRequest(EmbeddingRequest, _Wanted):
-    """Texts, or token arrays, to embed."""
+    """Texts or token arrays to embed."""
 
 
 class ImagesRequest(ImageRequest, _Wanted):
-    """Pictures to draw."""
+    """Images to generate."""
 
 
 class BatchLine(Shape):
-    """A line of a batch; given inline, `method` and `url` may be left to the batch's `endpoint`."""
+    """A line of a batch. In inline `requests`, `method` and `url` are optional if the batch has an `endpoint`."""
 
     custom_id: str = Field(min_length=1, max_length=MOST_CUSTOM_ID)
     method: str = Field(default="POST", pattern="^POST$")
-    url: str = Field(default="", json_schema_extra={"enum": list(TYPES)})
-    body: dict[str, Any] = Field(description="The body that the endpoint takes.")
+    url: str = Field(default="", json_schema_extra={"enum": list(ENDPOINTS)})
+    body: dict[str, Any] = Field(description="The request body for the endpoint.")
 
 
 #: What a job of each type takes beside its `type`.
@@ -81,6 +82,13 @@ _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
 _WINDOW: Final = r"^([1-9]|[1-9][0-9]|1[0-5][0-9]|16[0-8])h$"
 
 
+def schemas() -> dict[str, Any]:
+    """The component schemas of requests."""
+    made = definitions(SHAPES)
+    refine(made)
+    return made
+
+
 def refine(schemas: dict[str, Any]) -> None:
     """Say in the schemas what code beside the shapes checks, and add those of POST /jobs and POST /files."""
     batch = schemas["BatchSpec"]["properties"]
@@ -90,7 +98,7 @@ def refine(schemas: dict[str, Any]) -> None:
     retry = schemas["RetrySpec"]["properties"]
     retry["metadata"] = {"anyOf": [batch["metadata"], {"type": "null"}]}
     retry["completion_window"] = {"anyOf": [{"pattern": _WINDOW, "type": "string"}, {"type": "null"}]}
-    batch["endpoint"] = {"anyOf": [{"enum": list(TYPES), "type": "string"}, {"type": "null"}]}
+    batch["endpoint"] = {"anyOf": [{"enum": list(ENDPOINTS), "type": "string"}, {"type": "null"}]}
     for shape in (*extras.HINTS, *extras.LEFTOVERS):
         schemas[shape.__name__]["properties"].update(_beside(shape))
     schemas["ImagePart"]["properties"]["image_url"] = {
@@ -116,8 +124,10 @@ def _beside(shape: type[Shape]) -> dict[str, Any]:
 
 
 _JSON_TYPES: Final = {dict: "object", str: "string", list: "array", bool: "boolean"}
-_HINT: Final = "Sent to providers that take it; otherwise the job lists it as `ignored`."
-_LEFTOVER: Final = "Came with an answer; taken in a turn that is sent back, and never sent to a provider."
+_HINT: Final = "Forwarded to providers that support it; otherwise listed in `ignored` of the job."
+_LEFTOVER: Final = (
+    "Part of an earlier response. Accepted in a message that is sent back, but never forwarded to a provider."
+)
 
 
 def _take_null(request: dict[str, Any]) -> None:
@@ -147,7 +157,7 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
         }
     one = [{"$ref": f"#/components/schemas/{name}"} for name in made]
     made["JobList"] = {
-        "description": "Jobs that are accepted or refused whole, and run on the batch lane.",
+        "description": "Jobs that are accepted or refused together and run with batch priority.",
         "type": "object",
         "properties": {"jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS}},
         "required": ["jobs"],
@@ -164,7 +174,7 @@ _JOBS: Final[dict[JobType, str]] = {
 }
 
 FILE_UPLOAD: Final[dict[str, Any]] = {
-    "description": "One part named `file`, and fields beside it.",
+    "description": "A multipart form with one part named `file` and the fields below.",
     "type": "object",
     "properties": {
         "file": {"type": "string", "format": "binary", "description": f"At most {uploads.MOST_BYTES // 1024**2} MB."},
@@ -174,7 +184,7 @@ FILE_UPLOAD: Final[dict[str, Any]] = {
             "type": "integer",
             "minimum": files.LEAST_SECONDS,
             "maximum": files.MOST_SECONDS,
-            "description": "How long it is kept; 30 days unless you say.",
+            "description": "How long the file is kept. Default: 30 days.",
         },
     },
     "required": ["file", "purpose"],

@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from producer.openapi.document import build
+from producer.web.dialect import Dialects
 from producer.web.router import Router
+from producer.web.rows import JSON, Answer, Row
 from shared.errors import NotFound
 
 router = Router()
@@ -32,7 +34,7 @@ _PAGE: Final = f"""<!doctype html>
 <title>FusionAI API</title>
 <link rel="icon" href="docs/favicon.png">
 <link rel="stylesheet" href="docs/swagger-ui.css">
-<noscript>This page needs JavaScript; what it shows is <a href="openapi.json">openapi.json</a>.</noscript>
+<noscript>This page requires JavaScript. It displays <a href="openapi.json">openapi.json</a>.</noscript>
 <div id="docs"></div>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script>{_START}</script>
@@ -57,19 +59,29 @@ _POLICY: Final = "; ".join(
 class Document:
     """The document as it is sent: bytes, and their ETag."""
 
-    def __init__(self, app: Starlette) -> None:
-        self.content = orjson.dumps(build(app.routes))
+    def __init__(self, app: Starlette, dialects: Dialects) -> None:
+        self.content = orjson.dumps(build(app.routes, dialects))
         self.etag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
 
-def describe(app: Starlette) -> None:
+def describe(app: Starlette, dialects: Dialects) -> None:
     """Make the document of an app that has all its routes."""
-    app.state.document = Document(app)
+    app.state.document = Document(app, dialects)
 
 
-@router.get("/openapi.json")
+@router.get(
+    "/openapi.json",
+    doc=Row(
+        "Service",
+        {
+            200: Answer("The OpenAPI 3.1 document.", {JSON: {"type": "object"}}, ("ETag",)),
+            304: Answer("Not modified since the version named in If-None-Match.", {}, ("ETag",)),
+        },
+        keyless=True,
+    ),
+)
 async def show_document(request: Request) -> Response:
-    """This document."""
+    """The OpenAPI document of this API."""
     document: Document = request.app.state.document
     headers = {"ETag": document.etag, "Cache-Control": "no-cache"}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
@@ -78,9 +90,14 @@ async def show_document(request: Request) -> Response:
     return Response(document.content, 200, headers, "application/json")
 
 
-@router.get("/docs")
+@router.get(
+    "/docs",
+    doc=Row(
+        "Service", {200: Answer("The documentation as a web page.", {"text/html": {"type": "string"}})}, keyless=True
+    ),
+)
 async def show_docs(request: Request) -> Response:
-    """This document, to read and to try out."""
+    """Interactive API documentation."""
     headers = {
         "Content-Security-Policy": _POLICY,
         "X-Content-Type-Options": "nosniff",
@@ -89,10 +106,10 @@ async def show_docs(request: Request) -> Response:
     return Response(_PAGE, 200, headers, "text/html")
 
 
-@router.get("/docs/{name}", shown=False)
+@router.get("/docs/{name}", doc=None)
 async def show_asset(request: Request, name: str) -> Response:
     """A file that the page needs."""
     if name not in _ASSETS:
-        raise NotFound(f"there is nothing at /docs/{name[:100]}")
+        raise NotFound(f"not found: /docs/{name[:100]}")
     place = Path(str(files("fastapi_offline"))) / "static" / name
     return FileResponse(place, headers={"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"})

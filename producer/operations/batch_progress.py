@@ -15,7 +15,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.jobs import reasons
 from shared.money.ledger import credits
-from shared.queues import PROBATION, provider_of
+from shared.queues import PROBATION, provider_of, queue_name
 
 #: How long a count is given again, in seconds, and in its own durations: a slow database is not asked all the time.
 SECONDS: Final = 1.0
@@ -141,7 +141,7 @@ def _on_probation(connection: Connection, id: str) -> list[Any]:
     statement = statement.join_from(m.jobs, m.job_payloads, payload.job_id == job.id)
     rows = connection.execute(statement.where(job.batch_id == id, job.queue == PROBATION))
     return [
-        (f"{orjson.loads(offers)[offer]['provider']}.batch", status, deferred_for, 1, run_at)
+        (queue_name(orjson.loads(offers)[offer]["provider"], "batch"), status, deferred_for, 1, run_at)
         for status, deferred_for, run_at, offer, offers in rows
     ]
 

@@ -4,6 +4,7 @@ A line belongs to the batch that was first, by its custom_id, through any number
 is unfinished at a time, and none takes a line that has succeeded in another: whoever comes second is told which.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
-from producer.context import Desk
+from producer.admission.run_once import run_once
 from producer.operations import batches, files
 from shared import clock
 from shared.accounts import KeyHolder
@@ -39,7 +40,7 @@ _USUAL = ("failed", "expired")
 
 
 class RetrySpec(Shape):
-    """What POST /batches/{id}/retry takes; all of it may be left out."""
+    """The body of POST /batches/{id}/retry. All fields are optional."""
 
     #: Only the lines that failed so: `reason` of GET /batches/{id}/progress, or `expired`, or `cancelled`.
     reasons: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(
@@ -73,26 +74,28 @@ class Repeated:
         return (one for one in self.family if one["created_at"] > self.row["created_at"])
 
 
-async def retry(desk: Desk, holder: KeyHolder, claim: Claim | None, id: str, spec: RetrySpec) -> tuple[str, bool]:
-    """The new batch as JSON, and whether an earlier request of the same claim made it."""
-    if await desk.database.read(idempotency.is_known, claim):
+async def retry(
+    database: Database, writing: asyncio.Semaphore, holder: KeyHolder, claim: Claim | None, id: str, spec: RetrySpec
+) -> tuple[str, bool]:
+    """The new batch as JSON, and whether an earlier request of the claim made it. `writing`: turns at that."""
+    if await database.read(idempotency.is_known, claim):
         try:
-            return await desk.once(claim, _forgotten)
+            return await run_once(database, claim, _forgotten)
         except _ForgottenError:
             pass  # it is made as if it had never been asked for
-    async with desk.retrying:
-        repeated = await desk.database.read(repeatable, holder, id)
+    async with writing:
+        repeated = await database.read(repeatable, holder, id)
         unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
         named: dict[str, Any] = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
-        file = await desk.database.write(files.begin, holder, **named, expires_at=unless_done_by)
+        file = await database.write(files.begin, holder, **named, expires_at=unless_done_by)
         try:
-            bytes = await files.stored_within(WRITE_SECONDS, write, desk.database, repeated, spec.reasons, file["blob"])
-            answer, replayed = await desk.once(claim, create, holder, spec, repeated, file["id"], bytes)
+            bytes = await files.stored_within(WRITE_SECONDS, write, database, repeated, spec.reasons, file["blob"])
+            answer, replayed = await run_once(database, claim, create, holder, spec, repeated, file["id"], bytes)
         except Exception:
-            await files.drop(desk, file)
+            await files.drop(database, file)
             raise
         if replayed:
-            await files.drop(desk, file)
+            await files.drop(database, file)
         return answer, replayed
 
 
@@ -100,9 +103,9 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
     """A batch that can be retried: 404 for none, 409 while it, or another retry of its lines, is unfinished."""
     row = batches.visible(connection, holder, id)
     if row["status"] not in TERMINAL:
-        raise Conflict(f"batch {id} is {row['status']}: it can be retried when it is over")
+        raise Conflict(f"batch {id} is {row['status']}; only a finished batch can be retried")
     if not row["total"]:
-        raise InvalidRequest(f"batch {id} ended before its lines began: there is nothing to retry; make a new batch")
+        raise InvalidRequest(f"batch {id} ended before any of its lines started, nothing to retry; create a new batch")
     repeated = Repeated(row, shared_batches.family(connection, row))
     _check_kept(repeated)
     if repeated.family[-1]["status"] not in TERMINAL:
@@ -112,7 +115,7 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
 
 def _check_kept(repeated: Repeated) -> None:
     if any(_ended_at(one) < keeping.jobs_until() for one in repeated.family):
-        raise Conflict(f"the lines of batch {repeated.row['id']} are kept no longer: send them again as a new batch")
+        raise Conflict(f"the lines of batch {repeated.row['id']} are no longer stored; send them again as a new batch")
 
 
 def _ended_at(row: Row) -> int:
@@ -187,14 +190,15 @@ def _chosen(id: str, there: Mapping[tuple[str, str], int], reasons: Sequence[str
     if reasons is None:
         chosen = [(status, word) for status, word in there if status in _USUAL]
         if not chosen:
-            cancelled = '; name the reason "cancelled" for those that were cancelled' if there else ""
-            raise InvalidRequest(f"batch {id} has no failed or expired lines: there is nothing to retry{cancelled}")
+            cancelled = '; to retry cancelled lines, use "reasons": ["cancelled"]' if there else ""
+            raise InvalidRequest(f"batch {id} has no failed or expired lines, nothing to retry{cancelled}")
         return chosen
     known = {word for _, word in there}
     if unknown := sorted(set(reasons) - known):
         told = ", ".join(f"{word} ({number})" for (_, word), number in sorted(there.items())[:MOST_TOLD])
         raise InvalidRequest(
-            f"no line of batch {id} has the reason {unknown[0]!r}; there are: {told or 'none'}", param="reasons"
+            f"no line of batch {id} failed with reason {unknown[0]!r}; existing reasons: {told or 'none'}",
+            param="reasons",
         )
     return [(status, word) for status, word in there if word in set(reasons)]
 
@@ -224,8 +228,8 @@ def _rest(batch: Row, chosen: Sequence[tuple[str, str]]) -> list[str]:
         rest = []
     if len(rest) < (missing := never_made.count(batch)):
         raise Conflict(
-            f"{missing:,} lines of batch {batch['id']} never began, and what they asked is kept no longer: "
-            "send them again as a new batch, or name the other reasons"
+            f"{missing:,} lines of batch {batch['id']} never started and are no longer stored; "
+            "send them again as a new batch, or retry only the lines with other reasons"
         )
     return rest
 
@@ -237,7 +241,7 @@ def _check_unanswered(database: Database, repeated: Repeated, names: set[str]) -
         while page := database.read_sync(_succeeded, id, after):
             answered = [custom_id for _, custom_id in page if custom_id in names]
             if answered:
-                there = f"batch {id} has retried these lines already, and {answered[0]!r} has succeeded there"
+                there = f"batch {id} has already retried these lines, and line {answered[0]!r} succeeded in it"
                 raise Conflict(f"{there}; {instead(id, database.read_sync(reasons_of, batch))}")
             after = page[-1][0]
 
@@ -246,10 +250,10 @@ def instead(id: str, left: Mapping[tuple[str, str], int]) -> str:
     """What to ask for once lines have succeeded in this later batch; `left`: how many have not, by status and why."""
     request = f"POST /v1/batches/{id}/retry"
     if any(status in _USUAL for status, _ in left):
-        return f"retry that one: {request}"
+        return f"retry that batch instead: {request}"
     if left:
-        return f'retry what was cancelled there by that reason: {request} with {{"reasons": ["cancelled"]}}'
-    return "nothing is left to retry there; to retry lines that it has not, name their reasons"
+        return f'to retry the cancelled lines of that batch: {request} with {{"reasons": ["cancelled"]}}'
+    return "that batch has no lines left to retry; to retry only other lines, give their reasons"
 
 
 def _succeeded(connection: Connection, id: str, after: str) -> Sequence[tuple[str, str]]:
@@ -265,7 +269,7 @@ def _lines(database: Database, batch: Row, ids: Sequence[str], rest: bool) -> It
         for row in rows:
             asked = line_requests.of_row(row)
             if asked is None:
-                raise Conflict(f"what line {row['custom_id']!r} of batch {batch['id']} asked is kept no longer")
+                raise Conflict(f"the request of line {row['custom_id']!r} of batch {batch['id']} is no longer stored")
             yield {"custom_id": row["custom_id"], **asked}
         ids = ids[len(rows) :]
     for line in never_made.lines(batch) if rest else ():
@@ -293,7 +297,7 @@ _ASKED = m.jobs.outerjoin(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id
 
 
 def _repeats_already(other: Row) -> Conflict:
-    return Conflict(f"batch {other['id']} repeats lines of the same batch already: it is {other['status']}")
+    return Conflict(f"batch {other['id']} already retries lines of this batch; its status is {other['status']}")
 
 
 class _ForgottenError(Exception):

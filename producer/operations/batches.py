@@ -9,33 +9,36 @@ from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
 from producer import objects
-from producer.operations import Page, files, paged
+from producer.operations import files
+from producer.operations.pages import PageQuery, paged
 from shared import clock, usage_shown
 from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
 from shared.batches.line_files import FaultError
-from shared.batches.lines import MOST_LINES, TYPES, Reading, Wanted, chunks, read
+from shared.batches.lines import Reading, Wanted, chunks, read
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
 from shared.money.ledger import credits
 from shared.money.shortage import Need
 from shared.strict_json import dumps
+from shared.submissions.job_types import ENDPOINTS
 from shared.submissions.schemas import Shape, read_labels
+from shared.submissions.sizes import MOST_LINES
 
 #: Hours that a batch may be given.
 SHORTEST_HOURS, LONGEST_HOURS = 1, 168
 
 
 class OutputExpiry(Shape):
-    """When the files that a batch makes are deleted, in seconds after they were made."""
+    """When the output files of the batch are deleted, in seconds after their creation."""
 
     anchor: Literal["created_at"]
     seconds: int = Field(ge=3600, le=30 * 86_400)
 
 
 class BatchSpec(Shape):
-    """What POST /batches takes: OpenAI's fields and ours."""
+    """The body of POST /batches: OpenAI's fields and extensions."""
 
     input_file_id: str | None = Field(default=None, max_length=100)
     requests: list[dict[str, Any]] | None = Field(default=None, min_length=1, max_length=MOST_LINES)
@@ -52,9 +55,9 @@ class BatchSpec(Shape):
     def check(self) -> None:
         """What the shape alone does not say; 400 with the parameter."""
         if (self.input_file_id is None) == (self.requests is None):
-            raise InvalidRequest("give either input_file_id or requests", param="input_file_id")
-        if self.endpoint is not None and self.endpoint not in TYPES:
-            raise InvalidRequest(f"endpoint must be one of {', '.join(TYPES)}", param="endpoint")
+            raise InvalidRequest("exactly one of input_file_id and requests is required", param="input_file_id")
+        if self.endpoint is not None and self.endpoint not in ENDPOINTS:
+            raise InvalidRequest(f"endpoint must be one of {', '.join(ENDPOINTS)}", param="endpoint")
         self.window_hours()
         read_labels(self.metadata)
 
@@ -69,7 +72,7 @@ def hours_of(window: str) -> int:
     whole = digits.isascii() and digits.isdigit() and len(digits) <= 3 and digits != window
     if not whole or not SHORTEST_HOURS <= int(digits) <= LONGEST_HOURS:
         raise InvalidRequest(
-            f"completion_window must be 24h, or any from {SHORTEST_HOURS}h to {LONGEST_HOURS}h",
+            f"completion_window must be from {SHORTEST_HOURS}h to {LONGEST_HOURS}h, such as 24h",
             param="completion_window",
         )
     return int(digits)
@@ -93,7 +96,7 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[
             reading.end()
     except FaultError as fault:
         reading.faults.append(fault)
-    errors = [fault.shown() for fault in reading.faults]
+    errors = [fault.as_json() for fault in reading.faults]
     return {
         "object": "batch.dry_run",
         "valid": not errors,
@@ -119,7 +122,9 @@ def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock:
     """The blob of a file that a batch can be made of; 404 for none, 400 for one that was made for something else."""
     row = files.visible(connection, holder, file_id, lock=lock)
     if row["purpose"] != "batch":
-        raise InvalidRequest(f"{file_id} has the purpose {row['purpose']}, not batch", param="input_file_id")
+        raise InvalidRequest(
+            f"file {file_id} has purpose {row['purpose']}, but must have purpose batch", param="input_file_id"
+        )
     return str(row["blob"])
 
 
@@ -162,7 +167,7 @@ def visible(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any
     """A batch's row; 404 when these keys have no such batch."""
     row = connection.execute(_batches(holder).where(m.batches.c.id == id)).mappings().first()
     if row is None:
-        raise NotFound(f"there is no batch {id[:100]!r}")
+        raise NotFound(f"not found: batch {id[:100]!r}")
     return dict(row)
 
 
@@ -171,7 +176,7 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     return batch_view(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
     """A page of batches, newest first."""
     rows = connection.execute(paged(_batches(holder), m.batches.c.id, page)).mappings()
     return objects.page([batch_view(dict(row)) for row in rows], page.limit)
@@ -184,7 +189,7 @@ def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
     now = show(connection, holder, id)
     if not stopped and now["status"] not in ("cancelling", "cancelled"):
         status = "expired" if now["status"] == "in_progress" else now["status"]
-        raise Conflict(f"batch {id} cannot be cancelled: it is {status}")
+        raise Conflict(f"batch {id} cannot be cancelled: its status is {status}")
     return now
 
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, te
 
 from producer import objects
 from producer.admission.idempotency import Claim
-from producer.context import Desk
-from producer.operations import Page, paged
+from producer.admission.run_once import run_once
+from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.accounts import KeyHolder
+from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import MADE_BY_BATCHES, UNFINISHED
 from shared.errors import Conflict, Forbidden, InternalError, InvalidRequest, NotFound, StorageAway
@@ -53,7 +54,7 @@ async def stored_within(seconds: float, fn: Callable[P, R], *args: P.args, **kwa
         async with asyncio.timeout(seconds):
             return await asyncio.get_running_loop().run_in_executor(_threads, lambda: fn(*args, **kwargs))
     except TimeoutError:
-        log.error("storage has not answered in %.0f s", seconds)
+        log.error("file storage has not responded within %.0f s", seconds)
         raise StorageAway from None
 
 
@@ -62,8 +63,8 @@ def wish(fields: Mapping[str, str]) -> int:
     rest = dict(fields)
     purpose = rest.pop("purpose", None)
     if purpose != PURPOSE:
-        given = "is missing" if purpose is None else f"{purpose[:50]!r} is not served"
-        raise InvalidRequest(f"purpose {given}; `{PURPOSE}` is the only one", param="purpose")
+        given = "is missing" if purpose is None else f"{purpose[:50]!r} is not supported"
+        raise InvalidRequest(f"purpose {given}; the only supported purpose is {PURPOSE!r}", param="purpose")
     anchor, seconds = (rest.pop(f"expires_after[{part}]", None) for part in ("anchor", "seconds"))
     if rest:
         unknown = min(rest)[:100]
@@ -73,10 +74,10 @@ def wish(fields: Mapping[str, str]) -> int:
 
 def _expiry(anchor: str | None, seconds: str | None) -> int:
     if anchor != "created_at":
-        raise InvalidRequest("expires_after[anchor] must be `created_at`", param="expires_after[anchor]")
+        raise InvalidRequest("expires_after[anchor] must be 'created_at'", param="expires_after[anchor]")
     whole = seconds is not None and seconds.isascii() and seconds.isdigit() and len(seconds) < 16
     if not whole or not LEAST_SECONDS <= int(seconds or 0) <= MOST_SECONDS:
-        message = f"expires_after[seconds] must be a whole number from {LEAST_SECONDS} to {MOST_SECONDS}"
+        message = f"expires_after[seconds] must be an integer from {LEAST_SECONDS} to {MOST_SECONDS}"
         raise InvalidRequest(message, param="expires_after[seconds]")
     return int(seconds or 0)
 
@@ -89,7 +90,8 @@ def check_room(connection: Connection, account_id: str, bytes: int) -> None:
     )
     if most and (has := int(connection.execute(kept).scalar_one())) + bytes > most:
         full = Forbidden(
-            f"the account's files have {has:,} bytes, and may have {most:,}: delete some, or ask for more", param="file"
+            f"file storage limit exceeded: {has:,} of {most:,} bytes are used; delete files or ask for a higher limit",
+            param="file",
         )
         full.reason = "file_storage_full"
         raise full
@@ -129,7 +131,7 @@ def finish(connection: Connection, id: str, bytes: int, *, keep_seconds: int = K
     mine = update(m.files).where(m.files.c.id == id, m.files.c.status == "uploading")
     expires_at = m.files.c.created_at + keep_seconds * clock.MICROS
     if not connection.execute(mine.values(status="processed", bytes=bytes, expires_at=expires_at)).rowcount:
-        raise InternalError("the upload took too long and was dropped; send it again")
+        raise InternalError("the upload took too long and was discarded; upload the file again")
 
 
 def visible(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = False) -> Mapping[str, Any]:
@@ -140,7 +142,7 @@ def visible(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = 
     statement = _visible(holder).where(m.files.c.id == id)
     row = connection.execute(statement.with_for_update(read=True) if lock else statement).mappings().first()
     if row is None:
-        raise NotFound(f"there is no file {id[:100]!r}")
+        raise NotFound(f"not found: file {id[:100]!r}")
     return dict(row)
 
 
@@ -149,7 +151,7 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     return view(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: Page, purpose: str | None = None) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery, purpose: str | None = None) -> dict[str, Any]:
     """A page of the files that this key may see, newest first; of one purpose."""
     statement = _visible(holder)
     if purpose is not None:
@@ -174,37 +176,44 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def keep(
-    desk: Desk, holder: KeyHolder, claim: Claim | None, content: IO[bytes], *, filename: str, bytes: int, seconds: int
+    database: Database,
+    holder: KeyHolder,
+    claim: Claim | None,
+    content: IO[bytes],
+    *,
+    filename: str,
+    bytes: int,
+    seconds: int,
 ) -> tuple[str, bool]:
     """Keep an upload, once: the file object as JSON, and whether an earlier upload of the same claim made it."""
     given_up = clock.now_micros() + UPLOAD_MICROS
     named: dict[str, Any] = {"filename": filename, "purpose": PURPOSE}
-    row = await desk.database.write(begin, holder, **named, expires_at=given_up, bytes=bytes)
+    row = await database.write(begin, holder, **named, expires_at=given_up, bytes=bytes)
     try:
         seconds_to_write = STORAGE_SECONDS + bytes / LEAST_BYTES_A_SECOND
         await stored_within(seconds_to_write, _copy, content, row["blob"])
-        answer, replayed = await desk.once(claim, _finished, holder, row["id"], bytes, seconds)
+        answer, replayed = await run_once(database, claim, _finished, holder, row["id"], bytes, seconds)
     except Exception:
-        await drop(desk, row)
+        await drop(database, row)
         raise
     if replayed:
-        await drop(desk, row)
+        await drop(database, row)
     return answer, replayed
 
 
-async def open_content(desk: Desk, holder: KeyHolder, id: str) -> tuple[Mapping[str, Any], BinaryIO]:
+async def open_content(database: Database, holder: KeyHolder, id: str) -> tuple[Mapping[str, Any], BinaryIO]:
     """The row of a file and its bytes, open."""
-    row = await desk.database.read(visible, holder, id)
+    row = await database.read(visible, holder, id)
     try:
         return row, await stored(blobs.reader, row["blob"])
     except FileNotFoundError:
-        raise NotFound(f"file {id[:100]!r} has just been deleted") from None
+        raise NotFound(f"file {id[:100]!r} was just deleted") from None
 
 
-async def remove(desk: Desk, holder: KeyHolder, id: str) -> dict[str, Any]:
+async def remove(database: Database, holder: KeyHolder, id: str) -> dict[str, Any]:
     """Delete a file: nobody sees it from now on, and its bytes go."""
-    row = await desk.database.write(doom, holder, id)
-    await _erase(desk, row)
+    row = await database.write(doom, holder, id)
+    await _erase(database, row)
     return {"id": id, "object": "file", "deleted": True}
 
 
@@ -233,27 +242,27 @@ def doom(connection: Connection, holder: KeyHolder, id: str) -> Mapping[str, Any
     reading = select(m.batches.c.id).where(text(UNFINISHED), m.batches.c.status == "validating")
     batch = connection.execute(reading.where(m.batches.c.input_file_id == id).limit(1)).scalar()
     if batch is not None:
-        raise Conflict(f"file {id} is being read by batch {batch}; delete it when that is in progress")
+        raise Conflict(f"file {id} is being read by batch {batch}; delete it once the batch is in progress")
     connection.execute(_deleted(id))
     return row
 
 
-async def drop(desk: Desk, row: Mapping[str, Any]) -> None:
+async def drop(database: Database, row: Mapping[str, Any]) -> None:
     """Remove an upload that did not become a file. One whose COMMIT broke may have: it is left as it is."""
 
     def doom(connection: Connection) -> bool:
         return connection.execute(_deleted(row["id"]).where(m.files.c.status == "uploading")).rowcount > 0
 
     try:
-        dropped = await desk.database.write(doom)
+        dropped = await database.write(doom)
     except Exception as error:
-        log.warning("upload %s is left to retention: %s", row["id"], type(error).__name__)
+        log.warning("could not remove upload %s, retention will remove it: %s", row["id"], type(error).__name__)
     else:
         if dropped:
-            await _erase(desk, row)
+            await _erase(database, row)
 
 
-async def _erase(desk: Desk, row: Mapping[str, Any]) -> None:
+async def _erase(database: Database, row: Mapping[str, Any]) -> None:
     """Remove the bytes, then the row, of a file that is marked deleted; what fails is left to retention."""
 
     def forget(connection: Connection) -> int:
@@ -264,9 +273,9 @@ async def _erase(desk: Desk, row: Mapping[str, Any]) -> None:
 
     try:
         await stored(blobs.delete, row["blob"])
-        await desk.database.write(forget)
+        await database.write(forget)
     except Exception as error:
-        log.warning("file %s is left to retention: %s", row["id"], type(error).__name__)
+        log.warning("could not remove file %s, retention will remove it: %s", row["id"], type(error).__name__)
 
 
 def _deleted(id: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from producer import objects
-from producer.operations import Page, paged
+from producer.operations.pages import PageQuery, paged
 from shared.db.models import invoices
 from shared.errors import InvalidRequest, NotFound
 from shared.money.invoices import body
@@ -15,7 +15,7 @@ KINDS = ("statement", "purchase")
 
 
 def list_invoices(
-    connection: Connection, account_id: str, page: Page, *, kind: str | None = None, batch_id: str | None = None
+    connection: Connection, account_id: str, page: PageQuery, *, kind: str | None = None, batch_id: str | None = None
 ) -> dict[str, Any]:
     """A page of the account's invoices, newest first; of one kind, of one batch."""
     statement = select(invoices).where(invoices.c.account_id == account_id)
@@ -39,5 +39,5 @@ def show_invoice(connection: Connection, account_id: str, invoice_id: str) -> di
     statement = select(invoices).where(invoices.c.id == invoice_id, invoices.c.account_id == account_id)
     row = connection.execute(statement).mappings().first()
     if row is None:
-        raise NotFound(f"there is no invoice {invoice_id[:100]!r}")
+        raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
     return body(dict(row))

@@ -1,8 +1,8 @@
-"""A job's answer as server-sent events: live from Redis, ended and completed from the rows.
+"""A job's answer as a stream of its dialect's frames: live from Redis, ended and completed from the rows.
 
 What goes wrong before a stream is begun is a plain HTTP error; it is begun as soon as there is something to say, and
-soon in any case: then comments show that we are there. `[DONE]` comes only after the job has been settled; any other
-end is an error event that names the job.
+soon in any case: then comments show that we are there. The end comes only after the job has been settled; any other
+end is an error's frame that names the job.
 """
 
 import asyncio
@@ -11,8 +11,9 @@ import logging
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from producer.context import Desk
-from producer.waiting.stream_relay import LEAVE_SECONDS, Relay, StreamLimits, about
+from producer.waiting.framing import Framing
+from producer.waiting.stream_relay import LEAVE_SECONDS, Sources, StreamRelay
+from producer.waiting.stream_starts import StreamLimits, about
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import Unavailable
@@ -25,13 +26,14 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 async def respond(
-    desk: Desk,
+    sources: Sources,
     job_id: str,
     holder: KeyHolder,
     *,
     include_usage: bool,
     limits: StreamLimits,
     ids: bool,
+    framing: Framing,
     last_event_id: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
@@ -42,13 +44,13 @@ async def respond(
     by then; 409 when the stream that is to be resumed has broken off.
     """
     after = streams.read_event_id(last_event_id, job_id) if last_event_id else None
-    relay = Relay(desk, job_id, include_usage=include_usage, limits=limits, ids=ids)
+    relay = StreamRelay(sources, job_id, include_usage=include_usage, limits=limits, ids=ids, framing=framing)
     try:
         await relay.begin(holder, after)
     except BaseException as error:
         relay.close()
         if is_away(error):
-            raise about(job_id, Unavailable(f"the database does not answer; job {job_id} goes on")) from None
+            raise about(job_id, Unavailable(f"the database is unavailable; job {job_id} continues")) from None
         raise
     return _Events(relay, {"FusionAI-Job-Id": job_id, **_HEADERS, **(headers or {})})
 
@@ -59,8 +61,8 @@ class _Events(StreamingResponse):
     One who neither reads nor goes away holds it for as long as a stream may last, and no longer.
     """
 
-    def __init__(self, relay: Relay, headers: dict[str, str]) -> None:
-        super().__init__(relay.frames(), headers=headers, media_type="text/event-stream")
+    def __init__(self, relay: StreamRelay, headers: dict[str, str]) -> None:
+        super().__init__(relay.frames(), headers=headers, media_type=relay.framing.media_type)
         self._relay = relay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +71,6 @@ class _Events(StreamingResponse):
             async with asyncio.timeout(self._relay.limits.first + settings().stream_seconds + 2 * LEAVE_SECONDS):
                 await super().__call__(scope, receive, send)
         except TimeoutError:
-            log.info("request %s: a stream is given up that nobody reads", self._relay.request_id)
+            log.info("request %s: stream closed because the client does not read it", self._relay.request_id)
         finally:
             self._relay.close()

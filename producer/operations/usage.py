@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import objects
-from producer.operations import Page
+from producer.operations.pages import PageQuery
 from shared import clock, usage_shown
 from shared.db import Database
 from shared.db import models as m
@@ -89,9 +89,9 @@ def read_period(first: str | None, last: str | None) -> Period:
     until = _read_day(last, "to") if last is not None else max(since or today, today)
     since = since or until.replace(day=1)
     if since > until:
-        raise InvalidRequest(f"from: {since} is after {until}, which is to", param="from")
+        raise InvalidRequest(f"from: {since} is after to ({until})", param="from")
     if until - since >= timedelta(days=MOST_DAYS):
-        raise InvalidRequest(f"from: at most {MOST_DAYS} days at once; {since} to {until} is more", param="from")
+        raise InvalidRequest(f"from: {since} to {until} is longer than the maximum of {MOST_DAYS} days", param="from")
     return Period(since, until)
 
 
@@ -104,7 +104,7 @@ def totals(connection: Connection, wanted: Selection) -> Totals:
     return Totals(models, Period(min(first for _, _, first, _ in found), max(last for _, _, _, last in found)))
 
 
-async def page(database: Database, wanted: Selection, page: Page) -> dict[str, Any]:
+async def page(database: Database, wanted: Selection, page: PageQuery) -> dict[str, Any]:
     """The sums of the period and a page of its rows, newest job first; `after` is a row's id."""
     sums = await database.read(totals, wanted)
     rows: list[Mapping[str, Any]] = []
@@ -266,13 +266,13 @@ def _id_at(micros: int) -> str:
     return f"job_{max(0, micros) // 1000 << 16:016x}"
 
 
-def _narrowed(between: Between | None, page: Page) -> Between | None:
+def _narrowed(between: Between | None, page: PageQuery) -> Between | None:
     """What is left after the row that the caller has seen last."""
     if page.after is None:
         return between
     seen = _ID.fullmatch(page.after)
     if seen is None:
-        raise InvalidRequest("after must be the id of a usage row, such as last_id of the page before", param="after")
+        raise InvalidRequest("after must be the id of a usage row, such as last_id of the previous page", param="after")
     if between is None:
         return None
     at = "job_" + seen[1]

@@ -13,7 +13,7 @@ from pydantic import Field
 from sqlalchemy import Connection, insert, select, update
 
 from producer import objects
-from producer.operations import Page, of, paged
+from producer.operations.pages import PageQuery, owned_by, paged
 from shared import clock, db
 from shared.accounts import KeyHolder
 from shared.db import models as m
@@ -32,7 +32,7 @@ ASKED_PER_MINUTE = 10
 
 
 class WebhookSpec(Shape):
-    """A webhook to register; without `events` it gets every type."""
+    """The body of POST /webhooks. Without `events`, the webhook receives all event types."""
 
     url: str = Field(max_length=2048)
     events: Annotated[list[str], Field(min_length=1, max_length=50)] = Field(default_factory=lambda: ["*"])
@@ -40,7 +40,7 @@ class WebhookSpec(Shape):
 
 
 class WebhookChange(Shape):
-    """What to change of a webhook; what is absent stays."""
+    """The body of PATCH /webhooks/{id}. Absent fields are not changed."""
 
     url: str | None = Field(default=None, max_length=2048)
     events: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
@@ -56,9 +56,9 @@ def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> di
     _check_url(wanted.url)
     lock = select(m.accounts.c.id).where(m.accounts.c.id == holder.account_id)
     connection.execute(lock.with_for_update())  # so that two at once are not both the last one allowed
-    having = select(m.webhooks.c.id).where(*of(holder, m.webhooks), m.webhooks.c.status != "deleted")
+    having = select(m.webhooks.c.id).where(*owned_by(holder, m.webhooks), m.webhooks.c.status != "deleted")
     if len(connection.execute(having).all()) >= MOST:
-        raise Conflict(f"an account has at most {MOST} webhooks")
+        raise Conflict(f"an account can have at most {MOST} webhooks; delete one first")
     row = {
         "id": clock.new_id("wh"),
         "account_id": holder.account_id,
@@ -95,9 +95,9 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
     return objects.webhook_view(_row(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: Page) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
     """A page of the account's webhooks, newest first."""
-    statement = select(m.webhooks).where(*of(holder, m.webhooks), m.webhooks.c.status != "deleted")
+    statement = select(m.webhooks).where(*owned_by(holder, m.webhooks), m.webhooks.c.status != "deleted")
     rows = connection.execute(paged(statement, m.webhooks.c.id, page)).mappings()
     return objects.page([objects.webhook_view(dict(row)) for row in rows], page.limit)
 
@@ -111,7 +111,7 @@ def remove(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
 
 def give_up_waiting(connection: Connection, holder: KeyHolder, id: str) -> int:
     """End some of what still waits for one that is not enabled; how many, as `events.give_up` tells."""
-    mine = select(m.webhooks.c.status).where(m.webhooks.c.id == id, *of(holder, m.webhooks))
+    mine = select(m.webhooks.c.status).where(m.webhooks.c.id == id, *owned_by(holder, m.webhooks))
     status = connection.execute(mine).scalar()
     return 0 if status in (None, "enabled") else events.give_up(connection, id, f"the webhook was {status}")
 
@@ -121,7 +121,7 @@ def rotate(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
     row, now = _locked(connection, holder, id), db.now(connection)
     if (end := webhook_secrets.first_end(row, now)) is not None:
         raise Conflict(
-            f"{webhook_secrets.MOST} secrets of this webhook sign already; the oldest ends in "
+            f"this webhook already has {webhook_secrets.MOST} valid secrets; the oldest expires in "
             f"{(end - now) // clock.MICROS + 1:,} s"
         )
     fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now)
@@ -137,7 +137,7 @@ def test(connection: Connection, holder: KeyHolder, id: str) -> tuple[dict[str, 
     return objects.webhook_view(row), book.close()
 
 
-def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: Page) -> dict[str, Any]:
+def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: PageQuery) -> dict[str, Any]:
     """A page of what was sent to it, newest first."""
     _row(connection, holder, id)
     statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
@@ -150,13 +150,13 @@ def told_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[st
     statement = select(m.webhooks.c.id).join_from(
         m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id
     )
-    enabled = (*of(holder, m.webhooks), m.webhooks.c.status == "enabled", m.deliveries.c.event_id == event_id)
+    enabled = (*owned_by(holder, m.webhooks), m.webhooks.c.status == "enabled", m.deliveries.c.event_id == event_id)
     return list(connection.execute(statement.where(*enabled).order_by(m.webhooks.c.id)).scalars())
 
 
 def _check_events(types: Sequence[str]) -> None:
     if unknown := [type for type in types if type not in _KNOWN]:
-        raise InvalidRequest(f"events: there is no event type {unknown[0][:100]!r}", param="events")
+        raise InvalidRequest(f"events: unknown event type {unknown[0][:100]!r}", param="events")
 
 
 def _check_url(url: str) -> None:
@@ -168,10 +168,12 @@ def _check_url(url: str) -> None:
 
 
 def _row(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = False) -> dict[str, Any]:
-    mine = select(m.webhooks).where(m.webhooks.c.id == id, *of(holder, m.webhooks), m.webhooks.c.status != "deleted")
+    mine = select(m.webhooks).where(
+        m.webhooks.c.id == id, *owned_by(holder, m.webhooks), m.webhooks.c.status != "deleted"
+    )
     row = connection.execute(mine.with_for_update() if lock else mine).mappings().first()
     if row is None:
-        raise NotFound(f"there is no webhook {id[:100]!r}")
+        raise NotFound(f"not found: webhook {id[:100]!r}")
     return dict(row)
 
 

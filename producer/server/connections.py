@@ -14,13 +14,10 @@ import struct
 import termios
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from shared import clock, logs
 from shared.settings import Settings
-
-if TYPE_CHECKING:
-    from producer.server.protocol import Protocol
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +77,25 @@ def raise_open_files() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError) as error:  # a system with a lower limit of its own
-            log.info("the limit of %d open files stays: %s", soft, type(error).__name__)
+            log.info("could not raise the limit of %d open files: %s", soft, type(error).__name__)
+
+
+class OpenConnection(Protocol):
+    """A connection, as it is counted and looked over."""
+
+    @property
+    def address(self) -> str:
+        """By what it is counted; see `address_of`."""
+        ...
+
+    @property
+    def transport(self) -> Any:
+        """What it is aborted by."""
+        ...
+
+    def look(self, now: float) -> None:
+        """Close it if it has taken too long."""
+        ...
 
 
 @dataclass(slots=True)
@@ -90,27 +105,27 @@ class Connections:
     bounds: Bounds
     #: The server stops: each answer closes its connection.
     closing: bool = False
-    _open: set["Protocol"] = field(default_factory=set)
+    _open: set[OpenConnection] = field(default_factory=set)
     _by_address: Counter[str] = field(default_factory=Counter)
     #: Those between two requests, since when, the one that has been so for longest first.
-    _idle: dict["Protocol", float] = field(default_factory=dict)
+    _idle: dict[OpenConnection, float] = field(default_factory=dict)
     #: Those that have been refused, and may still read why.
-    _lingering: set["Protocol"] = field(default_factory=set)
+    _lingering: set[OpenConnection] = field(default_factory=set)
     #: What went wrong since the last line about it: how often, by address.
     _noted: dict[str, Counter[str]] = field(default_factory=dict)
     _said_at: dict[str, float] = field(default_factory=dict)
 
-    def admit(self, one: "Protocol") -> bool:
+    def admit(self, one: OpenConnection) -> bool:
         """Count a new connection in; when there is no room, one that idles makes it, and False when none does."""
         if self._by_address[one.address] >= self.bounds.per_address and not self._make_room(one.address):
-            return self._refuse("by its address", one.address)
+            return self._refuse("from its address", one.address)
         if len(self._open) >= self.bounds.connections and not self._make_room():
-            return self._refuse("by all together", one.address)
+            return self._refuse("in total", one.address)
         self._open.add(one)
         self._by_address[one.address] += 1
         return True
 
-    def leave(self, one: "Protocol") -> None:
+    def release(self, one: OpenConnection) -> None:
         """It is closed."""
         self._idle.pop(one, None)
         self._lingering.discard(one)
@@ -120,12 +135,12 @@ class Connections:
             if not self._by_address[one.address]:
                 del self._by_address[one.address]
 
-    def rest(self, one: "Protocol") -> None:
+    def rest(self, one: OpenConnection) -> None:
         """It is between two requests."""
         if one in self._open:
             self._idle[one] = clock.monotonic()
 
-    def wake(self, one: "Protocol") -> None:
+    def wake(self, one: OpenConnection) -> None:
         """It is not, any more."""
         self._idle.pop(one, None)
 
@@ -136,12 +151,12 @@ class Connections:
             if since > long_ago:
                 return False
             if address is None or one.address == address:
-                self.leave(one)
+                self.release(one)
                 one.transport.abort()
                 return True
         return False
 
-    def linger(self, one: "Protocol") -> bool:
+    def linger(self, one: OpenConnection) -> bool:
         """Whether one that is refused may stay for a moment; so many at once, or refusing would cost what it saves."""
         if len(self._lingering) >= RESERVED // 4:
             return False
@@ -151,7 +166,7 @@ class Connections:
     def _refuse(self, why: str, address: str) -> bool:
         if not self._by_address[address]:
             del self._by_address[address]
-        self.note(f"connections refused, too many are open {why}", address)
+        self.note(f"connections refused, too many open {why}", address)
         return False
 
     def note(self, what: str, address: str) -> None:
@@ -166,8 +181,8 @@ class Connections:
         noted = self._noted.pop(what)
         self._said_at[what] = clock.monotonic()
         (address, most), *others = noted.most_common(2)
-        whose = f"{address}" if not others else f"{most} of {address}, the rest of {len(noted) - 1} more"
-        log.warning("%s: %d, by %s; %d are open", what, noted.total(), whose, len(self._open))
+        whose = f"{address}" if not others else f"{address} ({most}) and {len(noted) - 1} other addresses"
+        log.warning("%s: %d, from %s; open connections: %d", what, noted.total(), whose, len(self._open))
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
@@ -181,7 +196,7 @@ class Connections:
             try:
                 one.look(now)
             except Exception as error:
-                log.error("a connection is given up: %s", logs.trace(error))
+                log.error("connection closed after an internal error: %s", logs.trace(error))
                 one.transport.abort()
         for what in [what for what in self._noted if now - self._said_at.get(what, 0.0) >= SAY_SECONDS]:
             self._say(what)
@@ -191,7 +206,7 @@ class Connections:
         try:
             os.close(os.dup(0))
         except OSError as error:
-            self.note(f"no connection can be taken ({error.strerror}: raise the limit on open files)", "this process")
+            self.note(f"cannot accept connections ({error.strerror}: raise the limit on open files)", "this process")
 
 
 def address_of(peer: tuple[str, int] | None) -> str:

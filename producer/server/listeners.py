@@ -47,4 +47,4 @@ def _drop_new(descriptor: int) -> None:
         try:
             listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, given)
         except OSError as error:  # a sandbox without it: a connection made in the last moment is reset
-            log.info("new connections cannot be held off while this server stops: %s", error.strerror)
+            log.info("cannot hold back new connections during shutdown: %s", error.strerror)

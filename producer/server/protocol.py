@@ -20,16 +20,27 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from producer.server.connections import Connections, address_of, unread_bytes, unsent_bytes
 from shared import clock
+from shared.errors import FusionError, InvalidRequest, Timeout, Unavailable
 
 #: How long the other side may take to read why it is refused, before what it still sends is answered by a reset.
 LINGER_SECONDS = 2.0
 #: How long a connection without a request yet may take to send its first once the server stops.
 LAST_SECONDS = 1.0
-#: Answers to requests that never reach the application: their `type`.
-_TYPES = {400: "invalid_request", 408: "timeout", 431: "invalid_request", 503: "unavailable"}
 
 
-class Protocol(HttpToolsProtocol):
+class RequestTimeout(Timeout):
+    """The request did not come in time."""
+
+    status = 408
+
+
+class HeadTooLarge(InvalidRequest):
+    """The request's head or trailers are larger than any request needs."""
+
+    status = 431
+
+
+class BoundedProtocol(HttpToolsProtocol):
     """One connection; `look` is called once a second."""
 
     def __init__(self, *args: Any, connections: Connections, **more: Any) -> None:
@@ -58,10 +69,10 @@ class Protocol(HttpToolsProtocol):
         peer = transport.get_extra_info("socket")
         self._descriptor = peer.fileno() if peer is not None and peer.family in _INTERNET else None
         if not self._all.admit(self):
-            self._refuse(503, "too many connections are open; try again", retry_seconds=1)
+            self._refuse(Unavailable("too many open connections; retry later", retry_after_seconds=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.leave(self)
+        self._all.release(self)
         self._over = True
         super().connection_lost(exc)
 
@@ -77,8 +88,10 @@ class Protocol(HttpToolsProtocol):
             self._idle_bytes += len(piece)
             self._feed(piece)
             if self._idle_bytes >= self._bounds.head_bytes and not self._over:
-                said = f"the request's head is larger than {self._bounds.head_bytes:,} bytes"
-                self._refuse(431, said if self._in_head else "the request's trailers or chunk extensions are too large")
+                said = f"request headers are larger than {self._bounds.head_bytes:,} bytes"
+                self._refuse(
+                    HeadTooLarge(said if self._in_head else "request trailers or chunk extensions are too large")
+                )
 
     def _feed(self, piece: bytes) -> None:
         self._began = False
@@ -87,8 +100,8 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # to what we do not speak: it is served as the request that it is
         except httptools.HttpParserError:
-            self._refuse(400, "the request cannot be read as HTTP")
-            self._all.note("requests that cannot be read", self.address)
+            self._refuse(InvalidRequest("malformed HTTP request"))
+            self._all.note("malformed HTTP requests", self.address)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -164,9 +177,11 @@ class Protocol(HttpToolsProtocol):
 
     def _look_at_head(self, now: float) -> None:
         if now - self._since > self._bounds.head_seconds:
-            self._all.note("requests whose head did not come in time", self.address)
+            self._all.note("requests whose headers were not received in time", self.address)
             if self._partial:
-                self._refuse(408, f"the request's head did not come within {self._bounds.head_seconds:g} seconds")
+                self._refuse(
+                    RequestTimeout(f"request headers were not received within {self._bounds.head_seconds:g} seconds")
+                )
             else:
                 self.transport.close()
 
@@ -175,10 +190,10 @@ class Protocol(HttpToolsProtocol):
             self._moved_at = now
         silent = now - self._moved_at > self._bounds.body_idle_seconds
         if silent or now - self._since > self._bounds.body_seconds:
-            self._all.note("requests whose body did not come in time", self.address)
+            self._all.note("requests whose body was not received in time", self.address)
             limit = self._bounds.body_idle_seconds if silent else self._bounds.body_seconds
-            said = f"nothing of the request's body came for {limit:g} seconds" if silent else ""
-            self._refuse(408, said or f"the request's body did not come within {limit:g} seconds")
+            said = f"no data of the request body was received for {limit:g} seconds" if silent else ""
+            self._refuse(RequestTimeout(said or f"request body was not received within {limit:g} seconds"))
 
     def _look_at_answer(self, now: float) -> None:
         unsent = unsent_bytes(self.transport, self._descriptor)
@@ -198,20 +213,20 @@ class Protocol(HttpToolsProtocol):
         connection = self.transport.get_extra_info("socket")
         if self._descriptor is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._all.note("answers given up that nobody reads", self.address)
+        self._all.note("connections closed because the client does not read the response", self.address)
         self.transport.abort()
 
-    def _refuse(self, status: int, message: str, *, retry_seconds: int | None = None) -> None:
+    def _refuse(self, refusal: FusionError) -> None:
         """Answer instead of the application, and close when the other side has had time to read that."""
         self._over = True
-        self._all.leave(self)
+        self._all.release(self)
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()  # no answer fits into the midst of another
             return
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(_answer(status, message, retry_seconds))
+        self.transport.write(_answer(refusal))
         if not self._all.linger(self):
             self.transport.close()
             return
@@ -224,17 +239,16 @@ class Protocol(HttpToolsProtocol):
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-def _answer(status: int, message: str, retry_seconds: int | None) -> bytes:
+def _answer(refusal: FusionError) -> bytes:
     request_id = clock.new_id("req")
-    shown = {"message": message, "type": _TYPES[status], "code": status, "request_id": request_id}
-    body = orjson.dumps({"error": shown})
+    body = orjson.dumps({"error": refusal.as_json(request_id)})
     lines = [
-        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}",
+        f"HTTP/1.1 {refusal.status} {http.HTTPStatus(refusal.status).phrase}",
         "content-type: application/json",
         f"content-length: {len(body)}",
         f"x-request-id: {request_id}",
         "fusionai-version: v1",
-        *([f"retry-after: {retry_seconds}"] if retry_seconds is not None else []),
+        *([f"retry-after: {wait}"] if (wait := refusal.retry_after_seconds) is not None else []),
         "connection: close",
     ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -15,11 +15,11 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from producer.context import Desk
+from producer.context import Context
 from producer.server import connections
 from producer.server.connections import Connections
 from producer.server.listeners import take_no_more
-from producer.server.protocol import Protocol
+from producer.server.protocol import BoundedProtocol
 from shared import clock
 from shared.settings import Wrong, settings
 from shared.stopping import stop
@@ -34,16 +34,20 @@ _TURN_SECONDS = 0.05
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which stops as said above; `desk` gives the desk of the app that it serves, once that has started.
+    """uvicorn's, which stops as said above; `context` gives that of the app that it serves, once it has started.
 
     `beside`: another app, on the host and port of its configuration, for as long.
     """
 
     def __init__(
-        self, config: uvicorn.Config, desk: Callable[[], Desk], all: Connections, beside: uvicorn.Config | None = None
+        self,
+        config: uvicorn.Config,
+        context: Callable[[], Context],
+        all: Connections,
+        beside: uvicorn.Config | None = None,
     ) -> None:
         super().__init__(config)
-        self._desk = desk
+        self._context = context
         self._all = all
         self._beside = beside
 
@@ -74,14 +78,14 @@ class Server(uvicorn.Server):
             )
         except OSError as error:
             where = f"FUSIONAI_METRICS_PORT: {config.host} port {config.port}"
-            raise Wrong(f"{where} cannot be listened on: {error.strerror or error}") from None
+            raise Wrong(f"{where}: cannot listen: {error.strerror or error}") from None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; a second Ctrl-C stops at once."""
         drain_seconds = settings().drain_seconds
-        desk = self._desk()
-        desk.stopping = self._all.closing = True
-        asyncio.get_running_loop().call_later(drain_seconds, desk.stop_waiting)
+        context = self._context()
+        context.stopping = self._all.closing = True
+        asyncio.get_running_loop().call_later(drain_seconds, context.stop_waiting)
         over = clock.monotonic() + notice_seconds(drain_seconds)
         while clock.monotonic() < over and not self.force_exit:
             await asyncio.sleep(_TURN_SECONDS)
@@ -94,12 +98,12 @@ def notice_seconds(drain_seconds: float) -> float:
     return min(settings().stop_notice_seconds, drain_seconds * NOTICE_SHARE)
 
 
-def serve(app: ASGIApp, desk: Callable[[], Desk], metrics: ASGIApp | None = None) -> None:
+def serve(app: ASGIApp, context: Callable[[], Context], metrics: ASGIApp | None = None) -> None:
     """Serve until a signal; `metrics`: what the metrics' own port serves."""
     drain_seconds = settings().drain_seconds
     connections.raise_open_files()
     all = Connections(connections.bounds(settings()))
-    protocol: Any = partial(Protocol, connections=all)
+    protocol: Any = partial(BoundedProtocol, connections=all)
     configured = partial(
         uvicorn.Config,
         loop="uvloop",
@@ -119,4 +123,4 @@ def serve(app: ASGIApp, desk: Callable[[], Desk], metrics: ASGIApp | None = None
     leave = min(max(drain_seconds / 10, LEAVE_LEAST_SECONDS), LEAVE_MOST_SECONDS)
     config.timeout_graceful_shutdown = drain_seconds - notice_seconds(drain_seconds) + leave  # type: ignore[assignment]
     with suppress(KeyboardInterrupt):  # by which uvicorn ends after Ctrl-C
-        Server(config, desk, all, beside).run()
+        Server(config, context, all, beside).run()

@@ -3,11 +3,13 @@
 Run by `fusionai up` as a process of its own, with the stack's settings: `python -m producer.stack.first_account`.
 """
 
-import click
+import sys
+
 from sqlalchemy import Connection
 
-from producer.cli.failures import explained
+from producer.stack import failures
 from producer.stack.state import StateDirectory
+from producer.terminal import printable
 from shared import accounts
 from shared.clock import MICROS
 from shared.db import Database
@@ -38,16 +40,16 @@ def create_when_empty(connection: Connection, state: StateDirectory) -> bool:
 
 
 def main() -> None:
-    """Prepare the database; what the user did wrong is told in a line, as by the command."""
+    """Prepare the database; what the user can mend is a line on standard error, and exit status 1."""
     try:
-        with explained():
-            prepare()
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None
+        prepare()
+    except failures.EXPLAINED as error:
+        print(printable(f"Error: {failures.message(error)}"), file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def prepare() -> None:
+    """Migrate the schema and make the first account."""
     own = settings()
     keep_private()
     migrate(own.database_url)

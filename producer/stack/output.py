@@ -11,7 +11,7 @@ _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _LONGEST_LINE = 32_768
 
 
-class Relay:
+class ProcessOutput:
     """To logs/NAME.log, and unless `quiet` as `name | line`, coloured on a terminal."""
 
     def __init__(self, logs: Path, *, quiet: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from producer.stack import banner, embedded_redis, probes, procfile, provider_keys
 from producer.stack.layout import CannotStartError, environment, layout
-from producer.stack.output import Relay
+from producer.stack.output import ProcessOutput
 from producer.stack.procfile import ProcfileError
 from producer.stack.provider_keys import TRIAL_SECONDS, Trials
 from producer.stack.state import AlreadyUpError, StateDirectory
@@ -72,9 +72,9 @@ class Stack:
             raise CannotStartError("--simulate: no provider is simulated here; each has its key, or a simulator is set")
         self._env = environment(own, self._layout, self._secrets)
         self._programs = programs(options, self._env)
-        self._relay = Relay(state.path / "logs", quiet=options.quiet)
+        self._output = ProcessOutput(state.path / "logs", quiet=options.quiet)
         drain_seconds = float(self._env["FUSIONAI_DRAIN_SECONDS"])
-        self._supervisor = Supervisor(self._relay, drain_seconds=drain_seconds, changed=self._record)
+        self._supervisor = Supervisor(self._output, drain_seconds=drain_seconds, changed=self._record)
         self._catalogue = catalogue.load(own.catalogue)
         self._ready = False
 
@@ -90,10 +90,10 @@ class Stack:
                 self._await_ready()
                 self._supervisor.run()
         except StopRequested:
-            self._relay.say("stopped")
+            self._output.say("stopped")
         finally:
             self._state.remove("stack.json")
-            self._relay.close()
+            self._output.close()
 
     def _start_foundations(self) -> None:
         at = self._layout
@@ -121,16 +121,16 @@ class Stack:
         at = self._layout
         host = at.base_url.removeprefix("http://").rpartition(":")[0].strip("[]")
         while not self._supervisor.wait_until(lambda: probes.is_ready(host, at.port), _READY_SECONDS):
-            self._relay.say(f"not ready after {_READY_SECONDS:.0f} s; still trying, the logs say why")
+            self._output.say(f"not ready after {_READY_SECONDS:.0f} s; still trying, the logs say why")
         self._ready = True
         self._record()
         if self._options.as_json:
-            self._relay.show(json.dumps(self._state.running()))
+            self._output.show(json.dumps(self._state.running()))
             return
         self._supervisor.wait_until(lambda: trials.over, TRIAL_SECONDS)
         told = banner.banner(at, self._state.first_account(), self._env)
         providers = banner.providers(self._own, at, self._catalogue, trials)
-        self._relay.show(printable("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""])))
+        self._output.show(printable("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""])))
 
     def _tell_ports(self) -> None:
         for name, usual, chosen in (
@@ -138,7 +138,7 @@ class Stack:
             ("Flower", self._own.flower_port, self._layout.flower_port),
         ):
             if self._options.port is None and usual != chosen:
-                self._relay.say(f"port {usual} is taken: {name} listens on {chosen}")
+                self._output.say(f"port {usual} is taken: {name} listens on {chosen}")
 
     def _record(self) -> None:
         """Write stack.json, which scripts await; again at each restart, for the process ids in it."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Self
 
-from producer.stack.output import Relay
+from producer.stack.output import ProcessOutput
 from shared import clock, processes
 
 #: The pause before a dead process starts again doubles from the first to the last of these.
@@ -57,8 +57,10 @@ class Child:
 class Supervisor:
     """A context manager: whatever was started in it is gone when it ends. Main thread only."""
 
-    def __init__(self, relay: Relay, *, drain_seconds: float = 2.5, changed: Callable[[], None] = lambda: None) -> None:
-        self._relay = relay
+    def __init__(
+        self, output: ProcessOutput, *, drain_seconds: float = 2.5, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._output = output
         self._drain_seconds = drain_seconds
         self._changed = changed
         self._children: dict[str, Child] = {}
@@ -146,10 +148,10 @@ class Supervisor:
         try:
             child.process = processes.start(child.program.argv, child.program.env, subprocess.PIPE)
         except OSError as error:
-            self._relay.say(f"{name} cannot start: {error}")
+            self._output.say(f"{name} cannot start: {error}")
             self._ended(child, 127)
             return
-        self._relay.began(name, child.process.pid)
+        self._output.began(name, child.process.pid)
         child.started_at, child.start_at = clock.monotonic(), None
         if child.process.stdout is not None:
             os.set_blocking(child.process.stdout.fileno(), False)
@@ -162,7 +164,7 @@ class Supervisor:
         except BlockingIOError:
             return
         if data:
-            self._relay.feed(name, data)
+            self._output.feed(name, data)
         else:
             self._close_pipe(fd)
 
@@ -186,7 +188,7 @@ class Supervisor:
         if now - child.started_at >= _HEALTHY_SECONDS:
             child.pause_seconds = _FIRST_PAUSE_SECONDS
         child.start_at = now + child.pause_seconds
-        self._relay.died(child.program.name, _describe(status), child.pause_seconds)
+        self._output.died(child.program.name, _describe(status), child.pause_seconds)
         child.pause_seconds = min(child.pause_seconds * 2, _LAST_PAUSE_SECONDS)
         self._changed()
 
@@ -208,7 +210,7 @@ class Supervisor:
             self._await_end(children, deadline)
             for child in children:
                 if child.process is not None:
-                    self._relay.say(f"{child.program.name} did not stop in time: killed")
+                    self._output.say(f"{child.program.name} did not stop in time: killed")
                     processes.kill(child.process)
                     child.process.wait()
 

@@ -156,7 +156,7 @@ class Readers:
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     await self._read(wanted)
             except Exception as error:  # whatever it is, reading goes on; the rows tell of the end
-                log.warning("%d streams could not be read: %s", len(wanted), type(error).__name__)
+                log.warning("reading %d streams failed: %s", len(wanted), type(error).__name__)
                 await asyncio.sleep(ASK_SECONDS)
 
     def _take_wanted(self) -> list[Reader]:
@@ -174,7 +174,7 @@ class Readers:
             pipeline.xread({key(id): reader.after for id, reader in turn.items()}, count=MOST_ENTRIES)
         for turn, found in zip(turns, await pipeline.execute(raise_on_error=False) if turns else (), strict=True):
             if isinstance(found, Exception):
-                log.warning("%d streams could not be read: %s", len(turn), type(found).__name__)
+                log.warning("reading %d streams failed: %s", len(turn), type(found).__name__)
                 continue
             for name, entries in _by_name(found):
                 reader = turn[name.decode().rpartition(":")[2]]
@@ -193,7 +193,7 @@ class Readers:
                 for start in range(0, len(quiet), MOST_JOBS):
                     await self._look(quiet[start : start + MOST_JOBS])
             except Exception as error:
-                log.warning("asking for %d streams failed: %s", len(quiet), type(error).__name__)
+                log.warning("checking %d jobs with open streams failed: %s", len(quiet), type(error).__name__)
 
     async def _look(self, quiet: Sequence[Reader]) -> None:
         found = await self._database.read(standings, [reader.job_id for reader in quiet])

@@ -7,57 +7,53 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Connection, select
 
-from producer.context import Desk
-from producer.waiting.stream_readers import Reader
-from producer.waiting.waiters import Outcome
+from producer.waiting.framing import Framing, StreamFault
+from producer.waiting.stream_readers import Reader, Readers
+from producer.waiting.stream_starts import StreamLimits, about, broken_off, check_resumed, standing
+from producer.waiting.waiters import JobState, JobStates, Waiters
 from shared import clock, logs
 from shared.accounts import KeyHolder
-from shared.batches import json_lines
-from shared.db import is_away
-from shared.db.models import jobs
-from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, NotFound, Timeout, Unavailable
+from shared.db import Database, is_away
+from shared.errors import FusionError, InternalError, Timeout, Unavailable
 from shared.jobs import streams
+from shared.jobs.outcomes import TERMINAL
 from shared.jobs.streams import FROM_RESULT, EventId, Progress
-from shared.jobs.transitions import TERMINAL
 from shared.settings import settings
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: A silence before a comment says that we are there, in seconds.
-KEEP_ALIVE_SECONDS = 10.0
 #: How much longer than the worker's own limit a stream may last here, for its end to be stored and read; as long may
 #: its last bytes take to leave. In seconds.
 LEAVE_SECONDS = 10.0
 
-_DONE = b"data: [DONE]\n\n"
-#: One newline: a blank line ends an event, and readers that take it so are handed an empty one where none was begun.
-_KEEP_ALIVE = b": keep-alive\n"
-
 
 @dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """A stream's limits, in seconds: until it is begun, until its first event, and a silence before a comment."""
+class Sources:
+    """What streams are made from: the rows, who waits for their ends, and the entries in Redis."""
 
-    begin: float
-    first: float
-    comment: float = KEEP_ALIVE_SECONDS
+    database: Database
+    waiters: Waiters
+    states: JobStates
+    readers: Readers
 
 
-class Relay:
+class StreamRelay:
     """One client's stream; an error event in it names its request."""
 
     request_id = ""
 
-    def __init__(self, desk: Desk, job_id: str, *, include_usage: bool, limits: StreamLimits, ids: bool) -> None:
+    def __init__(
+        self, sources: Sources, job_id: str, *, include_usage: bool, limits: StreamLimits, ids: bool, framing: Framing
+    ) -> None:
         self.limits = limits
-        self._desk = desk
-        self._readers = desk.readers
+        self._sources = sources
+        self._readers = sources.readers
         self._job_id = job_id
         self._include_usage = include_usage
         self._ids = ids
+        self.framing = framing
         self._reader: Reader | None = None
         self._progress = Progress()
         #: Epoch and count of the last event that was sent.
@@ -72,9 +68,9 @@ class Relay:
 
     async def begin(self, holder: KeyHolder, after: EventId | None) -> None:
         """Until there is something to send, or the time to begin has come; raises what may come instead."""
-        status, epoch = await self._desk.database.read(_standing, holder, self._job_id)
+        status, epoch = await self._sources.database.read(standing, holder, self._job_id)
         if after is not None:
-            _check_resumed(self._job_id, after, status, epoch)
+            check_resumed(self._job_id, after, status, epoch)
             self._progress = after.progress
             self._at = after.epoch, after.count
         if status in TERMINAL:
@@ -94,7 +90,7 @@ class Relay:
 
     def close(self) -> None:
         """Read no longer; the job runs on."""
-        self._desk.waiters.leave(self._job_id, self._ended)
+        self._sources.waiters.unregister(self._job_id, self._ended)
         if self._reader is not None:
             self._readers.close(self._reader)
 
@@ -107,7 +103,7 @@ class Relay:
             yield self._error(error)
         except Exception as error:
             log.error("the stream of job %s failed: %s", self._job_id, logs.trace(error))
-            yield self._error(InternalError("an internal error; the job goes on"))
+            yield self._error(InternalError("internal server error; the job continues"))
 
     async def _frames(self) -> AsyncIterator[bytes]:
         self._begun = True
@@ -123,27 +119,28 @@ class Relay:
                 return
             silence = clock.monotonic() - said_at
             if silence >= self.limits.comment:
-                yield _KEEP_ALIVE
+                yield self.framing.comment()
                 said_at, silence = clock.monotonic(), 0.0
             self._check()
             await self._pause(min(self.limits.comment - silence, self._limit - self._lasted()))
 
     def _check(self) -> None:
         """Whether the stream may last longer."""
-        if self._desk.stopped:
-            raise about(self._job_id, Unavailable(f"the server is stopping; job {self._job_id} goes on: {self._how}"))
+        if self._sources.waiters.released:
+            said = f"the server is shutting down; job {self._job_id} continues"
+            raise about(self._job_id, Unavailable(f"{said}; {self._how}"))
         if self._lasted() >= self._limit and not self._spoke:
-            said = f"job {self._job_id} has said nothing in {self._limit:.0f} s and goes on"
-            raise about(self._job_id, Timeout(f"{said}; ask for it at /v1/jobs/{self._job_id}, or {self._how}"))
+            said = f"job {self._job_id} has produced no output within {self._limit:.0f} s and continues"
+            raise about(self._job_id, Timeout(f"{said}; get it at /v1/jobs/{self._job_id}, or {self._how}"))
         if self._lasted() >= self._limit:
-            raise about(self._job_id, Timeout(f"this stream has lasted as long as one may; {self._how}"))
+            raise about(self._job_id, Timeout(f"the stream has reached its maximum duration; {self._how}"))
 
     @property
     def _how(self) -> str:
         """How to have what is missing."""
         if not self._spoke:
-            return f"read it at GET {self._path}" + (" with the same Last-Event-ID" if self._at else "")
-        return f"read on at GET {self._path} with the last_event_id that is given here as Last-Event-ID"
+            return f"read the stream at GET {self._path}" + (" with the same Last-Event-ID" if self._at else "")
+        return f"resume the stream at GET {self._path} with the last_event_id of this error as Last-Event-ID"
 
     @property
     def _path(self) -> str:
@@ -153,7 +150,7 @@ class Relay:
         return clock.monotonic() - self._since
 
     def _watch(self) -> None:
-        self._ended = self._desk.waiters.register(self._job_id)
+        self._ended = self._sources.waiters.register(self._job_id)
         self._ended.add_done_callback(lambda _: self._wake.set())
 
     def _open(self, after: EventId | None, epoch: int) -> None:
@@ -188,32 +185,30 @@ class Relay:
             self._limit = self._lasted() + settings().stream_seconds + LEAVE_SECONDS
         if self._include_usage:
             data = data[:-1] + b',"usage":null}'
-        if not self._ids:
-            return _event(data)
-        return b"id: %s\n%s" % (self._event_id().encode(), _event(data))
+        return self.framing.chunk(data, self._event_id() if self._ids else None)
 
     def _event_id(self) -> str:
         """Of the last event that was sent."""
         assert self._at is not None
         return str(EventId(self._job_id, *self._at, self._progress))
 
-    async def _end(self) -> Outcome | None:
+    async def _end(self) -> JobState | None:
         """How the job has ended, if it has; an error when it has left the worker whose answer this was."""
         if self._ended.done() and (outcome := await self._is_over()):
             return outcome
         if self._reader is not None and self._reader.superseded:
-            outcome = await self._asked(self._desk.outcomes)
+            outcome = await self._asked(self._sources.states)
             if not outcome.over:
-                raise _broken_off(self._job_id)
+                raise broken_off(self._job_id)
             return outcome
         return None
 
-    async def _is_over(self) -> Outcome | None:
+    async def _is_over(self) -> JobState | None:
         """The outcome; or None, when a hint came too early, and the end is still to be waited for."""
-        outcome = await self._asked(self._desk.outcomes)
+        outcome = await self._asked(self._sources.states)
         if outcome.over:
             return outcome
-        self._desk.waiters.leave(self._job_id, self._ended)
+        self._sources.waiters.unregister(self._job_id, self._ended)
         self._watch()
         return None
 
@@ -228,72 +223,24 @@ class Relay:
                 self._check()
             await asyncio.sleep(1.0)
 
-    async def _closing(self, outcome: Outcome) -> list[bytes]:
+    async def _closing(self, outcome: JobState) -> list[bytes]:
         """What is left to say once the job has ended."""
         if outcome.response is None:
             raise outcome.refusal()
         _, epoch = await self._asked(self._readers.standing)
         if self._progress.sent and self._reader is not None and self._reader.epoch != epoch:
-            raise _broken_off(self._job_id)
+            raise broken_off(self._job_id)
         body: dict[str, Any] = orjson.loads(outcome.response)
         frames = []
         for choices in streams.rest(body["choices"], self._progress):
             frames.append(self._frame(epoch, FROM_RESULT, orjson.dumps(streams.chunk(body, choices))))
         if self._include_usage:
-            frames.append(_event(orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage")})))
-        return [*frames, _DONE]
+            usage = orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage")})
+            frames.append(self.framing.chunk(usage, None))
+        return [*frames, self.framing.end()]
 
     def _error(self, error: FusionError) -> bytes:
-        """An error event; its message names the job, and it says from where one that goes on may be read on."""
+        """An error's frame: its message names the job, and it says from where one that goes on may be read on."""
         named = error.message if self._job_id in error.message else f"job {self._job_id}: {error.message}"
-        shown = {"message": named, "type": error.type, "code": error.status, "request_id": self.request_id}
-        if error.param is not None:
-            shown["param"] = error.param
-        if error.reason is not None:
-            shown["reason"] = error.reason
-        shown["job_id"] = self._job_id
-        if self._spoke and self._how in named:
-            shown["last_event_id"] = self._event_id()
-        return _event(orjson.dumps({"error": shown}))
-
-
-def _event(json: bytes) -> bytes:
-    """An event without an id, one line for every reader."""
-    return b"data: %s\n\n" % json_lines.safe(json)
-
-
-def _standing(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[str, int]:
-    """Status and lease epoch of a chat job that the holder may see."""
-    statement = select(jobs.c.type, jobs.c.status, jobs.c.lease_epoch).where(
-        jobs.c.id == job_id, jobs.c.account_id == holder.account_id, jobs.c.test == holder.test
-    )
-    row = connection.execute(statement).first()
-    if row is None:
-        raise NotFound(f"there is no job {job_id[:100]!r}")
-    if row.type != "chat.completion":
-        raise InvalidRequest(f"job {job_id} is of type {row.type}: only chat completions can be streamed")
-    return row.status, row.lease_epoch
-
-
-def _check_resumed(job_id: str, after: EventId, status: str, epoch: int) -> None:
-    """Whether the answer that a reader has begun is still the job's."""
-    if after.epoch > epoch or (after.count == FROM_RESULT and status not in TERMINAL):
-        raise InvalidRequest("Last-Event-ID is not the id of an event of this stream", param="Last-Event-ID")
-    over = status in TERMINAL and status != "succeeded"
-    if not over and (after.epoch != epoch or status == "queued"):
-        raise _broken_off(job_id)
-
-
-def _broken_off(job_id: str) -> FusionError:
-    """The worker was lost, or handed the job back, after some of the answer had been read."""
-    said = (
-        f"the stream of job {job_id} broke off, and the job runs again from its beginning; "
-        f"read it anew, without Last-Event-ID, at GET /v1/jobs/{job_id}/stream"
-    )
-    return about(job_id, Conflict(said))
-
-
-def about(job_id: str, error: FusionError) -> FusionError:
-    """An error of an accepted job."""
-    error.job_id = job_id
-    return error
+        at = self._event_id() if self._spoke and self._how in named else None
+        return self.framing.error(StreamFault(error, named, self.request_id, self._job_id, at))

@@ -5,16 +5,15 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, select, text
 
-from shared import clock
+from shared import clock, errors
 from shared.batcher import Batcher
 from shared.db import Database
 from shared.db.models import job_results, jobs
-from shared.errors import Conflict, FusionError, InternalError, InvalidRequest, Timeout, UpstreamError
+from shared.errors import Conflict, FusionError, Timeout
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +31,18 @@ class Waiters:
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._since: dict[str, float] = {}
         self._ask = asyncio.Event()
-        self._released = False
+        self.released = False
 
     def register(self, job_id: str) -> "asyncio.Future[None]":
-        """A future that is done when the job has ended, as a rule: the row says. Register first; then `leave`."""
+        """A future that is done when the job has ended, as a rule: the row says. Register first; then `unregister`."""
         future = asyncio.get_running_loop().create_future()
-        if self._released:
+        if self.released:
             future.set_result(None)
         self._waiting[job_id].add(future)
         self._since.setdefault(job_id, clock.monotonic())
         return future
 
-    def leave(self, job_id: str, future: "asyncio.Future[None]") -> None:
+    def unregister(self, job_id: str, future: "asyncio.Future[None]") -> None:
         """Wait no longer."""
         future.cancel()
         self._waiting[job_id].discard(future)
@@ -58,9 +57,9 @@ class Waiters:
                 if not future.done():
                     future.set_result(None)
 
-    def release(self) -> None:
+    def release_all(self) -> None:
         """Nobody is waited for any more: those who wait, and those who would, go on at once."""
-        self._released = True
+        self.released = True
         self.ended(list(self._waiting))
 
     def ask_all(self) -> None:
@@ -82,11 +81,11 @@ class Waiters:
                 for start in range(0, len(old), CHUNK):
                     self.ended(await self._database.read(ended_among, old[start : start + CHUNK]))
             except Exception as error:
-                log.warning("asking for %d waiters failed: %s", len(old), type(error).__name__)
+                log.warning("checking %d jobs with waiting requests failed: %s", len(old), type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobState:
     """How a job stands: its status, and once it has ended, the body of a good answer or the error of another end."""
 
     job_id: str
@@ -103,43 +102,38 @@ class Outcome:
 
     def refusal(self) -> FusionError:
         """What a caller who waited for a job is told when it did not succeed."""
-        refusal: FusionError = Timeout(f"job {self.job_id} expired before it was done")
+        refusal: FusionError = Timeout(f"job {self.job_id} expired before it finished")
         if self.status == "cancelled":
             refusal = Conflict(f"job {self.job_id} was cancelled")
         elif self.error is not None:
-            error: dict[str, Any] = orjson.loads(self.error)
-            refusal = _KINDS.get(error["code"], InternalError)(error["message"])
-            refusal.reason, refusal.param = error.get("reason"), error.get("param")
+            refusal = errors.from_json(orjson.loads(self.error))
         refusal.job_id = self.job_id
         return refusal
 
 
-_KINDS: dict[int, type[FusionError]] = {400: InvalidRequest, 502: UpstreamError, 504: Timeout}
-
-
-class Outcomes:
-    """Reads outcomes, those that are asked for at the same time in one query."""
+class JobStates:
+    """Reads how jobs stand, those that are asked for at the same time in one query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batcher: Batcher[str, Outcome] = Batcher(self._read)
+        self._batcher: Batcher[str, JobState] = Batcher(self._read)
 
-    async def __call__(self, job_id: str) -> Outcome:
+    async def __call__(self, job_id: str) -> JobState:
         """How a job stands that is known to exist."""
         return await self._batcher(job_id)
 
-    async def _read(self, ids: Sequence[str]) -> Sequence[Outcome]:
-        found = await self._database.read(outcomes_of, ids)
+    async def _read(self, ids: Sequence[str]) -> Sequence[JobState]:
+        found = await self._database.read(states_of, ids)
         return [found[id] for id in ids]
 
 
-def outcomes_of(connection: Connection, ids: Sequence[str]) -> dict[str, Outcome]:
+def states_of(connection: Connection, ids: Sequence[str]) -> dict[str, JobState]:
     """How these jobs stand, by id."""
-    return {row.id: Outcome(*row) for row in connection.execute(_OUTCOMES, {"ids": list(ids)})}
+    return {row.id: JobState(*row) for row in connection.execute(_STATES, {"ids": list(ids)})}
 
 
 #: Made once: making a statement costs more than running it.
-_OUTCOMES = (
+_STATES = (
     select(jobs.c.id, jobs.c.status, job_results.c.response, job_results.c.error, job_results.c.charged_micros)
     .outerjoin_from(jobs, job_results, job_results.c.job_id == jobs.c.id)
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))

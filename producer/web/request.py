@@ -1,4 +1,4 @@
-"""What every route of the native dialect reads from a request, and how it answers."""
+"""What a route reads from a request, and how it answers."""
 
 import re
 from typing import Any, cast
@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
-from producer.context import Desk
-from producer.operations import Page
-from producer.waiting import stream_relay
-from producer.waiting.stream_relay import StreamLimits
+from producer.context import Context
+from producer.operations.pages import PageQuery
+from producer.waiting import stream_starts
+from producer.waiting.stream_starts import StreamLimits
 from producer.web import patience
+from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
@@ -24,50 +25,50 @@ from shared.submissions.schemas import invalid
 #: The longest long poll that may be asked for, in seconds.
 MOST_WAIT = 3600.0
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
-#: Routes that are the same call under another name.
-_OTHER_NAMES = {"/images/generations": "/images"}
 
 
-async def enter(request: Request) -> tuple[Desk, KeyHolder]:
-    """The desk, and whose key the request carries; no database takes a NUL character, so none gets that far."""
-    desk = cast(Desk, request.app.state.desk)
-    holder = await _known(desk, request)
-    desk.share.count(holder)
-    return _checked(desk, holder, request)
+async def enter(request: Request) -> tuple[Context, KeyHolder]:
+    """The context, and whose key the request carries; no database takes a NUL character, so none gets that far."""
+    context = cast(Context, request.app.state.context)
+    holder = await _known(context, request)
+    context.share.count(holder)
+    return _checked(context, holder, request)
 
 
-async def _known(desk: Desk, request: Request) -> KeyHolder:
+async def _known(context: Context, request: Request) -> KeyHolder:
     """Whose key it is, and that this request of it is under way, until it ends."""
-    holder = await desk.keys.holder(request.headers, request.client.host if request.client else "")
+    holder = await context.keys.holder(
+        dialect_of(request).key_of(request.headers), request.client.host if request.client else ""
+    )
     request.scope["fusionai_account"] = holder.account_id
-    request.scope.setdefault("fusionai_ended", []).append(desk.share.open(holder))
+    request.scope.setdefault("fusionai_ended", []).append(context.share.open(holder))
     return holder
 
 
-def _checked(desk: Desk, holder: KeyHolder, request: Request) -> tuple[Desk, KeyHolder]:
+def _checked(context: Context, holder: KeyHolder, request: Request) -> tuple[Context, KeyHolder]:
     if "\x00" in request.scope["path"]:
-        raise NotFound("there is nothing with a NUL character in its name")
+        raise NotFound("not found: the path contains a NUL character")
     if b"%00" in request.scope["query_string"]:
-        raise InvalidRequest("a query parameter has a NUL character")
-    return desk, holder
+        raise InvalidRequest("a query parameter contains a NUL character")
+    return context, holder
 
 
 def check_live(holder: KeyHolder) -> None:
     """403 for a test key, where a request is about money: test keys neither cost nor see any."""
     if holder.test:
-        raise Forbidden("credits, thresholds, transfers and invoices are of live keys alone; a test key costs nothing")
+        raise Forbidden("a test key cannot access credits, thresholds, transfers or invoices; use a live key")
 
 
-async def enter_to_submit(request: Request) -> tuple[Desk, KeyHolder]:
+async def enter_to_submit(request: Request) -> tuple[Context, KeyHolder]:
     """`enter`, for a POST that makes jobs: it counts against the account's limit, and any answer tells what is left."""
-    desk = cast(Desk, request.app.state.desk)
-    holder = await _known(desk, request)
-    _checked(desk, holder, request)
-    allowance = await desk.limits.take(holder)
+    context = cast(Context, request.app.state.context)
+    holder = await _known(context, request)
+    _checked(context, holder, request)
+    allowance = await context.limits.take(holder)
     if allowance is not None:
-        request.scope["fusionai_headers"].extend(allowance.headers())
+        request.scope["fusionai_headers"].extend(dialect_of(request).limit_headers(allowance))
         allowance.check()
-    return desk, holder
+    return context, holder
 
 
 def has_body(request: Request) -> bool:
@@ -81,22 +82,24 @@ def claim_of(
     keys = request.headers.getlist(idempotency.HEADER)
     if len(keys) > 1:
         raise InvalidRequest(f"{idempotency.HEADER} was sent {len(keys)} times", param=idempotency.HEADER)
-    path = request.url.path.removeprefix("/v1")
-    path = _OTHER_NAMES.get(path, path)
+    dialect = dialect_of(request)
+    path = dialect.call_path(request.url.path)
     if not keys and (retries := request.headers.get(idempotency.RETRY_HEADER)) is not None:
+        if path not in dialect.bought:
+            return None
         return idempotency.claim_of_retry(holder, retries, request.method, path, body)
     return idempotency.claim(holder, keys[0] if keys else None, request.method, path, body, keep_seconds=keep_seconds)
 
 
-def page_of(request: Request, *others: str) -> tuple[Page, dict[str, str]]:
+def page_of(request: Request, *others: str) -> tuple[PageQuery, dict[str, str]]:
     """The page asked for, and the other parameters; unknown ones are a 400."""
     given: dict[str, Any] = dict(request.query_params)
     rest = {name: given.pop(name) for name in others if name in given}
     if "limit" in given:
         if not (given["limit"].isascii() and given["limit"].isdigit()):
-            raise InvalidRequest("limit must be a whole number from 1 to 100", param="limit")
+            raise InvalidRequest("limit must be an integer from 1 to 100", param="limit")
         given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
-    return cast(Page, valid(Page, given)), rest
+    return cast(PageQuery, valid(PageQuery, given)), rest
 
 
 def patience_of(request: Request) -> Patience:
@@ -111,7 +114,7 @@ def limits_of(request: Request, *, waits: float | None = None) -> StreamLimits:
     return StreamLimits(
         begin=told.for_silence(settings().stream_begin_seconds),
         first=told.for_first_event(most) if waits is None else waits,
-        comment=told.for_silence(stream_relay.KEEP_ALIVE_SECONDS),
+        comment=told.for_silence(stream_starts.KEEP_ALIVE_SECONDS),
     )
 
 
@@ -135,7 +138,7 @@ def answer(value: Any, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(value), media_type="application/json", headers=headers)
 
 
-def said_once(text: str, replayed: bool) -> Response:
+def replayable(text: str, replayed: bool) -> Response:
     """An answer that may be an earlier one given again."""
     headers = {"Idempotent-Replayed": "true"} if replayed else None
     return Response(text, media_type="application/json", headers=headers)

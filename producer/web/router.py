@@ -1,4 +1,4 @@
-"""Routes as the dialects declare them: a method, a path, and a function of the request and the ids in the path."""
+"""Routes as dialects declare them: a method, paths, a row, a function of the request and the ids in the path."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -8,52 +8,69 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from producer.web.rows import Row
+
 Endpoint: TypeAlias = Callable[..., Awaitable[Response]]
+Declare: TypeAlias = Callable[[Endpoint], Endpoint]
+
+
+class DocumentedRoute(Route):
+    """A route, and its row in the document; without one it is not shown there.
+
+    `owner`: whose it is, where a dialect has mounted it.
+    """
+
+    def __init__(self, path: str, methods: set[str], endpoint: Any, name: str, doc: Row | None) -> None:
+        super().__init__(path, endpoint, name=name, include_in_schema=doc is not None)
+        self.methods = methods  # not HEAD as well: it would do all the work of a GET for nothing
+        self.doc = doc
+        self.owner: Any = None
+
+    def under(self, prefix: str, *, shown: bool = True, owner: Any = None) -> "DocumentedRoute":
+        """The same route below a prefix."""
+        doc = self.doc if shown else None
+        made = DocumentedRoute(prefix + self.path, self.methods or set(), self.endpoint, self.name, doc)
+        made.owner = owner or self.owner
+        return made
 
 
 class Router:
     """Gathers routes in the order they are declared, which is the order they are looked through."""
 
     def __init__(self) -> None:
-        self.routes: list[Route] = []
+        self.routes: list[DocumentedRoute] = []
 
-    def get(self, path: str, *, shown: bool = True) -> Callable[[Endpoint], Endpoint]:
-        """Declare what answers a GET. `shown`: in the document."""
-        return self._declare("GET", path, shown)
+    def get(self, *paths: str, doc: Row | None) -> Declare:
+        """Declare what answers a GET; `doc`: its row in the document, None for what is not shown there."""
+        return self._declare("GET", paths, doc)
 
-    def post(self, path: str) -> Callable[[Endpoint], Endpoint]:
+    def post(self, *paths: str, doc: Row | None) -> Declare:
         """Declare what answers a POST."""
-        return self._declare("POST", path)
+        return self._declare("POST", paths, doc)
 
-    def put(self, path: str) -> Callable[[Endpoint], Endpoint]:
+    def put(self, *paths: str, doc: Row | None) -> Declare:
         """Declare what answers a PUT."""
-        return self._declare("PUT", path)
+        return self._declare("PUT", paths, doc)
 
-    def patch(self, path: str) -> Callable[[Endpoint], Endpoint]:
+    def patch(self, *paths: str, doc: Row | None) -> Declare:
         """Declare what answers a PATCH."""
-        return self._declare("PATCH", path)
+        return self._declare("PATCH", paths, doc)
 
-    def delete(self, path: str) -> Callable[[Endpoint], Endpoint]:
+    def delete(self, *paths: str, doc: Row | None) -> Declare:
         """Declare what answers a DELETE."""
-        return self._declare("DELETE", path)
+        return self._declare("DELETE", paths, doc)
 
-    def include(self, other: "Router", prefix: str = "") -> None:
-        """Take over another's routes, under a prefix."""
-        for one in other.routes:
-            self.routes.append(_route(one.name, one.methods, prefix + one.path, one.endpoint, one.include_in_schema))
+    def include(self, other: "Router", prefix: str = "", *, shown: bool = True, owner: Any = None) -> None:
+        """Take over another's routes, under a prefix; `shown`: in the document."""
+        self.routes += [one.under(prefix, shown=shown, owner=owner) for one in other.routes]
 
-    def _declare(self, method: str, path: str, shown: bool = True) -> Callable[[Endpoint], Endpoint]:
+    def _declare(self, method: str, paths: tuple[str, ...], doc: Row | None) -> Declare:
         def declare(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(_route(endpoint.__name__, {method}, path, _of_request(endpoint), shown))
+            for path in paths:
+                self.routes.append(DocumentedRoute(path, {method}, _of_request(endpoint), endpoint.__name__, doc))
             return endpoint
 
         return declare
-
-
-def _route(name: str, methods: set[str] | None, path: str, endpoint: Any, shown: bool) -> Route:
-    made = Route(path, endpoint, name=name, include_in_schema=shown)
-    made.methods = methods  # not HEAD as well: it would do all the work of a GET for nothing
-    return made
 
 
 def _of_request(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:

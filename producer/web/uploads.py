@@ -14,12 +14,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from shared.submissions import sizes
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 #: Bytes of a file.
-MOST_BYTES = 200 * 1024 * 1024
+MOST_BYTES = sizes.MOST_FILE_BYTES
 #: What its envelope may add: the other fields, headers and boundaries.
 ENVELOPE_BYTES = 64 * 1024
 #: Parts of the body, and bytes of one that is not the file.
@@ -81,7 +82,7 @@ async def read_upload(request: Request) -> Upload:
         await _read(request, _Form(boundary, upload))
     except ClientDisconnect:
         upload.close()
-        raise InvalidRequest("the upload broke off") from None
+        raise InvalidRequest("request body is incomplete") from None
     except BaseException:
         upload.close()
         raise
@@ -139,9 +140,9 @@ class _Form:
     def end(self) -> None:
         """Say what is missing; without its last boundary, or its file, a body is not whole."""
         if not self._over:
-            raise _broken("it ends before its last boundary")
+            raise _broken("closing boundary is missing")
         if not self._upload.filename:
-            raise InvalidRequest("file is missing: a part named `file`", param="file")
+            raise InvalidRequest("file is missing: send it in a part named 'file'", param="file")
         if not self._upload.bytes:
             raise InvalidRequest("file is empty", param="file")
         self._upload.content.seek(0)
@@ -168,10 +169,10 @@ class _Form:
     def _end_headers(self) -> None:
         self._parts += 1
         if self._parts > MOST_PARTS:
-            raise _broken(f"it has more than {MOST_PARTS} parts")
+            raise _broken(f"more than {MOST_PARTS} parts")
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
-            raise _broken(f"part {self._parts} has no name in its Content-Disposition")
+            raise _broken(f"the Content-Disposition of part {self._parts} has no name")
         self._name = _text(options[b"name"], "the name of a part", None)
         if b"filename" in options:
             self._begin_file(_text(options[b"filename"], "the filename", "file"))
@@ -180,13 +181,15 @@ class _Form:
 
     def _begin_file(self, filename: str) -> None:
         if self._name != "file":
-            raise InvalidRequest(f"{self._name[:100]} is a file; only `file` may be one", param=self._name[:100])
+            raise InvalidRequest(
+                f"{self._name[:100]}: unexpected file; only the part named 'file' can be a file", param=self._name[:100]
+            )
         if self._upload.filename:
-            raise InvalidRequest("file was sent twice; one upload has one file", param="file")
+            raise InvalidRequest("duplicate part 'file': an upload has exactly one file", param="file")
         if not 0 < len(filename) <= MOST_NAME:
-            raise InvalidRequest(f"the filename must have 1 to {MOST_NAME} characters", param="file")
+            raise InvalidRequest(f"filename must be 1 to {MOST_NAME} characters long", param="file")
         if any(unicodedata.category(one) in _CONTROLS or one in _TURNS for one in filename):
-            raise InvalidRequest("the filename has a control character", param="file")
+            raise InvalidRequest("filename contains a control character", param="file")
         self._upload.filename = filename
         self._take = self._upload.write
 
@@ -198,7 +201,7 @@ class _Form:
     def _end_part(self) -> None:
         if self._take == self._add_text:
             if self._name in self._upload.fields:
-                raise InvalidRequest(f"{self._name[:100]} was sent twice", param=self._name[:100])
+                raise InvalidRequest(f"duplicate field {self._name[:100]!r}", param=self._name[:100])
             self._upload.fields[self._name] = _text(self._text, self._name[:100], self._name[:100])
 
     def _end(self) -> None:
@@ -209,9 +212,9 @@ def _boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         shown = kind.decode("latin-1")[:100]
-        raise UnsupportedMediaType(f"the Content-Type must be multipart/form-data, not {shown!r}")
+        raise UnsupportedMediaType(f"unsupported Content-Type {shown!r}: must be multipart/form-data")
     if not options.get(b"boundary"):
-        raise _broken("its Content-Type has no boundary")
+        raise _broken("the Content-Type has no boundary")
     return options[b"boundary"]
 
 
@@ -219,15 +222,15 @@ def _text(raw: bytes | bytearray, what: str, param: str | None) -> str:
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        raise InvalidRequest(f"{what} is not UTF-8", param=param) from None
+        raise InvalidRequest(f"{what} is not valid UTF-8", param=param) from None
     if "\x00" in text:
-        raise InvalidRequest(f"{what} has a NUL character", param=param)
+        raise InvalidRequest(f"{what} contains a NUL character", param=param)
     return text
 
 
 def _broken(why: str) -> InvalidRequest:
-    return InvalidRequest(f"the body is not whole multipart/form-data: {why}")
+    return InvalidRequest(f"request body is not valid multipart/form-data: {why}")
 
 
 def _too_large() -> PayloadTooLarge:
-    return PayloadTooLarge(f"the file is larger than {MOST_BYTES // (1024 * 1024)} MB", param="file")
+    return PayloadTooLarge(f"file is larger than {MOST_BYTES // (1024 * 1024)} MB", param="file")

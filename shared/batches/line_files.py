@@ -20,7 +20,7 @@ _OTHERS: Final = (
     (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it (unzstd)"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
     (b"PK\x03\x04", "a zip archive", "unpack it (unzip)"),
-    (b"PK\x05\x06", "an empty zip archive", "send what should be in it"),
+    (b"PK\x05\x06", "an empty zip archive", "it contains no files"),
     (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
         "an Office document, such as an Excel workbook (.xls)",
@@ -35,7 +35,7 @@ _OTHERS: Final = (
 )
 #: Parts of the archives that Office documents are.
 _OFFICE: Final = (b"[Content_Types].xml", b"_rels/", b"xl/", b"docProps/")
-_AS_JSONL: Final = "as JSON Lines: one JSON object on each line"
+_AS_JSONL: Final = "as JSON Lines (one JSON object per line)"
 #: A JSON array of objects, whether it goes on on the next line or not.
 _ARRAY: Final = re.compile(rb"\[\s*(?:\{|$)")
 
@@ -49,7 +49,7 @@ class FaultError(Exception):
         #: It holds of other lines as well, and is told of the first alone.
         self.once = False
 
-    def shown(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As OpenAI's batch object lists it."""
         return {"code": self.code, "line": self.line, "message": self.message, "param": self.param}
 
@@ -78,15 +78,15 @@ def lines(raws: Iterable[bytes]) -> Iterator[bytes]:
 def decoded(raw: bytes) -> str:
     """A line's text; a FaultError that is told once, with the byte, when it is not UTF-8."""
     if b"\x00" in raw[:16] and (encoding := _encoding(raw)):  # as when PowerShell's >> goes on with a file
-        raise _once(f"the line is {encoding}, not UTF-8; {_UTF8}")
+        raise _once(f"line is encoded in {encoding}, not UTF-8; {_UTF8}")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
         byte = raw[error.start : error.start + 1]
         letter = byte.decode("cp1252", "ignore")
-        meant = f", which is {letter} in Windows-1252" if letter.isprintable() and letter else ""
+        meant = f", {letter} in Windows-1252" if letter.isprintable() and letter else ""
         where = f"byte {error.start} (0x{byte.hex().upper()}{meant})"
-        raise _once(f"the line is not UTF-8: {where}; this file has to be UTF-8: {_UTF8}") from None
+        raise _once(f"line is not valid UTF-8: {where}; the file must be UTF-8: {_UTF8}") from None
 
 
 def _once(message: str) -> FaultError:
@@ -114,9 +114,9 @@ def _check_text(raw: bytes) -> None:
         if head.removeprefix(_BOM).startswith(magic):
             if magic.startswith(b"PK\x03") and any(part in head for part in _OFFICE):
                 what, todo = "an Office document, such as an Excel workbook (.xlsx)", "export its rows"
-            raise FaultError("invalid_file_format", f"this file is {what}; {todo}, and send it {_AS_JSONL}")
+            raise FaultError("invalid_file_format", f"the file is {what}; {todo}, and upload it {_AS_JSONL}")
     if encoding := _encoding(head):
-        raise FaultError("invalid_encoding", f"this file is {encoding}, not UTF-8; {_UTF8}")
+        raise FaultError("invalid_encoding", f"the file is encoded in {encoding}, not UTF-8; {_UTF8}")
 
 
 def _encoding(head: bytes) -> str | None:
@@ -135,13 +135,13 @@ def _encoding(head: bytes) -> str | None:
 def _check_lines(first: bytes) -> None:
     """Refuse, by its first line, JSON that is not JSON Lines, and what is neither."""
     if _ARRAY.match(first):
-        what, todo = "a JSON array", "; jq -c '.[]' FILE makes it so"
+        what, todo = "a JSON array", "; to convert it: jq -c '.[]' FILE"
     elif first == b"{":
-        what, todo = "JSON of several lines", "; jq -c . FILE makes it so"
+        what, todo = "JSON spread over several lines", "; to convert it: jq -c . FILE"
     elif b"{" not in first and b"custom_id" in first:
         what, todo = "a table, such as CSV", ""
     elif first[:1] == b"<":
         what, todo = "HTML or XML", ""
     else:
         return
-    raise FaultError("invalid_file_format", f"this file is {what}; send it {_AS_JSONL}{todo}")
+    raise FaultError("invalid_file_format", f"the file is {what}; upload it {_AS_JSONL}{todo}")

@@ -4,20 +4,15 @@ The body is the request as it was read: hints stand in their places again, field
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from shared.strict_json import dumps
 from shared.submissions import extras
+from shared.submissions.job_types import URLS
 from shared.submissions.rows import Priced
 from shared.submissions.schemas import NULLS, UNASKED
-
-URLS: Final[Mapping[str, str]] = {
-    "chat.completion": "/v1/chat/completions",
-    "embedding": "/v1/embeddings",
-    "image": "/v1/images/generations",
-}
 
 
 def of_row(row: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ A file is cut into chunks of lines (`chunks`), each is read for itself, by any p
 put together in order (`Reading`): what is wrong across lines is only seen there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -21,25 +21,14 @@ from shared.errors import FusionError, InvalidRequest
 from shared.money.shortage import Need
 from shared.submissions import quote
 from shared.submissions.catalogue import catalogue
+from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.rows import Priced, priced
-from shared.submissions.schemas import JobType, read_submission
+from shared.submissions.schemas import read_submission
+from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
-MOST_LINES: Final = 50_000
-#: Lines with blank ones; what has more is no file of lines.
-MOST_WITH_BLANKS: Final = 2 * MOST_LINES
-MOST_FAULTS: Final = 100
-#: Bytes of a line: what a request body may have.
-MOST_LINE_BYTES: Final = 50 * 1024 * 1024
-MOST_CUSTOM_ID: Final = 512
 #: Bytes of a chunk, a last line more: about 10 ms of reading.
 CHUNK_BYTES: Final = 256 * 1024
 
-TYPES: Final[Mapping[str, JobType]] = {
-    "/v1/chat/completions": "chat.completion",
-    "/v1/embeddings": "embedding",
-    "/v1/images/generations": "image",
-    "/v1/images": "image",
-}
 _KNOWN: Final = frozenset({"custom_id", "method", "url", "body"})
 
 
@@ -115,13 +104,13 @@ class Reading:
     def end(self) -> None:
         """There are no more chunks."""
         if not self.total and not self.faults:
-            self.faults.append(FaultError("empty_file", "the file has no lines"))
+            self.faults.append(FaultError("empty_file", "the file is empty"))
 
     def _doubles(self, part: Part, first: int) -> Iterator[FaultError]:
         for custom_id, line in part.custom_ids:
             earlier = self._lines.setdefault(custom_id, first + line)
             if earlier != first + line:
-                message = f"custom_id {custom_id!r} is already on line {earlier}"
+                message = f"duplicate custom_id {custom_id!r}: already used on line {earlier}"
                 yield FaultError("duplicate_custom_id", message, "custom_id", first + line)
 
     def _surplus(self, part: Part, first: int) -> Iterator[FaultError]:
@@ -129,10 +118,10 @@ class Reading:
         if self.total + len(part.good) > MOST_LINES:
             self.over = True
             line = first + part.good[MOST_LINES - self.total]
-            yield FaultError("too_many_lines", f"a batch has at most {MOST_LINES:,} lines", None, line)
+            yield FaultError("too_many_lines", f"too many lines: a batch can have at most {MOST_LINES:,}", None, line)
         elif self.number + part.lines > MOST_WITH_BLANKS:
             self.over = True
-            message = f"a file has at most {MOST_WITH_BLANKS:,} lines, blank ones among them"
+            message = f"too many lines: a file can have at most {MOST_WITH_BLANKS:,}, including blank lines"
             yield FaultError("too_many_lines", message, None, MOST_WITH_BLANKS + 1)
 
 
@@ -174,7 +163,7 @@ def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
 
 def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
     if len(raw) > MOST_LINE_BYTES:
-        raise FaultError("line_too_long", f"the line has more than {MOST_LINE_BYTES // (1024 * 1024)} MB")
+        raise FaultError("line_too_long", f"line is larger than {MOST_LINE_BYTES // (1024 * 1024)} MB")
     line = _parsed(raw)
     custom_id = _custom_id(line)
     part.custom_ids.append((custom_id, number))
@@ -196,13 +185,13 @@ def _custom_id(line: dict[str, Any]) -> str:
 def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
     if not line.keys() <= _KNOWN:
         name = min(line.keys() - _KNOWN)[:100]
-        raise FaultError("unknown_field", f"{name}: unknown field; a line has custom_id, method, url, body", name)
+        raise FaultError("unknown_field", f"{name}: unknown field; allowed fields: custom_id, method, url, body", name)
     if line.get("method") != "POST":
         raise FaultError("invalid_method", "method must be POST", "method")
     type = _type(line, wanted.endpoint)
     body = line.get("body")
     if not isinstance(body, dict):
-        raise FaultError("invalid_body", "body must be an object", "body")
+        raise FaultError("invalid_body", "body must be a JSON object", "body")
     try:
         submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
         made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
@@ -213,11 +202,11 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
 
 def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
     url = line.get("url")
-    type = TYPES.get(url) if isinstance(url, str) else None
+    type = ENDPOINTS.get(url) if isinstance(url, str) else None
     if type is None:
-        raise FaultError("invalid_url", f"url must be one of {', '.join(TYPES)}", "url")
-    if endpoint is not None and TYPES[endpoint] != type:
-        raise FaultError("mismatched_url", f"url is {url}, the batch's endpoint is {endpoint}", "url")
+        raise FaultError("invalid_url", f"url must be one of {', '.join(ENDPOINTS)}", "url")
+    if endpoint is not None and ENDPOINTS[endpoint] != type:
+        raise FaultError("mismatched_url", f"url {url} does not match the batch's endpoint {endpoint}", "url")
     return type
 
 
@@ -247,12 +236,12 @@ def unplanned(line: bytes) -> Priced:
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         strict_json.check_structure(raw)
-        line = strict_json.loads(raw, what="the line")
+        line = strict_json.loads(raw, what="line")
     except InvalidRequest as error:
         line_files.decoded(raw)
         raise FaultError("invalid_json_line", error.message) from None
     except FusionError as error:
         raise FaultError("line_too_long", error.message) from None
     if not isinstance(line, dict):
-        raise FaultError("invalid_json_line", "the line is not a JSON object")
+        raise FaultError("invalid_json_line", "line is not a JSON object")
     return line

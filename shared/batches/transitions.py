@@ -16,6 +16,7 @@ from typing import Any, Literal
 from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, or_, select, text, update
 
 from shared import clock, db
+from shared.batches.line_files import FaultError
 from shared.db.models import batches, files, job_payloads, jobs
 from shared.db.models.batches import UNFINISHED
 from shared.money import invoices, shortage
@@ -95,7 +96,7 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     book = Book(connection, [row["account_id"]])
     if not book.hold(row["account_id"], ("batch", id), bound):
         message, fields = shortage.told(plan.need, shortage.balance(connection, row["account_id"]))
-        error = {"code": "insufficient_credits", "line": None, "message": message, "param": None, **fields}
+        error = FaultError("insufficient_credits", message).as_json() | fields
         return False, _fail(connection, book, row, [error])
     changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
     _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)

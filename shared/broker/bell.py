@@ -138,13 +138,14 @@ class Bell:
         if not self.away:
             self.away, self.turns = True, self.turns + 1
             log.warning(
-                "the broker is away, or full (%s): jobs are taken from the rows, more slowly", type(error).__name__
+                "the broker is unavailable or full (%s): jobs are polled from the database, with more delay",
+                type(error).__name__,
             )
 
     def _find(self) -> None:
         if self.away:
             self.away, self.turns = False, self.turns + 1
-            log.info("the broker is back")
+            log.info("the broker is available again")
 
     def _depth(self, queue: str) -> int | None:
         if clock.monotonic() < self._down_until:

@@ -23,9 +23,7 @@ def watch(**_: Any) -> None:
     if options.auth or _all_have_passwords(options.basic_auth):
         return
     if not settings().flower_password:
-        raise SystemExit(
-            "Flower is not started without a password: set FUSIONAI_FLOWER_PASSWORD, or FLOWER_BASIC_AUTH=user:password"
-        )
+        raise SystemExit("Flower requires a password: set FUSIONAI_FLOWER_PASSWORD, or FLOWER_BASIC_AUTH=user:password")
     options.basic_auth = [f"{_USER}:{settings().flower_password}"]
 
 

@@ -70,5 +70,5 @@ def set_aside(client: Any, queues: Iterable[str]) -> list[str]:
     foreign = [key for (key, type), there in zip(wanted.items(), types, strict=True) if there not in (type, b"none")]
     for key in foreign:
         client.rename(key, key + ASIDE)
-        log.error("the key %s of the broker was no queue of ours; it is called %s now", key, key + ASIDE)
+        log.error("Redis key %s is not a queue of FusionAI; renamed to %s", key, key + ASIDE)
     return foreign

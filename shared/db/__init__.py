@@ -117,7 +117,7 @@ class Database:
                 transaction.commit()
             except DBAPIError as error:
                 if error.connection_invalidated or _state(error) in _GONE_STATES:
-                    raise AmbiguousCommitError(_state(error) or "the connection broke") from error
+                    raise AmbiguousCommitError(_state(error) or "connection lost") from error
                 raise
             return value
 

@@ -33,6 +33,11 @@ def add(connection: Connection, by: Mapping[Key, int]) -> None:
     db.add_rows(connection, counters, rows, keys=("name", "labels", "shard"), sums=("value",))
 
 
+def count(connection: Connection, name: str, by: int) -> None:
+    """Add to one counter without labels."""
+    add(connection, {of(name): by})
+
+
 @lru_cache(maxsize=1)
 def _shard() -> int:
     """This process's; chosen when it first counts, which is after any fork."""

@@ -191,7 +191,7 @@ def _unlinked(directory: Path, before: float) -> Iterator[Path]:
         except OSError as error:
             failed = error
     if failed is not None:
-        log.warning("storage: not all of %s can be deleted: %s", directory.name, logs.kind(failed))
+        log.warning("storage: cannot delete all of %s: %s", directory.name, logs.kind(failed))
 
 
 def _older(directory: Path, before: float) -> Iterator[Path]:

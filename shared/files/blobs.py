@@ -47,7 +47,7 @@ def reader(name: str, offset: int = 0) -> BinaryIO:
 
 def size(name: str) -> int | None:
     """Bytes of a blob, which are to be those that its row says; None when it is not there."""
-    with _told("look for", name):
+    with _told("stat", name):
         return _store().size(_checked(name))
 
 
@@ -74,13 +74,13 @@ def starting(start: str) -> list[str]:
 
 def forget_old(prefix: str, seconds: float) -> int:
     """Delete blobs of a prefix (`images/`) that were last written longer ago; how many, MOST_FORGOTTEN at most."""
-    with _told("forget", prefix):
+    with _told("clean up", prefix):
         return _store().forget_old(_prefix(prefix), clock.now_seconds() - seconds)
 
 
 def forget_unfinished(seconds: float) -> int:
     """Delete what writers that died longer ago than that have left behind; how many. None of it was ever a blob."""
-    with _told("forget", "what is unfinished"):
+    with _told("clean up", "unfinished files"):
         return _store().forget_unfinished(clock.now_seconds() - seconds)
 
 
@@ -146,13 +146,13 @@ class _Writer:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not the name of a blob")
+        raise ValueError(f"invalid blob name {name!r}")
     return name
 
 
 def _prefix(prefix: str) -> str:
     if not _PREFIX.fullmatch(prefix):
-        raise ValueError(f"{prefix!r} is not a prefix of blobs")
+        raise ValueError(f"invalid blob prefix {prefix!r}")
     return prefix
 
 

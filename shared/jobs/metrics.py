@@ -8,13 +8,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from shared.db.counters import Key, of
+from shared.jobs.outcomes import Ending
 from shared.queues import provider_of
-
-if TYPE_CHECKING:
-    from shared.jobs.transitions import Ending
 
 #: Upper ends of the histogram of a job's time from acceptance to end, in seconds: to a week, for batches.
 BUCKETS: Final = (
@@ -34,7 +32,7 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def of_endings(ended: Iterable[tuple["Ending", Mapping[str, Any]]], now: int) -> dict[Key, int]:
+def of_endings(ended: Iterable[tuple[Ending, Mapping[str, Any]]], now: int) -> dict[Key, int]:
     """What jobs that end at `now` add; each with its row's `queue`, `lane`, `model` and `created_at`."""
     sums: Counter[Key] = Counter()
     for ending, job in ended:

@@ -7,8 +7,8 @@ from typing import Any, Final
 MOST: Final = 100
 #: What is said of a line that ended without an error of its own.
 ENDED_WITHOUT_ANSWER: Final[Mapping[str, str]] = {
-    "cancelled": "this request was cancelled before it was done",
-    "expired": "this request was not done when the completion window ended",
+    "cancelled": "the request was cancelled before it finished",
+    "expired": "the request had not finished when the completion window ended",
 }
 
 

@@ -23,8 +23,8 @@ FROM_RESULT = 2**53
 #: How much of one part of the answer had been sent; a comma stands between two, so that there is one way to read them.
 _SENT = r"[0-9]{1,3}(?:[cgrlmf]|t[0-9]{1,4})=[0-9]{1,12}"
 _EVENT_ID = re.compile(rf"([1-9][0-9]{{0,15}})-([0-9]{{1,16}})/((?:{_SENT}(?:,{_SENT})*)?)")
-#: Characters of a Last-Event-ID.
-_MOST_EVENT_ID = 16_384
+#: Characters of a Last-Event-ID: 128 choices at once with 24 tool calls each, and within the bound of a request's head.
+_MOST_EVENT_ID = 49_152
 #: By so many last characters of its job's id an event is told from another job's.
 _MARK = 8
 
@@ -79,7 +79,13 @@ class Progress:
             if "role" in delta:
                 self._add(f"{index}c", 0)
             if choice.get("finish_reason"):
-                self._add(f"{index}f", 1)
+                self._finish(index)
+
+    def _finish(self, index: int) -> None:
+        """Of a choice that has ended nothing is left to send: its parts need not be in the ids any more."""
+        for name in [name for name in self.sent if _is_of(index, name)]:
+            del self.sent[name]
+        self._add(f"{index}f", 1)
 
     def _add(self, name: str, count: int) -> None:
         self.sent[name] = self.sent.get(name, 0) + count
@@ -107,7 +113,7 @@ def read_event_id(text: str, job_id: str) -> EventId:
     ours = text.startswith(mark) and len(text) <= _MOST_EVENT_ID
     found = _EVENT_ID.fullmatch(text, len(mark)) if ours else None
     if found is None or int(found[2]) > FROM_RESULT:
-        raise InvalidRequest("Last-Event-ID is not the id of an event of this stream", param="Last-Event-ID")
+        raise InvalidRequest("Last-Event-ID does not match an event of this stream", param="Last-Event-ID")
     pairs = (pair.split("=") for pair in found[3].split(",") if pair)
     progress = Progress({name: int(count) for name, count in pairs})
     return EventId(job_id, int(found[1]), int(found[2]), progress)

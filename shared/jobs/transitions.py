@@ -7,199 +7,25 @@ matches nothing. Money and events are written only for the ids that the UPDATE r
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, literal_column, select, text, tuple_, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from shared import clock, db
 from shared.batches import transitions
 from shared.db import counters
-from shared.db.models import job_payloads, job_results, jobs, workers
-from shared.db.models.jobs import WOKEN
+from shared.db.models import job_payloads, job_results, jobs
+from shared.db.models.jobs import QUEUED, RUNNING
 from shared.jobs import metrics, reasons
+from shared.jobs.leases import HELD, holding
+from shared.jobs.outcomes import Ending, Progress, Requeue, Settled, Verdict
 from shared.money import usage
 from shared.money.ledger import Book
 from shared.money.usage import Used
 from shared.strict_json import dumps
 from shared.webhooks import events
-
-Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
-TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
-
-#: Says of an attempt, in the rows alone, that its answer had begun: it may have been paid for.
-BEGAN = "began"
-
-#: Literals, not parameters: both databases match partial indexes by the text of the condition.
-QUEUED: Any = literal_column("'queued'")
-RUNNING: Any = literal_column("'running'")
-
-
-@dataclass(frozen=True, slots=True)
-class Leased:
-    """A job this incarnation now holds, with all that is needed to call for it."""
-
-    id: str
-    epoch: int
-    account_id: str
-    batch_id: str | None
-    type: str
-    model: str
-    test: bool
-    queue: str
-    lane: str
-    offer: int
-    failures: int
-    cohort: int
-    bound_micros: int
-    created_at: int
-    expires_at: int
-    request: str
-    offers: str
-    attempts: str | None
-    #: Until when its caller waits, in microseconds; None: nobody waits.
-    wait_until: int | None = None
-    #: The caller's wishes about who serves, as JSON, where there are any.
-    routing: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """A job's terminal transition. `takes`: by somebody else than its holder, which bumps the epoch."""
-
-    job_id: str
-    epoch: int
-    status: Terminal
-    came_from: Literal["queued", "running"] = "running"
-    takes: bool = False
-    response: str | None = None
-    error: Mapping[str, Any] | None = None
-    attempts: Sequence[Mapping[str, Any]] = ()
-    ignored: Sequence[str] = ()
-    provider: str | None = None
-    model: str | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int | None = None
-    cache_creation_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    images: int = 0
-    estimated: bool = False
-    charge_micros: int = 0
-    excess_micros: int = 0
-    #: Somebody may have read of the answer as it came; it is paid for whatever becomes of the job.
-    relayed: bool = False
-    #: The answer as far as it came, of a job that ended before it was whole.
-    partial: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What has been sent on of a running job's answer, and what that costs, as counted by its holder."""
-
-    job_id: str
-    epoch: int
-    provider: str
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
-    charge_micros: int
-
-
-@dataclass(frozen=True, slots=True)
-class Requeue:
-    """A job its holder puts back: for later (`run_at`; 0: at once), or on another offer's queue."""
-
-    job_id: str
-    epoch: int
-    queue: str
-    offer: int
-    failures: int
-    run_at: int
-    #: What has been tried; None: nothing more than before.
-    attempts: Sequence[Mapping[str, Any]] | None = None
-    #: Why it waits for `run_at`; None: it may run at once.
-    deferred_for: str | None = None
-    #: Its holder rings for it right after; else the feeder wakes it.
-    wake: bool = False
-    #: What its holder has sent on of an answer that it did not live to see whole.
-    relayed: Progress | None = None
-
-
-#: `done`: took effect now, or by this same holder before; `stale`: the job was no longer the caller's.
-Verdict = Literal["done", "stale"]
-
-
-@dataclass(slots=True)
-class Settled:
-    """What a group of outcomes came to."""
-
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    #: Webhook deliveries now due.
-    deliveries: list[str] = field(default_factory=list)
-
-
-_LEASED = ("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer")
-_LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
-
-
-def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
-    """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive.
-
-    Those that are still queued there and were refused are the feeder's again.
-    """
-    given = {"b_worker": worker_id, "b_now": db.now(connection)}
-    rows: dict[str, Any] = {}
-    for queue, ids in wanted.items():
-        leased = connection.execute(_LEASE, {**given, "b_queue": queue, "b_ids": list(ids)})
-        rows.update((row[0], tuple(row)) for row in leased)
-        if refused := [id for id in ids if id not in rows]:
-            connection.execute(_REFUSED, {"b_queue": queue, "b_ids": refused})
-    if not rows:
-        return []
-    payloads = connection.execute(_PAYLOADS, {"b_ids": list(rows)})
-    return [Leased(*rows[job_id], *rest) for job_id, *rest in payloads]
-
-
-#: Made once: making a statement costs more than running it.
-_LEASE = (
-    update(jobs)
-    .where(
-        jobs.c.id.in_(bindparam("b_ids", expanding=True)),
-        jobs.c.status == QUEUED,
-        jobs.c.queue == bindparam("b_queue"),
-        jobs.c.run_at <= bindparam("b_now"),
-        exists().where(
-            workers.c.id == bindparam("b_worker"),
-            workers.c.lapsed_at.is_(None),
-            workers.c.lease_until > bindparam("b_now"),
-        ),
-    )
-    .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"), deferred_for=None)
-    .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))
-    .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
-)
-_REFUSED = (
-    update(jobs)
-    .where(jobs.c.id.in_(bindparam("b_ids", expanding=True)), text(WOKEN), jobs.c.queue == bindparam("b_queue"))
-    .values(woken_at=None)
-)
-_PAYLOADS = select(
-    *(job_payloads.c[name] for name in ("job_id", "request", "offers", "attempts", "wait_until", "routing")),
-).where(job_payloads.c.job_id.in_(bindparam("b_ids", expanding=True)))
-
-
-def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
-    """Queue again what a holder finds it has and does not run, for the feeder to wake; how many were still its own."""
-    statement = update(jobs).where(*_HELD, jobs.c.status == RUNNING)
-    queued = statement.values(status="queued", worker_id=None, woken_at=None)
-    return connection.execute(queued, _holding(held)).rowcount
-
-
-def unwake(connection: Connection, ids: Sequence[str]) -> None:
-    """Leave queued jobs to the feeder: their doorbell could not be rung, or nobody had room."""
-    connection.execute(update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED).values(woken_at=None))
 
 
 def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Settled:
@@ -235,7 +61,7 @@ def note_relayed(connection: Connection, progress: Sequence[Progress]) -> None:
         statement = update(jobs).where(
             jobs.c.id == one.job_id,
             jobs.c.lease_epoch == one.epoch,
-            jobs.c.status == RUNNING,
+            text(RUNNING),
             jobs.c.relayed_micros < one.charge_micros,
         )
         connection.execute(statement.values(relayed_micros=one.charge_micros, relayed=dumps(served)))
@@ -243,11 +69,6 @@ def note_relayed(connection: Connection, progress: Sequence[Progress]) -> None:
 
 #: What a job's row knows of an answer that was sent on, beside its price.
 _SERVED = ("provider", "model", "prompt_tokens", "completion_tokens")
-
-
-def count(connection: Connection, name: str, by: int) -> None:
-    """Add to a counter kept in the database, over all processes."""
-    counters.add(connection, {counters.of(name): by})
 
 
 def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
@@ -258,21 +79,10 @@ def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     return {"job": thin, "url": f"/v1/jobs/{job['id']}"}
 
 
-#: These ids at these epochs; the ids alone as well, by which SQLite finds the rows. Their values: `_holding`.
-_HELD = (
-    jobs.c.id.in_(bindparam("b_ids", expanding=True)),
-    tuple_(jobs.c.id, jobs.c.lease_epoch).in_(bindparam("b_held", expanding=True)),
-)
-
-
-def _holding(held: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    return {"b_ids": [id for id, _ in held], "b_held": list(held)}
-
-
 def _requeue(connection: Connection, back: Requeue) -> bool:
     statement = (
         update(jobs)
-        .where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, jobs.c.status == RUNNING)
+        .where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, text(RUNNING))
         .values(
             status="queued",
             worker_id=None,
@@ -291,7 +101,7 @@ def _requeue(connection: Connection, back: Requeue) -> bool:
             attempts = update(job_payloads).where(job_payloads.c.job_id == back.job_id)
             connection.execute(attempts.values(attempts=dumps(list(back.attempts))))
         return True
-    again = select(jobs.c.id).where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, jobs.c.status == QUEUED)
+    again = select(jobs.c.id).where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, text(QUEUED))
     return connection.execute(again).first() is not None
 
 
@@ -302,7 +112,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
         kinds[ending.came_from, ending.status, ending.takes].append((ending.job_id, ending.epoch))
     ended: dict[str, Mapping[str, Any]] = {}
     for (came_from, status, takes), held in sorted(kinds.items()):
-        given = {**_holding(sorted(held)), "b_status": status, "b_now": now}
+        given = {**holding(sorted(held)), "b_status": status, "b_now": now}
         rows = connection.execute(_ending(came_from, takes), given)
         ended.update((row[0], dict(zip(_ENDED, row, strict=True))) for row in rows)
     return ended
@@ -327,7 +137,7 @@ def _paid(ending: Ending, job: Mapping[str, Any]) -> Ending:
 def _ending(came_from: str, takes: bool) -> Any:
     statement = (
         update(jobs)
-        .where(*_HELD, jobs.c.status == (RUNNING if came_from == "running" else QUEUED))
+        .where(*HELD, text(RUNNING if came_from == "running" else QUEUED))
         .values(status=bindparam("b_status"), finished_at=bindparam("b_now"), worker_id=None, woken_at=None)
         .returning(*(jobs.c[name] for name in _ENDED))
     )

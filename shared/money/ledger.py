@@ -102,7 +102,7 @@ class Book:
     def grant(self, account_id: str, micros: int, subject: tuple[str, str], note: str | None = None) -> None:
         """Add prepaid credit, and arm again what watches for its end."""
         if micros <= 0:
-            raise ValueError("a grant is of more than nothing")
+            raise ValueError("a grant must be greater than 0")
         purse = self._purse(account_id)
         purse.available += micros
         purse.topped_up = purse.exhausted_armed = True
@@ -150,7 +150,7 @@ class Book:
     def _purse(self, account_id: str) -> _Purse:
         if purse := self._purses.get(account_id):
             return purse
-        raise NotFound(f"there is no account {account_id}")
+        raise NotFound(f"not found: account {account_id}")
 
     def _post(
         self,

@@ -121,12 +121,12 @@ def told(need: Need, has: Balance) -> tuple[str, dict[str, Any]]:
         "available_credits": credits(has.available),
         "held_credits": credits(has.held),
     }
-    said = f"these jobs may cost up to {_told(need.micros)} credits; {_told(has.available)} are available"
+    said = f"these jobs may cost up to {_told(need.micros)} credits, {_told(has.available)} are available"
     if total == 1:
         said = said.replace("these jobs", "this job", 1)
     if has.held:
         by = "" if has.jobs is None else f" by {has.jobs:,} unfinished job{'s' * (has.jobs != 1)}"
-        said += f", {_told(has.held)} more are held{by}"
+        said += f" and {_told(has.held)} are held{by}"
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
     would = _would_do(need, limit)
@@ -136,7 +136,7 @@ def told(need: Need, has: Balance) -> tuple[str, dict[str, Any]]:
         fields.update({"jobs": total, "fitting_jobs": fits})
     if total > 1:
         would.append(_fitting(need, has.available, fits, more=limit is None))
-    return "; ".join([said, *would]), fields
+    return "; ".join([f"insufficient credits: {said}", *would]), fields
 
 
 def _told(micros: int) -> str:
@@ -148,8 +148,8 @@ def _told(micros: int) -> str:
 def _would_do(need: Need, limit: int | None) -> list[str]:
     if limit is None:
         return []
-    each = " in each" if len(need.bounds) > 1 else ""
-    return [f"send max_tokens{each}: up to {limit:,} would do here"]
+    each = f" in each {'line' if need.lines else 'job'}" if len(need.bounds) > 1 else ""
+    return [f"set max_tokens to {limit:,} or less{each} to fit"]
 
 
 def _fitting(need: Need, available: int, fits: int, *, more: bool) -> str:
@@ -157,11 +157,11 @@ def _fitting(need: Need, available: int, fits: int, *, more: bool) -> str:
     of = f"of the {len(need.bounds):,} {'lines' if need.lines else 'jobs'}"
     if fits:
         return f"the first {fits:,} {of} would fit" + (
-            ", more with a smaller max_tokens" if more and need.slope else ""
+            ", or more with a smaller max_tokens" if more and need.slope else ""
         )
     limit = need.first_limit(available)
-    alone = "" if limit is None else f"; max_tokens of up to {limit:,} would do for it, a smaller one for more of them"
-    return f"the first {of} alone is too much{alone}"
+    alone = "" if limit is None else f"; it would fit with max_tokens of {limit:,} or less, and more with a smaller one"
+    return f"the first {of} does not fit{alone}"
 
 
 def linear(request: Any, offers: Sequence[Any], bound: int) -> tuple[int, int]:

@@ -45,10 +45,10 @@ def authorities() -> bytes:
     try:
         found = b"\n".join(_CERTIFICATE.findall(_read(Path(value)))) + b"\n"
         if found == b"\n":
-            raise Wrong(f"{name}: {value} has no certificate in PEM in it")
+            raise Wrong(f"{name}: {value} contains no PEM certificate")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found.decode())
     except OSError as error:  # an SSLError too
-        raise Wrong(f"{name}: {value} cannot be read: {error.strerror or error}") from None
+        raise Wrong(f"{name}: cannot read {value}: {error.strerror or error}") from None
     return found
 
 

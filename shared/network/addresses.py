@@ -154,7 +154,7 @@ def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed
         return Refused("not an IP address")
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.scope_id is not None:
-            return Refused("an address with a zone")
+            return Refused("address with a zone ID")
         return _judge_v6(parsed, allow_loopback, allow_private)
     return _judge_range(parsed, allow_loopback, allow_private)
 
@@ -163,7 +163,7 @@ def judge_name(name: str, *, allow_loopback: bool, allow_private: bool) -> Allow
     """Decide about a host's name, not yet about what it resolves to; names of private networks need `allow_private`.
 
     >>> judge_name("kubernetes.default.svc.", allow_loopback=True, allow_private=False)
-    Refused(reason='a name of private networks')
+    Refused(reason='private network name')
     """
     plain = name.lower().rstrip(".")
     if _ends_in(plain, _METADATA_NAMES):
@@ -171,7 +171,7 @@ def judge_name(name: str, *, allow_loopback: bool, allow_private: bool) -> Allow
     if _ends_in(plain, ("localhost", "localhost.localdomain")):
         return Allowed(plain) if allow_loopback else Refused("loopback")
     if not allow_private and _ends_in(plain, _PRIVATE_NAMES):
-        return Refused("a name of private networks")
+        return Refused("private network name")
     return Allowed(plain)
 
 
@@ -237,7 +237,7 @@ def check_url(url: str, *, allow_loopback: bool, allow_private: bool) -> None:
     fault = "" if _is_literal(parts) else _fault_of_name(host)
     _require(not fault, fault)
     verdict = judge_host(parts, allow_loopback=allow_loopback, allow_private=allow_private)
-    _require(isinstance(verdict, Allowed), f"{host} may not receive webhooks: {getattr(verdict, 'reason', '')}")
+    _require(isinstance(verdict, Allowed), f"{host} is not allowed as a webhook host: {getattr(verdict, 'reason', '')}")
 
 
 def judge_host(parts: SplitResult, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
@@ -252,7 +252,7 @@ def judge_host(parts: SplitResult, *, allow_loopback: bool, allow_private: bool)
     if _is_literal(parts):
         return judge(host, allow_loopback=allow_loopback, allow_private=allow_private)
     if _fault_of_name(host):
-        return Refused("a host that is written in no plain way")
+        return Refused("ambiguous host notation")
     return judge_name(host, allow_loopback=allow_loopback, allow_private=allow_private)
 
 
@@ -274,8 +274,8 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise InvalidRequest("url: the host or the port is malformed", param="url") from error
-    _require(port != 0, "must not name port 0")
+        raise InvalidRequest("url: invalid host or port", param="url") from error
+    _require(port != 0, "port 0 is not allowed")
     return parts
 
 
@@ -283,7 +283,7 @@ def _check_shape(parts: SplitResult, *, plain: bool) -> None:
     _require(parts.scheme in ("https", "http"), "must begin with https://")
     _require(plain or parts.scheme == "https", "must begin with https://, not http://")
     _require("@" not in parts.netloc, "must not contain a user name or password")
-    _require(bool(parts.hostname), "has no host")
+    _require(bool(parts.hostname), "host is missing")
 
 
 def _fault_of_name(name: str) -> str:
@@ -292,8 +292,8 @@ def _fault_of_name(name: str) -> str:
     if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", name.rpartition(".")[2]):
         return "must write an IPv4 address as four decimal numbers"
     if not all(map(_is_label, name.split("."))) or len(name) > 253:
-        return f"has a malformed host: {name}"
-    return "" if _is_readable(name) else f"has a host that no name stands for: {name}"
+        return f"invalid host: {name}"
+    return "" if _is_readable(name) else f"invalid internationalized host: {name}"
 
 
 def _is_readable(name: str) -> bool:

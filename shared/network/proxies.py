@@ -118,7 +118,9 @@ def _proxy(name: str, variables: Mapping[str, str]) -> Proxy | None:
     except ValueError:
         good = False
     if not good or parts.scheme not in SCHEMES or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"{name}: reads like http://user:password@host:port; known are {', '.join(SCHEMES)}")
+        raise ValueError(
+            f"{name}: must look like http://user:password@host:port; supported schemes: {', '.join(SCHEMES)}"
+        )
     return Proxy(url, name)
 
 
@@ -132,5 +134,5 @@ def _exception(entry: str) -> _Exception:
         return _Exception(network=ipaddress.ip_network(host, strict=False), port=port)
     except ValueError:
         if "/" in host:
-            raise ValueError(f"{_OF_NONE}: {entry[:50]!r} is no network") from None
+            raise ValueError(f"{_OF_NONE}: {entry[:50]!r} is not a valid network") from None
     return _Exception(domain=host if host == "*" else host.removeprefix("*").strip("."), port=port)

@@ -22,19 +22,19 @@ FIRST_LIMIT = 24.0
 
 #: A fault's one word as a person reads it; any other speaks for itself.
 _WORDS = {
-    "401": "it refuses our key (401)",
-    "402": "our credit there is used up (402)",
-    "403": "it refuses us (403)",
-    "404": "the model is not there (404)",
-    "connect": "it cannot be reached (connect)",
-    "first_byte": "it does not answer in time (first_byte)",
-    "insufficient_quota": "our quota there is used up (insufficient_quota)",
+    "401": "invalid API key (401)",
+    "402": "provider credits used up (402)",
+    "403": "access denied (403)",
+    "404": "model not found (404)",
+    "connect": "connection failed (connect)",
+    "first_byte": "no response in time (first_byte)",
+    "insufficient_quota": "provider quota used up (insufficient_quota)",
 }
 
 
 def words(reason: str | None) -> str:
     """Why calls are paused, as a person reads it."""
-    return _WORDS.get(reason or "", f"it answered {reason}" if (reason or "").isdigit() else reason or "unknown")
+    return _WORDS.get(reason or "", f"status {reason}" if (reason or "").isdigit() else reason or "unknown")
 
 
 def name_of(provider: str, upstream: str) -> str:

@@ -30,12 +30,12 @@ def read(text: str) -> tuple[bytes, str]:
             pass
     data = (unquote(text) if "%" in text else text).translate(_PUT_RIGHT).rstrip("=")
     if len(data) * 3 // 4 > MOST_BYTES:
-        raise PydanticCustomError(TOO_LARGE, "the picture has more than 20 MB")
+        raise PydanticCustomError(TOO_LARGE, "image is larger than 20 MB")
     if _WRONG.search(data):
         raise ValueError(_fault(text))
     if len(data) % 4 == 1:
         raise ValueError(
-            f"the data is not base64: it has {len(data):,} characters, of which one is missing or too many at the end"
+            f"invalid base64: {len(data):,} characters is not a possible length (the data may be truncated)"
         )
     content = binascii.a2b_base64(data + "=" * (-len(data) % 4))
     return content, binascii.b2a_base64(content, newline=False).decode()
@@ -45,7 +45,7 @@ def _fault(text: str) -> str:
     """Which character is none of base64's, and where; its first one has the position 1."""
     wrong = _WRONG_AS_SENT.search(unquote(text) if "%" in text else text)
     if wrong is None:
-        return "the data is not base64"
+        return "invalid base64"
     character = wrong.group()[0]
-    said = "the padding = stands before the end" if character == "=" else f"{character!r} is no character of base64"
-    return f"the data is not base64: {said}, at position {wrong.start() + 1:,}"
+    said = "padding '=' before the end" if character == "=" else f"character {character!r} is not allowed"
+    return f"invalid base64: {said} (position {wrong.start() + 1:,})"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.settings import provider_key, settings
-from shared.submissions.schemas import JobType
+from shared.submissions.job_types import JobType
 from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"
@@ -93,7 +93,9 @@ class Catalogue:
         provider, _, bare = id.partition(".")
         if (found := self.models.get(bare)) and found.provider == provider:
             return found
-        raise InvalidRequest(f"{param}: there is no model {id[:100]!r}; GET /v1/models lists them", param=param)
+        raise InvalidRequest(
+            f"{param}: unknown model {id[:100]!r}; GET /v1/models lists the available models", param=param
+        )
 
     def sending(self, id: str) -> Sending:
         """What the model of that id is sent; of one that is not there any more, what any is."""
@@ -130,14 +132,14 @@ def load(name: str) -> Catalogue:
     try:
         return read(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SystemExit(f"the catalogue {path} cannot be used: {_why(error)}") from None
+        raise SystemExit(f"cannot load the catalog {path}: {_why(error)}") from None
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, KeyError):
-        return f"it has no {error}"
+        return f"{error} is missing"
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
@@ -148,12 +150,12 @@ def read(source: str) -> Catalogue:
     models = {id: Model(id=id, **row) for id, row in data["models"].items()}
     for model in models.values():
         if model.provider not in providers:
-            raise ValueError(f"models.{model.id}: provider {model.provider!r} has no row in [providers]")
+            raise ValueError(f"models.{model.id}: provider {model.provider!r} is not defined in [providers]")
         if not (model.input or model.output or model.images):
-            raise ValueError(f"models.{model.id}: has no price")
+            raise ValueError(f"models.{model.id}: price is missing")
         for name in model.fallbacks:
             if name not in models or models[name].type != model.type:
-                raise ValueError(f"models.{model.id}: fallbacks: there is no {model.type} model {name!r}")
+                raise ValueError(f"models.{model.id}: fallbacks: {model.type} model {name!r} not found")
         if model.type == "chat.completion" and not model.max_output:
             raise ValueError(f"models.{model.id}: max_output is missing")
     version = data["version"]

@@ -220,7 +220,7 @@ class _Walk:
 
     def _leftover(self, path: str, name: str, given: Any) -> None:
         if name == "function_call" and given is not None:
-            raise self._refusal(path, "is not served any more; send tool_calls")
+            raise self._refusal(path, "is no longer supported; use tool_calls")
         if name != "index" and given is not None and given not in ({}, [], ""):
             self._found[path] = None
 
@@ -229,7 +229,7 @@ class _Walk:
         return InvalidRequest(f"{where}: {why}", param=where)
 
 
-_WORDS: Final = {dict: "an object", str: "a string", list: "a list", bool: "true or false"}
+_WORDS: Final = {dict: "an object", str: "a string", list: "an array", bool: "true or false"}
 
 
 def _differs(one: Any, other: Any) -> bool:

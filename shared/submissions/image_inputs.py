@@ -50,11 +50,11 @@ def checked(url: str) -> str:
     if url[:8].lower() != "https://":
         return _checked_other(url)
     if len(url) > MOST_ADDRESS:
-        raise ValueError(f"an address has at most {MOST_ADDRESS:,} characters")
+        raise ValueError(f"URL is longer than {MOST_ADDRESS:,} characters")
     if any(character.isspace() or not character.isprintable() for character in url) or not _has_host(url):
-        raise ValueError("is not an address")
+        raise ValueError("invalid URL")
     if "@" in urlsplit(url).netloc:
-        raise ValueError("an address must not contain a user name or password: the provider would be told them")
+        raise ValueError("URL must not contain a user name or password, because it is sent to the provider")
     return url
 
 
@@ -69,7 +69,7 @@ def unreachable(url: str) -> str:
     verdict = addresses.judge_host(urlsplit(url), allow_loopback=False, allow_private=False)
     if isinstance(verdict, addresses.Refused):
         return verdict.reason
-    return "" if "." in verdict.address or ":" in verdict.address else "a name of private networks"
+    return "" if "." in verdict.address or ":" in verdict.address else "private network name"
 
 
 def _checked_other(url: str) -> str:
@@ -82,8 +82,8 @@ def _checked_other(url: str) -> str:
     if bare.replace("-", "+").replace("_", "/").startswith(_BARE):
         return _checked_data(f"data:;base64,{url}")
     if bare[:7].lower() == "http://":
-        raise ValueError("pictures are not fetched over http://; give an https:// address, or a data: URL with base64")
-    raise ValueError("must be an https:// address, or a data: URL with base64")
+        raise ValueError("http:// URLs are not supported; use an https:// URL or a data: URL with base64")
+    raise ValueError("must be an https:// URL or a data: URL with base64")
 
 
 def _has_host(url: str) -> bool:
@@ -98,11 +98,11 @@ def _checked_data(url: str) -> str:
     header, comma, _ = url[:_MOST_HEADER].partition(",")
     media_type, *parameters = "".join(header[5:].lower().split()).split(";")
     if not comma:
-        raise ValueError("a data: URL must be data:<media type>;base64,<data>")
+        raise ValueError("data: URL must have the form data:<media type>;base64,<data>")
     if media_type == "base64":
         media_type, parameters = "", ["base64"]
     if _ALIASES.get(media_type, media_type) not in (*MEDIA_TYPES, *_UNSAID):
-        raise ValueError(f"the media type must be one of {', '.join(MEDIA_TYPES)}")
+        raise ValueError(f"media type must be one of {', '.join(MEDIA_TYPES)}")
     start = len(header) + 1
     content, text = base64_texts.read(url[start:]) if "base64" in parameters else _written_out(url[start:])
     return f"data:{_inspect(content)};base64,{text}"
@@ -112,9 +112,9 @@ def _written_out(text: str) -> tuple[bytes, str]:
     """The data of a URL that is not base64 but bytes, percent-encoded."""
     content = unquote_to_bytes(text)
     if len(content) > MOST_BYTES:
-        raise PydanticCustomError(TOO_LARGE, "the picture has more than 20 MB")
+        raise PydanticCustomError(TOO_LARGE, "image is larger than 20 MB")
     if not measure(content)[0]:
-        raise ValueError("a data: URL must be data:<media type>;base64,<data>")
+        raise ValueError("data: URL must have the form data:<media type>;base64,<data>")
     return content, binascii.b2a_base64(content, newline=False).decode()
 
 
@@ -122,9 +122,9 @@ def _inspect(content: bytes) -> str:
     """The media type of a picture that is not too large."""
     media_type, size = measure(content)
     if size is None or 0 in size:
-        raise ValueError("the data is not a PNG, JPEG, WebP or GIF picture whose size can be read")
+        raise ValueError("invalid image: must be a PNG, JPEG, WebP or GIF whose dimensions can be read")
     if size[0] * size[1] > MOST_PIXELS:
-        raise PydanticCustomError(TOO_LARGE, "the picture has more than 50 megapixels")
+        raise PydanticCustomError(TOO_LARGE, "image is larger than 50 megapixels")
     return media_type
 
 

@@ -58,7 +58,7 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
     model = catalogue.model(id, param=where)
     if model.type != submission.type:
         raise InvalidRequest(
-            f"{where}: {model.id} does {model.type} jobs, this is one of {submission.type}", param=where
+            f"{where}: model {model.id} has type {model.type}, but the request has type {submission.type}", param=where
         )
     at_price = _price_of(submission.request, catalogue, model, at)
     amount = _WORST[submission.type](submission, catalogue, model, at)
@@ -86,7 +86,7 @@ def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at
     if tier in _STANDARD_TIERS:
         return usual
     known = ", ".join(["auto", "default", *sorted(model.service_tiers)])
-    raise _refusal(at, "service_tier", f"{model.id} has no price for it; it has {known}")
+    raise _refusal(at, "service_tier", f"not supported by {model.id}; supported values: {known}")
 
 
 def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
@@ -94,7 +94,7 @@ def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
         return worst_case(amount, at_price)
     except KeyError:
         sizes = ", ".join(sorted(model.images))
-        raise _refusal(at, "size", f"{model.id} draws {sizes}, not {amount.size}") from None
+        raise _refusal(at, "size", f"{amount.size} is not supported by {model.id}; supported values: {sizes}") from None
 
 
 def _refusal(at: str, field: str, why: str) -> InvalidRequest:
@@ -107,7 +107,9 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: 
         _check_reach(request, model, at)
     limit = request.get("max_tokens") or model.max_output
     if limit > model.max_output:
-        raise _refusal(at, "max_tokens", f"{model.id} gives at most {model.max_output}, {limit} were asked for")
+        raise _refusal(
+            at, "max_tokens", f"{limit} exceeds the maximum of {model.max_output} output tokens of {model.id}"
+        )
     tokens = input_bound(
         text_bytes=text_bytes(submission, pictures) - _unsent(request, catalogue, model),
         overheads=catalogue.overheads,
@@ -124,8 +126,8 @@ def _check_reach(request: Mapping[str, Any], model: Model, at: str) -> None:
     """No picture is at an address that the model's provider would fetch from a private host."""
     for place, url in image_places(request):
         if why := image_inputs.unreachable(url):
-            said = f"{model.id} is served by {model.provider}, which may not fetch from this host ({why}); send base64"
-            raise _refusal(at, place, said)
+            said = f"{model.provider}, which serves {model.id}, is not allowed to fetch from this host ({why})"
+            raise _refusal(at, place, f"{said}; use base64 instead")
 
 
 def _unsent(request: Mapping[str, Any], catalogue: Catalogue, model: Model) -> int:
@@ -140,14 +142,14 @@ def _searched(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at
     if "web_search_options" not in request or "web_search_options" in catalogue.sending(model.id).omit:
         return 0
     if not model.web_search:
-        raise _refusal(at, "web_search_options", f"{model.id} has no price for searches of the web")
+        raise _refusal(at, "web_search_options", f"web search is not supported by {model.id}")
     return model.web_search * int(request.get("n", 1))
 
 
 def _worst_embedding(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
     wanted = submission.request.get("dimensions")
     if wanted and model.dimensions and wanted > model.dimensions:
-        raise _refusal(at, "dimensions", f"{model.id} has at most {model.dimensions}")
+        raise _refusal(at, "dimensions", f"{wanted} exceeds the maximum of {model.dimensions} dimensions of {model.id}")
     given = submission.request["input"]
     inputs = len(given) if isinstance(given, list) else 1
     tokens = input_bound(text_bytes=text_bytes(submission, ()), overheads=catalogue.overheads, inputs=inputs)
@@ -161,7 +163,7 @@ def _worst_image(submission: Submission, catalogue: Catalogue, model: Model, at:
     covered = quality == "auto" or quality in model.qualities or size != request["size"]
     if not covered and "quality" not in catalogue.sending(model.id).omit:
         known = sorted({*model.qualities, *(kind.rpartition("/")[0] for kind in model.images)} - {""})
-        raise _refusal(at, "quality", f"{model.id} has no price for it; it has {', '.join(['auto', *known])}")
+        raise _refusal(at, "quality", f"not supported by {model.id}; supported values: {', '.join(['auto', *known])}")
     return Amount(images=request["n"], size=size)
 
 

@@ -23,7 +23,7 @@ class Request(NullIsAbsent):
 
 
 class TextPart(Shape):
-    """Text; `input_text` and `output_text` are read as this."""
+    """A text part. The types `input_text` and `output_text` are accepted as aliases."""
 
     type: Literal["text"]
     text: str = Field(max_length=MAX_TEXT)
@@ -35,9 +35,9 @@ class ImageUrl(Shape):
 
 
 class ImagePart(Shape):
-    """A picture: an https address, or its base64, in whatever way it is written.
+    """An image: an https URL or base64 data.
 
-    `input_image`, with the address as its `image_url`, and `image`, with a base64 `source`, are read as this.
+    `input_image` (the URL in `image_url`) and `image` (with a base64 `source`) are accepted as aliases.
     """
 
     type: Literal["image_url"]
@@ -45,7 +45,7 @@ class ImagePart(Shape):
 
 
 class RefusalPart(Shape):
-    """A part of what an assistant said earlier."""
+    """A refusal in an earlier assistant message."""
 
     type: Literal["refusal"]
     refusal: str = Field(max_length=MAX_TEXT)
@@ -66,7 +66,7 @@ class ToolCall(Shape):
 
 
 class Message(Shape):
-    """One turn; an assistant's may have tool calls and no content."""
+    """A message. The content of an assistant message may be null if it has tool calls."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | Annotated[list[Part], Field(min_length=1, fail_fast=True)] | None = None
@@ -80,9 +80,9 @@ class Message(Shape):
         if self.content is None and not (self.role == "assistant" and (self.tool_calls or self.refusal)):
             raise ValueError("content is missing")
         if self.role == "tool" and self.tool_call_id is None:
-            raise ValueError("a tool message needs tool_call_id")
+            raise ValueError("tool_call_id is required in a tool message")
         if self.tool_calls and self.role != "assistant":
-            raise ValueError("only an assistant message has tool_calls")
+            raise ValueError("tool_calls is only allowed in an assistant message")
         return self
 
 
@@ -103,14 +103,14 @@ class ChosenFunction(Shape):
 
 
 class NamedToolChoice(Shape):
-    """The one tool that must be called."""
+    """The tool that the model must call."""
 
     type: Literal["function"]
     function: ChosenFunction
 
 
 class JsonSchema(Shape):
-    """The JSON that an answer must be."""
+    """The JSON schema that the response must match."""
 
     name: str = Field(pattern=_NAME)
     description: str | None = Field(default=None, max_length=20_000)
@@ -130,7 +130,7 @@ class ResponseFormat(Shape):
 
 
 class StreamOptions(Shape):
-    """How a stream is told; all but `include_usage` changes no answer, and nothing here follows it."""
+    """Options of a stream. Only `include_usage` has an effect; other options are accepted and ignored."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
@@ -139,7 +139,7 @@ class StreamOptions(Shape):
 
 
 class Prediction(Shape):
-    """What much of the answer will be; what of it is not is paid for as if it had been answered."""
+    """Predicted output. Predicted tokens that are not part of the response are charged like output tokens."""
 
     type: Literal["content"]
     content: str | Annotated[list[TextPart], Field(min_length=1, fail_fast=True)]
@@ -202,17 +202,17 @@ class ChatRequest(Request):
     @classmethod
     def _with_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
         if not info.data.get("logprobs", "logprobs" not in info.data):
-            raise ValueError("needs logprobs: true")
+            raise ValueError("requires logprobs: true")
         return value
 
     @field_validator("tool_choice", "parallel_tool_calls")
     @classmethod
     def _with_tools(cls, value: Any, info: ValidationInfo) -> Any:
         if "tools" in info.data and not info.data["tools"]:
-            raise ValueError("is only for a request that has tools")
+            raise ValueError("is only allowed if tools is given")
         names = [tool.function.name for tool in info.data.get("tools", ())]
         if names and isinstance(value, NamedToolChoice) and value.function.name not in names:
-            raise ValueError("names a function that is not among the tools")
+            raise ValueError("names a function that is not in tools")
         return value
 
     @model_validator(mode="after")
@@ -263,7 +263,7 @@ class ImageRequest(Request):
     @classmethod
     def _is_whole(cls, value: bool | None) -> bool | None:
         if value:
-            raise ValueError("pictures are not streamed")
+            raise ValueError("images cannot be streamed")
         return value
 
     @field_validator("size")

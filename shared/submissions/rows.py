@@ -10,7 +10,8 @@ from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.submissions import quote
-from shared.submissions.schemas import NO_ROUTING, JobType, Offer, Submission
+from shared.submissions.job_types import JobType
+from shared.submissions.schemas import NO_ROUTING, Offer, Submission
 
 Row = dict[str, Any]
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price
 from shared.submissions import extras
+from shared.submissions.job_types import JobType
 from shared.submissions.requests import ChatRequest as ChatRequest
 from shared.submissions.requests import EmbeddingRequest as EmbeddingRequest
 from shared.submissions.requests import ImageRequest as ImageRequest
@@ -20,14 +21,12 @@ from shared.submissions.shapes import NullIsAbsent
 from shared.submissions.shapes import Shape as Shape
 from shared.submissions.shapes import invalid as invalid
 
-JobType = Literal["chat.completion", "embedding", "image"]
-
 #: One customer's metadata: OpenAI's own limits.
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 64, 512
 
 
 class Routing(NullIsAbsent):
-    """The caller's wishes about who serves: models to fall back on, in order, and a budget."""
+    """Which models may serve the job: fallback models, in order, and a budget."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     #: None: those of the model's catalogue row.
@@ -215,12 +214,12 @@ def read_labels(value: Any, at: str = "") -> dict[str, str] | None:
         return None
     where = f"{at}metadata"
     if not isinstance(value, dict) or len(value) > MAX_LABELS:
-        raise InvalidRequest(f"{where} must be an object of at most {MAX_LABELS} keys", param=where)
+        raise InvalidRequest(f"{where} must be an object with at most {MAX_LABELS} keys", param=where)
     for key, text in value.items():
         if len(key) > MAX_LABEL_KEY or not isinstance(text, str) or len(text) > MAX_LABEL_VALUE:
             raise InvalidRequest(
-                f"{where}.{key[:MAX_LABEL_KEY]}: keys have at most {MAX_LABEL_KEY} characters, "
-                f"values are strings of at most {MAX_LABEL_VALUE}",
+                f"{where}.{key[:MAX_LABEL_KEY]}: keys must be at most {MAX_LABEL_KEY} characters long, "
+                f"values must be strings of at most {MAX_LABEL_VALUE} characters",
                 param=where,
             )
     return value

@@ -1,6 +1,6 @@
 """Shapes of bodies that strangers send; what is wrong with one is told by its place, as the sender would write it."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -36,18 +36,27 @@ def invalid(error: ValidationError, at: str = "") -> Refused:
     A value of a union fails once for each branch; a wrong size is the branch that was meant.
     """
     if error.error_count() > MOST_FAULTS:
-        where = at.rstrip(".") or "the body"
+        where = at.rstrip(".") or "request body"
         return InvalidRequest(
-            f"{where} has more than {MOST_FAULTS} faults: it is not of this shape", param=at.rstrip(".") or None
+            f"{where} has more than {MOST_FAULTS} errors and does not match the expected schema",
+            param=at.rstrip(".") or None,
         )
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     first = max(errors, key=lambda e: (e["type"] in _SIZES, len(_path(e["loc"]))))
     path = (at + _path(first["loc"], named=first["type"] == "extra_forbidden")).rstrip(".")
-    message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     kind = PayloadTooLarge if first["type"] == TOO_LARGE else InvalidRequest
-    return kind(f"{path or 'the body'}: {message}", param=path or None)
+    return kind(f"{path or 'request body'}: {_message(first['type'], first['msg'])}", param=path or None)
 
 
+def _message(type: str, message: str) -> str:
+    """What pydantic says, worded and begun as our own messages are."""
+    if type in _MESSAGES:
+        return _MESSAGES[type]
+    message = message.removeprefix("Value error, ")
+    return message if message[1:2].isupper() else message[:1].lower() + message[1:]
+
+
+_MESSAGES: Final = {"extra_forbidden": "unknown field", "missing": "required field is missing"}
 #: Steps of a location that name a branch of a union, not a field.
 _BRANCHES = frozenset({"str", "int", "float", "dict", "NamedToolChoice"})
 _PART_TAGS = frozenset({"text", "image_url", "refusal"})

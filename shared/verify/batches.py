@@ -1,5 +1,6 @@
 """What must hold of batches: their holds, the counts and sums of their jobs, their statements."""
 
+from shared.db.models.jobs import OF_BATCHES
 from shared.verify.query import Query
 
 #: When a batch ended; NULL: it has not.
@@ -15,7 +16,7 @@ QUERIES: tuple[Query, ...] = (
             LEFT JOIN (SELECT subject_id, sum(CASE WHEN kind = 'hold' THEN amount_micros ELSE 0 END) AS held,
                 sum(CASE WHEN kind = 'release' THEN amount_micros ELSE 0 END) AS released
               FROM transfers WHERE subject_type = 'batch' GROUP BY subject_id) t ON t.subject_id = b.id
-            LEFT JOIN (SELECT batch_id, sum(bound_micros) AS total FROM jobs WHERE batch_id IS NOT NULL
+            LEFT JOIN (SELECT batch_id, sum(bound_micros) AS total FROM jobs WHERE {OF_BATCHES}
               GROUP BY batch_id) j ON j.batch_id = b.id
             WHERE coalesce(t.held, 0) <> b.bound_micros
               OR ({_KEPT} AND coalesce(t.released, 0) <> b.released_micros - coalesce(j.total, 0))""",
@@ -28,7 +29,7 @@ QUERIES: tuple[Query, ...] = (
                 sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) AS failed,
                 sum(CASE WHEN status = 'cancelled' THEN 1 ELSE 0 END) AS cancelled,
                 sum(CASE WHEN status = 'expired' THEN 1 ELSE 0 END) AS expired
-              FROM jobs WHERE batch_id IS NOT NULL GROUP BY batch_id) j ON j.batch_id = b.id
+              FROM jobs WHERE {OF_BATCHES} GROUP BY batch_id) j ON j.batch_id = b.id
             WHERE {_KEPT} AND (b.released <> coalesce(j.made, 0) OR b.succeeded <> coalesce(j.succeeded, 0)
               OR b.failed <> coalesce(j.failed, 0)
               OR b.cancelled <> coalesce(j.cancelled, 0)
@@ -44,7 +45,7 @@ QUERIES: tuple[Query, ...] = (
             LEFT JOIN (SELECT j.batch_id, sum(j.bound_micros) AS total, sum(r.charged_micros) AS charged,
                 sum(r.prompt_tokens) AS prompt, sum(r.completion_tokens) AS completion,
                 sum(CASE WHEN r.job_id IS NULL THEN 0 ELSE j.bound_micros END) AS resolved
-              FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id WHERE j.batch_id IS NOT NULL
+              FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id WHERE j.{OF_BATCHES}
               GROUP BY j.batch_id) s ON s.batch_id = b.id
             WHERE {_KEPT} AND (b.charged_micros <> coalesce(s.charged, 0)
               OR b.prompt_tokens <> coalesce(s.prompt, 0) OR b.completion_tokens <> coalesce(s.completion, 0)

@@ -1,5 +1,7 @@
 """What must hold of what is told: an event for each end, deliveries for each event."""
 
+from shared.db.models.events import PENDING
+from shared.db.models.jobs import UNFINISHED
 from shared.verify.batches import ENDED_AT
 from shared.verify.query import Query
 
@@ -32,18 +34,18 @@ QUERIES: tuple[Query, ...] = (
         "a job whose end is told by itself has not exactly one event, of its account and of how it ended",
         f"""SELECT j.id, j.status, coalesce(e.told, 0) AS told, e.type, e.status AS status_told FROM jobs j
             LEFT JOIN batches b ON b.id = j.batch_id LEFT JOIN {_told("job", _OF_JOBS)} e ON e.id = j.id
-            WHERE j.status NOT IN ('queued', 'running') AND (b.id IS NULL OR b.notify_each)
+            WHERE NOT j.{UNFINISHED} AND (b.id IS NULL OR b.notify_each)
               AND (j.finished_at IS NULL OR j.finished_at > :events_gone)
               AND (e.id IS NULL OR e.told <> 1 OR e.account_id <> j.account_id OR e.status <> j.status
                 OR e.type <> CASE j.status WHEN 'succeeded' THEN 'job.completed' ELSE 'job.' || j.status END)""",
     ),
     Query(
         "an event tells the end of a job that does not exist, has not ended, goes by its batch, or is of another mode",
-        """SELECT e.id, e.account_id, [json e.data job id] AS job, j.status FROM events e
+        f"""SELECT e.id, e.account_id, [json e.data job id] AS job, j.status FROM events e
            LEFT JOIN jobs j ON j.id = [json e.data job id] LEFT JOIN batches b ON b.id = j.batch_id
            WHERE e.type IN ('job.completed', 'job.failed', 'job.cancelled', 'job.expired')
              AND CASE WHEN j.id IS NULL THEN e.created_at > :jobs_gone
-               ELSE j.status IN ('queued', 'running') OR (b.id IS NOT NULL AND NOT b.notify_each)
+               ELSE j.{UNFINISHED} OR (b.id IS NOT NULL AND NOT b.notify_each)
                  OR (e.deliveries IS NOT NULL AND e.test <> j.test) END""",
     ),
     Query(
@@ -90,8 +92,8 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "a delivery has been due for more than a day",
-        """SELECT d.id, d.webhook_id, d.next_at FROM deliveries d JOIN events e ON e.id = d.event_id
-           WHERE d.status = 'pending'
+        f"""SELECT d.id, d.webhook_id, d.next_at FROM deliveries d JOIN events e ON e.id = d.event_id
+           WHERE d.{PENDING}
              AND CASE WHEN d.next_at > 0 THEN d.next_at ELSE coalesce(d.asked_at, e.created_at) END < :day_ago""",
     ),
 )

@@ -1,5 +1,6 @@
 """What must hold of each job's row, its payload, its result, its hold and the worker that runs it."""
 
+from shared.db.models.jobs import OF_BATCHES, RUNNING, UNFINISHED
 from shared.verify.query import Query
 
 #: A job's transfers in a row: what was held, charged and released for it.
@@ -18,13 +19,13 @@ QUERIES: tuple[Query, ...] = (
             FROM jobs j LEFT JOIN {_MOVED} t ON t.subject_id = j.id
             WHERE coalesce(t.held, 0) <> CASE WHEN j.batch_id IS NULL THEN j.bound_micros ELSE 0 END
               OR coalesce(t.charged, 0) + coalesce(t.released, 0)
-                <> CASE WHEN j.status IN ('queued', 'running') THEN 0 ELSE j.bound_micros END
+                <> CASE WHEN j.{UNFINISHED} THEN 0 ELSE j.bound_micros END
               OR t.resolved_at <> j.finished_at""",
     ),
     Query(
         "a finished job has no result, or an unfinished one has",
-        """SELECT j.id, j.status FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id
-           WHERE (j.status IN ('queued', 'running')) <> (r.job_id IS NULL)""",
+        f"""SELECT j.id, j.status FROM jobs j LEFT JOIN job_results r ON r.job_id = j.id
+           WHERE (j.{UNFINISHED}) <> (r.job_id IS NULL)""",
     ),
     Query(
         "a result, or a payload, is of a job that does not exist",
@@ -63,31 +64,31 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "a finished job has no time of its end, or an unfinished one has",
-        """SELECT id, status, finished_at FROM jobs
-           WHERE (status IN ('queued', 'running')) <> (finished_at IS NULL)""",
+        f"""SELECT id, status, finished_at FROM jobs
+           WHERE ({UNFINISHED}) <> (finished_at IS NULL)""",
     ),
     Query(
         "a job that is not running is held by a worker, or a running one by none",
-        "SELECT id, status, worker_id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)",
+        f"SELECT id, status, worker_id FROM jobs WHERE ({RUNNING}) <> (worker_id IS NOT NULL)",
     ),
     Query(
         "a running job's worker does not exist, or ended more than a month ago",
-        """SELECT j.id, j.worker_id, w.lapsed_at FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
-           WHERE j.status = 'running' AND j.worker_id IS NOT NULL
+        f"""SELECT j.id, j.worker_id, w.lapsed_at FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
+           WHERE j.{RUNNING} AND j.worker_id IS NOT NULL
              AND (w.id IS NULL OR w.lapsed_at < :month_ago)""",
     ),
     Query(
         "a running job was never leased",
-        "SELECT id FROM jobs WHERE status = 'running' AND (lease_epoch < 1 OR started_at IS NULL)",
+        f"SELECT id FROM jobs WHERE {RUNNING} AND (lease_epoch < 1 OR started_at IS NULL)",
     ),
     Query(
         "a job waits on a queue that nobody serves, or in no lane",
-        """SELECT id, status, queue, lane FROM jobs WHERE status IN ('queued', 'running')
-             AND (queue NOT IN ([queues]) OR lane NOT IN ('realtime', 'batch'))""",
+        f"""SELECT id, status, queue, lane FROM jobs WHERE {UNFINISHED}
+             AND (queue NOT IN ([queues]) OR lane NOT IN ([lanes]))""",
     ),
     Query(
         "a job should have ended a month ago",
-        "SELECT id, status, expires_at FROM jobs WHERE status IN ('queued', 'running') AND expires_at < :month_ago",
+        f"SELECT id, status, expires_at FROM jobs WHERE {UNFINISHED} AND expires_at < :month_ago",
     ),
     Query(
         "a job's key is another account's, or of another mode",
@@ -96,7 +97,7 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "a job is of a batch that does not exist, or of another account or mode than its batch",
-        """SELECT j.id, j.batch_id FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id WHERE j.batch_id IS NOT NULL
+        f"""SELECT j.id, j.batch_id FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id WHERE j.{OF_BATCHES}
              AND (b.id IS NULL OR b.account_id <> j.account_id OR b.test <> j.test)""",
     ),
 )

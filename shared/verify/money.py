@@ -1,5 +1,6 @@
 """What must hold of transfers, balances and the sums made of them."""
 
+from shared.db.models.jobs import UNFINISHED
 from shared.db.models.money import KNOWN_TRANSFER
 from shared.verify.query import Query
 
@@ -31,9 +32,9 @@ QUERIES: tuple[Query, ...] = (
     Query("a balance is below zero", "SELECT id FROM accounts WHERE available_micros < 0 OR held_micros < 0"),
     Query(
         "held differs from what unfinished jobs and batches may still cost",
-        """SELECT a.id, a.held_micros, coalesce(j.total, 0) + coalesce(b.total, 0) AS computed FROM accounts a
+        f"""SELECT a.id, a.held_micros, coalesce(j.total, 0) + coalesce(b.total, 0) AS computed FROM accounts a
            LEFT JOIN (SELECT account_id, sum(bound_micros) AS total FROM jobs
-             WHERE status IN ('queued', 'running') GROUP BY account_id) j ON j.account_id = a.id
+             WHERE {UNFINISHED} GROUP BY account_id) j ON j.account_id = a.id
            LEFT JOIN (SELECT account_id, sum(bound_micros - released_micros) AS total FROM batches
              GROUP BY account_id) b ON b.account_id = a.id
            WHERE a.held_micros <> coalesce(j.total, 0) + coalesce(b.total, 0)""",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Executable, TextClause, text
 from shared import clock
 from shared.broker.app import job_queues
 from shared.db import forgotten
-from shared.queues import PROBATION
+from shared.queues import LANES, PROBATION
 
 #: Rows named of each violated check.
 SHOWN = 5
@@ -37,7 +37,7 @@ class Query:
     """A promise in words, and the rows that break it.
 
     In `sql`, `[day x]`, `[month x]` and `[json column a b]` stand for what the databases say differently, `[queues]`
-    for the names of the queues; `:jobs_gone`, `:payloads_gone`, `:events_gone`, `:deliveries_gone`, `:files_gone` for
+    and `[lanes]` for their names; `:jobs_gone`, `:payloads_gone`, `:events_gone`, `:deliveries_gone`, `:files_gone` for
     up to when retention has removed such rows, read in the same instant. Parameters: `now`, `day_ago`, `month_ago`,
     `month`.
     """
@@ -83,6 +83,8 @@ def _split(inside: str) -> list[str]:
 def _word(words: Mapping[str, str], queues: Sequence[str], name: str, *arguments: str) -> str:
     if name == "queues":
         return ", ".join(f"'{queue}'" for queue in [*queues, PROBATION])
+    if name == "lanes":
+        return ", ".join(f"'{lane}'" for lane in LANES)
     if name == "month":
         return f"substr({words['day'].format(*arguments)}, 1, 7)"
     return words[name].format(*arguments)

@@ -33,7 +33,7 @@ def secret_of(random: bytes) -> str:
     The caller brings `secrets.token_bytes(SECRET_BYTES)`. ValueError unless there are 24 to 64 bytes.
     """
     if not 24 <= len(random) <= 64:
-        raise ValueError(f"a webhook secret is made of 24 to 64 random bytes, not {len(random)}")
+        raise ValueError(f"a webhook secret must have 24 to 64 random bytes, not {len(random)}")
     return PREFIX + base64.b64encode(random).decode("ascii")
 
 
@@ -43,7 +43,7 @@ def headers(event_id: str, body: bytes, timestamp: int, secrets: Sequence[str]) 
     `secrets` are all that are valid now, the newest first. ValueError when there is none or one is malformed.
     """
     if not secrets:
-        raise ValueError("a delivery is signed with at least one secret")
+        raise ValueError("at least one secret is required to sign a delivery")
     fusionai = [f"v1={_fusionai(secret, timestamp, body)}" for secret in secrets]
     standard = [f"v1,{_standard(secret, event_id, timestamp, body)}" for secret in secrets]
     return {
@@ -122,5 +122,5 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(PREFIX) or not key:
-        raise ValueError("a webhook secret is whsec_ followed by base64")
+        raise ValueError("a webhook secret must be whsec_ followed by base64")
     return key

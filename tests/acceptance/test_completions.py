@@ -94,7 +94,7 @@ class TestSdk:
 
         with pytest.raises(openai.BadRequestError, match=r"temperature: .*less than or equal to 2"):
             ask(temperature=3)
-        with pytest.raises(openai.BadRequestError, match="there is no model"):
+        with pytest.raises(openai.BadRequestError, match="unknown model"):
             ask(model="gpt-99")
         with pytest.raises(openai.AuthenticationError):
             client.with_options(api_key="fusionai_live_wrong").models.list()

@@ -123,7 +123,7 @@ def test_the_sdk_says_when_it_expires(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="from 3600 to 2592000"):
         expiry = {"anchor": "created_at", "seconds": 3599}
         client.files.create(file=("a.jsonl", LINES), purpose="batch", expires_after=expiry)
-    with pytest.raises(openai.BadRequestError, match="'fine-tune' is not served"):
+    with pytest.raises(openai.BadRequestError, match="'fine-tune' is not supported"):
         client.files.create(file=("a.jsonl", LINES), purpose="fine-tune")
 
 
@@ -167,7 +167,7 @@ def test_live_and_test_keys_and_other_accounts_do_not_see_it(account: Account, o
     for stranger in (account.test, other.live, other.test):
         for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
             answer = stranger.request(method, f"/files/{id}{path}")
-            assert answer.json()["error"]["message"] == f"there is no file {id!r}" and answer.status_code == 404
+            assert answer.json()["error"]["message"] == f"not found: file {id!r}" and answer.status_code == 404
         assert stranger.get("/files").json()["data"] == []
     test = kept(account.test)["id"]
     assert [one["id"] for one in account.test.get("/files").json()["data"]] == [test]
@@ -283,7 +283,7 @@ def test_a_stack_keeps_its_files_on_a_bucket(
             (stored,) = s3.list_objects_v2(Bucket="fusionai-files")["Contents"]
             assert (stored["Key"], stored["Size"]) == (f"here/files/{made['id']}", len(content))
             server.stop()
-            refused(upload(account.live), 503, "storage does not answer")
+            refused(upload(account.live), 503, "file storage is unavailable")
             refused(account.live.get(f"/files/{made['id']}/content"), 503)
             assert account.live.get("/files").json()["data"] == [made]
             account.close()
@@ -309,15 +309,21 @@ def test_what_is_wrong_is_said(account: Account, stack: Stack) -> None:
     for one in ("\x9b", "\u2028", "\u202e", "\u2066"):
         name = f'; filename="a{one}b"'.encode()
         refused(send(live, PURPOSE, file_part(filename=name), END), said="control character")
-    refused(send(live, PURPOSE, file_part(filename=b'; filename="\xff\xfe"'), END), said="not UTF-8")
+    refused(send(live, PURPOSE, file_part(filename=b'; filename="\xff\xfe"'), END), said="not valid UTF-8")
     refused(send(live, PURPOSE, file_part(b""), END), said="file is empty")
-    refused(send(live, PURPOSE, file_part(), file_part(), END), said="file was sent twice")
-    refused(send(live, PURPOSE, part("image", b"x", b'; filename="a"'), END), said="only `file` may be one")
-    refused(send(live, file_part(), END), said="purpose is missing; `batch` is the only one")
-    refused(send(live, part("purpose", b"vision"), file_part(), END), said="'vision' is not served; `batch`")
-    refused(send(live, PURPOSE, PURPOSE, file_part(), END), said="purpose was sent twice")
+    refused(send(live, PURPOSE, file_part(), file_part(), END), said="duplicate part 'file'")
+    refused(
+        send(live, PURPOSE, part("image", b"x", b'; filename="a"'), END),
+        said="only the part named 'file' can be a file",
+    )
+    refused(send(live, file_part(), END), said="purpose is missing; the only supported purpose is 'batch'")
+    refused(
+        send(live, part("purpose", b"vision"), file_part(), END),
+        said="'vision' is not supported; the only supported purpose is 'batch'",
+    )
+    refused(send(live, PURPOSE, PURPOSE, file_part(), END), said="duplicate field 'purpose'")
     refused(send(live, PURPOSE, file_part(), part("metadata", b"x"), END), said="metadata: unknown field")
-    refused(send(live, part("purpose", b"\xff"), file_part(), END), said="purpose is not UTF-8")
+    refused(send(live, part("purpose", b"\xff"), file_part(), END), said="purpose is not valid UTF-8")
     refused(send(live, part("purpose", b"x" * 5000), file_part(), END), said="longer than 1024 bytes")
     assert rows(stack, account.id) == []
 

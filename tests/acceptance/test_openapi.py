@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from producer.openapi.examples import EXAMPLES
 from tests import contract
 from tests.acceptance.stack import Account, Stack, chat, image
 from tests.acceptance.test_doors import LINE, over, things
@@ -16,6 +15,7 @@ FOREIGN = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//"""
 #: What every kind of thing can be asked for, of an account that has one of each.
 SHOWN = [path for path, methods in contract.document()["paths"].items() if "get" in methods and path.startswith("/v1")]
 APART = {"/v1/jobs/{job_id}/stream", "/v1/pictures/{name}", "/v1/files/{id}/content"}
+EXAMPLES = {operation.name: operation.row.examples for operation in contract.operations() if operation.row.examples}
 EXAMPLE_NAMES = [(name, title) for name in EXAMPLES for title in EXAMPLES[name]]
 
 

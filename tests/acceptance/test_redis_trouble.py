@@ -102,7 +102,7 @@ def check_answers(answers: list[httpx.Response]) -> None:
     for answer in answers:
         assert answer.status_code in (200, 202, 503), answer.text
         if answer.status_code == 503:
-            assert "queue is away" in answer.text and int(answer.headers["retry-after"]) <= 5, answer.text
+            assert "queue is unavailable" in answer.text and int(answer.headers["retry-after"]) <= 5, answer.text
         elif answer.headers["content-type"].startswith("text/event-stream"):
             assert "[DONE]" in answer.text and '"error"' not in answer.text, answer.text
 

@@ -147,7 +147,7 @@ def test_a_web_process_that_stops_lets_go_of_nothing(stoppable: Stack, account: 
         assert late.status_code == 504 and late.headers["x-should-retry"] == "false"
         assert late.headers["fusionai-job-id"] == waiting
         message = late.json()["error"]["message"]
-        assert "the server is stopping" in message and waiting in message
+        assert "the server is shutting down" in message and waiting in message
         assert poll.result(20).json()["status"] == "running" and poll.result().json()["id"] == polled
         said = check_stopped(long.result(20)[-1])
         check_stopped(silent.result(20)[-1])
@@ -199,7 +199,7 @@ def knock(stack: Stack, path: str, key: str = "") -> tuple[int, bytes] | None:
 def check_stopped(event: Event) -> dict[str, Any]:
     """The last event of a stream whose server stops."""
     said = dict(event.json["error"])
-    assert (said["type"], said["code"]) == ("unavailable", 503) and "the server is stopping" in said["message"]
+    assert (said["type"], said["code"]) == ("unavailable", 503) and "the server is shutting down" in said["message"]
     assert said["job_id"] in said["message"] and f"/v1/jobs/{said['job_id']}/stream" in said["message"]
     return said
 
@@ -210,7 +210,7 @@ def test_the_official_sdk_is_told(stoppable: Stack, account: Account) -> None:
         stream = client.chat.completions.create(**body("by the SDK", stream=True))
         next(stream)
         stoppable.terminate("producer.app")
-        with pytest.raises(openai.APIError, match="the server is stopping"):
+        with pytest.raises(openai.APIError, match="the server is shutting down"):
             list(stream)
         stoppable.start_again("producer.app")
     (job,) = account.live.get("/jobs").json()["data"]

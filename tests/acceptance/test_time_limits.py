@@ -99,7 +99,7 @@ def test_the_answer_comes_when_the_caller_has_waited_long_enough(
         began = time.monotonic()
         answer = account.live.post("/chat/completions", json=bare(chat("late")), headers=headers)
         assert waited <= time.monotonic() - began < waited + SLACK
-        assert "send stream: true" in check_late(account, answer, waited=waited)
+        assert "use stream: true" in check_late(account, answer, waited=waited)
 
 
 @pytest.mark.parametrize(("path", "body"), [("/embeddings", embedding()), ("/images", image())])
@@ -134,7 +134,7 @@ def test_prefer_is_heard_from_the_sdk_and_the_504_is_not_sent_again(account: Acc
             sdk(account).chat.completions.create(**bare(chat("prefer")), extra_headers={"Prefer": "wait=2"})
         said = check_late(account, late.value.response, waited=2)
         id = late.value.response.headers["fusionai-job-id"]
-        assert said == f"job {id} is not done yet and goes on; ask for it at /v1/jobs/{id}, or send stream: true"
+        assert said == f"job {id} has not finished yet and continues; get it at /v1/jobs/{id}, or use stream: true"
         assert late.value.type == "timeout" and late.value.request_id and len(brief.seen("openai")) == 1
     (job,) = account.live.get("/jobs").json()["data"]
     assert job["id"] == id and job["usage"]["credits_used"] > 0 and brief.violations() == []

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from shared import clock
 from shared.broker.bell import bell
 from shared.db import Database
 from shared.db import models as m
+from shared.db.models.jobs import QUEUED
 from shared.jobs import transitions
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.queues import WEBHOOKS
 from shared.settings import settings
 from shared.webhooks import signing
@@ -63,9 +64,7 @@ def settle(accounts: Sequence[str]) -> None:
 
 
 def _endings(connection: Any, accounts: Sequence[str]) -> list[Ending]:
-    waiting = (
-        select(m.jobs.c.id, m.jobs.c.lease_epoch).where(m.jobs.c.status == transitions.QUEUED).order_by(m.jobs.c.id)
-    )
+    waiting = select(m.jobs.c.id, m.jobs.c.lease_epoch).where(text(QUEUED)).order_by(m.jobs.c.id)
     columns = [connection.execute(waiting.where(m.jobs.c.account_id == account)).all() for account in accounts]
     return [
         Ending(id, epoch, "succeeded", came_from="queued", takes=True, response=ANSWER, charge_micros=1)

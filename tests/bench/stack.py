@@ -15,7 +15,7 @@ import httpx
 import redis
 from sqlalchemy import func, select, update
 
-from producer.admission.accept import Accepted, Order, accept
+from producer.admission.accept import Accepted, PreparedJobs, accept
 from producer.client import FusionAI
 from shared import clock, verify
 from shared import processes as lifeline
@@ -88,7 +88,7 @@ class Bench:
             made = [new_job(Owner(holder.account_id, holder.key_id, False), marker * mark) for mark in marked]
             for row, _ in made:
                 row["run_at"] = clock.now_micros() + 3600 * clock.MICROS
-            order = Order(holder, [row for row, _ in made], [payload for _, payload in made], "{}", None)
+            order = PreparedJobs(holder, [row for row, _ in made], [payload for _, payload in made], "{}", None)
             (outcome,) = self.database.write_sync(accept, [order])
             assert isinstance(outcome, Accepted), outcome
             accepted += order.rows

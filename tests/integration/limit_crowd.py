@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from producer.admission.limits import Limits
+from producer.admission.limits.rates import requests_of_account
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.settings import inherited
@@ -19,7 +20,7 @@ CROWD, PAUSE_SECONDS = 20, 0.002
 
 
 async def flood(url: str, account: str, limit: int, window: float, seconds: float) -> None:
-    limits = Limits(url, window_seconds=window)
+    limits = Limits(url, dimensions=[requests_of_account(window)])
     holder = KeyHolder("key", account, "live", None, limit)
     admitted: list[tuple[float, float]] = []
     offered, end = 0, clock.monotonic() + seconds

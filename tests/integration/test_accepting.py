@@ -10,14 +10,14 @@ import orjson
 import pytest
 
 from producer.admission import idempotency
-from producer.admission.accept import Accepted, Door
+from producer.admission.accept import Accepted, Acceptor
 from producer.admission.idempotency import Claim
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.errors import IdempotencyMismatch, InsufficientCredits
-from shared.jobs import transitions
+from shared.jobs import leases
 from tests.integration import world
 from workers.maintenance import sweep
 
@@ -108,9 +108,11 @@ def test_an_ambiguous_commit_through_the_door_accepts_once(database: Database) -
     flaky = Flaky(database.engine.url.render_as_string(hide_password=False))
 
     async def scene() -> Accepted:
-        door = Door(flaky, world.RecordedBell())
-        outcome = await door.take(door.order(holder, [world.submission()], listed=False, claim=claim(holder, "k")))
-        await door.close()
+        acceptor = Acceptor(flaky, world.RecordedBell())
+        outcome = await acceptor.accept(
+            acceptor.prepare(holder, [world.submission()], listed=False, claim=claim(holder, "k"))
+        )
+        await acceptor.close()
         return outcome
 
     assert accepted_id(asyncio.run(scene())) == world.rows(database, m.jobs)[0]["id"]
@@ -118,30 +120,30 @@ def test_an_ambiguous_commit_through_the_door_accepts_once(database: Database) -
     flaky.close()
 
 
-def crowd(database: Database, posts: Sequence[tuple[KeyHolder, Claim | None]], doors: int = 2) -> list[Any]:
-    """Each post through one of several doors, each door a process's worth: own engine, own thread, own loop."""
+def crowd(database: Database, posts: Sequence[tuple[KeyHolder, Claim | None]], acceptors: int = 2) -> list[Any]:
+    """Each post through one of several acceptors, each acceptor a process's worth: own engine, own thread, own loop."""
     outcomes: list[Any] = []
     url = database.engine.url.render_as_string(hide_password=False)
 
     async def through(part: Sequence[tuple[KeyHolder, Claim | None]], own: Database) -> None:
-        door = Door(own, world.RecordedBell())
+        acceptor = Acceptor(own, world.RecordedBell())
         outcomes.extend(
             await asyncio.gather(
                 *(
-                    door.take(door.order(holder, [world.submission()], listed=False, claim=mine))
+                    acceptor.accept(acceptor.prepare(holder, [world.submission()], listed=False, claim=mine))
                     for holder, mine in part
                 ),
                 return_exceptions=True,
             )
         )
-        await door.close()
+        await acceptor.close()
 
     def run(part: Sequence[tuple[KeyHolder, Claim | None]]) -> None:
         own = Database(url)
         asyncio.run(through(part, own))
         own.close()
 
-    threads = [threading.Thread(target=run, args=(posts[n::doors],)) for n in range(doors)]
+    threads = [threading.Thread(target=run, args=(posts[n::acceptors],)) for n in range(acceptors)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -164,7 +166,7 @@ def test_fifty_posts_of_each_of_twenty_keys_over_two_processes_make_twenty_jobs(
 def test_five_hundred_posts_on_credit_for_a_hundred(database: Database) -> None:
     price = world.order(database, world.open_account(database)).bound
     holder = world.open_account(database, 100 * price / world.CREDIT)
-    outcomes = crowd(database, [(holder, None)] * 500, doors=3)
+    outcomes = crowd(database, [(holder, None)] * 500, acceptors=3)
     kinds = Counter(type(outcome) for outcome in outcomes)
     assert kinds == {Accepted: 100, InsufficientCredits: 400}
     (account,) = world.rows(database, m.accounts, id=holder.account_id)
@@ -179,10 +181,10 @@ def test_a_broker_that_is_down_leaves_the_jobs_to_the_feeder(database: Database)
     bell.up = False
 
     async def scene() -> None:
-        door = Door(database, bell)
-        outcome = await door.take(door.order(holder, [world.submission()], listed=False, claim=None))
+        acceptor = Acceptor(database, bell)
+        outcome = await acceptor.accept(acceptor.prepare(holder, [world.submission()], listed=False, claim=None))
         assert isinstance(outcome, Accepted)
-        await door.close()
+        await acceptor.close()
 
     asyncio.run(scene())
     (row,) = world.rows(database, m.jobs)
@@ -197,13 +199,13 @@ def test_who_rings(database: Database, listed: bool, room: bool, rung: int) -> N
     bell.room = room
 
     async def scene() -> None:
-        door = Door(database, bell)
-        await door.take(door.order(holder, [world.submission()], listed=listed, claim=None))
-        await door.close()
+        acceptor = Acceptor(database, bell)
+        await acceptor.accept(acceptor.prepare(holder, [world.submission()], listed=listed, claim=None))
+        await acceptor.close()
 
     asyncio.run(scene())
     (row,) = world.rows(database, m.jobs)
     assert len(bell.rung) == rung and (row["woken_at"] is not None) == bool(rung)
     assert row["queue"] == ("openai.batch" if listed else "openai.realtime")
     assert not rung or bell.rung == [("openai.realtime", [row["id"]])]
-    database.write_sync(transitions.unwake, [row["id"]])
+    database.write_sync(leases.unwake, [row["id"]])

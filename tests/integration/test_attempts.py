@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from producer.waiting.waiters import Outcome
+from producer.waiting.waiters import JobState
 from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
@@ -64,7 +64,7 @@ def run(database: Database, ids: list[str], queue: str, **providers: Any) -> Non
 def job(database: Database, *, batch: bool, **more: Any) -> str:
     holder = world.open_account(database)
     wanted = world.submission(**more)
-    order = world.Door(database, world.RecordedBell()).order(holder, [wanted], listed=batch, claim=None)
+    order = world.Acceptor(database, world.RecordedBell()).prepare(holder, [wanted], listed=batch, claim=None)
     world.accept_all(database, [order])
     return str(order.rows[0]["id"])
 
@@ -140,7 +140,7 @@ def test_the_field_that_a_provider_refuses_is_named_to_the_caller(database: Data
     id = job(database, batch=False)
     run(database, [id], "openai.realtime", openai=Scripted(no))
     (result,) = world.rows(database, world.m.job_results, job_id=id)
-    refusal = Outcome(id, "failed", error=result["error"]).refusal()
+    refusal = JobState(id, "failed", error=result["error"]).refusal()
     assert (refusal.status, refusal.reason, refusal.param) == (400, "unsupported_parameter", param)
     assert ("param" in orjson.loads(result["error"])) == (param is not None)
 

@@ -12,8 +12,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict
 from shared.files import blobs
-from shared.jobs import transitions as jobs
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import TERMINAL, Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
 from workers.batches import rounds
@@ -453,7 +452,7 @@ def test_a_cancel_of_one_line_counts_as_a_line_that_failed(database: Database) -
     batch_world.take_turns(database)
     seen = batch_world.shown(database, holder, id)
     assert seen["status"] == "completed" and seen["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
-    assert jobs.TERMINAL and world.violations(database) == []
+    assert TERMINAL and world.violations(database) == []
 
 
 def test_a_plan_that_cannot_be_found_is_looked_for_and_at_last_told_to_be_lost(

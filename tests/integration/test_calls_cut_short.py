@@ -1,6 +1,7 @@
 """A call that is cut short after its job was accepted: the answer names the job and keeps clients from a retry."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from producer.app import make_app
-from producer.context import Desk, Placed
+from producer.context import Context
+from producer.operations.placing import Placed, Placer
 from producer.waiting import waiters
 from shared import accounts
 from shared.accounts import KeyHolder
@@ -20,11 +22,32 @@ from tests.integration import world
 Cut = Callable[["asyncio.Task[None]", "Watched"], None]
 
 
-class Watched(Desk):
-    """A desk that tells when it has accepted a job."""
+class Watched(Context):
+    """A context that tells when it has accepted a job."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, world.RecordedBell())
+        placer = self.placer
+        self.placer = WatchedPlacer(*(getattr(placer, one.name) for one in dataclasses.fields(placer)))
+
+    @property
+    def job_id(self) -> str:
+        """The job that was accepted, or waited for."""
+        assert isinstance(self.placer, WatchedPlacer)
+        return self.placer.job_id
+
+    @property
+    def accepted(self) -> asyncio.Event:
+        """Set when there is one."""
+        assert isinstance(self.placer, WatchedPlacer)
+        return self.placer.accepted
+
+
+class WatchedPlacer(Placer):
+    """Its placer."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
         self.job_id = ""
         self.accepted = asyncio.Event()
 
@@ -63,23 +86,23 @@ def answer(
 
     async def scene() -> str:
         app = make_app()
-        app.state.desk = desk = Watched(database)
+        app.state.context = context = Watched(database)
         scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "scheme": "http", "method": method}
         scope |= {"path": path, "query_string": query, "client": ("127.0.0.1", 1)}
         scope["headers"] = [(b"authorization", f"Bearer {key}".encode()), (b"content-type", b"application/json")]
         task = asyncio.create_task(app(scope, receive, send))
-        await asyncio.wait_for(desk.accepted.wait(), 10)
-        cut(task, desk)
+        await asyncio.wait_for(context.accepted.wait(), 10)
+        cut(task, context)
         await asyncio.wait_for(task, 10)
-        await desk.close()
-        return desk.job_id
+        await context.close()
+        return context.job_id
 
     job_id = asyncio.run(scene())
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, orjson.loads(sent[1]["body"]), job_id
 
 
-def _cancelled(task: "asyncio.Task[None]", desk: Watched) -> None:
+def _cancelled(task: "asyncio.Task[None]", context: Watched) -> None:
     """What uvicorn does with a call that outlasts its time to stop."""
     task.cancel()
 
@@ -102,8 +125,8 @@ def test_a_fault_while_a_call_waits_buys_nothing_twice(
     def fail(*_: Any) -> Any:
         raise fault
 
-    monkeypatch.setattr(waiters, "outcomes_of", fail)
-    found, headers, body, job_id = chat(database, lambda _, desk: desk.waiters.ended([desk.job_id]))
+    monkeypatch.setattr(waiters, "states_of", fail)
+    found, headers, body, job_id = chat(database, lambda _, context: context.waiters.ended([context.job_id]))
     assert found == body["error"]["code"] == status and "a bug" not in body["error"]["message"]
     assert headers["fusionai-job-id"] == job_id and headers["x-should-retry"] == "false"
 
@@ -131,11 +154,11 @@ def test_a_client_that_goes_away_while_it_sends_is_no_fault_of_ours(
             return next(coming)
 
         app = make_app()
-        app.state.desk = desk = Watched(database)
+        app.state.context = context = Watched(database)
         scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "scheme": "http", "method": "POST"}
         scope |= {"path": "/v1/embeddings", "query_string": b"", "client": ("127.0.0.1", 1)}
         await app(scope | {"headers": [(b"authorization", f"Bearer {key}".encode())]}, receive, send)
-        await desk.close()
+        await context.close()
 
     asyncio.run(scene())
     assert sent[0]["status"] == 400 and not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -11,7 +11,8 @@ from producer.operations.webhooks import WebhookSpec
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import transitions
+from shared.jobs import leases
+from shared.jobs.outcomes import Requeue
 from shared.money.ledger import Book
 from shared.settings import settings
 from tests.integration import world
@@ -55,9 +56,7 @@ def test_a_job_is_leased_at_once_wherever_it_was_accepted(database: Database, ah
     held = world.take(database, worker, ids)
     assert {job.id for job in held} == set(ids)
     with host(database, ahead):
-        world.settle(
-            database, *(transitions.Requeue(job.id, job.epoch, world.QUEUE, 0, 0, 0, wake=True) for job in held)
-        )
+        world.settle(database, *(Requeue(job.id, job.epoch, world.QUEUE, 0, 0, 0, wake=True) for job in held))
     assert len(world.take(database, worker, ids)) == 3, "put back for at once is put back for at once"
 
 
@@ -95,7 +94,7 @@ def test_an_id_that_was_refused_is_the_feeders_again(database: Database) -> None
         world.change(database, id, woken_at=clock.now_micros())
     world.change(database, early, run_at=clock.now_micros() + HOUR)
     world.change(database, elsewhere, queue="google.batch")
-    leased = database.write_sync(transitions.lease, worker, {"openai.batch": [early, elsewhere, taken]})
+    leased = database.write_sync(leases.lease, worker, {"openai.batch": [early, elsewhere, taken]})
     assert [job.id for job in leased] == [taken]
     assert world.woken(database) == {elsewhere, taken}, "what rings elsewhere is not this queue's"
 
@@ -114,7 +113,7 @@ def test_what_waits_is_judged_by_the_databases_clock_on_both_sides(postgres: Any
         with host(database, -HOUR):
             (job,) = world.take(database, world.new_worker(database), [id])
             later = clock.now_micros() + 60 * SECOND
-            back = transitions.Requeue(id, job.epoch, job.queue, 0, 1, later, deferred_for="429")
+            back = Requeue(id, job.epoch, job.queue, 0, 1, later, deferred_for="429")
             world.settle(database, back)
         with host(database, HOUR):
             assert not database.read_sync(feeder.is_any_due)

@@ -162,7 +162,7 @@ class TestHeads:
                     client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
                     assert refusal(client) == 400
         lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-        assert lines == ["requests that cannot be read: 1, by 127.0.0.1; 0 are open"]
+        assert lines == ["malformed HTTP requests: 1, from 127.0.0.1; open connections: 0"]
 
 
 class TestBodies:
@@ -229,7 +229,7 @@ class TestAnswers:
             client.sendall(GET)
             await_condition(lambda: front.open == 0 and app.sent)
             assert len(read_all(client)) < 400 * 65_536
-        assert "answers given up that nobody reads: 1, by 127.0.0.1" in caplog.text
+        assert "connections closed because the client does not read the response: 1, from 127.0.0.1" in caplog.text
 
     def test_one_that_is_read_slowly_is_not_until_it_has_taken_too_long(self) -> None:
         app = Echo(sends=400)
@@ -280,8 +280,8 @@ class TestHowMany:
             client = stack.enter_context(front.connect())
             client.sendall(GET)
             assert answer(client)[0] == 200
-        assert caplog.text.count("connections refused, too many are open") == 1
-        assert "127.0.0.1; 3 are open" in caplog.text
+        assert caplog.text.count("connections refused, too many open") == 1
+        assert "127.0.0.1; open connections: 3" in caplog.text
 
     def test_those_that_idle_make_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
@@ -319,8 +319,8 @@ class TestHowMany:
         now += 10
         all.look(now)
         assert [record.getMessage() for record in caplog.records] == [
-            "things: 1, by 10.0.0.0; 0 are open",
-            "things: 9, by 5 of 10.0.0.1, the rest of 1 more; 0 are open",
+            "things: 1, from 10.0.0.0; open connections: 0",
+            "things: 9, from 10.0.0.1 (5) and 1 other addresses; open connections: 0",
         ]
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from producer import operations
+from producer.operations import events as events_ops
 from producer.operations import webhooks as hooks
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
@@ -83,7 +83,7 @@ def test_what_is_asked_for_again_during_its_send_is_sent_again(database: Databas
         holder, _, (one,) = open_webhook(database, receiver.url, 1)
         (event,) = world.rows(database, m.events)
         claimed = database.write_sync(webhooks.claim, [one])
-        database.write_sync(operations.redeliver_event, holder, event["id"])
+        database.write_sync(events_ops.redeliver_event, holder, event["id"])
         late = [{**webhooks.result(row, outbound.Answer(200, b"", 0.1))} for row in claimed]
         database.write_sync(webhooks.record, late)
         assert world.rows(database, m.deliveries, id=one)[0]["status"] == "pending"

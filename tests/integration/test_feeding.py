@@ -8,7 +8,7 @@ from sqlalchemy import text
 from shared import clock
 from shared.db import Database
 from shared.db.models.jobs import DEFERRED, TO_WAKE
-from shared.jobs.transitions import Requeue
+from shared.jobs.outcomes import Requeue
 from tests.integration import world
 from workers.maintenance import feeder
 from workers.maintenance.feeder import FIRST, Feeder

@@ -142,7 +142,7 @@ def test_it_is_not_started_without_a_password(tmp_path: Path, redis: RedisServer
     site = Site(tmp_path, redis, FLOWER_BASIC_AUTH=users, FUSIONAI_FLOWER_PASSWORD="")
     try:
         assert site.start_by_procfile().wait(60) != 0
-        assert "Flower is not started without a password: set FUSIONAI_FLOWER_PASSWORD" in site.log.read_text()
+        assert "Flower requires a password: set FUSIONAI_FLOWER_PASSWORD" in site.log.read_text()
     finally:
         site.stop()
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from producer.operations import Page
 from producer.operations.invoices import list_invoices, show_invoice
+from producer.operations.pages import PageQuery
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
@@ -39,7 +39,7 @@ def state(database: Database, holder: KeyHolder, batch: str, *micros: int, fails
 
 def listed(database: Database, holder: KeyHolder, **more: Any) -> dict[str, Any]:
     filters = {name: more.pop(name) for name in ("kind", "batch_id") if name in more}
-    return database.read_sync(list_invoices, holder.account_id, Page(**more), **filters)
+    return database.read_sync(list_invoices, holder.account_id, PageQuery(**more), **filters)
 
 
 def test_a_statement_is_shown_to_its_account_alone(database: Database) -> None:

@@ -16,7 +16,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import ProviderError, StorageAway
 from shared.files import blobs, images
-from shared.jobs.transitions import Requeue
+from shared.jobs.outcomes import Requeue
 from shared.submissions.schemas import Offer, Usage
 from tests.integration import attempts, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from producer import operations
 from producer.admission import auth
 from producer.admission.auth import Keys
 from producer.app import make_app
-from producer.context import Desk
-from producer.operations import Page
+from producer.context import Context
+from producer.operations import jobs as jobs_ops
+from producer.operations.pages import PageQuery
 from shared import accounts, clock
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -88,13 +88,13 @@ def test_nothing_in_a_dump_is_a_key_or_tells_one(database: Database) -> None:
 
     async def scene() -> None:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             for key in keys:
                 for method, path, body in requests:
                     await client.request(method, path, json=body, headers={**bearer(key), **headers})
-        await app.state.desk.close()
+        await app.state.context.close()
 
     asyncio.run(scene())
     database.write_sync(accounts.revoke_key, keys[2])
@@ -120,11 +120,11 @@ def test_a_typo_is_refused_without_a_look_at_the_database(counted: Counted) -> N
         for at in range(14, len(key)):
             typo = key[:at] + ("a" if key[at] != "a" else "b") + key[at + 1 :]
             with pytest.raises(Unauthorized):
-                await keys.holder(bearer(typo))
+                await keys.holder(typo)
         with pytest.raises(Unauthorized):
-            await keys.holder(bearer(key.replace("_live_", "_test_")))
+            await keys.holder(key.replace("_live_", "_test_"))
         assert counted.reads == 0
-        await keys.holder(bearer(key))
+        await keys.holder(key)
         assert counted.reads == 1
 
     asyncio.run(scene())
@@ -136,7 +136,7 @@ def test_a_crowd_with_one_key_looks_it_up_once_a_second(counted: Counted, monkey
 
     async def scene() -> None:
         keys = Keys(counted)
-        await asyncio.gather(*(keys.holder(bearer(key)) for _ in range(100)))
+        await asyncio.gather(*(keys.holder(key) for _ in range(100)))
         assert counted.reads == 1
         await asyncio.to_thread(counted.write_sync, accounts.revoke_key, id)
         refused = asyncio.Event()
@@ -144,7 +144,7 @@ def test_a_crowd_with_one_key_looks_it_up_once_a_second(counted: Counted, monkey
         while not refused.is_set():
             assert clock.monotonic() - began < 5
             try:
-                await keys.holder(bearer(key))
+                await keys.holder(key)
             except Unauthorized:
                 refused.set()
             await asyncio.sleep(0.01)
@@ -161,12 +161,12 @@ def test_an_expired_key_is_refused_in_the_words_of_an_unknown_one(database: Data
 
     async def refusal(keys: Keys, key: str) -> str:
         with pytest.raises(Unauthorized) as refused:
-            await keys.holder(bearer(key))
+            await keys.holder(key)
         return refused.value.message
 
     async def scene() -> None:
         keys = Keys(database)
-        assert (await keys.holder(bearer(expiring))).mode == "live"
+        assert (await keys.holder(expiring)).mode == "live"
         with world.virtual_time():
             clock.shift(3600 * clock.MICROS)
             said = {await refusal(keys, key) for key in (expiring, revoked, accounts.new_key("live"))}
@@ -189,18 +189,18 @@ def test_a_use_is_recorded_at_most_once_a_minute(counted: Counted, monkeypatch: 
     async def scene() -> None:
         keys = Keys(counted)
         looking = asyncio.create_task(keys.run())
-        await keys.holder(bearer(key))
+        await keys.holder(key)
         await until(lambda: last_used(counted, id))
         first = last_used(counted, id)
         assert first is not None and began <= first <= clock.now_micros() and counted.writes == 1
         with world.virtual_time():
             for _ in range(5):
                 clock.shift(11 * clock.MICROS)
-                await keys.holder(bearer(key))
+                await keys.holder(key)
                 await asyncio.sleep(0.05)
             assert last_used(counted, id) == first and counted.writes == 1
             clock.shift(6 * clock.MICROS)
-            await keys.holder(bearer(key))
+            await keys.holder(key)
             await until(lambda: last_used(counted, id) != first)
             assert counted.writes == 2
         looking.cancel()
@@ -213,10 +213,10 @@ def test_a_clean_end_loses_no_use_and_an_older_one_replaces_none(database: Datab
 
     async def scene() -> None:
         one, other = Keys(database), Keys(database)
-        await one.holder(bearer(key))
+        await one.holder(key)
         with world.virtual_time():
             clock.shift(5 * clock.MICROS)
-            await other.holder(bearer(key))
+            await other.holder(key)
             latest = clock.now_micros()
         await other.close()
         assert abs((last_used(database, id) or 0) - latest) < clock.MICROS
@@ -240,10 +240,10 @@ def test_live_and_test_keys_do_not_see_each_others_jobs(database: Database) -> N
     test = KeyHolder("key_test", live.account_id, "test", None)
     ids = {"live": world.queued(database, live)[0], "test": world.queued(database, test)[0]}
     for holder, mine, others in ((live, ids["live"], ids["test"]), (test, ids["test"], ids["live"])):
-        listed = database.read_sync(operations.list_jobs, holder, Page(), ids=list(ids.values()))
+        listed = database.read_sync(jobs_ops.list_jobs, holder, PageQuery(), ids=list(ids.values()))
         assert [job["id"] for job in listed["data"]] == [mine]
-        assert database.read_sync(operations.show_job, holder, mine)["id"] == mine
-        for operation in (operations.show_job, operations.cancel_job):
+        assert database.read_sync(jobs_ops.show_job, holder, mine)["id"] == mine
+        for operation in (jobs_ops.show_job, jobs_ops.cancel_job):
             with pytest.raises(NotFound):
                 database.write_sync(operation, holder, others)
     statuses = database.read_sync(lambda c: set(c.execute(select(m.jobs.c.status)).scalars()))

@@ -8,11 +8,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from producer import operations
+from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending, Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Requeue
 from shared.queues import PROBATION
 from shared.settings import settings
 from tests.integration import world
@@ -237,7 +238,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         id = data.draw(st.sampled_from(sorted(self.jobs)))
-        shown, _ = self.database.write_sync(operations.cancel_job, self.holder, id)
+        shown, _ = self.database.write_sync(jobs_ops.cancel_job, self.holder, id)
         job = self.jobs[id]
         if job.status == "queued":
             job.end("cancelled", takes=True)

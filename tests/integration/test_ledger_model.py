@@ -8,13 +8,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from producer import operations
 from producer.admission.accept import Accepted
+from producer.operations import jobs as jobs_ops
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InsufficientCredits
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.money import ledger
 from tests.integration import world
 from tests.integration.world import CREDIT
@@ -143,7 +143,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         (id,) = self._some(data, most=1)
         purse = self._purse_of(id)
-        job, _ = self.database.write_sync(operations.cancel_job, purse.holder, id)
+        job, _ = self.database.write_sync(jobs_ops.cancel_job, purse.holder, id)
         assert job["status"] == "cancelled" and job["usage"]["credits_used"] == 0
         self._end([Ending(id, 0, "cancelled")])
 

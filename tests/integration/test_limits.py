@@ -9,7 +9,9 @@ from itertools import count
 import pytest
 import redis
 
-from producer.admission.limits import STEPS, Allowance, Limits, script
+from producer.admission.limits import STEPS, Limits, script
+from producer.admission.limits.allowances import Allowance
+from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit, requests_of_account
 from shared import clock
 from shared.accounts import KeyHolder
 from tests.integration.limit_crowd import crowd, most_within
@@ -26,7 +28,7 @@ def holder(limit: int | None, account: str = "") -> KeyHolder:
 @asynccontextmanager
 async def process(server: RedisServer, window_seconds: float = 60.0) -> AsyncIterator[Limits]:
     """One producer's end of the limits."""
-    limits = Limits(server.url, window_seconds=window_seconds)
+    limits = Limits(server.url, dimensions=[requests_of_account(window_seconds)])
     try:
         yield limits
     finally:
@@ -129,6 +131,42 @@ def test_a_log_is_bounded_and_is_forgotten(redis_server: RedisServer) -> None:
     with redis.Redis(port=redis_server.port) as client:
         assert 0 < client.llen(key) <= STEPS + STEPS // 300 + 2
         assert 0 < client.pttl(key) <= 2000
+
+
+def test_a_new_dimension_is_a_row(redis_server: RedisServer) -> None:
+    """An hour of a key: its log is its own; the account's is what it always was."""
+    of_key = Dimension(lambda holder: f"hour.{holder.key_id}", lambda _: 3, 3600.0)
+
+    async def scene() -> KeyHolder:
+        who = holder(50)
+        limits = Limits(redis_server.url, dimensions=[*DIMENSIONS, of_key])
+        assert admitted(await take(limits, who, 6)) == 3
+        (refused,) = await take(limits, who)
+        assert refused.limit == 3 and 3500 < (refused.retry_seconds or 0) <= 3614
+        await limits.close()
+        return who
+
+    who = asyncio.run(scene())
+    with redis.Redis(port=redis_server.port, decode_responses=True) as client:
+        logs = [client.lrange(f"fusionai.limit.{name}", 0, -1) for name in (who.account_id, f"hour.{who.key_id}")]
+        now = clock.now_micros()
+        for log, counted, granted in zip(logs, (60.2, 3612), (7, 3), strict=True):
+            ends = [int(line.split()[0]) for line in log]
+            assert all(0 < end - now <= (counted + counted / 3000) * 1e6 for end in ends)
+            assert sum(int(line.split()[2]) for line in log) == granted
+
+
+def test_a_request_may_take_more_than_one_whole_or_not_at_all(redis_server: RedisServer) -> None:
+    async def scene() -> None:
+        async with process(redis_server) as limits, process(redis_server) as other:
+            tokens = RateLimit(f"tokens.{holder(1).account_id}", 100)
+            first = await asyncio.gather(*(limits.admit(tokens, 40) for _ in range(3)))
+            assert [(one.remaining, one.retry_seconds is None) for one in first] == [(60, True), (20, True), (0, False)]
+            assert (await limits.admit(tokens, 40)).retry_seconds is not None, "known without asking again"
+            assert (await other.admit(tokens, 20)).retry_seconds is None
+            assert (await other.admit(tokens, 1)).retry_seconds is not None
+
+    asyncio.run(scene())
 
 
 def test_four_processes_share_one_limit(redis_server: RedisServer) -> None:

@@ -14,12 +14,14 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, update
 
-from producer import metrics, operations
+from producer import metrics
 from producer.metrics import Exposition, Metrics
+from producer.operations import events as event_ops
 from shared import clock
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending, Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Requeue
 from tests.integration import world
 from tests.integration.attempts import NOWHERE
 from tests.integration.test_database_away import Failing, run, times
@@ -243,7 +245,7 @@ def test_what_is_sent_anew_is_as_late_as_it_was_asked_for(database: Database, mo
     (event,) = world.rows(database, m.events)
     with world.virtual_time():
         clock.shift(3 * 86_400 * clock.MICROS)
-        database.write_sync(operations.redeliver_event, holder, event["id"])
+        database.write_sync(event_ops.redeliver_event, holder, event["id"])
         assert shown(database)["webhook_lag_seconds", ()] < 60
         assert world.violations(database) == []
 

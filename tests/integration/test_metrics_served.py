@@ -191,4 +191,4 @@ def test_a_port_that_another_program_has_ends_the_start_and_is_named(tmp_path: P
         finally:
             processes.kill(process)
     said = (tmp_path / "web.log").read_text()
-    assert f"FUSIONAI_METRICS_PORT: 127.0.0.1 port {own} cannot be listened on" in said and "Traceback" not in said
+    assert f"FUSIONAI_METRICS_PORT: 127.0.0.1 port {own}: cannot listen" in said and "Traceback" not in said

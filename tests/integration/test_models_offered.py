@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from producer.app import make_app
-from producer.context import Desk
+from producer.context import Context
 from shared import accounts
 from shared.db import Database
 from tests.integration import world
@@ -19,13 +19,13 @@ def shown(database: Database, mode: Any, *paths: str) -> list[httpx.Response]:
 
     async def scene() -> list[httpx.Response]:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         headers = {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://test", headers=headers
         ) as client:
             answers = [await client.get(path) for path in paths]
-        await app.state.desk.close()
+        await app.state.context.close()
         return answers
 
     return asyncio.run(scene())

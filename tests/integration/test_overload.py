@@ -6,7 +6,7 @@ import pytest
 
 from producer.admission import idempotency
 from producer.admission.overload import BACKLOG_SECONDS, Overload, heads
-from producer.context import Desk
+from producer.context import Context
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
@@ -51,14 +51,14 @@ def test_what_was_accepted_before_is_answered_however_much_waits(database: Datab
     known, new = (idempotency.claim(holder, key, "POST", "/chat/completions", body) for key in ("known", "new"))
 
     async def place_both() -> None:
-        desk = Desk(database, world.RecordedBell())
-        placed = await desk.place(holder, submission, known, waits=28)
-        desk.overload.look({world.QUEUE: clock.now_micros() - 5 * MINUTE})
+        context = Context(database, world.RecordedBell())
+        placed = await context.placer.place(holder, submission, known, waits=28)
+        context.overload.look({world.QUEUE: clock.now_micros() - 5 * MINUTE})
         with pytest.raises(Unavailable):
-            await desk.place(holder, submission, new, waits=28)
-        again = await desk.place(holder, submission, known, waits=28)
+            await context.placer.place(holder, submission, new, waits=28)
+        again = await context.placer.place(holder, submission, known, waits=28)
         assert again.job_id == placed.job_id and again.accepted.replayed
-        await desk.close()
+        await context.close()
 
     asyncio.run(place_both())
 

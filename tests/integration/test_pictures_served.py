@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from producer.app import make_app
-from producer.context import Desk
+from producer.context import Context
 from shared.db import Database
 from shared.files import blobs, images
 from tests.integration import world
@@ -21,10 +21,10 @@ def shown(database: Database, *links: str) -> list[httpx.Response]:
 
     async def scene() -> list[httpx.Response]:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             answers = [await client.get(link.partition("8000")[2]) for link in links]
-        await app.state.desk.close()
+        await app.state.context.close()
         return answers
 
     return asyncio.run(scene())

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from producer.app import make_app
-from producer.context import Desk
+from producer.context import Context
 from shared import accounts
 from shared.db import Database
 from shared.db import models as m
@@ -58,11 +58,11 @@ def play(database: Database, scene: Callable[[httpx.AsyncClient], Awaitable[None
 
     async def played() -> None:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         headers, transport = {"authorization": f"Bearer {key}"}, httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x/v1", headers=headers) as client:
             await scene(client)
-        await app.state.desk.close()
+        await app.state.context.close()
 
     asyncio.run(played())
     return holder.account_id
@@ -71,7 +71,9 @@ def play(database: Database, scene: Callable[[httpx.AsyncClient], Awaitable[None
 def check_refused(answer: httpx.Response, place: str) -> None:
     error = answer.json()["error"]
     assert answer.status_code == 400 and error["type"] == "invalid_request" and error["param"] == place, answer.text
-    assert error["message"].startswith(f"{place}: hosted is served by hosted, which may not fetch from this host (")
+    assert error["message"].startswith(
+        f"{place}: hosted, which serves hosted, is not allowed to fetch from this host ("
+    )
 
 
 @pytest.mark.parametrize("mode", ["live", "test"])
@@ -119,5 +121,5 @@ def test_a_batchs_lines_and_its_dry_run_are_refused_alike(database: Database) ->
     batch_world.take_turns(database)
     errors = json.loads(batch_world.row(database, made[1])["errors"])
     assert [(one["line"], one["param"]) for one in errors] == [(n, f"body.{PLACE}") for n in (2, 3, 4)]
-    assert made[0].count("which may not fetch from this host") == 3
+    assert made[0].count("is not allowed to fetch from this host") == 3
     assert world.rows(database, m.jobs, account_id=account_id) == []

@@ -13,7 +13,7 @@ from producer.operations.batch_progress import Progress
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from workers.batches.rounds import Batches
@@ -62,7 +62,7 @@ def test_lines_are_counted_by_provider_and_failures_by_reason(database: Database
         {"reason": "invalid_request", "status_code": 400, "model": "gpt-4", "count": 2, "message": leased[1].id},
         {
             **{"reason": "cancelled", "status_code": None, "model": "gemini-pro", "count": 1},
-            "message": "this request was cancelled before it was done",
+            "message": "the request was cancelled before it finished",
         },
     ]
     assert found["request_counts"] == {"total": 9, "completed": 1, "failed": 3}

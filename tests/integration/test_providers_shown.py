@@ -39,7 +39,7 @@ def known(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_in_words_and_as_json(known: redis.Redis) -> None:
     shown = CliRunner().invoke(providers, [])
     assert shown.exit_code == 0
-    assert "paused 2026-11-18" in shown.output and "it refuses our key (401)" in shown.output
+    assert "paused 2026-11-18" in shown.output and "invalid API key (401)" in shown.output
     assert "9.877" in shown.output
     found = {one["provider"]: one for one in json.loads(CliRunner().invoke(providers, ["--json"]).output)["data"]}
     assert found["openai"]["paused"] == {"since": 1_795_000_000, "reason": "401", "tried_again_at": 1_795_000_060}
@@ -55,7 +55,7 @@ def test_a_pause_that_nobody_tries_any_more_is_told_so(known: redis.Redis, over_
     state = State(paused_since=until - 600.0, paused_until=float(until), paused_for="401")
     known.set(KEY.format("openai/*"), dump(state))
     shown = CliRunner().invoke(providers, []).output
-    assert "it refuses our key (401); " + words in shown and f"paused {moment(until - 600)[11:]}" in shown
+    assert "invalid API key (401); " + words in shown and f"paused {moment(until - 600)[11:]}" in shown
 
 
 def test_as_metrics(known: redis.Redis) -> None:

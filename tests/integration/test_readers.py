@@ -59,8 +59,8 @@ def test_side_by_side_is_as_one_after_the_other(readers: Readers) -> None:
     many, same = _taken(readers.parts(io.BytesIO(file), WANTED))
     assert plan == same
     assert (one.total, one.bound_micros, one.models) == (many.total, many.bound_micros, many.models)
-    told = [fault.shown() for fault in many.faults]
-    assert told == [fault.shown() for fault in one.faults]
+    told = [fault.as_json() for fault in many.faults]
+    assert told == [fault.as_json() for fault in one.faults]
     assert [(fault["code"], fault["line"]) for fault in told] == [
         ("duplicate_custom_id", 8001),
         ("invalid_request", 8501),

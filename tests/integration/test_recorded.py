@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from producer import operations
 from producer.admission.accept import Accepted
 from producer.admission.idempotency import Claim
+from producer.operations import events as events_ops
+from producer.operations import jobs as jobs_ops
+from producer.operations import pages as pages_ops
 from shared import clock
 from shared.batches import transitions
 from shared.batches.lines import unplanned
@@ -26,9 +28,9 @@ from tests.integration.attempts import NOWHERE
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Silent
 from tests.recorded.__main__ import record
-from workers import tasks
 from workers.maintenance.sweep import Sweeper
 from workers.pacing import Pace, Store
+from workers.process import tasks
 from workers.providers.sandbox import Sandbox
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
@@ -139,12 +141,12 @@ def test_rows_of_another_version_are_finished(
 def _everything_can_be_shown(database: Database, recorded: dict[str, Any]) -> None:
     holder = _holder(database, recorded)
     for row in world.rows(database, m.jobs):
-        assert database.read_sync(operations.show_job, holder, row["id"])["status"] == "succeeded"
+        assert database.read_sync(jobs_ops.show_job, holder, row["id"])["status"] == "succeeded"
     for row in world.rows(database, m.batches):
         lines = batch_world.lines_of(database, row["output_file_id"])
         assert [line["custom_id"] for line in lines] == ["line 0", "line 1", "line 2"]
         assert transitions.request_counts(dict(row))["completed"] == 3
-    page = database.read_sync(operations.list_events, holder, operations.Page(limit=100))
+    page = database.read_sync(events_ops.list_events, holder, pages_ops.PageQuery(limit=100))
     assert len(page["data"]) == len(world.rows(database, m.events))
 
 

@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import StreamingResponse
 
-from producer import operations
 from producer.app import make_app
-from producer.context import Desk
-from producer.dialects.fusionai import completions
+from producer.context import Context
+from producer.operations import credits
+from producer.web import calls
 from shared import accounts
 from shared.db import Database
 from tests.integration import world
@@ -71,12 +71,12 @@ def asked(database: Database, *requests: tuple[str, str, Any], bell: world.Recor
 
     async def scene() -> list[httpx.Response]:
         app = make_app()
-        app.state.desk = Desk(database, bell or world.RecordedBell())
+        app.state.context = Context(database, bell or world.RecordedBell())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"authorization": f"Bearer {key}", "prefer": "respond-async"}
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             answers = [await client.request(method, path, json=json) for method, path, json in requests]
-        await app.state.desk.close()
+        await app.state.context.close()
         return answers
 
     return asyncio.run(scene()), key
@@ -124,7 +124,7 @@ def test_a_bug_that_shows_what_was_sent_shows_it_to_nobody(
     def bug(type: str, body: Any, **_: Any) -> None:
         raise KeyError(f"{body}")
 
-    monkeypatch.setattr(completions, "read_submission", bug)
+    monkeypatch.setattr(calls, "read_submission", bug)
     (answer,), _ = asked(database, ("POST", path, given))
     assert answer.status_code == 500 and answer.headers["x-request-id"] in caplog.text and "KeyError" in caplog.text
     assert CANARY not in answer.text and CANARY not in caplog.text
@@ -151,7 +151,7 @@ def test_a_bug_of_ours_is_a_500_without_its_message(database: Database, monkeypa
     def bug(*_: Any, **__: Any) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(operations, "show_credits", bug)
+    monkeypatch.setattr(credits, "show_credits", bug)
     (answer,), _ = asked(database, ("GET", "/v1/credits", None))
     assert answer.status_code == 500 and CANARY not in answer.text and answer.headers["x-request-id"]
 
@@ -202,11 +202,11 @@ def test_a_wrong_key_is_not_repeated(
 ) -> None:
     async def scene() -> list[httpx.Response]:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             answers = [await client.post(path, json=given) for path, given in CALLS]
-        await app.state.desk.close()
+        await app.state.context.close()
         return answers
 
     for answer in asyncio.run(scene()):

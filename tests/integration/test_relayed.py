@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from producer import operations
+from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.jobs import transitions
+from shared.jobs.outcomes import Ending, Progress
 from shared.jobs.streams import part
 from shared.submissions.catalogue import Endpoint
 from shared.submissions.catalogue import Provider as CatalogueProvider
@@ -127,7 +128,7 @@ def test_the_text_of_a_cancelled_job_is_in_its_result_and_its_usage_is_listed(
     play(database, redis_server.url, speaker, id, cancel(database, speaker, id))
     account = world.row(database, id)["account_id"]
     holder = world.KeyHolder("k", account, "live", None)
-    shown = database.read_sync(operations.show_job, holder, id)
+    shown = database.read_sync(jobs_ops.show_job, holder, id)
     body = orjson.loads(orjson.dumps(shown["result"]))
     assert body["choices"][0]["message"]["content"] == "Hello" and body["choices"][0]["finish_reason"] is None
     assert shown["usage"]["credits_used"] == body["usage"]["credits_used"] > 0
@@ -231,7 +232,7 @@ def test_what_a_stopped_worker_had_sent_on_is_paid_for_when_the_job_does_not_suc
     account = world.row(database, id)["account_id"]
     holder = world.KeyHolder("k", account, "live", None)
     if end.startswith("cancelled"):
-        database.write_sync(operations.cancel_job, holder, id)
+        database.write_sync(jobs_ops.cancel_job, holder, id)
     elif end.startswith("expired"):
         world.change(database, id, expires_at=0)
         database.write_sync(sweep.end_overdue)
@@ -285,10 +286,10 @@ def test_a_stale_worker_s_note_changes_nothing(database: Database) -> None:
     (id,) = world.queued(database, world.open_account(database))
     (job,) = world.take(database, world.new_worker(database), [id])
     for epoch, told in ((job.epoch - 1, 0), (job.epoch, 70), (job.epoch, 70)):
-        note = transitions.Progress(id, epoch, "openai", "gpt-4", 1, 1, 70 if told != 70 or epoch == job.epoch else 0)
+        note = Progress(id, epoch, "openai", "gpt-4", 1, 1, 70 if told != 70 or epoch == job.epoch else 0)
         database.write_sync(transitions.note_relayed, [note])
         assert world.row(database, id)["relayed_micros"] == told
-    database.write_sync(transitions.note_relayed, [transitions.Progress(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
+    database.write_sync(transitions.note_relayed, [Progress(id, job.epoch, "openai", "gpt-4", 1, 1, 30)])
     assert world.row(database, id)["relayed_micros"] == 70, "the most that was sent on stands"
 
 
@@ -325,7 +326,7 @@ def test_an_answer_that_cannot_be_stored_is_paid_for_when_it_was_sent_on(
     stored = transitions.settle
 
     def refuses_answers(connection: Any, outcomes: Any) -> Any:
-        if any(isinstance(one, transitions.Ending) and one.response for one in outcomes):
+        if any(isinstance(one, Ending) and one.response for one in outcomes):
             raise ValueError("not this")
         return stored(connection, outcomes)
 

@@ -13,7 +13,7 @@ from shared.settings import inherited
 from tests import starting
 from tests.conditions import await_condition
 from tests.servers import RedisServer, migrated_sqlite
-from workers import remote_control
+from workers.process import remote_control
 
 #: Orders of Celery's, with what they need.
 ORDERS = {

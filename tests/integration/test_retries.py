@@ -18,7 +18,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.files import blobs
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.settings import settings
 from shared.submissions.schemas import read_submission
 from tests.integration import batch_world, world
@@ -157,7 +157,7 @@ def test_a_line_of_the_error_file_is_read_as_it_was(database: Database) -> None:
 def test_reasons_choose_lines_and_unknown_ones_are_told_which_there_are(database: Database) -> None:
     holder = world.open_account(database)
     id = first(database, holder, b="bad", d="late", e="late")
-    with pytest.raises(InvalidRequest, match=r"'weather'; there are: 503 \(2\), invalid_request \(1\)") as told:
+    with pytest.raises(InvalidRequest, match=r"'weather'; existing reasons: 503 \(2\), invalid_request \(1\)") as told:
         retry(database, holder, id, reasons=["503", "weather"])
     assert told.value.param == "reasons"
     made = retry(database, holder, id, reasons=["503"], metadata={}, completion_window="1h")
@@ -183,11 +183,11 @@ def test_what_cannot_be_retried(database: Database) -> None:
     with pytest.raises(NotFound):
         retry(database, stranger, good)
     running = batch_world.new_batch(database, holder, [chat("a")])
-    with pytest.raises(Conflict, match="is validating: it can be retried when it is over"):
+    with pytest.raises(Conflict, match="is validating; only a finished batch can be retried"):
         retry(database, holder, running)
     refused = batch_world.new_batch(database, holder, [b"{"])
     batch_world.take_turns(database)
-    with pytest.raises(InvalidRequest, match="ended before its lines began"):
+    with pytest.raises(InvalidRequest, match="ended before any of its lines started"):
         retry(database, holder, refused)
     with pytest.raises(InvalidRequest, match="completion_window"):
         retry(database, holder, good, completion_window="2d")
@@ -197,10 +197,10 @@ def test_the_same_lines_are_not_bought_twice(database: Database) -> None:
     holder = world.open_account(database)
     id = first(database, holder, b="bad", d="late")
     made = retry(database, holder, id)
-    with pytest.raises(Conflict, match=f"batch {made} repeats lines of the same batch already: it is validating"):
+    with pytest.raises(Conflict, match=f"batch {made} already retries lines of this batch; its status is validating"):
         retry(database, holder, id)
     run(database, made, d="late")
-    with pytest.raises(Conflict, match=f"batch {made} has retried these lines already, and 'b' has succeeded there"):
+    with pytest.raises(Conflict, match=f"batch {made} has already retried these lines, and line 'b' succeeded in it"):
         retry(database, holder, id)
     third = retry(database, holder, made)
     assert batch_world.shown(database, holder, third)["retry_of"] == made
@@ -245,7 +245,7 @@ def test_of_many_at_once_one_is_made(database: Database) -> None:
     with ThreadPoolExecutor(4) as threads:
         told = list(threads.map(one, range(4)))
     (made,) = [text for text in told if text.startswith("batch_")]
-    assert sum(f"batch {made} repeats" in text for text in told) == 3
+    assert sum(f"batch {made} already retries" in text for text in told) == 3
     assert len(world.rows(database, m.batches, retry_of=id)) == 1
     assert {row["status"] for row in world.rows(database, m.files, filename="r")} == {"uploading", "processed"}
     run(database, made)
@@ -294,7 +294,7 @@ def test_expired_lines_are_retried_also_those_that_never_became_jobs(
     output, errors = files(database, last)
     assert list(output) == list("acdefg"), "lines whose first plan is lost are told by their retries"
     assert list(errors) == ["b"] and batch_world.shown(database, holder, last)["errors"] is None
-    with pytest.raises(Conflict, match="never began, and what they asked is kept no longer"):
+    with pytest.raises(Conflict, match="never started and are no longer stored"):
         retry(database, holder, id)
 
 
@@ -332,7 +332,7 @@ def test_cancelled_lines_are_retried_only_when_they_are_asked_for(database: Data
     for _ in range(2):
         batch_world.take_turns(database)
     assert batch_world.row(database, id)["status"] == "cancelled"
-    with pytest.raises(InvalidRequest, match='name the reason "cancelled"'):
+    with pytest.raises(InvalidRequest, match='to retry cancelled lines, use "reasons"'):
         retry(database, holder, id)
     made = retry(database, holder, id, reasons=["cancelled"])
     run(database, made)
@@ -392,7 +392,7 @@ def test_lines_that_are_kept_no_longer_once_their_file_is_written(
     repeated = database.read_sync(batch_retries.repeatable, holder, id)
     monkeypatch.setattr(settings(), "keep_jobs_days", 2)
     clock.shift(3 * 86_400 * clock.MICROS)
-    with pytest.raises(Conflict, match="kept no longer"):
+    with pytest.raises(Conflict, match="no longer stored"):
         buy(database, holder, RetrySpec(), repeated)
 
 

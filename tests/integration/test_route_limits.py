@@ -9,43 +9,46 @@ from typing import Any
 import httpx
 import pytest
 
-from producer import context as desk_module
+from producer.admission import thread_turns
 from producer.app import make_app
-from producer.context import SMALL_BYTES, Desk
-from producer.dialects.fusionai import completions, jobs
+from producer.context import Context
+from producer.dialects.fusionai import jobs
+from producer.web import body as bodies
+from producer.web import calls
+from producer.web.body import SMALL_BYTES
 from shared import accounts
 from shared.db import Database
 from shared.settings import settings
 from tests.integration import world
 from tests.integration.batch_world import files_of_its_own as files_of_its_own
 
-Scene = Callable[[httpx.AsyncClient, Desk], Awaitable[None]]
+Scene = Callable[[httpx.AsyncClient, Context], Awaitable[None]]
 CHAT = {"model": "gpt-4", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 
 
 @asynccontextmanager
-async def caller(database: Database) -> AsyncIterator[tuple[httpx.AsyncClient, Desk]]:
-    """A client with a key of its own, and the desk of the application that it asks."""
+async def caller(database: Database) -> AsyncIterator[tuple[httpx.AsyncClient, Context]]:
+    """A client with a key of its own, and the context of the application that it asks."""
     app = make_app()
-    app.state.desk = desk = Desk(database, world.RecordedBell())
+    app.state.context = context = Context(database, world.RecordedBell())
     _, key = database.write_sync(accounts.create_key, world.open_account(database).account_id, "live")
     headers = {"authorization": f"Bearer {key}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://x/v1", headers=headers) as client:
-        yield client, desk
-    await desk.close()
+        yield client, context
+    await context.close()
 
 
 def play(database: Database, scene: Scene) -> None:
     async def played() -> None:
-        async with caller(database) as (client, desk):
-            await scene(client, desk)
+        async with caller(database) as (client, context):
+            await scene(client, context)
 
     asyncio.run(played())
 
 
 def test_a_route_that_takes_little_takes_no_large_body(database: Database) -> None:
-    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
         large = {"url": "https://example.com/" + "a" * SMALL_BYTES}
         for method, path in (("POST", "/webhooks"), ("PUT", "/credits/thresholds"), ("PATCH", "/webhooks/wh_1")):
             answer = await client.request(method, path, json=large)
@@ -62,7 +65,7 @@ def test_a_key_is_told_when_it_asks_too_often_and_may_still_submit(
 ) -> None:
     monkeypatch.setattr(settings(), "key_requests_per_minute", 3)
 
-    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
         codes = [(await client.get("/credits")).status_code for _ in range(3)]
         refused = await client.get("/models")
         assert codes == [200] * 3 and refused.status_code == 429
@@ -76,14 +79,14 @@ def test_a_key_is_told_when_it_asks_too_often_and_may_still_submit(
 def test_a_key_has_so_many_requests_under_way(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings(), "key_open_requests", 1)
 
-    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
         job = (await client.post("/jobs", json={"type": "chat.completion", **CHAT})).json()["id"]
         waiting = asyncio.create_task(client.get(f"/jobs/{job}", params={"wait": 30}))
-        while not desk.waiters._waiting:
+        while not context.waiters._waiting:
             await asyncio.sleep(0)
         refused = await client.get("/credits")
         assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
-        desk.waiters.release()
+        context.waiters.release_all()
         assert (await waiting).status_code == 200
         assert (await client.get("/credits")).status_code == 200
 
@@ -95,7 +98,7 @@ def test_an_account_may_keep_so_many_bytes_of_files(
 ) -> None:
     monkeypatch.setattr(settings(), "account_file_bytes", 2500)
 
-    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
         async def upload(size: int) -> httpx.Response:
             return await client.post("/files", data={"purpose": "batch"}, files={"file": ("a.jsonl", bytes(size))})
 
@@ -117,7 +120,7 @@ def test_the_lines_of_a_batch_count_as_the_file_that_they_become(
     monkeypatch.setattr(settings(), "account_file_bytes", 2500)
     line = {"custom_id": "a", "url": "/v1/chat/completions", "body": {**CHAT, "user": "u" * 400}}
 
-    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
         lines = [{**line, "custom_id": str(number)} for number in range(4)]
         made = await client.post("/batches", json={"requests": lines})
         assert made.status_code == 200, made.text
@@ -129,7 +132,7 @@ def test_the_lines_of_a_batch_count_as_the_file_that_they_become(
 
 
 def test_the_headers_of_a_part_have_a_bound(database: Database) -> None:
-    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
         for header in (b"X: " + b"a" * 9000, b"a" * 9000 + b": b", b"\r\n".join([b"Xx: " + b"a" * 3000] * 4)):
             part = (
                 b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n' + header + b"\r\n\r\nx\r\n--b--"
@@ -143,7 +146,7 @@ def test_the_headers_of_a_part_have_a_bound(database: Database) -> None:
 
 def test_nothing_that_takes_long_is_done_on_the_loop(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above THREAD_BYTES: parsing, validation, the fingerprint, pricing."""
-    monkeypatch.setattr(desk_module, "THREAD_BYTES", 200)
+    monkeypatch.setattr(thread_turns, "THREAD_BYTES", 200)
     seen: dict[str, set[bool]] = {}
 
     def watched(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -153,13 +156,13 @@ def test_nothing_that_takes_long_is_done_on_the_loop(database: Database, monkeyp
 
         return watching
 
-    monkeypatch.setattr(desk_module, "_parse", watched("parse", desk_module._parse))
-    for module in (jobs, completions):
+    monkeypatch.setattr(bodies, "_parse", watched("parse", bodies._parse))
+    for module in (jobs, calls):
         monkeypatch.setattr(module, "read_submission", watched("validate", module.read_submission))
         monkeypatch.setattr(module, "claim_of", watched("claim", module.claim_of))
 
-    async def scene(client: httpx.AsyncClient, desk: Desk) -> None:
-        monkeypatch.setattr(type(desk.door), "order", watched("order", type(desk.door).order))
+    async def scene(client: httpx.AsyncClient, context: Context) -> None:
+        monkeypatch.setattr(type(context.acceptor), "prepare", watched("prepare", type(context.acceptor).prepare))
         body = {**CHAT, "messages": [{"role": "user", "content": "a" * 300}]}
         wanted: dict[str, dict[str, Any]] = {
             "/jobs": {"type": "chat.completion", **body},
@@ -172,4 +175,4 @@ def test_nothing_that_takes_long_is_done_on_the_loop(database: Database, monkeyp
             assert answer.status_code == 202, answer.text
 
     play(database, scene)
-    assert seen == {name: {False} for name in ("parse", "validate", "claim", "order")}
+    assert seen == {name: {False} for name in ("parse", "validate", "claim", "prepare")}

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from producer.server import listeners
 from producer.server.connections import Connections
-from producer.server.protocol import Protocol
+from producer.server.protocol import BoundedProtocol
 from producer.server.serve import Server
 from shared.settings import settings
 from tests.conditions import await_condition
@@ -34,10 +34,10 @@ class Stopping:
 
     def __init__(self) -> None:
         self.connections = Connections(WIDE)
-        protocol: Any = partial(Protocol, connections=self.connections)
+        protocol: Any = partial(BoundedProtocol, connections=self.connections)
         config = uvicorn.Config(hello, port=0, http=protocol, ws="none", lifespan="off", log_config=None)
-        desk: Any = SimpleNamespace(stopping=False, stop_waiting=lambda: None)
-        self.server = Server(config, lambda: desk, self.connections)
+        context: Any = SimpleNamespace(stopping=False, stop_waiting=lambda: None)
+        self.server = Server(config, lambda: context, self.connections)
         self._thread = threading.Thread(target=lambda: uvloop.run(self.server.serve()))
 
     def start(self) -> None:

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import insert, text, update
 from sqlalchemy.exc import IntegrityError
 
-from producer import operations
-from producer.operations import ThresholdSpecs
+from producer.operations import credits as credits_ops
+from producer.operations.credits import ThresholdSpecs
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs.transitions import Ending, Requeue
+from shared.jobs.outcomes import Ending, Requeue
 from shared.money import ledger
 from shared.money.ledger import Book
 from tests.integration import world
@@ -133,7 +133,7 @@ def test_a_hold_alone_crosses_nothing(database: Database) -> None:
 def test_spent_thresholds_fire_once_a_month(database: Database) -> None:
     holder = world.open_account(database, 10_000)
     spec = ThresholdSpecs.model_validate({"thresholds": [{"kind": "spent", "credits": 25}]})
-    database.write_sync(operations.set_thresholds, holder.account_id, spec)
+    database.write_sync(credits_ops.set_thresholds, holder.account_id, spec)
     told: list[int] = []
     with world.virtual_time():
         for _ in range(2):
@@ -148,7 +148,7 @@ def test_a_threshold_already_crossed_waits_for_the_next_crossing(database: Datab
     holder = world.open_account(database, 50)
     levels = [{"kind": "remaining", "credits": 60}, {"kind": "remaining", "credits": 45}]
     spec = ThresholdSpecs.model_validate({"thresholds": levels})
-    database.write_sync(operations.set_thresholds, holder.account_id, spec)
+    database.write_sync(credits_ops.set_thresholds, holder.account_id, spec)
     spend(database, holder, 6)
     assert world.events(database, holder.account_id).count("credit.threshold") == 1
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer.admission.accept import Accepted, Door
+from producer.admission.accept import Accepted, Acceptor
 from producer.operations import batches as producer_batches
 from producer.operations.batches import BatchSpec
 from shared.db import Database
@@ -23,13 +23,15 @@ def ask(database: Database, holder: world.KeyHolder, *, listed: int = 0, **more:
     wanted = world.submission(**{"max_tokens": None, **more})
 
     async def main() -> Accepted | InsufficientCredits:
-        door = Door(database, world.RecordedBell())
+        acceptor = Acceptor(database, world.RecordedBell())
         try:
-            return await door.take(door.order(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None))
+            return await acceptor.accept(
+                acceptor.prepare(holder, [wanted] * (listed or 1), listed=bool(listed), claim=None)
+            )
         except InsufficientCredits as error:
             return error
         finally:
-            await door.close()
+            await acceptor.close()
 
     return asyncio.run(main())
 
@@ -46,7 +48,7 @@ def test_a_greeting_without_a_limit_is_told_which_limit_would_do(database: Datab
     most = error.details["max_tokens"]
     assert error.details["required_credits"] > 10 == error.details["available_credits"]
     assert error.details["held_credits"] == 0 == error.details["held_by_jobs"] and "jobs" not in error.details
-    assert error.param == "max_tokens" and f"send max_tokens: up to {most:,} would do here" in error.message
+    assert error.param == "max_tokens" and f"set max_tokens to {most:,} or less to fit" in error.message
     assert "this job may cost up to" in error.message and "10 are available" in error.message
     assert isinstance(ask(database, holder, max_tokens=most + 1), InsufficientCredits)
     assert isinstance(ask(database, holder, max_tokens=most), Accepted)
@@ -67,7 +69,7 @@ def test_a_refusal_names_what_is_held_and_by_how_many_jobs(database: Database) -
     world.settle(database, *(world.good_end(job) for job in held))
     error = refused(database, holder)
     assert error.details["held_credits"] == 6 and error.details["held_by_jobs"] == 2
-    assert "4 are available, 6 more are held by 2 unfinished jobs" in error.message
+    assert "4 are available and 6 are held by 2 unfinished jobs" in error.message
 
 
 def test_what_no_limit_can_help_does_not_speak_of_one(database: Database) -> None:
@@ -87,7 +89,7 @@ def test_of_a_list_is_said_how_many_jobs_would_fit_and_which_limit(database: Dat
     each = error.details["required_credits"] / 5
     assert error.details["jobs"] == 5 and error.details["fitting_jobs"] == int(60 / each)
     assert f"the first {error.details['fitting_jobs']} of the 5 jobs would fit" in error.message
-    assert f"send max_tokens in each: up to {error.details['max_tokens']:,}" in error.message
+    assert f"set max_tokens to {error.details['max_tokens']:,} or less in each job" in error.message
     assert isinstance(ask(database, holder, listed=5, max_tokens=error.details["max_tokens"] + 1), InsufficientCredits)
     assert isinstance(ask(database, holder, listed=5, max_tokens=error.details["max_tokens"]), Accepted)
 
@@ -130,22 +132,22 @@ def _failure(database: Database, holder: world.KeyHolder, lines: list[dict[str, 
 def test_where_no_limit_would_do_for_all_lines_it_is_said_what_would_for_the_first(database: Database) -> None:
     holder = world.open_account(database, 10)
     said = _failure(database, holder, _lines(200, max_tokens=None))["message"]
-    assert "the first of the 200 lines alone is too much; max_tokens of up to " in said
-    most = int(said.split("max_tokens of up to ")[1].split(" ")[0].replace(",", ""))
+    assert "the first of the 200 lines does not fit; it would fit with max_tokens of " in said
+    most = int(said.split("max_tokens of ")[1].split(" ")[0].replace(",", ""))
     assert _failure(database, holder, _lines(1, max_tokens=most + 1)) and not _failure(
         database, holder, _lines(1, max_tokens=most)
     )
     rich = world.open_account(database, 60)
     some = _failure(database, rich, _lines(2000, max_tokens=None))
     assert "max_tokens" not in some and 0 < some["fitting_jobs"] < 2000
-    assert some["message"].endswith("of the 2,000 lines would fit, more with a smaller max_tokens")
+    assert some["message"].endswith("of the 2,000 lines would fit, or more with a smaller max_tokens")
 
 
 def test_credits_are_written_out_and_grouped_and_one_line_is_no_first_of_one(database: Database) -> None:
     holder = world.open_account(database, 0)
     said = _failure(database, holder, _lines(200))["message"]
     required = _failure(database, holder, _lines(200))["required_credits"]
-    assert required > 1000 and f"up to {required:,} credits; 0 are available" in said
+    assert required > 1000 and f"up to {required:,} credits, 0 are available" in said
     assert "first" not in _failure(database, holder, _lines(1))["message"]
     little, _ = told(Need(bounds=[21]), Balance(1, 0))
     assert little == "this job may cost up to 0.000021 credits; 0.000001 are available"
@@ -166,11 +168,11 @@ def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(databas
     poor = world.open_account(database, 25.5 * bound / CREDIT)
 
     async def main() -> list[Any]:
-        door = Door(database, world.RecordedBell())
+        acceptor = Acceptor(database, world.RecordedBell())
         wanted = world.submission(max_tokens=20)
-        calls = (door.take(door.order(poor, [wanted], listed=False, claim=None)) for _ in range(40))
+        calls = (acceptor.accept(acceptor.prepare(poor, [wanted], listed=False, claim=None)) for _ in range(40))
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        await door.close()
+        await acceptor.close()
         return answers
 
     answers = asyncio.run(main())

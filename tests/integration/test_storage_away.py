@@ -13,7 +13,7 @@ import pytest
 
 from producer.admission import idempotency
 from producer.app import make_app
-from producer.context import Desk
+from producer.context import Context
 from producer.operations import files
 from shared import accounts, clock
 from shared.db import Database
@@ -42,12 +42,12 @@ def served(database: Database, play: Callable[[httpx.AsyncClient], Awaitable[Non
 
     async def scene() -> None:
         app = make_app()
-        app.state.desk = Desk(database, world.RecordedBell())
+        app.state.context = Context(database, world.RecordedBell())
         headers = {"authorization": f"Bearer {key}"}
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test/v1", headers=headers) as client:
             await play(client)
-        await app.state.desk.close()
+        await app.state.context.close()
 
     asyncio.run(scene())
     return holder.account_id

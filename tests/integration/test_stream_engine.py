@@ -29,7 +29,7 @@ Behave = Callable[[Ask], Awaitable[Answer]]
 def accepted(database: Database, *, stream: bool = True, **more: Any) -> str:
     """A job that has just been accepted."""
     holder = world.open_account(database)
-    order = world.Door(database, world.RecordedBell()).order(
+    order = world.Acceptor(database, world.RecordedBell()).prepare(
         holder, [world.submission(stream=stream, **more)], listed=False, claim=None
     )
     world.accept_all(database, [order])

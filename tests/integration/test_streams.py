@@ -12,16 +12,18 @@ import pytest
 import redis
 from starlette.requests import ClientDisconnect
 
-from producer.context import Desk
+from producer.context import Context
+from producer.dialects.fusionai.manners import Events
 from producer.operations import stream
 from producer.waiting import stream_readers, stream_relay
-from producer.waiting.stream_relay import StreamLimits
+from producer.waiting.stream_starts import StreamLimits
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import Conflict, FusionError, NotFound, Timeout, Unavailable
-from shared.jobs import streams
+from shared.jobs import streams, transitions
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending
 from shared.jobs.streams import part
-from shared.jobs.transitions import Ending, Leased
 from shared.notifier import Hints
 from shared.settings import settings
 from tests.acceptance.sse import added_up
@@ -47,10 +49,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
 
 
 class Scene:
-    """A producer's desk and a worker's publisher in one loop, and jobs of one account."""
+    """A producer's context and a worker's publisher in one loop, and jobs of one account."""
 
-    def __init__(self, database: Database, desk: Desk, publisher: Publisher, holder: KeyHolder) -> None:
-        self.database, self.desk, self.publisher, self.holder = database, desk, publisher, holder
+    def __init__(self, database: Database, context: Context, publisher: Publisher, holder: KeyHolder) -> None:
+        self.database, self.context, self.publisher, self.holder = database, context, publisher, holder
         self.worker = world.new_worker(database)
 
     def lease(self, ids: list[str]) -> list[Leased]:
@@ -63,9 +65,9 @@ class Scene:
 
     async def settle(self, *endings: Ending, told: bool = True) -> None:
         """End jobs; `told`: and say so."""
-        await self.database.write(lambda connection: world.jobs.settle(connection, endings))
+        await self.database.write(lambda connection: transitions.settle(connection, endings))
         if told:
-            self.desk.hints.tell("fusionai.done", [ending.job_id for ending in endings])
+            self.context.notifier.tell("fusionai.done", [ending.job_id for ending in endings])
 
     async def respond(self, id: str, **more: Any) -> AsyncIterator[str]:
         """The body of a stream, once it has begun."""
@@ -75,8 +77,8 @@ class Scene:
 
     async def begun(self, id: str, **more: Any) -> Any:
         """The answer itself."""
-        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, **more}
-        return await stream.respond(self.desk, id, self.holder, **how)
+        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": Events(), **more}
+        return await stream.respond(self.context.streams, id, self.holder, **how)
 
 
 async def _frames(answer: Any) -> AsyncIterator[str]:
@@ -90,14 +92,14 @@ async def _frames(answer: Any) -> AsyncIterator[str]:
 @asynccontextmanager
 async def scene(database: Database) -> AsyncIterator[Scene]:
     """Set up, and hang up cleanly."""
-    desk = Desk(database, world.RecordedBell())
+    context = Context(database, world.RecordedBell())
     publisher = Publisher(settings().redis_url)
     try:
         async with asyncio.timeout(40):
-            yield Scene(database, desk, publisher, world.open_account(database, 100_000))
+            yield Scene(database, context, publisher, world.open_account(database, 100_000))
     finally:
         await publisher.close()
-        await desk.close()
+        await context.close()
 
 
 def play(database: Database, act: Callable[[Scene], Awaitable[None]]) -> None:
@@ -274,7 +276,7 @@ def test_a_job_that_says_nothing_in_time_is_a_timeout_that_names_it(
         with pytest.raises(NotFound) as absent:
             await stage.respond("job_none")
         assert absent.value.job_id is None
-        assert not stage.desk.waiters._waiting and not stage.desk.readers.all(), "nobody is left waiting"
+        assert not stage.context.waiters._waiting and not stage.context.readers.all(), "nobody is left waiting"
 
     play(database, act)
 
@@ -292,7 +294,7 @@ def test_a_server_that_stops_tells_who_reads_how_to_read_on(database: Database, 
         assert await anext(quiet) == KEEP_ALIVE
         waiting = asyncio.create_task(stage.respond(unbegun.id))
         await asyncio.sleep(0.05)
-        stage.desk.stop_waiting()
+        stage.context.stop_waiting()
         (last,) = [frame async for frame in spoken]
         check_broken(last, speaking.id, "unavailable")
         assert f"/v1/jobs/{speaking.id}/stream" in data(last)["error"]["message"]
@@ -301,13 +303,13 @@ def test_a_server_that_stops_tells_who_reads_how_to_read_on(database: Database, 
         with pytest.raises(Unavailable) as error:
             await waiting
         assert error.value.job_id == unbegun.id
-        stage.desk = next_desk = Desk(database, world.RecordedBell())
+        stage.context = next_context = Context(database, world.RecordedBell())
         after = data(last)["error"]["last_event_id"]
         rest = await stage.respond(speaking.id, last_event_id=after, limits=StreamLimits(begin=0, first=20, comment=10))
         say(sink, *WORDS[1:], begin=False, end=True)
         await stage.settle(good(speaking))
         check_whole([*got, *[frame async for frame in rest if frame != KEEP_ALIVE]])
-        await next_desk.close()
+        await next_context.close()
 
     play(database, act)
 
@@ -418,7 +420,7 @@ def test_a_hint_that_comes_too_early_ends_nothing(database: Database, store: Red
         (job,) = stage.running()
         waiting = asyncio.create_task(stage.respond(job.id))
         for _ in range(3):
-            stage.desk.waiters.ended([job.id])
+            stage.context.waiters.ended([job.id])
             await asyncio.sleep(0.05)
         assert not waiting.done()
         await stage.settle(good(job))
@@ -511,7 +513,7 @@ def test_a_client_that_is_gone_leaves_nothing_behind(database: Database, store: 
         answer = await stage.begun(job.id)
         with pytest.raises(ClientDisconnect):
             await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
-        assert not stage.desk.waiters._waiting and not stage.desk.readers.all()
+        assert not stage.context.waiters._waiting and not stage.context.readers.all()
         assert world.row(database, job.id)["status"] == "running"
 
     play(database, act)
@@ -540,7 +542,7 @@ def test_a_client_that_neither_reads_nor_goes_is_given_up(
         for version in ("2.3", "2.4"):
             answer = await stage.begun(job.id, limits=StreamLimits(begin=20, first=1))
             await asyncio.wait_for(answer({"type": "http", "asgi": {"spec_version": version}}, receive, send), 10)
-            assert stuck.is_set() and not stage.desk.waiters._waiting and not stage.desk.readers.all()
+            assert stuck.is_set() and not stage.context.waiters._waiting and not stage.context.readers.all()
         assert world.row(database, job.id)["status"] == "running"
 
     play(database, act)
@@ -554,7 +556,7 @@ def test_a_bug_in_a_stream_names_the_request_and_shows_nothing_else(
     def bug(*_: Any) -> bytes:
         raise KeyError(canary)
 
-    monkeypatch.setattr(stream_relay.Relay, "_frame", bug)
+    monkeypatch.setattr(stream_relay.StreamRelay, "_frame", bug)
     sent: list[bytes] = []
 
     async def act(stage: Scene) -> None:
@@ -626,7 +628,7 @@ def test_a_thousand_streams_at_once(database: Database, store: RedisServer) -> N
             await stage.settle(*(good(job) for job in jobs[start : start + 250]))
         for frames in await asyncio.gather(*reading):
             check_whole(frames)
-        assert not stage.desk.readers.all() and not stage.desk.waiters._waiting
+        assert not stage.context.readers.all() and not stage.context.waiters._waiting
 
     play(database, act)
 
@@ -668,7 +670,7 @@ def test_a_slow_client_is_not_read_ahead_for(
         frames = await stage.respond(job.id)
         got = [await anext(frames)]
         await asyncio.sleep(0.1)
-        (reader,) = stage.desk.readers.all()
+        (reader,) = stage.context.readers.all()
         assert len(reader.entries) <= 20
         for _ in range(200):
             got.append(await asyncio.wait_for(anext(frames), 5))

@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 
-from producer import operations
+from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import transitions
+from shared.jobs.outcomes import Requeue
 from shared.queues import PROBATION, WEBHOOKS
 from shared.settings import settings
 from shared.webhooks.events import NewEvent
@@ -125,12 +125,10 @@ def test_a_cancel_of_a_requeued_job_is_carried_out_by_the_sweeper(database: Data
     holder = world.open_account(database)
     (id,) = world.queued(database, holder)
     (job,) = world.take(database, world.new_worker(database), [id])
-    database.write_sync(operations.cancel_job, holder, id)
-    world.settle(
-        database, transitions.Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}])
-    )
+    database.write_sync(jobs_ops.cancel_job, holder, id)
+    world.settle(database, Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}]))
     Sweeper(database, bell).run_once()
-    shown = database.read_sync(operations.show_job, holder, id)
+    shown = database.read_sync(jobs_ops.show_job, holder, id)
     assert shown["status"] == "cancelled" and shown["attempts"] == [{"status_code": 503}], "what was tried is shown"
 
 
@@ -157,7 +155,7 @@ def test_a_lapsed_workers_jobs_are_taken_back_within_45_seconds(database: Databa
     }, "the first worker lost may have been anybody's fault"
     assert database.write_sync(lease.renew, worker) is None and world.take(database, worker, ids) == []
     assert set(world.settle(database, *map(world.good_end, held)).verdicts.values()) == {"stale"}
-    (attempt,) = database.read_sync(operations.show_job, holder, ids[0])["attempts"]
+    (attempt,) = database.read_sync(jobs_ops.show_job, holder, ids[0])["attempts"]
     assert attempt["error"] == "worker_lost"
 
 
@@ -183,7 +181,7 @@ def test_workers_that_fall_silent_together_tell_nothing_against_their_jobs(
     rows = world.rows(database, m.jobs)
     assert {(row["status"], row["queue"], row["cohort"]) for row in rows} == {("queued", BATCH, 0)}
     assert [row["ended"] for row in world.rows(database, m.workers)] == ["together"] * 3
-    attempts = database.read_sync(operations.show_job, holder, ids[0])["attempts"]
+    attempts = database.read_sync(jobs_ops.show_job, holder, ids[0])["attempts"]
     assert [attempt["error"] for attempt in attempts] == ["worker_stopped"]
 
 
@@ -355,7 +353,7 @@ def test_a_late_answer_is_refused_while_another_worker_runs_the_job(
     held = world.take(database, world.new_worker(database), ids)
     assert {job.epoch for job in late} == {1} and {job.epoch for job in held} == {3}
     assert set(world.settle(database, *(world.good_end(job, 9) for job in late)).verdicts.values()) == {"stale"}
-    back = [transitions.Requeue(job.id, job.epoch, job.queue, 0, 1, 0) for job in late]
+    back = [Requeue(job.id, job.epoch, job.queue, 0, 1, 0) for job in late]
     assert set(world.settle(database, *back).verdicts.values()) == {"stale"}
     assert set(world.settle(database, *(world.good_end(job, 4) for job in held)).verdicts.values()) == {"done"}
     assert {row["charged_micros"] for row in world.rows(database, m.job_results)} == {4}

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from producer.operations import Page, usage, usage_csv
+from producer.operations import usage, usage_csv
+from producer.operations.pages import PageQuery
 from producer.operations.usage import Period, Selection, read_period
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from tests.integration import world
 from tests.integration.world import CREDIT
 
@@ -60,7 +61,7 @@ def select(holder: KeyHolder, period: Period | None = None, **more: Any) -> Sele
 
 
 def asked(database: Database, wanted: Selection, **more: Any) -> dict[str, Any]:
-    return asyncio.run(usage.page(database, wanted, Page(**more)))
+    return asyncio.run(usage.page(database, wanted, PageQuery(**more)))
 
 
 def test_a_row_has_the_details_that_are_known(database: Database) -> None:

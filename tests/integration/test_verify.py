@@ -10,16 +10,18 @@ import pytest
 from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import IntegrityError
 
-from producer import operations
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
-from producer.operations import ThresholdSpecs, webhooks
+from producer.operations import credits as credits_ops
+from producer.operations import webhooks
+from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
 from shared.db import Database, forgotten
 from shared.db import models as m
 from shared.files import blobs
-from shared.jobs.transitions import Ending, Progress, note_relayed
+from shared.jobs.outcomes import Ending, Progress
+from shared.jobs.transitions import note_relayed
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.verify import verify, verify_all
@@ -52,7 +54,7 @@ def scene(database: Database) -> None:
     spec = ThresholdSpecs.model_validate(
         {"thresholds": [{"kind": "remaining", "credits": 10}, {"kind": "spent", "credits": 50}]}
     )
-    database.write_sync(operations.set_thresholds, holders[0].account_id, spec)
+    database.write_sync(credits_ops.set_thresholds, holders[0].account_id, spec)
 
 
 def _odd_ends(database: Database, holder: world.KeyHolder) -> None:

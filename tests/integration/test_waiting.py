@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from producer.context import Desk
+from producer.context import Context
 from producer.waiting import waiters as replies
 from producer.waiting.waiters import Waiters, ended_among
 from shared import clock
 from shared.db import Database
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.settings import settings
 from tests.integration import world
 
@@ -78,10 +78,10 @@ def test_who_leaves_is_forgotten_and_the_others_are_not(database: Database) -> N
     async def scene() -> None:
         waiters = Waiters(database)
         one, other = waiters.register("job_1"), waiters.register("job_1")
-        waiters.leave("job_1", one)
+        waiters.unregister("job_1", one)
         waiters.ended(["job_1"])
         assert other.done() and one.cancelled()
-        waiters.leave("job_1", other)
+        waiters.unregister("job_1", other)
         assert not waiters._waiting and not waiters._since
 
     asyncio.run(scene())
@@ -129,16 +129,16 @@ def test_a_worker_is_told_until_when_its_jobs_caller_waits(database: Database, m
     monkeypatch.setattr(settings(), "job_expires_seconds", 100)
 
     async def place() -> list[str]:
-        desk = Desk(database, world.RecordedBell())
+        context = Context(database, world.RecordedBell())
         try:
             placed = [
-                await desk.place(holder, world.submission(), None, waits=waits, insists=insists)
+                await context.placer.place(holder, world.submission(), None, waits=waits, insists=insists)
                 for _, waits, insists, _ in scenes
             ]
             assert [job.left_seconds for job in placed] == pytest.approx([30, 100, 30], abs=5)
             return [job.job_id for job in placed]
         finally:
-            await desk.close()
+            await context.close()
 
     ids = [*asyncio.run(place()), *world.queued(database, holder, 2)]
     leased = {job.id: job for job in world.take(database, world.new_worker(database), ids)}
@@ -153,18 +153,18 @@ def test_when_the_server_stops_nobody_waits_any_more(database: Database) -> None
     (id,) = world.queued(database, holder)
 
     async def scene() -> None:
-        desk = Desk(database, world.RecordedBell())
-        placed = await desk.place(holder, world.submission(), None, waits=60)
+        context = Context(database, world.RecordedBell())
+        placed = await context.placer.place(holder, world.submission(), None, waits=60)
         waiting = [
-            asyncio.create_task(desk.outcome(placed)),
-            asyncio.create_task(desk.await_end(id, holder, 60)),
+            asyncio.create_task(context.placer.wait(placed)),
+            asyncio.create_task(context.placer.await_end(id, holder, 60)),
         ]
         await asyncio.sleep(0.05)
-        desk.stop_waiting()
+        context.stop_waiting()
         outcome, _ = await asyncio.wait_for(asyncio.gather(*waiting), 10)
-        assert isinstance(outcome, replies.Outcome) and not outcome.over
-        later = await desk.place(holder, world.submission(), None, waits=60)
-        assert not (await asyncio.wait_for(desk.outcome(later), 10)).over
-        await desk.close()
+        assert isinstance(outcome, replies.JobState) and not outcome.over
+        later = await context.placer.place(holder, world.submission(), None, waits=60)
+        assert not (await asyncio.wait_for(context.placer.wait(later), 10)).over
+        await context.close()
 
     asyncio.run(scene())

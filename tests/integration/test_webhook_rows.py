@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from producer import operations
-from producer.operations import Page
+from producer.operations import events as events_ops
 from producer.operations import webhooks as hooks
+from producer.operations.pages import PageQuery
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from shared import clock
 from shared.accounts import KeyHolder
@@ -160,7 +160,7 @@ def test_a_late_410_of_the_old_address_leaves_the_new_one(database: Database) ->
     database.write_sync(sender.record, answered(first, 410))
     assert webhook(database, id)["status"] == "enabled"
     assert delivery(database, one)["status"] == "pending", "it is sent to the new address"
-    database.write_sync(operations.redeliver_event, holder, second["id"])
+    database.write_sync(events_ops.redeliver_event, holder, second["id"])
     database.write_sync(sender.record, answered({**second, "url": "http://127.0.0.1:2/new"}, 410))
     assert webhook(database, id)["status"] == "enabled", "nor does an answer to a claim that does not stand"
 
@@ -169,7 +169,7 @@ def test_a_claim_that_is_given_up_late_undoes_no_redelivery(database: Database) 
     holder, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     (event,) = world.rows(database, m.events)
     (first,) = database.write_sync(sender.claim, [one])
-    database.write_sync(operations.redeliver_event, holder, event["id"])
+    database.write_sync(events_ops.redeliver_event, holder, event["id"])
     database.write_sync(sender.leave, [(one, first["claimed_until"])])
     assert (delivery(database, one)["attempts"], delivery(database, one)["claims"]) == (0, 0)
     (again,) = database.write_sync(sender.claim, [one])
@@ -316,7 +316,7 @@ def test_live_and_test_events_go_apart_and_are_numbered_apart(database: Database
         assert {row["webhook_id"] for row in map(lambda id: delivery(database, id), ids)} == {made[holder]["id"]}
         claimed = database.write_sync(sender.claim, ids)
         assert [events.body(row).get("test") for row in claimed] == [True if holder.test else None] * len(ids)
-        page = database.read_sync(operations.list_events, holder, Page())
+        page = database.read_sync(events_ops.list_events, holder, PageQuery())
         assert [event["sequence"] for event in page["data"]] == list(range(1, len(ids) + 1))
         assert {event["id"] for event in page["data"]} == {row["id"] for row in claimed}
     assert world.violations(database) == []

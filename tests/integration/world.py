@@ -10,15 +10,16 @@ import orjson
 from sqlalchemy import Connection, delete, select, update
 
 from producer.admission import accept
-from producer.admission.accept import Accepted, Door, Order
+from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.idempotency import Claim
 from shared import accounts, clock
 from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import transitions
-from shared.jobs.transitions import Ending, Leased, Requeue, Settled
+from shared.jobs import leases, transitions
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Requeue, Settled
 from shared.money import ledger
 from shared.settings import settings
 from shared.submissions.schemas import Submission, read_submission
@@ -112,15 +113,15 @@ def order(
     listed: bool = False,
     claim: Claim | None = None,
     type: Any = "chat.completion",
-) -> Order:
-    """An order as the door makes it; `bound` overrules each job's price."""
-    made = Door(database, RecordedBell()).order(holder, [submission(type)] * count, listed=listed, claim=claim)
+) -> PreparedJobs:
+    """Jobs as the acceptor prepares them; `bound` overrules each job's price."""
+    made = Acceptor(database, RecordedBell()).prepare(holder, [submission(type)] * count, listed=listed, claim=claim)
     for row in made.rows if bound is not None else ():
         row["bound_micros"] = bound
     return made
 
 
-def accept_all(database: Database, orders: Sequence[Order]) -> list[Accepted | Exception]:
+def accept_all(database: Database, orders: Sequence[PreparedJobs]) -> list[Accepted | Exception]:
     """The real acceptance, one transaction."""
     return database.write_sync(accept.accept, orders)
 
@@ -147,7 +148,7 @@ def take(database: Database, worker: str, ids: Sequence[str], queue: str | None 
         wanted: dict[str, list[str]] = {}
         for row in connection.execute(select(m.jobs.c.id, m.jobs.c.queue).where(m.jobs.c.id.in_(ids))):
             wanted.setdefault(queue or row.queue, []).append(row.id)
-        return transitions.lease(connection, worker, wanted)
+        return leases.lease(connection, worker, wanted)
 
     return database.write_sync(work)
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 
 from producer.admission import accept, idempotency
-from producer.admission.accept import Door
+from producer.admission.accept import Acceptor
 from producer.operations import webhooks
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
@@ -21,7 +21,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.db.migrations import migrate
 from shared.files import blobs
-from shared.jobs import transitions
+from shared.jobs.outcomes import Requeue
 from shared.providers import states
 from shared.settings import settings
 from tests.integration import batch_world, world
@@ -44,9 +44,11 @@ def record(database: Database) -> dict[str, Any]:
     holder = world.open_account(database)
     database.write_sync(webhooks.create, holder, WebhookSpec(url="https://hooks.example/"))
     claims = [idempotency.claim(holder, f"key-{n}", "POST", "/v1/jobs", {"n": n}) for n in range(len(_ASKED))]
-    door = Door(database, world.RecordedBell())
+    acceptor = Acceptor(database, world.RecordedBell())
     wanted = [world.submission(type, **more) for type, more in _ASKED]
-    orders = [door.order(holder, [one], listed=False, claim=claim) for one, claim in zip(wanted, claims, strict=True)]
+    orders = [
+        acceptor.prepare(holder, [one], listed=False, claim=claim) for one, claim in zip(wanted, claims, strict=True)
+    ]
     orders[0].payloads[0]["wait_until"] = clock.now_micros() + 600 * clock.MICROS
     database.write_sync(accept.accept, orders)
     waiting = world.queued(database, holder, 2)
@@ -61,7 +63,7 @@ def record(database: Database) -> dict[str, Any]:
     world.settle(
         database,
         world.good_end(held[done], 3, attempts=tried, provider="openai", model="text-embedding-3-large"),
-        transitions.Requeue(back.id, back.epoch, back.queue, 0, 1, later, tried, deferred_for="429"),
+        Requeue(back.id, back.epoch, back.queue, 0, 1, later, tried, deferred_for="429"),
     )
     database.write_sync(lease.resign, worker)
     database.write_sync(feeder.mark, "openai.batch", [holder.account_id], 1)

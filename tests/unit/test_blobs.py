@@ -160,9 +160,9 @@ def test_while_a_blob_is_replaced_the_old_one_is_there(place: dict[str, str]) ->
 def test_names_that_are_none(place: dict[str, str], name: str) -> None:
     actions: list[Any] = [blobs.writer, blobs.reader, blobs.size, blobs.delete]
     for action in actions:
-        with pytest.raises(ValueError, match="not the name of a blob"):
+        with pytest.raises(ValueError, match="invalid blob name"):
             action(name)
-    with pytest.raises(ValueError, match="not a prefix"):
+    with pytest.raises(ValueError, match="invalid blob prefix"):
         blobs.forget_old(name.rstrip("/"), 0)
 
 

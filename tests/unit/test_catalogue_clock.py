@@ -46,7 +46,7 @@ BAD = [
     ('type = "chat.completion"', 'type = "video"', "type"),
     ("input = 1", "input = -1", "input"),
     ("input = 1", "input = 1.5", "input"),
-    ("input = 1\noutput = 1\n", "", "models.m: has no price"),
+    ("input = 1\noutput = 1\n", "", "models.m: price is missing"),
     ("max_output = 10", "", "models.m: max_output"),
     ("max_output = 10", "max_output = 10\nmax_input = 5", "max_input"),
     ('upstream = "u"', "", "upstream"),
@@ -59,7 +59,7 @@ BAD = [
     ("written", "why"),
     [
         (None, "No such file or directory"),
-        (b"[models.m]\n", "it has no 'providers'"),
+        (b"[models.m]\n", "'providers' is missing"),
         (b"version = \n", "Invalid value (at line 1, column 11)"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_catalogue_ends_the_start_with_a_sentence(
         path.write_bytes(written)
     with pytest.raises(SystemExit) as ended:
         catalogue_module.load(str(path))
-    assert str(ended.value) == f"the catalogue {path} cannot be used: {why}"
+    assert str(ended.value) == f"cannot load the catalog {path}: {why}"
 
 
 @pytest.mark.parametrize(("old", "new", "named"), BAD)

@@ -172,7 +172,7 @@ def told(result: Result) -> str:
         ("STATE_DIRECTORY", "/proc/x", "up", "/proc/x"),
         ("STATE_DIRECTORY", "/dev/null/x", "migrate", "/dev/null/x"),
         ("CATALOGUE", "/nowhere.toml", "up", "/nowhere.toml"),
-        ("CATALOGUE", __file__, "up", "the catalogue"),
+        ("CATALOGUE", __file__, "up", "cannot load the catalog"),
         ("DATABASE_URL", "foo://x", "verify", "FUSIONAI_DATABASE_URL: begins with"),
         ("PORT", "many", "verify", "FUSIONAI_PORT: "),
         ("ENVIRONMENT", "staging", "verify", "FUSIONAI_ENVIRONMENT: "),

@@ -75,7 +75,7 @@ def test_a_custom_id_may_not_be_one_that_another_line_was_given() -> None:
     [
         (b"nope", "not JSON"),
         (b'{"type": NaN}', "not JSON: NaN"),
-        (b"\xff\xfe", "not UTF-8"),
+        (b"\xff\xfe", "not valid UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[1]", "not a JSON object"),
         (line(custom_id="a", body=EMBEDDING), "url is missing"),

@@ -7,18 +7,18 @@ import pytest
 
 from producer.stack import log_files
 from producer.stack.log_files import LogFile
-from producer.stack.output import Relay
+from producer.stack.output import ProcessOutput
 
 
 @pytest.mark.parametrize("quiet", [True, False])
 def test_every_line_is_in_the_file_of_its_process(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], quiet: bool
 ) -> None:
-    relay = Relay(tmp_path, quiet=quiet)
-    relay.feed("worker", b"WARNING openai: 214 x 429\nhalf a ")
-    relay.feed("worker", b"line\r\n")
-    relay.died("worker", "SIGKILL", 0.1)
-    relay.close()
+    output = ProcessOutput(tmp_path, quiet=quiet)
+    output.feed("worker", b"WARNING openai: 214 x 429\nhalf a ")
+    output.feed("worker", b"line\r\n")
+    output.died("worker", "SIGKILL", 0.1)
+    output.close()
     lines = (tmp_path / "worker.log").read_text().splitlines()
     assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in lines] == [
         "WARNING openai: 214 x 429",
@@ -59,10 +59,10 @@ def test_a_directory_that_is_gone_stops_nothing(tmp_path: Path) -> None:
 def test_what_a_process_prints_is_shown_and_kept_without_what_a_terminal_obeys(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    relay = Relay(tmp_path, quiet=False)
-    relay.feed("worker", "\x1b]0;pwned\x07 \x9b31m \u202eé\n".encode())
-    relay.say("\x1b[2J")
-    relay.close()
+    output = ProcessOutput(tmp_path, quiet=False)
+    output.feed("worker", "\x1b]0;pwned\x07 \x9b31m \u202eé\n".encode())
+    output.say("\x1b[2J")
+    output.close()
     assert "?]0;pwned? ?31m ?é" in capsys.readouterr().out
     for log in ("worker", "stack"):
         assert not set((tmp_path / f"{log}.log").read_text()) & set("\x1b\x07\x9b\u202e")

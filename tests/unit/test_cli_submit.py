@@ -465,7 +465,8 @@ def test_a_file_in_another_encoding_is_one_fault_and_nothing_is_sent(
     file = write(tmp_path / "in.jsonl", ["a", "b", "c"])
     file.write_bytes(file.read_text().encode("utf-16"))
     result = run("submit", file, *options)
-    said = "this file is UTF-16, not UTF-8; save it as UTF-8 (PowerShell: -Encoding utf8; editors: Save as, UTF-8)"
+    save = "save it as UTF-8 (PowerShell: -Encoding utf8; editors: Save as, UTF-8)"
+    said = f"the file is encoded in UTF-16, not UTF-8; {save}"
     assert result.exit_code == 1 and result.stderr == f"{file}: {said}\nError: nothing was bought\n"
     told = run("submit", file, "--json", *options)
     (fault,) = json.loads(told.stderr)["error"]["errors"]

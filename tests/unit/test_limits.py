@@ -1,13 +1,18 @@
 """What one process remembers of its admissions, what an answer's headers say, and what the plans have."""
 
+import asyncio
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.admission.limits import Allowance, Ruling
+from producer.admission.limits import Limits
+from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
+from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
+from shared.accounts import KeyHolder
 from shared.errors import RateLimited
 from shared.money import plans
 
@@ -38,7 +43,7 @@ def test_a_refusal_says_when_to_come_again(seconds: float, told: int) -> None:
 
 def test_the_first_of_a_group_are_admitted_and_each_is_told_its_own_rest() -> None:
     ruling = Ruling(admitted=2, before=7, room_seconds=3, reset_seconds=60)
-    told = [ruling.allowance(10, place) for place in range(3)]
+    told = [ruling.allowance(RateLimit("a", 10), place) for place in range(3)]
     assert [(one.remaining, one.retry_seconds) for one in told] == [(2, None), (1, None), (0, 3)]
 
 
@@ -100,3 +105,57 @@ def test_the_plans_are_the_seeds() -> None:
     for plan in plans.PLANS:
         assert plans.requests_per_minute(plan, 7) == 7
     assert plans.requests_per_minute("starter", None) == 100
+
+
+def an_hour_of_a_key(limit: int) -> Dimension:
+    return Dimension(lambda holder: f"hour.{holder.key_id}", lambda _: limit, 3600.0)
+
+
+async def alone(dimensions: list[Dimension]) -> Limits:
+    """The limits of a process whose Redis is away."""
+    limits = Limits("redis://127.0.0.1:1/0", dimensions=dimensions)
+    limits._up = False
+    return limits
+
+
+def test_the_rates_of_a_request() -> None:
+    holder = KeyHolder("key_1", "acct_1", "live", None, 100)
+    assert [one.of(holder) for one in DIMENSIONS] == [RateLimit("acct_1", 100, 60.0)]
+    assert [one.of(replace(holder, requests_per_minute=None)) for one in DIMENSIONS] == [None]
+    assert (RateLimit("a", 1).window, RateLimit("a", 1, 3600).window, RateLimit("a", 1, 10).window) == (
+        *("minute", "hour", "10 seconds"),
+    )
+
+
+def test_a_new_dimension_is_a_row() -> None:
+    """An hour of a key beside a minute of its account, with nothing but the row; from this process's own memory."""
+
+    async def scene() -> None:
+        limits = await alone([*DIMENSIONS, an_hour_of_a_key(3)])
+        one, other = (KeyHolder(key, "acct_1", "live", None, 5) for key in ("key_1", "key_2"))
+        taken = [await limits.take(one) for _ in range(4)]
+        assert [allowance and allowance.remaining for allowance in taken] == [2, 1, 0, 0]
+        refused = taken[-1]
+        assert refused is not None and refused.limit == 3 and 3600 < (refused.retry_seconds or 0) <= 3614
+        with pytest.raises(RateLimited, match="3 requests per hour"):
+            refused.check()
+        theirs = await limits.take(other)  # the account's fifth and last
+        assert theirs is not None and (theirs.limit, theirs.remaining, theirs.retry_seconds) == (5, 0, None)
+        full = await limits.take(other)
+        assert full is not None and full.limit == 5 and 0 < (full.retry_seconds or 0) <= 60.3
+        await limits.close()
+
+    asyncio.run(scene())
+
+
+def test_a_request_may_take_more_than_one_whole_or_not_at_all() -> None:
+    async def scene() -> None:
+        limits = await alone([])
+        tokens = RateLimit("tokens.acct_1", 100)
+        first = await asyncio.gather(limits.admit(tokens, 40), limits.admit(tokens, 40), limits.admit(tokens, 40))
+        assert [(one.remaining, one.retry_seconds is None) for one in first] == [(60, True), (20, True), (0, False)]
+        small = await limits.admit(tokens, 20)
+        assert (small.remaining, small.retry_seconds) == (0, None)
+        await limits.close()
+
+    asyncio.run(scene())

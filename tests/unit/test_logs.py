@@ -79,7 +79,7 @@ def test_the_same_warning_is_let_through_once_a_minute(monkeypatch: pytest.Monke
     assert said("another") == "another"
     assert said(level=logging.ERROR) and said(level=logging.ERROR)
     now += 60
-    assert said() == "Invalid HTTP request received. (14 more since the last such line)"
+    assert said() == "Invalid HTTP request received. (14 more since the last line like this)"
     now += 60
     assert said() == "Invalid HTTP request received."
 

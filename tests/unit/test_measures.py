@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared import clock
 from shared.db.counters import of
 from shared.jobs import metrics
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 
 NOW = 1_800_000_000 * clock.MICROS
 

@@ -141,10 +141,10 @@ def test_small_letters_go_before_capitals_and_the_environment_before_the_file(
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"https_proxy": "ftp://proxy:1"}, "HTTPS_PROXY: reads like"),
-        ({"SSL_CERT_FILE": "nowhere.pem"}, "SSL_CERT_FILE: nowhere.pem cannot be read: No such file"),
-        ({"REQUESTS_CA_BUNDLE": "empty.pem"}, "REQUESTS_CA_BUNDLE: empty.pem has no certificate"),
-        ({"SSL_CERT_FILE": "broken.pem"}, "SSL_CERT_FILE: broken.pem cannot be read"),
+        ({"https_proxy": "ftp://proxy:1"}, "HTTPS_PROXY: must look like"),
+        ({"SSL_CERT_FILE": "nowhere.pem"}, "SSL_CERT_FILE: cannot read nowhere.pem: No such file"),
+        ({"REQUESTS_CA_BUNDLE": "empty.pem"}, "REQUESTS_CA_BUNDLE: empty.pem contains no PEM certificate"),
+        ({"SSL_CERT_FILE": "broken.pem"}, "SSL_CERT_FILE: cannot read broken.pem"),
     ],
 )
 def test_the_start_ends_with_a_sentence(

@@ -8,14 +8,17 @@ from producer.operations.batch_retries import instead
 @pytest.mark.parametrize(
     ("left", "said"),
     [
-        ({("failed", "503"): 2, ("cancelled", "cancelled"): 1}, "retry that one: POST /v1/batches/batch_1/retry"),
-        ({("expired", "expired"): 1}, "retry that one: POST /v1/batches/batch_1/retry"),
+        (
+            {("failed", "503"): 2, ("cancelled", "cancelled"): 1},
+            "retry that batch instead: POST /v1/batches/batch_1/retry",
+        ),
+        ({("expired", "expired"): 1}, "retry that batch instead: POST /v1/batches/batch_1/retry"),
         (
             {("cancelled", "cancelled"): 3},
-            "retry what was cancelled there by that reason: "
+            "to retry the cancelled lines of that batch: "
             'POST /v1/batches/batch_1/retry with {"reasons": ["cancelled"]}',
         ),
-        ({}, "nothing is left to retry there; to retry lines that it has not, name their reasons"),
+        ({}, "that batch has no lines left to retry; to retry only other lines, give their reasons"),
     ],
 )
 def test_what_helps_is_named(left: dict[tuple[str, str], int], said: str) -> None:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ProviderError
+from shared.queues import Lane
 from workers.running import retry
-from workers.running.retry import LONGEST_WAIT_SECONDS, SCHEDULE, Defer, GiveUp, Lane, Retry, Situation, decide
+from workers.running.retry import LONGEST_WAIT_SECONDS, SCHEDULE, Defer, GiveUp, Retry, Situation, decide
 from workers.upstream import faults
 from workers.webhooks import deliveries
 

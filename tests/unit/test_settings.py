@@ -13,7 +13,7 @@ SOURCE = Path(settings.__file__)
 TABLE = SOURCE.parents[1] / "deploy" / "settings.md"
 HEAD = """# Settings
 
-Environment variables, or lines of a `.env` file in the working directory; the `README` explains those you will want.
+Environment variables, or lines of a `.env` file in the working directory; `deploy/operating.md` explains most.
 This table is made of `shared/settings.py`: `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
 
 | variable | default | what |

@@ -7,7 +7,9 @@ import pytest
 from anthropic._streaming import SSEDecoder as AnthropicDecoder
 from openai._streaming import SSEDecoder
 
-from producer.waiting.stream_relay import _DONE, _KEEP_ALIVE
+from producer.dialects.fusionai.manners import Events
+
+_DONE, _KEEP_ALIVE = Events().end(), Events().comment()
 
 
 def frames(*, ids: bool) -> list[bytes]:

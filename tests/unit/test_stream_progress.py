@@ -96,10 +96,25 @@ def test_a_choice_is_not_taken_for_another_whose_number_begins_alike() -> None:
     assert next(piece[0]["delta"] for piece in rest([choice], progress)) == {"role": "assistant", "content": ""}
 
 
+def test_the_id_of_the_widest_stream_is_taken_back() -> None:
+    """As many choices as may be asked for, all under way at once, each with many tool calls."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "x" * 99_999}}
+    progress = Progress()
+    for index in range(128):
+        progress.advance([part(index, {"role": "assistant", "content": "x" * 99_999})])
+        progress.advance([part(index, {"tool_calls": [{"index": number, **call} for number in range(24)]})])
+    id = "job_01a1fe3d704800008c57b6c179cf9943"
+    text = str(EventId(id, 3, 9_999_999, progress))
+    assert read_event_id(text, id).progress == progress and len(text) > 16_384
+    for index in range(128):
+        progress.advance([part(index, {}, "tool_calls")])
+    assert len(str(progress)) < 128 * 8, "what has ended is not spelled out"
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "1", "1-2", "0-1/", "1-1/0x=1", "1-1/0c=-1", "1-1/0c=1;", f"1-{FROM_RESULT + 1}/", "1-1/0c=" + "1" * 20,
-     "1-1/\n", "1-1/0c=1\x00", "١-1/", "1-1/" + "0c=1," * 5000],
+     "1-1/\n", "1-1/0c=1\x00", "١-1/", "1-1/" + "0c=1," * 20_000],
 )  # fmt: skip
 def test_an_id_that_is_none_of_ours_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest):

@@ -16,6 +16,7 @@ import orjson
 
 from shared import clock
 from shared.batches import json_lines, line_requests, transitions
+from shared.batches.line_files import FaultError
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
 from shared.batches.transitions import Made, Row
@@ -141,7 +142,7 @@ def _error(reason: str) -> dict[str, str]:
 
 def _lost(batch_id: str, number: int) -> dict[str, Any]:
     message = f"{number:,} lines of {batch_id} are kept no longer: they are in neither file"
-    return {"code": "lines_lost", "line": None, "message": message, "param": None}
+    return FaultError("lines_lost", message).as_json()
 
 
 def _made(batch_id: str, kind: str, blob: str, part: _Part) -> Made | None:

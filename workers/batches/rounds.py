@@ -204,7 +204,7 @@ class Batches:
 
     def _begin(self, row: Row, reading: Reading, name: str) -> bool:
         if reading.faults:
-            errors = [fault.shown() for fault in reading.faults]
+            errors = [fault.as_json() for fault in reading.faults]
             self._ring(self._database.write_sync(transitions.refuse, row["id"], errors))
             return False
         plan = Plan(name, reading.total, reading.bound_micros, reading.model, reading.need)

@@ -14,8 +14,9 @@ from shared import clock, crash
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
-from shared.db.models.jobs import DEFERRED, TO_WAKE, WOKEN
-from shared.jobs.transitions import QUEUED, unwake
+from shared.db.models.jobs import DEFERRED, QUEUED, TO_WAKE, WOKEN
+from shared.jobs.leases import unwake
+from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
 from workers.maintenance.isolate import steps
 
 #: The window of a queue whose drain is not yet known, in jobs.
@@ -32,8 +33,6 @@ ASIDE_SECONDS = 0.1
 MANY = 1000
 #: What is due so soon is left where it is, in microseconds.
 SOON_MICROS = clock.MICROS
-#: Accounts that get their turn in one pass over a queue.
-ACCOUNTS = 256
 
 
 @dataclass(slots=True)
@@ -142,58 +141,6 @@ def woken_by_queue(connection: Connection) -> Mapping[str, int]:
     return {queue: count for queue, count in connection.execute(statement)}
 
 
-def accounts_waiting(connection: Connection, queue: str, after: str, most: int | None = None) -> list[str]:
-    """The next accounts, by id, that have jobs to wake: one index probe each, whatever the backlog."""
-    statement = select(func.min(jobs.c.account_id)).where(
-        jobs.c.queue == queue, text(f"{TO_WAKE} AND account_id > :after")
-    )
-    found: list[str] = []
-    while len(found) < (most or ACCOUNTS):
-        following = connection.execute(statement, {"after": found[-1] if found else after}).scalar_one()
-        if following is None:
-            break
-        found.append(following)
-    return found
-
-
-def mark(connection: Connection, queue: str, accounts: Sequence[str], room: int) -> list[str]:
-    """Mark up to `room` due jobs as woken, the highest priority and oldest first, an equal share of each account.
-
-    What an account does not take of its share is divided over those that have more.
-    """
-    now = clock.now_micros()
-    shares: dict[str, list[str]] = {account: [] for account in accounts}
-    asked = list(accounts)
-    while asked and room > 0:
-        share, more = -(-room // len(asked)), []
-        for account in asked:
-            found = _mark(connection, queue, account, min(share, room), now)
-            shares[account] += found
-            room -= len(found)
-            if found and len(found) == share:
-                more.append(account)
-        asked = more
-    turns = range(max(map(len, shares.values()), default=0))
-    return [ids[turn] for turn in turns for ids in shares.values() if turn < len(ids)]
-
-
-def _mark(connection: Connection, queue: str, account: str, most: int, now: int) -> list[str]:
-    if most <= 0:
-        return []
-    waiting = (
-        select(jobs.c.id)
-        .where(jobs.c.queue == queue, jobs.c.account_id == account, jobs.c.run_at <= now)
-        .where(text(TO_WAKE))
-        .order_by(jobs.c.priority.desc(), jobs.c.id)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(connection.execute(waiting).scalars())
-    if ids:
-        connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(woken_at=now))
-    return ids
-
-
 def end_deferrals(connection: Connection) -> int:
     """Let up to CHUNK jobs whose time has come be woken, the earliest first; how many."""
     due = (
@@ -205,6 +152,6 @@ def end_deferrals(connection: Connection) -> int:
     )
     ids = list(connection.execute(due).scalars())
     if ids:
-        still = update(jobs).where(jobs.c.id.in_(ids), jobs.c.status == QUEUED)
+        still = update(jobs).where(jobs.c.id.in_(ids), text(QUEUED))
         connection.execute(still.values(deferred_for=None, woken_at=None))
     return len(ids)

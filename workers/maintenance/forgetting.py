@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, delete, exists, select, tuple_
+from sqlalchemy import Connection, delete, exists, select, text, tuple_
 
 from shared import clock, db
 from shared.db import Database
 from shared.db import models as m
-from shared.jobs import transitions
+from shared.db.models.jobs import RUNNING
 
 #: Rows changed in one transaction, and transactions of one kind in one sweep.
 MANY, ROUNDS = 1000, 20
@@ -39,7 +39,7 @@ def forget_answers(connection: Connection) -> int:
 
 def forget_workers(connection: Connection) -> int:
     """Delete up to MANY rows of workers that are long gone and hold nothing; how many."""
-    holds = exists().where(m.jobs.c.worker_id == m.workers.c.id, m.jobs.c.status == transitions.RUNNING)
+    holds = exists().where(m.jobs.c.worker_id == m.workers.c.id, text(RUNNING))
     gone = m.workers.c.lapsed_at < db.now(connection) - KEEP_WORKERS_MICROS
     ids = list(connection.execute(select(m.workers.c.id).where(gone, ~holds).limit(MANY)).scalars())
     if ids:

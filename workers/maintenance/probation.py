@@ -1,36 +1,30 @@
-"""Where jobs that lost a worker run again: a process of their own, in ever smaller groups.
+"""Jobs that lost a worker run again in a process of their own (`workers.process.probation`), in ever smaller groups.
 
-So a poison job drags down nobody but itself. `python -m workers.maintenance.probation WORKER_ID` runs groups until
-none is left.
+So a poison job drags down nobody but itself.
 """
 
 import contextlib
-import logging
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 
 from sqlalchemy import Connection, select, text
 
-from shared import clock, logs, network, processes
+from shared import clock, processes
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import TO_WAKE
 from shared.queues import PROBATION
-from shared.settings import inherited, keep_private
-from workers.runtime import PROBATION_SLOTS, Runtime
+from shared.settings import inherited
 
-log = logging.getLogger(__name__)
-
-#: Between two looks whether a group is through, or SIGTERM has come.
-LOOK_SECONDS = 0.02
+#: Jobs that may run together in a probation process.
+GROUP_MOST = 1000
 #: How long a stopping sweeper waits for its probation process to hand its jobs back.
 STOP_SECONDS = 3.0
 
 
-class Nursery:
+class ProbationSupervisor:
     """Keeps one probation process while there is work for it, and knows at once when it has died."""
 
     def __init__(self, database: Database, lapse_one: Callable[[Connection, str], None]) -> None:
@@ -50,7 +44,7 @@ class Nursery:
                 self._database.write_sync(self._lapse_one, self._child_id)
         if self._database.read_sync(next_group):
             self._child_id = clock.new_id("wrk")
-            argv = [sys.executable, "-m", "workers.maintenance.probation", self._child_id]
+            argv = [sys.executable, "-m", "workers.process.probation", self._child_id]
             # A sweeper that is killed takes no job with it: its child hands them back, and ends.
             self._child = processes.start(argv, inherited(), orphaned=signal.SIGTERM)
 
@@ -70,29 +64,7 @@ def next_group(connection: Connection) -> list[str]:
         .where(m.jobs.c.queue == PROBATION, m.jobs.c.run_at <= clock.now_micros())
         .where(text(TO_WAKE))  # never woken: the index of what waits serves it
         .order_by(m.jobs.c.cohort.desc(), m.jobs.c.id)
-        .limit(PROBATION_SLOTS)
+        .limit(GROUP_MOST)
     )
     rows = connection.execute(statement).all()
     return [row.id for row in rows[: rows[0].cohort] if row.cohort == rows[0].cohort] if rows else []
-
-
-def main() -> None:
-    """Run group after group, each to its end, as one incarnation."""
-    logs.start()
-    keep_private()
-    network.check()
-    runtime = Runtime(probation=True, worker_id=sys.argv[1])
-    runtime.start()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    while not stop.is_set() and (group := runtime.read(next_group)):
-        log.info("%d jobs that lost a worker run again", len(group))
-        runtime.offer(PROBATION, group)
-        quiet = runtime.begin(runtime.engine.quiet())
-        while not quiet.done() and not stop.wait(LOOK_SECONDS):
-            pass
-    runtime.stop()
-
-
-if __name__ == "__main__":
-    main()

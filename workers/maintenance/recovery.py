@@ -12,9 +12,12 @@ import orjson
 from sqlalchemy import Connection, func, select, text, update
 
 from shared import clock, crash, db
+from shared.db import counters
 from shared.db import models as m
+from shared.db.models.jobs import RUNNING
+from shared.errors import WorkerLost
 from shared.jobs import transitions
-from shared.jobs.transitions import Ending
+from shared.jobs.outcomes import Ending
 from shared.queues import PROBATION
 from shared.settings import settings
 
@@ -84,14 +87,14 @@ def _any_ended_since(connection: Connection, since: int) -> bool:
 
 def lapse_one(connection: Connection, id: str, *, explained: bool = False) -> None:
     """End one incarnation that is known to be dead, whatever its lease says."""
-    running = select(func.count()).where(m.jobs.c.worker_id == id, m.jobs.c.status == transitions.RUNNING)
+    running = select(func.count()).where(m.jobs.c.worker_id == id, text(RUNNING))
     held = connection.execute(running).scalar_one()
     alive = update(m.workers).where(m.workers.c.id == id, m.workers.c.lapsed_at.is_(None))
     ended = {"lost": 0, "ended": "together"} if explained else {"lost": held, "ended": "lost"}
     connection.execute(alive.values(lapsed_at=db.now(connection), **ended))
     why = ", with others" if explained else ""
     log.warning("worker %s is gone%s; it was running %d jobs", id, why, held)
-    transitions.count(connection, "workers_lapsed", 1)
+    counters.count(connection, "workers_lapsed", 1)
 
 
 #: A list of its own: joined, SQLite would walk all jobs for it.
@@ -100,7 +103,7 @@ _LAPSED = select(m.workers.c.id).where(m.workers.c.lapsed_at.is_not(None)).scala
 
 def held_by_lapsed(connection: Connection, besides: Sequence[str] = ()) -> list[str]:
     """Up to CHUNK jobs to take back, but for some."""
-    held = select(m.jobs.c.id).where(m.jobs.c.status == transitions.RUNNING, m.jobs.c.worker_id.in_(_LAPSED))
+    held = select(m.jobs.c.id).where(text(RUNNING), m.jobs.c.worker_id.in_(_LAPSED))
     if besides:
         held = held.where(m.jobs.c.id.not_in(besides))
     return list(connection.execute(held.order_by(m.jobs.c.id).limit(CHUNK)).scalars())
@@ -112,7 +115,7 @@ def take_back(connection: Connection, only: Sequence[str] | None = None) -> tupl
         select(m.jobs, m.workers.c.lost, m.workers.c.ended, m.workers.c.probation, m.job_payloads.c.attempts)
         .join(m.workers, m.workers.c.id == m.jobs.c.worker_id)
         .join(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
-        .where(m.jobs.c.status == transitions.RUNNING, m.jobs.c.worker_id.in_(_LAPSED))
+        .where(text(RUNNING), m.jobs.c.worker_id.in_(_LAPSED))
         .order_by(m.jobs.c.id)
         .limit(CHUNK)
         .with_for_update(of=m.jobs)
@@ -126,7 +129,7 @@ def take_back(connection: Connection, only: Sequence[str] | None = None) -> tupl
     if back:
         connection.execute(_BACK, [_back(row) for row in back])
         connection.execute(_ATTEMPTS, [{"b_id": row["id"], "attempts": _attempts(row)} for row in back])
-        transitions.count(connection, "jobs_taken_back", len(back))
+        counters.count(connection, "jobs_taken_back", len(back))
     return len(rows), transitions.settle(connection, ends).deliveries if ends else []
 
 
@@ -136,14 +139,14 @@ def _last_end(row: Mapping[str, Any]) -> Ending | None:
     if row["cancel_requested"]:
         return Ending(row["id"], row["lease_epoch"], "cancelled", takes=True, attempts=attempts)
     if row["probation"] and row["lost"] == 1 and row["cohort"] == 1 and _ends(attempts, LOST) >= POISON_LOSSES:
-        error = {"message": "the job ended every process that ran it", "type": "worker_lost", "code": 500}
+        error = WorkerLost("the job ended every process that ran it").as_json()
         return Ending(row["id"], row["lease_epoch"], "failed", takes=True, error=error, attempts=attempts)
     return None
 
 
 _BACK = (
     update(m.jobs)
-    .where(text("id = :b_id AND lease_epoch = :b_epoch AND status = 'running'"))
+    .where(text(f"id = :b_id AND lease_epoch = :b_epoch AND {RUNNING}"))
     .values(status="queued", worker_id=None, woken_at=None, lease_epoch=m.jobs.c.lease_epoch + 1)
     .values(queue=text(":b_queue"), cohort=text(":b_cohort"))
 )

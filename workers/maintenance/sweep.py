@@ -18,9 +18,9 @@ from shared.broker.app import job_queues
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.db import models as m
-from shared.db.models.jobs import WOKEN
-from shared.jobs import transitions
-from shared.jobs.transitions import Ending, Terminal
+from shared.db.models.jobs import QUEUED, RUNNING, TO_CANCEL, UNFINISHED, WOKEN
+from shared.jobs import leases, transitions
+from shared.jobs.outcomes import Ending, Terminal
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from workers.maintenance import recovery
@@ -28,9 +28,10 @@ from workers.maintenance.feeder import Feeder
 from workers.maintenance.forgetting import MANY, forget_all, in_rounds
 from workers.maintenance.forgetting import forget as forget
 from workers.maintenance.isolate import Isolator, steps
-from workers.maintenance.probation import Nursery
+from workers.maintenance.probation import ProbationSupervisor
 from workers.maintenance.retention import Retention
 from workers.maintenance.watching import Doorbells, Due, Leases
+from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,6 @@ CHUNK = 400
 YOUNG_SECONDS = 3.0
 #: A doorbell this much older than one that has already been answered on the same queue is lost.
 OVERTAKEN_MICROS = 60 * clock.MICROS
-#: A delivery due for longer than this has lost its doorbell, or its sender.
-DUE_SECONDS = 1.0
-#: Deliveries of one webhook rung for in one sweep, so that one that does not take them crowds no other out.
-DUE_EACH = 100
 #: A sweeper that waited so long to write has others wait as well, in seconds.
 HELD_UP_SECONDS = 1.0
 
@@ -51,10 +48,10 @@ HELD_UP_SECONDS = 1.0
 class Sweeper:
     """One sweeping process's state: what it has watched, which rows it passes over. Any number may run at once."""
 
-    def __init__(self, database: Database, ring: Bell, nursery: Nursery | None = None) -> None:
+    def __init__(self, database: Database, ring: Bell, probation: ProbationSupervisor | None = None) -> None:
         self._database = database
         self._bell = ring
-        self._nursery = nursery
+        self._probation = probation
         self.feeder = Feeder(database, ring)
         self.retention = Retention(database)
         self._leases = Leases()
@@ -77,10 +74,10 @@ class Sweeper:
             "feeding": self.feed,
             "forgetting": lambda: forget_all(self._database),
         }
-        if self._nursery is None:
+        if self._probation is None:
             every["retention"] = self.retention.run_once
         else:
-            every.update({"retention": self.retention.turn, "probation": self._nursery.run_once})
+            every.update({"retention": self.retention.turn, "probation": self._probation.run_once})
         try:
             steps(every)
         except Exception:
@@ -199,8 +196,8 @@ def end_overdue(connection: Connection, only: Sequence[str] | None = None) -> tu
 
 def _overdue(now: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (
-        and_(text("status IN ('queued', 'running')"), m.jobs.c.expires_at <= now),
-        and_(text("cancel_requested AND status IN ('queued', 'running') AND status = 'queued'")),
+        and_(text(UNFINISHED), m.jobs.c.expires_at <= now),
+        and_(text(f"{TO_CANCEL} AND {QUEUED}")),
     )
 
 
@@ -214,7 +211,7 @@ def lost_before(connection: Connection, woken_by: Mapping[str, int]) -> dict[str
     """By queue, up to when doorbells are lost: up to these on empty ones, or long before one that has been answered."""
     overtaken = (
         select(m.jobs.c.queue, func.max(m.jobs.c.woken_at))
-        .where(m.jobs.c.status == transitions.RUNNING, m.jobs.c.woken_at.is_not(None))
+        .where(text(RUNNING), m.jobs.c.woken_at.is_not(None))
         .group_by(m.jobs.c.queue)
     )
     limits = {queue: newest - OVERTAKEN_MICROS for queue, newest in connection.execute(overtaken)}
@@ -226,30 +223,8 @@ def unwake_lost(connection: Connection, queue: str, limit: int) -> int:
     lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit).limit(MANY)
     ids = list(connection.execute(lost).scalars())
     if ids:
-        transitions.unwake(connection, ids)
+        leases.unwake(connection, ids)
     return len(ids)
-
-
-def due_deliveries(connection: Connection) -> list[tuple[str, bool]]:
-    """Deliveries that may be sent: the oldest, of each webhook a few; with each, whether its doorbell has just rung.
-
-    That is not known of those to be sent at once; the others' doorbell is long gone.
-    """
-    now = db.now(connection)
-    turn = func.row_number().over(partition_by=m.deliveries.c.webhook_id, order_by=m.deliveries.c.next_at)
-    late = m.deliveries.c.next_at <= now - int(DUE_SECONDS * clock.MICROS)
-    due = (
-        select(m.deliveries.c.id, m.deliveries.c.next_at, turn.label("turn"))
-        .where(text("status = 'pending'"), late)
-        .subquery()
-    )
-    statement = select(due.c.id, due.c.next_at).where(due.c.turn <= DUE_EACH).order_by(due.c.turn).limit(CHUNK)
-    return [(row.id, row.next_at == 0) for row in connection.execute(statement)]
-
-
-def due_ids(connection: Connection) -> list[str]:
-    """The same deliveries' ids."""
-    return [id for id, _ in due_deliveries(connection)]
 
 
 def main() -> None:
@@ -260,13 +235,13 @@ def main() -> None:
     logs.start()
     keep_private()
     database = Database(settings().database_url)
-    nursery = None if once else Nursery(database, recovery.lapse_one)
-    sweeper = Sweeper(database, bell(), nursery)
-    if nursery is None:
+    probation = None if once else ProbationSupervisor(database, recovery.lapse_one)
+    sweeper = Sweeper(database, bell(), probation)
+    if probation is None:
         sweeper.run_once()
     else:
         _sweep_until_stopped(sweeper)
-        nursery.stop()
+        probation.stop()
     sweeper.retention.close()
     bell().close()
     database.close()

@@ -3,12 +3,12 @@
 from shared.providers.states import name_of
 from shared.settings import Settings
 from shared.submissions.catalogue import Catalogue
-from workers.pacing.gate import PATIENCE, Lane, Wait
+from workers.pacing.gate import PATIENCE, Wait
 from workers.pacing.law import Pauses
 from workers.pacing.pace import Pace, Permit
 from workers.pacing.store import Store
 
-__all__ = ["PATIENCE", "Lane", "Pace", "Pauses", "Permit", "Store", "Wait", "connect"]
+__all__ = ["PATIENCE", "Pace", "Pauses", "Permit", "Store", "Wait", "connect"]
 
 
 def connect(given: Settings, catalogue: Catalogue, worker: str) -> Pace:

@@ -10,15 +10,14 @@ import asyncio
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
 
 from shared import clock
 from shared.providers.limits import Limit, RateLimits
 from shared.providers.states import State
+from shared.queues import Lane
 from workers.pacing import law
 from workers.pacing.law import Report
 
-Lane = Literal["realtime", "batch"]
 _Turn = asyncio.Future["Go | None"]
 
 #: How long a call may wait here for its turn, with its slot held, in seconds.

@@ -12,13 +12,13 @@ from shared import clock, logs
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
 from shared.providers.states import ANY, State, name_of
+from shared.queues import Lane
 from shared.stopping import stop
 from workers.pacing import law
-from workers.pacing.gate import Gate, Go, Lane, Wait
+from workers.pacing.gate import Gate, Go, Wait
 from workers.pacing.law import Pauses, Report
 from workers.pacing.store import Store
-from workers.running.retry import word
-from workers.upstream.faults import Kind, classify
+from workers.upstream.faults import ACCOUNT, NOT_CONFIGURED, Kind, classify, label
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,10 @@ BARRED = 5.0
 
 #: May be about the model alone.
 FORBIDDEN = 403
-#: Our code for a provider without a key in this process, which says nothing of the provider.
-NOT_CONFIGURED = "not_configured"
 
-#: Kinds of fault by what they say: too fast; too fast or down; down; barred. Of all others the provider is well.
+#: Kinds of fault by what they say: too fast, or down, or both (`ACCOUNT`: barred). Of all others the provider is well.
 _REFUSED: frozenset[Kind] = frozenset({"rate", "overload"})
 _DOWN: frozenset[Kind] = frozenset({"overload", "unreachable", "broken", "missing"})
-_BARRED: frozenset[Kind] = frozenset({"key", "quota"})
 
 
 @dataclass(slots=True)
@@ -126,14 +123,14 @@ class Pace:
 
     def failed(self, permit: Permit, error: ProviderError) -> None:
         """See Permit."""
-        kind, why = classify(error), word(error)
+        kind, why = classify(error), label(error)
         if error.code == NOT_CONFIGURED:
             return self._over(permit)
-        if kind not in _REFUSED | _DOWN | _BARRED:
+        if kind not in _REFUSED | _DOWN | ACCOUNT:
             return self.answered(permit, error.limits, 0)
         self._wrong[permit.provider][why] += 1
         gate, version = permit.gate, permit.go.version
-        if kind in _BARRED and error.upstream_status != FORBIDDEN:
+        if kind in ACCOUNT and error.upstream_status != FORBIDDEN:
             gate, version = self._gates[name_of(permit.provider, ANY)], permit.whole_version
         if permit.tried is not None:
             _note(permit.tried.report, kind, why, error, permit.gate.in_flight)
@@ -149,7 +146,7 @@ class Pace:
         """
         if error.head:
             return False
-        return kind in _BARRED or kind == "rate" or permit.first or not permit.gate.serves()
+        return kind in ACCOUNT or kind == "rate" or permit.first or not permit.gate.serves()
 
     def dropped(self, permit: Permit) -> None:
         """See Permit."""
@@ -255,11 +252,11 @@ class Pace:
 
 def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight: int) -> None:
     report.hold = max(report.hold, error.wait_seconds or 0.0)
-    barred = kind in _BARRED and error.upstream_status != FORBIDDEN
+    barred = kind in ACCOUNT and error.upstream_status != FORBIDDEN
     if kind in _REFUSED:
         report.refused, report.refused_for = report.refused + 1, why
         report.rated = report.rated or kind == "rate"
         report.in_flight = max(report.in_flight, in_flight)
-    if kind in _DOWN | _BARRED:
+    if kind in _DOWN | ACCOUNT:
         report.failed, report.failed_for = report.failed + 1, why
         report.barred = report.barred or barred

@@ -11,9 +11,10 @@ import orjson
 
 from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
-from shared.jobs.transitions import BEGAN, Ending, Leased, Requeue
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import BEGAN, Ending, Requeue
 from shared.providers.states import words
-from shared.queues import LANES, PROBATION, queue_name
+from shared.queues import LANES, PROBATION, Lane, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import REQUESTS, Offer, read_offer
@@ -24,7 +25,8 @@ from workers.running.fallback import choose
 from workers.running.images import Keeping, links
 from workers.running.publisher import Held, Publisher, Sink, Unread
 from workers.running.relayed import Relayed
-from workers.running.retry import BARRED, PAUSED, Defer, GiveUp, Lane, Retry, Situation, decide, word
+from workers.running.retry import BARRED, PAUSED, Defer, GiveUp, Retry, Situation, decide
+from workers.upstream.faults import NOT_CONFIGURED, label
 
 #: The same while another offer is left.
 BRIEF_PATIENCE = 0.5
@@ -102,7 +104,7 @@ class _Run:
             if isinstance(verdict, GiveUp):
                 return self._elsewhere(verdict, error)
             if isinstance(verdict, Defer) or verdict.wait_seconds > IN_PLACE_SECONDS:
-                return self._put_off(verdict.wait_seconds, word(error), failures)
+                return self._put_off(verdict.wait_seconds, label(error), failures)
             await asyncio.sleep(verdict.wait_seconds)
 
     async def _once(self) -> Ending | ProviderError | Wait:
@@ -247,7 +249,7 @@ class _Run:
     def _upstream(self) -> Upstream:
         if upstream := self.by.upstreams.get(self.offer.provider):
             return upstream
-        raise ProviderError(f"the provider {self.offer.provider} is not configured here", code="not_configured")
+        raise ProviderError(f"the provider {self.offer.provider} is not configured here", code=NOT_CONFIGURED)
 
     @contextmanager
     def _streaming(self) -> Iterator[Sink | Held | Unread | None]:

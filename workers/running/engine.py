@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from shared import clock, crash, logs
 from shared.broker.bell import bell
 from shared.db import Database
-from shared.jobs import transitions
-from shared.jobs.transitions import Leased, Requeue, Verdict
+from shared.jobs import leases
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Requeue, Verdict
 from shared.settings import settings
 from workers.running import outcomes
 from workers.running.attempts import Attempts, UnreadableError
@@ -96,7 +97,7 @@ class Engine:
         if lost := sorted(missing & self._astray):
             log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
             for start in range(0, len(lost), MOST_ROWS):
-                self._keep(self._database.write(transitions.hand_back, lost[start : start + MOST_ROWS]))
+                self._keep(self._database.write(leases.hand_back, lost[start : start + MOST_ROWS]))
         self._astray = missing
 
     @property
@@ -134,7 +135,7 @@ class Engine:
 
     def _leave(self, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), MOST_ROWS):
-            self._keep(self._database.write(transitions.unwake, list(ids[start : start + MOST_ROWS])))
+            self._keep(self._database.write(leases.unwake, list(ids[start : start + MOST_ROWS])))
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)
@@ -240,7 +241,7 @@ class Engine:
 
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(bell().ring(queue, ids)):
-            await self._database.write(transitions.unwake, ids)
+            await self._database.write(leases.unwake, ids)
 
     async def _settle(self, outcome: Outcome) -> Verdict:
         """Store it, however long the database is away; the lease's end is what ends the trying."""
@@ -256,7 +257,7 @@ class Engine:
 
 
 def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[str]]) -> list[Leased]:
-    leased = transitions.lease(connection, worker_id, taken)
+    leased = leases.lease(connection, worker_id, taken)
     crash.point("lease.before_commit")
     return leased
 

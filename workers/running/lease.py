@@ -10,11 +10,11 @@ import socket
 import threading
 from collections.abc import Callable
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from shared import clock, db
 from shared.db import models as m
-from shared.jobs import transitions as jobs
+from shared.db.models.jobs import RUNNING
 from shared.settings import settings
 
 log = logging.getLogger(__name__)
@@ -146,17 +146,13 @@ def renew(connection: Connection, id: str, *, sure: bool = False) -> list[str] |
         alive = alive.where(m.workers.c.lease_until > now)
     if not connection.execute(alive.values(lease_until=now + _lease_micros())).rowcount:
         return None
-    wanted = select(m.jobs.c.id).where(
-        m.jobs.c.worker_id == id, m.jobs.c.status == jobs.RUNNING, m.jobs.c.cancel_requested
-    )
+    wanted = select(m.jobs.c.id).where(m.jobs.c.worker_id == id, text(RUNNING), m.jobs.c.cancel_requested)
     return [row.id for row in connection.execute(wanted)]
 
 
 def held_by(connection: Connection, id: str) -> list[tuple[str, int]]:
     """What the rows say an incarnation is running: ids and epochs."""
-    statement = select(m.jobs.c.id, m.jobs.c.lease_epoch).where(
-        m.jobs.c.worker_id == id, m.jobs.c.status == jobs.RUNNING
-    )
+    statement = select(m.jobs.c.id, m.jobs.c.lease_epoch).where(m.jobs.c.worker_id == id, text(RUNNING))
     return [(row.id, row.lease_epoch) for row in connection.execute(statement)]
 
 

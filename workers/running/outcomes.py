@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 
 from shared import usage_shown
-from shared.errors import ProviderError
-from shared.jobs.transitions import Ending, Leased, Progress, Terminal
+from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Progress, Terminal
 from shared.money.ledger import credits
 from shared.money.pricing import charge
 from shared.submissions.schemas import Offer, Usage
@@ -105,29 +106,26 @@ def progress(job: Leased, relayed: Relayed) -> Progress | None:
 
 def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
     """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
-    said = f"the provider's stream broke off: {error.message}"
-    what = {"message": said, "type": "upstream_error", "code": 502, "reason": "stream_broken"}
-    return cut_short(job, "failed", attempts, relayed, what)
+    broken = UpstreamError(f"the provider's stream broke off: {error.message}", reason="stream_broken")
+    return cut_short(job, "failed", attempts, relayed, broken.as_json())
 
 
 def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[dict[str, Any]]) -> Ending:
     """The end of a job that nobody else may serve."""
-    return Ending(job.id, job.epoch, "failed", error=_told(error, verdict), attempts=attempts)
+    return Ending(job.id, job.epoch, "failed", error=_final(error, verdict).as_json(), attempts=attempts)
 
 
-def _told(error: ProviderError, verdict: GiveUp) -> dict[str, Any]:
+def _final(error: ProviderError, verdict: GiveUp) -> FusionError:
     """The error as the job shows it: the caller's own fault as a 400, anything else as the upstream's.
 
     Its `reason` is for programs: of the caller's own fault the provider's code, where that says more than "invalid";
     its `param` the field that the provider names.
     """
     if not verdict.elsewhere or classify(error) in CALLERS:
-        named = {} if error.param is None else {"param": error.param}
-        reason = _callers(error, verdict)
-        return {"message": error.message, "type": "invalid_request", "code": 400, "reason": reason, **named}
+        return InvalidRequest(error.message, param=error.param, reason=_callers(error, verdict))
     if error.code == "timeout":
-        return {"message": error.message, "type": "timeout", "code": 504, "reason": "timeout"}
-    return {"message": error.message, "type": "upstream_error", "code": 502, "reason": verdict.reason}
+        return Timeout(error.message, reason="timeout")
+    return UpstreamError(error.message, reason=verdict.reason)
 
 
 def _callers(error: ProviderError, verdict: GiveUp) -> str:
@@ -139,6 +137,5 @@ def _callers(error: ProviderError, verdict: GiveUp) -> str:
 
 def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
     """The end of a job on which our own program failed."""
-    said = f"an internal error ({type(error).__name__})"
-    what = {"message": said, "type": "internal_error", "code": 500, "reason": "internal_error"}
-    return cut_short(job, "failed", attempts, relayed, what)
+    ours = InternalError(f"an internal error ({type(error).__name__})", reason="internal_error")
+    return cut_short(job, "failed", attempts, relayed, ours.as_json())

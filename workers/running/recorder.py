@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from shared import logs
 from shared.db import Database
 from shared.jobs import transitions
-from shared.jobs.transitions import Leased, Progress
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Progress
 from shared.stopping import stop
 from workers.running import outcomes
 from workers.running.relayed import Relayed

@@ -5,13 +5,11 @@ offer is left. In the **batch** lane a line has until its window ends: what is n
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from shared.errors import ProviderError
-from shared.jobs.reasons import plain
-from workers.upstream.faults import Kind, classify
-
-Lane = Literal["realtime", "batch"]
+from shared.queues import Lane
+from workers.upstream.faults import ACCOUNT, Kind, classify, label
 
 #: Pauses before the retries, in base pauses; as many as there are retries (the documented maximum is three).
 SCHEDULE: Final = (1.0, 4.0, 16.0)
@@ -46,7 +44,6 @@ SILENT_CODES: Final = frozenset({"first_byte", "timeout"})
 _CALLERS: frozenset[Kind] = frozenset({"callers", "content_filter"})
 #: This offer does not serve it, now or ever.
 _ELSEWHERE: frozenset[Kind] = frozenset({"too_long", "missing", "shape"})
-_BARRED: frozenset[Kind] = frozenset({"key", "quota"})
 #: What the operator can mend, whatever was asked for.
 _MENDABLE: frozenset[Kind] = frozenset({"missing", "key", "quota"})
 
@@ -104,18 +101,12 @@ def decide(error: ProviderError, at: Situation, *, base_seconds: float, jitter: 
     if kind in _CALLERS:
         return GiveUp("invalid_request" if kind == "callers" else "content_filter", elsewhere=False)
     if kind in _ELSEWHERE and not (kind in _MENDABLE and at.lane == "batch"):
-        return GiveUp(error.code or word(error), elsewhere=True)
+        return GiveUp(error.code or label(error), elsewhere=True)
     if at.lane == "batch":
         return _in_batch(error, kind, at, base_seconds, jitter)
-    if kind in _BARRED:
-        return GiveUp(error.code or word(error), elsewhere=True)
+    if kind in ACCOUNT:
+        return GiveUp(error.code or label(error), elsewhere=True)
     return _in_realtime(error, at, base_seconds, jitter)
-
-
-def word(error: ProviderError) -> str:
-    """A fault in one word, as operators and customers see it: `429`, `connect`, `first_byte`."""
-    refused = error.upstream_status is not None and error.upstream_status >= 400
-    return str(error.upstream_status) if refused else plain(error.code or "error")
 
 
 def _in_realtime(error: ProviderError, at: Situation, base_seconds: float, jitter: float) -> Retry | GiveUp:
@@ -123,7 +114,7 @@ def _in_realtime(error: ProviderError, at: Situation, base_seconds: float, jitte
         return GiveUp(BARRED, elsewhere=True)
     silent = error.code in SILENT_CODES or error.code == PAUSED
     if at.begun >= MOST_BEGUN or (at.another_left and silent):
-        return GiveUp(word(error), elsewhere=True)
+        return GiveUp(label(error), elsewhere=True)
     schedule, stretch = (BRIEF, 1 + jitter / 4) if at.another_left else (SCHEDULE, 1 + jitter / 2)
     if at.failures > len(schedule):
         return GiveUp("retries_exhausted", elsewhere=True)
@@ -144,9 +135,9 @@ def _in_batch(error: ProviderError, kind: Kind, at: Situation, base_seconds: flo
     if ended and at.begun >= MOST_BEGUN:
         return GiveUp("broken_answer", elsewhere=True)
     if at.another_left and (kind in _MENDABLE or at.failures >= TURN_AFTER):
-        return GiveUp(word(error), elsewhere=True)
+        return GiveUp(label(error), elsewhere=True)
     number = min(at.failures, PACED) if kind == "rate" else max(at.failures, BEGUN_DEFERRAL if ended else 1)
     if at.begun >= MOST_BEGUN:
         number = len(DEFERRALS)
     pause = DEFERRALS[min(number, len(DEFERRALS)) - 1] * base_seconds * (1 + jitter / 2)
-    return Defer(max(pause, error.wait_seconds or 0.0), word(error))
+    return Defer(max(pause, error.wait_seconds or 0.0), label(error))

@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from shared import crash, logs
 from shared.batcher import Batcher
 from shared.db import Database, is_away
+from shared.errors import InternalError
 from shared.jobs import transitions
-from shared.jobs.transitions import Ending, Requeue, Settled, Verdict
+from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict
 from shared.notifier import DONE, Hints
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def _unstorable(ending: Ending) -> Ending:
         status="failed",
         response=None,
         partial=None,
-        error={"message": "the result could not be stored", "type": "internal_error", "code": 500},
+        error=InternalError("the result could not be stored").as_json(),
         attempts=(),
         images=0,
         excess_micros=0,

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from shared.errors import ProviderError
+from shared.jobs.reasons import plain
 
 Kind = Literal[
     "callers",
@@ -42,9 +43,13 @@ Kind = Literal[
 TOO_LONG: Final = "context_length_exceeded"
 #: Our code for Google's exhausted quota of a day, which it tells in a list of violations.
 DAILY_QUOTA: Final = "daily_quota_exceeded"
+#: Our code for a provider without a key in this process, which says nothing of the provider.
+NOT_CONFIGURED: Final = "not_configured"
 
 #: The kinds of which the request is the cause: the provider's words are for the caller.
 CALLERS: Final = frozenset({"callers", "content_filter", "too_long"})
+#: The kinds that are about our account with the provider: it refuses our key, or our quota is used up.
+ACCOUNT: Final[frozenset[Kind]] = frozenset({"key", "quota"})
 
 #: Our key is wrong, whatever the status: Google answers 400 to a wrong key, gateways 200.
 KEY_CODES: Final = frozenset(
@@ -94,7 +99,7 @@ _MISSING_CODES = frozenset(
         "NOT_FOUND",
         "UNIMPLEMENTED",
         "FAILED_PRECONDITION",
-        "not_configured",
+        NOT_CONFIGURED,
     }
 )
 
@@ -159,3 +164,9 @@ def kind_of(status: int | None, code: str | None) -> Kind:
     if status is not None and status >= 400:
         return _STATUSES.get(status) or ("missing" if status < 500 else "broken")
     return _GENERAL.get(code or "", "broken")
+
+
+def label(error: ProviderError) -> str:
+    """A fault in one word, as operators and customers see it: `429`, `connect`, `first_byte`."""
+    refused = error.upstream_status is not None and error.upstream_status >= 400
+    return str(error.upstream_status) if refused else plain(error.code or "error")

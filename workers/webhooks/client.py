@@ -112,7 +112,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     def _check(self, host: str, verdict: Allowed | Refused) -> None:
         if isinstance(verdict, Refused):
             # Not the address itself: the name may be one that only our own network knows.
-            raise AddressRefused(f"{host} may not receive webhooks: {verdict.reason}")
+            raise AddressRefused(f"{host} is not allowed as a webhook host: {verdict.reason}")
 
     async def _resolved(self, host: str, port: int, deadline: float) -> Sequence[str]:
         try:

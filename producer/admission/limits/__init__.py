@@ -1,19 +1,17 @@
-"""Requests a minute, exact over all producer processes: a sliding log in Redis; without Redis, this process's own.
+"""RateLimit limits, exact over all producer processes: a sliding log in Redis; without Redis, this process's own.
 
 Counted are the POSTs that make jobs, one each, whatever they contain and whatever becomes of them. A replay of an
 Idempotency-Key counts as well, as with Stripe and OpenAI: the limit comes first, and a 429 is stored under no key.
 
 While Redis does not answer nobody waits for it: each process admits its share, the limit divided by the processes last
-seen, from what it remembers of the last minute; when Redis is back it is told what was admitted without it.
+seen, from what it remembers of the last window; when Redis is back it is told what was admitted without it.
 """
 
 import asyncio
 import contextlib
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import redis.asyncio as redis
@@ -21,18 +19,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from producer.admission.limits import script
+from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
+from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.batcher import Batcher
-from shared.errors import RateLimited
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
 
-#: The window that a limit is for, in seconds.
-WINDOW_SECONDS = 60.0
-#: Admissions are remembered by so many steps a window (20 ms each), which bounds an account's log.
+#: Admissions are remembered by so many steps a window (20 ms each of a minute), which bounds a log.
 STEPS = 3000
 #: The part of a window by which it is counted longer: a caller's clock sees some answers later than others.
 SLACK = 1 / 300
@@ -43,64 +40,22 @@ PAUSES, FIRST_PAUSES, PAUSE_SECONDS = 4, 20, 0.05
 TRY_SECONDS, BEAT_SECONDS = 0.5, 10.0
 #: For how long after it is back a process still keeps to its share: until all have told what they admitted alone.
 CAREFUL_SECONDS = 1.0
-#: Accounts that are told of in one round trip.
+#: Logs that are told of in one round trip.
 PAID_AT_ONCE = 500
-#: Accounts remembered; when there are more, those are forgotten that have sent nothing for a window.
+#: Logs remembered; when there are more, those are forgotten of which nothing counts.
 REMEMBERED = 10_000
 
-#: An account, and its requests a minute.
-Ask: TypeAlias = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What the limit says to one request; seconds until nothing counts, and, if refused, until there is room."""
-
-    limit: int
-    remaining: int
-    reset_seconds: float
-    retry_seconds: float | None = None
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """For the answer, whatever it will be: OpenAI's names and form; the reset is a duration such as `59.98s`."""
-        return [
-            (b"x-ratelimit-limit-requests", b"%d" % self.limit),
-            (b"x-ratelimit-remaining-requests", b"%d" % self.remaining),
-            (b"x-ratelimit-reset-requests", f"{max(0.0, self.reset_seconds):.3f}s".encode()),
-        ]
-
-    def check(self, what: str = "requests") -> None:
-        """429 when the request was refused; `what` is counted."""
-        if self.retry_seconds is not None:
-            seconds = max(1, math.ceil(self.retry_seconds))
-            raise RateLimited(
-                f"more than {self.limit:,} {what} in a minute; there is room again in {seconds} s",
-                retry_after_seconds=seconds,
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """How many of a group were admitted, how many counted before; seconds until there is room, until nothing counts."""
-
-    admitted: int
-    before: int
-    room_seconds: float
-    reset_seconds: float
-
-    def allowance(self, limit: int, place: int) -> Allowance:
-        """What is told to the request at this place of the group."""
-        if place < self.admitted:
-            return Allowance(limit, max(0, limit - self.before - place - 1), self.reset_seconds)
-        return Allowance(limit, 0, self.reset_seconds, self.room_seconds)
+#: What is asked for: a rate, and how much of it one request takes, whole or not at all.
+Ask: TypeAlias = tuple[RateLimit, int]
+#: Whose admissions a log holds: its key and window.
+LogName: TypeAlias = tuple[str, float]
 
 
 class Limits:
     """This process's end of the limits; made in the event loop that serves."""
 
-    def __init__(self, redis_url: str, *, window_seconds: float = WINDOW_SECONDS) -> None:
-        self._step = window_seconds / STEPS
-        self._counted = window_seconds * (1 + SLACK)
+    def __init__(self, redis_url: str, *, dimensions: Sequence[Dimension] = DIMENSIONS) -> None:
+        self._dimensions = dimensions
         self._redis = redis.from_url(
             redis_url,
             socket_timeout=2,
@@ -111,7 +66,7 @@ class Limits:
         self._admit = self._redis.register_script(script.ADMIT)
         self._greet = self._redis.register_script(script.GREET)
         self._name = clock.new_id("web")
-        self._own: defaultdict[str, OwnLog] = defaultdict(self._log)
+        self._own: dict[LogName, OwnLog] = {}
         self._batcher: Batcher[Ask, Allowance] = Batcher(self._judge, most=1000)
         self._processes = 1
         self._up, self._heard = True, False
@@ -120,16 +75,23 @@ class Limits:
         self._beating = asyncio.create_task(self._beat())
 
     async def take(self, holder: KeyHolder) -> Allowance | None:
-        """Count one request of an account; None when it has no limit. `check` what comes back."""
-        limit = holder.requests_per_minute
-        return None if limit is None else await self.admit(holder.account_id, limit)
+        """Count one request in every dimension: the first refusal, else what leaves the least; None: it has no limit.
 
-    async def admit(self, name: str, limit: int) -> Allowance:
-        """Count one of whatever has this name: so many in a minute, by all processes together."""
-        own = self._own.get(name)
-        if own is not None and (refused := own.refusal(limit, clock.monotonic())) is not None:
-            return Allowance(limit, 0, *refused)
-        return await self._batcher((name, limit))
+        `check` what comes back.
+        """
+        allowances = []
+        for rate in filter(None, (dimension.of(holder) for dimension in self._dimensions)):
+            allowances.append(await self.admit(rate))
+            if allowances[-1].retry_seconds is not None:
+                return allowances[-1]
+        return min(allowances, key=lambda one: one.remaining / one.limit, default=None)
+
+    async def admit(self, rate: RateLimit, cost: int = 1) -> Allowance:
+        """Count so much under a rate's key, whole or not at all: by all processes together."""
+        own = self._own.get(_log_of(rate))
+        if own is not None and (refused := own.refusal(_full(rate, cost), clock.monotonic())) is not None:
+            return Allowance(rate.limit, 0, *refused, rate.window)
+        return await self._batcher((rate, cost))
 
     async def close(self) -> None:
         """Leave, so that the others' shares grow, and hang up."""
@@ -139,16 +101,20 @@ class Limits:
         await self._redis.aclose()
 
     async def _judge(self, asks: Sequence[Ask]) -> Sequence[Allowance]:
-        """Allowances for the requests that have gathered, at one round trip."""
-        groups: defaultdict[Ask, int] = defaultdict(int)
+        """Allowances for the requests that have gathered, at one round trip a window."""
+        windows: defaultdict[float, defaultdict[Ask, int]] = defaultdict(lambda: defaultdict(int))
         places = []
-        for ask in asks:
-            places.append(groups[ask])
-            groups[ask] += 1
-        rulings = await self._rule(groups)
-        return [rulings[ask].allowance(ask[1], place) for ask, place in zip(asks, places, strict=True)]
+        for rate, cost in asks:
+            groups = windows[rate.window_seconds]
+            places.append(groups[rate, cost])
+            groups[rate, cost] += cost
+        rulings: dict[Ask, Ruling] = {}
+        for groups in windows.values():
+            rulings |= await self._rule(groups)
+        return [rulings[ask].allowance(ask[0], place, ask[1]) for ask, place in zip(asks, places, strict=True)]
 
     async def _rule(self, groups: dict[Ask, int]) -> dict[Ask, Ruling]:
+        """Rulings on so much of each; all are of one window."""
         now = clock.monotonic()
         self._forget(groups, now)
         answers = await self._told(groups) if self._up else None
@@ -160,56 +126,62 @@ class Limits:
         }
 
     async def _told(self, groups: dict[Ask, int]) -> list[list[int]] | None:
-        """What Redis says of so many requests of each, having been told what it is owed; None when it is away."""
-        owed = [self._own[account].take_owed() for account, _ in groups]
+        """What Redis says of so much of each, having been told what it is owed; None when it is away."""
+        owed = [self._log(rate).take_owed() for rate, _ in groups]
         answers: list[list[int]] | None = await self._ask(self._asked(groups, owed))
         if answers is None:
-            for (account, _), debt in zip(groups, owed, strict=True):
-                self._own[account].owed += debt
+            for (rate, _), debt in zip(groups, owed, strict=True):
+                self._log(rate).owed += debt
         return answers
 
     def _asked(self, groups: dict[Ask, int], owed: Sequence[int]) -> Any:
         """The script's run. What this process remembers counts even if Redis has lost it."""
-        arguments = [round(self._counted * 1e6), max(1, round(self._step * 1e6))]
-        for ((account, limit), number), debt in zip(groups.items(), owed, strict=True):
-            most = self._share(limit) if clock.monotonic() < self._careful_until else limit
-            room = max(0, most - self._own[account].count)
-            arguments += [limit, min(number, room), debt]
-        return self._admit([script.KEY.format(account) for account, _ in groups], arguments)
+        step, counted = _times(next(iter(groups))[0].window_seconds)
+        arguments = [round(counted * 1e6), max(1, round(step * 1e6))]
+        for ((rate, cost), number), debt in zip(groups.items(), owed, strict=True):
+            most = self._share(rate.limit) if clock.monotonic() < self._careful_until else rate.limit
+            room = max(0, most - self._log(rate).count)
+            arguments += [rate.limit, min(number, room), debt, cost]
+        return self._admit([script.KEY.format(rate.key) for rate, _ in groups], arguments)
 
     def _note(self, ask: Ask, number: int, ruling: Ruling, asked_at: float) -> Ruling:
         """Remember what Redis said; nobody asks it again before there can be room."""
-        own, now = self._own[ask[0]], clock.monotonic()
+        own, now, full = self._log(ask[0]), clock.monotonic(), _full(*ask)
         own.add(ruling.admitted, now)
         if ruling.admitted == number:
             own.reset_at = now + ruling.reset_seconds
             return ruling
-        room = max(asked_at + ruling.room_seconds, own.room_at(ask[1], now))
-        own.fill(ask[1], room, max(room, now + ruling.reset_seconds))
+        room = max(asked_at + ruling.room_seconds, own.room_at(full, now))
+        own.fill(full, room, max(room, now + ruling.reset_seconds))
         return Ruling(ruling.admitted, ruling.before, room - now, own.reset_at - now)
 
     def _rule_alone(self, ask: Ask, number: int) -> Ruling:
         """A ruling from memory: this process's share of the limit."""
-        own, now = self._own[ask[0]], clock.monotonic()
-        share = self._share(ask[1])
+        (rate, cost), now = ask, clock.monotonic()
+        own, share = self._log(rate), self._share(rate.limit)
         before = own.count
-        admitted = max(0, min(number, share - before))
+        admitted = max(0, min(number, share - before)) // cost * cost
         own.add(admitted, now)
         own.owed += admitted
         own.reset_at = own.free_at(now)
-        return Ruling(admitted, ask[1] - share + before, own.room_at(share, now) - now, own.reset_at - now)
+        room = own.room_at(share - cost + 1, now)
+        return Ruling(admitted, rate.limit - share + before, room - now, own.reset_at - now)
 
-    def _log(self) -> OwnLog:
-        return OwnLog(self._step, self._counted)
+    def _log(self, rate: RateLimit) -> OwnLog:
+        """What this process remembers of a rate's admissions."""
+        name = _log_of(rate)
+        if (own := self._own.get(name)) is None:
+            own = self._own[name] = OwnLog(*_times(rate.window_seconds))
+        return own
 
     def _forget(self, groups: dict[Ask, int], now: float) -> None:
-        """Drop what has left the window, and, when there are many, accounts of which nothing counts."""
-        for account, _ in groups:
-            self._own[account].forget(now)
+        """Drop what has left the window, and, when there are many, logs of which nothing counts."""
+        for rate, _ in groups:
+            self._log(rate).forget(now)
         if len(self._own) > REMEMBERED:
-            asking = {account for account, _ in groups}
-            for account in [one for one, own in self._own.items() if own.reset_at < now and one not in asking]:
-                del self._own[account]
+            asking = {_log_of(rate) for rate, _ in groups}
+            for name in [one for one, own in self._own.items() if own.reset_at < now and one not in asking]:
+                del self._own[name]
 
     async def _ask(self, asked: Any) -> Any:
         """Redis's answer; None when there is none in time: then it is away until it has been heard again."""
@@ -229,7 +201,9 @@ class Limits:
 
     def _lose(self, why: str) -> None:
         if self._up:
-            log.warning("limits: Redis is away (%s); this process admits 1/%d of each", why, self._processes)
+            log.warning(
+                "rate limits: Redis is unavailable (%s); this process allows 1/%d of each", why, self._processes
+            )
         self._up = False
         self._fell.set()
 
@@ -259,15 +233,33 @@ class Limits:
     async def _pay(self) -> bool:
         """Tell a Redis that is back what was admitted without it; the others do the same within the next moment."""
         self._careful_until = clock.monotonic() + CAREFUL_SECONDS
-        owing = [account for account, own in self._own.items() if own.owed]
-        for at in range(0, len(owing), PAID_AT_ONCE):
-            groups = {(account, 1): 0 for account in owing[at : at + PAID_AT_ONCE]}
-            self._forget(groups, clock.monotonic())
-            if await self._told(groups) is None:
-                return False
-        log.info("limits: Redis is back")
+        owing: defaultdict[float, list[RateLimit]] = defaultdict(list)
+        for (key, window), own in self._own.items():
+            if own.owed:
+                owing[window].append(RateLimit(key, 1, window))
+        for rates in owing.values():
+            for at in range(0, len(rates), PAID_AT_ONCE):
+                groups = {(rate, 1): 0 for rate in rates[at : at + PAID_AT_ONCE]}
+                self._forget(groups, clock.monotonic())
+                if await self._told(groups) is None:
+                    return False
+        log.info("rate limits: Redis is available again")
         return True
 
     def _share(self, limit: int) -> int:
         """What this process may admit by itself."""
         return max(1, limit // self._processes)
+
+
+def _log_of(rate: RateLimit) -> LogName:
+    return rate.key, rate.window_seconds
+
+
+def _times(window_seconds: float) -> tuple[float, float]:
+    """The length of a log's step, and for how long an admission counts, in seconds."""
+    return window_seconds / STEPS, window_seconds * (1 + SLACK)
+
+
+def _full(rate: RateLimit, cost: int) -> int:
+    """From how many on there is no room for so much more."""
+    return rate.limit - cost + 1

@@ -1,4 +1,4 @@
-"""What one process remembers of the requests it admitted for an account: the same sliding log as in Redis."""
+"""What one process remembers of what it admitted under a rate's key: the same sliding log as in Redis."""
 
 import math
 from collections import deque

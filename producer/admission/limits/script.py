@@ -1,13 +1,14 @@
-"""What Redis runs for the limits, atomically and by its own clock: the sliding log, and who keeps it."""
+"""The scripts that Redis runs for the limits, atomically and by its own clock: the sliding log, and who keeps it."""
 
-#: The log of an account: a list of `<forgotten at, microseconds> <admitted before> <admitted>`, a step of time each.
+#: The log of a rate's key: a list of `<forgotten at, microseconds> <admitted before> <admitted>`, a step of time each.
 KEY = "fusionai.limit.{}"
 #: Producer processes, by when they are deemed gone.
 PROCESSES = "fusionai.limits.processes"
 
 #: KEYS: logs. ARGV: how long an admission counts and the length of a step, in microseconds; then for each log its
-#: limit, how many ask, and how many were admitted while Redis was away. Answers for each: how many were admitted, how
-#: many counted before, microseconds until there is room, microseconds until nothing counts.
+#: limit, how much is asked for, how much was admitted while Redis was away, and how much one request takes, whole or
+#: not at all. Answers for each: how much was admitted, how much counted before, microseconds until there is room for
+#: one, microseconds until nothing counts.
 #: Counts are cumulative, so that a log's sum is its last less its first. A log that ends later than any could was
 #: written before Redis's clock was set back: it is dropped. So is what is no log at all.
 ADMIT = """
@@ -45,7 +46,8 @@ end
 
 local answers = {}
 for at, key in ipairs(KEYS) do
-  local limit, asked, owed = tonumber(ARGV[3 * at]), tonumber(ARGV[3 * at + 1]), tonumber(ARGV[3 * at + 2])
+  local limit, asked = tonumber(ARGV[4 * at - 1]), tonumber(ARGV[4 * at])
+  local owed, cost = tonumber(ARGV[4 * at + 1]), tonumber(ARGV[4 * at + 2])
   if redis.call('TYPE', key).ok ~= 'list' then redis.call('DEL', key) end
   local last, before, admitted = entry(key, -1)
   if not last then redis.call('DEL', key) end
@@ -65,9 +67,11 @@ for at, key in ipairs(KEYS) do
   end
   local counted = before + admitted - first_before + owed
   local granted = math.max(0, math.min(asked, limit - counted))
+  granted = granted - granted % cost
   if granted + owed > 0 then last = add(key, granted + owed, last, before, admitted) end
   local room = 0
-  if counted + granted >= limit then room = room_at(key, counted + granted + first_before, limit) - now end
+  local full = limit - cost + 1
+  if counted + granted >= full then room = room_at(key, counted + granted + first_before, full) - now end
   answers[at] = {granted, counted, room, (last or now) - now}
 end
 return answers

@@ -1,8 +1,41 @@
-"""The native dialect, under /v1 and without it."""
+"""The native dialect, under /v1 and without it, as its document shows both."""
 
-from producer.dialects.fusionai import account, batches, billing, completions, files, jobs, streams, webhooks
+from functools import partial
+
+from producer.dialects.fusionai import (
+    account,
+    batches,
+    billing,
+    completions,
+    files,
+    jobs,
+    manners,
+    streams,
+    webhooks,
+)
+from producer.dialects.fusionai import (
+    part as document,
+)
+from producer.web.dialect import Dialect
+from producer.web.keys import read_key
 from producer.web.router import Router
 
 router = Router()
 for part in (completions, jobs, streams, files, batches, webhooks, account, billing):
     router.include(part.router)
+
+DIALECT = Dialect(
+    prefixes=("/v1", ""),
+    router=router,
+    key_of=partial(
+        read_key,
+        names=("authorization",),
+        missing="missing API key: send it in the header Authorization: Bearer fusionai_live_…",
+    ),
+    refuse=manners.refuse,
+    framing=manners.Events,
+    limit_headers=manners.limit_headers,
+    document=document.PART,
+    other_names={"/images/generations": "/images"},
+    bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches"}),
+)

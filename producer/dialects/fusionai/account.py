@@ -5,63 +5,86 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
-from producer.context import read_body
+from producer.openapi import account_answers, answers
+from producer.operations import credits as credits_ops
+from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
+from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
-from shared.errors import NotFound
+from shared.errors import Forbidden, NotFound
 from shared.submissions.catalogue import catalogue, endpoint
 
 router = Router()
 
 
-@router.get("/credits")
+@router.get("/credits", doc=Row("Credits", one("The balance.", account_answers.Balance), errors=(Forbidden,)))
 async def show_credits(request: Request) -> Response:
-    """The balance."""
-    desk, holder = await enter(request)
+    """Get the credit balance."""
+    context, holder = await enter(request)
     check_live(holder)
-    return answer(await desk.database.read(operations.show_credits, holder.account_id))
+    return answer(await context.database.read(credits_ops.show_credits, holder.account_id))
 
 
-@router.get("/credits/transfers")
+@router.get(
+    "/credits/transfers",
+    doc=Row(
+        "Credits",
+        one("A page of transfers.", answers.List[account_answers.Transfer]),
+        parameters=PAGE,
+        errors=(Forbidden,),
+    ),
+)
 async def list_transfers(request: Request) -> Response:
-    """Every movement of credit, newest first."""
-    desk, holder = await enter(request)
+    """List all credit transfers, newest first."""
+    context, holder = await enter(request)
     page, _ = page_of(request)
     check_live(holder)
-    return answer(await desk.database.read(operations.list_transfers, holder.account_id, page))
+    return answer(await context.database.read(credits_ops.list_transfers, holder.account_id, page))
 
 
-@router.put("/credits/thresholds")
+@router.put(
+    "/credits/thresholds",
+    doc=Row(
+        "Credits",
+        one("The thresholds.", account_answers.Thresholds),
+        "ThresholdSpecs",
+        errors=(Forbidden,),
+        examples={
+            "Both kinds": {"thresholds": [{"kind": "remaining", "credits": 100}, {"kind": "spent", "credits": 5000}]},
+        },
+    ),
+)
 async def set_thresholds(request: Request) -> Response:
-    """Replace the thresholds at which `credit.threshold` is sent."""
-    desk, holder = await enter(request)
-    wanted = valid(operations.ThresholdSpecs, await read_body(request))
+    """Replace the thresholds at which a `credit.threshold` event is sent."""
+    context, holder = await enter(request)
+    wanted = valid(credits_ops.ThresholdSpecs, await read_body(request))
     check_live(holder)
-    return answer(await desk.database.write(operations.set_thresholds, holder.account_id, wanted))
+    return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
-@router.get("/models")
+@router.get(
+    "/models", doc=Row("Models", one("The models that this API key can use.", answers.List[account_answers.Model]))
+)
 async def list_models(request: Request) -> Response:
-    """What can be asked for, with provider, purpose and price."""
+    """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
     ids = [id for id in catalogue().models if _usable(holder, id)]
     ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
     return answer({"object": "list", "data": [_model(id) for id in ids], **ends, "has_more": False})
 
 
-@router.get("/models/{id:path}")
+@router.get("/models/{id:path}", doc=Row("Models", one("The model.", account_answers.Model), errors=(NotFound,)))
 async def show_model(request: Request, id: str) -> Response:
-    """One of them."""
+    """Get a model."""
     _, holder = await enter(request)
     if id not in catalogue().models or not _usable(holder, id):
-        raise NotFound(f"there is no model {id[:100]!r}")
+        raise NotFound(f"not found: model {id[:100]!r}")
     return answer(_model(id))
 
 
 def _usable(holder: KeyHolder, id: str) -> bool:
-    """A test key's jobs run on the sandbox, whatever the model."""
+    """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
     return holder.test or endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
 
 

@@ -10,118 +10,177 @@ from starlette.responses import Response
 
 from producer.admission import idempotency
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
-from producer.context import MOST_BYTES, Desk, large, read_body
+from producer.admission.run_once import run_once
+from producer.context import Context
+from producer.openapi import answers, batch_answers
 from producer.operations import batch_progress, batch_retries, batches, files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
-from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, said_once, valid
+from producer.web.body import MOST_BYTES, large, read_body
+from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, replayable, valid
 from producer.web.router import Router
+from producer.web.rows import PAGE, Row, one
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.errors import StorageAway
+from shared.errors import Conflict, Forbidden, NotFound, StorageAway
 from shared.files import blobs
 
 router = Router()
 
+_LINE = {
+    "custom_id": "line-1",
+    "method": "POST",
+    "url": "/v1/embeddings",
+    "body": {"model": "text-embedding-3-large", "input": "Search this knowledge base"},
+}
 
-@router.post("/batches")
+
+@router.post(
+    "/batches",
+    doc=Row(
+        "Batches",
+        one("The batch or, for a dry run, its maximum cost.", batch_answers.Batch | batch_answers.DryRun),
+        "BatchSpec",
+        errors=(NotFound, Forbidden),
+        once=True,
+        examples={
+            "Inline": {"requests": [_LINE], "completion_window": "24h", "metadata": {"run": "nightly"}},
+            "Maximum cost (dry run)": {"requests": [_LINE], "dry_run": True},
+        },
+    ),
+)
 async def create_batch(request: Request) -> Response:
-    """Accept a batch; its lines are checked soon after, and what is wrong with them is told in its `errors`."""
-    desk, holder = await enter_to_submit(request)
+    """Create a batch. Its lines are validated afterwards; problems are reported in its `errors`."""
+    context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    spec: BatchSpec = await desk.apart(large(request), partial(valid, BatchSpec, body), holder.account_id)
+    spec: BatchSpec = await context.parsers.run(large(request), partial(valid, BatchSpec, body), holder.account_id)
     spec.check()
     if spec.dry_run:
-        return answer(await _quoted(desk, holder, spec, large(request)))
+        return answer(await _quoted(context, holder, spec, large(request)))
     claim = await asyncio.to_thread(claim_of, request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
-    fresh = spec.requests and not await desk.database.read(idempotency.is_known, claim)
-    inline = await _written(desk, holder, spec) if fresh else {}
+    fresh = spec.requests and not await context.database.read(idempotency.is_known, claim)
+    inline = await _written(context, holder, spec) if fresh else {}
     try:
-        made = await desk.once(claim, batches.create, holder, spec, inline)
+        made = await run_once(context.database, claim, batches.create, holder, spec, inline)
     except batches.UnwrittenError:  # the earlier answer has just been forgotten
-        made = await desk.once(claim, batches.create, holder, spec, await _written(desk, holder, spec))
-    return said_once(*made)
+        made = await run_once(
+            context.database, claim, batches.create, holder, spec, await _written(context, holder, spec)
+        )
+    return replayable(*made)
 
 
-@router.get("/batches")
+@router.get(
+    "/batches", doc=Row("Batches", one("A page of batches.", answers.List[batch_answers.Batch]), parameters=PAGE)
+)
 async def list_batches(request: Request) -> Response:
-    """The batches, newest first."""
-    desk, holder = await enter(request)
+    """List batches, newest first."""
+    context, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(batches.list_all, holder, page))
+    return answer(await context.database.read(batches.list_all, holder, page))
 
 
-@router.get("/batches/{id}")
+@router.get("/batches/{id}", doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound,)))
 async def show_batch(request: Request, id: str) -> Response:
-    """One batch."""
-    desk, holder = await enter(request)
-    return answer(await desk.database.read(batches.show, holder, id))
+    """Get a batch."""
+    context, holder = await enter(request)
+    return answer(await context.database.read(batches.show, holder, id))
 
 
-@router.get("/batches/{id}/progress")
+@router.get(
+    "/batches/{id}/progress",
+    doc=Row(
+        "Batches",
+        one("The progress of the batch, at most one second old.", batch_answers.BatchProgress),
+        errors=(NotFound,),
+    ),
+)
 async def show_progress(request: Request, id: str) -> Response:
-    """How a batch is getting on: by provider, and why lines failed; at most a second old."""
-    desk, holder = await enter(request)
-    row = await desk.database.read(batches.visible, holder, id)
-    return answer(batch_progress.view(row, await desk.progress.of(row)))
+    """Get the progress of a batch: counts by provider, and reasons of failed lines."""
+    context, holder = await enter(request)
+    row = await context.database.read(batches.visible, holder, id)
+    return answer(batch_progress.view(row, await context.progress.of(row)))
 
 
-@router.post("/batches/{id}/retry")
+@router.post(
+    "/batches/{id}/retry",
+    doc=Row(
+        "Batches",
+        one(
+            "The new batch. Credits are held for its own lines, at current prices. Its input file contains the lines "
+            "that are retried. Its output file contains their results together with those of the original batch (and "
+            "of earlier retries), in the order of the original input file; its error file contains the lines that "
+            "still failed. Its `request_counts` and its statement cover its own lines only. A 409 names the batch "
+            "that already retries these lines.",
+            batch_answers.Batch,
+        ),
+        "RetrySpec",
+        errors=(NotFound, Conflict, Forbidden),
+        once=True,
+        optional=True,
+        examples={
+            "All failed lines": {},
+            "Only some failure reasons": {"reasons": ["invalid_request"], "completion_window": "48h"},
+        },
+    ),
+)
 async def retry_batch(request: Request, id: str) -> Response:
-    """Make a batch of the failed and expired lines of one that is over; its output has the answers of both."""
-    desk, holder = await enter_to_submit(request)
+    """Create a batch from the failed and expired lines of a finished batch; its output has the results of both."""
+    context, holder = await enter_to_submit(request)
     body = await read_body(request) if has_body(request) else {}
     spec: RetrySpec = valid(RetrySpec, body)
     spec.check()
     claim = claim_of(request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
-    return said_once(*await batch_retries.retry(desk, holder, claim, id, spec))
+    return replayable(*await batch_retries.retry(context.database, context.retrying, holder, claim, id, spec))
 
 
-@router.post("/batches/{id}/cancel")
+@router.post(
+    "/batches/{id}/cancel",
+    doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound, Conflict), once=True),
+)
 async def cancel_batch(request: Request, id: str) -> Response:
-    """Stop a batch; what is done by then is delivered and charged."""
-    desk, holder = await enter(request)
-    return said_once(*await desk.once(claim_of(request, holder, {}), batches.cancel, holder, id))
+    """Cancel a batch; lines that have finished are returned and charged."""
+    context, holder = await enter(request)
+    return replayable(*await run_once(context.database, claim_of(request, holder, {}), batches.cancel, holder, id))
 
 
-async def _size(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> int:
+async def _size(context: Context, holder: KeyHolder, spec: BatchSpec, asked: int) -> int:
     """How many bytes the lines of a batch have; `asked`: those of the request, in which they may be."""
     if spec.input_file_id is None:
         return asked
-    return int((await desk.database.read(files.visible, holder, spec.input_file_id))["bytes"])
+    return int((await context.database.read(files.visible, holder, spec.input_file_id))["bytes"])
 
 
-async def _quoted(desk: Desk, holder: KeyHolder, spec: BatchSpec, asked: int) -> dict[str, Any]:
-    async with desk.quoting.turn(holder.account_id, await _size(desk, holder, spec, asked)):
-        source = await _source(desk, holder, spec)
+async def _quoted(context: Context, holder: KeyHolder, spec: BatchSpec, asked: int) -> dict[str, Any]:
+    async with context.quoting.turn(holder.account_id, await _size(context, holder, spec, asked)):
+        source = await _source(context, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
     if holder.test:  # it holds nothing, and a live balance is not its to see
         return {**quoted, "credits_available": None, "shortage": None}
-    return {**quoted, **await desk.database.read(batches.afforded, holder.account_id, need)}
+    return {**quoted, **await context.database.read(batches.afforded, holder.account_id, need)}
 
 
-async def _source(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:
+async def _source(context: Context, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:
     """The lines of a batch, to be read."""
     if spec.input_file_id is None:
         return BytesIO(await asyncio.to_thread(batches.lines_of, spec))
-    blob = await desk.database.read(batches.input_blob, holder, spec.input_file_id)
+    blob = await context.database.read(batches.input_blob, holder, spec.input_file_id)
     try:
         return await files.stored(blobs.reader, blob)
     except FileNotFoundError:  # its row says that it is there
         raise StorageAway from None
 
 
-async def _written(desk: Desk, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
+async def _written(context: Context, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
     """Inline requests as an input file like any other, not yet visible."""
     lines = await asyncio.to_thread(batches.lines_of, spec)
     wanted: dict[str, Any] = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
     unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
-    row = await desk.database.write(files.begin, holder, **wanted, expires_at=unless_done_by, bytes=len(lines))
+    row = await context.database.write(files.begin, holder, **wanted, expires_at=unless_done_by, bytes=len(lines))
     try:
         seconds = files.STORAGE_SECONDS + len(lines) / files.LEAST_BYTES_A_SECOND
         await files.stored_within(seconds, _write, row["blob"], lines)
     except Exception:
-        await files.drop(desk, row)
+        await files.drop(context.database, row)
         raise
     return {"id": row["id"], "bytes": len(lines)}
 

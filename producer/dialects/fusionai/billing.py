@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from producer.openapi import account_answers, answers
 from producer.operations import invoices, usage, usage_csv
 from producer.operations.usage import Selection, read_period
 from producer.web.request import answer, check_live, enter, page_of
 from producer.web.router import Router
+from producer.web.rows import JSON, PAGE, Answer, Row, Schema, one, query
 from shared.accounts import KeyHolder
-from shared.errors import InvalidRequest
+from shared.errors import Forbidden, InvalidRequest, NotFound
 
 router = Router()
+
+_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+_DAY: Schema = {"type": "string", "format": "date"}
 
 #: Characters of a name to filter by.
 MOST_NAME = 200
@@ -23,40 +28,77 @@ _VARY = {"Vary": "Accept"}
 _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
-@router.get("/usage")
+@router.get(
+    "/usage",
+    doc=Row(
+        "Usage",
+        {
+            200: Answer(
+                "The totals of the period and a page of its rows; as CSV, all rows of the period.",
+                {JSON: account_answers.Usage, "text/csv": {"type": "string"}},
+                ("Vary", "Content-Disposition"),
+            )
+        },
+        parameters=(
+            *PAGE,
+            query("from", _DAY, "The first day, in UTC. Default: the first day of the current month."),
+            query("to", _DAY, "The last day, in UTC, inclusive. Default: today."),
+            query("model", _TEXT, "Only usage of this model."),
+            query("batch_id", _TEXT, "Only usage of this batch."),
+            query("format", {"type": "string", "enum": ["json", "csv"]}, "Default: as the Accept header says."),
+        ),
+    ),
+)
 async def show_usage(request: Request) -> Response:
-    """What the key's mode used in a period: sums, and a page of rows, or all of them as CSV."""
-    desk, holder = await enter(request)
+    """Get the usage of a period in the key's mode (live or test): totals and a page of rows, or all rows as CSV."""
+    context, holder = await enter(request)
     page, rest = page_of(request, "from", "to", "model", "batch_id", "format")
     wanted = _selection(holder, rest)
     if not _wants_csv(request, rest.get("format")):
-        return answer(await usage.page(desk.database, wanted, page), _VARY)
+        return answer(await usage.page(context.database, wanted, page), _VARY)
     for param in ("limit", "after", "order"):
         if param in request.query_params:
-            raise InvalidRequest(f"{param}: CSV has every row of the period, oldest first", param=param)
-    chunks = usage_csv.chunks(desk.database, wanted)
+            raise InvalidRequest(
+                f"{param} is not supported with CSV: the response has all rows of the period, oldest first", param=param
+            )
+    chunks = usage_csv.chunks(context.database, wanted)
     first = await anext(chunks)  # before the status line: a database that is away is a 503
     disposition = {"Content-Disposition": f'attachment; filename="{usage_csv.filename(wanted)}"'}
     return StreamingResponse(_joined(first, chunks), 200, {**_VARY, **disposition}, "text/csv; charset=utf-8")
 
 
-@router.get("/invoices")
+@router.get(
+    "/invoices",
+    doc=Row(
+        "Usage",
+        one("A page of invoices.", answers.List[account_answers.Invoice]),
+        parameters=(
+            *PAGE,
+            query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Only invoices of this kind."),
+            query("batch_id", _TEXT, "Only invoices of this batch."),
+        ),
+        errors=(Forbidden,),
+    ),
+)
 async def list_invoices(request: Request) -> Response:
-    """The account's invoices, newest first."""
-    desk, holder = await enter(request)
+    """List invoices, newest first."""
+    context, holder = await enter(request)
     page, rest = page_of(request, "kind", "batch_id")
     filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
     invoices.check_kind(filters["kind"])
     check_live(holder)
-    return answer(await desk.database.read(invoices.list_invoices, holder.account_id, page, **filters))
+    return answer(await context.database.read(invoices.list_invoices, holder.account_id, page, **filters))
 
 
-@router.get("/invoices/{invoice_id}")
+@router.get(
+    "/invoices/{invoice_id}",
+    doc=Row("Usage", one("The invoice.", account_answers.Invoice), errors=(NotFound, Forbidden)),
+)
 async def show_invoice(request: Request, invoice_id: str) -> Response:
-    """One invoice."""
-    desk, holder = await enter(request)
+    """Get an invoice."""
+    context, holder = await enter(request)
     check_live(holder)
-    return answer(await desk.database.read(invoices.show_invoice, holder.account_id, invoice_id))
+    return answer(await context.database.read(invoices.show_invoice, holder.account_id, invoice_id))
 
 
 def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:
@@ -67,7 +109,7 @@ def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:
 def _name(given: dict[str, str], param: str) -> str | None:
     name = given.get(param)
     if name is not None and not 0 < len(name) <= MOST_NAME:
-        raise InvalidRequest(f"{param} must have 1 to {MOST_NAME} characters", param=param)
+        raise InvalidRequest(f"{param} must be 1 to {MOST_NAME} characters long", param=param)
     return name
 
 

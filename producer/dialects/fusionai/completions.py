@@ -1,130 +1,95 @@
 """Chat completions, embeddings and images as calls that wait for their job. A client that goes away loses nothing."""
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.context import MOST_BYTES, Desk, Placed, large, read_body
-from producer.operations import stream as streaming
-from producer.web.patience import Patience
-from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
+from producer.dialects.fusionai.docs import EVENTS, HELLO, call
+from producer.openapi import answers
+from producer.web.calls import serve
 from producer.web.router import Router
-from shared.accounts import KeyHolder
-from shared.db import is_away
-from shared.errors import FusionError, Timeout, Unavailable
-from shared.money.ledger import credits_decimal
-from shared.settings import settings
-from shared.submissions.schemas import JobType, Submission, read_submission
+from producer.web.rows import header
 
 router = Router()
 
-#: A request header: `true` gives the events of a chat completion's stream their ids, as those of a job's have them.
-IDS_HEADER = "FusionAI-Stream-Ids"
-#: Of an unstreamed answer: what the call cost, in credits, as an exact decimal.
-COST_HEADER = "FusionAI-Credits-Used"
+_LOOKUP = {
+    "name": "get_invoices",
+    "description": "Fetch invoices for a customer",
+    "parameters": {"type": "object", "properties": {"customerId": {"type": "string"}}},
+}
 
 
-@router.post("/chat/completions")
+@router.post(
+    "/chat/completions",
+    doc=call(
+        "Chat",
+        "ChatCompletionRequest",
+        answers.ChatCompletion,
+        streamed=EVENTS,
+        parameters=(
+            header(
+                "FusionAI-Stream-Ids",
+                {"type": "string"},
+                "If `true` and the request has `stream: true`, each event has an `id`, which can be sent as "
+                "Last-Event-ID to the stream of the job.",
+            ),
+        ),
+        examples={
+            "A question": {"model": "claude-3-opus", "messages": HELLO, "temperature": 0.7, "max_tokens": 500},
+            "Tools": {
+                "model": "gpt-4",
+                "messages": [{"role": "user", "content": "Find my last invoice."}],
+                "tools": [{"type": "function", "function": _LOOKUP}],
+            },
+            "Fallbacks": {
+                "model": "claude-3-opus",
+                "messages": HELLO,
+                "max_tokens": 100,
+                "routing": {"fallbacks": ["gpt-4", "gemini-pro"], "budget": "balanced"},
+            },
+            "Streaming": {
+                "model": "gpt-4",
+                "stream": True,
+                "messages": [{"role": "user", "content": "Draft a product brief."}],
+            },
+        },
+    ),
+)
 async def create_chat_completion(request: Request) -> Response:
-    """A chat completion."""
-    return await _serve(request, "chat.completion")
+    """Create a chat completion."""
+    return await serve(request, "chat.completion")
 
 
-@router.post("/embeddings")
+@router.post(
+    "/embeddings",
+    doc=call(
+        "Embeddings",
+        "EmbeddingsRequest",
+        answers.Embeddings,
+        examples={
+            "Two texts": {
+                "model": "text-embedding-3-large",
+                "input": ["Search this knowledge base", "Summarize this document"],
+            },
+        },
+    ),
+)
 async def create_embedding(request: Request) -> Response:
-    """Embeddings of one text or many."""
-    return await _serve(request, "embedding")
+    """Create embeddings for one or more texts."""
+    return await serve(request, "embedding")
 
 
-@router.post("/images")
-@router.post("/images/generations")
+@router.post(
+    "/images",
+    "/images/generations",
+    doc=call(
+        "Images",
+        "ImagesRequest",
+        answers.Images,
+        examples={
+            "An image": {"model": "image-gen-2", "prompt": "A futuristic skyline at sunset", "size": "1024x1024"},
+        },
+    ),
+)
 async def create_image(request: Request) -> Response:
-    """Pictures."""
-    return await _serve(request, "image")
-
-
-async def _serve(request: Request, type: JobType) -> Response:
-    desk, holder = await enter_to_submit(request)
-    body = await read_body(request, most_bytes=MOST_BYTES)
-    read = partial(read_submission, type, body, ignore_unknown=holder.ignores_unknown)
-    submission = await desk.apart(large(request), read, holder.account_id)
-    patience = patience_of(request)
-    stream = bool(submission.request.get("stream")) and not patience.respond_async
-    most = settings().wait_seconds
-    waits = patience.for_first_event(most) if stream else patience.for_answer(most)
-    claim = await desk.apart(large(request), partial(claim_of, request, holder, body), holder.account_id)
-    placed = await desk.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
-    if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
-        request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
-    try:
-        with _told_of(placed.job_id, request):
-            if stream:
-                return await _streamed(desk, holder, placed, submission, request)
-            return await _answered(desk, placed, type, patience)
-    finally:
-        desk.leave(placed)
-
-
-@contextmanager
-def _told_of(job_id: str, request: Request) -> Iterator[None]:
-    """Once a job is accepted, whatever goes wrong names it, so that no client sends the request again by itself."""
-    try:
-        yield
-    except asyncio.CancelledError:  # by a server that stops, and that has waited for longer than it should
-        raise _late(job_id, "the server is stopping") from None
-    except FusionError:
-        raise
-    except Exception as error:
-        if is_away(error):
-            away = Unavailable(f"the database does not answer; job {job_id} goes on")
-            away.job_id = job_id
-            raise away from None
-        told = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
-        request.scope["fusionai_headers"].extend(told)
-        raise
-
-
-async def _streamed(
-    desk: Desk, holder: KeyHolder, placed: Placed, submission: Submission, request: Request
-) -> Response:
-    """The answer as it comes; `streaming.respond` says what may come instead."""
-    options = submission.request.get("stream_options") or {}
-    return await streaming.respond(
-        desk,
-        placed.job_id,
-        holder,
-        include_usage=bool(options.get("include_usage")),
-        limits=limits_of(request, waits=placed.left_seconds),
-        ids=request.headers.get(IDS_HEADER, "").strip().lower() == "true",
-    )
-
-
-async def _answered(desk: Desk, placed: Placed, type: JobType, patience: Patience) -> Response:
-    """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
-    outcome = await desk.outcome(placed) if placed.left_seconds or not patience.respond_async else None
-    headers = {"FusionAI-Job-Id": placed.job_id}
-    if outcome is not None and outcome.response is not None:
-        headers[COST_HEADER] = credits_decimal(outcome.charged_micros or 0)
-        return Response(outcome.response, media_type="application/json", headers=headers)
-    if outcome is not None and outcome.over:
-        raise outcome.refusal()
-    if patience.respond_async:
-        headers |= {"Location": f"/v1/jobs/{placed.job_id}", "Retry-After": "1"}
-        headers["Preference-Applied"] = "respond-async"
-        return Response(placed.accepted.response, 202, headers, "application/json")
-    if desk.stopped:
-        raise _late(placed.job_id, "the server is stopping")
-    raise _late(placed.job_id, streams=type == "chat.completion")
-
-
-def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
-    """A 504 that names the job, and says what to do. `streams`: instead of waiting, it could have been streamed."""
-    said = f"job {job_id} is not done yet and goes on; ask for it at /v1/jobs/{job_id}"
-    said += ", or send stream: true" if streams else ""
-    late = Timeout(f"{why}: {said}" if why else said)
-    late.job_id = job_id
-    return late
+    """Generate images."""
+    return await serve(request, "image")

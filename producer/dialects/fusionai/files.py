@@ -9,10 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
+from producer.openapi import answers, batch_answers
 from producer.operations import files
-from producer.web.request import answer, claim_of, enter, page_of, said_once
+from producer.web.request import answer, claim_of, enter, page_of, replayable
 from producer.web.router import Router
+from producer.web.rows import PAGE, Answer, Row, binary, one, query
 from producer.web.uploads import declared_bytes, read_upload
+from shared.errors import Conflict, Forbidden, NotFound
 
 router = Router()
 
@@ -20,44 +23,83 @@ router = Router()
 CHUNK_BYTES = 256 * 1024
 
 
-@router.post("/files")
+@router.post(
+    "/files",
+    doc=Row(
+        "Files",
+        one("The file, which is now stored durably.", batch_answers.File),
+        "FileUpload",
+        "multipart/form-data",
+        errors=(Forbidden,),
+        once=True,
+    ),
+)
 async def create_file(request: Request) -> Response:
-    """Keep a file: multipart, with `file`, `purpose` and perhaps `expires_after`. It is safe when this answers."""
-    desk, holder = await enter(request)
-    await desk.database.read(files.check_room, holder.account_id, declared_bytes(request))
+    """Upload a file as multipart/form-data, with `file`, `purpose` and optionally `expires_after`."""
+    context, holder = await enter(request)
+    await context.database.read(files.check_room, holder.account_id, declared_bytes(request))
     upload = await read_upload(request)
     try:
         seconds = files.wish(upload.fields)
         told = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
         claim = claim_of(request, holder, told, keep_seconds=KEEP_BATCH_SECONDS)
         kept = files.keep(
-            desk, holder, claim, upload.content, filename=upload.filename, bytes=upload.bytes, seconds=seconds
+            context.database,
+            holder,
+            claim,
+            upload.content,
+            filename=upload.filename,
+            bytes=upload.bytes,
+            seconds=seconds,
         )
-        return said_once(*await kept)
+        return replayable(*await kept)
     finally:
         upload.close()
 
 
-@router.get("/files")
+@router.get(
+    "/files",
+    doc=Row(
+        "Files",
+        one("A page of files.", answers.List[batch_answers.File]),
+        parameters=(
+            *PAGE,
+            query("purpose", {"type": "string"}, "Only files with this purpose: `batch` or `batch_output`."),
+        ),
+    ),
+)
 async def list_files(request: Request) -> Response:
-    """The files, newest first; of one `purpose`."""
-    desk, holder = await enter(request)
+    """List files, newest first."""
+    context, holder = await enter(request)
     page, rest = page_of(request, "purpose")
-    return answer(await desk.database.read(files.list_all, holder, page, rest.get("purpose")))
+    return answer(await context.database.read(files.list_all, holder, page, rest.get("purpose")))
 
 
-@router.get("/files/{id}")
+@router.get("/files/{id}", doc=Row("Files", one("The file.", batch_answers.File), errors=(NotFound,)))
 async def show_file(request: Request, id: str) -> Response:
-    """One file's description."""
-    desk, holder = await enter(request)
-    return answer(await desk.database.read(files.show, holder, id))
+    """Get a file's metadata."""
+    context, holder = await enter(request)
+    return answer(await context.database.read(files.show, holder, id))
 
 
-@router.get("/files/{id}/content")
+@router.get(
+    "/files/{id}/content",
+    doc=Row(
+        "Files",
+        {
+            200: Answer(
+                "The contents of the file.",
+                binary("application/octet-stream", "application/jsonl"),
+                ("Content-Disposition",),
+            )
+        },
+        errors=(NotFound,),
+    ),
+)
 async def read_file(request: Request, id: str) -> Response:
-    """A file's bytes."""
-    desk, holder = await enter(request)
-    row, content = await files.open_content(desk, holder, id)
+    """Download the contents of a file."""
+    context, holder = await enter(request)
+    row, content = await files.open_content(context.database, holder, id)
     try:
         first = await files.stored(content.read, CHUNK_BYTES)  # while a 503 can still be said
     except BaseException:
@@ -73,11 +115,14 @@ async def read_file(request: Request, id: str) -> Response:
     return StreamingResponse(_chunks(first, content), headers=headers, media_type=kind)
 
 
-@router.delete("/files/{id}")
+@router.delete(
+    "/files/{id}",
+    doc=Row("Files", one("The file was deleted.", batch_answers.DeletedFile), errors=(NotFound, Conflict)),
+)
 async def delete_file(request: Request, id: str) -> Response:
-    """Delete a file, unless a batch is being read from it."""
-    desk, holder = await enter(request)
-    return answer(await files.remove(desk, holder, id))
+    """Delete a file, unless a batch is still reading it."""
+    context, holder = await enter(request)
+    return answer(await files.remove(context.database, holder, id))
 
 
 def disposition(filename: str) -> str:

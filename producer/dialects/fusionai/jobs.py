@@ -8,19 +8,26 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
-from producer.context import MOST_BYTES, large, read_body
+from producer.dialects.fusionai.docs import ACCEPTED, HELLO, MAKES_JOBS
+from producer.openapi import answers
 from producer.operations import files
-from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, said_once, wait_of
+from producer.operations import jobs as jobs_ops
+from producer.web.body import MOST_BYTES, large, read_body
+from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, wait_of
 from producer.web.router import Router
-from shared.errors import InvalidRequest, NotFound, PayloadTooLarge
+from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
+from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
-from shared.submissions.schemas import JobType, Submission, read_submission
+from shared.files.images import MEDIA_TYPES
+from shared.jobs.outcomes import TERMINAL
+from shared.submissions.job_types import JOB_TYPES
+from shared.submissions.schemas import Submission, read_submission
+from shared.submissions.sizes import MOST_JOBS
 
 router = Router()
 
-#: Jobs in one POST.
-MOST_JOBS = 1000
+_STATUS: Schema = {"type": "string", "enum": ["queued", "running", *sorted(TERMINAL)]}
+
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"
 #: A provider made the bytes: no browser is to take them for anything but a picture, and no proxy is to keep them.
@@ -29,19 +36,36 @@ _PICTURE_HEADERS = {
     "Cache-Control": "private, max-age=3600",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
-_TYPES: tuple[JobType, ...] = ("chat.completion", "embedding", "image")
 
 
-@router.post("/jobs")
+@router.post(
+    "/jobs",
+    doc=Row(
+        "Jobs",
+        {202: Answer("The job, or a list of the jobs.", {JSON: answers.Job | answers.Jobs}, ACCEPTED)},
+        "JobRequest",
+        errors=MAKES_JOBS,
+        once=True,
+        examples={
+            "One job": {"type": "embedding", "model": "text-embedding-3-large", "input": "hello", "dimensions": 4},
+            "A list": {
+                "jobs": [
+                    {"type": "chat.completion", "model": "gpt-4", "messages": HELLO, "max_tokens": 50},
+                    {"type": "image", "model": "image-gen-2", "prompt": "a lighthouse", "metadata": {"order": "1815"}},
+                ]
+            },
+        },
+    ),
+)
 async def create_jobs(request: Request) -> Response:
-    """Accept one job, or up to 1,000 as a list, whole or not at all."""
-    desk, holder = await enter_to_submit(request)
+    """Create a job, or up to 1,000 jobs at once (all of them or none)."""
+    context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
     read = partial(_listed, body, ignores) if listed else partial(_submissions, body, ignores)
-    submissions = await desk.apart(size, read, holder.account_id)
-    claim = await desk.apart(size, partial(claim_of, request, holder, body), holder.account_id)
-    accepted = await desk.submit(holder, submissions, listed=listed, claim=claim)
+    submissions = await context.parsers.run(size, read, holder.account_id)
+    claim = await context.parsers.run(size, partial(claim_of, request, holder, body), holder.account_id)
+    accepted = await context.placer.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER
     if accepted.replayed:
@@ -53,19 +77,31 @@ async def create_jobs(request: Request) -> Response:
     return response
 
 
-@router.get("/jobs")
+@router.get(
+    "/jobs",
+    doc=Row(
+        "Jobs",
+        one("A page of jobs.", answers.List[answers.Job]),
+        parameters=(
+            *PAGE,
+            query("status", _STATUS, "Only jobs with this status."),
+            query("ids", {"type": "string"}, "Only jobs with these ids: up to 100, separated by commas."),
+            query("batch_id", {"type": "string"}, "Only jobs of this batch."),
+        ),
+    ),
+)
 async def list_jobs(request: Request) -> Response:
-    """The account's jobs of the key's mode, newest first."""
-    desk, holder = await enter(request)
+    """List jobs of the key's mode (live or test), newest first."""
+    context, holder = await enter(request)
     page, rest = page_of(request, "status", "ids", "batch_id")
     ids = [id for id in rest.get("ids", "").split(",") if id]
     if len(ids) > 100:
-        raise InvalidRequest("ids: at most 100 at once", param="ids")
+        raise InvalidRequest("ids: at most 100 ids are allowed", param="ids")
     if ids and "limit" not in request.query_params:
         page.limit = 100
     return answer(
-        await desk.database.read(
-            operations.list_jobs,
+        await context.database.read(
+            jobs_ops.list_jobs,
             holder,
             page,
             status=rest.get("status"),
@@ -75,39 +111,80 @@ async def list_jobs(request: Request) -> Response:
     )
 
 
-@router.get("/jobs/{job_id}")
+@router.get(
+    "/jobs/{job_id}",
+    doc=Row(
+        "Jobs",
+        one("The job.", answers.Job, "FusionAI-Job-Id"),
+        parameters=(
+            query(
+                "wait",
+                {"type": "number", "minimum": 0, "maximum": 3600, "default": 0},
+                "Respond when the job has finished, or after this many seconds. Limited by the server's maximum wait "
+                "(600 seconds by default).",
+            ),
+            "X-Stainless-Read-Timeout",
+            "X-Stainless-Timeout",
+        ),
+        errors=(NotFound,),
+    ),
+)
 async def show_job(request: Request, job_id: str) -> Response:
-    """One job; with `?wait=` it answers when the job has ended, or after that many seconds."""
-    desk, holder = await enter(request)
+    """Get a job; with `?wait=`, respond when it has finished or after that many seconds."""
+    context, holder = await enter(request)
     seconds = wait_of(request)
-    job = await desk.database.read(operations.show_job, holder, job_id)
+    job = await context.database.read(jobs_ops.show_job, holder, job_id)
     if seconds and job["finished_at"] is None:
         try:
-            await desk.await_end(job_id, holder, seconds)
+            await context.placer.await_end(job_id, holder, seconds)
         except asyncio.CancelledError:  # by a server that stops: the job as it stood
             return answer(job, {"FusionAI-Job-Id": job_id})
-        job = await desk.database.read(operations.show_job, holder, job_id)
+        job = await context.database.read(jobs_ops.show_job, holder, job_id)
     return answer(job, {"FusionAI-Job-Id": job_id})
 
 
-@router.post("/jobs/{job_id}/cancel")
+@router.post(
+    "/jobs/{job_id}/cancel",
+    doc=Row(
+        "Jobs",
+        one("The job. A running job ends as soon as its worker is notified.", answers.Job, "FusionAI-Job-Id"),
+        errors=(NotFound, Conflict),
+        once=True,
+    ),
+)
 async def cancel_job(request: Request, job_id: str) -> Response:
-    """Cancel: a queued job at once, a running one as soon as its worker hears."""
-    desk, holder = await enter(request)
-    response = said_once(*await desk.cancel(claim_of(request, holder, {}), holder, job_id))
+    """Cancel a job: a queued job at once, a running job as soon as its worker is notified."""
+    context, holder = await enter(request)
+    response = replayable(
+        *await jobs_ops.cancel(
+            context.database, context.bell, context.notifier, claim_of(request, holder, {}), holder, job_id
+        )
+    )
     response.headers["FusionAI-Job-Id"] = job_id
     return response
 
 
-@router.get("/pictures/{name}")
+@router.get(
+    "/pictures/{name}",
+    doc=Row(
+        "Images",
+        {200: Answer("The image.", binary(*MEDIA_TYPES.values()))},
+        parameters=(
+            query("expires", {"type": "string"}, "Part of the signed link."),
+            query("signature", {"type": "string"}, "Part of the signed link."),
+        ),
+        errors=(NotFound,),
+        keyless=True,
+    ),
+)
 async def show_picture(request: Request, name: str) -> Response:
-    """A picture that a job made, by its signed link; no key."""
+    """Get an image made by a job, through its signed link (no API key)."""
     expires, signature = (request.query_params.get(part, "") for part in ("expires", "signature"))
     whole = expires.isascii() and expires.isdigit() and len(expires) < 16
     signed = whole and images.holds(name, int(expires), signature)
     content = await files.stored(images.read, name) if signed else None
     if content is None:
-        raise NotFound("there is no such picture, or the link has expired")
+        raise NotFound("image not found, or the link has expired")
     kind = images.kind_of(content)
     saved = {"Content-Disposition": "attachment"} if kind == images.UNKNOWN else {}
     return Response(content, headers=_PICTURE_HEADERS | saved, media_type=images.MEDIA_TYPES[kind])
@@ -117,11 +194,13 @@ def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:
     rows = body["jobs"]
     if set(body) != {"jobs"}:
         extra = min(set(body) - {"jobs"})[:100]
-        raise InvalidRequest(f"{extra}: unknown field beside jobs", param=extra)
+        raise InvalidRequest(f"{extra}: unknown field (no other field is allowed with jobs)", param=extra)
     if not isinstance(rows, list) or not rows:
-        raise InvalidRequest("jobs must be a list of at least one job", param="jobs")
+        raise InvalidRequest("jobs must be a list with at least one job", param="jobs")
     if len(rows) > MOST_JOBS:
-        raise PayloadTooLarge(f"jobs: at most {MOST_JOBS} in one request, {len(rows)} were sent", param="jobs")
+        raise PayloadTooLarge(
+            f"jobs: at most {MOST_JOBS} jobs are allowed in one request, got {len(rows)}", param="jobs"
+        )
     return [_submission(row, f"jobs[{index}].", ignore_unknown) for index, row in enumerate(rows)]
 
 
@@ -131,10 +210,12 @@ def _submissions(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]
 
 def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
     if not isinstance(row, dict):
-        raise InvalidRequest(f"{at.rstrip('.') or 'the body'} must be an object", param=at.rstrip(".") or None)
+        raise InvalidRequest(
+            f"{at.rstrip('.') or 'the request body'} must be a JSON object", param=at.rstrip(".") or None
+        )
     type = row.get("type")
-    if type not in _TYPES:
-        known = ", ".join(_TYPES)
+    if type not in JOB_TYPES:
+        known = ", ".join(JOB_TYPES)
         raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
     request = {name: value for name, value in row.items() if name != "type"}
     return read_submission(type, request, at=at, ignore_unknown=ignore_unknown)

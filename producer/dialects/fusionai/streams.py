@@ -3,29 +3,49 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.dialects.fusionai.docs import EVENTS, WAITING
 from producer.operations import stream
+from producer.web.dialect import dialect_of
 from producer.web.request import enter, limits_of
 from producer.web.router import Router
-from shared.errors import InvalidRequest
+from producer.web.rows import Answer, Row, header, query
+from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
-@router.get("/jobs/{job_id}/stream")
+@router.get(
+    "/jobs/{job_id}/stream",
+    doc=Row(
+        "Jobs",
+        {200: Answer("The chunks, from the first one, or those after Last-Event-ID.", EVENTS, ("FusionAI-Job-Id",))},
+        parameters=(
+            query("include_usage", {"type": "boolean", "default": True}, "Whether the last chunk includes the usage."),
+            header(
+                "Last-Event-ID",
+                {"type": "string"},
+                "The id of the last event received; the stream continues with the event after it.",
+            ),
+            *WAITING,
+        ),
+        errors=(NotFound, Conflict, UpstreamError, Timeout),
+    ),
+)
 async def stream_job(request: Request, job_id: str) -> Response:
-    """A chat job's chunks as server-sent events; the last one has the usage, unless `?include_usage=false`."""
-    desk, holder = await enter(request)
+    """Stream the chunks of a chat job as server-sent events."""
+    context, holder = await enter(request)
     wanted = request.query_params.get("include_usage", "true")
     if wanted not in _FLAGS:
         raise InvalidRequest("include_usage must be true or false", param="include_usage")
     return await stream.respond(
-        desk,
+        context.streams,
         job_id,
         holder,
         include_usage=_FLAGS[wanted],
         limits=limits_of(request),
         ids=True,
+        framing=dialect_of(request).framing(),
         last_event_id=request.headers.get("last-event-id"),
     )

@@ -5,115 +5,178 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import operations
-from producer.context import Desk, read_body
+from producer.admission.limits.rates import RateLimit
+from producer.admission.run_once import run_once, run_once_delivering
+from producer.context import Context
+from producer.openapi import account_answers, answers
+from producer.operations import events as events_ops
 from producer.operations import webhooks
-from producer.web.request import answer, claim_of, enter, page_of, said_once, valid
+from producer.web.body import read_body
+from producer.web.request import answer, claim_of, enter, page_of, replayable, valid
 from producer.web.router import Router
+from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
+from shared.errors import Conflict, NotFound
 from shared.webhooks import events
 
 router = Router()
 
 
-@router.post("/webhooks")
+@router.post(
+    "/webhooks",
+    doc=Row(
+        "Webhooks",
+        one("The webhook, with its secret.", account_answers.NewSecret),
+        "WebhookSpec",
+        errors=(Conflict,),
+        once=True,
+        examples={
+            "Two events": {"url": "https://example.com/hooks", "events": ["credit.threshold", "invoice.paid"]},
+        },
+    ),
+)
 async def create_webhook(request: Request) -> Response:
-    """Register a webhook; the only answer that shows its secret."""
-    desk, holder = await enter(request)
+    """Create a webhook. Its secret is only returned in this response."""
+    context, holder = await enter(request)
     body = await read_body(request)
     wanted = valid(webhooks.WebhookSpec, body)
     claim = claim_of(request, holder, body)
-    return said_once(*await desk.once(claim, webhooks.create, holder, wanted))
+    return replayable(*await run_once(context.database, claim, webhooks.create, holder, wanted))
 
 
-@router.get("/webhooks")
+@router.get(
+    "/webhooks", doc=Row("Webhooks", one("A page of webhooks.", answers.List[account_answers.Webhook]), parameters=PAGE)
+)
 async def list_webhooks(request: Request) -> Response:
-    """The account's webhooks."""
-    desk, holder = await enter(request)
+    """List webhooks."""
+    context, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(webhooks.list_all, holder, page))
+    return answer(await context.database.read(webhooks.list_all, holder, page))
 
 
-@router.get("/webhooks/{id}")
+@router.get("/webhooks/{id}", doc=Row("Webhooks", one("The webhook.", account_answers.Webhook), errors=(NotFound,)))
 async def show_webhook(request: Request, id: str) -> Response:
-    """One webhook."""
-    desk, holder = await enter(request)
-    return answer(await desk.database.read(webhooks.show, holder, id))
+    """Get a webhook."""
+    context, holder = await enter(request)
+    return answer(await context.database.read(webhooks.show, holder, id))
 
 
-@router.patch("/webhooks/{id}")
+@router.patch(
+    "/webhooks/{id}",
+    doc=Row(
+        "Webhooks",
+        one("The webhook.", account_answers.Webhook),
+        "WebhookChange",
+        errors=(NotFound,),
+        examples={"Pause": {"status": "disabled"}},
+    ),
+)
 async def change_webhook(request: Request, id: str) -> Response:
-    """Change a webhook's address, its events, or whether it is enabled."""
-    desk, holder = await enter(request)
+    """Change the URL, the events or the status of a webhook."""
+    context, holder = await enter(request)
     wanted = valid(webhooks.WebhookChange, await read_body(request))
     if wanted.status is not None:  # also what was left over when it was disabled: enabled again, it would be sent
-        await _give_up_waiting(desk, holder, id)
-    changed = await desk.database.write(webhooks.change, holder, id, wanted)
-    await _give_up_waiting(desk, holder, id)
+        await _give_up_waiting(context, holder, id)
+    changed = await context.database.write(webhooks.change, holder, id, wanted)
+    await _give_up_waiting(context, holder, id)
     return answer(changed)
 
 
-@router.delete("/webhooks/{id}")
+@router.delete(
+    "/webhooks/{id}",
+    doc=Row("Webhooks", one("The webhook was deleted.", account_answers.DeletedWebhook), errors=(NotFound,)),
+)
 async def remove_webhook(request: Request, id: str) -> Response:
-    """Delete a webhook: nothing more is sent to it."""
-    desk, holder = await enter(request)
-    removed = await desk.database.write(webhooks.remove, holder, id)
-    await _give_up_waiting(desk, holder, id)
+    """Delete a webhook."""
+    context, holder = await enter(request)
+    removed = await context.database.write(webhooks.remove, holder, id)
+    await _give_up_waiting(context, holder, id)
     return answer(removed)
 
 
-@router.post("/webhooks/{id}/rotate")
+@router.post(
+    "/webhooks/{id}/rotate",
+    doc=Row(
+        "Webhooks",
+        one("The webhook, with its new secret.", account_answers.NewSecret),
+        errors=(NotFound, Conflict),
+        once=True,
+    ),
+)
 async def rotate_webhook(request: Request, id: str) -> Response:
-    """Give a webhook a new secret; the old one signs beside it for a day."""
-    desk, holder = await enter(request)
+    """Rotate the secret of a webhook; the old secret remains valid for a day."""
+    context, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    return said_once(*await desk.once(claim, webhooks.rotate, holder, id))
+    return replayable(*await run_once(context.database, claim, webhooks.rotate, holder, id))
 
 
-@router.post("/webhooks/{id}/test")
+@router.post(
+    "/webhooks/{id}/test",
+    doc=Row("Webhooks", one("The webhook.", account_answers.Webhook), errors=(NotFound,), once=True),
+)
 async def test_webhook(request: Request, id: str) -> Response:
     """Send a `webhook.test` event to a webhook."""
-    desk, holder = await enter(request)
+    context, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    await desk.database.read(webhooks.show, holder, id)
-    await _count(desk, [id])
-    return said_once(*await desk.once_told(claim, webhooks.test, holder, id))
+    await context.database.read(webhooks.show, holder, id)
+    await _count(context, [id])
+    return replayable(*await run_once_delivering(context.database, context.bell, claim, webhooks.test, holder, id))
 
 
-@router.get("/webhooks/{id}/deliveries")
+@router.get(
+    "/webhooks/{id}/deliveries",
+    doc=Row(
+        "Webhooks",
+        one("A page of deliveries.", answers.List[account_answers.Delivery]),
+        parameters=PAGE,
+        errors=(NotFound,),
+    ),
+)
 async def list_deliveries(request: Request, id: str) -> Response:
-    """What was sent to a webhook, and what came back."""
-    desk, holder = await enter(request)
+    """List the deliveries to a webhook and their results."""
+    context, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(webhooks.list_deliveries, holder, id, page))
+    return answer(await context.database.read(webhooks.list_deliveries, holder, id, page))
 
 
-@router.get("/events")
+@router.get(
+    "/events",
+    doc=Row(
+        "Events",
+        one("A page of events, oldest first.", answers.List[account_answers.Event]),
+        parameters=("limit", "after"),
+    ),
+)
 async def list_events(request: Request) -> Response:
-    """Events in order, after the one given."""
-    desk, holder = await enter(request)
+    """List events in order, optionally after a given event."""
+    context, holder = await enter(request)
     page, _ = page_of(request)
-    return answer(await desk.database.read(operations.list_events, holder, page))
+    return answer(await context.database.read(events_ops.list_events, holder, page))
 
 
-@router.post("/events/{event_id}/redeliver")
+@router.post(
+    "/events/{event_id}/redeliver",
+    doc=Row("Events", one("The event.", account_answers.Event), errors=(NotFound,), once=True),
+)
 async def redeliver_event(request: Request, event_id: str) -> Response:
-    """Send an event again."""
-    desk, holder = await enter(request)
+    """Redeliver an event."""
+    context, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    await desk.database.read(operations.show_event, holder, event_id)
-    await _count(desk, await desk.database.read(webhooks.told_of, holder, event_id))
-    return said_once(*await desk.once_told(claim, operations.redeliver_event, holder, event_id))
+    await context.database.read(events_ops.show_event, holder, event_id)
+    await _count(context, await context.database.read(webhooks.told_of, holder, event_id))
+    return replayable(
+        *await run_once_delivering(context.database, context.bell, claim, events_ops.redeliver_event, holder, event_id)
+    )
 
 
-async def _count(desk: Desk, webhook_ids: Sequence[str]) -> None:
+async def _count(context: Context, webhook_ids: Sequence[str]) -> None:
     """Count a send that somebody asked for, to each of these; 429 when one of them has had its few of the minute."""
     for id in webhook_ids:
-        allowance = await desk.limits.admit(f"webhook.{id}", webhooks.ASKED_PER_MINUTE)
+        allowance = await context.limits.admit(RateLimit(f"webhook.{id}", webhooks.ASKED_PER_MINUTE))
         allowance.check(f"tests and redeliveries of webhook {id}")
 
 
-async def _give_up_waiting(desk: Desk, holder: KeyHolder, id: str) -> None:
+async def _give_up_waiting(context: Context, holder: KeyHolder, id: str) -> None:
     """End what waits for a webhook that is not enabled: many rows, a few in each transaction."""
-    while await desk.database.write(webhooks.give_up_waiting, holder, id) == events.CHUNK:
+    while await context.database.write(webhooks.give_up_waiting, holder, id) == events.CHUNK:
         pass

@@ -1,14 +1,14 @@
 """Files and the batches that are made of them."""
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
-from shared.db.models.columns import big, long_text
+from shared.db.models.columns import big, long_text, partial_index
 
-#: In the words of the partial index, which both databases match by its text.
-UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
 #: The purpose of files that batches made.
 MADE_BY_BATCHES = "batch_output"
+#: The conditions of the partial indexes, word for word, as in `shared.db.models.jobs`.
+UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
 RETRIES = "retry_root IS NOT NULL"
 UNFINISHED_RETRIES = f"{RETRIES} AND {UNFINISHED}"
 
@@ -52,15 +52,9 @@ class Batch(SQLModel, table=True):
         CheckConstraint("resolved_micros <= released_micros", name="resolved_within_released"),
         CheckConstraint("succeeded + failed + cancelled + expired <= total", name="counts_within_total"),
         Index("batches_of_account", "account_id", "id"),
-        Index("batches_unfinished", "id", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),
-        Index("retries_of_root", "retry_root", "id", sqlite_where=text(RETRIES), postgresql_where=text(RETRIES)),
-        Index(
-            "one_retry_at_a_time",
-            "retry_root",
-            unique=True,
-            sqlite_where=text(UNFINISHED_RETRIES),
-            postgresql_where=text(UNFINISHED_RETRIES),
-        ),
+        partial_index("batches_unfinished", "id", where=UNFINISHED),
+        partial_index("retries_of_root", "retry_root", "id", where=RETRIES),
+        partial_index("one_retry_at_a_time", "retry_root", where=UNFINISHED_RETRIES, unique=True),
     )
     id: str = Field(primary_key=True)
     account_id: str

@@ -1,8 +1,9 @@
-"""The kinds of column that a plain annotation does not give: 64-bit integers, long text, a flag that is off."""
+"""Columns that a plain annotation does not give (64-bit integers, long text, flags), and partial indexes."""
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Text, false
+from sqlalchemy import BigInteger, Boolean, Column, Index, Text, false, text
+from sqlalchemy.sql.elements import TextClause
 from sqlmodel import Field
 
 
@@ -22,3 +23,13 @@ def flag() -> Any:
     """False unless it is said, also by a version that does not know the column."""
     column: Column[Any] = Column(Boolean, nullable=False, server_default=false())
     return Field(default=False, sa_column=column)
+
+
+def partial_index(name: str, *columns: str | TextClause, where: str, unique: bool = False) -> Index:
+    """An index of the rows that meet a condition.
+
+    Statements must state the condition in the same words, or neither database uses the index: it is a constant
+    beside the model.
+    """
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)

@@ -1,9 +1,12 @@
 """What happened, and whom it is told: the outbox, webhooks, deliveries."""
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from shared.db.models.columns import big, flag, long_text
+from shared.db.models.columns import big, flag, long_text, partial_index
+
+#: Deliveries still to be sent; the condition of their partial index, word for word.
+PENDING = "status = 'pending'"
 
 
 class Event(SQLModel, table=True):
@@ -51,12 +54,7 @@ class Delivery(SQLModel, table=True):
     __tablename__ = "deliveries"
     __table_args__ = (
         Index("deliveries_of_webhook", "webhook_id", "id"),
-        Index(
-            "deliveries_due",
-            "next_at",
-            sqlite_where=text("status = 'pending'"),
-            postgresql_where=text("status = 'pending'"),
-        ),
+        partial_index("deliveries_due", "next_at", where=PENDING),
         Index("one_delivery_an_event", "event_id", "webhook_id", unique=True),
     )
     id: str = Field(primary_key=True)

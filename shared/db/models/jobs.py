@@ -3,12 +3,18 @@
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from shared.db.models.columns import big, long_text
+from shared.db.models.columns import big, long_text, partial_index
 
-#: In the words of the partial indexes, which both databases match by their text.
-TO_WAKE = "status = 'queued' AND woken_at IS NULL AND deferred_for IS NULL"
-WOKEN = "status = 'queued' AND woken_at IS NOT NULL"
-DEFERRED = "status = 'queued' AND deferred_for IS NOT NULL"
+#: The conditions of the partial indexes, word for word: a statement that states one is served by its index. They are
+#: literals and not parameters, since both databases match a partial index by the text of the condition.
+QUEUED = "status = 'queued'"
+RUNNING = "status = 'running'"
+UNFINISHED = "status IN ('queued', 'running')"
+TO_WAKE = f"{QUEUED} AND woken_at IS NULL AND deferred_for IS NULL"
+WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
+DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
+TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
+OF_BATCHES = "batch_id IS NOT NULL"
 
 
 class Job(SQLModel, table=True):
@@ -21,48 +27,13 @@ class Job(SQLModel, table=True):
         ),
         CheckConstraint("NOT test OR bound_micros = 0", name="test_jobs_hold_nothing"),
         Index("jobs_of_account", "account_id", "test", "id"),
-        Index(
-            "jobs_of_batch",
-            "batch_id",
-            "id",
-            sqlite_where=text("batch_id IS NOT NULL"),
-            postgresql_where=text("batch_id IS NOT NULL"),
-        ),
-        Index(
-            "jobs_to_wake",
-            "queue",
-            "account_id",
-            text("priority DESC"),
-            "id",
-            sqlite_where=text(TO_WAKE),
-            postgresql_where=text(TO_WAKE),
-        ),
-        Index(
-            "jobs_woken",
-            "queue",
-            "woken_at",
-            sqlite_where=text(WOKEN),
-            postgresql_where=text(WOKEN),
-        ),
-        Index("jobs_deferred", "run_at", sqlite_where=text(DEFERRED), postgresql_where=text(DEFERRED)),
-        Index(
-            "jobs_running",
-            "worker_id",
-            sqlite_where=text("status = 'running'"),
-            postgresql_where=text("status = 'running'"),
-        ),
-        Index(
-            "jobs_to_cancel",
-            "id",
-            sqlite_where=text("cancel_requested AND status IN ('queued', 'running')"),
-            postgresql_where=text("cancel_requested AND status IN ('queued', 'running')"),
-        ),
-        Index(
-            "jobs_expiring",
-            "expires_at",
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
-        ),
+        partial_index("jobs_of_batch", "batch_id", "id", where=OF_BATCHES),
+        partial_index("jobs_to_wake", "queue", "account_id", text("priority DESC"), "id", where=TO_WAKE),
+        partial_index("jobs_woken", "queue", "woken_at", where=WOKEN),
+        partial_index("jobs_deferred", "run_at", where=DEFERRED),
+        partial_index("jobs_running", "worker_id", where=RUNNING),
+        partial_index("jobs_to_cancel", "id", where=TO_CANCEL),
+        partial_index("jobs_expiring", "expires_at", where=UNFINISHED),
     )
     id: str = Field(primary_key=True)
     account_id: str

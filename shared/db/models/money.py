@@ -1,9 +1,9 @@
 """What moves, and what is written of it: transfers, spend and usage by day, the levels that are told, invoices."""
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
-from shared.db.models.columns import big, long_text
+from shared.db.models.columns import big, long_text, partial_index
 
 #: Between which purses money of each kind moves, and for what: nothing else is a transfer.
 #: A refund gives back what a job was charged; an adjustment corrects the transfer that it names.
@@ -17,6 +17,14 @@ KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = '
     AND ((from_purse = 'treasury' AND to_purse = 'available')
       OR (from_purse = 'available' AND to_purse = 'treasury')))"""
 
+#: Invoices that are the statement of a batch; the condition of their partial index, word for word.
+STATEMENTS = "batch_id IS NOT NULL"
+
+
+def once(kind: str, subject: str) -> str:
+    """The condition of the partial index by which a subject has at most one transfer of a kind."""
+    return f"kind = '{kind}' AND subject_type = '{subject}'"
+
 
 class Transfer(SQLModel, table=True):
     """One immutable movement of money between two purses; shared.money.ledger is the sole writer."""
@@ -27,13 +35,7 @@ class Transfer(SQLModel, table=True):
         CheckConstraint(KNOWN_TRANSFER, name="transfer_known"),
         Index("transfers_of_account", "account_id", "id"),
         *(
-            Index(
-                f"one_{kind}_a_{subject}",
-                "subject_id",
-                unique=True,
-                sqlite_where=text(f"kind = '{kind}' AND subject_type = '{subject}'"),
-                postgresql_where=text(f"kind = '{kind}' AND subject_type = '{subject}'"),
-            )
+            partial_index(f"one_{kind}_a_{subject}", "subject_id", where=once(kind, subject), unique=True)
             for subject, kind in (
                 ("job", "hold"),
                 ("job", "charge"),
@@ -101,13 +103,7 @@ class Invoice(SQLModel, table=True):
     __tablename__ = "invoices"
     __table_args__ = (
         Index("invoices_of_account", "account_id", "id"),
-        Index(
-            "one_statement_a_batch",
-            "batch_id",
-            unique=True,
-            sqlite_where=text("batch_id IS NOT NULL"),
-            postgresql_where=text("batch_id IS NOT NULL"),
-        ),
+        partial_index("one_statement_a_batch", "batch_id", where=STATEMENTS, unique=True),
     )
     id: str = Field(primary_key=True)
     account_id: str

@@ -8,14 +8,14 @@ import pytest
 from shared import clock
 from shared.db import Database
 from tests.integration import world
-from workers.running.lookout import DEAF_SECONDS, LATE_SECONDS, MOST, SILENT_SECONDS, Lookout
+from workers.running.polling import DEAF_SECONDS, LATE_SECONDS, MOST, SILENT_SECONDS, Poller
 from workers.running.slots import Slots
 
 BATCH = "openai.batch"
 
 
 class Worker:
-    """A lookout, and what it found."""
+    """A poller, and what it found."""
 
     def __init__(self, database: Database, *, up: bool, slots: int = 10) -> None:
         self.bell = world.RecordedBell()
@@ -23,7 +23,7 @@ class Worker:
         self.slots = Slots({world.QUEUE: slots, BATCH: slots})
         self.found: list[str] = []
         self.delivered: list[str] = []
-        self.lookout = Lookout(
+        self.poller = Poller(
             database, self.bell, self.slots, self.offer, self.delivered.extend, lambda connection: ["dlv_1"]
         )
 
@@ -34,7 +34,7 @@ class Worker:
     def look(self) -> list[str]:
         """What one look finds."""
         before = len(self.found)
-        assert asyncio.run(self.lookout.look()) == (len(self.found) > before)
+        assert asyncio.run(self.poller.look()) == (len(self.found) > before)
         return self.found[before:]
 
 
@@ -61,7 +61,7 @@ def test_while_the_broker_is_well_a_queue_that_is_heard_is_left_to_it(database: 
     worker = Worker(database, up=True)
     assert worker.look() == []
     clock.shift(int(SILENT_SECONDS * clock.MICROS) - 1)
-    worker.lookout.heard(BATCH)
+    worker.poller.heard(BATCH)
     assert worker.look() == [] and worker.delivered == []
 
 
@@ -94,7 +94,7 @@ def test_a_deaf_worker_finds_what_was_rung_for_long_ago(database: Database, monk
     for id in ids:
         world.change(database, id, woken_at=clock.now_micros())
     worker = Worker(database, up=True)
-    monkeypatch.setattr("workers.running.lookout.SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("workers.running.polling.SILENT_SECONDS", 0.0)
     assert worker.look() == []
     clock.shift(int((DEAF_SECONDS + 1) * clock.MICROS))
     assert worker.look() == ids

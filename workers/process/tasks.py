@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.broker.app import app
-from workers.runtime import Runtime
+from workers.process.runtime import Runtime
 
 #: The process's one runtime, set by workers.app before the consumer starts.
 current: list[Runtime] = []

@@ -1,4 +1,4 @@
-"""Finds jobs whose doorbell cannot be heard: a worker with room for them asks the database itself.
+"""Finds jobs whose doorbell cannot be heard: a worker with free slots for them polls the database itself.
 
 While the broker is away, full or stopped, what is queued is taken from the rows, in turn over the accounts as the
 feeder does, at the pace of a look a second; so that its trouble slows jobs down and does not stop them. While it is
@@ -19,7 +19,7 @@ from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import WOKEN
-from workers.maintenance.feeder import ACCOUNTS, accounts_waiting, mark
+from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ LATE_SECONDS, DEAF_SECONDS = 5.0, 60.0
 SILENT_SECONDS = 15.0
 
 
-class Room(Protocol):
+class FreeSlots(Protocol):
     """What is asked of the slots."""
 
     @property
@@ -41,14 +41,14 @@ class Room(Protocol):
     def room(self, queue: str) -> int: ...
 
 
-class Lookout:
+class Poller:
     """One worker's; on its event loop."""
 
     def __init__(
         self,
         database: Database,
         bell: Bell,
-        slots: Room,
+        slots: FreeSlots,
         offer: Callable[[str, Sequence[str]], None],
         deliver: Callable[[Sequence[str]], None],
         due: Callable[[Connection], Sequence[str]] | None = None,

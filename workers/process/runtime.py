@@ -8,30 +8,30 @@ import logging
 import os
 import resource
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import uvloop
-from sqlalchemy import Connection
 
 from shared import garbage
 from shared.broker.bell import bell
 from shared.db import Database
 from shared.notifier import CANCEL, Hints
-from shared.queues import LANES, PROBATION, WEBHOOKS, queue_name
+from shared.queues import LANES, WEBHOOKS, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
 from workers import pacing, providers
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
 from workers.running.lease import Incarnation
-from workers.running.lookout import Lookout
+from workers.running.polling import Poller
 from workers.running.publisher import Publisher
 from workers.running.settle import Settler
 from workers.running.slots import Slots
 from workers.upstream.live_transport import live_client
 from workers.webhooks import client
+from workers.webhooks.due import due_ids
 from workers.webhooks.sender import MOST_SENDING, Sender
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 LEASE_OVER = 75
 #: How long such a process winds down, and then at most waits for the database to be told why, in seconds.
 WIND_DOWN_SECONDS, SAY_WHY_SECONDS = 10.0, 60.0
-#: Jobs that may run together in a probation process.
-PROBATION_SLOTS = 1000
 
 
 class Runtime:
@@ -52,14 +50,14 @@ class Runtime:
         *,
         consume: Callable[[str, bool], None] = lambda queue, on: None,
         reconcile: Callable[[], None] = lambda: None,
-        due: Callable[[Connection], Sequence[str]] | None = None,
+        slots: Mapping[str, int] | None = None,
         probation: bool = False,
         worker_id: str | None = None,
     ) -> None:
+        """`slots`: how many by queue, where that is not for the settings to say."""
         self._consume = consume
         self._reconcile = reconcile
-        #: Reads which webhook deliveries are due, for the lookout.
-        self._due = due if serves(WEBHOOKS) else None
+        self._capacities = slots
         self._probation = probation
         self._worker_id = worker_id
         self._loop = uvloop.new_event_loop()
@@ -126,7 +124,7 @@ class Runtime:
         self._loop.run_forever()
 
     async def _build(self) -> None:
-        slots = Slots(capacities(self._probation))
+        slots = Slots(self._capacities or capacities())
         in_flight = sum(slots.capacity(queue) for queue in slots.queues)
         self._client = live_client(in_flight)
         self._outbound = client.client(
@@ -149,13 +147,14 @@ class Runtime:
             consume=self._consume,
         )
         self.engine.start()
-        self._lookout = Lookout(self._database, bell(), slots, self.engine.offer, self.sender.offer, self._due)
-        self._looking = None if self._probation else asyncio.create_task(self._lookout.run())
+        due = due_ids if serves(WEBHOOKS) else None
+        self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
+        self._polling = None if self._probation else asyncio.create_task(self._poller.run())
         self._hints.listen(CANCEL, self.engine.cancel)
         self._ticking = asyncio.create_task(self._tick())
 
     def _offered(self, queue: str, ids: Sequence[str]) -> None:
-        self._lookout.heard(queue)
+        self._poller.heard(queue)
         self.engine.offer(queue, ids)
 
     def _ring(self, deliveries: list[str]) -> None:
@@ -171,8 +170,8 @@ class Runtime:
             await asyncio.sleep(min(1.0, settings().beat_seconds / 4))
 
     async def _wind_down(self, drain_seconds: float) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._polling is not None:
+            self._polling.cancel()
         await self.engine.stop(drain_seconds)
         await self.sender.stop()
         await self._pace.close()
@@ -202,10 +201,8 @@ class Runtime:
         os._exit(LEASE_OVER)
 
 
-def capacities(probation: bool = False) -> dict[str, int]:
+def capacities() -> dict[str, int]:
     """Slots by queue, of the queues that this process serves."""
-    if probation:
-        return {PROBATION: PROBATION_SLOTS}
     sizes = {"realtime": settings().slots_realtime, "batch": settings().slots_batch}
     every = {queue_name(name, lane): sizes[lane] for name in catalogue().providers for lane in LANES}
     return {name: size for name, size in every.items() if serves(name)}

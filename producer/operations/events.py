@@ -1,0 +1,52 @@
+"""What a caller can do with events: list, show, deliver again."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from producer import objects
+from producer.operations.pages import PageQuery, owned_by
+from shared import db
+from shared.accounts import KeyHolder
+from shared.db import models as m
+from shared.errors import InvalidRequest, NotFound
+from shared.webhooks import events
+
+
+def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
+    """Every event after the one given, in order: oldest first, so that a reader who follows misses none.
+
+    Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps.
+    """
+    statement = select(m.events).where(*owned_by(holder, m.events))
+    if page.after is not None:
+        at = select(m.events.c.sequence).where(*owned_by(holder, m.events), m.events.c.id == page.after)
+        sequence = connection.execute(at).scalar()
+        if sequence is None:
+            raise InvalidRequest(f"after: unknown event {page.after!r}", param="after")
+        statement = statement.where(m.events.c.sequence > sequence)
+    rows = connection.execute(statement.order_by(m.events.c.sequence).limit(page.limit + 1)).mappings()
+    return objects.page([events.body(dict(row)) for row in rows], page.limit)
+
+
+def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> dict[str, Any]:
+    """The event object; 404 when the account's keys of this mode have no such event."""
+    mine = select(m.events).where(*owned_by(holder, m.events), m.events.c.id == event_id)
+    row = connection.execute(mine).mappings().first()
+    if row is None:
+        raise NotFound(f"not found: event {event_id[:100]!r}")
+    return events.body(dict(row))
+
+
+def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) -> tuple[dict[str, Any], list[str]]:
+    """Make an event's deliveries due again, to the webhooks that are still enabled."""
+    event = show_event(connection, holder, event_id)
+    enabled = select(m.webhooks.c.id).where(*owned_by(holder, m.webhooks), m.webhooks.c.status == "enabled")
+    now = db.now(connection)
+    again = (
+        update(m.deliveries)
+        .where(m.deliveries.c.event_id == event_id, m.deliveries.c.webhook_id.in_(enabled.scalar_subquery()))
+        .values(status="pending", attempts=0, claims=0, last_status=None, next_at=0, asked_at=now)
+        .returning(m.deliveries.c.id)
+    )
+    return event, list(connection.execute(again).scalars())

@@ -1,0 +1,105 @@
+"""What a caller can do with jobs: show, list, cancel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select, text, update
+
+from producer import objects
+from producer.admission.idempotency import Claim
+from producer.admission.run_once import ring_deliveries, run_once_due
+from producer.operations.pages import PageQuery, owned_by, paged
+from shared import crash
+from shared.accounts import KeyHolder
+from shared.broker.bell import Bell
+from shared.db import Database
+from shared.db import models as m
+from shared.db.models.jobs import RUNNING
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.jobs import transitions
+from shared.jobs.outcomes import TERMINAL, Ending
+from shared.notifier import CANCEL, DONE, Hints
+
+#: Tries of a cancel that meets a job which is just changing hands.
+CANCEL_TRIES = 5
+
+_JOBS = (
+    select(
+        *(column for column in m.jobs.c),
+        m.job_payloads.c.labels,
+        m.job_payloads.c.attempts.label("attempts_before"),
+        m.job_results.c.model.label("served_model"),
+        *(column for column in m.job_results.c if column.name not in ("job_id", "test", "model")),
+    )
+    .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    .outerjoin(m.job_results, m.job_results.c.job_id == m.jobs.c.id)
+)
+
+
+def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str, Any]:
+    """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
+    row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
+    if row is None:
+        raise NotFound(f"not found: job {job_id[:100]!r}")
+    return objects.job_view(dict(row))
+
+
+def list_jobs(
+    connection: Connection,
+    holder: KeyHolder,
+    page: PageQuery,
+    *,
+    status: str | None = None,
+    ids: Sequence[str] = (),
+    batch_id: str | None = None,
+) -> dict[str, Any]:
+    """A page of the jobs of the account and mode, newest first; of one status, of a batch, or of the given ids."""
+    statement = _JOBS.where(*owned_by(holder))
+    if batch_id is not None:
+        statement = statement.where(m.jobs.c.batch_id == batch_id)
+    if status is not None:
+        if status not in {"queued", "running", *TERMINAL}:
+            raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
+        statement = statement.where(m.jobs.c.status == status)
+    if ids:
+        statement = statement.where(m.jobs.c.id.in_(ids))
+    rows = connection.execute(paged(statement, m.jobs.c.id, page)).mappings()
+    return objects.page([objects.job_view(dict(row)) for row in rows], page.limit)
+
+
+def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[dict[str, Any], list[str]]:
+    """Cancel a queued job at once, flag a running one; the job as it is now, and deliveries now due."""
+    deliveries: list[str] = []
+    for _ in range(CANCEL_TRIES):
+        where = (m.jobs.c.id == job_id, *owned_by(holder))
+        row = connection.execute(select(m.jobs.c.status, m.jobs.c.lease_epoch).where(*where)).first()
+        if row is None:
+            raise NotFound(f"not found: job {job_id[:100]!r}")
+        if row.status in TERMINAL:
+            break
+        if row.status == "running":
+            flagged = update(m.jobs).where(*where, text(RUNNING)).values(cancel_requested=True)
+            if connection.execute(flagged).rowcount:
+                break
+            continue
+        ending = Ending(job_id, row.lease_epoch, "cancelled", came_from="queued", takes=True)
+        settled = transitions.settle(connection, [ending])
+        if settled.verdicts[job_id] == "done":
+            deliveries = settled.deliveries
+            break
+    else:
+        raise Conflict(f"job {job_id} is changing state; retry in a moment", retry_after_seconds=1)
+    return show_job(connection, holder, job_id), deliveries
+
+
+async def cancel(
+    database: Database, bell: Bell, notifier: Hints, claim: Claim | None, holder: KeyHolder, job_id: str
+) -> tuple[str, bool]:
+    """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
+    answer, replayed, deliveries = await run_once_due(database, claim, cancel_job, holder, job_id)
+    crash.point("cancel.after_commit")
+    ring_deliveries(bell, deliveries)
+    ended = orjson.loads(answer)["finished_at"] is not None
+    notifier.tell(DONE if ended else CANCEL, [job_id])
+    return answer, replayed

@@ -1,0 +1,121 @@
+"""Places jobs and waits for them: what stands between a call that wants an answer and the rows."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import orjson
+
+from producer.admission import idempotency
+from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.idempotency import Claim
+from producer.admission.overload import Overload
+from producer.admission.thread_turns import Turns
+from producer.operations import jobs
+from producer.waiting.waiters import JobState, JobStates, Waiters
+from shared import clock
+from shared.accounts import KeyHolder
+from shared.db import Database
+from shared.errors import Unavailable
+from shared.submissions.schemas import Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A job that was accepted for somebody; `ended` is done when it is over, `until` is when its caller has waited
+    long enough, on the monotonic clock.
+    """
+
+    job_id: str
+    accepted: Accepted
+    ended: "asyncio.Future[None]"
+    until: float
+
+    @property
+    def left_seconds(self) -> float:
+        """How long its caller still waits."""
+        return max(0.0, self.until - clock.monotonic())
+
+
+@dataclass(slots=True)
+class Placer:
+    """Places jobs for callers, and waits for them; one a process."""
+
+    database: Database
+    acceptor: Acceptor
+    overload: Overload
+    parsers: Turns
+    waiters: Waiters
+    states: JobStates
+
+    async def place(
+        self, holder: KeyHolder, submission: Submission, claim: Claim | None, *, waits: float, insists: bool = True
+    ) -> Placed:
+        """Accept one job and hear of its end; whoever places it releases it.
+
+        `waits`: for so many seconds its caller waits, though never past the job's own deadline. `insists`: with nothing
+        but the answer is the caller served: 503 when the job would not even be begun in that time.
+        """
+        prepared = await self.prepare(holder, [submission], listed=False, claim=claim)
+        (row,), (payload,) = prepared.rows, prepared.payloads
+        waits = min(waits, (row["expires_at"] - row["created_at"]) / clock.MICROS)
+        until = clock.monotonic() + waits
+        if insists:
+            payload["wait_until"] = row["created_at"] + int(waits * clock.MICROS)
+            await self._check_room(str(row["queue"]), waits, claim)
+        id = str(row["id"])
+        ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it
+        try:
+            accepted = await self.acceptor.accept(prepared)
+        except BaseException:
+            self.waiters.unregister(id, ended)
+            raise
+        if accepted.replayed:
+            self.waiters.unregister(id, ended)
+            id = str(orjson.loads(accepted.response)["id"])
+            ended = self.waiters.register(id)
+        return Placed(id, accepted, ended, until)
+
+    async def submit(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> Accepted:
+        """Accept jobs, whole or not at all. `listed`: they came as a list, and run on the batch lane."""
+        return await self.acceptor.accept(await self.prepare(holder, submissions, listed=listed, claim=claim))
+
+    async def prepare(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> PreparedJobs:
+        """Submissions priced, and made the rows of jobs."""
+        size = sum(len(one.json) for one in submissions)
+        return await self.parsers.run(
+            size, partial(self.acceptor.prepare, holder, submissions, listed=listed, claim=claim), holder.account_id
+        )
+
+    async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
+        try:
+            self.overload.check(queue, within)
+        except Unavailable:  # what was accepted before is no new load
+            if not await self.database.read(idempotency.is_known, claim):
+                raise
+
+    async def wait(self, placed: Placed) -> JobState:
+        """How a placed job stands when it has ended, or when its caller, or this server, waits no longer."""
+        if placed.accepted.replayed and (before := await self.states(placed.job_id)).over:
+            return before
+        await asyncio.wait([placed.ended], timeout=placed.left_seconds)
+        return await self.states(placed.job_id)
+
+    def release(self, placed: Placed) -> None:
+        """Wait for it no longer; it runs on."""
+        self.waiters.unregister(placed.job_id, placed.ended)
+
+    async def await_end(self, job_id: str, holder: KeyHolder, seconds: float) -> None:
+        """Until the job has ended, the time is up, or the server stops; the row says which."""
+        future = self.waiters.register(job_id)
+        try:
+            job = await self.database.read(jobs.show_job, holder, job_id)
+            if job["finished_at"] is None:
+                await asyncio.wait([future], timeout=seconds)
+        finally:
+            self.waiters.unregister(job_id, future)

@@ -1,0 +1,129 @@
+"""A call that waits for its job, in any dialect; a client that goes away loses nothing."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from producer.context import Context
+from producer.operations import stream
+from producer.operations.placing import Placed
+from producer.web.body import MOST_BYTES, large, read_body
+from producer.web.dialect import Dialect, dialect_of
+from producer.web.patience import Patience
+from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
+from shared.accounts import KeyHolder
+from shared.db import is_away
+from shared.errors import FusionError, Timeout, Unavailable
+from shared.money.ledger import credits_decimal
+from shared.settings import settings
+from shared.submissions.job_types import JobType
+from shared.submissions.schemas import Submission, read_submission
+
+Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+#: A request header: `true` gives the events of a chat completion's stream their ids, as those of a job's have them.
+IDS_HEADER = "FusionAI-Stream-Ids"
+#: Of an unstreamed answer: what the call cost, in credits, as an exact decimal.
+COST_HEADER = "FusionAI-Credits-Used"
+
+
+def untranslated(body: dict[str, Any]) -> dict[str, Any]:
+    """For a dialect whose requests are the native ones."""
+    return body
+
+
+async def serve(request: Request, type: JobType, *, translate: Translate = untranslated) -> Response:
+    """The answer to a POST that makes one job of this type, in the request's dialect: whole, streamed, or its job.
+
+    `translate`: makes the body of the native request from the one that was sent; on a thread where that is large.
+    """
+    context, holder = await enter_to_submit(request)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    read = partial(_read, type, translate, body, holder.ignores_unknown)
+    submission = await context.parsers.run(large(request), read, holder.account_id)
+    patience = patience_of(request)
+    stream = bool(submission.request.get("stream")) and not patience.respond_async
+    most = settings().wait_seconds
+    waits = patience.for_first_event(most) if stream else patience.for_answer(most)
+    claim = await context.parsers.run(large(request), partial(claim_of, request, holder, body), holder.account_id)
+    placed = await context.placer.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
+    if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
+        request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
+    try:
+        with _named_in_errors(placed.job_id, request):
+            if stream:
+                return await _streamed(context, holder, placed, submission, request)
+            return await _answered(context, placed, type, patience, dialect_of(request))
+    finally:
+        context.placer.release(placed)
+
+
+@contextmanager
+def _named_in_errors(job_id: str, request: Request) -> Iterator[None]:
+    """Once a job is accepted, whatever goes wrong names it, so that no client sends the request again by itself."""
+    try:
+        yield
+    except asyncio.CancelledError:  # by a server that stops, and that has waited for longer than it should
+        raise _late(job_id, "the server is shutting down") from None
+    except FusionError:
+        raise
+    except Exception as error:
+        if is_away(error):
+            away = Unavailable(f"the database is unavailable; job {job_id} continues")
+            away.job_id = job_id
+            raise away from None
+        told = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
+        request.scope["fusionai_headers"].extend(told)
+        raise
+
+
+async def _streamed(
+    context: Context, holder: KeyHolder, placed: Placed, submission: Submission, request: Request
+) -> Response:
+    """The answer as it comes; `stream.respond` says what may come instead."""
+    options = submission.request.get("stream_options") or {}
+    return await stream.respond(
+        context.streams,
+        placed.job_id,
+        holder,
+        include_usage=bool(options.get("include_usage")),
+        limits=limits_of(request, waits=placed.left_seconds),
+        ids=request.headers.get(IDS_HEADER, "").strip().lower() == "true",
+        framing=dialect_of(request).framing(),
+    )
+
+
+async def _answered(context: Context, placed: Placed, type: JobType, patience: Patience, dialect: Dialect) -> Response:
+    """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
+    outcome = await context.placer.wait(placed) if placed.left_seconds or not patience.respond_async else None
+    headers = {"FusionAI-Job-Id": placed.job_id}
+    if outcome is not None and outcome.response is not None:
+        headers[COST_HEADER] = credits_decimal(outcome.charged_micros or 0)
+        return Response(dialect.dress(type, outcome.response), media_type="application/json", headers=headers)
+    if outcome is not None and outcome.over:
+        raise outcome.refusal()
+    if patience.respond_async:
+        headers |= {"Location": f"/v1/jobs/{placed.job_id}", "Retry-After": "1"}
+        headers["Preference-Applied"] = "respond-async"
+        return Response(placed.accepted.response, 202, headers, "application/json")
+    if context.stopped:
+        raise _late(placed.job_id, "the server is shutting down")
+    raise _late(placed.job_id, streams=type == "chat.completion")
+
+
+def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
+    """A 504 that names the job, and says what to do. `streams`: instead of waiting, it could have been streamed."""
+    said = f"job {job_id} has not finished yet and continues; get it at /v1/jobs/{job_id}"
+    said += ", or use stream: true" if streams else ""
+    late = Timeout(f"{why}: {said}" if why else said)
+    late.job_id = job_id
+    return late
+
+
+def _read(type: JobType, translate: Translate, body: dict[str, Any], ignore_unknown: bool) -> Submission:
+    return read_submission(type, translate(body), ignore_unknown=ignore_unknown)

@@ -1,0 +1,138 @@
+"""A dialect, as a value: one way of speaking to the API. Whatever differs between two of them is asked of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Scope
+
+from producer.admission.limits.allowances import Allowance
+from producer.waiting.framing import Framing
+from producer.web.router import Router
+from producer.web.rows import Schema
+from shared.errors import FusionError
+from shared.submissions.job_types import JobType
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How an error looks: a body to be sent as JSON, and headers beside Retry-After and those that name a job."""
+
+    content: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: None: the error's own.
+    status: int | None = None
+
+
+def no_schemas() -> Mapping[str, Schema]:
+    """For a dialect whose rows say everything."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPart:
+    """A dialect's part of the document."""
+
+    #: A paragraph or more, Markdown.
+    about: str
+    #: In the order in which they are shown, with what they are about.
+    tags: Mapping[str, str]
+    #: The security schemes, by name, any of which will do.
+    security: Mapping[str, Schema]
+    #: The schema of a refusal of some kind.
+    error: Callable[[type[FusionError]], Schema]
+    #: The headers of refusals, by status.
+    error_headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    #: Component schemas beside those of the models that rows name, and headers of answers.
+    schemas: Callable[[], Mapping[str, Schema]] = no_schemas
+    headers: Mapping[str, Schema] = field(default_factory=dict)
+    #: What the server sends by itself, by name.
+    webhooks: Mapping[str, Schema] = field(default_factory=dict)
+    #: Before the names of its operations and refusals, so that no two dialects have the same.
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One way of speaking to the API; `producer.dialects.DIALECTS` has every one.
+
+    `prefixes`: under each of them it answers, "" for the root; the document shows the first. `hosts`: names under
+    which the server is this dialect alone, without a prefix.
+    """
+
+    prefixes: tuple[str, ...]
+    router: Router
+    #: The API key that a request carries; InvalidRequest for two, Unauthorized for none.
+    key_of: Callable[[Headers], str]
+    #: How an error looks, given the request's id.
+    refuse: Callable[[FusionError, str], Refusal]
+    #: A new stream's framing.
+    framing: Callable[[], Framing]
+    #: What the limit says, as headers of any answer.
+    limit_headers: Callable[[Allowance], list[tuple[bytes, bytes]]]
+    document: DocumentPart
+    hosts: tuple[str, ...] = ()
+    #: A job's result (JSON, as the native API gives it) as this dialect gives it.
+    dress: Callable[[JobType, str], str] = lambda type, result: result
+    #: Headers of every answer, given the request's id, beside X-Request-Id and FusionAI-Version.
+    answer_headers: Callable[[str], list[tuple[bytes, bytes]]] = lambda request_id: []
+    #: Other names of a path, and the paths of POSTs that buy: without an Idempotency-Key, an SDK's retry of one of
+    #: these is told from a new one. Both as `call_path` gives them.
+    other_names: Mapping[str, str] = field(default_factory=dict)
+    bought: frozenset[str] = frozenset()
+
+    def prefix_of(self, path: str) -> str | None:
+        """The longest of its prefixes that a path is under; None: it is not this dialect's."""
+        under = [one for one in self.prefixes if path == one or path.startswith(one + "/") or not one]
+        return max(under, key=len, default=None)
+
+    def call_path(self, path: str) -> str:
+        """The same for every way to write one call: below its shortest prefix, by its one name."""
+        shortest = min(self.prefixes, key=len)
+        path = shortest + path.removeprefix(self.prefix_of(path) or "")
+        return self.other_names.get(path, path)
+
+
+class Dialects:
+    """Those that an app speaks. One answers at the root, and for all that is no other's."""
+
+    def __init__(self, every: Sequence[Dialect]) -> None:
+        self.every = tuple(every)
+        self._by_host = {host: one for one in every for host in one.hosts}
+        prefixes = [(prefix, one) for one in every for prefix in one.prefixes]
+        #: The longest first: it is the more exact one.
+        self._prefixes = sorted(prefixes, key=lambda pair: len(pair[0]), reverse=True)
+        self.native = next(one for prefix, one in prefixes if not prefix)
+
+    def router(self) -> Router:
+        """All their routes."""
+        made = Router()
+        for prefix, dialect in self._prefixes:
+            made.include(dialect.router, prefix, shown=prefix == dialect.prefixes[0], owner=dialect)
+        return made
+
+    def enter(self, scope: Scope) -> Dialect:
+        """Whose request it is; one to a host of its own gets the path that it would have under the prefix."""
+        dialect = self._found(scope)
+        scope["fusionai_dialect"] = dialect
+        return dialect
+
+    def _found(self, scope: Scope) -> Dialect:
+        path = scope["path"]
+        if self._by_host:
+            host = Headers(scope=scope).get("host", "").partition(":")[0].lower()
+            if (bound := self._by_host.get(host)) is not None:
+                scope["path"] = bound.prefixes[0] + path.removeprefix(bound.prefixes[0])
+                return bound
+        for prefix, dialect in self._prefixes:
+            if not prefix or path == prefix or path.startswith(prefix + "/"):
+                return dialect
+        return self.native
+
+
+def dialect_of(request: Request) -> Dialect:
+    """The dialect that a request is in."""
+    found: Dialect = request.scope["fusionai_dialect"]
+    return found

@@ -1,0 +1,113 @@
+"""Who holds a job: taking queued jobs, handing them back, leaving them to the feeder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, func, select, text, tuple_, update
+
+from shared import db
+from shared.db.models import job_payloads, jobs, workers
+from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A job this incarnation now holds, with all that is needed to call for it."""
+
+    id: str
+    epoch: int
+    account_id: str
+    batch_id: str | None
+    type: str
+    model: str
+    test: bool
+    queue: str
+    lane: str
+    offer: int
+    failures: int
+    cohort: int
+    bound_micros: int
+    created_at: int
+    expires_at: int
+    request: str
+    offers: str
+    attempts: str | None
+    #: Until when its caller waits, in microseconds; None: nobody waits.
+    wait_until: int | None = None
+    #: The caller's wishes about who serves, as JSON, where there are any.
+    routing: str | None = None
+
+
+_LEASED = ("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer")
+_LEASED_TOO = ("failures", "cohort", "bound_micros", "created_at", "expires_at")
+
+
+def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+    """Take those of the wanted ids (by queue) that are still queued and due, if this incarnation is still alive.
+
+    Those that are still queued there and were refused are the feeder's again.
+    """
+    given = {"b_worker": worker_id, "b_now": db.now(connection)}
+    rows: dict[str, Any] = {}
+    for queue, ids in wanted.items():
+        leased = connection.execute(_LEASE, {**given, "b_queue": queue, "b_ids": list(ids)})
+        rows.update((row[0], tuple(row)) for row in leased)
+        if refused := [id for id in ids if id not in rows]:
+            connection.execute(_REFUSED, {"b_queue": queue, "b_ids": refused})
+    if not rows:
+        return []
+    payloads = connection.execute(_PAYLOADS, {"b_ids": list(rows)})
+    return [Leased(*rows[job_id], *rest) for job_id, *rest in payloads]
+
+
+#: Made once: making a statement costs more than running it.
+_LEASE = (
+    update(jobs)
+    .where(
+        jobs.c.id.in_(bindparam("b_ids", expanding=True)),
+        text(QUEUED),
+        jobs.c.queue == bindparam("b_queue"),
+        jobs.c.run_at <= bindparam("b_now"),
+        exists().where(
+            workers.c.id == bindparam("b_worker"),
+            workers.c.lapsed_at.is_(None),
+            workers.c.lease_until > bindparam("b_now"),
+        ),
+    )
+    .values(status="running", lease_epoch=jobs.c.lease_epoch + 1, worker_id=bindparam("b_worker"), deferred_for=None)
+    .values(started_at=func.coalesce(jobs.c.started_at, bindparam("b_now")))
+    .returning(*(jobs.c[name] for name in _LEASED + _LEASED_TOO))
+)
+_REFUSED = (
+    update(jobs)
+    .where(jobs.c.id.in_(bindparam("b_ids", expanding=True)), text(WOKEN), jobs.c.queue == bindparam("b_queue"))
+    .values(woken_at=None)
+)
+_PAYLOADS = select(
+    *(job_payloads.c[name] for name in ("job_id", "request", "offers", "attempts", "wait_until", "routing")),
+).where(job_payloads.c.job_id.in_(bindparam("b_ids", expanding=True)))
+
+
+#: These ids at these epochs; the ids alone as well, by which SQLite finds the rows. Their values: `holding`.
+HELD = (
+    jobs.c.id.in_(bindparam("b_ids", expanding=True)),
+    tuple_(jobs.c.id, jobs.c.lease_epoch).in_(bindparam("b_held", expanding=True)),
+)
+
+
+def holding(held: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """The parameters of HELD."""
+    return {"b_ids": [id for id, _ in held], "b_held": list(held)}
+
+
+def hand_back(connection: Connection, held: Sequence[tuple[str, int]]) -> int:
+    """Queue again what a holder finds it has and does not run, for the feeder to wake; how many were still its own."""
+    statement = update(jobs).where(*HELD, text(RUNNING))
+    queued = statement.values(status="queued", worker_id=None, woken_at=None)
+    return connection.execute(queued, holding(held)).rowcount
+
+
+def unwake(connection: Connection, ids: Sequence[str]) -> None:
+    """Leave queued jobs to the feeder: their doorbell could not be rung, or nobody had room."""
+    connection.execute(update(jobs).where(jobs.c.id.in_(ids), text(QUEUED)).values(woken_at=None))

@@ -1,0 +1,87 @@
+"""What can come of a job that was leased: its end, or a requeue; and what became of such outcomes. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
+TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+#: Says of an attempt, in the rows alone, that its answer had begun: it may have been paid for.
+BEGAN = "began"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A job's terminal transition. `takes`: by somebody else than its holder, which bumps the epoch."""
+
+    job_id: str
+    epoch: int
+    status: Terminal
+    came_from: Literal["queued", "running"] = "running"
+    takes: bool = False
+    response: str | None = None
+    error: Mapping[str, Any] | None = None
+    attempts: Sequence[Mapping[str, Any]] = ()
+    ignored: Sequence[str] = ()
+    provider: str | None = None
+    model: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    images: int = 0
+    estimated: bool = False
+    charge_micros: int = 0
+    excess_micros: int = 0
+    #: Somebody may have read of the answer as it came; it is paid for whatever becomes of the job.
+    relayed: bool = False
+    #: The answer as far as it came, of a job that ended before it was whole.
+    partial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What has been sent on of a running job's answer, and what that costs, as counted by its holder."""
+
+    job_id: str
+    epoch: int
+    provider: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    charge_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """A job its holder puts back: for later (`run_at`; 0: at once), or on another offer's queue."""
+
+    job_id: str
+    epoch: int
+    queue: str
+    offer: int
+    failures: int
+    run_at: int
+    #: What has been tried; None: nothing more than before.
+    attempts: Sequence[Mapping[str, Any]] | None = None
+    #: Why it waits for `run_at`; None: it may run at once.
+    deferred_for: str | None = None
+    #: Its holder rings for it right after; else the feeder wakes it.
+    wake: bool = False
+    #: What its holder has sent on of an answer that it did not live to see whole.
+    relayed: Progress | None = None
+
+
+#: `done`: took effect now, or by this same holder before; `stale`: the job was no longer the caller's.
+Verdict = Literal["done", "stale"]
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a group of outcomes came to."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    #: Webhook deliveries now due.
+    deliveries: list[str] = field(default_factory=list)

@@ -1,0 +1,16 @@
+"""The types of jobs, and the url that a batch line of each has. Pure."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, get_args
+
+JobType = Literal["chat.completion", "embedding", "image"]
+JOB_TYPES: Final[tuple[JobType, ...]] = get_args(JobType)
+
+#: The url of a batch line of each type.
+URLS: Final[Mapping[str, str]] = {
+    "chat.completion": "/v1/chat/completions",
+    "embedding": "/v1/embeddings",
+    "image": "/v1/images/generations",
+}
+#: The type of a batch line by its url; `/v1/images` is another name.
+ENDPOINTS: Final[Mapping[str, JobType]] = {URLS[type]: type for type in JOB_TYPES} | {"/v1/images": "image"}

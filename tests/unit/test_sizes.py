@@ -1,0 +1,39 @@
+"""Limits and lists that are written once, and texts that name them."""
+
+import re
+from pathlib import Path
+
+from producer.dialects.fusionai import jobs
+from shared.batches.lines import ENDPOINTS
+from shared.submissions import sizes
+from shared.submissions.job_types import JOB_TYPES, URLS
+from shared.submissions.schemas import REQUESTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_type_has_a_request_and_a_url() -> None:
+    assert tuple(REQUESTS) == tuple(URLS) == JOB_TYPES
+    assert {ENDPOINTS[url] for url in URLS.values()} == set(JOB_TYPES)
+
+
+def test_texts_that_cannot_be_derived_name_the_limits_that_hold() -> None:
+    assert f"up to {sizes.MOST_JOBS:,} jobs" in (jobs.create_jobs.__doc__ or "")
+
+
+def test_no_limit_or_list_is_written_again() -> None:
+    numbers = re.compile(r"= (50_?000|50 \* 1024 \* 1024|200 \* 1024 \* 1024)$", re.M)
+    lists = re.compile(r'"/v1/embeddings": "embedding"|Literal\["chat\.completion", |Literal\["realtime", "batch"\]')
+    once = {"submissions/sizes.py": 0, "submissions/job_types.py": 0, "shared/queues.py": 0}
+    for package in ("producer", "workers", "shared"):
+        for path in (ROOT / package).rglob("*.py"):
+            if "/".join(path.parts[-2:]) in once or path.parts[-2] in ("simulator", "demo"):
+                continue
+            source = path.read_text()
+            assert lists.search(source) is None, path
+            others = {"MOST_WAITING", "REMEMBERED"}  # of webhooks and of keys, which only happen to be as many
+            assert not [line for line in _lines(source, numbers) if not others & set(re.findall(r"\w+", line))], path
+
+
+def _lines(source: str, pattern: "re.Pattern[str]") -> list[str]:
+    return [source[source.rfind("\n", 0, found.start()) + 1 : found.end()] for found in pattern.finditer(source)]

@@ -1,0 +1,1 @@
+"""One worker process: its runtime (event loop and all that runs on it), its Celery tasks and consumer."""

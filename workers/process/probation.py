@@ -1,0 +1,42 @@
+"""Runs jobs that lost a worker again, group after group, until none is left: `python -m workers.process.probation ID`.
+
+The sweeper starts it (`workers.maintenance.probation`) with the id of its incarnation.
+"""
+
+import logging
+import signal
+import sys
+import threading
+
+from shared import logs, network
+from shared.queues import PROBATION
+from shared.settings import keep_private
+from workers.maintenance.probation import GROUP_MOST, next_group
+from workers.process.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+#: Between two looks whether a group is through, or SIGTERM has come.
+LOOK_SECONDS = 0.02
+
+
+def main() -> None:
+    """Run group after group, each to its end, as one incarnation."""
+    logs.start()
+    keep_private()
+    network.check()
+    runtime = Runtime(slots={PROBATION: GROUP_MOST}, probation=True, worker_id=sys.argv[1])
+    runtime.start()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    while not stop.is_set() and (group := runtime.read(next_group)):
+        log.info("%d jobs that lost a worker run again", len(group))
+        runtime.offer(PROBATION, group)
+        quiet = runtime.begin(runtime.engine.quiet())
+        while not quiet.done() and not stop.wait(LOOK_SECONDS):
+            pass
+    runtime.stop()
+
+
+if __name__ == "__main__":
+    main()
