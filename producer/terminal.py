@@ -1,4 +1,4 @@
-"""Text from elsewhere, made fit for a terminal: what is told never moves the cursor or turns the line around. Pure."""
+"""Makes text from elsewhere safe to print: it never moves the cursor or reverses the line. Pure."""
 
 import json
 import unicodedata
@@ -6,25 +6,25 @@ from typing import Any, Final
 
 from shared.batches.json_lines import safe_text
 
-#: Control and format characters, halves of a pair, and separators of lines that no program expects.
+#: Control and format characters, surrogates, and separators of lines and paragraphs.
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-#: Format characters that only join or part letters; Persian, Hindi and many an emoji are not written without them.
+#: Format characters that join or separate letters: Persian, Hindi and emoji need them.
 _WRITING: Final = frozenset("\u200c\u200d")
 _LAYOUT: Final = frozenset("\n\t")
 
 
 def printable(text: str) -> str:
-    """The text with `?` for whatever a terminal would obey rather than show; its lines and tabs stay."""
+    """The text with `?` for each control character; line ends and tabs stay."""
     return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
 
 
 def one_line(text: str) -> str:
-    """The same for a part of a line: a space for a line's end or a tab."""
+    """The same for a part of a line: line ends and tabs become spaces."""
     return printable(text.translate({ord(one): " " for one in _LAYOUT}))
 
 
 def as_json(value: Any, *, on_terminal: bool, indent: int | None = None) -> str:
-    """JSON of a value, safe for readers of lines; for a terminal in ASCII alone: what it would obey is spelt out."""
+    """JSON of a value, safe to read line by line; for a terminal in ASCII only, control characters escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=on_terminal)
     return text.replace("\x7f", "\\u007f") if on_terminal else safe_text(text)
 

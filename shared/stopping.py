@@ -1,6 +1,8 @@
-"""Ends tasks of an event loop, those too that miss that they were cancelled."""
+"""Stopping: a process when a signal comes, and tasks of an event loop, also those that miss a cancellation."""
 
 import asyncio
+import signal
+import threading
 from typing import Any
 
 #: Between two cancellations of a task that goes on, in seconds.
@@ -19,3 +21,11 @@ async def stop(*tasks: "asyncio.Task[Any]") -> None:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def on_signals(*numbers: signal.Signals) -> threading.Event:
+    """An event that is set once one of these signals has come (SIGTERM and SIGINT); called from the main thread."""
+    stop = threading.Event()
+    for number in numbers or (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

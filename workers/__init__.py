@@ -1,1 +1,1 @@
-"""The Celery side: leases jobs, calls providers, settles, tells, sweeps."""
+"""The worker processes: lease jobs, call providers, settle, notify, send webhooks, run batches, sweep."""

@@ -31,40 +31,37 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)  # root is usual in a container; we take only JSON
     network.check()
     check_queues()
-    for line in ways():
+    for line in proxy_lines():
         log.info(line)
     remote_control.restrict()
     consumer = Consumer()
     runtime = Runtime(consume=consumer, reconcile=consumer.reconcile)
     tasks.current.append(runtime)
 
-    def starting(**_: Any) -> None:
-        runtime.start()
+    _follow_celery(runtime, consumer)
+    app.worker_main(_arguments())
+
+
+def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
+    """Start and stop with Celery's worker."""
 
     def ready(sender: Any, **_: Any) -> None:
         consumer.ready(sender)
 
-    def stopping(**_: Any) -> None:
-        runtime.stop_leasing()
-
-    def stopped(**_: Any) -> None:
-        runtime.stop()
-
-    signals.worker_init.connect(starting, weak=False)
+    signals.worker_init.connect(lambda **_: runtime.start(), weak=False)
     signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutting_down.connect(stopping, weak=False)
-    signals.worker_shutdown.connect(stopped, weak=False)
-    app.worker_main(_arguments())
+    signals.worker_shutting_down.connect(lambda **_: runtime.stop_leasing(), weak=False)
+    signals.worker_shutdown.connect(lambda **_: runtime.stop(), weak=False)
 
 
 def check_queues() -> None:
-    """End the process when it is to serve a queue that there is not: nobody would notice."""
+    """End the process when it is to serve a queue that does not exist: nobody would notice."""
     there = {*job_queues(), WEBHOOKS, MAINTENANCE}
     if unknown := [name for name in map(str.strip, settings().queues.split(",")) if name and name not in there]:
         raise Wrong(f"FUSIONAI_QUEUES: there is no queue {unknown[0][:100]}")
 
 
-def ways() -> list[str]:
+def proxy_lines() -> list[str]:
     """Which providers are called through which proxies."""
     found = []
     for name, provider in catalogue().providers.items():

@@ -1,11 +1,11 @@
-"""The `fusionai` command: every room of producer/cli is a few of its commands, loaded when asked for."""
+"""The `fusionai` command: each module of this package has a few of its commands, loaded when needed."""
 
 from importlib import import_module
 from typing import Any
 
 import click
 
-#: Command → where it is, in the order in which `fusionai --help` lists them.
+#: Command → where it is, in the order of `fusionai --help`. A new command is a row here and its module.
 COMMANDS = {
     "up": "producer.cli.up:up",
     "submit": "producer.cli.submit:submit",
@@ -23,7 +23,7 @@ COMMANDS = {
     "events": "producer.cli.events:events",
     "webhooks": "producer.cli.events:webhooks",
     "accounts": "producer.cli.accounts:accounts",
-    "keys": "producer.cli.accounts:keys",
+    "keys": "producer.cli.keys:keys",
     "verify": "producer.cli.database:verify",
     "migrate": "producer.cli.database:migrate",
     "sweep": "producer.cli.database:sweep",
@@ -31,7 +31,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """Loads a command when it is needed, and turns what can go wrong into one clear line and exit status 1."""
+    """Loads a command when it is needed, and reports what can go wrong as one clear line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -44,9 +44,9 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        from producer.cli.failures import told
+        from producer.cli.failures import reported
 
-        with told("--json" in ctx.args):
+        with reported("--json" in ctx.args):
             return super().invoke(ctx)
 
 
@@ -55,9 +55,9 @@ class Commands(click.Group):
 def main() -> None:
     """FusionAI: one API in front of many AI providers.
 
-    Commands that talk to the API take --base-url and --key (or FUSIONAI_BASE_URL and FUSIONAI_API_KEY); without them
-    they use the stack that `fusionai up` started in this directory. accounts, keys, `credits grant`, verify, migrate
-    and sweep act on the database.
+    Commands that call the API take its address and a key from --base-url and --key, or from FUSIONAI_BASE_URL and
+    FUSIONAI_API_KEY; without them they use the stack that `fusionai up` started in this directory. Operators'
+    commands (accounts, keys, credits grant, verify, migrate, sweep) work on the database itself.
     """
 
 

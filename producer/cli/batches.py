@@ -1,4 +1,4 @@
-"""fusionai batch, batches: how the files that were submitted are getting on."""
+"""fusionai batch, batches: the progress and the results of batches."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,17 @@ import click
 
 from producer.cli import ids
 from producer.cli.connection import api_command
-from producer.cli.ending import failures, finish, provider_rows, retrying
 from producer.cli.faults import listed
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.summary import failures, finish, provider_rows, retrying
+from producer.cli.tables import Column, short_id
 from producer.client import Batch, FusionAI
 from producer.client.objects import BatchProgress
 
 _COLUMNS = [
-    Column("id", id=True),
-    Column("status"),
+    Column("id", short=short_id),
+    Column("status", styled=True),
     Column("lines", right=True, drop=2),
     Column("succeeded", right=True),
     Column("failed", right=True),
@@ -29,8 +29,8 @@ _COLUMNS = [
 
 @click.command()
 @click.argument("id")
-@click.option("--wait", is_flag=True, help="Wait for the results and write them.")
-@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="ID.out.jsonl")
+@click.option("--wait", is_flag=True, help="Wait for the results and write them to files.")
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
 @api_command
 def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | None) -> None:
     """Show a batch, or wait for its results.
@@ -45,13 +45,13 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
         return
     targets = Targets.of(target or Path(f"{id}.out.jsonl"))
     with resumable(targets, lambda: id, ""):
-        with shown(output) as told:
-            followed = follow(client, id, told)
+        with shown(output) as show:
+            followed = follow(client, id, show)
         finish(client, output, followed, targets)
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--after", metavar="ID", help="Begin after this batch.")
 @api_command
 def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
@@ -62,7 +62,7 @@ def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> 
         rows = [_row(found) for found in page["data"]]
         output.table(_COLUMNS, rows, empty="No batches.")
         if page["has_more"]:
-            output.line(f"More: fusionai batches --after {page['last_id']}")
+            output.note(f"More: fusionai batches --after {page['last_id']}")
 
     output.value(page, words)
 

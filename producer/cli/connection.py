@@ -1,4 +1,4 @@
-"""How a command reaches the API: by options, by environment, or by what `fusionai up` wrote here."""
+"""How a command reaches the API: by its options, the environment, or what `fusionai up` wrote here."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -6,7 +6,7 @@ from typing import Any, Concatenate, ParamSpec
 
 import click
 
-from producer.cli.failures import told_if_unlike
+from producer.cli.failures import checked_answers
 from producer.cli.output import Output, json_option
 from producer.client import FusionAI
 from producer.stack.state import StateDirectory
@@ -14,15 +14,15 @@ from shared.settings import settings
 
 P = ParamSpec("P")
 
-#: A server that a command has not reached yet is tried for so long; one that it had reached is waited for.
+#: For how many seconds a server is tried that has not answered yet; one that has is waited for.
 FIRST_SECONDS = 3.0
 
 
 def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> Callable[..., None]:
     """Give a command --base-url, --key and --json, and a client and an output as its first arguments."""
 
-    @click.option("--base-url", help="The API's address, with /v1 (FUSIONAI_BASE_URL).")
-    @click.option("--key", help="A live or test key (FUSIONAI_API_KEY).")
+    @click.option("--base-url", metavar="URL", help="Address of the API, with /v1; else FUSIONAI_BASE_URL.")
+    @click.option("--key", metavar="KEY", help="A live or test key; else FUSIONAI_API_KEY.")
     @json_option
     @wraps(function)
     def command(*args: Any, base_url: str | None, key: str | None, as_json: bool, **kwargs: Any) -> None:
@@ -32,8 +32,8 @@ def api_command(function: Callable[Concatenate[FusionAI, Output, P], None]) -> C
             if not as_json:
                 click.echo(f"{address} cannot be reached; trying again…", err=True)
 
-        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, away=away, strict=True) as client:
-            with told_if_unlike(client, address):
+        with FusionAI(address, secret, first_seconds=FIRST_SECONDS, on_unreachable=away, strict=True) as client:
+            with checked_answers(client, address):
                 function(client, Output(as_json), *args, **kwargs)
 
     return command
@@ -47,7 +47,9 @@ def whereabouts(base_url: str | None, key: str | None) -> tuple[str, str]:
     secret = key or own.api_key or ("" if address else str(local.get("live_key", "")))
     address = address or str(local.get("base_url", ""))
     if not address:
-        raise click.UsageError(f"no API: run `fusionai up` (nothing in {own.state_directory}/), or give --base-url")
+        raise click.UsageError(
+            f"no API address: run `fusionai up` here ({own.state_directory}/ has none), or give --base-url"
+        )
     if not address.startswith(("http://", "https://")):
         where = "--base-url" if base_url else "FUSIONAI_BASE_URL"
         raise click.UsageError(f"{where}: {address!r} does not begin with http:// or https://")

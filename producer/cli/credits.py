@@ -1,4 +1,4 @@
-"""fusionai credits: the balance, its movements, the levels that are told; and the operator's grants."""
+"""fusionai credits: the balance, its transfers and thresholds; and the operator's grants."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -9,7 +9,7 @@ from producer.cli.connection import api_command
 from producer.cli.groups import ShowByDefault
 from producer.cli.operator import only_account, operator_command
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 from shared.clock import MICROS
 from shared.db import Database
@@ -19,55 +19,59 @@ MOST_GRANTED = 10**9
 MOST_BALANCE = 2**62
 
 
-_COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", id=True)]
+_COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", short=short_id)]
 
 
 @click.group(cls=ShowByDefault)
 def credits() -> None:
-    """Show the balance, its movements, thresholds; grant."""
+    """Show the balance, transfers, thresholds; grant."""
 
 
 @credits.command()
 @api_command
 def show(client: FusionAI, output: Output) -> None:
-    """What is available, and what is held for unfinished jobs."""
+    """Show what is available and what is held for unfinished jobs."""
     balance = client.credits()
 
     def words() -> None:
-        output.fields((name, credits_text(balance[name])) for name in ("available", "held", "remaining"))
         spent = balance.get("spent") or {}
-        output.line(f"spent      {credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}")
-        for threshold in balance.get("thresholds", []):
-            output.line(f"told when  {threshold['kind']} {credits_text(threshold['credits'])}")
+        levels = [f"{one['kind']} {credits_text(one['credits'])}" for one in balance.get("thresholds", [])]
+        output.fields(
+            {
+                **{name: credits_text(balance[name]) for name in ("available", "held", "remaining")},
+                "spent": f"{credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}",
+                "thresholds": ", ".join(levels) or None,
+            }
+        )
 
     output.value(balance, words)
 
 
 @credits.command()
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
-@click.option("--after", metavar="ID")
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
+@click.option("--after", metavar="ID", help="Begin after this transfer.")
 @api_command
 def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -> None:
-    """List the movements of credits, the newest first."""
+    """List the transfers of credits, the newest first."""
     page = client.transfers(limit=limit, after=after)
 
     def words() -> None:
         rows = [[moment(t["created_at"]), t["kind"], credits_text(t["credits"]), t["id"]] for t in page["data"]]
         output.table(_COLUMNS, rows, empty="No transfers.")
         if page["has_more"]:
-            output.line(f"More: fusionai credits transfers --after {page['last_id']}")
+            output.note(f"More: fusionai credits transfers --after {page['last_id']}")
 
     output.value(page, words)
 
 
 @credits.command()
-@click.option("--remaining", type=float, multiple=True, help="Tell when so much is left.")
-@click.option("--spent", type=float, multiple=True, help="Tell when so much is spent in the month.")
+@click.option("--remaining", type=float, multiple=True, help="A level of credits left; may be repeated.")
+@click.option("--spent", type=float, multiple=True, help="A level of credits spent in the month; may be repeated.")
 @api_command
 def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], spent: tuple[float, ...]) -> None:
-    """Replace the levels of credit that are told.
+    """Replace the thresholds.
 
-    A credit.threshold event is sent at each.
+    A credit.threshold event is sent when the credits cross one of them.
     """
     wanted = [{"kind": "remaining", "credits": level} for level in remaining]
     wanted += [{"kind": "spent", "credits": level} for level in spent]
@@ -76,21 +80,21 @@ def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], s
     answer = client.set_thresholds(wanted)
 
     def words() -> None:
-        for threshold in answer.get("thresholds", wanted):
-            output.line(f"{threshold['kind']:<9}  {credits_text(threshold['credits'])}")
+        output.fields((one["kind"], credits_text(one["credits"])) for one in answer.get("thresholds", wanted))
 
     output.value(answer, words)
 
 
 @credits.command()
 @click.argument("amount")
-@click.option("--account", metavar="ID", help="Whose; may be left out when there is only one account.")
-@click.option("--note", default="granted by the operator", show_default=True)
+@click.option("--account", metavar="ID", help="The account; optional when there is only one.")
+@click.option("--note", default="granted by the operator", show_default=True, help="The reason, as in the ledger.")
 @operator_command
 def grant(database: Database, output: Output, amount: str, account: str | None, note: str) -> None:
     """Give an account credits, without payment."""
     from shared.db.models import accounts
     from shared.money import ledger
+    from shared.objects.amounts import credits as in_credits
 
     micros = micros_of(amount)
     account_id = account or database.read_sync(only_account)
@@ -103,7 +107,7 @@ def grant(database: Database, output: Output, amount: str, account: str | None, 
             raise click.ClickException(f"{account_id} would have more than {MOST_BALANCE // MICROS:,} credits")
 
     database.write_sync(give)
-    value = {"account_id": account_id, "credits": ledger.credits(micros), "note": note}
+    value = {"account_id": account_id, "credits": in_credits(micros), "note": note}
     output.value(value, lambda: output.line(f"{credits_text(amount)} credits granted to {account_id}"))
 
 

@@ -1,67 +1,75 @@
-"""fusionai verify, migrate, sweep: the deployment's own upkeep."""
+"""fusionai verify, migrate, sweep: maintenance of the deployment."""
 
 import subprocess
 import sys
 
 import click
 
+from producer.cli.activity import working
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text, json_option
+from producer.cli.tables import Column
 from producer.stack.state import StateDirectory
+from producer.terminal import printable
 from shared import verify as checks
 from shared.clock import MICROS
 from shared.db import Database
 from shared.settings import inherited, settings
 
+_TOTALS = [Column("name"), Column("number", right=True), Column("unit")]
+
 
 @click.command()
-@click.option("--files", is_flag=True, help="Look at the bytes of every stored file, too.")
+@click.option("--files", is_flag=True, help="Check the size of every stored file too.")
 @operator_command
 def verify(database: Database, output: Output, files: bool) -> None:
-    """Recompute every balance and check every promise from the rows. Exit status 1 when anything is off.
+    """Recompute every balance and check the database's consistency.
 
-    Right at any time, also while the system runs.
+    May run at any time, also while the system is at work. Exit status 1 when there is a violation.
     """
-    violations, totals = checks.verify_all(database, stored=files), database.read_sync(checks.totals)
+    with working(output, "Checking every balance", "checks") as update:
+        violations = checks.verify_all(database, stored=files, progress=update)
+    totals = database.read_sync(checks.totals)
 
     def words() -> None:
         for violation in violations:
             output.line(f"VIOLATED  {violation}")
-        output.fields(
-            {
-                name.removesuffix("_micros"): credits_text(value / MICROS) + " credits"
-                if name.endswith("_micros")
-                else f"{value:,}"
-                for name, value in totals.items()
-            }
-        )
-        output.line("All balances are exact." if not violations else f"{len(violations)} violations.")
+        output.details(_TOTALS, [_total(name, value) for name, value in totals.items()])
+        output.line("All balances are exact." if not violations else f"{len(violations):,} violations.")
 
     output.value({"exact": not violations, "violations": violations, "totals": totals}, words)
     if violations:
         raise SystemExit(1)
 
 
+def _total(name: str, value: int) -> list[str]:
+    if name.endswith("_micros"):
+        return [name.removesuffix("_micros"), credits_text(value / MICROS), "credits"]
+    return [name, f"{value:,}", ""]
+
+
 @click.command()
 @json_option
 def migrate(as_json: bool) -> None:
-    """Bring the database's tables up to date."""
+    """Create the database's tables or bring them up to date."""
     from shared.db.migrations import migrate as upgrade
 
     own = settings()
     if own.database_url == f"sqlite:///{own.state_directory / 'fusionai.sqlite3'}":
         StateDirectory(own.state_directory).create()
-    upgrade(own.database_url)
     output = Output(as_json)
+    with working(output, "Migrating the database"):
+        upgrade(own.database_url)
     output.value({"migrated": True}, lambda: output.line("The database is up to date."))
 
 
 @click.command()
 @json_option
 def sweep(as_json: bool) -> None:
-    """Sweep once; harmless at any time.
+    """Sweep once, as the sweeper does every second.
 
-    Lapsed workers' jobs, due retries, deliveries and deadlines.
+    It queues the jobs of lost workers again, ends jobs whose deadline has passed, and sends due retries and webhook
+    deliveries on. May run at any time.
     """
     own = settings()
     running = StateDirectory(own.state_directory).running()
@@ -69,8 +77,12 @@ def sweep(as_json: bool) -> None:
     for name in ("redis_url", "broker_url"):
         if name in running and name not in own.model_fields_set:
             env[f"FUSIONAI_{name.upper()}"] = running[name]
-    status = subprocess.run([sys.executable, "-m", "workers.maintenance.sweep", "--once"], env=env).returncode
     output = Output(as_json)
+    with working(output, "Sweeping"):
+        argv = [sys.executable, "-m", "workers.maintenance.sweep", "--once"]
+        done = subprocess.run(argv, env=env, stderr=subprocess.PIPE)
+    click.echo(printable(done.stderr.decode(errors="replace")), err=True, nl=False)
+    status = done.returncode
     output.value({"swept": status == 0}, lambda: output.line("Swept." if status == 0 else "The sweep failed."))
     if status:
         raise SystemExit(1)

@@ -1,27 +1,41 @@
-"""fusionai events, webhooks: what happened, and where it is told."""
+"""fusionai events, webhooks: what happened, and the addresses that events are sent to."""
 
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.cells import cell_len
 
-from producer.cli import tables
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id, time_of_day
 from producer.client import FusionAI
 
 #: Between two looks of `events --follow`.
 _FOLLOW_SECONDS = 1.0
 
+_COLUMNS = [
+    Column("number", right=True, drop=2),
+    Column("time", short=time_of_day, cut=3, drop=1),
+    Column("event"),
+    Column("id", short=short_id, cut=4),
+    Column("about", text=True),
+]
+_WEBHOOK_COLUMNS = [
+    Column("id", short=short_id),
+    Column("url", text=True),
+    Column("status", styled=True),
+    Column("events", drop=1),
+]
+
 
 @click.command()
 @click.option("--after", metavar="ID", help="Begin after this event.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
-@click.option("--follow", is_flag=True, help="Go on with new ones until Ctrl-C; --json: one a line.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", default=100, show_default=True, help="How many, 100 at most."
+)
+@click.option("--follow", is_flag=True, help="Print new events until Ctrl-C; with --json one a line.")
 @api_command
 def events(client: FusionAI, output: Output, after: str | None, limit: int, follow: bool) -> None:
     """List the account's events, the oldest first."""
@@ -31,12 +45,9 @@ def events(client: FusionAI, output: Output, after: str | None, limit: int, foll
     page = client.events(after=after, limit=min(limit, 100))
 
     def words() -> None:
-        for line in _lines(page["data"], output):
-            output.line(line)
-        if not page["data"]:
-            output.line("No events.")
+        output.table(_COLUMNS, map(_row, page["data"]), empty="No events.")
         if page["has_more"]:
-            output.line(f"More: fusionai events --after {page['last_id']}")
+            output.note(f"More: fusionai events --after {page['last_id']}")
 
     output.value(page, words)
 
@@ -49,12 +60,12 @@ def webhooks() -> None:
 @webhooks.command("list")
 @api_command
 def list_webhooks(client: FusionAI, output: Output) -> None:
-    """List the addresses that events are sent to."""
+    """List webhooks."""
     page = client.webhooks(limit=100)
 
     def words() -> None:
         rows = [[w["id"], w["url"], w["status"], " ".join(w["events"] or ["*"])] for w in page["data"]]
-        output.table([Column("id", id=True), "url", "status", Column("events", drop=1)], rows, empty="No webhooks.")
+        output.table(_WEBHOOK_COLUMNS, rows, empty="No webhooks.")
 
     output.value(page, words)
 
@@ -64,7 +75,10 @@ def list_webhooks(client: FusionAI, output: Output) -> None:
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="Only this type; may be repeated.")
 @api_command
 def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str, ...]) -> None:
-    """Have events sent to URL."""
+    """Send events to URL.
+
+    The signing secret is shown only once.
+    """
     made = client.create_webhook(url, types)
     output.value(made, lambda: output.fields({name: made.get(name) for name in ("id", "url", "secret")}))
 
@@ -73,7 +87,7 @@ def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str,
 @click.argument("id")
 @api_command
 def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
-    """Stop sending events there."""
+    """Delete a webhook: no more events are sent to it."""
     gone = client.delete_webhook(id)
     output.value(gone, lambda: output.line(f"{id} deleted"))
 
@@ -89,61 +103,41 @@ def _follow(client: FusionAI, output: Output, after: str | None) -> None:
                 pause.wait(_FOLLOW_SECONDS)
     except KeyboardInterrupt:
         if after and not output.as_json:
-            output.line(f"To go on: fusionai events --follow --after {after}")
+            output.note(f"To go on: fusionai events --follow --after {after}")
 
 
 def _print(output: Output, found: Sequence[dict[str, Any]]) -> None:
     if output.as_json:
         for event in found:
             output.record(event)
-    else:
-        for line in _lines(found, output):
-            output.line(line)
+    elif found:
+        output.table(_COLUMNS, map(_row, found), header=False)
 
 
-def _lines(events: Sequence[dict[str, Any]], output: Output) -> list[str]:
-    """`sequence  time  type  words` of each, all in one form: where the terminal is too narrow for one of them, with
-    the ends of ids, then without the day.
-    """
-    forms = [_form(event) for event in events]
-    if not output.is_terminal:
-        return [form[0] for form in forms]
-    widths = (list(lines) for lines in zip(*forms, strict=True))
-    fitting = (lines for lines in widths if max(map(cell_len, lines)) <= output.width)
-    return next(fitting, [form[-1] for form in forms])
+def _row(event: dict[str, Any]) -> list[object]:
+    id, about = _subject(event["data"])
+    # As wide as most, so that the pages of --follow stand one below the other.
+    return [f"{event['sequence']:>6}", moment(event["created_at"]), f"{event['type']:<16}", id, about]
 
 
-def _form(event: dict[str, Any]) -> tuple[str, ...]:
-    """The same event's line in three widths, the widest first."""
-    at, words = moment(event["created_at"]), _words(event["data"])
-    shown = (at, words), (at, _shortened(words)), (at.partition(" ")[2], _shortened(words))
-    return tuple(f"{event['sequence']:>6}  {when}  {event['type']:<16}  {text}".rstrip() for when, text in shown)
-
-
-def _shortened(words: str) -> str:
-    id, comma, rest = words.partition(",")
-    return f"{tables.short(id)}{comma}{rest}"
-
-
-def _words(data: dict[str, Any]) -> str:
-    """What an event tells: the id and state of its job, batch or invoice, or its own few values."""
+def _subject(data: dict[str, Any]) -> tuple[str, str]:
+    """The id and the state of an event's job, batch or invoice; or no id and its own few values."""
     for name in ("job", "batch", "invoice"):
         if isinstance(found := data.get(name), dict):
-            return _of(name, found)
+            return str(found["id"]), _about(name, found)
     plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and name != "url"}
-    return ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in plain.items())
+    return "", ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in plain.items())
 
 
-def _of(name: str, found: dict[str, Any]) -> str:
+def _about(name: str, found: dict[str, Any]) -> str:
     if name == "invoice":
-        return f"{found['id']}, number {found['number']}, {found['kind']}, {credits_text(found['credits'])} credits"
-    parts = [str(found["id"])]
+        return f"number {found['number']}, {found['kind']}, {credits_text(found['credits'])} credits"
     if name == "job":
-        parts += [str(found[part]) for part in ("model", "status") if found.get(part)]
-    elif counts := found.get("request_counts"):
-        failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
-        parts.append(f"{counts['completed']:,} of {counts['total']:,} succeeded{failed}")
-    return ", ".join(parts)
+        return ", ".join(str(found[part]) for part in ("model", "status") if found.get(part))
+    if not (counts := found.get("request_counts")):
+        return ""
+    failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+    return f"{counts['completed']:,} of {counts['total']:,} succeeded{failed}"
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What a command says when it fails: one line of what was wrong and what to do, or JSON with --json."""
+"""What a command prints when it fails: one line of what was wrong and what to do, or JSON with --json."""
 
 import sys
 import traceback
@@ -9,10 +9,12 @@ from typing import IO, Any
 
 import click
 import httpx
+from rich.text import Text
 
+from producer.cli.output import console_on
 from producer.client import ApiError, FusionAI
 from producer.client.objects import Fault
-from producer.client.transport import UNLIKE, unlike
+from producer.client.transport import UNEXPECTED, unexpected
 from producer.stack import failures
 from producer.terminal import as_json, one_line, printable
 from shared.errors import FusionError
@@ -26,12 +28,12 @@ class FaultyFileError(click.ClickException):
         self.faults = faults
 
 
-class UnlikeError(click.ClickException):
-    """What answered lacks something, or has something else in its place, that this API's answers have."""
+class UnexpectedAnswerError(click.ClickException):
+    """The server's answer does not have the shape of this API's."""
 
 
-class ToldAsJson(click.ClickException):
-    """`{"error": {"message", "type", "code", …}}` on stderr, with the same exit status.
+class JsonError(click.ClickException):
+    """`{"error": {"message", "type", "code", …}}` on standard error, with the same exit status.
 
     Of the API's own errors it is the API's object; of any other, `code` is the exit status.
     """
@@ -39,34 +41,45 @@ class ToldAsJson(click.ClickException):
     def __init__(self, error: click.ClickException) -> None:
         super().__init__(error.format_message())
         vars(self)["exit_code"] = error.exit_code
-        self._shown = _shown(error)
+        self._object = _object(error)
 
     def show(self, file: IO[Any] | None = None) -> None:
-        shown = as_json({"error": self._shown}, on_terminal=sys.stderr.isatty())
-        click.echo(shown, file=file, err=file is None)
+        text = as_json({"error": self._object}, on_terminal=sys.stderr.isatty())
+        click.echo(text, file=file, err=file is None)
+
+
+class TextError(click.ClickException):
+    """`Error: …` on standard error, after the usage when the arguments were wrong, with the same exit status."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(printable(error.format_message()))
+        vars(self)["exit_code"] = error.exit_code
+        self._context = error.ctx if isinstance(error, click.UsageError) else None
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if self._context is not None:
+            click.echo(f"{self._context.get_usage()}\nTry '{self._context.command_path} --help' for help.\n", err=True)
+        text = Text.assemble(("Error:", "bold red"), f" {self.message}")
+        console_on(stderr=True).print(text, soft_wrap=True)
 
 
 @contextmanager
-def told(as_json: bool) -> Iterator[None]:
-    """The failures that a user can meet, in words or as JSON; anything else is a bug and keeps its trace."""
+def reported(as_json: bool) -> Iterator[None]:
+    """Report the failures that a user can meet, as text or as JSON; anything else is a bug and keeps its trace."""
+    shown = JsonError if as_json else TextError
     try:
-        with explained():
+        with mapped_errors():
             yield
     except click.ClickException as error:
-        if as_json:
-            raise ToldAsJson(error) from error
-        vars(error)["message"] = printable(error.message)
-        raise
+        raise shown(error) from error
     except SystemExit as error:
         if isinstance(error.code, str):
-            if as_json:
-                raise ToldAsJson(click.ClickException(error.code)) from error
-            error.code = printable(error.code)
+            raise shown(click.ClickException(error.code)) from error
         raise
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def mapped_errors() -> Iterator[None]:
     """Turn the failures that a user can meet into messages."""
     try:
         yield
@@ -83,10 +96,10 @@ def explained() -> Iterator[None]:
 
 
 @contextmanager
-def told_if_unlike(client: FusionAI, address: str) -> Iterator[None]:
-    """Take a failure over the shape of what was answered as the answer's, and say what was met and where.
+def checked_answers(client: FusionAI, address: str) -> Iterator[None]:
+    """Report an answer that does not have the API's shape as the server's fault, with the place that met it.
 
-    Before anything was answered it is a bug and keeps its trace; so does text that an output cannot encode.
+    Before anything has been answered it is a bug and keeps its trace; so does text that an output cannot encode.
     """
     try:
         yield
@@ -95,10 +108,10 @@ def told_if_unlike(client: FusionAI, address: str) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         if not client.reached:
             raise
-        raise UnlikeError(f"{unlike(address)} ({_met(error)})") from error
+        raise UnexpectedAnswerError(f"{unexpected(address)} ({_place(error)})") from error
 
 
-def _met(error: Exception) -> str:
+def _place(error: Exception) -> str:
     """`KeyError: 'data' at jobs.py:93`."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {one_line(str(error))[:100]} at {Path(last.filename).name}:{last.lineno}"
@@ -110,12 +123,12 @@ def describe(error: ApiError) -> str:
     return one_line(f"{error.message} ({error.status} {error.type}){request}")
 
 
-def _shown(error: click.ClickException) -> dict[str, Any]:
+def _object(error: click.ClickException) -> dict[str, Any]:
     cause = error.__cause__
     if isinstance(cause, ApiError):
         given = {"param": cause.param, "request_id": cause.request_id}
-        said = cause.message if error.message == describe(cause) else error.message
-        shown = {"message": said, "type": cause.type, "code": cause.status}
+        message = cause.message if error.message == describe(cause) else error.message
+        shown = {"message": message, "type": cause.type, "code": cause.status}
         return shown | {name: value for name, value in given.items() if value}
     if isinstance(error, FaultyFileError):
         return {"message": error.message, "type": "invalid_file", "code": error.exit_code, "errors": error.faults}
@@ -125,8 +138,8 @@ def _shown(error: click.ClickException) -> dict[str, Any]:
 def _type(error: click.ClickException, cause: BaseException | None) -> str:
     if isinstance(error, click.UsageError):
         return "usage"
-    if isinstance(error, UnlikeError):
-        return UNLIKE
+    if isinstance(error, UnexpectedAnswerError):
+        return UNEXPECTED
     if isinstance(cause, httpx.TransportError):
         return "unreachable"
     return cause.type if isinstance(cause, FusionError) else "failed"

@@ -1,4 +1,4 @@
-"""What is wrong with a file, a line each, in words of the command: with the name that was perhaps meant."""
+"""What is wrong with a file, one line each; of an unknown model, the name that was perhaps meant."""
 
 import json
 from collections.abc import Sequence

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from producer.cli import progress
+from producer.cli.activity import is_live
 from producer.cli.output import Output
-from producer.cli.progress import Tally, Told
+from producer.cli.progress import ShowTally, Tally
 from producer.client import ApiError, Batch, FusionAI
+from producer.client.atomic_file import writable
 from producer.client.objects import BatchProgress
-from producer.client.whole_file import writable
 from producer.terminal import printable
 from shared import clock
 
@@ -37,24 +38,24 @@ class Targets:
         return cls(output, output.with_name(f"{stem}.errors.jsonl"))
 
 
-def shown(output: Output) -> AbstractContextManager[Told]:
+def shown(output: Output) -> AbstractContextManager[ShowTally]:
     """How progress is shown here."""
     if output.as_json:
         return progress.silent()
-    return progress.bar() if output.is_terminal and not output.is_dumb else progress.plain()
+    return progress.bar() if is_live() else progress.plain()
 
 
 @contextmanager
 def resumable(targets: Targets, batch_id: Callable[[], str | None], again: str) -> Iterator[None]:
-    """Say after Ctrl-C how to go on: with the batch, or, while there is none, with the command `again`."""
+    """Print after Ctrl-C how to continue: with the batch, or, while there is none, with the command `again`."""
     try:
         yield
     except KeyboardInterrupt:
         id = batch_id()
         words = shlex.join(["fusionai", "batch", id, "--wait", "-o", str(targets.output)]) if id else again
-        runs_on = f" {id} runs on." if id else ""
-        said = f"\nStopped waiting.{runs_on} To go on, without buying anything twice:\n  {words}"
-        click.echo(printable(said), err=True)
+        runs_on = f" {id} is still running." if id else ""
+        message = f"\nStopped waiting.{runs_on} To continue (nothing is charged twice):\n  {words}"
+        click.echo(printable(message), err=True)
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -76,21 +77,21 @@ class Followed:
         return self.seconds if self.seconds is not None else float(_seconds(self.progress))
 
 
-def follow(client: FusionAI, id: str, told: Told, *, lines: int = 0) -> Followed:
-    """Wait until a batch is over; `told` how it stands, and that the API is away while it is."""
+def follow(client: FusionAI, id: str, show: ShowTally, *, lines: int = 0) -> Followed:
+    """Wait until a batch is over; `show` is called with its progress, and while the API cannot be reached."""
     began, looks, last = clock.monotonic(), 0, Tally(lines)
 
     def look(found: BatchProgress) -> None:
         nonlocal last, looks
         looks += 1
         last = Tally.of(found, lines=lines)
-        told(last)
+        show(last)
 
     def lost(error: Exception) -> None:
         why = "the API is busy" if isinstance(error, ApiError) else "the API cannot be reached"
-        told(replace(last, phase=f"{why}; trying again", stale=True))
+        show(replace(last, phase=f"{why}; trying again", stale=True))
 
-    found = client.wait_progress(id, look, lost=lost)
+    found = client.wait_progress(id, look, on_failure=lost)
     watched = clock.monotonic() - began
     seconds = watched if looks > 1 and watched >= _seconds(found) - 1 else None
     return Followed(client.batch(id), found, seconds, was_over=looks == 1 and watched < 1)

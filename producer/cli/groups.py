@@ -1,10 +1,10 @@
-"""A group of commands of which one is meant when none is named."""
+"""A group of commands with a default."""
 
 import click
 
 
 class DefaultGroup(click.Group):
-    """Runs `default` when it is not told what to do; options alone are that command's."""
+    """Runs `default` when no command is named; options alone are that command's."""
 
     default = "list"
 

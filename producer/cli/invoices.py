@@ -1,4 +1,4 @@
-"""fusionai invoices: the numbered documents of what was paid."""
+"""fusionai invoices: statements of what was used, and purchases of credits."""
 
 from typing import Any
 
@@ -7,16 +7,24 @@ import click
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 
 _COLUMNS = [
     Column("number", right=True),
     Column("time", drop=1),
     Column("kind"),
-    Column("status", drop=2),
+    Column("status", drop=2, styled=True),
     Column("credits", right=True),
-    Column("id", id=True),
+    Column("id", short=short_id),
+]
+_LINE_COLUMNS = [
+    Column("model"),
+    Column("jobs", right=True),
+    Column("prompt tokens", right=True, drop=2),
+    Column("completion tokens", right=True, drop=3),
+    Column("images", right=True, drop=1),
+    Column("credits", right=True),
 ]
 
 
@@ -26,7 +34,7 @@ def invoices() -> None:
 
 
 @invoices.command("list")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--after", metavar="ID", help="Begin after this invoice.")
 @click.option("--kind", type=click.Choice(["statement", "purchase"]), help="Only statements, or only purchases.")
 @click.option("--batch", metavar="ID", help="Only the statement of this batch.")
@@ -44,7 +52,7 @@ def list_invoices(
         ]
         output.table(_COLUMNS, rows, empty="No invoices.")
         if page["has_more"]:
-            output.line(f"More: fusionai invoices list --after {page['last_id']}")
+            output.note(f"More: fusionai invoices list --after {page['last_id']}")
 
     output.value(page, words)
 
@@ -71,9 +79,8 @@ def _show(output: Output, found: dict[str, Any]) -> None:
             "credits": credits_text(found["credits"]),
         }
     )
-    columns = ["model", "jobs", "prompt_tokens", "completion_tokens", "images"]
-    rows = [[*(line.get(name) for name in columns), credits_text(line.get("credits"))] for line in found["lines"]]
+    names = ("model", "jobs", "prompt_tokens", "completion_tokens", "images")
+    rows = [[*(line.get(name) for name in names), credits_text(line.get("credits"))] for line in found["lines"]]
     if rows:
         output.line()
-        named = [Column(name.replace("_", " "), right=name != "model") for name in columns]
-        output.table([*named, Column("credits", right=True)], rows, empty="")
+        output.table(_LINE_COLUMNS, rows)

@@ -1,4 +1,4 @@
-"""fusionai job, jobs, cancel, models: what became of the work."""
+"""fusionai job, jobs, cancel, models."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import click
 from producer.cli import ids
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
 from producer.client.objects import Attempt
 
@@ -17,22 +17,34 @@ _WAIT_SECONDS = 25.0
 
 
 _COLUMNS = [
-    Column("id", id=True),
+    Column("id", short=short_id),
     Column("type", drop=2),
     Column("model"),
-    Column("status"),
+    Column("status", styled=True),
     Column("tries", right=True, drop=1),
     Column("credits", right=True, drop=3),
     Column("created", drop=4),
 ]
 
 
+_ATTEMPT_COLUMNS = [
+    Column("attempt"),
+    Column("provider"),
+    Column("outcome", text=True),
+    Column("began", drop=1),
+    Column("took", right=True),
+]
+
+
 @click.command()
 @click.argument("id")
-@click.option("--wait", is_flag=True, help="Wait until it has ended.")
+@click.option("--wait", is_flag=True, help="Wait until the job has ended.")
 @api_command
 def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
-    """Show a job. Exit status 3 when it ended other than succeeded."""
+    """Show a job.
+
+    Exit status 3 when it has ended without success.
+    """
     id = ids.whole(id, lambda limit: client.jobs(limit=limit), "jobs")
     found = client.job(id, wait=_WAIT_SECONDS if wait else None)
     while wait and found["status"] not in TERMINAL:
@@ -43,10 +55,10 @@ def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--after", metavar="ID", help="Begin after this job.")
-@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]))
-@click.option("--batch", metavar="ID", help="Only this batch's.")
+@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]), help="Only jobs of this status.")
+@click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @api_command
 def jobs(
     client: FusionAI, output: Output, limit: int, after: str | None, status: str | None, batch: str | None
@@ -58,7 +70,7 @@ def jobs(
         rows = [_row(found) for found in page["data"]]
         output.table(_COLUMNS, rows, empty="No jobs.")
         if page["has_more"]:
-            output.line(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
+            output.note(f"More: fusionai jobs{_again(batch=batch, status=status)} --after {page['last_id']}")
 
     output.value(page, words)
 
@@ -67,7 +79,10 @@ def jobs(
 @click.argument("id")
 @api_command
 def cancel(client: FusionAI, output: Output, id: str) -> None:
-    """Cancel a job or a batch; an answer that is already there wins."""
+    """Cancel a job or a batch.
+
+    A job that has already ended stays as it is, and so do the lines of a batch that have.
+    """
     found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
     output.value(found, lambda: output.line(f"{found['id']}  {found['status']}"))
 
@@ -97,15 +112,16 @@ def _row(found: dict[str, Any]) -> list[object]:
 
 
 def _show(output: Output, found: Job) -> None:
-    served, usage, error = found["served_by"] or {}, found["usage"] or {}, found["error"]
+    served, usage, error = found["served_by"], found["usage"], found["error"]
     output.fields(
         {
             "id": found["id"],
             "type": found["type"],
             "model": found["model"],
             "status": found["status"],
-            "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
-            "batch": " ".join(filter(None, (found["batch_id"], found["custom_id"]))) or None,
+            "served by": f"{served['provider']} {served['model']}" if served else None,
+            "batch": found["batch_id"],
+            "custom id": found["custom_id"],
             "created": moment(found["created_at"]) or None,
             "finished": moment(found["finished_at"]) or None,
             "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out" if usage else None,
@@ -116,10 +132,11 @@ def _show(output: Output, found: Job) -> None:
             "reason": error.get("reason") if error else None,
         }
     )
-    output.columns([_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)])
+    attempts = [_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)]
+    output.details(_ATTEMPT_COLUMNS, attempts)
     if found["result"]:
         output.line()
-        output.lines(json.dumps(found["result"], indent=2, ensure_ascii=False))
+        output.document(found["result"])
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:

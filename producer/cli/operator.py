@@ -1,4 +1,4 @@
-"""What the operator's commands share: they act on the database itself, with the deployment's settings."""
+"""What operators' commands share: they work on the database itself, with the deployment's settings."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -1,23 +1,23 @@
-"""How far a batch is: lines in place on a terminal, a plain line now and then in a pipe, nothing with --json."""
+"""The progress of a batch: lines in place on a terminal, a plain line now and then in a pipe, nothing with --json."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import click
-from rich.console import Console, Group
+from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
-from producer.cli import rates
+from producer.cli import activity, rates
+from producer.cli.output import console_on
 from producer.cli.rates import Cell, Rate
 from producer.client.objects import BatchProgress, ProviderProgress
 from producer.terminal import one_line
 from shared import clock
 
-#: Between two plain lines, and how often a terminal's lines are made anew.
-_PLAIN_SECONDS = 5.0
+#: How often a terminal's lines are drawn anew.
 _DRAWN_A_SECOND = 4.0
 _MEGABYTE = 1_000_000
 _GAP = "  "
@@ -38,7 +38,7 @@ class Tally:
     created_at: int = 0
     #: `done` and `total` are bytes.
     upload: bool = False
-    #: Told again as it was, since nothing could be asked.
+    #: ShowTally again as it was, since nothing could be asked.
     stale: bool = False
 
     @classmethod
@@ -51,11 +51,11 @@ class Tally:
         return cls(total, done, counts["failed"], found["credits_used"], phase, providers, made)
 
 
-Told = Callable[[Tally], None]
+ShowTally = Callable[[Tally], None]
 
 
 class Board:
-    """What is known of how it stands, and what is said of it at any moment."""
+    """The latest tally and the rates, and the text for them at any moment."""
 
     def __init__(self) -> None:
         self._began = clock.monotonic()
@@ -63,8 +63,8 @@ class Board:
         self._rate = Rate()
         self._rates: dict[str, Rate] = {}
 
-    def told(self, tally: Tally) -> None:
-        """It stands so now."""
+    def update(self, tally: Tally) -> None:
+        """Take the tally of now."""
         now = clock.monotonic()
         if tally.upload != self._tally.upload:
             self._rate = Rate()
@@ -157,48 +157,39 @@ class Board:
 
 
 @contextmanager
-def bar() -> Iterator[Told]:
+def bar() -> Iterator[ShowTally]:
     """A bar with its numbers, and a line for each provider; made anew four times a second, whatever happens."""
-    board, console = Board(), Console(highlight=False)
+    board, console = Board(), console_on(stderr=True)
 
     def drawn() -> Group:
-        return Group(*(_drawn(console, *line) for line in board.lines(console.width)))
+        return Group(*(_drawn(*line) for line in board.lines(console.width)))
 
     with Live(get_renderable=drawn, console=console, refresh_per_second=_DRAWN_A_SECOND, transient=True):
-        yield board.told
+        yield board.update
 
 
 @contextmanager
-def plain() -> Iterator[Told]:
-    """A line every five seconds."""
-    board, ended = Board(), threading.Event()
-
-    def tell() -> None:
-        while not ended.wait(_PLAIN_SECONDS):
-            click.echo(board.plain())
-
-    teller = threading.Thread(target=tell, name="progress", daemon=True)
-    teller.start()
-    try:
-        yield board.told
-    finally:
-        ended.set()
-        teller.join()
+def plain() -> Iterator[ShowTally]:
+    """A line every few seconds."""
+    board = Board()
+    with activity.ticking(board.plain):
+        yield board.update
 
 
 @contextmanager
-def silent() -> Iterator[Told]:
+def silent() -> Iterator[ShowTally]:
     yield lambda tally: None
 
 
-def _drawn(console: Console, text: str, share: float, width: int) -> Text:
+def _drawn(text: str, share: float, width: int) -> RenderableType:
     """A line; with a bar of so many cells before it, if it has one."""
     if not width:
         return Text(text, style="cyan")
-    full, half, rest = ("━", "╸", "─") if (console.encoding or "").lower().startswith("utf") else ("#", "", "-")
-    cells, halves = divmod(int(share * width * 2), 2)
-    done = full * cells + half * halves
-    return Text.assemble((done, "green"), (rest * (width - len(done)), "dim"), _GAP, text)
+    row = Table.grid(padding=(0, len(_GAP), 0, 0))
+    row.add_column(width=width)
+    row.add_column(no_wrap=True)
+    row.add_row(ProgressBar(1.0, share, width=width, complete_style="green", finished_style="green"), Text(text))
+    return row
 
 
 def _waiting(one: ProviderProgress, *, short: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""fusionai providers: whose keys are set, which are simulated, which are paused since when and why, and their pace."""
+"""fusionai providers: keys, simulation, pauses and the pace of calls."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from shared.submissions.catalogue import SANDBOX, Provider, catalogue
 
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 2.0
-#: A pause that has been over for longer is tried by nobody, in seconds.
+#: A pause that ended more seconds ago than this, and still stands, means that there were no calls since.
 IDLE_SECONDS = 60
 
 _COLUMNS = (
@@ -27,7 +27,7 @@ _COLUMNS = (
     Column("model"),
     Column("calls", drop=3),
     Column("key", drop=2),
-    Column("state"),
+    Column("state", styled=True),
     Column("a second", right=True, drop=1),
     Column("at once", right=True, drop=4),
 )
@@ -38,7 +38,7 @@ _COLUMNS = (
 def providers(as_json: bool) -> None:
     """Show each provider's key, pauses and pace.
 
-    Whether its calls are real or simulated, since when and why it is paused, and the pace found out for its models.
+    Also whether its calls are real or simulated, and since when and why it is paused.
     """
     output = Output(as_json)
     standings = _standings(output)
@@ -58,7 +58,7 @@ def _standings(output: Output) -> list[Standing]:
         ) as connection:
             return list(states.read_all(connection))
     except (redis.RedisError, OSError):
-        click.echo("Redis cannot be reached: what is paused, and the pace of calls, is not known.", err=True)
+        click.echo("Redis cannot be reached: pauses and the pace of calls are not known.", err=True)
         return []
 
 
@@ -105,7 +105,6 @@ def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
 def _words(found: dict[str, Any]) -> str:
     if (paused := found["paused"]) is None:
         return "ok"
-    # A pause that was over long ago and still stands: nobody has had anything to call for since.
     idle = clock.now_seconds() - paused["tried_again_at"] > IDLE_SECONDS
     then = "no calls since" if idle else f"next try {_hour(paused['tried_again_at'])}"
     return f"paused {_hour(paused['since'])}, {states.words(paused['reason'])}; {then}"

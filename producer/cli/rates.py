@@ -1,4 +1,4 @@
-"""How fast it goes, how long it takes yet, and how much of that has room in a line. Pure: no clock, no terminal."""
+"""Rates, time left, and how much of both has room in a line. Pure: no clock, no terminal."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 _LEAST_SECONDS, _MOST_SECONDS, _STEPS = 10.0, 120.0, 3.0
 #: A look is the present for as long as it takes until the next; later, nothing is known to have been done since.
 _FRESH_SECONDS = 3.0
-#: Before so long no rate is told.
+#: Before so many seconds no rate is shown.
 _FIRST_SECONDS = 1.0
-#: Below so many a second they are told by the minute.
+#: Below so many a second the rate is shown by the minute.
 _SLOW = 0.1
 #: A bar that is shorter says nothing.
 _LEAST_BAR = 6

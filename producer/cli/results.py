@@ -4,20 +4,22 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from producer.cli.follow import Targets
 from producer.client import ApiError, Batch, FusionAI
-from producer.client.whole_file import replacing
+from producer.client.atomic_file import atomic_write
 
 #: How a line of an output or error file begins: with the id of its request.
 _ID = re.compile(rb'\{\s*"id":\s*"(batch_req_[^"]+)"')
 #: So many batches are looked at to find out whether one is a retry of another.
 _MOST_RETRIES = 20
 _LONGEST_MESSAGE = 200
+
+Received = Callable[[int], object]
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Written:
     output: Path
     errors: Path | None = None
     kept: int = 0
-    #: What was said to the lines that failed, and to how many.
+    #: Messages of the lines that failed, and how many have each.
     messages: Counter[str] = field(default_factory=Counter)
 
 
@@ -38,31 +40,32 @@ class _KeptError(Exception):
         self.more = more
 
 
-def write(client: FusionAI, batch: Batch, targets: Targets) -> Written:
+def write(client: FusionAI, batch: Batch, targets: Targets, received: Received = lambda received: None) -> Written:
     """The server's bytes; an output file is there even when empty, an error file only when there are errors.
 
     The output of a retry has the answers of the batches before it too: it is not replaced by one of theirs.
+    `received` is called with the bytes of the present file that are there.
     """
     written = Written(targets.output)
     try:
-        with replacing(targets.output) as stream:
+        with atomic_write(targets.output) as stream:
             if batch["output_file_id"] is not None:
-                client.copy(batch["output_file_id"], stream)
+                client.copy(batch["output_file_id"], stream, received=received)
             if more := _more(client, batch, targets.output, stream):
                 raise _KeptError(more)
     except _KeptError as found:
         written.kept = found.more
-    _write_errors(client, batch, targets.errors, written)
+    _write_errors(client, batch, targets.errors, written, received)
     return written
 
 
-def _write_errors(client: FusionAI, batch: Batch, target: Path, written: Written) -> None:
+def _write_errors(client: FusionAI, batch: Batch, target: Path, written: Written, received: Received) -> None:
     if batch["error_file_id"] is None:
         if not written.kept:
             target.unlink(missing_ok=True)  # an earlier run's
     else:
-        with tempfile.TemporaryFile() if written.kept else replacing(target) as stream:
-            client.copy(batch["error_file_id"], stream)
+        with tempfile.TemporaryFile() if written.kept else atomic_write(target) as stream:
+            client.copy(batch["error_file_id"], stream, received=received)
             written.messages = _messages(_rewound(stream))
     if target.is_file() if written.kept else batch["error_file_id"] is not None:
         written.errors = target

@@ -1,4 +1,4 @@
-"""fusionai retry: the failed lines of a batch once more, as a batch of their own, with one merged output."""
+"""fusionai retry: runs the failed lines of a batch again as a new batch, with one merged output."""
 
 import hashlib
 import itertools
@@ -9,9 +9,9 @@ import click
 
 from producer.cli import ids
 from producer.cli.connection import api_command
-from producer.cli.ending import finish, report
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output
+from producer.cli.summary import finish, report
 from producer.client import Batch, FusionAI
 from shared import clock
 
@@ -19,11 +19,17 @@ from shared import clock
 @click.command()
 @click.argument("id", metavar="BATCH")
 @click.option(
-    "--reason", "reasons", multiple=True, metavar="REASON", help="Only lines that failed so; may be repeated."
+    "--reason",
+    "reasons",
+    multiple=True,
+    metavar="REASON",
+    help="Only lines that failed for this reason; may be repeated.",
 )
-@click.option("--wait", is_flag=True, help="Wait for the results and write them.")
-@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="ID.out.jsonl")
-@click.option("--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Buy them again, under a name.")
+@click.option("--wait", is_flag=True, help="Wait for the results and write them to files.")
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
+@click.option(
+    "--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Make another batch of lines retried before."
+)
 @api_command
 def retry(
     client: FusionAI,
@@ -36,24 +42,24 @@ def retry(
 ) -> None:
     """Run the failed lines of a batch again.
 
-    They make a new batch; with --wait its output, which has the answers of the first batch too, is written to
-    ID.out.jsonl, and what failed again to ID.errors.jsonl. Running the same command once more takes up the same new
-    batch, unless that failed as a whole. Exit status 3 when some lines failed.
+    They become a new batch. With --wait the answers of both batches are written to ID.out.jsonl, and the lines that
+    failed again to ID.errors.jsonl. The same command again continues with the same new batch. Exit status 3 when some
+    lines failed.
     """
     of = ids.whole(id, lambda limit: client.batches(limit=limit), "batches")
     salt = clock.new_id("again") if again == "new" else again or ""
-    batch, found = _take_up(client, of, sorted(set(reasons)), salt)
+    batch, found = _submit_or_find(client, of, sorted(set(reasons)), salt)
     if not (wait or target):
         report(output, batch, found=found)
         return
     targets = Targets.of(target or Path(f"{batch['id']}.out.jsonl"))
     with resumable(targets, lambda: batch["id"], ""):
-        with shown(output) as told:
-            followed = follow(client, batch["id"], told)
+        with shown(output) as show:
+            followed = follow(client, batch["id"], show)
         finish(client, output, followed, targets, found=found)
 
 
-def _take_up(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
+def _submit_or_find(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
     """The new batch as it is now, and whether it had been made before.
 
     One that failed as a whole bought nothing, so the next is made.

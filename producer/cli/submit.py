@@ -15,15 +15,15 @@ import click
 import httpx
 
 from producer.cli.connection import api_command
-from producer.cli.ending import finish, report
 from producer.cli.failures import FaultyFileError
 from producer.cli.faults import explained, listed
 from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text
 from producer.cli.progress import Tally
-from producer.client import ApiError, DryRun, FusionAI, file_run
-from producer.client.file_run import Prepared, RefusedFileError, TakenUp
-from producer.client.objects import BatchOptions
+from producer.cli.summary import finish, report
+from producer.client import ApiError, FusionAI, batch_submission
+from producer.client.batch_submission import Prepared, RefusedFileError, SubmittedBatch
+from producer.client.objects import BatchOptions, FileVerdict
 from producer.terminal import one_line
 from shared import clock
 
@@ -46,12 +46,23 @@ class Window(click.ParamType[str]):
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--wait", is_flag=True, help="Wait for the results and write them.")
-@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="FILE.out.jsonl")
-@click.option("--window", type=Window(), default="24h", show_default=True, metavar="TIME", help="1h to 168h, or 2d.")
-@click.option("--priority", type=click.IntRange(0, 9), help="A higher one goes first among your batches.")
-@click.option("--dry-run", is_flag=True, help="Say what is wrong and the most it can cost; buy nothing.")
-@click.option("--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Buy it again, under a name.")
+@click.option("--wait", is_flag=True, help="Wait for the results and write them to files.")
+@click.option("-o", "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where the answers go.")
+@click.option(
+    "--window",
+    type=Window(),
+    default="24h",
+    show_default=True,
+    metavar="TIME",
+    help="Time to finish: 1h to 168h, or 1d to 7d.",
+)
+@click.option(
+    "--priority", type=click.IntRange(0, 9), metavar="N", help="0 to 9; your batches of higher priority run first."
+)
+@click.option("--dry-run", is_flag=True, help="Only check the file and print the most it can cost.")
+@click.option(
+    "--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Make a new batch of a file submitted before."
+)
 @api_command
 def submit(
     client: FusionAI,
@@ -66,24 +77,24 @@ def submit(
 ) -> None:
     """Submit a JSONL file as one batch.
 
-    A line is an OpenAI batch line, {"custom_id", "method", "url", "body"}, or a job, {"type", "model", …}; one without
-    custom_id gets line-<n>. FILE may be - for standard input.
+    Each line is an OpenAI batch line, {"custom_id", "method", "url", "body"}, or a job, {"type", "model", …}. A line
+    without a custom_id gets line-<n>. FILE may be - for standard input.
 
-    With --wait the answers are written to FILE.out.jsonl and the errors to FILE.errors.jsonl. Running the same command
-    on the same file takes up the same batch again rather than buying a new one. Exit status 3 when some lines failed.
+    With --wait the answers are written to FILE.out.jsonl and the errors to FILE.errors.jsonl. The same command on the
+    same file continues with the same batch and charges nothing again. Exit status 3 when some lines failed.
     """
     options: BatchOptions = {"completion_window": window}
     if priority is not None:
         options["priority"] = priority
     salt = clock.new_id("again") if again == "new" else again or ""
     try:
-        with _source(file) as (path, name), file_run.prepared(path, name) as work:
+        with _source(file) as (path, name), batch_submission.prepared(path, name) as work:
             if dry_run or work.problems:
                 _judge(client, output, work, options, name, dry_run=dry_run)
             elif wait:
                 _carry_out(client, output, work, salt, options, Path(name), target)
             else:
-                taken = _take_up(client, work, salt, options)
+                taken = _submit_or_find(client, work, salt, options)
                 report(output, taken.batch, found=taken.found)
     except RefusedFileError as error:
         raise click.ClickException(str(error)) from error
@@ -91,7 +102,7 @@ def submit(
 
 @contextmanager
 def _source(file: Path) -> Iterator[tuple[Path, str]]:
-    """Where the lines are, and the name that they go by."""
+    """The path of the lines, and the name to show for them."""
     if str(file) != "-":
         yield file, str(file)
         return
@@ -111,44 +122,44 @@ def _carry_out(
     target: Path | None,
 ) -> None:
     targets = Targets.of(target or file.with_suffix(".out.jsonl"))
-    taken: TakenUp | None = None
+    taken: SubmittedBatch | None = None
     with resumable(targets, lambda: taken.batch["id"] if taken else None, _same_command(file, targets, salt, options)):
-        with shown(output) as told:
+        with shown(output) as show:
 
             def sent(done: int, total: int) -> None:
-                phase = "uploading" if done < total else "the server takes the file in"
-                told(Tally(total, done, phase=phase, upload=True))
+                phase = "uploading" if done < total else "the server is reading the file"
+                show(Tally(total, done, phase=phase, upload=True))
 
-            taken = _take_up(client, work, salt, options, sent)
-            followed = follow(client, taken.batch["id"], told, lines=work.lines)
+            taken = _submit_or_find(client, work, salt, options, sent)
+            followed = follow(client, taken.batch["id"], show, lines=work.lines)
         explain = partial(explained, client, work.stream)
         finish(client, output, followed, targets, str(file), found=taken.found, explain=explain)
 
 
-def _take_up(
+def _submit_or_find(
     client: FusionAI,
     work: Prepared,
     salt: str,
     options: BatchOptions,
-    sent: file_run.Sent = lambda done, total: None,
-) -> TakenUp:
+    sent: batch_submission.Sent = lambda done, total: None,
+) -> SubmittedBatch:
     try:
-        return file_run.take_up(client, work, salt, options, sent)
+        return batch_submission.submit_or_find(client, work, salt, options, sent)
     except ApiError as error:
         if error.type != "idempotency_mismatch":
             raise
         raise click.ClickException(
-            "this file has been submitted already, with another name, --window or --priority: submit it as before to "
-            "find its batch, or buy it once more with --again"
+            "this file has been submitted already with another name, --window or --priority: submit it as before to "
+            "find its batch, or make a new batch with --again"
         ) from error
 
 
 def _judge(
     client: FusionAI, output: Output, work: Prepared, options: BatchOptions, name: str, *, dry_run: bool
 ) -> None:
-    """Say all that is wrong with a file, and what it may cost when nothing is."""
+    """List what is wrong with a file, or print what it may cost."""
     try:
-        verdict = file_run.dry_run(client, work, options)
+        verdict = batch_submission.dry_run(client, work, options)
     except (httpx.TransportError, ApiError):
         for problem in work.problems:
             place = f"{name}:{problem.number}" if problem.number else name
@@ -158,17 +169,17 @@ def _judge(
     if verdict["errors"]:
         verdict["errors"]["data"] = wrong
     if dry_run:
-        output.value(verdict, lambda: _tell_cost(output, verdict))
+        output.value(verdict, lambda: _show_cost(output, verdict))
     if not verdict["valid"]:
         if not output.as_json:
             for fault in listed(wrong, name):
                 click.echo(fault, err=True)
         raise FaultyFileError(_how_many(wrong), wrong)
     if (verdict["credits_worst_case"] or 0) > (verdict["credits_available"] or 0):
-        raise click.ClickException("the batch would be refused: there are not enough credits; nothing was bought")
+        raise click.ClickException("the batch would be refused: not enough credits; nothing was charged")
 
 
-def _tell_cost(output: Output, verdict: DryRun) -> None:
+def _show_cost(output: Output, verdict: FileVerdict) -> None:
     if verdict["valid"]:
         output.fields(
             {
@@ -179,17 +190,17 @@ def _tell_cost(output: Output, verdict: DryRun) -> None:
         )
 
 
-def _available(verdict: DryRun) -> dict[str, str]:
-    """Of a test key, which costs nothing, there is nothing to say."""
+def _available(verdict: FileVerdict) -> dict[str, str]:
+    """Nothing for a test key, which costs nothing."""
     available = verdict["credits_available"]
     return {} if available is None else {"available": f"{credits_text(available)} credits"}
 
 
 def _how_many(wrong: list[Any]) -> str:
     lines = len({fault["line"] for fault in wrong if fault["line"]})
-    more = " or more" if len(wrong) >= file_run.MOST_FAULTS else ""
+    more = " or more" if len(wrong) >= batch_submission.MOST_FAULTS else ""
     are = f"{lines}{more} {'line is' if lines == 1 else 'lines are'} wrong; " if lines else ""
-    return f"{are}nothing was bought"
+    return f"{are}nothing was charged"
 
 
 def _same_command(file: Path, targets: Targets, salt: str, options: BatchOptions) -> str:

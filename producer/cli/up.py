@@ -1,4 +1,4 @@
-"""fusionai up: the embedded stack, until Ctrl-C."""
+"""fusionai up: the whole stack on this machine, until Ctrl-C."""
 
 from pathlib import Path
 
@@ -8,13 +8,23 @@ from producer.stack import simulation
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65_535), help="The API's port; without it 8000 or the next free one.")
-@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="The state directory (.fusionai).")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
-@click.option("--quiet", is_flag=True, help="Log to STATE/logs/NAME.log alone, not here too.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), metavar="N", help="Port of the API; else 8000 or the next free."
+)
+@click.option(
+    "--state", type=click.Path(file_okay=False, path_type=Path), help="State directory.  [default: .fusionai]"
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), metavar="N", default=1, show_default=True, help="Worker processes."
+)
+@click.option("--quiet", is_flag=True, help="Write logs to STATE/logs/NAME.log only, not here too.")
 @click.option("--simulate", metavar="HOW", help="How the simulated providers behave: latency=1-3,fail=5%,limit=600.")
-@click.option("--procfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another Procfile.")
-@click.option("--json", "as_json", is_flag=True, help="When it is ready, print STATE/stack.json; implies --quiet.")
+@click.option(
+    "--procfile",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The processes to run, instead of the Procfile that is found.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print STATE/stack.json when it is ready; implies --quiet.")
 def up(
     port: int | None,
     state: Path | None,
@@ -26,8 +36,8 @@ def up(
 ) -> None:
     """Start everything on this machine, until Ctrl-C.
 
-    Redis, the database, the API, workers, sweeper and Flower; their logs are in STATE/logs too. Providers without a key
-    in the environment are simulated.
+    Starts Redis, the database, the API, workers, the sweeper and Flower. Providers without a key in the environment
+    are simulated.
     """
     from producer.stack import stack
 

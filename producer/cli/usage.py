@@ -1,4 +1,4 @@
-"""fusionai usage: what was used and what it cost, on the screen or as a CSV file."""
+"""fusionai usage: what was used and what it cost, on the terminal or as a CSV file."""
 
 import io
 import shutil
@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 
 import click
 
+from producer.cli.activity import working
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
-from producer.client.whole_file import replacing
+from producer.client.atomic_file import atomic_write
 from producer.terminal import one_line
 
 _COLUMNS = [
@@ -24,17 +25,17 @@ _COLUMNS = [
     Column("tokens", right=True, drop=1),
     Column("images", right=True, drop=4),
     Column("credits", right=True),
-    Column("job", id=True),
+    Column("job", short=short_id),
 ]
 
 
 @click.command()
 @click.option("--from", "first", metavar="DAY", help="The first day, UTC: 2026-11-01. Default: the first of the month.")
 @click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
-@click.option("--model", metavar="ID", help="Only what this model served.")
+@click.option("--model", metavar="ID", help="Only what this model did.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
-@click.option("--limit", type=click.IntRange(1, 100), help="So many rows.  [default: 20]")
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", help="How many rows.  [default: 20]")
 @click.option("--after", metavar="ID", help="Begin after this row.")
 @click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
 @api_command
@@ -54,8 +55,8 @@ def usage(
     given = {"from": first, "to": last, "model": model, "batch_id": batch}
     if target is not None:
         if output.as_json or limit is not None or after is not None:
-            raise click.UsageError("--csv writes every row, and nothing as JSON: leave --json, --limit and --after out")
-        _write(client, target, given)
+            raise click.UsageError("--csv writes every row as CSV: it does not go with --json, --limit or --after")
+        _write(client, output, target, given)
         return
     wanted: dict[str, Any] = {**given, "limit": limit or 20, "after": after}
     found = client.get("/usage", **wanted)
@@ -72,9 +73,9 @@ def _show(output: Output, found: dict[str, Any], with_rows: bool) -> None:
     output.table(["model", Column("credits", right=True)], models, empty="Nothing was used.")
     if with_rows and found["data"]:
         output.line()
-        output.table(_COLUMNS, map(_cells, found["data"]), empty="")
+        output.table(_COLUMNS, map(_cells, found["data"]))
         if found["has_more"]:
-            output.line(f"More: fusionai usage --after {found['last_id']} with the same options")
+            output.note(f"More: fusionai usage --after {found['last_id']} with the same options")
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
@@ -83,23 +84,29 @@ def _cells(row: dict[str, Any]) -> list[object]:
     return [moment(row["created_at"]), row["model"], row["provider"], tokens, row["images"], cost, row["job_id"]]
 
 
-def _write(client: FusionAI, target: str, given: dict[str, str | None]) -> None:
+def _write(client: FusionAI, output: Output, target: str, given: dict[str, str | None]) -> None:
     """Fetch the CSV, whole or not at all."""
     if target != "-":
-        with replacing(Path(target)) as stream:
-            _fetch(client, stream, given)
+        with atomic_write(Path(target)) as stream:
+            _fetch(client, output, stream, given)
         click.echo(f"{one_line(target)} written", err=True)
         return
     with tempfile.TemporaryFile() as file:
-        _fetch(client, file, given)
+        _fetch(client, output, file, given)
         file.seek(0)
-        if not sys.stdout.isatty():
-            shutil.copyfileobj(file, sys.stdout.buffer)
-            return
-        for line in io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="\n"):
-            click.echo(one_line(line.rstrip("\r\n")))
+        _print(output, file)
 
 
-def _fetch(client: FusionAI, stream: BinaryIO, given: dict[str, str | None]) -> None:
+def _print(output: Output, file: BinaryIO) -> None:
+    """The bytes as they are; on a terminal as text, without control codes."""
+    if not output.is_terminal:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+        return
+    for line in io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="\n"):
+        click.echo(one_line(line.rstrip("\r\n")))
+
+
+def _fetch(client: FusionAI, output: Output, stream: BinaryIO, given: dict[str, str | None]) -> None:
     query = {name: value for name, value in given.items() if value is not None}
-    client._fetch(f"/usage?{urlencode({'format': 'csv', **query})}", stream)
+    with working(output, "Downloading the usage", "bytes") as update:
+        client._fetch(f"/usage?{urlencode({'format': 'csv', **query})}", stream, lambda done: update(done, None))

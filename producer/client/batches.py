@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, TypeVar, Unpack, cast
 
 import httpx
 
+from producer.client.atomic_file import atomic_write
 from producer.client.objects import (
     BATCH_OVER,
     Batch,
@@ -19,8 +20,7 @@ from producer.client.objects import (
     Json,
     Page,
 )
-from producer.client.transport import ApiError, Caller, is_passing, retry_after
-from producer.client.whole_file import replacing
+from producer.client.transport import ApiError, Transport, is_passing, retry_after
 from shared import clock
 
 #: The first pause between two looks at a batch, and the longest; each is a quarter longer than the one before.
@@ -32,7 +32,7 @@ W = TypeVar("W", Batch, BatchProgress)
 Failure = httpx.TransportError | ApiError
 
 
-class BatchCalls(Caller):
+class BatchCalls(Transport):
     """What `FusionAI` can do with files and batches."""
 
     def upload(
@@ -80,12 +80,15 @@ class BatchCalls(Caller):
 
     def download(self, file_id: str, target: str | Path) -> int:
         """Write a file's bytes to `target`, whole or not at all; how many."""
-        with replacing(Path(target)) as stream:
+        with atomic_write(Path(target)) as stream:
             return self.copy(file_id, stream)
 
-    def copy(self, file_id: str, target: BinaryIO) -> int:
-        """Write a file's bytes to an empty stream that can be rewound; how many."""
-        return self._fetch(f"/files/{file_id}/content", target)
+    def copy(self, file_id: str, target: BinaryIO, *, received: Callable[[int], object] = lambda received: None) -> int:
+        """Write a file's bytes to an empty stream that can be rewound; returns how many.
+
+        `received` is called with the number of bytes that are there.
+        """
+        return self._fetch(f"/files/{file_id}/content", target, received)
 
     def delete_file(self, id: str) -> Json:
         gone: Json = self._send("DELETE", f"/files/{id}")
@@ -142,7 +145,7 @@ class BatchCalls(Caller):
         return found
 
     def progress_or_none(self, id: str) -> BatchProgress | None:
-        """The same, or None from a server that does not tell it."""
+        """The same, or None from a server that does not have it."""
         try:
             return self.progress(id)
         except ApiError as error:
@@ -161,23 +164,25 @@ class BatchCalls(Caller):
     def wait_batch(
         self,
         id: str,
-        told: Callable[[Batch], object] = lambda batch: None,
+        on_update: Callable[[Batch], object] = lambda batch: None,
         timeout: float | None = None,
         *,
-        lost: Callable[[Failure], object] = lambda error: None,
+        on_failure: Callable[[Failure], object] = lambda error: None,
     ) -> Batch:
-        """Look at a batch until it is over; `told` after every look, TimeoutError after `timeout` seconds.
+        """Look at a batch until it is over; `on_update` after every look, TimeoutError after `timeout` seconds.
 
-        A server that cannot be reached or is busy is asked again for as long as it takes; `lost` hears of each time.
+        A server that cannot be reached or is busy is asked again for as long as it takes, after a call of `on_failure`.
         """
-        return self._watch(id, lambda: cast(Batch, self._once("GET", f"/batches/{id}").json()), told, lost, timeout)
+        return self._watch(
+            id, lambda: cast(Batch, self._once("GET", f"/batches/{id}").json()), on_update, on_failure, timeout
+        )
 
     def wait_progress(
         self,
         id: str,
-        told: Callable[[BatchProgress], object],
+        on_update: Callable[[BatchProgress], object],
         *,
-        lost: Callable[[Failure], object] = lambda error: None,
+        on_failure: Callable[[Failure], object] = lambda error: None,
     ) -> BatchProgress:
         """The same by its progress; of a server that does not know that, by the batch, without providers."""
         paths = [f"/batches/{id}/progress", f"/batches/{id}"]
@@ -192,14 +197,14 @@ class BatchCalls(Caller):
                 return look()
             return cast(BatchProgress, found if len(paths) == 2 else progress_of(found))
 
-        return self._watch(id, look, told, lost, None)
+        return self._watch(id, look, on_update, on_failure, None)
 
     def _watch(
         self,
         id: str,
         look: Callable[[], W],
-        told: Callable[[W], object],
-        lost: Callable[[Failure], object],
+        on_update: Callable[[W], object],
+        on_failure: Callable[[Failure], object],
         timeout: float | None,
     ) -> W:
         deadline = None if timeout is None else clock.monotonic() + timeout
@@ -212,9 +217,9 @@ class BatchCalls(Caller):
                 if not is_passing(error) or not self._is_patient():
                     raise
                 asked = retry_after(error)
-                lost(error)
+                on_failure(error)
             else:
-                told(found)
+                on_update(found)
                 if found["status"] in BATCH_OVER:
                     return found
             if deadline is not None and clock.monotonic() + pause > deadline:

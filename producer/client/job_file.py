@@ -46,13 +46,13 @@ def parse(source: Iterable[bytes]) -> Iterator[Line | Problem]:
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[Line | Problem]:
     seen: dict[str, int] = {}
-    problems, told = 0, False
+    problems, reported = 0, False
     for number, raw in enumerate(lines, start=1):
         try:
             yield _read(number, raw, seen)
-        except FaultError as fault:  # of the encoding, which is told once
-            yield Line(number, None) if told else Problem(number, fault.message)
-            problems, told = problems + (not told), True
+        except FaultError as fault:  # of the encoding, which is reported once
+            yield Line(number, None) if reported else Problem(number, fault.message)
+            problems, reported = problems + (not reported), True
         except ValueError as error:
             yield Problem(number, str(error))
             problems += 1
@@ -63,8 +63,8 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Line | Problem]:
 def idempotency_key(content_hash: str, purpose: str, *, scope: str, salt: str = "") -> str:
     """The key under which a file, or its batch, is made: the same content, purpose, scope and salt give the same key.
 
-    `scope` tells apart what must not share an answer on one account: live and test keys. The account itself is told
-    apart by the server.
+    `scope` tells apart what must not share an answer on one account: live and test keys. The server itself keeps
+    accounts apart.
     """
     text = "\0".join((_FORMAT, content_hash, purpose, scope, salt))
     return f"{_FORMAT}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"

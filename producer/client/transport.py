@@ -16,7 +16,7 @@ from shared import clock
 T = TypeVar("T")
 
 #: The error type of an answer that is not this API's.
-UNLIKE = "unexpected_answer"
+UNEXPECTED = "unexpected_answer"
 
 #: Answers that say "not now": nothing was accepted, or (409 with Retry-After) the first request is still under way.
 _TRY_AGAIN = frozenset({429, 502, 503})
@@ -50,7 +50,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
-class Caller:
+class Transport:
     """One account's connection to the API at `base_url` (with or without /v1)."""
 
     def __init__(
@@ -63,12 +63,12 @@ class Caller:
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], object] | None = None,
         first_seconds: float | None = None,
-        away: Callable[[], object] = lambda: None,
+        on_unreachable: Callable[[], object] = lambda: None,
         strict: bool = False,
     ) -> None:
         """`first_seconds`: until it has been reached once, a server that cannot be connected to is tried no longer.
 
-        `away` hears, once, that it cannot be and is tried again. None: as patiently as later.
+        `on_unreachable` is called, once, that it cannot be and is tried again. None: as patiently as later.
         `strict`: take no answer that is not an object of this API.
         """
         #: live or test, as the key says; nothing is ever charged to a test key.
@@ -77,9 +77,9 @@ class Caller:
         self._retries = retries
         self._pause = pause or threading.Event().wait
         self._first_seconds = first_seconds
-        self._away = away
+        self._on_unreachable = on_unreachable
         self._strict = strict
-        self._reached = self._away_told = False
+        self._reached = self._reported = False
         self._http = httpx.Client(
             base_url=base_url.rstrip("/"),
             headers={"Authorization": f"Bearer {api_key}"},
@@ -145,10 +145,10 @@ class Caller:
             raise _error(response)
         body = _body(response)
         if not isinstance(body, dict) or (self._strict and not _is_ours(body)):
-            raise _unlike(response)
+            raise _unexpected(response)
         return response
 
-    def _fetch(self, path: str, target: BinaryIO) -> int:
+    def _fetch(self, path: str, target: BinaryIO, received: Callable[[int], object] = lambda received: None) -> int:
         """Stream the body of a GET into an empty file, from its beginning again when the connection is lost."""
 
         def once() -> int:
@@ -161,6 +161,7 @@ class Caller:
                     raise _error(response)
                 for chunk in response.iter_bytes():
                     target.write(chunk)
+                    received(target.tell())
             return target.tell()
 
         return self._insist(once)
@@ -197,9 +198,9 @@ class Caller:
         """Pause before the next try to reach a server for the first time, or give it up."""
         if clock.monotonic() + _FIRST_PAUSE_SECONDS - began >= (self._first_seconds or 0):
             raise error
-        if not self._away_told:
-            self._away_told = True
-            self._away()
+        if not self._reported:
+            self._reported = True
+            self._on_unreachable()
         self._pause(_FIRST_PAUSE_SECONDS)
 
 
@@ -235,7 +236,7 @@ def _error(response: httpx.Response) -> ApiError:
     body = _body(response)
     found = body.get("error") if isinstance(body, dict) else None
     error: Json = found if isinstance(found, dict) else {}
-    message = error.get("message") or f"the server answered {response.status_code} without saying why"
+    message = error.get("message") or f"the server answered {response.status_code} without a message"
     return ApiError(
         response.status_code,
         error.get("type", "unknown"),
@@ -253,14 +254,14 @@ def _is_ours(body: Json) -> bool:
     return "object" in body and (body["object"] != "list" or is_list)
 
 
-def unlike(address: object) -> str:
-    """What is said of whoever answers otherwise."""
+def unexpected(address: object) -> str:
+    """The message about a server whose answers are not this API's."""
     return f"{address} does not answer like the FusionAI API"
 
 
-def _unlike(response: httpx.Response) -> ApiError:
+def _unexpected(response: httpx.Response) -> ApiError:
     place = str(response.url.join("/")).rstrip("/")
-    return ApiError(response.status_code, UNLIKE, unlike(place), None, response.headers.get("X-Request-Id"))
+    return ApiError(response.status_code, UNEXPECTED, unexpected(place), None, response.headers.get("X-Request-Id"))
 
 
 def _asks_to_try_again(response: httpx.Response) -> bool:

@@ -1,7 +1,7 @@
 """`make demo`: the embedded stack, and one batch of 300 lines of all three job types over three providers.
 
-Some lines fail at first. Shows what came of them, what was charged and what the statement says, which webhooks arrived
-and verify, and what the ledger says; exits with 1 when any of that is wrong. `python -m producer.demo`.
+Some lines fail at first. Prints the results, what was charged and what the statement says, which webhooks arrived with
+valid signatures, and what the ledger says; exit status 1 when any of it is wrong. `python -m producer.demo`.
 """
 
 import contextlib
@@ -63,8 +63,8 @@ EVENTS = {"batch.completed", "invoice.created", "invoice.paid", "job.completed",
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of the demo's work: the batch, its results and jobs, and the single jobs."""
+class DemoResult:
+    """What the demo's work has led to: the batch, its results and jobs, and the single jobs."""
 
     batch: Batch
     results: Sequence[BatchResult]
@@ -82,10 +82,10 @@ def batch_lines() -> list[dict[str, Any]]:
     chat = ("gpt-4", "claude-3-sonnet", "gemini-pro", "gpt-3.5-turbo")
     for number in range(210):
         trouble = {3: BUSY, 13: BROKEN}.get(number % 20, "quiet hour")
-        said = f"Question {number}, asked in a {trouble}: what is {number} times 7?"
+        question = f"Question {number}, asked in a {trouble}: what is {number} times 7?"
         if number == 200:
-            said = f"Question {number} is {REFUSED}."
-        message = {"role": "user", "content": said}
+            question = f"Question {number} is {REFUSED}."
+        message = {"role": "user", "content": question}
         add("chat.completion", {"model": chat[number % 4], "messages": [message], "max_tokens": 100})
     for number in range(80):
         text = [f"document {number}, first half", f"document {number}, second half"]
@@ -134,15 +134,15 @@ def _run(state: StateDirectory) -> Iterator[str]:
         before = Decimal(str(client.credits()["available"]))
         inbox.secret = client.create_webhook(inbox.url)["secret"]
         client.set_thresholds(THRESHOLDS)
-        outcome = _work(client)
-        yield from _results(outcome)
-        yield from _money(client, before, outcome)
+        done = _work(client)
+        yield from _results(done)
+        yield from _money(client, before, done)
         yield from _webhooks(client, inbox)
     inbox.close()
     yield from _ledger(stack["database_url"])
 
 
-def _work(client: FusionAI) -> Outcome:
+def _work(client: FusionAI) -> DemoResult:
     """One batch and a few single jobs, to their ends."""
     lines = batch_lines()
     began = clock.monotonic()
@@ -150,67 +150,67 @@ def _work(client: FusionAI) -> Outcome:
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     file = client.upload(io.BytesIO(content), "demo.jsonl")
     made = client.create_batch(file["id"], metadata={"made_by": "make demo"})
-    show = progress.bar if sys.stdout.isatty() else progress.plain
-    with show() as told:
-        batch = follow(client, made["id"], told, lines=len(lines)).batch
+    shown = progress.bar if sys.stdout.isatty() else progress.plain
+    with shown() as show:
+        batch = follow(client, made["id"], show, lines=len(lines)).batch
     seconds = clock.monotonic() - began
     click.echo(f"  {batch['id']} {batch['status']} in {seconds:.1f} s ({len(lines) / seconds:,.0f} lines/s)")
     accepted = [client.submit(job) for job in SINGLE_JOBS]
     singles = [client.job(job["id"], wait=25) for job in accepted]
     jobs = [cast(Job, found) for found in client.every_job(batch_id=batch["id"])]
-    return Outcome(batch, list(client.batch_results(batch)), jobs, singles)
+    return DemoResult(batch, list(client.batch_results(batch)), jobs, singles)
 
 
-def _results(outcome: Outcome) -> Iterator[str]:
-    counts = Counter((job["type"], job["status"]) for job in outcome.lines)
-    tries = Counter(len(job["attempts"]) for job in outcome.lines)
+def _results(done: DemoResult) -> Iterator[str]:
+    counts = Counter((job["type"], job["status"]) for job in done.lines)
+    tries = Counter(len(job["attempts"]) for job in done.lines)
     click.echo("\nResults")
     for (type, status), count in sorted(counts.items()):
         click.echo(f"  {type:16} {status:10} {count:4}")
     click.echo(
         "  attempts         " + ", ".join(f"{count} jobs took {number}" for number, count in sorted(tries.items()))
     )
-    for result in outcome.results:
+    for result in done.results:
         if (response := result["response"]) and response["status_code"] != 200:
             click.echo(one_line(f"  {result['custom_id']} failed: {response['body']['error']['message']}"))
-    yield from _wrong_results(outcome)
+    yield from _wrong_results(done)
     if not (tries[2] and tries[3]):
         yield f"the simulated faults were not met with retries: {dict(tries)}"
 
 
-def _wrong_results(outcome: Outcome) -> Iterator[str]:
-    if outcome.batch["status"] != "completed" or dict(outcome.batch["request_counts"]) != COUNTS:
-        yield f"expected {COUNTS}, not {outcome.batch['status']} with {outcome.batch['request_counts']}"
-    answered = sorted(result["custom_id"] for result in outcome.results)
+def _wrong_results(done: DemoResult) -> Iterator[str]:
+    if done.batch["status"] != "completed" or dict(done.batch["request_counts"]) != COUNTS:
+        yield f"expected {COUNTS}, not {done.batch['status']} with {done.batch['request_counts']}"
+    answered = sorted(str(result["custom_id"]) for result in done.results)
     if answered != sorted(line["custom_id"] for line in batch_lines()):
         yield "the batch's files do not answer every line once"
-    statuses = Counter(job["status"] for job in outcome.lines)
+    statuses = Counter(job["status"] for job in done.lines)
     if statuses != {"succeeded": COUNTS["completed"], "failed": COUNTS["failed"]}:
         yield f"the batch counts {COUNTS}, its jobs are {dict(statuses)}"
-    if any(job["status"] != "succeeded" for job in outcome.singles):
-        yield f"of the single jobs, {sum(job['status'] != 'succeeded' for job in outcome.singles)} did not succeed"
+    if any(job["status"] != "succeeded" for job in done.singles):
+        yield f"of the single jobs, {sum(job['status'] != 'succeeded' for job in done.singles)} did not succeed"
 
 
-def _money(client: FusionAI, before: Decimal, outcome: Outcome) -> Iterator[str]:
+def _money(client: FusionAI, before: Decimal, done: DemoResult) -> Iterator[str]:
     now = client.credits()
-    lines, singles = _charged(outcome.lines), _charged(outcome.singles)
-    statements = [one for one in client.invoices(limit=100)["data"] if one["batch_id"] == outcome.batch["id"]]
+    lines, singles = _charged(done.lines), _charged(done.singles)
+    statements = [one for one in client.invoices(limit=100)["data"] if one["batch_id"] == done.batch["id"]]
     stated = [_exact(one["total"]) for one in statements]
     click.echo(
         f"\nCredits\n  before {credits_text(before)}, charged {credits_text(lines)} for the batch "
-        f"and {credits_text(singles)} for {len(outcome.singles)} single jobs,\n"
+        f"and {credits_text(singles)} for {len(done.singles)} single jobs,\n"
         f"  left {credits_text(now['available'])}, still held {credits_text(now['held'])}"
     )
     for one in statements:
         click.echo(f"  statement no. {one['number']}: {credits_text(one['total'])} credits, {one['status']}")
     if before - lines - singles != _exact(now["available"]) or now["held"]:
         yield "the balance is not what was there less what was charged"
-    if stated != [lines] or _exact(outcome.batch["credits_used"]) != lines:
-        yield f"the batch says {outcome.batch['credits_used']}, its statements {stated}; its jobs were charged {lines}"
+    if stated != [lines] or _exact(done.batch["credits_used"]) != lines:
+        yield f"the batch says {done.batch['credits_used']}, its statements {stated}; its jobs were charged {lines}"
 
 
 def _charged(jobs: Sequence[Job]) -> Decimal:
-    return sum((_exact((job.get("usage") or {})["credits_used"]) for job in jobs), Decimal(0))
+    return sum((_exact(job["usage"]["credits_used"]) for job in jobs if job["usage"]), Decimal(0))
 
 
 def _exact(credits: object) -> Decimal:

@@ -1,4 +1,4 @@
-"""The Redis of `fusionai up`: which server it is, and that nobody on this machine gets in without a password.
+"""The Redis of `fusionai up`: its program and its configuration, with a password for every user.
 
 Two users, whose passwords are in secrets.json and by hash alone in `redis.conf` (mode 600, never on a command line):
 `default` is the processes' own and may do nothing but keep data; `operator`, whose URL is in stack.json, may also look

@@ -1,4 +1,4 @@
-"""What a person is told when the database, the file system or the platform itself refuses: the cause and what to do."""
+"""Messages for failures of the database, the file system or the platform: the cause and what to do."""
 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 

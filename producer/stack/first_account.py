@@ -25,7 +25,7 @@ def create_when_empty(connection: Connection, state: StateDirectory) -> bool:
     """Make the first account unless there is one; whether it did.
 
     The keys are written before the transaction commits: a crash in between leaves keys that open nothing and
-    are replaced next time, rather than an account whose keys nobody knows.
+    are replaced next time, rather than an account whose keys are lost.
     """
     if accounts.list_accounts(connection):
         return False

@@ -8,9 +8,9 @@ from shared.settings import Settings, inherited, provider_key
 from shared.submissions import catalogue
 from shared.submissions.catalogue import Provider
 
-#: How far above the usual port a free one is looked for.
+#: How many ports above the usual one are tried.
 _PORTS_TRIED = 100
-#: Ctrl-C is to be quick, where nobody has set another drain; a process is killed a second later.
+#: The drain, in seconds, where none is set: Ctrl-C is to be quick. A second later processes are killed.
 _DRAIN_SECONDS = 2.5
 
 
@@ -137,7 +137,7 @@ def environment(own: Settings, at: Layout, secrets: Mapping[str, str]) -> dict[s
 def _insist(host: str, port: int, source: str) -> None:
     if not probes.is_free(host, port):
         raise CannotStartError(
-            f"port {port} ({source}) is taken on {host}; stop what listens there, or choose another port"
+            f"port {port} ({source}) is in use on {host}; stop what listens there, or choose another port"
         )
 
 

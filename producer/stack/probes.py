@@ -1,4 +1,4 @@
-"""Asks what on this machine listens, answers or is free; a question takes half a second at most."""
+"""Checks which ports of this machine are free, and which servers answer; each check takes half a second at most."""
 
 import http.client
 import socket
@@ -20,7 +20,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that the kernel says is free; somebody may take it before it is used."""
+    """A port that is free now; another process may take it before it is used."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

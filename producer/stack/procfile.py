@@ -31,7 +31,7 @@ def parse(source: str) -> dict[str, str]:
             raise ProcfileError(f"line {number}: expected `name: command`, found {line.strip()[:80]!r}")
         name, command = match.groups()
         if name in commands:
-            raise ProcfileError(f"line {number}: {name!r} is there twice")
+            raise ProcfileError(f"line {number}: {name!r} is defined twice")
         commands[name] = command
     return commands
 

@@ -1,4 +1,4 @@
-"""Which providers are real here, simulated, or without a key; and whether a provider takes its key, tried once."""
+"""Which providers have a key, and whether the provider accepts it, checked once."""
 
 import threading
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from shared import network
 from shared.settings import provider_key
 from shared.submissions.catalogue import Catalogue, Provider
 
-#: One trial, from connecting to the answer.
-TRIAL_SECONDS = 5.0
-#: How a provider is shown its key, where that is not as a bearer.
+#: Seconds for one check, from connecting to the answer.
+CHECK_SECONDS = 5.0
+#: The headers that carry the key, where that is not a bearer token.
 _HEADERS = {"anthropic": {"x-api-key": "{key}", "anthropic-version": "2023-06-01"}}
-#: Of a key are shown: the first and the last; none of it when it is shorter than all of these together.
+#: How many first and last characters of a key are shown, and from which length on.
 _SHOWN, _LEAST_LENGTH = 3, 10
 
 Finding = Literal["accepted", "refused", "unreachable", "unclear"]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What came of showing a provider its key; `status_code` None: it could not be reached, `through` that proxy."""
+class KeyCheck:
+    """The check of a provider's key; `status_code` None: it could not be reached, `through` that proxy."""
 
     provider: Provider
     status_code: int | None
@@ -32,7 +32,7 @@ class Trial:
 
     @property
     def finding(self) -> Finding:
-        """A limit that was met (429) says that the key is good; 404 or 5xx says nothing of the key."""
+        """A rate limit (429) means that the key is good; 404 or 5xx leaves it open."""
         if self.status_code is None:
             return "unreachable"
         if self.status_code in (401, 402, 403):
@@ -42,10 +42,10 @@ class Trial:
     @property
     def words(self) -> str:
         """`accepted`, `key refused (401)`, `could not be reached`."""
-        told = {"accepted": "accepted", "refused": f"key refused ({self.status_code})"}
-        unclear = f"answered {self.status_code}; it is not known whether the key is accepted"
-        told |= {"unreachable": f"could not be reached{self.through}", "unclear": unclear}
-        return told[self.finding]
+        words = {"accepted": "accepted", "refused": f"key refused ({self.status_code})"}
+        unclear = f"answered {self.status_code}; whether the key is accepted is unknown"
+        words |= {"unreachable": f"could not be reached{self.through}", "unclear": unclear}
+        return words[self.finding]
 
 
 def with_key(catalogue: Catalogue) -> list[Provider]:
@@ -54,12 +54,12 @@ def with_key(catalogue: Catalogue) -> list[Provider]:
 
 
 def without_key(catalogue: Catalogue) -> list[Provider]:
-    """Those that want one which is not there; without a simulator their models answer 502."""
+    """The providers that need a key and have none; without a simulator their models answer 502."""
     return [provider for provider in catalogue.providers.values() if provider.key and not provider_key(provider.key)]
 
 
 def masked(key: str) -> str:
-    """`sk-…nse`: enough to tell one key from another."""
+    """`sk-…nse`: enough to recognise a key."""
     return f"{key[:_SHOWN]}…{key[-_SHOWN:]}" if len(key) >= _LEAST_LENGTH else "…"
 
 
@@ -68,30 +68,30 @@ def named(provider: Provider) -> str:
     return f"{provider.name} ({provider.key} {masked(provider_key(provider.key or '') or '')})"
 
 
-class Trials:
-    """Every key shown to its provider once, at the same time, in threads of their own; nobody has to wait."""
+class KeyChecks:
+    """Checks every key once, all at the same time in threads of their own."""
 
     def __init__(self, providers: Sequence[Provider], *, transport: httpx.BaseTransport | None = None) -> None:
         self._providers = list(providers)
         self._transport = transport
-        self._found: dict[str, Trial] = {}
+        self._found: dict[str, KeyCheck] = {}
         for provider in self._providers:
             threading.Thread(target=self._try, args=(provider,), name=f"key of {provider.name}", daemon=True).start()
 
     @property
     def over(self) -> bool:
-        """Whether each has its answer."""
+        """Whether every check has its answer."""
         return len(self._found) == len(self._providers)
 
-    def found(self, provider: Provider) -> Trial | None:
-        """What came of it; None while it is under way."""
+    def found(self, provider: Provider) -> KeyCheck | None:
+        """The check of a provider; None while it is under way."""
         return self._found.get(provider.name)
 
     def _try(self, provider: Provider) -> None:
-        self._found[provider.name] = try_key(provider, transport=self._transport)
+        self._found[provider.name] = check_key(provider, transport=self._transport)
 
 
-def try_key(provider: Provider, *, transport: httpx.BaseTransport | None = None) -> Trial:
+def check_key(provider: Provider, *, transport: httpx.BaseTransport | None = None) -> KeyCheck:
     """Ask a provider for its models with the key of the environment; it costs nothing."""
     key = provider_key(provider.key or "") or ""
     given = _HEADERS.get(provider.name, {"authorization": "Bearer {key}"})
@@ -99,7 +99,9 @@ def try_key(provider: Provider, *, transport: httpx.BaseTransport | None = None)
     proxy = network.routes().proxy(provider.base_url)
     way = transport or outgoing.transport(provider.base_url)
     try:
-        with httpx.Client(timeout=TRIAL_SECONDS, transport=way, trust_env=False) as client:
-            return Trial(provider, client.get(f"{provider.base_url.rstrip('/')}/models", headers=headers).status_code)
+        with httpx.Client(timeout=CHECK_SECONDS, transport=way, trust_env=False) as client:
+            return KeyCheck(
+                provider, client.get(f"{provider.base_url.rstrip('/')}/models", headers=headers).status_code
+            )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError):
-        return Trial(provider, None, f" through the proxy {proxy.place}" if proxy else "")
+        return KeyCheck(provider, None, f" through the proxy {proxy.place}" if proxy else "")

@@ -1,4 +1,4 @@
-"""Reads what `fusionai up --simulate` asks of the simulator: `latency=1-3,fail=5%,limit=600`. Pure."""
+"""Reads `fusionai up --simulate`: `latency=1-3,fail=5%,limit=600`. Pure."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ EXAMPLE = "latency=2,fail=5%,limit=600"
 
 
 class SimulationError(ValueError):
-    """What was asked of the simulator makes no sense; the message names the part, and what is right there."""
+    """An invalid --simulate; the message names the part and what is valid there."""
 
 
 def arguments(text: str) -> list[str]:
@@ -19,9 +19,9 @@ def arguments(text: str) -> list[str]:
     for part in text.split(","):
         name, _, value = (word.strip() for word in part.partition("="))
         if name not in PARTS:
-            raise SimulationError(f"{part.strip()!r}: known are {', '.join(PARTS)}, as in {EXAMPLE}")
+            raise SimulationError(f"{part.strip()!r}: valid are {', '.join(PARTS)}, such as {EXAMPLE}")
         if name in found:
-            raise SimulationError(f"{name} is there twice")
+            raise SimulationError(f"{name} is given twice")
         found[name] = _read(name, value)
     return [word for name, value in found.items() for word in (f"--{name}", value)]
 
@@ -63,9 +63,9 @@ def _number(text: str) -> float:
     return float(text)
 
 
-#: By name: how its value is read, and what to say of a wrong one.
+#: Name → how its value is read, and what is valid.
 PARTS: dict[str, tuple[Callable[[str], str], str]] = {
-    "latency": (_latency, "seconds before each answer, as 2 or 0.5-3"),
-    "fail": (_fail, "the share of calls that fail with 500, 429 or 503, as 5% or 0.05"),
-    "limit": (_limit, "requests a minute that each provider admits, more than 0, as 600"),
+    "latency": (_latency, "seconds before each answer, such as 2 or 0.5-3"),
+    "fail": (_fail, "the share of calls that fail with 500, 429 or 503, such as 5% or 0.05"),
+    "limit": (_limit, "requests per minute that each provider accepts, more than 0, such as 600"),
 }

@@ -11,7 +11,7 @@ from producer.stack import banner, embedded_redis, probes, procfile, provider_ke
 from producer.stack.layout import CannotStartError, environment, layout
 from producer.stack.output import ProcessOutput
 from producer.stack.procfile import ProcfileError
-from producer.stack.provider_keys import TRIAL_SECONDS, Trials
+from producer.stack.provider_keys import CHECK_SECONDS, KeyChecks
 from producer.stack.state import AlreadyUpError, StateDirectory
 from producer.stack.supervisor import Program, StopRequested, Supervisor
 from producer.terminal import printable
@@ -20,13 +20,13 @@ from shared.settings import Settings, read_settings
 from shared.submissions import catalogue
 
 _START_SECONDS = 20.0
-#: After so long the user is told that it takes long; it goes on trying.
+#: After so many seconds a line says that it takes long; it goes on trying.
 _READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for. None: as the environment says, or as it comes."""
+    """What the command line asked for. None: as the environment says, or the default."""
 
     port: int | None = None
     state: Path | None = None
@@ -60,7 +60,7 @@ def up(options: Options) -> int:
 
 
 class Stack:
-    """One run of the stack: what it starts, in which order, and what it tells."""
+    """One run of the stack: what it starts, in which order, and what it prints."""
 
     def __init__(self, options: Options, own: Settings, state: StateDirectory) -> None:
         self._options = options
@@ -69,7 +69,9 @@ class Stack:
         self._secrets = state.secrets()
         self._layout = layout(own, options.port, self._secrets)
         if options.simulation and not self._layout.simulator_port:
-            raise CannotStartError("--simulate: no provider is simulated here; each has its key, or a simulator is set")
+            raise CannotStartError(
+                "--simulate: no provider is simulated here: each has a key, or FUSIONAI_SIMULATOR_URL is set"
+            )
         self._env = environment(own, self._layout, self._secrets)
         self._programs = programs(options, self._env)
         self._output = ProcessOutput(state.path / "logs", quiet=options.quiet)
@@ -79,18 +81,18 @@ class Stack:
         self._ready = False
 
     def run(self) -> None:
-        """Start everything, tell when it is ready, keep it running; after a signal nothing is left."""
+        """Start everything, print when it is ready, keep it running; after a signal nothing is left."""
         self._state.remove("stack.json")
         try:
             with self._supervisor:
-                self._tell_ports()
+                self._announce_ports()
                 self._start_foundations()
                 for program in self._programs:
                     self._supervisor.start(program)
                 self._await_ready()
                 self._supervisor.run()
         except StopRequested:
-            self._output.say("stopped")
+            self._output.announce("stopped")
         finally:
             self._state.remove("stack.json")
             self._output.close()
@@ -101,7 +103,7 @@ class Stack:
             port, password = at.redis.port, at.redis.password
             self._supervisor.start(embedded_redis.program(at.redis, self._state, self._env))
             if not self._supervisor.wait_until(lambda: probes.redis_answers(port, password), _START_SECONDS):
-                raise CannotStartError(f"Redis does not answer; {self._state.path}/logs/redis.log says why")
+                raise CannotStartError(f"Redis does not answer; see {self._state.path}/logs/redis.log")
         if at.simulator_port:
             argv = [sys.executable, "-m", "workers.simulator", "--port", str(at.simulator_port)]
             self._supervisor.start(Program("simulator", [*argv, *self._options.simulation], self._env, last=True))
@@ -111,34 +113,34 @@ class Stack:
         if at.simulator_port and not self._supervisor.wait_until(
             lambda: probes.accepts(at.simulator_port), _START_SECONDS
         ):
-            raise CannotStartError("the simulator does not answer; its log says why")
+            raise CannotStartError("the simulator does not answer; see its log")
         if account := self._state.first_account():
             self._state.write("first-account.json", account | {"base_url": f"{at.base_url}/v1"})
 
     def _await_ready(self) -> None:
         # Its threads begin when every process has been started: a fork beside threads is a thing to avoid.
-        trials = Trials(provider_keys.with_key(self._catalogue))
+        checks = KeyChecks(provider_keys.with_key(self._catalogue))
         at = self._layout
         host = at.base_url.removeprefix("http://").rpartition(":")[0].strip("[]")
         while not self._supervisor.wait_until(lambda: probes.is_ready(host, at.port), _READY_SECONDS):
-            self._output.say(f"not ready after {_READY_SECONDS:.0f} s; still trying, the logs say why")
+            self._output.announce(f"not ready after {_READY_SECONDS:.0f} s; still waiting, see the logs")
         self._ready = True
         self._record()
         if self._options.as_json:
             self._output.show(json.dumps(self._state.running()))
             return
-        self._supervisor.wait_until(lambda: trials.over, TRIAL_SECONDS)
-        told = banner.banner(at, self._state.first_account(), self._env)
-        providers = banner.providers(self._own, at, self._catalogue, trials)
-        self._output.show(printable("\n".join([*told, "", *providers, "", "Ctrl-C stops it.", ""])))
+        self._supervisor.wait_until(lambda: checks.over, CHECK_SECONDS)
+        lines = banner.banner(at, self._state.first_account(), self._env)
+        providers = banner.providers(self._own, at, self._catalogue, checks)
+        self._output.show(printable("\n".join([*lines, "", *providers, "", "Ctrl-C stops everything.", ""])))
 
-    def _tell_ports(self) -> None:
+    def _announce_ports(self) -> None:
         for name, usual, chosen in (
             ("API", self._own.port, self._layout.port),
             ("Flower", self._own.flower_port, self._layout.flower_port),
         ):
             if self._options.port is None and usual != chosen:
-                self._output.say(f"port {usual} is taken: {name} listens on {chosen}")
+                self._output.announce(f"port {usual} is taken: {name} listens on {chosen}")
 
     def _record(self) -> None:
         """Write stack.json, which scripts await; again at each restart, for the process ids in it."""

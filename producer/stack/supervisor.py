@@ -1,4 +1,4 @@
-"""Keeps processes running: starts what dies again, relays what they print, stops all two seconds after their drain.
+"""Keeps processes running: restarts what dies, passes on what they print, and stops all of them with a drain.
 
 One thread and one selector: the kernel ties a child's life to the thread that started it; a signal wakes the
 loop.
@@ -148,7 +148,7 @@ class Supervisor:
         try:
             child.process = processes.start(child.program.argv, child.program.env, subprocess.PIPE)
         except OSError as error:
-            self._output.say(f"{name} cannot start: {error}")
+            self._output.announce(f"{name} cannot start: {error}")
             self._ended(child, 127)
             return
         self._output.began(name, child.process.pid)
@@ -210,7 +210,7 @@ class Supervisor:
             self._await_end(children, deadline)
             for child in children:
                 if child.process is not None:
-                    self._output.say(f"{child.program.name} did not stop in time: killed")
+                    self._output.announce(f"{child.program.name} did not stop in time: killed")
                     processes.kill(child.process)
                     child.process.wait()
 

@@ -32,9 +32,17 @@ def verify(connection: Connection) -> list[str]:
     return [line for check in CHECKS for line in check(connection)]
 
 
-def verify_all(database: Database, *, stored: bool = False) -> list[str]:
-    """The same, each check in a transaction of its own, so that none is long. `stored`: the bytes of files as well."""
-    found = [line for check in CHECKS for line in database.read_sync(_listed, check)]
+def verify_all(
+    database: Database, *, stored: bool = False, progress: Callable[[int, int], object] = lambda done, total: None
+) -> list[str]:
+    """The same, each check in a transaction of its own, so that none is long. `stored`: the bytes of files as well.
+
+    `progress` is called after each check with how many are done, and of how many.
+    """
+    found: list[str] = []
+    for number, check in enumerate(CHECKS, start=1):
+        found += database.read_sync(_listed, check)
+        progress(number, len(CHECKS))
     return [*found, *files.unlike_their_bytes(database)] if stored else found
 
 

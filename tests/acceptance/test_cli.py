@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from producer import cli
+from producer.cli.groups import DefaultGroup
 from tests.acceptance.command import Command
 from tests.acceptance.stack import Account, Stack, chat, embedding
 from tests.conditions import await_condition
@@ -28,6 +30,9 @@ class World:
         batch = self.fusionai.json("submit", self.file, "--wait")
         self.batch, self.invoice = batch["id"], batch["invoice_id"]
         self.webhook = self.fusionai.json("webhooks", "create", "http://127.0.0.1:9/hook")["id"]
+        with stack.script({"contains": "hopeless", "fault": {"status": 400, "message": "no such thing"}}):
+            hopeless = self.written("hopeless.jsonl", [chat("hopeless")])
+            self.failed_batch = self.fusionai.json("submit", hopeless, "--wait", status=3)["id"]
         self.key = self.fusionai.json("keys", "create", "--account", account.id, "--name", "spare")["id"]
 
     def written(self, name: str, lines: list[Any]) -> Path:
@@ -36,7 +41,9 @@ class World:
         return path
 
     def word(self, word: str) -> str:
-        """A word of the table, with the names of this world in it."""
+        """A word of the table, with the names of this world in it; each `{new_webhook}` is another one."""
+        if word == "{new_webhook}":
+            return str(self.fusionai.json("webhooks", "create", "http://127.0.0.1:9/new")["id"])
         names = {name: str(value) for name, value in vars(self).items() if isinstance(value, str | Path)}
         return word.format(account=self.account.id, **{k: v for k, v in names.items() if k != "account"})
 
@@ -63,6 +70,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("batch {batch} --wait -o {directory}/again.out.jsonl", 0, ["again.out.jsonl"]),
     ("batches", 0, ["{batch}"]),
     ("batches --limit 1 --after {batch}", 0, []),
+    ("retry {failed_batch}", 0, ["fusionai batch batch_", "--wait"]),
     ("cancel {job}", 0, ["{job}  succeeded"]),
     ("usage", 0, ["period", "gpt-4"]),
     ("usage --from 2026-01-01 --to 2026-12-31 --model gpt-4 --batch {batch} --rows --limit 1", 0, ["job", "More"]),
@@ -77,15 +85,16 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("invoices --kind purchase", 0, ["No invoices."]),
     ("invoices list --batch {batch} --limit 1", 0, ["{invoice}"]),
     ("invoices show {invoice}", 0, ["{batch}", "gpt-4"]),
-    ("events", 0, ["job.completed", "{job}, gpt-4, succeeded", "{batch}, 4 of 4 succeeded"]),
+    ("events", 0, ["job.completed", "{job}  ", "gpt-4, succeeded", "{batch}  ", "4 of 4 succeeded"]),
     ("events --limit 1", 0, ["More: fusionai events --after"]),
     ("webhooks", 0, ["{webhook}", "http://127.0.0.1:9/hook"]),
     ("webhooks list", 0, ["{webhook}"]),
     ("webhooks create http://127.0.0.1:9/other --event job.failed", 0, ["whsec_"]),
+    ("webhooks delete {new_webhook}", 0, [" deleted"]),
     ("accounts", 0, ["{account}"]),
     ("accounts list", 0, ["{account}"]),
     ("accounts create Acme --plan professional --requests-per-minute 7", 0, ["Acme, professional", "Next: "]),
-    ("accounts show {account}", 0, ["requests a minute", "{key}"]),
+    ("accounts show {account}", 0, ["requests per minute", "{key}"]),
     ("accounts plan {account} enterprise", 0, ["enterprise"]),
     ("accounts limit {account} 900000", 0, ["900,000, its own"]),
     ("accounts limit {account} plan", 0, ["{account}"]),
@@ -142,7 +151,7 @@ def test_a_command_in_words_and_as_json(world: World, words: str, status: int, s
     shown = world.fusionai(*given, status=status)
     for text in said[:1] if words.startswith("keys revoke") else said:
         assert world.word(text) in shown.output
-    again = world.fusionai(*given, "--json", status=status)
+    again = world.fusionai(*map(world.word, words.split()), "--json", status=status)
     json.loads(again.stdout)
     if words.startswith("keys revoke"):
         assert world.word(said[1]) in world.fusionai(*given).output
@@ -159,20 +168,43 @@ def test_an_error_in_words_and_as_json(world: World, words: str, status: int, ty
     assert error["type"] == type and said in error["message"] and isinstance(error["code"], int)
 
 
-def test_no_command_is_missing_from_the_tables() -> None:
-    def names(command: click.Command, name: str) -> Iterator[str]:
-        if isinstance(command, click.Group):
-            for sub in command.list_commands(click.Context(command)):
-                found = command.get_command(click.Context(command), sub)
-                assert found is not None
-                yield from names(found, f"{name} {sub}".strip())
-        else:
-            yield name
+def commands(command: click.Command = cli.main, *words: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command and group, from the command line's own list."""
+    yield words
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            yield from commands(found, *words, name)
 
-    tables = [row[0] for row in GOOD] + [row[0] for row in BAD]
-    elsewhere = {"up"}  # tests/integration/test_stack.py
-    missing = [name for name in names(cli.main, "") if not any(words.startswith(name) for words in tables)]
-    assert set(missing) == elsewhere
+
+def command_of(words: str) -> tuple[str, ...]:
+    """Which command the words run: a group runs its default."""
+    command, path = cli.main, tuple[str, ...]()
+    for word in words.split():
+        if not isinstance(command, click.Group):
+            break
+        found = command.get_command(click.Context(command), word)
+        if found is None:
+            break
+        command, path = found, (*path, word)
+    return (*path, command.default) if isinstance(command, DefaultGroup) else path
+
+
+def test_every_command_runs_against_the_stack() -> None:
+    ran = {command_of(words) for words, *_ in GOOD}
+    every = set(commands())
+    leaves = {path for path in every if not any(other[:-1] == path for other in every if other)}
+    # tests/integration/test_stack.py runs it
+    assert leaves - ran == {("up",)} and ran <= leaves
+    assert {name for name, *_ in leaves} == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_has_help(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli.main, [*words, "--help"], terminal_width=80)
+    assert shown.exit_code == 0 and shown.output.startswith("Usage: ")
+    assert all(len(line) <= 80 for line in shown.output.splitlines())
 
 
 def test_a_file_that_is_wrong_is_told_in_one_list(world: World) -> None:
@@ -189,7 +221,7 @@ def test_a_file_that_is_wrong_is_told_in_one_list(world: World) -> None:
         told = world.fusionai(*words, status=1).stderr.splitlines()
         assert [line.removeprefix(f"{file}:").partition(":")[0] for line in told[:-1]] == ["1", "3", "4", "5", "6"]
         assert "is gpt-4 meant? `fusionai models`" in told[1] and "4096" in told[2]
-        assert told[-1] == "Error: 5 lines are wrong; nothing was bought"
+        assert told[-1] == "Error: 5 lines are wrong; nothing was charged"
     result = world.fusionai("submit", file, "--dry-run", "--json", status=1)
     verdict, error = json.loads(result.stdout), json.loads(result.stderr)["error"]
     assert verdict["valid"] is False and len(verdict["errors"]["data"]) == len(error["errors"]) == 5

@@ -14,7 +14,7 @@ from shared import clock
 from tests.acceptance.sse import added_up
 from tests.acceptance.stack import Account, Stack, chat
 from tests.conditions import await_condition
-from workers.simulator.oddities import THOUGHTS
+from workers.simulator.odd_replies import THOUGHTS
 
 FIND = {"name": "find", "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}
 TOOLS: Any = [{"type": "function", "function": FIND}]

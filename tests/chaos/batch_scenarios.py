@@ -4,7 +4,7 @@ from typing import Any
 
 from shared import clock
 from tests.harness import Account, Stack, line
-from workers.batches.rounds import CHUNK
+from workers.batches.stages import CHUNK
 
 #: Jobs are made in chunks: four of a large batch.
 LARGE = 3 * CHUNK + CHUNK // 2

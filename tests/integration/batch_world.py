@@ -17,7 +17,7 @@ from shared.db import models as m
 from shared.files import blobs
 from shared.settings import settings
 from tests.integration import world
-from workers.batches.rounds import Batches
+from workers.batches.scheduler import BatchScheduler
 
 
 @pytest.fixture(autouse=True)
@@ -83,9 +83,9 @@ def shown(database: Database, holder: KeyHolder, id: str) -> dict[str, Any]:
     return database.read_sync(producer_batches.show, holder, id)
 
 
-def take_turns(database: Database, bell: world.RecordedBell | None = None, *, most: int = 1000) -> Batches:
+def take_turns(database: Database, bell: world.RecordedBell | None = None, *, most: int = 1000) -> BatchScheduler:
     """Run a batches process until it has nothing to do."""
-    process = Batches(database, bell or world.RecordedBell())
+    process = BatchScheduler(database, bell or world.RecordedBell())
     for _ in range(most):
         if not process.run_once():
             return process

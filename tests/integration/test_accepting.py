@@ -19,7 +19,7 @@ from shared.db import models as m
 from shared.errors import IdempotencyMismatch, InsufficientCredits
 from shared.jobs import leases
 from tests.integration import world
-from workers.maintenance import sweep
+from workers.maintenance import purge
 
 BOUND = 1000
 
@@ -72,11 +72,11 @@ def test_keys_are_kept_for_a_day_and_then_forgotten(database: Database) -> None:
     (first,) = world.accept_all(database, [world.order(database, holder, claim=claim(holder, "k"))])
     with world.virtual_time():
         clock.shift(86_400 * clock.MICROS)
-        database.write_sync(sweep.forget)
+        purge.purge_all(database)
         (again,) = world.accept_all(database, [world.order(database, holder, claim=claim(holder, "k"))])
         assert accepted_id(again) == accepted_id(first)
         clock.shift(86_400 * clock.MICROS)
-        database.write_sync(sweep.forget)
+        purge.purge_all(database)
         (fresh,) = world.accept_all(database, [world.order(database, holder, claim=claim(holder, "k"))])
         assert accepted_id(fresh) != accepted_id(first)
 

@@ -13,11 +13,11 @@ from shared.errors import ProviderError
 from shared.settings import settings
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
-from workers.providers import Answer, Ask
+from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
-from workers.running.relayed import Relayed
-from workers.running.settle import Settler
+from workers.running.partial_answer import PartialAnswer
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 
 BATCH = "openai.batch"
@@ -29,7 +29,7 @@ class Scripted:
     def __init__(self, *errors: ProviderError) -> None:
         self.errors, self.calls = list(errors), 0
 
-    async def call(self, ask: Ask) -> Answer:
+    async def call(self, ask: ProviderCall) -> ProviderAnswer:
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
@@ -202,7 +202,7 @@ def test_a_caller_of_the_whole_is_served_by_a_stream_while_another_offer_is_left
     streamed: list[bool] = []
 
     class Noting(Scripted):
-        async def call(self, ask: Ask) -> Answer:
+        async def call(self, ask: ProviderCall) -> ProviderAnswer:
             streamed.append(ask.sink is not None and not ask.sink.began)
             assert ask.limits.first_seconds == (settings().stream_turn_seconds if streamed[-1] else 600)
             return await Scripted.call(self, ask)
@@ -215,10 +215,10 @@ def test_a_caller_of_the_whole_is_served_by_a_stream_while_another_offer_is_left
 
 
 def test_a_limit_of_something_else_is_not_the_end_of_the_jobs_time(database: Database) -> None:
-    async def late(ask: Ask) -> Answer:
+    async def late(ask: ProviderCall) -> ProviderAnswer:
         raise TimeoutError
 
     (id,) = world.queued(database, world.open_account(database))
     (job,) = world.take(database, world.new_worker(database), [id])
     with pytest.raises(TimeoutError):
-        asyncio.run(attempts.of(Provider(late)).run(job, [], Relayed()))
+        asyncio.run(attempts.of(Provider(late)).run(job, [], PartialAnswer()))

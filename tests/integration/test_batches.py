@@ -15,9 +15,9 @@ from shared.files import blobs
 from shared.jobs.outcomes import TERMINAL, Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
-from workers.batches import rounds
-from workers.batches.rounds import Batches
-from workers.maintenance import sweep
+from workers.batches import stages
+from workers.batches.scheduler import BatchScheduler
+from workers.maintenance import overdue
 
 HOUR = 3600 * clock.MICROS
 
@@ -253,10 +253,10 @@ class TestCancel:
         assert world.violations(database) == []
 
     def test_while_it_is_read(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
-        taking_turns = Batches(database, world.RecordedBell())
+        taking_turns = BatchScheduler(database, world.RecordedBell())
         assert taking_turns.run_once() and taking_turns.run_once()
         database.write_sync(producer_batches.cancel, holder, id)
         while taking_turns.run_once():
@@ -265,11 +265,11 @@ class TestCancel:
         assert batch_world.job_ids(database, id) == [] and world.violations(database) == []
 
     def test_in_the_midst_of_making_its_jobs(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rounds, "CHUNK", 3)
-        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(stages, "CHUNK", 3)
+        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
-        taking_turns = Batches(database, world.RecordedBell())
+        taking_turns = BatchScheduler(database, world.RecordedBell())
         while len(batch_world.job_ids(database, id)) < 6:
             taking_turns.run_once()
         first = batch_world.job_ids(database, id)
@@ -320,7 +320,7 @@ class TestExpiry:
         serve(database, ids[:1])
         world.take(database, world.new_worker(database), ids[1:2])
         clock.shift(HOUR + clock.MICROS)
-        database.write_sync(sweep.end_overdue)
+        database.write_sync(overdue.end_overdue)
         batch_world.take_turns(database)
         seen = batch_world.shown(database, holder, id)
         assert seen["status"] == "expired" and seen["expired_at"] and seen["request_counts"]["completed"] == 1
@@ -332,16 +332,16 @@ class TestExpiry:
         assert world.violations(database) == []
 
     def test_before_all_its_jobs_are_made(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rounds, "CHUNK", 2)
-        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(stages, "CHUNK", 2)
+        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)], completion_window="1h")
-        taking_turns = Batches(database, world.RecordedBell())
+        taking_turns = BatchScheduler(database, world.RecordedBell())
         while len(batch_world.job_ids(database, id)) < 2:
             taking_turns.run_once()
         taking_turns.close()
         clock.shift(HOUR + clock.MICROS)
-        database.write_sync(sweep.end_overdue)
+        database.write_sync(overdue.end_overdue)
         batch_world.take_turns(database)
         seen = batch_world.shown(database, holder, id)
         assert seen["status"] == "expired" and seen["request_counts"] == {"total": 6, "completed": 0, "failed": 6}
@@ -363,11 +363,11 @@ class TestResuming:
     def test_a_process_that_goes_at_any_step(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, steps: int
     ) -> None:
-        monkeypatch.setattr(rounds, "CHUNK", 2)
-        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(stages, "CHUNK", 2)
+        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(7)])
-        gone = Batches(database, world.RecordedBell())
+        gone = BatchScheduler(database, world.RecordedBell())
         for _ in range(steps):
             gone.run_once()
         batch_world.take_turns(database)
@@ -379,11 +379,11 @@ class TestResuming:
         assert len(world.rows(database, m.transfers, subject_id=id)) == 1 and world.violations(database) == []
 
     def test_two_processes_at_once(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rounds, "CHUNK", 2)
-        monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(stages, "CHUNK", 2)
+        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(9)])
-        both = [Batches(database, world.RecordedBell()) for _ in range(2)]
+        both = [BatchScheduler(database, world.RecordedBell()) for _ in range(2)]
         while sum(one.run_once() for one in both):
             pass
         assert len(batch_world.job_ids(database, id)) == 9
@@ -413,12 +413,12 @@ class TestResuming:
 
 def test_accounts_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small batch behind a large one of somebody else does not wait for it."""
-    monkeypatch.setattr(rounds, "CHUNK", 5)
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "CHUNK", 5)
+    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
     big, small = world.open_account(database, 10_000), world.open_account(database)
     large = batch_world.new_batch(database, big, [chat(str(n)) for n in range(200)])
     little = batch_world.new_batch(database, small, [chat("x"), chat("y")])
-    taking_turns = Batches(database, world.RecordedBell())
+    taking_turns = BatchScheduler(database, world.RecordedBell())
     while len(batch_world.job_ids(database, little)) < 2:
         assert taking_turns.run_once()
     assert len(batch_world.job_ids(database, large)) < 50
@@ -459,11 +459,11 @@ def test_a_plan_that_cannot_be_found_is_looked_for_and_at_last_told_to_be_lost(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Storage is not mounted, or lost it: no shorter file is made of that, until a day has passed."""
-    monkeypatch.setattr(rounds, "CHUNK", 2)
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "CHUNK", 2)
+    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
-    taking_turns = Batches(database, world.RecordedBell())
+    taking_turns = BatchScheduler(database, world.RecordedBell())
     while len(batch_world.job_ids(database, id)) < 2:
         taking_turns.run_once()
     taking_turns.close()

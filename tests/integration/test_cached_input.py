@@ -11,10 +11,10 @@ from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent
 from tests.integration.test_stream_engine import accepted, say
 from tests.servers import RedisServer
-from workers.providers import Answer, Ask
+from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.engine import Engine
 from workers.running.publisher import Publisher
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 
 MODEL, QUEUE = "claude-3-sonnet", "anthropic.realtime"
@@ -23,10 +23,10 @@ MODEL, QUEUE = "claude-3-sonnet", "anthropic.realtime"
 def run(database: Database, url: str, usage: Usage, id: str) -> None:
     """Answer a job with a usage."""
 
-    async def answer(ask: Ask) -> Answer:
+    async def answer(ask: ProviderCall) -> ProviderAnswer:
         if ask.sink is not None:
             say(ask, "Hello")
-        return Answer({"choices": []}, usage)
+        return ProviderAnswer({"choices": []}, usage)
 
     async def main() -> None:
         slots, publisher = Slots({QUEUE: 10}), Publisher(url)

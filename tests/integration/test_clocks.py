@@ -19,7 +19,7 @@ from tests.integration import world
 from workers.maintenance import feeder
 from workers.maintenance.sweep import Sweeper
 from workers.running import lease
-from workers.webhooks import deliveries
+from workers.webhooks import claims
 
 SECOND, HOUR = clock.MICROS, 3600 * clock.MICROS
 SKEWS = [100_000, -100_000, HOUR, -HOUR]
@@ -81,9 +81,9 @@ def test_a_delivery_is_claimed_at_once_wherever_its_event_was_made(database: Dat
     database.write_sync(webhooks.create, holder, WebhookSpec(url="https://a.example/"))
     with host(database, ahead):
         due = database.write_sync(emit)
-    (claimed,) = database.write_sync(deliveries.claim, due)
+    (claimed,) = database.write_sync(claims.claim, due)
     with host(database, ahead):
-        assert database.write_sync(deliveries.claim, due) == [] or database.is_sqlite, "a claim is a claim everywhere"
+        assert database.write_sync(claims.claim, due) == [] or database.is_sqlite, "a claim is a claim everywhere"
     assert claimed["delivery_id"] == due[0]
 
 

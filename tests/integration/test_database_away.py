@@ -11,7 +11,7 @@ from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
 from workers.running.engine import Engine
 from workers.running.lease import held_by
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 
 #: Where a list of jobs waits.

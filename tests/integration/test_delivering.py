@@ -15,10 +15,10 @@ from shared.money.ledger import Book
 from shared.settings import settings
 from tests.integration import world
 from tests.receiver import Answer, Receiver
+from workers.webhooks import claims, results, send_slots
 from workers.webhooks import client as outbound
-from workers.webhooks import send_slots
-from workers.webhooks import sender as webhooks
-from workers.webhooks.sender import SCHEDULE, Sender
+from workers.webhooks.schedule import SCHEDULE
+from workers.webhooks.sender import Sender
 
 
 def open_webhook(database: Database, url: str, count: int) -> tuple[KeyHolder, str, list[str]]:
@@ -82,10 +82,10 @@ def test_what_is_asked_for_again_during_its_send_is_sent_again(database: Databas
     with Receiver() as receiver:
         holder, _, (one,) = open_webhook(database, receiver.url, 1)
         (event,) = world.rows(database, m.events)
-        claimed = database.write_sync(webhooks.claim, [one])
+        claimed = database.write_sync(claims.claim, [one])
         database.write_sync(events_ops.redeliver_event, holder, event["id"])
-        late = [{**webhooks.result(row, outbound.Answer(200, b"", 0.1))} for row in claimed]
-        database.write_sync(webhooks.record, late)
+        late = [{**results.result(row, outbound.SendResult(200, b"", 0.1))} for row in claimed]
+        database.write_sync(results.record, late)
         assert world.rows(database, m.deliveries, id=one)[0]["status"] == "pending"
         deliver(database, [one], until=lambda: receiver.wait_for(lambda got: len(got) == 1))
     assert world.rows(database, m.deliveries, id=one)[0]["status"] == "delivered"

@@ -11,24 +11,24 @@ from shared.errors import ProviderError
 from shared.notifier import Hints
 from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
-from workers.providers import Answer, Ask
+from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.engine import Engine
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 
 
 class Provider:
     """Answers with what a test says."""
 
-    def __init__(self, behave: Callable[[Ask], Awaitable[Answer]]) -> None:
+    def __init__(self, behave: Callable[[ProviderCall], Awaitable[ProviderAnswer]]) -> None:
         self.call = behave
 
 
-async def good(ask: Ask) -> Answer:
-    return Answer({"choices": []}, Usage(prompt_tokens=1, completion_tokens=1))
+async def good(ask: ProviderCall) -> ProviderAnswer:
+    return ProviderAnswer({"choices": []}, Usage(prompt_tokens=1, completion_tokens=1))
 
 
-async def forever(ask: Ask) -> Answer:
+async def forever(ask: ProviderCall) -> ProviderAnswer:
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -46,7 +46,7 @@ class Silent(Hints):
 def scene(
     database: Database,
     play: Callable[[Engine, Slots], Awaitable[None]],
-    behave: Callable[[Ask], Awaitable[Answer]] = good,
+    behave: Callable[[ProviderCall], Awaitable[ProviderAnswer]] = good,
     capacity: int = 10,
 ) -> Silent:
     """Play something with a running engine, then stop it."""
@@ -74,7 +74,7 @@ def test_more_jobs_than_slots_all_run(database: Database) -> None:
     ids = world.queued(database, world.open_account(database), 60)
     most = 0
 
-    async def counted(ask: Ask) -> Answer:
+    async def counted(ask: ProviderCall) -> ProviderAnswer:
         nonlocal most
         most = max(most, seen[0].in_use()["openai.batch"])
         return await good(ask)
@@ -124,7 +124,7 @@ def test_stopping_hands_back_what_was_not_done(database: Database) -> None:
 def test_a_fault_of_ours_ends_the_job_and_only_it(database: Database, fault: Exception) -> None:
     ids = world.queued(database, world.open_account(database), 3)
 
-    async def faulty(ask: Ask) -> Answer:
+    async def faulty(ask: ProviderCall) -> ProviderAnswer:
         if ask.job_id == ids[1]:
             raise fault
         return await good(ask)
@@ -140,9 +140,9 @@ def test_a_fault_of_ours_ends_the_job_and_only_it(database: Database, fault: Exc
 def test_an_answer_that_the_database_will_not_take_fails_its_job_alone(database: Database) -> None:
     ids = world.queued(database, world.open_account(database), 6)
 
-    async def huge(ask: Ask) -> Answer:
+    async def huge(ask: ProviderCall) -> ProviderAnswer:
         tokens = 2**62 if ask.job_id == ids[2] else 1  # its excess is more than a column holds
-        return Answer({"choices": []}, Usage(prompt_tokens=tokens, completion_tokens=1))
+        return ProviderAnswer({"choices": []}, Usage(prompt_tokens=tokens, completion_tokens=1))
 
     async def play(engine: Engine, slots: Slots) -> None:
         engine.offer("openai.batch", ids)
@@ -156,7 +156,7 @@ def test_an_answer_that_the_database_will_not_take_fails_its_job_alone(database:
 def test_a_provider_that_is_not_configured_fails_the_job_with_a_reason(database: Database) -> None:
     (id,) = world.queued(database, world.open_account(database))
 
-    async def absent(ask: Ask) -> Answer:
+    async def absent(ask: ProviderCall) -> ProviderAnswer:
         raise ProviderError("the provider openai is not configured here", code="not_configured")
 
     async def play(engine: Engine, slots: Slots) -> None:

@@ -21,10 +21,10 @@ from shared.submissions.schemas import Offer, Usage
 from tests.integration import attempts, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Provider, scene, statuses
-from workers.providers import Answer, Ask
+from workers.providers import ProviderAnswer, ProviderCall
 from workers.running import images as keeping
 from workers.running.engine import Engine
-from workers.running.relayed import Relayed
+from workers.running.partial_answer import PartialAnswer
 from workers.running.slots import Slots
 
 OFFER = Offer(provider="openai", model="image-gen-2", upstream="x", input=0, output=0, version="v", bound_micros=1)
@@ -35,21 +35,21 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "FIRST_PAUSE_SECONDS", 0.001)
 
 
-def drawn(*contents: bytes) -> Answer:
+def drawn(*contents: bytes) -> ProviderAnswer:
     rows = [{"b64_json": base64.b64encode(b"\x89PNG" + content).decode()} for content in contents]
-    return Answer({"data": rows}, Usage(images=len(contents), size="1024x1024"))
+    return ProviderAnswer({"data": rows}, Usage(images=len(contents), size="1024x1024"))
 
 
-def asked(id: str) -> Ask:
-    return Ask(id, "image", {"response_format": "url", "size": "1024x1024"}, OFFER)
+def asked(id: str) -> ProviderCall:
+    return ProviderCall(id, "image", {"response_format": "url", "size": "1024x1024"}, OFFER)
 
 
 def name_of(row: dict[str, Any]) -> str:
     return str(row["url"]).split("/pictures/")[1].split("?")[0]
 
 
-def painter(calls: list[str]) -> Callable[[Ask], Awaitable[Answer]]:
-    async def draw(ask: Ask) -> Answer:
+def painter(calls: list[str]) -> Callable[[ProviderCall], Awaitable[ProviderAnswer]]:
+    async def draw(ask: ProviderCall) -> ProviderAnswer:
         calls.append(ask.job_id)
         return drawn(b"a")
 
@@ -71,8 +71,8 @@ def attempts_of(database: Database, id: str) -> Any:
 
 def test_a_stale_workers_picture_replaces_no_settled_one() -> None:
     first, late = drawn(b"the settled one", b"its second"), drawn(b"the stale one", b"another")
-    asyncio.run(keeping.Keeping().dress(asked("job_1"), first, of_batch=False))
-    asyncio.run(keeping.Keeping().dress(asked("job_1"), late, of_batch=False))
+    asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), first, of_batch=False))
+    asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), late, of_batch=False))
     assert [images.read(name_of(row)) for row in first.body["data"]] == [
         b"\x89PNGthe settled one",
         b"\x89PNGits second",
@@ -139,7 +139,7 @@ def test_a_job_whose_picture_is_lost_may_run_again_whatever_the_clocks_say(
     monkeypatch.setattr(images, "put", _away)
     ids = world.queued(database, world.open_account(database), type="image")
     (job,) = world.take(database, world.new_worker(database), ids)
-    back = asyncio.run(attempts.of(Provider(painter([]))).run(job, [], Relayed()))
+    back = asyncio.run(attempts.of(Provider(painter([]))).run(job, [], PartialAnswer()))
     assert isinstance(back, Requeue) and back.wake and back.run_at == 0
 
 
@@ -150,7 +150,7 @@ def _away(*args: Any, **more: Any) -> str:
 def test_base64_that_was_asked_for_and_came_is_not_ignored(database: Database) -> None:
     """Though its provider does not know `response_format`."""
 
-    async def draw(ask: Ask) -> Answer:
+    async def draw(ask: ProviderCall) -> ProviderAnswer:
         return dataclasses.replace(drawn(b"a"), ignored=["response_format", "style"])
 
     (id,) = world.queued(database, world.open_account(database), type="image")
@@ -181,9 +181,9 @@ def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.
 
 
 def test_what_is_no_picture_is_the_providers_fault() -> None:
-    answer = Answer({"data": [{"b64_json": "?"}]}, Usage(images=1))
+    answer = ProviderAnswer({"data": [{"b64_json": "?"}]}, Usage(images=1))
     with pytest.raises(ProviderError, match="not base64"):
-        asyncio.run(keeping.Keeping().dress(asked("job_1"), answer, of_batch=False))
+        asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), answer, of_batch=False))
 
 
 def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypat
 
     monkeypatch.setattr(images, "put", failing)
     answer = drawn(b"a", b"b", b"c")
-    asyncio.run(keeping.Keeping().dress(asked("job_1"), answer, of_batch=True))
+    asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), answer, of_batch=True))
     assert written == ["a", "b", "b", "c"] and all(
         "url" in row and "b64_json" not in row for row in answer.body["data"]
     )

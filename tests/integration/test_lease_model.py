@@ -17,7 +17,7 @@ from shared.jobs.outcomes import Ending, Requeue
 from shared.queues import PROBATION
 from shared.settings import settings
 from tests.integration import world
-from workers.maintenance import recovery, sweep
+from workers.maintenance import overdue, recovery
 from workers.running import lease
 
 #: Shifts of the clock: three of them outlive a lease of 30 s, two do not.
@@ -248,7 +248,7 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @rule()
     def end_overdue(self) -> None:
-        self.database.write_sync(sweep.end_overdue)
+        self.database.write_sync(overdue.end_overdue)
         for job in self.jobs.values():
             if job.status in OPEN and job.expires <= clock.now_micros():
                 job.end("cancelled" if job.flagged else "expired", takes=True)

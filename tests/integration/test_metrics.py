@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, update
 
 from producer import metrics
-from producer.metrics import Exposition, Metrics
+from producer.metrics import Metrics
+from producer.metrics.exposition import Exposition
 from producer.operations import events as event_ops
 from shared import clock
 from shared.db import AmbiguousCommitError, Database
@@ -29,7 +30,7 @@ from tests.integration.test_delivering import deliver, open_webhook
 from tests.receiver import Answer, Receiver
 from workers.maintenance.recovery import lapse_one, take_back
 from workers.running import lease
-from workers.webhooks import client, sender
+from workers.webhooks import claims, client, results
 
 Samples = Mapping[tuple[str, tuple[str, ...]], float]
 
@@ -231,7 +232,7 @@ def test_how_late_the_oldest_delivery_is(database: Database, monkeypatch: Any) -
         clock.shift(90 * clock.MICROS)
         samples = shown(database)
         assert samples["webhooks_pending", ()] == 3 and 90 <= samples["webhook_lag_seconds", ()] < 120
-        assert len(database.write_sync(sender.claim, deliveries)) == 3
+        assert len(database.write_sync(claims.claim, deliveries)) == 3
         claimed = shown(database)
         assert claimed["webhooks_pending", ()] == 3 and claimed["webhook_lag_seconds", ()] == 0
 
@@ -240,8 +241,8 @@ def test_what_is_sent_anew_is_as_late_as_it_was_asked_for(database: Database, mo
     """Neither /metrics nor verify takes a redelivery of an old event for one that was forgotten since."""
     world.settings_allow_loopback(monkeypatch)
     holder, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 1)
-    for claimed in database.write_sync(sender.claim, deliveries):
-        database.write_sync(sender.record, [sender.result(claimed, client.Answer(200, b"", 0.1))])
+    for claimed in database.write_sync(claims.claim, deliveries):
+        database.write_sync(results.record, [results.result(claimed, client.SendResult(200, b"", 0.1))])
     (event,) = world.rows(database, m.events)
     with world.virtual_time():
         clock.shift(3 * 86_400 * clock.MICROS)
@@ -268,11 +269,11 @@ def test_deliveries_by_outcome(database: Database, monkeypatch: Any) -> None:
 def test_a_delivery_recorded_again_counts_once(database: Database, monkeypatch: Any, status: int, outcome: str) -> None:
     world.settings_allow_loopback(monkeypatch)
     _, _, deliveries = open_webhook(database, "http://127.0.0.1:9/", 2)
-    rows = database.write_sync(sender.claim, deliveries)
-    answer = client.Answer(status, b"", 0.0)
-    results = [{**sender.result(row, answer), "row": row} for row in rows]
+    rows = database.write_sync(claims.claim, deliveries)
+    answer = client.SendResult(status, b"", 0.0)
+    outcomes = [{**results.result(row, answer), "row": row} for row in rows]
     for _ in range(3):
-        database.write_sync(sender.record, results)
+        database.write_sync(results.record, outcomes)
     assert shown(database)["webhook_deliveries_total", (outcome,)] == 2
 
 

@@ -10,7 +10,7 @@ from shared.errors import ProviderError
 from shared.providers import states
 from tests.conditions import eventually
 from tests.servers import RedisServer
-from workers.pacing import Pace, Pauses, Permit, Store, Wait, law
+from workers.pacing import Pace, PaceStore, Pauses, Permit, Wait, law
 from workers.pacing.law import FAILURES
 
 DOWN = ProviderError("", upstream_status=503)
@@ -28,7 +28,7 @@ def together(url: str, scene: Callable[[Pace, Pace], Awaitable[None]]) -> None:
     """Play a scene with the paces of two processes."""
 
     async def main() -> None:
-        paces = [Pace(Store(url), f"w{number}", pauses=Pauses(5.0, 30.0)) for number in (1, 2)]
+        paces = [Pace(PaceStore(url), f"w{number}", pauses=Pauses(5.0, 30.0)) for number in (1, 2)]
         try:
             async with asyncio.timeout(20):
                 await scene(*paces)
@@ -142,7 +142,7 @@ def test_a_process_whose_redis_is_lost_goes_on_and_is_in_step_again_after_it(red
 
 def test_keys_that_hold_something_else_are_written_anew(redis_server: RedisServer) -> None:
     async def scene() -> None:
-        client, store = redis.from_url(redis_server.url), Store(redis_server.url)
+        client, store = redis.from_url(redis_server.url), PaceStore(redis_server.url)
         client.flushall()
         client.rpush(states.KEY.format("openai/gpt-4"), "x")
         client.set(states.NAMES, "x")

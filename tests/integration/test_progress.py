@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from producer import objects
+from producer.objects import BatchProgress
 from producer.operations import batch_progress, batches
 from producer.operations.batch_progress import Progress
 from shared import clock
@@ -16,7 +18,7 @@ from shared.db import models as m
 from shared.jobs.outcomes import Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches.rounds import Batches
+from workers.batches.scheduler import BatchScheduler
 
 BAD = {"message": "not that", "type": "invalid_request", "code": 400, "reason": "invalid_request"}
 
@@ -27,9 +29,10 @@ def _virtual() -> Any:
         yield
 
 
-def seen(database: Database, id: str) -> dict[str, Any]:
+def seen(database: Database, id: str) -> BatchProgress:
     row = dict(batch_world.row(database, id))
-    return batch_progress.view(row, database.read_sync(batch_progress.count, row))
+    counts = database.read_sync(batch_progress.count, row)
+    return objects.progress_object(row, counts.providers, counts.reasons)
 
 
 def test_lines_are_counted_by_provider_and_failures_by_reason(database: Database) -> None:
@@ -79,11 +82,11 @@ def test_a_line_on_probation_is_its_providers(database: Database) -> None:
 
 
 def test_lines_that_never_became_jobs_are_a_reason(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.batches.rounds.CHUNK", 2)
-    monkeypatch.setattr("workers.batches.rounds.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("workers.batches.stages.CHUNK", 2)
+    monkeypatch.setattr("workers.batches.stages.SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
-    taking_turns = Batches(database, world.RecordedBell())
+    taking_turns = BatchScheduler(database, world.RecordedBell())
     while len(batch_world.job_ids(database, id)) < 2:
         taking_turns.run_once()
     database.write_sync(batches.cancel, holder, id)
@@ -170,10 +173,10 @@ def explained(database: Database, query: str, id: str) -> str:
 
 
 def test_operators_read_of_a_batchs_start_and_end_once(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "workers.batches.rounds")
+    caplog.set_level(logging.INFO, "workers.batches.reports")
     holder = world.open_account(database, 10_000)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(1200)])
-    both = [Batches(database, world.RecordedBell()) for _ in range(2)]
+    both = [BatchScheduler(database, world.RecordedBell()) for _ in range(2)]
     while sum(one.run_once() for one in both):
         pass
     leased = world.take(database, world.new_worker(database), batch_world.job_ids(database, id))

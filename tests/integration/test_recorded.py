@@ -15,11 +15,11 @@ from producer.operations import events as events_ops
 from producer.operations import jobs as jobs_ops
 from producer.operations import pages as pages_ops
 from shared import clock
-from shared.batches import transitions
 from shared.batches.lines import unplanned
 from shared.db import Database
 from shared.db import models as m
 from shared.files import blobs
+from shared.objects.batches import request_counts
 from shared.providers import states
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
@@ -29,12 +29,12 @@ from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from tests.integration.test_engine import Silent
 from tests.recorded.__main__ import record
 from workers.maintenance.sweep import Sweeper
-from workers.pacing import Pace, Store
+from workers.pacing import Pace, PaceStore
 from workers.process import tasks
 from workers.providers.sandbox import Sandbox
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 
 RECORDED = Path(__file__).parent.parent / "recorded"
@@ -105,7 +105,7 @@ def run_all(database: Database, sweeper: Sweeper, *, rounds: int = 12) -> None:
     async def engine_turn() -> None:
         queues = {row["queue"] for row in world.rows(database, m.jobs)}
         slots, worker = Slots(dict.fromkeys(queues, 50)), world.new_worker(database)
-        by = Attempts(dict.fromkeys(catalogue().providers, Sandbox()), Pace(Store(NOWHERE), "w"))
+        by = Attempts(dict.fromkeys(catalogue().providers, Sandbox()), Pace(PaceStore(NOWHERE), "w"))
         engine = Engine(database, worker, by, slots, Settler(database, Silent(), lambda deliveries: None))
         engine.start()
         for row in world.rows(database, m.jobs, status="queued"):
@@ -145,7 +145,7 @@ def _everything_can_be_shown(database: Database, recorded: dict[str, Any]) -> No
     for row in world.rows(database, m.batches):
         lines = batch_world.lines_of(database, row["output_file_id"])
         assert [line["custom_id"] for line in lines] == ["line 0", "line 1", "line 2"]
-        assert transitions.request_counts(dict(row))["completed"] == 3
+        assert request_counts(dict(row))["completed"] == 3
     page = database.read_sync(events_ops.list_events, holder, pages_ops.PageQuery(limit=100))
     assert len(page["data"]) == len(world.rows(database, m.events))
 
@@ -245,7 +245,7 @@ def test_a_message_for_a_queue_that_is_not_served_here_is_left_to_the_feeder(dat
     world.change(database, id, woken_at=clock.now_micros())
 
     async def main() -> None:
-        by = Attempts({"openai": Sandbox()}, Pace(Store(NOWHERE), "w"))
+        by = Attempts({"openai": Sandbox()}, Pace(PaceStore(NOWHERE), "w"))
         settler = Settler(database, Silent(), lambda deliveries: None)
         engine = Engine(database, world.new_worker(database), by, Slots({"openai.batch": 1}), settler)
         engine.start()

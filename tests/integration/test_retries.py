@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from producer.operations import batch_retries
+from producer.operations import batch_retries, retried_lines
 from producer.operations import batches as producer_batches
 from producer.operations import files as producer_files
 from producer.operations.batch_retries import RetrySpec
@@ -23,9 +23,9 @@ from shared.settings import settings
 from shared.submissions.schemas import read_submission
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
-from workers.batches import merging, rounds
-from workers.batches.rounds import Batches
-from workers.maintenance import sweep
+from workers.batches import merging, stages
+from workers.batches.scheduler import BatchScheduler
+from workers.maintenance import overdue
 
 HOUR = 3600 * clock.MICROS
 ERRORS: dict[str, dict[str, Any]] = {
@@ -79,9 +79,9 @@ def retry(database: Database, holder: KeyHolder, id: str, **spec: Any) -> str:
     return str(buy(database, holder, wanted, repeated)["id"])
 
 
-def buy(database: Database, holder: KeyHolder, spec: RetrySpec, repeated: batch_retries.Repeated) -> dict[str, Any]:
+def buy(database: Database, holder: KeyHolder, spec: RetrySpec, repeated: retried_lines.Repeated) -> dict[str, Any]:
     file = database.write_sync(producer_files.begin, holder, filename="r", purpose="batch", expires_at=2**60)
-    written = batch_retries.write(database, repeated, spec.reasons, file["blob"])
+    written = retried_lines.write(database, repeated, spec.reasons, file["blob"])
     return database.write_sync(batch_retries.create, holder, spec, repeated, file["id"], written)
 
 
@@ -263,19 +263,19 @@ def test_the_lock_aside_the_database_takes_no_second_one(database: Database) -> 
 def test_expired_lines_are_retried_also_those_that_never_became_jobs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "CHUNK", 2)
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "CHUNK", 2)
+    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     lines = [chat(name, routing={"fallbacks": ["gemini-pro"]}, metadata={"k": name}) for name in "abcdefg"]
     id = batch_world.new_batch(database, holder, lines, completion_window="1h")
-    taking_turns = Batches(database, world.RecordedBell())
+    taking_turns = BatchScheduler(database, world.RecordedBell())
     while len(batch_world.job_ids(database, id)) < 2:
         taking_turns.run_once()
     taking_turns.close()
     serve(database, id, b="bad")
     made_jobs = len(batch_world.job_ids(database, id))
     clock.shift(HOUR + clock.MICROS)
-    database.write_sync(sweep.end_overdue)
+    database.write_sync(overdue.end_overdue)
     assert run(database, id)["status"] == "expired" and made_jobs < 7
     blobs.delete(f"files/{batch_world.row(database, id)['input_file_id']}")
     _, errors = files(database, id)
@@ -303,15 +303,15 @@ def test_a_retry_that_expires_leaves_what_it_did_not_do_to_the_next(
 ) -> None:
     holder = world.open_account(database)
     id = first(database, holder, "abcdefg", b="bad", c="bad", d="bad", f="bad")
-    monkeypatch.setattr(rounds, "CHUNK", 2)
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "CHUNK", 2)
+    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
     made = retry(database, holder, id, completion_window="1h")
-    taking_turns = Batches(database, world.RecordedBell())
+    taking_turns = BatchScheduler(database, world.RecordedBell())
     while len(batch_world.job_ids(database, made)) < 2:
         taking_turns.run_once()
     taking_turns.close()
     clock.shift(HOUR + clock.MICROS)
-    database.write_sync(sweep.end_overdue)
+    database.write_sync(overdue.end_overdue)
     assert run(database, made)["status"] == "expired"
     output, errors = files(database, made)
     assert list(output) == ["a", "e", "g"] and list(errors) == ["b", "c", "d", "f"]
@@ -360,7 +360,7 @@ def test_a_retry_without_the_credit_for_it_fails_and_may_be_made_again(database:
 
 @pytest.mark.parametrize("steps", range(1, 12, 2))
 def test_a_process_that_goes_while_it_renders(database: Database, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(merging, "PAGE", 2)
     monkeypatch.setattr(merging, "NAMES", 2)
     holder = world.open_account(database)
@@ -369,7 +369,7 @@ def test_a_process_that_goes_while_it_renders(database: Database, monkeypatch: p
     made = retry(database, holder, id)
     batch_world.take_turns(database)
     serve(database, made, e="late")
-    both = [Batches(database, world.RecordedBell()) for _ in range(2)]
+    both = [BatchScheduler(database, world.RecordedBell()) for _ in range(2)]
     for _ in range(steps):
         both[0].run_once()
     while both[1].run_once():

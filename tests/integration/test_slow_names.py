@@ -12,7 +12,8 @@ from tests.integration import world
 from tests.integration.test_delivering import open_webhook
 from tests.receiver import Receiver
 from workers.webhooks import client as outbound
-from workers.webhooks.sender import MOST_SENDING, Sender
+from workers.webhooks.send_slots import MOST_SENDING
+from workers.webhooks.sender import Sender
 
 #: More than the threads that asyncio has for everything.
 SLOW = 40

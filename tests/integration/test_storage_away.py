@@ -22,8 +22,8 @@ from shared.errors import StorageAway
 from shared.files import blobs, images
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches import rounds
-from workers.batches.rounds import Batches
+from workers.batches import scheduler, stages
+from workers.batches.scheduler import BatchScheduler
 
 INLINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "x"}}
 LINE = json.dumps({**INLINE, "method": "POST"}).encode() + b"\n"
@@ -154,12 +154,12 @@ def test_a_file_without_a_name_gets_one(database: Database) -> None:
 
 @pytest.mark.parametrize("state", ["reading", "making", "rendering"])
 def test_a_batch_waits_for_storage(database: Database, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
-    monkeypatch.setattr(rounds, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(rounds, "CHUNK", 1)
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "CHUNK", 1)
+    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(name) for name in "abc"])
-    process = Batches(database, world.RecordedBell())
+    process = BatchScheduler(database, world.RecordedBell())
     while state != "reading" and not batch_world.job_ids(database, id):
         process.run_once()
     if state == "rendering":
@@ -167,7 +167,7 @@ def test_a_batch_waits_for_storage(database: Database, monkeypatch: pytest.Monke
         leased = world.take(database, world.new_worker(database), batch_world.job_ids(database, id))
         world.settle(database, *(world.good_end(job, 1) for job in leased))
     process.close()
-    process = Batches(database, world.RecordedBell())
+    process = BatchScheduler(database, world.RecordedBell())
     with storage_away(monkeypatch):
         for _ in range(10):
             process.run_once()
@@ -196,12 +196,12 @@ def test_an_input_file_that_cannot_be_found_is_looked_for(database: Database) ->
 def test_while_storage_hangs_a_cancelled_batch_is_ended_all_the_same(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "HANGS_SECONDS", -1.0)  # whatever fails has hung
-    monkeypatch.setattr(rounds, "SPARED", 1e6)
+    monkeypatch.setattr(scheduler, "HANGS_SECONDS", -1.0)  # whatever fails has hung
+    monkeypatch.setattr(scheduler, "SPARED", 1e6)
     reading, stopped = world.open_account(database), world.open_account(database)
     cancelled = batch_world.new_batch(database, stopped, [chat("a")])
     batch_world.take_turns(database)
-    process = Batches(database, world.RecordedBell())
+    process = BatchScheduler(database, world.RecordedBell())
     waiting = [batch_world.new_batch(database, reading, [chat("a")]) for _ in range(3)]
     with storage_away(monkeypatch):
         while not process._errors:

@@ -15,15 +15,15 @@ from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent
 from tests.servers import RedisServer, free_port
-from workers.providers import Answer, Ask
+from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.engine import Engine
 from workers.running.publisher import Publisher
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
 
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
 FALLBACK = {"fallbacks": ["claude-3-opus"]}
-Behave = Callable[[Ask], Awaitable[Answer]]
+Behave = Callable[[ProviderCall], Awaitable[ProviderAnswer]]
 
 
 def accepted(database: Database, *, stream: bool = True, **more: Any) -> str:
@@ -57,16 +57,16 @@ def run(database: Database, url: str, behave: Behave, *ids: str, stop_when: Call
     asyncio.run(main())
 
 
-def say(ask: Ask, *words: str) -> None:
+def say(ask: ProviderCall, *words: str) -> None:
     assert ask.sink is not None
     for word in words:
         ask.sink.send(HEAD, [part(0, {"content": word})])
 
 
-async def good(ask: Ask) -> Answer:
+async def good(ask: ProviderCall) -> ProviderAnswer:
     if ask.sink is not None:
         say(ask, "Hel", "lo")
-    return Answer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=5))
+    return ProviderAnswer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=5))
 
 
 @pytest.mark.parametrize("code", ["timeout", "reset", "protocol", "insufficient_quota", None])
@@ -75,7 +75,7 @@ def test_nothing_is_tried_again_once_something_was_said(
 ) -> None:
     calls = 0
 
-    async def broken(ask: Ask) -> Answer:
+    async def broken(ask: ProviderCall) -> ProviderAnswer:
         nonlocal calls
         calls += 1
         say(ask, "Hel")
@@ -91,7 +91,7 @@ def test_nothing_is_tried_again_once_something_was_said(
 
 
 def test_before_that_a_fallback_is_as_usual(database: Database, redis_server: RedisServer) -> None:
-    async def refused(ask: Ask) -> Answer:
+    async def refused(ask: ProviderCall) -> ProviderAnswer:
         raise ProviderError("no", code="insufficient_quota")
 
     id = accepted(database, routing=FALLBACK)
@@ -114,7 +114,7 @@ def test_only_what_asked_for_it_is_streamed(database: Database, redis_server: Re
     one, other = accepted(database), accepted(database, stream=False)
     seen: dict[str, bool] = {}
 
-    async def noted(ask: Ask) -> Answer:
+    async def noted(ask: ProviderCall) -> ProviderAnswer:
         seen[ask.job_id] = ask.sink is not None
         return await good(ask)
 
@@ -128,7 +128,7 @@ def test_only_what_asked_for_it_is_streamed(database: Database, redis_server: Re
 def test_a_stopping_worker_hands_back_what_it_has_begun_to_say(database: Database, redis_server: RedisServer) -> None:
     began: list[str] = []
 
-    async def endless(ask: Ask) -> Answer:
+    async def endless(ask: ProviderCall) -> ProviderAnswer:
         say(ask, "Hel")
         began.append(ask.job_id)
         await asyncio.Event().wait()
@@ -149,7 +149,7 @@ def test_a_held_stream_says_nothing_before_it_is_whole_so_that_another_attempt_c
 ) -> None:
     calls = 0
 
-    async def breaks_once(ask: Ask) -> Answer:
+    async def breaks_once(ask: ProviderCall) -> ProviderAnswer:
         nonlocal calls
         calls += 1
         if calls == 1:

@@ -13,18 +13,18 @@ import httpx
 import pytest
 
 from shared.errors import ProviderError
-from workers.upstream.deadlines import Exchange
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed, events
+from workers.upstream.exchange import Exchange
 from workers.upstream.live_transport import live_client
-from workers.upstream.time_limits import Limits
+from workers.upstream.time_limits import TimeLimits
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 HEADERS = {"accept": EVENT_STREAM}
-PATIENT = Limits(first_seconds=3, idle_seconds=3, whole_seconds=3)
+PATIENT = TimeLimits(first_seconds=3, idle_seconds=3, whole_seconds=3)
 
 
 @asynccontextmanager
-async def heard(client: httpx.AsyncClient, url: httpx.URL, limits: Limits = PATIENT) -> AsyncIterator[Any]:
+async def heard(client: httpx.AsyncClient, url: httpx.URL, limits: TimeLimits = PATIENT) -> AsyncIterator[Any]:
     """The events of one exchange, whose first begins the answer."""
     exchange = Exchange(limits)
     with exchange:
@@ -149,7 +149,7 @@ def test_a_long_silence_is_told_as_one() -> None:
         async with upstream(HEAD, piece(b"one")) as (provider, client):
             began = asyncio.get_running_loop().time()
             with pytest.raises(ProviderError) as error:
-                async with heard(client, provider.url, Limits(3, 0.1, 3)) as coming:
+                async with heard(client, provider.url, TimeLimits(3, 0.1, 3)) as coming:
                     assert [data async for data in coming]
             assert error.value.code == "idle" and asyncio.get_running_loop().time() - began < 2
 

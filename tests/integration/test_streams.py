@@ -13,7 +13,7 @@ import redis
 from starlette.requests import ClientDisconnect
 
 from producer.context import Context
-from producer.dialects.fusionai.manners import Events
+from producer.dialects.fusionai.manners import ChunkEvents
 from producer.operations import stream
 from producer.waiting import stream_readers, stream_relay
 from producer.waiting.stream_starts import StreamLimits
@@ -30,7 +30,7 @@ from tests.acceptance.sse import added_up
 from tests.integration import world
 from tests.servers import RedisServer
 from workers.running import publisher as worker_streams
-from workers.running.publisher import Publisher, Sink
+from workers.running.publisher import Publisher, StreamSink
 
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4"}
 KEEP_ALIVE = ": keep-alive\n"
@@ -77,7 +77,7 @@ class Scene:
 
     async def begun(self, id: str, **more: Any) -> Any:
         """The answer itself."""
-        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": Events(), **more}
+        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": ChunkEvents(), **more}
         return await stream.respond(self.context.streams, id, self.holder, **how)
 
 
@@ -110,7 +110,7 @@ def play(database: Database, act: Callable[[Scene], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def say(sink: Sink, *words: str, begin: bool = True, end: bool = False) -> None:
+def say(sink: StreamSink, *words: str, begin: bool = True, end: bool = False) -> None:
     if begin:
         sink.send(HEAD, [part(0, {"role": "assistant", "content": ""})])
     for word in words:

@@ -15,8 +15,9 @@ from shared.queues import PROBATION, WEBHOOKS
 from shared.settings import settings
 from shared.webhooks.events import NewEvent
 from shared.webhooks.events import write as write_events
+from tests import contract
 from tests.integration import world
-from workers.maintenance import recovery, sweep
+from workers.maintenance import overdue, purge, recovery
 from workers.maintenance.probation import next_group
 from workers.maintenance.sweep import Sweeper
 from workers.running import lease
@@ -113,7 +114,7 @@ def test_jobs_past_their_deadline_expire_and_a_flagged_one_is_cancelled(
 
 
 def test_an_overdue_backlog_ends_in_one_sweep_or_a_few(database: Database, bell: world.RecordedBell) -> None:
-    ids = world.queued(database, world.open_account(database, 100_000), sweep.CHUNK * 2 + 10, type="embedding")
+    ids = world.queued(database, world.open_account(database, 100_000), overdue.CHUNK * 2 + 10, type="embedding")
     clock.shift(settings().job_expires_seconds * SECOND)
     sweeper = Sweeper(database, bell)
     for _ in range(6):
@@ -126,10 +127,12 @@ def test_a_cancel_of_a_requeued_job_is_carried_out_by_the_sweeper(database: Data
     (id,) = world.queued(database, holder)
     (job,) = world.take(database, world.new_worker(database), [id])
     database.write_sync(jobs_ops.cancel_job, holder, id)
-    world.settle(database, Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}]))
+    attempt = {"provider": "openai", "model": "gpt-4", "started_at": 1, "finished_at": 2, "status_code": 503}
+    tried = [{**attempt, "error": "the provider answered 503"}]
+    world.settle(database, Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), tried))
     Sweeper(database, bell).run_once()
     shown = database.read_sync(jobs_ops.show_job, holder, id)
-    assert shown["status"] == "cancelled" and shown["attempts"] == [{"status_code": 503}], "what was tried is shown"
+    assert shown["status"] == "cancelled" and shown["attempts"] == tried, "what was tried is shown"
 
 
 def steady(sweeper: Sweeper, seconds: int) -> None:
@@ -155,8 +158,12 @@ def test_a_lapsed_workers_jobs_are_taken_back_within_45_seconds(database: Databa
     }, "the first worker lost may have been anybody's fault"
     assert database.write_sync(lease.renew, worker) is None and world.take(database, worker, ids) == []
     assert set(world.settle(database, *map(world.good_end, held)).verdicts.values()) == {"stale"}
-    (attempt,) = database.read_sync(jobs_ops.show_job, holder, ids[0])["attempts"]
-    assert attempt["error"] == "worker_lost"
+    job = database.read_sync(jobs_ops.show_job, holder, ids[0])
+    (attempt,) = job["attempts"]
+    assert attempt["error"] == "worker_lost" and attempt["provider"] is None, (
+        "with the worker it is lost who was called"
+    )
+    contract.check_object("Job", job)
 
 
 def test_who_loses_a_second_worker_runs_in_probation(database: Database, bell: world.RecordedBell) -> None:
@@ -248,8 +255,8 @@ def test_why_a_lease_is_over_is_told_only_if_it_was_the_database(
     with monkeypatch.context() as patched:
         patched.setattr(database, "write_sync", _away)
         cut_off._beat()
-    hanging.say_why(5.0)
-    cut_off.say_why(5.0)
+    hanging.explain_end(5.0)
+    cut_off.explain_end(5.0)
     ended = {row["id"]: row["ended"] for row in world.rows(database, m.workers)}
     assert ended == {hanging.id: None, cut_off.id: "lease_over"}
 
@@ -423,10 +430,10 @@ def test_rows_of_long_gone_workers_are_forgotten_unless_they_hold_a_job(database
     world.take(database, holding, world.queued(database, world.open_account(database)))
     for id in (gone, holding):
         database.write_sync(recovery.lapse_one, id)
-    database.write_sync(sweep.forget)
+    purge.purge_all(database)
     assert len(world.rows(database, m.workers)) == 3
     clock.shift(2 * 86_400 * SECOND)
-    database.write_sync(sweep.forget)
+    purge.purge_all(database)
     assert {row["id"] for row in world.rows(database, m.workers)} == {holding, alive}
 
 

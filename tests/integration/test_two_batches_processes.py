@@ -17,15 +17,15 @@ from shared.files import blobs
 from shared.settings import settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches import rounds
-from workers.batches.rounds import Batches
+from workers.batches import scheduler, stages
+from workers.batches.scheduler import BatchScheduler
 from workers.maintenance.retention import Retention
 
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(rounds, "CHUNK", 2)
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(stages, "CHUNK", 2)
+    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
     with world.virtual_time():
         yield
 
@@ -35,9 +35,9 @@ def drain(work: Any) -> None:
         pass
 
 
-def looking(database: Database) -> Batches:
+def looking(database: Database) -> BatchScheduler:
     """A process that has looked at what there is to do, and done nothing."""
-    process = Batches(database, world.RecordedBell())
+    process = BatchScheduler(database, world.RecordedBell())
     process._look()
     return process
 
@@ -121,7 +121,7 @@ def test_an_earlier_release_beside_it_spoils_nothing(database: Database) -> None
 
 
 def test_a_plan_that_goes_meanwhile_makes_no_shorter_file(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "AGAIN_SECONDS", 0.0)
     holder = world.open_account(database)
     id = stopped(database, holder, lines=7, made=2)
     plan = batch_world.row(database, id)["plan"]
@@ -194,7 +194,7 @@ def test_a_plan_taken_by_a_commit_whose_answer_was_lost_is_kept_when_the_batch_i
 def test_many_lines_that_never_began_hold_up_nobody_elses_batch(database: Database) -> None:
     id = stopped(database, world.open_account(database, 10_000), lines=300, made=0)
     other = batch_world.new_batch(database, world.open_account(database), [chat("a")])
-    process = Batches(database, world.RecordedBell())
+    process = BatchScheduler(database, world.RecordedBell())
     while not batch_world.job_ids(database, other):
         assert process.run_once()
     assert batch_world.row(database, id)["status"] == "cancelling", "a turn is a line where a turn lasts no time"

@@ -17,12 +17,13 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, FusionError, NotFound
 from shared.money.ledger import Book
+from shared.objects.events import event_object
 from shared.webhooks import events, signing
 from shared.webhooks import secrets as webhook_secrets
 from tests.integration import world
 from tests.integration.test_delivering import open_webhook
-from workers.webhooks import client, deliveries, sender
-from workers.webhooks.deliveries import SCHEDULE
+from workers.webhooks import claims, client, results, schedule
+from workers.webhooks.schedule import SCHEDULE
 
 HOUR = 3600 * clock.MICROS
 
@@ -33,7 +34,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answered(row: Mapping[str, Any], status: int, **more: Any) -> list[dict[str, Any]]:
-    return [deliveries.result(row, client.Answer(status, b"", 0.1, **more))]
+    return [results.result(row, client.SendResult(status, b"", 0.1, **more))]
 
 
 def verifies(claimed: Mapping[str, Any], secret: str) -> bool:
@@ -78,11 +79,11 @@ def test_each_secret_signs_for_its_day_however_often_it_is_rotated(database: Dat
         for _ in range(3):
             clock.shift(6 * HOUR)
             given.append(database.write_sync(hooks.rotate, holder, id)["secret"])
-        (claimed,) = database.write_sync(sender.claim, [one])
+        (claimed,) = database.write_sync(claims.claim, [one])
         assert [verifies(claimed, secret) for secret in given] == [True] * 4
-        database.write_sync(sender.leave, [(one, claimed["claimed_until"])])
+        database.write_sync(claims.release, [(one, claimed["claimed_until"])])
         clock.shift(13 * HOUR)  # a day after the first rotation, less than that after the second
-        (claimed,) = database.write_sync(sender.claim, [one])
+        (claimed,) = database.write_sync(claims.claim, [one])
         assert [verifies(claimed, secret) for secret in given] == [False, True, True, True]
 
 
@@ -92,7 +93,7 @@ def test_a_secret_of_a_version_that_knew_no_list_signs_on(database: Database) ->
     kept = {"previous_secret": old, "previous_until": clock.now_micros() + 20 * HOUR}
     database.write_sync(lambda c: c.execute(update(m.webhooks).values(kept)).rowcount)
     fresh = database.write_sync(hooks.rotate, holder, id)["secret"]
-    (claimed,) = database.write_sync(sender.claim, [one])
+    (claimed,) = database.write_sync(claims.claim, [one])
     assert all(verifies(claimed, secret) for secret in (first, old, fresh))
 
 
@@ -100,7 +101,7 @@ def test_rotations_at_once_all_hold(database: Database) -> None:
     holder, id, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     rotate = lambda: database.write_sync(hooks.rotate, holder, id)["secret"]  # noqa: E731
     given = together(rotate, rotate, rotate)
-    (claimed,) = database.write_sync(sender.claim, [one])
+    (claimed,) = database.write_sync(claims.claim, [one])
     assert len(set(given)) == 3 and all(verifies(claimed, secret) for secret in given)
 
 
@@ -155,24 +156,24 @@ def test_two_at_once_are_not_both_the_last_webhook(database: Database) -> None:
 
 def test_a_late_410_of_the_old_address_leaves_the_new_one(database: Database) -> None:
     holder, id, (one, other) = open_webhook(database, "http://127.0.0.1:1/old", 2)
-    first, second = database.write_sync(sender.claim, [one, other])
+    first, second = database.write_sync(claims.claim, [one, other])
     database.write_sync(hooks.change, holder, id, WebhookChange(url="http://127.0.0.1:2/new"))
-    database.write_sync(sender.record, answered(first, 410))
+    database.write_sync(results.record, answered(first, 410))
     assert webhook(database, id)["status"] == "enabled"
     assert delivery(database, one)["status"] == "pending", "it is sent to the new address"
     database.write_sync(events_ops.redeliver_event, holder, second["id"])
-    database.write_sync(sender.record, answered({**second, "url": "http://127.0.0.1:2/new"}, 410))
+    database.write_sync(results.record, answered({**second, "url": "http://127.0.0.1:2/new"}, 410))
     assert webhook(database, id)["status"] == "enabled", "nor does an answer to a claim that does not stand"
 
 
 def test_a_claim_that_is_given_up_late_undoes_no_redelivery(database: Database) -> None:
     holder, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     (event,) = world.rows(database, m.events)
-    (first,) = database.write_sync(sender.claim, [one])
+    (first,) = database.write_sync(claims.claim, [one])
     database.write_sync(events_ops.redeliver_event, holder, event["id"])
-    database.write_sync(sender.leave, [(one, first["claimed_until"])])
+    database.write_sync(claims.release, [(one, first["claimed_until"])])
     assert (delivery(database, one)["attempts"], delivery(database, one)["claims"]) == (0, 0)
-    (again,) = database.write_sync(sender.claim, [one])
+    (again,) = database.write_sync(claims.claim, [one])
     (result,) = answered(again, 503)
     assert result["pause"] < 10
 
@@ -180,13 +181,13 @@ def test_a_claim_that_is_given_up_late_undoes_no_redelivery(database: Database) 
 def test_a_sender_that_comes_back_ends_no_claim_of_anothers(database: Database) -> None:
     _, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     with world.virtual_time():
-        (first,) = database.write_sync(sender.claim, [one])
+        (first,) = database.write_sync(claims.claim, [one])
         clock.shift(41 * clock.MICROS)
-        (second,) = database.write_sync(sender.claim, [one])
-        database.write_sync(sender.leave, [(one, first["claimed_until"])])
-        assert database.write_sync(sender.claim, [one]) == []
-        database.write_sync(sender.record, answered(first, 500))
-        database.write_sync(sender.record, answered(second, 200))
+        (second,) = database.write_sync(claims.claim, [one])
+        database.write_sync(claims.release, [(one, first["claimed_until"])])
+        assert database.write_sync(claims.claim, [one]) == []
+        database.write_sync(results.record, answered(first, 500))
+        database.write_sync(results.record, answered(second, 200))
     row = delivery(database, one)
     assert (row["status"], row["attempts"], row["claims"]) == ("delivered", 1, 0)
 
@@ -196,12 +197,12 @@ def test_attempts_are_sends_not_claims(database: Database) -> None:
     _, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     with world.virtual_time():
         for _ in range(10):
-            assert len(database.write_sync(sender.claim, [one])) == 1
+            assert len(database.write_sync(claims.claim, [one])) == 1
             clock.shift(41 * clock.MICROS)
         assert delivery(database, one)["attempts"] == 0
-        (claimed,) = database.write_sync(sender.claim, [one])
+        (claimed,) = database.write_sync(claims.claim, [one])
         (result,) = answered(claimed, 500)
-        database.write_sync(sender.record, [result])
+        database.write_sync(results.record, [result])
     assert delivery(database, one)["attempts"] == 1 and result["pause"] < 10
 
 
@@ -211,7 +212,7 @@ def test_one_that_kills_every_sender_is_given_up(database: Database) -> None:
     with world.virtual_time():
         began = clock.now_micros()
         for _ in range(100):
-            if not database.write_sync(sender.claim, [one]):
+            if not database.write_sync(claims.claim, [one]):
                 break
             clock.shift(delivery(database, one)["next_at"] - clock.now_micros() + clock.MICROS)
         days = (clock.now_micros() - began) / (24 * HOUR)
@@ -224,7 +225,7 @@ def test_a_claim_beyond_the_schedule_ends_there(database: Database) -> None:
     _, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     beyond = update(m.deliveries).values(attempts=len(SCHEDULE) + 1)
     database.write_sync(lambda connection: connection.execute(beyond).rowcount)
-    assert database.write_sync(sender.claim, [one]) == []
+    assert database.write_sync(claims.claim, [one]) == []
     assert delivery(database, one)["status"] == "failed"
 
 
@@ -232,8 +233,8 @@ def test_redirects_are_told_in_words_and_given_up_at_the_second(database: Databa
     _, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     with world.virtual_time():
         for status in ("pending", "failed"):
-            (claimed,) = database.write_sync(sender.claim, [one])
-            database.write_sync(sender.record, answered(claimed, 307, location="/hook/\x1b[2J\u202e" + "a" * 300))
+            (claimed,) = database.write_sync(claims.claim, [one])
+            database.write_sync(results.record, answered(claimed, 307, location="/hook/\x1b[2J\u202e" + "a" * 300))
             row = delivery(database, one)
             assert (row["status"], row["last_status"]) == (status, 307)
             assert row["last_error"].startswith("the receiver redirects to /hook/\ufffd[2J\ufffdaaa")
@@ -246,35 +247,35 @@ def test_a_busy_receiver_is_left_alone_by_all(database: Database) -> None:
     """Retry-After holds for the webhook, not for the one delivery that met it; what waits has not been tried."""
     holder, id, ids = open_webhook(database, "http://127.0.0.1:1/hook", 3)
     with world.virtual_time():
-        (first,) = database.write_sync(sender.claim, ids[:1])
-        database.write_sync(sender.record, answered(first, 429, retry_seconds=120.0))
-        assert database.write_sync(sender.claim, ids) == []
+        (first,) = database.write_sync(claims.claim, ids[:1])
+        database.write_sync(results.record, answered(first, 429, retry_seconds=120.0))
+        assert database.write_sync(claims.claim, ids) == []
         waiting = [delivery(database, one) for one in ids]
         assert all(row["next_at"] >= webhook(database, id)["paused_until"] for row in waiting[1:])
         assert [(row["attempts"], row["claims"]) for row in waiting] == [(1, 0), (0, 0), (0, 0)]
         (new,) = database.write_sync(emit, holder, 1)
-        assert database.write_sync(sender.claim, [new]) == []
+        assert database.write_sync(claims.claim, [new]) == []
         clock.shift(150 * clock.MICROS)
-        assert len(database.write_sync(sender.claim, [*ids, new])) == 4
+        assert len(database.write_sync(claims.claim, [*ids, new])) == 4
 
 
 @pytest.mark.parametrize(("said", "least", "most"), [(7200.0, 3600, 3600), (0.0, 5, 6), (None, 5, 6), (1.0, 5, 6)])
 def test_a_busy_receivers_wish_is_bounded(database: Database, said: float | None, least: float, most: float) -> None:
     _, id, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
-    (claimed,) = database.write_sync(sender.claim, [one])
+    (claimed,) = database.write_sync(claims.claim, [one])
     (result,) = answered(claimed, 503, retry_seconds=said)
     assert least <= result["pause"] <= most
-    database.write_sync(sender.record, [result])
+    database.write_sync(results.record, [result])
     assert bool(webhook(database, id)["paused_until"]) == bool(said)
 
 
 def test_another_address_has_no_pause(database: Database) -> None:
     holder, id, (one, other) = open_webhook(database, "http://127.0.0.1:1/hook", 2)
-    first, second = database.write_sync(sender.claim, [one, other])
-    database.write_sync(sender.record, answered(first, 429, retry_seconds=600.0))
+    first, second = database.write_sync(claims.claim, [one, other])
+    database.write_sync(results.record, answered(first, 429, retry_seconds=600.0))
     database.write_sync(hooks.change, holder, id, WebhookChange(url="http://127.0.0.1:2/hook"))
     assert webhook(database, id)["paused_until"] is None
-    database.write_sync(sender.record, answered(second, 429, retry_seconds=600.0))
+    database.write_sync(results.record, answered(second, 429, retry_seconds=600.0))
     assert webhook(database, id)["paused_until"] is None, "a late answer of the old address"
 
 
@@ -284,7 +285,7 @@ def test_one_that_is_always_busy_is_given_up_after_some_days(database: Database)
     with world.virtual_time():
         clock.shift(7 * 24 * HOUR)
         database.write_sync(lambda connection: connection.execute(tried).rowcount)
-        assert database.write_sync(sender.claim, [one]) == []
+        assert database.write_sync(claims.claim, [one]) == []
     assert delivery(database, one)["status"] == "failed"
 
 
@@ -292,7 +293,7 @@ def test_one_that_waited_for_days_but_was_never_tried_is_sent(database: Database
     _, _, (one,) = open_webhook(database, "http://127.0.0.1:1/hook", 1)
     with world.virtual_time():
         clock.shift(7 * 24 * HOUR)
-        assert len(database.write_sync(sender.claim, [one])) == 1
+        assert len(database.write_sync(claims.claim, [one])) == 1
 
 
 def emit(connection: Any, holder: KeyHolder, count: int, *, test: bool = False) -> list[str]:
@@ -314,8 +315,8 @@ def test_live_and_test_events_go_apart_and_are_numbered_apart(database: Database
     of_test = database.write_sync(emit, live, 3, test=True)
     for holder, ids in ((live, of_live), (test, of_test)):
         assert {row["webhook_id"] for row in map(lambda id: delivery(database, id), ids)} == {made[holder]["id"]}
-        claimed = database.write_sync(sender.claim, ids)
-        assert [events.body(row).get("test") for row in claimed] == [True if holder.test else None] * len(ids)
+        claimed = database.write_sync(claims.claim, ids)
+        assert [event_object(row).get("test") for row in claimed] == [True if holder.test else None] * len(ids)
         page = database.read_sync(events_ops.list_events, holder, PageQuery())
         assert [event["sequence"] for event in page["data"]] == list(range(1, len(ids) + 1))
         assert {event["id"] for event in page["data"]} == {row["id"] for row in claimed}
@@ -327,7 +328,7 @@ def test_an_event_that_a_version_without_modes_wrote_goes_to_no_test_webhook(dat
     database.write_sync(hooks.create, test, WebhookSpec(url="http://127.0.0.1:1/"))
     ids = database.write_sync(emit, live, 1, test=True)
     database.write_sync(lambda connection: connection.execute(update(m.events).values(test=False)).rowcount)
-    assert database.write_sync(sender.claim, ids) == []
+    assert database.write_sync(claims.claim, ids) == []
     assert delivery(database, ids[0])["status"] == "failed"
 
 
@@ -347,10 +348,10 @@ def test_what_waits_for_a_disabled_webhook_ends_in_steps(database: Database, mon
     database.write_sync(hooks.change, holder, id, WebhookChange(status="disabled"))
     assert [database.write_sync(hooks.give_up_waiting, holder, id) for _ in range(4)] == [4, 4, 2, 0]
     assert {delivery(database, one)["last_error"] for one in ids} == {"the webhook was disabled"}
-    assert database.write_sync(deliveries.give_up_disabled, id) == 0
+    assert database.write_sync(results.give_up_disabled, id) == 0
 
 
 def test_there_is_no_pause_before_the_first_attempt() -> None:
     for attempts in (0, -1):
         with pytest.raises(ValueError, match="no pause"):
-            deliveries.pause_seconds(attempts, 0.0)
+            schedule.pause_seconds(attempts, 0.0)

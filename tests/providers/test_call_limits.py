@@ -12,11 +12,11 @@ from shared.providers.limits import Limit, RateLimits
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Offer
 from tests.providers.scripted import STALL, Step, Upstream, serving
-from workers.providers import Answer, Ask, openai
-from workers.upstream import exchange, transport
+from workers.providers import ProviderAnswer, ProviderCall, openai
+from workers.upstream import post, transport
 from workers.upstream.faults import classify
 from workers.upstream.live_transport import live_client
-from workers.upstream.time_limits import Limits
+from workers.upstream.time_limits import TimeLimits
 
 OFFER = Offer(
     provider="p", model="ours", upstream="theirs", input=1, output=1, version="v", bound_micros=1, max_output=9
@@ -27,12 +27,12 @@ BODY = orjson.dumps({"choices": [CHOICE], "usage": {"prompt_tokens": 7, "complet
 RATES = b"x-ratelimit-limit-requests: 10\r\nx-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 6m0s\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%sConnection: close\r\n\r\n"
-PATIENT = Limits(first_seconds=30, idle_seconds=30, whole_seconds=60)
+PATIENT = TimeLimits(first_seconds=30, idle_seconds=30, whole_seconds=60)
 #: The limit that a code is about is short, the others are not: a busy machine changes nothing.
 SHORT = {
-    "first_byte": Limits(first_seconds=0.5, idle_seconds=30, whole_seconds=60),
-    "idle": Limits(first_seconds=30, idle_seconds=0.5, whole_seconds=60),
-    "timeout": Limits(first_seconds=30, idle_seconds=30, whole_seconds=1.5),
+    "first_byte": TimeLimits(first_seconds=0.5, idle_seconds=30, whole_seconds=60),
+    "idle": TimeLimits(first_seconds=30, idle_seconds=0.5, whole_seconds=60),
+    "timeout": TimeLimits(first_seconds=30, idle_seconds=30, whole_seconds=1.5),
 }
 
 
@@ -50,21 +50,21 @@ class Kept:
         self.said.extend(choice["delta"].get("content") or "" for choice in choices)
 
 
-async def called(upstream: Upstream, limits: Limits, sink: Kept | None = None) -> Answer:
+async def called(upstream: Upstream, limits: TimeLimits, sink: Kept | None = None) -> ProviderAnswer:
     async with live_client(2) as client:
         provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
-        return await provider.call(Ask("job_1", "chat.completion", REQUEST, OFFER, sink, limits))
+        return await provider.call(ProviderCall("job_1", "chat.completion", REQUEST, OFFER, sink, limits))
 
 
-def answer(*steps: Step, limits: Limits = PATIENT, sink: Kept | None = None) -> Answer:
-    async def main() -> Answer:
+def answer(*steps: Step, limits: TimeLimits = PATIENT, sink: Kept | None = None) -> ProviderAnswer:
+    async def main() -> ProviderAnswer:
         async with serving(steps) as upstream:
             return await called(upstream, limits, sink)
 
     return asyncio.run(main())
 
 
-def failed(*steps: Step, limits: Limits = PATIENT, sink: Kept | None = None) -> ProviderError:
+def failed(*steps: Step, limits: TimeLimits = PATIENT, sink: Kept | None = None) -> ProviderError:
     with pytest.raises(ProviderError) as error:
         answer(*steps, limits=limits, sink=sink)
     return error.value
@@ -146,7 +146,7 @@ def test_the_first_limit_is_the_shorter_one_s_own() -> None:
         async with serving([STALL]) as upstream:
             began = asyncio.get_running_loop().time()
             with pytest.raises(ProviderError):
-                await called(upstream, Limits(0.3, 60, 600))
+                await called(upstream, TimeLimits(0.3, 60, 600))
             return asyncio.get_running_loop().time() - began
 
     assert 0.3 <= asyncio.run(main()) < 3
@@ -155,7 +155,7 @@ def test_the_first_limit_is_the_shorter_one_s_own() -> None:
 def test_a_slow_answer_that_keeps_coming_is_no_silence() -> None:
     pieces = [BODY[at : at + 20] for at in range(0, len(BODY), 20)]
     steps = [step for piece in pieces for step in (piece, 0.4)]
-    limits = Limits(first_seconds=30, idle_seconds=2, whole_seconds=60)
+    limits = TimeLimits(first_seconds=30, idle_seconds=2, whole_seconds=60)
     got = answer(HEAD % (b"", len(BODY)), *steps, limits=limits)
     assert got.body["choices"][0]["message"]["content"] == "Hello"
 
@@ -164,7 +164,7 @@ def test_comments_of_the_provider_are_life_once_the_answer_has_begun() -> None:
     sink = Kept()
     waiting = (COMMENT, 0.5) * 5
     end = (event(content="lo"), event(finish="stop"), b"data: [DONE]\n\n")
-    limits = Limits(first_seconds=30, idle_seconds=2, whole_seconds=60)
+    limits = TimeLimits(first_seconds=30, idle_seconds=2, whole_seconds=60)
     answer(*BEGUN, *waiting, *end, limits=limits, sink=sink)
     assert "".join(sink.said) == "Hello"
 
@@ -173,14 +173,14 @@ def test_comments_of_the_provider_are_life_once_the_answer_has_begun() -> None:
 def test_a_stream_without_done_is_whole_with_its_finish_reason(
     end: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.upstream.deadlines.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("workers.upstream.exchange.LINGER_SECONDS", 0.2)
     sink = Kept()
     got = answer(*BEGUN, event(content="lo"), event(finish="stop"), *end, sink=sink)
     assert got.body["choices"][0]["message"]["content"] == "Hello"
 
 
 def test_the_body_of_an_error_is_not_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "REFUSAL_SECONDS", 0.2)
+    monkeypatch.setattr(post, "REFUSAL_SECONDS", 0.2)
     head = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 50\r\n\r\n{"
     for sink in (None, Kept()):
         error = failed(head, STALL, sink=sink)
@@ -236,7 +236,9 @@ def test_a_silent_provider_that_was_given_up_is_hung_up_soon(
             provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
             began = asyncio.get_running_loop().time()
             with pytest.raises(ProviderError, match="did not begin"):
-                await provider.call(Ask("job_1", "chat.completion", REQUEST, OFFER, None, Limits(0.2, 0.3, 600)))
+                await provider.call(
+                    ProviderCall("job_1", "chat.completion", REQUEST, OFFER, None, TimeLimits(0.2, 0.3, 600))
+                )
             await upstream.gone.wait()
             return asyncio.get_running_loop().time() - began
 
@@ -249,9 +251,9 @@ def test_calls_of_like_limits_share_their_connections() -> None:
     async def main() -> int:
         async with serving(good) as upstream, live_client(2) as client:
             provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
-            await provider.call(Ask("job_1", "chat.completion", REQUEST, OFFER, None, Limits(10, 60, 600)))
+            await provider.call(ProviderCall("job_1", "chat.completion", REQUEST, OFFER, None, TimeLimits(10, 60, 600)))
             upstream.asked.clear()
-            again = Ask("job_1", "chat.completion", REQUEST, OFFER, None, Limits(1, 59, 600))
+            again = ProviderCall("job_1", "chat.completion", REQUEST, OFFER, None, TimeLimits(1, 59, 600))
             with pytest.raises(ProviderError):  # the script serves one request a connection
                 await provider.call(again)
             return upstream.connections

@@ -11,7 +11,7 @@ import pytest
 
 from tests.receiver import Answer, Delivery, Receiver
 from workers.webhooks import client as outbound
-from workers.webhooks import resolver as lookups
+from workers.webhooks import name_resolver as lookups
 
 #: Every spelling of this machine's own addresses that getaddrinfo or a URL parser might see through.
 SPELLINGS = """
@@ -58,8 +58,8 @@ async def opened(
         yield client
 
 
-def posted(url: str, *, loopback: bool = False, names: outbound.Resolver = without_dns) -> outbound.Answer:
-    async def post() -> outbound.Answer:
+def posted(url: str, *, loopback: bool = False, names: outbound.Resolver = without_dns) -> outbound.SendResult:
+    async def post() -> outbound.SendResult:
         async with opened(loopback=loopback, names=names) as client:
             return await outbound.post(client, url, body=b"{}", headers={"webhook-id": "evt_1"})
 
@@ -83,7 +83,7 @@ LITERALS = """
 
 @pytest.mark.parametrize("host", LITERALS)
 def test_the_guard_alone_refuses_what_getaddrinfo_reads(receiver: Receiver, host: str) -> None:
-    backend = outbound.GuardedBackend(lookups.Names(), allow_loopback=False, allow_private=True)
+    backend = outbound.GuardedBackend(lookups.NameResolver(), allow_loopback=False, allow_private=True)
     with pytest.raises(outbound.AddressRefused, match="is not allowed as a webhook host"):
         asyncio.run(backend.connect_tcp(host, receiver.port))
     assert receiver.connections == 0
@@ -117,7 +117,7 @@ def test_rebinding_between_two_deliveries_is_refused(receiver: Receiver) -> None
     receiver.answer = Answer(headers={"Connection": "close"})
     names = Names(["127.0.0.1"], ["10.0.0.1"])
 
-    async def twice() -> list[outbound.Answer]:
+    async def twice() -> list[outbound.SendResult]:
         async with opened(loopback=True, names=names) as client:
             url = f"http://hooks.example:{receiver.port}/"
             return [await outbound.post(client, url, body=b"{}", headers={}) for _ in range(2)]
@@ -200,7 +200,7 @@ def test_a_compressed_answer_is_not_unpacked(receiver: Receiver) -> None:
     assert posted(receiver.url, loopback=True).body == bomb[: outbound.BODY_BYTES]
 
 
-async def within(url: str, seconds: float, names: outbound.Resolver = without_dns) -> outbound.Answer:
+async def within(url: str, seconds: float, names: outbound.Resolver = without_dns) -> outbound.SendResult:
     async with opened(loopback=True, names=names) as client:
         return await outbound.post(client, url, body=b"{}", headers={}, seconds=seconds)
 
@@ -246,7 +246,7 @@ def test_a_url_that_is_none(url: str) -> None:
 
 
 def test_unix_sockets_are_refused() -> None:
-    backend = outbound.GuardedBackend(lookups.Names(), allow_loopback=True, allow_private=True)
+    backend = outbound.GuardedBackend(lookups.NameResolver(), allow_loopback=True, allow_private=True)
     with pytest.raises(outbound.AddressRefused, match="unix"):
         asyncio.run(backend.connect_unix_socket("/run/docker.sock"))
 
@@ -270,7 +270,7 @@ def test_https_keeps_the_name_of_the_url_for_tls() -> None:
         hello.append(await reader.read(4096))
         writer.close()
 
-    async def deliver() -> outbound.Answer:
+    async def deliver() -> outbound.SendResult:
         server = await asyncio.start_server(listen, "127.0.0.1", 0)
         async with server, opened(loopback=True, names=Names(["127.0.0.1"])) as client:
             url = f"https://hooks.example:{server.sockets[0].getsockname()[1]}/"
@@ -331,8 +331,8 @@ class Raw:
         await asyncio.sleep(0)
 
 
-def answered(raw: Raw, *, seconds: float = 5.0) -> outbound.Answer:
-    async def main() -> outbound.Answer:
+def answered(raw: Raw, *, seconds: float = 5.0) -> outbound.SendResult:
+    async def main() -> outbound.SendResult:
         server = await asyncio.start_server(raw, "127.0.0.1", 0)
         async with server, opened(loopback=True) as client:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
@@ -389,7 +389,7 @@ def test_whatever_an_address_is_there_is_an_answer(url: str) -> None:
 
 
 def test_a_fault_of_ours_is_an_answer_that_keeps_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> outbound.Answer:
+    async def main() -> outbound.SendResult:
         async with opened(loopback=True) as client:
 
             def wrong(*_: object, **__: object) -> None:

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from shared import network, settings
 from shared.errors import ProviderError
 from tests.servers import free_port
-from workers.upstream.deadlines import Exchange
+from workers.upstream.exchange import Exchange
 from workers.upstream.faults import classify
 from workers.upstream.live_transport import live_client
 from workers.upstream.time_limits import limits

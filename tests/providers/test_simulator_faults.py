@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from workers.simulator import oddities
+from workers.simulator import odd_replies
 from workers.simulator.faults import KINDS
 from workers.simulator.server import simulator
 
@@ -232,7 +232,7 @@ SEEN: dict[str, Callable[[httpx.Client], None]] = {
     "slow_start": sees_a_head_and_a_late_body,
     "stall": sees_silence_in_the_midst,
     "context_length": sees_a_short_window,
-    **dict.fromkeys([*oddities.CHANGES, "odd_lines", "other_form"], sees_an_odd_answer),
+    **dict.fromkeys([*odd_replies.CHANGES, "odd_lines", "other_form"], sees_an_odd_answer),
 }
 #: What some kinds cannot be ordered without.
 WITH: dict[str, dict[str, Any]] = {

@@ -16,9 +16,9 @@ from google import genai
 from google.genai import errors, types
 
 from tests.conditions import await_condition
-from workers.simulator.limits import Bucket
+from workers.simulator.error_messages import spelled
+from workers.simulator.rate_limits import Bucket
 from workers.simulator.server import simulator
-from workers.simulator.words import spelled
 
 CHAT = "/openai/v1/chat/completions"
 KEY = {"authorization": "Bearer k", "x-api-key": "k", "anthropic-version": "2023-06-01", "x-goog-api-key": "k"}

@@ -25,7 +25,7 @@ from shared.jobs.outcomes import Requeue
 from shared.providers import states
 from shared.settings import settings
 from tests.integration import batch_world, world
-from workers.batches.rounds import Batches
+from workers.batches.scheduler import BatchScheduler
 from workers.maintenance import feeder
 from workers.running import lease
 
@@ -68,7 +68,7 @@ def record(database: Database) -> dict[str, Any]:
     database.write_sync(lease.resign, worker)
     database.write_sync(feeder.mark, "openai.batch", [holder.account_id], 1)
     batch = batch_world.new_batch(database, holder, [batch_world.chat(f"line {n}") for n in range(3)])
-    process = Batches(database, world.RecordedBell())
+    process = BatchScheduler(database, world.RecordedBell())
     while not batch_world.row(database, batch)["plan"]:
         process.run_once()
     process.close()

@@ -10,8 +10,8 @@ from shared.errors import ProviderError
 from tests.unit.test_stream_gathering import PLAIN, delta, failed, wire
 from workers.answers import texts
 from workers.answers.tool_calls import ToolCalls
-from workers.upstream import deadlines
-from workers.upstream.event_stream import Event, Parser
+from workers.upstream import exchange
+from workers.upstream.event_stream import Parser, ServerSentEvent
 
 #: What takes a tenth of a second when it is linear took a minute and more when it was not.
 MOST_CPU_SECONDS = 8.0
@@ -24,7 +24,7 @@ def soon(work: Callable[[], Any]) -> Any:
     return made
 
 
-def read(parts: Iterable[bytes]) -> list[Event]:
+def read(parts: Iterable[bytes]) -> list[ServerSentEvent]:
     parser = Parser()
     return [event for part in parts for event in parser.feed(part)] + list(parser.end())
 
@@ -83,6 +83,6 @@ def test_a_content_of_any_number_of_parts_is_put_together_in_proportion() -> Non
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(deadlines, "MOST_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(exchange, "MOST_ANSWER_BYTES", 100_000)
     error = failed(wire(*PLAIN[:2], *[delta(content="more")] * 2000), kind=kind)
     assert error.code == "protocol" and "too long" in error.message

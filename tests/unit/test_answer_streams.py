@@ -14,10 +14,10 @@ from tests.unit.test_openai_protocol import GOOD, ask
 from tests.unit.test_stream_gathering import PLAIN, USAGE, Kept, call, delta, failed, wire
 from workers.answers.arguments import Arguments
 from workers.providers import openai
-from workers.upstream.event_stream import Event, Parser
+from workers.upstream.event_stream import Parser, ServerSentEvent
 
 
-def parsed(parts: Sequence[bytes]) -> list[Event]:
+def parsed(parts: Sequence[bytes]) -> list[ServerSentEvent]:
     parser = Parser()
     found = [event for part in parts for event in parser.feed(part)]
     return [*found, *parser.end()]
@@ -32,12 +32,18 @@ def test_events_are_read_as_the_standard_has_them(end: str, size: int) -> None:
     ]  # fmt: skip
     whole = end.join(lines).encode()
     events = parsed([whole[at : at + size] for at in range(0, len(whole), size)])
-    assert events == [Event(b"one"), Event(b"two", "error"), Event(b"{\n}"), Event(b""), Event(b'{"last": 1}')]
+    assert events == [
+        ServerSentEvent(b"one"),
+        ServerSentEvent(b"two", "error"),
+        ServerSentEvent(b"{\n}"),
+        ServerSentEvent(b""),
+        ServerSentEvent(b'{"last": 1}'),
+    ]
 
 
 def test_what_is_cut_is_no_event_and_json_without_a_field_is_one() -> None:
-    assert parsed([b"data: one\n\ndata: {cut"]) == [Event(b"one")]
-    assert parsed([b'{"error": {"message": "m"}}\n']) == [Event(b'{"error": {"message": "m"}}')]
+    assert parsed([b"data: one\n\ndata: {cut"]) == [ServerSentEvent(b"one")]
+    assert parsed([b'{"error": {"message": "m"}}\n']) == [ServerSentEvent(b'{"error": {"message": "m"}}')]
     assert [orjson.loads(one.data) for one in parsed([b'{\n "error":\n  {"message": "m"}\n}'])] == [
         {"error": {"message": "m"}}
     ]
@@ -179,7 +185,7 @@ def test_reading_is_linear_in_what_is_read() -> None:
     for text in ("{" + " " * 300_000 + "x", '"' + '\\"' * 150_000, "{}" + " " * 300_000 + "x", '{"' + "\\" * 300_001):
         made = Arguments()
         made.take(text, "")
-        made.news()
+        made.take_new()
         made.may_hold()
         with pytest.raises(ProviderError):
             made.close("", cut=False)

@@ -15,7 +15,7 @@ from shared.submissions.schemas import Usage, read_submission
 from tests.unit.test_openai_protocol import answered, ask
 from tests.unit.test_stream_gathering import PLAIN, Kept, call, wire
 from workers.answers import estimates, reported
-from workers.providers import Ask, openai
+from workers.providers import ProviderCall, openai
 
 OPENAI = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
 
@@ -214,7 +214,7 @@ def test_nothing_that_a_provider_says_does_harm(usage: Any, asked: str, said: st
     (offer, *_) = offers(submission, catalogue(), test=False)
     message = {"content": said}
     content = json.dumps({"choices": [{"message": message}], "usage": usage}).encode("utf-8", "surrogatepass")
-    used = openai.read(Ask("job_1", "chat.completion", submission.request, offer), 200, content).usage
+    used = openai.read(ProviderCall("job_1", "chat.completion", submission.request, offer), 200, content).usage
     assert 0 < used.prompt_tokens <= reported.MOST_TOKENS and 0 <= used.completion_tokens <= reported.MOST_TOKENS
     assert (used.cached_tokens or 0) + (used.cache_creation_tokens or 0) <= used.prompt_tokens
     assert 0 <= (used.reasoning_tokens or 0) <= used.completion_tokens

@@ -98,7 +98,9 @@ def test_a_server_that_was_never_there_is_given_up_soon(monkeypatch: pytest.Monk
     def client(*answers: httpx.Response | Exception) -> FusionAI:
         transport = httpx.MockTransport(Script(*answers))
         away = lambda: told.append("away")  # noqa: E731
-        return FusionAI("http://api/v1", "key", transport=transport, pause=pause, first_seconds=3.0, away=away)
+        return FusionAI(
+            "http://api/v1", "key", transport=transport, pause=pause, first_seconds=3.0, on_unreachable=away
+        )
 
     refused = [httpx.ConnectError("refused")]
     with client(*refused * 100) as away, pytest.raises(httpx.ConnectError):

@@ -183,7 +183,9 @@ def test_waiting_outlasts_an_api_that_is_away_and_tells_of_it() -> None:
     seen: list[str] = []
     lost: list[type] = []
     with script.client() as client:
-        ended = client.wait_batch("batch_1", lambda b: seen.append(b["status"]), lost=lambda e: lost.append(type(e)))
+        ended = client.wait_batch(
+            "batch_1", lambda b: seen.append(b["status"]), on_failure=lambda e: lost.append(type(e))
+        )
     assert ended["status"] == "completed"
     assert seen == ["validating", "in_progress", "completed"]
     assert len(lost) == 41 and {ApiError, httpx.ConnectError} == set(lost)

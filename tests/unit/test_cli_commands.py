@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 
 from producer import cli
 from producer.cli import credits
-from producer.cli.accounts import expiry
 from producer.cli.connection import whereabouts
 from producer.cli.credits import micros_of
+from producer.cli.keys import expiry
 from producer.cli.output import credits_text
 from producer.stack import state
 from shared import clock
@@ -121,7 +121,7 @@ def test_operator_commands_work_on_the_state_directorys_database(directory: Path
     assert made.stdout.startswith("fusionai_live_") and made.stdout.count("\n") == 1, "a script reads the key alone"
     assert f"of {account['id']}, expires 2999-01-31 00:00:00" in made.stderr
     words = CliRunner().invoke(cli.main, ["accounts", "show", str(account["id"])])
-    assert "requests a minute  " in words.output and "_" not in words.output.split("\n\n")[0].replace("acct_", "")
+    assert "requests per minute  " in words.output and "_" not in words.output.split("\n\n")[0].replace("acct_", "")
     shown = run("accounts", "show", str(account["id"]))
     assert shown["available"] == 12.5
     assert run("verify")["exact"] is True

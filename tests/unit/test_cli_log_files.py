@@ -61,7 +61,7 @@ def test_what_a_process_prints_is_shown_and_kept_without_what_a_terminal_obeys(
 ) -> None:
     output = ProcessOutput(tmp_path, quiet=False)
     output.feed("worker", "\x1b]0;pwned\x07 \x9b31m \u202eé\n".encode())
-    output.say("\x1b[2J")
+    output.announce("\x1b[2J")
     output.close()
     assert "?]0;pwned? ?31m ?é" in capsys.readouterr().out
     for log in ("worker", "stack"):

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import pytest
 from click.testing import CliRunner, Result
 
 from producer import cli
 from producer.cli import connection
-from producer.cli.failures import told
+from producer.cli.failures import reported
 from producer.cli.progress import Board, Tally
 from producer.client import FusionAI
 from producer.terminal import one_line, printable
@@ -76,7 +77,7 @@ def test_rows_of_the_server_are_clean_and_json_is_what_it_was(server: Server) ->
     row = {"id": HOSTILE, "object": "model", "provider": HOSTILE, "purpose": None}
     server.answer = {"object": "list", "data": [row], "has_more": True, "last_id": HOSTILE}
     result = run("models")
-    assert result.exit_code == 0 and result.output.splitlines()[1].split("  ") == [SHOWN, SHOWN]
+    assert result.exit_code == 0 and result.output.splitlines()[1].split("  ") == [SHOWN, SHOWN, "-"]
     assert clean(result.output)
     assert json.loads(run("models", "--json").stdout) == server.answer
 
@@ -131,12 +132,12 @@ def test_what_is_wrong_with_a_file_is_told_cleanly(monkeypatch: pytest.MonkeyPat
 def test_progress_is_clean() -> None:
     one: Any = {"provider": HOSTILE, "total": 2, "completed": 1, "failed": 0, "waiting_for": HOSTILE, "until": None}
     board = Board()
-    board.told(Tally(2, 1, phase=HOSTILE, providers=(one,)))
+    board.update(Tally(2, 1, phase=HOSTILE, providers=(one,)))
     assert clean(board.plain()) and "\n" not in board.plain()
     assert all(clean(text) and "\n" not in text for text, _, _ in board.lines(200))
 
 
 def test_what_ends_the_command_as_text_is_clean() -> None:
-    with pytest.raises(SystemExit) as ended, told(False):
+    with pytest.raises(click.ClickException) as ended, reported(False):
         raise SystemExit("FUSIONAI_X: \x1b[2J")
-    assert ended.value.code == "FUSIONAI_X: ?[2J"
+    assert ended.value.format_message() == "FUSIONAI_X: ?[2J"

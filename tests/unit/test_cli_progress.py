@@ -7,8 +7,9 @@ import httpx
 import pytest
 from rich.console import Console
 
-from producer.cli import progress
+from producer.cli import activity, progress
 from producer.cli.follow import Followed, Targets, follow
+from producer.cli.output import Output
 from producer.cli.progress import Board, Tally
 from shared import clock
 from tests.conditions import await_condition
@@ -94,7 +95,7 @@ class Watch:
         self.now += after
         openai = {**OPENAI, "completed": done - 659 - 9} if done >= 668 else OPENAI
         given: dict[str, Any] = {"failed": 9, "credits": 149.118, "providers": (openai, ANTHROPIC), "created_at": 990}
-        self.board.told(Tally(1319, done, **(given | more)))
+        self.board.update(Tally(1319, done, **(given | more)))
 
     def lines(self, width: int) -> list[str]:
         return [
@@ -156,7 +157,7 @@ def test_what_is_in_the_way_has_a_line_of_its_own(watch: Watch) -> None:
 def test_an_upload_is_told_in_bytes(watch: Watch) -> None:
     for second in range(4):
         watch.now = float(second)
-        watch.board.told(Tally(12_400_000, 1_000_000 * second, phase="uploading", upload=True))
+        watch.board.update(Tally(12_400_000, 1_000_000 * second, phase="uploading", upload=True))
     assert watch.lines(80) == [
         "[====                ]   3.0/12.4 MB   24%     1.0 MB/s  00:03 elapsed  00:09 left",
         "uploading",
@@ -175,10 +176,10 @@ def test_a_plain_line_says_how_it_stands(watch: Watch) -> None:
 
 
 def test_in_a_pipe_a_line_comes_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.01)
-    with progress.plain() as told:
-        told(Tally(10, 3))
-        await_condition(lambda: "3/10 done" in capsys.readouterr().out)
+    monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.01)
+    with progress.plain() as show:
+        show(Tally(10, 3))
+        await_condition(lambda: "3/10 done" in capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +197,40 @@ def test_errors_are_written_beside_the_output(output: str, errors: str, tmp_path
 
 @pytest.mark.parametrize(
     ("encoding", "share", "drawn"),
-    [("utf-8", 0.0, "──────"), ("utf-8", 0.25, "━╸────"), ("utf-8", 1.0, "━━━━━━"), ("ascii", 0.25, "#-----")],
+    [("utf-8", 0.0, "      "), ("utf-8", 0.25, "━╸    "), ("utf-8", 1.0, "━━━━━━"), ("ascii", 0.5, "---   ")],
 )
-def test_the_bar_has_halves_where_the_terminal_knows_them(encoding: str, share: float, drawn: str) -> None:
-    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    assert progress._drawn(console, "3/12", share, 6).plain == f"{drawn}  3/12"
+def test_the_bar_keeps_its_width_in_every_terminal(encoding: str, share: float, drawn: str) -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=file, force_terminal=True, color_system=None, width=40)
+    with console.capture() as printed:
+        console.print(progress._drawn("3/12", share, 6))
+    assert printed.get().rstrip() == f"{drawn}  3/12"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_long_command_shows_that_it_is_at_work(
+    live: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.01)
+    monkeypatch.setattr(activity, "is_live", lambda: live)
+    if live:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+    seen = ""
+
+    def is_shown() -> bool:
+        nonlocal seen
+        seen += (printed := capsys.readouterr()).err
+        assert printed.out == ""
+        return "Checking [red]" in seen and "3/30 checks" in seen
+
+    with activity.working(Output(False), "Checking [red]", "checks") as update:
+        update(3, 30)
+        await_condition(is_shown)
+
+
+def test_nothing_is_shown_with_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(activity, "PLAIN_SECONDS", 0.001)
+    with activity.working(Output(True), "Checking", "checks") as update:
+        update(3, 30)
+    assert capsys.readouterr().err == ""

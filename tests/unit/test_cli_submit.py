@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from producer import cli
 from producer.cli import connection
-from producer.client import file_run
+from producer.client import batch_submission
 from tests.unit.batch_server import BatchServer
 
 
@@ -226,7 +226,7 @@ def test_wrong_lines_stop_everything(server: BatchServer, tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert f"{file}:2: not JSON" in result.output
     assert f"{file}:3: custom_id 'c0' is already on line 1" in result.output
-    assert "2 lines are wrong; nothing was bought" in result.output
+    assert "2 lines are wrong; nothing was charged" in result.output
     assert not server.batches
 
 
@@ -234,11 +234,11 @@ def test_a_file_that_is_too_large_is_refused_before_anything_is_sent(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path / "in.jsonl", ["a"] * 5)
-    monkeypatch.setattr(file_run, "MAX_LINES", 4)
+    monkeypatch.setattr(batch_submission, "MAX_LINES", 4)
     result = run("submit", file)
     assert result.exit_code == 1
     assert "more than 4 lines" in result.output and f"split -l 4 --additional-suffix=.jsonl {file}" in result.output
-    monkeypatch.setattr(file_run, "MAX_BYTES", 100)
+    monkeypatch.setattr(batch_submission, "MAX_BYTES", 100)
     assert "more than 0 MB" in run("submit", file).output
     assert not server.files
 
@@ -261,7 +261,7 @@ def test_all_that_is_wrong_is_one_list_in_the_order_of_lines(server: BatchServer
             f"{file}:2: body.model: there is no model 'm'; `fusionai models` lists them",
             f"{file}:3: body.model: there is no model 'gpt4'; is gpt-4 meant? `fusionai models` lists them",
             f"{file}:4: custom_id 'c0' is already on line 2",
-            "Error: 4 lines are wrong; nothing was bought",
+            "Error: 4 lines are wrong; nothing was charged",
         ]
     assert not server.batches
 
@@ -443,15 +443,15 @@ def test_what_another_batch_has_written_is_replaced(server: BatchServer, tmp_pat
 def test_when_all_lines_failed_it_says_why_and_how_often(server: BatchServer, tmp_path: Path) -> None:
     file = write(tmp_path / "nine.jsonl", ["fail"] * 9)
     ended = run("submit", file, "--wait")
-    assert ended.exit_code == 3 and "0 of 9" in ended.output and "said       9 × no\n" in ended.output
+    assert ended.exit_code == 3 and "0 of 9" in ended.output and "messages   9 × no\n" in ended.output
     (batch,) = server.batches.values()
     rows = [json.loads(line) for line in server.contents[batch["error_file_id"]].splitlines()]
     for number, row in enumerate(rows):
         row["response"]["body"]["error"]["message"] = f"no\u2028{min(number, 6)} {'x' * 300}"
     server.contents[batch["error_file_id"]] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    said = run("submit", file, "--wait").output.partition("said")[2].splitlines()
-    assert said[0].strip().startswith("3 × no 6 xxx") and said[0].endswith("…")
-    assert said[5].strip() == "2 × something else"
+    messages = run("submit", file, "--wait").output.partition("messages")[2].splitlines()
+    assert messages[0].strip().startswith("3 × no 6 xxx") and messages[0].endswith("…")
+    assert messages[5].strip() == "2 × something else"
 
 
 def output_of_batch(server: BatchServer, id: str) -> list[bytes]:
@@ -467,7 +467,7 @@ def test_a_file_in_another_encoding_is_one_fault_and_nothing_is_sent(
     result = run("submit", file, *options)
     save = "save it as UTF-8 (PowerShell: -Encoding utf8; editors: Save as, UTF-8)"
     said = f"the file is encoded in UTF-16, not UTF-8; {save}"
-    assert result.exit_code == 1 and result.stderr == f"{file}: {said}\nError: nothing was bought\n"
+    assert result.exit_code == 1 and result.stderr == f"{file}: {said}\nError: nothing was charged\n"
     told = run("submit", file, "--json", *options)
     (fault,) = json.loads(told.stderr)["error"]["errors"]
     assert (fault["code"], fault["line"], fault["message"]) == ("invalid_file", None, said)

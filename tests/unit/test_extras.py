@@ -14,8 +14,8 @@ from shared.errors import InvalidRequest
 from shared.submissions import extras
 from shared.submissions.schemas import Offer, read_submission
 from shared.submissions.sending import Sending, Words, sending
-from workers.providers import Ask
-from workers.providers.openai.request import MOST_TOLD, composed, ignored, left_out
+from workers.providers import ProviderCall
+from workers.providers.openai.request import MOST_LISTED, composed, ignored, left_out
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -24,12 +24,12 @@ HI = {"role": "user", "content": "hi"}
 OFFER = Offer(provider="p", model="m", upstream="up", input=1, output=1, version="v", max_output=9, bound_micros=1)
 
 
-def asked(body: dict[str, Any], *, unknown: bool = False) -> Ask:
+def asked(body: dict[str, Any], *, unknown: bool = False) -> ProviderCall:
     before = copy.deepcopy(body)
     submission = read_submission("chat.completion", {"model": "gpt-4", **body}, ignore_unknown=unknown)
     assert body == before, "the caller's body is left as it is: its fingerprint is taken of it"
     assert orjson.loads(submission.json) == submission.request
-    return Ask("job_1", "chat.completion", submission.request, OFFER)
+    return ProviderCall("job_1", "chat.completion", submission.request, OFFER)
 
 
 def sent(body: dict[str, Any], *takes: str, **words: Any) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class TestUnknown:
         (path,) = told({"messages": [HI], "x" * 100_000: 1}, unknown=True)
         assert len(path) <= 100
         many = asked({"messages": [HI], **{f"x{number}": 1 for number in range(1000)}}, unknown=True)
-        assert len(ignored(many)) == MOST_TOLD + 1 and ignored(many)[-1] == f"and {1000 - MOST_TOLD} more"
+        assert len(ignored(many)) == MOST_LISTED + 1 and ignored(many)[-1] == f"and {1000 - MOST_LISTED} more"
 
 
 def test_what_stands_beside_costs_only_where_it_is_sent() -> None:

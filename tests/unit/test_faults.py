@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from shared.errors import ProviderError
 from tests.unit.fault_bodies import BODIES, openai
 from workers.upstream import error_codes, faults
-from workers.upstream.error_codes import code_of, error_of, message_of, told
-from workers.upstream.exchange import refused
+from workers.upstream.error_codes import code_of, error_of, message_for_customer, message_of
 from workers.upstream.faults import Kind, classify
+from workers.upstream.post import refused
 
 IDS = [f"{status}-{code}-{source}" for status, _, code, _, source in BODIES]
 
@@ -97,7 +97,7 @@ def test_no_body_whatever_is_more_than_an_error(body: Any, status: int | None) -
     read = error_of(content)
     code = code_of(read, status)
     assert code is None or (isinstance(code, str) and code)
-    assert told(status, code, message_of(read))
+    assert message_for_customer(status, code, message_of(read))
     found = refused(status or 500, httpx.Headers(), content)
     assert classify(found) in get_args(Kind)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from producer.cli.output import Output
 from producer.operations.batches import BatchSpec, lines_of
 from shared.batches import json_lines
-from workers.batches.files import _Part
+from workers.batches.rendering import _Part
 
 #: Where some reader ends a line: Python's `splitlines`, JavaScript's, Unicode's.
 ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"

@@ -10,9 +10,9 @@ import pytest
 from shared.errors import ProviderError
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import ChatRequest, Offer, read_submission
-from workers.providers import Ask, openai, sandbox
+from workers.providers import ProviderCall, openai, sandbox
 from workers.running.retry import GiveUp, Situation, decide
-from workers.upstream.exchange import refused
+from workers.upstream.post import refused
 
 TOOL = {"type": "function", "function": {"name": "find"}}
 #: One value for every field of a chat request.
@@ -75,16 +75,16 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-def ask(type: str = "chat.completion", omit: tuple[str, ...] = (), **changes: Any) -> Ask:
+def ask(type: str = "chat.completion", omit: tuple[str, ...] = (), **changes: Any) -> ProviderCall:
     offer = Offer(
         provider="p", model="catalogue-id", upstream="up-1", input=1, output=1, version="v", max_output=99,
         omit=list(omit), bound_micros=1,
     )  # fmt: skip
     request = {name: value for name, value in {**REQUESTS[type], **changes}.items() if value is not None}
-    return Ask("job_1", type, request, offer)
+    return ProviderCall("job_1", type, request, offer)
 
 
-def sent(what: Ask) -> dict[str, Any]:
+def sent(what: ProviderCall) -> dict[str, Any]:
     return dict(orjson.loads(openai.payload(what)))
 
 
@@ -99,7 +99,7 @@ def test_every_field_of_a_chat_request_is_tried_here() -> None:
 
 def test_fields_that_no_row_asks_for_are_listed_and_never_sent() -> None:
     request = read_submission("chat.completion", {"model": "m", "messages": FULL["messages"], **UNSERVED}).request
-    asked = Ask("job_1", "chat.completion", request, ask().offer)
+    asked = ProviderCall("job_1", "chat.completion", request, ask().offer)
     assert not set(sent(asked)) & set(UNSERVED)
     assert set(openai.read(asked, 200, orjson.dumps(GOOD["chat.completion"])).ignored) == set(UNSERVED)
 
@@ -135,7 +135,7 @@ def test_nothing_is_sent_that_nobody_asked_for(type: Any, body: dict[str, Any]) 
     """A limit always is, and the size of a picture: both are what is paid for at most."""
     request = read_submission(type, {"model": "m", **body}).request
     always = {"max_tokens": 99} if type == "chat.completion" else {}
-    asked = Ask("job_1", type, request, ask().offer)
+    asked = ProviderCall("job_1", type, request, ask().offer)
     assert sent(asked) == {"model": "up-1", **body, **always}
     assert openai.read(asked, 200, orjson.dumps(GOOD[type])).ignored == []
 
@@ -379,7 +379,7 @@ def test_only_what_is_wrong_with_the_request_is_told_in_the_providers_words(
     assert raised.value.message == said
 
 
-async def _call(handler: Any, what: Ask) -> Any:
+async def _call(handler: Any, what: ProviderCall) -> Any:
     async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
         provider = Provider(name="p", protocol="openai")
         return await openai.connect(provider, Endpoint("https://p.example/v1/", "k", False), client).call(what)

@@ -39,7 +39,7 @@ def test_nothing_known_nothing_waits_up_to_the_limit() -> None:
         following = asyncio.ensure_future(gate.enter("batch", 1.0))
         await asyncio.sleep(0)
         assert not following.done(), "a tenth of the limit is left to realtime calls"
-        gate.leave()
+        gate.release()
         assert isinstance(await following, Go) and gate.in_flight == AT_ONCE
         assert gate.take_report().limit_used
 
@@ -105,7 +105,7 @@ def test_who_waits_is_sent_away_when_the_provider_is_paused(whole: bool) -> None
 
 def test_nothing_is_sent_while_what_matters_is_being_told() -> None:
     async def scene(gate: Gate) -> None:
-        gate.telling = True
+        gate.reporting = True
         waiting = asyncio.ensure_future(gate.enter("realtime", 1.0))
         await asyncio.sleep(0.01)
         assert not waiting.done()

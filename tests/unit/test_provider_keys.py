@@ -5,10 +5,10 @@ import threading
 import httpx
 import pytest
 
-from producer.client.transport import Caller
+from producer.client.transport import Transport
 from producer.stack import banner, provider_keys
 from producer.stack.layout import Layout
-from producer.stack.provider_keys import Trials, masked, try_key
+from producer.stack.provider_keys import KeyChecks, check_key, masked
 from shared import network
 from shared.settings import Settings
 from shared.submissions import catalogue
@@ -35,7 +35,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
         (429, "accepted"),
         (401, "key refused (401)"),
         (403, "key refused (403)"),
-        (500, "answered 500; it is not known whether the key is accepted"),
+        (500, "answered 500; whether the key is accepted is unknown"),
         (None, "could not be reached"),
     ],
 )
@@ -48,8 +48,8 @@ def test_a_key_is_tried_once(status: int | None, words: str) -> None:
             raise httpx.ConnectTimeout("no")
         return httpx.Response(status)
 
-    assert try_key(OPENAI, transport=httpx.MockTransport(answer)).words == words
-    assert try_key(ANTHROPIC, transport=httpx.MockTransport(answer)).words == words
+    assert check_key(OPENAI, transport=httpx.MockTransport(answer)).words == words
+    assert check_key(ANTHROPIC, transport=httpx.MockTransport(answer)).words == words
     first, second = seen
     assert str(first.url) == "https://api.openai.com/v1/models"
     assert first.headers["authorization"] == "Bearer sk-nonsense"
@@ -64,34 +64,34 @@ def test_trials_are_made_at_the_same_time_and_nobody_waits() -> None:
         go.wait(10)
         return httpx.Response(401)
 
-    trials = Trials(provider_keys.with_key(SOLD), transport=httpx.MockTransport(answer))
+    checks = KeyChecks(provider_keys.with_key(SOLD), transport=httpx.MockTransport(answer))
     both.wait(10)
-    assert not trials.over and trials.found(OPENAI) is None
-    assert any("not tried yet" in line for line in said(trials))
+    assert not checks.over and checks.found(OPENAI) is None
+    assert any("not checked yet" in line for line in said(checks))
     go.set()
-    await_condition(lambda: trials.over)
+    await_condition(lambda: checks.over)
 
 
-def said(trials: Trials, *, simulated: bool = True, **given: object) -> list[str]:
+def said(checks: KeyChecks, *, simulated: bool = True, **given: object) -> list[str]:
     own = Settings(**given)  # type: ignore[arg-type]
     away = tuple(provider_keys.without_key(SOLD)) if simulated else ()
     at = Layout("127.0.0.1", 8000, 5555, None, 2, "", "", "", away)
-    return list(banner.providers(own, at, SOLD, trials))
+    return list(banner.providers(own, at, SOLD, checks))
 
 
 def test_up_says_whom_the_calls_go_to() -> None:
-    trials = Trials(provider_keys.with_key(SOLD), transport=httpx.MockTransport(lambda request: httpx.Response(401)))
-    await_condition(lambda: trials.over)
-    lines = said(trials)
+    checks = KeyChecks(provider_keys.with_key(SOLD), transport=httpx.MockTransport(lambda request: httpx.Response(401)))
+    await_condition(lambda: checks.over)
+    lines = said(checks)
     assert lines[0] == "  REAL       openai (OPENAI_API_KEY sk-…nse): key refused (401)"
     assert lines[1] == "             anthropic (ANTHROPIC_API_KEY sk-…789): key refused (401)"
-    assert lines[2] == "  SIMULATED  A local simulator makes up the answers of: google, deepinfra"
+    assert lines[2] == "  SIMULATED  a local simulator answers for: google, deepinfra"
     production = {"environment": "production", "key_secret": "x" * 32}
-    lines = said(trials, simulated=False, **production)
+    lines = said(checks, simulated=False, **production)
     assert lines[2] == "  NO KEY     google, deepinfra: their models answer 502"
     assert "FUSIONAI_DATABASE_URL" in lines[3] and "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[4]
     urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")} | {"database_url": "postgresql://db/f"}
-    assert len(said(trials, simulated=False, **production, **urls)) == 3
+    assert len(said(checks, simulated=False, **production, **urls)) == 3
 
 
 def test_up_says_which_proxy_is_used_and_not_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,13 +99,15 @@ def test_up_says_which_proxy_is_used_and_not_its_password(monkeypatch: pytest.Mo
     monkeypatch.setenv("NO_PROXY", "api.anthropic.com")
     network.routes.cache_clear()
     try:
-        trials = Trials(provider_keys.with_key(SOLD), transport=httpx.MockTransport(refused))
-        await_condition(lambda: trials.over)
-        lines = said(trials)
+        checks = KeyChecks(provider_keys.with_key(SOLD), transport=httpx.MockTransport(refused))
+        await_condition(lambda: checks.over)
+        lines = said(checks)
         assert lines[0].endswith(": could not be reached through the proxy proxy.example:3128")
         assert lines[1].endswith(": could not be reached")
         assert lines[2] == "  PROXY      http://me:***@proxy.example:3128 (HTTPS_PROXY) for openai"
-        assert app.ways() == ["openai is called through the proxy http://me:***@proxy.example:3128 (HTTPS_PROXY)"]
+        assert app.proxy_lines() == [
+            "openai is called through the proxy http://me:***@proxy.example:3128 (HTTPS_PROXY)"
+        ]
     finally:
         network.routes.cache_clear()
 
@@ -119,7 +121,7 @@ def test_the_commands_own_calls_of_this_machine_go_past_the_proxy(monkeypatch: p
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     network.routes.cache_clear()
     try:
-        with Receiver() as server, Caller(server.url, "fusionai_test_x", retries=0) as caller:
+        with Receiver() as server, Transport(server.url, "fusionai_test_x", retries=0) as caller:
             caller.post("/", {})
             assert server.connections == 1
     finally:

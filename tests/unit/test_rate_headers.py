@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import durations
 from shared.providers.limits import Limit, RateLimits
-from workers.upstream import durations, rate_headers, retry_after
+from workers.upstream import rate_headers, retry_after
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 NOW_SECONDS = NOW.timestamp()

@@ -12,7 +12,7 @@ from shared.queues import Lane
 from workers.running import retry
 from workers.running.retry import LONGEST_WAIT_SECONDS, SCHEDULE, Defer, GiveUp, Retry, Situation, decide
 from workers.upstream import faults
-from workers.webhooks import deliveries
+from workers.webhooks import schedule
 
 AGAIN = "again"
 ELSEWHERE = "elsewhere"
@@ -182,22 +182,22 @@ def test_every_verdict_is_bounded(
         assert verdict.reason
 
 
-@pytest.mark.parametrize("module", [retry, deliveries])
+@pytest.mark.parametrize("module", [retry, schedule])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     results = doctest.testmod(module)  # type: ignore[arg-type]
     assert results.attempted and not results.failed
 
 
 def test_webhook_pauses_grow_and_sum_to_about_three_days() -> None:
-    pauses = [deliveries.pause_seconds(attempt, 0.0) for attempt in range(1, len(deliveries.SCHEDULE) + 1)]
+    pauses = [schedule.pause_seconds(attempt, 0.0) for attempt in range(1, len(schedule.SCHEDULE) + 1)]
     kept = [pause for pause in pauses if pause is not None]
     assert kept == sorted(kept) and len(kept) == len(pauses) and kept[0] <= 10
     assert 2.5 * 86_400 <= sum(kept) <= 3.5 * 86_400
-    assert deliveries.pause_seconds(len(pauses) + 1, 0.0) is None
+    assert schedule.pause_seconds(len(pauses) + 1, 0.0) is None
 
 
-@given(attempt=st.integers(1, len(deliveries.SCHEDULE)), jitter=st.floats(0, 1))
+@given(attempt=st.integers(1, len(schedule.SCHEDULE)), jitter=st.floats(0, 1))
 def test_webhook_jitter_only_lengthens_and_little(attempt: int, jitter: float) -> None:
-    plain, jittered = deliveries.pause_seconds(attempt, 0.0), deliveries.pause_seconds(attempt, jitter)
+    plain, jittered = schedule.pause_seconds(attempt, 0.0), schedule.pause_seconds(attempt, jitter)
     assert plain is not None and jittered is not None
-    assert plain <= jittered <= plain * (1 + deliveries.JITTER)
+    assert plain <= jittered <= plain * (1 + schedule.JITTER)

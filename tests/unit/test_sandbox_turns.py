@@ -8,7 +8,7 @@ import pytest
 
 from shared.jobs.streams import Progress
 from shared.submissions.schemas import Offer
-from workers.providers import Ask
+from workers.providers import ProviderCall
 from workers.providers.sandbox import Sandbox, replies
 from workers.simulator.invent import MOST_VALUES, invent
 
@@ -86,7 +86,7 @@ def test_a_streamed_call_adds_up_to_the_whole() -> None:
         provider="sandbox", model="gpt-4", upstream="u", input=1, output=1, version="v", max_output=99, bound_micros=0
     )
     request = {"messages": ASKED, "n": 1, "tools": [FIND], "tool_choice": "required"}
-    answer = asyncio.run(Sandbox().call(Ask("job_1", "chat.completion", request, offer, sink)))
+    answer = asyncio.run(Sandbox().call(ProviderCall("job_1", "chat.completion", request, offer, sink)))
     (whole,) = answer.body["choices"][0]["message"]["tool_calls"]
     assert [call["function"] for call in sink.calls] == [whole["function"]]
     assert answer.body["choices"][0]["finish_reason"] == "tool_calls"
@@ -99,7 +99,9 @@ def test_logprobs_are_there_when_asked_for_and_only_then(top: dict[str, int], sh
     )
     for asked, wanted in ({}, False), ({"logprobs": False}, False), ({"logprobs": True, **top}, True):
         request = {"messages": ASKED, "n": 1, **asked}
-        (choice,) = asyncio.run(Sandbox().call(Ask("job_1", "chat.completion", request, offer))).body["choices"]
+        (choice,) = asyncio.run(Sandbox().call(ProviderCall("job_1", "chat.completion", request, offer))).body[
+            "choices"
+        ]
         assert bool(choice["logprobs"]) is wanted
     tokens = choice["logprobs"]["content"]
     assert "".join(token["token"] for token in tokens) == choice["message"]["content"]

@@ -27,17 +27,17 @@ def test_what_is_asked_becomes_the_simulators_arguments(text: str, found: list[s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "known are latency, fail, limit"),
-        ("slow=2", "'slow=2': known are latency, fail, limit"),
+        ("", "valid are latency, fail, limit"),
+        ("slow=2", "'slow=2': valid are latency, fail, limit"),
         ("latency", "latency=: seconds before each answer"),
         ("latency=3-1", "latency=3-1: seconds"),
         ("latency=-1", "latency=-1: seconds"),
         ("latency=inf", "latency=inf: seconds"),
         ("fail=120%", "fail=120%: the share of calls"),
         ("fail=2", "fail=2: the share of calls"),
-        ("limit=0", "limit=0: requests a minute"),
-        ("fail=1%,fail=2%", "fail is there twice"),
-        ("latency=2,", "'': known are"),
+        ("limit=0", "limit=0: requests per minute"),
+        ("fail=1%,fail=2%", "fail is given twice"),
+        ("latency=2,", "'': valid are"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, said: str) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.stopping import stop
-from workers.running.publisher import Publisher, Sink
+from workers.running.publisher import Publisher, StreamSink
 
 
 def test_a_cancellation_that_is_lost_is_sent_again() -> None:
@@ -48,7 +48,7 @@ def test_a_publisher_hangs_up_though_its_client_loses_the_cancellation(monkeypat
 
         monkeypatch.setattr(Publisher, "_send", send)
         publisher = Publisher("redis://127.0.0.1:1/0")
-        Sink(publisher, "job_1", 1).send({"id": "a", "created": 1, "model": "m"}, [])
+        StreamSink(publisher, "job_1", 1).send({"id": "a", "created": 1, "model": "m"}, [])
         async with asyncio.timeout(5):
             await sending.wait()
             await publisher.close()

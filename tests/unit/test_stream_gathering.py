@@ -13,7 +13,7 @@ from shared.jobs.streams import chunk
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Offer
 from tests.acceptance.sse import added_up
-from workers.providers import Answer, Ask, openai, sandbox
+from workers.providers import ProviderAnswer, ProviderCall, openai, sandbox
 from workers.upstream import event_stream
 
 OFFER = Offer(
@@ -46,7 +46,9 @@ def wire(*chunks: Any) -> bytes:
     return b"".join(f"data: {one}\n\n".encode() for one in data)
 
 
-def call(body: bytes | list[bytes], *, kind: str = "text/event-stream", sink: Any = None, **request: Any) -> Answer:
+def call(
+    body: bytes | list[bytes], *, kind: str = "text/event-stream", sink: Any = None, **request: Any
+) -> ProviderAnswer:
     """The adapter's answer to a provider that sends this."""
 
     async def parts() -> AsyncIterator[bytes]:
@@ -57,12 +59,12 @@ def call(body: bytes | list[bytes], *, kind: str = "text/event-stream", sink: An
         sent.update(orjson.loads(request.content))
         return httpx.Response(200, content=parts(), headers={"content-type": kind})
 
-    async def main() -> Answer:
+    async def main() -> ProviderAnswer:
         async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
             upstream = openai.connect(
                 Provider(name="p", protocol="openai"), Endpoint("https://p/v1", "k", False), client
             )
-            return await upstream.call(Ask("job_1", "chat.completion", request, OFFER, sink))
+            return await upstream.call(ProviderCall("job_1", "chat.completion", request, OFFER, sink))
 
     request.setdefault("messages", [{"role": "user", "content": "hi"}])
     sent: dict[str, Any] = {}
@@ -217,14 +219,16 @@ def test_an_event_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_request_without_a_sink_is_not_streamed() -> None:
-    body = orjson.loads(openai.payload(Ask("job_1", "chat.completion", {"stream": True, "messages": []}, OFFER)))
+    body = orjson.loads(
+        openai.payload(ProviderCall("job_1", "chat.completion", {"stream": True, "messages": []}, OFFER))
+    )
     assert "stream" not in body and "stream_options" not in body
 
 
 @pytest.mark.parametrize("request_", [{}, {"n": 3}, {"max_tokens": 2}])
 def test_the_sandbox_streams_what_it_answers(request_: dict[str, Any]) -> None:
     sink = Kept()
-    ask = Ask("job_1", "chat.completion", {"messages": [], "n": 1, **request_}, OFFER, sink)
+    ask = ProviderCall("job_1", "chat.completion", {"messages": [], "n": 1, **request_}, OFFER, sink)
     answer = asyncio.run(sandbox.Sandbox().call(ask))
     assert added_up(sink.chunks) == answer.body["choices"] and len(sink.chunks) > 3
 
@@ -232,7 +236,7 @@ def test_the_sandbox_streams_what_it_answers(request_: dict[str, Any]) -> None:
 def test_the_sandbox_streams_the_logprobs_of_each_piece() -> None:
     sink = Kept()
     request = {"messages": [], "n": 1, "logprobs": True, "top_logprobs": 1}
-    answer = asyncio.run(sandbox.Sandbox().call(Ask("job_1", "chat.completion", request, OFFER, sink)))
+    answer = asyncio.run(sandbox.Sandbox().call(ProviderCall("job_1", "chat.completion", request, OFFER, sink)))
     pieces = [choice for chunk in sink.chunks for choice in chunk["choices"] if choice["delta"].get("content")]
     tokens = [token for piece in pieces for token in piece["logprobs"]["content"]]
     assert [token["token"] for token in tokens] == [piece["delta"]["content"] for piece in pieces]

@@ -1,7 +1,7 @@
 """The arguments of one tool call as a provider sends them, piece by piece or whole: what may be passed on, and JSON.
 
 Put right: an object or a list instead of its text; nothing, null or blanks (`{}`); JSON text within a JSON text; a `{}`
-that stands before the real ones; each piece with all that went before it, and the whole told once more at the end.
+that stands before the real ones; each piece with all that went before it, and the whole repeated at the end.
 """
 
 import re
@@ -30,7 +30,7 @@ class Arguments:
         self._length = 0
         #: Where in the text the arguments begin; None: not known yet.
         self._start: int | None = None
-        #: They are no object or list, so nothing can be told before their end.
+        #: They are no object or list, so nothing can be passed on before their end.
         self._odd = False
         #: How many of their characters have been passed on, and which pieces have.
         self._sent = 0
@@ -68,7 +68,7 @@ class Arguments:
             return False
         return piece.startswith(self.text)
 
-    def news(self) -> str:
+    def take_new(self) -> str:
         """What may be passed on now: text that will stand in the whole whatever comes."""
         if self._start is None:
             self._decide()

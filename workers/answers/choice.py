@@ -30,8 +30,8 @@ class Choice:
     def take(self, delta: Mapping[str, Any]) -> dict[str, Any]:
         """Take a delta; what of it can be passed on."""
         visible: dict[str, Any] = self._said(delta, "delta")
-        if (called := _called(delta)) and (told := self._calling().take(called)):
-            visible["tool_calls"] = told
+        if (called := _called(delta)) and (calls := self._calling().take(called)):
+            visible["tool_calls"] = calls
         return visible
 
     def take_whole(self, message: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Usage that a provider did not tell, counted here: texts as texts, a picture as the catalogue counts one.
+"""Usage that a provider did not report, counted here: texts as texts, a picture as the catalogue counts one.
 
 About four bytes of text are a token. A count of 0 is none where there was something to count: a prompt is never empty,
 and a text that was sent was paid for. Never more than what a job's bound was made of.
@@ -20,27 +20,27 @@ MESSAGE_TOKENS = 4
 
 
 def of_chat(
-    told: Usage | None,
+    reported: Usage | None,
     request: Mapping[str, Any],
     choices: Sequence[Mapping[str, Any]],
     overheads: Overheads,
     most: int,
 ) -> Usage:
-    """The usage of a chat completion: as told, else counted; `most`: tokens that all the choices may have together."""
-    if told is not None and told.prompt_tokens and told.completion_tokens:
-        return told
-    used = told or Usage()
+    """The usage of a chat completion: as reported, else counted; `most`: tokens of all the choices together."""
+    if reported is not None and reported.prompt_tokens and reported.completion_tokens:
+        return reported
+    used = reported or Usage()
     if not used.prompt_tokens:
         used = replace(used, prompt_tokens=max(_asked(request, overheads), 1), estimated=True)
     if not used.completion_tokens and (said := _said(choices)):
         used = replace(used, completion_tokens=min(said, most), estimated=True)
-    return used if told or used.estimated else replace(used, estimated=True)
+    return used if reported or used.estimated else replace(used, estimated=True)
 
 
-def of_embedding(told: Usage | None, request: Mapping[str, Any]) -> Usage:
+def of_embedding(reported: Usage | None, request: Mapping[str, Any]) -> Usage:
     """The same of an embedding, of which tokens may have been given."""
-    if told is not None and told.prompt_tokens:
-        return replace(told, completion_tokens=0, reasoning_tokens=None, completion_audio_tokens=None)
+    if reported is not None and reported.prompt_tokens:
+        return replace(reported, completion_tokens=0, reasoning_tokens=None, completion_audio_tokens=None)
     given = request["input"]
     inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
     counted = sum(tokens([one]) if isinstance(one, str) else len(one) for one in inputs)

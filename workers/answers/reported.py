@@ -50,7 +50,7 @@ _DETAILS = {
 
 
 def of(body: Mapping[str, Any]) -> Usage | None:
-    """What a whole answer or one chunk of a stream tells; None: nothing that makes sense."""
+    """What a whole answer or one chunk of a stream reports; None: nothing that makes sense."""
     found: Usage | None = None
     for given in _places(body):
         found = both(found, _read(given))
@@ -58,7 +58,7 @@ def of(body: Mapping[str, Any]) -> Usage | None:
 
 
 def both(one: Usage | None, other: Usage | None) -> Usage | None:
-    """What two chunks of one stream told: counts grow, and some tell a part of them at its beginning alone."""
+    """What two chunks of one stream reported: counts grow; some providers report a part at the beginning alone."""
     if one is None or other is None:
         return one or other
     most: dict[str, Any] = {name: _most(getattr(one, name), getattr(other, name)) for name in _FIELDS}

@@ -10,7 +10,7 @@ from typing import Any
 
 from workers.answers.shape import text, wrong
 
-#: The texts of a message, in the order in which they are told.
+#: The texts of a message, in the order in which they are sent.
 NAMES = ("reasoning_content", "content", "refusal")
 
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details", "thinking_blocks")

@@ -16,7 +16,7 @@ from workers.answers.shape import MOST_PARTS, place, text, wrong
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call in the making; `number`: its place among them, `told`: its name has been passed on."""
+    """A tool call in the making; `number`: its place among them, `passed_on`: its name has been passed on."""
 
     id: str
     number: int
@@ -24,7 +24,7 @@ class _Call:
     index: int | None = None
     name: str = ""
     arguments: Arguments = field(default_factory=Arguments)
-    told: bool = False
+    passed_on: bool = False
     #: The ids that pieces of it have had.
     ids: set[str] = field(default_factory=set)
 
@@ -58,15 +58,15 @@ class ToolCalls:
 
     def take(self, given: Any) -> list[dict[str, Any]]:
         """Take the pieces of a delta; what can be passed on of them, in OpenAI's shape."""
-        told: list[dict[str, Any]] = []
+        passed: list[dict[str, Any]] = []
         fresh: set[int] = set()
         for at, piece in enumerate(_listed(given, self._path)):
             read = _read(piece, f"{self._path}[{at}]")
             call = self._call(read, fresh)
             self._add(call, read)
             fresh.add(call.number)
-            told += self._news(call)
-        return told
+            passed += self._fresh_parts(call)
+        return passed
 
     def take_whole(self, given: Any) -> None:
         """Take the calls of an unstreamed answer, each of which stands for itself."""
@@ -78,15 +78,15 @@ class ToolCalls:
         """The answer has ended: what is left to pass on. ProviderError when a call is none; `cut`: it may be broken."""
         if cut and self._calls and not self._calls[-1].name:
             self._calls.pop()
-        told = []
+        passed = []
         for call in self._calls:
             if not call.name:
                 raise wrong(f"{call.path}.function.name", "is missing")
-            if not call.told:
-                told.append(self._head(call))
+            if not call.passed_on:
+                passed.append(self._head(call))
             if left := call.arguments.close(f"{call.path}.function.arguments", cut=cut):
-                told.append({"index": call.number, "function": {"arguments": left}})
-        return told
+                passed.append({"index": call.number, "function": {"arguments": left}})
+        return passed
 
     def shown(self) -> list[dict[str, Any]]:
         """The calls, once closed."""
@@ -96,7 +96,7 @@ class ToolCalls:
         ]
 
     def _call(self, piece: _Piece, fresh: set[int]) -> _Call:
-        """The call that a piece belongs to; `fresh`: those that this delta has told of already."""
+        """The call that a piece belongs to; `fresh`: those that this delta has passed on already."""
         call = self._likely(piece, fresh)
         return self._begun(piece) if call is None or not self._goes_on(call, piece) else call
 
@@ -127,7 +127,7 @@ class ToolCalls:
         return not foreign or not said.startswith("{") or call.arguments.may_hold()
 
     def _repeats(self, call: _Call, piece: _Piece) -> bool:
-        """Whether a piece tells a whole call once more, or fills one that was empty."""
+        """Whether a piece repeats a whole call, or fills one that was empty."""
         if piece.index is None and not piece.id:
             return False
         probe = Arguments()
@@ -162,21 +162,21 @@ class ToolCalls:
 
     def _named(self, call: _Call, piece: str) -> str:
         """The name with this piece of it: repeated, grown, or gone on with until the arguments begin."""
-        if not call.name or (piece.startswith(call.name) and not call.told):
+        if not call.name or (piece.startswith(call.name) and not call.passed_on):
             return piece
-        settled = call.told or call.arguments.begun or call.name in self._known
+        settled = call.passed_on or call.arguments.begun or call.name in self._known
         return call.name if settled or piece == call.name else call.name + piece
 
-    def _news(self, call: _Call) -> list[dict[str, Any]]:
+    def _fresh_parts(self, call: _Call) -> list[dict[str, Any]]:
         """What can be passed on now, in the order of the calls: a name once it is whole, then arguments."""
-        if call.told:
-            news = call.arguments.news()
-            return [{"index": call.number, "function": {"arguments": news}}] if news else []
-        told = []
+        if call.passed_on:
+            fresh = call.arguments.take_new()
+            return [{"index": call.number, "function": {"arguments": fresh}}] if fresh else []
+        passed = []
         while self._untold < len(self._calls) and self._is_named(waiting := self._calls[self._untold]):
-            told.append(self._head(waiting))
+            passed.append(self._head(waiting))
             self._untold += 1
-        return told
+        return passed
 
     def _is_named(self, call: _Call) -> bool:
         if not call.name:
@@ -188,8 +188,8 @@ class ToolCalls:
         )
 
     def _head(self, call: _Call) -> dict[str, Any]:
-        call.told = True
-        function = {"name": call.name, "arguments": call.arguments.news()}
+        call.passed_on = True
+        function = {"name": call.name, "arguments": call.arguments.take_new()}
         return {"index": call.number, "id": call.id, "type": "function", "function": function}
 
 

@@ -1,1 +1,1 @@
-"""What happens to batches between their file and their output: a process of its own, `python -m workers.batches`."""
+"""The batches process (`python -m workers.batches`): takes batches from their input file to their output files."""

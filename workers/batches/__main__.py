@@ -1,8 +1,6 @@
-"""Takes turns over the batches until SIGTERM: `python -m workers.batches`."""
+"""The batches process: works on all batches in turn until SIGTERM: `python -m workers.batches`."""
 
 import logging
-import signal
-import threading
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -10,7 +8,8 @@ from shared import garbage, logs
 from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database
 from shared.settings import keep_private, settings
-from workers.batches.rounds import LOOK_SECONDS, Batches
+from shared.stopping import on_signals
+from workers.batches.scheduler import LOOK_SECONDS, BatchScheduler
 
 log = logging.getLogger("workers.batches")
 
@@ -19,21 +18,19 @@ def main() -> None:
     """Work until SIGTERM."""
     logs.start()
     keep_private()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = on_signals()
     database = Database(settings().database_url)
-    taking_turns = Batches(database, bell())
+    scheduler = BatchScheduler(database, bell())
     garbage.collect_seldom()
     while not stop.is_set():
         try:
-            busy = taking_turns.run_once()
+            busy = scheduler.run_once()
         except (SQLAlchemyError, AmbiguousCommitError) as error:
-            log.error("the database is away: %s", type(error).__name__)
+            log.error("the database is not available: %s", type(error).__name__)
             busy = False
         if not busy:
             stop.wait(LOOK_SECONDS)
-    taking_turns.close()
+    scheduler.close()
     bell().close()
     database.close()
 

@@ -1,6 +1,6 @@
 """A batch's lines as they ended, in the order of its input; of a retry: all lines of the batch that was first.
 
-Each line is told once, by what came of it last: a retry takes only lines that did not succeed before it, so a success
+Each line is given once, by what came of it last: a retry takes only lines that did not succeed before it, so a success
 is never followed by anything. What is read is bounded by the page, whatever requests and answers measure.
 """
 
@@ -26,7 +26,7 @@ PAGE = 1000
 PAGE_BYTES = 8 * 1024 * 1024
 #: Names of lines in one.
 NAMES = 5000
-#: For how long a plan that cannot be found is looked for again before its lines are told to be lost, in microseconds:
+#: For how long a plan that cannot be found is looked for again before its lines count as lost, in microseconds:
 #: storage that is not mounted has no files either.
 LOOK_AGAIN_MICROS = 86_400 * clock.MICROS
 
@@ -55,18 +55,18 @@ class Merger:
         """Every line: a job's row, or one that never became a job. None: others may have a turn."""
         for retry in self._retries:
             yield from self._index(retry)
-        told = 0
+        given = 0
         for things in self._things():
-            told += len(things)
+            given += len(things)
             yield from self._as_ended(things)
             yield None
         if self._newest:
-            told += len(self._newest)
+            given += len(self._newest)
             yield from self._by_id(list(self._newest.values()))
-        if told < self._first["total"] and self._missing is not None:
+        if given < self._first["total"] and self._missing is not None:
             raise self._missing
-        if told < self._first["total"]:
-            self.lost[self._first["id"]] = self._first["total"] - told
+        if given < self._first["total"]:
+            self.lost[self._first["id"]] = self._first["total"] - given
 
     def _index(self, retry: Row) -> Iterator[None]:
         """Note which lines a retry had, and where what came of them is."""
@@ -102,7 +102,7 @@ class Merger:
         except FileNotFoundError:
             if not self._is_gone(batch):
                 raise
-            log.error("batch %s: its plan is lost; lines that never became jobs are left out", batch["id"])
+            log.error("batch %s: its plan file is lost; its output lacks lines that never became jobs", batch["id"])
 
     def _is_gone(self, batch: Row) -> bool:
         """Whether a plan was kept no longer, or has been looked for in vain ever since the lines had ended."""

@@ -1,13 +1,13 @@
-"""What the log of the batches process says of a batch: one line when it begins, and one when it ends."""
+"""What the batches process logs of a batch: one line when it begins, and one when it ends."""
 
 import logging
 
 from shared import clock
 from shared.batches.lines import Reading
 from shared.batches.transitions import Row
-from shared.money.ledger import credits
+from shared.objects.amounts import credits
 
-log = logging.getLogger("workers.batches.rounds")
+log = logging.getLogger(__name__)
 
 
 def begins(row: Row, reading: Reading) -> None:

@@ -1,1 +1,1 @@
-"""What nobody asks for: the sweeper and all that it does, each second."""
+"""The sweeper and all that it does each second: takes jobs back, feeds, ends the overdue, retains, purges."""

@@ -17,7 +17,7 @@ from shared.db.models import jobs
 from shared.db.models.jobs import DEFERRED, QUEUED, TO_WAKE, WOKEN
 from shared.jobs.leases import unwake
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
-from workers.maintenance.isolate import steps
+from workers.maintenance.isolation import steps
 
 #: The window of a queue whose drain is not yet known, in jobs.
 FIRST = 1000

@@ -20,7 +20,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import MADE_BY_BATCHES, UNFINISHED
 from shared.files import blobs, images
-from workers.maintenance import retiring
+from workers.maintenance import row_retention
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ class Retention:
             _Chore("old plans", lambda: _full(blobs.forget_old("plans/", KEEP_PLANS_SECONDS))),
             _Chore("unfinished blobs", lambda: _full(blobs.forget_unfinished(KEEP_UNFINISHED_SECONDS))),
             *(_Chore(f"files without a row in {place}", _Unnamed(database, place).some) for place in UNNAMED),
-            _Chore("old jobs", retiring.Jobs(database).some),
-            _Chore("old events", retiring.Events(database).some),
-            _Chore("old files", retiring.Files(database).some),
+            _Chore("old jobs", row_retention.JobRetention(database).some),
+            _Chore("old events", row_retention.EventRetention(database).some),
+            _Chore("old files", row_retention.FileExpiry(database).some),
         ]
         #: Files whose bytes could not be deleted in the last round: others have their turn first.
         self._stuck: set[str] = set()
@@ -171,6 +171,6 @@ def _attempt(what: str, fn: Callable[[], object]) -> bool:
     try:
         fn()
     except Exception as error:
-        log.warning("retention of %s is left to a later round: %s", what, logs.kind(error))
+        log.warning("retention of %s failed, trying again in a later round: %s", what, logs.kind(error))
         return False
     return True

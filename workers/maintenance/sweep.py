@@ -6,41 +6,32 @@ until SIGTERM.
 
 import argparse
 import logging
-import signal
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, text
+from sqlalchemy import Connection
 
-from shared import clock, crash, db, logs
+from shared import clock, crash, logs
 from shared.broker.app import job_queues
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
-from shared.db import models as m
-from shared.db.models.jobs import QUEUED, RUNNING, TO_CANCEL, UNFINISHED, WOKEN
-from shared.jobs import leases, transitions
-from shared.jobs.outcomes import Ending, Terminal
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
+from shared.stopping import on_signals
 from workers.maintenance import recovery
+from workers.maintenance.chunks import in_chunks
+from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_before, newest_doorbells, unwake_lost
 from workers.maintenance.feeder import Feeder
-from workers.maintenance.forgetting import MANY, forget_all, in_rounds
-from workers.maintenance.forgetting import forget as forget
-from workers.maintenance.isolate import Isolator, steps
+from workers.maintenance.isolation import Isolator, steps
+from workers.maintenance.overdue import CHUNK, end_overdue, overdue
 from workers.maintenance.probation import ProbationSupervisor
+from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
-from workers.maintenance.watching import Doorbells, Due, Leases
+from workers.maintenance.staleness import DueWatch, LeaseWatch
 from workers.webhooks.due import DUE_SECONDS, due_deliveries
 
 log = logging.getLogger(__name__)
 
-#: Rows changed in one transaction.
-CHUNK = 400
-#: A doorbell that has been out for less is not looked for, in seconds.
-YOUNG_SECONDS = 3.0
-#: A doorbell this much older than one that has already been answered on the same queue is lost.
-OVERTAKEN_MICROS = 60 * clock.MICROS
 #: A sweeper that waited so long to write has others wait as well, in seconds.
 HELD_UP_SECONDS = 1.0
 
@@ -54,13 +45,13 @@ class Sweeper:
         self._probation = probation
         self.feeder = Feeder(database, ring)
         self.retention = Retention(database)
-        self._leases = Leases()
+        self._leases = LeaseWatch()
         #: Until when whoever falls silent is excused: the database could not be written to.
         self._excused_until = 0.0
-        self._doorbells = Doorbells(YOUNG_SECONDS)
-        self._due = Due(DUE_SECONDS)
-        self._taking: Isolator[tuple[int, list[str]]] = Isolator("taking back")
-        self._ending: Isolator[tuple[int, list[str]]] = Isolator("the overdue end")
+        self._doorbells = DoorbellWatch(YOUNG_SECONDS)
+        self._due = DueWatch(DUE_SECONDS)
+        self._taking: Isolator[tuple[int, list[str]]] = Isolator("taking back job")
+        self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
@@ -72,7 +63,7 @@ class Sweeper:
             "finding lost doorbells": self.find_lost_doorbells,
             "ringing for due deliveries": self.ring_due_deliveries,
             "feeding": self.feed,
-            "forgetting": lambda: forget_all(self._database),
+            "purging": lambda: purge_all(self._database),
         }
         if self._probation is None:
             every["retention"] = self.retention.run_once
@@ -122,7 +113,7 @@ class Sweeper:
         if newest:
             limits = self._database.read_sync(lost_before, before)
             for queue, limit in sorted(limits.items()):
-                in_rounds(self._database, partial(unwake_lost, queue=queue, limit=limit))
+                in_chunks(self._database, partial(unwake_lost, queue=queue, limit=limit))
 
     def ring_due_deliveries(self) -> None:
         """Ring for deliveries that nobody is sending, while their queue has room."""
@@ -167,66 +158,6 @@ def _lapse(
     return recovery.lapse(connection, over, late=late, excused=excused)
 
 
-def overdue(connection: Connection, besides: Sequence[str] = ()) -> list[str]:
-    """Up to CHUNK jobs to end, but for some."""
-    return [
-        id
-        for condition in _overdue(db.now(connection))
-        for id in connection.execute(
-            select(m.jobs.c.id).where(condition, m.jobs.c.id.not_in(besides)).limit(CHUNK // 2)
-        ).scalars()
-    ]
-
-
-def end_overdue(connection: Connection, only: Sequence[str] | None = None) -> tuple[int, list[str]]:
-    """Up to CHUNK jobs (of these) expired, or cancelled where a flagged job is queued again."""
-    columns = (m.jobs.c.id, m.jobs.c.lease_epoch, m.jobs.c.status, m.jobs.c.cancel_requested)
-    endings: dict[str, Ending] = {}
-    for condition in _overdue(db.now(connection)):
-        statement = select(*columns).where(condition)
-        if only is not None:
-            statement = statement.where(m.jobs.c.id.in_(only))
-        for row in connection.execute(statement.limit(CHUNK // 2)):
-            status: Terminal = "cancelled" if row.cancel_requested else "expired"
-            endings[row.id] = Ending(row.id, row.lease_epoch, status, came_from=row.status, takes=True)
-    if not endings:
-        return 0, []
-    return len(endings), transitions.settle(connection, list(endings.values())).deliveries
-
-
-def _overdue(now: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return (
-        and_(text(UNFINISHED), m.jobs.c.expires_at <= now),
-        and_(text(f"{TO_CANCEL} AND {QUEUED}")),
-    )
-
-
-def newest_doorbells(connection: Connection) -> dict[str, int]:
-    """When a doorbell was last rung, on each queue with jobs that were woken and not yet leased."""
-    statement = select(m.jobs.c.queue, func.max(m.jobs.c.woken_at)).where(text(WOKEN)).group_by(m.jobs.c.queue)
-    return {queue: at for queue, at in connection.execute(statement)}
-
-
-def lost_before(connection: Connection, woken_by: Mapping[str, int]) -> dict[str, int]:
-    """By queue, up to when doorbells are lost: up to these on empty ones, or long before one that has been answered."""
-    overtaken = (
-        select(m.jobs.c.queue, func.max(m.jobs.c.woken_at))
-        .where(text(RUNNING), m.jobs.c.woken_at.is_not(None))
-        .group_by(m.jobs.c.queue)
-    )
-    limits = {queue: newest - OVERTAKEN_MICROS for queue, newest in connection.execute(overtaken)}
-    return limits | {queue: max(limits.get(queue, 0), at + 1) for queue, at in woken_by.items()}
-
-
-def unwake_lost(connection: Connection, queue: str, limit: int) -> int:
-    """Leave up to MANY jobs to the feeder that were woken before then and not leased; how many."""
-    lost = select(m.jobs.c.id).where(m.jobs.c.queue == queue, text(WOKEN), m.jobs.c.woken_at < limit).limit(MANY)
-    ids = list(connection.execute(lost).scalars())
-    if ids:
-        leases.unwake(connection, ids)
-    return len(ids)
-
-
 def main() -> None:
     """Sweep until SIGTERM, feeding more often; or once, with `--once`."""
     parser = argparse.ArgumentParser(prog="workers.maintenance.sweep")
@@ -248,9 +179,7 @@ def main() -> None:
 
 
 def _sweep_until_stopped(sweeper: Sweeper) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = on_signals()
     swept = 0.0
     while not stop.wait(settings().feed_seconds):
         try:
@@ -260,7 +189,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
             else:
                 sweeper.feed()
         except Exception as error:
-            log.error("this sweep is left to the next: %s", logs.kind(error))
+            log.error("the sweep failed, trying again: %s", logs.kind(error))
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ from shared.submissions.catalogue import Catalogue
 from workers.pacing.gate import PATIENCE, Wait
 from workers.pacing.law import Pauses
 from workers.pacing.pace import Pace, Permit
-from workers.pacing.store import Store
+from workers.pacing.store import PaceStore
 
-__all__ = ["PATIENCE", "Pace", "Pauses", "Permit", "Store", "Wait", "connect"]
+__all__ = ["PATIENCE", "Pace", "PaceStore", "Pauses", "Permit", "Wait", "connect"]
 
 
 def connect(given: Settings, catalogue: Catalogue, worker: str) -> Pace:
     """The pace of a process, as the catalogue and the settings say."""
     return Pace(
-        Store(given.redis_url),
+        PaceStore(given.redis_url),
         worker,
         requests={name: count / 60 for name, count in _each(catalogue, "requests_per_minute").items()},
         tokens={name: count / 60 for name, count in _each(catalogue, "tokens_per_minute").items()},

@@ -32,9 +32,9 @@ AHEAD = 0.5
 USED = 0.5
 #: After so long any call may try a paused provider, in seconds.
 OVERDUE = 1.0
-#: Answers in a row that must tell the same limit before it is believed.
+#: Answers in a row that must state the same limit before it is believed.
 HEARD = 2
-#: By how much the numbers of a told limit may differ from those of one a minute.
+#: By how much the numbers of a stated limit may differ from those of one a minute.
 FITS = 1.6
 #: The longest that a call is put off for before it asks again, in seconds.
 MOST_WAIT = 5.0
@@ -42,7 +42,7 @@ MOST_WAIT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The call may be made now; its end is told to the gate. `probe`: it tries a paused provider."""
+    """The call may be made now; its end is reported to the gate. `probe`: it tries a paused provider."""
 
     version: int
     probe: bool = False
@@ -81,8 +81,8 @@ class Gate:
     #: The gate of the provider as a whole, which may be paused when this one is not; and those of its models.
     whole: "Gate | None" = None
     models: "list[Gate]" = field(default_factory=list)
-    #: Something that matters to all has been seen and is being told: nothing is sent before all know of it.
-    telling: bool = False
+    #: Something that matters to all has been seen and is being reported: nothing is sent before all know of it.
+    reporting: bool = False
     #: A call asks whether it may try the paused provider.
     claiming: bool = False
     _put_off: int = 0
@@ -94,9 +94,9 @@ class Gate:
     #: When a call last had to wait for the limit, and for the rate.
     _limit_used_at: float = -math.inf
     _rate_used_at: float = -math.inf
-    #: A limit that was told, and how many answers in a row have told it again.
-    _told: int = 0
-    _heard: int = 0
+    #: A limit that was stated, and how many answers in a row have stated it again.
+    _stated: int = 0
+    _repeated: int = 0
     _promised: float = 0.0
     _timer: asyncio.TimerHandle | None = None
 
@@ -125,7 +125,7 @@ class Gate:
         return bool(self.state.admitted) and self.now() - self.state.admitted[-1][0] / 2 < law.WINDOW
 
     async def enter(self, lane: Lane, patience: float) -> Go | Wait:
-        """A turn, at once or within `patience` seconds; or for how long to stay away. Whoever goes must `leave`."""
+        """A turn, at once or within `patience` seconds; or for how long to stay away. A turn must be released."""
         self.used_at = clock.monotonic()
         if (held := self.state.held_until - self.now()) > patience:
             return self._away(lane, held)
@@ -140,17 +140,17 @@ class Gate:
         self.in_flight += 1
         return Go(self.state.version, probe=True)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """A call has ended."""
         self.in_flight -= 1
         self.pump()
 
     def learn(self, limits: RateLimits | None, tokens: int) -> None:
-        """What an answer told of the provider's limits, and how many tokens its call used, for which batches wait."""
-        told = limits and limits.requests and limits.requests.limit
-        self._heard = self._heard + 1 if told and told == self._told else 0
-        self._told = told or 0
-        rates = [self.requests, limits and self._heard + 1 >= HEARD and _a_second(limits.requests)]
+        """What an answer said of the provider's limits, and how many tokens its call used, for which batches wait."""
+        stated = limits and limits.requests and limits.requests.limit
+        self._repeated = self._repeated + 1 if stated and stated == self._stated else 0
+        self._stated = stated or 0
+        rates = [self.requests, limits and self._repeated + 1 >= HEARD and _a_second(limits.requests)]
         self.report.told = min((rate for rate in rates if rate), default=None)
         by_tokens = [self.tokens, limits and _a_second(limits.tokens)]
         if tokens and (rate := min((rate for rate in by_tokens if rate), default=None)):
@@ -172,7 +172,7 @@ class Gate:
         if state.version != self.state.version:
             self.report.forget()
         self.state, self.ahead, self.report.version = state, ahead, state.version
-        self.telling = False
+        self.reporting = False
         for gate in (self, *self.models):
             gate.pump()
 
@@ -197,7 +197,7 @@ class Gate:
                 went = await turn
         except (asyncio.CancelledError, TimeoutError) as error:
             if turn.done() and not turn.cancelled() and turn.result() is not None:
-                self.leave()  # its turn had come all the same
+                self.release()  # its turn had come all the same
             if isinstance(error, TimeoutError):
                 return self._away(lane, 0.0)
             raise
@@ -214,7 +214,7 @@ class Gate:
         return Go(self.state.version)
 
     def _may_go(self, lane: Lane) -> bool:
-        if self.telling or (self.whole is not None and self.whole.telling) or self.now() < self.state.held_until:
+        if self.reporting or (self.whole is not None and self.whole.reporting) or self.now() < self.state.held_until:
             return False
         limit = self.state.limit * law.share(self.state, self.worker)
         if self.in_flight >= max(limit - max(limit * RESERVE, 1.0), 1.0):
@@ -270,9 +270,9 @@ class Gate:
 
 
 def _a_second(limit: Limit | None) -> float | None:
-    """What a told limit admits a second, if it is one a minute that fills up evenly, as its own numbers must show.
+    """What a stated limit admits a second, if it is one a minute that fills up evenly, as its own numbers must show.
 
-    Over which time a limit counts is not told. 600 of which 580 are left, whole again in 2 s, are 10 a second either
+    Over which time a limit counts is not stated. 600 of which 580 are left, whole again in 2 s, are 10 a second either
     way; numbers that do not fit together so are another kind of limit, and are not believed.
     """
     if limit is None or not limit.limit or limit.remaining is None or not limit.reset_seconds:

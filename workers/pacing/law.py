@@ -1,4 +1,4 @@
-"""How what workers see changes what is known of a provider's pace. Pure: no clock, network, database or Redis.
+"""How what workers report changes what is known of a provider's pace. Pure: no clock, network, database or Redis.
 
 Three things are found out of one provider and model. A **rate**: once the provider says "too many" (429, 529) it is
 set below what was admitted of late, and then grows by a few percent a second, which costs about one refusal in a
@@ -50,7 +50,7 @@ FAILURES: Final = 5
 QUIET: Final = 1.5
 #: A worker that has not reported for so long has no share.
 GONE: Final = 3.0
-#: For how long what was told is believed.
+#: For how long what the headers said is believed.
 TOLD: Final = 120.0
 #: How long one call may try a paused provider before another may.
 PROBE: Final = 30.0
@@ -93,7 +93,7 @@ class Report:
     in_flight: int = 0
     limit_used: bool = False
     rate_used: bool = False
-    #: A rate that the provider's headers told.
+    #: A rate that the provider's headers stated.
     told: float | None = None
     #: The one call that tried a paused provider has ended, well or not, or could not be made.
     probed: bool = False
@@ -105,7 +105,7 @@ class Report:
 
 
 def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
-    """Change `state` by one report; what an operator should be told of it. `jitter`: 0 to 1, uniformly random."""
+    """Change `state` by one report; lines for the operator. `jitter`: 0 to 1, uniformly random."""
     known = report.version == state.version
     _set_right(state, now, pauses)
     _count(state, report, now)

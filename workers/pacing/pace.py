@@ -4,8 +4,8 @@ import asyncio
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from shared import clock, logs
@@ -17,12 +17,12 @@ from shared.stopping import stop
 from workers.pacing import law
 from workers.pacing.gate import Gate, Go, Wait
 from workers.pacing.law import Pauses, Report
-from workers.pacing.store import Store
+from workers.pacing.store import PaceStore
 from workers.upstream.faults import ACCOUNT, NOT_CONFIGURED, Kind, classify, label
 
 log = logging.getLogger(__name__)
 
-#: How often a gate in use tells what it has seen, in seconds; what matters at once is told at once.
+#: How often a gate in use reports what it has seen, in seconds; what matters at once is reported at once.
 REPORT_SECONDS = 0.25
 #: A gate is in use for so long after its last call, in seconds.
 USED_SECONDS = 5.0
@@ -41,7 +41,7 @@ _DOWN: frozenset[Kind] = frozenset({"overload", "unreachable", "broken", "missin
 
 @dataclass(slots=True)
 class Permit:
-    """One call that may be made; tell its end exactly once, by one of the three."""
+    """One call that may be made; report its end exactly once, by one of the three."""
 
     pace: "Pace"
     gate: Gate
@@ -70,12 +70,24 @@ class Permit:
         """It was not made, or cancelled; nothing is learned of it."""
         self.pace.dropped(self)
 
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Around the call: one that fails, or is cancelled, is reported; a good answer is for the caller to report."""
+        try:
+            yield
+        except ProviderError as error:
+            self.failed(error)
+            raise
+        except BaseException:
+            self.dropped()
+            raise
+
 
 @dataclass(slots=True)
 class Pace:
     """All gates of one process. `requests`, `tokens`: what the catalogue says that a model admits a second, by name."""
 
-    store: Store
+    store: PaceStore
     worker: str
     requests: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, float] = field(default_factory=dict)
@@ -88,7 +100,7 @@ class Pace:
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
 
     async def close(self) -> None:
-        """Tell what has been seen last, and stop."""
+        """Report what has been seen last, and stop."""
         await stop(*self._tasks, *self._ready.values())
         with suppress(Exception):
             await asyncio.wait_for(self._exchange_all(self._gates.values()), 1.0)
@@ -134,13 +146,13 @@ class Pace:
             gate, version = self._gates[name_of(permit.provider, ANY)], permit.whole_version
         if permit.tried is not None:
             _note(permit.tried.report, kind, why, error, permit.gate.in_flight)
-        if gate is not permit.tried and version == gate.state.version and self._tells(permit, kind, error):
+        if gate is not permit.tried and version == gate.state.version and self._is_evidence(permit, kind, error):
             _note(gate.report, kind, why, error, permit.gate.in_flight)
             if gate.report.refused or gate.report.barred or gate.report.failed >= law.FAILURES:
-                self._tell_now(gate)
+                self._report_now(gate)
         self._over(permit)
 
-    def _tells(self, permit: Permit, kind: Kind, error: ProviderError) -> bool:
+    def _is_evidence(self, permit: Permit, kind: Kind, error: ProviderError) -> bool:
         """Whether a fault says anything of the provider: not when it may well be its request's, which failed before, or
         was answered, if not well, while others are served.
         """
@@ -155,8 +167,8 @@ class Pace:
     def _over(self, permit: Permit) -> None:
         if permit.tried is not None:
             permit.tried.report.probed = True
-            self._tell_now(permit.tried)
-        permit.gate.leave()
+            self._report_now(permit.tried)
+        permit.gate.release()
 
     def _stay_away(self, gate: Gate) -> Wait:
         wait = gate.paused()
@@ -195,13 +207,13 @@ class Pace:
         gate.used_at = clock.monotonic()
         return gate
 
-    def _tell_now(self, gate: Gate) -> None:
-        gate.telling = True
+    def _report_now(self, gate: Gate) -> None:
+        gate.reporting = True
         self._urgent[gate.name] = gate
         self._kick.set()
 
     async def _report_on(self) -> None:
-        """Tell at once what is urgent, and four times a second what every gate in use has seen."""
+        """Report at once what is urgent, and four times a second what every gate in use has seen."""
         regular = clock.monotonic()
         while True:
             with suppress(TimeoutError):
@@ -223,14 +235,14 @@ class Pace:
         await asyncio.gather(*(self._exchange(gate) for gate in list(gates)))
 
     async def _exchange(self, gate: Gate) -> None:
-        """Tell what was seen here, and learn what all know."""
+        """Report what was seen here, and learn what all know."""
         made = gate.take_report()
         try:
             state, said = await self.store.update(
                 gate.name, gate.state, lambda state, now: self._apply(gate.name, state, made, now)
             )
         except Exception as error:
-            log.error("the pace of %s is kept as it is: %s", gate.name, logs.trace(error))
+            log.error("the pace of %s could not be updated and stays as it is: %s", gate.name, logs.trace(error))
             gate.adopt(gate.state, gate.ahead)
             return
         gate.adopt(state, self.store.ahead)
@@ -246,8 +258,8 @@ class Pace:
             await asyncio.sleep(LOG_SECONDS)
             wrong, self._wrong = self._wrong, defaultdict(Counter)
             for provider, counts in sorted(wrong.items()):
-                told = ", ".join(f"{count} × {why}" for why, count in counts.most_common())
-                log.warning("%s: %s in %d s", provider, told, LOG_SECONDS)
+                counted = ", ".join(f"{count} × {why}" for why, count in counts.most_common())
+                log.warning("%s: %s in %d s", provider, counted, LOG_SECONDS)
 
 
 def _note(report: Report, kind: Kind, why: str, error: ProviderError, in_flight: int) -> None:

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from shared import clock
+from shared import clock, redis_clients
 from shared.providers.states import KEY, NAMES, State, dump, load
 
 T = TypeVar("T")
@@ -42,17 +40,11 @@ return {1, current, now}
 """
 
 
-class Store:
+class PaceStore:
     """The states that this process uses. A lost Redis costs shared knowledge, never a call."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.from_url(
-            url,
-            socket_timeout=DEADLINE_SECONDS,
-            socket_connect_timeout=DEADLINE_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
         self._change = self._redis.register_script(_CHANGE)
         self._documents: dict[str, bytes] = {}
         #: Redis's time less this process's monotonic clock, as last heard.
@@ -82,7 +74,7 @@ class Store:
             self._away_until = clock.monotonic() + AWAY_SECONDS
             if self._away_until > self._said + LOG_SECONDS:
                 self._said = self._away_until
-                log.warning("the pace of providers is not shared just now: %s", type(error).__name__)
+                log.warning("Redis is away: this worker paces providers by itself for now (%s)", type(error).__name__)
             return own, change(own, self.now())
 
     async def _compare_and_set(self, name: str, own: State, change: Callable[[State, float], T]) -> tuple[State, T]:
@@ -98,7 +90,7 @@ class Store:
                 self._documents[name] = made
                 return state, result
             seen = self._documents[name] = current
-        return state, result  # many change it at once: ours is told again with the next report
+        return state, result  # many change it at once: ours is sent again with the next report
 
     async def _read(self, name: str) -> bytes:
         _, current = await self._write(name, b"", b"")

@@ -46,4 +46,4 @@ class Consumer:
             else:
                 self._celery.cancel_task_queue(queue)
         except Exception as error:
-            log.warning("could not turn %s %s: %s", queue, "on" if on else "off", type(error).__name__)
+            log.warning("could not %s consuming queue %s: %s", "start" if on else "stop", queue, type(error).__name__)

@@ -6,11 +6,11 @@ The sweeper starts it (`workers.maintenance.probation`) with the id of its incar
 import logging
 import signal
 import sys
-import threading
 
 from shared import logs, network
 from shared.queues import PROBATION
 from shared.settings import keep_private
+from shared.stopping import on_signals
 from workers.maintenance.probation import GROUP_MOST, next_group
 from workers.process.runtime import Runtime
 
@@ -27,10 +27,9 @@ def main() -> None:
     network.check()
     runtime = Runtime(slots={PROBATION: GROUP_MOST}, probation=True, worker_id=sys.argv[1])
     runtime.start()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = on_signals(signal.SIGTERM)
     while not stop.is_set() and (group := runtime.read(next_group)):
-        log.info("%d jobs that lost a worker run again", len(group))
+        log.info("running %d jobs again that lost a worker", len(group))
         runtime.offer(PROBATION, group)
         quiet = runtime.begin(runtime.engine.quiet())
         while not quiet.done() and not stop.wait(LOOK_SECONDS):

@@ -1,4 +1,4 @@
-"""What may be asked of a worker through the broker: how it is, never what it does.
+"""Which commands a worker takes through the broker: those that ask how it is, none that change what it does.
 
 Celery takes such commands from whoever can write to the broker. Those that Flower shows something by stay; those that
 stop a worker, its pool or its queues, end its tasks or write files go: signals, settings and the rows are for that.

@@ -27,19 +27,19 @@ from workers.running.engine import Engine
 from workers.running.lease import Incarnation
 from workers.running.polling import Poller
 from workers.running.publisher import Publisher
-from workers.running.settle import Settler
+from workers.running.settler import Settler
 from workers.running.slots import Slots
-from workers.upstream.live_transport import live_client
 from workers.webhooks import client
 from workers.webhooks.due import due_ids
-from workers.webhooks.sender import MOST_SENDING, Sender
+from workers.webhooks.send_slots import MOST_SENDING
+from workers.webhooks.sender import Sender
 
 log = logging.getLogger(__name__)
 
 #: The exit status of a process whose lease is over; its supervisor starts another.
 LEASE_OVER = 75
-#: How long such a process winds down, and then at most waits for the database to be told why, in seconds.
-WIND_DOWN_SECONDS, SAY_WHY_SECONDS = 10.0, 60.0
+#: How long such a process winds down, and then at most waits for the database to take down why, in seconds.
+WIND_DOWN_SECONDS, EXPLAIN_SECONDS = 10.0, 60.0
 
 
 class Runtime:
@@ -125,33 +125,30 @@ class Runtime:
 
     async def _build(self) -> None:
         slots = Slots(self._capacities or capacities())
-        in_flight = sum(slots.capacity(queue) for queue in slots.queues)
-        self._client = live_client(in_flight)
+        self._connect(sum(slots.capacity(queue) for queue in slots.queues))
+        self.sender = Sender(self._database, self._outbound)
+        self.settler = Settler(self._database, self._notifier, self._ring)
+        upstreams = providers.connect(catalogue(), self._client)
+        attempts = Attempts(upstreams, self._pace, self._publisher)
+        self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=self._consume)
+        self.engine.start()
+        due = due_ids if serves(WEBHOOKS) else None
+        self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
+        self._polling = None if self._probation else asyncio.create_task(self._poller.run())
+        self._notifier.listen(CANCEL, self.engine.cancel)
+        self._ticking = asyncio.create_task(self._tick())
+
+    def _connect(self, in_flight: int) -> None:
+        """Make the clients of providers, webhooks and Redis."""
+        self._client = providers.http_client(in_flight)
         self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
             connections=MOST_SENDING,
         )
-        self._hints = Hints(settings().redis_url)
-        self.sender = Sender(self._database, self._outbound)
-        self.settler = Settler(self._database, self._hints, self._ring)
-        upstreams = providers.connect(catalogue(), self._client)
+        self._notifier = Hints(settings().redis_url)
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
-        self.engine = Engine(
-            self._database,
-            self.incarnation.id,
-            Attempts(upstreams, self._pace, self._publisher),
-            slots,
-            self.settler,
-            consume=self._consume,
-        )
-        self.engine.start()
-        due = due_ids if serves(WEBHOOKS) else None
-        self._poller = Poller(self._database, bell(), slots, self.engine.offer, self.sender.offer, due)
-        self._polling = None if self._probation else asyncio.create_task(self._poller.run())
-        self._hints.listen(CANCEL, self.engine.cancel)
-        self._ticking = asyncio.create_task(self._tick())
 
     def _offered(self, queue: str, ids: Sequence[str]) -> None:
         self._poller.heard(queue)
@@ -177,7 +174,7 @@ class Runtime:
         await self._pace.close()
         await self._publisher.close()
         self._ticking.cancel()
-        await self._hints.close()
+        await self._notifier.close()
         await self._client.aclose()
         await self._outbound.aclose()
 
@@ -186,18 +183,18 @@ class Runtime:
         if self._over:
             return
         self._over = True
-        guard = threading.Timer(WIND_DOWN_SECONDS, self._leave)
+        guard = threading.Timer(WIND_DOWN_SECONDS, self._exit)
         guard.daemon = True
         guard.start()
         try:
             self.run(self._wind_down(0))
-            log.error("%d late answers were refused", self.settler.stale)
+            log.error("the lease was lost; %d late answers were dropped", self.settler.stale)
         finally:
-            self._leave()
+            self._exit()
 
-    def _leave(self) -> None:
-        """Exit, once it is told why: until the database is back, a successor could do nothing either."""
-        self.incarnation.say_why(SAY_WHY_SECONDS)
+    def _exit(self) -> None:
+        """Exit, once it is recorded why: until the database is back, a successor could do nothing either."""
+        self.incarnation.explain_end(EXPLAIN_SECONDS)
         os._exit(LEASE_OVER)
 
 

@@ -1,6 +1,23 @@
-"""Outbound adapters: one file a wire protocol, found by the `protocol` of a catalogue row.
+"""Adapters of providers: one module or package a wire protocol, found by the `protocol` of a catalogue row.
 
-Such a file has `connect(provider, endpoint, client) -> Upstream`; a provider of a known protocol needs no file.
+A provider of a known protocol needs no code: a row in the catalogue is enough. A new protocol is one module here,
+`workers/providers/NAME.py`, or a package of that name, with `connect(provider, endpoint, client) -> Upstream`;
+nothing else names it. `tests/providers/protocols/example.py` is a whole one. Its author has to know:
+
+- `Upstream.call` makes one attempt. It never retries and never falls back: `workers.running.retry` decides.
+- Whatever waits for the provider stands in `with exchange:`, of an `upstream.exchange.Exchange(call.limits)`: it keeps
+  the limits of time, and turns what breaks into ProviderErrors. `upstream.post.post` sends and reads a whole answer,
+  `upstream.event_stream.events` one that comes as server-sent events. Errors leave through `exchange.mark`.
+- What fails is a ProviderError, with the provider's status and code. An error status is read by `upstream.post`; an
+  error in a 200 by `upstream.error_codes`; what each code means is in `upstream.faults`. An answer of the wrong shape
+  is `answers.shape.wrong`, which names the field: asked again, the provider would answer the same and be paid again.
+- `call.request` is the canonical request (OpenAI's fields). Only fields that the provider knows are sent; the others
+  are listed in the answer's `ignored`.
+- The answer is in the canonical shape: `answers.results` makes it, of choices that `answers.choice.Choice` puts
+  together, whole or from deltas. Usage that the provider does not report is estimated by `answers.estimates`.
+- With a `call.sink` a stream is wanted: `sink.send` each part as it comes. What is sent adds up to the whole answer.
+  Call `exchange.begin()` at the first content, `exchange.whole()` and `call.on_whole()` when all of it has come. An
+  adapter that cannot stream leaves the sink alone: the whole answer is streamed at its end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +30,10 @@ import httpx
 from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
 from shared.submissions.schemas import Offer, Usage
-from workers.upstream.time_limits import Limits, limits
+from workers.upstream.live_transport import live_client
+from workers.upstream.time_limits import TimeLimits, limits
 
-__all__ = ["Answer", "Ask", "Limits", "Sink", "Upstream", "connect", "limits"]
+__all__ = ["ProviderAnswer", "ProviderCall", "Sink", "TimeLimits", "Upstream", "connect", "http_client", "limits"]
 
 
 class Sink(Protocol):
@@ -30,7 +48,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ProviderCall:
     """One call to make: the canonical request, and the offer that is to serve it.
 
     With a `sink` the answer is wanted as it comes, besides the whole; an adapter that cannot stream leaves it alone.
@@ -42,28 +60,33 @@ class Ask:
     request: dict[str, Any]
     offer: Offer
     sink: Sink | None = None
-    limits: Limits = field(default_factory=limits)
+    limits: TimeLimits = field(default_factory=limits)
     #: Called when a streamed answer has come whole, though its end may not have been passed on yet.
-    come: Callable[[], None] = lambda: None
+    on_whole: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """A whole, good answer: the canonical result body (without credits), what it used, what was not passed on."""
 
     body: dict[str, Any]
     usage: Usage
     status_code: int = 200
     ignored: list[str] = field(default_factory=list)
-    #: What the provider told of its rate limits.
+    #: What the provider said of its rate limits.
     limits: RateLimits | None = None
 
 
 class Upstream(Protocol):
     """One provider, ready to be called."""
 
-    async def call(self, ask: Ask) -> Answer:
-        """Make one attempt within the ask's limits; raises ProviderError. Never retries: `running.retry` does."""
+    async def call(self, call: ProviderCall) -> ProviderAnswer:
+        """Make one attempt within the call's limits; raises ProviderError. Never retries: `running.retry` does."""
+
+
+def http_client(in_flight: int) -> httpx.AsyncClient:
+    """The client that all providers of a process are called with; its owner closes it."""
+    return live_client(in_flight)
 
 
 def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:

@@ -3,52 +3,40 @@
 import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import orjson
 
 from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import BEGAN, Ending, Requeue
 from shared.providers.states import words
-from shared.queues import LANES, PROBATION, Lane, queue_name
+from shared.queues import Lane
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
-from shared.submissions.schemas import REQUESTS, Offer, read_offer
+from shared.submissions.schemas import Offer
 from workers.pacing import PATIENCE, Pace, Permit, Wait
-from workers.providers import Answer, Ask, Upstream, limits
-from workers.running import outcomes
+from workers.providers import ProviderAnswer, ProviderCall, Upstream, limits
+from workers.running import job_rows, outcomes, requeues
 from workers.running.fallback import choose
-from workers.running.images import Keeping, links
-from workers.running.publisher import Held, Publisher, Sink, Unread
-from workers.running.relayed import Relayed
+from workers.running.images import ImageKeeper, links
+from workers.running.job_rows import Work
+from workers.running.partial_answer import PartialAnswer
+from workers.running.publisher import HeldSink, Publisher, StreamSink, UnreadSink
 from workers.running.retry import BARRED, PAUSED, Defer, GiveUp, Retry, Situation, decide
 from workers.upstream.faults import NOT_CONFIGURED, label
 
-#: The same while another offer is left.
+#: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
 #: How long a provider is down before a batch line turns to another offer without having called it.
 LASTED_SECONDS = 60.0
-#: A job that would wait beyond its deadline is tried again when this part of the time to it is over.
-LAST_TRY = 0.9
-#: Longer than any window.
-MOST_SECONDS = 1e8
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: By so much a stream ends before its job's deadline, so that who has said the most of it ends the job.
 EARLY_SECONDS = 2.0
-#: Why a job waits whose pictures cannot be kept; the first pause, each twice as long as the one before, up to the last.
-STORAGE = "storage"
-STORAGE_SECONDS, STORAGE_MOST_SECONDS = 30.0, 900.0
 #: Attempts that a job's row keeps: the first ones and the last ones.
 MOST_FIRST, MOST_LAST = 10, 40
-
-
-class UnreadableError(Exception):
-    """Another version wrote this job, in a way that this one does not understand: it is for others to run."""
 
 
 @dataclass(slots=True)
@@ -58,15 +46,15 @@ class Attempts:
     upstreams: Mapping[str, Upstream]
     pace: Pace
     publisher: Publisher | None = None
-    keeping: Keeping = field(default_factory=Keeping)
+    image_keeper: ImageKeeper = field(default_factory=ImageKeeper)
 
-    async def run(self, job: Leased, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending | Requeue:
+    async def run(self, job: Leased, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending | Requeue:
         """What comes of a job here.
 
-        `attempts` is what has been tried, `relayed` what was sent on of its answer; both grow, and whoever cancels
+        `attempts` is what has been tried, `partial` what was sent on of its answer; both grow, and whoever cancels
         this still has them. UnreadableError: its rows are not understood here.
         """
-        return await _read(self, job, attempts, relayed).until_decided()
+        return await _Run(self, job, job_rows.work(job), attempts, partial).until_decided()
 
 
 @dataclass(slots=True)
@@ -75,10 +63,9 @@ class _Run:
 
     by: Attempts
     job: Leased
-    request: dict[str, Any]
-    offers: Sequence[Offer]
+    work: Work
     attempts: list[dict[str, Any]]
-    relayed: Relayed
+    partial: PartialAnswer
     #: How many attempts the row has.
     before: int = field(init=False)
 
@@ -92,7 +79,7 @@ class _Run:
             try:
                 made = await self._once()
             except StorageAway:
-                return self._until_kept(failures)
+                return requeues.until_kept(self.job, failures, self.attempts, before=self.before)
             if isinstance(made, Ending):
                 return made
             if isinstance(made, Wait):
@@ -116,10 +103,10 @@ class _Run:
             except TimeoutError:
                 if not life.expired():
                     raise  # some other limit, which says nothing of the job's time
-                return outcomes.cut_short(self.job, "expired", self.attempts, self.relayed)
+                return outcomes.cut_short(self.job, "expired", self.attempts, self.partial)
             if isinstance(made, ProviderError) and sink is not None and sink.began:
-                return outcomes.broken_off(self.job, made, self.attempts, self.relayed)
-            if isinstance(made, Ending) and isinstance(sink, Held):
+                return outcomes.broken_off(self.job, made, self.attempts, self.partial)
+            if isinstance(made, Ending) and isinstance(sink, HeldSink):
                 sink.release()
             if isinstance(made, Ending) and sink is not None and sink.began:
                 return replace(made, relayed=True)
@@ -145,12 +132,20 @@ class _Run:
         return "batch" if self.job.lane == "batch" else "realtime"
 
     @property
+    def request(self) -> dict[str, Any]:
+        return self.work.request
+
+    @property
+    def offers(self) -> Sequence[Offer]:
+        return self.work.offers
+
+    @property
     def offer(self) -> Offer:
         return self.offers[self.job.offer]
 
-    async def _paced(self, sink: Sink | Held | Unread | None) -> Ending | ProviderError | Wait:
+    async def _paced(self, sink: StreamSink | HeldSink | UnreadSink | None) -> Ending | ProviderError | Wait:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
-        if self._keeps() and not await self.by.keeping.ready():
+        if self._keeps() and not await self.by.image_keeper.ready():
             raise StorageAway
         if self.offer.provider == SANDBOX:
             return await self._attempt(sink, None)
@@ -170,7 +165,9 @@ class _Run:
         first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
         return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
-    async def _attempt(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Ending | ProviderError:
+    async def _attempt(
+        self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None
+    ) -> Ending | ProviderError:
         """One call, written down; the job's end when it went well."""
         record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
         record["started_at"] = clock.now_seconds()
@@ -182,7 +179,7 @@ class _Run:
         except ProviderError as failure:
             error = failure
         except StorageAway:
-            record.update(status_code=200, error=STORAGE)
+            record.update(status_code=200, error=requeues.STORAGE)
             raise
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
@@ -196,50 +193,31 @@ class _Run:
             record[BEGAN] = True
         return error
 
-    async def _call(self, sink: Sink | Held | Unread | None, permit: Permit | None) -> Answer:
-        """The exchange itself, of which the pace is told."""
+    async def _call(self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None) -> ProviderAnswer:
+        """The call itself, whose end is reported to the pace."""
         another = self.lane == "realtime" and self._following(None) is not None
-        ask = Ask(
+        call = ProviderCall(
             self.job.id,
             self.job.type,
             self.request,
             self.offer,
             sink,
             limits(streamed=sink is not None, another_left=another),
-            self.relayed.take_whole,
+            self.partial.take_whole,
         )
-        try:
+        with permit.guarded() if permit is not None else nullcontext():
             crash.point("call.before")
-            answer = await self._upstream().call(ask)
-        except ProviderError as error:
-            if permit is not None:
-                permit.failed(error)
-            raise
-        except BaseException:
-            if permit is not None:
-                permit.dropped()
-            raise
+            answer = await self._upstream().call(call)
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
         if self.job.type == "image":
-            await self.by.keeping.dress(ask, answer, of_batch=self.job.batch_id is not None)
+            await self.by.image_keeper.put_links(call, answer, of_batch=self.job.batch_id is not None)
         crash.point("call.after")
         return answer
 
     def _keeps(self) -> bool:
         """Whether the answer is to be put into storage."""
         return self.job.type == "image" and links(self.request)
-
-    def _until_kept(self, failures: int) -> Requeue:
-        """Back into the queue while storage is away: at once after the first answer that could not be kept, for then
-        storage is asked before anybody is called; later for ever longer.
-        """
-        lost = sum(one.get("error") == STORAGE for one in self.attempts)
-        if lost == 1 and len(self.attempts) > self.before:
-            job = self.job
-            return Requeue(job.id, job.epoch, job.queue, job.offer, failures, 0, self.attempts, wake=True)
-        longer: float = STORAGE_SECONDS * 2 ** min(max(lost - 1, 0), 10)
-        return self._put_off(min(longer, STORAGE_MOST_SECONDS), STORAGE, failures)
 
     def _begun(self) -> int:
         """How many answers of this offer have begun and come to nothing, here or at other workers."""
@@ -252,34 +230,30 @@ class _Run:
         raise ProviderError(f"the provider {self.offer.provider} is not configured here", code=NOT_CONFIGURED)
 
     @contextmanager
-    def _streaming(self) -> Iterator[Sink | Held | Unread | None]:
+    def _streaming(self) -> Iterator[StreamSink | HeldSink | UnreadSink | None]:
         """Where a job is streamed to while it is called for; a batch's lines have nobody who would read.
 
-        A caller who wants the whole is served by a stream as well while another offer is left: it tells a provider
-        that is silent, to be turned from soon, from one that has begun a long answer.
+        A caller who wants the whole is served by a stream as well while another offer is left: so a provider that
+        is silent, which is soon given up, is distinguished from one that has begun a long answer.
         """
         publisher, stream = self.by.publisher, self.request.get("stream")
         chat = self.job.type == "chat.completion" and not self.job.batch_id
         if publisher is None or not chat or not stream:
             another = chat and self.lane == "realtime" and self._following(None) is not None
-            yield Unread() if another and self.offer.provider != SANDBOX else None
+            yield UnreadSink() if another and self.offer.provider != SANDBOX else None
             return
         sink = publisher.open(self.job.id, self.job.epoch)
-        self.relayed.begin(self.offer, self.request, sink.gathered)
+        self.partial.begin(self.offer, self.request, sink.gathered)
         try:
-            yield Held(sink) if self._holds() else sink
+            yield HeldSink(sink) if self.work.hold_stream else sink
         finally:
             sink.end()
 
-    def _lifetime(self, sink: Sink | Held | Unread | None) -> float | None:
+    def _lifetime(self, sink: StreamSink | HeldSink | UnreadSink | None) -> float | None:
         """How long a stream may go on: to just before its deadline, when others end the job; for the rest they do."""
-        if sink is None or isinstance(sink, Unread):
+        if sink is None or isinstance(sink, UnreadSink):
             return None
         return max((self.job.expires_at - clock.now_micros()) / clock.MICROS - EARLY_SECONDS, 0.0)
-
-    def _holds(self) -> bool:
-        """Whether the stream is to begin only when the answer is whole."""
-        return bool(self.job.routing and orjson.loads(self.job.routing).get("hold_stream"))
 
     def _seconds_left(self) -> float | None:
         """How long the caller still waits; None: nobody does, or not any more."""
@@ -295,37 +269,16 @@ class _Run:
         return choose(self.offers, after=self.job.offer, windows=windows)
 
     def _put_off(self, wait_seconds: float, reason: str, failures: int) -> Requeue:
-        """Back into the queue until then, without a slot and without a message; tried once more before it expires."""
-        job, now = self.job, clock.now_micros()
-        latest = now + int(LAST_TRY * max(job.expires_at - now, 0))
-        run_at = min(now + int(min(wait_seconds, MOST_SECONDS) * clock.MICROS), latest)
         tried = self.attempts if len(self.attempts) > self.before else None
-        return Requeue(job.id, job.epoch, job.queue, job.offer, failures, run_at, tried, deferred_for=reason)
+        return requeues.for_later(self.job, wait_seconds, reason, failures, tried)
 
     def _elsewhere(self, verdict: GiveUp, error: ProviderError) -> Ending | Requeue:
         """Fall back to the next offer, on its own provider's queue; or the end."""
         following = self._following(error) if verdict.elsewhere else None
         if following is None:
             return outcomes.given_up(self.job, error, verdict, self.attempts)
-        job = self.job
-        if job.queue == PROBATION:
-            return Requeue(job.id, job.epoch, PROBATION, following, 0, 0, self.attempts)
-        queue = queue_name(self.offers[following].provider, self.lane)
-        return Requeue(job.id, job.epoch, queue, following, 0, 0, self.attempts, wake=True)
-
-
-def _read(by: Attempts, job: Leased, attempts: list[dict[str, Any]], relayed: Relayed) -> _Run:
-    """A job from its rows, which any version may have written: fields that are not known here are passed over."""
-    try:
-        offers = [read_offer(row) for row in orjson.loads(job.offers)]
-        request = orjson.loads(job.request)
-        routing = orjson.loads(job.routing) if job.routing else {}
-        known = job.type in REQUESTS and job.lane in LANES and 0 <= job.offer < len(offers)
-        if not (known and isinstance(request, dict) and isinstance(routing, dict)):
-            raise UnreadableError(job.type)
-        return _Run(by, job, request, offers, attempts, relayed)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UnreadableError(type(error).__name__) from error
+        provider = self.offers[following].provider
+        return requeues.to_offer(self.job, following, provider, self.lane, self.attempts)
 
 
 def _not_called(wait: Wait) -> ProviderError:

@@ -1,24 +1,26 @@
-"""The spine: lease -> choose -> call -> settle | retry | fall back, for thousands of jobs on one event loop."""
+"""The life of jobs at their worker: lease -> choose -> call -> settle | retry | fall back, on one event loop."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection
 
 from shared import clock, crash, logs
+from shared.background import BackgroundTasks
 from shared.broker.bell import bell
 from shared.db import Database
 from shared.jobs import leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Requeue, Verdict
 from shared.settings import settings
-from workers.running import outcomes
-from workers.running.attempts import Attempts, UnreadableError
-from workers.running.recorder import Recorder
-from workers.running.settle import Outcome, Settler
+from shared.slices import slices
+from workers.running import job_rows, outcomes
+from workers.running.attempts import Attempts
+from workers.running.job_rows import UnreadableError
+from workers.running.progress_recorder import ProgressRecorder
+from workers.running.settler import JobOutcome, Settler
 from workers.running.slots import BRAKED_SECONDS, Slots
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ UNREADABLE_MICROS = 15 * clock.MICROS
 
 
 class Engine:
-    """Runs the jobs of one process. Everything but `offer_soon` is called on its event loop."""
+    """Runs the jobs of one process. All is called on its event loop."""
 
     def __init__(
         self,
@@ -56,10 +58,10 @@ class Engine:
         #: Those of them that have no answer yet, which alone may be interrupted.
         self._calling: set[str] = set()
         self._cancelled: set[str] = set()
-        self._side: set[asyncio.Future[Any]] = set()
+        self._side = BackgroundTasks(log, "could not return jobs to the feeder: %s")
         self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
-        self._recorder = Recorder(database)
+        self._recorder = ProgressRecorder(database)
         #: When ids that wait for the next step of a braked queue are looked at again.
         self._again: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -72,11 +74,11 @@ class Engine:
     def offer(self, queue: str, ids: Sequence[str]) -> None:
         """Take note of ids that may be leased; those there is no room for go back to the feeder."""
         if not self._slots.serves(queue):  # another version's message
-            self._leave(ids)
+            self._unwake(ids)
             return
         refused = list(ids) if self._stopping else self._slots.add(queue, ids)
         if refused:
-            self._leave(refused)
+            self._unwake(refused)
         if self._slots.full(queue) and queue not in self._paused:
             self._paused.add(queue)
             self._consume(queue, False)
@@ -95,9 +97,9 @@ class Engine:
         """
         missing = {(id, epoch) for id, epoch in held if id not in self._running}
         if lost := sorted(missing & self._astray):
-            log.warning("%d jobs were leased here and are not running; they are handed back", len(lost))
-            for start in range(0, len(lost), MOST_ROWS):
-                self._keep(self._database.write(leases.hand_back, lost[start : start + MOST_ROWS]))
+            log.warning("%d jobs are leased to this worker but not running here: handing them back", len(lost))
+            for some in slices(lost, MOST_ROWS):
+                self._side.start(self._database.write(leases.hand_back, some))
         self._astray = missing
 
     @property
@@ -123,7 +125,7 @@ class Engine:
         self.stop_leasing()
         if self._leasing is not None:
             await self._leasing
-        self._leave(self._slots.drop_waiting())
+        self._unwake(self._slots.drop_waiting())
         if self._running and drain_seconds > 0:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
         for id in list(self._calling):
@@ -133,15 +135,9 @@ class Engine:
             await asyncio.wait(ending, timeout=settings().lease_seconds)
         await self._recorder.stop()
 
-    def _leave(self, ids: Sequence[str]) -> None:
-        for start in range(0, len(ids), MOST_ROWS):
-            self._keep(self._database.write(leases.unwake, list(ids[start : start + MOST_ROWS])))
-
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self._side.add(task)
-        task.add_done_callback(self._side.discard)
-        task.add_done_callback(_log_failure)
+    def _unwake(self, ids: Sequence[str]) -> None:
+        for some in slices(ids, MOST_ROWS):
+            self._side.start(self._database.write(leases.unwake, list(some)))
 
     def _interrupt(self, id: str) -> None:
         """Cancel a call; an outcome that is on its way to the database is let be."""
@@ -173,7 +169,7 @@ class Engine:
         try:
             leased = await self._database.write(_lease, self._worker_id, taken)
         except Exception as error:
-            log.warning("leasing failed: %s", logs.kind(error))
+            log.warning("could not lease jobs, trying again: %s", logs.kind(error))
             for queue, ids in taken.items():
                 self._slots.give_back(queue, len(ids))
             await asyncio.sleep(0.5)
@@ -206,25 +202,29 @@ class Engine:
             self._slots.give_back(job.queue)
             self._work.set()
 
-    async def _outcome(self, job: Leased) -> Outcome:
+    async def _outcome(self, job: Leased) -> JobOutcome:
         """What comes of the job here; when this process stops, handing it back."""
         attempts: list[dict[str, Any]] = []
-        relayed = self._recorder.open(job)
+        partial = self._recorder.open(job)
         try:
-            attempts = _tried(job)
-            return await self._attempts.run(job, attempts, relayed)
+            attempts = job_rows.attempts(job)
+            return await self._attempts.run(job, attempts, partial)
         except UnreadableError as error:
-            log.warning("job %s is left to other versions: %s", job.id, error)
+            log.warning(
+                "job %s is of another version (%s): leaving it to workers that can read it",
+                job.id,
+                error,
+            )
             run_at = clock.now_micros() + UNREADABLE_MICROS
             return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, run_at, deferred_for="unreadable")
         except asyncio.CancelledError:
             if job.id in self._cancelled:
-                return outcomes.cut_short(job, "cancelled", attempts, relayed)
-            told = outcomes.progress(job, relayed)
-            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=told)
+                return outcomes.cut_short(job, "cancelled", attempts, partial)
+            progress = outcomes.progress(job, partial)
+            return Requeue(job.id, job.epoch, job.queue, job.offer, job.failures, 0, attempts, relayed=progress)
         except Exception as error:
-            log.error("job %s met a fault of ours: %s", job.id, logs.trace(error))
-            return outcomes.fault(job, error, attempts, relayed)
+            log.error("job %s failed on an internal error: %s", job.id, logs.trace(error))
+            return outcomes.fault(job, error, attempts, partial)
         finally:
             self._calling.discard(job.id)
             self._recorder.close(job)
@@ -237,22 +237,22 @@ class Engine:
             if self._slots.serves(back.queue):
                 self.offer(back.queue, [back.job_id])
             else:
-                self._keep(self._wake(back.queue, [back.job_id]))
+                self._side.start(self._wake(back.queue, [back.job_id]))
 
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(bell().ring(queue, ids)):
             await self._database.write(leases.unwake, ids)
 
-    async def _settle(self, outcome: Outcome) -> Verdict:
+    async def _settle(self, outcome: JobOutcome) -> Verdict:
         """Store it, however long the database is away; the lease's end is what ends the trying."""
         while True:
             try:
                 verdict = await self._settler(outcome)
                 if verdict == "stale":
-                    log.info("job %s was no longer ours; its late answer is dropped", outcome.job_id)
+                    log.info("job %s is no longer leased to this worker: its late answer is dropped", outcome.job_id)
                 return verdict
             except Exception as error:
-                log.warning("settling %s failed: %s", outcome.job_id, logs.kind(error))
+                log.warning("could not settle job %s, trying again: %s", outcome.job_id, logs.kind(error))
             await asyncio.sleep(0.5)
 
 
@@ -260,18 +260,3 @@ def _lease(connection: Connection, worker_id: str, taken: Mapping[str, Sequence[
     leased = leases.lease(connection, worker_id, taken)
     crash.point("lease.before_commit")
     return leased
-
-
-def _tried(job: Leased) -> list[dict[str, Any]]:
-    try:
-        attempts = orjson.loads(job.attempts) if job.attempts else []
-    except ValueError as error:
-        raise UnreadableError("its attempts") from error
-    if not isinstance(attempts, list) or not all(isinstance(one, dict) for one in attempts):
-        raise UnreadableError("its attempts")
-    return attempts
-
-
-def _log_failure(task: "asyncio.Task[Any] | asyncio.Future[Any]") -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.warning("leaving jobs to the feeder failed: %s", logs.kind(error))

@@ -1,4 +1,4 @@
-"""Makes an image result what was asked for: links on this server where the provider sent base64.
+"""Stores the images of a result, and puts links to them in the place of base64 where links were asked for.
 
 A picture that was made has been paid for, so storage that is away is tried again for a while; each try has a limit,
 since storage may also hang. While it is known to be away, nothing more is drawn.
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from shared import clock
 from shared.errors import ProviderError, StorageAway
 from shared.files import blobs, images
-from workers.providers import Answer, Ask
+from workers.providers import ProviderAnswer, ProviderCall
 
 R = TypeVar("R")
 
@@ -29,30 +29,30 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 _threads = ThreadPoolExecutor(8, thread_name_prefix="pictures")
 
 
-class Keeping:
+class ImageKeeper:
     """One process's keeping of pictures."""
 
     def __init__(self) -> None:
         #: Storage was away when last asked.
         self._away = False
 
-    async def dress(self, ask: Ask, answer: Answer, *, of_batch: bool) -> None:
+    async def put_links(self, call: ProviderCall, answer: ProviderAnswer, *, of_batch: bool) -> None:
         """Put signed links in the place of base64, when links were asked for. Pictures are kept on disk by then.
 
         StorageAway when they could not be. Each name is a fresh one: a stale worker's late picture replaces nobody's.
         """
-        if links(ask.request):
-            await self._link(ask, answer, of_batch=of_batch)
-        wanted = ask.request.get("response_format", "url")
+        if links(call.request):
+            await self._link(call, answer, of_batch=of_batch)
+        wanted = call.request.get("response_format", "url")
         if "response_format" in answer.ignored and all(wanted in row for row in answer.body["data"]):
             answer.ignored.remove("response_format")
 
-    async def _link(self, ask: Ask, answer: Answer, *, of_batch: bool) -> None:
+    async def _link(self, call: ProviderCall, answer: ProviderAnswer, *, of_batch: bool) -> None:
         rows = [row for row in answer.body["data"] if "b64_json" in row]
         contents = [_decoded(row["b64_json"]) for row in rows]
         until = clock.monotonic() + KEEP_SECONDS
         for index, (row, content) in enumerate(zip(rows, contents, strict=True)):
-            stem = f"{ask.job_id}-{index}-{clock.new_id('p')}"
+            stem = f"{call.job_id}-{index}-{clock.new_id('p')}"
             name = await self._insist(partial(_put, stem, content, of_batch), until)
             row["url"] = images.link(name, of_batch=of_batch)
             del row["b64_json"]

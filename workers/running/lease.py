@@ -73,22 +73,22 @@ class Incarnation:
             self._thread.join(timeout=5)
         self._database.write_sync(resign, self.id)
 
-    def say_why(self, seconds: float) -> None:
-        """Once the lease is over because the database was away, tell that, as soon as somebody listens; blocks."""
+    def explain_end(self, seconds: float) -> None:
+        """Record that the lease ended because the database was away, as soon as it is back; blocks."""
         until = clock.monotonic() + seconds
         while self._away and clock.monotonic() < until:
             try:
                 self._database.write_sync(end_explained, self.id)
                 return
             except Exception as error:
-                log.warning("why this lease is over could not be told yet: %s", type(error).__name__)
+                log.warning("could not record yet why this lease ended: %s", type(error).__name__)
             threading.Event().wait(0.2)
 
     def _beat_until_stopped(self) -> None:
         while not self._stop.wait(self._pause()):
             reason = self._beat()
             if reason is not None:
-                log.error("worker %s stops calling: %s", self.id, reason)
+                log.error("worker %s stops: %s", self.id, reason)
                 self._lost(reason)
                 return
 
@@ -106,7 +106,7 @@ class Incarnation:
                 held = self._database.read_sync(held_by, self.id)
             except Exception as error:
                 self._away = True
-                log.warning("the lease could not be renewed: %s", type(error).__name__)
+                log.warning("could not renew the lease: %s", type(error).__name__)
             else:
                 if cancelled is None:
                     return "its lease had lapsed"
@@ -115,7 +115,7 @@ class Incarnation:
                 self._held(held)
         else:
             self._away = False
-            log.warning("the event loop has not ticked for a beat; the lease is not renewed")
+            log.warning("the event loop is stuck: the lease is not renewed")
         return "it could not renew its lease" if self.expiring else None
 
 
@@ -163,7 +163,7 @@ def resign(connection: Connection, id: str) -> None:
 
 
 def end_explained(connection: Connection, id: str) -> None:
-    """It ended because the database was away, also where a sweeper took it for lost: nothing tells against its jobs."""
+    """It ended because the database was away, also where a sweeper took it for lost: its jobs are not suspect."""
     mine = update(m.workers).where(m.workers.c.id == id, m.workers.c.ended.is_distinct_from("stopped"))
     over = func.coalesce(m.workers.c.lapsed_at, db.now(connection))
     connection.execute(mine.values(lapsed_at=over, lost=0, ended="lease_over"))

@@ -1,4 +1,4 @@
-"""How a job ends at its worker: what an answer came to, and how each failure is told. Pure."""
+"""Outcomes of jobs at their worker: what an answer came to, and the error that a job shows for each failure. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,16 +10,16 @@ from shared import usage_shown
 from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Progress, Terminal
-from shared.money.ledger import credits
 from shared.money.pricing import charge
+from shared.objects.amounts import credits
 from shared.submissions.schemas import Offer, Usage
-from workers.providers import Answer
-from workers.running.relayed import Relayed
+from workers.providers import ProviderAnswer
+from workers.running.partial_answer import PartialAnswer
 from workers.running.retry import GiveUp
 from workers.upstream.faults import CALLERS, GENERAL_CODES, classify
 
 
-def succeeded(job: Leased, offer: Offer, answer: Answer, attempts: list[dict[str, Any]]) -> Ending:
+def succeeded(job: Leased, offer: Offer, answer: ProviderAnswer, attempts: list[dict[str, Any]]) -> Ending:
     """The end of a job that a provider has answered: charged exactly, at its offer's price, no more than was held."""
     usage = answer.usage
     charged, excess = _charged(job, offer, usage)
@@ -54,7 +54,9 @@ def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
 def _usage(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if job.type != "image":
-        shown = usage_shown.tokens(used, completion=job.type == "chat.completion")
+        shown = dict(usage_shown.tokens(used))
+        if job.type == "embedding":
+            del shown["completion_tokens"]
     shown["credits_used"] = credits(charged_micros)
     if job.test:
         shown["test"] = True
@@ -67,17 +69,17 @@ def cut_short(
     job: Leased,
     status: Terminal,
     attempts: list[dict[str, Any]],
-    relayed: Relayed,
+    partial: PartialAnswer,
     error: Mapping[str, Any] | None = None,
 ) -> Ending:
     """The end of a job before its answer was whole: what was sent on of it is kept and charged, as counted here."""
     ending = Ending(job.id, job.epoch, status, error=error, attempts=attempts)
-    if not relayed.began or relayed.offer is None or relayed.gathered is None:
+    if not partial.began or partial.offer is None or partial.gathered is None:
         return ending
-    offer, usage = relayed.offer, relayed.usage()
+    offer, usage = partial.offer, partial.usage()
     charged, excess = _charged(job, offer, usage)
-    head = {name: relayed.gathered.head[name] for name in ("id", "created", "model")}
-    body = {**head, "object": "chat.completion", "choices": relayed.gathered.choices()}
+    head = {name: partial.gathered.head[name] for name in ("id", "created", "model")}
+    body = {**head, "object": "chat.completion", "choices": partial.gathered.choices()}
     body["usage"] = _usage(job, usage, charged)
     return replace(
         ending,
@@ -93,21 +95,21 @@ def cut_short(
     )
 
 
-def progress(job: Leased, relayed: Relayed) -> Progress | None:
+def progress(job: Leased, partial: PartialAnswer) -> Progress | None:
     """What the job's row is to know of what was sent on, in case this process does not live to end it."""
-    if not relayed.began or relayed.offer is None or job.test:
+    if not partial.began or partial.offer is None or job.test:
         return None
-    offer, usage = relayed.offer, relayed.usage()
+    offer, usage = partial.offer, partial.usage()
     charged, _ = _charged(job, offer, usage)
     return Progress(
         job.id, job.epoch, offer.provider, offer.model, usage.prompt_tokens, usage.completion_tokens, charged
     )
 
 
-def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
+def broken_off(job: Leased, error: ProviderError, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending:
     """The end of a job whose answer broke off after somebody may have read of it: nothing else may take its place."""
     broken = UpstreamError(f"the provider's stream broke off: {error.message}", reason="stream_broken")
-    return cut_short(job, "failed", attempts, relayed, broken.as_json())
+    return cut_short(job, "failed", attempts, partial, broken.as_json())
 
 
 def given_up(job: Leased, error: ProviderError, verdict: GiveUp, attempts: list[dict[str, Any]]) -> Ending:
@@ -122,20 +124,20 @@ def _final(error: ProviderError, verdict: GiveUp) -> FusionError:
     its `param` the field that the provider names.
     """
     if not verdict.elsewhere or classify(error) in CALLERS:
-        return InvalidRequest(error.message, param=error.param, reason=_callers(error, verdict))
+        return InvalidRequest(error.message, param=error.param, reason=_callers_reason(error, verdict))
     if error.code == "timeout":
         return Timeout(error.message, reason="timeout")
     return UpstreamError(error.message, reason=verdict.reason)
 
 
-def _callers(error: ProviderError, verdict: GiveUp) -> str:
+def _callers_reason(error: ProviderError, verdict: GiveUp) -> str:
     """The reason of a fault of the caller's own."""
     if error.code is not None and error.code not in GENERAL_CODES:
         return error.code
     return "request_too_large" if classify(error) == "too_long" else verdict.reason
 
 
-def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], relayed: Relayed) -> Ending:
+def fault(job: Leased, error: Exception, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending:
     """The end of a job on which our own program failed."""
     ours = InternalError(f"an internal error ({type(error).__name__})", reason="internal_error")
-    return cut_short(job, "failed", attempts, relayed, ours.as_json())
+    return cut_short(job, "failed", attempts, partial, ours.as_json())

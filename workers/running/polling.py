@@ -12,13 +12,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, select, text
 
 from shared import clock, logs
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import WOKEN
+from shared.jobs.leases import unwake
 from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Poller:
             try:
                 found = await self.look()
             except Exception as error:
-                log.warning("the rows could not be looked at: %s", logs.kind(error))
+                log.warning("could not poll the database for jobs: %s", logs.kind(error))
             await asyncio.sleep(LOOK_SECONDS if found else CHECK_SECONDS)
 
     async def look(self) -> bool:
@@ -123,7 +124,7 @@ def unwake_late(connection: Connection, queue: str, late_seconds: float) -> int:
     )
     ids = list(connection.execute(late).scalars())
     if ids:
-        connection.execute(update(jobs).where(jobs.c.id.in_(ids), text(WOKEN)).values(woken_at=None))
+        unwake(connection, ids)
     return len(ids)
 
 

@@ -1,4 +1,4 @@
-"""Streamed answers on their way to Redis: what the calls of this process say, in one pipeline a turn.
+"""Publishes streamed answers to Redis: what this process's calls say, in one pipeline a turn.
 
 Redis is never waited for by a call, and nothing is lost with it: whoever reads is served from the stored result. What
 could not be sent is sent again (the entries' ids make that harmless) until the answer has ended. While a pipeline is
@@ -14,13 +14,11 @@ from typing import Any
 
 import orjson
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from shared import logs
+from shared import logs, redis_clients
 from shared.jobs import streams
 from shared.stopping import stop
-from workers.running.relayed import Gathered
+from workers.running.partial_answer import SentAnswer
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ _Command = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(slots=True)
-class Sink:
+class StreamSink:
     """Where one call's chunks go. `began`: something visible has been sent, after which there is no other attempt."""
 
     publisher: "Publisher"
@@ -51,7 +49,7 @@ class Sink:
     epoch: int
     began: bool = False
     ended: bool = False
-    gathered: Gathered = field(default_factory=Gathered)
+    gathered: SentAnswer = field(default_factory=SentAnswer)
     _head: Mapping[str, Any] = field(default_factory=dict)
     _count: int = 0
     _waiting: list[dict[str, Any]] = field(default_factory=list)
@@ -64,13 +62,13 @@ class Sink:
         for choice in choices:
             if not (self._waiting and _joined(self._waiting[-1], choice)):
                 self._waiting.append({**choice, "delta": dict(choice["delta"])})
-        self.publisher.news(self)
+        self.publisher.notify(self)
 
     def end(self) -> None:
         """The call is over: what it said is kept a little longer for those who still read."""
         self.ended = True
         if self.began:
-            self.publisher.news(self)
+            self.publisher.notify(self)
 
     def commands(self) -> list[_Command]:
         """What waits, as commands."""
@@ -86,10 +84,10 @@ class Sink:
 
 
 @dataclass(slots=True)
-class Held:
+class HeldSink:
     """A sink that gives on nothing before the answer is whole: until then another provider's may take its place."""
 
-    sink: Sink
+    sink: StreamSink
     _kept: list[tuple[Mapping[str, Any], Sequence[Choice]]] = field(default_factory=list)
 
     @property
@@ -107,7 +105,7 @@ class Held:
         self._kept.clear()
 
 
-class Unread:
+class UnreadSink:
     """A sink of a stream that nobody reads as it comes."""
 
     began = False
@@ -117,26 +115,20 @@ class Unread:
 
 
 class Publisher:
-    """This process's one way of telling Redis what its calls say; made and used on its event loop."""
+    """Publishes what this process's calls say to Redis; made and used on its event loop."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.from_url(
-            url,
-            socket_timeout=DEADLINE_SECONDS,
-            socket_connect_timeout=DEADLINE_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._sinks: dict[tuple[str, int], Sink] = {}
+        self._redis = redis_clients.connect(url, DEADLINE_SECONDS)
+        self._sinks: dict[tuple[str, int], StreamSink] = {}
         self._unsent: list[_Command] = []
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
-    def open(self, job_id: str, epoch: int) -> Sink:
+    def open(self, job_id: str, epoch: int) -> StreamSink:
         """The sink of one job's call."""
-        return Sink(self, job_id, epoch)
+        return StreamSink(self, job_id, epoch)
 
-    def news(self, sink: Sink) -> None:
+    def notify(self, sink: StreamSink) -> None:
         """A sink has something to send."""
         self._sinks[sink.job_id, sink.epoch] = sink
         self._wake.set()
@@ -156,7 +148,7 @@ class Publisher:
             try:
                 sent = await self._flush()
             except Exception as error:  # whatever it is, it is these chunks' end and not that of those to come
-                log.error("%d commands are given up: %s", len(self._unsent), logs.trace(error))
+                log.error("%d stream commands were dropped: %s", len(self._unsent), logs.trace(error))
                 self._unsent.clear()
                 sent = True
             if not sent:
@@ -174,7 +166,7 @@ class Publisher:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._send(sending)
         except (redis.RedisError, OSError) as error:
-            log.warning("chunks of %d answers wait to be streamed: %s", len(self._sinks), type(error).__name__)
+            log.warning("stream chunks of %d answers wait for Redis: %s", len(self._sinks), type(error).__name__)
             self._sinks = {place: sink for place, sink in self._sinks.items() if not sink.ended}
             return False
         del self._unsent[: len(sending)]
@@ -184,8 +176,8 @@ class Publisher:
         pipeline = self._redis.pipeline(transaction=False)
         for _, words in commands:
             pipeline.execute_command(*words)
-        told = sorted({key.rpartition(":")[2] for key, _ in commands})
-        pipeline.publish(streams.NEWS, json.dumps(told))
+        changed = sorted({key.rpartition(":")[2] for key, _ in commands})
+        pipeline.publish(streams.NEWS, json.dumps(changed))
         # An entry that is refused is one sent before, or a stale worker's: neither is a fault.
         await pipeline.execute(raise_on_error=False)
 

@@ -1,4 +1,4 @@
-"""What follows a failed attempt: another, soon or much later, another offer, or the end. Pure.
+"""What follows a failed attempt: a retry, a deferral, another offer, or the end. Pure.
 
 In the **realtime** lane somebody waits: at most three retries, within the caller's time, and brief ones while another
 offer is left. In the **batch** lane a line has until its window ends: what is not its own fault only puts it off.

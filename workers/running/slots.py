@@ -1,4 +1,4 @@
-"""What may be in flight, by provider and lane.
+"""How many jobs may be in flight in this process, by provider and lane.
 
 Slots, not threads, bound the work of a process: a slow job holds one slot, a stalled provider its own, nobody else's.
 Beside its slots each queue has a short list of offered ids that wait for one; while it is full nothing is consumed.

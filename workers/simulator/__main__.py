@@ -14,8 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from workers.simulator.app import Simulator
-from workers.simulator.faults import QUIET, Fault
-from workers.simulator.limits import Limit
+from workers.simulator.faults import QUIET, ScriptedFault
+from workers.simulator.rate_limits import LimitRule
 
 BACKLOG = 4096
 #: Longer than any client's, so that no request meets a connection that is just being closed.
@@ -26,7 +26,7 @@ ANSWER_SECONDS = 0.05
 GC_THRESHOLD = 100_000
 
 
-class Protocol(HttpToolsProtocol):
+class SimulatorProtocol(HttpToolsProtocol):
     """uvicorn's, with the transport in the scope, for faults that ASGI cannot express."""
 
     def on_message_begin(self) -> None:
@@ -35,7 +35,7 @@ class Protocol(HttpToolsProtocol):
         self.scope["extensions"] = {"simulator.transport": self.transport}  # type: ignore[dict-item]
 
 
-class Server(uvicorn.Server):
+class SimulatorServer(uvicorn.Server):
     """uvicorn's, which says that it listens, and ends with status 0 when it is told to stop."""
 
     port_file: Path | None = None
@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(seconds, self._come_up, *where)
 
     def _come_up(self, host: str, port: int) -> None:
-        protocol = partial(Protocol, self.config, self.server_state, self.lifespan.state)
+        protocol = partial(SimulatorProtocol, self.config, self.server_state, self.lifespan.state)
         listening = asyncio.get_running_loop().create_server(protocol, host, port, backlog=BACKLOG)
         self._coming_up = asyncio.ensure_future(listening)
         self._coming_up.add_done_callback(lambda done: self.servers.__setitem__(0, done.result()))
@@ -90,15 +90,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=rate, metavar="N", help="requests a minute of each provider; above it 429")
     parser.add_argument("--port-file", type=Path, help="where the port is written, once it listens")
     chosen = parser.parse_args(arguments)
-    limits = [Limit(requests_per_minute=chosen.limit)] if chosen.limit else []
+    limits = [LimitRule(requests_per_minute=chosen.limit)] if chosen.limit else []
     app = Simulator(chosen.latency, chosen.fail_first, chosen.fail, *limits)
     serve(app, chosen.host, chosen.port, chosen.port_file)
 
 
-def span(text: str) -> Fault:
+def span(text: str) -> ScriptedFault:
     """Seconds of latency, or the least and the most with a dash between."""
     least, _, most = text.partition("-")
-    return Fault(latency_seconds=float(least), latency_up_to=float(most) if most else None)
+    return ScriptedFault(latency_seconds=float(least), latency_up_to=float(most) if most else None)
 
 
 def rate(text: str) -> float:
@@ -123,7 +123,7 @@ def serve(app: Simulator, host: str, port: int, port_file: Path | None) -> None:
         app,
         host=host,
         port=port,
-        http=Protocol,
+        http=SimulatorProtocol,
         ws="none",
         loop="uvloop",
         lifespan="off",
@@ -136,7 +136,7 @@ def serve(app: Simulator, host: str, port: int, port_file: Path | None) -> None:
         date_header=False,
         log_level="critical",
     )
-    server = Server(config)
+    server = SimulatorServer(config)
     server.port_file = port_file
     app.control.go_down = server.go_down
     gc.freeze()

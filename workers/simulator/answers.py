@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from workers.simulator.invent import invent
-from workers.simulator.wire import PLAIN, Twist
+from workers.simulator.messages import PLAIN, Twist
 
 Finish = Literal["stop", "length", "tool", "refusal", "content_filter"]
 
@@ -24,7 +24,7 @@ _PIECE = re.compile(r"\s*\S{1,16}|\s+")
 
 
 @dataclass(slots=True)
-class Ask:
+class Prompt:
     """A request for text in canonical terms, whichever protocol it came by.
 
     `choice` is auto, none, required, or the name of the tool that must be called. `shape` is the JSON schema
@@ -43,7 +43,7 @@ class Ask:
 
 
 @dataclass(slots=True)
-class Turn:
+class Reaction:
     """One answer. `call` is a tool's name and its arguments as JSON text (cut short when finish is length)."""
 
     id: str
@@ -70,7 +70,7 @@ def digest(*parts: Any) -> bytes:
     return blake2b(orjson.dumps(parts), digest_size=8).digest()
 
 
-def compose(ask: Ask, index: int = 0, twist: Twist = PLAIN) -> Turn:
+def compose(ask: Prompt, index: int = 0, twist: Twist = PLAIN) -> Reaction:
     """Decide the answer number `index` to an ask."""
     id = blake2b(ask.seed + index.to_bytes(2, "big"), digest_size=12).hexdigest()
     if twist.ending:
@@ -95,13 +95,13 @@ def _stretched(text: str, length: int) -> str:
     return "".join(found) + "".join(f" {number}" for number in range(len(found) + 1, length + 1))
 
 
-def _ended(id: str, ask: Ask, ending: Literal["refusal", "content_filter"]) -> Turn:
+def _ended(id: str, ask: Prompt, ending: Literal["refusal", "content_filter"]) -> Reaction:
     text = REFUSAL if ending == "refusal" else _sentence(id, ask.text)[:24]
     text, _ = _cut(text, ask.limit)
-    return Turn(id, text, ending, tokens(text))
+    return Reaction(id, text, ending, tokens(text))
 
 
-def _tool(ask: Ask) -> str | None:
+def _tool(ask: Prompt) -> str | None:
     if not ask.tools or ask.choice == "none" or not ask.from_user:
         return None
     if ask.choice in ask.tools:
@@ -110,20 +110,20 @@ def _tool(ask: Ask) -> str | None:
     return named or (next(iter(ask.tools)) if ask.choice == "required" else None)
 
 
-def _calling(id: str, ask: Ask, tool: str) -> Turn:
+def _calling(id: str, ask: Prompt, tool: str) -> Reaction:
     arguments = orjson.dumps(invent(ask.tools[tool])).decode()
     room = None if ask.limit is None else max(ask.limit - tokens(tool), 0)
     kept, cut = _cut(arguments, room)
     used = tokens(tool) + tokens(kept)
     used = used if ask.limit is None else min(used, ask.limit)
-    return Turn(id, "", "length" if cut else "tool", used, (tool, kept))
+    return Reaction(id, "", "length" if cut else "tool", used, (tool, kept))
 
 
-def _bounded(id: str, text: str, ask: Ask) -> Turn:
+def _bounded(id: str, text: str, ask: Prompt) -> Reaction:
     found = [(text.find(stop), stop) for stop in ask.stops if stop and stop in text]
     at, stop = min(found) if found else (len(text), None)
     text, cut = _cut(text[:at], ask.limit)
-    return Turn(id, text, "length" if cut else "stop", tokens(text), stop=None if cut else stop)
+    return Reaction(id, text, "length" if cut else "stop", tokens(text), stop=None if cut else stop)
 
 
 def _cut(text: str, limit: int | None) -> tuple[str, bool]:

@@ -8,26 +8,37 @@ import orjson
 from workers.simulator.answers import (
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
-    Ask,
-    Turn,
+    Prompt,
+    Reaction,
     compose,
     digest,
     pieces,
     tokens,
     tool_tokens,
 )
-from workers.simulator.wire import Refused, Reply, Request, Twist, event, json_reply, may, need, objects, stream_reply
+from workers.simulator.messages import (
+    Refusal,
+    SimulatedReply,
+    SimulatedRequest,
+    Twist,
+    event,
+    json_reply,
+    may,
+    need,
+    objects,
+    stream_reply,
+)
 
 
-def messages(request: Request, twist: Twist) -> Reply:
+def messages(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST v1/messages."""
     body = request.body
     model, limit = need(body, "model", str), need(body, "max_tokens", int)
     if limit < 1:
-        raise Refused(400, "max_tokens: Input should be greater than or equal to 1")
+        raise Refusal(400, "max_tokens: Input should be greater than or equal to 1")
     ask = read(body, limit)
     if twist.ending == "content_filter":
-        raise Refused(400, "Output blocked by content filtering policy")
+        raise Refusal(400, "Output blocked by content filtering policy")
     turn = compose(ask, 0, twist)
     answer = _answer(model, ask, turn, twist)
     if may(body, "stream", bool, False):
@@ -35,7 +46,7 @@ def messages(request: Request, twist: Twist) -> Reply:
     return json_reply(answer)
 
 
-def _answer(model: str, ask: Ask, turn: Turn, twist: Twist) -> dict[str, Any]:
+def _answer(model: str, ask: Prompt, turn: Reaction, twist: Twist) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "id": f"msg_{turn.id}",
         "type": "message",
@@ -55,24 +66,24 @@ def _answer(model: str, ask: Ask, turn: Turn, twist: Twist) -> dict[str, Any]:
 _CACHE = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "service_tier": "standard"}
 
 
-def count_tokens(request: Request, twist: Twist) -> Reply:
+def count_tokens(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST v1/messages/count_tokens."""
     need(request.body, "model", str)
     return json_reply({"input_tokens": read(request.body, None).prompt_tokens})
 
 
-def read(body: dict[str, Any], limit: int | None) -> Ask:
+def read(body: dict[str, Any], limit: int | None) -> Prompt:
     """The request in canonical terms; 400 for what the real provider refuses."""
     asked = objects(body, "messages") or need({}, "messages", list)
     tools = objects(body, "tools")
     choice = may(body, "tool_choice", dict, {})
     if choice and not tools:
-        raise Refused(400, "tool_choice may only be specified while providing tools")
+        raise Refusal(400, "tool_choice may only be specified while providing tools")
     read = [_content(at, message) for at, message in enumerate(asked)]
     _check_results(asked)
     prompt = 3 + sum(count for _, count in read) + tokens(_system(body)) + tool_tokens(tools)
     user_texts = [text for (text, _), message in zip(read, asked, strict=True) if message["role"] == "user"]
-    return Ask(
+    return Prompt(
         seed=digest(body.get("model"), body.get("system"), asked),
         text=next((text for text in reversed(user_texts) if text), ""),
         from_user=asked[-1]["role"] == "user" and not _blocks(asked[-1], "tool_result"),
@@ -112,12 +123,12 @@ def _blocks(message: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 def _content(at: int, message: dict[str, Any]) -> tuple[str, int]:
     """A message's text, and what the message counts."""
     if message.get("role") not in ("user", "assistant"):
-        raise Refused(400, f"messages.{at}.role: Input should be 'user' or 'assistant'")
+        raise Refusal(400, f"messages.{at}.role: Input should be 'user' or 'assistant'")
     content = message.get("content")
     if isinstance(content, str):
         return content, tokens(content) + MESSAGE_TOKENS
     if not isinstance(content, list):
-        raise Refused(400, f"messages.{at}.content: Field required")
+        raise Refusal(400, f"messages.{at}.content: Field required")
     blocks = objects(message, "content")
     text = "\n".join(block["text"] for block in blocks if isinstance(block.get("text"), str))
     rest = [block for block in blocks if block.get("type") in ("tool_use", "tool_result")]
@@ -131,23 +142,23 @@ def _check_results(asked: list[dict[str, Any]]) -> None:
         for block in _blocks(message, "tool_result"):
             if block.get("tool_use_id") not in called:
                 message_text = "unexpected `tool_use_id` found in `tool_result` blocks"
-                raise Refused(400, f"messages.{at}.content.0: {message_text}: {block.get('tool_use_id')}")
+                raise Refusal(400, f"messages.{at}.content.0: {message_text}: {block.get('tool_use_id')}")
 
 
-def _block(turn: Turn) -> dict[str, Any]:
+def _block(turn: Reaction) -> dict[str, Any]:
     if turn.call is None:
         return {"type": "text", "text": turn.text}
     arguments = {} if turn.finish == "length" else orjson.loads(turn.call[1])
     return {"type": "tool_use", "id": f"toolu_{turn.id}", "name": turn.call[0], "input": arguments}
 
 
-def _stop_reason(turn: Turn) -> str:
+def _stop_reason(turn: Reaction) -> str:
     if turn.finish == "stop":
         return "end_turn" if turn.stop is None else "stop_sequence"
     return {"length": "max_tokens", "tool": "tool_use"}.get(turn.finish, "refusal")
 
 
-def _events(answer: dict[str, Any], turn: Turn) -> Iterator[dict[str, Any]]:
+def _events(answer: dict[str, Any], turn: Reaction) -> Iterator[dict[str, Any]]:
     usage = answer.get("usage")
     start = answer | {"content": [], "stop_reason": None, "stop_sequence": None}
     if usage is not None:
@@ -166,7 +177,7 @@ def _events(answer: dict[str, Any], turn: Turn) -> Iterator[dict[str, Any]]:
     yield {"type": "message_stop"}
 
 
-def _deltas(turn: Turn) -> Iterator[dict[str, Any]]:
+def _deltas(turn: Reaction) -> Iterator[dict[str, Any]]:
     if turn.call is None:
         yield from ({"type": "text_delta", "text": piece} for piece in pieces(turn.text))
     else:

@@ -6,35 +6,44 @@ from urllib.parse import parse_qsl
 
 from workers.simulator import media
 from workers.simulator.call import Call
+from workers.simulator.call_log import CallLog
+from workers.simulator.connection import Connection, Receive, Send, deliver
 from workers.simulator.control import Control
 from workers.simulator.errors import error_reply
-from workers.simulator.exchange import Exchange, Receive, Send, deliver
-from workers.simulator.faults import QUIET, Fault
-from workers.simulator.limits import Headers, Limit, Limits
+from workers.simulator.faults import QUIET, ScriptedFault
+from workers.simulator.messages import (
+    MALFORMED,
+    PLAIN,
+    Protocol,
+    Refusal,
+    SimulatedReply,
+    SimulatedRequest,
+    Twist,
+    parse,
+)
+from workers.simulator.rate_limits import Headers, LimitRule, RateLimiter
 from workers.simulator.routes import Route, find
 from workers.simulator.script import Script
-from workers.simulator.tally import Tally
-from workers.simulator.wire import MALFORMED, PLAIN, Protocol, Refused, Reply, Request, Twist, parse
 
 #: Keys that begin so are refused as wrong.
 WRONG_KEY = "invalid"
 TOO_MANY = 429
 
 
-def authorise(protocol: Protocol, request: Request) -> None:
+def authorise(protocol: Protocol, request: SimulatedRequest) -> None:
     """401 without a key, in the place where each provider wants it."""
     key = _key(protocol, request)
     if not key:
-        raise Refused(401, "You didn't provide an API key.", code="invalid_api_key")
+        raise Refusal(401, "You didn't provide an API key.", code="invalid_api_key")
     if key.startswith(WRONG_KEY):
         status = 400 if protocol.startswith("google") else 401
         code = "API_KEY_INVALID" if status == 400 else "invalid_api_key"
-        raise Refused(status, "API key not valid. Please pass a valid API key.", code=code)
+        raise Refusal(status, "API key not valid. Please pass a valid API key.", code=code)
     if protocol == "anthropic" and b"anthropic-version" not in request.headers:
-        raise Refused(400, "anthropic-version: header is required")
+        raise Refusal(400, "anthropic-version: header is required")
 
 
-def _key(protocol: Protocol, request: Request) -> str:
+def _key(protocol: Protocol, request: SimulatedRequest) -> str:
     headers = request.headers
     if protocol == "google":
         return headers.get(b"x-goog-api-key", b"").decode("latin-1") or request.query.get("key", "")
@@ -47,16 +56,18 @@ def _key(protocol: Protocol, request: Request) -> str:
 class Simulator:
     """One server's state: how it usually is, and its script."""
 
-    def __init__(self, usual: Fault = QUIET, fail_first: float = 0.0, fail: float = 0.0, *limits: Limit) -> None:
+    def __init__(
+        self, usual: ScriptedFault = QUIET, fail_first: float = 0.0, fail: float = 0.0, *limits: LimitRule
+    ) -> None:
         self.usual = usual
         self.script = Script(fail_first, fail)
-        self.limits = Limits(limits)
-        self.tally = Tally()
+        self.limits = RateLimiter(limits)
+        self.tally = CallLog()
         self.control = Control(self.script, self.limits, self.tally)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        exchange = Exchange(send, receive, scope["extensions"]["simulator.transport"])
+        exchange = Connection(send, receive, scope["extensions"]["simulator.transport"])
         raw = await _read(receive)
         path = scope["path"]
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
@@ -64,7 +75,7 @@ class Simulator:
             await deliver(exchange, self.control.answer(scope["method"], path[12:], query, raw))
             return
         route = find(scope["method"], path)
-        call = Call(route, Request(route.provider, path, query, dict(scope["headers"]), raw, route.name))
+        call = Call(route, SimulatedRequest(route.provider, path, query, dict(scope["headers"]), raw, route.name))
         fault = self.script.fault(call)
         if fault is not None and fault.effect.outage:
             self.tally.note(call, "refused" if fault.status == TOO_MANY else "faulty", fault.name)
@@ -72,7 +83,7 @@ class Simulator:
         else:
             await self._admit(exchange, call, fault)
 
-    async def _admit(self, exchange: Exchange, call: Call, fault: Fault | None) -> None:
+    async def _admit(self, exchange: Connection, call: Call, fault: ScriptedFault | None) -> None:
         """Answer what the limits admit."""
         admission = self.limits.admit(call)
         if admission.refusal is not None:
@@ -85,7 +96,7 @@ class Simulator:
         finally:
             admission.release()
 
-    async def _meet(self, exchange: Exchange, call: Call, fault: Fault | None, headers: Headers) -> None:
+    async def _meet(self, exchange: Connection, call: Call, fault: ScriptedFault | None, headers: Headers) -> None:
         """Answer, after the latency, as the fault has it."""
         latency = self.usual.latency if fault is None or fault.latency is None else fault.latency
         if latency:
@@ -98,28 +109,28 @@ class Simulator:
             await _deliver_faulty(exchange, call, fault, headers)
 
 
-def answer(route: Route, request: Request, twist: Twist = PLAIN) -> Reply:
+def answer(route: Route, request: SimulatedRequest, twist: Twist = PLAIN) -> SimulatedReply:
     """What the provider says, in its own shape also when it refuses."""
     try:
         _check(route, request)
         assert route.handler is not None
         return route.handler(request, twist)
-    except Refused as refused:
+    except Refusal as refused:
         return error_reply(refused, route.protocol)
     except MALFORMED as error:
         why = f"The request is malformed: {type(error).__name__} at {error}."
-        return error_reply(Refused(400, why, code="invalid_value"), route.protocol)
+        return error_reply(Refusal(400, why, code="invalid_value"), route.protocol)
 
 
-def _check(route: Route, request: Request) -> None:
+def _check(route: Route, request: SimulatedRequest) -> None:
     if route.handler is None:
-        raise Refused(route.status, f"Nothing at {request.path}.", code="not_found")
+        raise Refusal(route.status, f"Nothing at {request.path}.", code="not_found")
     authorise(route.protocol, request)
     if not request.body and (request.raw or route.handler not in (media.models, media.model)):
         request.body = parse(request.raw)
 
 
-async def _deliver_faulty(exchange: Exchange, call: Call, fault: Fault, headers: Headers) -> None:
+async def _deliver_faulty(exchange: Connection, call: Call, fault: ScriptedFault, headers: Headers) -> None:
     effect = fault.effect
     if effect.instead is not None:
         reply = effect.instead(fault, call)

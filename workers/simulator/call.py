@@ -1,4 +1,4 @@
-"""A request with who is to answer it, read as far as somebody needs it."""
+"""A request on its way to its simulated provider, read as far as each question needs it."""
 
 from functools import cached_property
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 
 from workers.simulator import anthropic, google, openai
-from workers.simulator.answers import BYTES_PER_TOKEN, Ask
+from workers.simulator.answers import BYTES_PER_TOKEN, Prompt
+from workers.simulator.messages import MALFORMED, Refusal, SimulatedRequest
 from workers.simulator.routes import Handler, Route
-from workers.simulator.wire import MALFORMED, Refused, Request
 
 #: What a call for an answer is taken to use when it does not say how long the answer may be.
 USUAL_ANSWER_TOKENS = 16
@@ -17,7 +17,7 @@ USUAL_ANSWER_TOKENS = 16
 class Call:
     """One request on its way to its provider. Whatever is asked of it, a malformed one is not its concern."""
 
-    def __init__(self, route: Route, request: Request) -> None:
+    def __init__(self, route: Route, request: SimulatedRequest) -> None:
         self.route = route
         self.request = request
         self.request.body = _peeked(request.raw)
@@ -31,10 +31,10 @@ class Call:
         return self.request.body.get("stream") is True
 
     @cached_property
-    def _ask(self) -> Ask | None:
+    def _ask(self) -> Prompt | None:
         try:
             return _read(self.route.handler, self.request)
-        except (Refused, *MALFORMED):
+        except (Refusal, *MALFORMED):
             return None
 
     @property
@@ -57,7 +57,7 @@ def _peeked(raw: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _read(handler: Handler | None, request: Request) -> Ask | None:
+def _read(handler: Handler | None, request: SimulatedRequest) -> Prompt | None:
     if handler is openai.chat:
         return openai.read(request)
     if handler in (anthropic.messages, anthropic.count_tokens):

@@ -6,11 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from workers.simulator import media
+from workers.simulator.call_log import CallLog
 from workers.simulator.errors import error_reply
-from workers.simulator.limits import Limits
-from workers.simulator.script import Order, Script
-from workers.simulator.tally import Tally
-from workers.simulator.wire import Refused, Reply, json_reply, need, parse
+from workers.simulator.messages import Refusal, SimulatedReply, json_reply, need, parse
+from workers.simulator.rate_limits import RateLimiter
+from workers.simulator.script import Script, ScriptBody
 
 #: A simulator that is down cannot be told to come up again; so it is never down for longer.
 MOST_DOWN_SECONDS = 3600.0
@@ -19,29 +19,29 @@ MOST_DOWN_SECONDS = 3600.0
 class Control:
     """What tests and the demo order, and what they are told. `go_down`: the server's, which stops listening."""
 
-    def __init__(self, script: Script, limits: Limits, tally: Tally) -> None:
+    def __init__(self, script: Script, limits: RateLimiter, tally: CallLog) -> None:
         self._script, self._limits, self._tally = script, limits, tally
         self.go_down: Callable[[float], None] | None = None
 
-    def answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Reply:
+    def answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> SimulatedReply:
         """One request, refused in OpenAI's shape."""
         try:
             return self._answer(method, path, query, raw)
-        except Refused as refused:
+        except Refusal as refused:
             return error_reply(refused, "openai")
 
-    def _answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Reply:
+    def _answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> SimulatedReply:
         if path == "script" and method in ("POST", "DELETE"):
-            return json_reply(self._replace(_order(raw) if method == "POST" else Order()))
+            return json_reply(self._replace(_order(raw) if method == "POST" else ScriptBody()))
         if (method, path) == ("POST", "down"):
             return json_reply(self._down(parse(raw)))
         if method == "GET" and (told := self._told(path, query)) is not None:
             return json_reply(told)
         if method == "GET" and path.startswith("images/"):
             return media.picture(path.removeprefix("images/"))
-        raise Refused(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")
+        raise Refusal(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")
 
-    def _replace(self, order: Order) -> dict[str, Any]:
+    def _replace(self, order: ScriptBody) -> dict[str, Any]:
         self._script.replace(order)
         self._limits.replace(order.limits)
         self._tally.clear()
@@ -62,15 +62,15 @@ class Control:
     def _down(self, body: dict[str, Any]) -> dict[str, Any]:
         seconds = need(body, "seconds", float) if isinstance(body.get("seconds"), float) else need(body, "seconds", int)
         if not 0 < seconds <= MOST_DOWN_SECONDS:
-            raise Refused(400, f"seconds: more than 0, at most {MOST_DOWN_SECONDS:g}", param="seconds")
+            raise Refusal(400, f"seconds: more than 0, at most {MOST_DOWN_SECONDS:g}", param="seconds")
         if self.go_down is None:
-            raise Refused(400, "This simulator is not a server of its own, and cannot go down.")
+            raise Refusal(400, "This simulator is not a server of its own, and cannot go down.")
         self.go_down(seconds)
         return {"down_seconds": seconds}
 
 
-def _order(raw: bytes) -> Order:
+def _order(raw: bytes) -> ScriptBody:
     try:
-        return Order.model_validate(parse(raw))
+        return ScriptBody.model_validate(parse(raw))
     except ValidationError as error:
-        raise Refused(400, str(error), code="invalid_script") from None
+        raise Refusal(400, str(error), code="invalid_script") from None

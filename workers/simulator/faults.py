@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.simulator import oddities
+from workers.simulator import odd_replies
 from workers.simulator.call import Call
+from workers.simulator.connection import Connection
+from workers.simulator.error_messages import too_long
 from workers.simulator.errors import error_event, error_in_200, error_reply
-from workers.simulator.exchange import Exchange
-from workers.simulator.wire import PLAIN, Protocol, Refused, Reply, Twist
-from workers.simulator.words import too_long
+from workers.simulator.messages import PLAIN, Protocol, Refusal, SimulatedReply, Twist
 
 #: How long slow_body and slow_start take when a script does not say.
 USUAL_SECONDS = 1.0
@@ -33,7 +33,7 @@ MISSING_BYTES = 64
 FLUSH_SECONDS = 0.02
 
 
-class Fault(BaseModel):
+class ScriptedFault(BaseModel):
     """What goes wrong, as a script says it. `status`, `code` and `message` dress the errors.
 
     `seconds`: slow_body: how long the body takes; slow_start: how long after its head it begins; stall: how long it
@@ -58,7 +58,7 @@ class Fault(BaseModel):
     window: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
-    def known(self) -> "Fault":
+    def known(self) -> "ScriptedFault":
         """A misspelt kind would make a test pass for the wrong reason."""
         if self.kind and self.kind not in KINDS:
             raise ValueError(f"unknown kind {self.kind!r}; known: {', '.join(sorted(KINDS))}")
@@ -91,14 +91,14 @@ class Fault(BaseModel):
         return replace(self.effect.twist, length=self.answer_tokens)
 
     @property
-    def refusal(self) -> Refused:
+    def refusal(self) -> Refusal:
         """The error that this fault orders."""
         message = self.message or "This error was scripted by the simulator."
-        return Refused(self.status or 500, message, code=self.code, retry_after=self.retry_after)
+        return Refusal(self.status or 500, message, code=self.code, retry_after=self.retry_after)
 
 
-Deliver = Callable[[Exchange, Reply, Fault], Awaitable[None]]
-Instead = Callable[[Fault, Call], Reply]
+Deliver = Callable[[Connection, SimulatedReply, ScriptedFault], Awaitable[None]]
+Instead = Callable[[ScriptedFault, Call], SimulatedReply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +107,30 @@ class Kind:
 
     twist: Twist = PLAIN
     instead: Instead | None = None
-    reshape: Callable[[Reply, Fault, Protocol], Reply] | None = None
+    reshape: Callable[[SimulatedReply, ScriptedFault, Protocol], SimulatedReply] | None = None
     deliver: Deliver | None = None
     outage: bool = False
 
 
-def _error(fault: Fault, call: Call) -> Reply:
+def _error(fault: ScriptedFault, call: Call) -> SimulatedReply:
     return error_reply(fault.refusal, call.route.protocol)
 
 
-def _error_in_200(fault: Fault, call: Call) -> Reply:
+def _error_in_200(fault: ScriptedFault, call: Call) -> SimulatedReply:
     return error_in_200(fault.refusal, call.route.protocol, call.streaming)
 
 
-def _too_long(fault: Fault, call: Call) -> Reply:
+def _too_long(fault: ScriptedFault, call: Call) -> SimulatedReply:
     refused = too_long(call.route.provider, call.route.protocol, call.prompt_tokens, fault.window or 0)
     return error_reply(refused, call.route.protocol)
 
 
-def _gateway_page(fault: Fault, call: Call) -> Reply:
+def _gateway_page(fault: ScriptedFault, call: Call) -> SimulatedReply:
     page = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\r\n"
-    return Reply(fault.status or 502, page, b"text/html; charset=utf-8")
+    return SimulatedReply(fault.status or 502, page, b"text/html; charset=utf-8")
 
 
-def _begun(reply: Reply, fault: Fault) -> list[bytes]:
+def _begun(reply: SimulatedReply, fault: ScriptedFault) -> list[bytes]:
     """The events of a stream that come before what goes wrong: half of them, or as many with text as were asked for."""
     events = reply.events or []
     if fault.tokens is None:
@@ -140,58 +140,58 @@ def _begun(reply: Reply, fault: Fault) -> list[bytes]:
     return events[: silent + fault.tokens]
 
 
-def _begun_bytes(reply: Reply, fault: Fault) -> bytes:
+def _begun_bytes(reply: SimulatedReply, fault: ScriptedFault) -> bytes:
     return b"".join(_begun(reply, fault)) if reply.events else reply.body[: len(reply.body) // 2]
 
 
-def _malformed(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
+def _malformed(reply: SimulatedReply, fault: ScriptedFault, protocol: Protocol) -> SimulatedReply:
     if reply.events is None:
         return replace(reply, body=reply.body[: len(reply.body) // 2])
     kept = _begun(reply, fault) or reply.events[:1]
     return replace(reply, events=[*kept[:-1], kept[-1].rstrip()[:-2] + b"\n\n", *reply.events[len(kept) :]])
 
 
-def _truncated(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
+def _truncated(reply: SimulatedReply, fault: ScriptedFault, protocol: Protocol) -> SimulatedReply:
     return reply if reply.events is None else replace(reply, events=_begun(reply, fault))
 
 
-def _without_end(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
+def _without_end(reply: SimulatedReply, fault: ScriptedFault, protocol: Protocol) -> SimulatedReply:
     return reply if reply.events is None else replace(reply, events=reply.events[:-1])
 
 
-def _error_mid_stream(reply: Reply, fault: Fault, protocol: Protocol) -> Reply:
+def _error_mid_stream(reply: SimulatedReply, fault: ScriptedFault, protocol: Protocol) -> SimulatedReply:
     if reply.events is None:
         return error_in_200(fault.refusal, protocol, False)
     return replace(reply, events=[*_begun(reply, fault), error_event(fault.refusal, protocol)])
 
 
-def _odd(change: Callable[[Reply, Protocol], Reply]) -> Kind:
+def _odd(change: Callable[[SimulatedReply, Protocol], SimulatedReply]) -> Kind:
     return Kind(reshape=lambda reply, fault, protocol: change(reply, protocol))
 
 
-async def _hang(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+async def _hang(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.gone()
 
 
-async def _reset(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+async def _reset(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.reset()
 
 
-async def _reset_mid_body(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+async def _reset_mid_body(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     await exchange.part(_begun_bytes(reply, fault), last=False)
     await asyncio.sleep(FLUSH_SECONDS)
     await exchange.reset()
 
 
-async def _wrong_content_length(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+async def _wrong_content_length(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     body = reply.body if reply.events is None else b"".join(reply.events)
     await exchange.start(reply, len(body) + MISSING_BYTES)
     await exchange.part(body, last=False)
     await exchange.close()
 
 
-async def _slow_body(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+async def _slow_body(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     parts, step = reply.events, max(-(-len(reply.body) // DRIPS), 1)
     if parts is None:
         parts = [reply.body[at : at + step] for at in range(0, len(reply.body), step)]
@@ -201,13 +201,13 @@ async def _slow_body(exchange: Exchange, reply: Reply, fault: Fault) -> None:
         await asyncio.sleep(_seconds(fault) / len(parts))
 
 
-async def _slow_start(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+async def _slow_start(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     if not await exchange.gone_within(_seconds(fault)):
         await exchange.part(b"".join(reply.events or [reply.body]), last=True)
 
 
-async def _stall(exchange: Exchange, reply: Reply, fault: Fault) -> None:
+async def _stall(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     begun = _begun_bytes(reply, fault)
     await exchange.part(begun, last=False)
@@ -217,7 +217,7 @@ async def _stall(exchange: Exchange, reply: Reply, fault: Fault) -> None:
         await exchange.part(b"".join(reply.events or [reply.body])[len(begun) :], last=True)
 
 
-def _seconds(fault: Fault) -> float:
+def _seconds(fault: ScriptedFault) -> float:
     return USUAL_SECONDS if fault.seconds is None else fault.seconds
 
 
@@ -243,24 +243,24 @@ KINDS: dict[str, Kind] = {
     "slow_start": Kind(deliver=_slow_start),
     "stall": Kind(deliver=_stall),
     "hang": Kind(deliver=_hang, outage=True),
-    **{name: _odd(oddities.changed(change)) for name, change in oddities.CHANGES.items()},
-    "odd_lines": _odd(oddities.odd_lines),
-    "other_form": _odd(oddities.other_form),
+    **{name: _odd(odd_replies.changed(change)) for name, change in odd_replies.CHANGES.items()},
+    "odd_lines": _odd(odd_replies.odd_lines),
+    "other_form": _odd(odd_replies.other_form),
 }
 
 #: Nothing wrong at all.
-QUIET = Fault()
+QUIET = ScriptedFault()
 
 #: What `--fail-first` answers, chosen by the request's hash.
-FIRST_FAILURES: tuple[Fault, ...] = (
-    Fault(status=500, message="A first attempt fails here (500)."),
-    Fault(status=429, retry_after=0, message="A first attempt fails here (429)."),
-    Fault(status=503, message="A first attempt fails here (503)."),
+FIRST_FAILURES: tuple[ScriptedFault, ...] = (
+    ScriptedFault(status=500, message="A first attempt fails here (500)."),
+    ScriptedFault(status=429, retry_after=0, message="A first attempt fails here (429)."),
+    ScriptedFault(status=503, message="A first attempt fails here (503)."),
 )
 
 #: What `--fail` answers now and then: what a busy provider does.
-BUSY: tuple[Fault, ...] = (
-    Fault(status=500, message="The server had an error while processing your request."),
-    Fault(status=429, retry_after=1, message="Too many requests; try again in a second."),
-    Fault(status=503, message="The engine is currently overloaded, please try again later."),
+BUSY: tuple[ScriptedFault, ...] = (
+    ScriptedFault(status=500, message="The server had an error while processing your request."),
+    ScriptedFault(status=429, retry_after=1, message="Too many requests; try again in a second."),
+    ScriptedFault(status=503, message="The engine is currently overloaded, please try again later."),
 )

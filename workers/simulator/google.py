@@ -9,8 +9,8 @@ import orjson
 from workers.simulator.answers import (
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
-    Ask,
-    Turn,
+    Prompt,
+    Reaction,
     compose,
     digest,
     dimensions_of,
@@ -19,7 +19,18 @@ from workers.simulator.answers import (
     tool_tokens,
     vector,
 )
-from workers.simulator.wire import Refused, Reply, Request, Twist, event, json_reply, may, need, objects, stream_reply
+from workers.simulator.messages import (
+    Refusal,
+    SimulatedReply,
+    SimulatedRequest,
+    Twist,
+    event,
+    json_reply,
+    may,
+    need,
+    objects,
+    stream_reply,
+)
 
 FINISH = {
     "stop": "STOP",
@@ -31,30 +42,30 @@ FINISH = {
 _SNAKE = re.compile(r"_([a-z])")
 
 
-def generate(request: Request, twist: Twist) -> Reply:
+def generate(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:generateContent."""
     turns, frame = _answer(request, twist)
     candidates = [_candidate(index, turn, _parts(turn), True) for index, turn in enumerate(turns)]
     return json_reply(frame | ({"candidates": candidates} if candidates else {}))
 
 
-def stream(request: Request, twist: Twist) -> Reply:
+def stream(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:streamGenerateContent; with alt=sse as events, else as one JSON list."""
     chunks = list(_chunks(*_answer(request, twist)))
     return stream_reply(list(map(event, chunks))) if request.query.get("alt") == "sse" else json_reply(chunks)
 
 
-def count_tokens(request: Request, twist: Twist) -> Reply:
+def count_tokens(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:countTokens."""
     return json_reply({"totalTokens": read(camel(request.body), request.name).prompt_tokens})
 
 
-def embed(request: Request, twist: Twist) -> Reply:
+def embed(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:embedContent."""
     return json_reply({"embedding": {"values": _values(request.name, camel(request.body), twist)}})
 
 
-def batch_embed(request: Request, twist: Twist) -> Reply:
+def batch_embed(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:batchEmbedContents."""
     asked = objects(camel(request.body), "requests") or need({}, "requests", list)
     found = [] if twist.empty else [{"values": _values(request.name, one, twist)} for one in asked]
@@ -78,13 +89,13 @@ def _values(model: str, asked: dict[str, Any], twist: Twist) -> list[float]:
     return [] if twist.empty else vector(text, model, length)
 
 
-def _answer(request: Request, twist: Twist) -> tuple[list[Turn], dict[str, Any]]:
+def _answer(request: SimulatedRequest, twist: Twist) -> tuple[list[Reaction], dict[str, Any]]:
     """The turns, and everything of the answer but its candidates."""
     body = camel(request.body)
     ask = read(body, request.name)
     count = may(may(body, "generationConfig", dict, {}), "candidateCount", int, 1)
     if not 1 <= count <= 8:
-        raise Refused(400, "candidateCount must be between 1 and 8.")
+        raise Refusal(400, "candidateCount must be between 1 and 8.")
     blocked = twist.ending == "content_filter"
     turns = [] if twist.empty or blocked else [compose(ask, index, twist) for index in range(count)]
     frame: dict[str, Any] = {"modelVersion": request.name, "responseId": ask.seed.hex()}
@@ -101,17 +112,17 @@ def _answer(request: Request, twist: Twist) -> tuple[list[Turn], dict[str, Any]]
     return turns, frame
 
 
-def read(body: dict[str, Any], model: str) -> Ask:
+def read(body: dict[str, Any], model: str) -> Prompt:
     """The request (in camelCase) in canonical terms; 400 for what the real provider refuses."""
     contents = objects(body, "contents")
     if not contents:
-        raise Refused(400, "* GenerateContentRequest.contents: contents is not specified")
+        raise Refusal(400, "* GenerateContentRequest.contents: contents is not specified")
     config = may(body, "generationConfig", dict, {})
     parsed = [_content(content) for content in contents]
     system, _ = _content(may(body, "systemInstruction", dict, {"parts": []}))
     declared = [one for tool in objects(body, "tools") for one in objects(tool, "functionDeclarations")]
     texts = [text for (text, _), one in zip(parsed, contents, strict=True) if one.get("role", "user") == "user"]
-    return Ask(
+    return Prompt(
         seed=digest(model, system, contents),
         text=next((text for text in reversed(texts) if text), ""),
         from_user=contents[-1].get("role", "user") == "user" and not _has(contents[-1], "functionResponse"),
@@ -128,7 +139,7 @@ def _content(content: dict[str, Any]) -> tuple[str, int]:
     """A content's text, and what it counts."""
     role = content.get("role", "user")
     if role not in ("user", "model", "function"):
-        raise Refused(400, "Please use a valid role: user, model.")
+        raise Refusal(400, "Please use a valid role: user, model.")
     parts = objects(content, "parts")
     text = "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
     files = sum("inlineData" in part or "fileData" in part for part in parts)
@@ -143,7 +154,7 @@ def _has(content: dict[str, Any], key: str) -> bool:
 def _limit(config: dict[str, Any]) -> int | None:
     limit = may(config, "maxOutputTokens", int, 0)
     if config.get("maxOutputTokens") is not None and limit < 1:
-        raise Refused(400, "max_output_tokens must be positive.")
+        raise Refusal(400, "max_output_tokens must be positive.")
     return limit or None
 
 
@@ -166,21 +177,21 @@ def _shape(config: dict[str, Any]) -> Any:
     return config.get("responseJsonSchema") or config.get("responseSchema") or {}
 
 
-def _parts(turn: Turn) -> list[dict[str, Any]]:
+def _parts(turn: Reaction) -> list[dict[str, Any]]:
     if turn.call is not None:
         arguments = {} if turn.finish == "length" else orjson.loads(turn.call[1])
         return [{"functionCall": {"name": turn.call[0], "args": arguments}}]
     return [{"text": turn.text}] if turn.text and turn.finish != "refusal" else []
 
 
-def _candidate(index: int, turn: Turn, parts: list[dict[str, Any]], last: bool) -> dict[str, Any]:
+def _candidate(index: int, turn: Reaction, parts: list[dict[str, Any]], last: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"index": index}
     if parts:
         found["content"] = {"role": "model", "parts": parts}
     return found | ({"finishReason": FINISH[turn.finish]} if last else {})
 
 
-def _chunks(turns: list[Turn], frame: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _chunks(turns: list[Reaction], frame: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The stream: each candidate piece by piece, its finishReason on its last piece."""
     if not turns:
         yield frame

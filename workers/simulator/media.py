@@ -10,7 +10,7 @@ from typing import Any
 
 from shared import clock
 from workers.simulator.answers import dimensions_of, tokens, vector
-from workers.simulator.wire import Refused, Reply, Request, Twist, json_reply, may, need
+from workers.simulator.messages import Refusal, SimulatedReply, SimulatedRequest, Twist, json_reply, may, need
 
 MAX_INPUTS = 2048
 MAX_DIMENSIONS = 4096
@@ -24,7 +24,7 @@ LISTED = {
 }
 
 
-def embeddings(request: Request, twist: Twist) -> Reply:
+def embeddings(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST embeddings."""
     body = request.body
     model = need(body, "model", str)
@@ -32,7 +32,7 @@ def embeddings(request: Request, twist: Twist) -> Reply:
     length = dimensions_of(model, _dimensions(body))
     form = may(body, "encoding_format", str, "float")
     if form not in ("float", "base64"):
-        raise Refused(400, "Invalid 'encoding_format'.", code="invalid_value", param="encoding_format")
+        raise Refusal(400, "Invalid 'encoding_format'.", code="invalid_value", param="encoding_format")
     data = [] if twist.empty else [_embedding(at, one, model, length, form) for at, one in enumerate(inputs)]
     answer: dict[str, Any] = {"object": "list", "data": data, "model": model}
     counts = twist.count(sum(map(_input_tokens, inputs)), 0)
@@ -44,7 +44,7 @@ def embeddings(request: Request, twist: Twist) -> Reply:
 def _dimensions(body: dict[str, Any]) -> int | None:
     asked = may(body, "dimensions", int, 0)
     if body.get("dimensions") is not None and not 1 <= asked <= MAX_DIMENSIONS:
-        raise Refused(400, "Invalid 'dimensions'.", code="invalid_value", param="dimensions")
+        raise Refusal(400, "Invalid 'dimensions'.", code="invalid_value", param="dimensions")
     return asked or None
 
 
@@ -55,7 +55,7 @@ def _inputs(body: dict[str, Any]) -> list[Any]:
         value = [value]
     inputs = value if isinstance(value, list) else [value]
     if not 1 <= len(inputs) <= MAX_INPUTS or not all(map(_is_input, inputs)):
-        raise Refused(400, "'input' must be a string, a list of strings or of tokens.", param="input")
+        raise Refusal(400, "'input' must be a string, a list of strings or of tokens.", param="input")
     return inputs
 
 
@@ -76,16 +76,16 @@ def _embedding(at: int, one: Any, model: str, length: int, form: str) -> dict[st
     return {"object": "embedding", "index": at, "embedding": values}
 
 
-def images(request: Request, twist: Twist) -> Reply:
+def images(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST images/generations. GPT image models answer in base64 and report usage; the others say where it is."""
     body = request.body
     prompt, model = need(body, "prompt", str), may(body, "model", str, "dall-e-2")
     count, size = may(body, "n", int, 1), _size(body, request.provider)
     if not 1 <= count <= MAX_IMAGES:
-        raise Refused(400, f"'n' must be between 1 and {MAX_IMAGES}.", code="invalid_value", param="n")
+        raise Refusal(400, f"'n' must be between 1 and {MAX_IMAGES}.", code="invalid_value", param="n")
     if twist.ending:
         message = "Your request was rejected by the safety system."
-        raise Refused(400, message, code="moderation_blocked")
+        raise Refusal(400, message, code="moderation_blocked")
     form = _form(body, model)
     data = [] if twist.empty else [_image(request, prompt, at, size, form) for at in range(count)]
     answer: dict[str, Any] = {"created": clock.now_seconds(), "data": data}
@@ -101,7 +101,7 @@ def _form(body: dict[str, Any], model: str) -> str:
     if model.startswith("gpt-image"):
         if "response_format" in body:
             message = "Unknown parameter: 'response_format'."
-            raise Refused(400, message, code="unknown_parameter", param="response_format")
+            raise Refusal(400, message, code="unknown_parameter", param="response_format")
         return "b64_json"
     return may(body, "response_format", str, "url")
 
@@ -110,7 +110,7 @@ def _size(body: dict[str, Any], provider: str) -> tuple[int, int]:
     size = may(body, "size", str, "auto")
     known = size in SIZES if provider == "openai" else size == "auto" or re.fullmatch(r"[0-9]{2,4}x[0-9]{2,4}", size)
     if not known:
-        raise Refused(400, f"Invalid value: '{size}'.", code="invalid_value", param="size")
+        raise Refusal(400, f"Invalid value: '{size}'.", code="invalid_value", param="size")
     width, _, height = size.partition("x")
     return (1024, 1024) if size == "auto" else (int(width), int(height))
 
@@ -119,7 +119,7 @@ def _image_tokens(size: tuple[int, int]) -> int:
     return -(-size[0] * size[1] // 1000)
 
 
-def _image(request: Request, prompt: str, at: int, size: tuple[int, int], form: str) -> dict[str, Any]:
+def _image(request: SimulatedRequest, prompt: str, at: int, size: tuple[int, int], form: str) -> dict[str, Any]:
     colour = blake2b(f"{prompt}\0{at}".encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
     if form == "b64_json":
         return {"b64_json": base64.b64encode(png(*size, colour)).decode()}
@@ -127,12 +127,12 @@ def _image(request: Request, prompt: str, at: int, size: tuple[int, int], form: 
     return {"url": f"http://{host}/_simulator/images/{size[0]}x{size[1]}-{colour}.png", "revised_prompt": prompt}
 
 
-def picture(name: str) -> Reply:
+def picture(name: str) -> SimulatedReply:
     """GET _simulator/images/{width}x{height}-{colour}.png: the name says what is in it."""
     found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})-([0-9a-f]{6})\.png", name)
     if found is None:
-        raise Refused(404, "No such image.", code="not_found")
-    return Reply(200, png(int(found[1]), int(found[2]), found[3]), b"image/png")
+        raise Refusal(404, "No such image.", code="not_found")
+    return SimulatedReply(200, png(int(found[1]), int(found[2]), found[3]), b"image/png")
 
 
 def png(width: int, height: int, colour: str) -> bytes:
@@ -151,7 +151,7 @@ def _pixels(width: int, height: int) -> bytes:
     return zlib.compress(bytes(-(-width // 8) + 1) * height, 9)
 
 
-def models(request: Request, twist: Twist) -> Reply:
+def models(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """GET models, in the provider's own form."""
     ids = LISTED.get(request.provider, ["simulated-model"])
     if request.provider == "google" and "/openai/" not in request.path:
@@ -162,10 +162,10 @@ def models(request: Request, twist: Twist) -> Reply:
     return json_reply({"object": "list", "data": [_model(request.provider, id) for id in ids]})
 
 
-def model(request: Request, twist: Twist) -> Reply:
+def model(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """GET models/{id}, OpenAI's form."""
     if request.name not in LISTED.get(request.provider, [request.name]):
-        raise Refused(404, f"The model '{request.name}' does not exist.")
+        raise Refusal(404, f"The model '{request.name}' does not exist.")
     return json_reply(_model(request.provider, request.name))
 
 

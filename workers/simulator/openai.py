@@ -8,15 +8,26 @@ from shared import clock
 from workers.simulator.answers import (
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
-    Ask,
-    Turn,
+    Prompt,
+    Reaction,
     compose,
     digest,
     pieces,
     tokens,
     tool_tokens,
 )
-from workers.simulator.wire import Refused, Reply, Request, Twist, event, json_reply, may, need, objects, stream_reply
+from workers.simulator.messages import (
+    Refusal,
+    SimulatedReply,
+    SimulatedRequest,
+    Twist,
+    event,
+    json_reply,
+    may,
+    need,
+    objects,
+    stream_reply,
+)
 
 MAX_CHOICES = 128
 FINISH = {
@@ -41,14 +52,14 @@ REASONING = re.compile(r"(gpt-5|o[1-9])(?![0-9a-z])")
 USUAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 
-def chat(request: Request, twist: Twist) -> Reply:
+def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST chat/completions."""
     body = request.body
     model = need(body, "model", str)
     ask = read(request)
     count = may(body, "n", int, 1)
     if not 1 <= count <= MAX_CHOICES:
-        raise Refused(400, f"'n' must be between 1 and {MAX_CHOICES}.", code="invalid_value", param="n")
+        raise Refusal(400, f"'n' must be between 1 and {MAX_CHOICES}.", code="invalid_value", param="n")
     turns = [] if twist.empty else [compose(ask, index, twist) for index in range(count)]
     usage = _usage(ask, turns, twist)
     head = {"id": f"chatcmpl-{ask.seed.hex()}", "created": clock.now_seconds(), "model": model}
@@ -63,20 +74,20 @@ def chat(request: Request, twist: Twist) -> Reply:
     return json_reply(answer if usage is None else answer | {"usage": usage})
 
 
-def read(request: Request) -> Ask:
+def read(request: SimulatedRequest) -> Prompt:
     """The request in canonical terms; 400 for what the real providers refuse."""
     body = request.body
     if request.provider in STRICT_PROVIDERS and not FIELDS.issuperset(body):
         name = next(key for key in body if key not in FIELDS)
         message = f"Unrecognized request argument supplied: {name}"
-        raise Refused(400, message, code="unknown_parameter", param=name)
+        raise Refusal(400, message, code="unknown_parameter", param=name)
     if request.provider == "openai" and REASONING.match(request.model):
         _check_reasoning(body)
     messages = objects(body, "messages") or need({}, "messages", list)
     _check_roles(messages)
     text, prompt_tokens = _read_messages(messages)
     tools = objects(body, "tools")
-    return Ask(
+    return Prompt(
         seed=digest(body.get("model"), messages),
         text=text,
         from_user=messages[-1]["role"] == "user",
@@ -92,11 +103,11 @@ def read(request: Request) -> Ask:
 def _check_reasoning(body: dict[str, Any]) -> None:
     if body.get("max_tokens") is not None:
         message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
-        raise Refused(400, message, code="unsupported_parameter", param="max_tokens")
+        raise Refusal(400, message, code="unsupported_parameter", param="max_tokens")
     for name, usual in USUAL.items():
         if body.get(name, usual) not in (usual, None):
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
-            raise Refused(400, message, code="unsupported_value", param=name)
+            raise Refusal(400, message, code="unsupported_value", param=name)
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:
@@ -104,10 +115,10 @@ def _check_roles(messages: list[dict[str, Any]]) -> None:
     for at, message in enumerate(messages):
         role, where = message.get("role"), f"messages[{at}]"
         if role not in ROLES:
-            raise Refused(400, f"Invalid value for '{where}.role'.", code="invalid_value", param=f"{where}.role")
+            raise Refusal(400, f"Invalid value for '{where}.role'.", code="invalid_value", param=f"{where}.role")
         called.update(call.get("id") for call in objects(message, "tool_calls"))
         if role == "tool" and message.get("tool_call_id") not in called:
-            raise Refused(400, f"'{where}' does not answer a preceding 'tool_calls'.", param=where)
+            raise Refusal(400, f"'{where}' does not answer a preceding 'tool_calls'.", param=where)
 
 
 def _read_messages(messages: list[dict[str, Any]]) -> tuple[str, int]:
@@ -128,7 +139,7 @@ def _content(message: dict[str, Any]) -> tuple[str, int]:
     if content is None and message["role"] == "assistant":
         return "", 0
     if not isinstance(content, list) or not content:
-        raise Refused(400, "Invalid type for 'messages[].content'.", code="invalid_type", param="messages")
+        raise Refusal(400, "Invalid type for 'messages[].content'.", code="invalid_type", param="messages")
     parts = objects(message, "content")
     texts = [may(part, "text", str, "") for part in parts]
     return "\n".join(filter(None, texts)), sum(part.get("type") == "image_url" for part in parts)
@@ -138,7 +149,7 @@ def _limit(body: dict[str, Any]) -> int | None:
     asked = [may(body, key, int, 0) for key in ("max_completion_tokens", "max_tokens") if body.get(key) is not None]
     if any(value < 1 for value in asked):
         message = "Invalid 'max_tokens': expected a value of 1 or more."
-        raise Refused(400, message, code="integer_below_min_value", param="max_tokens")
+        raise Refusal(400, message, code="integer_below_min_value", param="max_tokens")
     return min(asked) if asked else None
 
 
@@ -146,7 +157,7 @@ def _stops(body: dict[str, Any]) -> list[str]:
     stop = body.get("stop")
     stops = [stop] if isinstance(stop, str) else may(body, "stop", list, [])
     if len(stops) > 4 or not all(isinstance(one, str) for one in stops):
-        raise Refused(400, "Invalid 'stop': at most 4 strings.", code="invalid_value", param="stop")
+        raise Refusal(400, "Invalid 'stop': at most 4 strings.", code="invalid_value", param="stop")
     return stops
 
 
@@ -158,7 +169,7 @@ def _tool(tool: dict[str, Any]) -> tuple[str, Any]:
 def _tool_choice(body: dict[str, Any], has_tools: bool) -> str:
     choice = body.get("tool_choice") or "auto"
     if body.get("tool_choice") and not has_tools:
-        raise Refused(400, "'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")
+        raise Refusal(400, "'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")
     return choice if isinstance(choice, str) else need(need(body, "tool_choice", dict), "function", dict)["name"]
 
 
@@ -169,7 +180,7 @@ def _shape(form: dict[str, Any]) -> Any:
     return {} if kind == "json_object" else None
 
 
-def _usage(ask: Ask, turns: list[Turn], twist: Twist) -> dict[str, Any] | None:
+def _usage(ask: Prompt, turns: list[Reaction], twist: Twist) -> dict[str, Any] | None:
     counts = twist.count(ask.prompt_tokens, sum(turn.tokens for turn in turns))
     if counts is None:
         return None
@@ -182,14 +193,14 @@ def _usage(ask: Ask, turns: list[Turn], twist: Twist) -> dict[str, Any] | None:
     }
 
 
-def _calls(turn: Turn) -> list[dict[str, Any]]:
+def _calls(turn: Reaction) -> list[dict[str, Any]]:
     if turn.call is None:
         return []
     function = {"name": turn.call[0], "arguments": turn.call[1]}
     return [{"id": f"call_{turn.id}", "type": "function", "function": function}]
 
 
-def _choice(index: int, turn: Turn) -> dict[str, Any]:
+def _choice(index: int, turn: Reaction) -> dict[str, Any]:
     refused = turn.finish == "refusal"
     message: dict[str, Any] = {"role": "assistant", "content": turn.text, "refusal": turn.text if refused else None}
     if turn.call is not None:
@@ -199,7 +210,9 @@ def _choice(index: int, turn: Turn) -> dict[str, Any]:
     return {"index": index, "message": message, "logprobs": None, "finish_reason": FINISH[turn.finish]}
 
 
-def _events(head: dict[str, Any], turns: list[Turn], usage: dict[str, Any] | None, with_usage: bool) -> Iterator[bytes]:
+def _events(
+    head: dict[str, Any], turns: list[Reaction], usage: dict[str, Any] | None, with_usage: bool
+) -> Iterator[bytes]:
     head = head | {"object": "chat.completion.chunk", "system_fingerprint": "fp_simulated"}
     head = head | {"usage": None} if with_usage else head
     for index, turn in enumerate(turns):
@@ -215,7 +228,7 @@ def _chunk(head: dict[str, Any], index: int, delta: dict[str, Any], finish: str 
     return event(head | {"choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]})
 
 
-def _deltas(turn: Turn) -> Iterator[dict[str, Any]]:
+def _deltas(turn: Reaction) -> Iterator[dict[str, Any]]:
     key = "refusal" if turn.finish == "refusal" else "content"
     yield {"role": "assistant", "content": None if turn.call or key == "refusal" else ""}
     for piece in pieces(turn.text):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from workers.simulator import anthropic, google, media, openai
-from workers.simulator.wire import Protocol, Reply, Request, Twist
+from workers.simulator.messages import Protocol, SimulatedReply, SimulatedRequest, Twist
 
-Handler = Callable[[Request, Twist], Reply]
+Handler = Callable[[SimulatedRequest, Twist], SimulatedReply]
 
 _LIKE_OPENAI = r"/(?P<provider>[^/]+)(?:/v1(?:beta)?)?(?:/openai)?(?:/v1)?"
 _GEMINI = r"/(?P<provider>google)/v1(?:beta)?/models/(?P<name>[^:/]+):"

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared import clock
 from workers.simulator.call import Call
-from workers.simulator.faults import BUSY, FIRST_FAILURES, Fault
-from workers.simulator.limits import Limit
+from workers.simulator.faults import BUSY, FIRST_FAILURES, ScriptedFault
+from workers.simulator.rate_limits import LimitRule
 from workers.simulator.record import Record, fingerprint, spellings
 
 #: How many distinct request bodies a rule's `each` and `--fail-first` remember; the oldest are forgotten.
@@ -26,7 +26,7 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fault: Fault
+    fault: ScriptedFault
     provider: str | None = None
     model: str | None = None
     path: str | None = None
@@ -40,13 +40,13 @@ class Rule(BaseModel):
     from_first_call: bool = False
 
 
-class Order(BaseModel):
+class ScriptBody(BaseModel):
     """A whole script."""
 
     model_config = ConfigDict(extra="forbid")
 
     rules: list[Rule] = []
-    limits: list[Limit] = []
+    limits: list[LimitRule] = []
     record: bool = False
 
 
@@ -102,16 +102,16 @@ class Script:
         self.faults: Counter[tuple[str, str]] = Counter()
         self.failed_first: dict[bytes, int] = {}
         self.record = Record()
-        self.replace(Order())
+        self.replace(ScriptBody())
 
-    def replace(self, order: Order) -> None:
+    def replace(self, order: ScriptBody) -> None:
         """Put new rules in force; the counts start again, the record too."""
         self.rules = [_Armed(rule) for rule in order.rules]
         self.calls.clear()
         self.faults.clear()
         self.record.replace(on=order.record)
 
-    def fault(self, call: Call) -> Fault | None:
+    def fault(self, call: Call) -> ScriptedFault | None:
         """Decide what goes wrong with this request, and count it. The first rule that fires wins."""
         found = self._find(call) if self.rules or self.fail_first_below or self.fail else None
         provider, path = call.route.provider, call.request.path
@@ -122,7 +122,7 @@ class Script:
             self.record.keep(provider, path, call.request.raw, found is not None)
         return found
 
-    def _find(self, call: Call) -> Fault | None:
+    def _find(self, call: Call) -> ScriptedFault | None:
         key = fingerprint(call.request.raw)
         for armed in self.rules:
             if armed.fires(call, key):

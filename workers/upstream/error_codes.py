@@ -1,6 +1,6 @@
 """What a provider's error body says, whichever of its shapes it has: a machine code, and words for the caller. Pure.
 
-The code is the provider's own. Where a provider has none for what must be told apart, its words are looked at, in
+The code is the provider's own. Where a provider has none for what must be distinguished, its words are looked at, in
 `_worded` alone. Shapes: `{"error": {…}}` (OpenAI, Azure, Anthropic, Groq, Google, DeepSeek), the same in a list
 (Google's OpenAI-compatible endpoint), the object itself (Mistral, vLLM), `{"error": "…"}` (TGI, Together),
 `{"detail": …}` (DeepInfra, FastAPI).
@@ -16,7 +16,7 @@ from workers.upstream.faults import CALLERS, CONTENT_CODES, DAILY_QUOTA, KEY_COD
 #: The most of a provider's words that is looked at or passed on.
 MOST_CHARACTERS = 500
 
-#: How a request that is too long for the model is told, in small letters, as reported at: OpenAI's, Azure's,
+#: How a request that is too long for the model is worded, in small letters, as reported at: OpenAI's, Azure's,
 #: DeepSeek's, vLLM's, DeepInfra's and Mistral's (Azure/azure-sdk-for-python#40986, evalstate/fast-agent#621,
 #: chatchat-space/Langchain-Chatchat#2600); Anthropic's two (anthropics/claude-code#12186, docker/docker-agent#569);
 #: Google's (google-gemini/gemini-cli#6678); xAI's (cline/cline#3120); Groq's (OpenHands/OpenHands#1902); TGI's and
@@ -124,7 +124,7 @@ def _objects(given: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _worded(message: str) -> str | None:
-    """The code for what a provider tells in words alone."""
+    """The code for what a provider says in words alone."""
     said = message.lower()
     for beginning, code in _BEGINNINGS:
         if said.startswith(beginning):
@@ -132,7 +132,7 @@ def _worded(message: str) -> str | None:
     return TOO_LONG if any(words in said for words in _TOO_LONG) else None
 
 
-def told(status: int | None, code: str | None, message: str) -> str:
+def message_for_customer(status: int | None, code: str | None, message: str) -> str:
     """What a customer reads of a provider's message: the whole of it when the request is at fault, else nothing.
 
     Messages about anything else name what is ours: parts of a key, an organisation, a quota.

@@ -12,8 +12,8 @@ import httpx
 import orjson
 
 from shared.errors import ProviderError
-from workers.upstream.deadlines import Exchange
-from workers.upstream.exchange import content, refusal
+from workers.upstream.exchange import Exchange
+from workers.upstream.post import content, refusal
 
 #: Bytes of one event, and of an answer that turns out to be no stream.
 MOST_BYTES = 64 * 1024 * 1024
@@ -38,7 +38,7 @@ class NotStreamed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ServerSentEvent:
     """One event: its data, and its name if it has one."""
 
     data: bytes
@@ -47,7 +47,7 @@ class Event:
 
 async def events(
     client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, exchange: Exchange
-) -> AsyncGenerator[Event, None]:
+) -> AsyncGenerator[ServerSentEvent, None]:
     """POST, then each event until the answer ends, by whatever event the protocol ends with or none.
 
     An error status is a ProviderError; an answer of another type is NotStreamed; what breaks is left to `exchange`,
@@ -74,7 +74,7 @@ def are_events(content: bytes) -> bool:
     return first.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
 
 
-def all_of(content: bytes) -> Iterator[Event]:
+def all_of(content: bytes) -> Iterator[ServerSentEvent]:
     """The events of an answer that came whole."""
     parser = Parser()
     yield from parser.feed(content)
@@ -96,7 +96,7 @@ class Parser:
         self._stray: list[bytes] = []
         self._stray_length = 0
 
-    def feed(self, part: bytes) -> Iterator[Event]:
+    def feed(self, part: bytes) -> Iterator[ServerSentEvent]:
         """The events that a part ends."""
         if self._after_cr and part:
             self._after_cr = False
@@ -115,14 +115,14 @@ class Parser:
         if len(self._rest) + self._length > MOST_BYTES:
             raise ProviderError("an event of the provider's stream is too long", code="protocol")
 
-    def end(self) -> Iterator[Event]:
+    def end(self) -> Iterator[ServerSentEvent]:
         """A last event that is whole, though nothing ended it; or an error that is no event at all."""
         before = self._line(bytes(self._rest)) if self._rest else None
-        for event in (before, self._event(), Event(b"\n".join(self._stray))):
+        for event in (before, self._event(), ServerSentEvent(b"\n".join(self._stray))):
             if event is not None and (_is_json(event.data) or event.data.strip() == b"[DONE]"):
                 yield event
 
-    def _line(self, line: bytes) -> Event | None:
+    def _line(self, line: bytes) -> ServerSentEvent | None:
         if self._first:
             self._first, line = False, line.removeprefix(_BOM)
         if not line:
@@ -147,11 +147,11 @@ class Parser:
                 return False
         return _is_json(b"\n".join(self._data))
 
-    def _event(self) -> Event | None:
+    def _event(self) -> ServerSentEvent | None:
         if not self._data:
             self._name = ""
             return None
-        event = Event(b"\n".join(self._data), self._name)
+        event = ServerSentEvent(b"\n".join(self._data), self._name)
         self._data, self._length, self._looked, self._name = [], 0, 0, ""
         return event
 

@@ -1,74 +1,139 @@
-"""One HTTP exchange with a provider: the whole answer, or a ProviderError with a status or a code."""
+"""One call of a provider: its three limits of time, whether an answer had begun, what it said of rate limits."""
 
 import asyncio
+from types import TracebackType
 
 import httpx
 
 from shared import clock
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
-from workers.upstream import retry_after
-from workers.upstream.deadlines import Exchange
-from workers.upstream.error_codes import code_of, error_of, message_of, param_of, told
+from workers.upstream import rate_headers
+from workers.upstream.time_limits import TimeLimits
+from workers.upstream.transport import UNREACHED
 
-#: How long the body of an error is waited for, and how much of it is read; its head says the most of it.
-REFUSAL_SECONDS = 10.0
-MOST_REFUSAL_BYTES = 1024 * 1024
+#: After an answer is whole, so long for what may still come: what it used, and the stream's end.
+LINGER_SECONDS = 5.0
+
+_EXPIRED = {
+    "first_byte": "the provider did not begin to answer in time",
+    "idle": "the provider fell silent in the middle of its answer",
+    "timeout": "the provider's answer took too long",
+}
+#: Bytes of one answer, all of which a worker keeps in memory: more than the largest that any provider gives, which is
+#: that of 2,048 long embeddings, or of ten pictures.
+MOST_ANSWER_BYTES = 256 * 1024 * 1024
+
+#: Codes of ours for an answer that had begun, or had come, and is none.
+_SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
 
 
-async def post(
-    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, exchange: Exchange
-) -> tuple[int, bytes]:
-    """POST and read the whole answer: its status and its body; an error status is a ProviderError.
+class Exchange:
+    """`with exchange:` around what waits for the provider; whatever breaks in it becomes a ProviderError.
 
-    What breaks is left to `exchange`, in which the caller is.
+    One timer a call, moved by being looked at when it rings, since thousands are under way and each piece of an answer
+    moves it. When it rings for good, the task is cancelled where it waits, as by `asyncio.timeout`; cancelled from
+    elsewhere, it stays cancelled.
     """
-    request = client.build_request("POST", url, content=body, headers=headers, extensions=exchange.extensions())
-    response = await client.send(request, stream=True)
-    try:
-        exchange.answered(response)
-        if response.status_code >= 400:
-            raise await refusal(response, exchange)
-        return response.status_code, await content(response, exchange)
-    finally:
-        await response.aclose()
+
+    def __init__(self, limits: TimeLimits) -> None:
+        self._limits = limits
+        self._idle = limits.idle_seconds
+        self._expired: str | None = None
+        #: The head of an answer that is no refusal has come.
+        self.head = False
+        #: The answer has begun, so that the first limit is over.
+        self.begun = False
+        #: Some of its content has been read and passed on.
+        self.passed_on = False
+        self.limits: RateLimits | None = None
+        self._bytes = 0
+
+    def extensions(self) -> dict[str, float]:
+        """For the request: how long the transport has to bear the provider's silence; see live_transport."""
+        return {"silence_seconds": max(self._limits.first_seconds, self._idle)}
+
+    def answered(self, response: httpx.Response) -> None:
+        """The answer's head has come."""
+        self.head = response.status_code < 400
+        if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
+            self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
+
+    def begin(self) -> None:
+        """The first limit is over; from now on, silences count."""
+        self.begun = True
+        self.alive()
+        self._hasten()
+
+    def alive(self, bytes: int = 0) -> None:
+        """So much has come, which ends a silence; before there is content, it changes nothing.
+
+        ProviderError when it is more than any answer has: the caller stops reading.
+        """
+        self._bytes += bytes
+        if self._bytes > MOST_ANSWER_BYTES:
+            raise ProviderError("the provider's answer is too long", upstream_status=200, code="protocol")
+        if self.begun:
+            self._due = self._loop.time() + self._idle
+
+    def whole(self) -> None:
+        """Nothing that matters is still to come."""
+        self._idle = min(self._idle, LINGER_SECONDS)
+        self.alive()
+        self._hasten()
+
+    def mark(self, error: ProviderError) -> ProviderError:
+        """The same error, with what this exchange knows of it."""
+        error.head = error.head or self.passed_on or (self.head and error.code in _SPOILED)
+        error.limits = error.limits or self.limits
+        return error
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._due = now + self._limits.first_seconds
+        self._end = now + self._limits.whole_seconds
+        self._timer = self._loop.call_at(min(self._due, self._end), self._look)
+
+    def _hasten(self) -> None:
+        """The timer moves itself later, but not earlier."""
+        if min(self._due, self._end) < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(min(self._due, self._end), self._look)
+
+    def _look(self) -> None:
+        now, due = self._loop.time(), min(self._due, self._end)
+        if now < due:
+            self._timer = self._loop.call_at(due, self._look)
+            return
+        self._expired = "timeout" if now >= self._end else "idle" if self.begun else "first_byte"
+        self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._timer.cancel()
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise ProviderError(_EXPIRED[self._expired], code=self._expired) from None
+        if isinstance(error, httpx.RequestError):
+            raise _broken(error) from None
 
 
-async def content(response: httpx.Response, exchange: Exchange) -> bytes:
-    """The rest of an answer whose head has come."""
-    exchange.begin()
-    pieces = []
-    async for piece in response.aiter_bytes():
-        exchange.alive(len(piece))
-        pieces.append(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-async def refusal(response: httpx.Response, exchange: Exchange) -> ProviderError:
-    """What an error status says; if its body does not come whole, or is no message, by its head alone."""
-    told = b""
-    try:
-        async with asyncio.timeout(REFUSAL_SECONDS):
-            async for piece in response.aiter_bytes():
-                told += piece
-                if len(told) > MOST_REFUSAL_BYTES:
-                    told = b""
-                    break
-    except (httpx.RequestError, TimeoutError):
-        told = b""
-    return refused(response.status_code, response.headers, told, exchange.limits)
-
-
-def refused(status: int, headers: httpx.Headers, content: bytes, limits: RateLimits | None = None) -> ProviderError:
-    """An error status: the provider's code where the body has one, and how long to wait."""
-    error = error_of(content)
-    code = code_of(error, status)
-    now_seconds = clock.now_micros() / clock.MICROS
-    return ProviderError(
-        told(status, code, message_of(error)),
-        upstream_status=status,
-        code=code,
-        param=param_of(error),
-        retry_after_seconds=retry_after.seconds(status, headers, error, limits, now_seconds=now_seconds),
-        limits=limits,
-    )
+def _broken(error: httpx.RequestError) -> ProviderError:
+    """What an exchange that broke off is; the transport's ConnectTimeout is the connecting's: its other limits are
+    longer than ours.
+    """
+    match error:
+        case httpx.ProxyError():
+            return ProviderError(str(error), code="connect")
+        case httpx.ConnectError() | httpx.ConnectTimeout():
+            why = str(error) if str(error).startswith(UNREACHED) else UNREACHED
+            return ProviderError(why, code="connect")
+        case httpx.TimeoutException():
+            return ProviderError(_EXPIRED["idle"], code="idle")
+        case httpx.DecodingError():
+            return ProviderError("the provider's answer could not be read whole", code="protocol")
+        case _:
+            return ProviderError("the connection to the provider broke", code="reset")

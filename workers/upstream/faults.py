@@ -2,9 +2,9 @@
 
 | kind | what it is | what follows from it |
 |---|---|---|
-| callers | the request is wrong, and would be anywhere | told to the caller; no other offer |
+| callers | the request is wrong, and would be anywhere | shown to the caller; no other offer |
 | content_filter | the provider declines to answer this | the same: a filter is never routed around |
-| too_long | more than this model, or this provider, takes at once | the next offer; else told to the caller |
+| too_long | more than this model, or this provider, takes at once | the next offer; else shown to the caller |
 | key | our key is refused | the provider is paused; the next offer |
 | quota | our money or quota there is used up, for a day or until paid | the provider is paused; the next offer |
 | missing | this offer cannot be served: no such model there, no key here | the next offer; pauses nothing |
@@ -16,7 +16,7 @@
 
 A model that is not known there is `missing`, not `broken`: it is our catalogue that is wrong, for this offer alone, and
 no waiting mends it. A refused key that Google calls an invalid argument, a quota that OpenAI and Anthropic call a rate
-limit, are told by their codes, which go before the status; the general ones (`invalid_request_error`) after it.
+limit, are known by their codes, which go before the status; the general ones (`invalid_request_error`) after it.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ Kind = Literal[
 
 #: Our code for a request that does not fit into the model's window, OpenAI's by origin, whatever the provider's is.
 TOO_LONG: Final = "context_length_exceeded"
-#: Our code for Google's exhausted quota of a day, which it tells in a list of violations.
+#: Our code for Google's exhausted quota of a day, which it states in a list of violations.
 DAILY_QUOTA: Final = "daily_quota_exceeded"
 #: Our code for a provider without a key in this process, which says nothing of the provider.
 NOT_CONFIGURED: Final = "not_configured"

@@ -1,8 +1,8 @@
-"""The providers' client, with answers read as they come.
+"""The providers' HTTP client, which gives out answers as they come.
 
 pyreqwest reads 64 KB of an answer ahead before it gives any of it out, its head included, which saves 8 us of CPU a
 call; but then nobody knows when the head came, and a streamed answer is there at its end. A request that says what
-silence it bears (workers.upstream.deadlines), or that accepts `text/event-stream`, gets each piece as it arrives.
+silence it bears (workers.upstream.exchange), or that accepts `text/event-stream`, gets each piece as it arrives.
 """
 
 from collections.abc import AsyncIterator

@@ -8,7 +8,7 @@
 - The IETF's drafts: `ratelimit-{limit,remaining,reset}`; `ratelimit: limit=…, remaining=…, reset=…`; `ratelimit:
   "name";r=…;t=…` beside `ratelimit-policy: "name";q=…;w=…`.
 
-Names are read by their words, so that all of these are one rule. Over which time a limit counts is told by few (Groq's
+Names are read by their words, so that all of these are one rule. Over which time a limit counts few say (Groq's
 of requests is a day's), so it is not read. What is negative (Azure's -1), no number, or about something else (pictures,
 a subscription's share) is not read either.
 """
@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from shared import durations
 from shared.providers.limits import Limit, RateLimits
-from workers.upstream import durations
 
 __all__ = ["Limit", "RateLimits", "read"]
 
@@ -34,25 +34,25 @@ _EPOCH = 1e9
 
 
 def read(headers: Mapping[str, str], *, now_seconds: float | None = None) -> RateLimits | None:
-    """The limits that an answer's headers tell; None when they tell none.
+    """The limits that an answer's headers state; None when they state none.
 
     A reset at a point of time is compared with the answer's `Date`, or without one with `now_seconds`.
     """
     groups: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for name, value in headers.items():
         if "ratelimit" in (name := name.lower()):
-            for group, unit, kind, said in _told(name, value):
+            for group, unit, kind, said in _stated(name, value):
                 groups[group, unit].setdefault(kind, said)
     found: dict[str, Limit] = {}
-    for (_, unit), told in groups.items():
-        limit = _limit(told, headers, now_seconds)
+    for (_, unit), group_values in groups.items():
+        limit = _limit(group_values, headers, now_seconds)
         if limit is not None and (unit not in found or _left(limit) < _left(found[unit])):
             found[unit] = limit
     return RateLimits(found.get("requests"), found.get("tokens")) if found else None
 
 
-def _told(name: str, value: str) -> Iterator[tuple[str, str, str, str]]:
-    """What one header tells: of which group of headers, in which unit, which of the three, and its text."""
+def _stated(name: str, value: str) -> Iterator[tuple[str, str, str, str]]:
+    """What one header states: of which group of headers, in which unit, which of the three, and its text."""
     if name in ("ratelimit", "ratelimit-policy"):
         yield from _draft(value[:1000])
     elif (place := _place(name)) is not None:
@@ -86,11 +86,11 @@ def _draft(value: str) -> Iterator[tuple[str, str, str, str]]:
                 yield group, unit, kind, said
 
 
-def _limit(told: Mapping[str, str], headers: Mapping[str, str], now_seconds: float | None) -> Limit | None:
-    limit, remaining = (durations.number(told.get(kind, "")) for kind in ("limit", "remaining"))
+def _limit(group_values: Mapping[str, str], headers: Mapping[str, str], now_seconds: float | None) -> Limit | None:
+    limit, remaining = (durations.number(group_values.get(kind, "")) for kind in ("limit", "remaining"))
     if limit is None and remaining is None:
         return None
-    reset = _reset(told["reset"], headers, now_seconds) if "reset" in told else None
+    reset = _reset(group_values["reset"], headers, now_seconds) if "reset" in group_values else None
     return Limit(_whole(limit), _whole(remaining), reset)
 
 

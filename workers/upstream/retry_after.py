@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from shared import durations
 from shared.providers.limits import RateLimits
-from workers.upstream import durations
 
 #: The statuses after which a limit that is used up is the reason.
 _LIMITED = frozenset({429, 503, 529})

@@ -6,7 +6,7 @@ from shared.settings import settings
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TimeLimits:
     """The three limits of one call.
 
     `first_seconds`: until the answer begins, which is its head or, of a stream, the first event that has content.
@@ -18,11 +18,11 @@ class Limits:
     whole_seconds: float
 
 
-def limits(*, streamed: bool = False, another_left: bool = False) -> Limits:
+def limits(*, streamed: bool = False, another_left: bool = False) -> TimeLimits:
     """The limits by the settings; `another_left`: somebody waits, and another offer could serve them instead."""
     given = settings()
     if streamed:
         first = given.stream_turn_seconds if another_left else given.stream_first_seconds
-        return Limits(min(first, given.stream_seconds), given.stream_idle_seconds, given.stream_seconds)
+        return TimeLimits(min(first, given.stream_seconds), given.stream_idle_seconds, given.stream_seconds)
     first = given.call_turn_seconds if another_left else given.call_first_seconds
-    return Limits(min(first, given.call_seconds), given.call_idle_seconds, given.call_seconds)
+    return TimeLimits(min(first, given.call_seconds), given.call_idle_seconds, given.call_seconds)

@@ -18,10 +18,9 @@ from typing import Literal
 import httpcore
 import httpx
 
-from shared import clock, network
+from shared import clock, durations, network
 from shared.network.addresses import Allowed, Refused, judge, judge_name
-from workers.upstream import durations
-from workers.webhooks.resolver import Names
+from workers.webhooks.name_resolver import NameResolver
 
 CONNECT_SECONDS = 5.0
 #: One delivery, from resolving to the last byte that is read of the answer.
@@ -45,7 +44,7 @@ class AddressRefused(httpx.ConnectError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SendResult:
     """What came of one delivery: a status, or else why there is none.
 
     `body` is at most BODY_BYTES, as sent. `failure` is a code and `detail` a sentence for the delivery log,
@@ -152,7 +151,7 @@ def client(
     The permissions are those of `shared.settings`; `resolver` is the seam that tests rebind names through.
     Have no more than `connections` deliveries in flight: waiting for one is part of a delivery's time.
     """
-    backend = GuardedBackend(resolver or Names(), allow_loopback=allow_loopback, allow_private=allow_private)
+    backend = GuardedBackend(resolver or NameResolver(), allow_loopback=allow_loopback, allow_private=allow_private)
     context = httpx.create_ssl_context(trust_env=False)
     if authorities := network.authorities():
         context.load_verify_locations(cadata=authorities.decode())
@@ -173,8 +172,8 @@ async def post(
     body: bytes,
     headers: Mapping[str, str],
     seconds: float = WHOLE_SECONDS,
-) -> Answer:
-    """Deliver once; `seconds` bound the whole. Every outcome is an Answer, whatever goes wrong; a redirect is a 3xx."""
+) -> SendResult:
+    """Deliver once, in at most `seconds`. Whatever goes wrong, the outcome is a SendResult; a redirect is a 3xx."""
     began = clock.monotonic()
     try:
         async with asyncio.timeout(seconds):
@@ -182,7 +181,7 @@ async def post(
                 read = await _head(response, min(BODY_SECONDS, (seconds - clock.monotonic() + began) / 2))
     except Exception as error:  # what escapes would be recorded by nobody, and so be tried for ever
         return _failed(error, clock.monotonic() - began)
-    return Answer(
+    return SendResult(
         response.status_code,
         read,
         clock.monotonic() - began,
@@ -216,17 +215,17 @@ async def _head(response: httpx.Response, seconds: float) -> bytes:
     return bytes(read[:BODY_BYTES])
 
 
-def _failed(error: Exception, seconds: float) -> Answer:
+def _failed(error: Exception, seconds: float) -> SendResult:
     match error:
         case AddressRefused():
-            return Answer(None, b"", seconds, "address_refused", str(error))
+            return SendResult(None, b"", seconds, "address_refused", str(error))
         case TimeoutError() | httpx.TimeoutException():
-            return Answer(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
+            return SendResult(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
         case httpx.ConnectError():
-            return Answer(None, b"", seconds, "connect", str(error) or "could not connect")
+            return SendResult(None, b"", seconds, "connect", str(error) or "could not connect")
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
-            return Answer(None, b"", seconds, "url", f"the address cannot be read: {error}")
+            return SendResult(None, b"", seconds, "url", f"the address cannot be read: {error}")
         case httpx.HTTPError():
-            return Answer(None, b"", seconds, "protocol", str(error) or type(error).__name__)
+            return SendResult(None, b"", seconds, "protocol", str(error) or type(error).__name__)
         case _:  # its words are nobody's but ours
-            return Answer(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
+            return SendResult(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")

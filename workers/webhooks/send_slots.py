@@ -1,7 +1,7 @@
 """How many webhooks' sends may be under way at once in this process, and whose.
 
-What is known to answer quickly, what is not yet known and what is slow have parts of the room of their own, and in each
-part an account and a host only a share: receivers that hang take room from each other, not from the rest.
+What is known to answer quickly, what is not yet known and what is slow have slots of their own, and of each
+kind an account and a host only a share: receivers that hang take slots from each other, not from the rest.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from shared import clock
 from shared.settings import settings
-from workers.webhooks.client import Answer
+from workers.webhooks.client import SendResult
 
 Kind = Literal["quick", "fresh", "slow"]
 
@@ -36,12 +36,12 @@ MOST_SLOW_EACH: Final = 4
 #: After so many failures in a row there is a rest before the next send, which doubles up to the longest, in seconds.
 FAILURES: Final = 5
 FIRST_REST, LONGEST_REST = 0.05, 1.0
-#: Webhooks whose ways are remembered when nothing waits for them.
+#: Webhooks whose receiver are remembered when nothing waits for them.
 REMEMBERED: Final = 10_000
 
 
 @dataclass(slots=True, eq=False)
-class Seats:
+class Share:
     """So many at once; who waits is served in turn."""
 
     most: int
@@ -53,7 +53,7 @@ class Seats:
         return not self.taken and not self.waiting
 
     async def take(self) -> None:
-        """Wait for a seat."""
+        """Wait for a place."""
         if self.taken < self.most and not self.waiting:
             self.taken += 1
             return
@@ -73,7 +73,7 @@ class Seats:
         self.taken += 1
 
     def give(self) -> None:
-        """Leave a seat to the next in turn."""
+        """Leave a place to the next in turn."""
         self.taken -= 1
         while self.waiting and self.taken < self.most:
             turn = self.waiting.popleft()
@@ -83,7 +83,7 @@ class Seats:
 
 
 @dataclass(slots=True, eq=False)
-class Ways:
+class ReceiverState:
     """What is known of a webhook from how it has answered: how many sends at once it may have, and when."""
 
     account_id: str
@@ -101,12 +101,12 @@ class Ways:
         except ValueError:
             return self.url
 
-    def hangs(self) -> None:
+    def mark_slow(self) -> None:
         """A send has been under way for long; whatever comes of it."""
         self.kind = "slow"
         self.most = min(self.most, MOST_SLOW_EACH)
 
-    def heard(self, answer: Answer) -> None:
+    def learn(self, answer: SendResult) -> None:
         """Learn from an answer: as many sends as it bears, twice as many after each good one, half after each bad."""
         slow = answer.seconds >= SLOW_SECONDS["quick"]
         if answer.status is not None or slow:
@@ -123,89 +123,89 @@ class Ways:
             self.rest_until = clock.monotonic() + rest
 
 
-class Memory:
-    """The ways of many webhooks, also of those for which nothing waits; the longest unused are forgotten."""
+class ReceiverStates:
+    """The receiver of many webhooks, also of those for which nothing waits; the longest unused are forgotten."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Ways] = OrderedDict()
+        self._known: OrderedDict[str, ReceiverState] = OrderedDict()
 
-    def of(self, webhook_id: str, account_id: str, url: str) -> Ways:
+    def of(self, webhook_id: str, account_id: str, url: str) -> ReceiverState:
         """What is known; of another address than before, nothing."""
-        ways = self._known.get(webhook_id)
-        if ways is None or ways.url != url:
-            ways = self._known[webhook_id] = Ways(account_id, url)
+        receiver = self._known.get(webhook_id)
+        if receiver is None or receiver.url != url:
+            receiver = self._known[webhook_id] = ReceiverState(account_id, url)
         self._known.move_to_end(webhook_id)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return ways
+        return receiver
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class SendSlot:
     """A place in the room, for one send. `cut` ends the send: others need the place more."""
 
     kind: Kind
-    seats: tuple[Seats, ...]
+    shares: tuple[Share, ...]
     began: float
     cut: Callable[[], None] | None = None
 
 
-class Room:
-    """All of them; `enter` before each send, and `leave` after it."""
+class SendSlots:
+    """All of them; `enter` before each send, and `release` after it."""
 
     def __init__(self) -> None:
-        self._all = {kind: Seats(shares[0]) for kind, shares in SHARES.items()}
-        self._shares: dict[tuple[Kind, str], Seats] = {}
-        self._slow: OrderedDict[int, Ticket] = OrderedDict()
+        self._all = {kind: Share(shares[0]) for kind, shares in SHARES.items()}
+        self._shares: dict[tuple[Kind, str], Share] = {}
+        self._slow: OrderedDict[int, SendSlot] = OrderedDict()
 
-    async def enter(self, ways: Ways) -> Ticket:
+    async def enter(self, receiver: ReceiverState) -> SendSlot:
         """A place for one send, when it is this webhook's turn: its host's, its account's, and its kind's."""
         while True:
-            kind = ways.kind
-            seats = self._seats(kind, ways)
-            taken: list[Seats] = []
+            kind = receiver.kind
+            shares = self._shares_of(kind, receiver)
+            taken: list[Share] = []
             try:
-                for one in seats:
+                for one in shares:
                     await one.take()
                     taken.append(one)
             except asyncio.CancelledError:
                 self._give(taken)
                 raise
-            ticket = Ticket(kind, seats, clock.monotonic())
-            if ways.kind == kind:
+            slot = SendSlot(kind, shares, clock.monotonic())
+            if receiver.kind == kind:
                 if kind == "slow":
-                    self._slow[id(ticket)] = ticket
-                return ticket
+                    self._slow[id(slot)] = slot
+                return slot
             self._give(taken)
 
-    def turn_slow(self, ticket: Ticket, ways: Ways) -> None:
+    def move_to_slow(self, slot: SendSlot, receiver: ReceiverState) -> None:
         """Its send has been under way for long: it goes over to the slow part, whether or not there is room."""
-        ways.hangs()
-        if ticket.kind == "slow":
+        receiver.mark_slow()
+        if slot.kind == "slow":
             return
-        before, ticket.kind, ticket.seats = ticket.seats, "slow", self._seats("slow", ways)
-        for one in ticket.seats:
+        before, slot.kind, slot.shares = slot.shares, "slow", self._shares_of("slow", receiver)
+        for one in slot.shares:
             one.seize()
         self._give(before)
-        self._slow[id(ticket)] = ticket
+        self._slow[id(slot)] = slot
         if len(self._slow) > MOST_SLOW:
             _, oldest = self._slow.popitem(last=False)
             if oldest.cut is not None:
                 oldest.cut()
 
-    def leave(self, ticket: Ticket) -> None:
+    def release(self, slot: SendSlot) -> None:
         """The send is over."""
-        self._slow.pop(id(ticket), None)
-        self._give(ticket.seats)
+        self._slow.pop(id(slot), None)
+        self._give(slot.shares)
 
-    def _seats(self, kind: Kind, ways: Ways) -> tuple[Seats, ...]:
+    def _shares_of(self, kind: Kind, receiver: ReceiverState) -> tuple[Share, ...]:
         _, account, host = SHARES[kind]
-        named = ((f"host {ways.host}", host), (f"account {ways.account_id}", account))
-        shares = [self._shares.setdefault((kind, name), Seats(most)) for name, most in named]
+        named = ((f"host {receiver.host}", host), (f"account {receiver.account_id}", account))
+        shares = [self._shares.setdefault((kind, name), Share(most)) for name, most in named]
         return (*shares, self._all[kind])
 
-    def _give(self, seats: "tuple[Seats, ...] | list[Seats]") -> None:
-        for one in seats:
+    def _give(self, shares: "tuple[Share, ...] | list[Share]") -> None:
+        for one in shares:
             one.give()
         if len(self._shares) > REMEMBERED:
             self._shares = {name: one for name, one in self._shares.items() if not one.idle}

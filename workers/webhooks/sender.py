@@ -2,15 +2,12 @@
 
 At least once: the event id is the receiver's key against doubles. A receiver that hangs, fails or is busy holds up
 itself: it gets fewer sends at once, one after the other, and what waits for it waits unclaimed.
-
->>> [pause_seconds(attempts, 0.0) for attempts in (1, 2, 3)]
-[5.0, 30.0, 300.0]
 """
 
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -18,25 +15,15 @@ import httpx
 import orjson
 
 from shared import clock, crash, logs
+from shared.background import BackgroundTasks
 from shared.batcher import Batcher
 from shared.db import Database
+from shared.objects.events import event_object
 from shared.webhooks import events, signing
-from workers.webhooks.client import Answer, post
-from workers.webhooks.deliveries import (
-    JITTER,
-    SCHEDULE,
-    busy_seconds,
-    claim,
-    give_up_disabled,
-    leave,
-    pause_seconds,
-    record,
-    result,
-    webhooks_of,
-)
-from workers.webhooks.send_slots import MOST_SENDING, SLOW_SECONDS, Memory, Room, Ticket, Ways
-
-__all__ = ["JITTER", "MOST_SENDING", "SCHEDULE", "Sender", "claim", "leave", "pause_seconds", "record", "result"]
+from workers.webhooks.claims import claim, release, webhooks_of
+from workers.webhooks.client import SendResult, post
+from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
+from workers.webhooks.send_slots import SLOW_SECONDS, ReceiverState, ReceiverStates, SendSlot, SendSlots
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +42,7 @@ MOST_WAITING: Final = 50_000
 class _Line:
     """One webhook's deliveries in this process: waiting (ids), then claimed (rows), then being sent."""
 
-    ways: Ways
+    receiver: ReceiverState
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
     sending: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -64,11 +51,11 @@ class _Line:
 
     @property
     def may_send(self) -> bool:
-        return bool(self.waiting or self.claimed) and len(self.sending) < self.ways.most and not self.busy
+        return bool(self.waiting or self.claimed) and len(self.sending) < self.receiver.most and not self.busy
 
     def wanted(self) -> list[str]:
         """The next ids to claim; quick ones so that there is always as much claimed as half of what may be sent."""
-        most = self.ways.most if self.ways.most > CLAIM_AHEAD else 1
+        most = self.receiver.most if self.receiver.most > CLAIM_AHEAD else 1
         if len(self.claimed) > most // 2:
             return []
         return [self.waiting.popitem(last=False)[0] for _ in range(min(len(self.waiting), most))]
@@ -80,20 +67,20 @@ class Sender:
     def __init__(self, database: Database, client: httpx.AsyncClient) -> None:
         self._database = database
         self._client = client
-        self._room = Room()
-        self._memory = Memory()
+        self._slots = SendSlots()
+        self._receivers = ReceiverStates()
         self._lines: dict[str, _Line] = {}
         self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
-        self._leave: Batcher[tuple[str, int], None] = Batcher(self._left)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._release: Batcher[tuple[str, int], None] = Batcher(self._released)
+        self._tasks = BackgroundTasks(log, "webhook deliveries could not be claimed or recorded yet: %s")
         self._stopping = False
 
     def offer(self, ids: Sequence[str]) -> None:
         """Deliver these, if they are due and nobody else's."""
         if not self._stopping:
-            self._keep(self._sort(list(ids), weight=len(ids)))
+            self._tasks.start(self._sort(list(ids), weight=len(ids)))
 
     async def stop(self) -> None:
         """Let the sends under way end; what was not sent stays due."""
@@ -101,25 +88,18 @@ class Sender:
         while self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_failure)
-        return task
-
     async def _sorted(self, groups: Sequence[list[str]]) -> Sequence[None]:
         """Put ids in their webhooks' lines, and serve the lines that nobody serves yet."""
         offered = [id for ids in groups for id in ids]
         due = await self._database.read(webhooks_of, offered)
         if closed := [row.id for row in due if not row.open]:
-            self._keep(self._put_off(closed))
+            self._tasks.start(self._put_off(closed))
         room = max(0, MOST_WAITING - sum(len(line.waiting) for line in self._lines.values()))
         for id, webhook_id, account_id, url, _ in [row for row in due if row.open][:room]:
             line = self._lines.get(webhook_id)
             if line is None:
-                line = self._lines[webhook_id] = _Line(self._memory.of(webhook_id, account_id, url))
-                self._keep(self._serve(webhook_id, line))
+                line = self._lines[webhook_id] = _Line(self._receivers.of(webhook_id, account_id, url))
+                self._tasks.start(self._serve(webhook_id, line))
             if len(line.waiting) < MOST_WAITING_EACH:
                 line.waiting[id] = None
         return [None] * len(groups)
@@ -127,7 +107,7 @@ class Sender:
     async def _put_off(self, ids: Sequence[str]) -> None:
         """Have those end or wait on whose webhook is not sent to now, which a claim sees to."""
         for row in await self._claim(list(ids), weight=len(ids)):  # it is sent to after all: they stay due
-            self._keep(self._given_up(row))
+            self._tasks.start(self._give_back(row))
 
     async def _serve(self, webhook_id: str, line: _Line) -> None:
         """Send until the webhook's line is empty, as many at once as it may have; the next as soon as one ends."""
@@ -136,49 +116,49 @@ class Sender:
             while (line.waiting or line.claimed or line.sending) and not self._stopping:
                 if not line.may_send:
                     await asyncio.wait(line.sending, return_when=asyncio.FIRST_COMPLETED)
-                elif (rest := line.ways.rest_until - clock.monotonic()) > 0:
+                elif (rest := line.receiver.rest_until - clock.monotonic()) > 0:
                     await asyncio.sleep(rest)
                 else:
                     await self._next(line)
         finally:
             del self._lines[webhook_id]
             for row in line.claimed:
-                self._keep(self._given_up(row))
+                self._tasks.start(self._give_back(row))
 
     async def _next(self, line: _Line) -> None:
-        """Take a place in the room and begin one send, of what is still to be sent when there is a place."""
-        ticket = await self._room.enter(line.ways)
+        """Take a slot and begin one send, of what is still to be sent by then."""
+        slot = await self._slots.enter(line.receiver)
         try:
             if (ids := line.wanted()) and not self._stopping:
                 line.claimed.extend(await self._claim(ids, weight=len(ids)))
                 crash.point("deliver.after_claim")
         except BaseException:
-            self._room.leave(ticket)
+            self._slots.release(slot)
             raise
         if line.claimed and line.may_send and not self._stopping:
-            line.sending.add(self._keep(self._send(line, line.claimed.popleft(), ticket)))
+            line.sending.add(self._tasks.start(self._send(line, line.claimed.popleft(), slot)))
         else:
-            self._room.leave(ticket)
+            self._slots.release(slot)
 
-    async def _send(self, line: _Line, row: dict[str, Any], ticket: Ticket) -> None:
+    async def _send(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> None:
         """One send of the line, until the next may begin in its stead."""
         try:
-            await self._sent(line, row, ticket)
+            await self._sent(line, row, slot)
         finally:
             line.sending.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _sent(self, line: _Line, row: dict[str, Any], ticket: Ticket) -> None:
+    async def _sent(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> None:
         """Send one, and have what came of it recorded; the next is sent meanwhile."""
         try:
             if clock.monotonic() > row["send_by"]:
-                await self._given_up(row)
+                await self._give_back(row)
                 return
-            answer = await self._timed(line, row, ticket)
+            answer = await self._timed(line, row, slot)
         finally:
-            self._room.leave(ticket)
-        line.ways.heard(answer)
+            self._slots.release(slot)
+        line.receiver.learn(answer)
         crash.point("deliver.after_send")
-        recorded = self._keep(self._recorded(row, answer))
+        recorded = self._tasks.start(self._recorded(row, answer))
         if busy_seconds(answer):
             await self._held(line, recorded)
 
@@ -187,7 +167,7 @@ class Sender:
         line.busy += 1
         try:
             for row in line.claimed:
-                self._keep(self._given_up(row))
+                self._tasks.start(self._give_back(row))
             line.claimed.clear()
             await asyncio.wait([recorded])
             while line.waiting and not self._stopping:
@@ -196,35 +176,35 @@ class Sender:
         finally:
             line.busy -= 1
 
-    async def _timed(self, line: _Line, row: dict[str, Any], ticket: Ticket) -> Answer:
+    async def _timed(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> SendResult:
         """The answer, whatever becomes of the send; while it is waited for it may come to count as a slow one."""
         loop, began = asyncio.get_running_loop(), clock.monotonic()
-        patience = SLOW_SECONDS["quick" if ticket.kind == "quick" else "fresh"]
-        slow = loop.call_later(patience, self._room.turn_slow, ticket, line.ways)
+        patience = SLOW_SECONDS["quick" if slot.kind == "quick" else "fresh"]
+        slow = loop.call_later(patience, self._slots.move_to_slow, slot, line.receiver)
         try:
             async with asyncio.timeout(None) as limit:
-                ticket.cut = lambda: limit.reschedule(loop.time())
+                slot.cut = lambda: limit.reschedule(loop.time())
                 return await self._post(row)
         except TimeoutError:
             seconds = clock.monotonic() - began
-            return Answer(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
+            return SendResult(None, b"", seconds, "timeout", f"no answer in {seconds:.1f} seconds")
         except Exception as error:  # what is not recorded would be tried for ever
-            log.warning("a delivery cannot be sent: %s", logs.kind(error))
+            log.warning("a webhook delivery could not be sent: %s", logs.kind(error))
             seconds = clock.monotonic() - began
-            return Answer(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
+            return SendResult(None, b"", seconds, "internal", f"it could not be sent ({type(error).__name__})")
         finally:
             slow.cancel()
-            ticket.cut = None
+            slot.cut = None
 
-    async def _recorded(self, row: dict[str, Any], answer: Answer) -> None:
+    async def _recorded(self, row: dict[str, Any], answer: SendResult) -> None:
         await self._record(result(row, answer))
         crash.point("deliver.after_record")
         if answer.status == 410:
             while await self._database.write(give_up_disabled, row["webhook_id"]) == events.CHUNK:
                 pass
 
-    async def _post(self, row: Mapping[str, Any]) -> Answer:
-        body = orjson.dumps(events.body(row))
+    async def _post(self, row: Mapping[str, Any]) -> SendResult:
+        body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
         return await post(self._client, row["url"], body=body, headers={"content-type": "application/json", **signed})
 
@@ -234,18 +214,13 @@ class Sender:
         by_id = {row["delivery_id"]: {**row, "send_by": send_by} for row in rows}
         return [[by_id.pop(id) for id in ids if id in by_id] for ids in groups]
 
-    async def _given_up(self, row: Mapping[str, Any]) -> None:
-        await self._leave((row["delivery_id"], row["claimed_until"]))
+    async def _give_back(self, row: Mapping[str, Any]) -> None:
+        await self._release((row["delivery_id"], row["claimed_until"]))
 
-    async def _left(self, claims: Sequence[tuple[str, int]]) -> Sequence[None]:
-        await self._database.write(leave, claims)
+    async def _released(self, claims: Sequence[tuple[str, int]]) -> Sequence[None]:
+        await self._database.write(release, claims)
         return [None] * len(claims)
 
     async def _flush(self, results: Sequence[dict[str, Any]]) -> Sequence[None]:
         await self._database.write(record, results)
         return [None] * len(results)
-
-
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.warning("deliveries are left for later: %s", logs.kind(error))

@@ -1,7 +1,7 @@
-"""The OpenAI wire protocol: chat completions (openai_stream.py when streamed), embeddings, images; spoken by most.
+"""The OpenAI wire protocol: chat completions (whole or streamed), embeddings, images; spoken by most.
 
 Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. What
-is sent is in openai_request.py.
+is sent is in `request`, what comes back in `answers` and `stream`.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import Endpoint, Provider
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
-from workers.providers import Answer, Ask
+from workers.providers import ProviderAnswer, ProviderCall
 from workers.providers.openai import answers
 from workers.providers.openai.request import ignored, payload
-from workers.providers.openai.stream import Gathered, of_events, stream
+from workers.providers.openai.stream import StreamedAnswer, of_events, stream
 from workers.upstream import event_stream, retry_after
-from workers.upstream.deadlines import Exchange
-from workers.upstream.error_codes import code_of, message_of, param_of, told
+from workers.upstream.error_codes import code_of, message_for_customer, message_of, param_of
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
-from workers.upstream.exchange import post
+from workers.upstream.exchange import Exchange
+from workers.upstream.post import post
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
 
@@ -40,34 +40,36 @@ class OpenAI:
         self._urls = {type: httpx.URL(endpoint.base_url.rstrip("/") + path) for type, path in _PATHS.items()}
         self._headers = {"authorization": f"Bearer {endpoint.key}", "content-type": "application/json"}
 
-    async def call(self, ask: Ask) -> Answer:
+    async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One POST; see Upstream."""
-        exchange = Exchange(ask.limits)
+        exchange = Exchange(call.limits)
         try:
-            if ask.sink is not None:
-                return await self._stream(ask, exchange)
+            if call.sink is not None:
+                return await self._stream(call, exchange)
             with exchange:
-                status, content = await post(self._client, self._urls[ask.type], self._headers, payload(ask), exchange)
-            return read(ask, status, content, exchange.limits)
+                status, content = await post(
+                    self._client, self._urls[call.type], self._headers, payload(call), exchange
+                )
+            return read(call, status, content, exchange.limits)
         except ProviderError as error:
             raise exchange.mark(error) from None
 
-    async def _stream(self, ask: Ask, exchange: Exchange) -> Answer:
+    async def _stream(self, call: ProviderCall, exchange: Exchange) -> ProviderAnswer:
         headers = {**self._headers, "accept": EVENT_STREAM}
         try:
-            found = await stream(self._client, self._urls[ask.type], headers, payload(ask), ask, exchange)
+            found = await stream(self._client, self._urls[call.type], headers, payload(call), call, exchange)
         except NotStreamed as whole:
-            return read(ask, whole.status, whole.content, exchange.limits)
-        return judge(ask, 200, found, exchange.limits)
+            return read(call, whole.status, whole.content, exchange.limits)
+        return judge(call, 200, found, exchange.limits)
 
 
-def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None) -> Answer:
+def read(call: ProviderCall, status: int, content: bytes, limits: RateLimits | None = None) -> ProviderAnswer:
     """A good answer in canonical shape; ProviderError when a 200 is not one.
 
     A chat completion may have come as the events of a stream, also where none was asked for.
     """
-    if ask.type == "chat.completion" and event_stream.are_events(content):
-        return judge(ask, status, of_events(ask, event_stream.all_of(content)), limits)
+    if call.type == "chat.completion" and event_stream.are_events(content):
+        return judge(call, status, of_events(call, event_stream.all_of(content)), limits)
     try:
         body = loads(content)
     except ValueError:
@@ -76,24 +78,26 @@ def read(ask: Ask, status: int, content: bytes, limits: RateLimits | None = None
         body = body[0]
     if not isinstance(body, dict):
         raise wrong("it", "is no object")
-    return judge(ask, status, body, limits)
+    return judge(call, status, body, limits)
 
 
-def judge(ask: Ask, status: int, found: Mapping[str, Any] | Gathered, limits: RateLimits | None = None) -> Answer:
+def judge(
+    call: ProviderCall, status: int, found: Mapping[str, Any] | StreamedAnswer, limits: RateLimits | None = None
+) -> ProviderAnswer:
     """The same of a body that has been read, or of a stream that has been put together."""
     try:
-        if isinstance(found, Gathered):
-            result, usage = answers.chat(ask, found.choices, found.usage, found.created)
+        if isinstance(found, StreamedAnswer):
+            result, usage = answers.chat(call, found.choices, found.usage, found.created)
         elif found.get("error"):
             raise failure(status, found)
         else:
-            result, usage = answers.read(ask, found)
+            result, usage = answers.read(call, found)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise lacking(error) from None
-    left_out = ignored(ask)
-    if answers.given(result) < answers.wanted(ask):
+    left_out = ignored(call)
+    if answers.given(result) < answers.wanted(call):
         left_out.append("n")
-    return Answer(result, usage, status, left_out, limits)
+    return ProviderAnswer(result, usage, status, left_out, limits)
 
 
 def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
@@ -102,12 +106,12 @@ def failure(status: int, body: Mapping[str, Any]) -> ProviderError:
     if isinstance(error, list):
         error = error[0] if error else {}
     if not isinstance(error, dict):
-        return ProviderError(told(None, None, ""), upstream_status=status)
+        return ProviderError(message_for_customer(None, None, ""), upstream_status=status)
     number = error.get("code")
     shown = number if isinstance(number, int) and 400 <= number < 600 else None
     code = code_of(error, shown) or ("protocol" if shown is None else None)
     return ProviderError(
-        told(shown, code, message_of(error)),
+        message_for_customer(shown, code, message_of(error)),
         upstream_status=shown,
         code=code,
         param=param_of(error),

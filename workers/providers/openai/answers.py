@@ -7,41 +7,34 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Usage, picture_kind
-from workers.answers import estimates, reported, vectors
+from workers.answers import estimates, reported, results, vectors
 from workers.answers.choice import Choice
 from workers.answers.shape import place, wrong
-from workers.providers import Ask
+from workers.providers import ProviderCall
 
 #: A moment that a provider may have answered at, in seconds; another is no moment.
 _LATEST_SECONDS = 2**33
 
 
-def read(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
+def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     """The result and what was used; ProviderError that names the field when it is no answer."""
-    return _READERS[ask.type](ask, body)
+    return _READERS[call.type](call, body)
 
 
 def chat(
-    ask: Ask, choices: Sequence[Mapping[str, Any]], told: Usage | None, created: int
+    call: ProviderCall, choices: Sequence[Mapping[str, Any]], usage: Usage | None, created: int
 ) -> tuple[dict[str, Any], Usage]:
     """The result of choices that are in order, and what was used."""
     if not choices:
         raise _empty("choices")
-    most = (ask.request.get("max_tokens") or ask.offer.max_output or reported.MOST_TOKENS) * wanted(ask)
-    usage = estimates.of_chat(told, ask.request, choices, catalogue().overheads, most)
-    result = {
-        "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
-        "object": "chat.completion",
-        "created": created,
-        "model": ask.offer.model,
-        "choices": list(choices),
-    }
-    return result, usage
+    most = (call.request.get("max_tokens") or call.offer.max_output or reported.MOST_TOKENS) * wanted(call)
+    usage = estimates.of_chat(usage, call.request, choices, catalogue().overheads, most)
+    return results.chat(call.job_id, call.offer.model, choices, created), usage
 
 
-def wanted(ask: Ask) -> int:
+def wanted(call: ProviderCall) -> int:
     """How many choices, or pictures, were asked for."""
-    return int(ask.request.get("n") or 1)
+    return int(call.request.get("n") or 1)
 
 
 def given(result: Mapping[str, Any]) -> int:
@@ -49,25 +42,25 @@ def given(result: Mapping[str, Any]) -> int:
     return len(result.get("choices") or result["data"])
 
 
-def choice(ask: Ask, index: int) -> Choice:
+def choice(call: ProviderCall, index: int) -> Choice:
     """An empty choice of this answer."""
-    return Choice(index, f"call_{ask.job_id.removeprefix('job_')}", ask.request.get("tools") or ())
+    return Choice(index, f"call_{call.job_id.removeprefix('job_')}", call.request.get("tools") or ())
 
 
-def _chat(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
+def _chat(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     found = _listed(body, "choices")
     numbers = [place(one.get("index"), f"choices[{at}].index") for at, one in enumerate(found)]
     if None not in numbers and len(set(numbers)) == len(numbers):
         found = [one for _, one in sorted(zip(numbers, found, strict=True), key=lambda pair: pair[0] or 0)]
-    choices = [_choice(ask, index, one) for index, one in enumerate(found[: wanted(ask)])]
-    return chat(ask, choices, reported.of(body), _created(body))
+    choices = [_choice(call, index, one) for index, one in enumerate(found[: wanted(call)])]
+    return chat(call, choices, reported.of(body), _created(body))
 
 
-def _choice(ask: Ask, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
+def _choice(call: ProviderCall, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
     message = found.get("message")
     if not isinstance(message, dict):
         raise wrong(f"choices[{index}].message", "is missing" if message is None else "is no object")
-    made = choice(ask, index)
+    made = choice(call, index)
     made.take_whole(message)
     made.take_likely(found.get("logprobs"))
     made.end(found.get("finish_reason"))
@@ -75,20 +68,20 @@ def _choice(ask: Ask, index: int, found: Mapping[str, Any]) -> dict[str, Any]:
     return made.shown()
 
 
-def _embedding(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
-    data: list[dict[str, Any]] = []
-    wanted = _inputs(ask.request["input"])
+def _embedding(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
+    found: list[tuple[int, Any]] = []
+    wanted = _inputs(call.request["input"])
     for at, row in enumerate(_listed(body, "data")):
-        vector = vectors.encoded(row.get("embedding"), ask.request.get("encoding_format"), f"data[{at}].embedding")
+        vector = vectors.encoded(row.get("embedding"), call.request.get("encoding_format"), f"data[{at}].embedding")
         number = place(row.get("index"), f"data[{at}].index", wanted)
-        data.append({"object": "embedding", "index": at if number is None else number, "embedding": vector})
-    if not data:
+        found.append((at if number is None else number, vector))
+    if not found:
         raise _empty("embeddings")
-    if sorted(row["index"] for row in data) != list(range(wanted)):
+    if sorted(index for index, _ in found) != list(range(wanted)):
         raise wrong("data", "has not one embedding for each input")
-    data.sort(key=lambda row: row["index"])
-    usage = estimates.of_embedding(reported.of(body), ask.request)
-    return {"object": "list", "data": data, "model": ask.offer.model}, usage
+    found.sort(key=lambda pair: pair[0])
+    usage = estimates.of_embedding(reported.of(body), call.request)
+    return results.embeddings(call.offer.model, [vector for _, vector in found]), usage
 
 
 def _inputs(asked: Any) -> int:
@@ -96,10 +89,10 @@ def _inputs(asked: Any) -> int:
     return len(asked) if isinstance(asked, list) and not isinstance(asked[0], int) else 1
 
 
-def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
+def _image(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
     kept = ("url", "b64_json", "revised_prompt")
     data = []
-    for at, row in enumerate(_listed(body, "data")[: wanted(ask)]):
+    for at, row in enumerate(_listed(body, "data")[: wanted(call)]):
         if not (row.get("url") or row.get("b64_json")):
             raise wrong(f"data[{at}]", "is neither a link nor a picture")
         for name in kept:
@@ -108,9 +101,8 @@ def _image(ask: Ask, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
         data.append({name: row[name] for name in kept if row.get(name) is not None})
     if not data:
         raise _empty("images")
-    return {"created": _created(body), "data": data}, Usage(
-        images=len(data), size=picture_kind(ask.request, ask.offer.images)
-    )
+    used = Usage(images=len(data), size=picture_kind(call.request, call.offer.images))
+    return results.images(_created(body), data), used
 
 
 _READERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
@@ -128,9 +120,9 @@ def _listed(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 def _created(body: Mapping[str, Any]) -> int:
     """When the provider says that it answered; else now."""
-    told = body.get("created")
-    if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told < _LATEST_SECONDS:
-        return int(told)
+    said = body.get("created")
+    if isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < _LATEST_SECONDS:
+        return int(said)
     return clock.now_seconds()
 
 

@@ -1,4 +1,4 @@
-"""What of a request is sent in the OpenAI protocol, and what of it is not, which is told.
+"""What of a request is sent in the OpenAI protocol, and what of it is not, which the job lists.
 
 Source: OpenAI's API reference; Anthropic's, Google's and DeepInfra's pages on their OpenAI-compatible endpoints. Only
 known fields are sent, and of these only what the caller or the catalogue asked for; a limit on the answer always is.
@@ -13,7 +13,7 @@ from shared.submissions import extras
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
-from workers.providers import Ask
+from workers.providers import ProviderCall
 
 Body = dict[str, Any]
 
@@ -38,33 +38,33 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
 }
 #: Fields that are ours or the client's, about which nothing need be said.
 _SILENT: Final = frozenset({"max_tokens", "stream", "stream_options", extras.KEY, UNASKED, NULLS})
-#: Paths that a job tells of what was left out.
-MOST_TOLD: Final = 200
+#: Paths that a job lists of what was left out.
+MOST_LISTED: Final = 200
 
 
-def payload(ask: Ask) -> bytes:
+def payload(call: ProviderCall) -> bytes:
     """The body to send."""
-    body = composed(ask, sending_of(ask))
-    if ask.sink is not None:
+    body = composed(call, sending_of(call))
+    if call.sink is not None:
         body.update(stream=True, stream_options={"include_usage": True})
     return orjson.dumps(body)
 
 
-def sending_of(ask: Ask) -> Sending:
+def sending_of(call: ProviderCall) -> Sending:
     """What its model is sent: as the catalogue says now, so that a row that was put right helps jobs that wait."""
-    return catalogue().sending(ask.offer.model)
+    return catalogue().sending(call.offer.model)
 
 
-def composed(ask: Ask, sending: Sending) -> Body:
+def composed(call: ProviderCall, sending: Sending) -> Body:
     """The body in the provider's words."""
-    request, offer = ask.request, ask.offer
+    request, offer = call.request, call.offer
     body: Body = {"model": offer.upstream}
-    body.update((name, request[name]) for name in _sent(ask, sending))
-    if ask.type == "chat.completion":
-        _effort(body, ask, sending)
+    body.update((name, request[name]) for name in _sent(call, sending))
+    if call.type == "chat.completion":
+        _effort(body, call, sending)
         _add_defaults(body, sending)
         body["max_tokens"] = request.get("max_tokens") or offer.max_output
-        body["messages"] = _messages(ask, sending)
+        body["messages"] = _messages(call, sending)
     if kept := extras.taken(request.get(extras.KEY) or {}, sending.takes):
         body = extras.put(body, kept)
     for name, other in sending.rename.items():
@@ -73,47 +73,47 @@ def composed(ask: Ask, sending: Sending) -> Body:
     return body
 
 
-def ignored(ask: Ask) -> list[str]:
+def ignored(call: ProviderCall) -> list[str]:
     """What of a request is not passed on, by its path."""
-    told = list(left_out(ask, sending_of(ask)))
-    more = len(told) - MOST_TOLD
-    return [*told[:MOST_TOLD], f"and {more} more"] if more > 0 else told
+    left = list(left_out(call, sending_of(call)))
+    more = len(left) - MOST_LISTED
+    return [*left[:MOST_LISTED], f"and {more} more"] if more > 0 else left
 
 
-def left_out(ask: Ask, sending: Sending) -> Iterator[str]:
+def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
     """The same, all of them."""
-    handled = _SILENT.union(_sent(ask, sending), ask.request.get(UNASKED, ()))
-    for name in ask.request:
-        if name not in handled and not (name == "reasoning" and _has_effort(ask, sending)):
+    handled = _SILENT.union(_sent(call, sending), call.request.get(UNASKED, ()))
+    for name in call.request:
+        if name not in handled and not (name == "reasoning" and _has_effort(call, sending)):
             yield name
-    options = ask.request.get("stream_options") or {}
+    options = call.request.get("stream_options") or {}
     yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
     for name in sending.omit_of_messages:
-        messages = enumerate(ask.request.get("messages", ()))
+        messages = enumerate(call.request.get("messages", ()))
         yield from (f"messages[{number}].{name}" for number, message in messages if name in message)
-    if beside := ask.request.get(extras.KEY):
+    if beside := call.request.get(extras.KEY):
         yield from extras.left(beside, sending.takes)
 
 
-def _sent(ask: Ask, sending: Sending) -> list[str]:
+def _sent(call: ProviderCall, sending: Sending) -> list[str]:
     """The fields of the request that go on."""
-    request, fields = ask.request, _FIELDS[ask.type]
+    request, fields = call.request, _FIELDS[call.type]
     omit: Collection[str] = sending.omit
-    if ask.offer.omit or UNASKED in request:
-        omit = sending.omit.union(ask.offer.omit, request.get(UNASKED, ()))
+    if call.offer.omit or UNASKED in request:
+        omit = sending.omit.union(call.offer.omit, request.get(UNASKED, ()))
     names = [
         name
         for name in request
-        if (name in fields and name not in omit) or (name in _TAKEN and _takes(name, ask, sending))
+        if (name in fields and name not in omit) or (name in _TAKEN and _takes(name, call, sending))
     ]
     either = [name for name in sending.either if name in names]
     return [name for name in names if name not in either[1:]] if len(either) > 1 else names
 
 
-def _takes(name: str, ask: Ask, sending: Sending) -> bool:
+def _takes(name: str, call: ProviderCall, sending: Sending) -> bool:
     if name != "service_tier":
         return name in sending.takes
-    model = catalogue().models.get(ask.offer.model)
+    model = catalogue().models.get(call.offer.model)
     return name in sending.takes or bool(model and model.service_tiers)
 
 
@@ -125,24 +125,24 @@ def _add_defaults(body: Body, sending: Sending) -> None:
             body[name] = value
 
 
-def _effort(body: Body, ask: Ask, sending: Sending) -> None:
+def _effort(body: Body, call: ProviderCall, sending: Sending) -> None:
     """OpenRouter's `reasoning: {"effort": …}` in OpenAI's word."""
-    if _has_effort(ask, sending):
-        body["reasoning_effort"] = ask.request["reasoning"]["effort"]
+    if _has_effort(call, sending):
+        body["reasoning_effort"] = call.request["reasoning"]["effort"]
 
 
-def _has_effort(ask: Ask, sending: Sending) -> bool:
-    given = ask.request.get("reasoning")
+def _has_effort(call: ProviderCall, sending: Sending) -> bool:
+    given = call.request.get("reasoning")
     if not given:
         return False
-    known = not {"reasoning_effort", "reasoning"} & (sending.omit | sending.takes | set(ask.offer.omit))
-    return known and "reasoning_effort" not in ask.request and isinstance(given.get("effort"), str)
+    known = not {"reasoning_effort", "reasoning"} & (sending.omit | sending.takes | set(call.offer.omit))
+    return known and "reasoning_effort" not in call.request and isinstance(given.get("effort"), str)
 
 
-def _messages(ask: Ask, sending: Sending) -> list[Body]:
+def _messages(call: ProviderCall, sending: Sending) -> list[Body]:
     """The messages with the provider's roles, without fields that it lacks, and with the nulls that were said."""
-    messages: list[Body] = ask.request["messages"]
-    if nulls := ask.request.get(NULLS):
+    messages: list[Body] = call.request["messages"]
+    if nulls := call.request.get(NULLS):
         messages = [{**message, "content": None} if at in nulls else message for at, message in enumerate(messages)]
     if sending.roles:
         messages = [_with_role(message, sending.roles) for message in messages]

@@ -16,19 +16,19 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.jobs.streams import part
 from shared.submissions.schemas import Usage
-from workers.answers import reported
+from workers.answers import reported, results
 from workers.answers.choice import Choice
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
-from workers.providers import Ask
+from workers.providers import ProviderCall
 from workers.providers.openai.answers import choice, wanted
-from workers.upstream.deadlines import Exchange
-from workers.upstream.event_stream import Event, events
+from workers.upstream.event_stream import ServerSentEvent, events
+from workers.upstream.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """What a stream added up to: choices in the canonical shape, and what was told of usage."""
+class StreamedAnswer:
+    """What a stream added up to: choices in the canonical shape, and the usage that it reported."""
 
     choices: list[dict[str, Any]]
     usage: Usage | None
@@ -36,13 +36,18 @@ class Gathered:
 
 
 async def stream(
-    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, ask: Ask, exchange: Exchange
-) -> Gathered | Mapping[str, Any]:
+    client: httpx.AsyncClient,
+    url: httpx.URL,
+    headers: dict[str, str],
+    body: bytes,
+    call: ProviderCall,
+    exchange: Exchange,
+) -> StreamedAnswer | Mapping[str, Any]:
     """The whole answer; or the body of an error which came in the stream.
 
-    Chunks go to the ask's sink as they come. ProviderError, or event_stream.NotStreamed, when there is no whole answer.
+    Chunks go to its sink as they come. ProviderError, or event_stream.NotStreamed, when there is no whole answer.
     """
-    gathering = Gathering(ask)
+    gathering = Gathering(call)
     try:
         with exchange:
             async with aclosing(events(client, url, headers, body, exchange)) as coming:
@@ -54,16 +59,16 @@ async def stream(
                         return chunk
                     _take(gathering, chunk or {}, exchange)
                     if gathering.ended:
-                        ask.come()
+                        call.on_whole()
     except ProviderError:
         if not gathering.whole or gathering.closed:
             raise
     return gathering.gathered()
 
 
-def of_events(ask: Ask, given: Iterable[Event]) -> Gathered | Mapping[str, Any]:
+def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> StreamedAnswer | Mapping[str, Any]:
     """The same of a stream that has come whole."""
-    gathering = Gathering(ask)
+    gathering = Gathering(call)
     for event in given:
         chunk = _read(event)
         if chunk is DONE:
@@ -77,7 +82,7 @@ def of_events(ask: Ask, given: Iterable[Event]) -> Gathered | Mapping[str, Any]:
 def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) -> None:
     gathering.take(chunk)
     if gathering.begun and not exchange.begun:
-        exchange.told = True
+        exchange.passed_on = True
         exchange.begin()
     if gathering.ended:
         exchange.whole()
@@ -87,7 +92,7 @@ def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) 
 DONE: Mapping[str, Any] = {}
 
 
-def _read(event: Event) -> Mapping[str, Any] | None:
+def _read(event: ServerSentEvent) -> Mapping[str, Any] | None:
     """The chunk of an event; None of an empty one."""
     data = event.data.strip()
     if not data:
@@ -107,18 +112,18 @@ def _read(event: Event) -> Mapping[str, Any] | None:
 
 
 class Gathering:
-    """Puts the chunks of one call together; `send` of the ask's sink gets what is visible of them."""
+    """Puts the chunks of one call together; `send` of the call's sink gets what is visible of them."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
-        id, self._created = f"chatcmpl-{ask.job_id.removeprefix('job_')}", clock.now_seconds()
-        self._head = {"id": id, "created": self._created, "model": ask.offer.model}
-        self._wanted = wanted(ask)
+    def __init__(self, call: ProviderCall) -> None:
+        self._call = call
+        self._created = clock.now_seconds()
+        self._head = {"id": results.completion_id(call.job_id), "created": self._created, "model": call.offer.model}
+        self._wanted = wanted(call)
         self._choices: dict[int, Choice] = {}
         #: What the provider calls the one choice, where only one was asked for.
         self._only: int | None = None
         #: Choices of which something has been sent.
-        self._told: set[int] = set()
+        self._started: set[int] = set()
         self._usage: Usage | None = None
         #: Some of the answer has come: a text, a thought, a tool call, an end; not the role alone.
         self.begun = False
@@ -144,7 +149,7 @@ class Gathering:
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise lacking(error, "stream") from None
 
-    def gathered(self, *, done: bool = False) -> Gathered:
+    def gathered(self, *, done: bool = False) -> StreamedAnswer:
         """The whole answer; ProviderError when the stream ended without the end of one of its choices.
 
         `done`: the sender said that this is all, so fewer choices than were asked for are all that it gives.
@@ -163,7 +168,7 @@ class Gathering:
         if self._began:
             for given in shown:
                 self._send(given["index"], {}, None, given["finish_reason"])
-        return Gathered(shown, self._usage, self._created)
+        return StreamedAnswer(shown, self._usage, self._created)
 
     def _take(self, given: Mapping[str, Any], at: int) -> None:
         index = self._index(given, at)
@@ -171,7 +176,7 @@ class Gathering:
             return
         choice_ = self._choices.get(index)
         if choice_ is None:
-            choice_ = self._choices[index] = choice(self._ask, index)
+            choice_ = self._choices[index] = choice(self._call, index)
         delta = given.get("delta") or given.get("message") or {}
         if not isinstance(delta, dict):
             raise wrong(f"choices[{index}].delta", "is no object")
@@ -196,17 +201,17 @@ class Gathering:
 
     @property
     def _began(self) -> bool:
-        return self._ask.sink is not None and self._ask.sink.began
+        return self._call.sink is not None and self._call.sink.began
 
     def _send(self, index: int, visible: dict[str, Any], logprobs: Any, ending: str | None = None) -> None:
-        if self._ask.sink is None:
+        if self._call.sink is None:
             return
         pieces = []
-        if index not in self._told:
-            self._told.add(index)
+        if index not in self._started:
+            self._started.add(index)
             pieces.append(part(index, {"role": "assistant", "content": "" if "content" in visible else None}))
         if visible or logprobs:
             pieces.append(part(index, visible, logprobs=logprobs))
         if ending:
             pieces.append(part(index, {}, ending))
-        self._ask.sink.send(self._head, pieces)
+        self._call.sink.send(self._head, pieces)

@@ -14,7 +14,8 @@ from shared.jobs.streams import Progress, part, rest
 from shared.submissions import extras
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import NULLS, UNASKED, Usage, picture_kind
-from workers.providers import Answer, Ask, Sink
+from workers.answers import results
+from workers.providers import ProviderAnswer, ProviderCall, Sink
 from workers.providers.openai.request import ignored
 from workers.providers.sandbox import replies
 
@@ -31,14 +32,14 @@ def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -
 class Sandbox:
     """Answers from a hash of the request."""
 
-    async def call(self, ask: Ask) -> Answer:
+    async def call(self, call: ProviderCall) -> ProviderAnswer:
         """See Upstream; never fails."""
-        asked = {name: value for name, value in ask.request.items() if name not in (extras.KEY, UNASKED, NULLS)}
+        asked = {name: value for name, value in call.request.items() if name not in (extras.KEY, UNASKED, NULLS)}
         digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
-        body, usage = _ANSWERS[ask.type](ask, digest)
-        if ask.sink is not None:
-            _say(ask.sink, body)
-        return Answer(body, usage, ignored=ignored(ask))
+        body, usage = _ANSWERS[call.type](call, digest)
+        if call.sink is not None:
+            _say(call.sink, body)
+        return ProviderAnswer(body, usage, ignored=ignored(call))
 
 
 def _say(sink: Sink, body: dict[str, Any]) -> None:
@@ -57,46 +58,40 @@ def _say(sink: Sink, body: dict[str, Any]) -> None:
         sink.send(body, [part(index, {}, choice["finish_reason"])])
 
 
-def _chat(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
-    limit = ask.request.get("max_tokens") or ask.offer.max_output
-    count = ask.request.get("n", 1)
-    turn = replies.answer(ask.request, limit, digest.hex())
+def _chat(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
+    limit = call.request.get("max_tokens") or call.offer.max_output
+    count = call.request.get("n", 1)
+    turn = replies.answer(call.request, limit, digest.hex())
     content, likely = turn.message["content"], None
-    if ask.request.get("logprobs") and content is not None:
-        likely = replies.likelihoods(content, ask.request.get("top_logprobs") or 0)
-    result = {
-        "id": f"chatcmpl-{ask.job_id.removeprefix('job_')}",
-        "object": "chat.completion",
-        "created": clock.now_seconds(),
-        "model": ask.offer.model,
-        "choices": [
-            {"index": index, "message": turn.message, "logprobs": likely, "finish_reason": turn.finish}
-            for index in range(count)
-        ],
-    }
-    prompt = len(orjson.dumps(ask.request["messages"])) // 4 + 1
+    if call.request.get("logprobs") and content is not None:
+        likely = replies.likelihoods(content, call.request.get("top_logprobs") or 0)
+    choices = [
+        {"index": index, "message": turn.message, "logprobs": likely, "finish_reason": turn.finish}
+        for index in range(count)
+    ]
+    result = results.chat(call.job_id, call.offer.model, choices, clock.now_seconds())
+    prompt = len(orjson.dumps(call.request["messages"])) // 4 + 1
     return result, Usage(prompt_tokens=prompt, completion_tokens=turn.tokens * count)
 
 
-def _embedding(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
-    given = ask.request["input"]
+def _embedding(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
+    given = call.request["input"]
     inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
-    dimensions = ask.request.get("dimensions") or _DIMENSIONS
+    dimensions = call.request.get("dimensions") or _DIMENSIONS
     vectors = [list(_vector(orjson.dumps(one), dimensions)) for one in inputs]
-    if ask.request.get("encoding_format") == "base64":
+    if call.request.get("encoding_format") == "base64":
         encoded: list[Any] = [base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() for vector in vectors]
     else:
         encoded = vectors
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(encoded)]
     tokens = sum(len(orjson.dumps(one)) // 4 + 1 for one in inputs)
-    return {"object": "list", "data": data, "model": ask.offer.model}, Usage(prompt_tokens=tokens)
+    return results.embeddings(call.offer.model, encoded), Usage(prompt_tokens=tokens)
 
 
-def _image(ask: Ask, digest: bytes) -> tuple[dict[str, Any], Usage]:
-    count = ask.request["n"]
+def _image(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
+    count = call.request["n"]
     pictures = [{"b64_json": _PIXEL} for _ in range(count)]
-    used = Usage(images=count, size=picture_kind(ask.request, ask.offer.images))
-    return {"created": clock.now_seconds(), "data": pictures}, used
+    used = Usage(images=count, size=picture_kind(call.request, call.offer.images))
+    return results.images(clock.now_seconds(), pictures), used
 
 
 _ANSWERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}

@@ -1,0 +1,16 @@
+"""Connections to Redis as the processes keep them: each call has a deadline, and none is retried unseen."""
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+
+def connect(url: str, seconds: float) -> redis.Redis:
+    """A client whose every call, connecting included, may take so many seconds; the caller closes it."""
+    return redis.from_url(
+        url,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )

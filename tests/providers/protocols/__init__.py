@@ -1,0 +1,1 @@
+"""Example protocols: what an adapter of a new wire protocol looks like."""

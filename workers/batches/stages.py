@@ -1,0 +1,262 @@
+"""One batch from file to file: read, held for, made into jobs, stopped, rendered, ended.
+
+Each stage is a generator that pauses after a slice of work, so that others have their turn. What it knows is in the
+rows: kill it anywhere and the next process goes on. Two of them do the same work twice, each into files of its own; the
+one that comes second finds nothing to do and takes its files away again.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import BinaryIO, Literal
+
+from sqlalchemy import Connection, select
+
+from shared import accounts, clock, crash, notifier
+from shared.batches import lines as batch_lines
+from shared.batches import transitions
+from shared.batches.line_files import FaultError
+from shared.batches.lines import Reading, Wanted
+from shared.batches.transitions import Plan, Row
+from shared.broker.bell import Bell
+from shared.db import AmbiguousCommitError, Database
+from shared.db import models as m
+from shared.errors import StorageAway
+from shared.files import blobs
+from shared.objects.batches import ended_lines
+from shared.queues import WEBHOOKS
+from shared.settings import settings
+from shared.slices import slices
+from shared.submissions import rows as intake
+from shared.submissions.rows import Owner
+from workers.batches import cancelling, reports
+from workers.batches.reader_pool import ReaderPool
+from workers.batches.rendering import Rendering
+from workers.maintenance.isolation import Isolator
+
+#: How long one slice of work may last, in seconds; it ends at the next line or chunk.
+SLICE_SECONDS = 0.05
+#: Jobs made in one transaction, two rows each.
+CHUNK = 1000
+#: Bytes of a plan read at once.
+CHUNK_BYTES = 1 << 20
+#: For how long an input file that its row says is there is looked for, in microseconds: storage that is not mounted
+#: has no files either.
+LOOK_AGAIN_MICROS = 3600 * clock.MICROS
+
+#: One batch's work, a slice at each step.
+Work = Generator[None, None, None]
+Stage = Literal["read", "release", "expire", "end_lines", "render"]
+#: The stages that need no file storage.
+WITHOUT_STORAGE: frozenset[Stage] = frozenset({"expire", "end_lines"})
+
+
+def due(row: Row) -> Stage | None:
+    """The stage that a batch is at, if there is anything to be done for it now."""
+    ended = ended_lines(row) == row["total"]
+    if ended and (row["total"] > 0 or row["stopped"] is not None):
+        return "render"
+    if row["stopped"] is not None:
+        return "end_lines" if row["stopped"] == "cancelled" else None  # expiry is the sweeper's
+    reading = row["status"] == "validating"
+    unreleased = row["released"] < row["total"]
+    if row["expires_at"] <= clock.now_micros() and (reading or unreleased):
+        return "expire"
+    if reading:
+        return "read"
+    return "release" if unreleased else None
+
+
+class Stages:
+    """What one process does for any batch at each stage."""
+
+    def __init__(self, database: Database, ring: Bell) -> None:
+        self._database = database
+        self._bell = ring
+        self._readers = ReaderPool()
+        self._cancelling: Isolator[list[str]] = Isolator("cancelling job")
+
+    def begin(self, stage: Stage, row: Row) -> Work:
+        """The work of a stage, of which nothing has been done yet."""
+        work: dict[Stage, Callable[[Row], Work]] = {
+            "read": self.read,
+            "release": self.release,
+            "expire": self.expire,
+            "end_lines": self.end_lines,
+            "render": self.render,
+        }
+        return work[stage](row)
+
+    def close(self) -> None:
+        """End what was started for reading."""
+        self._readers.close()
+
+    def read(self, row: Row) -> Work:
+        """Read and price every line into a plan, take the hold, and go on making the jobs."""
+        reading = Reading()
+        name = f"plans/{row['id']}.{clock.new_id('plan')}"
+        yield from self._plan(row, reading, name)
+        crash.point("batch.after_plan")
+        try:
+            begun = self._begin(row, reading, name)
+        except AmbiguousCommitError:
+            raise  # perhaps this plan is the batch's
+        except Exception:
+            blobs.delete(name)
+            raise
+        if begun:
+            crash.point("batch.after_begin")
+            yield
+            yield from self.release(self._database.read_sync(_row, row["id"]))
+        else:
+            blobs.delete(name)
+
+    def _plan(self, row: Row, reading: Reading, name: str) -> Work:
+        pause = _Pause()
+        ignores = self._database.read_sync(accounts.ignores_unknown, row["account_id"])
+        try:
+            with blobs.writer(name) as plan, self._input(row) as file:
+                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"], ignores)):
+                    plan.write(reading.add(part))
+                    if reading.over:
+                        break
+                    if pause.due():
+                        yield
+                reading.end()
+        except FaultError as fault:
+            reading.faults.append(fault)
+        except FileNotFoundError:
+            reading.faults.append(FaultError("file_not_found", "the input file is not there any more"))
+
+    def _input(self, row: Row) -> BinaryIO:
+        """The batch's input file; FileNotFoundError when it is not there any more."""
+        blob = self._database.read_sync(_blob, row["input_file_id"])
+        try:
+            return blobs.reader(blob)
+        except FileNotFoundError:
+            if clock.now_micros() < row["created_at"] + LOOK_AGAIN_MICROS:
+                raise StorageAway(f"{blob} is not to be found") from None
+            raise
+
+    def _begin(self, row: Row, reading: Reading, name: str) -> bool:
+        if reading.faults:
+            errors = [fault.as_json() for fault in reading.faults]
+            self._ring(self._database.write_sync(transitions.refuse, row["id"], errors))
+            return False
+        plan = Plan(name, reading.total, reading.bound_micros, reading.model, reading.need)
+        begun, deliveries = self._database.write_sync(transitions.begin, row["id"], plan)
+        self._ring(deliveries)
+        if begun:
+            reports.begins(row, reading)
+        return begun
+
+    def release(self, row: Row) -> Work:
+        """Make jobs of the plan's lines, chunk by chunk from where its cursor stands."""
+        owner = Owner(
+            row["account_id"],
+            row["key_id"],
+            row["test"],
+            batch_id=row["id"],
+            priority=row["priority"],
+            expires_at=row["expires_at"],
+        )
+        cursor, pause = row["cursor"], _Pause()
+        with blobs.reader(row["plan"], cursor) as plan:
+            while lines := plan.readlines(CHUNK_BYTES):
+                for chunk in slices(lines, CHUNK):
+                    made = [intake.rows(owner, batch_lines.unplanned(line)) for line in chunk]
+                    end = cursor + sum(map(len, chunk))
+                    if not self._database.write_sync(transitions.release, row["id"], (cursor, end), made):
+                        return
+                    crash.point("batch.after_release")
+                    cursor = end
+                    if pause.due():
+                        yield
+        if self._database.read_sync(_row, row["id"])["released"] < row["total"]:
+            raise EOFError("its plan ends before its lines do")
+
+    def expire(self, row: Row) -> Work:
+        """Stop a batch that has lines which are not jobs when its window ends."""
+        self._database.write_sync(transitions.stop, row["id"], "expired")
+        yield
+
+    def end_lines(self, row: Row) -> Work:
+        """End a cancelled batch's jobs: what waits at once, what runs by a flag that its worker hears of."""
+        besides, after = set(self._cancelling.besides()), ""
+        while ids := self._database.read_sync(cancelling.waiting_after, row["id"], after):
+            wanted = [id for id in ids if id not in besides]
+            for deliveries in self._cancelling.each(wanted, self._cancel):
+                self._ring(deliveries)
+            after = ids[-1]
+            crash.point("batch.after_end")
+            yield
+        while flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
+            notifier.tell_now(settings().redis_url, notifier.CANCEL, flagged)
+            yield
+
+    def _cancel(self, ids: Sequence[str]) -> list[str]:
+        return self._database.write_sync(cancelling.cancel_waiting, ids)
+
+    def render(self, row: Row) -> Work:
+        """Write the files, then end the batch with its statement and events."""
+        if row["status"] in ("in_progress", "validating"):
+            self._database.write_sync(transitions.finalize, row["id"])
+        rendering = Rendering(self._database, row)
+        pause = _Pause()
+        try:
+            for _ in rendering.pages():
+                if pause.due():
+                    yield
+            crash.point("batch.before_finish")
+            ended = self._finish(row, rendering)
+        except AmbiguousCommitError:
+            raise  # perhaps these files are the batch's: retention knows, by tomorrow
+        except Exception:
+            rendering.discard()
+            raise
+        if ended is None:
+            rendering.discard()
+            return
+        if row["status"] != "in_progress":  # somebody may have begun before
+            rendering.discard_others()
+        crash.point("batch.after_finish")
+        if row["plan"] and row["released"] == row["total"]:
+            blobs.delete(row["plan"])  # else retention does: a retry may need the lines that never became jobs
+
+    def _finish(self, row: Row, rendering: Rendering) -> Row | None:
+        """The batch as it ended with what has been rendered; None: with another's files, or not yet."""
+        lines = [rendering.statement[model] for model in sorted(rendering.statement)]
+        made = rendering.output, rendering.errors
+        ended, deliveries = self._database.write_sync(transitions.finish, row["id"], *made, lines, rendering.faults)
+        self._ring(deliveries)
+        if ended is not None:
+            reports.ends(ended)
+        return ended
+
+    def _ring(self, deliveries: Sequence[str]) -> None:
+        if deliveries:
+            self._bell.ring(WEBHOOKS, deliveries)
+
+
+class _Pause:
+    """Says when a turn has lasted its time; asking it then begins the next."""
+
+    def __init__(self) -> None:
+        self._until = clock.monotonic() + SLICE_SECONDS
+
+    def due(self) -> bool:
+        now = clock.monotonic()
+        if now < self._until:
+            return False
+        self._until = now + SLICE_SECONDS
+        return True
+
+
+def _row(connection: Connection, id: str) -> Row:
+    return dict(connection.execute(select(m.batches).where(m.batches.c.id == id)).mappings().one())
+
+
+def _blob(connection: Connection, file_id: str) -> str:
+    statement = select(m.files.c.blob).where(m.files.c.id == file_id, m.files.c.status == "processed")
+    name = connection.execute(statement).scalar()
+    if name is None:
+        raise FileNotFoundError(file_id)
+    return str(name)

@@ -1,0 +1,38 @@
+"""Purges rows that have had their day: answers kept for idempotency, and workers that are long gone."""
+
+from sqlalchemy import Connection, delete, exists, select, text, tuple_
+
+from shared import clock, db
+from shared.db import Database
+from shared.db import models as m
+from shared.db.models.jobs import RUNNING
+from workers.maintenance.chunks import MANY, in_chunks
+
+#: Rows of ended workers are kept for a day.
+KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
+
+
+def purge_all(database: Database) -> None:
+    """All that is to be purged now."""
+    in_chunks(database, purge_idempotency_keys)
+    in_chunks(database, purge_workers)
+
+
+def purge_idempotency_keys(connection: Connection) -> int:
+    """Delete up to MANY answers that are not kept any longer; how many."""
+    keys = m.idempotency_keys
+    expired = select(keys.c.account_id, keys.c.key).where(keys.c.expires_at < db.now(connection)).limit(MANY)
+    over = [tuple(row) for row in connection.execute(expired)]
+    if over:
+        connection.execute(delete(keys).where(tuple_(keys.c.account_id, keys.c.key).in_(over)))
+    return len(over)
+
+
+def purge_workers(connection: Connection) -> int:
+    """Delete up to MANY rows of workers that are long gone and hold nothing; how many."""
+    holds = exists().where(m.jobs.c.worker_id == m.workers.c.id, text(RUNNING))
+    gone = m.workers.c.lapsed_at < db.now(connection) - KEEP_WORKERS_MICROS
+    ids = list(connection.execute(select(m.workers.c.id).where(gone, ~holds).limit(MANY)).scalars())
+    if ids:
+        connection.execute(delete(m.workers).where(m.workers.c.id.in_(ids)))
+    return len(ids)

@@ -1,0 +1,112 @@
+"""The part of a streamed answer that has been sent on, which is paid for however its job ends."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.submissions.catalogue import catalogue
+from shared.submissions.schemas import Offer, Usage
+from workers.answers.estimates import BYTES_PER_TOKEN, of_chat
+
+
+@dataclass(slots=True)
+class SentAnswer:
+    """The chunks of an answer as they were sent, put together to as much of the whole as there is."""
+
+    head: Mapping[str, Any] = field(default_factory=dict)
+    #: UTF-8 bytes of what was said, of whatever kind.
+    bytes: int = 0
+    _choices: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def take(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
+        """Take the choices of a chunk (`shared.jobs.streams.part`)."""
+        self.head = head
+        for given in choices:
+            choice = self._choices.setdefault(given["index"], {"texts": {}, "calls": {}, "finish": None})
+            choice["finish"] = given["finish_reason"] or choice["finish"]
+            for name, value in given["delta"].items():
+                if name == "tool_calls":
+                    self.bytes += sum(_take_call(choice["calls"], call) for call in value or ())
+                elif isinstance(value, str) and name != "role":
+                    choice["texts"].setdefault(name, []).append(value)
+                    self.bytes += _size(value)
+
+    def whole(self, wanted: int) -> bool:
+        """So many choices have been sent to their end."""
+        return sum(choice["finish"] is not None for choice in self._choices.values()) >= wanted
+
+    def choices(self) -> list[dict[str, Any]]:
+        """As an unstreamed answer has them; one that was cut off has no finish reason."""
+        return [
+            {"index": index, "message": _message(choice), "logprobs": None, "finish_reason": choice["finish"]}
+            for index, choice in sorted(self._choices.items())
+        ]
+
+
+def _take_call(calls: dict[int, dict[str, Any]], given: Mapping[str, Any]) -> int:
+    """Take a piece of a tool call; the bytes of it."""
+    call = calls.setdefault(given["index"], {"id": None, "name": "", "arguments": []})
+    function = given.get("function") or {}
+    name, arguments = function.get("name") or "", function.get("arguments") or ""
+    call["id"] = given.get("id") or call["id"]
+    call["name"] = name or call["name"]
+    call["arguments"].append(arguments)
+    return _size(name) + _size(arguments)
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
+def _message(choice: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {name: "".join(pieces) for name, pieces in choice["texts"].items()}
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, **texts}
+    if choice["calls"]:
+        message["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": call["name"], "arguments": "".join(call["arguments"])},
+            }
+            for _, call in sorted(choice["calls"].items())
+        ]
+    return message
+
+
+@dataclass(slots=True)
+class PartialAnswer:
+    """What this worker has sent on of one job's answer, and by which offer."""
+
+    offer: Offer | None = None
+    gathered: SentAnswer | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    #: The provider has said all of it, and is waited for only to say what that was.
+    complete: bool = False
+    _prompt: int | None = None
+
+    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: SentAnswer) -> None:
+        """Another call, of which nothing has been sent on."""
+        self.offer, self.request, self.gathered, self.complete = offer, request, gathered, False
+
+    def take_whole(self) -> None:
+        """All of the answer has come."""
+        self.complete = True
+
+    @property
+    def began(self) -> bool:
+        """Something has been sent."""
+        return self.gathered is not None and bool(self.gathered.head)
+
+    @property
+    def whole(self) -> bool:
+        """All of it has been sent, but for why it ended: nothing is left that a cancel could save."""
+        if self.gathered is None or not self.began:
+            return False
+        return self.complete or self.gathered.whole(self.request.get("n") or 1)
+
+    def usage(self) -> Usage:
+        """The prompt, and what was sent, as counted here."""
+        if self._prompt is None:
+            self._prompt = of_chat(None, self.request, (), catalogue().overheads, 0).prompt_tokens
+        said = self.gathered.bytes if self.gathered else 0
+        return Usage(prompt_tokens=self._prompt, completion_tokens=-(-said // BYTES_PER_TOKEN), estimated=True)

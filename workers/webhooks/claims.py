@@ -1,0 +1,133 @@
+"""Which due deliveries are this process's to send: claim -> (send) -> record (`workers.webhooks.results`).
+
+A claim is the row's `next_at` moved past the send; a sender that dies leaves nothing but that. What is written of a
+claim later, its result or that it was given up, is compared with it, so that nobody undoes what another did since.
+Locks are taken webhooks, deliveries, accounts, each by id.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, func, not_, select, tuple_, update
+
+from shared import clock, db
+from shared.db import models as m
+from shared.webhooks import secrets as webhook_secrets
+from workers.webhooks.schedule import JITTER, SCHEDULE, WHOLE_SECONDS
+
+#: For how long a claimed delivery is its sender's, in seconds.
+CLAIM_SECONDS: Final = 40
+#: So many claims in a row may die with their senders before the next are as far apart as failed attempts are.
+LOST_CLAIMS: Final = 10
+
+
+def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[Any]:
+    """For which webhooks these deliveries are, of those that are due: id, webhook_id, account_id, url, open.
+
+    `open`: the webhook is sent to now; for others a claim ends the delivery, or has it wait on.
+    """
+    now = db.now(connection)
+    paused = func.coalesce(m.webhooks.c.paused_until, 0) > now
+    is_open = and_(m.webhooks.c.status == "enabled", not_(paused)).label("open")
+    statement = (
+        select(m.deliveries.c.id, m.deliveries.c.webhook_id, m.webhooks.c.account_id, m.webhooks.c.url, is_open)
+        .join_from(m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
+        .where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending")
+        .where(m.deliveries.c.next_at <= now)
+    )
+    return list(connection.execute(statement.order_by(m.deliveries.c.id)))
+
+
+def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Move `next_at` past the send for those that are due, and load what is to be sent, and where.
+
+    Those that are not to be sent end here, or wait on: see `_refusal`, and webhooks that are paused.
+    """
+    now = db.now(connection)
+    until = now + CLAIM_SECONDS * clock.MICROS
+    statement = (
+        update(m.deliveries)
+        .where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending", m.deliveries.c.next_at <= now)
+        .values(next_at=until, claims=m.deliveries.c.claims + 1)
+        .returning(m.deliveries.c.id)
+    )
+    claimed = [row.id for row in connection.execute(statement)]
+    rows = [dict(row) for row in connection.execute(_LOAD, {"claimed": claimed}).mappings()] if claimed else []
+    sent: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
+    for row in rows:
+        if (change := _not_sent(row, now)) is not None:
+            changes.append(change)
+            continue
+        own = now + _claim_seconds(row["claims"]) * clock.MICROS
+        if own != until:
+            changes.append(_change(row, next_at=own))
+        sent.append({**row, "claimed_until": own, "secrets": webhook_secrets.signing(row, now)})
+    if changes:
+        connection.execute(_CHANGE, changes)
+    return sent
+
+
+def _not_sent(row: Mapping[str, Any], now: int) -> dict[str, Any] | None:
+    """What is written of a delivery that is due and not sent: it ends, or waits for its webhook; None: it is sent."""
+    if (why := _refusal(row, now)) is not None:
+        return _change(row, status="failed", last_error=why)
+    if (row["paused_until"] or 0) > now:
+        spread = int((row["paused_until"] - now) * JITTER * random.random())
+        return _change(row, next_at=row["paused_until"] + spread, claims=row["claims"] - 1)
+    return None
+
+
+def _refusal(row: Mapping[str, Any], now: int) -> str | None:
+    """Why a delivery that is due is not sent any more; None: it is."""
+    if row["hook_status"] != "enabled":
+        return "the webhook is no longer enabled"
+    if row["test"] != row["hook_test"]:
+        return "the event is of the other mode"
+    if row["attempts"] > len(SCHEDULE) or row["claims"] > LOST_CLAIMS + len(SCHEDULE) + 1:
+        return row["last_error"] or "it could not be sent"
+    asked_at = row["asked_at"] or row["created_at"]
+    if row["attempts"] and now - asked_at > WHOLE_SECONDS * clock.MICROS:
+        return row["last_error"] or "the receiver was busy for too long"
+    return None
+
+
+def _claim_seconds(claims: int) -> int:
+    """How long the `claims`-th claim in a row lasts: one that kills its senders is tried less and less often."""
+    lost = claims - 1 - LOST_CLAIMS
+    return CLAIM_SECONDS if lost < 1 else max(CLAIM_SECONDS, SCHEDULE[min(lost, len(SCHEDULE)) - 1])
+
+
+def _change(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    kept = {name: row[name] for name in ("claims", "last_error")}
+    return {"b_id": row["delivery_id"], "status": "pending", "next_at": row["next_at"], **kept, **values}
+
+
+_LOAD = (
+    select(m.events, m.deliveries.c.id.label("delivery_id"), m.deliveries.c.webhook_id)
+    .add_columns(*(m.deliveries.c[name] for name in ("attempts", "claims", "next_at", "asked_at")))
+    .add_columns(*(m.deliveries.c[name] for name in ("last_status", "last_error")))
+    .add_columns(*(m.webhooks.c[name] for name in ("url", "secret", "old_secrets", "previous_secret")))
+    .add_columns(m.webhooks.c.previous_until, m.webhooks.c.paused_until)
+    .add_columns(m.webhooks.c.status.label("hook_status"), m.webhooks.c.test.label("hook_test"))
+    .join_from(m.deliveries, m.events, m.events.c.id == m.deliveries.c.event_id)
+    .join(m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
+    .where(m.deliveries.c.id.in_(bindparam("claimed", expanding=True)))
+    .order_by(m.events.c.account_id, m.events.c.sequence)
+)
+_CHANGE = (
+    update(m.deliveries)
+    .where(m.deliveries.c.id == bindparam("b_id"))
+    .values({name: bindparam(name) for name in ("status", "next_at", "claims", "last_error")})
+)
+
+
+def release(connection: Connection, claims: Sequence[tuple[str, int]]) -> None:
+    """Give up claims, by (id, claimed_until), of what was not sent after all: it is due, and was not attempted."""
+    mine = update(m.deliveries).where(
+        m.deliveries.c.id.in_([id for id, _ in claims]),
+        tuple_(m.deliveries.c.id, m.deliveries.c.next_at).in_(list(claims)),
+        m.deliveries.c.status == "pending",
+    )
+    connection.execute(mine.values(next_at=db.now(connection), claims=m.deliveries.c.claims - 1))

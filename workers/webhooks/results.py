@@ -1,0 +1,182 @@
+"""What came of sends, written to the rows of deliveries: delivered, to be tried again, or failed.
+
+Only a claim that still stands is written to (`workers.webhooks.claims`). Locks are taken webhooks, deliveries,
+accounts, each by id.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from shared import clock, db
+from shared.db import counters
+from shared.db import models as m
+from shared.jobs import metrics
+from shared.money.ledger import Book
+from shared.settings import settings
+from shared.webhooks import events
+from workers.webhooks.client import SendResult
+from workers.webhooks.schedule import pause_seconds
+
+#: The statuses whose Retry-After is about the receiver, not the event; and the longest that is waited for, in seconds.
+BUSY: Final = frozenset({429, 503})
+MOST_PAUSE_SECONDS: Final = 3600.0
+#: What is said of the deliveries that waited for a webhook whose receiver answered 410.
+GONE: Final = "the webhook was disabled"
+#: Characters of a Location, and of any error, that are kept.
+MOST_LOCATION, MOST_ERROR = 200, 500
+
+
+def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write what came of sends, of claims that still stand.
+
+    A webhook whose receiver says 410 is disabled, and its account notified; one whose receiver is busy is left alone
+    for as long as that says. Neither is done for the answer of an address that the webhook no longer has.
+    """
+    urls = _locked(connection, results)
+    now = db.now(connection)
+    standing = [_of_address(one, urls) for one in _standing(connection, results)]
+    if standing:
+        connection.execute(_RECORD, [_written(one, now) for one in standing])
+    for id in sorted({one["row"]["webhook_id"] for one in standing if one["last_status"] == 410}):
+        _disable(connection, next(one["row"] for one in standing if one["row"]["webhook_id"] == id))
+    _pause(connection, standing, urls, now)
+    outcomes = Counter(_OUTCOMES[one["status"]] for one in standing)
+    counters.add(connection, {metrics.key("webhook_deliveries", name): count for name, count in outcomes.items()})
+
+
+_OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "failed"}
+
+
+def _locked(connection: Connection, results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The addresses of the webhooks that may have to change, with their rows locked."""
+    ids = {one["row"]["webhook_id"] for one in results if one["last_status"] == 410 or one["busy_seconds"]}
+    if not ids:
+        return {}
+    statement = select(m.webhooks.c.id, m.webhooks.c.url).where(m.webhooks.c.id.in_(ids)).order_by(m.webhooks.c.id)
+    return {row.id: row.url for row in connection.execute(statement.with_for_update())}
+
+
+def _of_address(one: Mapping[str, Any], urls: Mapping[str, str]) -> Mapping[str, Any]:
+    """A 410 of an address that the webhook no longer has is a failure like any other: it is sent to the new one."""
+    if one["last_status"] != 410 or urls.get(one["row"]["webhook_id"]) == one["row"]["url"]:
+        return one
+    again = pause_seconds(one["row"]["attempts"] + 1, random.random())
+    status = "failed" if again is None else "pending"
+    return {
+        **one,
+        "status": status,
+        "pause": _paced(again or 0),
+        "last_status": None,
+        "last_error": "the old address is gone",
+    }
+
+
+def _standing(connection: Connection, results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those whose claim still stands: not recorded before an ambiguous COMMIT, nor asked for anew during the send."""
+    statement = select(m.deliveries.c.id, m.deliveries.c.next_at).where(
+        m.deliveries.c.id.in_([one["b_id"] for one in results]), m.deliveries.c.status == "pending"
+    )
+    claims = {
+        row.id: row.next_at for row in connection.execute(statement.order_by(m.deliveries.c.id).with_for_update())
+    }
+    return [one for one in results if claims.get(one["b_id"]) == one["row"]["claimed_until"]]
+
+
+def _written(one: Mapping[str, Any], now: int) -> dict[str, Any]:
+    return {
+        **{name: one[name] for name in ("b_id", "status", "last_status", "last_error")},
+        "next_at": now + int(one["pause"] * clock.MICROS),
+        "delivered_at": now if one["status"] == "delivered" else None,
+    }
+
+
+_RECORD = (
+    update(m.deliveries)
+    .where(m.deliveries.c.id == bindparam("b_id"), m.deliveries.c.status == "pending")
+    .values({name: bindparam(name) for name in ("status", "next_at", "last_status", "last_error", "delivered_at")})
+    .values(attempts=m.deliveries.c.attempts + 1, claims=0)
+)
+
+
+def result(row: Mapping[str, Any], answer: SendResult) -> dict[str, Any]:
+    """What is to be recorded of a send.
+
+    `pause`: seconds until its next one; `busy_seconds`: until any to this webhook.
+    """
+    seen = {"b_id": row["delivery_id"], "row": row, "last_status": answer.status, "pause": 0.0, "busy_seconds": 0.0}
+    if answer.status is not None and 200 <= answer.status < 300:
+        return {**seen, "status": "delivered", "last_error": None}
+    seen["last_error"] = printable(_reason(answer), MOST_ERROR)
+    pause = None if _is_final(row, answer) else pause_seconds(row["attempts"] + 1, random.random())
+    if pause is None:
+        return {**seen, "status": "failed"}
+    busy = busy_seconds(answer)
+    return {**seen, "status": "pending", "pause": max(_paced(pause), busy), "busy_seconds": busy}
+
+
+def busy_seconds(answer: SendResult) -> float:
+    """For how long a busy receiver wants nothing, as far as that is honoured; 0 when it did not say."""
+    return min(answer.retry_seconds or 0.0, MOST_PAUSE_SECONDS) if answer.status in BUSY else 0.0
+
+
+def printable(text: str, most: int) -> str:
+    """A stranger's words as they may be stored and shown: one line, no control characters, cut."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
+
+
+def _reason(answer: SendResult) -> str:
+    if answer.detail:
+        return answer.detail
+    if _redirects(answer.status) and answer.location:
+        to = answer.location[:MOST_LOCATION]
+        return f"the receiver redirects to {to}; redirects are not followed: register that address"
+    return f"the receiver answered {answer.status}"
+
+
+def _is_final(row: Mapping[str, Any], answer: SendResult) -> bool:
+    """Whether to try again is of no use: gone; or redirected twice, which nobody but the address's owner can mend."""
+    return answer.status == 410 or (_redirects(answer.status) and _redirects(row["last_status"]))
+
+
+def _redirects(status: int | None) -> bool:
+    return status is not None and 300 <= status < 400
+
+
+def _paced(pause: float) -> float:
+    return pause * settings().webhook_pace
+
+
+def _pause(connection: Connection, standing: Sequence[Mapping[str, Any]], urls: Mapping[str, str], now: int) -> None:
+    busy: defaultdict[str, float] = defaultdict(float)
+    for one in standing:
+        id = one["row"]["webhook_id"]
+        if one["busy_seconds"] and urls.get(id) == one["row"]["url"]:
+            busy[id] = max(busy[id], one["busy_seconds"])
+    for id, seconds in sorted(busy.items()):
+        until = now + int(seconds * clock.MICROS)
+        statement = update(m.webhooks).where(m.webhooks.c.id == id)
+        later = m.webhooks.c.paused_until.is_(None) | (m.webhooks.c.paused_until < until)
+        connection.execute(statement.where(later).values(paused_until=until))
+
+
+def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
+    enabled = update(m.webhooks).where(
+        m.webhooks.c.id == row["webhook_id"], m.webhooks.c.status == "enabled", m.webhooks.c.url == row["url"]
+    )
+    if not connection.execute(enabled.values(status="disabled")).rowcount:
+        return
+    events.give_up(connection, row["webhook_id"], GONE)
+    book = Book(connection, [row["account_id"]])
+    data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver answered 410"}
+    book.emit(row["account_id"], "webhook.disabled", data, test=row["test"])
+    book.close()
+
+
+def give_up_disabled(connection: Connection, webhook_id: str) -> int:
+    """End some of what still waits for a webhook that was disabled; how many, as `events.give_up` counts."""
+    enabled = select(m.webhooks.c.id).where(m.webhooks.c.id == webhook_id, m.webhooks.c.status == "enabled")
+    return 0 if connection.execute(enabled).first() else events.give_up(connection, webhook_id, GONE)
