@@ -9,8 +9,11 @@ from shared import clock
 
 T = TypeVar("T")
 
+#: Until a condition counts as one that never comes true; long, since only a failing test waits for it.
+DEADLINE_SECONDS = 60.0
 
-def await_condition(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
+
+def await_condition(condition: Callable[[], T], *, seconds: float = DEADLINE_SECONDS, what: str = "the condition") -> T:
     """The first truthy value of `condition`; fails the test when there is none in time."""
     deadline = clock.monotonic() + seconds
     pause = threading.Event()
@@ -21,7 +24,7 @@ def await_condition(condition: Callable[[], T], *, seconds: float = 20.0, what: 
     return value
 
 
-async def eventually(condition: Callable[[], Awaitable[T | None]], *, seconds: float = 20.0) -> T:
+async def eventually(condition: Callable[[], Awaitable[T | None]], *, seconds: float = DEADLINE_SECONDS) -> T:
     """The same on an event loop, of a condition that is awaited."""
     deadline = clock.monotonic() + seconds
     while (value := await condition()) is None:

@@ -289,14 +289,14 @@ class Stack(Processes):
             f"{pending[0][0]} deliveries pending, unfinished {[tuple(row) for row in stuck]}, logs in {self.directory}"
         )
 
-    def await_all_terminal(self, ids: Sequence[str] = (), *, seconds: float = 45.0) -> None:
+    def await_all_terminal(self, ids: Sequence[str] = (), *, seconds: float = 90.0) -> None:
         """Until these jobs (or all) have ended."""
         some = "AND id IN (SELECT value FROM json_each(:ids))" if self.database.is_sqlite else "AND id = ANY(:ids)"
         query = f"SELECT count(*) FROM jobs WHERE status IN ('queued', 'running') {some if ids else ''}"
         values = {"ids": json.dumps(list(ids)) if self.database.is_sqlite else list(ids)} if ids else {}
         self.until(lambda: self.rows(query, **values)[0][0] == 0, seconds=seconds, what="every job's end")
 
-    def await_batch(self, id: str, *, seconds: float = 45.0) -> Any:
+    def await_batch(self, id: str, *, seconds: float = 90.0) -> Any:
         """Until a batch has ended; its row."""
         ended = f"SELECT * FROM batches WHERE id = :id AND NOT ({UNFINISHED})"
         return self.until(lambda: self.rows(ended, id=id), seconds=seconds, what=f"the end of {id}")[0]

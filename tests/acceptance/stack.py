@@ -69,7 +69,7 @@ class Stack:
     def start(self) -> None:
         """Start the processes, and wait until they serve."""
         self._processes += [self._process(module) for module in PROCESSES]
-        await_condition(self._ready, seconds=30, what="the stack")
+        await_condition(self._ready, what="the stack")
 
     def _process(self, module: str) -> starting.Process:
         keys = {name: "" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPINFRA_API_KEY")}
@@ -198,9 +198,14 @@ class Account:
 
     def finished(self, id: str, *, test: bool = False) -> dict[str, Any]:
         """The job when it has ended; `test`: one of the test key's."""
-        job = dict((self.test if test else self.live).get(f"/jobs/{id}", params={"wait": 20}).json())
-        assert job.get("finished_at") is not None, job
-        return job
+        client = self.test if test else self.live
+
+        def ended() -> dict[str, Any] | None:
+            job = dict(client.get(f"/jobs/{id}", params={"wait": 20}).json())
+            assert "finished_at" in job, job
+            return job if job["finished_at"] is not None else None
+
+        return await_condition(ended, what=f"the end of {id}") or {}
 
     def run(self, body: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Submit and wait for the end."""

@@ -131,7 +131,7 @@ def test_each_process_in_turn(stoppable: Stack, account: Account, module: str) -
         load.goes_on()
         load.stop()
         await_condition(lambda: all_ended(account), what="the end of all jobs")
-        await_condition(lambda: event_ids(account) <= received(receiver), seconds=30, what="every event's delivery")
+        await_condition(lambda: event_ids(account) <= received(receiver), what="every event's delivery")
     outcomes = Counter(outcome for _, outcome in load.outcomes)
     if module != "producer.app":
         assert "refused" not in outcomes
@@ -143,7 +143,7 @@ def test_each_process_in_turn(stoppable: Stack, account: Account, module: str) -
 def check_batch(account: Account, id: str) -> None:
     """It ends with every line succeeded."""
     client = OpenAI(base_url=account.stack.url + "/v1", api_key=account.live_key)
-    await_condition(lambda: client.batches.retrieve(id).status == "completed", seconds=60, what="the batch's end")
+    await_condition(lambda: client.batches.retrieve(id).status == "completed", what="the batch's end")
     counts = client.batches.retrieve(id).request_counts
     assert counts is not None and (counts.completed, counts.failed) == (LINES, 0)
     client.close()

@@ -77,10 +77,12 @@ class Callers:
         return self.begin(read), spoke
 
     def upload(self, seconds: float) -> "Future[httpx.Response]":
-        """A file that comes slowly."""
+        """A file that comes slowly, and has begun to."""
+        begun = threading.Event()
 
         def pieces() -> Iterator[bytes]:
             yield b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\n'
+            begun.set()
             yield b'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
             until = time.monotonic() + seconds
             while time.monotonic() < until:
@@ -89,9 +91,10 @@ class Callers:
             yield b"\r\n--b--\r\n"
 
         headers = {**self.headers, "content-type": "multipart/form-data; boundary=b"}
-        return self.begin(
-            httpx.post, f"{self._account.stack.url}/v1/files", content=pieces(), headers=headers, timeout=30
-        )
+        url = f"{self._account.stack.url}/v1/files"
+        sent: Future[httpx.Response] = self.begin(httpx.post, url, content=pieces(), headers=headers, timeout=30)
+        assert begun.wait(20)
+        return sent
 
 
 def job_id(account: Account, content: str) -> str:

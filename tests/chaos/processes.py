@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from shared import clock, processes
 from tests import starting
+from tests.conditions import DEADLINE_SECONDS
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ class Processes:
             if process.popen is None and not process.down:
                 self._spawn(process, {})
 
-    def until(self, condition: Callable[[], T], *, seconds: float = 30.0, what: str = "the condition") -> T:
+    def until(self, condition: Callable[[], T], *, seconds: float = DEADLINE_SECONDS, what: str = "the condition") -> T:
         """The first truthy value of `condition`, tending the processes meanwhile."""
         deadline, pause = clock.monotonic() + seconds, threading.Event()
         while not (value := condition()):

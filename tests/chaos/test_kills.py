@@ -45,7 +45,7 @@ def test_killed_in_mid_call_at_the_default_lease(stacks: Stacks) -> None:
 def test_a_stopped_worker_s_late_answers_are_refused(stacks: Stacks, kind: str) -> None:
     with stacks.shared(kind) as stack:
         account, refused = stack.open_account(), stack.counter("stale_answers_refused")
-        stack.script({"fault": {"latency_seconds": 0.5}, "contains": "late"})
+        stack.script({"fault": {"latency_seconds": 2}, "contains": "late"})
         ids = stack.submit(account, [chat(f"late {n}") for n in range(20)])
         stack.until(lambda: stack.calls("late") == 20, what="the calls")
         stack.pause("worker")
@@ -66,7 +66,7 @@ def test_a_late_answer_is_refused_while_another_holds_the_job(stacks: Stacks, ki
     with stacks.shared(kind) as stack:
         account, refused = stack.open_account(), stack.counter("stale_answers_refused")
         stack.script(
-            {"fault": {"latency_seconds": 0.5}, "contains": "fenced", "times": 1, "each": True},
+            {"fault": {"latency_seconds": 2}, "contains": "fenced", "times": 1, "each": True},
             {"fault": {"latency_seconds": 5}, "contains": "fenced"},
         )
         ids = stack.submit(account, [chat(f"fenced {n}") for n in range(20)])

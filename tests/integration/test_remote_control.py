@@ -62,8 +62,8 @@ def test_it_takes_no_orders(process: starting.Process, celery: Celery) -> None:
     served = await_condition(lambda: celery.control.inspect(timeout=1).active_queues(), what="its answer")
     assert process.poll() is None
     assert {"maintenance", "webhooks"} < {one["name"] for queues in served.values() for one in queues}
-    stats = celery.control.inspect(timeout=1).stats()
-    assert stats and all(one["pool"]["max-concurrency"] == 2 for one in stats.values())
+    stats = await_condition(lambda: celery.control.inspect(timeout=1).stats(), what="its answer")
+    assert all(one["pool"]["max-concurrency"] == 2 for one in stats.values())
 
 
 def test_every_order_that_celery_knows_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
