@@ -152,7 +152,7 @@ def set_account(database: Database, output: Output, id: str, unknown_fields: row
 def _find(database: Database, id: str) -> dict[str, Any]:
     found = next((_account(row) for row in database.read_sync(rows.list_accounts) if row["id"] == id), None)
     if found is None:
-        raise NotFound(f"there is no account {id!r}")
+        raise NotFound(f"not found: account {id!r}")
     return found
 
 

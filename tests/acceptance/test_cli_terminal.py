@@ -82,9 +82,9 @@ def test_tables_fit_the_terminal_and_are_whole_in_a_pipe(shell: Shell, account: 
 
 def test_colours_are_for_terminals(shell: Shell) -> None:
     assert "\x1b[1;31mError:\x1b[0m" in shell.in_terminal(80, "job", "job_none")
-    assert shell.in_terminal(80, "job", "job_none", TERM="dumb").startswith("Error: there is no job")
+    assert shell.in_terminal(80, "job", "job_none", TERM="dumb").startswith("Error: not found: job")
     refused = shell.in_pipe("job", "job_none")
-    assert refused.returncode == 1 and refused.stdout == "" and refused.stderr.startswith("Error: there is no job")
+    assert refused.returncode == 1 and refused.stdout == "" and refused.stderr.startswith("Error: not found: job")
 
 
 def test_a_batch_is_drawn_in_place_on_a_terminal_and_its_answer_is_alone_in_a_pipe(
