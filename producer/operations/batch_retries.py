@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert, select
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import run_once
+from producer.objects import Batch
 from producer.operations import batches, files, retried_lines
 from producer.operations.retried_lines import Repeated
 from shared import clock
@@ -99,7 +100,7 @@ def _ended_at(row: Row) -> int:
 
 def create(
     connection: Connection, holder: KeyHolder, spec: RetrySpec, repeated: Repeated, file_id: str, bytes: int
-) -> dict[str, Any]:
+) -> Batch:
     """The batch that repeats the file's lines, unless another has been made of them meanwhile, which is a 409."""
     connection.execute(select(m.batches.c.id).where(m.batches.c.id == repeated.root).with_for_update())
     family = shared_batches.family(connection, repeated.row)
@@ -138,5 +139,5 @@ class _ForgottenError(Exception):
     """The first answer to a request has been forgotten since it was looked for."""
 
 
-def _forgotten(connection: Connection) -> dict[str, Any]:
+def _forgotten(connection: Connection) -> Batch:
     raise _ForgottenError

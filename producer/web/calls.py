@@ -19,7 +19,7 @@ from producer.web.request import claim_of, enter_to_submit, limits_of, patience_
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
-from shared.money.ledger import credits_decimal
+from shared.objects.amounts import credits_decimal
 from shared.settings import settings
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import Submission, read_submission

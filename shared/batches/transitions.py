@@ -22,6 +22,7 @@ from shared.db.models.batches import UNFINISHED
 from shared.money import invoices, shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Need
+from shared.objects.batches import Fault, ended_lines, request_counts
 from shared.strict_json import dumps
 from shared.usage_shown import KEPT
 
@@ -75,7 +76,7 @@ def family(connection: Connection, row: Row) -> list[Row]:
     return [dict(one) for one in connection.execute(members.order_by(batches.c.created_at, batches.c.id)).mappings()]
 
 
-def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str]:
     """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due."""
     row = _locked(connection, id, "validating")
     if row is None or row["stopped"]:
@@ -96,7 +97,7 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     book = Book(connection, [row["account_id"]])
     if not book.hold(row["account_id"], ("batch", id), bound):
         message, fields = shortage.told(plan.need, shortage.balance(connection, row["account_id"]))
-        error = FaultError("insufficient_credits", message).as_json() | fields
+        error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])
     changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
     _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)
@@ -211,7 +212,7 @@ def finish(
     output: Made | None,
     errors: Made | None,
     lines: Sequence[Mapping[str, Any]],
-    faults: Sequence[Mapping[str, Any]] = (),
+    faults: Sequence[Fault] = (),
 ) -> tuple[Row | None, list[str]]:
     """End a batch: its files, its statement, its events. The row with these files, and deliveries now due.
 
@@ -236,17 +237,6 @@ def finish(
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
-
-
-def ended_lines(row: Row) -> int:
-    """How many lines have ended, however."""
-    return int(row["succeeded"] + row["failed"] + row["cancelled"] + row["expired"])
-
-
-def request_counts(row: Row) -> dict[str, int]:
-    """OpenAI's counts; `failed` is whatever ended otherwise than well."""
-    completed = int(row["succeeded"])
-    return {"total": row["total"], "completed": completed, "failed": ended_lines(row) - completed}
 
 
 def event_data(row: Row) -> dict[str, Any]:
@@ -286,7 +276,7 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
     connection.execute(update(batches).where(batches.c.id == id).values(**values))
 
 
-def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Fault]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
     _set(connection, row["id"], **changed)
     book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])

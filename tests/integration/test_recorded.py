@@ -15,11 +15,11 @@ from producer.operations import events as events_ops
 from producer.operations import jobs as jobs_ops
 from producer.operations import pages as pages_ops
 from shared import clock
-from shared.batches import transitions
 from shared.batches.lines import unplanned
 from shared.db import Database
 from shared.db import models as m
 from shared.files import blobs
+from shared.objects.batches import request_counts
 from shared.providers import states
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
@@ -145,7 +145,7 @@ def _everything_can_be_shown(database: Database, recorded: dict[str, Any]) -> No
     for row in world.rows(database, m.batches):
         lines = batch_world.lines_of(database, row["output_file_id"])
         assert [line["custom_id"] for line in lines] == ["line 0", "line 1", "line 2"]
-        assert transitions.request_counts(dict(row))["completed"] == 3
+        assert request_counts(dict(row))["completed"] == 3
     page = database.read_sync(events_ops.list_events, holder, pages_ops.PageQuery(limit=100))
     assert len(page["data"]) == len(world.rows(database, m.events))
 

@@ -21,6 +21,7 @@ from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.errors import StorageAway
 from shared.files import blobs
+from shared.objects.batches import ended_lines
 from shared.queues import WEBHOOKS
 from shared.settings import settings
 from shared.slices import slices
@@ -50,7 +51,7 @@ WITHOUT_STORAGE: frozenset[Stage] = frozenset({"expire", "end_lines"})
 
 def due(row: Row) -> Stage | None:
     """The stage that a batch is at, if there is anything to be done for it now."""
-    ended = transitions.ended_lines(row) == row["total"]
+    ended = ended_lines(row) == row["total"]
     if ended and (row["total"] > 0 or row["stopped"] is not None):
         return "render"
     if row["stopped"] is not None:
