@@ -15,7 +15,7 @@ from producer.waiting.stream_relay import Sources
 from producer.waiting.waiters import JobStates, Waiters
 from shared.broker.bell import Bell
 from shared.db import Database
-from shared.notifier import DONE, Hints
+from shared.notifier import DONE, Notifier
 from shared.settings import settings
 
 #: Bodies that are parsed at the same time, on threads.
@@ -37,7 +37,7 @@ class Context:
         self.waiters = Waiters(database)
         self.states = JobStates(database)
         self.overload = Overload(database, bell)
-        self.notifier = Hints(settings().redis_url)
+        self.notifier = Notifier(settings().redis_url)
         self.notifier.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.notifier)
         self.parsers = Turns(PARSERS, LONG_BYTES)

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, case, func, select, text
 
 from producer.metrics.names import COUNTERS, Labels
 from shared import clock, db
-from shared.broker.app import job_queues
 from shared.broker.bell import PROBED
 from shared.db import models as m
 from shared.db.models.batches import UNFINISHED
@@ -21,6 +20,7 @@ from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.jobs import metrics
 from shared.providers import states
 from shared.queues import PROBATION, lane_of, provider_of
+from shared.submissions.catalogue import job_queues
 
 Values = dict[Labels, float]
 

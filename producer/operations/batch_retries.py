@@ -18,8 +18,8 @@ from producer.operations import batches, files, retried_lines
 from producer.operations.retried_lines import Repeated
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.batches import transitions as shared_batches
-from shared.batches.transitions import TERMINAL, Row
+from shared.batches import states
+from shared.batches.states import TERMINAL, Row
 from shared.db import Database, keeping
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
@@ -82,7 +82,7 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
         raise Conflict(f"batch {id} is {row['status']}; only a finished batch can be retried")
     if not row["total"]:
         raise InvalidRequest(f"batch {id} ended before any of its lines started, nothing to retry; create a new batch")
-    repeated = Repeated(row, shared_batches.family(connection, row))
+    repeated = Repeated(row, states.family(connection, row))
     _check_kept(repeated)
     if repeated.family[-1]["status"] not in TERMINAL:
         raise _repeats_already(repeated.family[-1])
@@ -103,7 +103,7 @@ def create(
 ) -> Batch:
     """The batch that repeats the file's lines, unless another has been made of them meanwhile, which is a 409."""
     connection.execute(select(m.batches.c.id).where(m.batches.c.id == repeated.root).with_for_update())
-    family = shared_batches.family(connection, repeated.row)
+    family = states.family(connection, repeated.row)
     if len(family) != len(repeated.family):
         raise _repeats_already(family[-1])
     _check_kept(repeated)  # retention may have taken them while the file was written

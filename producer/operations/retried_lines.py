@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from shared.batches import json_lines, line_requests, never_made
 from shared.batches.lines import unplanned
-from shared.batches.transitions import Row
+from shared.batches.states import Row
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest

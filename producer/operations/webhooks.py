@@ -20,7 +20,7 @@ from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money.ledger import Book
-from shared.network import addresses
+from shared.network import urls
 from shared.settings import settings
 from shared.submissions.schemas import Shape
 from shared.webhooks import events, signing
@@ -166,7 +166,7 @@ def _check_events(types: Sequence[str]) -> None:
 
 
 def _check_url(url: str) -> None:
-    addresses.check_url(
+    urls.check_url(
         url,
         allow_loopback=settings().webhooks_allow_loopback,
         allow_private=settings().webhooks_allow_private,

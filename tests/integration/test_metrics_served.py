@@ -18,7 +18,7 @@ from producer import metrics
 from producer.metrics import Metrics, readings
 from shared import processes
 from shared.db import Database
-from shared.settings import inherited
+from shared.environment import inherited
 from tests import starting
 from tests.conditions import await_condition
 from tests.integration.attempts import NOWHERE

@@ -24,7 +24,7 @@ from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.batcher import Batcher
+from shared.db.batcher import Batcher
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
