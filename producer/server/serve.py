@@ -10,12 +10,11 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from producer.context import Context
 from producer.server import connections
 from producer.server.connections import Connections
 from producer.server.listeners import take_no_more
@@ -33,6 +32,17 @@ LEAVE_LEAST_SECONDS, LEAVE_MOST_SECONDS = 0.3, 2.0
 _TURN_SECONDS = 0.05
 
 
+class Served(Protocol):
+    """What the server says to the app that it serves when it stops."""
+
+    #: The server is to stop, and will serve for a moment.
+    stopping: bool
+
+    def stop_waiting(self) -> None:
+        """The moment is over: whoever waits gets an answer now."""
+        ...
+
+
 class Server(uvicorn.Server):
     """uvicorn's, which stops as said above; `context` gives that of the app that it serves, once it has started.
 
@@ -42,7 +52,7 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        context: Callable[[], Context],
+        context: Callable[[], Served],
         all: Connections,
         beside: uvicorn.Config | None = None,
     ) -> None:
@@ -98,7 +108,7 @@ def notice_seconds(drain_seconds: float) -> float:
     return min(settings().stop_notice_seconds, drain_seconds * NOTICE_SHARE)
 
 
-def serve(app: ASGIApp, context: Callable[[], Context], metrics: ASGIApp | None = None) -> None:
+def serve(app: ASGIApp, context: Callable[[], Served], metrics: ASGIApp | None = None) -> None:
     """Serve until a signal; `metrics`: what the metrics' own port serves."""
     drain_seconds = settings().drain_seconds
     connections.raise_open_files()

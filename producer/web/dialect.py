@@ -10,11 +10,14 @@ from starlette.types import Scope
 
 from producer.admission.limits.allowances import Allowance
 from producer.admission.limits.rates import Dimension
-from producer.waiting.framing import Framing
+from producer.waiting.framing import BrokenStream, Framing, event
 from producer.web.router import Router
 from producer.web.rows import Schema
 from shared.errors import FusionError
 from shared.submissions.job_types import JobType
+
+#: With what a dialect's framing is made of.
+__all__ = ["BrokenStream", "Dialect", "Dialects", "DocumentPart", "Framing", "Refusal", "dialect_of", "event"]
 
 
 @dataclass(frozen=True, slots=True)

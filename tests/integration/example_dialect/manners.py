@@ -3,8 +3,7 @@
 import orjson
 
 from producer.admission.limits.allowances import Allowance
-from producer.waiting.framing import BrokenStream, event
-from producer.web.dialect import Refusal
+from producer.web.dialect import BrokenStream, Refusal, event
 from shared.errors import FusionError
 from shared.submissions.job_types import JobType
 
