@@ -11,11 +11,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer import openapi
+from producer import objects, openapi
 from producer.context import Context
 from producer.dialects import DIALECTS
 from producer.metrics import Metrics
-from producer.openapi import account_answers
 from producer.server import serve
 from producer.web import refusals
 from producer.web.dialect import Dialect, Dialects
@@ -74,7 +73,7 @@ def _refusing(app: Starlette, dialects: Dialects) -> Starlette:
     return app
 
 
-@_own.get("/healthz", doc=Row("Service", one("OK", account_answers.Healthy), keyless=True))
+@_own.get("/healthz", doc=Row("Service", one("OK", objects.Healthy), keyless=True))
 async def healthz(request: Request) -> Response:
     """Liveness probe."""
     return Response(b'{"status":"ok"}', media_type="application/json")
@@ -85,8 +84,8 @@ async def healthz(request: Request) -> Response:
     doc=Row(
         "Service",
         {
-            **one("Ready", account_answers.Ready),
-            503: Answer("Not ready", {JSON: account_answers.NotReady | account_answers.Stopping}),
+            **one("Ready", objects.Ready),
+            503: Answer("Not ready", {JSON: objects.NotReady | objects.Stopping}),
         },
         keyless=True,
     ),
@@ -118,7 +117,7 @@ async def readyz(request: Request) -> Response:
         "Service",
         {
             200: Answer("Metrics in the Prometheus text format.", {"text/plain": {"type": "string"}}),
-            503: Answer("The database is unavailable.", {JSON: account_answers.NotReady}),
+            503: Answer("The database is unavailable.", {JSON: objects.NotReady}),
         },
         keyless=True,
     ),

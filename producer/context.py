@@ -48,7 +48,7 @@ class Context:
         self.progress = Progress(database)
         self.placer = Placer(database, self.acceptor, self.overload, self.parsers, self.waiters, self.states)
         self.streams = Sources(database, self.waiters, self.states, self.readers)
-        #: The server has been told to stop, and will serve for a moment.
+        #: The server is to stop, and will serve for a moment.
         self.stopping = False
         #: Until when it is believed that the database answers, on the monotonic clock.
         self.ready_until = 0.0
@@ -60,7 +60,7 @@ class Context:
         return self.waiters.released
 
     def stop_waiting(self) -> None:
-        """The server stops: whoever waits for a job, or reads its stream, is told so now."""
+        """The server stops: whoever waits for a job, or reads its stream, gets an answer now."""
         self.waiters.release_all()
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim, Kept
-from producer.objects import queued_view
+from producer.objects import queued_job
 from shared import crash, db, logs
 from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
@@ -118,7 +118,7 @@ class Acceptor:
             row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)
             payloads.append(payload)
-        views = [queued_view(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
+        views = [queued_job(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
         response = dumps({"object": "list", "data": views} if listed else views[0])
         return PreparedJobs(holder, rows, payloads, response, claim, need)
 

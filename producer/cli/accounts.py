@@ -14,8 +14,8 @@ from shared import accounts as rows
 from shared import clock
 from shared.db import Database
 from shared.errors import NotFound
-from shared.money.ledger import credits as in_credits
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
+from shared.objects.amounts import credits as in_credits
 
 _COLUMNS = [
     Column("id", short=short_id),

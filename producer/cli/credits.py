@@ -94,6 +94,7 @@ def grant(database: Database, output: Output, amount: str, account: str | None, 
     """Give an account credits, without payment."""
     from shared.db.models import accounts
     from shared.money import ledger
+    from shared.objects.amounts import credits as in_credits
 
     micros = micros_of(amount)
     account_id = account or database.read_sync(only_account)
@@ -106,7 +107,7 @@ def grant(database: Database, output: Output, amount: str, account: str | None, 
             raise click.ClickException(f"{account_id} would have more than {MOST_BALANCE // MICROS:,} credits")
 
     database.write_sync(give)
-    value = {"account_id": account_id, "credits": ledger.credits(micros), "note": note}
+    value = {"account_id": account_id, "credits": in_credits(micros), "note": note}
     output.value(value, lambda: output.line(f"{credits_text(amount)} credits granted to {account_id}"))
 
 

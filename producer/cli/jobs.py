@@ -112,14 +112,14 @@ def _row(found: dict[str, Any]) -> list[object]:
 
 
 def _show(output: Output, found: Job) -> None:
-    served, usage, error = found["served_by"] or {}, found["usage"] or {}, found["error"]
+    served, usage, error = found["served_by"], found["usage"], found["error"]
     output.fields(
         {
             "id": found["id"],
             "type": found["type"],
             "model": found["model"],
             "status": found["status"],
-            "served by": " ".join(str(served[name]) for name in ("provider", "model") if served.get(name)) or None,
+            "served by": f"{served['provider']} {served['model']}" if served else None,
             "batch": found["batch_id"],
             "custom id": found["custom_id"],
             "created": moment(found["created_at"]) or None,

@@ -21,9 +21,9 @@ from producer.cli.follow import Targets, follow, resumable, shown
 from producer.cli.output import Output, credits_text
 from producer.cli.progress import Tally
 from producer.cli.summary import finish, report
-from producer.client import ApiError, DryRun, FusionAI, batch_submission
+from producer.client import ApiError, FusionAI, batch_submission
 from producer.client.batch_submission import Prepared, RefusedFileError, SubmittedBatch
-from producer.client.objects import BatchOptions
+from producer.client.objects import BatchOptions, FileVerdict
 from producer.terminal import one_line
 from shared import clock
 
@@ -179,7 +179,7 @@ def _judge(
         raise click.ClickException("the batch would be refused: not enough credits; nothing was charged")
 
 
-def _show_cost(output: Output, verdict: DryRun) -> None:
+def _show_cost(output: Output, verdict: FileVerdict) -> None:
     if verdict["valid"]:
         output.fields(
             {
@@ -190,7 +190,7 @@ def _show_cost(output: Output, verdict: DryRun) -> None:
         )
 
 
-def _available(verdict: DryRun) -> dict[str, str]:
+def _available(verdict: FileVerdict) -> dict[str, str]:
     """Nothing for a test key, which costs nothing."""
     available = verdict["credits_available"]
     return {} if available is None else {"available": f"{credits_text(available)} credits"}

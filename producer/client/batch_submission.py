@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar, cast
 
 from producer.client import ApiError, Batch, FusionAI, job_file
 from producer.client.job_file import MAX_LINES, Problem
-from producer.client.objects import BatchOptions, DryRun, Fault
+from producer.client.objects import BatchOptions, DryRun, Fault, FileVerdict
 from shared.submissions import sizes
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ Sent = Callable[[int, int], object]
 MAX_BYTES = sizes.MOST_FILE_BYTES
 #: So many faults of a file are listed.
 MOST_FAULTS = job_file.MAX_PROBLEMS
-_NOTHING_SENT: DryRun = {
+_NOTHING_SENT: FileVerdict = {
     "object": "batch.dry_run",
     "valid": False,
     "errors": None,
@@ -126,7 +126,7 @@ def submit_or_find(
     return _with_upload(client, work, lambda number: _key(client, work, f"file {number}", salt), batch_of, sent)
 
 
-def dry_run(client: FusionAI, work: Prepared, options: BatchOptions) -> DryRun:
+def dry_run(client: FusionAI, work: Prepared, options: BatchOptions) -> FileVerdict:
     """What its batch would cost at most, and all that is wrong, here and at the server; nothing is bought.
 
     The upload's key is its own: a dry run never meets a submission of the same content, whatever that was named.
@@ -140,10 +140,11 @@ def dry_run(client: FusionAI, work: Prepared, options: BatchOptions) -> DryRun:
 
     if not work.lines:
         return _with_problems(_NOTHING_SENT, work)
-    return _with_problems(_with_upload(client, work, key, ask, lambda done, total: None), work)
+    quoted = _with_upload(client, work, key, ask, lambda done, total: None)
+    return _with_problems({**quoted}, work)
 
 
-def _with_problems(verdict: DryRun, work: Prepared) -> DryRun:
+def _with_problems(verdict: FileVerdict, work: Prepared) -> FileVerdict:
     """The verdict on what was sent, with what could not be; by line."""
     if not work.problems:
         return verdict

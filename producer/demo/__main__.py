@@ -181,7 +181,7 @@ def _results(done: DemoResult) -> Iterator[str]:
 def _wrong_results(done: DemoResult) -> Iterator[str]:
     if done.batch["status"] != "completed" or dict(done.batch["request_counts"]) != COUNTS:
         yield f"expected {COUNTS}, not {done.batch['status']} with {done.batch['request_counts']}"
-    answered = sorted(result["custom_id"] for result in done.results)
+    answered = sorted(str(result["custom_id"]) for result in done.results)
     if answered != sorted(line["custom_id"] for line in batch_lines()):
         yield "the batch's files do not answer every line once"
     statuses = Counter(job["status"] for job in done.lines)
@@ -210,7 +210,7 @@ def _money(client: FusionAI, before: Decimal, done: DemoResult) -> Iterator[str]
 
 
 def _charged(jobs: Sequence[Job]) -> Decimal:
-    return sum((_exact((job.get("usage") or {})["credits_used"]) for job in jobs), Decimal(0))
+    return sum((_exact(job["usage"]["credits_used"]) for job in jobs if job["usage"]), Decimal(0))
 
 
 def _exact(credits: object) -> Decimal:

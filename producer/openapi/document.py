@@ -107,7 +107,7 @@ def _models(every: Sequence[Operation]) -> dict[str, Schema]:
     """The component schemas of what is answered."""
     answers = [answer for operation in every for answer in operation.row.answers.values()]
     models = [model for answer in answers for model in answer.content.values() if not isinstance(model, dict)]
-    return definitions(models, defaults=False)
+    return definitions(models)
 
 
 def _operation(operation: Operation, usual: bool) -> Schema:

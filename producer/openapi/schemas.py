@@ -1,24 +1,29 @@
-"""Schemas of models, as components of the document."""
+"""Schemas of types, as components of the document."""
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from producer.web.rows import Schema
 
 REF: Final = "#/components/schemas/{model}"
 
 
-def definitions(models: Sequence[Any], *, defaults: bool = True) -> dict[str, Schema]:
-    """The component schemas of models, and of what they are made of, by name."""
-    plain = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
-    unions = [part for model in models if model not in plain for part in model.__args__]
-    wanted = [(model, "validation") for model in dict.fromkeys([*plain, *unions])]
-    _, made = models_json_schema(wanted, ref_template=REF)  # type: ignore[arg-type]
-    return {name_of(name): _tidy(schema, defaults=defaults) for name, schema in made["$defs"].items()}
+def definitions(types: Sequence[Any]) -> dict[str, Schema]:
+    """The component schemas of types, and of what they are made of, by name; alternatives stand for themselves."""
+    plain = dict.fromkeys(part for type in types for part in (get_args(type) if _is_union(type) else [type]))
+    adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
+    adapters = [(repr(type), "validation", TypeAdapter(type)) for type in plain]
+    _, made = TypeAdapter.json_schemas(adapters, ref_template=REF)
+    return {name_of(name): _tidy(schema) for name, schema in made.get("$defs", {}).items()}
+
+
+def _is_union(type: Any) -> bool:
+    return isinstance(type, UnionType) or get_origin(type) is Union
 
 
 def name_of(title: str) -> str:
@@ -26,26 +31,25 @@ def name_of(title: str) -> str:
     return re.sub(r"\bList_(\w+)_$", r"\1Page", title)
 
 
-def _tidy(node: Any, *, defaults: bool) -> Any:
+def _tidy(node: Any) -> Any:
     """Without titles, which only repeat names, and without defaults that say nothing."""
     if isinstance(node, list):
-        return [_tidy(item, defaults=defaults) for item in node]
+        return [_tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
     kept = {}
     for key, value in node.items():
-        if key == "title" and isinstance(value, str):
+        if (key == "title" and isinstance(value, str)) or (key == "default" and value is None):
             continue
-        if key == "default" and (value is None or not defaults):
-            continue
-        kept[key] = name_of(value) if key == "$ref" else _tidy(value, defaults=defaults)
+        kept[key] = name_of(value) if key == "$ref" else _tidy(value)
     return kept
 
 
-def schema_of(model: Any) -> Schema:
-    """What refers to a model, or to one of several; a schema is itself."""
-    if isinstance(model, dict):
-        return model
-    if isinstance(model, type):
-        return {"$ref": REF.format(model=name_of(re.sub(r"\W", "_", model.__name__)))}
-    return {"anyOf": [schema_of(part) for part in model.__args__]}
+def schema_of(type: Any) -> Schema:
+    """A reference to the schema of a type, or to those of its alternatives; a schema stands for itself."""
+    if isinstance(type, dict):
+        return type
+    if _is_union(type):
+        return {"anyOf": [schema_of(part) for part in get_args(type)]}
+    name = "_".join(part.__name__ for part in (type, *get_args(type)))
+    return {"$ref": REF.format(model=name_of(f"{name}_") if get_args(type) else name)}

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -111,5 +111,13 @@ async def show_asset(request: Request, name: str) -> Response:
     """A file that the page needs."""
     if name not in _ASSETS:
         raise NotFound(f"not found: /docs/{name[:100]}")
-    place = Path(str(files("fastapi_offline"))) / "static" / name
-    return FileResponse(place, headers={"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"})
+    headers = {"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(_static() / name, headers=headers)
+
+
+def _static() -> Path:
+    """The folder of Swagger UI's files in the installed wheel, which is not imported: it would import FastAPI."""
+    found = find_spec("fastapi_offline")
+    if found is None or found.origin is None:
+        raise NotFound("not found: the files of this page are not installed")
+    return Path(found.origin).parent / "static"

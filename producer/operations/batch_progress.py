@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 from sqlalchemy import Connection, func, select
 
+from producer import objects
+from producer.objects import ProviderProgress, Reason
 from shared import clock
-from shared.batches import never_made, states
+from shared.batches import never_made
 from shared.batches.states import TERMINAL, Row
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import reasons
-from shared.money.ledger import credits
+from shared.objects.batches import ended_lines
 from shared.queues import PROBATION, provider_of, queue_name
 
 #: How long a count is given again, in seconds, and in its own durations: a slow database is not asked all the time.
@@ -30,8 +32,8 @@ MOST_REASONS: Final = 20
 class Counts:
     """What the jobs of a batch say."""
 
-    providers: list[dict[str, Any]]
-    reasons: list[dict[str, Any]]
+    providers: list[ProviderProgress]
+    reasons: list[Reason]
 
 
 @dataclass(slots=True)
@@ -78,36 +80,21 @@ class Progress:
         return kept
 
 
-def view(row: Row, counts: Counts) -> dict[str, Any]:
-    """The progress object of a batch."""
-    ended = (row[f"{status}_at"] for status in ("completed", "failed", "expired", "cancelled"))
-    return {
-        "object": "batch.progress",
-        "batch_id": row["id"],
-        "status": row["status"],
-        "request_counts": states.request_counts(row),
-        "providers": counts.providers,
-        "reasons": counts.reasons,
-        "credits_used": credits(row["charged_micros"]),
-        "created_at": clock.seconds(row["created_at"]),
-        "finished_at": clock.seconds(next((at for at in ended if at is not None), None)),
-    }
-
-
 def count(connection: Connection, row: Row) -> Counts:
     """Count a batch's jobs; two queries by its own index, the second only when lines have failed."""
-    missed = states.ended_lines(row) > row["succeeded"]
+    missed = ended_lines(row) > row["succeeded"]
     return Counts(_providers(connection, row["id"]), _reasons(connection, row) if missed else [])
 
 
-def _providers(connection: Connection, id: str) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+def _providers(connection: Connection, id: str) -> list[ProviderProgress]:
+    found: dict[str, ProviderProgress] = {}
     why: dict[str, dict[str, int]] = {}
     for queue, status, deferred_for, number, run_at in _groups(connection, id):
         provider = provider_of(queue)
-        one = found.setdefault(provider, {"provider": provider, **dict.fromkeys(_NUMBERS, 0), **_NOT_WAITING})
+        one = found.setdefault(provider, objects.provider_progress(provider))
         one["total"] += number
-        one[_NAMES.get(status, "failed")] += number
+        place: Counted = _PLACES.get(status, "failed")
+        one[place] += number
         if status == "queued" and deferred_for is not None:
             waits = why.setdefault(provider, {})
             waits[deferred_for] = waits.get(deferred_for, 0) + number
@@ -119,9 +106,12 @@ def _providers(connection: Connection, id: str) -> list[dict[str, Any]]:
     return [found[provider] for provider in sorted(found)]
 
 
-_NUMBERS = ("total", "completed", "failed", "running", "waiting")
-_NAMES: Final[Mapping[str, str]] = {"succeeded": "completed", "running": "running", "queued": "waiting"}
-_NOT_WAITING: Final[Mapping[str, Any]] = {"waiting_for": None, "until": None}
+Counted = Literal["completed", "failed", "running", "waiting"]
+_PLACES: Final[Mapping[str, Counted]] = {
+    "succeeded": "completed",
+    "running": "running",
+    "queued": "waiting",
+}
 
 
 def _groups(connection: Connection, id: str) -> list[tuple[str, str, str | None, int, int]]:
@@ -146,7 +136,7 @@ def _on_probation(connection: Connection, id: str) -> list[Any]:
     ]
 
 
-def _reasons(connection: Connection, batch: Row) -> list[dict[str, Any]]:
+def _reasons(connection: Connection, batch: Row) -> list[Reason]:
     """Lines that did not succeed, by why, the largest groups first, each with what was said to its first line."""
     reason = func.coalesce(m.job_results.c.reason, m.jobs.c.status)
     columns = (reason, m.job_results.c.status_code, m.jobs.c.model)
@@ -157,21 +147,18 @@ def _reasons(connection: Connection, batch: Row) -> list[dict[str, Any]]:
     rows = connection.execute(statement.order_by(number.desc()).limit(MOST_REASONS)).all()
     said = _said(connection, [row[-1] for row in rows])
     groups = {
-        (word, status, model): {**_group(word, status, model, count), "message": said.get(first) or _message(word)}
+        (word, status, model): _group(word, status, model, count, said.get(first))
         for word, status, model, count, first in rows
     }
     if stopped := never_made.count(batch):
         key = (batch["stopped"], None, batch["model"])
-        groups.setdefault(key, {**_group(*key, 0), "message": _message(batch["stopped"])})["count"] += stopped
+        groups.setdefault(key, _group(*key, 0))["count"] += stopped
     return sorted(groups.values(), key=lambda group: -group["count"])[:MOST_REASONS]
 
 
-def _group(word: str, status: int | None, model: str | None, count: int) -> dict[str, Any]:
-    return {"reason": word, "status_code": status, "model": model, "count": count}
-
-
-def _message(word: str) -> str:
-    return reasons.ENDED_WITHOUT_ANSWER.get(word, word)
+def _group(word: str, status: int | None, model: str | None, count: int, said: str | None = None) -> Reason:
+    message = said or reasons.ENDED_WITHOUT_ANSWER.get(word, word)
+    return {"reason": word, "status_code": status, "model": model, "count": count, "message": message}
 
 
 def _said(connection: Connection, ids: list[str]) -> dict[str, str]:

@@ -1,28 +1,26 @@
 """Each thing a caller can do with batches, once: quote, create, show, list, cancel."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, BinaryIO, Literal
 
 from pydantic import Field
 from sqlalchemy import Connection, insert, select
 
 from producer import objects
+from producer.objects import Afforded, Batch, List, Quoted, Shortage
 from producer.operations import files
 from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.batches import json_lines, states, transitions
+from shared.batches import json_lines, transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
-from shared.money.ledger import credits
 from shared.money.shortage import Need
+from shared.objects.amounts import credits
 from shared.strict_json import dumps
-from shared.submissions import usage_shown
 from shared.submissions.job_types import ENDPOINTS
 from shared.submissions.schemas import Shape, read_labels
 from shared.submissions.sizes import MOST_LINES
@@ -85,7 +83,7 @@ def lines_of(spec: BatchSpec) -> bytes:
     return b"".join(json_lines.line(usual | request) for request in spec.requests or ())
 
 
-def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[str, Any], Need]:
+def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[Quoted, Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading, wanted = FileReading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
     try:
@@ -101,7 +99,7 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[
     return {
         "object": "batch.dry_run",
         "valid": not errors,
-        "errors": _error_list(errors),
+        "errors": objects.faults(errors),
         "endpoint": spec.endpoint,
         "model": reading.model,
         "request_counts": {"total": reading.total, "completed": 0, "failed": 0},
@@ -109,10 +107,10 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[dict[
     }, Need(lines=True) if holder.test else reading.need
 
 
-def afforded(connection: Connection, account_id: str, need: Need) -> dict[str, Any]:
+def afforded(connection: Connection, account_id: str, need: Need) -> Afforded:
     """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything."""
     has = shortage.balance(connection, account_id)
-    short: dict[str, Any] | None = None
+    short: Shortage | None = None
     if need.micros > has.available:
         message, fields = shortage.told(need, has)
         short = {"message": message, **fields}
@@ -133,7 +131,7 @@ class UnwrittenError(Exception):
     """A batch of inline requests was to be made, whose file has not been written."""
 
 
-def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> dict[str, Any]:
+def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> Batch:
     """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to."""
     if spec.requests is not None and not inline:
         raise UnwrittenError
@@ -172,18 +170,18 @@ def visible(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any
     return dict(row)
 
 
-def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+def show(connection: Connection, holder: KeyHolder, id: str) -> Batch:
     """The batch object."""
-    return batch_view(visible(connection, holder, id))
+    return objects.batch_object(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> List[Batch]:
     """A page of batches, newest first."""
     rows = connection.execute(paged(_batches(holder), m.batches.c.id, page)).mappings()
-    return objects.page([batch_view(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.batch_object(dict(row)) for row in rows], page.limit)
 
 
-def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+def cancel(connection: Connection, holder: KeyHolder, id: str) -> Batch:
     """Stop a batch: what waits is not run, what runs is interrupted, what is done is delivered. 409 when it is over."""
     show(connection, holder, id)
     stopped = transitions.stop(connection, id, "cancelled")
@@ -194,70 +192,7 @@ def cancel(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
     return now
 
 
-def batch_view(row: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's batch object, and what we add to it."""
-    times = {name: clock.seconds(row[name]) for name in _TIMES}
-    return {
-        "id": row["id"],
-        "object": "batch",
-        "endpoint": row["endpoint"],
-        "model": row["model"],
-        "errors": _error_list(json.loads(row["errors"]) if row["errors"] else []),
-        "input_file_id": row["input_file_id"],
-        "completion_window": row["completion_window"],
-        "status": row["status"],
-        "output_file_id": row["output_file_id"],
-        "error_file_id": row["error_file_id"],
-        **times,
-        "request_counts": states.request_counts(row),
-        "metadata": json.loads(row["labels"]) if row["labels"] else None,
-        "usage": _usage(row),
-        "credits_used": credits(row["charged_micros"]),
-        "credits_held": credits(row["bound_micros"] - row["resolved_micros"]),
-        "invoice_id": row["invoice_id"],
-        "notify_each": row["notify_each"],
-        "priority": row["priority"],
-        "retry_of": row["retry_of"],
-    }
-
-
-_TIMES = (
-    "created_at",
-    "in_progress_at",
-    "expires_at",
-    "finalizing_at",
-    "completed_at",
-    "failed_at",
-    "expired_at",
-    "cancelling_at",
-    "cancelled_at",
-)
-
-
 def _batches(holder: KeyHolder) -> Any:
     statement = select(m.batches, m.invoices.c.id.label("invoice_id"))
     statement = statement.outerjoin(m.invoices, m.invoices.c.batch_id == m.batches.c.id)
     return statement.where(m.batches.c.account_id == holder.account_id, m.batches.c.test == holder.test)
-
-
-def _error_list(errors: Sequence[Any]) -> dict[str, Any] | None:
-    return {"object": "list", "data": list(errors)} if errors else None
-
-
-def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's: of details the sums of what is known; of no tokens at all it is known that none was cached."""
-    used = usage_shown.of_row(row)
-    if not used.prompt_tokens:
-        used = replace(used, cached_tokens=0)
-    if not used.completion_tokens:
-        used = replace(used, reasoning_tokens=0)
-    details = usage_shown.details(used, "input_tokens_details", "output_tokens_details")
-    shown = {
-        "input_tokens": used.prompt_tokens,
-        "input_tokens_details": details.get("input_tokens_details"),
-        "output_tokens": used.completion_tokens,
-        "output_tokens_details": details.get("output_tokens_details"),
-        "total_tokens": used.prompt_tokens + used.completion_tokens,
-        "estimated": bool(row["estimated"]) or None,
-    }
-    return {name: value for name, value in shown.items() if value is not None}

@@ -1,16 +1,16 @@
 """What a caller can do with credit: see the balance, its movements, and set thresholds."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 from sqlalchemy import Connection, delete, func, insert, select
 
 from producer import objects
+from producer.objects import Balance, List, Thresholds, Transfer
 from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.db import models as m
-from shared.money.ledger import credits
 from shared.submissions.schemas import Shape
 
 
@@ -23,31 +23,25 @@ class ThresholdSpecs(Shape):
     thresholds: list[ThresholdSpec] = Field(max_length=20)
 
 
-def show_credits(connection: Connection, account_id: str) -> dict[str, Any]:
+def show_credits(connection: Connection, account_id: str) -> Balance:
     """The balance: what may be spent, what is held for unfinished jobs, what the month has cost, the thresholds."""
     account = connection.execute(select(m.accounts).where(m.accounts.c.id == account_id)).mappings().one()
     month = clock.month(clock.now_micros())
     spent = select(m.monthly_spend.c.spent_micros).where(
         m.monthly_spend.c.account_id == account_id, m.monthly_spend.c.month == month
     )
-    return {
-        "object": "credits",
-        "available": credits(account["available_micros"]),
-        "held": credits(account["held_micros"]),
-        "remaining": credits(account["available_micros"] + account["held_micros"]),
-        "spent": {"period": month, "credits": credits(connection.execute(spent).scalar() or 0)},
-        "thresholds": _thresholds(connection, account_id),
-    }
+    spent_micros = connection.execute(spent).scalar() or 0
+    return objects.balance_object(dict(account), month, spent_micros, _thresholds(connection, account_id))
 
 
-def list_transfers(connection: Connection, account_id: str, page: PageQuery) -> dict[str, Any]:
+def list_transfers(connection: Connection, account_id: str, page: PageQuery) -> List[Transfer]:
     """A page of the account's transfers, newest first."""
     statement = select(m.transfers).where(m.transfers.c.account_id == account_id)
     rows = connection.execute(paged(statement, m.transfers.c.id, page)).mappings()
-    return objects.page([objects.transfer_view(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.transfer_object(dict(row)) for row in rows], page.limit)
 
 
-def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpecs) -> dict[str, Any]:
+def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpecs) -> Thresholds:
     """Replace the account's thresholds. One already crossed is not armed: it fires at the next crossing."""
     lock = select(m.accounts.c.available_micros + m.accounts.c.held_micros).where(m.accounts.c.id == account_id)
     remaining = connection.execute(lock.with_for_update()).scalar_one()
@@ -69,9 +63,9 @@ def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpe
                 period=month if spec.kind == "spent" and spent_micros >= level else None,
             )
         )
-    return {"object": "thresholds", "thresholds": _thresholds(connection, account_id)}
+    return objects.thresholds_object(_thresholds(connection, account_id))
 
 
-def _thresholds(connection: Connection, account_id: str) -> list[Mapping[str, Any]]:
+def _thresholds(connection: Connection, account_id: str) -> Sequence[Any]:
     statement = select(m.thresholds).where(m.thresholds.c.account_id == account_id).order_by(m.thresholds.c.id)
-    return [{"kind": row.kind, "credits": credits(row.level_micros)} for row in connection.execute(statement)]
+    return connection.execute(statement).all()

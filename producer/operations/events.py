@@ -1,19 +1,17 @@
 """What a caller can do with events: list, show, deliver again."""
 
-from typing import Any
-
 from sqlalchemy import Connection, select, update
 
 from producer import objects
+from producer.objects import Event, List
 from producer.operations.pages import PageQuery, owned_by
 from shared import db
 from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import InvalidRequest, NotFound
-from shared.webhooks import events
 
 
-def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
+def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> List[Event]:
     """Every event after the one given, in order: oldest first, so that a reader who follows misses none.
 
     Of the key's mode alone: live and test events are numbered apart, each from 1 without gaps.
@@ -26,19 +24,19 @@ def list_events(connection: Connection, holder: KeyHolder, page: PageQuery) -> d
             raise InvalidRequest(f"after: unknown event {page.after!r}", param="after")
         statement = statement.where(m.events.c.sequence > sequence)
     rows = connection.execute(statement.order_by(m.events.c.sequence).limit(page.limit + 1)).mappings()
-    return objects.page([events.body(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.event_object(dict(row)) for row in rows], page.limit)
 
 
-def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> dict[str, Any]:
+def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> Event:
     """The event object; 404 when the account's keys of this mode have no such event."""
     mine = select(m.events).where(*owned_by(holder, m.events), m.events.c.id == event_id)
     row = connection.execute(mine).mappings().first()
     if row is None:
         raise NotFound(f"not found: event {event_id[:100]!r}")
-    return events.body(dict(row))
+    return objects.event_object(dict(row))
 
 
-def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) -> tuple[dict[str, Any], list[str]]:
+def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) -> tuple[Event, list[str]]:
     """Make an event's deliveries due again, to the webhooks that are still enabled."""
     event = show_event(connection, holder, event_id)
     enabled = select(m.webhooks.c.id).where(*owned_by(holder, m.webhooks), m.webhooks.c.status == "enabled")

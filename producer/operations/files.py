@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, te
 from producer import objects
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import run_once
+from producer.objects import DeletedFile, File, List
 from producer.operations.pages import PageQuery, paged
 from shared import clock
 from shared.accounts import KeyHolder
@@ -146,33 +147,18 @@ def visible(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = 
     return dict(row)
 
 
-def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+def show(connection: Connection, holder: KeyHolder, id: str) -> File:
     """The file object."""
-    return view(visible(connection, holder, id))
+    return objects.file_object(visible(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: PageQuery, purpose: str | None = None) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery, purpose: str | None = None) -> List[File]:
     """A page of the files that this key may see, newest first; of one purpose."""
     statement = _visible(holder)
     if purpose is not None:
         statement = statement.where(m.files.c.purpose == purpose)
     rows = connection.execute(paged(statement, m.files.c.id, page)).mappings()
-    return objects.page([view(dict(row)) for row in rows], page.limit)
-
-
-def view(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A file as OpenAI shows it."""
-    return {
-        "id": row["id"],
-        "object": "file",
-        "bytes": row["bytes"],
-        "created_at": row["created_at"] // clock.MICROS,
-        "expires_at": clock.seconds(row["expires_at"]),
-        "filename": row["filename"],
-        "purpose": row["purpose"],
-        "status": row["status"],
-        "status_details": None,
-    }
+    return objects.page([objects.file_object(dict(row)) for row in rows], page.limit)
 
 
 async def keep(
@@ -210,11 +196,11 @@ async def open_content(database: Database, holder: KeyHolder, id: str) -> tuple[
         raise NotFound(f"file {id[:100]!r} was just deleted") from None
 
 
-async def remove(database: Database, holder: KeyHolder, id: str) -> dict[str, Any]:
+async def remove(database: Database, holder: KeyHolder, id: str) -> DeletedFile:
     """Delete a file: nobody sees it from now on, and its bytes go."""
     row = await database.write(doom, holder, id)
     await _erase(database, row)
-    return {"id": id, "object": "file", "deleted": True}
+    return objects.deleted_file(id)
 
 
 def _visible(holder: KeyHolder) -> Select[Any]:
@@ -229,7 +215,7 @@ def _copy(content: IO[bytes], blob: str) -> None:
         shutil.copyfileobj(content, file, COPY_BYTES)
 
 
-def _finished(connection: Connection, holder: KeyHolder, id: str, bytes: int, seconds: int) -> dict[str, Any]:
+def _finished(connection: Connection, holder: KeyHolder, id: str, bytes: int, seconds: int) -> File:
     finish(connection, id, bytes, keep_seconds=seconds)
     return show(connection, holder, id)
 

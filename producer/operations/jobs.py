@@ -1,7 +1,6 @@
 """What a caller can do with jobs: show, list, cancel."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 from sqlalchemy import Connection, select, text, update
@@ -9,6 +8,7 @@ from sqlalchemy import Connection, select, text, update
 from producer import objects
 from producer.admission.idempotency import Claim
 from producer.admission.run_once import ring_deliveries, run_once_due
+from producer.objects import Job, List
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import crash
 from shared.accounts import KeyHolder
@@ -37,12 +37,12 @@ _JOBS = (
 )
 
 
-def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> dict[str, Any]:
+def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     """The job object; 404 when the account's keys of this mode, live or test, have no such job."""
     row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
     if row is None:
         raise NotFound(f"not found: job {job_id[:100]!r}")
-    return objects.job_view(dict(row))
+    return objects.job_object(dict(row))
 
 
 def list_jobs(
@@ -53,7 +53,7 @@ def list_jobs(
     status: str | None = None,
     ids: Sequence[str] = (),
     batch_id: str | None = None,
-) -> dict[str, Any]:
+) -> List[Job]:
     """A page of the jobs of the account and mode, newest first; of one status, of a batch, or of the given ids."""
     statement = _JOBS.where(*owned_by(holder))
     if batch_id is not None:
@@ -65,10 +65,10 @@ def list_jobs(
     if ids:
         statement = statement.where(m.jobs.c.id.in_(ids))
     rows = connection.execute(paged(statement, m.jobs.c.id, page)).mappings()
-    return objects.page([objects.job_view(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.job_object(dict(row)) for row in rows], page.limit)
 
 
-def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[dict[str, Any], list[str]]:
+def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[Job, list[str]]:
     """Cancel a queued job at once, flag a running one; the job as it is now, and deliveries now due."""
     deliveries: list[str] = []
     for _ in range(CANCEL_TRIES):

@@ -12,14 +12,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import objects
+from producer.objects import Usage
 from producer.operations.pages import PageQuery
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import InvalidRequest
-from shared.money.ledger import credits
+from shared.objects.amounts import credits
 from shared.settings import settings
-from shared.submissions import usage_shown
+from shared.submissions.usage_shown import KEPT
 
 #: Days in one question.
 MOST_DAYS = 3660
@@ -105,7 +106,7 @@ def totals(connection: Connection, wanted: Selection) -> Totals:
     return Totals(models, Period(min(first for _, _, first, _ in found), max(last for _, _, _, last in found)))
 
 
-async def page(database: Database, wanted: Selection, page: PageQuery) -> dict[str, Any]:
+async def page(database: Database, wanted: Selection, page: PageQuery) -> Usage:
     """The sums of the period and a page of its rows, newest job first; `after` is a row's id."""
     sums = await database.read(totals, wanted)
     rows: list[Mapping[str, Any]] = []
@@ -115,10 +116,10 @@ async def page(database: Database, wanted: Selection, page: PageQuery) -> dict[s
         rows += found
         most = min(most * 4, MOST_SCANNED)
     return {
-        **objects.page([view(row) for row in rows], page.limit),
-        "period": {"from": str(wanted.period.first), "to": str(wanted.period.last), "timezone": "UTC"},
+        **objects.page([objects.usage_row(row) for row in rows], page.limit),
+        "period": objects.days(wanted.period.first, wanted.period.last),
         "credits_used": credits(sum(micros for _, micros in sums.models)),
-        "top_models": [{"model": model, "credits": credits(micros)} for model, micros in sums.models],
+        "top_models": [objects.model_credits(*charged) for charged in sums.models],
     }
 
 
@@ -144,7 +145,7 @@ def scan(
         "provider",
         "prompt_tokens",
         "completion_tokens",
-        *usage_shown.KEPT,
+        *KEPT,
         "estimated",
         "images",
         "charged_micros",
@@ -164,30 +165,6 @@ def scan(
 
 
 _OF_JOB = ("id", "key_id", "batch_id", "custom_id", "type", "model", "test", "status", "finished_at")
-
-
-def view(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of usage: what one job used and was charged, at the moment at which it was."""
-    shown = {
-        "id": usage_id(row["id"]),
-        "object": "usage",
-        "created_at": row["finished_at"] // clock.MICROS,
-        "job_id": row["id"],
-        "batch_id": row["batch_id"],
-        "key_id": row["key_id"],
-        "type": row["type"],
-        "model": row["served_model"],
-        "provider": row["provider"],
-        **usage_shown.tokens(usage_shown.of_row(row)),
-        "images": row["images"],
-        "credits_used": credits(row["charged_micros"]),
-    }
-    return shown | objects.flags(row)
-
-
-def usage_id(job_id: str) -> str:
-    """The id of the row of a job's usage."""
-    return "usage_" + job_id.removeprefix("job_")
 
 
 def _read_day(text: str, param: str) -> date:

@@ -7,7 +7,8 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
-from producer.operations.usage import Selection, pages, usage_id
+from producer.objects import usage_id
+from producer.operations.usage import Selection, pages
 from shared import clock
 from shared.db import Database
 from shared.submissions.usage_shown import KEPT

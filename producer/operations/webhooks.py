@@ -13,6 +13,7 @@ from pydantic import Field
 from sqlalchemy import Connection, insert, select, update
 
 from producer import objects
+from producer.objects import DeletedWebhook, Delivery, List, NewSecret, Webhook
 from producer.operations.pages import PageQuery, owned_by, paged
 from shared import clock, db
 from shared.accounts import KeyHolder
@@ -43,6 +44,8 @@ class WebhookChange(Shape):
     """The body of PATCH /webhooks/{id}. Absent fields are not changed."""
 
     url: str | None = Field(default=None, max_length=2048)
+    #: Null or empty removes it.
+    description: str | None = Field(default=None, max_length=500)
     events: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
     status: Literal["enabled", "disabled"] | None = None
 
@@ -50,7 +53,7 @@ class WebhookChange(Shape):
 _KNOWN = {*events.TYPES, "*"}
 
 
-def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> dict[str, Any]:
+def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> NewSecret:
     """Register an address for events; only this answer, and its replays, show the secret."""
     _check_events(wanted.events)
     _check_url(wanted.url)
@@ -64,21 +67,24 @@ def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> di
         "account_id": holder.account_id,
         "test": holder.test,
         "url": wanted.url,
+        "description": wanted.description or None,
         "events": json.dumps(sorted(set(wanted.events))),
         "secret": signing.secret_of(secrets.token_bytes(32)),
         "status": "enabled",
         "created_at": clock.now_micros(),
     }
     connection.execute(insert(m.webhooks).values(row))
-    return objects.webhook_view(row, secret=True)
+    return objects.webhook_with_secret(row)
 
 
-def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookChange) -> dict[str, Any]:
+def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookChange) -> Webhook:
     """Change where it sends, what, or whether at all; enabling it again sends nothing that it missed."""
     fresh: dict[str, Any] = {}
     if wanted.url is not None:
         _check_url(wanted.url)
         fresh.update(url=wanted.url, paused_until=None)
+    if "description" in wanted.model_fields_set:
+        fresh["description"] = wanted.description or None
     if wanted.events is not None:
         _check_events(wanted.events)
         fresh["events"] = json.dumps(sorted(set(wanted.events)))
@@ -87,26 +93,26 @@ def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookCh
     row = _locked(connection, holder, id)
     if fresh:
         connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
-    return objects.webhook_view({**row, **fresh})
+    return objects.webhook_object({**row, **fresh})
 
 
-def show(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+def show(connection: Connection, holder: KeyHolder, id: str) -> Webhook:
     """One webhook of the account."""
-    return objects.webhook_view(_row(connection, holder, id))
+    return objects.webhook_object(_row(connection, holder, id))
 
 
-def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> dict[str, Any]:
+def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> List[Webhook]:
     """A page of the account's webhooks, newest first."""
     statement = select(m.webhooks).where(*owned_by(holder, m.webhooks), m.webhooks.c.status != "deleted")
     rows = connection.execute(paged(statement, m.webhooks.c.id, page)).mappings()
-    return objects.page([objects.webhook_view(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.webhook_object(dict(row)) for row in rows], page.limit)
 
 
-def remove(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+def remove(connection: Connection, holder: KeyHolder, id: str) -> DeletedWebhook:
     """Send nothing more to it; only what is under way at this moment may still arrive."""
     _locked(connection, holder, id)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(status="deleted"))
-    return {"id": id, "object": "webhook", "deleted": True}
+    return objects.deleted_webhook(id)
 
 
 def give_up_waiting(connection: Connection, holder: KeyHolder, id: str) -> int:
@@ -116,7 +122,7 @@ def give_up_waiting(connection: Connection, holder: KeyHolder, id: str) -> int:
     return 0 if status in (None, "enabled") else events.give_up(connection, id, f"the webhook was {status}")
 
 
-def rotate(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+def rotate(connection: Connection, holder: KeyHolder, id: str) -> NewSecret:
     """A new secret; for a day every delivery is signed with each of the old ones too."""
     row, now = _locked(connection, holder, id), db.now(connection)
     if (end := webhook_secrets.first_end(row, now)) is not None:
@@ -126,26 +132,26 @@ def rotate(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]
         )
     fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
-    return objects.webhook_view({**row, **fresh}, secret=True)
+    return objects.webhook_with_secret({**row, **fresh})
 
 
-def test(connection: Connection, holder: KeyHolder, id: str) -> tuple[dict[str, Any], list[str]]:
+def test(connection: Connection, holder: KeyHolder, id: str) -> tuple[Webhook, list[str]]:
     """Emit a `webhook.test` event to this webhook alone; the webhook, and the delivery now due."""
     row = _row(connection, holder, id)
     book = Book(connection, [holder.account_id])
     book.emit(holder.account_id, "webhook.test", {"webhook": {"id": id}}, webhook_id=id, test=holder.test)
-    return objects.webhook_view(row), book.close()
+    return objects.webhook_object(row), book.close()
 
 
-def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: PageQuery) -> dict[str, Any]:
+def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: PageQuery) -> List[Delivery]:
     """A page of what was sent to it, newest first."""
     _row(connection, holder, id)
     statement = select(m.deliveries).where(m.deliveries.c.webhook_id == id)
     rows = connection.execute(paged(statement, m.deliveries.c.id, page)).mappings()
-    return objects.page([objects.delivery_view(dict(row)) for row in rows], page.limit)
+    return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)
 
 
-def told_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
+def recipients_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
     """The webhooks that an event would be sent to again."""
     statement = select(m.webhooks.c.id).join_from(
         m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id

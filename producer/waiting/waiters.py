@@ -101,7 +101,7 @@ class JobState:
         return self.status not in ("queued", "running")
 
     def refusal(self) -> FusionError:
-        """What a caller who waited for a job is told when it did not succeed."""
+        """The error for a caller who waited for a job that did not succeed."""
         refusal: FusionError = Timeout(f"job {self.job_id} expired before it finished")
         if self.status == "cancelled":
             refusal = Conflict(f"job {self.job_id} was cancelled")

@@ -19,7 +19,7 @@ from producer.web.request import claim_of, enter_to_submit, limits_of, patience_
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
-from shared.money.ledger import credits_decimal
+from shared.objects.amounts import credits_decimal
 from shared.settings import settings
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import Submission, read_submission
@@ -77,8 +77,8 @@ def _named_in_errors(job_id: str, request: Request) -> Iterator[None]:
             away = Unavailable(f"the database is unavailable; job {job_id} continues")
             away.job_id = job_id
             raise away from None
-        told = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
-        request.scope["fusionai_headers"].extend(told)
+        headers = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
+        request.scope["fusionai_headers"].extend(headers)
         raise
 
 

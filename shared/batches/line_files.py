@@ -6,7 +6,9 @@ files are put together. What is not UTF-8 is one fault, however many lines it is
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
+
+from shared.objects.batches import Fault
 
 _BOM: Final = b"\xef\xbb\xbf"
 #: Blank in any encoding.
@@ -49,7 +51,7 @@ class FaultError(Exception):
         #: It holds of other lines as well, and is told of the first alone.
         self.once = False
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Fault:
         """As OpenAI's batch object lists it."""
         return {"code": self.code, "line": self.line, "message": self.message, "param": self.param}
 

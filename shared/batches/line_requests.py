@@ -4,10 +4,11 @@ The body is the request as it was read: hints stand in their places again, field
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
+from shared.objects.batches import LineRequest
 from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.job_types import URLS
@@ -15,14 +16,14 @@ from shared.submissions.rows import Priced
 from shared.submissions.schemas import NULLS, UNASKED
 
 
-def of_row(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def of_row(row: Mapping[str, Any]) -> LineRequest | None:
     """`{"method", "url", "body"}` of a job's `type`, `model`, and its payload's columns; None when that is gone."""
     if row["request"] is None:
         return None
     return _asked(row["type"], row["model"], row["request"], row["labels"], row["routing"])
 
 
-def of_plan(line: Priced) -> dict[str, Any]:
+def of_plan(line: Priced) -> LineRequest:
     """The same of a line that never became a job."""
     return _asked(line.type, line.model, line.request, line.labels, line.routing)
 
@@ -38,11 +39,11 @@ def _as_sent(request: str) -> str:
     return dumps(extras.put(body, {path: value for path, value in beside.items() if value is not None}))
 
 
-def _asked(type: str, model: str, request: str, labels: str | None, routing: str | None) -> dict[str, Any]:
+def _asked(type: str, model: str, request: str, labels: str | None, routing: str | None) -> LineRequest:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
     if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
     beside = [f'"model":{orjson.dumps(model).decode()}']
     beside += [f'"{name}":{text}' for name, text in (("metadata", labels), ("routing", routing)) if text]
     body = "{" + ",".join([*beside, request[1:]])
-    return {"method": "POST", "url": URLS[type], "body": orjson.Fragment(body)}
+    return {"method": "POST", "url": URLS[type], "body": cast(Any, orjson.Fragment(body))}

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, and_, or_, select, text
 
 from shared.db.models import batches
 from shared.db.models.batches import UNFINISHED
+from shared.objects.batches import request_counts
 
 TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
 Reason = Literal["cancelled", "expired"]
@@ -32,17 +33,6 @@ def family(connection: Connection, row: Row) -> list[Row]:
     root = row["retry_root"] or row["id"]
     members = select(batches).where(or_(batches.c.id == root, batches.c.retry_root == root))
     return [dict(one) for one in connection.execute(members.order_by(batches.c.created_at, batches.c.id)).mappings()]
-
-
-def ended_lines(row: Row) -> int:
-    """How many lines have ended, however."""
-    return int(row["succeeded"] + row["failed"] + row["cancelled"] + row["expired"])
-
-
-def request_counts(row: Row) -> dict[str, int]:
-    """OpenAI's counts; `failed` is whatever ended otherwise than well."""
-    completed = int(row["succeeded"])
-    return {"total": row["total"], "completed": completed, "failed": ended_lines(row) - completed}
 
 
 def event_data(row: Row) -> dict[str, Any]:

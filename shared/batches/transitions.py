@@ -17,11 +17,12 @@ from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, 
 
 from shared import clock, db
 from shared.batches.line_files import FaultError
-from shared.batches.states import Reason, Row, ended_lines, event_data, is_expired
+from shared.batches.states import Reason, Row, event_data, is_expired
 from shared.db.models import batches, files, job_payloads, jobs
 from shared.money import invoices, shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Need
+from shared.objects.batches import Fault, ended_lines
 from shared.strict_json import dumps
 from shared.submissions.usage_shown import KEPT
 
@@ -50,7 +51,7 @@ class Made:
     bytes: int
 
 
-def refuse(connection: Connection, id: str, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str]:
     """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due."""
     row = _locked(connection, id, "validating")
     if row is None or row["stopped"]:
@@ -71,7 +72,7 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     book = Book(connection, [row["account_id"]])
     if not book.hold(row["account_id"], ("batch", id), bound):
         message, fields = shortage.told(plan.need, shortage.balance(connection, row["account_id"]))
-        error = FaultError("insufficient_credits", message).as_json() | fields
+        error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])
     changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
     _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)
@@ -186,7 +187,7 @@ def finish(
     output: Made | None,
     errors: Made | None,
     lines: Sequence[Mapping[str, Any]],
-    faults: Sequence[Mapping[str, Any]] = (),
+    faults: Sequence[Fault] = (),
 ) -> tuple[Row | None, list[str]]:
     """End a batch: its files, its statement, its events. The row with these files, and deliveries now due.
 
@@ -237,7 +238,7 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
     connection.execute(update(batches).where(batches.c.id == id).values(**values))
 
 
-def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Mapping[str, Any]]) -> list[str]:
+def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Fault]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
     _set(connection, row["id"], **changed)
     book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])

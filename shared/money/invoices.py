@@ -1,6 +1,5 @@
 """Invoices: numbered documents. A statement moves no money, since its jobs were charged as they ran."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,8 @@ from sqlalchemy import Connection, insert
 from shared import clock
 from shared.db import counters
 from shared.db.models import invoices
-from shared.money.ledger import Book, credits
+from shared.money.ledger import Book
+from shared.objects.invoices import invoice_line, invoice_object
 from shared.strict_json import dumps
 
 #: The counter that invoice numbers come from.
@@ -30,35 +30,12 @@ def state(
         "kind": "statement",
         "status": "paid",
         "batch_id": batch_id,
-        "lines": dumps([_line(line) for line in lines]),
+        "lines": dumps([invoice_line(line) for line in lines]),
         "total_micros": sum(line["charged_micros"] for line in lines),
         "created_at": book.now,
         "paid_at": book.now,
     }
     connection.execute(insert(invoices), [row])
     for type in ("invoice.created", "invoice.paid"):
-        book.emit(account_id, type, {"invoice": body(row), "url": f"/v1/invoices/{row['id']}"})
+        book.emit(account_id, type, {"invoice": invoice_object(row), "url": f"/v1/invoices/{row['id']}"})
     return str(row["id"])
-
-
-def body(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The invoice object, as GET /invoices shows it and as its events carry it."""
-    total = credits(row["total_micros"])
-    return {
-        "id": row["id"],
-        "object": "invoice",
-        "number": row["number"],
-        "kind": row["kind"],
-        "status": row["status"],
-        "batch_id": row["batch_id"],
-        "credits": total,
-        "lines": json.loads(row["lines"]),
-        "total": total,
-        "created_at": row["created_at"] // clock.MICROS,
-        "paid_at": clock.seconds(row["paid_at"]),
-    }
-
-
-def _line(line: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: value for name, value in line.items() if name != "charged_micros"}
-    return {**shown, "credits": credits(line["charged_micros"])}

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from shared import clock, db
 from shared.db.models import accounts, monthly_spend, thresholds, transfers
 from shared.errors import NotFound
+from shared.objects.amounts import credits
 from shared.webhooks import events
 
 #: Of an account with less than this available a refusal means that its credit has run out: 10 credits.
@@ -208,23 +209,6 @@ class Book:
             "credits_spent": credits(spent),
             "period": month,
         }
-
-
-def credits(micros: int) -> int | float:
-    """Micro-credits as the JSON number of credits: exact, at most six decimals.
-
-    A float prints as the shortest decimal that reads back as itself, which below 2**53 micro-credits is the exact one.
-    """
-    return micros // 1_000_000 if micros % 1_000_000 == 0 else micros / 1_000_000
-
-
-def credits_decimal(micros: int) -> str:
-    """The same as text, without an exponent and without needless zeros.
-
-    >>> credits_decimal(81_000), credits_decimal(7), credits_decimal(3_000_000), credits_decimal(0)
-    ('0.081', '0.000007', '3', '0')
-    """
-    return f"{micros // 1_000_000}.{micros % 1_000_000:06d}".rstrip("0").rstrip(".")
 
 
 def grant(connection: Connection, account_id: str, micros: int, note: str | None = None) -> None:

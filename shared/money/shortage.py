@@ -9,8 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from shared.db import models as m
 from shared.errors import InsufficientCredits
-from shared.money.ledger import credits, credits_decimal
 from shared.money.pricing import PER_TOKENS
+from shared.objects.amounts import credits, credits_decimal
+from shared.objects.shortages import ShortageFields
 
 #: Of an account's jobs so many, the newest, are looked through for those that hold.
 MOST_JOBS = 10_000
@@ -109,14 +110,14 @@ def refusal(need: Need, has: Balance) -> InsufficientCredits:
     """The 402 of a request."""
     message, fields = told(need, has)
     error = InsufficientCredits(message, param="max_tokens" if "max_tokens" in fields else None)
-    error.details, error.available, error.held = fields, has.available, has.held
+    error.details, error.available, error.held = dict(fields), has.available, has.held
     return error
 
 
-def told(need: Need, has: Balance) -> tuple[str, dict[str, Any]]:
+def told(need: Need, has: Balance) -> tuple[str, ShortageFields]:
     """In words, and in fields of the error object: credits needed, available and held, and what would do."""
     total, fits, limit = len(need.bounds), need.fitting(has.available), need.limit(has.available)
-    fields: dict[str, Any] = {
+    fields: ShortageFields = {
         "required_credits": credits(need.micros),
         "available_credits": credits(has.available),
         "held_credits": credits(has.held),
@@ -133,7 +134,7 @@ def told(need: Need, has: Balance) -> tuple[str, dict[str, Any]]:
     if limit is not None:
         fields["max_tokens"] = limit
     if need.lines or total > 1:
-        fields.update({"jobs": total, "fitting_jobs": fits})
+        fields["jobs"], fields["fitting_jobs"] = total, fits
     if total > 1:
         would.append(_fitting(need, has.available, fits, more=limit is None))
     return "; ".join([f"insufficient credits: {said}", *would]), fields

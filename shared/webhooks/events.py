@@ -78,19 +78,6 @@ def write(connection: Connection, new: Sequence[NewEvent], now: int) -> list[str
     return [row["id"] for row in due]
 
 
-def body(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The event object, as GET /events lists it and as a delivery sends it; of a test key's it says so."""
-    shown = {
-        "id": row["id"],
-        "object": "event",
-        "type": row["type"],
-        "created_at": row["created_at"] // clock.MICROS,
-        "sequence": row["sequence"],
-        "data": json.loads(row["data"]),
-    }
-    return {**shown, "test": True} if row["test"] else shown
-
-
 def give_up(connection: Connection, webhook_id: str, why: str) -> int:
     """End up to CHUNK deliveries that wait for a webhook; how many: as many as CHUNK means that there may be more.
 

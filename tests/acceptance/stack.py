@@ -15,7 +15,7 @@ from shared.environment import inherited
 from shared.money import ledger
 from shared.settings import settings
 from shared.verify import verify
-from tests import starting
+from tests import contract, starting
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port, migrated_sqlite
 from workers.simulator.server import SimulatorProcess
@@ -177,8 +177,13 @@ class Account:
         self.test = self._client(test_key)
 
     def _client(self, key: str) -> httpx.Client:
+        """A client of whose answers every one is held against the document."""
         return httpx.Client(
-            base_url=self.stack.url + "/v1", headers={"authorization": f"Bearer {key}"}, timeout=40, trust_env=False
+            base_url=self.stack.url + "/v1",
+            headers={"authorization": f"Bearer {key}"},
+            timeout=40,
+            trust_env=False,
+            event_hooks={"response": [contract.watch]},
         )
 
     def close(self) -> None:

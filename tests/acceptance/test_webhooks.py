@@ -77,6 +77,20 @@ def test_a_secret_is_shown_once(account: Account, receiver: Receiver) -> None:
     assert secret not in account.live.get("/webhooks").text
 
 
+def test_a_description_is_kept_shown_and_changed(account: Account, receiver: Receiver) -> None:
+    webhook = register(account, receiver, description="Rechnungen für alle")
+    path = f"/webhooks/{webhook['id']}"
+    assert webhook["description"] == account.live.get(path).json()["description"] == "Rechnungen für alle"
+    assert account.live.patch(path, json={"events": ["job.failed"]}).json()["description"] == webhook["description"]
+    assert account.live.patch(path, json={"description": "refunds"}).json()["description"] == "refunds"
+    assert account.live.get("/webhooks").json()["data"][0]["description"] == "refunds"
+    for nothing in (None, ""):
+        account.live.patch(path, json={"description": "for a moment"})
+        assert account.live.patch(path, json={"description": nothing}).json()["description"] is None
+    assert register(account, receiver)["description"] is None
+    assert account.live.patch(path, json={"description": "x" * 501}).status_code == 400
+
+
 def test_registering_is_idempotent(account: Account, receiver: Receiver) -> None:
     headers = {"Idempotency-Key": "hook-1"}
     first = account.live.post("/webhooks", json={"url": receiver.url}, headers=headers)

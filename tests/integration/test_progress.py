@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from producer import objects
+from producer.objects import BatchProgress
 from producer.operations import batch_progress, batches
 from producer.operations.batch_progress import Progress
 from shared import clock
@@ -27,9 +29,10 @@ def _virtual() -> Any:
         yield
 
 
-def seen(database: Database, id: str) -> dict[str, Any]:
+def seen(database: Database, id: str) -> BatchProgress:
     row = dict(batch_world.row(database, id))
-    return batch_progress.view(row, database.read_sync(batch_progress.count, row))
+    counts = database.read_sync(batch_progress.count, row)
+    return objects.progress_object(row, counts.providers, counts.reasons)
 
 
 def test_lines_are_counted_by_provider_and_failures_by_reason(database: Database) -> None:

@@ -16,10 +16,10 @@ from producer.operations import jobs as jobs_ops
 from producer.operations import pages as pages_ops
 from shared import clock
 from shared.batches.lines import unplanned
-from shared.batches.states import request_counts
 from shared.db import Database
 from shared.db import models as m
 from shared.files import blobs
+from shared.objects.batches import request_counts
 from shared.providers import states
 from shared.providers.states import ProviderState
 from shared.settings import settings

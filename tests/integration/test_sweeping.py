@@ -15,6 +15,7 @@ from shared.queues import PROBATION, WEBHOOKS
 from shared.settings import settings
 from shared.webhooks.events import NewEvent
 from shared.webhooks.events import write as write_events
+from tests import contract
 from tests.integration import world
 from workers.maintenance import overdue, purge, recovery
 from workers.maintenance.probation import next_group
@@ -126,10 +127,12 @@ def test_a_cancel_of_a_requeued_job_is_carried_out_by_the_sweeper(database: Data
     (id,) = world.queued(database, holder)
     (job,) = world.take(database, world.new_worker(database), [id])
     database.write_sync(jobs_ops.cancel_job, holder, id)
-    world.settle(database, Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), [{"status_code": 503}]))
+    attempt = {"provider": "openai", "model": "gpt-4", "started_at": 1, "finished_at": 2, "status_code": 503}
+    tried = [{**attempt, "error": "the provider answered 503"}]
+    world.settle(database, Requeue(id, job.epoch, job.queue, 0, 1, clock.now_micros(), tried))
     Sweeper(database, bell).run_once()
     shown = database.read_sync(jobs_ops.show_job, holder, id)
-    assert shown["status"] == "cancelled" and shown["attempts"] == [{"status_code": 503}], "what was tried is shown"
+    assert shown["status"] == "cancelled" and shown["attempts"] == tried, "what was tried is shown"
 
 
 def steady(sweeper: Sweeper, seconds: int) -> None:
@@ -155,8 +158,12 @@ def test_a_lapsed_workers_jobs_are_taken_back_within_45_seconds(database: Databa
     }, "the first worker lost may have been anybody's fault"
     assert database.write_sync(lease.renew, worker) is None and world.take(database, worker, ids) == []
     assert set(world.settle(database, *map(world.good_end, held)).verdicts.values()) == {"stale"}
-    (attempt,) = database.read_sync(jobs_ops.show_job, holder, ids[0])["attempts"]
-    assert attempt["error"] == "worker_lost"
+    job = database.read_sync(jobs_ops.show_job, holder, ids[0])
+    (attempt,) = job["attempts"]
+    assert attempt["error"] == "worker_lost" and attempt["provider"] is None, (
+        "with the worker it is lost who was called"
+    )
+    contract.check_object("Job", job)
 
 
 def test_who_loses_a_second_worker_runs_in_probation(database: Database, bell: world.RecordedBell) -> None:

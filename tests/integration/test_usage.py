@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from producer import objects
 from producer.operations import usage, usage_csv
 from producer.operations.pages import PageQuery
 from producer.operations.usage import Period, Selection, read_period
@@ -153,7 +154,7 @@ def test_test_and_live_keys_and_other_accounts_see_only_their_own(database: Data
     found = asked(database, select(stranger))
     assert found["data"] == found["top_models"] == as_csv(database, select(stranger)) == []
     assert (found["credits_used"], found["first_id"], found["last_id"], found["has_more"]) == (0, None, None, False)
-    at = usage.usage_id(ids["live"][1])
+    at = objects.usage_id(ids["live"][1])
     assert asked(database, select(stranger), after=at)["data"] == []
 
 

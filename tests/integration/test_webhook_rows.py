@@ -17,6 +17,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, FusionError, NotFound
 from shared.money.ledger import Book
+from shared.objects.events import event_object
 from shared.webhooks import events, signing
 from shared.webhooks import secrets as webhook_secrets
 from tests.integration import world
@@ -315,7 +316,7 @@ def test_live_and_test_events_go_apart_and_are_numbered_apart(database: Database
     for holder, ids in ((live, of_live), (test, of_test)):
         assert {row["webhook_id"] for row in map(lambda id: delivery(database, id), ids)} == {made[holder]["id"]}
         claimed = database.write_sync(claims.claim, ids)
-        assert [events.body(row).get("test") for row in claimed] == [True if holder.test else None] * len(ids)
+        assert [event_object(row).get("test") for row in claimed] == [True if holder.test else None] * len(ids)
         page = database.read_sync(events_ops.list_events, holder, PageQuery())
         assert [event["sequence"] for event in page["data"]] == list(range(1, len(ids) + 1))
         assert {event["id"] for event in page["data"]} == {row["id"] for row in claimed}

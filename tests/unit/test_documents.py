@@ -13,6 +13,7 @@ import pytest
 from producer import metrics
 from producer.cli import COMMANDS, main
 from producer.openapi import parts
+from shared.objects.events import event_object
 from shared.settings import Settings
 from shared.webhooks import events
 
@@ -199,7 +200,7 @@ def test_each_event_is_shown_with_a_body_of_its_own() -> None:
     assert list(shown) == list(events.TYPES)
     for body in shown.values():
         row = {**body, "created_at": body["created_at"] * 10**6, "data": json.dumps(body["data"]), "test": False}
-        assert events.body(row) == body
+        assert event_object(row) == body
 
 
 def test_each_error_has_its_row() -> None:

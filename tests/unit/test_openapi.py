@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any, get_type_hints
 
+import httpx
 import jsonschema_rs
 import pytest
 import schemathesis
+from typing_extensions import is_typeddict
 
+from producer import objects
 from producer.app import make_app
-from producer.client import objects
+from producer.client import objects as client_objects
 from producer.dialects import DIALECTS
 from producer.openapi import requests, serving
 from producer.openapi.document import SERVICE
@@ -153,7 +156,15 @@ def test_the_schema_takes_what_is_taken_and_refuses_what_is_refused(
 
 @pytest.mark.parametrize("shape", ["File", "RequestCounts", "Fault", "Faults", "Batch", "DryRun", "Job", "Attempt"])
 def test_the_python_client_knows_objects_by_the_same_fields(shape: str) -> None:
-    assert set(get_type_hints(getattr(objects, shape))) <= set(SCHEMAS[shape]["properties"])
+    assert getattr(client_objects, shape) is getattr(objects, shape)
+    assert set(get_type_hints(getattr(objects, shape))) == set(SCHEMAS[shape]["properties"])
+
+
+def test_every_type_of_an_object_is_in_the_document() -> None:
+    """But for what only files have, and for parts of others."""
+    apart = {"BatchResult", "LineError", "LineRequest", "LineResponse", "List", "Quoted", "Afforded", "Flags"}
+    types = {name for name, one in vars(objects).items() if is_typeddict(one)}
+    assert types - apart <= set(SCHEMAS)
 
 
 def test_the_page_names_no_other_host() -> None:
@@ -164,3 +175,32 @@ def test_whatever_a_key_asks_for_may_be_a_429() -> None:
     """A key has limits on every route."""
     keyed = [operation for _, _, operation in shown() if operation.get("security") != []]
     assert keyed and all("429" in operation["responses"] for operation in keyed)
+
+
+MODEL = {
+    "id": "a/b", "object": "model", "created": 1, "owned_by": "openai", "provider": "openai", "type": "embedding",
+    "purpose": "", "max_output_tokens": None, "price": {"unit": "micro-credits per million tokens", "version": "1"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/v1/models/a/b", "/models/a/b"])
+@pytest.mark.parametrize(
+    ("status", "body", "fits"),
+    [
+        (200, MODEL, True),
+        (200, {**MODEL, "undocumented": 1}, False),
+        (200, {**MODEL, "price": {**MODEL["price"], "undocumented": 1}}, False),
+        (201, MODEL, False),
+        (404, {"error": {"message": "", "type": "not_found", "code": 404, "request_id": "req_1"}}, True),
+        (404, {"error": {"message": "", "type": "conflict", "code": 404, "request_id": "req_1"}}, False),
+        (418, {"error": {"message": "", "type": "not_found", "code": 418, "request_id": "req_1"}}, True),
+        (418, {"errors": []}, False),
+    ],
+)
+def test_whoever_watches_answers_sees_what_is_not_documented(path: str, status: int, body: Any, fits: bool) -> None:
+    answer = httpx.Response(status, json=body, request=httpx.Request("GET", f"http://x{path}"))
+    if fits:
+        contract.watch(answer)
+    else:
+        with pytest.raises((AssertionError, jsonschema_rs.ValidationError)):
+            contract.watch(answer)

@@ -25,6 +25,7 @@ from shared.db import Database
 from shared.errors import StorageAway
 from shared.files import blobs
 from shared.jobs.reasons import ENDED_WITHOUT_ANSWER
+from shared.objects.batches import BatchResult, Fault, LineError, LineResponse
 from workers.batches.merging import Merger
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Rendering:
     #: What was used and charged, by the model that served: the lines of the statement.
     statement: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: What the files lack, as the batch's `errors` say it.
-    faults: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     #: Of this rendering alone: another process may write the same batch's files beside it.
     names: tuple[str, str] = field(init=False)
 
@@ -106,22 +107,24 @@ class Rendering:
 _SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros")
 
 
-def _line(row: Row) -> dict[str, Any]:
+def _line(row: Row) -> BatchResult:
     hex = row["id"].removeprefix("job_")
     if row["status"] == "succeeded":
         return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=orjson.Fragment(row["response"]))
-    asked = {"request": line_requests.of_row(row)}
+    asked = line_requests.of_row(row)
     if row["status"] == "failed":
         error = orjson.loads(row["error"])
         body = {"error": error}
-        return _shown(hex, row["custom_id"], status_code=error["code"], job_id=row["id"], body=body) | asked
-    return _shown(hex, row["custom_id"], error=_error(row["status"])) | asked
+        shown = _shown(hex, row["custom_id"], status_code=error["code"], job_id=row["id"], body=body)
+        return {**shown, "request": asked}
+    return {**_shown(hex, row["custom_id"], error=_error(row["status"])), "request": asked}
 
 
-def _never_made(line: NeverMade) -> dict[str, Any]:
+def _never_made(line: NeverMade) -> BatchResult:
     found = unplanned(line.planned)
     hex = f"{line.batch_id[6:22]}{line.number:016x}"
-    return _shown(hex, found.custom_id, error=_error(line.reason)) | {"request": line_requests.of_plan(found)}
+    shown = _shown(hex, found.custom_id, error=_error(line.reason))
+    return {**shown, "request": line_requests.of_plan(found)}
 
 
 def _shown(
@@ -131,17 +134,19 @@ def _shown(
     status_code: int = 0,
     job_id: str = "",
     body: Any = None,
-    error: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    response = None if error else {"status_code": status_code, "request_id": job_id, "body": body}
+    error: LineError | None = None,
+) -> BatchResult:
+    response: LineResponse | None = None
+    if error is None:
+        response = {"status_code": status_code, "request_id": job_id, "body": body}
     return {"id": f"batch_req_{hex}", "custom_id": custom_id, "response": response, "error": error}
 
 
-def _error(reason: str) -> dict[str, str]:
+def _error(reason: str) -> LineError:
     return {"code": f"batch_{reason}", "message": ENDED_WITHOUT_ANSWER[reason]}
 
 
-def _lost(batch_id: str, number: int) -> dict[str, Any]:
+def _lost(batch_id: str, number: int) -> Fault:
     message = f"{number:,} lines of {batch_id} are kept no longer: they are in neither file"
     return FaultError("lines_lost", message).as_json()
 

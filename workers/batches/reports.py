@@ -5,7 +5,7 @@ import logging
 from shared import clock
 from shared.batches.lines import FileReading
 from shared.batches.states import Row
-from shared.money.ledger import credits
+from shared.objects.amounts import credits
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from shared import accounts, clock, crash, notifier
 from shared.batches import lines as batch_lines
-from shared.batches import states, transitions
+from shared.batches import transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted
 from shared.batches.states import Row
@@ -22,6 +22,7 @@ from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
 from shared.errors import StorageAway
 from shared.files import blobs
+from shared.objects.batches import ended_lines
 from shared.queues import WEBHOOKS
 from shared.settings import settings
 from shared.slices import slices
@@ -51,7 +52,7 @@ WITHOUT_STORAGE: frozenset[Stage] = frozenset({"expire", "end_lines"})
 
 def due(row: Row) -> Stage | None:
     """The stage that a batch is at, if there is anything to be done for it now."""
-    ended = states.ended_lines(row) == row["total"]
+    ended = ended_lines(row) == row["total"]
     if ended and (row["total"] > 0 or row["stopped"] is not None):
         return "render"
     if row["stopped"] is not None:

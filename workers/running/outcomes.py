@@ -9,8 +9,8 @@ import orjson
 from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, RelayedPart, Terminal
-from shared.money.ledger import credits
 from shared.money.pricing import charge
+from shared.objects.amounts import credits
 from shared.submissions import usage_shown
 from shared.submissions.schemas import Offer, Usage
 from workers.providers import ProviderAnswer
@@ -54,7 +54,9 @@ def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
 def _usage(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if job.type != "image":
-        shown = usage_shown.tokens(used, completion=job.type == "chat.completion")
+        shown = dict(usage_shown.tokens(used))
+        if job.type == "embedding":
+            del shown["completion_tokens"]
     shown["credits_used"] = credits(charged_micros)
     if job.test:
         shown["test"] = True

@@ -18,6 +18,7 @@ from shared import clock, crash, logs
 from shared.background import BackgroundTasks
 from shared.db import Database
 from shared.db.batcher import Batcher
+from shared.objects.events import event_object
 from shared.webhooks import events, signing
 from workers.webhooks.claims import claim, release, webhooks_of
 from workers.webhooks.client import SendResult, post
@@ -203,7 +204,7 @@ class Sender:
                 pass
 
     async def _post(self, row: Mapping[str, Any]) -> SendResult:
-        body = orjson.dumps(events.body(row))
+        body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
         return await post(self._client, row["url"], body=body, headers={"content-type": "application/json", **signed})
 

@@ -1,11 +1,9 @@
 """What the account has and may use: credits, transfers, thresholds, models."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.openapi import account_answers, answers
+from producer import objects
 from producer.operations import credits as credits_ops
 from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
@@ -18,7 +16,7 @@ from shared.submissions.catalogue import catalogue, endpoint
 router = Router()
 
 
-@router.get("/credits", doc=Row("Credits", one("The balance.", account_answers.Balance), errors=(Forbidden,)))
+@router.get("/credits", doc=Row("Credits", one("The balance.", objects.Balance), errors=(Forbidden,)))
 async def show_credits(request: Request) -> Response:
     """Get the credit balance."""
     context, holder = await enter(request)
@@ -30,7 +28,7 @@ async def show_credits(request: Request) -> Response:
     "/credits/transfers",
     doc=Row(
         "Credits",
-        one("A page of transfers.", answers.List[account_answers.Transfer]),
+        one("A page of transfers.", objects.List[objects.Transfer]),
         parameters=PAGE,
         errors=(Forbidden,),
     ),
@@ -47,7 +45,7 @@ async def list_transfers(request: Request) -> Response:
     "/credits/thresholds",
     doc=Row(
         "Credits",
-        one("The thresholds.", account_answers.Thresholds),
+        one("The thresholds.", objects.Thresholds),
         "ThresholdSpecs",
         errors=(Forbidden,),
         examples={
@@ -63,52 +61,24 @@ async def set_thresholds(request: Request) -> Response:
     return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
-@router.get(
-    "/models", doc=Row("Models", one("The models that this API key can use.", answers.List[account_answers.Model]))
-)
+@router.get("/models", doc=Row("Models", one("The models that this API key can use.", objects.List[objects.Model])))
 async def list_models(request: Request) -> Response:
     """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
-    ids = [id for id in catalogue().models if _usable(holder, id)]
-    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
-    return answer({"object": "list", "data": [_model(id) for id in ids], **ends, "has_more": False})
+    known = catalogue()
+    found = [objects.model_object(model, known.version) for id, model in known.models.items() if _usable(holder, id)]
+    return answer(objects.page(found, len(found)))
 
 
-@router.get("/models/{id:path}", doc=Row("Models", one("The model.", account_answers.Model), errors=(NotFound,)))
+@router.get("/models/{id:path}", doc=Row("Models", one("The model.", objects.Model), errors=(NotFound,)))
 async def show_model(request: Request, id: str) -> Response:
     """Get a model."""
     _, holder = await enter(request)
     if id not in catalogue().models or not _usable(holder, id):
         raise NotFound(f"not found: model {id[:100]!r}")
-    return answer(_model(id))
+    return answer(objects.model_object(catalogue().models[id], catalogue().version))
 
 
 def _usable(holder: KeyHolder, id: str) -> bool:
     """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
     return holder.test or endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
-
-
-def _model(id: str) -> dict[str, Any]:
-    model = catalogue().models[id]
-    price: dict[str, Any] = {"unit": "micro-credits per million tokens"}
-    if model.images:
-        price = {"unit": "micro-credits per image", "images": dict(model.images)}
-    else:
-        price.update(input=model.input, output=model.output)
-        of_cache = {"cached_input": model.cached_input, "cache_write": model.cache_write}
-        price.update((name, value) for name, value in of_cache.items() if value is not None)
-    if model.qualities:
-        price["qualities"] = model.qualities
-    if model.service_tiers:
-        price["service_tiers"] = {name: tier.model_dump() for name, tier in model.service_tiers.items()}
-    return {
-        "id": id,
-        "object": "model",
-        "created": 1_761_955_200,
-        "owned_by": model.provider,
-        "provider": model.provider,
-        "type": model.type,
-        "purpose": model.purpose,
-        "max_output_tokens": model.max_output or None,
-        "price": {**price, "version": catalogue().version},
-    }

@@ -8,12 +8,13 @@ from typing import Any, BinaryIO
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer import objects
 from producer.admission import idempotency
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
-from producer.openapi import answers, batch_answers
-from producer.operations import batch_progress, batch_retries, batches, files
+from producer.objects import DryRun
+from producer.operations import batch_retries, batches, files
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
 from producer.web.body import MOST_BYTES, large, read_body
@@ -39,7 +40,7 @@ _LINE = {
     "/batches",
     doc=Row(
         "Batches",
-        one("The batch or, for a dry run, its maximum cost.", batch_answers.Batch | batch_answers.DryRun),
+        one("The batch or, for a dry run, its maximum cost.", objects.Batch | objects.DryRun),
         "BatchSpec",
         errors=(NotFound, Forbidden),
         once=True,
@@ -69,9 +70,7 @@ async def create_batch(request: Request) -> Response:
     return replayable(*made)
 
 
-@router.get(
-    "/batches", doc=Row("Batches", one("A page of batches.", answers.List[batch_answers.Batch]), parameters=PAGE)
-)
+@router.get("/batches", doc=Row("Batches", one("A page of batches.", objects.List[objects.Batch]), parameters=PAGE))
 async def list_batches(request: Request) -> Response:
     """List batches, newest first."""
     context, holder = await enter(request)
@@ -79,7 +78,7 @@ async def list_batches(request: Request) -> Response:
     return answer(await context.database.read(batches.list_all, holder, page))
 
 
-@router.get("/batches/{id}", doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound,)))
+@router.get("/batches/{id}", doc=Row("Batches", one("The batch.", objects.Batch), errors=(NotFound,)))
 async def show_batch(request: Request, id: str) -> Response:
     """Get a batch."""
     context, holder = await enter(request)
@@ -90,7 +89,7 @@ async def show_batch(request: Request, id: str) -> Response:
     "/batches/{id}/progress",
     doc=Row(
         "Batches",
-        one("The progress of the batch, at most one second old.", batch_answers.BatchProgress),
+        one("The progress of the batch, at most one second old.", objects.BatchProgress),
         errors=(NotFound,),
     ),
 )
@@ -98,7 +97,8 @@ async def show_progress(request: Request, id: str) -> Response:
     """Get the progress of a batch: counts by provider, and reasons of failed lines."""
     context, holder = await enter(request)
     row = await context.database.read(batches.visible, holder, id)
-    return answer(batch_progress.view(row, await context.progress.of(row)))
+    counts = await context.progress.of(row)
+    return answer(objects.progress_object(row, counts.providers, counts.reasons))
 
 
 @router.post(
@@ -111,7 +111,7 @@ async def show_progress(request: Request, id: str) -> Response:
             "of earlier retries), in the order of the original input file; its error file contains the lines that "
             "still failed. Its `request_counts` and its statement cover its own lines only. A 409 names the batch "
             "that already retries these lines.",
-            batch_answers.Batch,
+            objects.Batch,
         ),
         "RetrySpec",
         errors=(NotFound, Conflict, Forbidden),
@@ -135,7 +135,7 @@ async def retry_batch(request: Request, id: str) -> Response:
 
 @router.post(
     "/batches/{id}/cancel",
-    doc=Row("Batches", one("The batch.", batch_answers.Batch), errors=(NotFound, Conflict), once=True),
+    doc=Row("Batches", one("The batch.", objects.Batch), errors=(NotFound, Conflict), once=True),
 )
 async def cancel_batch(request: Request, id: str) -> Response:
     """Cancel a batch; lines that have finished are returned and charged."""
@@ -150,13 +150,14 @@ async def _size(context: Context, holder: KeyHolder, spec: BatchSpec, asked: int
     return int((await context.database.read(files.visible, holder, spec.input_file_id))["bytes"])
 
 
-async def _quoted(context: Context, holder: KeyHolder, spec: BatchSpec, asked: int) -> dict[str, Any]:
+async def _quoted(context: Context, holder: KeyHolder, spec: BatchSpec, asked: int) -> DryRun:
     async with context.quoting.turn(holder.account_id, await _size(context, holder, spec, asked)):
         source = await _source(context, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
     if holder.test:  # it holds nothing, and a live balance is not its to see
         return {**quoted, "credits_available": None, "shortage": None}
-    return {**quoted, **await context.database.read(batches.afforded, holder.account_id, need)}
+    afforded = await context.database.read(batches.afforded, holder.account_id, need)
+    return {**quoted, **afforded}
 
 
 async def _source(context: Context, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:

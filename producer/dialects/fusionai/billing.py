@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from producer.openapi import account_answers, answers
+from producer import objects
 from producer.operations import invoices, usage, usage_csv
 from producer.operations.usage import Selection, read_period
 from producer.web.request import answer, check_live, enter, page_of
@@ -35,7 +35,7 @@ _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
         {
             200: Answer(
                 "The totals of the period and a page of its rows; as CSV, all rows of the period.",
-                {JSON: account_answers.Usage, "text/csv": {"type": "string"}},
+                {JSON: objects.Usage, "text/csv": {"type": "string"}},
                 ("Vary", "Content-Disposition"),
             )
         },
@@ -71,7 +71,7 @@ async def show_usage(request: Request) -> Response:
     "/invoices",
     doc=Row(
         "Usage",
-        one("A page of invoices.", answers.List[account_answers.Invoice]),
+        one("A page of invoices.", objects.List[objects.Invoice]),
         parameters=(
             *PAGE,
             query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Only invoices of this kind."),
@@ -92,7 +92,7 @@ async def list_invoices(request: Request) -> Response:
 
 @router.get(
     "/invoices/{invoice_id}",
-    doc=Row("Usage", one("The invoice.", account_answers.Invoice), errors=(NotFound, Forbidden)),
+    doc=Row("Usage", one("The invoice.", objects.Invoice), errors=(NotFound, Forbidden)),
 )
 async def show_invoice(request: Request, invoice_id: str) -> Response:
     """Get an invoice."""

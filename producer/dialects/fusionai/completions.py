@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer import objects
 from producer.dialects.fusionai.docs import EVENTS, HELLO, call
-from producer.openapi import answers
 from producer.web.calls import serve
 from producer.web.router import Router
 from producer.web.rows import header
@@ -23,7 +23,7 @@ _LOOKUP = {
     doc=call(
         "Chat",
         "ChatCompletionRequest",
-        answers.ChatCompletion,
+        objects.ChatCompletion,
         streamed=EVENTS,
         parameters=(
             header(
@@ -64,7 +64,7 @@ async def create_chat_completion(request: Request) -> Response:
     doc=call(
         "Embeddings",
         "EmbeddingsRequest",
-        answers.Embeddings,
+        objects.Embeddings,
         examples={
             "Two texts": {
                 "model": "text-embedding-3-large",
@@ -84,7 +84,7 @@ async def create_embedding(request: Request) -> Response:
     doc=call(
         "Images",
         "ImagesRequest",
-        answers.Images,
+        objects.Images,
         examples={
             "An image": {"model": "image-gen-2", "prompt": "A futuristic skyline at sunset", "size": "1024x1024"},
         },

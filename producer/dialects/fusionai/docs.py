@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from producer.openapi import answers
+from producer import objects
 from producer.web.rows import JSON, Answer, Row, Schema
 from shared.errors import Conflict, InsufficientCredits, Timeout, UpstreamError
 
@@ -58,7 +58,7 @@ def call(
 ) -> Row:
     """A call that waits for its job."""
     headers = (*ACCEPTED, "Preference-Applied")
-    late = Answer("The job, because the request has `Prefer: respond-async`.", {JSON: answers.Job}, headers)
+    late = Answer("The job, because the request has `Prefer: respond-async`.", {JSON: objects.Job}, headers)
     return Row(
         tag,
         {

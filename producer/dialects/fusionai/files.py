@@ -8,8 +8,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from producer import objects
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
-from producer.openapi import answers, batch_answers
 from producer.operations import files
 from producer.web.request import answer, claim_of, enter, page_of, replayable
 from producer.web.router import Router
@@ -27,7 +27,7 @@ CHUNK_BYTES = 256 * 1024
     "/files",
     doc=Row(
         "Files",
-        one("The file, which is now stored durably.", batch_answers.File),
+        one("The file, which is now stored durably.", objects.File),
         "FileUpload",
         "multipart/form-data",
         errors=(Forbidden,),
@@ -41,8 +41,8 @@ async def create_file(request: Request) -> Response:
     upload = await read_upload(request)
     try:
         seconds = files.wish(upload.fields)
-        told = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
-        claim = claim_of(request, holder, told, keep_seconds=KEEP_BATCH_SECONDS)
+        meant = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
+        claim = claim_of(request, holder, meant, keep_seconds=KEEP_BATCH_SECONDS)
         kept = files.keep(
             context.database,
             holder,
@@ -61,7 +61,7 @@ async def create_file(request: Request) -> Response:
     "/files",
     doc=Row(
         "Files",
-        one("A page of files.", answers.List[batch_answers.File]),
+        one("A page of files.", objects.List[objects.File]),
         parameters=(
             *PAGE,
             query("purpose", {"type": "string"}, "Only files with this purpose: `batch` or `batch_output`."),
@@ -75,7 +75,7 @@ async def list_files(request: Request) -> Response:
     return answer(await context.database.read(files.list_all, holder, page, rest.get("purpose")))
 
 
-@router.get("/files/{id}", doc=Row("Files", one("The file.", batch_answers.File), errors=(NotFound,)))
+@router.get("/files/{id}", doc=Row("Files", one("The file.", objects.File), errors=(NotFound,)))
 async def show_file(request: Request, id: str) -> Response:
     """Get a file's metadata."""
     context, holder = await enter(request)
@@ -117,7 +117,7 @@ async def read_file(request: Request, id: str) -> Response:
 
 @router.delete(
     "/files/{id}",
-    doc=Row("Files", one("The file was deleted.", batch_answers.DeletedFile), errors=(NotFound, Conflict)),
+    doc=Row("Files", one("The file was deleted.", objects.DeletedFile), errors=(NotFound, Conflict)),
 )
 async def delete_file(request: Request, id: str) -> Response:
     """Delete a file, unless a batch is still reading it."""

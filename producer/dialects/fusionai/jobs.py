@@ -8,8 +8,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer import objects
 from producer.dialects.fusionai.docs import ACCEPTED, HELLO, MAKES_JOBS
-from producer.openapi import answers
 from producer.operations import files
 from producer.operations import jobs as jobs_ops
 from producer.web.body import MOST_BYTES, large, read_body
@@ -42,7 +42,7 @@ _PICTURE_HEADERS = {
     "/jobs",
     doc=Row(
         "Jobs",
-        {202: Answer("The job, or a list of the jobs.", {JSON: answers.Job | answers.Jobs}, ACCEPTED)},
+        {202: Answer("The job, or a list of the jobs.", {JSON: objects.Job | objects.Jobs}, ACCEPTED)},
         "JobRequest",
         errors=MAKES_JOBS,
         once=True,
@@ -81,7 +81,7 @@ async def create_jobs(request: Request) -> Response:
     "/jobs",
     doc=Row(
         "Jobs",
-        one("A page of jobs.", answers.List[answers.Job]),
+        one("A page of jobs.", objects.List[objects.Job]),
         parameters=(
             *PAGE,
             query("status", _STATUS, "Only jobs with this status."),
@@ -115,7 +115,7 @@ async def list_jobs(request: Request) -> Response:
     "/jobs/{job_id}",
     doc=Row(
         "Jobs",
-        one("The job.", answers.Job, "FusionAI-Job-Id"),
+        one("The job.", objects.Job, "FusionAI-Job-Id"),
         parameters=(
             query(
                 "wait",
@@ -147,7 +147,7 @@ async def show_job(request: Request, job_id: str) -> Response:
     "/jobs/{job_id}/cancel",
     doc=Row(
         "Jobs",
-        one("The job. A running job ends as soon as its worker is notified.", answers.Job, "FusionAI-Job-Id"),
+        one("The job. A running job ends as soon as its worker is notified.", objects.Job, "FusionAI-Job-Id"),
         errors=(NotFound, Conflict),
         once=True,
     ),

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from producer import objects
 from producer.dialects.fusionai.docs import RATE
-from producer.openapi import answers, requests
+from producer.openapi import requests
 from producer.openapi.parts import every_error, header_of
 from producer.openapi.schemas import definitions
 from producer.web.dialect import DocumentPart
@@ -129,7 +130,7 @@ def _error(kind: type[FusionError]) -> Schema:
 
 
 def _schemas() -> Mapping[str, Any]:
-    streamed = definitions([answers.ChatCompletionChunk, answers.StreamError], defaults=False)
+    streamed = definitions([objects.ChatCompletionChunk, objects.StreamError])
     return {**requests.schemas(), **streamed, "Error": _ERROR}
 
 

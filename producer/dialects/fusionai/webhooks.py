@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer import objects
 from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
-from producer.openapi import account_answers, answers
 from producer.operations import events as events_ops
 from producer.operations import webhooks
 from producer.web.body import read_body
@@ -26,12 +26,16 @@ router = Router()
     "/webhooks",
     doc=Row(
         "Webhooks",
-        one("The webhook, with its secret.", account_answers.NewSecret),
+        one("The webhook, with its secret.", objects.NewSecret),
         "WebhookSpec",
         errors=(Conflict,),
         once=True,
         examples={
-            "Two events": {"url": "https://example.com/hooks", "events": ["credit.threshold", "invoice.paid"]},
+            "Two events": {
+                "url": "https://example.com/hooks",
+                "events": ["credit.threshold", "invoice.paid"],
+                "description": "Billing",
+            },
         },
     ),
 )
@@ -45,7 +49,7 @@ async def create_webhook(request: Request) -> Response:
 
 
 @router.get(
-    "/webhooks", doc=Row("Webhooks", one("A page of webhooks.", answers.List[account_answers.Webhook]), parameters=PAGE)
+    "/webhooks", doc=Row("Webhooks", one("A page of webhooks.", objects.List[objects.Webhook]), parameters=PAGE)
 )
 async def list_webhooks(request: Request) -> Response:
     """List webhooks."""
@@ -54,7 +58,7 @@ async def list_webhooks(request: Request) -> Response:
     return answer(await context.database.read(webhooks.list_all, holder, page))
 
 
-@router.get("/webhooks/{id}", doc=Row("Webhooks", one("The webhook.", account_answers.Webhook), errors=(NotFound,)))
+@router.get("/webhooks/{id}", doc=Row("Webhooks", one("The webhook.", objects.Webhook), errors=(NotFound,)))
 async def show_webhook(request: Request, id: str) -> Response:
     """Get a webhook."""
     context, holder = await enter(request)
@@ -65,7 +69,7 @@ async def show_webhook(request: Request, id: str) -> Response:
     "/webhooks/{id}",
     doc=Row(
         "Webhooks",
-        one("The webhook.", account_answers.Webhook),
+        one("The webhook.", objects.Webhook),
         "WebhookChange",
         errors=(NotFound,),
         examples={"Pause": {"status": "disabled"}},
@@ -84,7 +88,7 @@ async def change_webhook(request: Request, id: str) -> Response:
 
 @router.delete(
     "/webhooks/{id}",
-    doc=Row("Webhooks", one("The webhook was deleted.", account_answers.DeletedWebhook), errors=(NotFound,)),
+    doc=Row("Webhooks", one("The webhook was deleted.", objects.DeletedWebhook), errors=(NotFound,)),
 )
 async def remove_webhook(request: Request, id: str) -> Response:
     """Delete a webhook."""
@@ -98,7 +102,7 @@ async def remove_webhook(request: Request, id: str) -> Response:
     "/webhooks/{id}/rotate",
     doc=Row(
         "Webhooks",
-        one("The webhook, with its new secret.", account_answers.NewSecret),
+        one("The webhook, with its new secret.", objects.NewSecret),
         errors=(NotFound, Conflict),
         once=True,
     ),
@@ -112,7 +116,7 @@ async def rotate_webhook(request: Request, id: str) -> Response:
 
 @router.post(
     "/webhooks/{id}/test",
-    doc=Row("Webhooks", one("The webhook.", account_answers.Webhook), errors=(NotFound,), once=True),
+    doc=Row("Webhooks", one("The webhook.", objects.Webhook), errors=(NotFound,), once=True),
 )
 async def test_webhook(request: Request, id: str) -> Response:
     """Send a `webhook.test` event to a webhook."""
@@ -127,7 +131,7 @@ async def test_webhook(request: Request, id: str) -> Response:
     "/webhooks/{id}/deliveries",
     doc=Row(
         "Webhooks",
-        one("A page of deliveries.", answers.List[account_answers.Delivery]),
+        one("A page of deliveries.", objects.List[objects.Delivery]),
         parameters=PAGE,
         errors=(NotFound,),
     ),
@@ -143,7 +147,7 @@ async def list_deliveries(request: Request, id: str) -> Response:
     "/events",
     doc=Row(
         "Events",
-        one("A page of events, oldest first.", answers.List[account_answers.Event]),
+        one("A page of events, oldest first.", objects.List[objects.Event]),
         parameters=("limit", "after"),
     ),
 )
@@ -156,14 +160,14 @@ async def list_events(request: Request) -> Response:
 
 @router.post(
     "/events/{event_id}/redeliver",
-    doc=Row("Events", one("The event.", account_answers.Event), errors=(NotFound,), once=True),
+    doc=Row("Events", one("The event.", objects.Event), errors=(NotFound,), once=True),
 )
 async def redeliver_event(request: Request, event_id: str) -> Response:
     """Redeliver an event."""
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await context.database.read(events_ops.show_event, holder, event_id)
-    await _count(context, await context.database.read(webhooks.told_of, holder, event_id))
+    await _count(context, await context.database.read(webhooks.recipients_of, holder, event_id))
     return replayable(
         *await run_once_delivering(context.database, context.bell, claim, events_ops.redeliver_event, holder, event_id)
     )

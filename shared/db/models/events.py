@@ -34,6 +34,8 @@ class WebhookRow(SQLModel, table=True):
     account_id: str = Field(index=True)
     test: bool = flag()
     url: str
+    #: What its owner says of it; NULL: nothing.
+    description: str | None = None
     #: JSON list of event types; `["*"]` is all.
     events: str = long_text()
     secret: str

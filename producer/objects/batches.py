@@ -1,0 +1,248 @@
+"""OpenAI's batch object and what is ours in it, made from a batch's row; its progress, and a dry run. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal, NotRequired, get_args
+
+from typing_extensions import TypedDict
+
+from shared.clock import MICROS, seconds
+from shared.objects.amounts import credits
+from shared.objects.batches import Fault, RequestCounts, request_counts
+from shared.objects.fields import Count, Credits, Labels, Time
+from shared.objects.shortages import Shortage
+from shared.submissions import usage_shown
+from shared.submissions.usage_shown import CompletionDetails, PromptDetails
+
+BatchStatus = Literal[
+    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+]
+BATCH_OVER: Final[frozenset[str]] = frozenset(get_args(BatchStatus)) - {
+    "validating",
+    "in_progress",
+    "finalizing",
+    "cancelling",
+}
+
+
+class Faults(TypedDict):
+    """The first hundred errors in the lines of a batch."""
+
+    object: Literal["list"]
+    data: list[Fault]
+
+
+class InputTokens(TypedDict):
+    """The first half of a batch's usage."""
+
+    input_tokens: Count
+    input_tokens_details: NotRequired[PromptDetails]
+
+
+class OutputTokens(TypedDict):
+    """The other half."""
+
+    output_tokens: Count
+    output_tokens_details: NotRequired[CompletionDetails]
+
+
+class Estimated(TypedDict):
+    """Counted here, because the provider did not tell."""
+
+    estimated: NotRequired[Literal[True]]
+
+
+class _Total(TypedDict):
+    total_tokens: Count
+
+
+class BatchUsage(InputTokens, OutputTokens, _Total, Estimated):
+    """The tokens of a batch so far. Details are sums of what providers reported, absent if none did.
+
+    `estimated`: the tokens of some lines were counted by FusionAI, because the provider did not report them.
+    """
+
+
+class Batch(TypedDict):
+    """OpenAI's batch object, with additional fields: credits, invoice, `notify_each`, `priority`, `retry_of`."""
+
+    id: str
+    object: Literal["batch"]
+    endpoint: str | None
+    model: str | None
+    errors: Faults | None
+    input_file_id: str
+    completion_window: str
+    status: BatchStatus
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: Time
+    in_progress_at: Time | None
+    expires_at: Time | None
+    finalizing_at: Time | None
+    completed_at: Time | None
+    failed_at: Time | None
+    expired_at: Time | None
+    cancelling_at: Time | None
+    cancelled_at: Time | None
+    request_counts: RequestCounts
+    metadata: Labels | None
+    usage: BatchUsage | None
+    credits_used: Credits
+    credits_held: Credits
+    invoice_id: str | None
+    notify_each: bool
+    priority: int
+    #: The batch whose failed and expired lines this one repeats.
+    retry_of: str | None
+
+
+class ProviderProgress(TypedDict):
+    """Lines of one provider. `waiting_for`: why most waiting lines wait; `until`: when the first of them is retried."""
+
+    provider: str
+    total: Count
+    completed: Count
+    failed: Count
+    running: Count
+    waiting: Count
+    waiting_for: str | None
+    until: Time | None
+
+
+class Reason(TypedDict):
+    """A reason for which `count` lines failed, with the first message. POST /batches/{id}/retry accepts `reason`."""
+
+    reason: str
+    status_code: int | None
+    #: None of lines that never began, where those of the batch differ.
+    model: str | None
+    count: Count
+    message: str
+
+
+class BatchProgress(TypedDict):
+    """The progress of a batch, at most one second old. `providers` counts the lines that have become jobs."""
+
+    object: Literal["batch.progress"]
+    batch_id: str
+    status: BatchStatus
+    request_counts: RequestCounts
+    providers: list[ProviderProgress]
+    reasons: list[Reason]
+    credits_used: Credits
+    created_at: Time
+    finished_at: Time | None
+
+
+class Quoted(TypedDict):
+    """The part of a dry run that is read from the lines."""
+
+    object: Literal["batch.dry_run"]
+    valid: bool
+    errors: Faults | None
+    endpoint: str | None
+    model: str | None
+    request_counts: RequestCounts
+    credits_worst_case: Credits
+
+
+class Afforded(TypedDict):
+    """The part of a dry run that is about the account's credit."""
+
+    #: Null for a test key, which costs nothing.
+    credits_available: Credits | None
+    shortage: Shortage | None
+
+
+class DryRun(Quoted, Afforded):
+    """What a batch would contain and its maximum cost; nothing was created."""
+
+
+def batch_object(row: Mapping[str, Any]) -> Batch:
+    """A batch from its row joined with the id of its invoice."""
+    return {
+        "id": row["id"],
+        "object": "batch",
+        "endpoint": row["endpoint"],
+        "model": row["model"],
+        "errors": faults(json.loads(row["errors"]) if row["errors"] else []),
+        "input_file_id": row["input_file_id"],
+        "completion_window": row["completion_window"],
+        "status": row["status"],
+        "output_file_id": row["output_file_id"],
+        "error_file_id": row["error_file_id"],
+        "created_at": row["created_at"] // MICROS,
+        "in_progress_at": seconds(row["in_progress_at"]),
+        "expires_at": seconds(row["expires_at"]),
+        "finalizing_at": seconds(row["finalizing_at"]),
+        "completed_at": seconds(row["completed_at"]),
+        "failed_at": seconds(row["failed_at"]),
+        "expired_at": seconds(row["expired_at"]),
+        "cancelling_at": seconds(row["cancelling_at"]),
+        "cancelled_at": seconds(row["cancelled_at"]),
+        "request_counts": request_counts(row),
+        "metadata": json.loads(row["labels"]) if row["labels"] else None,
+        "usage": _usage(row),
+        "credits_used": credits(row["charged_micros"]),
+        "credits_held": credits(row["bound_micros"] - row["resolved_micros"]),
+        "invoice_id": row["invoice_id"],
+        "notify_each": row["notify_each"],
+        "priority": row["priority"],
+        "retry_of": row["retry_of"],
+    }
+
+
+def provider_progress(provider: str) -> ProviderProgress:
+    """A provider of whose lines none has been counted yet."""
+    return {
+        "provider": provider,
+        "total": 0,
+        "completed": 0,
+        "failed": 0,
+        "running": 0,
+        "waiting": 0,
+        "waiting_for": None,
+        "until": None,
+    }
+
+
+def progress_object(
+    row: Mapping[str, Any], providers: Sequence[ProviderProgress], reasons: Sequence[Reason]
+) -> BatchProgress:
+    """The progress of a batch from its row and what its jobs say."""
+    ended = (row[f"{status}_at"] for status in ("completed", "failed", "expired", "cancelled"))
+    return {
+        "object": "batch.progress",
+        "batch_id": row["id"],
+        "status": row["status"],
+        "request_counts": request_counts(row),
+        "providers": list(providers),
+        "reasons": list(reasons),
+        "credits_used": credits(row["charged_micros"]),
+        "created_at": row["created_at"] // MICROS,
+        "finished_at": seconds(next((at for at in ended if at is not None), None)),
+    }
+
+
+def faults(found: Sequence[Fault]) -> Faults | None:
+    """What is wrong with lines; None: nothing is."""
+    return {"object": "list", "data": list(found)} if found else None
+
+
+def _usage(row: Mapping[str, Any]) -> BatchUsage:
+    """OpenAI's: of details the sums of what is known; of no tokens at all it is known that none was cached."""
+    used = usage_shown.of_row(row)
+    if not used.prompt_tokens:
+        used = replace(used, cached_tokens=0)
+    if not used.completion_tokens:
+        used = replace(used, reasoning_tokens=0)
+    of_input: InputTokens = {"input_tokens": used.prompt_tokens}
+    if of_prompt := usage_shown.prompt_details(used):
+        of_input["input_tokens_details"] = of_prompt
+    of_output: OutputTokens = {"output_tokens": used.completion_tokens}
+    if of_completion := usage_shown.completion_details(used):
+        of_output["output_tokens_details"] = of_completion
+    estimated: Estimated = {"estimated": True} if row["estimated"] else {}
+    return {**of_input, **of_output, "total_tokens": used.prompt_tokens + used.completion_tokens, **estimated}

@@ -1,0 +1,138 @@
+"""The results of jobs: chat completions and their chunks, embeddings, images. Workers make and store them. Pure."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from shared.objects.fields import Count, Credits, Time
+from shared.submissions.usage_shown import CompletionDetails, PromptDetails
+
+
+class Tokens(TypedDict):
+    """Usage and cost of a chat completion or an embedding. `test`: made with a test key and not charged.
+
+    `estimated`: the tokens were counted by FusionAI, because the provider did not report them.
+    """
+
+    prompt_tokens: Count
+    completion_tokens: NotRequired[Count]
+    total_tokens: Count
+    prompt_tokens_details: NotRequired[PromptDetails]
+    completion_tokens_details: NotRequired[CompletionDetails]
+    credits_used: Credits
+    test: NotRequired[Literal[True]]
+    estimated: NotRequired[Literal[True]]
+
+
+class WantedFunction(TypedDict):
+    """`arguments` is JSON, which may be incomplete if `finish_reason` is `length` or `content_filter`."""
+
+    name: str
+    arguments: str
+
+
+class WantedCall(TypedDict):
+    """A function call requested by the model."""
+
+    id: str
+    type: Literal["function"]
+    function: WantedFunction
+
+
+class Reply(TypedDict):
+    """The model's message."""
+
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None
+    reasoning_content: NotRequired[
+        Annotated[str, Field(description="The reasoning of the model, if its provider returns it.")]
+    ]
+    tool_calls: NotRequired[list[WantedCall]]
+
+
+class Choice(TypedDict):
+    """One of the `n` completions."""
+
+    index: int
+    message: Reply
+    logprobs: dict[str, Any] | None
+    finish_reason: str
+
+
+class ChatCompletion(TypedDict):
+    """OpenAI's chat completion object."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: Time
+    model: str
+    choices: list[Choice]
+    usage: Tokens
+
+
+class ChunkChoice(TypedDict):
+    """The new part of one of the completions. Its last chunk has the `finish_reason`."""
+
+    index: int
+    delta: Annotated[
+        dict[str, Any],
+        Field(description="`role`, `reasoning_content`, `content`, `refusal`, or pieces of `tool_calls`."),
+    ]
+    logprobs: NotRequired[dict[str, Any] | None]
+    finish_reason: str | None
+
+
+class ChatCompletionChunk(TypedDict):
+    """The data of a stream event. With `stream_options.include_usage`, the last chunk has `usage` and no choices."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: Time
+    model: str
+    choices: list[ChunkChoice]
+    usage: NotRequired[Tokens | None]
+
+
+class Embedding(TypedDict):
+    """A vector: numbers or, with `encoding_format: base64`, little-endian 32-bit floats in base64."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Embeddings(TypedDict):
+    """One embedding per input, in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Tokens
+
+
+class Picture(TypedDict):
+    """A signed link, valid for 24 hours without an API key, or the image itself in base64."""
+
+    url: NotRequired[str]
+    b64_json: NotRequired[str]
+    revised_prompt: NotRequired[str]
+
+
+class ImageUsage(TypedDict):
+    """The cost of the images."""
+
+    credits_used: Credits
+    test: NotRequired[Literal[True]]
+
+
+class Images(TypedDict):
+    """The generated images."""
+
+    created: Time
+    data: list[Picture]
+    usage: ImageUsage
+
+
+Result = ChatCompletion | Embeddings | Images

@@ -1,0 +1,100 @@
+"""The balance, the thresholds, and the transfer object. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from shared.clock import MICROS
+from shared.objects.amounts import credits
+from shared.objects.fields import Credits, Time
+
+
+class Threshold(TypedDict):
+    """When `credit.threshold` is sent: at a number of credits remaining, or spent in the calendar month (UTC)."""
+
+    kind: Literal["remaining", "spent"]
+    credits: Credits
+
+
+class Thresholds(TypedDict):
+    """The account's thresholds."""
+
+    object: Literal["thresholds"]
+    thresholds: list[Threshold]
+
+
+class Spent(TypedDict):
+    """Credits spent in a calendar month (UTC)."""
+
+    period: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+    credits: Credits
+
+
+class Balance(TypedDict):
+    """`available` credits can be spent, `held` are reserved for unfinished jobs, `remaining` is the sum of both."""
+
+    object: Literal["credits"]
+    available: Credits
+    held: Credits
+    remaining: Credits
+    spent: Spent
+    thresholds: list[Threshold]
+
+
+class Subject(TypedDict):
+    """The object that a transfer belongs to."""
+
+    type: str
+    id: str
+
+
+_From = TypedDict("_From", {"from": str})
+
+
+class Transfer(_From):
+    """One transfer of credits."""
+
+    id: str
+    object: Literal["transfer"]
+    kind: Literal["grant", "hold", "charge", "release", "refund", "adjust"]
+    to: str
+    credits: Credits
+    subject: Subject
+    created_at: Time
+
+
+def balance_object(account: Mapping[str, Any], month: str, spent_micros: int, levels: Sequence[Any]) -> Balance:
+    """The balance of an account's row; `levels` are the rows of its thresholds."""
+    return {
+        "object": "credits",
+        "available": credits(account["available_micros"]),
+        "held": credits(account["held_micros"]),
+        "remaining": credits(account["available_micros"] + account["held_micros"]),
+        "spent": {"period": month, "credits": credits(spent_micros)},
+        "thresholds": _thresholds(levels),
+    }
+
+
+def thresholds_object(levels: Sequence[Any]) -> Thresholds:
+    """The account's thresholds from their rows."""
+    return {"object": "thresholds", "thresholds": _thresholds(levels)}
+
+
+def transfer_object(row: Mapping[str, Any]) -> Transfer:
+    """A transfer from its row."""
+    return {
+        "id": row["id"],
+        "object": "transfer",
+        "kind": row["kind"],
+        "from": row["from_purse"],
+        "to": row["to_purse"],
+        "credits": credits(row["amount_micros"]),
+        "subject": {"type": row["subject_type"], "id": row["subject_id"]},
+        "created_at": row["created_at"] // MICROS,
+    }
+
+
+def _thresholds(levels: Sequence[Any]) -> list[Threshold]:
+    return [{"kind": row.kind, "credits": credits(row.level_micros)} for row in levels]

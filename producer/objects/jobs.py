@@ -1,0 +1,173 @@
+"""The job object, made from a job's row joined with its payload and its result. Pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, NotRequired, cast, get_args
+
+import orjson
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from producer.objects.completions import Result
+from producer.objects.errors import JobError
+from shared.clock import MICROS, seconds
+from shared.objects.amounts import credits
+from shared.objects.fields import Count, Credits, Labels, Time
+from shared.submissions import usage_shown
+from shared.submissions.job_types import JobType
+from shared.submissions.usage_shown import TokenCounts
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
+TERMINAL: Final[frozenset[str]] = frozenset(get_args(JobStatus)) - {"queued", "running"}
+
+
+class ServedBy(TypedDict):
+    """The provider that served the job, and the model id from the catalog."""
+
+    provider: str
+    model: str
+
+
+class Attempt(TypedDict):
+    """One call to a provider. `error` is the error code or message, null if the call succeeded.
+
+    `provider` is null if the worker was lost before it recorded the call.
+    """
+
+    provider: str | None
+    model: str
+    started_at: Time
+    finished_at: Time | None
+    status_code: int | None
+    error: str | None
+
+
+class Flags(TypedDict):
+    """What is said of usage where it holds: made with a test key; counted here, not told by the provider."""
+
+    test: NotRequired[Literal[True]]
+    estimated: NotRequired[Literal[True]]
+
+
+class _Pictures(TypedDict):
+    images: NotRequired[Count]
+
+
+class _Charged(TokenCounts):
+    credits_used: Credits
+
+
+class JobUsage(_Charged, _Pictures, Flags):
+    """Usage and cost of a finished job."""
+
+
+class Job(TypedDict):
+    """A job. `result` is the response body of the synchronous call."""
+
+    id: str
+    object: Literal["job"]
+    type: JobType
+    status: JobStatus
+    model: Annotated[str, Field(description="The requested model; `served_by` names the model that served the job.")]
+    served_by: ServedBy | None
+    batch_id: str | None
+    custom_id: str | None
+    attempts: list[Attempt]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    expires_at: Annotated[int, Field(description="When the job expires if it has not finished; Unix time in seconds.")]
+    metadata: Labels
+    result: Result | None
+    error: JobError | None
+    usage: JobUsage | None
+    ignored: Annotated[
+        list[str], Field(description="Parameters that were dropped because the provider does not support them.")
+    ]
+    cancel_requested: bool
+
+
+class Jobs(TypedDict):
+    """Jobs accepted together, in the order of the request."""
+
+    object: Literal["list"]
+    data: list[Job]
+
+
+def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
+    """A job as it is when it has just been accepted."""
+    return {
+        "id": row["id"],
+        "object": "job",
+        "type": row["type"],
+        "status": row["status"],
+        "model": row["model"],
+        "served_by": None,
+        "batch_id": row["batch_id"],
+        "custom_id": row["custom_id"],
+        "attempts": [],
+        "created_at": row["created_at"] // MICROS,
+        "started_at": None,
+        "finished_at": None,
+        "expires_at": row["expires_at"] // MICROS,
+        "metadata": dict(labels or {}),
+        "result": None,
+        "error": None,
+        "usage": None,
+        "ignored": [],
+        "cancel_requested": False,
+    }
+
+
+def job_object(row: Mapping[str, Any]) -> Job:
+    """A job; to Python its `result` is opaque: the stored JSON, which the answer carries as it is."""
+    return {
+        **queued_job(row, json.loads(row["labels"]) if row["labels"] else None),
+        "served_by": {"provider": row["provider"], "model": row["served_model"]} if row["provider"] else None,
+        "attempts": _attempts(row),
+        "started_at": seconds(row["started_at"]),
+        "finished_at": seconds(row["finished_at"]),
+        "result": _result(row["response"] or row["partial"]),
+        "error": json.loads(row["error"]) if row["error"] else None,
+        "usage": None if row["charged_micros"] is None else _usage(row),
+        "ignored": json.loads(row["ignored"] or "[]"),
+        "cancel_requested": row["cancel_requested"],
+    }
+
+
+def flags(row: Mapping[str, Any]) -> Flags:
+    """Which of the flags hold of a result's row."""
+    shown: Flags = {}
+    if row["test"]:
+        shown["test"] = True
+    if row["estimated"]:
+        shown["estimated"] = True
+    return shown
+
+
+def _attempts(row: Mapping[str, Any]) -> list[Attempt]:
+    """All of them; whoever ends a job that waits (cancel, expiry) knows none, so those before count."""
+    made = json.loads(row["attempts"] or "[]") or json.loads(row["attempts_before"] or "[]")
+    return [_attempt(attempt) for attempt in made]
+
+
+def _attempt(kept: Mapping[str, Any]) -> Attempt:
+    """What is shown of what is kept of an attempt, whichever version kept it."""
+    return {
+        "provider": kept.get("provider"),
+        "model": kept.get("model") or "",
+        "started_at": kept.get("started_at") or 0,
+        "finished_at": kept.get("finished_at"),
+        "status_code": kept.get("status_code"),
+        "error": kept.get("error"),
+    }
+
+
+def _result(body: str | None) -> Result | None:
+    return cast(Result, orjson.Fragment(body)) if body else None
+
+
+def _usage(row: Mapping[str, Any]) -> JobUsage:
+    pictures: _Pictures = {"images": row["images"]} if row["images"] else {}
+    counts = usage_shown.tokens(usage_shown.of_row(row))
+    return {**counts, "credits_used": credits(row["charged_micros"]), **pictures, **flags(row)}

@@ -1,0 +1,79 @@
+"""What objects of batches are made of: the counts of lines, and what is wrong with lines. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from shared.objects.fields import Count, Credits
+
+
+class RequestCounts(TypedDict):
+    """Number of lines of a batch; `failed` counts every finished line that did not succeed."""
+
+    total: Count
+    completed: Count
+    failed: Count
+
+
+class Fault(TypedDict):
+    """An error in the lines of a batch; `line` starts at 1. The credit fields come with `insufficient_credits`."""
+
+    code: str
+    line: int | None
+    message: str
+    param: str | None
+    required_credits: NotRequired[Credits]
+    available_credits: NotRequired[Credits]
+    held_credits: NotRequired[Credits]
+    held_by_jobs: NotRequired[Count]
+    max_tokens: NotRequired[Count]
+    jobs: NotRequired[Count]
+    fitting_jobs: NotRequired[Count]
+
+
+class LineRequest(TypedDict):
+    """What a line asked, so that it can be sent again."""
+
+    method: str
+    url: str
+    body: dict[str, Any]
+
+
+class LineResponse(TypedDict):
+    """`request_id` is the job's id; `body` is what the synchronous call would have answered."""
+
+    status_code: int
+    request_id: str
+    body: dict[str, Any]
+
+
+class LineError(TypedDict):
+    """Why a line was never answered."""
+
+    code: str
+    message: str
+
+
+class BatchResult(TypedDict):
+    """A line of an output or an error file: a response, or an error of a line that was never answered.
+
+    A line of the error file has what it asked; null: that is kept no longer.
+    """
+
+    id: str
+    custom_id: str | None
+    response: LineResponse | None
+    error: LineError | None
+    request: NotRequired[LineRequest | None]
+
+
+def ended_lines(row: Mapping[str, Any]) -> int:
+    """How many lines of a batch have ended, however."""
+    return int(row["succeeded"] + row["failed"] + row["cancelled"] + row["expired"])
+
+
+def request_counts(row: Mapping[str, Any]) -> RequestCounts:
+    """OpenAI's counts; `failed` is whatever ended otherwise than well."""
+    completed = int(row["succeeded"])
+    return {"total": row["total"], "completed": completed, "failed": ended_lines(row) - completed}

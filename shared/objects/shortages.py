@@ -1,0 +1,25 @@
+"""What an account lacks for jobs, as a 402, a dry run and a failed batch say it. Pure."""
+
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+from shared.objects.fields import Count, Credits
+
+
+class ShortageFields(TypedDict):
+    """What the account lacks, for programs."""
+
+    required_credits: Credits
+    available_credits: Credits
+    held_credits: Credits
+    held_by_jobs: NotRequired[Count]
+    max_tokens: NotRequired[Count]
+    jobs: NotRequired[Count]
+    fitting_jobs: NotRequired[Count]
+
+
+class Shortage(ShortageFields):
+    """How many credits are missing. The balance covers `max_tokens` per line, or the first `fitting_jobs` lines."""
+
+    message: str
