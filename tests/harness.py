@@ -314,7 +314,7 @@ class Stack(Processes):
         self.change("UPDATE deliveries SET next_at = 0 WHERE status = 'pending'")
 
     def check(self) -> None:
-        """Every promise of bar.md (Reliability) holds, once all is quiet."""
+        """Every promise about jobs, money and events holds, once all is quiet."""
         violations = self.violations()
         assert violations == [], violations
 

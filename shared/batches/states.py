@@ -1,4 +1,4 @@
-"""What a batch's row says: whether it has ended, what it still needs, its counts, the batches that repeat it."""
+"""What a batch's row says: whether it has ended, what it still needs, the batches that repeat it."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -16,7 +16,7 @@ USUAL = {
     "CALL_FIRST_SECONDS": "20",
     "CALL_TURN_SECONDS": "20",
 }
-#: What a provider admits is used, and few calls are refused (bar.md).
+#: What a provider admits is used, and few calls are refused (BENCHMARKS.md).
 LEAST_USED, MOST_REFUSED = 0.9, 0.05
 #: Of the calls that a provider sees while it is away: what was under way, and a handful that try whether it is back.
 MOST_IN_VAIN = 200

@@ -10,7 +10,7 @@ from tests.chaos.batch_storm import batch_storm, custom_id
 from tests.chaos.conftest import Stacks
 from tests.harness import line
 
-#: A small batch behind a large one may take so much longer than alone (bar.md).
+#: A small batch behind a large one may take so much longer than alone (BENCHMARKS.md).
 BEHIND_SECONDS = 3.0
 NAMES = ("web", "web2", "worker", "worker2", "batches", "sweeper")
 WHOLE = {"worker": 20, "web": 5, "batches": 5, "sweeper": 5, "broker": 3}

@@ -1,4 +1,4 @@
-"""The crash storm of bar.md, small and whole, in `make chaos`; `make chaos-short` has one in a rough world."""
+"""The crash storm, small and whole, in `make chaos`; `make chaos-short` has one in a rough world."""
 
 import random
 from collections.abc import Mapping

@@ -65,7 +65,7 @@ class StreamSink:
         self.publisher.notify(self)
 
     def end(self) -> None:
-        """The call is over: what it said is kept a little longer for those who still read."""
+        """The call is over: what it sent is kept a little longer for those who still read."""
         self.ended = True
         if self.began:
             self.publisher.notify(self)

@@ -9,7 +9,7 @@
   "name";r=…;t=…` beside `ratelimit-policy: "name";q=…;w=…`.
 
 Names are read by their words, so that all of these are one rule. Over which time a limit counts few say (Groq's
-of requests is a day's), so it is not read. What is negative (Azure's -1), no number, or about something else (pictures,
+of requests is a day's), so it is not read. What is negative (Azure's -1), no number, or about something else (images,
 a subscription's share) is not read either.
 """
 

@@ -191,11 +191,11 @@ async def post(
 
 
 def _retry_seconds(headers: Mapping[str, str]) -> float | None:
-    said = headers.get("retry-after")
-    if said is None:
+    value = headers.get("retry-after")
+    if value is None:
         return None
-    wait = durations.seconds(said)
-    return durations.until(said, headers, clock.now_seconds()) if wait is None else wait
+    wait = durations.seconds(value)
+    return durations.until(value, headers, clock.now_seconds()) if wait is None else wait
 
 
 async def _head(response: httpx.Response, seconds: float) -> bytes:
