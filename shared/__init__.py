@@ -1,1 +1,1 @@
-"""What producer and workers both stand on: the rows, the rules and the words of the system."""
+"""What producer and workers share: settings, the database and its rules, and the names of things."""

@@ -1,4 +1,4 @@
-"""Accounts and their keys: made by the operator, looked up at every request."""
+"""Accounts and their API keys: created by the operator, looked up at every request."""
 
 import hashlib
 import hmac

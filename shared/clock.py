@@ -1,4 +1,4 @@
-"""The only reader of time and maker of ids.
+"""Time and ids: the only module that reads the clock or makes an id.
 
 Times in rows are integers: microseconds since the Unix epoch, UTC. Durations carry their unit in the name.
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, drawn as a tree.
+"""The tree of errors, and their JSON.
 
 FusionError
 ├── Refused               the caller's doing; nothing was accepted, nothing is charged

@@ -1,4 +1,4 @@
-"""Starts processes that end with this one, and ends them with whatever they started themselves.
+"""Child processes that end with this one, with everything that they started; garbage collection of a process.
 
 Each has a session of its own, so that a terminal's Ctrl-C reaches the supervisor only. On Linux the
 kernel signals it when its parent dies, SIGKILL of the parent included; start it from the parent's main thread,

@@ -1,1 +1,1 @@
-"""What can happen to a batch, and the lines of its file."""
+"""The states of a batch, and the lines of its file."""

@@ -1,4 +1,4 @@
-"""What a line asked for, as a batch file's line says it: made of what is stored of a job, and good to be sent again.
+"""Renders the request of a batch line again from what is stored of its job, so that it can be sent again.
 
 The body is the request as it was read: hints stand in their places again, fields that nothing is made of are left out.
 """

@@ -1,4 +1,4 @@
-"""The lines of a batch that was stopped before they became jobs: the rest of its plan, which is kept for them."""
+"""The lines of a stopped batch that never became jobs: the rest of its plan, which is kept for them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

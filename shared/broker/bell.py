@@ -1,4 +1,4 @@
-"""The doorbell: how a queue is woken, from one thread, each time with a deadline.
+"""The doorbell: wakes a queue from one thread, each call with a deadline.
 
 A message is a list of ids and nothing else. The rows are the truth, so a lost, doubled or late message costs time,
 never work or money.

@@ -1,4 +1,4 @@
-"""Up to when rows of a kind may have been removed by retention: what `verify` must not miss.
+"""Retention marks: up to when rows of a kind may have been removed, so that `verify` does not miss them.
 
 Whoever removes rows raises the mark in the same transaction. Rows of money (transfers, sums, invoices, batches) stay.
 """

@@ -1,4 +1,4 @@
-"""For how long rows are kept: until which instant those that are over may be removed. Rows of money stay for ever."""
+"""Retention periods: up to which instant rows that are over may be removed. Rows of money stay for ever."""
 
 from shared import clock
 from shared.settings import settings

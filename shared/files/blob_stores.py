@@ -1,4 +1,4 @@
-"""The places where blobs are: a directory, or a bucket by fsspec. Asked by `shared.files.blobs` alone."""
+"""The stores of blobs: a directory, or a bucket by fsspec. Used by `shared.files.blobs` alone."""
 
 import contextlib
 import itertools

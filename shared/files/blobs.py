@@ -1,4 +1,4 @@
-"""The one seam for bytes that do not belong in rows: uploads, outputs, plans, pictures; in a directory or a bucket.
+"""Reads and writes blobs (uploads, outputs, plans, images) in a directory or a bucket.
 
 Names look like paths (`files/file_01…`). A blob is whole or it is not there; the same name again replaces it, so who
 cannot be sure of being the only writer takes a fresh one. All of this blocks: call it on a thread. Whatever a store

@@ -1,4 +1,4 @@
-"""Pictures that jobs made: kept as blobs under names that are used once, served under signed links that need no key.
+"""Images that jobs made: blobs under unique names, served under signed links that need no key.
 
 A link holds for a day; that of a line of a batch as long as the batch's output file may be kept.
 """

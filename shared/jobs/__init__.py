@@ -1,1 +1,1 @@
-"""What can happen to a job: its states, how it ends, its stream, what is counted of it."""
+"""The states of a job: leases, outcomes, transitions, its stream, its metrics."""

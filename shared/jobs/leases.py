@@ -1,4 +1,4 @@
-"""Who holds a job: taking queued jobs, handing them back, leaving them to the feeder."""
+"""Leases: which worker holds a job; taking queued jobs, handing them back, leaving them to the feeder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

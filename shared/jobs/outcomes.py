@@ -1,11 +1,19 @@
-"""What can come of a job that was leased: its end, or a requeue; and what became of such outcomes. Pure."""
+"""Outcomes of a leased job: its end or a requeue, and what settling them came to. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
 TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+#: The event that a job's end emits.
+EVENTS: Final[Mapping[str, str]] = {
+    "succeeded": "job.completed",
+    "failed": "job.failed",
+    "cancelled": "job.cancelled",
+    "expired": "job.expired",
+}
 
 #: Says of an attempt, in the rows alone, that its answer had begun: it may have been paid for.
 BEGAN = "began"

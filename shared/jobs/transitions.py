@@ -20,12 +20,11 @@ from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
 from shared.jobs import metrics, reasons
 from shared.jobs.leases import HELD, holding
-from shared.jobs.outcomes import Ending, RelayedPart, Requeue, Settled, Verdict
+from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, Verdict
 from shared.money import usage
 from shared.money.ledger import Book
 from shared.money.usage import Used
 from shared.strict_json import dumps
-from shared.webhooks import events
 
 
 def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Settled:
@@ -200,7 +199,7 @@ def _account(
         book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
         if job["batch_id"] in telling:
             status = endings[id].status
-            book.emit(job["account_id"], events.OF_STATUS[status], event_data(job, status), test=job["test"])
+            book.emit(job["account_id"], EVENTS[status], event_data(job, status), test=job["test"])
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
     return book.close()
 

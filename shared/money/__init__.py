@@ -1,1 +1,1 @@
-"""Prices, the ledger, and what is written of money."""
+"""Prices, the ledger, usage and invoices."""

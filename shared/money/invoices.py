@@ -1,4 +1,4 @@
-"""Numbered documents of what was paid. A statement moves no money: its jobs were charged as they ran."""
+"""Invoices: numbered documents. A statement moves no money, since its jobs were charged as they ran."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

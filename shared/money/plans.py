@@ -1,4 +1,4 @@
-"""The plans that are sold, and how many requests a minute each has."""
+"""The plans, and the requests a minute of each."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""What an account lacks for the jobs it asked for: needed, there, held, and what would do. Every door says it alike."""
+"""Insufficient credit: what is needed, available and held, and what would fit. Every API says it alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

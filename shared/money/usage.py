@@ -1,4 +1,4 @@
-"""What each account used of each model on each day, added up in the transaction that settles the jobs."""
+"""Daily usage of each account and model, added up in the transaction that settles the jobs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How this process reaches what is outside: the proxies, and the authorities whose certificates it trusts besides.
+"""Outgoing connections: proxies, and additional certificate authorities.
 
 For calls of the providers. Webhooks go straight, since their guard judges the address that is really connected to, and
 trust the same authorities. Buckets (S3) are reached by their own library, which reads the same variables itself.

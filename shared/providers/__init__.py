@@ -1,1 +1,1 @@
-"""What is known of providers: their limits, their pace, whether they are paused."""
+"""What is known of providers: their rate limits, their pace, whether they are paused."""

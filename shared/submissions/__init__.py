@@ -1,1 +1,1 @@
-"""What is asked for: read, checked, priced at most, and made the rows of jobs."""
+"""Requests for jobs: reading, checking, pricing, and making the rows of jobs."""

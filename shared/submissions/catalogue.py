@@ -1,4 +1,4 @@
-"""What is sold: models, prices, and which provider serves them; read from catalogue.toml."""
+"""The catalogue: models, prices, and which provider serves them; read from catalogue.toml."""
 
 import tomllib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Other ways in which clients write a message, put as OpenAI's chat completions have it.
+"""Rewrites other forms of messages to those of OpenAI's chat completions.
 
 Parts as the Responses API and Anthropic's have them, thoughts among the parts, arguments that are an object, a turn of
 no content: what SDKs write, and what servers answered with and get back. What is wrong in them is left as it is, for

@@ -1,4 +1,4 @@
-"""What may serve a submission, and for how much at most: its offers, fixed with their prices when it is accepted."""
+"""Quotes a submission: the offers that may serve it, with their prices and bounds, fixed at acceptance."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

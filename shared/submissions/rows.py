@@ -1,4 +1,4 @@
-"""A submission as the rows of a job that waits: the hot row, and beside it what was asked and what may serve it."""
+"""Makes the rows of a queued job from a submission: the hot row and the payload."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The canonical words of a job: what is asked (Submission), what came of it (Usage), what may serve it (Offer).
+"""The main values of a job: what is asked (Submission), how much it used (Usage), what may serve it (Offer).
 
 The fields of a request are in `shared.submissions.requests`; what is not there is never forwarded to a provider.
 """

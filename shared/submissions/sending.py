@@ -1,4 +1,4 @@
-"""What a model is sent, and under which names: the words of its catalogue row, and of its provider's. Pure."""
+"""Which fields a provider is sent for a model, and under which names. Pure."""
 
 import re
 from collections.abc import Mapping

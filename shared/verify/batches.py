@@ -1,4 +1,4 @@
-"""What must hold of batches: their holds, the counts and sums of their jobs, their statements."""
+"""Checks of batches: holds, counts, sums of their jobs, statements."""
 
 from shared.db.models.jobs import OF_BATCHES
 from shared.verify.query import Query

@@ -1,4 +1,4 @@
-"""What must hold of what is told: an event for each end, deliveries for each event."""
+"""Checks of events: one for each end, and the deliveries of each."""
 
 from shared.db.models.events import PENDING
 from shared.db.models.jobs import UNFINISHED

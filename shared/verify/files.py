@@ -1,4 +1,4 @@
-"""What must hold of files: the rows of those that batches made, and their bytes in storage."""
+"""Checks of files: the rows of those that batches made, and their bytes in storage."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What must hold of each job's row, its payload, its result, its hold and the worker that runs it."""
+"""Checks of jobs: the row, payload, result and hold of each, and the worker that runs it."""
 
 from shared.db.models.jobs import OF_BATCHES, RUNNING, UNFINISHED
 from shared.verify.query import Query

@@ -1,4 +1,4 @@
-"""What an answer that is kept for its Idempotency-Key promised is there: no accepted job is lost."""
+"""Checks that every job that a kept answer promised exists: no accepted job is lost."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What must hold of transfers, balances and the sums made of them."""
+"""Checks of money: transfers, balances, and the sums made of them."""
 
 from shared.db.models.jobs import UNFINISHED
 from shared.db.models.money import KNOWN_TRANSFER

@@ -1,1 +1,1 @@
-"""Events, and the secrets and signatures they are sent under."""
+"""Events, and the secrets and signatures with which they are sent."""

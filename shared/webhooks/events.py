@@ -1,4 +1,4 @@
-"""The outbox: events and their deliveries, written in the transaction of the change that they tell of."""
+"""The outbox: events and their deliveries, written in the transaction of the change that they report."""
 
 import json
 from collections import Counter
@@ -28,14 +28,6 @@ TYPES: Final = (
     "webhook.disabled",
     "webhook.test",
 )
-
-#: The event that a job's end emits.
-OF_STATUS: Final = {
-    "succeeded": "job.completed",
-    "failed": "job.failed",
-    "cancelled": "job.cancelled",
-    "expired": "job.expired",
-}
 
 
 @dataclass(frozen=True, slots=True)

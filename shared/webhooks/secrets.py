@@ -1,4 +1,4 @@
-"""The secrets of a webhook: the one it has, and those before, each of which signs beside it for a day. Pure."""
+"""The secrets of a webhook: the current one, and earlier ones that also sign for a day. Pure."""
 
 import json
 from collections.abc import Mapping

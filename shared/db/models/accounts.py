@@ -1,4 +1,4 @@
-"""Who may ask: accounts, their keys, and the answers kept for their Idempotency-Keys."""
+"""The tables of accounts: accounts, their keys, and the answers kept for Idempotency-Keys."""
 
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel

@@ -1,4 +1,4 @@
-"""What happened, and whom it is told: the outbox, webhooks, deliveries."""
+"""The tables of the outbox: events, webhooks, deliveries."""
 
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel

@@ -1,4 +1,4 @@
-"""Jobs: the hot row, what was asked, what came of it; the processes that run them."""
+"""The tables of jobs: the hot row, the payload, the result; worker processes and counters."""
 
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel

@@ -1,4 +1,4 @@
-"""What moves, and what is written of it: transfers, spend and usage by day, the levels that are told, invoices."""
+"""The tables of money: transfers, spend by month, usage by day, thresholds, invoices."""
 
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
