@@ -15,7 +15,7 @@ from producer.waiting.stream_relay import Sources
 from producer.waiting.waiters import JobStates, Waiters
 from shared.broker.bell import Bell
 from shared.db import Database
-from shared.notifier import DONE, Hints
+from shared.notifier import DONE, Notifier
 from shared.settings import settings
 
 #: Bodies that are parsed at the same time, on threads.
@@ -37,7 +37,7 @@ class Context:
         self.waiters = Waiters(database)
         self.states = JobStates(database)
         self.overload = Overload(database, bell)
-        self.notifier = Hints(settings().redis_url)
+        self.notifier = Notifier(settings().redis_url)
         self.notifier.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.notifier)
         self.parsers = Turns(PARSERS, LONG_BYTES)
@@ -48,7 +48,7 @@ class Context:
         self.progress = Progress(database)
         self.placer = Placer(database, self.acceptor, self.overload, self.parsers, self.waiters, self.states)
         self.streams = Sources(database, self.waiters, self.states, self.readers)
-        #: The server has been told to stop, and will serve for a moment.
+        #: The server is to stop, and will serve for a moment.
         self.stopping = False
         #: Until when it is believed that the database answers, on the monotonic clock.
         self.ready_until = 0.0
@@ -60,7 +60,7 @@ class Context:
         return self.waiters.released
 
     def stop_waiting(self) -> None:
-        """The server stops: whoever waits for a job, or reads its stream, is told so now."""
+        """The server stops: whoever waits for a job, or reads its stream, gets an answer now."""
         self.waiters.release_all()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Redis pub/sub: hints only. Whoever needs to be sure asks the rows; a lost hint costs time, never truth."""
+"""Notifications by Redis pub/sub, which may be lost: whoever needs to be sure reads the rows."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ CANCEL = "fusionai.cancel"
 RECONNECT_SECONDS = 0.5
 
 
-def tell_now(url: str, channel: str, ids: Sequence[str]) -> None:
+def publish_now(url: str, channel: str, ids: Sequence[str]) -> None:
     """Publish from a process without an event loop; a Redis that is away is not an error."""
     with (
         contextlib.suppress(RedisError, OSError),
@@ -34,7 +34,7 @@ def tell_now(url: str, channel: str, ids: Sequence[str]) -> None:
         connection.publish(channel, json.dumps(list(ids)))
 
 
-class Hints:
+class Notifier:
     """This process's end of the pub/sub: publishes lists of ids, and listens on one connection."""
 
     def __init__(self, url: str) -> None:
@@ -47,7 +47,7 @@ class Hints:
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def tell(self, channel: str, ids: Sequence[str]) -> None:
+    def publish(self, channel: str, ids: Sequence[str]) -> None:
         """Publish without waiting; a Redis that is away is not an error."""
         task = asyncio.create_task(self._publish(channel, ids))
         self._tasks.add(task)
@@ -56,7 +56,7 @@ class Hints:
     def listen(
         self, channel: str, heard: Callable[[list[str]], None], missed: Callable[[], None] | None = None
     ) -> None:
-        """Call `heard` with each list of ids; `missed` after every (re)connect, since hints may have been lost."""
+        """Call `heard` with each list of ids; `missed` after every (re)connect: some may be lost."""
         task = asyncio.create_task(self._listen(channel, heard, missed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

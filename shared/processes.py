@@ -6,6 +6,7 @@ for "parent" means that thread.
 """
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -62,3 +63,10 @@ def kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             process.kill()
+
+
+def collect_seldom() -> None:
+    """Collect garbage seldom from now on, when all is loaded: with thousands of live jobs a collection takes long."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,4 +1,4 @@
-"""The only reader of the environment: `FUSIONAI_*`, the providers' own names, and a `.env` file."""
+"""The settings: the variables `FUSIONAI_*` of the environment and of a `.env` file."""
 
 import json
 import os
@@ -261,35 +261,9 @@ class Wrong(SystemExit):
         super().__init__("settings are wrong:\n  " + "\n  ".join(wrong))
 
 
-def usual(*names: str) -> dict[str, str]:
-    """Variables that other programs read as well, by their names in capitals; those that are set.
-
-    The one in small letters goes before, empty too, as with curl; the environment before `.env`.
-    """
-    found: dict[str, str] = {}
-    for name in names:
-        for place in (os.environ, _dotenv()):
-            for spelt in (name.lower(), name):
-                if name not in found and (value := place.get(spelt)) is not None:
-                    found[name] = value
-    return found
-
-
-def provider_key(environment_name: str) -> str | None:
-    """A provider's key under the provider's own name (OPENAI_API_KEY …), from the environment or `.env`."""
-    if value := os.environ.get(environment_name):
-        return value
-    return _dotenv().get(environment_name) or None
-
-
 def keep_private() -> None:
     """Let what this process writes be read by its owner alone, or as FUSIONAI_UMASK says."""
     os.umask(int(settings().umask, 8))
-
-
-def inherited() -> dict[str, str]:
-    """A copy of the environment, for a child process."""
-    return dict(os.environ)
 
 
 def _check_fsspec(scheme: str) -> None:
@@ -313,10 +287,3 @@ def _secrets(path: Path) -> dict[str, str]:
         return {}
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-
-
-@lru_cache(maxsize=1)
-def _dotenv() -> dict[str, str | None]:
-    from dotenv import dotenv_values
-
-    return dotenv_values(".env")

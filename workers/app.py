@@ -10,10 +10,10 @@ from celery import signals
 from celery.platforms import SecurityWarning
 
 from shared import logs, network
-from shared.broker.app import app, job_queues
+from shared.broker.app import app
 from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import Wrong, keep_private, settings
-from shared.submissions.catalogue import SANDBOX, catalogue, endpoint
+from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
 from workers.process.consumer import Consumer
 from workers.process.runtime import Runtime, capacities, serves

@@ -15,9 +15,9 @@ from producer.admission.idempotency import Claim, Kept
 from producer.objects import queued_job
 from shared import crash, db, logs
 from shared.accounts import KeyHolder
-from shared.batcher import Batcher
 from shared.broker.bell import Bell
 from shared.db import Database
+from shared.db.batcher import Batcher
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits

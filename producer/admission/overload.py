@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, func, select, text
 
 from shared import clock
-from shared.broker.app import job_queues
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import TO_WAKE, WOKEN
 from shared.errors import Unavailable
 from shared.queues import lane_of
+from shared.submissions.catalogue import job_queues
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from producer.terminal import printable
 from shared import verify as checks
 from shared.clock import MICROS
 from shared.db import Database
-from shared.settings import inherited, settings
+from shared.environment import inherited
+from shared.settings import settings
 
 _TOTALS = [Column("name"), Column("number", right=True), Column("unit")]
 

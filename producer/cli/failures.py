@@ -90,7 +90,7 @@ def mapped_errors() -> Iterator[None]:
     except httpx.InvalidURL as error:
         raise click.ClickException(f"--base-url: {error}") from error
     except BrokenPipeError:
-        raise  # whoever read our output has gone; click ends quietly
+        raise  # the reader of our output has gone; click ends quietly
     except failures.EXPLAINED as error:
         raise click.ClickException(failures.message(error)) from error
 
@@ -118,7 +118,7 @@ def _place(error: Exception) -> str:
 
 
 def describe(error: ApiError) -> str:
-    """An API error in a line, with the request's id for whoever looks into the server's log."""
+    """An API error in a line, with the request's id, by which the server's log has it."""
     request = f" [{error.request_id}]" if error.request_id else ""
     return one_line(f"{error.message} ({error.status} {error.type}){request}")
 

@@ -1,4 +1,4 @@
-"""An id as a narrow table shows it, `…a8a5c31b`, is as good as the whole one, among the newest."""
+"""Resolves a short id, `…a8a5c31b` as narrow tables show it, among the newest."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import click
 
 from producer.client.objects import Page
 
-#: So many are looked through.
+#: How many of the newest rows are searched.
 _NEWEST = 100
 
 

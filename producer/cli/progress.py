@@ -182,7 +182,7 @@ def silent() -> Iterator[ShowTally]:
 
 
 def _drawn(text: str, share: float, width: int) -> RenderableType:
-    """A line; with a bar of so many cells before it, if it has one."""
+    """A line, with a bar of `width` cells before it, if it has one."""
     if not width:
         return Text(text, style="cyan")
     row = Table.grid(padding=(0, len(_GAP), 0, 0))

@@ -13,7 +13,7 @@ from producer.stack import provider_keys
 from producer.stack.state import StateDirectory
 from shared import clock
 from shared.providers import states
-from shared.providers.states import Standing, State
+from shared.providers.states import ProviderState, Standing
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, Provider, catalogue
 
@@ -64,7 +64,7 @@ def _standings(output: Output) -> list[Standing]:
 
 def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
     own = [one for one in standings if one.provider == provider.name]
-    whole = next((one.state for one in own if one.upstream is None), State())
+    whole = next((one.state for one in own if one.upstream is None), ProviderState())
     running = StateDirectory(settings().state_directory).running()
     real = running.get("real_providers", [one.name for one in provider_keys.with_key(catalogue())])
     key = provider.name in real
@@ -80,7 +80,7 @@ def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
     }
 
 
-def _state(state: State) -> dict[str, Any]:
+def _state(state: ProviderState) -> dict[str, Any]:
     paused = {
         "since": int(state.paused_since),
         "reason": state.paused_for,

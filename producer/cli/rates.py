@@ -4,13 +4,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: The rate is that of the last seconds: ten, or so many as a few steps of a slow batch take, two minutes at most.
+#: The rate is over the last ten seconds, or over a few steps of a slow batch, two minutes at most.
 _LEAST_SECONDS, _MOST_SECONDS, _STEPS = 10.0, 120.0, 3.0
 #: A look is the present for as long as it takes until the next; later, nothing is known to have been done since.
 _FRESH_SECONDS = 3.0
-#: Before so many seconds no rate is shown.
+#: No rate is shown before this many seconds.
 _FIRST_SECONDS = 1.0
-#: Below so many a second the rate is shown by the minute.
+#: Below this many a second the rate is shown by the minute.
 _SLOW = 0.1
 #: A bar that is shorter says nothing.
 _LEAST_BAR = 6
@@ -20,7 +20,7 @@ UNKNOWN = "--:--"
 
 
 class Rate:
-    """How many were done a second over the last while, from looks at how many there are."""
+    """The current rate per second, from samples of how many are done."""
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque()

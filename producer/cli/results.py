@@ -15,7 +15,7 @@ from producer.client.atomic_file import atomic_write
 
 #: How a line of an output or error file begins: with the id of its request.
 _ID = re.compile(rb'\{\s*"id":\s*"(batch_req_[^"]+)"')
-#: So many batches are looked at to find out whether one is a retry of another.
+#: The most batches that are read to find out whether one is a retry of another.
 _MOST_RETRIES = 20
 _LONGEST_MESSAGE = 200
 
@@ -24,7 +24,7 @@ Received = Callable[[int], object]
 
 @dataclass
 class Written:
-    """What has been written where. `kept`: so many answers more were there already, and nothing was written."""
+    """What has been written where. `kept`: the file has this many more answers already; nothing was written."""
 
     output: Path
     errors: Path | None = None
@@ -34,7 +34,7 @@ class Written:
 
 
 class _KeptError(Exception):
-    """The file that is there has more answers, so many."""
+    """The existing file has more answers; `more` says how many."""
 
     def __init__(self, more: int) -> None:
         self.more = more

@@ -62,7 +62,7 @@ def retry(
 def _submit_or_find(client: FusionAI, id: str, reasons: Sequence[str], salt: str) -> tuple[Batch, bool]:
     """The new batch as it is now, and whether it had been made before.
 
-    One that failed as a whole bought nothing, so the next is made.
+    One that was refused as a whole charged nothing, so another is created.
     """
     for number in itertools.count():
         made, replayed = client.retry_batch(id, reasons, _key(client, id, reasons, salt, number))
@@ -73,6 +73,6 @@ def _submit_or_find(client: FusionAI, id: str, reasons: Sequence[str], salt: str
 
 
 def _key(client: FusionAI, id: str, reasons: Sequence[str], salt: str, number: int) -> str:
-    """The same lines of the same batch are bought once however often the command is given."""
+    """The idempotency key: the same lines of the same batch are charged once however often the command runs."""
     text = "\0".join(("retry-1", client.mode, id, salt, str(number), *reasons))
     return f"retry-1-{hashlib.sha256(text.encode()).hexdigest()[:40]}"

@@ -65,7 +65,7 @@ class Grid:
         self._fold = fold
 
     def fit(self, width: int) -> None:
-        """Cut and drop columns, as far as that is possible, until they have room in so many terminal cells."""
+        """Cut and drop columns, as far as that is possible, until they fit in `width` terminal cells."""
         for _, column, drop in _steps(self._columns):
             if self.needed(LEAST_TEXT if drop and not self._fold else FAIR_TEXT) <= width:
                 continue

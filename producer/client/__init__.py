@@ -46,7 +46,7 @@ class FusionAI(BatchCalls):
         return accepted
 
     def job(self, id: str, wait: float | None = None) -> Job:
-        """The job now, or, with `wait`, as soon as it has ended or so many seconds have passed."""
+        """The job now; with `wait` as soon as it has ended, or after that many seconds."""
         if wait is None:
             found: Job = self.get(f"/jobs/{id}")
         else:

@@ -19,9 +19,9 @@ T = TypeVar("T")
 #: Called with the number of bytes that have been sent, and of how many.
 Sent = Callable[[int, int], object]
 
-#: Bytes of a file that the server takes.
+#: The most bytes of a file that the server accepts.
 MAX_BYTES = sizes.MOST_FILE_BYTES
-#: So many faults of a file are listed.
+#: The most faults of a file that are listed.
 MOST_FAULTS = job_file.MAX_PROBLEMS
 _NOTHING_SENT: FileVerdict = {
     "object": "batch.dry_run",
@@ -68,7 +68,7 @@ class _CountedStream:
         self._stream, self._sent = stream, sent
         self._size = stream.seek(0, 2)
         stream.seek(0)
-        #: Their own functions: whoever sends a file asks for its size and rewinds it.
+        #: The stream's own: the HTTP client asks for the size of a file and rewinds it.
         self.seek, self.tell, self.seekable, self.fileno = stream.seek, stream.tell, stream.seekable, stream.fileno
 
     def read(self, size: int = -1) -> bytes:
@@ -111,7 +111,7 @@ def submit_or_find(
     """The batch of this content, made or found, as it is now; `sent` hears of the bytes that have gone.
 
     The same content finds the batch that it made before, whatever has become of it, but for one that failed as a
-    whole: that one bought nothing, so the next is made. A salt begins anew.
+    whole: that one charged nothing, so another is created. Another salt creates another batch.
     """
 
     def batch_of(file_id: str) -> SubmittedBatch:
@@ -127,7 +127,7 @@ def submit_or_find(
 
 
 def dry_run(client: FusionAI, work: Prepared, options: BatchOptions) -> FileVerdict:
-    """What its batch would cost at most, and all that is wrong, here and at the server; nothing is bought.
+    """What its batch would cost at most, and all that is wrong, here and at the server; nothing is charged.
 
     The upload's key is its own: a dry run never meets a submission of the same content, whatever that was named.
     """

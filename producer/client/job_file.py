@@ -11,9 +11,9 @@ from shared.batches.line_files import FaultError
 from shared.submissions import sizes
 from shared.submissions.job_types import ENDPOINTS, URLS
 
-#: So many wrong lines are listed.
+#: The most wrong lines that are listed.
 MAX_PROBLEMS = sizes.MOST_FAULTS
-#: What a batch takes.
+#: The limits of a batch.
 MAX_LINES = sizes.MOST_LINES
 MAX_CUSTOM_ID = sizes.MOST_CUSTOM_ID
 #: Part of every idempotency key.

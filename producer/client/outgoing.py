@@ -1,4 +1,4 @@
-"""The transport of this machine's own calls to what is outside: by the same proxies and authorities as the workers'."""
+"""The httpx transport of calls from this machine, with the same proxies and certificate authorities as the workers'."""
 
 import httpx
 

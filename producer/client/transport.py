@@ -1,4 +1,4 @@
-"""How the client calls the API: one key for all tries of a POST, pauses that heed the server, its errors."""
+"""How the client calls the API: one idempotency key for all tries of a POST, pauses between them, errors."""
 
 import json
 import random
@@ -69,7 +69,7 @@ class Transport:
         """`first_seconds`: until it has been reached once, a server that cannot be connected to is tried no longer.
 
         `on_unreachable` is called, once, that it cannot be and is tried again. None: as patiently as later.
-        `strict`: take no answer that is not an object of this API.
+        `strict`: accept no answer that is not an object of this API.
         """
         #: live or test, as the key says; nothing is ever charged to a test key.
         self.mode = "test" if api_key.startswith("fusionai_test_") else "live"
@@ -175,8 +175,8 @@ class Transport:
             except (httpx.TransportError, ApiError) as error:
                 if not is_passing(error):
                     raise
-                if self._was_never_there(error):
-                    self._hope(error, began)
+                if self._never_answered(error):
+                    self._await_server(error, began)
                     continue
                 if tried == self._retries:
                     raise
@@ -191,10 +191,10 @@ class Transport:
     def _is_patient(self) -> bool:
         return self._reached or self._first_seconds is None
 
-    def _was_never_there(self, error: httpx.TransportError | ApiError) -> bool:
+    def _never_answered(self, error: httpx.TransportError | ApiError) -> bool:
         return not self._is_patient() and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
 
-    def _hope(self, error: httpx.TransportError | ApiError, began: float) -> None:
+    def _await_server(self, error: httpx.TransportError | ApiError, began: float) -> None:
         """Pause before the next try to reach a server for the first time, or give it up."""
         if clock.monotonic() + _FIRST_PAUSE_SECONDS - began >= (self._first_seconds or 0):
             raise error

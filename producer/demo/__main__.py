@@ -30,7 +30,7 @@ from producer.stack.state import StateDirectory
 from producer.terminal import one_line
 from shared import clock
 from shared.db import Database
-from shared.settings import inherited
+from shared.environment import inherited
 from shared.submissions.job_types import URLS
 from shared.verify import totals, verify
 

@@ -1,4 +1,9 @@
-"""Inbound adapters: one package a dialect. DIALECTS names them; the document shows them in this order."""
+"""Inbound adapters: one package a dialect. DIALECTS names them; the document shows them in this order.
+
+A new one is a package here: its routes, each with its row (`producer.web.router`), and a `producer.web.dialect.Dialect`
+that says where it answers, which header has the key, how a refusal and a stream look, and its part of the document. Add
+it to DIALECTS. `tests/integration/example_dialect` is a whole one.
+"""
 
 from producer.dialects import fusionai
 from producer.web.dialect import Dialect

@@ -81,7 +81,7 @@ from shared.objects.batches import BatchResult, Fault, LineError, LineRequest, L
 from shared.objects.events import Event, event_object
 from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
 from shared.objects.shortages import Shortage
-from shared.usage_shown import CompletionDetails, PromptDetails
+from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
 __all__ = [
     "BATCH_OVER",

@@ -7,13 +7,13 @@ from typing import Any, Final, Literal, NotRequired, get_args
 
 from typing_extensions import TypedDict
 
-from shared import usage_shown
 from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
 from shared.objects.batches import Fault, RequestCounts, request_counts
 from shared.objects.fields import Count, Credits, Labels, Time
 from shared.objects.shortages import Shortage
-from shared.usage_shown import CompletionDetails, PromptDetails
+from shared.submissions import usage_shown
+from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
 BatchStatus = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Credits, Time
-from shared.usage_shown import CompletionDetails, PromptDetails
+from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
 
 class Tokens(TypedDict):

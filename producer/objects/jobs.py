@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
-from shared import usage_shown
 from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Labels, Time
+from shared.submissions import usage_shown
 from shared.submissions.job_types import JobType
-from shared.usage_shown import TokenCounts
+from shared.submissions.usage_shown import TokenCounts
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 TERMINAL: Final[frozenset[str]] = frozenset(get_args(JobStatus)) - {"queued", "running"}

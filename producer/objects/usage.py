@@ -8,12 +8,12 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from producer.objects.jobs import flags
-from shared import usage_shown
 from shared.clock import MICROS
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Time
+from shared.submissions import usage_shown
 from shared.submissions.job_types import JobType
-from shared.usage_shown import CompletionDetails, PromptDetails
+from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
 Day = Annotated[str, Field(json_schema_extra={"format": "date"})]
 

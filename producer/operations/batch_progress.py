@@ -12,7 +12,7 @@ from producer import objects
 from producer.objects import ProviderProgress, Reason
 from shared import clock
 from shared.batches import never_made
-from shared.batches.transitions import TERMINAL, Row
+from shared.batches.states import TERMINAL, Row
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import reasons

@@ -14,7 +14,7 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
 from shared.batches.line_files import FaultError
-from shared.batches.lines import Reading, Wanted, chunks, read
+from shared.batches.lines import FileReading, Wanted, chunks, read
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
@@ -85,7 +85,7 @@ def lines_of(spec: BatchSpec) -> bytes:
 
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[Quoted, Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
-    reading, wanted = Reading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
+    reading, wanted = FileReading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
     try:
         with source as file:
             for chunk in chunks(file):

@@ -19,7 +19,7 @@ from shared.db.models.jobs import RUNNING
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import transitions
 from shared.jobs.outcomes import TERMINAL, Ending
-from shared.notifier import CANCEL, DONE, Hints
+from shared.notifier import CANCEL, DONE, Notifier
 
 #: Tries of a cancel that meets a job which is just changing hands.
 CANCEL_TRIES = 5
@@ -94,12 +94,12 @@ def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[
 
 
 async def cancel(
-    database: Database, bell: Bell, notifier: Hints, claim: Claim | None, holder: KeyHolder, job_id: str
+    database: Database, bell: Bell, notifier: Notifier, claim: Claim | None, holder: KeyHolder, job_id: str
 ) -> tuple[str, bool]:
     """Cancel a job once, and let its worker hear of it: again when asked again, since a hint may be lost."""
     answer, replayed, deliveries = await run_once_due(database, claim, cancel_job, holder, job_id)
     crash.point("cancel.after_commit")
     ring_deliveries(bell, deliveries)
     ended = orjson.loads(answer)["finished_at"] is not None
-    notifier.tell(DONE if ended else CANCEL, [job_id])
+    notifier.publish(DONE if ended else CANCEL, [job_id])
     return answer, replayed

@@ -20,7 +20,7 @@ from shared.db import models as m
 from shared.errors import InvalidRequest
 from shared.objects.amounts import credits
 from shared.settings import settings
-from shared.usage_shown import KEPT
+from shared.submissions.usage_shown import KEPT
 
 #: Days in one question.
 MOST_DAYS = 3660

@@ -11,7 +11,7 @@ from producer.objects import usage_id
 from producer.operations.usage import Selection, pages
 from shared import clock
 from shared.db import Database
-from shared.usage_shown import KEPT
+from shared.submissions.usage_shown import KEPT
 
 COLUMNS = (
     "id",

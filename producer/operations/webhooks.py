@@ -20,7 +20,7 @@ from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money.ledger import Book
-from shared.network import addresses
+from shared.network import urls
 from shared.settings import settings
 from shared.submissions.schemas import Shape
 from shared.webhooks import events, signing
@@ -151,7 +151,7 @@ def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: Pa
     return objects.page([objects.delivery_object(dict(row)) for row in rows], page.limit)
 
 
-def told_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
+def recipients_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
     """The webhooks that an event would be sent to again."""
     statement = select(m.webhooks.c.id).join_from(
         m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id
@@ -166,7 +166,7 @@ def _check_events(types: Sequence[str]) -> None:
 
 
 def _check_url(url: str) -> None:
-    addresses.check_url(
+    urls.check_url(
         url,
         allow_loopback=settings().webhooks_allow_loopback,
         allow_private=settings().webhooks_allow_private,

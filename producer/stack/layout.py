@@ -4,7 +4,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from producer.stack import probes
-from shared.settings import Settings, inherited, provider_key
+from shared.environment import inherited, provider_key
+from shared.settings import Settings
 from shared.submissions import catalogue
 from shared.submissions.catalogue import Provider
 

@@ -9,7 +9,7 @@ import httpx
 
 from producer.client import outgoing
 from shared import network
-from shared.settings import provider_key
+from shared.environment import provider_key
 from shared.submissions.catalogue import Catalogue, Provider
 
 #: Seconds for one check, from connecting to the answer.

@@ -8,7 +8,7 @@ from shared.errors import FusionError
 
 
 @dataclass(frozen=True, slots=True)
-class StreamFault:
+class BrokenStream:
     """What ends a stream that has begun: the error, what is said of it, and where it may be read on, if it may."""
 
     error: FusionError
@@ -32,7 +32,7 @@ class Framing(Protocol):
         """The answer is whole: everything was sent, the usage included."""
         ...
 
-    def error(self, fault: StreamFault) -> bytes:
+    def error(self, fault: BrokenStream) -> bytes:
         """The stream ends without the rest."""
         ...
 

@@ -1,4 +1,4 @@
-"""Every open stream of this process, fed from Redis over one connection: by hints at once, once a second in any case.
+"""Every open stream of this process, fed from Redis over one connection: by notifications, and once a second anyway.
 
 A Redis that is away feeds nobody; whoever reads is then served from the stored result when the job has ended.
 """
@@ -15,11 +15,11 @@ from redis.backoff import NoBackoff
 from sqlalchemy import Connection, select
 
 from shared import clock
-from shared.batcher import Batcher
 from shared.db import Database
+from shared.db.batcher import Batcher
 from shared.db.models import jobs
-from shared.jobs.streams import FIELD, NEWS, key
-from shared.notifier import Hints
+from shared.jobs.streams import FIELD, NEW_ENTRIES, key
+from shared.notifier import Notifier
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Reader:
 class Readers:
     """Made in the event loop that serves, one a process."""
 
-    def __init__(self, url: str, database: Database, hints: Hints) -> None:
+    def __init__(self, url: str, database: Database, notifier: Notifier) -> None:
         self._redis = redis.from_url(
             url,
             socket_timeout=DEADLINE_SECONDS,
@@ -106,7 +106,7 @@ class Readers:
         self._wake = asyncio.Event()
         #: (status, lease epoch) of a job that is known to exist; those asked for at the same time in one query.
         self.standing: Batcher[str, tuple[str, int]] = Batcher(self._standings)
-        hints.listen(NEWS, self.heard, self.missed)
+        notifier.listen(NEW_ENTRIES, self.heard, self.missed)
         self._tasks = [asyncio.create_task(loop()) for loop in (self._read_on, self._watch)]
 
     def open(self, reader: Reader) -> None:
@@ -134,7 +134,7 @@ class Readers:
                 self.want(reader)
 
     def missed(self) -> None:
-        """Hints may have been lost: read every stream."""
+        """Notifications may have been lost: read every stream."""
         for reader in self.all():
             self.want(reader)
 

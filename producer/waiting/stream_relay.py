@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from producer.waiting.framing import Framing, StreamFault
+from producer.waiting.framing import BrokenStream, Framing
 from producer.waiting.stream_readers import Reader, Readers
 from producer.waiting.stream_starts import StreamLimits, about, broken_off, check_resumed, standing
 from producer.waiting.waiters import JobState, JobStates, Waiters
@@ -243,4 +243,4 @@ class StreamRelay:
         """An error's frame: its message names the job, and it says from where one that goes on may be read on."""
         named = error.message if self._job_id in error.message else f"job {self._job_id}: {error.message}"
         at = self._event_id() if self._spoke and self._how in named else None
-        return self.framing.error(StreamFault(error, named, self.request_id, self._job_id, at))
+        return self.framing.error(BrokenStream(error, named, self.request_id, self._job_id, at))

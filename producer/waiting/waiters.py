@@ -10,8 +10,8 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, text
 
 from shared import clock, errors
-from shared.batcher import Batcher
 from shared.db import Database
+from shared.db.batcher import Batcher
 from shared.db.models import job_results, jobs
 from shared.errors import Conflict, FusionError, Timeout
 
@@ -63,7 +63,7 @@ class Waiters:
         self.ended(list(self._waiting))
 
     def ask_all(self) -> None:
-        """Hints may have been lost: ask for every waiter now."""
+        """Notifications may have been lost: ask for every waiter now."""
         self._since = dict.fromkeys(self._since, 0.0)
         self._ask.set()
 
@@ -101,7 +101,7 @@ class JobState:
         return self.status not in ("queued", "running")
 
     def refusal(self) -> FusionError:
-        """What a caller who waited for a job is told when it did not succeed."""
+        """The error for a caller who waited for a job that did not succeed."""
         refusal: FusionError = Timeout(f"job {self.job_id} expired before it finished")
         if self.status == "cancelled":
             refusal = Conflict(f"job {self.job_id} was cancelled")

@@ -77,8 +77,8 @@ def _named_in_errors(job_id: str, request: Request) -> Iterator[None]:
             away = Unavailable(f"the database is unavailable; job {job_id} continues")
             away.job_id = job_id
             raise away from None
-        told = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
-        request.scope["fusionai_headers"].extend(told)
+        headers = [(b"fusionai-job-id", job_id.encode()), (b"x-should-retry", b"false")]
+        request.scope["fusionai_headers"].extend(headers)
         raise
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from producer.admission.limits.allowances import Allowance
+from producer.admission.limits.rates import Dimension
 from producer.waiting.framing import Framing
 from producer.web.router import Router
 from producer.web.rows import Schema
@@ -74,6 +75,8 @@ class Dialect:
     limit_headers: Callable[[Allowance], list[tuple[bytes, bytes]]]
     document: DocumentPart
     hosts: tuple[str, ...] = ()
+    #: Limits of its own, which what makes jobs meets beside those of every dialect.
+    dimensions: tuple[Dimension, ...] = ()
     #: A job's result (JSON, as the native API gives it) as this dialect gives it.
     dress: Callable[[JobType, str], str] = lambda type, result: result
     #: Headers of every answer, given the request's id, beside X-Request-Id and FusionAI-Version.

@@ -35,8 +35,8 @@ class Envelope:
         try:
             await self._answer(scope, receive, send)
         finally:
-            for told in ended:
-                told()
+            for callback in ended:
+                callback()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = clock.new_id("req")
@@ -84,7 +84,7 @@ class Envelope:
 
 
 def _stopping(whole: bool) -> Unavailable:
-    """What a request is told that outlasts the drain. `whole`: perhaps it was accepted, and a retry would buy twice."""
+    """Refuses a request that outlasts the drain. `whole`: perhaps it was accepted, and a retry would buy twice."""
     if whole:
         return Unavailable(
             "the server is shutting down, outcome unknown: check whether the request took effect before retrying"

@@ -18,7 +18,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What a caller has told; None: nothing. In seconds.
+    """What a caller has said, in seconds; None: nothing.
 
     `wait`: the answer is wanted by then (`Prefer: wait`). `silence`: after so long without a byte the client has still
     not given up.
@@ -48,8 +48,8 @@ def read(headers: Headers) -> Patience:
     for text in ",".join(headers.getlist("prefer")).replace(";", ",").split(","):
         name, _, value = text.strip().partition("=")
         wanted.setdefault(name.strip().lower(), value.strip().strip('"'))
-    told = [seconds for name in _TIMEOUTS if (seconds := _seconds(headers.get(name)))]
-    return Patience("respond-async" in wanted, _seconds(wanted.get("wait")), _before(told[0]) if told else None)
+    timeouts = [seconds for name in _TIMEOUTS if (seconds := _seconds(headers.get(name)))]
+    return Patience("respond-async" in wanted, _seconds(wanted.get("wait")), _before(timeouts[0]) if timeouts else None)
 
 
 def _before(timeout: float) -> float:

@@ -64,9 +64,10 @@ async def enter_to_submit(request: Request) -> tuple[Context, KeyHolder]:
     context = cast(Context, request.app.state.context)
     holder = await _known(context, request)
     _checked(context, holder, request)
-    allowance = await context.limits.take(holder)
+    dialect = dialect_of(request)
+    allowance = await context.limits.take(holder, dialect.dimensions)
     if allowance is not None:
-        request.scope["fusionai_headers"].extend(dialect_of(request).limit_headers(allowance))
+        request.scope["fusionai_headers"].extend(dialect.limit_headers(allowance))
         allowance.check()
     return context, holder
 
@@ -110,11 +111,11 @@ def patience_of(request: Request) -> Patience:
 def limits_of(request: Request, *, waits: float | None = None) -> StreamLimits:
     """The limits of a stream for this caller; `waits`: how long it waits for the first event, where that is known."""
     most = settings().wait_seconds
-    told = patience_of(request)
+    patient = patience_of(request)
     return StreamLimits(
-        begin=told.for_silence(settings().stream_begin_seconds),
-        first=told.for_first_event(most) if waits is None else waits,
-        comment=told.for_silence(stream_starts.KEEP_ALIVE_SECONDS),
+        begin=patient.for_silence(settings().stream_begin_seconds),
+        first=patient.for_first_event(most) if waits is None else waits,
+        comment=patient.for_silence(stream_starts.KEEP_ALIVE_SECONDS),
     )
 
 

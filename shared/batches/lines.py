@@ -5,7 +5,7 @@ and parameter, up to MOST_FAULTS of them. A plan has a line for each good one, i
 so it is not checked again: prices and offers are fixed in it, whatever becomes of the catalogue meanwhile.
 
 A file is cut into chunks of lines (`chunks`), each is read for itself, by any process (`read`), and what was found is
-put together in order (`Reading`): what is wrong across lines is only seen there.
+put together in order (`FileReading`): what is wrong across lines is only seen there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Reading:
+class FileReading:
     """One file being read: what has been found so far. `over`: nothing more of it needs to be read."""
 
     number: int = 0

@@ -11,24 +11,20 @@ transaction that settles them. Locks are taken jobs, batches, accounts. Whoever 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, update
 
 from shared import clock, db
 from shared.batches.line_files import FaultError
+from shared.batches.states import Reason, Row, event_data, is_expired
 from shared.db.models import batches, files, job_payloads, jobs
-from shared.db.models.batches import UNFINISHED
 from shared.money import invoices, shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Need
-from shared.objects.batches import Fault, ended_lines, request_counts
+from shared.objects.batches import Fault, ended_lines
 from shared.strict_json import dumps
-from shared.usage_shown import KEPT
-
-TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
-Reason = Literal["cancelled", "expired"]
-Row = Mapping[str, Any]
+from shared.submissions.usage_shown import KEPT
 
 #: How long the files that a batch makes are kept, unless it says otherwise, in seconds.
 KEEP_OUTPUT_SECONDS = 30 * 86_400
@@ -53,27 +49,6 @@ class Made:
     blob: str
     filename: str
     bytes: int
-
-
-def in_need(connection: Connection) -> list[Row]:
-    """Every batch that needs more than to wait for its jobs, the highest priority and oldest first."""
-    return [dict(row) for row in connection.execute(_IN_NEED).mappings()]
-
-
-_ENDED = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
-_WAITS = and_(batches.c.status == "in_progress", batches.c.released == batches.c.total, _ENDED < batches.c.total)
-#: Made once: making a statement costs more than running it.
-_IN_NEED = select(batches).where(text(UNFINISHED), ~_WAITS).order_by(batches.c.priority.desc(), batches.c.id)
-
-
-def family(connection: Connection, row: Row) -> list[Row]:
-    """The batches that have had this one's lines, itself among them, in the order in which they were made.
-
-    The first is no retry of another, and has all lines; only the last can be unfinished.
-    """
-    root = row["retry_root"] or row["id"]
-    members = select(batches).where(or_(batches.c.id == root, batches.c.retry_root == root))
-    return [dict(one) for one in connection.execute(members.order_by(batches.c.created_at, batches.c.id)).mappings()]
 
 
 def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str]:
@@ -223,7 +198,7 @@ def finish(
     if row is None or ended_lines(row) != row["total"]:
         return _ended_with(connection, id, output, errors), []
     now = clock.now_micros()
-    status = "cancelled" if row["stopped"] == "cancelled" else "expired" if _is_expired(row) else "completed"
+    status = "cancelled" if row["stopped"] == "cancelled" else "expired" if is_expired(row) else "completed"
     changed: dict[str, Any] = {"status": status, f"{status}_at": now}
     if faults:
         changed["errors"] = dumps(list(faults))
@@ -237,19 +212,6 @@ def finish(
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
-
-
-def event_data(row: Row) -> dict[str, Any]:
-    """What a batch event says: ids, status, counts, and where the rest is."""
-    named = {name: row[name] for name in ("id", "status", "output_file_id", "error_file_id")}
-    return {
-        "batch": {**named, "object": "batch", "request_counts": request_counts(row)},
-        "url": f"/v1/batches/{row['id']}",
-    }
-
-
-def _is_expired(row: Row) -> bool:
-    return bool(row["stopped"] == "expired" or row["expired"] > 0)
 
 
 def _locked(connection: Connection, id: str, *statuses: str) -> dict[str, Any] | None:

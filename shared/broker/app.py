@@ -7,9 +7,9 @@ from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
 from shared.broker import flower_door, transport
-from shared.queues import LANES, MAINTENANCE, WEBHOOKS, queue_name
+from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import settings
-from shared.submissions.catalogue import catalogue
+from shared.submissions.catalogue import job_queues
 
 #: How kombu speaks to Redis; times in seconds.
 REDIS = {
@@ -27,11 +27,6 @@ REDIS = {
 #: Routes by the queue's own name: on Redis nothing but the list itself has to exist, so a wiped broker
 #: loses messages, which are only doorbells, and no binding that a later publish would need.
 _DEFAULT_EXCHANGE = Exchange("", type="direct")
-
-
-def job_queues() -> list[str]:
-    """Every queue that jobs wait on."""
-    return [queue_name(name, lane) for name in catalogue().providers for lane in LANES]
 
 
 def make_app() -> Celery:

@@ -19,9 +19,10 @@ from redis.retry import Retry
 
 from shared import clock, crash
 from shared.broker import transport
-from shared.broker.app import REDIS, app, job_queues
+from shared.broker.app import REDIS, app
 from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import settings
+from shared.submissions.catalogue import job_queues
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ AHEAD_BYTES = 1024 * 1024
 S3_CONFIG = {"retries": {"mode": "standard", "total_max_attempts": 2}, "connect_timeout": 5, "read_timeout": 20}
 
 
-class Store(Protocol):
+class BlobStore(Protocol):
     """A place for blobs. Names have been checked; times are seconds since the epoch."""
 
     def writer(self, name: str) -> AbstractContextManager[BinaryIO]: ...

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared import clock, logs
 from shared.errors import StorageAway
-from shared.files.blob_stores import MOST_FORGOTTEN, Directory, Remote, Store
+from shared.files.blob_stores import MOST_FORGOTTEN, BlobStore, Directory, Remote
 from shared.settings import settings
 
 __all__ = ["MOST_FORGOTTEN", "delete", "forget_old", "forget_unfinished", "old", "reader", "size", "starting", "writer"]
@@ -156,13 +156,13 @@ def _prefix(prefix: str) -> str:
     return prefix
 
 
-def _store() -> Store:
+def _store() -> BlobStore:
     known = settings()
     return _opened(known.files_url, json.dumps(known.files_options), known.state_directory)
 
 
 @lru_cache(maxsize=8)
-def _opened(url: str, options: str, state_directory: Path) -> Store:
+def _opened(url: str, options: str, state_directory: Path) -> BlobStore:
     if not url:
         return Directory(state_directory / "files")
     if url.startswith("file:"):

@@ -1,4 +1,4 @@
-"""What is counted of jobs that end: which counters a group adds to, and by how much. Pure.
+"""What is counted of jobs that end: which counters a group adds to, and by how much.
 
 Counters hold integers (jobs, tokens, micro-credits, milliseconds) and are labelled by what there is a bounded number
 of: providers, lanes, models, never accounts. `producer.metrics` shows them.

@@ -42,7 +42,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RelayedPart:
     """What has been sent on of a running job's answer, and what that costs, as counted by its holder."""
 
     job_id: str
@@ -71,7 +71,7 @@ class Requeue:
     #: Its holder rings for it right after; else the feeder wakes it.
     wake: bool = False
     #: What its holder has sent on of an answer that it did not live to see whole.
-    relayed: Progress | None = None
+    relayed: RelayedPart | None = None
 
 
 #: `done`: took effect now, or by this same holder before; `stale`: the job was no longer the caller's.

@@ -14,7 +14,7 @@ from typing import Any
 from shared.errors import InvalidRequest
 
 #: Pub/sub: ids of jobs whose streams have new entries.
-NEWS = "fusionai.news"
+NEW_ENTRIES = "fusionai.news"
 #: The field of an entry.
 FIELD = b"c"
 #: The count in the ids of chunks made from the stored result: after every entry.

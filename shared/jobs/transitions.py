@@ -20,7 +20,7 @@ from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
 from shared.jobs import metrics, reasons
 from shared.jobs.leases import HELD, holding
-from shared.jobs.outcomes import Ending, Progress, Requeue, Settled, Verdict
+from shared.jobs.outcomes import Ending, RelayedPart, Requeue, Settled, Verdict
 from shared.money import usage
 from shared.money.ledger import Book
 from shared.money.usage import Used
@@ -51,7 +51,7 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
     return settled
 
 
-def note_relayed(connection: Connection, progress: Sequence[Progress]) -> None:
+def note_relayed(connection: Connection, progress: Sequence[RelayedPart]) -> None:
     """Write down what has been sent on of answers in the making, so that it is paid for whoever ends their jobs.
 
     Of a job that runs again the most that any run has sent on stands; what is not its holder's any more is left.

@@ -22,7 +22,7 @@ LOW_MICROS = 10_000_000
 
 
 @dataclass(slots=True)
-class _Purse:
+class _Balance:
     """An account's locked row, as it stands after what the book has decided."""
 
     available: int
@@ -49,41 +49,41 @@ class Book:
         self._transfers: list[dict[str, Any]] = []
         self._events: list[events.NewEvent] = []
         rows = connection.execute(_LOCK, {"b_ids": sorted(set(account_ids))})
-        self._purses = {id: _Purse(*rest) for id, *rest in rows}
+        self._balances = {id: _Balance(*rest) for id, *rest in rows}
 
     def remaining(self, account_id: str) -> int:
         """What is available and held, in micro-credits."""
-        return self._purse(account_id).remaining
+        return self._balance(account_id).remaining
 
     def available(self, account_id: str) -> int:
         """What may still be held, in micro-credits."""
-        return self._purse(account_id).available
+        return self._balance(account_id).available
 
     def held(self, account_id: str) -> int:
         """What unfinished jobs hold, in micro-credits."""
-        return self._purse(account_id).held
+        return self._balance(account_id).held
 
     def afford(self, account_id: str, micros: int) -> bool:
         """Whether `micros` could be held; an account that cannot since little is left is told, once, that it ran out.
 
         With LOW_MICROS or more it was the request that was too dear: its refusal says so, no event does.
         """
-        purse = self._purse(account_id)
-        if micros <= purse.available:
+        balance = self._balance(account_id)
+        if micros <= balance.available:
             return True
-        if purse.available < LOW_MICROS:
-            self._exhausted(account_id, purse)
+        if balance.available < LOW_MICROS:
+            self._exhausted(account_id, balance)
         return False
 
     def hold(self, account_id: str, subject: tuple[str, str], micros: int) -> bool:
         """Set `micros` aside for a job or batch; False, and nothing moved, when the account has not that much."""
         if not self.afford(account_id, micros):
             return False
-        purse = self._purse(account_id)
-        purse.available -= micros
-        purse.held += micros
-        if micros and not purse.available:  # whatever was refused before, only now the last is committed
-            purse.exhausted_armed = True
+        balance = self._balance(account_id)
+        balance.available -= micros
+        balance.held += micros
+        if micros and not balance.available:  # whatever was refused before, only now the last is committed
+            balance.exhausted_armed = True
         self._post(account_id, "hold", "available", "held", micros, subject)
         return True
 
@@ -91,22 +91,22 @@ class Book:
         """End a hold: `charge` of it is the house's, the rest is available again."""
         if not 0 <= charge <= held:
             raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
-        purse = self._purse(account_id)
-        purse.held -= held
-        purse.available += held - charge
-        purse.spent += charge
+        balance = self._balance(account_id)
+        balance.held -= held
+        balance.available += held - charge
+        balance.spent += charge
         self._post(account_id, "charge", "held", "revenue", charge, subject)
         self._post(account_id, "release", "held", "available", held - charge, subject)
-        if charge and not purse.remaining:
-            self._exhausted(account_id, purse)
+        if charge and not balance.remaining:
+            self._exhausted(account_id, balance)
 
     def grant(self, account_id: str, micros: int, subject: tuple[str, str], note: str | None = None) -> None:
         """Add prepaid credit, and arm again what watches for its end."""
         if micros <= 0:
             raise ValueError("a grant must be greater than 0")
-        purse = self._purse(account_id)
-        purse.available += micros
-        purse.topped_up = purse.exhausted_armed = True
+        balance = self._balance(account_id)
+        balance.available += micros
+        balance.topped_up = balance.exhausted_armed = True
         self._post(account_id, "grant", "treasury", "available", micros, subject, note)
 
     def emit(
@@ -119,13 +119,13 @@ class Book:
         test: bool = False,
     ) -> None:
         """Number an event of the account, among those of its live or its test keys; `close` writes it."""
-        purse = self._purse(account_id)
+        balance = self._balance(account_id)
         if test:
-            purse.test_sequence += 1
+            balance.test_sequence += 1
         else:
-            purse.sequence += 1
-        purse.moved = True
-        number = purse.test_sequence if test else purse.sequence
+            balance.sequence += 1
+        balance.moved = True
+        number = balance.test_sequence if test else balance.sequence
         self._events.append(events.NewEvent(account_id, number, type, data, webhook_id, test))
 
     def close(self) -> list[str]:
@@ -135,22 +135,22 @@ class Book:
         moved = [
             {
                 "b_id": id,
-                "available_micros": purse.available,
-                "held_micros": purse.held,
-                "sequence": purse.sequence,
-                "test_sequence": purse.test_sequence,
-                "exhausted_armed": purse.exhausted_armed,
+                "available_micros": balance.available,
+                "held_micros": balance.held,
+                "sequence": balance.sequence,
+                "test_sequence": balance.test_sequence,
+                "exhausted_armed": balance.exhausted_armed,
             }
-            for id, purse in self._purses.items()
-            if purse.moved
+            for id, balance in self._balances.items()
+            if balance.moved
         ]
         if moved:
             self._connection.execute(_SET_BALANCES, moved)
         return events.write(self._connection, self._events, self.now)
 
-    def _purse(self, account_id: str) -> _Purse:
-        if purse := self._purses.get(account_id):
-            return purse
+    def _balance(self, account_id: str) -> _Balance:
+        if balance := self._balances.get(account_id):
+            return balance
         raise NotFound(f"not found: account {account_id}")
 
     def _post(
@@ -163,7 +163,7 @@ class Book:
         subject: tuple[str, str],
         note: str | None = None,
     ) -> None:
-        self._purse(account_id).moved = True
+        self._balance(account_id).moved = True
         if not micros:
             return
         self._transfers.append(
@@ -181,31 +181,31 @@ class Book:
             }
         )
 
-    def _exhausted(self, account_id: str, purse: _Purse) -> None:
-        if purse.exhausted_armed:
-            purse.exhausted_armed = False
+    def _exhausted(self, account_id: str, balance: _Balance) -> None:
+        if balance.exhausted_armed:
+            balance.exhausted_armed = False
             data = {
-                "credits_remaining": credits(purse.remaining),
-                "credits_available": credits(purse.available),
+                "credits_remaining": credits(balance.remaining),
+                "credits_available": credits(balance.available),
             }
             self.emit(account_id, "credit.exhausted", data)
 
     def _watch(self) -> None:
         """Add up the month's spend and fire each threshold that this transaction has crossed."""
         month = clock.month(self.now)
-        changed = [id for id, purse in self._purses.items() if purse.spent or purse.topped_up]
-        spent = {id: _spend(self._connection, id, month, self._purses[id].spent) for id in changed}
+        changed = [id for id, balance in self._balances.items() if balance.spent or balance.topped_up]
+        spent = {id: _spend(self._connection, id, month, self._balances[id].spent) for id in changed}
         watching = self._connection.execute(_THRESHOLDS, {"b_ids": changed}).mappings() if changed else ()
         for row in map(dict, watching):
             id = str(row["account_id"])
-            if _crossed(self._connection, row, self._purses[id].remaining, spent[id], month):
+            if _crossed(self._connection, row, self._balances[id].remaining, spent[id], month):
                 self.emit(id, "credit.threshold", self._crossing(row, spent[id], month))
 
     def _crossing(self, row: Mapping[str, Any], spent: int, month: str) -> dict[str, Any]:
         return {
             "kind": row["kind"],
             "threshold": credits(row["level_micros"]),
-            "credits_remaining": credits(self._purses[row["account_id"]].remaining),
+            "credits_remaining": credits(self._balances[row["account_id"]].remaining),
             "credits_spent": credits(spent),
             "period": month,
         }

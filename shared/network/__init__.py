@@ -10,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from shared.environment import usual
 from shared.network import proxies
 from shared.network.proxies import Proxy, Routes
-from shared.settings import Wrong, settings, usual
+from shared.settings import Wrong, settings
 
 #: Where a file, or a directory, of authorities is looked for after FUSIONAI_CA_FILE.
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

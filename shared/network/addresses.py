@@ -4,27 +4,14 @@ Python's `is_private` and `is_global` miss several of these (metadata over NAT64
 space, SRv6, v4-compatible), so every range stands here, after IANA's registries of special-purpose addresses
 (iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry). IPv6 outside 2000::/3 is
 refused whole: nothing else has been handed out as global unicast (RFC 4291).
-
-`check_url` judges a URL when a webhook is made, and says what is wrong with it. It is a courtesy: a name
-resolves to whatever its owner likes, later. The promise is kept by workers.webhooks.client, which judges names and
-addresses by the same rules (`judge_name`, `judge`) when it connects.
 """
 
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
-
-import idna
-
-from shared.errors import InvalidRequest
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-#: Characters; longer URLs are refused by many servers anyway.
-URL_LIMIT = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +22,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedAddress:
     """This address may not; `reason` names its range and can be shown to the customer."""
 
     reason: str
@@ -138,7 +125,7 @@ _PRIVATE_NAMES = (
 )
 
 
-def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     """Decide about one address, as text without brackets.
 
     `allow_private` opens the private-use, shared and unique local ranges; link local and cloud metadata it
@@ -146,32 +133,32 @@ def judge(address: str, *, allow_loopback: bool, allow_private: bool) -> Allowed
     behind a translator (NAT64, 6to4) it must be public, since private there is some other network's.
 
     >>> judge("64:ff9b::a9fe:a9fe", allow_loopback=True, allow_private=True)
-    Refused(reason='169.254.169.254 (link local) behind NAT64')
+    RefusedAddress(reason='169.254.169.254 (link local) behind NAT64')
     """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return Refused("not an IP address")
+        return RefusedAddress("not an IP address")
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.scope_id is not None:
-            return Refused("address with a zone ID")
+            return RefusedAddress("address with a zone ID")
         return _judge_v6(parsed, allow_loopback, allow_private)
     return _judge_range(parsed, allow_loopback, allow_private)
 
 
-def judge_name(name: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def judge_name(name: str, *, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     """Decide about a host's name, not yet about what it resolves to; names of private networks need `allow_private`.
 
     >>> judge_name("kubernetes.default.svc.", allow_loopback=True, allow_private=False)
-    Refused(reason='private network name')
+    RefusedAddress(reason='private network name')
     """
     plain = name.lower().rstrip(".")
     if _ends_in(plain, _METADATA_NAMES):
-        return Refused("cloud metadata")
+        return RefusedAddress("cloud metadata")
     if _ends_in(plain, ("localhost", "localhost.localdomain")):
-        return Allowed(plain) if allow_loopback else Refused("loopback")
+        return Allowed(plain) if allow_loopback else RefusedAddress("loopback")
     if not allow_private and _ends_in(plain, _PRIVATE_NAMES):
-        return Refused("private network name")
+        return RefusedAddress("private network name")
     return Allowed(plain)
 
 
@@ -179,11 +166,11 @@ def _ends_in(name: str, endings: Iterable[str]) -> bool:
     return any(name == ending or name.endswith(f".{ending}") for ending in endings)
 
 
-def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     number = int(address)
     if address in _MAPPED:
         verdict = _judge_range(ipaddress.IPv4Address(number & 0xFFFFFFFF), allow_loopback, allow_private)
-        return verdict if isinstance(verdict, Refused) else Allowed(str(address))
+        return verdict if isinstance(verdict, RefusedAddress) else Allowed(str(address))
     if address in _NAT64:
         return _judge_behind("NAT64", ipaddress.IPv4Address(number & 0xFFFFFFFF), address)
     if address in _6TO4:
@@ -192,14 +179,16 @@ def _judge_v6(address: ipaddress.IPv6Address, allow_loopback: bool, allow_privat
         return _judge_behind("ISATAP", ipaddress.IPv4Address(number & 0xFFFFFFFF), address)
     verdict = _judge_range(address, allow_loopback, allow_private)
     if verdict == Allowed(str(address)) and not _opened(address):
-        return Refused("outside the global unicast range")
+        return RefusedAddress("outside the global unicast range")
     return verdict
 
 
-def _judge_behind(translator: str, inner: ipaddress.IPv4Address, outer: ipaddress.IPv6Address) -> Allowed | Refused:
+def _judge_behind(
+    translator: str, inner: ipaddress.IPv4Address, outer: ipaddress.IPv6Address
+) -> Allowed | RefusedAddress:
     verdict = _judge_range(inner, allow_loopback=False, allow_private=False)
-    if isinstance(verdict, Refused):
-        return Refused(f"{inner} ({verdict.reason}) behind {translator}")
+    if isinstance(verdict, RefusedAddress):
+        return RefusedAddress(f"{inner} ({verdict.reason}) behind {translator}")
     return Allowed(str(outer))
 
 
@@ -208,118 +197,17 @@ def _opened(address: ipaddress.IPv6Address) -> bool:
     return address in _GLOBAL_UNICAST or _within(address, _LOOPBACK + _PRIVATE) is not None
 
 
-def _judge_range(address: _Address, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
+def _judge_range(address: _Address, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
     if reason := _within(address, _METADATA):
-        return Refused(reason)
+        return RefusedAddress(reason)
     if reason := _within(address, _LOOPBACK):
-        return Allowed(str(address)) if allow_loopback else Refused(reason)
+        return Allowed(str(address)) if allow_loopback else RefusedAddress(reason)
     if reason := _within(address, _PRIVATE):
-        return Allowed(str(address)) if allow_private else Refused(reason)
+        return Allowed(str(address)) if allow_private else RefusedAddress(reason)
     if reason := _within(address, _RESERVED):
-        return Refused(reason)
+        return RefusedAddress(reason)
     return Allowed(str(address))
 
 
 def _within(address: _Address, networks: tuple[tuple[_Network, str], ...]) -> str | None:
     return next((reason for network, reason in networks if address in network), None)
-
-
-def check_url(url: str, *, allow_loopback: bool, allow_private: bool) -> None:
-    """Refuse a webhook's URL that could never be delivered to: InvalidRequest, `param="url"`, saying why.
-
-    Plain http is taken only where the operator allows loopback or private addresses. The host may be a name
-    (not resolved here), a dotted IPv4 address or a bracketed IPv6 one.
-    """
-    _check_characters(url)
-    parts = _split(url)
-    _check_shape(parts, plain=allow_loopback or allow_private)
-    host = (parts.hostname or "").removesuffix(".")
-    fault = "" if _is_literal(parts) else _fault_of_name(host)
-    _require(not fault, fault)
-    verdict = judge_host(parts, allow_loopback=allow_loopback, allow_private=allow_private)
-    _require(isinstance(verdict, Allowed), f"{host} is not allowed as a webhook host: {getattr(verdict, 'reason', '')}")
-
-
-def judge_host(parts: SplitResult, *, allow_loopback: bool, allow_private: bool) -> Allowed | Refused:
-    """Decide about the host of a URL: what `judge` says of an address, or `judge_name` of a name.
-
-    What programs read differently (`127.1`, `0x7f.1`, `%31.0.0.1`, letters that are not ASCII) is refused.
-
-    >>> judge_host(urlsplit("https://[::ffff:10.0.0.1]:8443/a"), allow_loopback=False, allow_private=False)
-    Refused(reason='private use')
-    """
-    host = (parts.hostname or "").removesuffix(".")
-    if _is_literal(parts):
-        return judge(host, allow_loopback=allow_loopback, allow_private=allow_private)
-    if _fault_of_name(host):
-        return Refused("ambiguous host notation")
-    return judge_name(host, allow_loopback=allow_loopback, allow_private=allow_private)
-
-
-def _is_literal(parts: SplitResult) -> bool:
-    """Whether the host is an address: bracketed, or four decimal numbers."""
-    return "[" in parts.netloc or _is_dotted((parts.hostname or "").removesuffix("."))
-
-
-def _check_characters(url: str) -> None:
-    """Before any parsing: urlsplit drops tabs and line breaks, and parsers differ about the rest."""
-    _require(len(url) <= URL_LIMIT, f"is longer than {URL_LIMIT} characters")
-    _require("#" not in url, "must not have a fragment")
-    _require(url.isascii(), "must be ASCII: write the host as xn--… and percent-encode the path")
-    _require(re.search(r"[\x00-\x20\x7f\\]", url) is None, "must not contain spaces, control characters or \\")
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidRequest("url: invalid host or port", param="url") from error
-    _require(port != 0, "port 0 is not allowed")
-    return parts
-
-
-def _check_shape(parts: SplitResult, *, plain: bool) -> None:
-    _require(parts.scheme in ("https", "http"), "must begin with https://")
-    _require(plain or parts.scheme == "https", "must begin with https://, not http://")
-    _require("@" not in parts.netloc, "must not contain a user name or password")
-    _require(bool(parts.hostname), "host is missing")
-
-
-def _fault_of_name(name: str) -> str:
-    """What is wrong with a name as it is written; empty: nothing."""
-    # As browsers do: a name whose last label is a number would be read as an address by getaddrinfo.
-    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", name.rpartition(".")[2]):
-        return "must write an IPv4 address as four decimal numbers"
-    if not all(map(_is_label, name.split("."))) or len(name) > 253:
-        return f"invalid host: {name}"
-    return "" if _is_readable(name) else f"invalid internationalized host: {name}"
-
-
-def _is_readable(name: str) -> bool:
-    """Whether the client can read every `xn--…` of it back, as it does before it connects."""
-    try:
-        for part in [name, *name.split(".")]:
-            if part.startswith("xn--"):
-                idna.decode(part)
-    except UnicodeError:
-        return False
-    return True
-
-
-def _is_dotted(host: str) -> bool:
-    """Four decimal numbers without leading zeros, the only spelling of IPv4 that everyone reads alike."""
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_label(label: str) -> bool:
-    return re.fullmatch(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", label) is not None
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise InvalidRequest(f"url: {otherwise}", param="url")

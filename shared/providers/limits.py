@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ProviderLimit:
     """One limit: how much it admits, how much is left, in how many seconds it is whole again; None: not told."""
 
     limit: int | None = None
@@ -16,5 +16,5 @@ class Limit:
 class RateLimits:
     """The limits by requests and by tokens, of those that a provider told the one that is nearest to its end."""
 
-    requests: Limit | None = None
-    tokens: Limit | None = None
+    requests: ProviderLimit | None = None
+    tokens: ProviderLimit | None = None

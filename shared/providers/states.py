@@ -43,7 +43,7 @@ def name_of(provider: str, upstream: str) -> str:
 
 
 @dataclass(slots=True)
-class State:
+class ProviderState:
     """What is known of one provider and model. Times are Redis's own, in seconds; rates are calls a second."""
 
     #: Goes up with each cut and each pause: what was sent under an earlier one is no evidence any more.
@@ -106,15 +106,15 @@ class State:
         return min((rate for rate in (self.rate, self.told) if rate is not None), default=None)
 
 
-_STATE = TypeAdapter(State)
+_STATE = TypeAdapter(ProviderState)
 
 
-def dump(state: State) -> bytes:
+def dump(state: ProviderState) -> bytes:
     """A state as its document."""
     return orjson.dumps(asdict(state))
 
 
-def load(document: bytes | str | None) -> State | None:
+def load(document: bytes | str | None) -> ProviderState | None:
     """The state of a document, also of one that a newer or older version wrote; None when there is none to be read."""
     if not document:
         return None
@@ -133,7 +133,7 @@ class Standing:
     provider: str
     #: The provider's own id of the model; None: the provider as a whole.
     upstream: str | None
-    state: State
+    state: ProviderState
 
 
 def read_all(redis: Any) -> Sequence[Standing]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.environment import provider_key
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
-from shared.settings import provider_key, settings
+from shared.queues import LANES, queue_name
+from shared.settings import settings
 from shared.submissions.job_types import JobType
 from shared.submissions.sending import PLAIN, Sending, Words, sending
 
@@ -166,3 +168,8 @@ def read(source: str) -> Catalogue:
 
 def _price(version: str, model: Model) -> Price:
     return Price(version, model.input, model.output, dict(model.images), model.cached_input, model.cache_write)
+
+
+def job_queues() -> list[str]:
+    """Every queue that jobs wait on."""
+    return [queue_name(name, lane) for name in catalogue().providers for lane in LANES]

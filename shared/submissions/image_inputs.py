@@ -16,7 +16,8 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from pydantic_core import PydanticCustomError
 
-from shared.network import addresses
+from shared.network import urls
+from shared.network.addresses import RefusedAddress
 from shared.submissions import base64_texts
 from shared.submissions.shapes import TOO_LARGE
 
@@ -66,8 +67,8 @@ def unreachable(url: str) -> str:
     """
     if url[:5].lower() == "data:":
         return ""
-    verdict = addresses.judge_host(urlsplit(url), allow_loopback=False, allow_private=False)
-    if isinstance(verdict, addresses.Refused):
+    verdict = urls.judge_host(urlsplit(url), allow_loopback=False, allow_private=False)
+    if isinstance(verdict, RefusedAddress):
         return verdict.reason
     return "" if "." in verdict.address or ":" in verdict.address else "private network name"
 

@@ -5,15 +5,15 @@ from shared.db.models.money import KNOWN_TRANSFER
 from shared.verify.query import Query
 
 
-def _balance(name: str, purse: str) -> Query:
+def _balance(name: str, balance: str) -> Query:
     """An account's cached balance is the sum of its transfers."""
     return Query(
         f"{name} differs from the sum of its transfers",
-        f"""SELECT a.id, a.{purse}_micros, coalesce(t.total, 0) AS computed FROM accounts a LEFT JOIN (
-              SELECT account_id, sum(CASE WHEN to_purse = '{purse}' THEN amount_micros ELSE 0 END)
-                - sum(CASE WHEN from_purse = '{purse}' THEN amount_micros ELSE 0 END) AS total
+        f"""SELECT a.id, a.{balance}_micros, coalesce(t.total, 0) AS computed FROM accounts a LEFT JOIN (
+              SELECT account_id, sum(CASE WHEN to_purse = '{balance}' THEN amount_micros ELSE 0 END)
+                - sum(CASE WHEN from_purse = '{balance}' THEN amount_micros ELSE 0 END) AS total
               FROM transfers GROUP BY account_id) t ON t.account_id = a.id
-            WHERE a.{purse}_micros <> coalesce(t.total, 0)""",
+            WHERE a.{balance}_micros <> coalesce(t.total, 0)""",
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Executable, TextClause, text
 
 from shared import clock
-from shared.broker.app import job_queues
 from shared.db import forgotten
 from shared.queues import LANES, PROBATION
+from shared.submissions.catalogue import job_queues
 
 #: Rows named of each violated check.
 SHOWN = 5

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from shared import accounts, processes
 from shared.db import Database
+from shared.environment import inherited
 from shared.money import ledger
-from shared.settings import inherited, settings
+from shared.settings import settings
 from shared.verify import verify
 from tests import contract, starting
 from tests.conditions import await_condition

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, update
 from producer import cli
 from shared import accounts
 from shared.db import models as m
+from shared.environment import inherited
 from shared.money import ledger
-from shared.settings import inherited
 from tests.acceptance.stack import CREDIT, Account, Stack, chat
 from tests.conditions import await_condition
 from tests.receiver import Answer, Receiver

@@ -13,7 +13,7 @@ from producer.admission.limits import Limits
 from producer.admission.limits.rates import requests_of_account
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.settings import inherited
+from shared.environment import inherited
 
 #: Requests that come at once, and the pause between two such crowds, in seconds.
 CROWD, PAUSE_SECONDS = 20, 0.002

@@ -7,10 +7,11 @@ import redis
 from kombu import Connection, Queue
 from kombu.entity import Exchange
 
-from shared.broker.app import job_queues, make_app
+from shared.broker.app import make_app
 from shared.broker.bell import Bell
 from shared.broker.transport import ASIDE, Transport
 from shared.settings import settings
+from shared.submissions.catalogue import job_queues
 from tests.servers import RedisServer
 
 

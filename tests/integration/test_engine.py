@@ -8,7 +8,7 @@ import pytest
 
 from shared.db import Database
 from shared.errors import ProviderError
-from shared.notifier import Hints
+from shared.notifier import Notifier
 from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
 from workers.providers import ProviderAnswer, ProviderCall
@@ -33,13 +33,13 @@ async def forever(ask: ProviderCall) -> ProviderAnswer:
     raise AssertionError
 
 
-class Silent(Hints):
+class Silent(Notifier):
     """Tells nobody."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, channel: str, ids: Any) -> None:
+    def publish(self, channel: str, ids: Any) -> None:
         self.told += ids
 
 
@@ -50,11 +50,11 @@ def scene(
     capacity: int = 10,
 ) -> Silent:
     """Play something with a running engine, then stop it."""
-    worker, hints = world.new_worker(database), Silent()
+    worker, notifier = world.new_worker(database), Silent()
 
     async def main() -> None:
         slots = Slots({world.QUEUE: capacity, "openai.batch": capacity})
-        settler = Settler(database, hints, lambda deliveries: None)
+        settler = Settler(database, notifier, lambda deliveries: None)
         engine = Engine(database, worker, attempts.of(Provider(behave)), slots, settler)
         engine.start()
         async with asyncio.timeout(20):
@@ -63,7 +63,7 @@ def scene(
         assert not slots.busy() and engine.busy == 0, "every slot came back"
 
     asyncio.run(main())
-    return hints
+    return notifier
 
 
 def statuses(database: Database, ids: list[str]) -> list[str]:
@@ -87,9 +87,9 @@ def test_more_jobs_than_slots_all_run(database: Database) -> None:
         engine.offer("openai.batch", ids[:20])
         await engine.quiet()
 
-    hints = scene(database, play, counted, capacity=7)
+    notifier = scene(database, play, counted, capacity=7)
     assert set(statuses(database, ids)) == {"succeeded"} and 1 <= most <= 7
-    assert sorted(hints.told) == sorted(ids) and world.violations(database) == []
+    assert sorted(notifier.told) == sorted(ids) and world.violations(database) == []
 
 
 def test_a_task_cancelled_at_its_birth_gives_its_slot_back(database: Database) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from producer.stack import procfile
 from shared import processes
-from shared.broker.app import job_queues, make_app
+from shared.broker.app import make_app
 from shared.broker.bell import Bell
+from shared.environment import inherited
 from shared.queues import MAINTENANCE, WEBHOOKS
-from shared.settings import inherited
+from shared.submissions.catalogue import job_queues
 from tests import starting
 from tests.conditions import await_condition
 from tests.servers import RedisServer, free_port, migrated_sqlite

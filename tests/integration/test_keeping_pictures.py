@@ -71,8 +71,8 @@ def attempts_of(database: Database, id: str) -> Any:
 
 def test_a_stale_workers_picture_replaces_no_settled_one() -> None:
     first, late = drawn(b"the settled one", b"its second"), drawn(b"the stale one", b"another")
-    asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), first, of_batch=False))
-    asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), late, of_batch=False))
+    asyncio.run(keeping.ImageKeeper().put_links(asked("job_1"), first, of_batch=False))
+    asyncio.run(keeping.ImageKeeper().put_links(asked("job_1"), late, of_batch=False))
     assert [images.read(name_of(row)) for row in first.body["data"]] == [
         b"\x89PNGthe settled one",
         b"\x89PNGits second",
@@ -183,7 +183,7 @@ def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.
 def test_what_is_no_picture_is_the_providers_fault() -> None:
     answer = ProviderAnswer({"data": [{"b64_json": "?"}]}, Usage(images=1))
     with pytest.raises(ProviderError, match="not base64"):
-        asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), answer, of_batch=False))
+        asyncio.run(keeping.ImageKeeper().put_links(asked("job_1"), answer, of_batch=False))
 
 
 def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypat
 
     monkeypatch.setattr(images, "put", failing)
     answer = drawn(b"a", b"b", b"c")
-    asyncio.run(keeping.ImageKeeper().dress(asked("job_1"), answer, of_batch=True))
+    asyncio.run(keeping.ImageKeeper().put_links(asked("job_1"), answer, of_batch=True))
     assert written == ["a", "b", "b", "c"] and all(
         "url" in row and "b64_json" not in row for row in answer.body["data"]
     )

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, update
 
 from producer import metrics
-from producer.metrics import Exposition, Metrics
+from producer.metrics import Metrics
+from producer.metrics.exposition import Exposition
 from producer.operations import events as event_ops
 from shared import clock
 from shared.db import AmbiguousCommitError, Database

@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import text
 
 from producer import metrics
-from producer.metrics import Metrics
+from producer.metrics import Metrics, readings
 from shared import processes
 from shared.db import Database
-from shared.settings import inherited
+from shared.environment import inherited
 from tests import starting
 from tests.conditions import await_condition
 from tests.integration.attempts import NOWHERE
@@ -28,7 +28,7 @@ from tests.servers import PostgresServer, free_port, migrated_sqlite
 def test_a_million_queued_jobs_are_counted_by_their_indexes_alone(tmp_path: Path) -> None:
     url = migrated_sqlite(tmp_path / "a.sqlite3")
     database = Database(url)
-    for waiting, index in zip(metrics._WAITING, ("jobs_to_wake", "jobs_woken", "jobs_deferred"), strict=True):
+    for waiting, index in zip(readings._WAITING, ("jobs_to_wake", "jobs_woken", "jobs_deferred"), strict=True):
         plan = f"EXPLAIN QUERY PLAN SELECT queue, count(*) FROM jobs WHERE {waiting} GROUP BY queue"
         step, *more = database.read_sync(lambda connection, plan=plan: connection.execute(text(plan)).all())
         assert step[3] == f"SCAN jobs USING INDEX {index}"

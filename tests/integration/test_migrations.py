@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from shared.db import Database, models
 from shared.db.migrations import migrate
-from shared.settings import inherited
+from shared.environment import inherited
 
 
 def options(index: Any) -> list[str]:

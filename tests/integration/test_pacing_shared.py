@@ -8,6 +8,7 @@ import redis
 
 from shared.errors import ProviderError
 from shared.providers import states
+from shared.providers.states import ProviderState
 from tests.conditions import eventually
 from tests.servers import RedisServer
 from workers.pacing import Pace, PaceStore, Pauses, Permit, Wait, law
@@ -146,7 +147,7 @@ def test_keys_that_hold_something_else_are_written_anew(redis_server: RedisServe
         client.flushall()
         client.rpush(states.KEY.format("openai/gpt-4"), "x")
         client.set(states.NAMES, "x")
-        await store.update("openai/gpt-4", states.State(), lambda state, now: None)
+        await store.update("openai/gpt-4", ProviderState(), lambda state, now: None)
         assert client.type(states.KEY.format("openai/gpt-4")) == b"string"
         assert client.smembers(states.NAMES) == {b"openai/gpt-4"}
         await store.close()

@@ -12,7 +12,7 @@ from producer.cli.providers import providers
 from producer.metrics import read_providers
 from shared import clock
 from shared.providers import states as provider_states
-from shared.providers.states import KEY, NAMES, State, dump
+from shared.providers.states import KEY, NAMES, ProviderState, dump
 from shared.settings import settings
 from tests.servers import RedisServer, free_port
 
@@ -23,9 +23,9 @@ def known(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     connection = redis.from_url(redis_server.url)
     connection.flushall()
     states = {
-        "openai/*": State(paused_since=1_795_000_000.0, paused_until=1_795_000_060.0, paused_for="401"),
-        "openai/gpt-4": State(rate=9.87654, limit=22.4, learned=True),
-        "google/gemini": State(rate=50.0, told=10.0),
+        "openai/*": ProviderState(paused_since=1_795_000_000.0, paused_until=1_795_000_060.0, paused_for="401"),
+        "openai/gpt-4": ProviderState(rate=9.87654, limit=22.4, learned=True),
+        "google/gemini": ProviderState(rate=50.0, told=10.0),
         "google/broken": None,
     }
     for name, state in states.items():
@@ -52,7 +52,7 @@ def test_in_words_and_as_json(known: redis.Redis) -> None:
 @pytest.mark.parametrize(("over_for", "words"), [(-20, "next try "), (20, "next try "), (90, "no calls since")])
 def test_a_pause_that_nobody_tries_any_more_is_told_so(known: redis.Redis, over_for: int, words: str) -> None:
     until = clock.now_seconds() - over_for
-    state = State(paused_since=until - 600.0, paused_until=float(until), paused_for="401")
+    state = ProviderState(paused_since=until - 600.0, paused_until=float(until), paused_for="401")
     known.set(KEY.format("openai/*"), dump(state))
     shown = CliRunner().invoke(providers, []).output
     assert "invalid API key (401); " + words in shown and f"paused {moment(until - 600)[11:]}" in shown

@@ -14,7 +14,7 @@ import pytest
 
 from shared import clock
 from shared.batches import lines
-from shared.batches.lines import Reading, Wanted
+from shared.batches.lines import FileReading, Wanted
 from tests.conditions import await_condition
 from workers.batches.reader_pool import ALONE_SECONDS, FIRST, ReaderPool
 
@@ -35,8 +35,8 @@ def _file() -> bytes:
     return b"\n".join(made)
 
 
-def _taken(parts: Iterator[lines.Part]) -> tuple[Reading, bytes]:
-    reading = Reading()
+def _taken(parts: Iterator[lines.Part]) -> tuple[FileReading, bytes]:
+    reading = FileReading()
     plan = b"".join(reading.add(part) for part in parts)
     reading.end()
     return reading, plan

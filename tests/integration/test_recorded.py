@@ -21,6 +21,7 @@ from shared.db import models as m
 from shared.files import blobs
 from shared.objects.batches import request_counts
 from shared.providers import states
+from shared.providers.states import ProviderState
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
 from tests.integration import batch_world, world
@@ -219,7 +220,7 @@ def test_a_document_of_a_providers_pace_of_any_version_is_read(recorded: dict[st
     state = states.load(recorded["pace"])
     assert state is not None and state.rate == 3.0
     assert states.load(_more(recorded["pace"])) == state
-    assert states.load("{}") == states.State(), "what is missing has its default"
+    assert states.load("{}") == ProviderState(), "what is missing has its default"
 
 
 def test_messages_of_any_version_are_understood(recorded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

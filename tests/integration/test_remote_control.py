@@ -9,7 +9,7 @@ from celery.worker.control import Panel
 
 from shared import processes
 from shared.broker.app import make_app
-from shared.settings import inherited
+from shared.environment import inherited
 from tests import starting
 from tests.conditions import await_condition
 from tests.servers import RedisServer, migrated_sqlite

@@ -72,7 +72,7 @@ def batch(database: Database, holder: KeyHolder, file_id: str, status: str = "va
     """A batch made of a file."""
     id = clock.new_id("batch")
     values = {"key_id": holder.key_id, "completion_window": "24h", "notify_each": False, "priority": 0}
-    row = m.Batch(id=id, account_id=holder.account_id, status=status, input_file_id=file_id, **values).model_dump()
+    row = m.BatchRow(id=id, account_id=holder.account_id, status=status, input_file_id=file_id, **values).model_dump()
     database.write_sync(lambda connection: connection.execute(insert(m.batches).values(row)).rowcount)
     return id
 
@@ -170,7 +170,7 @@ def test_a_deletion_waits_for_a_batch_that_is_just_being_made_and_then_refuses(d
         files.visible(connection, holder, id, lock=True)
         locked.set()
         deleting.join(0.3)
-        row = m.Batch(
+        row = m.BatchRow(
             id="batch_1", account_id=holder.account_id, key_id=holder.key_id, status="validating",
             input_file_id=id, completion_window="24h", created_at=1, expires_at=2,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from producer.operations import batch_retries
+from producer.operations import batch_retries, retried_lines
 from producer.operations import batches as producer_batches
 from producer.operations import files as producer_files
 from producer.operations.batch_retries import RetrySpec
@@ -79,9 +79,9 @@ def retry(database: Database, holder: KeyHolder, id: str, **spec: Any) -> str:
     return str(buy(database, holder, wanted, repeated)["id"])
 
 
-def buy(database: Database, holder: KeyHolder, spec: RetrySpec, repeated: batch_retries.Repeated) -> dict[str, Any]:
+def buy(database: Database, holder: KeyHolder, spec: RetrySpec, repeated: retried_lines.Repeated) -> dict[str, Any]:
     file = database.write_sync(producer_files.begin, holder, filename="r", purpose="batch", expires_at=2**60)
-    written = batch_retries.write(database, repeated, spec.reasons, file["blob"])
+    written = retried_lines.write(database, repeated, spec.reasons, file["blob"])
     return database.write_sync(batch_retries.create, holder, spec, repeated, file["id"], written)
 
 

@@ -123,7 +123,7 @@ def test_lines_stay_while_their_batch_or_a_retry_of_it_goes_on(database: Databas
     retire(database)
     assert there(database, m.jobs) == set()
     assert before == [] and [one for one in world.violations(database) if batch in one] == []
-    with pytest.raises(Conflict, match="kept no longer"):
+    with pytest.raises(Conflict, match="no longer stored"):
         database.read_sync(batch_retries.repeatable, holder, batch)
 
 

@@ -13,7 +13,7 @@ import redis
 from starlette.requests import ClientDisconnect
 
 from producer.context import Context
-from producer.dialects.fusionai.manners import Events
+from producer.dialects.fusionai.manners import ChunkEvents
 from producer.operations import stream
 from producer.waiting import stream_readers, stream_relay
 from producer.waiting.stream_starts import StreamLimits
@@ -24,7 +24,7 @@ from shared.jobs import streams, transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending
 from shared.jobs.streams import part
-from shared.notifier import Hints
+from shared.notifier import Notifier
 from shared.settings import settings
 from tests.acceptance.sse import added_up
 from tests.integration import world
@@ -67,7 +67,7 @@ class Scene:
         """End jobs; `told`: and say so."""
         await self.database.write(lambda connection: transitions.settle(connection, endings))
         if told:
-            self.context.notifier.tell("fusionai.done", [ending.job_id for ending in endings])
+            self.context.notifier.publish("fusionai.done", [ending.job_id for ending in endings])
 
     async def respond(self, id: str, **more: Any) -> AsyncIterator[str]:
         """The body of a stream, once it has begun."""
@@ -77,7 +77,7 @@ class Scene:
 
     async def begun(self, id: str, **more: Any) -> Any:
         """The answer itself."""
-        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": Events(), **more}
+        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": ChunkEvents(), **more}
         return await stream.respond(self.context.streams, id, self.holder, **how)
 
 
@@ -684,8 +684,8 @@ def test_hints_are_read_by_whoever_listens(store: RedisServer) -> None:
     async def main() -> None:
         heard: list[str] = []
         ready = asyncio.Event()
-        hints, publisher = Hints(store.url), Publisher(store.url)
-        hints.listen(streams.NEWS, heard.extend, ready.set)
+        notifier, publisher = Notifier(store.url), Publisher(store.url)
+        notifier.listen(streams.NEW_ENTRIES, heard.extend, ready.set)
         await ready.wait()
         for id in ("job_1", "job_2"):
             say(publisher.open(id, 1))
@@ -693,6 +693,6 @@ def test_hints_are_read_by_whoever_listens(store: RedisServer) -> None:
             while set(heard) != {"job_1", "job_2"}:
                 await asyncio.sleep(0.01)
         await publisher.close()
-        await hints.close()
+        await notifier.close()
 
     asyncio.run(main())

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from shared.settings import inherited
+from shared.environment import inherited
 from tests.acceptance.stack import Stack
 from tests.servers import RedisServer
 from workers.simulator.server import SimulatorProcess

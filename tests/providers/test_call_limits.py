@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shared.errors import ProviderError
-from shared.providers.limits import Limit, RateLimits
+from shared.providers.limits import ProviderLimit, RateLimits
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Offer
 from tests.providers.scripted import STALL, Step, Upstream, serving
@@ -190,7 +190,7 @@ def test_the_body_of_an_error_is_not_waited_for_in_vain(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_rate_limits_are_told_with_answers_and_errors(streamed: bool) -> None:
-    told = RateLimits(requests=Limit(10, 0, 360.0))
+    told = RateLimits(requests=ProviderLimit(10, 0, 360.0))
     good = (STREAM % RATES, event(content="x"), event(finish="stop")) if streamed else (HEAD % (RATES, len(BODY)), BODY)
     sink = Kept() if streamed else None
     assert answer(*good, sink=sink).limits == told

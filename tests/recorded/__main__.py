@@ -23,6 +23,7 @@ from shared.db.migrations import migrate
 from shared.files import blobs
 from shared.jobs.outcomes import Requeue
 from shared.providers import states
+from shared.providers.states import ProviderState
 from shared.settings import settings
 from tests.integration import batch_world, world
 from workers.batches.scheduler import BatchScheduler
@@ -96,7 +97,7 @@ def main() -> None:
             "holder": rows.pop("holder"),
             "rows": rows,
             "blobs": {name: _text(name) for name in [*plans, *(row["blob"] for row in rows["files"])]},
-            "pace": states.dump(states.State(rate=3.0, admitted=[[1, 2]], workers={"w": [1, 2]})).decode(),
+            "pace": states.dump(ProviderState(rate=3.0, admitted=[[1, 2]], workers={"w": [1, 2]})).decode(),
             "messages": [{"task": name, "args": ["openai.batch", ["job_x"]]} for name in ("offer", "deliver")],
         }
         newest = database.read_sync(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalar_one())

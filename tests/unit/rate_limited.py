@@ -4,7 +4,7 @@ import heapq
 import random
 from dataclasses import dataclass, field
 
-from shared.providers.states import State
+from shared.providers.states import ProviderState
 from workers.pacing.law import Pauses, Report, step
 
 REPORT_SECONDS = 0.25
@@ -43,16 +43,16 @@ class Run:
     seconds: float
     admitted: int
     refused: int
-    state: State
+    state: ProviderState
 
     @property
     def refused_share(self) -> float:
         return self.refused / (self.admitted + self.refused)
 
 
-def drain(provider: Provider, calls: int, *, seed: int = 1, state: State | None = None) -> Run:
+def drain(provider: Provider, calls: int, *, seed: int = 1, state: ProviderState | None = None) -> Run:
     """Send calls as fast as the law lets them go, refused ones again, until all have been admitted."""
-    chance, state = random.Random(seed), state or State()
+    chance, state = random.Random(seed), state or ProviderState()
     begun = now = 1000.0
     provider._at = now
     left, in_flight, admitted, refused = calls, 0, 0, 0

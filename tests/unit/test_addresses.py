@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from shared.network.addresses import URL_LIMIT, Allowed, Refused, check_url, judge, judge_name
+from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
+from shared.network.urls import URL_LIMIT, check_url
 
 
-def strictly(address: str) -> Allowed | Refused:
+def strictly(address: str) -> Allowed | RefusedAddress:
     return judge(address, allow_loopback=False, allow_private=False)
 
 
-def openly(address: str) -> Allowed | Refused:
+def openly(address: str) -> Allowed | RefusedAddress:
     return judge(address, allow_loopback=True, allow_private=True)
 
 
@@ -94,13 +95,13 @@ def test_the_table_is_as_long_as_the_bar_asks() -> None:
 @pytest.mark.parametrize("address", [*LOOPBACK, *PRIVATE, *NEVER, *NOT_ADDRESSES, "", " 8.8.8.8", "１.1.1.1"])
 def test_refused(address: str) -> None:
     verdict = strictly(address)
-    assert isinstance(verdict, Refused)
+    assert isinstance(verdict, RefusedAddress)
     assert verdict.reason
 
 
 @pytest.mark.parametrize("address", [*NEVER, *NOT_ADDRESSES])
 def test_refused_whatever_the_operator_allows(address: str) -> None:
-    assert isinstance(openly(address), Refused)
+    assert isinstance(openly(address), RefusedAddress)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
@@ -111,13 +112,13 @@ def test_public_is_allowed_in_its_canonical_text(address: str) -> None:
 @pytest.mark.parametrize("address", LOOPBACK)
 def test_loopback_needs_its_own_permission(address: str) -> None:
     assert isinstance(judge(address, allow_loopback=True, allow_private=False), Allowed)
-    assert isinstance(judge(address, allow_loopback=False, allow_private=True), Refused)
+    assert isinstance(judge(address, allow_loopback=False, allow_private=True), RefusedAddress)
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_needs_its_own_permission(address: str) -> None:
     assert isinstance(judge(address, allow_loopback=False, allow_private=True), Allowed)
-    assert isinstance(judge(address, allow_loopback=True, allow_private=False), Refused)
+    assert isinstance(judge(address, allow_loopback=True, allow_private=False), RefusedAddress)
 
 
 @given(st.ip_addresses(v=4))
@@ -140,7 +141,7 @@ def test_what_python_calls_unsafe_is_never_allowed(
     # 6to4 is all private to newer Pythons (3.11.10, 3.12.4, 3.13); here each is judged by the address inside, as above.
     translated = any(address in ipaddress.ip_network(one) for one in ("64:ff9b::/96", "::ffff:0:0/96", "2002::/16"))
     if unsafe and not translated:
-        assert isinstance(strictly(str(address)), Refused)
+        assert isinstance(strictly(str(address)), RefusedAddress)
 
 
 GOOD_URLS = """
@@ -259,7 +260,7 @@ def test_private_urls_where_the_operator_allows_them(url: str) -> None:
 
 @pytest.mark.parametrize("name", ["metadata.google.internal", "metadata.goog.", "a.metadata.google.internal"])
 def test_metadata_servers_are_never_opened(name: str) -> None:
-    assert isinstance(judge_name(name, allow_loopback=True, allow_private=True), Refused)
+    assert isinstance(judge_name(name, allow_loopback=True, allow_private=True), RefusedAddress)
 
 
 def test_private_names_are_opened_with_private_addresses() -> None:
@@ -273,7 +274,7 @@ def test_private_names_are_opened_with_private_addresses() -> None:
 def test_isatap_is_judged_by_the_address_inside(inner: str, prefix: str, universal: str) -> None:
     number = int(ipaddress.IPv6Address(prefix)) | int(universal, 16) << 48 | 0x5EFE << 32
     address = ipaddress.IPv6Address(number | int(ipaddress.IPv4Address(inner)))
-    assert isinstance(openly(str(address)), Refused)
+    assert isinstance(openly(str(address)), RefusedAddress)
 
 
 @given(st.text(max_size=60))

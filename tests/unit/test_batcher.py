@@ -10,9 +10,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
-from shared import batcher as batcher_module
-from shared.batcher import AMBIGUOUS_TRIES, Batcher
 from shared.db import AmbiguousCommitError
+from shared.db import batcher as batcher_module
+from shared.db.batcher import AMBIGUOUS_TRIES, Batcher
 
 
 class Flush:

@@ -16,8 +16,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from shared import clock
+from shared.environment import inherited
 from shared.files import blobs, images
-from shared.settings import inherited, read_settings, settings
+from shared.settings import read_settings, settings
 from tests.integration.world import virtual_time
 
 MB = 1024 * 1024

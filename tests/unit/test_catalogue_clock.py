@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from shared import clock
-from shared.broker.app import job_queues
 from shared.errors import InvalidRequest
 from shared.queues import provider_of, queue_name
 from shared.submissions import catalogue as catalogue_module
-from shared.submissions.catalogue import Provider, catalogue, endpoint, read
+from shared.submissions.catalogue import Provider, catalogue, endpoint, job_queues, read
 
 GOOD = """
 version = "1"

@@ -12,6 +12,7 @@ from producer.admission.limits import Limits
 from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
+from producer.dialects.fusionai.manners import limit_headers
 from shared.accounts import KeyHolder
 from shared.errors import RateLimited
 from shared.money import plans
@@ -20,7 +21,7 @@ STEP, COUNTED = 0.02, 60.2
 
 
 def headers(allowance: Allowance) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in allowance.headers()}
+    return {name.decode(): value.decode() for name, value in limit_headers(allowance)}
 
 
 def test_headers_are_openais() -> None:

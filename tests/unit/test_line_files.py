@@ -13,7 +13,7 @@ from producer.client import job_file
 from producer.client.job_file import Line, Problem
 from shared.batches import line_files
 from shared.batches.line_files import FaultError
-from shared.batches.lines import Reading, Wanted, chunks, read
+from shared.batches.lines import FileReading, Wanted, chunks, read
 
 LINES = [
     {"custom_id": f"line {n}", "method": "POST", "url": "/v1/embeddings",
@@ -25,9 +25,9 @@ TEXT = "\n".join(ROWS) + "\n"
 BOM = b"\xef\xbb\xbf"
 
 
-def at_server(content: bytes) -> Reading:
+def at_server(content: bytes) -> FileReading:
     """A file as a batch and a dry run read it."""
-    reading = Reading()
+    reading = FileReading()
     try:
         for chunk in chunks(io.BytesIO(content)):
             reading.add(read(chunk, Wanted(None, False)))

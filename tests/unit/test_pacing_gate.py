@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.providers.limits import Limit, RateLimits
-from shared.providers.states import FIRST_LIMIT, State
+from shared.providers.limits import ProviderLimit, RateLimits
+from shared.providers.states import FIRST_LIMIT, ProviderState
 from workers.pacing.gate import AHEAD, LEAST_WAITING, RESERVE, Gate, Go, Wait
 
 #: Batch calls of the first limit, of which a tenth is left to realtime calls.
@@ -25,7 +25,7 @@ def play(scene: Play, **state: Any) -> None:
         for name in ("held_until", "paused_until", "probe_until"):
             if name in state:
                 state[name] += gate.now()
-        gate.state = State(**state)
+        gate.state = ProviderState(**state)
         async with asyncio.timeout(10):
             await scene(gate)
 
@@ -94,7 +94,7 @@ def test_who_waits_is_sent_away_when_the_provider_is_paused(whole: bool) -> None
             await gate.enter("batch", 1.0)
         waiting = [asyncio.ensure_future(gate.enter("batch", 1.0)) for _ in range(5)]
         await asyncio.sleep(0)
-        paused = State(version=1, paused_until=gate.now() + 20, paused_for="503")
+        paused = ProviderState(version=1, paused_until=gate.now() + 20, paused_for="503")
         (gate.whole if whole else gate).adopt(paused, gate.ahead)
         outcomes = await asyncio.gather(*waiting)
         assert all(isinstance(one, Wait) and one.paused and one.reason == "503" for one in outcomes)
@@ -118,7 +118,7 @@ def test_nothing_is_sent_while_what_matters_is_being_told() -> None:
 def test_what_was_sent_under_an_earlier_version_is_not_reported_but_answers_are() -> None:
     async def scene(gate: Gate) -> None:
         gate.report.admitted, gate.report.refused, gate.report.failed = 3, 2, 4
-        gate.adopt(State(version=1), 0.0)
+        gate.adopt(ProviderState(version=1), 0.0)
         made = gate.take_report()
         assert (made.version, made.admitted, made.refused, made.failed) == (1, 3, 0, 0)
 
@@ -128,16 +128,16 @@ def test_what_was_sent_under_an_earlier_version_is_not_reported_but_answers_are(
 @pytest.mark.parametrize(
     ("limit", "told"),
     [
-        (Limit(600, 580, 2.0), 10.0),
-        (Limit(600, 1, 59.9), 10.0),
-        (Limit(600, 600, 0.0), None),
-        (Limit(600, 599, 3600.0), None),
-        (Limit(10, 5, 0.5), None),
-        (Limit(600, None, 2.0), None),
-        (Limit(None, 5, 2.0), None),
+        (ProviderLimit(600, 580, 2.0), 10.0),
+        (ProviderLimit(600, 1, 59.9), 10.0),
+        (ProviderLimit(600, 600, 0.0), None),
+        (ProviderLimit(600, 599, 3600.0), None),
+        (ProviderLimit(10, 5, 0.5), None),
+        (ProviderLimit(600, None, 2.0), None),
+        (ProviderLimit(None, 5, 2.0), None),
     ],
 )
-def test_a_told_limit_is_believed_when_its_numbers_fit_together(limit: Limit, told: float | None) -> None:
+def test_a_told_limit_is_believed_when_its_numbers_fit_together(limit: ProviderLimit, told: float | None) -> None:
     async def scene(gate: Gate) -> None:
         gate.learn(RateLimits(requests=limit), 0)
         assert gate.take_report().told is None, "told once"
@@ -158,7 +158,7 @@ def test_what_calls_used_of_a_tokens_limit_is_waited_for_by_batches_alone() -> N
         begun = asyncio.get_running_loop().time()
         assert isinstance(await gate.enter("batch", 1.0), Go)
         assert 0.4 < asyncio.get_running_loop().time() - begun < 1.0
-        gate.learn(RateLimits(tokens=Limit(6_000, 5_000, 10.0)), 100_000)
+        gate.learn(RateLimits(tokens=ProviderLimit(6_000, 5_000, 10.0)), 100_000)
         assert gate.take_report().told is None
 
     play(scene)

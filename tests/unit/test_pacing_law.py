@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.providers.states import FIRST_LIMIT, State, dump, load
+from shared.providers.states import FIRST_LIMIT, ProviderState, dump, load
 from tests.unit.rate_limited import Provider, drain
 from workers.pacing import law
 from workers.pacing.law import Pauses, Report, step
@@ -12,7 +12,7 @@ from workers.pacing.law import Pauses, Report, step
 NOW = 1000.0
 
 
-def told(state: State, now: float = NOW, **seen: object) -> list[str]:
+def told(state: ProviderState, now: float = NOW, **seen: object) -> list[str]:
     """One report of what was seen, under the present version."""
     report = Report("w", state.version, **seen)  # type: ignore[arg-type]
     return step(state, report, now, pauses=Pauses(first=1.0, most=30.0), jitter=0.0)
@@ -48,12 +48,12 @@ def test_a_provider_without_a_limit_is_soon_asked_for_all_there_is() -> None:
 def test_what_was_learned_serves_the_next_batch() -> None:
     provider = Provider(retry_after=1.0)
     state = drain(provider, 1319).state
-    again = drain(Provider(retry_after=1.0), 600, state=State(rate=state.rate, peak=state.peak, proven=True))
+    again = drain(Provider(retry_after=1.0), 600, state=ProviderState(rate=state.rate, peak=state.peak, proven=True))
     assert again.refused <= 5
 
 
 def test_a_refusal_under_an_earlier_version_is_no_evidence() -> None:
-    state = State()
+    state = ProviderState()
     told(state, refused=1, rated=True, in_flight=16)
     rate, version = state.rate, state.version
     step(state, Report("w", version - 1, refused=40, rated=True), NOW + 1, pauses=Pauses(), jitter=0.0)
@@ -61,7 +61,7 @@ def test_a_refusal_under_an_earlier_version_is_no_evidence() -> None:
 
 
 def test_retry_after_is_kept_to_by_all_once_it_is_more_than_one_call_s() -> None:
-    state = State()
+    state = ProviderState()
     told(state, refused=1, rated=True, hold=37.0, in_flight=3)
     assert state.held_until == NOW + law.FIRST_HOLD
     told(state, NOW + 2, refused=1, rated=True, hold=37.0, in_flight=3)
@@ -69,14 +69,14 @@ def test_retry_after_is_kept_to_by_all_once_it_is_more_than_one_call_s() -> None
 
 
 def test_failures_while_others_are_served_pause_nobody() -> None:
-    state = State()
+    state = ProviderState()
     told(state, admitted=1)
     assert told(state, NOW + 1, failed=300, failed_for="500") == [] and not state.paused
     assert told(state, NOW + 3, failed=1, failed_for="500") and state.paused
 
 
 def test_a_told_limit_is_forgotten_when_it_is_not_told_again() -> None:
-    state = State()
+    state = ProviderState()
     told(state, told=0.5)
     told(state, NOW + law.TOLD)
     assert state.told == 0.5
@@ -85,14 +85,14 @@ def test_a_told_limit_is_forgotten_when_it_is_not_told_again() -> None:
 
 
 def test_one_call_that_is_asked_to_wait_for_an_hour_does_not_hold_all_others_for_that() -> None:
-    state = State()
+    state = ProviderState()
     for _ in range(2):
         told(state, refused=1, rated=True, hold=3600.0, in_flight=3)
     assert state.held_until == NOW + 60.0
 
 
 def test_refusals_in_a_row_make_the_pause_longer_and_the_limit_one() -> None:
-    state = State()
+    state = ProviderState()
     holds = []
     now = NOW
     for _ in range(8):
@@ -103,7 +103,7 @@ def test_refusals_in_a_row_make_the_pause_longer_and_the_limit_one() -> None:
 
 
 def test_one_caller_s_refusals_on_a_quiet_model_slow_a_later_batch_but_little() -> None:
-    state = State()
+    state = ProviderState()
     for turn in range(3):
         told(state, NOW + 60 * turn, admitted=1, in_flight=1)
     for turn in range(4):
@@ -118,13 +118,13 @@ def test_one_caller_s_refusals_on_a_quiet_model_slow_a_later_batch_but_little() 
 
 
 def test_an_overload_cuts_what_is_in_flight_and_no_rate() -> None:
-    state = State()
+    state = ProviderState()
     told(state, refused=1, limit_used=True, in_flight=16)
     assert state.rate is None and state.limit == pytest.approx(16 * law.LIMIT_CUT)
 
 
 def test_a_provider_that_is_down_is_paused_and_tried_by_one_alone() -> None:
-    state = State()
+    state = ProviderState()
     assert told(state, failed=law.FAILURES - 1, failed_for="503") == []
     (line,) = told(state, failed=1, failed_for="503")
     assert "503" in line and state.paused and state.paused_until == NOW + 1
@@ -134,7 +134,7 @@ def test_a_provider_that_is_down_is_paused_and_tried_by_one_alone() -> None:
 
 
 def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None:
-    state = State()
+    state = ProviderState()
     told(state, failed=law.FAILURES, failed_for="connect")
     waits, now = [], NOW
     for _ in range(8):
@@ -146,7 +146,7 @@ def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None
 
 
 def test_a_failure_of_a_call_sent_before_the_pause_changes_nothing() -> None:
-    state = State()
+    state = ProviderState()
     told(state, failed=law.FAILURES, failed_for="503")
     before = dump(state)
     step(state, Report("w", state.version - 1, failed=400, failed_for="503"), NOW + 0.1, pauses=Pauses(), jitter=0.0)
@@ -156,19 +156,19 @@ def test_a_failure_of_a_call_sent_before_the_pause_changes_nothing() -> None:
 
 @pytest.mark.parametrize("seen", [{"admitted": 1}, {"admitted": 1, "probed": True}, {"refused": 1, "probed": True}])
 def test_any_answer_ends_a_pause(seen: dict[str, object]) -> None:
-    state = State()
+    state = ProviderState()
     told(state, failed=law.FAILURES, failed_for="503")
     (line,) = told(state, NOW + 1, **seen)
     assert not state.paused and state.pauses == 0 and "503" in line
 
 
 def test_a_refused_key_pauses_at_once() -> None:
-    state = State()
+    state = ProviderState()
     assert told(state, failed=1, failed_for="401", barred=True) and state.paused_for == "401"
 
 
 def test_a_probe_that_was_not_made_lets_another_try() -> None:
-    state = State()
+    state = ProviderState()
     told(state, failed=law.FAILURES, failed_for="503")
     assert law.claim(state, "w", NOW + 1)
     told(state, NOW + 1, probed=True)
@@ -176,7 +176,7 @@ def test_a_probe_that_was_not_made_lets_another_try() -> None:
 
 
 def test_the_share_is_by_what_is_wanted_and_a_silent_worker_has_none() -> None:
-    state = State()
+    state = ProviderState()
     step(state, Report("a", 0, wanted=300), NOW, pauses=Pauses(), jitter=0.0)
     step(state, Report("b", 0, wanted=100), NOW + 1, pauses=Pauses(), jitter=0.0)
     assert law.share(state, "a") == 0.75 and law.share(state, "b") == 0.25
@@ -193,7 +193,7 @@ def test_a_document_that_cannot_be_is_not_believed(document: str) -> None:
 
 
 def test_a_document_of_another_version_is_read() -> None:
-    assert load(b'{"version": 3, "invented": 1}') == State(version=3)
+    assert load(b'{"version": 3, "invented": 1}') == ProviderState(version=3)
     assert load(b"[]") is None and load(b"{") is None and load(None) is None
 
 
@@ -216,7 +216,7 @@ SEEN = st.fixed_dictionaries(
 
 @given(st.lists(st.tuples(SEEN, st.floats(0, 20)), max_size=40))
 def test_whatever_is_seen_calls_go_on_some_day(seen: list[tuple[dict[str, object], float]]) -> None:
-    state, now = State(), NOW
+    state, now = ProviderState(), NOW
     for one, later in seen:
         now += later
         told(state, now, **one)
@@ -227,7 +227,7 @@ def test_whatever_is_seen_calls_go_on_some_day(seen: list[tuple[dict[str, object
 
 
 def test_a_clock_that_was_set_back_holds_nobody_up() -> None:
-    state = State()
+    state = ProviderState()
     told(state, NOW + 9_000_000, failed=law.FAILURES, failed_for="503", refused=1, rated=True, in_flight=2)
     told(state, NOW)
     assert state.held_until <= NOW + 60 and state.paused_until <= NOW + 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import network, settings
+from shared import environment, network, settings
 from shared.network.proxies import Proxy, Routes
 
 SECURE = "http://secure.example:3128"
@@ -117,7 +117,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.chdir(tmp_path)
-    for cached in (network.routes, network.authorities, settings._dotenv):
+    for cached in (network.routes, network.authorities, environment._dotenv):
         cached.cache_clear()
     monkeypatch.setattr(settings.settings(), "ca_file", "")
 
@@ -129,13 +129,13 @@ def test_small_letters_go_before_capitals_and_the_environment_before_the_file(
     monkeypatch.setenv("HTTPS_PROXY", SECURE)
     monkeypatch.setenv("https_proxy", "http://small.example")
     monkeypatch.setenv("all_proxy", "http://all.example")
-    assert settings.usual("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY") == {
+    assert environment.usual("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY") == {
         "HTTPS_PROXY": "http://small.example",
         "HTTP_PROXY": "http://file.example",
         "ALL_PROXY": "http://all.example",
     }
     monkeypatch.setenv("https_proxy", "")
-    assert settings.usual("HTTPS_PROXY") == {"HTTPS_PROXY": ""}, "switched off"
+    assert environment.usual("HTTPS_PROXY") == {"HTTPS_PROXY": ""}, "switched off"
 
 
 @pytest.mark.parametrize(

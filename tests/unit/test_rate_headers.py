@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import durations
-from shared.providers.limits import Limit, RateLimits
+from shared.providers.limits import ProviderLimit, RateLimits
 from workers.upstream import rate_headers, retry_after
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -112,7 +112,7 @@ LIMITS: dict[str, tuple[dict[str, str], RateLimits | None]] = {
             "x-ratelimit-limit-tokens_usage_based": "1",
             "x-ratelimit-limit-images": "50",
         },
-        RateLimits(Limit(5000, 4999, 0.012), Limit(160_000, 159_976, 0.009)),
+        RateLimits(ProviderLimit(5000, 4999, 0.012), ProviderLimit(160_000, 159_976, 0.009)),
     ),
     "Azure": (
         {
@@ -123,7 +123,7 @@ LIMITS: dict[str, tuple[dict[str, str], RateLimits | None]] = {
             "X-RateLimit-Remaining-Requests": "59",
             "X-RateLimit-Reset-Requests": "10",
         },
-        RateLimits(requests=Limit(60, 59, 10.0)),
+        RateLimits(requests=ProviderLimit(60, 59, 10.0)),
     ),
     "Anthropic": (
         {
@@ -142,7 +142,7 @@ LIMITS: dict[str, tuple[dict[str, str], RateLimits | None]] = {
             "anthropic-ratelimit-unified-remaining": "0",
             "anthropic-ratelimit-unified-5h-reset": "1772366400",
         },
-        RateLimits(Limit(4000, 3999, 30.0), Limit(80_000, 8000, 59.0)),
+        RateLimits(ProviderLimit(4000, 3999, 30.0), ProviderLimit(80_000, 8000, 59.0)),
     ),
     "Mistral": (
         {
@@ -152,7 +152,7 @@ LIMITS: dict[str, tuple[dict[str, str], RateLimits | None]] = {
             "ratelimitbysize-remaining": "499000",
             "ratelimitbysize-reset": "14",
         },
-        RateLimits(Limit(60, 12, None), Limit(500_000, 499_000, 14.0)),
+        RateLimits(ProviderLimit(60, 12, None), ProviderLimit(500_000, 499_000, 14.0)),
     ),
     "Cerebras": (
         {
@@ -161,23 +161,23 @@ LIMITS: dict[str, tuple[dict[str, str], RateLimits | None]] = {
             "x-ratelimit-limit-requests-minute": "30",
             "x-ratelimit-remaining-requests-minute": "29",
         },
-        RateLimits(requests=Limit(100, 10, None)),
+        RateLimits(requests=ProviderLimit(100, 10, None)),
     ),
     "the draft of 2021": (
         {"ratelimit-limit": "100, 100;w=60", "ratelimit-remaining": "98", "ratelimit-reset": "3"},
-        RateLimits(requests=Limit(100, 98, 3.0)),
+        RateLimits(requests=ProviderLimit(100, 98, 3.0)),
     ),
-    "the draft of 2023": ({"RateLimit": "limit=100, remaining=50, reset=30"}, RateLimits(Limit(100, 50, 30.0))),
+    "the draft of 2023": ({"RateLimit": "limit=100, remaining=50, reset=30"}, RateLimits(ProviderLimit(100, 50, 30.0))),
     "the draft of today": (
         {
             "ratelimit-policy": '"default";q=100;w=10, "tokens-a-day";q=1000;w=86400',
             "ratelimit": '"default";r=50;t=5, "tokens-a-day";r=10;t=600',
         },
-        RateLimits(Limit(100, 50, 5.0), Limit(1000, 10, 600.0)),
+        RateLimits(ProviderLimit(100, 50, 5.0), ProviderLimit(1000, 10, 600.0)),
     ),
     "a point of time": (
         {"x-ratelimit-limit": "20", "x-ratelimit-remaining": "0", "x-ratelimit-reset": MILLISECONDS},
-        RateLimits(requests=Limit(20, 0, 9.0)),
+        RateLimits(requests=ProviderLimit(20, 0, 9.0)),
     ),
     "garbage": ({"x-ratelimit-limit-requests": "many", "x-ratelimit-remaining-requests": "1e9"}, None),
     "a reset alone": ({"x-ratelimit-reset-requests": "1s"}, None),
@@ -195,9 +195,9 @@ def test_a_point_of_time_is_compared_with_the_answer_s_own_date() -> None:
         "anthropic-ratelimit-requests-remaining": "0",
         "anthropic-ratelimit-requests-reset": "2026-03-01T12:00:30Z",
     }
-    assert rate_headers.read(headers) == RateLimits(requests=Limit(None, 0, None))
+    assert rate_headers.read(headers) == RateLimits(requests=ProviderLimit(None, 0, None))
     dated = {**headers, "date": DATE}
-    assert rate_headers.read(dated, now_seconds=1.0) == RateLimits(requests=Limit(None, 0, 30.0))
+    assert rate_headers.read(dated, now_seconds=1.0) == RateLimits(requests=ProviderLimit(None, 0, 30.0))
 
 
 NAMES = (

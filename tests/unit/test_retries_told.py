@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.operations.batch_retries import instead
+from producer.operations.retried_lines import instead
 
 
 @pytest.mark.parametrize(

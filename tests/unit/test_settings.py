@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import settings
+from shared import environment, settings
 from shared.settings import Settings, read_settings
 from workers import app
 
@@ -56,7 +56,7 @@ def _default(name: str) -> str:
 
 def test_each_setting_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [name for names, _ in documented() for name in names] == list(Settings.model_fields)
-    if settings.inherited().get("SETTINGS_TABLE") == "write":
+    if environment.inherited().get("SETTINGS_TABLE") == "write":
         TABLE.write_text(table())
     assert TABLE.read_text() == table(), "SETTINGS_TABLE=write makes it anew"
 

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 from producer.dialects.fusionai import jobs
-from shared.batches.lines import ENDPOINTS
 from shared.submissions import sizes
-from shared.submissions.job_types import JOB_TYPES, URLS
+from shared.submissions.job_types import ENDPOINTS, JOB_TYPES, URLS
 from shared.submissions.schemas import REQUESTS
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ import pytest
 from anthropic._streaming import SSEDecoder as AnthropicDecoder
 from openai._streaming import SSEDecoder
 
-from producer.dialects.fusionai.manners import Events
+from producer.dialects.fusionai.manners import ChunkEvents
 
-_DONE, _KEEP_ALIVE = Events().end(), Events().comment()
+_DONE, _KEEP_ALIVE = ChunkEvents().end(), ChunkEvents().comment()
 
 
 def frames(*, ids: bool) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Usage that a provider did not report, counted here: texts as texts, a picture as the catalogue counts one.
+"""Usage that a provider did not report, counted here: texts as texts, an image as the catalogue counts one.
 
 About four bytes of text are a token. A count of 0 is none where there was something to count: a prompt is never empty,
 and a text that was sent was paid for. Never more than what a job's bound was made of.
@@ -57,8 +57,8 @@ def _asked(request: Mapping[str, Any], overheads: Overheads) -> int:
     for name in ("tools", "response_format"):
         if request.get(name):
             texts.append(orjson.dumps(request[name]).decode())
-    pictures = overheads.image * len(image_urls(request))
-    return tokens(texts) + MESSAGE_TOKENS * len(request["messages"]) + pictures
+    of_images = overheads.image * len(image_urls(request))
+    return tokens(texts) + MESSAGE_TOKENS * len(request["messages"]) + of_images
 
 
 def _said(choices: Sequence[Mapping[str, Any]]) -> int:

@@ -57,7 +57,7 @@ def _parts(content: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _part(part: Mapping[str, Any], path: str) -> tuple[str, str]:
-    """One part; what is no text, as a picture, is passed over."""
+    """One part; what is no text, as an image, is passed over."""
     if part.get("type") in _THINKING:
         return "reasoning_content", _thought(part)
     if part.get("type") == "refusal":

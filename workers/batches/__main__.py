@@ -4,7 +4,7 @@ import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import garbage, logs
+from shared import logs, processes
 from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database
 from shared.settings import keep_private, settings
@@ -21,7 +21,7 @@ def main() -> None:
     stop = on_signals()
     database = Database(settings().database_url)
     scheduler = BatchScheduler(database, bell())
-    garbage.collect_seldom()
+    processes.collect_seldom()
     while not stop.is_set():
         try:
             busy = scheduler.run_once()

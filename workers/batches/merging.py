@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from shared import clock
-from shared.batches import never_made, transitions
+from shared.batches import never_made, states
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
-from shared.batches.transitions import Row
+from shared.batches.states import Row
 from shared.db import Database
 from shared.db.models import job_payloads, job_results, jobs
 
@@ -40,7 +40,7 @@ class Merger:
     def __init__(self, database: Database, batch: Row) -> None:
         self._database = database
         self._batch = batch
-        family = database.read_sync(transitions.family, batch) if batch["retry_root"] else [batch]
+        family = database.read_sync(states.family, batch) if batch["retry_root"] else [batch]
         before = [one for one in family if one["created_at"] < batch["created_at"]]
         self._first, *self._retries = *before, batch
         #: Of lines that were tried again, by custom_id: the newest job; or why the newest retry never made one.

@@ -13,7 +13,7 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import BinaryIO, Final
 
-from shared import clock, garbage, logs, processes
+from shared import clock, logs, processes
 from shared.batches import lines
 from shared.batches.lines import Part, Wanted
 from shared.settings import settings
@@ -102,7 +102,7 @@ def _begin(parent: int) -> None:
     """In a new process: it ends with its parent, and leaves the processors to whoever serves customers."""
     processes.follow(parent)
     os.nice(5)
-    garbage.collect_seldom()
+    processes.collect_seldom()
 
 
 def _nothing() -> None:

@@ -19,7 +19,8 @@ from shared.batches import json_lines, line_requests
 from shared.batches.line_files import FaultError
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
-from shared.batches.transitions import Made, Row
+from shared.batches.states import Row
+from shared.batches.transitions import Made
 from shared.db import Database
 from shared.errors import StorageAway
 from shared.files import blobs

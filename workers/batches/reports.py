@@ -3,14 +3,14 @@
 import logging
 
 from shared import clock
-from shared.batches.lines import Reading
-from shared.batches.transitions import Row
+from shared.batches.lines import FileReading
+from shared.batches.states import Row
 from shared.objects.amounts import credits
 
 log = logging.getLogger(__name__)
 
 
-def begins(row: Row, reading: Reading) -> None:
+def begins(row: Row, reading: FileReading) -> None:
     """It has been read and held for."""
     most = credits(0 if row["test"] else reading.bound_micros)
     log.info(

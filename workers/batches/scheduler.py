@@ -6,8 +6,8 @@ So a small batch is not kept waiting by a large one. What is done for a batch is
 import logging
 
 from shared import clock, logs
-from shared.batches import transitions
-from shared.batches.transitions import Row
+from shared.batches import states
+from shared.batches.states import Row
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.errors import StorageAway
@@ -73,7 +73,7 @@ class BatchScheduler:
     def _look(self) -> None:
         """Take up what there is to do, the highest priority and oldest batch of each account first."""
         now = clock.monotonic()
-        rows = self._database.read_sync(transitions.in_need)
+        rows = self._database.read_sync(states.in_need)
         known = {row["id"]: row["account_id"] for row in rows}
         for id in self._works.keys() - known:
             self._works.pop(id).close()

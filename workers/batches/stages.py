@@ -14,8 +14,9 @@ from shared import accounts, clock, crash, notifier
 from shared.batches import lines as batch_lines
 from shared.batches import transitions
 from shared.batches.line_files import FaultError
-from shared.batches.lines import Reading, Wanted
-from shared.batches.transitions import Plan, Row
+from shared.batches.lines import FileReading, Wanted
+from shared.batches.states import Row
+from shared.batches.transitions import Plan
 from shared.broker.bell import Bell
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
@@ -91,7 +92,7 @@ class Stages:
 
     def read(self, row: Row) -> Work:
         """Read and price every line into a plan, take the hold, and go on making the jobs."""
-        reading = Reading()
+        reading = FileReading()
         name = f"plans/{row['id']}.{clock.new_id('plan')}"
         yield from self._plan(row, reading, name)
         crash.point("batch.after_plan")
@@ -109,7 +110,7 @@ class Stages:
         else:
             blobs.delete(name)
 
-    def _plan(self, row: Row, reading: Reading, name: str) -> Work:
+    def _plan(self, row: Row, reading: FileReading, name: str) -> Work:
         pause = _Pause()
         ignores = self._database.read_sync(accounts.ignores_unknown, row["account_id"])
         try:
@@ -136,7 +137,7 @@ class Stages:
                 raise StorageAway(f"{blob} is not to be found") from None
             raise
 
-    def _begin(self, row: Row, reading: Reading, name: str) -> bool:
+    def _begin(self, row: Row, reading: FileReading, name: str) -> bool:
         if reading.faults:
             errors = [fault.as_json() for fault in reading.faults]
             self._ring(self._database.write_sync(transitions.refuse, row["id"], errors))
@@ -189,7 +190,7 @@ class Stages:
             crash.point("batch.after_end")
             yield
         while flagged := self._database.write_sync(cancelling.flag_running, row["id"]):
-            notifier.tell_now(settings().redis_url, notifier.CANCEL, flagged)
+            notifier.publish_now(settings().redis_url, notifier.CANCEL, flagged)
             yield
 
     def _cancel(self, ids: Sequence[str]) -> list[str]:

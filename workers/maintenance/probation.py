@@ -15,8 +15,8 @@ from shared import clock, processes
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import TO_WAKE
+from shared.environment import inherited
 from shared.queues import PROBATION
-from shared.settings import inherited
 
 #: Jobs that may run together in a probation process.
 GROUP_MOST = 1000

@@ -1,4 +1,4 @@
-"""Retention: files that have expired or were deleted go, bytes before rows; so do old pictures, plans and remains.
+"""Retention: files that have expired or were deleted go, bytes before rows; so do old images, plans and remains.
 
 Remains are what a writer that died left behind, and files that no row names: of a rendering that came second, of an
 upload that was given up. Storage may be slow or away, so a sweeper that goes on has this done on a thread of its own,
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 CHUNK = 100
 #: A file is gone for its owner this long before it is removed, so that whoever has just looked at it may go on.
 GRACE_MICROS = 60 * clock.MICROS
-#: Between two looks for pictures, plans and remains to delete, in seconds.
+#: Between two looks for images, plans and remains to delete, in seconds.
 TIDY_SECONDS = 600.0
 #: Blobs that rows are looked for in one round.
 MOST_ASKED = 1000
@@ -50,7 +50,7 @@ class Retention:
         self._database = database
         self._thread: threading.Thread | None = None
         self._chores = [
-            _Chore("old pictures", lambda: _full(images.forget_old())),
+            _Chore("old images", lambda: _full(images.forget_old())),
             _Chore("old plans", lambda: _full(blobs.forget_old("plans/", KEEP_PLANS_SECONDS))),
             _Chore("unfinished blobs", lambda: _full(blobs.forget_unfinished(KEEP_UNFINISHED_SECONDS))),
             *(_Chore(f"files without a row in {place}", _Unnamed(database, place).some) for place in UNNAMED),
@@ -167,7 +167,7 @@ def _overdue() -> ColumnElement[bool]:
 
 
 def _attempt(what: str, fn: Callable[[], object]) -> bool:
-    """Whether it was done; what fails is said, and left to a later round."""
+    """Whether it was done; what fails is logged, and left to a later round."""
     try:
         fn()
     except Exception as error:

@@ -12,12 +12,12 @@ from functools import partial
 from sqlalchemy import Connection
 
 from shared import clock, crash, logs
-from shared.broker.app import job_queues
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
+from shared.submissions.catalogue import job_queues
 from workers.maintenance import recovery
 from workers.maintenance.chunks import in_chunks
 from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_before, newest_doorbells, unwake_lost

@@ -12,8 +12,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from shared import clock
-from shared.providers.limits import Limit, RateLimits
-from shared.providers.states import State
+from shared.providers.limits import ProviderLimit, RateLimits
+from shared.providers.states import ProviderState
 from shared.queues import Lane
 from workers.pacing import law
 from workers.pacing.law import Report
@@ -67,7 +67,7 @@ class Gate:
 
     name: str
     worker: str
-    state: State = field(default_factory=State)
+    state: ProviderState = field(default_factory=ProviderState)
     #: Redis's time less the monotonic clock.
     ahead: float = 0.0
     in_flight: int = 0
@@ -167,7 +167,7 @@ class Gate:
         self._put_off = 0
         return made
 
-    def adopt(self, state: State, ahead: float) -> None:
+    def adopt(self, state: ProviderState, ahead: float) -> None:
         """What all workers know now; what was seen of an earlier version is no evidence any more."""
         if state.version != self.state.version:
             self.report.forget()
@@ -269,7 +269,7 @@ class Gate:
         self.pump()
 
 
-def _a_second(limit: Limit | None) -> float | None:
+def _a_second(limit: ProviderLimit | None) -> float | None:
     """What a stated limit admits a second, if it is one a minute that fills up evenly, as its own numbers must show.
 
     Over which time a limit counts is not stated. 600 of which 580 are left, whole again in 2 s, are 10 a second either

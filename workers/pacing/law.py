@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared.providers.states import FIRST_LIMIT, State, words
+from shared.providers.states import FIRST_LIMIT, ProviderState, words
 
 #: What is left of the rate, and of the limit, after a refusal.
 CUT: Final = 0.9
@@ -104,7 +104,7 @@ class Report:
         self.hold, self.barred, self.rated = 0.0, False, False
 
 
-def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
+def step(state: ProviderState, report: Report, now: float, *, pauses: Pauses, jitter: float) -> list[str]:
     """Change `state` by one report; lines for the operator. `jitter`: 0 to 1, uniformly random."""
     known = report.version == state.version
     _set_right(state, now, pauses)
@@ -130,7 +130,7 @@ def step(state: State, report: Report, now: float, *, pauses: Pauses, jitter: fl
     return said
 
 
-def claim(state: State, worker: str, now: float) -> bool:
+def claim(state: ProviderState, worker: str, now: float) -> bool:
     """Whether this worker may send the one call that tries a paused provider; then it is noted."""
     state.paused_until, state.probe_until = (
         min(state.paused_until, now + state.wait),
@@ -142,13 +142,13 @@ def claim(state: State, worker: str, now: float) -> bool:
     return True
 
 
-def share(state: State, worker: str) -> float:
+def share(state: ProviderState, worker: str) -> float:
     """This worker's share of rate and limit, by what each of them wants."""
     wanted = {name: max(row[1], 1.0) for name, row in state.workers.items()}
     return wanted[worker] / sum(wanted.values()) if worker in wanted else 1.0
 
 
-def measured(state: State, in_flight: int, now: float) -> float | None:
+def measured(state: ProviderState, in_flight: int, now: float) -> float | None:
     """Calls a second that were admitted of late, while calls were sent; None: too little has been seen to say."""
     since = max(now - WINDOW, min(state.held_until, now))
     if now - since < LEAST_WINDOW:
@@ -158,7 +158,7 @@ def measured(state: State, in_flight: int, now: float) -> float | None:
     return (answered + (in_flight if since == state.held_until else 0)) / (now - since)
 
 
-def _set_right(state: State, now: float, pauses: Pauses) -> None:
+def _set_right(state: ProviderState, now: float, pauses: Pauses) -> None:
     """Times later than any can be are another clock's: Redis's was set back, or this process had its own."""
     state.cut_at, state.grown_at = min(state.cut_at, now), min(state.grown_at, now)
     state.paused_since = min(state.paused_since, now)
@@ -167,7 +167,7 @@ def _set_right(state: State, now: float, pauses: Pauses) -> None:
     state.probe_until = min(state.probe_until, now + PROBE)
 
 
-def _count(state: State, report: Report, now: float) -> None:
+def _count(state: ProviderState, report: Report, now: float) -> None:
     state.cut_at = state.cut_at or now
     state.workers = _present(state.workers, now)
     state.workers[report.worker] = [now, float(report.wanted)]
@@ -184,7 +184,7 @@ def _present(workers: Mapping[str, list[float]], now: float) -> dict[str, list[f
     return {name: row for name, row in workers.items() if now - GONE <= row[0] <= now + GONE}
 
 
-def _resume(state: State) -> list[str]:
+def _resume(state: ProviderState) -> list[str]:
     """An answer, whenever it was asked for: the provider is there."""
     was, state.paused_for, state.barred = state.paused_for, None, False
     state.failures = state.pauses = 0
@@ -196,7 +196,7 @@ def _resume(state: State) -> list[str]:
     return [f"answers again, after {was}; calls go on"]
 
 
-def _cut(state: State, report: Report, now: float, longest: float, jitter: float) -> None:
+def _cut(state: ProviderState, report: Report, now: float, longest: float, jitter: float) -> None:
     """The provider says that it is too much: slower, fewer at once when all were used, and nothing for a moment.
 
     What it asks for longer concerns the call that was refused, which waits that long by itself: of a single refusal
@@ -223,7 +223,7 @@ def _cut(state: State, report: Report, now: float, longest: float, jitter: float
     state.held_for = report.refused_for
 
 
-def _sustained(state: State, report: Report, now: float) -> float:
+def _sustained(state: ProviderState, report: Report, now: float) -> float:
     """The calls a second that this provider seems to bear: what it admitted of late while calls were sent, less the
     share of the time in which it refused them. As long as the rate is a guess, all since the last refusal counts.
     Where fewer were sent than might have been, what was admitted says nothing.
@@ -240,7 +240,7 @@ def _sustained(state: State, report: Report, now: float) -> float:
     return max(min(state.rate, bears), state.rate * (LIMIT_CUT if state.proven else 0.1), LEAST_RATE)
 
 
-def _grow_limit(state: State, report: Report, now: float) -> None:
+def _grow_limit(state: ProviderState, report: Report, now: float) -> None:
     """While all of it is used: by as much as was answered, and, as refusals come sooner than answers do, by time."""
     elapsed, state.widened_at = min(max(now - state.widened_at, 0.0), 1.0), now
     if not report.limit_used or state.limit >= MOST_LIMIT:
@@ -253,7 +253,7 @@ def _grow_limit(state: State, report: Report, now: float) -> None:
         state.threshold = state.limit
 
 
-def _grow_rate(state: State, report: Report, now: float) -> None:
+def _grow_rate(state: ProviderState, report: Report, now: float) -> None:
     if state.rate is None or now < state.held_until or now <= state.grown_at:
         state.grown_at = max(state.grown_at, now)
         return
@@ -272,7 +272,7 @@ def _grow_rate(state: State, report: Report, now: float) -> None:
         state.rate = None
 
 
-def _failed(state: State, report: Report, now: float, pauses: Pauses, jitter: float) -> list[str]:
+def _failed(state: ProviderState, report: Report, now: float, pauses: Pauses, jitter: float) -> list[str]:
     state.failures = report.failed if report.admitted else state.failures + report.failed
     quiet = not state.admitted or now - state.admitted[-1][0] / 2 > QUIET
     if not (report.barred or report.probed or (quiet and state.failures >= FAILURES)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from shared import clock, logs
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
-from shared.providers.states import ANY, State, name_of
+from shared.providers.states import ANY, ProviderState, name_of
 from shared.queues import Lane
 from shared.stopping import stop
 from workers.pacing import law
@@ -249,7 +249,7 @@ class Pace:
         for line in said:
             log.warning("%s: %s", gate.name.removesuffix(f"/{ANY}").replace("/", " "), line)
 
-    def _apply(self, name: str, state: State, report: Report, now: float) -> list[str]:
+    def _apply(self, name: str, state: ProviderState, report: Report, now: float) -> list[str]:
         pauses = Pauses(self.pauses.first * BARRED, self.pauses.most * 2) if name.endswith(f"/{ANY}") else self.pauses
         return law.step(state, report, now, pauses=pauses, jitter=random.random())
 

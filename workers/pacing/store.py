@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import redis.asyncio as redis
 
 from shared import clock, redis_clients
-from shared.providers.states import KEY, NAMES, State, dump, load
+from shared.providers.states import KEY, NAMES, ProviderState, dump, load
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -60,7 +60,9 @@ class PaceStore:
         """Hang up."""
         await self._redis.aclose()
 
-    async def update(self, name: str, own: State, change: Callable[[State, float], T]) -> tuple[State, T]:
+    async def update(
+        self, name: str, own: ProviderState, change: Callable[[ProviderState, float], T]
+    ) -> tuple[ProviderState, T]:
         """Apply a change to the shared state, or to this process's `own` where there is none or Redis is away.
 
         Returns the state as it is then, and what the change returned. `change` gets the state and the time, may be
@@ -77,12 +79,14 @@ class PaceStore:
                 log.warning("Redis is away: this worker paces providers by itself for now (%s)", type(error).__name__)
             return own, change(own, self.now())
 
-    async def _compare_and_set(self, name: str, own: State, change: Callable[[State, float], T]) -> tuple[State, T]:
+    async def _compare_and_set(
+        self, name: str, own: ProviderState, change: Callable[[ProviderState, float], T]
+    ) -> tuple[ProviderState, T]:
         seen = self._documents.get(name)
         if seen is None:
             seen = await self._read(name)
         for _ in range(TRIES):
-            state = load(seen) or load(dump(own)) or State()
+            state = load(seen) or load(dump(own)) or ProviderState()
             result = change(state, self.now())
             made = dump(state)
             done, current = await self._write(name, seen, made)

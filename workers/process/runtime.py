@@ -14,10 +14,10 @@ from typing import Any
 
 import uvloop
 
-from shared import garbage
+from shared import processes
 from shared.broker.bell import bell
 from shared.db import Database
-from shared.notifier import CANCEL, Hints
+from shared.notifier import CANCEL, Notifier
 from shared.queues import LANES, WEBHOOKS, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
@@ -67,7 +67,7 @@ class Runtime:
     def start(self) -> None:
         """Take a lease and be ready for jobs."""
         _raise_file_limit()
-        garbage.collect_seldom()
+        processes.collect_seldom()
         self._database = Database(settings().database_url)
         self.incarnation = Incarnation(
             self._database,
@@ -146,7 +146,7 @@ class Runtime:
             allow_private=settings().webhooks_allow_private,
             connections=MOST_SENDING,
         )
-        self._notifier = Hints(settings().redis_url)
+        self._notifier = Notifier(settings().redis_url)
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
 

@@ -33,7 +33,7 @@ BRIEF_PATIENCE = 0.5
 LASTED_SECONDS = 60.0
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
-#: By so much a stream ends before its job's deadline, so that who has said the most of it ends the job.
+#: By so much a stream ends before its job's deadline, so that its worker, who knows how much was sent, ends the job.
 EARLY_SECONDS = 2.0
 #: Attempts that a job's row keeps: the first ones and the last ones.
 MOST_FIRST, MOST_LAST = 10, 40
@@ -282,9 +282,9 @@ class _Run:
 
 
 def _not_called(wait: Wait) -> ProviderError:
-    """A provider that is not called just now, as if it had said so itself."""
+    """A provider that is not called just now, as if it had answered so itself."""
     if wait.paused:
-        said = f"calls of this provider are paused, since {words(wait.reason)}"
-        return ProviderError(said, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
-    said = "this provider is asked for more than it takes"
-    return ProviderError(said, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)
+        message = f"calls of this provider are paused, since {words(wait.reason)}"
+        return ProviderError(message, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
+    message = "this provider is asked for more than it takes"
+    return ProviderError(message, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)

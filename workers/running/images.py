@@ -1,6 +1,6 @@
 """Stores the images of a result, and puts links to them in the place of base64 where links were asked for.
 
-A picture that was made has been paid for, so storage that is away is tried again for a while; each try has a limit,
+An image that was made has been paid for, so storage that is away is tried again for a while; each try has a limit,
 since storage may also hang. While it is known to be away, nothing more is drawn.
 """
 
@@ -19,27 +19,27 @@ from workers.providers import ProviderAnswer, ProviderCall
 
 R = TypeVar("R")
 
-#: For how long keeping a picture is tried, in all and at once, in seconds.
+#: For how long keeping an image is tried, in all and at once, in seconds.
 KEEP_SECONDS = 12.0
 TRY_SECONDS = 6.0
 #: Pauses between two tries, in seconds: the first; each is twice as long as the one before, up to the last.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 
 #: What waits for storage has threads of its own: they may all hang.
-_threads = ThreadPoolExecutor(8, thread_name_prefix="pictures")
+_threads = ThreadPoolExecutor(8, thread_name_prefix="images")
 
 
 class ImageKeeper:
-    """One process's keeping of pictures."""
+    """One process's keeping of images."""
 
     def __init__(self) -> None:
         #: Storage was away when last asked.
         self._away = False
 
     async def put_links(self, call: ProviderCall, answer: ProviderAnswer, *, of_batch: bool) -> None:
-        """Put signed links in the place of base64, when links were asked for. Pictures are kept on disk by then.
+        """Put signed links in the place of base64, when links were asked for. Images are kept on disk by then.
 
-        StorageAway when they could not be. Each name is a fresh one: a stale worker's late picture replaces nobody's.
+        StorageAway when they could not be. Each name is a fresh one: a stale worker's late image replaces nobody's.
         """
         if links(call.request):
             await self._link(call, answer, of_batch=of_batch)
@@ -58,7 +58,7 @@ class ImageKeeper:
             del row["b64_json"]
 
     async def ready(self) -> bool:
-        """Whether a picture could be kept, as far as is known; asked for anew after it could not."""
+        """Whether an image could be kept, as far as is known; asked for anew after it could not."""
         if self._away:
             try:
                 await self._once(_probe, TRY_SECONDS)
@@ -91,7 +91,7 @@ class ImageKeeper:
 
 
 def links(request: dict[str, Any]) -> bool:
-    """Whether the pictures that are asked for are to be kept here."""
+    """Whether the images that are asked for are to be kept here."""
     return bool(request.get("response_format", "url") == "url")
 
 
@@ -108,4 +108,4 @@ def _decoded(encoded: Any) -> bytes:
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError, TypeError):
-        raise ProviderError("the provider's picture is not base64", upstream_status=200, code="protocol") from None
+        raise ProviderError("the provider's image is not base64", upstream_status=200, code="protocol") from None

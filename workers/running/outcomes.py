@@ -1,4 +1,4 @@
-"""Outcomes of jobs at their worker: what an answer came to, and the error that a job shows for each failure. Pure."""
+"""Outcomes of jobs at their worker: what an answer came to, and the error that a job shows for each failure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from shared import usage_shown
 from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import Ending, Progress, Terminal
+from shared.jobs.outcomes import Ending, RelayedPart, Terminal
 from shared.money.pricing import charge
 from shared.objects.amounts import credits
+from shared.submissions import usage_shown
 from shared.submissions.schemas import Offer, Usage
 from workers.providers import ProviderAnswer
 from workers.running.partial_answer import PartialAnswer
@@ -95,13 +95,13 @@ def cut_short(
     )
 
 
-def progress(job: Leased, partial: PartialAnswer) -> Progress | None:
+def progress(job: Leased, partial: PartialAnswer) -> RelayedPart | None:
     """What the job's row is to know of what was sent on, in case this process does not live to end it."""
     if not partial.began or partial.offer is None or job.test:
         return None
     offer, usage = partial.offer, partial.usage()
     charged, _ = _charged(job, offer, usage)
-    return Progress(
+    return RelayedPart(
         job.id, job.epoch, offer.provider, offer.model, usage.prompt_tokens, usage.completion_tokens, charged
     )
 

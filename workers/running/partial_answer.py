@@ -14,7 +14,7 @@ class SentAnswer:
     """The chunks of an answer as they were sent, put together to as much of the whole as there is."""
 
     head: Mapping[str, Any] = field(default_factory=dict)
-    #: UTF-8 bytes of what was said, of whatever kind.
+    #: UTF-8 bytes of what was sent, of whatever kind.
     bytes: int = 0
     _choices: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class PartialAnswer:
     offer: Offer | None = None
     gathered: SentAnswer | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
-    #: The provider has said all of it, and is waited for only to say what that was.
+    #: The provider has sent all of it; it is waited for only to report the usage.
     complete: bool = False
     _prompt: int | None = None
 
@@ -108,5 +108,5 @@ class PartialAnswer:
         """The prompt, and what was sent, as counted here."""
         if self._prompt is None:
             self._prompt = of_chat(None, self.request, (), catalogue().overheads, 0).prompt_tokens
-        said = self.gathered.bytes if self.gathered else 0
-        return Usage(prompt_tokens=self._prompt, completion_tokens=-(-said // BYTES_PER_TOKEN), estimated=True)
+        sent = self.gathered.bytes if self.gathered else 0
+        return Usage(prompt_tokens=self._prompt, completion_tokens=-(-sent // BYTES_PER_TOKEN), estimated=True)

@@ -9,7 +9,7 @@ from shared import logs
 from shared.db import Database
 from shared.jobs import transitions
 from shared.jobs.leases import Leased
-from shared.jobs.outcomes import Progress
+from shared.jobs.outcomes import RelayedPart
 from shared.slices import slices
 from shared.stopping import stop
 from workers.running import outcomes
@@ -65,12 +65,12 @@ class ProgressRecorder:
             for some in slices(fresh, MOST):
                 await self._note(some)
 
-    def _fresh(self) -> list[Progress]:
+    def _fresh(self) -> list[RelayedPart]:
         """Of which answers more has been sent on than their rows know."""
         found = (outcomes.progress(job, partial) for job, partial in self._open.values() if partial.began)
         return [one for one in found if one is not None and one.charge_micros > self._noted.get(one.job_id, 0)]
 
-    async def _note(self, progress: Sequence[Progress]) -> None:
+    async def _note(self, progress: Sequence[RelayedPart]) -> None:
         try:
             await self.database.write(transitions.note_relayed, progress)
         except Exception as error:

@@ -65,7 +65,7 @@ class StreamSink:
         self.publisher.notify(self)
 
     def end(self) -> None:
-        """The call is over: what it said is kept a little longer for those who still read."""
+        """The call is over: what it sent is kept a little longer for those who still read."""
         self.ended = True
         if self.began:
             self.publisher.notify(self)
@@ -177,7 +177,7 @@ class Publisher:
         for _, words in commands:
             pipeline.execute_command(*words)
         changed = sorted({key.rpartition(":")[2] for key, _ in commands})
-        pipeline.publish(streams.NEWS, json.dumps(changed))
+        pipeline.publish(streams.NEW_ENTRIES, json.dumps(changed))
         # An entry that is refused is one sent before, or a stale worker's: neither is a fault.
         await pipeline.execute(raise_on_error=False)
 

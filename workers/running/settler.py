@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from shared import crash, logs
-from shared.batcher import Batcher
 from shared.db import Database, is_away
+from shared.db.batcher import Batcher
 from shared.errors import InternalError
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict
-from shared.notifier import DONE, Hints
+from shared.notifier import DONE, Notifier
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ MOST = 400
 class Settler:
     """Gathers outcomes and settles them in groups; an outcome that cannot be stored ends its job `internal_error`."""
 
-    def __init__(self, database: Database, notifier: Hints, deliver: Callable[[list[str]], None]) -> None:
+    def __init__(self, database: Database, notifier: Notifier, deliver: Callable[[list[str]], None]) -> None:
         self._database = database
         self._notifier = notifier
         self._deliver = deliver
@@ -63,7 +63,7 @@ class Settler:
         self.stale += verdicts.count("stale")
         ended = [outcome.job_id for outcome in outcomes if isinstance(outcome, Ending)]
         if ended:
-            self._notifier.tell(DONE, ended)
+            self._notifier.publish(DONE, ended)
         else:
             crash.point("requeue.after_commit")
         if settled.deliveries:

@@ -38,7 +38,7 @@ class Control:
         if method == "GET" and (told := self._told(path, query)) is not None:
             return json_reply(told)
         if method == "GET" and path.startswith("images/"):
-            return media.picture(path.removeprefix("images/"))
+            return media.image(path.removeprefix("images/"))
         raise Refusal(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")
 
     def _replace(self, order: ScriptBody) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _image(request: SimulatedRequest, prompt: str, at: int, size: tuple[int, int
     return {"url": f"http://{host}/_simulator/images/{size[0]}x{size[1]}-{colour}.png", "revised_prompt": prompt}
 
 
-def picture(name: str) -> SimulatedReply:
+def image(name: str) -> SimulatedReply:
     """GET _simulator/images/{width}x{height}-{colour}.png: the name says what is in it."""
     found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})-([0-9a-f]{6})\.png", name)
     if found is None:

@@ -21,7 +21,7 @@ _EXPIRED = {
     "timeout": "the provider's answer took too long",
 }
 #: Bytes of one answer, all of which a worker keeps in memory: more than the largest that any provider gives, which is
-#: that of 2,048 long embeddings, or of ten pictures.
+#: that of 2,048 long embeddings, or of ten images.
 MOST_ANSWER_BYTES = 256 * 1024 * 1024
 
 #: Codes of ours for an answer that had begun, or had come, and is none.

@@ -9,7 +9,7 @@
   "name";r=…;t=…` beside `ratelimit-policy: "name";q=…;w=…`.
 
 Names are read by their words, so that all of these are one rule. Over which time a limit counts few say (Groq's
-of requests is a day's), so it is not read. What is negative (Azure's -1), no number, or about something else (pictures,
+of requests is a day's), so it is not read. What is negative (Azure's -1), no number, or about something else (images,
 a subscription's share) is not read either.
 """
 
@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from shared import durations
-from shared.providers.limits import Limit, RateLimits
+from shared.providers.limits import ProviderLimit, RateLimits
 
-__all__ = ["Limit", "RateLimits", "read"]
+__all__ = ["ProviderLimit", "RateLimits", "read"]
 
 _KINDS = frozenset({"limit", "remaining", "reset"})
 _UNITS = {"requests": "requests", "request": "requests", "req": "requests", "tokens": "tokens"}
@@ -43,7 +43,7 @@ def read(headers: Mapping[str, str], *, now_seconds: float | None = None) -> Rat
         if "ratelimit" in (name := name.lower()):
             for group, unit, kind, said in _stated(name, value):
                 groups[group, unit].setdefault(kind, said)
-    found: dict[str, Limit] = {}
+    found: dict[str, ProviderLimit] = {}
     for (_, unit), group_values in groups.items():
         limit = _limit(group_values, headers, now_seconds)
         if limit is not None and (unit not in found or _left(limit) < _left(found[unit])):
@@ -86,12 +86,14 @@ def _draft(value: str) -> Iterator[tuple[str, str, str, str]]:
                 yield group, unit, kind, said
 
 
-def _limit(group_values: Mapping[str, str], headers: Mapping[str, str], now_seconds: float | None) -> Limit | None:
+def _limit(
+    group_values: Mapping[str, str], headers: Mapping[str, str], now_seconds: float | None
+) -> ProviderLimit | None:
     limit, remaining = (durations.number(group_values.get(kind, "")) for kind in ("limit", "remaining"))
     if limit is None and remaining is None:
         return None
     reset = _reset(group_values["reset"], headers, now_seconds) if "reset" in group_values else None
-    return Limit(_whole(limit), _whole(remaining), reset)
+    return ProviderLimit(_whole(limit), _whole(remaining), reset)
 
 
 def _whole(value: float | None) -> int | None:
@@ -108,6 +110,6 @@ def _reset(said: str, headers: Mapping[str, str], now_seconds: float | None) -> 
     return durations.plausible(max((at / 1000 if at >= _EPOCH * 1000 else at) - now_seconds, 0.0))
 
 
-def _left(limit: Limit) -> float:
+def _left(limit: ProviderLimit) -> float:
     """How much of it is left, as a share; what does not say so has all."""
     return 1.0 if not limit.limit or limit.remaining is None else limit.remaining / limit.limit

@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from shared import clock, durations, network
-from shared.network.addresses import Allowed, Refused, judge, judge_name
+from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
 from workers.webhooks.name_resolver import NameResolver
 
 CONNECT_SECONDS = 5.0
@@ -108,8 +108,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             self._check(host, judge(address, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
         return addresses[:ADDRESSES_TRIED]
 
-    def _check(self, host: str, verdict: Allowed | Refused) -> None:
-        if isinstance(verdict, Refused):
+    def _check(self, host: str, verdict: Allowed | RefusedAddress) -> None:
+        if isinstance(verdict, RefusedAddress):
             # Not the address itself: the name may be one that only our own network knows.
             raise AddressRefused(f"{host} is not allowed as a webhook host: {verdict.reason}")
 
@@ -191,11 +191,11 @@ async def post(
 
 
 def _retry_seconds(headers: Mapping[str, str]) -> float | None:
-    said = headers.get("retry-after")
-    if said is None:
+    value = headers.get("retry-after")
+    if value is None:
         return None
-    wait = durations.seconds(said)
-    return durations.until(said, headers, clock.now_seconds()) if wait is None else wait
+    wait = durations.seconds(value)
+    return durations.until(value, headers, clock.now_seconds()) if wait is None else wait
 
 
 async def _head(response: httpx.Response, seconds: float) -> bytes:

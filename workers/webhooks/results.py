@@ -24,7 +24,7 @@ from workers.webhooks.schedule import pause_seconds
 #: The statuses whose Retry-After is about the receiver, not the event; and the longest that is waited for, in seconds.
 BUSY: Final = frozenset({429, 503})
 MOST_PAUSE_SECONDS: Final = 3600.0
-#: What is said of the deliveries that waited for a webhook whose receiver answered 410.
+#: The error of the deliveries that waited for a webhook whose receiver answered 410.
 GONE: Final = "the webhook was disabled"
 #: Characters of a Location, and of any error, that are kept.
 MOST_LOCATION, MOST_ERROR = 200, 500

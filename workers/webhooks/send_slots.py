@@ -124,7 +124,7 @@ class ReceiverState:
 
 
 class ReceiverStates:
-    """The receiver of many webhooks, also of those for which nothing waits; the longest unused are forgotten."""
+    """The states of many webhooks, also of those for which nothing waits; the longest unused are forgotten."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, ReceiverState] = OrderedDict()
@@ -142,7 +142,7 @@ class ReceiverStates:
 
 @dataclass(slots=True, eq=False)
 class SendSlot:
-    """A place in the room, for one send. `cut` ends the send: others need the place more."""
+    """A slot for one send. `cut` ends the send: others need the slot more."""
 
     kind: Kind
     shares: tuple[Share, ...]
@@ -159,7 +159,7 @@ class SendSlots:
         self._slow: OrderedDict[int, SendSlot] = OrderedDict()
 
     async def enter(self, receiver: ReceiverState) -> SendSlot:
-        """A place for one send, when it is this webhook's turn: its host's, its account's, and its kind's."""
+        """A slot for one send, when it is this webhook's turn: its host's, its account's, and its kind's."""
         while True:
             kind = receiver.kind
             shares = self._shares_of(kind, receiver)
@@ -179,7 +179,7 @@ class SendSlots:
             self._give(taken)
 
     def move_to_slow(self, slot: SendSlot, receiver: ReceiverState) -> None:
-        """Its send has been under way for long: it goes over to the slow part, whether or not there is room."""
+        """Its send has been under way for long: it goes over to the slow ones, even when they have no slot free."""
         receiver.mark_slow()
         if slot.kind == "slow":
             return

@@ -16,8 +16,8 @@ import orjson
 
 from shared import clock, crash, logs
 from shared.background import BackgroundTasks
-from shared.batcher import Batcher
 from shared.db import Database
+from shared.db.batcher import Batcher
 from shared.objects.events import event_object
 from shared.webhooks import events, signing
 from workers.webhooks.claims import claim, release, webhooks_of

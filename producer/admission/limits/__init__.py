@@ -24,7 +24,7 @@ from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.batcher import Batcher
+from shared.db.batcher import Batcher
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -74,13 +74,13 @@ class Limits:
         self._fell = asyncio.Event()
         self._beating = asyncio.create_task(self._beat())
 
-    async def take(self, holder: KeyHolder) -> Allowance | None:
-        """Count one request in every dimension: the first refusal, else what leaves the least; None: it has no limit.
+    async def take(self, holder: KeyHolder, more: Sequence[Dimension] = ()) -> Allowance | None:
+        """Count one request in every dimension, and in `more`: the first refusal, else what leaves the least.
 
-        `check` what comes back.
+        None: it has no limit. `check` what comes back.
         """
         allowances = []
-        for rate in filter(None, (dimension.of(holder) for dimension in self._dimensions)):
+        for rate in filter(None, (dimension.of(holder) for dimension in (*self._dimensions, *more))):
             allowances.append(await self.admit(rate))
             if allowances[-1].retry_seconds is not None:
                 return allowances[-1]

@@ -1,4 +1,4 @@
-"""What a limit says to one request, and of a group of them: what is left, or when there is room again. Pure."""
+"""What a limit says to one request, and of a group of them: what is left, or when there is room again."""
 
 import math
 from dataclasses import dataclass

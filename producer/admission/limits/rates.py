@@ -1,6 +1,6 @@
 """What is limited: a rate is a key, a window and a number; a row of DIMENSIONS says which of them a request meets.
 
-Pure. A new limit (of an hour, of a key) is a new row.
+A new limit (of an hour, of a key) is a new row.
 """
 
 from collections.abc import Callable

@@ -33,7 +33,7 @@ DIALECT = Dialect(
         missing="missing API key: send it in the header Authorization: Bearer fusionai_live_…",
     ),
     refuse=manners.refuse,
-    framing=manners.Events,
+    framing=manners.ChunkEvents,
     limit_headers=manners.limit_headers,
     document=document.PART,
     other_names={"/images/generations": "/images"},

@@ -41,8 +41,8 @@ async def create_file(request: Request) -> Response:
     upload = await read_upload(request)
     try:
         seconds = files.wish(upload.fields)
-        told = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
-        claim = claim_of(request, holder, told, keep_seconds=KEEP_BATCH_SECONDS)
+        meant = {**upload.fields, "filename": upload.filename, "sha256": upload.digest.hexdigest()}
+        claim = claim_of(request, holder, meant, keep_seconds=KEEP_BATCH_SECONDS)
         kept = files.keep(
             context.database,
             holder,

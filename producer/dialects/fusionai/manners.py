@@ -3,7 +3,7 @@
 import orjson
 
 from producer.admission.limits.allowances import Allowance
-from producer.waiting.framing import StreamFault, event
+from producer.waiting.framing import BrokenStream, event
 from producer.web.dialect import Refusal
 from shared.errors import FusionError
 
@@ -22,7 +22,7 @@ def limit_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
     ]
 
 
-class Events:
+class ChunkEvents:
     """Chunks as unnamed events, then `[DONE]`; an error is an event too."""
 
     media_type = "text/event-stream"
@@ -35,7 +35,7 @@ class Events:
         """What OpenAI's SDKs wait for."""
         return b"data: [DONE]\n\n"
 
-    def error(self, fault: StreamFault) -> bytes:
+    def error(self, fault: BrokenStream) -> bytes:
         """Its message names the job, and it says from where one that goes on may be read on."""
         shown = fault.error.as_json(fault.request_id) | {"message": fault.message, "job_id": fault.job_id}
         if fault.last_event_id is not None:

@@ -167,7 +167,7 @@ async def redeliver_event(request: Request, event_id: str) -> Response:
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     await context.database.read(events_ops.show_event, holder, event_id)
-    await _count(context, await context.database.read(webhooks.told_of, holder, event_id))
+    await _count(context, await context.database.read(webhooks.recipients_of, holder, event_id))
     return replayable(
         *await run_once_delivering(context.database, context.bell, claim, events_ops.redeliver_event, holder, event_id)
     )

@@ -9,34 +9,34 @@ from typing import cast
 from sqlalchemy import Table
 from sqlmodel import SQLModel
 
-from shared.db.models.accounts import Account, ApiKey, IdempotencyKey
-from shared.db.models.batches import Batch, File
-from shared.db.models.events import Delivery, Event, Webhook
-from shared.db.models.jobs import Counter, Job, JobPayload, JobResult, WorkerRow
-from shared.db.models.money import DailyUsage, Invoice, MonthlySpend, Threshold, Transfer
+from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
+from shared.db.models.batches import BatchRow, FileRow
+from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
+from shared.db.models.jobs import CounterRow, JobPayloadRow, JobResultRow, JobRow, WorkerRow
+from shared.db.models.money import DailyUsageRow, InvoiceRow, MonthlySpendRow, ThresholdRow, TransferRow
 
 
 def _table(model: type[SQLModel]) -> Table:
     return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
 
-accounts = _table(Account)
-api_keys = _table(ApiKey)
-batches = _table(Batch)
-counters = _table(Counter)
-daily_usage = _table(DailyUsage)
-deliveries = _table(Delivery)
-events = _table(Event)
-files = _table(File)
-idempotency_keys = _table(IdempotencyKey)
-invoices = _table(Invoice)
-job_payloads = _table(JobPayload)
-job_results = _table(JobResult)
-jobs = _table(Job)
-monthly_spend = _table(MonthlySpend)
-thresholds = _table(Threshold)
-transfers = _table(Transfer)
-webhooks = _table(Webhook)
+accounts = _table(AccountRow)
+api_keys = _table(ApiKeyRow)
+batches = _table(BatchRow)
+counters = _table(CounterRow)
+daily_usage = _table(DailyUsageRow)
+deliveries = _table(DeliveryRow)
+events = _table(EventRow)
+files = _table(FileRow)
+idempotency_keys = _table(IdempotencyKeyRow)
+invoices = _table(InvoiceRow)
+job_payloads = _table(JobPayloadRow)
+job_results = _table(JobResultRow)
+jobs = _table(JobRow)
+monthly_spend = _table(MonthlySpendRow)
+thresholds = _table(ThresholdRow)
+transfers = _table(TransferRow)
+webhooks = _table(WebhookRow)
 workers = _table(WorkerRow)
 
 metadata = SQLModel.metadata

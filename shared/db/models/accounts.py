@@ -6,7 +6,7 @@ from sqlmodel import Field, SQLModel
 from shared.db.models.columns import big, long_text
 
 
-class Account(SQLModel, table=True):
+class AccountRow(SQLModel, table=True):
     """A customer. The two balances are cached sums of its transfers; both are never negative."""
 
     __tablename__ = "accounts"
@@ -31,7 +31,7 @@ class Account(SQLModel, table=True):
     created_at: int = big()
 
 
-class ApiKey(SQLModel, table=True):
+class ApiKeyRow(SQLModel, table=True):
     """A project key: only its keyed hash is kept, and the first characters to tell it by."""
 
     __tablename__ = "api_keys"
@@ -47,7 +47,7 @@ class ApiKey(SQLModel, table=True):
     last_used_at: int | None = big(null=True)
 
 
-class IdempotencyKey(SQLModel, table=True):
+class IdempotencyKeyRow(SQLModel, table=True):
     """The answer that a POST with this Idempotency-Key got, replayed to every later one."""
 
     __tablename__ = "idempotency_keys"

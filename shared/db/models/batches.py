@@ -13,7 +13,7 @@ RETRIES = "retry_root IS NOT NULL"
 UNFINISHED_RETRIES = f"{RETRIES} AND {UNFINISHED}"
 
 
-class File(SQLModel, table=True):
+class FileRow(SQLModel, table=True):
     """A file of an account's; its bytes are in blob storage."""
 
     __tablename__ = "files"
@@ -38,7 +38,7 @@ class File(SQLModel, table=True):
     expires_at: int | None = big(null=True)
 
 
-class Batch(SQLModel, table=True):
+class BatchRow(SQLModel, table=True):
     """Up to 50,000 jobs as one: read from a file, held for as a whole, told of as a whole.
 
     Its lines become jobs (`released`) only after the hold of all of them has been taken; `stopped` ends that.

@@ -9,7 +9,7 @@ from shared.db.models.columns import big, flag, long_text, partial_index
 PENDING = "status = 'pending'"
 
 
-class Event(SQLModel, table=True):
+class EventRow(SQLModel, table=True):
     """The outbox: what happened, numbered without gaps per account and mode, live or test."""
 
     __tablename__ = "events"
@@ -26,7 +26,7 @@ class Event(SQLModel, table=True):
     deliveries: int | None = None
 
 
-class Webhook(SQLModel, table=True):
+class WebhookRow(SQLModel, table=True):
     """Where an account wants its events sent: those of live keys, or those of test keys."""
 
     __tablename__ = "webhooks"
@@ -50,7 +50,7 @@ class Webhook(SQLModel, table=True):
     created_at: int = big()
 
 
-class Delivery(SQLModel, table=True):
+class DeliveryRow(SQLModel, table=True):
     """One event on its way to one webhook; retried from this row until it is delivered or given up."""
 
     __tablename__ = "deliveries"

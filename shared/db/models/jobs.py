@@ -17,7 +17,7 @@ TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
 OF_BATCHES = "batch_id IS NOT NULL"
 
 
-class Job(SQLModel, table=True):
+class JobRow(SQLModel, table=True):
     """The hot row of a job: every change is a compare-and-set on (id, status, lease_epoch)."""
 
     __tablename__ = "jobs"
@@ -75,7 +75,7 @@ class Job(SQLModel, table=True):
     finished_at: int | None = big(null=True)
 
 
-class JobPayload(SQLModel, table=True):
+class JobPayloadRow(SQLModel, table=True):
     """What was asked: the canonical request, the candidate offers with their prices, attempts before a requeue."""
 
     __tablename__ = "job_payloads"
@@ -91,7 +91,7 @@ class JobPayload(SQLModel, table=True):
     wait_until: int | None = big(null=True)
 
 
-class JobResult(SQLModel, table=True):
+class JobResultRow(SQLModel, table=True):
     """What came of it; written once, in the settling transaction."""
 
     __tablename__ = "job_results"
@@ -146,7 +146,7 @@ class WorkerRow(SQLModel, table=True):
     ended: str | None = None
 
 
-class Counter(SQLModel, table=True):
+class CounterRow(SQLModel, table=True):
     """What is counted over all processes, in the transaction it belongs to; `shared.db.counters` adds and sums."""
 
     __tablename__ = "counters"

@@ -5,7 +5,7 @@ from sqlmodel import Field, SQLModel
 
 from shared.db.models.columns import big, long_text, partial_index
 
-#: Between which purses money of each kind moves, and for what: nothing else is a transfer.
+#: Between which balances money of each kind moves, and for what: nothing else is a transfer.
 #: A refund gives back what a job was charged; an adjustment corrects the transfer that it names.
 KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = 'available'
     AND subject_type IN ('operator', 'invoice'))
@@ -26,8 +26,8 @@ def once(kind: str, subject: str) -> str:
     return f"kind = '{kind}' AND subject_type = '{subject}'"
 
 
-class Transfer(SQLModel, table=True):
-    """One immutable movement of money between two purses; shared.money.ledger is the sole writer."""
+class TransferRow(SQLModel, table=True):
+    """One immutable movement of money between two balances; shared.money.ledger is the sole writer."""
 
     __tablename__ = "transfers"
     __table_args__ = (
@@ -49,7 +49,7 @@ class Transfer(SQLModel, table=True):
     id: str = Field(primary_key=True)
     account_id: str
     kind: str
-    #: Purses: `available`, `held` (the account's), `revenue`, `treasury` (the house's).
+    #: Balances: `available`, `held` (the account's), `revenue`, `treasury` (the platform's).
     from_purse: str
     to_purse: str
     amount_micros: int = big()
@@ -59,7 +59,7 @@ class Transfer(SQLModel, table=True):
     created_at: int = big()
 
 
-class MonthlySpend(SQLModel, table=True):
+class MonthlySpendRow(SQLModel, table=True):
     """What an account was charged in a calendar month, UTC."""
 
     __tablename__ = "monthly_spend"
@@ -68,7 +68,7 @@ class MonthlySpend(SQLModel, table=True):
     spent_micros: int = big(default=0)
 
 
-class Threshold(SQLModel, table=True):
+class ThresholdRow(SQLModel, table=True):
     """A level of credit at which the customer wants to be told; fires once a crossing."""
 
     __tablename__ = "thresholds"
@@ -81,7 +81,7 @@ class Threshold(SQLModel, table=True):
     period: str | None = None
 
 
-class DailyUsage(SQLModel, table=True):
+class DailyUsageRow(SQLModel, table=True):
     """What an account used of a model on a day, UTC; added to in the transaction that settles its jobs."""
 
     __tablename__ = "daily_usage"
@@ -97,7 +97,7 @@ class DailyUsage(SQLModel, table=True):
     charged_micros: int = big(default=0)
 
 
-class Invoice(SQLModel, table=True):
+class InvoiceRow(SQLModel, table=True):
     """A numbered document: the `statement` of a batch that was paid as it ran, or the `purchase` of credit."""
 
     __tablename__ = "invoices"

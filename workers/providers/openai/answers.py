@@ -33,7 +33,7 @@ def chat(
 
 
 def wanted(call: ProviderCall) -> int:
-    """How many choices, or pictures, were asked for."""
+    """How many choices, or images, were asked for."""
     return int(call.request.get("n") or 1)
 
 
@@ -94,7 +94,7 @@ def _image(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any],
     data = []
     for at, row in enumerate(_listed(body, "data")[: wanted(call)]):
         if not (row.get("url") or row.get("b64_json")):
-            raise wrong(f"data[{at}]", "is neither a link nor a picture")
+            raise wrong(f"data[{at}]", "is neither a link nor an image")
         for name in kept:
             if not isinstance(row.get(name), str | None):
                 raise wrong(f"data[{at}].{name}", "is not a text")

@@ -89,9 +89,9 @@ def _embedding(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage
 
 def _image(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
     count = call.request["n"]
-    pictures = [{"b64_json": _PIXEL} for _ in range(count)]
+    data = [{"b64_json": _PIXEL} for _ in range(count)]
     used = Usage(images=count, size=picture_kind(call.request, call.offer.images))
-    return results.images(clock.now_seconds(), pictures), used
+    return results.images(clock.now_seconds(), data), used
 
 
 _ANSWERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}

@@ -1,4 +1,4 @@
-"""Hints over a Redis that comes and goes; doorbells of at most a hundred ids, and what a dead broker means."""
+"""Notifications over a Redis that comes and goes; doorbells of at most a hundred ids, and what a dead broker means."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from shared import clock
 from shared import notifier as hints_module
 from shared.broker.app import make_app
 from shared.broker.bell import CHUNK, FULL_MESSAGES, Bell
-from shared.notifier import CANCEL, DONE, Hints
+from shared.notifier import CANCEL, DONE, Notifier
 from shared.settings import settings
 from tests.servers import RedisServer
 
@@ -27,15 +27,15 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
 
 def test_who_listens_hears_what_is_told_and_nothing_else(redis_server: RedisServer) -> None:
     async def scene() -> None:
-        speaker, listener = Hints(redis_server.url), Hints(redis_server.url)
+        speaker, listener = Notifier(redis_server.url), Notifier(redis_server.url)
         heard: list[list[str]] = []
         ready: list[bool] = []
         listener.listen(DONE, heard.append, lambda: ready.append(True))
         await until(lambda: ready)
         await asyncio.sleep(0.05)
-        speaker.tell(CANCEL, ["other"])
+        speaker.publish(CANCEL, ["other"])
         for n in range(20):
-            speaker.tell(DONE, [f"job_{n}", "é"])
+            speaker.publish(DONE, [f"job_{n}", "é"])
         await until(lambda: len(heard) == 20)
         assert sorted(ids[0] for ids in heard) == sorted(f"job_{n}" for n in range(20)) and heard[0][1] == "é"
         await speaker.close()
@@ -49,20 +49,20 @@ def test_a_redis_that_died_is_heard_again_and_the_gap_is_told(monkeypatch: pytes
     server = RedisServer().start()
 
     async def scene() -> None:
-        hints = Hints(server.url)
+        notifier = Notifier(server.url)
         heard: list[list[str]] = []
         missed: list[bool] = []
-        hints.listen(DONE, heard.append, lambda: missed.append(True))
+        notifier.listen(DONE, heard.append, lambda: missed.append(True))
         await until(lambda: len(missed) == 1)
         await asyncio.to_thread(server.kill)
-        hints.tell(DONE, ["lost"])
+        notifier.publish(DONE, ["lost"])
         await asyncio.to_thread(server.start)
         await until(lambda: len(missed) == 2)
         await asyncio.sleep(0.05)
-        hints.tell(DONE, ["job_2"])
+        notifier.publish(DONE, ["job_2"])
         await until(lambda: heard)
         assert heard == [["job_2"]]
-        await hints.close()
+        await notifier.close()
 
     try:
         asyncio.run(scene())
@@ -76,22 +76,22 @@ def test_telling_nobody_and_a_garbled_hint_are_no_errors(
     monkeypatch.setattr(hints_module, "RECONNECT_SECONDS", 0.02)
 
     async def scene() -> None:
-        away = Hints("redis://127.0.0.1:1/0")
-        away.tell(DONE, ["job_1"])
-        hints = Hints(redis_server.url)
+        away = Notifier("redis://127.0.0.1:1/0")
+        away.publish(DONE, ["job_1"])
+        notifier = Notifier(redis_server.url)
         heard: list[list[str]] = []
         missed: list[bool] = []
-        hints.listen(DONE, heard.append, lambda: missed.append(True))
+        notifier.listen(DONE, heard.append, lambda: missed.append(True))
         await until(lambda: len(missed) == 1)
         await asyncio.sleep(0.05)
-        await hints._redis.publish(DONE, "{not json")
+        await notifier._redis.publish(DONE, "{not json")
         await until(lambda: len(missed) == 2)
         await asyncio.sleep(0.05)
-        hints.tell(DONE, ["job_9"])
+        notifier.publish(DONE, ["job_9"])
         await until(lambda: heard)
         assert heard == [["job_9"]]
         await away.close()
-        await hints.close()
+        await notifier.close()
 
     asyncio.run(scene())
 

@@ -1,0 +1,37 @@
+"""Variables of the environment, and of a `.env` file, under names that are not ours: keys of providers, proxies."""
+
+import os
+from functools import lru_cache
+
+
+def usual(*names: str) -> dict[str, str]:
+    """Variables that other programs read as well, by their names in capitals; those that are set.
+
+    The one in small letters goes before, empty too, as with curl; the environment before `.env`.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        for place in (os.environ, _dotenv()):
+            for spelt in (name.lower(), name):
+                if name not in found and (value := place.get(spelt)) is not None:
+                    found[name] = value
+    return found
+
+
+def provider_key(environment_name: str) -> str | None:
+    """A provider's key under the provider's own name (OPENAI_API_KEY …), from the environment or `.env`."""
+    if value := os.environ.get(environment_name):
+        return value
+    return _dotenv().get(environment_name) or None
+
+
+def inherited() -> dict[str, str]:
+    """A copy of the environment, for a child process."""
+    return dict(os.environ)
+
+
+@lru_cache(maxsize=1)
+def _dotenv() -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    return dotenv_values(".env")
