@@ -58,7 +58,9 @@ class Choice(TypedDict):
     index: int
     message: Reply
     logprobs: dict[str, Any] | None
-    finish_reason: str
+    finish_reason: Annotated[
+        str | None, Field(description="Null only in the partial result of a job that ended before its answer.")
+    ]
 
 
 class ChatCompletion(TypedDict):

@@ -25,6 +25,8 @@ class StreamFault(TypedDict):
     type: str
     code: int
     request_id: str
+    param: NotRequired[str]
+    reason: NotRequired[str]
     job_id: str
     last_event_id: NotRequired[str]
 

@@ -22,7 +22,9 @@ class Event:
 
 
 def events(response: httpx.Response) -> Iterator[Event]:
-    """The events as they come, comments left out."""
+    """The events as they come, comments left out; each is one that the document describes."""
+    from tests import contract  # not for those who only add chunks up
+
     assert response.headers["content-type"].startswith("text/event-stream"), response.read()
     id: str | None = None
     data: list[str] = []
@@ -33,7 +35,10 @@ def events(response: httpx.Response) -> Iterator[Event]:
         elif name == "data":
             data.append(value)
         elif not line and data:
-            yield Event(id, "\n".join(data))
+            event = Event(id, "\n".join(data))
+            if event.data != "[DONE]":
+                contract.check_object("StreamError" if "error" in event.json else "ChatCompletionChunk", event.json)
+            yield event
             id, data = None, []
 
 
