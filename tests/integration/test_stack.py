@@ -167,7 +167,7 @@ def test_the_stubborn_are_killed_in_time_with_their_children(tmp_path: Path) -> 
     with up(tmp_path, WEB + STUBBORN) as running:
         stubborn = running.stack()["pids"]["stubborn"]
         await_condition(lambda: len(_group(stubborn)) == 2, what="the stubborn child")
-        assert running.end(signal.SIGTERM) < 5
+        assert running.end(signal.SIGTERM) < 30, "the stubborn would stay for ever"
         assert not running.left()
         assert "stubborn did not stop in time: killed" in running.output.read_text()
 
