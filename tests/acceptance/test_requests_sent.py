@@ -316,7 +316,7 @@ class TestPictures:
          ("data:image/png;base64,iVBO=w0K", "before the end (position 5)"),
          ("data:image/png;base64,iVBOR", "5 characters"), ("http://a.example/b.png", "https"),
          ("data:text/html;base64," + S, "media type"), ("data:image/png," + S, "base64"),
-         (data_url(gif(0, 0), "image/gif"), "size"), ("", ""), ("x", "https")],
+         (data_url(gif(0, 0), "image/gif"), "dimensions"), ("", ""), ("x", "https")],
     )  # fmt: skip
     def test_what_is_refused_says_where(self, account: Account, url: str, said: str) -> None:
         part = {"type": "image_url", "image_url": {"url": url}}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -271,6 +272,7 @@ class LeaseMachine(RuleBasedStateMachine):
         assert world.violations(self.database) == []
 
 
+@pytest.mark.timeout(900)
 def test_the_protocol_never_differs_from_its_model(database: Database) -> None:
     machine: Any = type("Machine", (LeaseMachine,), {"database": database})
     with world.virtual_time():

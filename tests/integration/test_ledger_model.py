@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -172,6 +173,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert world.violations(self.database) == []
 
 
+@pytest.mark.timeout(900)
 def test_the_ledger_never_differs_from_its_model(database: Database) -> None:
     machine: Any = type("Machine", (LedgerMachine,), {"database": database})
     run_state_machine_as_test(
