@@ -107,7 +107,7 @@ def test_an_account_may_keep_so_many_bytes_of_files(
         assert (await upload(600)).status_code == 200
         full = await upload(901)
         assert full.status_code == 403
-        assert full.json()["error"]["reason"] == "file_storage_full" and "1,600 bytes" in full.text
+        assert full.json()["error"]["reason"] == "file_storage_full" and "1,600 of 2,500 bytes" in full.text
         assert (await client.delete(f"/files/{first.json()['id']}")).status_code == 200
         assert (await upload(901)).status_code == 200
 
