@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import unicodedata
@@ -21,12 +22,13 @@ from tests.acceptance.stack import CREDIT, Account, Stack, chat
 from tests.conditions import await_condition
 from tests.receiver import Answer, Receiver
 
-#: A title, a cleared screen, an 8-bit escape, text turned around, a deleted character, a forged line.
-HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202eevil\u2066\x7f\u2028\nfake  row"
+#: A title, a cleared screen, text hidden, an 8-bit escape, text turned around, a deleted character, a forged line.
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x1b[8m\x9b31m\u202eevil\u2066\x7f\u2028\nfake  row"
 #: Commands that show nothing of anybody's, or wait for ever.
 LEFT_OUT = {"up", "migrate", "sweep", "submit", "cancel", "retry"}
-#: What our own colours, and a bar that is drawn anew, begin with.
-OWN = ("\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[36m")
+#: Our own: colours and weights, and what draws the line of progress anew. Nothing of it is in HOSTILE.
+_STYLE = r"(?:[01234]|[39][1-7]|38;5;[0-9]{1,3})"
+OWN = re.compile(rf"\x1b\[(?:{_STYLE}(?:;{_STYLE})*m|\?25[lh]|2K|1A)|\r")
 
 
 #: Runs one command after the other, a mark after each.
@@ -66,9 +68,9 @@ def on_terminal(environment: dict[str, str], commands: Sequence[Sequence[str]]) 
 
 def obeyed(text: str) -> list[str]:
     """The characters in it that a terminal would obey, and that are not ours."""
-    for own in OWN:
-        text = text.replace(own, "")
-    return [one for one in text if one not in "\n\t" and unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")]
+    return [
+        one for one in OWN.sub("", text) if one not in "\n\t" and unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")
+    ]
 
 
 @pytest.fixture
