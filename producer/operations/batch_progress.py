@@ -1,4 +1,4 @@
-"""How batches are getting on: counted from the rows, once a second a batch at most, however many ask."""
+"""Progress of batches: counted from the rows, at most once a second for each batch, however many clients ask."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A new batch of the lines of an earlier one that did not succeed: chosen, written as an input file, and bought once.
+"""Retries of batches: a new batch of the lines that did not succeed, made once.
 
 A line belongs to the batch that was first, by its custom_id, through any number of retries of retries. Of these but one
 is unfinished at a time, and none takes a line that has succeeded in another: whoever comes second is told which.

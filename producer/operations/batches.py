@@ -1,4 +1,4 @@
-"""Each thing a caller can do with batches, once: quote, create, show, list, cancel."""
+"""Operations on batches: quote, create, show, list, cancel."""
 
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Literal

@@ -1,4 +1,4 @@
-"""What a caller can do with jobs: show, list, cancel."""
+"""Operations on jobs: show, list, cancel."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Waits for finished jobs, and reads what came of them. Pub/sub is a hint; the truth is one query a second for all."""
+"""Waits for finished jobs and reads their results: woken by pub/sub, and by one query a second for all of them."""
 
 import asyncio
 import logging

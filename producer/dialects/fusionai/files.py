@@ -1,4 +1,4 @@
-"""Files: uploaded for batches, and made by them."""
+"""Routes of files: uploaded for batches, and made by them."""
 
 import re
 from collections.abc import AsyncIterator

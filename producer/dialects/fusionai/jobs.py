@@ -1,4 +1,4 @@
-"""Jobs, and the pictures that they make."""
+"""Routes of jobs, and of the images that they make."""
 
 import asyncio
 from functools import partial
