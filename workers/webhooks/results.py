@@ -1,4 +1,4 @@
-"""What came of sends, written to the rows of deliveries: delivered, to be tried again, or failed.
+"""Records the results of sends in the rows of deliveries: delivered, to be tried again, or failed.
 
 Only a claim that still stands is written to (`workers.webhooks.claims`). Locks are taken webhooks, deliveries,
 accounts, each by id.
