@@ -1,4 +1,4 @@
-"""Makes text from elsewhere safe to print: it never moves the cursor or reverses the line. Pure."""
+"""Makes foreign text safe to print: control and direction characters are replaced. Pure."""
 
 import json
 import unicodedata

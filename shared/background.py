@@ -1,4 +1,4 @@
-"""Tasks of an event loop that nobody waits for: kept until they have ended, their failures logged."""
+"""Background tasks of an event loop: kept until they have ended, their failures logged."""
 
 import asyncio
 import logging

@@ -116,7 +116,7 @@ class RateLimited(Refused):
 
 
 class Failed(FusionError):
-    """Something behind the door failed."""
+    """The server, or a provider, failed to serve an accepted request."""
 
 
 class InternalError(Failed):

@@ -1,4 +1,4 @@
-"""Notifications by Redis pub/sub, which may be lost: whoever needs to be sure reads the rows."""
+"""Notifications by Redis pub/sub. They may be lost, so receivers check the rows as well."""
 
 import asyncio
 import contextlib

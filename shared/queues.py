@@ -1,4 +1,4 @@
-"""The names of the queues, and what they say: which provider, which lane. Pure."""
+"""The names of the queues, and the provider and lane of each. Pure."""
 
 from typing import Literal, get_args
 

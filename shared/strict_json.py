@@ -1,4 +1,4 @@
-"""Reads JSON that strangers wrote, refusing what Python's parser lets through and a database or provider would not."""
+"""Reads JSON strictly: refuses what Python's parser accepts and a database or provider would not."""
 
 import json
 import re

@@ -1,1 +1,1 @@
-"""Whether a request is taken: who asks, how much at once, what was asked before; and taking it."""
+"""Admission of a request: its key, its limits, its idempotency key; and the transaction that accepts it."""

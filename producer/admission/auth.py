@@ -1,4 +1,4 @@
-"""Whose a request is: its key, checked by checksum, then by its keyed hash."""
+"""Authentication: finds the account of an API key, by the key's checksum, then by its keyed hash."""
 
 import asyncio
 import logging

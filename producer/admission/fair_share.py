@@ -1,4 +1,4 @@
-"""What one key, and one address without a good one, may take of this process, whatever it asks for.
+"""Limits of one web process for each API key, and for each address that sends invalid keys.
 
 Beside the account's requests a minute, which count what makes jobs and are exact over all processes, these are wide,
 and each process counts by itself: they keep one caller from being everything that a process does.

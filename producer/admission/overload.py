@@ -1,4 +1,4 @@
-"""Says when a realtime job would wait longer than its caller can, so that it is refused instead of accepted in vain.
+"""Refuses a realtime job that would wait in the queue for longer than its caller does.
 
 Once a second it looks at the oldest job that waits on each realtime queue. How fast that head of the queue moves, in
 seconds of arrivals a second, tells how long a job that comes now will wait: the age of the head divided by its speed.

@@ -1,4 +1,4 @@
-"""Does a thing once for an Idempotency-Key: in one transaction with the row that keeps its answer."""
+"""Runs an operation once for each Idempotency-Key, in one transaction with the row that keeps its answer."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Turns at work that takes seconds of a thread: one at a time for each account, and the short past the long."""
+"""Runs work that takes seconds of a thread: one at a time for each account; short work does not wait for long work."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""A long command at work: a line in place on a terminal, a plain line now and then in a pipe, nothing with --json.
+"""Progress of a long command: in place on a terminal, a plain line now and then in a pipe, nothing with --json.
 
 All of it goes to standard error, so that the answer on standard output stays whole.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with a file, one line each; of an unknown model, the name that was perhaps meant."""
+"""What is wrong with a file, one line each; for an unknown model, the closest known name."""
 
 import json
 from collections.abc import Sequence

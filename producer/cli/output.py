@@ -1,4 +1,4 @@
-"""What commands print: tables and pages for people, by rich; JSON for programs; never a control code from elsewhere."""
+"""Prints results: tables and pages by rich for people, JSON for programs; control characters are replaced."""
 
 import json
 import shutil

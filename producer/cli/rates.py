@@ -1,4 +1,4 @@
-"""Rates, time left, and how much of both has room in a line. Pure: no clock, no terminal."""
+"""Formats rates and the remaining time, as far as a line has space for them. Pure: no clock, no terminal."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Writes a batch's answers and errors to their files, unless a file there has all of them and more; and reads why."""
+"""Writes a batch's answers and errors to their files, unless a file there already has more; and reads the errors."""
 
 import json
 import re

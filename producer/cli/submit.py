@@ -26,9 +26,7 @@ from producer.client.batch_submission import Prepared, RefusedFileError, Submitt
 from producer.client.objects import BatchOptions, FileVerdict
 from producer.terminal import one_line
 from shared import clock
-
-#: Hours that a batch may be given.
-_SHORTEST, _LONGEST = 1, 168
+from shared.submissions.sizes import LONGEST_HOURS, SHORTEST_HOURS
 
 
 class Window(click.ParamType[str]):
@@ -39,8 +37,8 @@ class Window(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         match = re.fullmatch(r"([0-9]{1,4})([hd])", value)
         hours = int(match[1]) * (24 if match[2] == "d" else 1) if match else 0
-        if not _SHORTEST <= hours <= _LONGEST:
-            self.fail(f"{value!r} is not from {_SHORTEST}h to {_LONGEST}h (7d)", param, ctx)
+        if not SHORTEST_HOURS <= hours <= LONGEST_HOURS:
+            self.fail(f"{value!r} is not from {SHORTEST_HOURS}h to {LONGEST_HOURS}h (7d)", param, ctx)
         return f"{hours}h"
 
 

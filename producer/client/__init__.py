@@ -1,4 +1,4 @@
-"""The Python client of this API: typed calls over httpx that never buy the same work twice.
+"""The Python client of this API: typed calls over httpx; a retry never buys the same work twice.
 
 Every POST carries an Idempotency-Key that its retries keep, so a lost answer is asked for again, not the work.
 

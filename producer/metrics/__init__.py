@@ -1,4 +1,4 @@
-"""What /metrics shows, in Prometheus's text format: true over all processes, since it is read from the rows.
+"""Metrics in Prometheus's text format, read from the rows, so that they are true over all processes.
 
 A process collects at most once in FRESH_SECONDS and never twice at a time, each time in one read transaction.
 """

@@ -1,4 +1,4 @@
-"""Reads what the metrics show: counts and sums of the rows, at one instant, and what Redis says of the providers."""
+"""Reads the metrics: counts and sums of rows at one instant, and the state of providers from Redis."""
 
 from collections import defaultdict
 from collections.abc import Mapping

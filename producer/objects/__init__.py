@@ -5,11 +5,9 @@ Objects that workers make as well (events, invoices, lines of a batch) are in `s
 """
 
 from producer.objects.batches import (
-    BATCH_OVER,
     Afforded,
     Batch,
     BatchProgress,
-    BatchStatus,
     BatchUsage,
     DryRun,
     Faults,
@@ -51,12 +49,10 @@ from producer.objects.credits import (
 from producer.objects.errors import JobError, StreamError, StreamFault
 from producer.objects.files import DeletedFile, File, deleted_file, file_object
 from producer.objects.jobs import (
-    TERMINAL,
     Attempt,
     Flags,
     Job,
     Jobs,
-    JobStatus,
     JobUsage,
     ServedBy,
     flags,
@@ -77,7 +73,17 @@ from producer.objects.webhooks import (
     webhook_object,
     webhook_with_secret,
 )
-from shared.objects.batches import BatchResult, Fault, LineError, LineRequest, LineResponse, RequestCounts
+from shared.jobs.outcomes import TERMINAL, JobStatus
+from shared.objects.batches import (
+    BATCH_OVER,
+    BatchResult,
+    BatchStatus,
+    Fault,
+    LineError,
+    LineRequest,
+    LineResponse,
+    RequestCounts,
+)
 from shared.objects.events import Event, event_object
 from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
 from shared.objects.shortages import Shortage

@@ -3,27 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, NotRequired, get_args
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
 from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
-from shared.objects.batches import Fault, RequestCounts, request_counts
+from shared.objects.batches import BatchStatus, Fault, RequestCounts, request_counts
 from shared.objects.fields import Count, Credits, Labels, Time
 from shared.objects.shortages import Shortage
 from shared.submissions import usage_shown
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
-
-BatchStatus = Literal[
-    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
-]
-BATCH_OVER: Final[frozenset[str]] = frozenset(get_args(BatchStatus)) - {
-    "validating",
-    "in_progress",
-    "finalizing",
-    "cancelling",
-}
 
 
 class Faults(TypedDict):

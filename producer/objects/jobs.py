@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, NotRequired, cast, get_args
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 import orjson
 from pydantic import Field
@@ -11,14 +11,12 @@ from typing_extensions import TypedDict
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
 from shared.clock import MICROS, seconds
+from shared.jobs.outcomes import JobStatus
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Labels, Time
 from shared.submissions import usage_shown
 from shared.submissions.job_types import JobType
 from shared.submissions.usage_shown import TokenCounts
-
-JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
-TERMINAL: Final[frozenset[str]] = frozenset(get_args(JobStatus)) - {"queued", "running"}
 
 
 class ServedBy(TypedDict):

@@ -1,4 +1,4 @@
-"""The API's own description: /openapi.json, built from the routes that there are, and /docs, which shows it."""
+"""The OpenAPI document, /openapi.json, built from the routes; and /docs, which shows it."""
 
 from producer.openapi.serving import describe, router
 

@@ -1,4 +1,4 @@
-"""Builds the document: the app's own routes, described by their rows, and what the dialects say of themselves."""
+"""Builds the OpenAPI document from the app's routes, their rows, and the parts of the dialects."""
 
 import re
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What many operations share: parameters, the headers of answers, and an answer for each kind of error."""
+"""Parts of the document that many operations share: parameters, headers, and an answer for each error."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""GET /openapi.json and GET /docs. The page and all that it needs come from this server: no other host is reached."""
+"""GET /openapi.json and GET /docs. The page loads everything from this server."""
 
 import base64
 import hashlib

@@ -1,1 +1,1 @@
-"""Each thing a caller can do, once, in canonical terms; dialects dress it."""
+"""Each operation of the API once, in canonical terms; dialects translate requests and answers."""

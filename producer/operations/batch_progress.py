@@ -1,4 +1,4 @@
-"""How batches are getting on: counted from the rows, once a second a batch at most, however many ask."""
+"""Progress of batches: counted from the rows, at most once a second for each batch, however many clients ask."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from producer import objects
 from producer.objects import ProviderProgress, Reason
 from shared import clock
 from shared.batches import never_made
-from shared.batches.states import TERMINAL, Row
+from shared.batches.states import Row
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import reasons
-from shared.objects.batches import ended_lines
+from shared.objects.batches import BATCH_OVER, ended_lines
 from shared.queues import PROBATION, provider_of, queue_name
 
 #: How long a count is given again, in seconds, and in its own durations: a slow database is not asked all the time.
@@ -70,7 +70,7 @@ class Progress:
             if not task.cancelled() and task.exception() is None:
                 now = clock.monotonic()
                 seconds = max(SECONDS, DURATIONS * (now - began))
-                kept.until = float("inf") if row["status"] in TERMINAL else began + seconds
+                kept.until = float("inf") if row["status"] in BATCH_OVER else began + seconds
 
         kept.task.add_done_callback(counted)
         self._kept.pop(key, None)

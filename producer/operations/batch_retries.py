@@ -1,4 +1,4 @@
-"""A new batch of the lines of an earlier one that did not succeed: chosen, written as an input file, and bought once.
+"""Retries of batches: a new batch of the lines that did not succeed, made once.
 
 A line belongs to the batch that was first, by its custom_id, through any number of retries of retries. Of these but one
 is unfinished at a time, and none takes a line that has succeeded in another: whoever comes second is told which.
@@ -19,10 +19,11 @@ from producer.operations.retried_lines import Repeated
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches import states
-from shared.batches.states import TERMINAL, Row
+from shared.batches.states import Row
 from shared.db import Database, keeping
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
+from shared.objects.batches import BATCH_OVER
 from shared.strict_json import dumps
 from shared.submissions.schemas import Shape, read_labels
 
@@ -78,13 +79,13 @@ async def retry(
 def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
     """A batch that can be retried: 404 for none, 409 while it, or another retry of its lines, is unfinished."""
     row = batches.visible(connection, holder, id)
-    if row["status"] not in TERMINAL:
+    if row["status"] not in BATCH_OVER:
         raise Conflict(f"batch {id} is {row['status']}; only a finished batch can be retried")
     if not row["total"]:
         raise InvalidRequest(f"batch {id} ended before any of its lines started, nothing to retry; create a new batch")
     repeated = Repeated(row, states.family(connection, row))
     _check_kept(repeated)
-    if repeated.family[-1]["status"] not in TERMINAL:
+    if repeated.family[-1]["status"] not in BATCH_OVER:
         raise _repeats_already(repeated.family[-1])
     return repeated
 

@@ -1,4 +1,4 @@
-"""Each thing a caller can do with batches, once: quote, create, show, list, cancel."""
+"""Operations on batches: quote, create, show, list, cancel."""
 
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Literal
@@ -23,10 +23,7 @@ from shared.objects.amounts import credits
 from shared.strict_json import dumps
 from shared.submissions.job_types import ENDPOINTS
 from shared.submissions.schemas import Shape, read_labels
-from shared.submissions.sizes import MOST_LINES
-
-#: Hours that a batch may be given.
-SHORTEST_HOURS, LONGEST_HOURS = 1, 168
+from shared.submissions.sizes import LONGEST_HOURS, MOST_LINES, SHORTEST_HOURS
 
 
 class OutputExpiry(Shape):

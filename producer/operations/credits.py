@@ -1,4 +1,4 @@
-"""What a caller can do with credit: see the balance, its movements, and set thresholds."""
+"""Operations on credits: balance, transfers, thresholds."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What a caller can do with events: list, show, deliver again."""
+"""Operations on events: list, show, redeliver."""
 
 from sqlalchemy import Connection, select, update
 

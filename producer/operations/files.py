@@ -1,4 +1,4 @@
-"""What a caller can do with files: keep, list, read, delete. The row is there before the bytes and after them."""
+"""Operations on files: upload, list, read, delete. The row exists before the bytes do, and after them."""
 
 import asyncio
 import logging

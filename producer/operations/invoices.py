@@ -1,4 +1,4 @@
-"""The account's invoices: a page of them, or one."""
+"""Operations on invoices: list, show."""
 
 from sqlalchemy import Connection, select
 

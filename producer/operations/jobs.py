@@ -1,6 +1,7 @@
-"""What a caller can do with jobs: show, list, cancel."""
+"""Operations on jobs: show, list, cancel."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import orjson
 from sqlalchemy import Connection, select, text, update
@@ -18,7 +19,7 @@ from shared.db import models as m
 from shared.db.models.jobs import RUNNING
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.jobs import transitions
-from shared.jobs.outcomes import TERMINAL, Ending
+from shared.jobs.outcomes import TERMINAL, Ending, JobStatus
 from shared.notifier import CANCEL, DONE, Notifier
 
 #: Tries of a cancel that meets a job which is just changing hands.
@@ -59,7 +60,7 @@ def list_jobs(
     if batch_id is not None:
         statement = statement.where(m.jobs.c.batch_id == batch_id)
     if status is not None:
-        if status not in {"queued", "running", *TERMINAL}:
+        if status not in get_args(JobStatus):
             raise InvalidRequest(f"status: unknown status {status[:50]!r}", param="status")
         statement = statement.where(m.jobs.c.status == status)
     if ids:

@@ -1,4 +1,4 @@
-"""Lists: the page that is asked for, and the rows that a key may see."""
+"""Pagination of lists, and the condition for the rows that a key may see."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Places jobs and waits for them: what stands between a call that wants an answer and the rows."""
+"""Places jobs for callers that wait for the result, and waits for them."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What an account used: the sums of some days, and a row for each job that succeeded, or was paid for in part, on them.
+"""Usage of an account: sums over a period, and a row for each job that was charged in it.
 
 The sums are those of `daily_usage`, which are exact; the rows are read from the jobs, so many a transaction.
 """

@@ -1,4 +1,4 @@
-"""What a caller can do with webhooks: register, list, rotate, test, look at deliveries, delete.
+"""Operations on webhooks: register, list, change, rotate the secret, test, list deliveries, delete.
 
 Live keys see and govern the webhooks that live keys made, test keys those of test keys. A webhook's row is locked while
 it is changed, and what is deleted stays so: two changes at once both hold.

@@ -1,4 +1,4 @@
-"""How many connections this process has, whose they are, and how long each may take over what it is about.
+"""Limits of the connections of this process: how many, of which address, and how long each may take.
 
 A client's slowness costs a descriptor and some memory, so everything that waits for a client has an end: a request's
 head, its body, an answer that is not read. Once a second all connections are looked over; nothing is timed for each.

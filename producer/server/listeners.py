@@ -1,4 +1,4 @@
-"""Listening sockets that stop taking connections without resetting the ones that are just being made.
+"""Listening sockets that close without resetting connections that are just being made.
 
 Closing a listening socket resets every connection that the system has made there and the process has not taken yet: its
 client has sent a request, and reads ECONNRESET. So a filter that drops the first packet of a connection (SYN, Linux's

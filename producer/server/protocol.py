@@ -1,4 +1,4 @@
-"""HTTP as uvicorn reads it, with bounds for what a stranger sends and how slowly.
+"""HTTP by uvicorn, with limits for the size of requests and for slow clients.
 
 uvicorn's protocol for httptools (`uvicorn/protocols/http/httptools_impl.py`, class HttpToolsProtocol of 0.54) has no
 limit on the bytes of a head (its `h11_max_incomplete_event_size` is for h11 alone), none on the seconds until a request

@@ -1,4 +1,4 @@
-"""Log files that do not grow for ever: a full one moves aside, and the oldest goes."""
+"""Log files of bounded size: a full one is renamed, and the oldest is deleted."""
 
 from pathlib import Path
 from typing import IO

@@ -1,1 +1,1 @@
-"""Callers that wait: for the end of a job, and for what its stream says."""
+"""Callers that wait: for the end of a job, or for the events of its stream."""

@@ -1,4 +1,4 @@
-"""Waits for finished jobs, and reads what came of them. Pub/sub is a hint; the truth is one query a second for all."""
+"""Waits for finished jobs and reads their results: woken by pub/sub, and by one query a second for all of them."""
 
 import asyncio
 import logging
@@ -13,7 +13,9 @@ from shared import clock, errors
 from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.db.models import job_results, jobs
+from shared.db.models.jobs import UNFINISHED
 from shared.errors import Conflict, FusionError, Timeout
+from shared.jobs.outcomes import TERMINAL
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class JobState:
     @property
     def over(self) -> bool:
         """It has ended, somehow."""
-        return self.status not in ("queued", "running")
+        return self.status in TERMINAL
 
     def refusal(self) -> FusionError:
         """The error for a caller who waited for a job that did not succeed."""
@@ -142,5 +144,5 @@ _STATES = (
 
 def ended_among(connection: Connection, ids: Sequence[str]) -> list[str]:
     """Those of the jobs that have ended."""
-    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), text("status NOT IN ('queued', 'running')"))
+    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), text(f"NOT ({UNFINISHED})"))
     return list(connection.execute(statement).scalars())

@@ -1,4 +1,4 @@
-"""A dialect, as a value: one way of speaking to the API. Whatever differs between two of them is asked of it."""
+"""The Dialect value: everything in which one way of speaking to this API differs from another."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What stands around every request: its id and dialect, its answer's headers, an answer to what nobody caught."""
+"""ASGI middleware around every request: its id and dialect, the common headers, the answer to unhandled errors."""
 
 import asyncio
 import logging

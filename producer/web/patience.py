@@ -1,4 +1,4 @@
-"""How long a caller waits, as its request's headers tell: RFC 7240's `Prefer`, and the SDKs' own timeouts. Pure."""
+"""How long a caller waits, read from the request's headers: RFC 7240's `Prefer`, and the SDKs' own timeouts. Pure."""
 
 import re
 from dataclasses import dataclass

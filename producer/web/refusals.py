@@ -1,4 +1,4 @@
-"""Refuses a request, in the words of its dialect: every error that an answer can be made of."""
+"""Turns every exception into an error answer of the request's dialect."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What the document says of a route: its row, declared with it; and what rows of any dialect are made of."""
+"""The document row of a route, declared with it, and the parts that rows are made of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

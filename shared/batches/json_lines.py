@@ -1,4 +1,4 @@
-"""JSON that is read line by line, so that every reader of lines finds the same lines in it.
+"""Writes JSON as one line, so that every reader of lines finds the same lines in a file.
 
 JSON escapes LF and CR in texts, but many readers (Python's `splitlines`, JavaScript's) end a line at U+0085, U+2028 and
 U+2029 too, which JSON lets stand as they are. So they are escaped. \\x0b, \\x0c and \\x1c to \\x1e always are.

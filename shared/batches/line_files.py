@@ -1,4 +1,4 @@
-"""A file of lines as people's machines write it: told apart from what is no such file, and cut into lines. Pure.
+"""Recognizes a JSONL file in the forms that programs write, and cuts it into lines. Pure.
 
 Lines end in LF, CRLF, or a lone CR as on old Macs; any of them may be blank, or begin with a byte order mark, as when
 files are put together. What is not UTF-8 is one fault, however many lines it is about; so is what is no text at all.

@@ -9,7 +9,6 @@ from shared.db.models import batches
 from shared.db.models.batches import UNFINISHED
 from shared.objects.batches import request_counts
 
-TERMINAL: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
 Reason = Literal["cancelled", "expired"]
 Row = Mapping[str, Any]
 

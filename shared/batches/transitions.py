@@ -19,6 +19,7 @@ from shared import clock, db
 from shared.batches.line_files import FaultError
 from shared.batches.states import Reason, Row, event_data, is_expired
 from shared.db.models import batches, files, job_payloads, jobs
+from shared.db.models.batches import MADE_BY_BATCHES
 from shared.money import invoices, shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Need
@@ -251,7 +252,7 @@ def _keep(connection: Connection, row: Row, made: Made, now: int) -> None:
         "id": made.id,
         "account_id": row["account_id"],
         "test": row["test"],
-        "purpose": "batch_output",
+        "purpose": MADE_BY_BATCHES,
         "filename": made.filename,
         "bytes": made.bytes,
         "blob": made.blob,

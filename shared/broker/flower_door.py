@@ -1,4 +1,4 @@
-"""Flower's door: it never opens without a password, however it is started.
+"""Authentication of Flower: it does not start without a password.
 
 Flower takes its users from FLOWER_BASIC_AUTH (`fusionai up` sets it) or its own options, and without any shows its
 pages to everybody. It loads our Celery app as its first deed; then this has a look.

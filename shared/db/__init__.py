@@ -1,6 +1,6 @@
 """The database: one engine a process, one transaction a request, task or group commit.
 
-All SQL is synchronous and runs on threads of this room's own; the event loop awaits whole transactions, never single
+All SQL is synchronous and runs on threads of this module's own; the event loop awaits whole transactions, never single
 statements, so a group commit costs one thread hop. deploy/adr/0001-sync-sql-on-threads.md has the measurement.
 """
 

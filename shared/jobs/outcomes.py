@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 Terminal = Literal["succeeded", "failed", "cancelled", "expired"]
-TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
+JobStatus = Literal["queued", "running", Terminal]
+TERMINAL: Final[frozenset[str]] = frozenset(get_args(Terminal))
 
 #: The event that a job's end emits.
 EVENTS: Final[Mapping[str, str]] = {

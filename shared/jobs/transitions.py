@@ -1,4 +1,4 @@
-"""Every change of a job's state: a compare-and-set on (id, status, lease_epoch), whoever asks for it.
+"""Every change of a job's state: a compare-and-set on (id, status, lease_epoch).
 
 Who takes a job from its holder (sweeper, cancel, expiry) increments the epoch, so that the holder's late answer
 matches nothing. Money and events are written only for the ids that the UPDATE returned.

@@ -88,7 +88,7 @@ class Book:
         return True
 
     def settle(self, account_id: str, subject: tuple[str, str], *, held: int, charge: int) -> None:
-        """End a hold: `charge` of it is the house's, the rest is available again."""
+        """End a hold: `charge` of it goes to revenue, the rest is available again."""
         if not 0 <= charge <= held:
             raise ValueError(f"a charge of {charge} does not fit in a hold of {held}")
         balance = self._balance(account_id)

@@ -72,7 +72,7 @@ def worst_case(amount: Amount, at: Price) -> int:
 
 
 def charge(used: Amount, at: Price, *, bound: int) -> tuple[int, int]:
-    """What the customer pays and what the house loses: the price, cut at the bound that was held."""
+    """What the customer pays and what the platform loses: the price, cut at the bound that was held."""
     full = price(used, at)
     return min(full, bound), max(full - bound, 0)
 

@@ -1,4 +1,4 @@
-"""Insufficient credit: what is needed, available and held, and what would fit. Every API says it alike."""
+"""Insufficient credit: what is needed, available and held, and what would fit; used by every API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,11 +1,22 @@
 """What objects of batches are made of: the counts of lines, and what is wrong with lines. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, NotRequired
+from typing import Any, Final, Literal, NotRequired, get_args
 
 from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Credits
+
+BatchStatus = Literal[
+    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+]
+#: The statuses in which a batch stays.
+BATCH_OVER: Final[frozenset[str]] = frozenset(get_args(BatchStatus)) - {
+    "validating",
+    "in_progress",
+    "finalizing",
+    "cancelling",
+}
 
 
 class RequestCounts(TypedDict):

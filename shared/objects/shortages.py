@@ -1,4 +1,4 @@
-"""What an account lacks for jobs, as a 402, a dry run and a failed batch say it. Pure."""
+"""The shortage object of a 402, of a dry run and of a failed batch. Pure."""
 
 from typing import NotRequired
 

@@ -1,4 +1,4 @@
-"""What a provider tells of its own rate limits, as data that errors and answers carry. Pure."""
+"""The rate limits that a provider reports, as errors and answers carry them. Pure."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Base64 as people and programs write it, read to its bytes and to its canonical text. Source: RFC 4648, RFC 2045.
+"""Decodes base64 in its usual variants, and returns its canonical text. Source: RFC 4648, RFC 2045.
 
 Line breaks and blanks, the URL-safe alphabet, percent-encoding and missing padding are put right; anything else is
 refused by its position and character.

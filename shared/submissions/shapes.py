@@ -1,4 +1,4 @@
-"""Shapes of bodies that strangers send; what is wrong with one is told by its place, as the sender would write it."""
+"""Base classes of request bodies; an error names the field by its path in the body as it was sent."""
 
 from typing import Any, Final
 

@@ -16,5 +16,7 @@ MOST_WITH_BLANKS: Final = 2 * MOST_LINES
 MOST_LINE_BYTES: Final = MOST_BODY_BYTES
 #: Characters of a line's `custom_id`.
 MOST_CUSTOM_ID: Final = 512
+#: Hours that a batch may be given.
+SHORTEST_HOURS, LONGEST_HOURS = 1, 168
 #: So many faults of a file are listed.
 MOST_FAULTS: Final = 100

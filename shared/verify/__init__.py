@@ -1,4 +1,4 @@
-"""Recomputes every balance and checks every promise about money, jobs and what is told of them, from the rows alone.
+"""Recomputes every balance and checks every promise about money, jobs and events, from the rows alone.
 
 A check looks at the rows of one statement (a page of them where they are many), which every database shows as they
 were at one instant; so it is right while the system runs, holds no lock, and needs little memory. What retention has

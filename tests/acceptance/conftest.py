@@ -1,4 +1,4 @@
-"""One stack for the room; an account for each test, and the promise that nothing is violated after it."""
+"""One stack for the package; an account for each test, and the promise that nothing is violated after it."""
 
 from collections.abc import Iterator
 

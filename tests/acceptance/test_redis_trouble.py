@@ -19,7 +19,7 @@ from tests.servers import RedisServer
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    """A Redis that this room's tests maltreat."""
+    """A Redis that this module's tests stop, fill and wipe."""
     started = RedisServer().start()
     yield started
     started.stop()
@@ -27,7 +27,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, server: RedisServer) -> Iterator[Stack]:
-    """A stack of this room's own."""
+    """A stack of this module's own."""
     with own_stack(tmp_path_factory.mktemp("stack"), server) as running:
         yield running
 

@@ -81,7 +81,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[RedisServer]:
-    """A broker of this room's own."""
+    """A broker of this module's own."""
     server = RedisServer().start()
     yield server
     server.stop()

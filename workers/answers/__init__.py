@@ -1,1 +1,1 @@
-"""What providers answer, put right: texts, tool calls, ends and usage in canonical terms, streamed or not. Pure."""
+"""Normalizes what providers answer: texts, tool calls, ends and usage, streamed or not. Pure."""

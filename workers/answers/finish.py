@@ -1,4 +1,4 @@
-"""Why an answer ended, in OpenAI's words, whatever the provider's are."""
+"""Maps the finish reasons of providers to OpenAI's."""
 
 from typing import Any, Final
 

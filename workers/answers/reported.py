@@ -1,4 +1,4 @@
-"""What a provider says it used, wherever and however it says so; what makes no sense counts as not said.
+"""Reads the usage that a provider reports, in any of its forms; implausible counts are ignored.
 
 Where: `usage` of the body or of any chunk (OpenAI's own comes in a chunk without choices; vLLM's may come in each);
 `usage` of a choice (Moonshot's streams); `x_groq.usage`; `usageMetadata` (Google's own).

@@ -1,4 +1,4 @@
-"""An answer that came whole and has a wrong shape: which field is wrong. Places and texts, however they are written."""
+"""Checks the shape of a whole answer, and names the field that is wrong."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What a message, or a piece of one, says: its content, its refusal and its reasoning, however a provider writes them.
+"""Reads the texts of a message or a chunk: content, refusal and reasoning, in any provider's form.
 
 Content may be a list of parts (Mistral's has the thinking in it). Reasoning is a text of its own, `reasoning_content`
 here as at DeepSeek, vLLM, SGLang, Moonshot, Qwen; `reasoning` at OpenRouter, Groq, Cerebras, newer vLLM; `thinking` at

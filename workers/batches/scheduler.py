@@ -1,4 +1,4 @@
-"""Whose batch is worked on next: one process takes turns over the accounts, a slice of work each.
+"""Schedules the work on batches: one process takes turns over the accounts, a slice of work each.
 
 So a small batch is not kept waiting by a large one. What is done for a batch is in `workers.batches.stages`.
 """

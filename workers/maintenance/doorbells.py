@@ -1,4 +1,4 @@
-"""Doorbells that were lost: jobs whose message nobody will read are left to the feeder again.
+"""Lost doorbells: finds jobs whose message will not be read, and leaves them to the feeder again.
 
 A message is lost when its queue is empty at every look for a while, or when a job woken much later on the same queue
 has been leased.

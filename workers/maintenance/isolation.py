@@ -1,4 +1,4 @@
-"""One bad row does not stop the others: work that fails is halved until the bad row is alone, which is set aside.
+"""Isolates bad rows: work that fails is halved until the bad row is alone, which is set aside.
 
 It is logged, and passed over for a while, longer each time, so that it is not tried again and again either.
 """

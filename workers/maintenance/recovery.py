@@ -1,4 +1,4 @@
-"""What becomes of workers whose lease has run out, and of the jobs they held: queued again, in ever smaller groups.
+"""Recovery from lost workers: ends their leases and queues their jobs again, in ever smaller groups.
 
 Only a death that nothing explains speaks against a job. Incarnations that fall silent together, or when the database
 was away, have a common cause: their jobs go on as before.

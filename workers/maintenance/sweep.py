@@ -1,4 +1,4 @@
-"""The sweeper: what was left undone by whoever died is found in the rows and put right, each second.
+"""The sweeper: finds in the rows what dead processes left undone, and repairs it, each second.
 
 `run_once` is the whole of it, harmless when several run at once. `python -m workers.maintenance.sweep` runs
 until SIGTERM.

@@ -1,4 +1,4 @@
-"""Publishes streamed answers to Redis: what this process's calls say, in one pipeline a turn.
+"""Publishes streamed answers to Redis: the chunks of all of this process's calls, in one pipeline a turn.
 
 Redis is never waited for by a call, and nothing is lost with it: whoever reads is served from the stored result. What
 could not be sent is sent again (the entries' ids make that harmless) until the answer has ended. While a pipeline is

@@ -1,4 +1,4 @@
-"""Settles the outcomes of many jobs in one transaction, then notifies whoever waits for them."""
+"""Settles the outcomes of many jobs in one transaction, then notifies the processes that wait for them."""
 
 import dataclasses
 import logging

@@ -1,4 +1,4 @@
-"""What a provider's error body says, whichever of its shapes it has: a machine code, and words for the caller. Pure.
+"""Reads a provider's error body in any of its shapes: a machine code, and a message for the caller. Pure.
 
 The code is the provider's own. Where a provider has none for what must be distinguished, its words are looked at, in
 `_worded` alone. Shapes: `{"error": {…}}` (OpenAI, Azure, Anthropic, Groq, Google, DeepSeek), the same in a list

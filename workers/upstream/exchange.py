@@ -1,4 +1,4 @@
-"""One call of a provider: its three limits of time, whether an answer had begun, what it said of rate limits."""
+"""One call of a provider: its three timeouts, whether an answer had begun, its rate-limit headers."""
 
 import asyncio
 from types import TracebackType

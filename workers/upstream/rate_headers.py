@@ -1,4 +1,4 @@
-"""What a provider's answer says of its rate limits: the many headers for it, read to one shape. Pure.
+"""Reads the rate limits from the headers of a provider's answer, in any of their many forms. Pure.
 
 - OpenAI, Azure, Groq, Together, Fireworks: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as lengths
   of time, `6m0s`; Azure's as bare seconds.

@@ -1,4 +1,4 @@
-"""How long a provider asks us to wait, in whichever of its forms it says so. Pure."""
+"""Reads how long a provider asks to wait, in any of its forms. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

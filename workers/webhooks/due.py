@@ -1,4 +1,4 @@
-"""Which webhook deliveries are due: what a sweeper rings for, and a worker that cannot hear the broker sends."""
+"""Finds the webhook deliveries that are due, for the sweeper and for workers without a broker."""
 
 from sqlalchemy import Connection, func, select, text
 

@@ -1,4 +1,4 @@
-"""What came of sends, written to the rows of deliveries: delivered, to be tried again, or failed.
+"""Records the results of sends in the rows of deliveries: delivered, to be tried again, or failed.
 
 Only a claim that still stands is written to (`workers.webhooks.claims`). Locks are taken webhooks, deliveries,
 accounts, each by id.
@@ -41,8 +41,7 @@ def record(connection: Connection, results: Sequence[Mapping[str, Any]]) -> None
     standing = [_of_address(one, urls) for one in _standing(connection, results)]
     if standing:
         connection.execute(_RECORD, [_written(one, now) for one in standing])
-    for id in sorted({one["row"]["webhook_id"] for one in standing if one["last_status"] == 410}):
-        _disable(connection, next(one["row"] for one in standing if one["row"]["webhook_id"] == id))
+    _disable(connection, {one["row"]["webhook_id"]: one["row"] for one in standing if one["last_status"] == 410})
     _pause(connection, standing, urls, now)
     outcomes = Counter(_OUTCOMES[one["status"]] for one in standing)
     counters.add(connection, {metrics.key("webhook_deliveries", name): count for name, count in outcomes.items()})
@@ -163,17 +162,26 @@ def _pause(connection: Connection, standing: Sequence[Mapping[str, Any]], urls: 
         connection.execute(statement.where(later).values(paused_until=until))
 
 
-def _disable(connection: Connection, row: Mapping[str, Any]) -> None:
+def _disable(connection: Connection, gone: Mapping[str, Mapping[str, Any]]) -> None:
+    """Disable webhooks whose receivers said 410, by id; all their deliveries first, then all accounts in one Book."""
+    disabled = [row for _, row in sorted(gone.items()) if _set_disabled(connection, row)]
+    for row in disabled:
+        events.give_up(connection, row["webhook_id"], GONE)
+    if not disabled:
+        return
+    book = Book(connection, [row["account_id"] for row in disabled])
+    for row in disabled:
+        data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver returned status 410"}
+        book.emit(row["account_id"], "webhook.disabled", data, test=row["test"])
+    book.close()
+
+
+def _set_disabled(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Disable one webhook, unless it has been or has another address; whether that was done."""
     enabled = update(m.webhooks).where(
         m.webhooks.c.id == row["webhook_id"], m.webhooks.c.status == "enabled", m.webhooks.c.url == row["url"]
     )
-    if not connection.execute(enabled.values(status="disabled")).rowcount:
-        return
-    events.give_up(connection, row["webhook_id"], GONE)
-    book = Book(connection, [row["account_id"]])
-    data = {"webhook": {"id": row["webhook_id"], "url": row["url"]}, "reason": "the receiver returned status 410"}
-    book.emit(row["account_id"], "webhook.disabled", data, test=row["test"])
-    book.close()
+    return connection.execute(enabled.values(status="disabled")).rowcount > 0
 
 
 def give_up_disabled(connection: Connection, webhook_id: str) -> int:

@@ -1,4 +1,4 @@
-"""How many webhooks' sends may be under way at once in this process, and whose.
+"""Limits how many webhook sends are under way in this process, in all and for each webhook.
 
 What is known to answer quickly, what is not yet known and what is slow have slots of their own, and of each
 kind an account and a host only a share: receivers that hang take slots from each other, not from the rest.

@@ -1,4 +1,4 @@
-"""RateLimit limits, exact over all producer processes: a sliding log in Redis; without Redis, this process's own.
+"""Rate limits, exact over all web processes: a sliding log in Redis; without Redis, each process applies its share.
 
 Counted are the POSTs that make jobs, one each, whatever they contain and whatever becomes of them. A replay of an
 Idempotency-Key counts as well, as with Stripe and OpenAI: the limit comes first, and a 429 is stored under no key.

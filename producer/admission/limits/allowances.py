@@ -1,4 +1,4 @@
-"""What a limit says to one request, and of a group of them: what is left, or when there is room again."""
+"""The result of a rate limit for one request or for a group: how many are left, or when to retry."""
 
 import math
 from dataclasses import dataclass

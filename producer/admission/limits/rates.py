@@ -1,4 +1,4 @@
-"""What is limited: a rate is a key, a window and a number; a row of DIMENSIONS says which of them a request meets.
+"""Which limits apply to a request: DIMENSIONS has one row for each, with a key, a window and a number.
 
 A new limit (of an hour, of a key) is a new row.
 """

@@ -1,4 +1,4 @@
-"""What the account has and may use: credits, transfers, thresholds, models."""
+"""Routes of credits, transfers, thresholds and models."""
 
 from starlette.requests import Request
 from starlette.responses import Response

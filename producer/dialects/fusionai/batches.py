@@ -1,4 +1,4 @@
-"""Batches: OpenAI's, and also inline `requests`, mixed endpoints, other windows and `dry_run`."""
+"""Routes of batches: OpenAI's, and also inline `requests`, mixed endpoints, other windows and `dry_run`."""
 
 import asyncio
 from functools import partial

@@ -1,4 +1,4 @@
-"""What was used and what was paid: usage, as JSON or CSV, and invoices."""
+"""Routes of usage, as JSON or CSV, and of invoices."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Chat completions, embeddings and images as calls that wait for their job. A client that goes away loses nothing."""
+"""Routes of chat completions, embeddings and images: each waits for its job, which runs on if the client leaves."""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""What the document says of this dialect, and what the rows of its routes share."""
+"""Parts of the document that several routes of this dialect share."""
 
 from collections.abc import Mapping
 from typing import Any, Final

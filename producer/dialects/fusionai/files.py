@@ -1,4 +1,4 @@
-"""Files: uploaded for batches, and made by them."""
+"""Routes of files: uploaded for batches, and made by them."""
 
 import re
 from collections.abc import AsyncIterator
@@ -15,6 +15,7 @@ from producer.web.request import answer, claim_of, enter, page_of, replayable
 from producer.web.router import Router
 from producer.web.rows import PAGE, Answer, Row, binary, one, query
 from producer.web.uploads import declared_bytes, read_upload
+from shared.db.models.batches import MADE_BY_BATCHES
 from shared.errors import Conflict, Forbidden, NotFound
 
 router = Router()
@@ -110,7 +111,7 @@ async def read_file(request: Request, id: str) -> Response:
         "Content-Disposition": disposition(row["filename"]),
         "X-Content-Type-Options": "nosniff",
     }
-    made = row["purpose"] == "batch_output"  # what was uploaded may be anything
+    made = row["purpose"] == MADE_BY_BATCHES  # what was uploaded may be anything
     kind = "application/jsonl" if made else "application/octet-stream"
     return StreamingResponse(_chunks(first, content), headers=headers, media_type=kind)
 

@@ -1,8 +1,8 @@
-"""Jobs, and the pictures that they make."""
+"""Routes of jobs, and of the images that they make."""
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from starlette.requests import Request
@@ -19,14 +19,14 @@ from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, quer
 from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
-from shared.jobs.outcomes import TERMINAL
+from shared.jobs.outcomes import JobStatus
 from shared.submissions.job_types import JOB_TYPES
 from shared.submissions.schemas import Submission, read_submission
 from shared.submissions.sizes import MOST_JOBS
 
 router = Router()
 
-_STATUS: Schema = {"type": "string", "enum": ["queued", "running", *sorted(TERMINAL)]}
+_STATUS: Schema = {"type": "string", "enum": list(get_args(JobStatus))}
 
 #: When to ask again for a job that has just been accepted, in seconds.
 RETRY_AFTER = "1"

@@ -1,4 +1,4 @@
-"""How the native dialect refuses, streams and says what is left of a limit: as OpenAI's API does."""
+"""Error bodies, stream frames and rate-limit headers of the native dialect, as in OpenAI's API."""
 
 import orjson
 

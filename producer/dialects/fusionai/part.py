@@ -1,4 +1,4 @@
-"""This dialect's part of the document: what it is about, how its keys are sent, how its refusals look."""
+"""This dialect's part of the document: tags, authentication, errors, headers."""
 
 from collections.abc import Mapping
 from typing import Any, Final

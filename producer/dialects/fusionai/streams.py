@@ -1,4 +1,4 @@
-"""The stream of a job: live, resumed after the event that was read last, or replayed from its result."""
+"""Route of a job's stream: live, resumed after the last event that was read, or replayed from its result."""
 
 from starlette.requests import Request
 from starlette.responses import Response

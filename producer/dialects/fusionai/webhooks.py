@@ -1,4 +1,4 @@
-"""Webhooks and events."""
+"""Routes of webhooks and events."""
 
 from collections.abc import Sequence
 
