@@ -94,10 +94,10 @@ def test_what_is_asked_for_again_during_its_send_is_sent_again(database: Databas
 def test_one_slow_answer_does_not_hold_up_the_others_of_its_webhook(database: Database, monkeypatch: object) -> None:
     world.settings_allow_loopback(monkeypatch)
     with Receiver() as receiver:
-        slow = iter([Answer(delay_seconds=5)])
+        slow = iter([Answer(delay_seconds=20)])
         receiver.answer = lambda _: next(slow, Answer())
         _, _, many = open_webhook(database, receiver.url, 200)
-        deliver(database, many, until=lambda: receiver.wait_for(lambda got: len(got) == 200, timeout=4.5))
+        deliver(database, many, until=lambda: receiver.wait_for(lambda got: len(got) == 200, timeout=18))
 
 
 def test_many_receivers_that_hang_hold_up_nobody_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
