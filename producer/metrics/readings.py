@@ -93,7 +93,8 @@ _WAITING: Final = (TO_WAKE, WOKEN, f"{DEFERRED} AND woken_at IS NULL")
 
 def _deferred(connection: Connection) -> Values:
     statement = text(f"SELECT queue, deferred_for, count(*) FROM jobs WHERE {DEFERRED} GROUP BY queue, deferred_for")
-    return {(provider_of(queue), lane_of(queue), why): count for queue, why, count in connection.execute(statement)}
+    found = connection.execute(statement)
+    return {(*queue.rpartition(".")[::2], why): count for queue, why, count in found}
 
 
 def _queued(connection: Connection) -> Values:

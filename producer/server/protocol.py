@@ -24,7 +24,7 @@ from shared.errors import FusionError, InvalidRequest, Timeout, Unavailable
 
 #: How long the other side may take to read why it is refused, before what it still sends is answered by a reset.
 LINGER_SECONDS = 2.0
-#: How long a connection without a request yet may take to send its first once the server stops.
+#: How long a connection without a whole request's head may take to send it once the server stops.
 LAST_SECONDS = 1.0
 
 
@@ -148,10 +148,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._answering or self._over or not coming:
             super().shutdown()
         else:
-            self.loop.call_later(LAST_SECONDS, self._close_unless_asked)
+            self.loop.call_later(LAST_SECONDS, self._end_unless_asked)
 
-    def _close_unless_asked(self) -> None:
-        if self._in_head and not self._partial and not self._answering:
+    def _end_unless_asked(self) -> None:
+        """One who has sent a part of a head alone would keep the server for the whole drain."""
+        if not self._in_head or self._answering or self._over or self.transport.is_closing():
+            return
+        if self._partial:
+            self._refuse(Unavailable("the server is shutting down; retry the request", retry_after_seconds=2))
+        else:
             self.transport.close()
 
     @property

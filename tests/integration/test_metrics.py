@@ -196,6 +196,14 @@ def test_what_waits_and_what_runs(database: Database) -> None:
     assert three in {row["id"] for row in world.rows(database, m.jobs, status="queued")}
 
 
+def test_what_is_put_off_after_its_worker_was_lost_is_named_as_it_ever_was(database: Database) -> None:
+    holder = world.open_account(database, 10)
+    (one,) = world.queued(database, holder, 1)
+    world.change(database, one, queue="probation", deferred_for="429", run_at=clock.now_micros() + 60 * clock.MICROS)
+    put_off = {key[1]: value for key, value in shown(database).items() if key[0] == "jobs_deferred"}
+    assert put_off == {("probation", "", "429"): 1}
+
+
 def test_a_lease_that_has_run_out_is_not_alive(database: Database) -> None:
     world.new_worker(database)
     assert shown(database)["workers_alive", ()] == 1

@@ -120,6 +120,16 @@ def test_one_that_never_asks_does_not_hold_the_stop_up(running: Stopping) -> Non
         assert read_all(client) == b""
 
 
+@pytest.mark.parametrize("begun", [GET[:9], b"\r\n"])
+def test_one_that_sends_a_part_of_a_request_does_not_hold_the_stop_up(running: Stopping, begun: bytes) -> None:
+    with running.connect() as client:
+        client.sendall(begun)
+        await_condition(lambda: running.server.server_state.connections, what="the connection")
+        running.server.should_exit = True
+        said = read_all(client)
+        assert said.startswith(b"HTTP/1.1 503 ") and b"the server is shutting down" in said
+
+
 def test_one_kept_alive_is_served_when_its_next_request_is_there(
     running: Stopping, last_moment: Callable[..., None]
 ) -> None:
