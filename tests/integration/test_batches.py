@@ -305,7 +305,7 @@ class TestCancel:
         assert database.write_sync(producer_batches.cancel, holder, id)["status"] == "cancelled"
         done = batch_world.new_batch(database, holder, [b"{"])
         batch_world.take_turns(database)
-        with pytest.raises(Conflict, match="it is failed"):
+        with pytest.raises(Conflict, match="its status is failed"):
             database.write_sync(producer_batches.cancel, holder, done)
 
 

@@ -182,7 +182,7 @@ def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.
 
 def test_what_is_no_picture_is_the_providers_fault() -> None:
     answer = ProviderAnswer({"data": [{"b64_json": "?"}]}, Usage(images=1))
-    with pytest.raises(ProviderError, match="not base64"):
+    with pytest.raises(ProviderError, match="not valid base64"):
         asyncio.run(keeping.ImageKeeper().put_links(asked("job_1"), answer, of_batch=False))
 
 
