@@ -35,7 +35,9 @@ class Keys:
         429 for a key that was not good when it was last looked up, of an `address` that has sent many such.
         """
         if not well_formed(key):
-            raise Unauthorized("invalid API key: wrong format or checksum")
+            raise Unauthorized(
+                "invalid API key: wrong format or checksum; a key begins with fusionai_live_ or fusionai_test_"
+            )
         holder, now = await self._find(key, address), clock.now_micros()
         if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
             raise Unauthorized("invalid API key: unknown, revoked or expired")

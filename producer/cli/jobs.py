@@ -84,7 +84,9 @@ def cancel(client: FusionAI, output: Output, id: str) -> None:
     A job that has already ended stays as it is, and so do the lines of a batch that have.
     """
     found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
-    output.value(found, lambda: output.line(f"{found['id']}  {found['status']}"))
+    ended = found["status"] in ("succeeded", "failed", "expired")
+    note = "had already ended; nothing was cancelled" if ended else ""
+    output.value(found, lambda: output.line("  ".join(filter(None, (found["id"], found["status"], note)))))
 
 
 @click.command()

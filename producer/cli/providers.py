@@ -25,8 +25,8 @@ IDLE_SECONDS = 60
 _COLUMNS = (
     Column("provider"),
     Column("model"),
-    Column("calls", drop=3),
-    Column("key", drop=2),
+    Column("calls", drop=2),
+    Column("key", drop=3),
     Column("state", styled=True),
     Column("a second", right=True, drop=1),
     Column("at once", right=True, drop=4),

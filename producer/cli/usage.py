@@ -30,7 +30,9 @@ _COLUMNS = [
 
 
 @click.command()
-@click.option("--from", "first", metavar="DAY", help="The first day, UTC: 2026-11-01. Default: the first of the month.")
+@click.option(
+    "--from", "first", metavar="DAY", help="The first day, UTC, such as 2026-11-01. Default: the first of the month."
+)
 @click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
 @click.option("--model", metavar="ID", help="Only what this model did.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")

@@ -162,7 +162,8 @@ def recipients_of(connection: Connection, holder: KeyHolder, event_id: str) -> l
 
 def _check_events(types: Sequence[str]) -> None:
     if unknown := [type for type in types if type not in _KNOWN]:
-        raise InvalidRequest(f"events: unknown event type {unknown[0][:100]!r}", param="events")
+        known = ", ".join(sorted(_KNOWN))
+        raise InvalidRequest(f"events: unknown event type {unknown[0][:100]!r}; known: {known}", param="events")
 
 
 def _check_url(url: str) -> None:

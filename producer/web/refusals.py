@@ -42,7 +42,7 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:200]
     known: dict[int, FusionError] = {
-        404: NotFound(f"not found: {path}"),
+        404: NotFound(f"not found: {path}; /docs and /openapi.json list the paths that exist"),
         405: MethodNotAllowed(f"method not allowed: {request.method} {path}"),
     }
     answer = await refuse(request, known.get(error.status_code, InvalidRequest("the request could not be parsed")))
