@@ -150,7 +150,7 @@ def test_credits_are_written_out_and_grouped_and_one_line_is_no_first_of_one(dat
     assert required > 1000 and f"up to {required:,} credits, 0 are available" in said
     assert "first" not in _failure(database, holder, _lines(1))["message"]
     little, _ = told(Need(bounds=[21]), Balance(1, 0))
-    assert little == "this job may cost up to 0.000021 credits; 0.000001 are available"
+    assert little == "insufficient credits: this job may cost up to 0.000021 credits, 0.000001 are available"
 
 
 def test_a_dry_run_of_what_can_be_paid_lacks_nothing(database: Database) -> None:

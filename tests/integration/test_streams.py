@@ -259,7 +259,7 @@ def test_a_job_that_says_nothing_in_time_is_a_timeout_that_names_it(
     database: Database, store: RedisServer, begun: bool
 ) -> None:
     """Before the head, a 504; after it, an event."""
-    limits = StreamLimits(begin=0 if begun else 20, first=0.1, comment=10)
+    limits = StreamLimits(begin=0, first=2, comment=10) if begun else StreamLimits(begin=20, first=0.1, comment=10)
 
     async def act(stage: Scene) -> None:
         (queued,) = world.queued(database, stage.holder)

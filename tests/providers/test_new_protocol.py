@@ -86,6 +86,6 @@ def test_its_errors_are_read_and_its_wrong_answers_named() -> None:
     with pytest.raises(ProviderError, match="stopped is neither") as error:
         called(whole({**ANSWER, "stopped": "why not"}))
     assert classify(error.value) == "shape"
-    with pytest.raises(ProviderError, match="lacks") as error:
+    with pytest.raises(ProviderError, match="does not follow the protocol") as error:
         called(whole({"text": "Hello"}))
     assert classify(error.value) == "shape"
