@@ -54,14 +54,14 @@ def retry(stack: Stack, account: Account, id: str) -> str:
 
 
 def cancelled_batch(stack: Stack, account: Account, mark: str) -> None:
-    """Ten lines run, a thousand wait."""
+    """Ten lines run, and so many wait that ending them takes four chunks (`workers.batches.cancelling.END_CHUNK`)."""
     stack.restart("worker", SLOTS_BATCH="10")
     stack.script({"fault": {"latency_seconds": 30}, "contains": mark})
-    id = stack.submit_batch(account, lines(mark, 1010))
-    stack.until(lambda: stack.calls(mark) >= 10 and stack.batch(id).released == 1010, what="ten calls")
+    id = stack.submit_batch(account, lines(mark, 1310))
+    stack.until(lambda: stack.calls(mark) >= 10 and stack.batch(id).released == 1310, what="ten calls")
     cancel(stack, account, id)
     ended = stack.await_batch(id)
-    assert (ended.status, ended.cancelled) == ("cancelled", 1010)
+    assert (ended.status, ended.cancelled) == ("cancelled", 1310)
     stack.restart("worker")
 
 
