@@ -85,4 +85,4 @@ def test_a_content_of_any_number_of_parts_is_put_together_in_proportion() -> Non
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(exchange, "MOST_ANSWER_BYTES", 100_000)
     error = failed(wire(*PLAIN[:2], *[delta(content="more")] * 2000), kind=kind)
-    assert error.code == "protocol" and "too long" in error.message
+    assert error.code == "protocol" and "too large" in error.message
