@@ -122,7 +122,8 @@ def hooked(running: Bench, url: str) -> Customer:
 def hooks_rows(base: str, seconds: int, runs: int) -> None:
     """Both receivers, each as one webhook and as twenty, in turn in one stack."""
     kinds = [(count, name) for name in RECEIVERS for count in HOOKS]
-    with bench(base, FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK="true") as running:
+    # Not verified: these jobs are ended without a provider, for a charge that is no price.
+    with bench(base, check=False, FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK="true") as running:
         of = {
             (count, name): [hooked(running, f"{base}{RECEIVERS[name]}/{number}/hook") for number in range(count)]
             for count, name in kinds
