@@ -6,12 +6,11 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 
-import redis.asyncio as redis
 from redis import RedisError, from_url
-from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.retry import Retry as SyncRetry
 
+from shared import redis_clients
 from shared.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -38,13 +37,7 @@ class Notifier:
     """This process's end of the pub/sub: publishes lists of ids, and listens on one connection."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.from_url(
-            url,
-            socket_timeout=5,
-            socket_connect_timeout=2,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect(url, 5, connect_seconds=2)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def publish(self, channel: str, ids: Sequence[str]) -> None:
@@ -67,7 +60,7 @@ class Notifier:
         await self._redis.aclose()
 
     async def _publish(self, channel: str, ids: Sequence[str]) -> None:
-        with contextlib.suppress(redis.RedisError, OSError):
+        with contextlib.suppress(RedisError, OSError):
             await self._redis.publish(channel, json.dumps(list(ids)))
 
     async def _listen(

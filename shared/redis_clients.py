@@ -5,12 +5,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 
-def connect(url: str, seconds: float) -> redis.Redis:
-    """A client whose every call, connecting included, may take so many seconds; the caller closes it."""
+def connect(url: str, seconds: float, *, connect_seconds: float | None = None) -> redis.Redis:
+    """A client whose every call may take so many seconds, connecting as many or those given; the caller closes it."""
     return redis.from_url(
         url,
         socket_timeout=seconds,
-        socket_connect_timeout=seconds,
+        socket_connect_timeout=seconds if connect_seconds is None else connect_seconds,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
     )

@@ -9,12 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from sqlalchemy import Connection, select
 
-from shared import clock
+from shared import clock, redis_clients
 from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.db.models import jobs
@@ -93,13 +90,7 @@ class Readers:
     """Made in the event loop that serves, one a process."""
 
     def __init__(self, url: str, database: Database, notifier: Notifier) -> None:
-        self._redis = redis.from_url(
-            url,
-            socket_timeout=DEADLINE_SECONDS,
-            socket_connect_timeout=2,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect(url, DEADLINE_SECONDS, connect_seconds=2)
         self._database = database
         self._open: dict[str, set[Reader]] = {}
         self._wanted: set[Reader] = set()

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select, text
 
 from shared.db import Database
 from shared.db import models as m
+from shared.db.models.batches import MADE_BY_BATCHES
 from shared.files import blobs
 from shared.verify.batches import ENDED_AT
 from shared.verify.query import Query
@@ -21,7 +22,8 @@ def _made(name: str, lines: str) -> Query:
         f"batch: {name} file missing, or with another account or mode",
         f"""SELECT b.id, b.{name}_file_id, f.account_id FROM batches b LEFT JOIN files f ON f.id = b.{name}_file_id
             WHERE (b.{name}_file_id IS NOT NULL AND ({ENDED_AT}) > :files_gone
-                AND (f.id IS NULL OR f.account_id <> b.account_id OR f.test <> b.test OR f.purpose <> 'batch_output'))
+                AND (f.id IS NULL OR f.account_id <> b.account_id OR f.test <> b.test
+                  OR f.purpose <> '{MADE_BY_BATCHES}'))
               OR (b.{name}_file_id IS NULL AND b.errors IS NULL AND {lines} > 0
                 AND b.status IN ('completed', 'expired', 'cancelled'))""",
     )

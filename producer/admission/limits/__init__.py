@@ -15,14 +15,12 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from producer.admission.limits import script
 from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
-from shared import clock
+from shared import clock, redis_clients
 from shared.accounts import KeyHolder
 from shared.db.batcher import Batcher
 from shared.stopping import stop
@@ -56,13 +54,7 @@ class Limits:
 
     def __init__(self, redis_url: str, *, dimensions: Sequence[Dimension] = DIMENSIONS) -> None:
         self._dimensions = dimensions
-        self._redis = redis.from_url(
-            redis_url,
-            socket_timeout=2,
-            socket_connect_timeout=2,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect(redis_url, 2)
         self._admit = self._redis.register_script(script.ADMIT)
         self._greet = self._redis.register_script(script.GREET)
         self._name = clock.new_id("web")
