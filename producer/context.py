@@ -8,7 +8,7 @@ from producer.admission.fair_share import FairShare
 from producer.admission.limits import Limits
 from producer.admission.overload import Overload
 from producer.admission.thread_turns import Turns
-from producer.operations.batch_progress import Progress
+from producer.operations.batch_progress import ProgressReader
 from producer.operations.placing import Placer
 from producer.waiting.stream_readers import Readers
 from producer.waiting.stream_relay import Sources
@@ -45,7 +45,7 @@ class Context:
         self.quoting = Turns(2, LONG_BYTES)
         #: Retries of batches, whose files are written while their callers wait.
         self.retrying = asyncio.Semaphore(2)
-        self.progress = Progress(database)
+        self.progress = ProgressReader(database)
         self.placer = Placer(database, self.acceptor, self.overload, self.parsers, self.waiters, self.states)
         self.streams = Sources(database, self.waiters, self.states, self.readers)
         #: The server is to stop, and will serve for a moment.

@@ -24,7 +24,7 @@ from shared.errors import IdempotencyMismatch, InsufficientCredits
 from shared.jobs import leases
 from shared.money import shortage
 from shared.money.ledger import Book
-from shared.money.shortage import Balance, Need
+from shared.money.shortage import Funds, Need
 from shared.queues import queue_name
 from shared.strict_json import dumps
 from shared.submissions import quote
@@ -96,7 +96,7 @@ class Acceptor:
         except Exception as error:
             log.warning("counting the jobs that hold credits failed: %s", logs.kind(error))
             return short
-        return shortage.refusal(prepared.need, Balance(short.available, short.held, jobs))
+        return shortage.refusal(prepared.need, Funds(short.available, short.held, jobs))
 
     async def close(self) -> None:
         """Let what was accepted be woken."""
@@ -206,7 +206,7 @@ def _hold(book: Book, prepared: PreparedJobs) -> Accepted | Exception:
     account = prepared.holder.account_id
     if not book.afford(account, prepared.bound):
         available, held = book.available(account), book.held(account)
-        return shortage.refusal(prepared.need, Balance(available, held, None if held else 0))
+        return shortage.refusal(prepared.need, Funds(available, held, None if held else 0))
     for row in prepared.rows:
         book.hold(account, ("job", row["id"]), row["bound_micros"])
     return Accepted(prepared.response)

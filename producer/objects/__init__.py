@@ -60,9 +60,9 @@ from producer.objects.jobs import (
     queued_job,
 )
 from producer.objects.lists import List, page
-from producer.objects.models import CREATED, Model, Price, TierPrice, model_object
+from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Stopping
-from producer.objects.usage import Days, ModelCredits, Usage, UsageRow, days, model_credits, usage_id, usage_row
+from producer.objects.usage import Days, ModelCredits, UsageReport, UsageRow, days, model_credits, usage_id, usage_row
 from producer.objects.webhooks import (
     DeletedWebhook,
     Delivery,
@@ -134,10 +134,10 @@ __all__ = [
     "List",
     "Model",
     "ModelCredits",
+    "ModelPrice",
     "NewSecret",
     "NotReady",
     "Picture",
-    "Price",
     "PromptDetails",
     "ProviderProgress",
     "Quoted",
@@ -158,7 +158,7 @@ __all__ = [
     "TierPrice",
     "Tokens",
     "Transfer",
-    "Usage",
+    "UsageReport",
     "UsageRow",
     "WantedCall",
     "WantedFunction",

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Time
-from shared.submissions.catalogue import Model as Row
+from shared.submissions.catalogue import CatalogueModel
 from shared.submissions.job_types import JobType
 
 
@@ -28,7 +28,7 @@ class _Price(TypedDict):
     qualities: NotRequired[Annotated[list[str], Field(description="Qualities with the same price as the size.")]]
 
 
-class Price(_Price):
+class ModelPrice(_Price):
     """Integers, in `unit`: for input and output tokens, or for an image of a size (or of a quality and size).
 
     `cached_input`, `cache_write`: for input read from or written to the provider's cache; if absent, as `input`.
@@ -48,14 +48,14 @@ class Model(TypedDict):
     type: JobType
     purpose: str
     max_output_tokens: int | None
-    price: Price
+    price: ModelPrice
 
 
 #: When every model is said to have been made: a day of which nothing depends.
 CREATED: Final = 1_761_955_200
 
 
-def model_object(model: Row, version: str) -> Model:
+def model_object(model: CatalogueModel, version: str) -> Model:
     """A model of the catalogue, with its price of that version of it."""
     return {
         "id": model.id,
@@ -70,7 +70,7 @@ def model_object(model: Row, version: str) -> Model:
     }
 
 
-def _price(model: Row) -> _Price:
+def _price(model: CatalogueModel) -> _Price:
     shown: _Price = {"unit": "micro-credits per image" if model.images else "micro-credits per million tokens"}
     if model.images:
         shown["images"] = dict(model.images)

@@ -57,7 +57,7 @@ class UsageRow(TypedDict):
     estimated: NotRequired[Literal[True]]
 
 
-class Usage(TypedDict):
+class UsageReport(TypedDict):
     """The totals of a whole period, and a page of its rows."""
 
     object: Literal["list"]

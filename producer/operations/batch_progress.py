@@ -48,7 +48,7 @@ class _Kept:
 
 
 @dataclass(slots=True)
-class Progress:
+class ProgressReader:
     """One process's counts, by batch and its status: what was counted before its end is not told after it."""
 
     database: Database

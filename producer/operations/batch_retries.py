@@ -20,7 +20,7 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches import states
 from shared.batches.states import Row
-from shared.db import Database, keeping
+from shared.db import Database, retention_periods
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
 from shared.objects.batches import BATCH_OVER
@@ -91,7 +91,7 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
 
 
 def _check_kept(repeated: Repeated) -> None:
-    if any(_ended_at(one) < keeping.jobs_until() for one in repeated.family):
+    if any(_ended_at(one) < retention_periods.jobs_until() for one in repeated.family):
         raise Conflict(f"the lines of batch {repeated.row['id']} are no longer stored; send them again as a new batch")
 
 

@@ -109,7 +109,7 @@ def afforded(connection: Connection, account_id: str, need: Need) -> Afforded:
     has = shortage.balance(connection, account_id)
     short: Shortage | None = None
     if need.micros > has.available:
-        message, fields = shortage.told(need, has)
+        message, fields = shortage.explain(need, has)
         short = {"message": message, **fields}
     return {"credits_available": credits(has.available), "shortage": short}
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from producer import objects
-from producer.objects import Usage
+from producer.objects import UsageReport
 from producer.operations.pages import PageQuery
 from shared import clock
 from shared.db import Database
@@ -106,7 +106,7 @@ def totals(connection: Connection, wanted: Selection) -> Totals:
     return Totals(models, Period(min(first for _, _, first, _ in found), max(last for _, _, _, last in found)))
 
 
-async def page(database: Database, wanted: Selection, page: PageQuery) -> Usage:
+async def page(database: Database, wanted: Selection, page: PageQuery) -> UsageReport:
     """The sums of the period and a page of its rows, newest job first; `after` is a row's id."""
     sums = await database.read(totals, wanted)
     rows: list[Mapping[str, Any]] = []

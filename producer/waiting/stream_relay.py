@@ -18,7 +18,7 @@ from shared.db import Database, is_away
 from shared.errors import FusionError, InternalError, Timeout, Unavailable
 from shared.jobs import streams
 from shared.jobs.outcomes import TERMINAL
-from shared.jobs.streams import FROM_RESULT, EventId, Progress
+from shared.jobs.streams import FROM_RESULT, EventId, StreamProgress
 from shared.settings import settings
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class StreamRelay:
         self._ids = ids
         self.framing = framing
         self._reader: Reader | None = None
-        self._progress = Progress()
+        self._progress = StreamProgress()
         #: Epoch and count of the last event that was sent.
         self._at: tuple[int, int] | None = None
         self._since = clock.monotonic()

@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from producer.web.rows import Row
 
-Endpoint: TypeAlias = Callable[..., Awaitable[Response]]
-Declare: TypeAlias = Callable[[Endpoint], Endpoint]
+Handler: TypeAlias = Callable[..., Awaitable[Response]]
+Declare: TypeAlias = Callable[[Handler], Handler]
 
 
 class DocumentedRoute(Route):
@@ -65,7 +65,7 @@ class Router:
         self.routes += [one.under(prefix, shown=shown, owner=owner) for one in other.routes]
 
     def _declare(self, method: str, paths: tuple[str, ...], doc: Row | None) -> Declare:
-        def declare(endpoint: Endpoint) -> Endpoint:
+        def declare(endpoint: Handler) -> Handler:
             for path in paths:
                 self.routes.append(DocumentedRoute(path, {method}, _of_request(endpoint), endpoint.__name__, doc))
             return endpoint
@@ -73,7 +73,7 @@ class Router:
         return declare
 
 
-def _of_request(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def _of_request(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
     """The same, given the ids from the request's path by their names."""
 
     @wraps(endpoint)

@@ -72,7 +72,7 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     bound = 0 if row["test"] else plan.bound_micros
     book = Book(connection, [row["account_id"]])
     if not book.hold(row["account_id"], ("batch", id), bound):
-        message, fields = shortage.told(plan.need, shortage.balance(connection, row["account_id"]))
+        message, fields = shortage.explain(plan.need, shortage.balance(connection, row["account_id"]))
         error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])
     changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}

@@ -6,7 +6,7 @@ Options follow from measurements: see deploy/adr/0002-celery-as-doorbell.md.
 from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
-from shared.broker import flower_door, transport
+from shared.broker import flower_login, transport
 from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
@@ -64,4 +64,4 @@ def make_app() -> Celery:
 
 
 app = make_app()
-signals.import_modules.connect(flower_door.watch)
+signals.import_modules.connect(flower_login.watch)

@@ -40,7 +40,7 @@ class Channel(redis.Channel):
     QoS = QoS
 
 
-class Transport(redis.Transport):
+class RedisTransport(redis.Transport):
     """kombu's, with such channels."""
 
     Channel = Channel
@@ -51,7 +51,7 @@ def use() -> None:
 
     Celery's setting `broker_transport` would change the addresses that Flower and the logs show.
     """
-    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = f"{__name__}:Transport"
+    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = f"{__name__}:RedisTransport"
 
 
 def set_aside(client: Any, queues: Iterable[str]) -> list[str]:

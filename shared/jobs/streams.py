@@ -55,7 +55,7 @@ _TEXTS = (("g", "reasoning_content"), ("c", "content"), ("r", "refusal"))
 
 
 @dataclass(slots=True)
-class Progress:
+class StreamProgress:
     """How much of an answer has been sent: by choice and part of it, in characters or, of logprobs, in tokens.
 
     Parts: `0g` reasoning, `0c` content, `0r` refusal, `0t2` arguments of the tool call 2, `0l` and `0m` logprobs of
@@ -101,7 +101,7 @@ class EventId:
     job_id: str
     epoch: int
     count: int
-    progress: Progress
+    progress: StreamProgress
 
     def __str__(self) -> str:
         return f"{self.job_id[-_MARK:]}-{self.epoch}-{self.count}/{self.progress}"
@@ -115,11 +115,11 @@ def read_event_id(text: str, job_id: str) -> EventId:
     if found is None or int(found[2]) > FROM_RESULT:
         raise InvalidRequest("Last-Event-ID does not match an event of this stream", param="Last-Event-ID")
     pairs = (pair.split("=") for pair in found[3].split(",") if pair)
-    progress = Progress({name: int(count) for name, count in pairs})
+    progress = StreamProgress({name: int(count) for name, count in pairs})
     return EventId(job_id, int(found[1]), int(found[2]), progress)
 
 
-def rest(choices: Sequence[Mapping[str, Any]], progress: Progress) -> Iterator[list[dict[str, Any]]]:
+def rest(choices: Sequence[Mapping[str, Any]], progress: StreamProgress) -> Iterator[list[dict[str, Any]]]:
     """What is left of a whole answer's choices after what has been sent, as the choices of the chunks still to send."""
     for choice in choices:
         for piece in _left(choice, dict(progress.sent)):

@@ -74,7 +74,7 @@ def _most(available: int, fixed: int, slope: int, jobs: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class Funds:
     """What an account has, in micro-credits; `jobs`: how many hold a part of it, None: not counted."""
 
     available: int
@@ -82,12 +82,12 @@ class Balance:
     jobs: int | None = None
 
 
-def balance(connection: Connection, account_id: str) -> Balance:
+def balance(connection: Connection, account_id: str) -> Funds:
     """An account's balance, and how many unfinished jobs, or lines that are to become some, hold a part of it."""
     row = connection.execute(
         select(m.accounts.c.available_micros, m.accounts.c.held_micros).where(m.accounts.c.id == account_id)
     ).one()
-    return Balance(row.available_micros, row.held_micros, holding(connection, account_id) if row.held_micros else 0)
+    return Funds(row.available_micros, row.held_micros, holding(connection, account_id) if row.held_micros else 0)
 
 
 def holding(connection: Connection, account_id: str) -> int:
@@ -106,15 +106,15 @@ def holding(connection: Connection, account_id: str) -> int:
     return int(connection.execute(unfinished).scalar_one()) + int(connection.execute(waiting).scalar_one())
 
 
-def refusal(need: Need, has: Balance) -> InsufficientCredits:
+def refusal(need: Need, has: Funds) -> InsufficientCredits:
     """The 402 of a request."""
-    message, fields = told(need, has)
+    message, fields = explain(need, has)
     error = InsufficientCredits(message, param="max_tokens" if "max_tokens" in fields else None)
     error.details, error.available, error.held = dict(fields), has.available, has.held
     return error
 
 
-def told(need: Need, has: Balance) -> tuple[str, ShortageFields]:
+def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
     """In words, and in fields of the error object: credits needed, available and held, and what would do."""
     total, fits, limit = len(need.bounds), need.fitting(has.available), need.limit(has.available)
     fields: ShortageFields = {

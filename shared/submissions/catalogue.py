@@ -43,7 +43,7 @@ class Tier(BaseModel):
     output: int = Field(ge=0)
 
 
-class Model(Words):
+class CatalogueModel(Words):
     """One thing a customer can ask for by its catalogue id."""
 
     id: str
@@ -82,13 +82,13 @@ class Catalogue:
     version: str
     overheads: Overheads
     providers: Mapping[str, Provider]
-    models: Mapping[str, Model]
+    models: Mapping[str, CatalogueModel]
     #: By model, each as a job's row keeps it.
     prices: Mapping[str, Price]
     #: By model, what it is sent.
     sendings: Mapping[str, Sending] = field(default_factory=dict)
 
-    def model(self, id: str, *, param: str = "model") -> Model:
+    def model(self, id: str, *, param: str = "model") -> CatalogueModel:
         """The model of that id, or of `provider.id`, which is looked for after it; a 400 that names `param`."""
         if found := self.models.get(id):
             return found
@@ -149,7 +149,7 @@ def read(source: str) -> Catalogue:
     """Parse a catalogue; raises ValueError that names what is wrong, so that a bad file stops the start."""
     data = tomllib.loads(source)
     providers = {name: Provider(name=name, **row) for name, row in data["providers"].items()}
-    models = {id: Model(id=id, **row) for id, row in data["models"].items()}
+    models = {id: CatalogueModel(id=id, **row) for id, row in data["models"].items()}
     for model in models.values():
         if model.provider not in providers:
             raise ValueError(f"models.{model.id}: provider {model.provider!r} is not defined in [providers]")
@@ -166,7 +166,7 @@ def read(source: str) -> Catalogue:
     return Catalogue(version, Overheads(**data["overheads"]), providers, models, prices, sendings)
 
 
-def _price(version: str, model: Model) -> Price:
+def _price(version: str, model: CatalogueModel) -> Price:
     return Price(version, model.input, model.output, dict(model.images), model.cached_input, model.cache_write)
 
 

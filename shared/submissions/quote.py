@@ -9,7 +9,7 @@ from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, worst_case
 from shared.strict_json import dumps
 from shared.submissions import extras, image_inputs
-from shared.submissions.catalogue import SANDBOX, Catalogue, Model
+from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
     Offer,
     Submission,
@@ -78,7 +78,7 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
     )
 
 
-def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at: str) -> Price:
+def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel, at: str) -> Price:
     """The model's price, or that of the service tier that is asked for."""
     usual, tier = catalogue.prices[model.id], request.get("service_tier")
     if priced := model.service_tiers.get(tier or ""):
@@ -89,7 +89,7 @@ def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at
     raise _refusal(at, "service_tier", f"not supported by {model.id}; supported values: {known}")
 
 
-def _priced(amount: Amount, at_price: Price, model: Model, at: str) -> int:
+def _priced(amount: Amount, at_price: Price, model: CatalogueModel, at: str) -> int:
     try:
         return worst_case(amount, at_price)
     except KeyError:
@@ -101,7 +101,7 @@ def _refusal(at: str, field: str, why: str) -> InvalidRequest:
     return InvalidRequest(f"{at}{field}: {why}", param=f"{at}{field}")
 
 
-def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
+def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueModel, at: str) -> Amount:
     request, pictures = submission.request, image_urls(submission.request)
     if pictures and catalogue.providers[model.provider].fetches_privately:
         _check_reach(request, model, at)
@@ -122,7 +122,7 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: Model, at: 
     return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
 
 
-def _check_reach(request: Mapping[str, Any], model: Model, at: str) -> None:
+def _check_reach(request: Mapping[str, Any], model: CatalogueModel, at: str) -> None:
     """No picture is at an address that the model's provider would fetch from a private host."""
     for place, url in image_places(request):
         if why := image_inputs.unreachable(url):
@@ -130,14 +130,14 @@ def _check_reach(request: Mapping[str, Any], model: Model, at: str) -> None:
             raise _refusal(at, place, f"{said}; use base64 instead")
 
 
-def _unsent(request: Mapping[str, Any], catalogue: Catalogue, model: Model) -> int:
+def _unsent(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel) -> int:
     """Bytes of what stands beside the messages' own fields and does not go to this model."""
     if (beside := request.get(extras.KEY)) is None:
         return 0
     return extras.size(beside) - extras.size(extras.taken(beside, catalogue.sending(model.id).takes))
 
 
-def _searched(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at: str) -> int:
+def _searched(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel, at: str) -> int:
     """Tokens that a search of the web adds; who does not know the parameter is not sent it."""
     if "web_search_options" not in request or "web_search_options" in catalogue.sending(model.id).omit:
         return 0
@@ -146,7 +146,7 @@ def _searched(request: Mapping[str, Any], catalogue: Catalogue, model: Model, at
     return model.web_search * int(request.get("n", 1))
 
 
-def _worst_embedding(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
+def _worst_embedding(submission: Submission, catalogue: Catalogue, model: CatalogueModel, at: str) -> Amount:
     wanted = submission.request.get("dimensions")
     if wanted and model.dimensions and wanted > model.dimensions:
         raise _refusal(at, "dimensions", f"{wanted} exceeds the maximum of {model.dimensions} dimensions of {model.id}")
@@ -156,7 +156,7 @@ def _worst_embedding(submission: Submission, catalogue: Catalogue, model: Model,
     return Amount(input_tokens=tokens)
 
 
-def _worst_image(submission: Submission, catalogue: Catalogue, model: Model, at: str) -> Amount:
+def _worst_image(submission: Submission, catalogue: Catalogue, model: CatalogueModel, at: str) -> Amount:
     request = submission.request
     quality = request.get("quality", "auto")
     size = picture_kind(request, catalogue.prices[model.id].images)

@@ -2,7 +2,7 @@
 
 A check looks at the rows of one statement (a page of them where they are many), which every database shows as they
 were at one instant; so it is right while the system runs, holds no lock, and needs little memory. What retention has
-removed (`shared.db.forgotten`) is not missed.
+removed (`shared.db.retention_marks`) is not missed.
 """
 
 from collections.abc import Callable, Iterator

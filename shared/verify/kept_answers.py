@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import orjson
 from sqlalchemy import Connection, select, tuple_
 
-from shared.db import forgotten
 from shared.db import models as m
+from shared.db import retention_marks
 from shared.verify.query import SHOWN
 
 #: Answers in one statement; each may name a thousand jobs.
@@ -49,7 +49,7 @@ def _missing(connection: Connection, promised: Mapping[str, tuple[str, str, int]
         for start in range(0, len(ids), 1000):
             statement = select(table.c.id, table.c.account_id).where(table.c.id.in_(ids[start : start + 1000]))
             there.update(tuple(row) for row in connection.execute(statement))
-        gone = forgotten.marks(connection)["jobs"] if prefix == "job_" else 0
+        gone = retention_marks.marks(connection)["jobs"] if prefix == "job_" else 0
         for id in ids:
             account, _, at = promised[id]
             if there[id] != account if id in there else at > gone:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Executable, TextClause, text
 
 from shared import clock
-from shared.db import forgotten
+from shared.db import retention_marks
 from shared.queues import LANES, PROBATION
 from shared.submissions.catalogue import job_queues
 
@@ -65,7 +65,7 @@ class Query:
 def _statement(sql: str, dialect: str, queues: tuple[str, ...]) -> tuple[TextClause, tuple[str, ...]]:
     """The statement in this database's words, and the names of its parameters."""
     words = _WORDS[dialect]
-    made, rest = [], _GONE.sub(lambda found: forgotten.mark_sql(found[1]), sql)
+    made, rest = [], _GONE.sub(lambda found: retention_marks.mark_sql(found[1]), sql)
     while "[" in rest:
         before, _, rest = rest.partition("[")
         inside, _, rest = rest.partition("]")

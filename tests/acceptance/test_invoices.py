@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.acceptance.stack import Account
-from tests.acceptance.test_doors import check
+from tests.acceptance.test_every_route import check
 from tests.acceptance.test_stopping import body
 from tests.conditions import await_condition
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests import contract
 from tests.acceptance.stack import Account, Stack, chat, image
-from tests.acceptance.test_doors import LINE, over, things
+from tests.acceptance.test_every_route import LINE, over, things
 from tests.conditions import await_condition
 
 FOREIGN = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//""", re.IGNORECASE)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from shared.submissions.catalogue import catalogue
 from tests import contract
 from tests.acceptance.stack import Account, Stack, embedding
-from tests.acceptance.test_doors import LINE
+from tests.acceptance.test_every_route import LINE
 from tests.conditions import await_condition
 
 SEED = 20261121

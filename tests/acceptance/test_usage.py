@@ -11,7 +11,7 @@ import pytest
 
 from shared import clock
 from tests.acceptance.stack import Account, chat, embedding, image
-from tests.acceptance.test_doors import check
+from tests.acceptance.test_every_route import check
 
 
 def today() -> Any:

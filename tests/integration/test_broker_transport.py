@@ -9,7 +9,7 @@ from kombu.entity import Exchange
 
 from shared.broker.app import make_app
 from shared.broker.bell import Bell
-from shared.broker.transport import ASIDE, Transport
+from shared.broker.transport import ASIDE, RedisTransport
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 from tests.servers import RedisServer
@@ -18,17 +18,17 @@ from tests.servers import RedisServer
 def test_celery_uses_it_where_the_broker_is_redis() -> None:
     app = make_app()
     with app.connection_for_read() as connection:
-        assert isinstance(connection.transport, Transport)
+        assert isinstance(connection.transport, RedisTransport)
         assert connection.as_uri().startswith("redis://")
     with app.connection_for_write() as connection:
-        assert isinstance(connection.transport, Transport)
+        assert isinstance(connection.transport, RedisTransport)
 
 
 def test_nothing_is_kept_of_what_was_fetched_and_all_of_it_comes_once(redis_server: RedisServer) -> None:
     client, taken = redis.from_url(redis_server.url), []
     client.flushall()
     queue = Queue("some.realtime", Exchange("", type="direct"), routing_key="some.realtime")
-    with Connection(redis_server.url, transport=Transport, transport_options={"sep": ":"}) as connection:
+    with Connection(redis_server.url, transport=RedisTransport, transport_options={"sep": ":"}) as connection:
         producer = connection.Producer()
         for number in range(20):
             producer.publish(number, routing_key="some.realtime", declare=[queue])
@@ -48,7 +48,7 @@ def test_a_message_that_nobody_knows_the_task_of_is_dropped(redis_server: RedisS
     client = redis.from_url(redis_server.url)
     client.flushall()
     queue = Queue("some.realtime", Exchange("", type="direct"), routing_key="some.realtime")
-    with Connection(redis_server.url, transport=Transport) as connection:
+    with Connection(redis_server.url, transport=RedisTransport) as connection:
         connection.Producer().publish("?", routing_key="some.realtime", declare=[queue])
         with connection.Consumer([queue], callbacks=[lambda _, message: message.reject()]):
             connection.drain_events(timeout=5)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from producer import objects
 from producer.objects import BatchProgress
 from producer.operations import batch_progress, batches
-from producer.operations.batch_progress import Progress
+from producer.operations.batch_progress import ProgressReader
 from shared import clock
 from shared.db import Database
 from shared.db import models as m
@@ -125,7 +125,7 @@ def test_many_who_ask_are_answered_by_one_count(database: Database, monkeypatch:
     row = dict(batch_world.row(database, id))
 
     async def scene() -> None:
-        progress = Progress(database)
+        progress = ProgressReader(database)
         await asyncio.gather(*(progress.of(row) for _ in range(20)))
         now[0] += batch_progress.SECONDS * 0.9
         await progress.of(row)

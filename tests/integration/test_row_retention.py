@@ -11,7 +11,7 @@ from producer.operations import batch_retries, webhooks
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
 from shared.batches import transitions
-from shared.db import Database, forgotten
+from shared.db import Database, retention_marks
 from shared.db import models as m
 from shared.errors import Conflict
 from shared.settings import Settings, settings
@@ -72,7 +72,7 @@ def test_jobs_that_are_over_go_after_their_days_and_money_stays(database: Databa
     assert there(database, m.jobs) == there(database, m.job_payloads) == left
     assert there(database, m.job_results) == set(young)
     assert {table.name: world.rows(database, table) for table in _MONEY} == before
-    assert 0 < database.read_sync(forgotten.marks)["jobs"] <= clock.now_micros() - 30 * DAY
+    assert 0 < database.read_sync(retention_marks.marks)["jobs"] <= clock.now_micros() - 30 * DAY
     finish(database, waiting)
     assert world.violations(database) == []
 

@@ -11,7 +11,7 @@ from producer.operations import batches as producer_batches
 from producer.operations.batches import BatchSpec
 from shared.db import Database
 from shared.errors import InsufficientCredits
-from shared.money.shortage import Balance, Need, told
+from shared.money.shortage import Funds, Need, explain
 from shared.submissions.catalogue import catalogue
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
@@ -149,7 +149,7 @@ def test_credits_are_written_out_and_grouped_and_one_line_is_no_first_of_one(dat
     required = _failure(database, holder, _lines(200))["required_credits"]
     assert required > 1000 and f"up to {required:,} credits, 0 are available" in said
     assert "first" not in _failure(database, holder, _lines(1))["message"]
-    little, _ = told(Need(bounds=[21]), Balance(1, 0))
+    little, _ = explain(Need(bounds=[21]), Funds(1, 0))
     assert little == "insufficient credits: this job may cost up to 0.000021 credits, 0.000001 are available"
 
 

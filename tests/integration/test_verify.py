@@ -17,7 +17,7 @@ from producer.operations import webhooks
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
-from shared.db import Database, forgotten
+from shared.db import Database, retention_marks
 from shared.db import models as m
 from shared.files import blobs
 from shared.jobs.outcomes import Ending, RelayedPart
@@ -177,10 +177,10 @@ def test_what_retention_has_removed_is_not_missed(built: Database) -> None:
         ):
             assert connection.execute(text(statement)).rowcount
         assert len(verify(connection)) > 5, "without the marks all of it is missed"
-        for kind in forgotten.KINDS:
-            forgotten.raise_to(connection, kind, clock.now_micros())
-            forgotten.raise_to(connection, kind, 5)
-        assert forgotten.marks(connection)["jobs"] > 5, "a mark never goes back"
+        for kind in retention_marks.KINDS:
+            retention_marks.raise_to(connection, kind, clock.now_micros())
+            retention_marks.raise_to(connection, kind, 5)
+        assert retention_marks.marks(connection)["jobs"] > 5, "a mark never goes back"
         return verify(connection)
 
     assert _rolled_back(built, work) == []
@@ -191,8 +191,8 @@ def test_a_forgotten_job_s_money_is_still_looked_at(built: Database) -> None:
         id = connection.execute(text(f"SELECT {ENDED}")).scalar_one()
         for table, column in (("job_payloads", "job_id"), ("job_results", "job_id"), ("jobs", "id")):
             connection.execute(text(f"DELETE FROM {table} WHERE {column} = :id"), {"id": id})
-        for kind in forgotten.KINDS:
-            forgotten.raise_to(connection, kind, clock.now_micros())
+        for kind in retention_marks.KINDS:
+            retention_marks.raise_to(connection, kind, clock.now_micros())
         connection.execute(
             text("UPDATE transfers SET amount_micros = 1 WHERE subject_id = :id AND kind = 'release'"), {"id": id}
         )

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.jobs.streams import Progress
+from shared.jobs.streams import StreamProgress
 from shared.submissions.schemas import Offer
 from workers.providers import ProviderCall
 from workers.providers.sandbox import Sandbox, replies
@@ -76,7 +76,7 @@ def test_a_streamed_call_adds_up_to_the_whole() -> None:
         began = False
 
         def __init__(self) -> None:
-            self.progress, self.calls = Progress(), []
+            self.progress, self.calls = StreamProgress(), []
 
         def send(self, head: Any, choices: Any) -> None:
             self.calls += [call for choice in choices for call in choice["delta"].get("tool_calls", ())]

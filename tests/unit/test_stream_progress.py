@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from shared.jobs.streams import FROM_RESULT, EventId, Progress, part, read_event_id, rest
+from shared.jobs.streams import FROM_RESULT, EventId, StreamProgress, part, read_event_id, rest
 from tests.acceptance.sse import added_up
 
 texts = st.none() | st.text(max_size=12)
@@ -66,7 +66,7 @@ def test_the_rest_completes_what_was_sent(data: st.DataObject) -> None:
     answer = data.draw(answers())
     pieces = [piece for choice in answer for piece in cut(data.draw, choice)]
     pieces = pieces[: data.draw(st.integers(0, len(pieces)))]
-    progress = Progress()
+    progress = StreamProgress()
     for choices in pieces:
         progress.advance(choices)
     id = "job_01a1fe3d704800008c57b6c179cf9943"
@@ -83,7 +83,7 @@ def test_logprobs_are_completed_by_tokens() -> None:
     likely = [{"token": word, "logprob": -0.1} for word in ("a", "b", "c")]
     message = {"role": "assistant", "content": "abc", "refusal": None}
     answer = [{"index": 0, "message": message, "logprobs": {"content": likely}, "finish_reason": "stop"}]
-    progress = Progress()
+    progress = StreamProgress()
     progress.advance([part(0, {"role": "assistant", "content": ""})])
     progress.advance([part(0, {"content": "ab"}, logprobs={"content": likely[:2]})])
     (last, end) = rest(answer, progress)
@@ -91,7 +91,7 @@ def test_logprobs_are_completed_by_tokens() -> None:
 
 
 def test_a_choice_is_not_taken_for_another_whose_number_begins_alike() -> None:
-    progress = Progress({"11c": 4})
+    progress = StreamProgress({"11c": 4})
     choice = {"index": 1, "message": {"content": "one"}, "finish_reason": "stop"}
     assert next(piece[0]["delta"] for piece in rest([choice], progress)) == {"role": "assistant", "content": ""}
 
@@ -99,7 +99,7 @@ def test_a_choice_is_not_taken_for_another_whose_number_begins_alike() -> None:
 def test_the_id_of_the_widest_stream_is_taken_back() -> None:
     """As many choices as may be asked for, all under way at once, each with many tool calls."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "x" * 99_999}}
-    progress = Progress()
+    progress = StreamProgress()
     for index in range(128):
         progress.advance([part(index, {"role": "assistant", "content": "x" * 99_999})])
         progress.advance([part(index, {"tool_calls": [{"index": number, **call} for number in range(24)]})])

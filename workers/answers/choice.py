@@ -8,7 +8,7 @@ from workers.answers.shape import wrong
 from workers.answers.tool_calls import ToolCalls, of_function_call
 
 
-class Choice:
+class ChoiceBuilder:
     """Takes a message or its pieces; `stem` begins the ids of tool calls that have none, `tools` are the request's."""
 
     def __init__(self, index: int, stem: str, tools: Sequence[Mapping[str, Any]]) -> None:

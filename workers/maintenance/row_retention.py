@@ -1,7 +1,7 @@
 """Rows that are older than they are kept: finished jobs with what was asked and answered, events, files.
 
 Each step is a few transactions of up to a thousand rows, oldest first. Money stays: transfers, sums of usage, invoices,
-and the batches that they are of. What has gone is noted where `verify` looks (`shared.db.forgotten`).
+and the batches that they are of. What has gone is noted where `verify` looks (`shared.db.retention_marks`).
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from itertools import takewhile
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 
 from shared import db
-from shared.db import Database, forgotten, keeping
+from shared.db import Database, retention_marks, retention_periods
 from shared.db import models as m
 from shared.slices import slices
 
@@ -37,7 +37,7 @@ class JobRetention:
 
     def some(self) -> bool:
         """A step; whether there is more."""
-        until = keeping.jobs_until()
+        until = retention_periods.jobs_until()
         for _ in range(ROUNDS if until else 0):
             ids = self._database.read_sync(next_jobs, self._after, until)
             if not ids:
@@ -47,7 +47,7 @@ class JobRetention:
             for some in slices(over, JOBS):
                 self._database.write_sync(delete_jobs, some, until)
             self._after = ids[-1]
-        return until != keeping.NEVER
+        return until != retention_periods.NEVER
 
 
 class EventRetention:
@@ -59,7 +59,7 @@ class EventRetention:
 
     def some(self) -> bool:
         """A step; whether there is more."""
-        until = keeping.events_until()
+        until = retention_periods.events_until()
         accounts = self._database.read_sync(_accounts, self._after) if until else []
         for account in accounts:
             for test in (False, True):
@@ -81,7 +81,7 @@ class FileExpiry:
 
     def some(self) -> bool:
         """A step; whether there is more."""
-        until = keeping.files_until()
+        until = retention_periods.files_until()
         return bool(until) and self._database.write_sync(expire_files, until) == FILES
 
 
@@ -100,7 +100,7 @@ def deletable(connection: Connection, ids: Sequence[str], until: int) -> list[st
 
 def delete_jobs(connection: Connection, ids: Sequence[str], until: int) -> None:
     """Delete these jobs with what was asked and what came of it."""
-    forgotten.raise_to(connection, "jobs", until)
+    retention_marks.raise_to(connection, "jobs", until)
     connection.execute(delete(m.job_payloads).where(m.job_payloads.c.job_id.in_(ids)))
     connection.execute(delete(m.job_results).where(m.job_results.c.job_id.in_(ids)))
     connection.execute(delete(m.jobs).where(m.jobs.c.id.in_(ids), m.jobs.c.finished_at <= until))
@@ -138,8 +138,8 @@ def old_events(connection: Connection, account_id: str, test: bool, until: int) 
 
 def delete_events(connection: Connection, ids: Sequence[str], until: int) -> None:
     """Delete these events and what became of their deliveries."""
-    forgotten.raise_to(connection, "events", until)
-    forgotten.raise_to(connection, "deliveries", until)
+    retention_marks.raise_to(connection, "events", until)
+    retention_marks.raise_to(connection, "deliveries", until)
     connection.execute(delete(m.deliveries).where(m.deliveries.c.event_id.in_(ids)))
     connection.execute(delete(m.events).where(m.events.c.id.in_(ids)))
 

@@ -35,7 +35,7 @@ DEADLINE_SECONDS = 2.0
 #: After a failed pipeline.
 PAUSE_SECONDS = 0.5
 
-Choice = Mapping[str, Any]
+ChoicePart = Mapping[str, Any]
 #: A key, and the words of one command after it.
 _Command = tuple[str, tuple[Any, ...]]
 
@@ -54,7 +54,7 @@ class StreamSink:
     _count: int = 0
     _waiting: list[dict[str, Any]] = field(default_factory=list)
 
-    def send(self, head: Mapping[str, Any], choices: Sequence[Choice]) -> None:
+    def send(self, head: Mapping[str, Any], choices: Sequence[ChoicePart]) -> None:
         """Send the choices of a chunk; `head` has the answer's id, created and model."""
         self.began = True
         self._head = head
@@ -88,13 +88,13 @@ class HeldSink:
     """A sink that gives on nothing before the answer is whole: until then another provider's may take its place."""
 
     sink: StreamSink
-    _kept: list[tuple[Mapping[str, Any], Sequence[Choice]]] = field(default_factory=list)
+    _kept: list[tuple[Mapping[str, Any], Sequence[ChoicePart]]] = field(default_factory=list)
 
     @property
     def began(self) -> bool:
         return self.sink.began
 
-    def send(self, head: Mapping[str, Any], choices: Sequence[Choice]) -> None:
+    def send(self, head: Mapping[str, Any], choices: Sequence[ChoicePart]) -> None:
         """Keep the choices of a chunk."""
         self._kept.append((head, choices))
 
@@ -110,7 +110,7 @@ class UnreadSink:
 
     began = False
 
-    def send(self, head: Mapping[str, Any], choices: Sequence[Choice]) -> None:
+    def send(self, head: Mapping[str, Any], choices: Sequence[ChoicePart]) -> None:
         """Nothing: the whole is what is wanted."""
 
 
@@ -182,7 +182,7 @@ class Publisher:
         await pipeline.execute(raise_on_error=False)
 
 
-def _joined(last: dict[str, Any], choice: Choice) -> bool:
+def _joined(last: dict[str, Any], choice: ChoicePart) -> bool:
     """Join a piece of text to the one before it, when they are of the same kind and choice."""
     if last["index"] != choice["index"] or last["finish_reason"] or choice["finish_reason"]:
         return False

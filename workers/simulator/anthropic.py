@@ -17,7 +17,7 @@ from workers.simulator.answers import (
     tool_tokens,
 )
 from workers.simulator.messages import (
-    Refusal,
+    SimulatedRefusal,
     SimulatedReply,
     SimulatedRequest,
     Twist,
@@ -35,10 +35,10 @@ def messages(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     body = request.body
     model, limit = need(body, "model", str), need(body, "max_tokens", int)
     if limit < 1:
-        raise Refusal(400, "max_tokens: Input should be greater than or equal to 1")
+        raise SimulatedRefusal(400, "max_tokens: Input should be greater than or equal to 1")
     ask = read(body, limit)
     if twist.ending == "content_filter":
-        raise Refusal(400, "Output blocked by content filtering policy")
+        raise SimulatedRefusal(400, "Output blocked by content filtering policy")
     turn = compose(ask, 0, twist)
     answer = _answer(model, ask, turn, twist)
     if may(body, "stream", bool, False):
@@ -78,7 +78,7 @@ def read(body: dict[str, Any], limit: int | None) -> Prompt:
     tools = objects(body, "tools")
     choice = may(body, "tool_choice", dict, {})
     if choice and not tools:
-        raise Refusal(400, "tool_choice may only be specified while providing tools")
+        raise SimulatedRefusal(400, "tool_choice may only be specified while providing tools")
     read = [_content(at, message) for at, message in enumerate(asked)]
     _check_results(asked)
     prompt = 3 + sum(count for _, count in read) + tokens(_system(body)) + tool_tokens(tools)
@@ -123,12 +123,12 @@ def _blocks(message: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 def _content(at: int, message: dict[str, Any]) -> tuple[str, int]:
     """A message's text, and what the message counts."""
     if message.get("role") not in ("user", "assistant"):
-        raise Refusal(400, f"messages.{at}.role: Input should be 'user' or 'assistant'")
+        raise SimulatedRefusal(400, f"messages.{at}.role: Input should be 'user' or 'assistant'")
     content = message.get("content")
     if isinstance(content, str):
         return content, tokens(content) + MESSAGE_TOKENS
     if not isinstance(content, list):
-        raise Refusal(400, f"messages.{at}.content: Field required")
+        raise SimulatedRefusal(400, f"messages.{at}.content: Field required")
     blocks = objects(message, "content")
     text = "\n".join(block["text"] for block in blocks if isinstance(block.get("text"), str))
     rest = [block for block in blocks if block.get("type") in ("tool_use", "tool_result")]
@@ -142,7 +142,7 @@ def _check_results(asked: list[dict[str, Any]]) -> None:
         for block in _blocks(message, "tool_result"):
             if block.get("tool_use_id") not in called:
                 message_text = "unexpected `tool_use_id` found in `tool_result` blocks"
-                raise Refusal(400, f"messages.{at}.content.0: {message_text}: {block.get('tool_use_id')}")
+                raise SimulatedRefusal(400, f"messages.{at}.content.0: {message_text}: {block.get('tool_use_id')}")
 
 
 def _block(turn: Reaction) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from workers.simulator.messages import (
     MALFORMED,
     PLAIN,
     Protocol,
-    Refusal,
+    SimulatedRefusal,
     SimulatedReply,
     SimulatedRequest,
     Twist,
@@ -34,13 +34,13 @@ def authorise(protocol: Protocol, request: SimulatedRequest) -> None:
     """401 without a key, in the place where each provider wants it."""
     key = _key(protocol, request)
     if not key:
-        raise Refusal(401, "You didn't provide an API key.", code="invalid_api_key")
+        raise SimulatedRefusal(401, "You didn't provide an API key.", code="invalid_api_key")
     if key.startswith(WRONG_KEY):
         status = 400 if protocol.startswith("google") else 401
         code = "API_KEY_INVALID" if status == 400 else "invalid_api_key"
-        raise Refusal(status, "API key not valid. Please pass a valid API key.", code=code)
+        raise SimulatedRefusal(status, "API key not valid. Please pass a valid API key.", code=code)
     if protocol == "anthropic" and b"anthropic-version" not in request.headers:
-        raise Refusal(400, "anthropic-version: header is required")
+        raise SimulatedRefusal(400, "anthropic-version: header is required")
 
 
 def _key(protocol: Protocol, request: SimulatedRequest) -> str:
@@ -115,16 +115,16 @@ def answer(route: Route, request: SimulatedRequest, twist: Twist = PLAIN) -> Sim
         _check(route, request)
         assert route.handler is not None
         return route.handler(request, twist)
-    except Refusal as refused:
+    except SimulatedRefusal as refused:
         return error_reply(refused, route.protocol)
     except MALFORMED as error:
         why = f"The request is malformed: {type(error).__name__} at {error}."
-        return error_reply(Refusal(400, why, code="invalid_value"), route.protocol)
+        return error_reply(SimulatedRefusal(400, why, code="invalid_value"), route.protocol)
 
 
 def _check(route: Route, request: SimulatedRequest) -> None:
     if route.handler is None:
-        raise Refusal(route.status, f"Nothing at {request.path}.", code="not_found")
+        raise SimulatedRefusal(route.status, f"Nothing at {request.path}.", code="not_found")
     authorise(route.protocol, request)
     if not request.body and (request.raw or route.handler not in (media.models, media.model)):
         request.body = parse(request.raw)

@@ -7,7 +7,7 @@ import orjson
 
 from workers.simulator import anthropic, google, openai
 from workers.simulator.answers import BYTES_PER_TOKEN, Prompt
-from workers.simulator.messages import MALFORMED, Refusal, SimulatedRequest
+from workers.simulator.messages import MALFORMED, SimulatedRefusal, SimulatedRequest
 from workers.simulator.routes import Handler, Route
 
 #: What a call for an answer is taken to use when it does not say how long the answer may be.
@@ -34,7 +34,7 @@ class Call:
     def _ask(self) -> Prompt | None:
         try:
             return _read(self.route.handler, self.request)
-        except (Refusal, *MALFORMED):
+        except (SimulatedRefusal, *MALFORMED):
             return None
 
     @property

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from workers.simulator import media
 from workers.simulator.call_log import CallLog
 from workers.simulator.errors import error_reply
-from workers.simulator.messages import Refusal, SimulatedReply, json_reply, need, parse
+from workers.simulator.messages import SimulatedRefusal, SimulatedReply, json_reply, need, parse
 from workers.simulator.rate_limits import RateLimiter
 from workers.simulator.script import Script, ScriptBody
 
@@ -27,7 +27,7 @@ class Control:
         """One request, refused in OpenAI's shape."""
         try:
             return self._answer(method, path, query, raw)
-        except Refusal as refused:
+        except SimulatedRefusal as refused:
             return error_reply(refused, "openai")
 
     def _answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> SimulatedReply:
@@ -39,7 +39,7 @@ class Control:
             return json_reply(told)
         if method == "GET" and path.startswith("images/"):
             return media.image(path.removeprefix("images/"))
-        raise Refusal(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")
+        raise SimulatedRefusal(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")
 
     def _replace(self, order: ScriptBody) -> dict[str, Any]:
         self._script.replace(order)
@@ -62,9 +62,9 @@ class Control:
     def _down(self, body: dict[str, Any]) -> dict[str, Any]:
         seconds = need(body, "seconds", float) if isinstance(body.get("seconds"), float) else need(body, "seconds", int)
         if not 0 < seconds <= MOST_DOWN_SECONDS:
-            raise Refusal(400, f"seconds: more than 0, at most {MOST_DOWN_SECONDS:g}", param="seconds")
+            raise SimulatedRefusal(400, f"seconds: more than 0, at most {MOST_DOWN_SECONDS:g}", param="seconds")
         if self.go_down is None:
-            raise Refusal(400, "This simulator is not a server of its own, and cannot go down.")
+            raise SimulatedRefusal(400, "This simulator is not a server of its own, and cannot go down.")
         self.go_down(seconds)
         return {"down_seconds": seconds}
 
@@ -73,4 +73,4 @@ def _order(raw: bytes) -> ScriptBody:
     try:
         return ScriptBody.model_validate(parse(raw))
     except ValidationError as error:
-        raise Refusal(400, str(error), code="invalid_script") from None
+        raise SimulatedRefusal(400, str(error), code="invalid_script") from None

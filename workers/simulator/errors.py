@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from workers.simulator.messages import Protocol, Refusal, SimulatedReply, event, json_reply, stream_reply
+from workers.simulator.messages import Protocol, SimulatedRefusal, SimulatedReply, event, json_reply, stream_reply
 
 _OPENAI_TYPES = {429: "requests", 500: "server_error", 502: "server_error", 503: "server_error", 504: "server_error"}
 _OPENAI_CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
@@ -35,21 +35,21 @@ _GOOGLE_STATUSES = {
 _GOOGLE_EXTRA = {"FAILED_PRECONDITION", "OUT_OF_RANGE", "ALREADY_EXISTS", "DATA_LOSS", "UNKNOWN"}
 
 
-def _openai(refused: Refusal) -> Any:
+def _openai(refused: SimulatedRefusal) -> Any:
     code = refused.code or _OPENAI_CODES.get(refused.status)
     kind = "insufficient_quota" if code == "insufficient_quota" else _OPENAI_TYPES.get(refused.status)
     kind = refused.type or kind or "invalid_request_error"
     return {"error": {"message": refused.message, "type": kind, "param": refused.param, "code": code}}
 
 
-def _anthropic(refused: Refusal) -> Any:
+def _anthropic(refused: SimulatedRefusal) -> Any:
     known = refused.code in _ANTHROPIC_TYPES.values()
     kind = refused.code if known else _ANTHROPIC_TYPES.get(refused.status, "api_error")
     error = {"type": kind, "message": refused.message}
     return {"type": "error", "error": error, "request_id": f"req_simulated_{refused.status}"}
 
 
-def _google(refused: Refusal) -> Any:
+def _google(refused: SimulatedRefusal) -> Any:
     known = refused.code in _GOOGLE_EXTRA or refused.code in _GOOGLE_STATUSES.values()
     status = refused.code if known else _GOOGLE_STATUSES.get(refused.status, "UNKNOWN")
     error: dict[str, Any] = {"code": refused.status, "message": refused.message, "status": status}
@@ -62,12 +62,12 @@ def _google(refused: Refusal) -> Any:
     return {"error": error}
 
 
-def _google_openai(refused: Refusal) -> Any:
+def _google_openai(refused: SimulatedRefusal) -> Any:
     """Google's OpenAI-compatible endpoint wraps its error in a list, as the real one does."""
     return [_google(refused)]
 
 
-SHAPES: dict[Protocol, Callable[[Refusal], Any]] = {
+SHAPES: dict[Protocol, Callable[[SimulatedRefusal], Any]] = {
     "openai": _openai,
     "anthropic": _anthropic,
     "google": _google,
@@ -75,7 +75,7 @@ SHAPES: dict[Protocol, Callable[[Refusal], Any]] = {
 }
 
 
-def error_reply(refused: Refusal, protocol: Protocol) -> SimulatedReply:
+def error_reply(refused: SimulatedRefusal, protocol: Protocol) -> SimulatedReply:
     """The refusal as this protocol's answer, with Retry-After when there is one."""
     reply = json_reply(SHAPES[protocol](refused), refused.status)
     if refused.retry_after is not None:
@@ -83,14 +83,14 @@ def error_reply(refused: Refusal, protocol: Protocol) -> SimulatedReply:
     return reply
 
 
-def error_event(refused: Refusal, protocol: Protocol) -> bytes:
+def error_event(refused: SimulatedRefusal, protocol: Protocol) -> bytes:
     """The refusal as an event of a stream that has already said 200."""
     if protocol == "anthropic":
         return event(_anthropic(refused), "error")
     return event((_google if protocol.startswith("google") else _openai)(refused))
 
 
-def error_in_200(refused: Refusal, protocol: Protocol, streaming: bool) -> SimulatedReply:
+def error_in_200(refused: SimulatedRefusal, protocol: Protocol, streaming: bool) -> SimulatedReply:
     """The refusal hidden in a 200."""
     if streaming:
         return stream_reply([error_event(refused, protocol)])

@@ -17,7 +17,7 @@ from workers.simulator.call import Call
 from workers.simulator.connection import Connection
 from workers.simulator.error_messages import too_long
 from workers.simulator.errors import error_event, error_in_200, error_reply
-from workers.simulator.messages import PLAIN, Protocol, Refusal, SimulatedReply, Twist
+from workers.simulator.messages import PLAIN, Protocol, SimulatedRefusal, SimulatedReply, Twist
 
 #: How long slow_body and slow_start take when a script does not say.
 USUAL_SECONDS = 1.0
@@ -91,10 +91,10 @@ class ScriptedFault(BaseModel):
         return replace(self.effect.twist, length=self.answer_tokens)
 
     @property
-    def refusal(self) -> Refusal:
+    def refusal(self) -> SimulatedRefusal:
         """The error that this fault orders."""
         message = self.message or "This error was scripted by the simulator."
-        return Refusal(self.status or 500, message, code=self.code, retry_after=self.retry_after)
+        return SimulatedRefusal(self.status or 500, message, code=self.code, retry_after=self.retry_after)
 
 
 Deliver = Callable[[Connection, SimulatedReply, ScriptedFault], Awaitable[None]]

@@ -20,7 +20,7 @@ from workers.simulator.answers import (
     vector,
 )
 from workers.simulator.messages import (
-    Refusal,
+    SimulatedRefusal,
     SimulatedReply,
     SimulatedRequest,
     Twist,
@@ -95,7 +95,7 @@ def _answer(request: SimulatedRequest, twist: Twist) -> tuple[list[Reaction], di
     ask = read(body, request.name)
     count = may(may(body, "generationConfig", dict, {}), "candidateCount", int, 1)
     if not 1 <= count <= 8:
-        raise Refusal(400, "candidateCount must be between 1 and 8.")
+        raise SimulatedRefusal(400, "candidateCount must be between 1 and 8.")
     blocked = twist.ending == "content_filter"
     turns = [] if twist.empty or blocked else [compose(ask, index, twist) for index in range(count)]
     frame: dict[str, Any] = {"modelVersion": request.name, "responseId": ask.seed.hex()}
@@ -116,7 +116,7 @@ def read(body: dict[str, Any], model: str) -> Prompt:
     """The request (in camelCase) in canonical terms; 400 for what the real provider refuses."""
     contents = objects(body, "contents")
     if not contents:
-        raise Refusal(400, "* GenerateContentRequest.contents: contents is not specified")
+        raise SimulatedRefusal(400, "* GenerateContentRequest.contents: contents is not specified")
     config = may(body, "generationConfig", dict, {})
     parsed = [_content(content) for content in contents]
     system, _ = _content(may(body, "systemInstruction", dict, {"parts": []}))
@@ -139,7 +139,7 @@ def _content(content: dict[str, Any]) -> tuple[str, int]:
     """A content's text, and what it counts."""
     role = content.get("role", "user")
     if role not in ("user", "model", "function"):
-        raise Refusal(400, "Please use a valid role: user, model.")
+        raise SimulatedRefusal(400, "Please use a valid role: user, model.")
     parts = objects(content, "parts")
     text = "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
     files = sum("inlineData" in part or "fileData" in part for part in parts)
@@ -154,7 +154,7 @@ def _has(content: dict[str, Any], key: str) -> bool:
 def _limit(config: dict[str, Any]) -> int | None:
     limit = may(config, "maxOutputTokens", int, 0)
     if config.get("maxOutputTokens") is not None and limit < 1:
-        raise Refusal(400, "max_output_tokens must be positive.")
+        raise SimulatedRefusal(400, "max_output_tokens must be positive.")
     return limit or None
 
 

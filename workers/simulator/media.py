@@ -10,7 +10,7 @@ from typing import Any
 
 from shared import clock
 from workers.simulator.answers import dimensions_of, tokens, vector
-from workers.simulator.messages import Refusal, SimulatedReply, SimulatedRequest, Twist, json_reply, may, need
+from workers.simulator.messages import SimulatedRefusal, SimulatedReply, SimulatedRequest, Twist, json_reply, may, need
 
 MAX_INPUTS = 2048
 MAX_DIMENSIONS = 4096
@@ -32,7 +32,7 @@ def embeddings(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     length = dimensions_of(model, _dimensions(body))
     form = may(body, "encoding_format", str, "float")
     if form not in ("float", "base64"):
-        raise Refusal(400, "Invalid 'encoding_format'.", code="invalid_value", param="encoding_format")
+        raise SimulatedRefusal(400, "Invalid 'encoding_format'.", code="invalid_value", param="encoding_format")
     data = [] if twist.empty else [_embedding(at, one, model, length, form) for at, one in enumerate(inputs)]
     answer: dict[str, Any] = {"object": "list", "data": data, "model": model}
     counts = twist.count(sum(map(_input_tokens, inputs)), 0)
@@ -44,7 +44,7 @@ def embeddings(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
 def _dimensions(body: dict[str, Any]) -> int | None:
     asked = may(body, "dimensions", int, 0)
     if body.get("dimensions") is not None and not 1 <= asked <= MAX_DIMENSIONS:
-        raise Refusal(400, "Invalid 'dimensions'.", code="invalid_value", param="dimensions")
+        raise SimulatedRefusal(400, "Invalid 'dimensions'.", code="invalid_value", param="dimensions")
     return asked or None
 
 
@@ -55,7 +55,7 @@ def _inputs(body: dict[str, Any]) -> list[Any]:
         value = [value]
     inputs = value if isinstance(value, list) else [value]
     if not 1 <= len(inputs) <= MAX_INPUTS or not all(map(_is_input, inputs)):
-        raise Refusal(400, "'input' must be a string, a list of strings or of tokens.", param="input")
+        raise SimulatedRefusal(400, "'input' must be a string, a list of strings or of tokens.", param="input")
     return inputs
 
 
@@ -82,10 +82,10 @@ def images(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     prompt, model = need(body, "prompt", str), may(body, "model", str, "dall-e-2")
     count, size = may(body, "n", int, 1), _size(body, request.provider)
     if not 1 <= count <= MAX_IMAGES:
-        raise Refusal(400, f"'n' must be between 1 and {MAX_IMAGES}.", code="invalid_value", param="n")
+        raise SimulatedRefusal(400, f"'n' must be between 1 and {MAX_IMAGES}.", code="invalid_value", param="n")
     if twist.ending:
         message = "Your request was rejected by the safety system."
-        raise Refusal(400, message, code="moderation_blocked")
+        raise SimulatedRefusal(400, message, code="moderation_blocked")
     form = _form(body, model)
     data = [] if twist.empty else [_image(request, prompt, at, size, form) for at in range(count)]
     answer: dict[str, Any] = {"created": clock.now_seconds(), "data": data}
@@ -101,7 +101,7 @@ def _form(body: dict[str, Any], model: str) -> str:
     if model.startswith("gpt-image"):
         if "response_format" in body:
             message = "Unknown parameter: 'response_format'."
-            raise Refusal(400, message, code="unknown_parameter", param="response_format")
+            raise SimulatedRefusal(400, message, code="unknown_parameter", param="response_format")
         return "b64_json"
     return may(body, "response_format", str, "url")
 
@@ -110,7 +110,7 @@ def _size(body: dict[str, Any], provider: str) -> tuple[int, int]:
     size = may(body, "size", str, "auto")
     known = size in SIZES if provider == "openai" else size == "auto" or re.fullmatch(r"[0-9]{2,4}x[0-9]{2,4}", size)
     if not known:
-        raise Refusal(400, f"Invalid value: '{size}'.", code="invalid_value", param="size")
+        raise SimulatedRefusal(400, f"Invalid value: '{size}'.", code="invalid_value", param="size")
     width, _, height = size.partition("x")
     return (1024, 1024) if size == "auto" else (int(width), int(height))
 
@@ -131,7 +131,7 @@ def image(name: str) -> SimulatedReply:
     """GET _simulator/images/{width}x{height}-{colour}.png: the name says what is in it."""
     found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})-([0-9a-f]{6})\.png", name)
     if found is None:
-        raise Refusal(404, "No such image.", code="not_found")
+        raise SimulatedRefusal(404, "No such image.", code="not_found")
     return SimulatedReply(200, png(int(found[1]), int(found[2]), found[3]), b"image/png")
 
 
@@ -165,7 +165,7 @@ def models(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
 def model(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """GET models/{id}, OpenAI's form."""
     if request.name not in LISTED.get(request.provider, [request.name]):
-        raise Refusal(404, f"The model '{request.name}' does not exist.")
+        raise SimulatedRefusal(404, f"The model '{request.name}' does not exist.")
     return json_reply(_model(request.provider, request.name))
 
 

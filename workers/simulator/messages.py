@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 
 Protocol = Literal["openai", "google-openai", "anthropic", "google"]
-Usage = Literal["right", "missing", "excess"]
+UsageFault = Literal["right", "missing", "excess"]
 T = TypeVar("T")
 
 #: What a body of the wrong shape raises where no check foresaw it; a provider answers 400 to those, never 500.
@@ -49,7 +49,7 @@ class SimulatedReply:
 class Twist:
     """What a fault makes a provider say, which only its own protocol can express."""
 
-    usage: Usage = "right"
+    usage: UsageFault = "right"
     empty: bool = False
     ending: Literal["", "refusal", "content_filter"] = ""
     #: How many pieces the text of the answer has; None: as it comes.
@@ -65,7 +65,7 @@ class Twist:
 PLAIN = Twist()
 
 
-class Refusal(Exception):
+class SimulatedRefusal(Exception):
     """The call is answered with an error, in the shape of the provider that was asked."""
 
     def __init__(
@@ -108,9 +108,9 @@ def parse(raw: bytes) -> dict[str, Any]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise Refusal(400, "We could not parse the JSON body of your request.") from None
+        raise SimulatedRefusal(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):
-        raise Refusal(400, "The body must be a JSON object.")
+        raise SimulatedRefusal(400, "The body must be a JSON object.")
     return body
 
 
@@ -118,7 +118,9 @@ def need(body: dict[str, Any], key: str, kind: type[T]) -> T:
     """The required field `key`, or a 400 that names it."""
     value = body.get(key)
     if value is None:
-        raise Refusal(400, f"Missing required parameter: '{key}'.", code="missing_required_parameter", param=key)
+        raise SimulatedRefusal(
+            400, f"Missing required parameter: '{key}'.", code="missing_required_parameter", param=key
+        )
     return typed(value, kind, key)
 
 
@@ -132,7 +134,7 @@ def typed(value: Any, kind: type[T], where: str) -> T:
     """The value if it is of this JSON type (true is no integer), else a 400 that names the place."""
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise Refusal(400, f"Invalid type for '{where}'.", code="invalid_type", param=where)
+    raise SimulatedRefusal(400, f"Invalid type for '{where}'.", code="invalid_type", param=where)
 
 
 def objects(body: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from workers.simulator.answers import (
     tool_tokens,
 )
 from workers.simulator.messages import (
-    Refusal,
+    SimulatedRefusal,
     SimulatedReply,
     SimulatedRequest,
     Twist,
@@ -59,7 +59,7 @@ def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     ask = read(request)
     count = may(body, "n", int, 1)
     if not 1 <= count <= MAX_CHOICES:
-        raise Refusal(400, f"'n' must be between 1 and {MAX_CHOICES}.", code="invalid_value", param="n")
+        raise SimulatedRefusal(400, f"'n' must be between 1 and {MAX_CHOICES}.", code="invalid_value", param="n")
     turns = [] if twist.empty else [compose(ask, index, twist) for index in range(count)]
     usage = _usage(ask, turns, twist)
     head = {"id": f"chatcmpl-{ask.seed.hex()}", "created": clock.now_seconds(), "model": model}
@@ -80,7 +80,7 @@ def read(request: SimulatedRequest) -> Prompt:
     if request.provider in STRICT_PROVIDERS and not FIELDS.issuperset(body):
         name = next(key for key in body if key not in FIELDS)
         message = f"Unrecognized request argument supplied: {name}"
-        raise Refusal(400, message, code="unknown_parameter", param=name)
+        raise SimulatedRefusal(400, message, code="unknown_parameter", param=name)
     if request.provider == "openai" and REASONING.match(request.model):
         _check_reasoning(body)
     messages = objects(body, "messages") or need({}, "messages", list)
@@ -103,11 +103,11 @@ def read(request: SimulatedRequest) -> Prompt:
 def _check_reasoning(body: dict[str, Any]) -> None:
     if body.get("max_tokens") is not None:
         message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
-        raise Refusal(400, message, code="unsupported_parameter", param="max_tokens")
+        raise SimulatedRefusal(400, message, code="unsupported_parameter", param="max_tokens")
     for name, usual in USUAL.items():
         if body.get(name, usual) not in (usual, None):
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
-            raise Refusal(400, message, code="unsupported_value", param=name)
+            raise SimulatedRefusal(400, message, code="unsupported_value", param=name)
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:
@@ -115,10 +115,12 @@ def _check_roles(messages: list[dict[str, Any]]) -> None:
     for at, message in enumerate(messages):
         role, where = message.get("role"), f"messages[{at}]"
         if role not in ROLES:
-            raise Refusal(400, f"Invalid value for '{where}.role'.", code="invalid_value", param=f"{where}.role")
+            raise SimulatedRefusal(
+                400, f"Invalid value for '{where}.role'.", code="invalid_value", param=f"{where}.role"
+            )
         called.update(call.get("id") for call in objects(message, "tool_calls"))
         if role == "tool" and message.get("tool_call_id") not in called:
-            raise Refusal(400, f"'{where}' does not answer a preceding 'tool_calls'.", param=where)
+            raise SimulatedRefusal(400, f"'{where}' does not answer a preceding 'tool_calls'.", param=where)
 
 
 def _read_messages(messages: list[dict[str, Any]]) -> tuple[str, int]:
@@ -139,7 +141,7 @@ def _content(message: dict[str, Any]) -> tuple[str, int]:
     if content is None and message["role"] == "assistant":
         return "", 0
     if not isinstance(content, list) or not content:
-        raise Refusal(400, "Invalid type for 'messages[].content'.", code="invalid_type", param="messages")
+        raise SimulatedRefusal(400, "Invalid type for 'messages[].content'.", code="invalid_type", param="messages")
     parts = objects(message, "content")
     texts = [may(part, "text", str, "") for part in parts]
     return "\n".join(filter(None, texts)), sum(part.get("type") == "image_url" for part in parts)
@@ -149,7 +151,7 @@ def _limit(body: dict[str, Any]) -> int | None:
     asked = [may(body, key, int, 0) for key in ("max_completion_tokens", "max_tokens") if body.get(key) is not None]
     if any(value < 1 for value in asked):
         message = "Invalid 'max_tokens': expected a value of 1 or more."
-        raise Refusal(400, message, code="integer_below_min_value", param="max_tokens")
+        raise SimulatedRefusal(400, message, code="integer_below_min_value", param="max_tokens")
     return min(asked) if asked else None
 
 
@@ -157,7 +159,7 @@ def _stops(body: dict[str, Any]) -> list[str]:
     stop = body.get("stop")
     stops = [stop] if isinstance(stop, str) else may(body, "stop", list, [])
     if len(stops) > 4 or not all(isinstance(one, str) for one in stops):
-        raise Refusal(400, "Invalid 'stop': at most 4 strings.", code="invalid_value", param="stop")
+        raise SimulatedRefusal(400, "Invalid 'stop': at most 4 strings.", code="invalid_value", param="stop")
     return stops
 
 
@@ -169,7 +171,7 @@ def _tool(tool: dict[str, Any]) -> tuple[str, Any]:
 def _tool_choice(body: dict[str, Any], has_tools: bool) -> str:
     choice = body.get("tool_choice") or "auto"
     if body.get("tool_choice") and not has_tools:
-        raise Refusal(400, "'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")
+        raise SimulatedRefusal(400, "'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")
     return choice if isinstance(choice, str) else need(need(body, "tool_choice", dict), "function", dict)["name"]
 
 

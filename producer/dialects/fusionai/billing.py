@@ -35,7 +35,7 @@ _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
         {
             200: Answer(
                 "The totals of the period and a page of its rows; as CSV, all rows of the period.",
-                {JSON: objects.Usage, "text/csv": {"type": "string"}},
+                {JSON: objects.UsageReport, "text/csv": {"type": "string"}},
                 ("Vary", "Content-Disposition"),
             )
         },

@@ -18,7 +18,7 @@ from shared.jobs.streams import part
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Usage
 from workers.answers import results
-from workers.answers.choice import Choice
+from workers.answers.choice import ChoiceBuilder
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
 from workers.providers import ProviderAnswer, ProviderCall
@@ -58,17 +58,17 @@ class Example:
         ignored = sorted(call.request.keys() - KNOWN)
         return ProviderAnswer(body, usage, ignored=ignored, limits=exchange.limits)
 
-    async def _whole(self, call: ProviderCall, exchange: Exchange) -> tuple[Choice, Usage]:
+    async def _whole(self, call: ProviderCall, exchange: Exchange) -> tuple[ChoiceBuilder, Usage]:
         _, content = await post(self._client, self._url(call), self._headers, _body(call), exchange)
         answer = loads(content)
-        choice = Choice(0, "call", ())
+        choice = ChoiceBuilder(0, "call", ())
         choice.take_whole({"content": answer["text"]})
         return choice, _ended(choice, answer)
 
-    async def _streamed(self, call: ProviderCall, exchange: Exchange) -> tuple[Choice, Usage]:
+    async def _streamed(self, call: ProviderCall, exchange: Exchange) -> tuple[ChoiceBuilder, Usage]:
         assert call.sink is not None
         head = {"id": results.completion_id(call.job_id), "created": clock.now_seconds(), "model": call.offer.model}
-        choice, usage = Choice(0, "call", ()), Usage()
+        choice, usage = ChoiceBuilder(0, "call", ()), Usage()
         async with aclosing(events(self._client, self._url(call), self._headers, _body(call), exchange)) as coming:
             async for event in coming:
                 said = loads(event.data)
@@ -94,7 +94,7 @@ def _body(call: ProviderCall) -> bytes:
     return orjson.dumps({"say": say, "limit": limit, "live": call.sink is not None})
 
 
-def _ended(choice: Choice, answer: Mapping[str, Any]) -> Usage:
+def _ended(choice: ChoiceBuilder, answer: Mapping[str, Any]) -> Usage:
     """Why it ended, and what was used."""
     if (finish := FINISH.get(answer["stopped"])) is None:
         raise wrong("stopped", "is neither end nor limit")

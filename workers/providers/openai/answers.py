@@ -8,7 +8,7 @@ from shared.errors import ProviderError
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Usage, picture_kind
 from workers.answers import estimates, reported, results, vectors
-from workers.answers.choice import Choice
+from workers.answers.choice import ChoiceBuilder
 from workers.answers.shape import place, wrong
 from workers.providers import ProviderCall
 
@@ -42,9 +42,9 @@ def given(result: Mapping[str, Any]) -> int:
     return len(result.get("choices") or result["data"])
 
 
-def choice(call: ProviderCall, index: int) -> Choice:
+def choice(call: ProviderCall, index: int) -> ChoiceBuilder:
     """An empty choice of this answer."""
-    return Choice(index, f"call_{call.job_id.removeprefix('job_')}", call.request.get("tools") or ())
+    return ChoiceBuilder(index, f"call_{call.job_id.removeprefix('job_')}", call.request.get("tools") or ())
 
 
 def _chat(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:

@@ -17,7 +17,7 @@ from shared.errors import ProviderError
 from shared.jobs.streams import part
 from shared.submissions.schemas import Usage
 from workers.answers import reported, results
-from workers.answers.choice import Choice
+from workers.answers.choice import ChoiceBuilder
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
 from workers.providers import ProviderCall
@@ -119,7 +119,7 @@ class Gathering:
         self._created = clock.now_seconds()
         self._head = {"id": results.completion_id(call.job_id), "created": self._created, "model": call.offer.model}
         self._wanted = wanted(call)
-        self._choices: dict[int, Choice] = {}
+        self._choices: dict[int, ChoiceBuilder] = {}
         #: What the provider calls the one choice, where only one was asked for.
         self._only: int | None = None
         #: Choices of which something has been sent.

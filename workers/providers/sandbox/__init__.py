@@ -10,7 +10,7 @@ import httpx
 import orjson
 
 from shared import clock
-from shared.jobs.streams import Progress, part, rest
+from shared.jobs.streams import StreamProgress, part, rest
 from shared.submissions import extras
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import NULLS, UNASKED, Usage, picture_kind
@@ -47,7 +47,7 @@ def _say(sink: Sink, body: dict[str, Any]) -> None:
     for choice in body["choices"]:
         index, content = choice["index"], choice["message"]["content"]
         if content is None:
-            for choices in rest([choice], Progress()):
+            for choices in rest([choice], StreamProgress()):
                 sink.send(body, choices)
             continue
         sink.send(body, [part(index, {"role": "assistant", "content": ""})])
