@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Which tests `make test` runs; nothing: all of them.
 TESTS ?=
-# How many it runs at a time. They wait as much as they work: three use two cores.
-WORKERS ?= 3
+# How many it runs at a time. They wait as much as they work: four use two cores.
+WORKERS ?= 4
 # Named on the command line or in the environment: then a .venv of another Python is made anew.
 CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
