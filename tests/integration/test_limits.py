@@ -180,7 +180,9 @@ def test_four_processes_share_one_limit(redis_server: RedisServer) -> None:
 def test_without_redis_each_process_admits_its_share(own_redis: RedisServer) -> None:
     async def scene() -> None:
         async with process(own_redis) as one, process(own_redis) as other:
-            await asyncio.gather(*(limits._greet_redis() for limits in (one, other)))
+            for limits in (one, other, one):
+                await limits._greet_redis()
+            assert one._processes == other._processes == 2, "who greets first is told of the other when it greets again"
             who, fresh = holder(100), holder(100)
             assert admitted(await take(one, who, 30)) == 30
             own_redis.kill()
