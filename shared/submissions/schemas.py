@@ -112,6 +112,10 @@ class Usage:
     cached_tokens: int | None = None
     cache_creation_tokens: int | None = None
     reasoning_tokens: int | None = None
+    #: Of those written into the cache, those kept for an hour, where the provider sells that apart.
+    cache_creation_1h_tokens: int | None = None
+    #: The provider's service tier that served it, in canonical terms (`flex`); empty: the standard one, or not told.
+    service_tier: str = ""
     #: The same of sound; told to the caller, and of no other use.
     prompt_audio_tokens: int | None = None
     completion_audio_tokens: int | None = None
