@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from shared.db import models as m
+from shared.db.models.jobs import UNFINISHED
 from shared.errors import InsufficientCredits
 from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
@@ -99,7 +100,7 @@ def holding(connection: Connection, account_id: str) -> int:
         .limit(MOST_JOBS)
         .subquery()
     )
-    unfinished = select(func.count()).select_from(newest).where(newest.c.status.in_(("queued", "running")))
+    unfinished = select(func.count()).select_from(newest).where(text(UNFINISHED))
     waiting = select(func.coalesce(func.sum(m.batches.c.total - m.batches.c.released), 0)).where(
         m.batches.c.account_id == account_id, m.batches.c.status == "in_progress", m.batches.c.stopped.is_(None)
     )
