@@ -1,18 +1,16 @@
 """What a batch's row says: whether it has ended, what it still needs, the batches that repeat it."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, and_, or_, select, text
 
 from shared.db.models import batches
 from shared.db.models.batches import UNFINISHED
-from shared.objects.batches import BATCH_OVER, request_counts
+from shared.objects.batches import request_counts
 
 Reason = Literal["cancelled", "expired"]
 Row = Mapping[str, Any]
-#: The statuses of a batch that has begun and is over: all its lines have ended. One that is refused is `failed`.
-FINISHED: Final = BATCH_OVER - {"failed"}
 
 
 def in_need(connection: Connection) -> list[Row]:

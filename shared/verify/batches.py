@@ -2,13 +2,12 @@
 
 from typing import get_args
 
-from shared.batches.states import FINISHED
 from shared.db.models.jobs import OF_BATCHES
-from shared.objects.batches import BATCH_OVER, BatchStatus
+from shared.objects.batches import BATCH_FINISHED, BATCH_OVER, BatchStatus
 from shared.verify.query import Query, sql_list
 
 #: The statuses of batches that are over, and of those among them that had begun, after `IN`.
-OVER_STATUSES, FINISHED_STATUSES = sql_list(sorted(BATCH_OVER)), sql_list(sorted(FINISHED))
+OVER_STATUSES, FINISHED_STATUSES = sql_list(sorted(BATCH_OVER)), sql_list(sorted(BATCH_FINISHED))
 #: When a batch ended; NULL: it has not.
 ENDED_AT = " ".join(["CASE b.status", *(f"WHEN '{end}' THEN b.{end}_at" for end in sorted(BATCH_OVER)), "END"])
 #: All its jobs are there still.
