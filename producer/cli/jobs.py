@@ -11,6 +11,7 @@ from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
 from producer.client.objects import Attempt, JobStatus
+from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
 _WAIT_SECONDS = 25.0
@@ -55,7 +56,9 @@ def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
+)
 @click.option("--after", metavar="ID", help="Begin after this job.")
 @click.option("--status", type=click.Choice(get_args(JobStatus)), help="Only jobs of this status.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
