@@ -20,6 +20,7 @@ from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
 from shared.jobs.outcomes import JobStatus
+from shared.objects.addresses import job_url
 from shared.submissions.job_types import JOB_TYPES
 from shared.submissions.schemas import Submission, read_submission
 from shared.submissions.sizes import MOST_JOBS, MOST_PAGE
@@ -72,7 +73,7 @@ async def create_jobs(request: Request) -> Response:
         response.headers["Idempotent-Replayed"] = "true"
     if not listed:
         job_id = orjson.loads(accepted.response)["id"]
-        response.headers["Location"] = f"/v1/jobs/{job_id}"
+        response.headers["Location"] = job_url(job_id)
         response.headers["FusionAI-Job-Id"] = job_id
     return response
 
