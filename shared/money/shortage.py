@@ -123,12 +123,12 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
         "available_credits": credits(has.available),
         "held_credits": credits(has.held),
     }
-    said = f"these jobs may cost up to {_told(need.micros)} credits, {_told(has.available)} are available"
+    said = f"these jobs may cost up to {_as_read(need.micros)} credits, {_as_read(has.available)} are available"
     if total == 1:
         said = said.replace("these jobs", "this job", 1)
     if has.held:
         by = "" if has.jobs is None else f" by {has.jobs:,} unfinished job{'s' * (has.jobs != 1)}"
-        said += f" and {_told(has.held)} are held{by}"
+        said += f" and {_as_read(has.held)} are held{by}"
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
     would = _would_do(need, limit)
@@ -141,7 +141,7 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
     return "; ".join([f"insufficient credits: {said}", *would]), fields
 
 
-def _told(micros: int) -> str:
+def _as_read(micros: int) -> str:
     """Credits as they are read: 4,987.2; never with an exponent."""
     whole, point, decimals = credits_decimal(micros).partition(".")
     return f"{int(whole):,}{point}{decimals}"
