@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, Price, input_bound, worst_case
+from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
 from shared.submissions import extras, image_inputs
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
@@ -60,8 +60,8 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         raise InvalidRequest(
             f"{where}: model {model.id} has type {model.type}, but the request has type {submission.type}", param=where
         )
-    at_price = _price_of(submission.request, catalogue, model, at)
     amount = _WORST[submission.type](submission, catalogue, model, at)
+    at_price = reachable(amount, _price_of(submission.request, catalogue, model, at))
     return Offer(
         provider=model.provider,
         model=model.id,
@@ -69,8 +69,12 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         input=at_price.input,
         cached_input=at_price.cached_input,
         cache_write=at_price.cache_write,
+        cache_write_1h=at_price.cache_write_1h,
         output=at_price.output,
+        reasoning=at_price.reasoning,
         images=at_price.images,
+        request=at_price.request,
+        long_context=dataclasses.asdict(at_price.long_context) if at_price.long_context else None,
         version=at_price.version,
         max_output=model.max_output,
         omit=catalogue.sending(model.id).omit_earlier,
@@ -82,7 +86,7 @@ def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: Catalogue
     """The model's price, or that of the service tier that is asked for."""
     usual, tier = catalogue.prices[model.id], request.get("service_tier")
     if priced := model.service_tiers.get(tier or ""):
-        return dataclasses.replace(usual, input=priced.input, output=priced.output, cached_input=None, cache_write=None)
+        return priced.price(usual)
     if tier in _STANDARD_TIERS:
         return usual
     known = ", ".join(["auto", "default", *sorted(model.service_tiers)])
