@@ -94,6 +94,8 @@ class Offer:
     request: int = 0
     #: The prices where the input is long: the fields of `shared.money.pricing.LongContext`; None: it cannot be so long.
     long_context: Mapping[str, int | None] | None = None
+    #: The tier that the provider is asked for, in canonical terms; empty: what the request says, if anything.
+    service_tier: str = ""
 
     @property
     def price(self) -> Price:
@@ -134,7 +136,7 @@ class Usage:
     reasoning_tokens: int | None = None
     #: Of those written into the cache, those kept for an hour, where the provider sells that apart.
     cache_creation_1h_tokens: int | None = None
-    #: The provider's service tier that served it, in canonical terms (`flex`); empty: the standard one, or not told.
+    #: The provider's service tier that served it, in canonical terms (`flex`, `default`); empty: it did not tell.
     service_tier: str = ""
     #: The same of sound; told to the caller, and of no other use.
     prompt_audio_tokens: int | None = None

@@ -183,7 +183,7 @@ class _Run:
             raise
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
-            return outcomes.succeeded(self.job, self.offer, answer, self.attempts)
+            return outcomes.succeeded(self.job, self.offers, self.offer, answer, self.attempts)
         finally:
             record.setdefault("finished_at", clock.now_seconds())
             record.setdefault("status_code", None)
