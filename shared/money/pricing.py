@@ -7,6 +7,7 @@ does, a cache read or write what other input does, reasoning what other output d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 #: Token prices are micro-credits per this many tokens.
 PER_TOKENS = 1_000_000
@@ -111,11 +112,16 @@ class Amount:
     reasoning_tokens: int = 0
 
 
+PricedKind = Literal[
+    "input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning", "images", "request"
+]
+
+
 @dataclass(frozen=True, slots=True)
 class PricedCount:
     """So many of one thing at one price: micro-credits per `per` of them."""
 
-    what: str
+    what: PricedKind
     count: int
     price: int
     per: int = PER_TOKENS

@@ -1,4 +1,4 @@
-"""By which of its offers a job is charged, now or as its rows say. Pure.
+"""By which of its offers a job is charged, now or as its rows say.
 
 Of one model there may be an offer for each service tier: the provider says by which tier it served, and that one's
 price counts, whichever was asked for. All of them are inside the job's hold.
