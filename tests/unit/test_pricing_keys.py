@@ -114,7 +114,7 @@ def test_a_request_of_long_context_is_priced_so_as_a_whole() -> None:
 
 
 def offered(more: str, body: dict[str, Any] | None = None) -> Any:
-    (offer,) = quote.offers(
+    offer, *_ = quote.offers(
         read_submission("chat.completion", {"model": "m", "messages": SAY, **(body or {})}), row(more), test=False
     )
     return offer
