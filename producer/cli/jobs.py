@@ -10,7 +10,8 @@ from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt, JobStatus
+from producer.client.objects import Attempt, Charge, ChargeLine, JobStatus
+from shared.clock import MICROS
 from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
@@ -35,6 +36,17 @@ _ATTEMPT_COLUMNS = [
     Column("began", drop=1),
     Column("took", right=True),
 ]
+
+
+_CHARGE_COLUMNS = [
+    Column("charged for"),
+    Column("count", right=True),
+    Column("price", drop=1),
+    Column("credits", right=True),
+]
+
+#: Why a job is not charged.
+_FREE = {"test_key": "made with a test key", "nothing_used": "nothing was used"}
 
 
 @click.command()
@@ -139,9 +151,31 @@ def _show(output: Output, found: Job) -> None:
     )
     attempts = [_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)]
     output.details(_ATTEMPT_COLUMNS, attempts)
+    if charge := found.get("charge"):  # servers of the release before have none
+        _show_charge(output, charge)
     if found["result"]:
         output.line()
         output.document(found["result"])
+
+
+def _show_charge(output: Output, charge: Charge) -> None:
+    """The lines of the charge, and which prices they are at."""
+    if reason := charge["reason"]:
+        output.line(f"Not charged: {_FREE.get(reason, reason)}.")
+        return
+    output.details(_CHARGE_COLUMNS, [_charge_line(one) for one in charge["lines"]])
+    prices = [f"prices of {charge['price_version']}"] if charge["price_version"] else []
+    prices += [f"service tier {charge['service_tier']}"] if charge["service_tier"] else []
+    prices += ["long context"] if charge["long_context"] else []
+    if prices:
+        output.line(f"({', '.join(prices)})")
+
+
+def _charge_line(line: ChargeLine) -> list[str]:
+    """A line of the charge as cells: what, how many, at which price, and what it comes to."""
+    per = {1: "each"}.get(line.get("per", 1), "per million")
+    price = f"{credits_text(line['price'] / MICROS)} {per}" if "price" in line else ""
+    return [line["description"], f"{line['count']:,}" if "count" in line else "", price, line["credits"]]
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:

@@ -180,6 +180,8 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
         "cached_tokens": ending.cached_tokens,
         "cache_creation_tokens": ending.cache_creation_tokens,
         "reasoning_tokens": ending.reasoning_tokens,
+        "cache_creation_1h_tokens": ending.cache_creation_1h_tokens,
+        "service_tier": ending.service_tier,
         "images": ending.images,
         "estimated": ending.estimated,
         "charged_micros": ending.charge_micros,

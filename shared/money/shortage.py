@@ -171,7 +171,7 @@ def linear(request: Any, offers: Sequence[Any], bound: int) -> tuple[int, int]:
     if "messages" not in request:
         return bound * PER_TOKENS, 0
     choices, asked = request.get("n") or 1, request.get("max_tokens")
-    slopes = [choices * offer.output for offer in offers]
+    slopes = [choices * offer.price.dearest_output for offer in offers]
     used = (slope * (asked or offer.max_output) for slope, offer in zip(slopes, offers, strict=True))
     fixed = max(offer.bound_micros * PER_TOKENS - part for offer, part in zip(offers, used, strict=True))
     if not asked:  # sending one lengthens the request, whose bytes are what its input is bounded by
