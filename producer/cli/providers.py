@@ -41,7 +41,7 @@ def providers(as_json: bool) -> None:
     Also whether its calls are real or simulated, and since when and why it is paused.
     """
     output = Output(as_json)
-    standings = _standings(output)
+    standings = _standings()
     found = [_described(provider, standings) for provider in catalogue().providers.values() if provider.name != SANDBOX]
     output.value(
         {"object": "list", "data": found},
@@ -49,7 +49,7 @@ def providers(as_json: bool) -> None:
     )
 
 
-def _standings(output: Output) -> list[Standing]:
+def _standings() -> list[Standing]:
     url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
     try:
         once = Retry(NoBackoff(), 0)

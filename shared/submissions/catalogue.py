@@ -11,7 +11,7 @@ from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue_checks import checked_overheads, checked_rows, wrong
-from shared.submissions.catalogue_files import CatalogueError, Rows, joined, parsed
+from shared.submissions.catalogue_files import CatalogueError, Rows, joined, parsed, shipped
 from shared.submissions.catalogue_reload import Reloaded
 from shared.submissions.catalogue_rows import CatalogueModel as CatalogueModel
 from shared.submissions.catalogue_rows import Provider as Provider
@@ -98,19 +98,29 @@ def load(name: str) -> Catalogue:
     try:
         return loaded(name)
     except (OSError, CatalogueError) as error:
-        raise SystemExit(f"cannot load the catalog {name}: {why(error)}") from None
+        raise SystemExit(f"cannot load the catalog {name or shipped()[0].name}: {why(error)}") from None
 
 
 def loaded(name: str) -> Catalogue:
     """The same, for those who go on without it: OSError or CatalogueError."""
-    return checked(joined(parsed(name, Path(name).read_text(encoding="utf-8")) if name else None))
+    return checked(read_rows(name))
 
 
-def why(error: OSError | CatalogueError | UnicodeDecodeError) -> str:
+def read_rows(name: str) -> Rows:
+    """The rows of what ships and of the file of that name, unchecked."""
+    if not name:
+        return joined(None)
+    try:
+        return joined(parsed(name, Path(name).read_text(encoding="utf-8")))
+    except UnicodeDecodeError:
+        raise CatalogueError([f"{name}: is not UTF-8"]) from None
+
+
+def why(error: OSError | CatalogueError) -> str:
     """What was wrong: a reason, or a line for each fault."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "\n  ".join(["", *error.faults]) if isinstance(error, CatalogueError) else str(error)
+    return "\n  ".join(["", *error.faults])
 
 
 def read(source: str) -> Catalogue:

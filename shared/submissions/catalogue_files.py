@@ -154,8 +154,8 @@ def meant(name: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def line_of(text: str, path: Path_) -> int:
-    """The line on which a key stands, or the table or inline table that it is in; 0: it cannot be told.
+def line_of(text: str, path: Path_, *, exact: bool = False) -> int:
+    """The line on which a key stands, or (not `exact`) the table or inline table that it is in; 0: it cannot be told.
 
     >>> line_of('[models.m]\\ninput = 1\\n', ("models", "m", "input"))
     2
@@ -163,29 +163,30 @@ def line_of(text: str, path: Path_) -> int:
     table: Path_ = ()
     best, line = 0, 0
     for number, written in enumerate(text.splitlines(), 1):
-        header, found = _read_line(written.strip())
-        if header:
-            table = found
-        elif found:
-            found = (*table, *found)
+        if (head := header_of(written)) is not None:
+            table = found = head
+        else:
+            found = (*table, *key) if (key := _key_of(written)) else ()
         if found and path[: len(found)] == found and len(found) > best:
             best, line = len(found), number
-    return line
+    return line if not exact or best == len(path) else 0
 
 
-def _read_line(written: str) -> tuple[bool, Path_]:
-    """Whether a line is the head of a table; and the path of that, or of the key that the line gives a value."""
-    if written.startswith("["):
-        return True, _path(written.partition("#")[0] if '"' not in written else written)
-    key, equals, _ = written.partition("=")
-    return False, _path(f"{key}= 0") if equals and not written.startswith("#") else ()
+def header_of(line: str) -> Path_ | None:
+    """The path of the table whose head a line is; None of any other line."""
+    return _path(line) if line.lstrip().startswith("[") else None
 
 
-def _path(toml: str) -> Path_:
+def _key_of(line: str) -> Path_:
+    key, equals, _ = line.strip().partition("=")
+    return _path(f"{key}= 0") or () if equals and not key.startswith("#") else ()
+
+
+def _path(toml: str) -> Path_ | None:
     try:
         found: Any = tomllib.loads(toml)
     except tomllib.TOMLDecodeError:
-        return ()
+        return None
     path: list[str] = []
     while isinstance(found, dict) and found:
         ((key, found),) = found.items()

@@ -60,7 +60,9 @@ class Reloaded(Generic[T]):
         try:
             self._value, later = self._follow(value, self._make(name))
         except (OSError, ValueError) as error:
-            log.error("the catalog %s cannot be loaded, the one before it stays: %s", name, error)
+            log.error(
+                "the catalog %s cannot be loaded, the one before it stays: %s", name, "; ".join(str(error).splitlines())
+            )
             return
         log.info("the catalog %s was loaded anew", name)
         for one in later:
