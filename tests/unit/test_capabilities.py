@@ -65,5 +65,5 @@ def test_a_fallback_that_cannot_is_passed_over_unless_the_caller_named_it(
 
 def test_a_model_that_can_do_nothing_more_answers_all_the_same() -> None:
     poor = sold("capabilities = []")
-    for more in ({}, {"tools": []}, {"response_format": {"type": "json_object"}}, {"reasoning_effort": "low"}):
+    for more in ({}, {"response_format": {"type": "json_object"}}, {"reasoning_effort": "low"}):
         assert offered(poor, {"messages": SAY, **more})[0] == "m"
