@@ -17,6 +17,7 @@ from workers.answers.choice import ChoiceBuilder
 from workers.answers.shape import wrong
 from workers.providers import ProviderCall
 from workers.providers.anthropic.thoughts import signed
+from workers.providers.anthropic.usage import used
 from workers.upstream.error_codes import code_of, message_for_customer, message_of, param_of
 
 #: A turn that was paused is not whole. Only tools that run at the provider pause one, which are never asked for.
@@ -39,7 +40,8 @@ def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], U
     if not made.ended:
         raise wrong("stop_reason", "is missing")
     made.close()
-    return result(call, made, reported.of(body), clock.now_seconds())
+    usage = body.get("usage")
+    return result(call, made, used(usage) if isinstance(usage, dict) else None, clock.now_seconds())
 
 
 def choice(call: ProviderCall) -> ChoiceBuilder:
@@ -63,8 +65,8 @@ def result(call: ProviderCall, made: ChoiceBuilder, usage: Usage | None, created
     """The result of a choice that is closed, and what was used, counted here where the provider did not say."""
     choices = [made.shown()]
     most = call.request.get("max_tokens") or call.offer.max_output or reported.MOST_TOKENS
-    used = estimates.of_chat(usage, call.request, choices, catalogue().overheads, most)
-    return results.chat(call.job_id, call.offer.model, choices, created), used
+    counted = estimates.of_chat(usage, call.request, choices, catalogue().overheads, most)
+    return results.chat(call.job_id, call.offer.model, choices, created), counted
 
 
 def failure(body: Mapping[str, Any]) -> ProviderError:

@@ -23,6 +23,10 @@ class Hints:
             self._sent.add(path)
         return value
 
+    def look(self, path: str) -> Any:
+        """The same of one of which nobody knows yet whether it can be sent."""
+        return self._taken.get(path)
+
     def covered(self, message: str) -> None:
         """Count a message's plain reasoning as sent: its signed thoughts, which were, have the same text in them."""
         self._sent.update(f"{message}.{name}" for name in _REASONING)

@@ -15,12 +15,13 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.jobs.streams import ending, part
 from shared.submissions.schemas import Usage
-from workers.answers import reported, results
+from workers.answers import results
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, text, wrong
 from workers.providers import ProviderCall
 from workers.providers.anthropic import answers
 from workers.providers.anthropic.thoughts import signed
+from workers.providers.anthropic.usage import used
 from workers.upstream.event_stream import ServerSentEvent, events
 from workers.upstream.exchange import Exchange
 
@@ -114,7 +115,7 @@ class Message:
         shown = self._choice.shown()
         if self._call.sink is not None and self._call.sink.began:
             self._send(ending(shown["message"]), shown["finish_reason"])
-        return answers.result(self._call, self._choice, reported.of({"usage": self._usage}), self._created)
+        return answers.result(self._call, self._choice, used(self._usage), self._created)
 
     def _take(self, event: Mapping[str, Any]) -> None:
         match event.get("type"):

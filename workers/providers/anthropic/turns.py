@@ -152,12 +152,15 @@ def _result(message: Mapping[str, Any], path: str, hints: Hints, unsent: list[st
     return block
 
 
-def _thoughts(path: str, hints: Hints) -> Iterator[Block]:
+def _thoughts(path: str, hints: Hints) -> list[Block]:
     """The signed thoughts of an assistant's message; others cannot be given back."""
-    blocks = signed(hints.take(f"{path}.thinking_blocks") or ())
+    given = hints.look(f"{path}.thinking_blocks") or []
+    blocks = signed(given)
+    if len(blocks) == len(given):
+        hints.take(f"{path}.thinking_blocks")
     if any(block["type"] == "thinking" for block in blocks):
         hints.covered(path)
-    return iter(blocks)
+    return blocks
 
 
 def _call(call: Mapping[str, Any], path: str, hints: Hints) -> Block:
