@@ -58,9 +58,11 @@ def call(body: Mapping[str, Any], *, upstream: str = OFFER.upstream, sink: Heard
     return ProviderCall("job_1", "chat.completion", request, replace(OFFER, upstream=upstream), sink, PATIENT)
 
 
-def composed_of(body: Mapping[str, Any], *, upstream: str = OFFER.upstream, sending: Sending = SENDING) -> Composed:
+def composed_of(
+    body: Mapping[str, Any], *, upstream: str = OFFER.upstream, sending: Sending = SENDING, sink: Heard | None = None
+) -> Composed:
     """What is sent for a customer's body, and what is not."""
-    return composed(call(body, upstream=upstream), sending)
+    return composed(call(body, upstream=upstream, sink=sink), sending)
 
 
 def sent(body: Mapping[str, Any], **given: Any) -> dict[str, Any]:
