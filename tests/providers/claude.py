@@ -18,7 +18,7 @@ from workers.upstream.live_transport import live_client
 
 OFFER = Offer(
     provider="anthropic",
-    model="claude",
+    model="claude-3-opus",
     upstream="claude-haiku-4-5",
     input=1,
     output=1,
