@@ -146,7 +146,11 @@ def test_tools_and_which_of_them_is_to_be_called() -> None:
             "description": "Tells it.",
             "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
         },
-        {"name": "now", "input_schema": {"type": "object", "properties": {}}, "strict": True},
+        {
+            "name": "now",
+            "input_schema": {"type": "object", "properties": {}, "additionalProperties": False},
+            "strict": True,
+        },
     ]
     named = {"type": "function", "function": {"name": "now"}}
     for choice, wanted in (
@@ -237,6 +241,28 @@ def test_a_schema_is_a_format_whose_objects_are_closed() -> None:
     assert made["type"] == "json_schema" and made["schema"]["additionalProperties"] is False
     assert made["schema"]["properties"]["a"]["additionalProperties"] is False
     assert "output_config" not in sent({"messages": HI, "response_format": {"type": "text"}})
+
+
+def test_bounds_that_are_not_enforced_become_words() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "minimum": {"type": "integer", "minimum": 1, "description": "At least one."},
+            "names": {"type": "array", "minItems": 2, "items": {"type": "string", "format": "regex"}},
+            "one": {"oneOf": [{"type": "string", "maxLength": 3}, {"enum": [{"maximum": 1}]}]},
+        },
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    made = sent({"messages": HI, "response_format": form})["output_config"]["format"]["schema"]
+    assert made["properties"] == {
+        "minimum": {"type": "integer", "description": 'At least one.\n\n{"minimum":1}'},
+        "names": {
+            "type": "array",
+            "items": {"type": "string", "description": '{"format":"regex"}'},
+            "description": '{"minItems":2}',
+        },
+        "one": {"anyOf": [{"type": "string", "description": '{"maxLength":3}'}, {"enum": [{"maximum": 1}]}]},
+    }
 
 
 def test_the_catalogues_words_count() -> None:

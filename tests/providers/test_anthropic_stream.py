@@ -241,5 +241,5 @@ def test_what_is_no_event_of_the_protocol_is_named() -> None:
     wrong = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": 7}}
     error = broken(events(start(), text(0)[0], wrong))
     assert classify(error) == "shape"
-    unopened = {"type": "content_block_delta", "index": 4, "delta": {"type": "text_delta", "text": "a"}}
+    unopened = {"type": "content_block_delta", "index": 4, "delta": {"type": "thinking_delta", "thinking": "a"}}
     assert classify(broken(events(start(), unopened))) == "shape"

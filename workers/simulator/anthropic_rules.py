@@ -43,6 +43,8 @@ UNFORCED = re.compile(r"claude-((opus|sonnet)-5-5|fable|mythos)")
 #: Models that think by a budget alone, and those that know no effort.
 BUDGETED = re.compile(r"claude-(3|(opus|sonnet|haiku)-4-[0-5]($|-)|(opus|sonnet)-4-2)")
 EFFORTLESS = re.compile(r"claude-(3|(sonnet|haiku)-4-[0-5]($|-)|opus-4-[01]($|-)|(opus|sonnet)-4-2)")
+#: What schemas of answers may not have.
+UNENFORCED = ("minimum", "maximum", "multipleOf", "minLength", "maxLength", "maxItems")
 SAMPLING = ("temperature", "top_p", "top_k")
 
 
@@ -273,5 +275,10 @@ def _closed(schema: Any) -> None:
         if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
             what = "For 'object' type, 'additionalProperties' must be explicitly set to false"
             raise refuse(f"output_config.format.schema: {what}")
+        for name in UNENFORCED:
+            if name in schema and "type" in schema:
+                raise refuse(
+                    f"output_config.format.schema: For '{schema['type']}' type, property '{name}' is not supported"
+                )
         for one in schema.values():
             _closed(one)

@@ -47,6 +47,8 @@ class Anthropic:
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One POST; see Upstream."""
         exchange = Exchange(call.limits)
+        if call.type != "chat.completion":
+            raise ProviderError(f"the provider does not serve jobs of the type {call.type}", code="UNIMPLEMENTED")
         asked = composed(call, catalogue().sending(call.offer.model))
         try:
             body, usage = await self._answer(call, orjson.dumps(asked.body), exchange)

@@ -14,7 +14,7 @@ from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
 from workers.providers.anthropic.hints import Hints
 from workers.providers.anthropic.models import Traits, traits
-from workers.providers.anthropic.schema import closed
+from workers.providers.anthropic.schema import enforceable
 from workers.providers.anthropic.thinking import Thinking, thinking
 from workers.providers.anthropic.turns import Conversation, conversation
 
@@ -94,7 +94,8 @@ def _tool(tool: Mapping[str, Any], path: str, hints: Hints) -> Body:
     made: Body = {"name": function["name"]}
     if description := function.get("description"):
         made["description"] = description
-    made["input_schema"] = {"type": "object", **(function.get("parameters") or _NO_PARAMETERS)}
+    schema = {"type": "object", **(function.get("parameters") or _NO_PARAMETERS)}
+    made["input_schema"] = enforceable(schema) if function.get("strict") else schema
     if function.get("strict"):
         made["strict"] = True
     for place in (f"{path}.function.cache_control", f"{path}.cache_control"):
@@ -154,7 +155,7 @@ def _output(given: Body, thought: Thinking) -> Body:
         config["effort"] = thought.effort
     form = given.get("response_format") or {}
     if form.get("type") == "json_schema":
-        config["format"] = {"type": "json_schema", "schema": closed(form["json_schema"]["schema"])}
+        config["format"] = {"type": "json_schema", "schema": enforceable(form["json_schema"]["schema"])}
     return {"output_config": config} if config else {}
 
 

@@ -17,10 +17,10 @@ from shared.jobs.streams import ending, part
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads
-from workers.answers.shape import lacking, text, wrong
+from workers.answers.shape import lacking, wrong
 from workers.providers import ProviderCall
 from workers.providers.anthropic import answers
-from workers.providers.anthropic.thoughts import signed
+from workers.providers.anthropic.thoughts import TYPES, signed
 from workers.providers.anthropic.usage import used
 from workers.upstream.event_stream import ServerSentEvent, events
 from workers.upstream.exchange import Exchange
@@ -58,8 +58,8 @@ async def _follow(
     """Read until nothing can follow."""
     async for event in coming:
         message.take(event)
+        exchange.passed_on = message.visible
         if message.begun and not exchange.begun:
-            exchange.passed_on = True
             exchange.begin()
         if message.stopped:
             return
@@ -84,13 +84,13 @@ class Message:
         self._created = clock.now_seconds()
         self._head = {"id": results.completion_id(call.job_id), "created": self._created, "model": call.offer.model}
         self._choice = answers.choice(call)
-        #: The blocks by their index; of those that call tools, which call it is.
-        self._blocks: dict[int, dict[str, Any]] = {}
+        #: Thoughts by the index of their block, with the pieces of their text; of calls of tools, which call it is.
+        self._thoughts: dict[int, tuple[dict[str, Any], list[str]]] = {}
         self._calls: dict[int, int] = {}
         self._usage: dict[str, Any] = {}
         self._sent = False
-        #: Some of the answer has come: a text, a thought, a call, an end.
-        self.begun = False
+        #: Some of the answer has come: a text, a thought, a call, an end; and some that the caller sees.
+        self.begun = self.visible = False
         #: Nothing of the answer is to come; nothing at all; an error came instead.
         self.ended = self.stopped = self.failed = False
 
@@ -109,7 +109,8 @@ class Message:
             raise ProviderError(
                 "the provider's stream ended before the response was complete", upstream_status=200, code="protocol"
             )
-        self._choice.sign(signed(block for _, block in sorted(self._blocks.items())))
+        thoughts = (self._thoughts[index] for index in sorted(self._thoughts))
+        self._choice.sign(signed({**block, "thinking": "".join(pieces)} for block, pieces in thoughts))
         if left := self._choice.close():
             self._send({"tool_calls": left})
         shown = self._choice.shown()
@@ -123,7 +124,7 @@ class Message:
                 self.failed = True
                 raise answers.failure(event)
             case "message_start":
-                self._count(event["message"].get("usage"))
+                self._count((event.get("message") or {}).get("usage"))
             case "content_block_start":
                 self._start(event["index"], event["content_block"])
             case "content_block_delta":
@@ -138,23 +139,22 @@ class Message:
             self._usage.update((name, value) for name, value in usage.items() if value is not None)
 
     def _start(self, index: int, block: Mapping[str, Any]) -> None:
-        self._blocks[index] = dict(block)
-        match block["type"]:
-            case "tool_use":
-                number = self._calls[index] = len(self._calls)
-                self._pass_on({"tool_calls": [answers.called(number, block, block.get("input") or "")]})
-            case "text" | "thinking" as kind:
-                self._say(index, f"{kind}_delta", block)
+        kind = block["type"]
+        if kind in TYPES:
+            self._thoughts[index] = (dict(block), [])
+            self.begun = True  # a thought that is not shown may take long
+        if kind == "tool_use":
+            number = self._calls[index] = len(self._calls)
+            self._pass_on({"tool_calls": [answers.called(number, block, block.get("input") or "")]})
+        elif kind in ("text", "thinking"):
+            self._say(index, f"{kind}_delta", block)
 
     def _add(self, index: int, delta: Mapping[str, Any]) -> None:
         kind = delta.get("type")
         if kind in _TEXTS:
-            name, _ = _TEXTS[kind]
-            block = self._blocks[index]
-            block[name] = text(block.get(name), f"content[{index}].{name}") + delta[name]
             self._say(index, kind, delta)
         elif kind == "signature_delta":
-            self._blocks[index]["signature"] = delta["signature"]
+            self._thoughts[index][0]["signature"] = delta["signature"]
         elif kind == "input_json_delta" and index in self._calls:
             piece = {"index": self._calls[index], "function": {"arguments": delta["partial_json"]}}
             self._pass_on({"tool_calls": [piece]})
@@ -163,6 +163,8 @@ class Message:
         name, canonical = _TEXTS[kind]
         if not isinstance(said := given.get(name), str):
             raise wrong(f"content[{index}].{name}", "is not a string")
+        if name == "thinking":
+            self._thoughts[index][1].append(said)
         if said:
             self._pass_on({canonical: said})
 
@@ -171,10 +173,10 @@ class Message:
         if explained := answers.refusal(event["delta"]):
             self._pass_on({"refusal": explained})
         if answers.end(self._choice, event["delta"].get("stop_reason")):
-            self.ended = self.begun = True
+            self.ended = self.begun = self.visible = True
 
     def _pass_on(self, delta: Mapping[str, Any]) -> None:
-        self.begun = True
+        self.begun = self.visible = True
         if visible := self._choice.take(delta):
             self._send(visible)
 
