@@ -49,6 +49,15 @@ class Reply(TypedDict):
     reasoning_content: NotRequired[
         Annotated[str, Field(description="The reasoning of the model, if its provider returns it.")]
     ]
+    thinking_blocks: NotRequired[
+        Annotated[
+            list[dict[str, Any]],
+            Field(
+                description="The reasoning as Anthropic signed it: `thinking` with its `signature`, or "
+                "`redacted_thinking`. To go on with tool calls, give them back in the assistant message."
+            ),
+        ]
+    ]
     tool_calls: NotRequired[list[WantedCall]]
 
 
@@ -80,7 +89,10 @@ class ChunkChoice(TypedDict):
     index: int
     delta: Annotated[
         dict[str, Any],
-        Field(description="`role`, `reasoning_content`, `content`, `refusal`, or pieces of `tool_calls`."),
+        Field(
+            description="`role`, `reasoning_content`, `content`, `refusal`, pieces of `tool_calls`, or with the "
+            "`finish_reason` `thinking_blocks`."
+        ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: str | None

@@ -50,6 +50,15 @@ def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logpro
     return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
 
 
+#: Thoughts as their provider signed them, which come whole, with the finish reason.
+SIGNED = "thinking_blocks"
+
+
+def ending(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a whole message is in the delta that has its finish reason."""
+    return {SIGNED: message[SIGNED]} if message.get(SIGNED) else {}
+
+
 #: The texts of a message, and their letters.
 _TEXTS = (("g", "reasoning_content"), ("c", "content"), ("r", "refusal"))
 
@@ -143,7 +152,7 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[s
     for number, call in enumerate(message.get("tool_calls") or ()):
         if (delta := _left_call(number, call, sent.get(f"{index}t{number}"))) is not None:
             yield part(index, {"tool_calls": [delta]})
-    yield part(index, {}, choice["finish_reason"])
+    yield part(index, ending(message), choice["finish_reason"])
 
 
 def _is_of(index: int, name: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.jobs.streams import SIGNED
 from workers.answers import finish, texts
 from workers.answers.shape import wrong
 from workers.answers.tool_calls import ToolCalls, of_function_call
@@ -21,6 +22,8 @@ class ChoiceBuilder:
         self._calls: ToolCalls | None = None
         self._likely: dict[str, list[Any]] = {}
         self._finish: str | None = None
+        #: Thoughts as their provider signed them.
+        self._signed: list[dict[str, Any]] = []
 
     @property
     def ended(self) -> bool:
@@ -61,6 +64,10 @@ class ChoiceBuilder:
             self._likely.setdefault(name, []).extend(tokens)
         return found or None
 
+    def sign(self, blocks: Sequence[dict[str, Any]]) -> None:
+        """Keep signed thoughts (LiteLLM's `thinking_blocks`), which the caller has to give back as they are."""
+        self._signed += blocks
+
     def end(self, reason: Any) -> bool:
         """Take a finish reason, the first that says something; whether it ends the choice now."""
         given = finish.reason(reason, f"{self._path}.finish_reason")
@@ -85,6 +92,8 @@ class ChoiceBuilder:
         message: dict[str, Any] = {"role": "assistant", "content": spoken, "refusal": refusal or None}
         if reasoning:
             message["reasoning_content"] = reasoning
+        if self._signed:
+            message[SIGNED] = self._signed
         if self._calls:
             message["tool_calls"] = self._calls.shown()
         likely = {name: self._likely.get(name) for name in ("content", "refusal")} if self._likely else None
