@@ -32,12 +32,19 @@ class WantedFunction(TypedDict):
     arguments: str
 
 
+_Beside = Annotated[
+    dict[str, Any],
+    Field(description="What the provider wants back with this in later requests, such as `google.thought_signature`."),
+]
+
+
 class WantedCall(TypedDict):
     """A function call requested by the model."""
 
     id: str
     type: Literal["function"]
     function: WantedFunction
+    extra_content: NotRequired[_Beside]
 
 
 class Reply(TypedDict):
@@ -50,6 +57,7 @@ class Reply(TypedDict):
         Annotated[str, Field(description="The reasoning of the model, if its provider returns it.")]
     ]
     tool_calls: NotRequired[list[WantedCall]]
+    extra_content: NotRequired[_Beside]
 
 
 class Choice(TypedDict):
@@ -80,7 +88,9 @@ class ChunkChoice(TypedDict):
     index: int
     delta: Annotated[
         dict[str, Any],
-        Field(description="`role`, `reasoning_content`, `content`, `refusal`, or pieces of `tool_calls`."),
+        Field(
+            description="`role`, `reasoning_content`, `content`, `refusal`, `extra_content`, or pieces of `tool_calls`."
+        ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: str | None

@@ -94,6 +94,11 @@ class Reader:
         return delta
 
 
+def filtered(reason: Any) -> bool:
+    """Whether a finishReason is that of a filter."""
+    return isinstance(reason, str) and _WORDS.get(reason) == "content_filter"
+
+
 def refuse_blocked(body: Mapping[str, Any]) -> None:
     """ProviderError when the prompt was blocked: the caller's fault, wherever it is asked."""
     feedback = body.get("promptFeedback")
