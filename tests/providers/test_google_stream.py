@@ -275,8 +275,12 @@ def test_sound_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("header", "body", "tier"),
-    [(b"x-gemini-service-tier: flex\r\n", {}, "flex"), (b"x-gemini-service-tier: standard\r\n", {}, "")]
-    + [(b"", {"serviceTier": "priority"}, "priority"), (b"", {}, "")],
+    [
+        (b"x-gemini-service-tier: flex\r\n", {}, "flex"),
+        (b"x-gemini-service-tier: standard\r\n", {}, ""),
+        (b"", {"serviceTier": "priority"}, "priority"),
+        (b"", {}, ""),
+    ],
 )
 @pytest.mark.parametrize("streamed", [False, True])
 def test_the_tier_that_served_it(header: bytes, body: dict[str, Any], tier: str, streamed: bool) -> None:
