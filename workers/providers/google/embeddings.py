@@ -34,7 +34,10 @@ def payloads(call: ProviderCall) -> Iterator[bytes]:
     dimensions = call.request.get("dimensions") if "dimensions" not in _omitted(call) else None
     size = {"outputDimensionality": dimensions} if dimensions else {}
     for at in range(0, len(texts), MOST):
-        asked = [{"model": model, "content": {"parts": [{"text": text}]}, **size} for text in texts[at : at + MOST]]
+        asked = [
+            {"model": model, "content": {"role": "user", "parts": [{"text": text}]}, **size}
+            for text in texts[at : at + MOST]
+        ]
         yield orjson.dumps({"requests": asked})
 
 
