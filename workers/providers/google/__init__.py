@@ -20,6 +20,7 @@ from workers.answers.shape import lacking, wrong
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.providers.google import embeddings, images, stream, usage
 from workers.providers.google.answers import Reader
+from workers.providers.google.generations import resource
 from workers.providers.google.request import ignored, payload
 from workers.providers.openai import answers as canonical
 from workers.providers.openai import failure
@@ -108,7 +109,7 @@ class Google:
         return content
 
     def _url(self, call: ProviderCall, method: str) -> httpx.URL:
-        return httpx.URL(f"{self._base}/models/{call.offer.upstream.removeprefix('models/')}:{method}")
+        return httpx.URL(f"{self._base}/{resource(call.offer.upstream)}:{method}")
 
 
 def _read(call: ProviderCall, content: bytes, exchange: Exchange) -> Result:

@@ -16,6 +16,7 @@ from workers.answers import estimates, results, vectors
 from workers.answers.shape import wrong
 from workers.providers import ProviderCall
 from workers.providers.google import usage
+from workers.providers.google.generations import resource
 from workers.providers.openai.request import sending_of
 
 METHOD: Final = "batchEmbedContents"
@@ -30,7 +31,7 @@ _OURS: Final = frozenset({"encoding_format", extras.KEY})
 def payloads(call: ProviderCall) -> Iterator[bytes]:
     """The bodies to send, each with as many texts as one may have."""
     texts = _texts(call.request["input"])
-    model = f"models/{call.offer.upstream.removeprefix('models/')}"
+    model = resource(call.offer.upstream)
     dimensions = call.request.get("dimensions") if "dimensions" not in _omitted(call) else None
     size = {"outputDimensionality": dimensions} if dimensions else {}
     for at in range(0, len(texts), MOST):

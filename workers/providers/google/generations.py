@@ -29,6 +29,11 @@ _NEWER: Final = Generation()
 _OLDER: Final = Generation(levels=False, signs=False, resolves_parts=False, shows_results=False)
 
 
+def resource(upstream: str) -> str:
+    """A model's name as its resource: `models/gemini-2.5-pro`, `tunedModels/mine`."""
+    return upstream if "/" in upstream else f"models/{upstream}"
+
+
 def generation(upstream: str) -> Generation:
     """The generation of a model.
 

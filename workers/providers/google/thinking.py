@@ -15,8 +15,10 @@ Config = dict[str, Any]
 
 _BUDGETS: Final = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
 _LEVELS: Final = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH"}
-#: Models that always think, if only so much, and that know no level below low.
+#: Models that always think, if only so much.
 _ALWAYS: Final = re.compile(r"(?:models/)?gemini-[0-9.]+-pro")
+#: Those that know a level below low.
+_MINIMAL: Final = re.compile(r"(?:models/)?gemini-3(?:\.[0-6])?-flash")
 _LEAST_BUDGET: Final = 128
 
 
@@ -51,10 +53,9 @@ def _budget(reasoning: Mapping[str, Any], thinking: Mapping[str, Any]) -> int | 
 
 def _of_effort(effort: str, upstream: str, generation: Generation) -> Config:
     """An unknown word is passed on as a level, for the provider to refuse."""
-    always = bool(_ALWAYS.match(upstream))
     if not generation.levels:
         budget = _BUDGETS.get(effort, -1)
-        return {"thinkingBudget": max(budget, _LEAST_BUDGET) if always and budget == 0 else budget}
+        return {"thinkingBudget": _LEAST_BUDGET if not budget and _ALWAYS.match(upstream) else budget}
     if effort in ("none", "minimal"):
-        return {"thinkingLevel": "LOW" if always else "MINIMAL"}
+        return {"thinkingLevel": "MINIMAL" if _MINIMAL.match(upstream) else "LOW"}
     return {"thinkingLevel": _LEVELS.get(effort, effort.upper())}
