@@ -274,6 +274,7 @@ def test_a_picture_in_a_result_is_where_the_model_takes_it() -> None:
     [
         signed("AA=="),
         {"provider_specific_fields": {"thought_signature": "AA=="}},
+        {"provider_specific_fields": {"thought_signatures": ["BB==", "AA=="]}},
         {"thought_signature": "AA=="},
         {"extra_content": {"other": 1}, "thought_signature": "AA=="},
     ],

@@ -2,7 +2,8 @@
 
 In an answer they stand where Google's OpenAI-compatible endpoint puts them, `extra_content.google.thought_signature`
 of the tool call or of the message (https://ai.google.dev/gemini-api/docs/thought-signatures, "OpenAI compatibility");
-in a request they are read there, and where LiteLLM writes them (`provider_specific_fields.thought_signature`).
+in a request they are read there, and where LiteLLM writes them: `provider_specific_fields`, of a call
+`thought_signature`, of a message `thought_signatures`.
 """
 
 from collections.abc import Mapping
@@ -38,5 +39,9 @@ def _signature(name: str, value: Any) -> str | None:
     if name == "extra_content" and isinstance(value, Mapping):
         value = value.get("google")
     if isinstance(value, Mapping):
-        value = value.get("thought_signature")
+        value = value.get("thought_signature") or _last(value.get("thought_signatures"))
     return value if isinstance(value, str) and value else None
+
+
+def _last(given: Any) -> Any:
+    return given[-1] if isinstance(given, list) and given else None
