@@ -1,4 +1,4 @@
-"""What differs between the generations of Gemini's models, by the upstream's name. Pure.
+"""What differs between the generations of Gemini's models, by the upstream's name.
 
 Source: https://ai.google.dev/gemini-api/docs/thinking, .../thought-signatures, .../media-resolution.
 """

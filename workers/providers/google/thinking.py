@@ -1,4 +1,4 @@
-"""How much a model is to think: OpenAI's words for it as Gemini's `thinkingConfig`. Pure.
+"""How much a model is to think: OpenAI's words for it as Gemini's `thinkingConfig`.
 
 Source: https://ai.google.dev/gemini-api/docs/thinking (levels from Gemini 3 on, budgets of tokens before), and the
 table of https://ai.google.dev/gemini-api/docs/openai for what an effort is as a budget. Thoughts are asked for
