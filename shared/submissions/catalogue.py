@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shared.environment import provider_key
 from shared.errors import InvalidRequest
@@ -14,6 +14,7 @@ from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
 from shared.settings import settings
 from shared.submissions.job_types import JobType
+from shared.submissions.price_rows import LongContextRow, Micros, Tier
 from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"
@@ -34,15 +35,6 @@ class Provider(Words):
     tokens_per_minute: int = Field(default=0, ge=0)
 
 
-class Tier(BaseModel):
-    """The price of a `service_tier`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: int = Field(ge=0)
-    output: int = Field(ge=0)
-
-
 class CatalogueModel(Words):
     """One thing a customer can ask for by its catalogue id."""
 
@@ -51,13 +43,21 @@ class CatalogueModel(Words):
     provider: str
     upstream: str
     purpose: str
-    input: int = Field(default=0, ge=0)
-    output: int = Field(default=0, ge=0)
+    input: Micros = 0
+    output: Micros = 0
     #: Of input read from the provider's cache, and of input written into it; None: as other input.
-    cached_input: int | None = Field(default=None, ge=0)
-    cache_write: int | None = Field(default=None, ge=0)
+    cached_input: Micros | None = None
+    cache_write: Micros | None = None
+    #: Of input written into the cache for an hour; None: as `cache_write`.
+    cache_write_1h: Micros | None = None
+    #: Of output tokens of reasoning; None: as other output.
+    reasoning: Micros | None = None
+    #: Of each request, beside what it uses.
+    request: Micros = 0
     #: By size (`1024x1024`), or by quality and size (`high/1024x1024`).
-    images: Mapping[str, int] = {}
+    images: Mapping[str, Micros] = {}
+    #: The prices of a whole request whose input is long.
+    long_context: LongContextRow | None = None
     #: Qualities of pictures that cost what the size does; another one needs a price of its own in `images`.
     qualities: list[str] = Field(default=[])
     #: Service tiers that have a price of their own; the price above is the standard one's.
@@ -153,7 +153,7 @@ def read(source: str) -> Catalogue:
     for model in models.values():
         if model.provider not in providers:
             raise ValueError(f"models.{model.id}: provider {model.provider!r} is not defined in [providers]")
-        if not (model.input or model.output or model.images):
+        if not (model.input or model.output or model.images or model.request):
             raise ValueError(f"models.{model.id}: price is missing")
         for name in model.fallbacks:
             if name not in models or models[name].type != model.type:
@@ -167,7 +167,18 @@ def read(source: str) -> Catalogue:
 
 
 def _price(version: str, model: CatalogueModel) -> Price:
-    return Price(version, model.input, model.output, dict(model.images), model.cached_input, model.cache_write)
+    return Price(
+        version,
+        model.input,
+        model.output,
+        dict(model.images),
+        cached_input=model.cached_input,
+        cache_write=model.cache_write,
+        cache_write_1h=model.cache_write_1h,
+        reasoning=model.reasoning,
+        request=model.request,
+        long_context=model.long_context.prices() if model.long_context else None,
+    )
 
 
 def job_queues() -> list[str]:

@@ -359,6 +359,10 @@ def test_a_tier_goes_to_whoever_sells_it() -> None:
     flex = ask(service_tier="flex")
     assert composed(flex, Sending(takes=TAKES | {"service_tier"}))["serviceTier"] == "flex"
     assert composed(ask(service_tier="auto"), Sending(takes=TAKES | {"service_tier"}))["serviceTier"] == "standard"
+    flex.offer.service_tier = "default"
+    usual = composed(flex, Sending(takes=TAKES | {"service_tier"}))
+    assert usual["serviceTier"] == "standard", "the offer's tier goes before what the request says"
+    flex.offer.service_tier = ""
     assert "serviceTier" not in composed(flex, Sending(takes=TAKES))
     assert list(left_out(flex, Sending(takes=TAKES))) == ["service_tier"]
 

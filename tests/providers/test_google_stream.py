@@ -277,7 +277,7 @@ def test_sound_is_told() -> None:
     ("header", "body", "tier"),
     [
         (b"x-gemini-service-tier: flex\r\n", {}, "flex"),
-        (b"x-gemini-service-tier: standard\r\n", {}, ""),
+        (b"x-gemini-service-tier: standard\r\n", {}, "default"),
         (b"", {"serviceTier": "priority"}, "priority"),
         (b"", {}, ""),
     ],

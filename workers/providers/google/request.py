@@ -46,6 +46,8 @@ _SILENT: Final = frozenset({"max_tokens", "stream", "stream_options", extras.KEY
 #: What of `extra_body.google` is passed on; it is Google's own extension of OpenAI's requests.
 _THINKING, _SAFETY = "thinking_config", "safety_settings"
 _MOST_SEED: Final = 2**31 - 1
+#: Gemini's names for service tiers (https://ai.google.dev/gemini-api/docs/flex-inference), where they are others.
+_TIERS: Final = {"auto": "standard", "default": "standard"}
 _MODES: Final = {"none": "NONE", "auto": "AUTO", "required": "ANY"}
 
 
@@ -67,7 +69,8 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     if settings := google.get(_SAFETY):
         body["safetySettings"] = settings
     if tier := given.get("service_tier"):
-        body["serviceTier"] = "standard" if tier in ("auto", "default") else tier
+        tier = call.offer.service_tier or tier
+        body["serviceTier"] = sending.tiers.get(tier) or _TIERS.get(tier, tier)
     body["generationConfig"] = _config(call, given, google, kind)
     return body
 

@@ -14,8 +14,6 @@ from shared.submissions.schemas import Usage
 from workers.answers import reported
 
 TIER_HEADER: Final = "x-gemini-service-tier"
-#: Tiers that are not the usual one, by the names that it gives them.
-_TIERS: Final = {"flex": "flex", "priority": "priority"}
 
 
 def of(body: Mapping[str, Any], headers: Mapping[str, str]) -> Usage | None:
@@ -27,7 +25,7 @@ def of(body: Mapping[str, Any], headers: Mapping[str, str]) -> Usage | None:
     if usage is None:
         return None
     tier = str(headers.get(TIER_HEADER) or given.get("serviceTier") or "").lower().removeprefix("service_tier_")
-    return replace(usage, service_tier=_TIERS.get(tier, ""))
+    return replace(usage, service_tier=reported.served_tier(tier))
 
 
 def _renamed(given: Mapping[str, Any]) -> dict[str, Any]:
