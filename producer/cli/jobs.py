@@ -1,7 +1,7 @@
 """fusionai job, jobs, cancel, models."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -10,8 +10,9 @@ from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt, Charge, ChargeLine
+from producer.client.objects import Attempt, Charge, ChargeLine, JobStatus
 from shared.clock import MICROS
+from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
 _WAIT_SECONDS = 25.0
@@ -67,9 +68,11 @@ def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
+)
 @click.option("--after", metavar="ID", help="Begin after this job.")
-@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]), help="Only jobs of this status.")
+@click.option("--status", type=click.Choice(get_args(JobStatus)), help="Only jobs of this status.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @api_command
 def jobs(
@@ -96,7 +99,7 @@ def cancel(client: FusionAI, output: Output, id: str) -> None:
     A job that has already ended stays as it is, and so do the lines of a batch that have.
     """
     found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
-    ended = found["status"] in ("succeeded", "failed", "expired")
+    ended = found["status"] in TERMINAL - {"cancelled"}
     note = "had already ended; nothing was cancelled" if ended else ""
     output.value(found, lambda: output.line("  ".join(filter(None, (found["id"], found["status"], note)))))
 

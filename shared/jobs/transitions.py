@@ -24,6 +24,7 @@ from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, 
 from shared.money import usage
 from shared.money.ledger import Book
 from shared.money.usage import Used
+from shared.objects.addresses import job_url
 from shared.strict_json import dumps
 
 
@@ -75,7 +76,7 @@ def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     thin = {"id": job["id"], "object": "job", "type": job["type"], "status": status, "model": job["model"]}
     if job["batch_id"] is not None:
         thin.update(batch_id=job["batch_id"], custom_id=job["custom_id"])
-    return {"job": thin, "url": f"/v1/jobs/{job['id']}"}
+    return {"job": thin, "url": job_url(job["id"])}
 
 
 def _requeue(connection: Connection, back: Requeue) -> bool:
