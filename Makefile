@@ -60,11 +60,12 @@ bench: dev ## the figures of BENCHMARKS.md
 	$(BIN)/python -m tests.bench
 
 chaos: dev ## kills processes of a running system for as long as it takes: the long crash tests
-	$(BIN)/python -m pytest -q -s -m chaos tests/chaos tests/acceptance
+	$(BIN)/python -m pytest -q -s -m chaos tests
 
-# Every crash point, at a later passing than in the default suite where there is one, and a rough world: five minutes.
-chaos-short: dev ## every crash point and a rough world, in about five minutes
-	$(BIN)/python -m pytest -q -m chaos_short -n 2 tests/chaos
+# Every crash point once, at its latest passing; each process killed, stopped and replaced; and a rough world.
+chaos-short: dev ## every crash point, kills of each kind, a rolling update and a rough world, in a few minutes
+	$(BIN)/python -m pytest -q -m chaos_short -n $(WORKERS) --dist loadgroup tests/chaos tests/acceptance/test_rolling.py \
+		tests/acceptance/test_batch_providers.py
 
 migration: dev ## a draft of the next migration from the models: make migration name=image_sizes
 	@$(BIN)/python -m deploy.new_migration "$(name)"

@@ -11,6 +11,7 @@ A test moves the time of everything in this process with `shift`, and this host'
 clock is never shifted.
 """
 
+import os
 import random
 import secrets
 import threading
@@ -21,6 +22,8 @@ MICROS = 1_000_000
 
 #: Seeded by the system once a process. An id is a name, never a secret: a key or a signature guards what it names.
 _random = random.Random(secrets.randbits(256))
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _random.seed(secrets.randbits(256)))
 _shift_micros = 0
 _skew_micros = 0
 #: The database's time when it was last learned, and `steady_micros` then; None: this host's clock is all there is.

@@ -6,9 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 
-from redis import RedisError, from_url
-from redis.backoff import NoBackoff
-from redis.retry import Retry as SyncRetry
+from redis import RedisError
 
 from shared import redis_clients
 from shared.stopping import stop
@@ -28,7 +26,7 @@ def publish_now(url: str, channel: str, ids: Sequence[str]) -> None:
     """Publish from a process without an event loop; a Redis that is away is not an error."""
     with (
         contextlib.suppress(RedisError, OSError),
-        from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=SyncRetry(NoBackoff(), 0)) as connection,
+        redis_clients.connect_sync(url, 2) as connection,
     ):
         connection.publish(channel, json.dumps(list(ids)))
 

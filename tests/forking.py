@@ -1,4 +1,6 @@
-"""The process from which those of tests are forked: it has imported the libraries of ours, and no module of ours.
+"""The process from which those of tests are forked: it has imported our libraries, and our modules that may be shared.
+
+No module that reads the settings when it is imported may be, nor what imports such a one: each process has its own.
 
     python -m tests.forking DESCRIPTOR
 
@@ -14,24 +16,26 @@ import os
 import runpy
 import socket
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
+#: What reads the settings when it is imported.
+READERS = ("shared.broker.app", "shared.crash")
 #: What tests start.
 PROGRAMS = ("producer.app", "workers.app", "workers.batches.__main__", "workers.maintenance.sweep")
-OURS = {"producer", "workers", "shared", "tests", "__main__"}
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
 
-def libraries() -> list[str]:
-    """The modules that our programs import and that are not ours, in their order; found out by a child."""
+def needed() -> list[str]:
+    """The modules that our programs import, in their order; found out by a child."""
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
         for program in PROGRAMS:
             importlib.import_module(program)
-        found = [name for name in sys.modules if name.partition(".")[0] not in OURS]
+        found = [name for name in sys.modules if name not in ("__main__", *PROGRAMS)]
         with os.fdopen(writer, "w") as output:
             output.write("\n".join(found))
         os._exit(0)
@@ -40,6 +44,21 @@ def libraries() -> list[str]:
         names = written.read().split()
     os.wait()
     return names
+
+
+def preload() -> None:
+    """Import what may be shared: libraries, and modules of ours that fail for want of no reader of settings."""
+    names = needed()
+    sys.modules.update(dict.fromkeys(READERS))  # type: ignore[arg-type]
+    for name in names:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    for name in READERS:
+        del sys.modules[name]
+    from shared.settings import settings
+
+    assert not settings.cache_info().currsize, "a module has read the settings: it belongs to READERS"
+    assert len(threading.enumerate()) == 1, "a module has started a thread, which no fork has"
 
 
 def forked(order: dict[str, Any], output: int) -> int:
@@ -96,9 +115,7 @@ def order_of(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
 def main() -> str:
     """Fork as ordered until the socket is closed; in a forked process: the module that it is to run."""
     with socket.socket(fileno=int(sys.argv[1])) as orders:
-        for name in libraries():
-            with suppress(ImportError):
-                importlib.import_module(name)
+        preload()
         gc.collect()
         gc.freeze()
         while order := order_of(orders):

@@ -1,10 +1,10 @@
-"""Starts our processes for tests: forked from one that has imported the libraries, which is most of a start's time.
+"""Starts our processes for tests: forked from one that has imported most modules, which is most of a start's time.
 
     process = start("workers.app", environment, log.fileno())
 
-What is forked is what `python -m workers.app` would be: it imports every module of ours itself, has the environment
-that it is given, a session of its own, and a test's process for a parent, with whose main thread it dies. Where that
-cannot be, on another system than Linux or with another PYTHONPATH, it is `python -m` indeed.
+What is forked is what `python -m workers.app` would be: it reads its settings itself, has the environment that it is
+given, a session of its own, and a test's process for a parent, with whose main thread it dies. Where that cannot be, on
+another system than Linux or with another PYTHONPATH, it is `python -m` indeed.
 """
 
 import atexit

@@ -15,6 +15,7 @@ from producer.cli.summary import failures, finish, provider_rows, retrying
 from producer.cli.tables import Column, short_id
 from producer.client import Batch, FusionAI
 from producer.client.objects import BatchProgress
+from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
     Column("id", short=short_id),
@@ -51,7 +52,9 @@ def batch(client: FusionAI, output: Output, id: str, wait: bool, target: Path | 
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
+)
 @click.option("--after", metavar="ID", help="Begin after this batch.")
 @api_command
 def batches(client: FusionAI, output: Output, limit: int, after: str | None) -> None:

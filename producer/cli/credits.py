@@ -13,6 +13,7 @@ from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 from shared.clock import MICROS
 from shared.db import Database
+from shared.submissions.sizes import MOST_PAGE
 
 #: Credits in one grant, and micro-credits on an account: the database counts up to 2**63.
 MOST_GRANTED = 10**9
@@ -48,7 +49,9 @@ def show(client: FusionAI, output: Output) -> None:
 
 
 @credits.command()
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
+)
 @click.option("--after", metavar="ID", help="Begin after this transfer.")
 @api_command
 def transfers(client: FusionAI, output: Output, limit: int, after: str | None) -> None:

@@ -11,6 +11,7 @@ from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id, time_of_day
 from producer.client import FusionAI
+from shared.submissions.sizes import MOST_PAGE
 
 #: Between two looks of `events --follow`.
 _FOLLOW_SECONDS = 1.0
@@ -33,7 +34,12 @@ _WEBHOOK_COLUMNS = [
 @click.command()
 @click.option("--after", metavar="ID", help="Begin after this event.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", default=100, show_default=True, help="How many, 100 at most."
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=MOST_PAGE,
+    show_default=True,
+    help=f"How many, {MOST_PAGE} at most.",
 )
 @click.option("--follow", is_flag=True, help="Print new events until Ctrl-C; with --json one a line.")
 @api_command
@@ -42,7 +48,7 @@ def events(client: FusionAI, output: Output, after: str | None, limit: int, foll
     if follow:
         _follow(client, output, after)
         return
-    page = client.events(after=after, limit=min(limit, 100))
+    page = client.events(after=after, limit=min(limit, MOST_PAGE))
 
     def words() -> None:
         output.table(_COLUMNS, map(_row, page["data"]), empty="No events.")
@@ -61,7 +67,7 @@ def webhooks() -> None:
 @api_command
 def list_webhooks(client: FusionAI, output: Output) -> None:
     """List webhooks."""
-    page = client.webhooks(limit=100)
+    page = client.webhooks(limit=MOST_PAGE)
 
     def words() -> None:
         rows = [[w["id"], w["url"], w["status"], " ".join(w["events"] or ["*"])] for w in page["data"]]

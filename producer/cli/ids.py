@@ -5,9 +5,10 @@ from collections.abc import Callable
 import click
 
 from producer.client.objects import Page
+from shared.submissions.sizes import MOST_PAGE
 
 #: How many of the newest rows are searched.
-_NEWEST = 100
+_NEWEST = MOST_PAGE
 
 
 def whole(given: str, newest: Callable[[int], Page], what: str) -> str:

@@ -9,6 +9,7 @@ from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
+from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
     Column("number", right=True),
@@ -34,7 +35,9 @@ def invoices() -> None:
 
 
 @invoices.command("list")
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
+)
 @click.option("--after", metavar="ID", help="Begin after this invoice.")
 @click.option("--kind", type=click.Choice(["statement", "purchase"]), help="Only statements, or only purchases.")
 @click.option("--batch", metavar="ID", help="Only the statement of this batch.")

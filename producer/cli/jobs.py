@@ -1,7 +1,7 @@
 """fusionai job, jobs, cancel."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -10,7 +10,9 @@ from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt
+from producer.client.objects import Attempt, Charge, ChargeLine, JobStatus
+from shared.clock import MICROS
+from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
 _WAIT_SECONDS = 25.0
@@ -36,6 +38,17 @@ _ATTEMPT_COLUMNS = [
 ]
 
 
+_CHARGE_COLUMNS = [
+    Column("charged for"),
+    Column("count", right=True),
+    Column("price", drop=1),
+    Column("credits", right=True),
+]
+
+#: Why a job is not charged.
+_FREE = {"test_key": "made with a test key", "nothing_used": "nothing was used"}
+
+
 @click.command()
 @click.argument("id")
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
@@ -55,9 +68,11 @@ def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", default=20, show_default=True, help="How many."
+)
 @click.option("--after", metavar="ID", help="Begin after this job.")
-@click.option("--status", type=click.Choice(["queued", "running", *sorted(TERMINAL)]), help="Only jobs of this status.")
+@click.option("--status", type=click.Choice(get_args(JobStatus)), help="Only jobs of this status.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @api_command
 def jobs(
@@ -84,7 +99,7 @@ def cancel(client: FusionAI, output: Output, id: str) -> None:
     A job that has already ended stays as it is, and so do the lines of a batch that have.
     """
     found: Job | Batch = client.cancel_batch(id) if id.startswith("batch_") else client.cancel(id)
-    ended = found["status"] in ("succeeded", "failed", "expired")
+    ended = found["status"] in TERMINAL - {"cancelled"}
     note = "had already ended; nothing was cancelled" if ended else ""
     output.value(found, lambda: output.line("  ".join(filter(None, (found["id"], found["status"], note)))))
 
@@ -123,9 +138,31 @@ def _show(output: Output, found: Job) -> None:
     )
     attempts = [_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)]
     output.details(_ATTEMPT_COLUMNS, attempts)
+    if charge := found.get("charge"):  # servers of the release before have none
+        _show_charge(output, charge)
     if found["result"]:
         output.line()
         output.document(found["result"])
+
+
+def _show_charge(output: Output, charge: Charge) -> None:
+    """The lines of the charge, and which prices they are at."""
+    if reason := charge["reason"]:
+        output.line(f"Not charged: {_FREE.get(reason, reason)}.")
+        return
+    output.details(_CHARGE_COLUMNS, [_charge_line(one) for one in charge["lines"]])
+    prices = [f"prices of {charge['price_version']}"] if charge["price_version"] else []
+    prices += [f"service tier {charge['service_tier']}"] if charge["service_tier"] else []
+    prices += ["long context"] if charge["long_context"] else []
+    if prices:
+        output.line(f"({', '.join(prices)})")
+
+
+def _charge_line(line: ChargeLine) -> list[str]:
+    """A line of the charge as cells: what, how many, at which price, and what it comes to."""
+    per = {1: "each"}.get(line.get("per", 1), "per million")
+    price = f"{credits_text(line['price'] / MICROS)} {per}" if "price" in line else ""
+    return [line["description"], f"{line['count']:,}" if "count" in line else "", price, line["credits"]]
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:

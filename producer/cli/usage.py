@@ -17,6 +17,7 @@ from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 from producer.client.atomic_file import atomic_write
 from producer.terminal import one_line
+from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
     Column("time", drop=3),
@@ -37,7 +38,7 @@ _COLUMNS = [
 @click.option("--model", metavar="ID", help="Only what this model did.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", help="How many rows.  [default: 20]")
+@click.option("--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", help="How many rows.  [default: 20]")
 @click.option("--after", metavar="ID", help="Begin after this row.")
 @click.option("--csv", "target", metavar="FILE", help="Write every row to FILE as CSV; - is standard output.")
 @api_command

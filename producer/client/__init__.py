@@ -13,6 +13,7 @@ from typing import Any
 from producer.client.batches import BatchCalls
 from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, Json, Page
 from producer.client.transport import ApiError
+from shared.submissions.sizes import MOST_PAGE
 
 __all__ = [
     "BATCH_OVER",
@@ -59,7 +60,7 @@ class FusionAI(BatchCalls):
 
     def jobs_by_id(self, ids: Sequence[str]) -> list[Job]:
         """Up to 100 jobs at once; the unknown ones are missing."""
-        found: list[Job] = self.get("/jobs", ids=",".join(ids), limit=100)["data"]
+        found: list[Job] = self.get("/jobs", ids=",".join(ids), limit=MOST_PAGE)["data"]
         return found
 
     def every_job(self, **filters: str | None) -> Iterator[Json]:
@@ -71,7 +72,7 @@ class FusionAI(BatchCalls):
         answer: Job = self.post(f"/jobs/{id}/cancel", {})
         return answer
 
-    def events(self, *, after: str | None = None, limit: int = 100) -> Page:
+    def events(self, *, after: str | None = None, limit: int = MOST_PAGE) -> Page:
         """A page of the account's events, the oldest first."""
         return self._page("/events", limit=limit, after=after)
 

@@ -10,11 +10,14 @@ from producer.objects import Attempt as Attempt
 from producer.objects import Batch as Batch
 from producer.objects import BatchProgress as BatchProgress
 from producer.objects import BatchResult as BatchResult
+from producer.objects import Charge as Charge
+from producer.objects import ChargeLine as ChargeLine
 from producer.objects import DryRun as DryRun
 from producer.objects import Fault as Fault
 from producer.objects import Faults as Faults
 from producer.objects import File as File
 from producer.objects import Job as Job
+from producer.objects import JobStatus as JobStatus
 from producer.objects import List
 from producer.objects import ProviderProgress as ProviderProgress
 from producer.objects import Reason as Reason

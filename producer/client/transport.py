@@ -12,6 +12,7 @@ import httpx
 from producer.client import outgoing
 from producer.client.objects import Json, Page
 from shared import clock
+from shared.submissions.sizes import MOST_PAGE
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ class Transport:
 
     def _every(self, path: str, *, after: str | None = None, **query: object) -> Iterator[Json]:
         while True:
-            page = self._page(path, limit=100, after=after, **query)
+            page = self._page(path, limit=MOST_PAGE, after=after, **query)
             yield from page["data"]
             after = page.get("last_id") or (page["data"][-1]["id"] if page["data"] else None)
             if not page["has_more"] or after is None:

@@ -32,6 +32,7 @@ from shared import clock
 from shared.db import Database
 from shared.environment import inherited
 from shared.submissions.job_types import URLS
+from shared.submissions.sizes import MOST_PAGE
 from shared.verify import totals, verify
 
 START_SECONDS = 40.0
@@ -194,7 +195,7 @@ def _wrong_results(done: DemoResult) -> Iterator[str]:
 def _money(client: FusionAI, before: Decimal, done: DemoResult) -> Iterator[str]:
     now = client.credits()
     lines, singles = _charged(done.lines), _charged(done.singles)
-    statements = [one for one in client.invoices(limit=100)["data"] if one["batch_id"] == done.batch["id"]]
+    statements = [one for one in client.invoices(limit=MOST_PAGE)["data"] if one["batch_id"] == done.batch["id"]]
     stated = [_exact(one["total"]) for one in statements]
     click.echo(
         f"\nCredits\n  before {credits_text(before)}, charged {credits_text(lines)} for the batch "

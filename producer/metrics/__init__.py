@@ -6,13 +6,9 @@ A process collects at most once in FRESH_SECONDS and never twice at a time, each
 import asyncio
 from typing import Final
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from producer.metrics.exposition import render
 from producer.metrics.readings import Reading, read, read_providers
-from shared import clock
+from shared import clock, redis_clients
 from shared.db import Database
 
 __all__ = ["Metrics", "Reading", "read", "read_providers", "render"]
@@ -30,12 +26,7 @@ class Metrics:
 
     def __init__(self, database: Database, redis_url: str) -> None:
         self._database = database
-        self._redis = redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect_sync(redis_url, REDIS_SECONDS)
         self._text = b""
         self._collected = float("-inf")
         self._collecting: asyncio.Task[None] | None = None

@@ -19,6 +19,7 @@ from producer.objects.batches import (
     progress_object,
     provider_progress,
 )
+from producer.objects.charges import Charge, ChargeLine
 from producer.objects.completions import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -101,6 +102,8 @@ __all__ = [
     "BatchResult",
     "BatchStatus",
     "BatchUsage",
+    "Charge",
+    "ChargeLine",
     "ChatCompletion",
     "ChatCompletionChunk",
     "Choice",

@@ -8,6 +8,7 @@ import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from producer.objects.charges import Charge, charge
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
 from shared.clock import MICROS, seconds
@@ -79,6 +80,7 @@ class Job(TypedDict):
     result: Result | None
     error: JobError | None
     usage: JobUsage | None
+    charge: Charge | None
     ignored: Annotated[
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
@@ -112,6 +114,7 @@ def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
         "result": None,
         "error": None,
         "usage": None,
+        "charge": None,
         "ignored": [],
         "cancel_requested": False,
     }
@@ -128,6 +131,7 @@ def job_object(row: Mapping[str, Any]) -> Job:
         "result": _result(row["response"] or row["partial"]),
         "error": json.loads(row["error"]) if row["error"] else None,
         "usage": None if row["charged_micros"] is None else _usage(row),
+        "charge": charge(row),
         "ignored": json.loads(row["ignored"] or "[]"),
         "cancel_requested": row["cancel_requested"],
     }

@@ -1,6 +1,6 @@
 """The model object, made from a row of the catalogue. Pure."""
 
-from typing import Annotated, Final, Literal, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -9,31 +9,42 @@ from shared.objects.fields import Count, Time
 from shared.submissions.catalogue import CatalogueModel
 from shared.submissions.catalogue_rows import Capability
 from shared.submissions.job_types import JobType
+from shared.submissions.price_rows import Tier
 
 
-class TierPrice(TypedDict):
-    """The prices of input and output tokens in a service tier."""
-
-    input: Count
-    output: Count
-
-
-class _Price(TypedDict):
-    unit: str
+class _TokenPrices(TypedDict):
     input: NotRequired[Count]
     output: NotRequired[Count]
-    cached_input: NotRequired[Count]
-    cache_write: NotRequired[Count]
-    service_tiers: NotRequired[dict[str, TierPrice]]
+    cached_input: NotRequired[Annotated[int, Field(ge=0, description="Input read from the cache; else as input.")]]
+    cache_write: NotRequired[Annotated[int, Field(ge=0, description="Input written to the cache; else as input.")]]
+    cache_write_1h: NotRequired[
+        Annotated[int, Field(ge=0, description="Input written to the cache for an hour; else as cache_write.")]
+    ]
+    reasoning: NotRequired[Annotated[int, Field(ge=0, description="Reasoning tokens; else as output.")]]
+
+
+class LongContextPrice(_TokenPrices):
+    """The prices of a whole request with more than `above` input tokens."""
+
+    above: Count
+
+
+class _Price(_TokenPrices):
     images: NotRequired[dict[str, int]]
-    qualities: NotRequired[Annotated[list[str], Field(description="Qualities with the same price as the size.")]]
+    request: NotRequired[Annotated[int, Field(ge=0, description="Micro-credits per request; else 0.")]]
+    long_context: NotRequired[LongContextPrice]
+
+
+class TierPrice(_Price):
+    """The prices of a service tier; `images` and `request`, if absent, are the model's."""
 
 
 class ModelPrice(_Price):
-    """Integers, in `unit`: for input and output tokens, or for an image of a size (or of a quality and size).
+    """Integers, in `unit`: for input and output tokens, or for an image of a size (or of a quality and size)."""
 
-    `cached_input`, `cache_write`: for input read from or written to the provider's cache; if absent, as `input`.
-    """
+    unit: str
+    service_tiers: NotRequired[dict[str, TierPrice]]
+    qualities: NotRequired[Annotated[list[str], Field(description="Qualities with the same price as the size.")]]
 
     version: str
 
@@ -73,24 +84,32 @@ def model_object(model: CatalogueModel, version: str) -> Model:
         "max_output_tokens": model.max_output or None,
         "context_tokens": model.context or None,
         "capabilities": model.capabilities,
-        "price": {**_price(model), "version": version},
+        "price": _model_price(model, version),
     }
 
 
-def _price(model: CatalogueModel) -> _Price:
-    shown: _Price = {"unit": "micro-credits per image" if model.images else "micro-credits per million tokens"}
-    if model.images:
-        shown["images"] = dict(model.images)
-    else:
-        shown["input"], shown["output"] = model.input, model.output
-        if model.cached_input is not None:
-            shown["cached_input"] = model.cached_input
-        if model.cache_write is not None:
-            shown["cache_write"] = model.cache_write
+def _model_price(model: CatalogueModel, version: str) -> ModelPrice:
+    unit = "micro-credits per image" if model.images else "micro-credits per million tokens"
+    shown = cast(ModelPrice, {"unit": unit, **_price(model), "version": version})
     if model.qualities:
         shown["qualities"] = model.qualities
     if model.service_tiers:
-        shown["service_tiers"] = {
-            name: {"input": tier.input, "output": tier.output} for name, tier in model.service_tiers.items()
-        }
+        shown["service_tiers"] = {name: _price(tier) for name, tier in model.service_tiers.items()}
     return shown
+
+
+#: Optional prices, by their names in a row; 0 of `request` is none.
+_OPTIONAL: Final = ("cached_input", "cache_write", "cache_write_1h", "reasoning", "request")
+
+
+def _price(row: CatalogueModel | Tier) -> TierPrice:
+    """The prices that a row has."""
+    prices: dict[str, Any] = {"images": dict(row.images)} if row.images else {}
+    if row.input or row.output or not row.images:
+        prices["input"], prices["output"] = row.input, row.output
+    prices.update((name, price) for name in _OPTIONAL if (price := getattr(row, name)) is not None)
+    if row.request == 0:
+        del prices["request"]
+    if row.long_context is not None:
+        prices["long_context"] = row.long_context.model_dump(exclude_none=True)
+    return cast(TierPrice, prices)

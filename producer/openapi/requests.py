@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from producer.openapi.schemas import definitions
 from producer.operations import files
 from producer.operations.batch_retries import RetrySpec
-from producer.operations.batches import BatchSpec
+from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
@@ -79,7 +79,6 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
-_WINDOW: Final = r"^([1-9]|[1-9][0-9]|1[0-5][0-9]|16[0-8])h$"
 
 
 def schemas() -> dict[str, Any]:
@@ -94,10 +93,10 @@ def refine(schemas: dict[str, Any]) -> None:
     batch = schemas["BatchSpec"]["properties"]
     _set_items(batch["requests"], {"$ref": "#/components/schemas/BatchLine"})
     batch["metadata"] = schemas["ChatCompletionRequest"]["properties"]["metadata"]
-    batch["completion_window"]["pattern"] = _WINDOW
+    batch["completion_window"]["pattern"] = WINDOW.pattern
     retry = schemas["RetrySpec"]["properties"]
     retry["metadata"] = {"anyOf": [batch["metadata"], {"type": "null"}]}
-    retry["completion_window"] = {"anyOf": [{"pattern": _WINDOW, "type": "string"}, {"type": "null"}]}
+    retry["completion_window"] = {"anyOf": [{"pattern": WINDOW.pattern, "type": "string"}, {"type": "null"}]}
     batch["endpoint"] = {"anyOf": [{"enum": list(ENDPOINTS), "type": "string"}, {"type": "null"}]}
     for shape in (*extras.HINTS, *extras.LEFTOVERS):
         schemas[shape.__name__]["properties"].update(_beside(shape))

@@ -8,12 +8,13 @@ from sqlalchemy import Table
 from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.submissions.schemas import Shape
+from shared.submissions.sizes import MOST_PAGE
 
 
 class PageQuery(Shape):
     """What a list call asks for."""
 
-    limit: int = Field(default=20, ge=1, le=100)
+    limit: int = Field(default=20, ge=1, le=MOST_PAGE)
     after: str | None = Field(default=None, max_length=100)
     order: Literal["asc", "desc"] = "desc"
 

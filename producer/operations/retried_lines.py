@@ -13,6 +13,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest
 from shared.files import blobs
+from shared.objects.addresses import batch_url
 
 #: Names of lines, and requests and their bytes, in one read transaction.
 NAMES, PAGE, PAGE_BYTES = 5000, 500, 8 * 1024 * 1024
@@ -132,7 +133,7 @@ def _check_unanswered(database: Database, repeated: Repeated, names: set[str]) -
 
 def instead(id: str, left: Mapping[tuple[str, str], int]) -> str:
     """What to ask for once lines have succeeded in this later batch; `left`: how many have not, by status and why."""
-    request = f"POST /v1/batches/{id}/retry"
+    request = f"POST {batch_url(id)}/retry"
     if any(status in _USUAL for status, _ in left):
         return f"retry that batch instead: {request}"
     if left:

@@ -20,7 +20,7 @@ from shared.db import models as m
 from shared.errors import InvalidRequest
 from shared.objects.amounts import credits
 from shared.settings import settings
-from shared.submissions.usage_shown import KEPT
+from shared.submissions.usage_shown import KEPT_OF_RESULTS
 
 #: Days in one question.
 MOST_DAYS = 3660
@@ -145,7 +145,8 @@ def scan(
         "provider",
         "prompt_tokens",
         "completion_tokens",
-        *KEPT,
+        *KEPT_OF_RESULTS,
+        "service_tier",
         "estimated",
         "images",
         "charged_micros",

@@ -31,6 +31,8 @@ COLUMNS = (
     "test",
     *KEPT,
     "estimated",
+    "cache_creation_1h_tokens",
+    "service_tier",
 )
 
 #: Where a spreadsheet would take a customer's text for a formula: what it takes for the beginning of a cell.
@@ -87,6 +89,8 @@ def cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
         "true" if row["test"] else "false",
         *(row[name] for name in KEPT),
         "true" if row["estimated"] else "false",
+        row["cache_creation_1h_tokens"],
+        row["service_tier"],
     )
 
 

@@ -19,6 +19,7 @@ from shared.errors import FusionError, InternalError, Timeout, Unavailable
 from shared.jobs import streams
 from shared.jobs.outcomes import TERMINAL
 from shared.jobs.streams import FROM_RESULT, EventId, StreamProgress
+from shared.objects.addresses import job_url, stream_url
 from shared.settings import settings
 
 T = TypeVar("T")
@@ -131,7 +132,7 @@ class StreamRelay:
             raise about(self._job_id, Unavailable(f"{said}; {self._how}"))
         if self._lasted() >= self._limit and not self._spoke:
             said = f"job {self._job_id} has produced no output within {self._limit:.0f} s and continues"
-            raise about(self._job_id, Timeout(f"{said}; get it at /v1/jobs/{self._job_id}, or {self._how}"))
+            raise about(self._job_id, Timeout(f"{said}; get it at {job_url(self._job_id)}, or {self._how}"))
         if self._lasted() >= self._limit:
             raise about(self._job_id, Timeout(f"the stream has reached its maximum duration; {self._how}"))
 
@@ -144,7 +145,7 @@ class StreamRelay:
 
     @property
     def _path(self) -> str:
-        return f"/v1/jobs/{self._job_id}/stream"
+        return stream_url(self._job_id)
 
     def _lasted(self) -> float:
         return clock.monotonic() - self._since

@@ -9,6 +9,7 @@ from shared.db.models import jobs
 from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
 from shared.jobs.outcomes import TERMINAL
 from shared.jobs.streams import FROM_RESULT, EventId
+from shared.objects.addresses import stream_url
 
 #: A silence before a comment says that we are there, in seconds.
 KEEP_ALIVE_SECONDS = 10.0
@@ -49,7 +50,7 @@ def broken_off(job_id: str) -> FusionError:
     """The worker was lost, or handed the job back, after some of the answer had been read."""
     said = (
         f"the stream of job {job_id} was interrupted and the job was restarted from the beginning; "
-        f"read the stream again, without Last-Event-ID, at GET /v1/jobs/{job_id}/stream"
+        f"read the stream again, without Last-Event-ID, at GET {stream_url(job_id)}"
     )
     return about(job_id, Conflict(said))
 

@@ -19,6 +19,7 @@ from producer.web.request import claim_of, enter_to_submit, limits_of, patience_
 from shared.accounts import KeyHolder
 from shared.db import is_away
 from shared.errors import FusionError, Timeout, Unavailable
+from shared.objects.addresses import job_url
 from shared.objects.amounts import credits_decimal
 from shared.settings import settings
 from shared.submissions.job_types import JobType
@@ -108,7 +109,7 @@ async def _answered(context: Context, placed: Placed, type: JobType, patience: P
     if outcome is not None and outcome.over:
         raise outcome.refusal()
     if patience.respond_async:
-        headers |= {"Location": f"/v1/jobs/{placed.job_id}", "Retry-After": "1"}
+        headers |= {"Location": job_url(placed.job_id), "Retry-After": "1"}
         headers["Preference-Applied"] = "respond-async"
         return Response(placed.accepted.response, 202, headers, "application/json")
     if context.stopped:
@@ -118,7 +119,7 @@ async def _answered(context: Context, placed: Placed, type: JobType, patience: P
 
 def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
     """A 504 that names the job, and says what to do. `streams`: instead of waiting, it could have been streamed."""
-    said = f"job {job_id} has not finished yet and continues; get it at /v1/jobs/{job_id}"
+    said = f"job {job_id} has not finished yet and continues; get it at {job_url(job_id)}"
     said += ", or use stream: true" if streams else ""
     late = Timeout(f"{why}: {said}" if why else said)
     late.job_id = job_id

@@ -21,6 +21,7 @@ from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
 from shared.settings import settings
 from shared.submissions.schemas import invalid
+from shared.submissions.sizes import MOST_PAGE
 
 #: The longest long poll that may be asked for, in seconds.
 MOST_WAIT = 3600.0
@@ -98,7 +99,7 @@ def page_of(request: Request, *others: str) -> tuple[PageQuery, dict[str, str]]:
     rest = {name: given.pop(name) for name in others if name in given}
     if "limit" in given:
         if not (given["limit"].isascii() and given["limit"].isdigit()):
-            raise InvalidRequest("limit must be an integer from 1 to 100", param="limit")
+            raise InvalidRequest(f"limit must be an integer from 1 to {MOST_PAGE}", param="limit")
         given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
     return cast(PageQuery, valid(PageQuery, given)), rest
 

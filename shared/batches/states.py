@@ -7,6 +7,7 @@ from sqlalchemy import Connection, and_, or_, select, text
 
 from shared.db.models import batches
 from shared.db.models.batches import UNFINISHED
+from shared.objects.addresses import batch_url
 from shared.objects.batches import request_counts
 
 Reason = Literal["cancelled", "expired"]
@@ -39,7 +40,7 @@ def event_data(row: Row) -> dict[str, Any]:
     named = {name: row[name] for name in ("id", "status", "output_file_id", "error_file_id")}
     return {
         "batch": {**named, "object": "batch", "request_counts": request_counts(row)},
-        "url": f"/v1/batches/{row['id']}",
+        "url": batch_url(row["id"]),
     }
 
 

@@ -11,10 +11,12 @@ from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 
+#: How long connecting to the broker may take, in seconds.
+CONNECT_SECONDS = 2.0
 #: How kombu speaks to Redis; times in seconds.
 REDIS = {
     "socket_timeout": 4,
-    "socket_connect_timeout": 2,
+    "socket_connect_timeout": CONNECT_SECONDS,
     "socket_keepalive": True,
     "health_check_interval": 25,
     "priority_steps": [0],
@@ -56,7 +58,7 @@ def make_app() -> Celery:
         broker_channel_error_retry=True,  # or a Redis that is full ends the worker as soon as it connects
         broker_transport_options={"confirm_publish": True} if quorum else dict(REDIS),
         redis_socket_timeout=4.0,
-        redis_socket_connect_timeout=2.0,
+        redis_socket_connect_timeout=CONNECT_SECONDS,
         redis_socket_keepalive=True,
         enable_utc=True,
     )

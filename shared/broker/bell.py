@@ -13,13 +13,11 @@ from typing import Any
 
 from amqp.exceptions import ChannelError
 from celery import Celery
-from redis import RedisError, from_url
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis import RedisError
 
-from shared import clock, crash
+from shared import clock, crash, redis_clients
 from shared.broker import transport
-from shared.broker.app import REDIS, app
+from shared.broker.app import CONNECT_SECONDS, app
 from shared.queues import MAINTENANCE, WEBHOOKS
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
@@ -124,11 +122,10 @@ class Bell:
         if not settings().broker_url.startswith("redis"):
             return []
         try:
-            with from_url(
+            with redis_clients.connect_sync(
                 settings().broker_url,
-                socket_timeout=PUBLISH_DEADLINE_SECONDS,
-                socket_connect_timeout=REDIS["socket_connect_timeout"],
-                retry=Retry(NoBackoff(), 0),
+                PUBLISH_DEADLINE_SECONDS,
+                connect_seconds=CONNECT_SECONDS,
             ) as client:
                 return transport.set_aside(client, [*job_queues(), WEBHOOKS, MAINTENANCE])
         except (RedisError, OSError):

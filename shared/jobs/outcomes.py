@@ -40,6 +40,9 @@ class Ending:
     cached_tokens: int | None = None
     cache_creation_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_creation_1h_tokens: int | None = None
+    #: The tier by whose price it is charged; empty: none was told or asked for.
+    service_tier: str = ""
     images: int = 0
     estimated: bool = False
     charge_micros: int = 0

@@ -24,6 +24,7 @@ from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, 
 from shared.money import usage
 from shared.money.ledger import Book
 from shared.money.usage import Used
+from shared.objects.addresses import job_url
 from shared.strict_json import dumps
 
 
@@ -75,7 +76,7 @@ def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     thin = {"id": job["id"], "object": "job", "type": job["type"], "status": status, "model": job["model"]}
     if job["batch_id"] is not None:
         thin.update(batch_id=job["batch_id"], custom_id=job["custom_id"])
-    return {"job": thin, "url": f"/v1/jobs/{job['id']}"}
+    return {"job": thin, "url": job_url(job["id"])}
 
 
 def _requeue(connection: Connection, back: Requeue) -> bool:
@@ -179,6 +180,8 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
         "cached_tokens": ending.cached_tokens,
         "cache_creation_tokens": ending.cache_creation_tokens,
         "reasoning_tokens": ending.reasoning_tokens,
+        "cache_creation_1h_tokens": ending.cache_creation_1h_tokens,
+        "service_tier": ending.service_tier,
         "images": ending.images,
         "estimated": ending.estimated,
         "charged_micros": ending.charge_micros,

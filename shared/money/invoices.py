@@ -9,6 +9,7 @@ from shared import clock
 from shared.db import counters
 from shared.db.models import invoices
 from shared.money.ledger import Book
+from shared.objects.addresses import invoice_url
 from shared.objects.invoices import invoice_line, invoice_object
 from shared.strict_json import dumps
 
@@ -37,5 +38,5 @@ def state(
     }
     connection.execute(insert(invoices), [row])
     for type in ("invoice.created", "invoice.paid"):
-        book.emit(account_id, type, {"invoice": invoice_object(row), "url": f"/v1/invoices/{row['id']}"})
+        book.emit(account_id, type, {"invoice": invoice_object(row), "url": invoice_url(str(row["id"]))})
     return str(row["id"])

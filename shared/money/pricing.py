@@ -1,15 +1,50 @@
-"""What a job may cost at most, and what it did cost. Pure: integers in, integers out, one rounding (up) a job."""
+"""What a job may cost at most, and what it did cost. Pure: integers in, integers out, one rounding (up) a job.
+
+The counts of an Amount overlap as its comments say; `priced_counts` takes them apart, so that each token has one price.
+A price that is not given is the next more general one's: a cache write for an hour costs what one for five minutes
+does, a cache read or write what other input does, reasoning what other output does.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 #: Token prices are micro-credits per this many tokens.
 PER_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class TokenPrices:
+    """Micro-credits per million tokens; None: as the next more general one."""
+
+    input: int
+    output: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+
+    @property
+    def dearest_input(self) -> int:
+        """The most that a token of input can cost, whatever a cache does with it."""
+        return max(self.input, self.cached_input or 0, self.cache_write or 0, self.cache_write_1h or 0)
+
+    @property
+    def dearest_output(self) -> int:
+        """The most that a token of output can cost, reasoning or not."""
+        return max(self.output, self.reasoning or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LongContext(TokenPrices):
+    """The prices of a whole request whose input has more than `above` tokens; they fall back to each other alone."""
+
+    above: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
-    """A model's price as fixed at acceptance: micro-credits per million tokens, and per image by size."""
+    """A model's price as fixed at acceptance: per million tokens, per image by size, and per request."""
 
     version: str
     input: int
@@ -18,11 +53,35 @@ class Price:
     #: Of input read from the provider's cache, and of input written into it; None: as other input.
     cached_input: int | None = None
     cache_write: int | None = None
+    #: Of input written into the cache for an hour; None: as `cache_write`.
+    cache_write_1h: int | None = None
+    #: Of output tokens of reasoning; None: as other output.
+    reasoning: int | None = None
+    #: Micro-credits of each request, beside what it uses.
+    request: int = 0
+    long_context: LongContext | None = None
+
+    @property
+    def usual(self) -> TokenPrices:
+        """The prices of tokens, but of a request of long context."""
+        return TokenPrices(
+            self.input, self.output, self.cached_input, self.cache_write, self.cache_write_1h, self.reasoning
+        )
+
+    def tokens(self, input_tokens: int) -> TokenPrices:
+        """The prices of the tokens of a request with so much input."""
+        long = self.long_context
+        return long if long is not None and input_tokens > long.above else self.usual
 
     @property
     def dearest_input(self) -> int:
-        """The most that a token of input can cost, wherever it is read from."""
-        return max(self.input, self.cached_input or 0, self.cache_write or 0)
+        """The most that a token of input can cost, whatever a cache does with it and however long the request is."""
+        return max(self.usual.dearest_input, self.long_context.dearest_input if self.long_context else 0)
+
+    @property
+    def dearest_output(self) -> int:
+        """The most that a token of output can cost, reasoning or not, however long the request is."""
+        return max(self.usual.dearest_output, self.long_context.dearest_output if self.long_context else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +97,7 @@ class Overheads:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """The countable parts of a request; of what was asked for (upper bounds) or of what was used."""
+    """The countable parts of one request; of what was asked for (upper bounds) or of what was used."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -47,6 +106,57 @@ class Amount:
     #: Of the input tokens, those read from the provider's cache and those written into it, as far as it told.
     cached_tokens: int = 0
     cache_creation_tokens: int = 0
+    #: Of those written into it, those that it keeps for an hour.
+    cache_creation_1h_tokens: int = 0
+    #: Of the output tokens, those of reasoning.
+    reasoning_tokens: int = 0
+
+
+PricedKind = Literal[
+    "input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning", "images", "request"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedCount:
+    """So many of one thing at one price: micro-credits per `per` of them."""
+
+    what: PricedKind
+    count: int
+    price: int
+    per: int = PER_TOKENS
+
+    @property
+    def exact(self) -> int:
+        """What it costs, in millionths of a micro-credit."""
+        return self.count * self.price * (PER_TOKENS // self.per)
+
+
+def priced_counts(amount: Amount, at: Price) -> list[PricedCount]:
+    """The amount as disjoint counts, each with its price; an image size without a price is a KeyError, never free."""
+    prices = at.tokens(amount.input_tokens)
+    cached = min(amount.cached_tokens, amount.input_tokens)
+    written = min(amount.cache_creation_tokens, amount.input_tokens - cached)
+    hour = min(amount.cache_creation_1h_tokens, written)
+    reasoning = min(amount.reasoning_tokens, amount.output_tokens)
+    write = _or(prices.cache_write, prices.input)
+    counts = [
+        PricedCount("input", amount.input_tokens - cached - written, prices.input),
+        PricedCount("cached_input", cached, _or(prices.cached_input, prices.input)),
+        PricedCount("cache_write", written - hour, write),
+        PricedCount("cache_write_1h", hour, _or(prices.cache_write_1h, write)),
+        PricedCount("output", amount.output_tokens - reasoning, prices.output),
+        PricedCount("reasoning", reasoning, _or(prices.reasoning, prices.output)),
+    ]
+    if amount.images:
+        counts.append(PricedCount("images", amount.images, at.images[amount.size], per=1))
+    if at.request:
+        counts.append(PricedCount("request", 1, at.request, per=1))
+    return counts
+
+
+def _or(price: int | None, general: int) -> int:
+    return general if price is None else price
 
 
 def price(amount: Amount, at: Price) -> int:
@@ -57,18 +167,26 @@ def price(amount: Amount, at: Price) -> int:
     >>> price(Amount(1000, 0, cached_tokens=900), Price("v", input=1_000_000, output=0, cached_input=100_000))
     190
     """
-    cached = min(amount.cached_tokens, amount.input_tokens)
-    written = min(amount.cache_creation_tokens, amount.input_tokens - cached)
-    tokens = (amount.input_tokens - cached - written) * at.input + amount.output_tokens * at.output
-    tokens += cached * (at.input if at.cached_input is None else at.cached_input)
-    tokens += written * (at.input if at.cache_write is None else at.cache_write)
-    images = amount.images * at.images[amount.size] if amount.images else 0
-    return -(-tokens // PER_TOKENS) + images
+    return -(-sum(one.exact for one in priced_counts(amount, at)) // PER_TOKENS)
 
 
-def worst_case(amount: Amount, at: Price) -> int:
-    """The most that such an amount can cost, however much of its input is read from a cache or written into one."""
-    return price(amount, replace(at, input=at.dearest_input, cached_input=None, cache_write=None))
+def reachable(most: Amount, at: Price) -> Price:
+    """The price without that of long context, where no input within this bound is so long."""
+    if at.long_context is None or most.input_tokens > at.long_context.above:
+        return at
+    return replace(at, long_context=None)
+
+
+def worst_case(most: Amount, at: Price) -> int:
+    """The most that an amount within these bounds can cost, whatever of it is cached, written, reasoning or long.
+
+    >>> long = LongContext(input=2_000_000, output=0, above=100)
+    >>> [worst_case(Amount(tokens), Price("v", 1_000_000, 0, long_context=long)) for tokens in (100, 101)]
+    [100, 202]
+    """
+    possible = reachable(most, at)
+    dearest = Price(at.version, possible.dearest_input, possible.dearest_output, at.images, request=at.request)
+    return price(most, dearest)
 
 
 def charge(used: Amount, at: Price, *, bound: int) -> tuple[int, int]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from shared.db import models as m
+from shared.db.models.jobs import UNFINISHED
 from shared.errors import InsufficientCredits
 from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
@@ -99,7 +100,7 @@ def holding(connection: Connection, account_id: str) -> int:
         .limit(MOST_JOBS)
         .subquery()
     )
-    unfinished = select(func.count()).select_from(newest).where(newest.c.status.in_(("queued", "running")))
+    unfinished = select(func.count()).select_from(newest).where(text(UNFINISHED))
     waiting = select(func.coalesce(func.sum(m.batches.c.total - m.batches.c.released), 0)).where(
         m.batches.c.account_id == account_id, m.batches.c.status == "in_progress", m.batches.c.stopped.is_(None)
     )
@@ -122,12 +123,12 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
         "available_credits": credits(has.available),
         "held_credits": credits(has.held),
     }
-    said = f"these jobs may cost up to {_told(need.micros)} credits, {_told(has.available)} are available"
+    said = f"these jobs may cost up to {_as_read(need.micros)} credits, {_as_read(has.available)} are available"
     if total == 1:
         said = said.replace("these jobs", "this job", 1)
     if has.held:
         by = "" if has.jobs is None else f" by {has.jobs:,} unfinished job{'s' * (has.jobs != 1)}"
-        said += f" and {_told(has.held)} are held{by}"
+        said += f" and {_as_read(has.held)} are held{by}"
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
     would = _would_do(need, limit)
@@ -140,7 +141,7 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
     return "; ".join([f"insufficient credits: {said}", *would]), fields
 
 
-def _told(micros: int) -> str:
+def _as_read(micros: int) -> str:
     """Credits as they are read: 4,987.2; never with an exponent."""
     whole, point, decimals = credits_decimal(micros).partition(".")
     return f"{int(whole):,}{point}{decimals}"
@@ -170,7 +171,7 @@ def linear(request: Any, offers: Sequence[Any], bound: int) -> tuple[int, int]:
     if "messages" not in request:
         return bound * PER_TOKENS, 0
     choices, asked = request.get("n") or 1, request.get("max_tokens")
-    slopes = [choices * offer.output for offer in offers]
+    slopes = [choices * offer.price.dearest_output for offer in offers]
     used = (slope * (asked or offer.max_output) for slope, offer in zip(slopes, offers, strict=True))
     fixed = max(offer.bound_micros * PER_TOKENS - part for offer, part in zip(offers, used, strict=True))
     if not asked:  # sending one lengthens the request, whose bytes are what its input is bounded by

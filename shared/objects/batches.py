@@ -17,6 +17,8 @@ BATCH_OVER: Final[frozenset[str]] = frozenset(get_args(BatchStatus)) - {
     "finalizing",
     "cancelling",
 }
+#: Those of them in which a batch that began ends; one that is refused is `failed`.
+BATCH_FINISHED: Final = BATCH_OVER - {"failed"}
 
 
 class RequestCounts(TypedDict):

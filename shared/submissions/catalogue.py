@@ -148,7 +148,18 @@ def checked(rows: Rows) -> Catalogue:
 
 
 def _price(version: str, model: CatalogueModel) -> Price:
-    return Price(version, model.input, model.output, dict(model.images), model.cached_input, model.cache_write)
+    return Price(
+        version,
+        model.input,
+        model.output,
+        dict(model.images),
+        cached_input=model.cached_input,
+        cache_write=model.cache_write,
+        cache_write_1h=model.cache_write_1h,
+        reasoning=model.reasoning,
+        request=model.request,
+        long_context=model.long_context.prices() if model.long_context else None,
+    )
 
 
 def job_queues() -> list[str]:

@@ -75,7 +75,7 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]
         found.append(
             (("provider",), f"provider {model.provider!r} is not defined{meant(model.provider, rows.providers)}")
         )
-    if not (model.input or model.output or model.images):
+    if not (model.input or model.output or model.images or model.request):
         found.append(((), "price is missing"))
     for name in model.fallbacks:
         if name not in rows.models or rows.models[name].data.get("type") != model.type:

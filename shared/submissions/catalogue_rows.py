@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shared.submissions.job_types import JobType
+from shared.submissions.price_rows import LongContextRow, Micros, Tier
 from shared.submissions.sending import Words
 
 
@@ -36,15 +37,6 @@ class Provider(Words):
 Capability = Literal["vision", "tools", "json_schema", "reasoning"]
 
 
-class Tier(BaseModel):
-    """The price of a `service_tier`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: int = Field(ge=0)
-    output: int = Field(ge=0)
-
-
 class CatalogueModel(Words):
     """One thing a customer can ask for by its catalogue id."""
 
@@ -53,13 +45,21 @@ class CatalogueModel(Words):
     provider: str
     upstream: str
     purpose: str
-    input: int = Field(default=0, ge=0)
-    output: int = Field(default=0, ge=0)
+    input: Micros = 0
+    output: Micros = 0
     #: Of input read from the provider's cache, and of input written into it; None: as other input.
-    cached_input: int | None = Field(default=None, ge=0)
-    cache_write: int | None = Field(default=None, ge=0)
+    cached_input: Micros | None = None
+    cache_write: Micros | None = None
+    #: Of input written into the cache for an hour; None: as `cache_write`.
+    cache_write_1h: Micros | None = None
+    #: Of output tokens of reasoning; None: as other output.
+    reasoning: Micros | None = None
+    #: Of each request, beside what it uses.
+    request: Micros = 0
     #: By size (`1024x1024`), or by quality and size (`high/1024x1024`).
-    images: Mapping[str, int] = {}
+    images: Mapping[str, Micros] = {}
+    #: The prices of a whole request whose input is long.
+    long_context: LongContextRow | None = None
     #: Qualities of pictures that cost what the size does; another one needs a price of its own in `images`.
     qualities: list[str] = Field(default=[])
     #: Service tiers that have a price of their own; the price above is the standard one's.

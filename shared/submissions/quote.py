@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, Price, input_bound, worst_case
+from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
 from shared.submissions import capabilities, extras, image_inputs
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
@@ -21,7 +21,8 @@ from shared.submissions.schemas import (
 )
 
 #: What a request without a tier gets, and what it costs.
-_STANDARD_TIERS: Final = (None, "auto", "default")
+USUAL_TIER: Final = "default"
+_STANDARD_TIERS: Final = (None, "auto", USUAL_TIER)
 
 
 def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "") -> list[Offer]:
@@ -29,11 +30,11 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
 
     A test key's one candidate is the sandbox, which costs nothing.
     """
-    made = [_offer(submission, catalogue, submission.model, f"{at}model", at)]
+    made = _of_model(submission, catalogue, submission.model, f"{at}model", at)
     if submission.routing.fallbacks is None:
         made += _usual(submission, catalogue, made[0])
     for index, name in enumerate(submission.routing.fallbacks or ()):
-        made.append(_offer(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at))
+        made += _of_model(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at)
     if test:
         first = made[0]
         return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
@@ -45,7 +46,7 @@ def _usual(submission: Submission, catalogue: Catalogue, first: Offer) -> list[O
     made = []
     for name in catalogue.models[first.model].fallbacks:
         with suppress(InvalidRequest):
-            made.append(_offer(submission, catalogue, name, "model", ""))
+            made += _of_model(submission, catalogue, name, "model", "")
     return made
 
 
@@ -54,14 +55,27 @@ def bound(made: Sequence[Offer]) -> int:
     return max(offer.bound_micros for offer in made)
 
 
-def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at: str) -> Offer:
+def _of_model(submission: Submission, catalogue: Catalogue, id: str, where: str, at: str) -> list[Offer]:
+    """The offers of a model: one, or one in the tier that is asked for and then one in the usual tier.
+
+    The second serves where the provider says that it did (OpenAI turns priority so), and where a cheap tier has no room
+    and the time runs out.
+    """
+    tier = submission.request.get("service_tier")
+    first = _offer(submission, catalogue, id, where, at, tier)
+    if not first.service_tier:
+        return [first]
+    return [first, dataclasses.replace(_offer(submission, catalogue, id, where, at, None), service_tier=USUAL_TIER)]
+
+
+def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at: str, tier: str | None) -> Offer:
     model = catalogue.model(id, param=where)
     if model.type != submission.type:
         raise InvalidRequest(
             f"{where}: model {model.id} has type {model.type}, but the request has type {submission.type}", param=where
         )
-    at_price = _price_of(submission.request, catalogue, model, at)
     amount = _WORST[submission.type](submission, catalogue, model, at)
+    at_price = reachable(amount, _price_of(tier, catalogue, model, at))
     return Offer(
         provider=model.provider,
         model=model.id,
@@ -69,20 +83,25 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         input=at_price.input,
         cached_input=at_price.cached_input,
         cache_write=at_price.cache_write,
+        cache_write_1h=at_price.cache_write_1h,
         output=at_price.output,
+        reasoning=at_price.reasoning,
         images=at_price.images,
+        request=at_price.request,
+        long_context=dataclasses.asdict(at_price.long_context) if at_price.long_context else None,
         version=at_price.version,
         max_output=model.max_output,
         omit=catalogue.sending(model.id).omit_earlier,
         bound_micros=_priced(amount, at_price, model, at),
+        service_tier=tier if tier and tier in model.service_tiers else "",
     )
 
 
-def _price_of(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel, at: str) -> Price:
+def _price_of(tier: str | None, catalogue: Catalogue, model: CatalogueModel, at: str) -> Price:
     """The model's price, or that of the service tier that is asked for."""
-    usual, tier = catalogue.prices[model.id], request.get("service_tier")
+    usual = catalogue.prices[model.id]
     if priced := model.service_tiers.get(tier or ""):
-        return dataclasses.replace(usual, input=priced.input, output=priced.output, cached_input=None, cache_write=None)
+        return priced.price(usual)
     if tier in _STANDARD_TIERS:
         return usual
     known = ", ".join(["auto", "default", *sorted(model.service_tiers)])

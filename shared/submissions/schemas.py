@@ -11,7 +11,7 @@ import orjson
 from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount, Price
+from shared.money.pricing import Amount, LongContext, Price
 from shared.submissions import extras
 from shared.submissions.job_types import JobType
 from shared.submissions.requests import ChatRequest as ChatRequest
@@ -87,14 +87,36 @@ class Offer:
     #: Of input read from the provider's cache, and of input written into it; None: as other input.
     cached_input: int | None = None
     cache_write: int | None = None
+    #: Of input written into the cache for an hour; None: as `cache_write`. Of reasoning; None: as other output.
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    #: Of each request, beside what it uses.
+    request: int = 0
+    #: The prices where the input is long: the fields of `shared.money.pricing.LongContext`; None: it cannot be so long.
+    long_context: Mapping[str, int | None] | None = None
+    #: The tier that the provider is asked for, in canonical terms; empty: what the request says, if anything.
+    service_tier: str = ""
 
     @property
     def price(self) -> Price:
         """The price that was fixed at acceptance."""
-        return Price(self.version, self.input, self.output, self.images, self.cached_input, self.cache_write)
+        long = self.long_context
+        return Price(
+            self.version,
+            self.input,
+            self.output,
+            self.images,
+            self.cached_input,
+            self.cache_write,
+            self.cache_write_1h,
+            self.reasoning,
+            self.request,
+            LongContext(**{name: price for name, price in long.items() if name in _LONG}) if long else None,  # type: ignore[arg-type]
+        )
 
 
 _OFFERED = frozenset(Offer.__dataclass_fields__)
+_LONG = frozenset(LongContext.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +136,7 @@ class Usage:
     reasoning_tokens: int | None = None
     #: Of those written into the cache, those kept for an hour, where the provider sells that apart.
     cache_creation_1h_tokens: int | None = None
-    #: The provider's service tier that served it, in canonical terms (`flex`); empty: the standard one, or not told.
+    #: The provider's service tier that served it, in canonical terms (`flex`, `default`); empty: it did not tell.
     service_tier: str = ""
     #: The same of sound; told to the caller, and of no other use.
     prompt_audio_tokens: int | None = None
@@ -123,8 +145,16 @@ class Usage:
     @property
     def amount(self) -> Amount:
         """What of it has a price."""
-        cached, written = self.cached_tokens or 0, self.cache_creation_tokens or 0
-        return Amount(self.prompt_tokens, self.completion_tokens, self.images, self.size, cached, written)
+        return Amount(
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.images,
+            self.size,
+            cached_tokens=self.cached_tokens or 0,
+            cache_creation_tokens=self.cache_creation_tokens or 0,
+            cache_creation_1h_tokens=self.cache_creation_1h_tokens or 0,
+            reasoning_tokens=self.reasoning_tokens or 0,
+        )
 
 
 def read_submission(

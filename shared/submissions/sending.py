@@ -29,6 +29,8 @@ class Words(BaseModel):
     either: list[str] = []
     #: Its names for the roles of messages.
     roles: dict[str, str] = {}
+    #: Its names for service tiers, by ours: `flex`, `default` (the usual one), `priority`.
+    tiers: dict[str, str] = {}
     #: A tool's message has to say whose answer it is, beside the id of the call.
     tool_names: bool = False
 
@@ -56,6 +58,7 @@ class Sending(BaseModel):
     defaults: Mapping[str, Any] = {}
     either: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
+    tiers: Mapping[str, str] = {}
     tool_names: bool = False
 
 
@@ -81,5 +84,6 @@ def sending(provider: Words, model: Words, upstream: str) -> Sending:
         defaults={**provider.defaults, **model.defaults},
         either=tuple(model.either or provider.either),
         roles={**provider.roles, **model.roles},
+        tiers={**provider.tiers, **model.tiers},
         tool_names=provider.tool_names or model.tool_names,
     )

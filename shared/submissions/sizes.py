@@ -18,5 +18,7 @@ MOST_LINE_BYTES: Final = MOST_BODY_BYTES
 MOST_CUSTOM_ID: Final = 512
 #: Hours that a batch may be given.
 SHORTEST_HOURS, LONGEST_HOURS = 1, 168
+#: Objects of one page of a list, and ids asked for at once.
+MOST_PAGE: Final = 100
 #: So many faults of a file are listed.
 MOST_FAULTS: Final = 100

@@ -11,15 +11,18 @@ from typing_extensions import TypedDict
 from shared.objects.fields import Count
 from shared.submissions.schemas import Usage
 
-#: Details that are kept with a result, by the columns of their rows.
+#: Details that are kept with a result and added up in its batch, by the columns of their rows.
 KEPT = ("cached_tokens", "cache_creation_tokens", "reasoning_tokens")
+#: All that are kept with a result.
+KEPT_OF_RESULTS = (*KEPT, "cache_creation_1h_tokens")
 
 
 class PromptDetails(TypedDict):
-    """Breakdown of the prompt tokens: cache reads, cache writes, audio. A field is absent if the number is unknown."""
+    """Breakdown of the prompt tokens: cache reads and writes, audio. A field is absent if the number is unknown."""
 
     cached_tokens: NotRequired[Count]
     cache_creation_tokens: NotRequired[Count]
+    cache_creation_1h_tokens: NotRequired[Count]
     audio_tokens: NotRequired[Count]
 
 
@@ -56,7 +59,8 @@ def tokens(used: Usage) -> TokenCounts:
 
 def of_row(row: Mapping[str, Any]) -> Usage:
     """What a result's row, or a batch's, keeps of usage."""
-    return Usage(row["prompt_tokens"], row["completion_tokens"], **{name: row[name] for name in KEPT})
+    details: dict[str, Any] = {name: row.get(name) for name in KEPT_OF_RESULTS}
+    return Usage(row["prompt_tokens"], row["completion_tokens"], **details)
 
 
 def prompt_details(used: Usage) -> PromptDetails:
@@ -64,6 +68,7 @@ def prompt_details(used: Usage) -> PromptDetails:
     parts = {
         "cached_tokens": used.cached_tokens,
         "cache_creation_tokens": used.cache_creation_tokens,
+        "cache_creation_1h_tokens": used.cache_creation_1h_tokens,
         "audio_tokens": used.prompt_audio_tokens,
     }
     return cast(PromptDetails, _known(parts))

@@ -1,11 +1,15 @@
 """Checks of batches: holds, counts, sums of their jobs, statements."""
 
-from shared.db.models.jobs import OF_BATCHES
-from shared.verify.query import Query
+from typing import get_args
 
+from shared.db.models.jobs import OF_BATCHES
+from shared.objects.batches import BATCH_FINISHED, BATCH_OVER, BatchStatus
+from shared.verify.query import Query, sql_list
+
+#: The statuses of batches that are over, and of those among them that had begun, after `IN`.
+OVER_STATUSES, FINISHED_STATUSES = sql_list(sorted(BATCH_OVER)), sql_list(sorted(BATCH_FINISHED))
 #: When a batch ended; NULL: it has not.
-ENDED_AT = """CASE b.status WHEN 'completed' THEN b.completed_at WHEN 'failed' THEN b.failed_at
-  WHEN 'expired' THEN b.expired_at WHEN 'cancelled' THEN b.cancelled_at END"""
+ENDED_AT = " ".join(["CASE b.status", *(f"WHEN '{end}' THEN b.{end}_at" for end in sorted(BATCH_OVER)), "END"])
 #: All its jobs are there still.
 _KEPT = f"(({ENDED_AT}) IS NULL OR ({ENDED_AT}) > :jobs_gone)"
 
@@ -54,16 +58,15 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "batch: finished although lines have not ended or credits are still held",
-        """SELECT id, status, total, bound_micros, resolved_micros FROM batches
-           WHERE status IN ('completed', 'expired', 'cancelled')
+        f"""SELECT id, status, total, bound_micros, resolved_micros FROM batches
+           WHERE status IN {FINISHED_STATUSES}
              AND (succeeded + failed + cancelled + expired <> total OR resolved_micros <> bound_micros)""",
     ),
     Query(
         "batch: unknown status, or timestamp of its status missing",
         f"""SELECT b.id, b.status FROM batches b
-            WHERE b.status NOT IN ('validating', 'failed', 'in_progress', 'finalizing', 'completed', 'expired',
-                'cancelling', 'cancelled')
-              OR (b.status IN ('failed', 'completed', 'expired', 'cancelled') AND ({ENDED_AT}) IS NULL)
+            WHERE b.status NOT IN {sql_list(get_args(BatchStatus))}
+              OR (b.status IN {OVER_STATUSES} AND ({ENDED_AT}) IS NULL)
               OR (b.status IN ('in_progress', 'finalizing', 'completed') AND b.total > 0 AND b.in_progress_at IS NULL)
               OR (b.status = 'in_progress' AND (b.plan IS NULL OR b.released > b.total))""",
     ),
@@ -74,9 +77,9 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "batch: no statement, or statement differs from its account or charges",
-        """SELECT b.id, b.account_id, b.charged_micros, i.id AS invoice, i.account_id AS account_of_invoice,
+        f"""SELECT b.id, b.account_id, b.charged_micros, i.id AS invoice, i.account_id AS account_of_invoice,
              i.total_micros FROM batches b LEFT JOIN invoices i ON i.batch_id = b.id
-           WHERE (b.status IN ('completed', 'expired', 'cancelled') AND NOT b.test AND b.in_progress_at IS NOT NULL)
+           WHERE (b.status IN {FINISHED_STATUSES} AND NOT b.test AND b.in_progress_at IS NOT NULL)
                <> (i.id IS NOT NULL) OR i.total_micros <> b.charged_micros OR i.account_id <> b.account_id
              OR i.kind <> 'statement' OR i.status <> 'paid'""",
     ),

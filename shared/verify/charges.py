@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, select, text
 
 from shared.db import models as m
-from shared.money.pricing import price
-from shared.submissions.schemas import Offer, Usage, picture_kind, read_offer
+from shared.submissions.charging import USED, fair_charges
 from shared.verify.query import faulty_rows
 
 #: Jobs in one statement.
@@ -22,11 +20,11 @@ def violations(connection: Connection) -> Iterator[str]:
     return faulty_rows(connection, _NAME, _PAGE, _wrong, by="id", after="")
 
 
-_USED = ("prompt_tokens", "completion_tokens", "images", "cached_tokens", "cache_creation_tokens")
-_RESULT = (*_USED, "provider", "model", "charged_micros")
+_RESULT = (*USED, "provider", "service_tier", "charged_micros")
 #: The request is needed for the size and quality of pictures alone, and may be large.
 _PAGE = (
-    select(m.jobs.c.id, m.jobs.c.type, m.jobs.c.status, m.jobs.c.bound_micros, m.jobs.c.test, m.job_payloads.c.offers)
+    select(m.jobs.c.id, m.jobs.c.type, m.jobs.c.status, m.jobs.c.offer, m.jobs.c.test, m.job_payloads.c.offers)
+    .add_columns(m.jobs.c.bound_micros.label("job_bound"), m.job_results.c.model.label("served_model"))
     .add_columns(*(m.job_results.c[name] for name in _RESULT))
     .add_columns(text("CASE WHEN jobs.type = 'image' THEN job_payloads.request END AS request"))
     .join_from(m.jobs, m.job_results, m.job_results.c.job_id == m.jobs.c.id)
@@ -45,21 +43,11 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
     if not used:
         return f"charged_micros={row['charged_micros']} without usage" if row["charged_micros"] else None
     try:
-        by = row["provider"], row["model"]
-        offers = orjson.loads(row["offers"])
-        served = [read_offer(one) for one in offers if (one["provider"], one["model"]) == by]
-        fair = [_fair(row, offer) for offer in served]
+        fair = [charged for charged, _, _ in fair_charges(row)]
     except (KeyError, ValueError, TypeError) as error:
         return f"offers or request cannot be read ({type(error).__name__})"
-    if not served:
-        return f"served by {row['provider']}, {row['model']}, which is not among its offers"
+    if not fair:
+        return f"served by {row['provider']}, {row['served_model']}, which is not among its offers"
     if row["charged_micros"] in fair:
         return None
-    return f"charged_micros={row['charged_micros']}, expected {fair[0]}, bound_micros={row['bound_micros']}"
-
-
-def _fair(row: Mapping[str, Any], at: Offer) -> int:
-    """What the usage costs at this offer, at most its bound."""
-    size = picture_kind(orjson.loads(row["request"]), at.images) if row["request"] else ""
-    used = Usage(**{name: row[name] for name in _USED}, size=size)
-    return min(price(used.amount, at.price), at.bound_micros, int(row["bound_micros"]))
+    return f"charged_micros={row['charged_micros']}, expected {fair[0]}, bound_micros={row['job_bound']}"

@@ -2,11 +2,13 @@
 
 from shared.db.models.events import PENDING
 from shared.db.models.jobs import UNFINISHED
-from shared.verify.batches import ENDED_AT
-from shared.verify.query import Query
+from shared.jobs.outcomes import EVENTS
+from shared.objects.batches import BATCH_OVER
+from shared.verify.batches import ENDED_AT, OVER_STATUSES
+from shared.verify.query import Query, sql_list
 
-_OF_JOBS = "('job.completed', 'job.failed', 'job.cancelled', 'job.expired')"
-_OF_BATCHES = "('batch.completed', 'batch.failed', 'batch.expired', 'batch.cancelled')"
+_OF_JOBS = sql_list(EVENTS.values())
+_OF_BATCHES = sql_list(f"batch.{status}" for status in sorted(BATCH_OVER))
 
 
 def _told(kind: str, types: str) -> str:
@@ -43,7 +45,7 @@ QUERIES: tuple[Query, ...] = (
         "event: end of a job that does not exist, has not ended, is reported by its batch, or has another mode",
         f"""SELECT e.id, e.account_id, [json e.data job id] AS job, j.status FROM events e
            LEFT JOIN jobs j ON j.id = [json e.data job id] LEFT JOIN batches b ON b.id = j.batch_id
-           WHERE e.type IN ('job.completed', 'job.failed', 'job.cancelled', 'job.expired')
+           WHERE e.type IN {_OF_JOBS}
              AND CASE WHEN j.id IS NULL THEN e.created_at > :jobs_gone
                ELSE j.{UNFINISHED} OR (b.id IS NOT NULL AND NOT b.notify_each)
                  OR (e.deliveries IS NOT NULL AND e.test <> j.test) END""",
@@ -52,14 +54,14 @@ QUERIES: tuple[Query, ...] = (
         "batch: end event missing, duplicated, or with wrong account or status",
         f"""SELECT b.id, b.status, coalesce(e.told, 0) AS told, e.type FROM batches b
             LEFT JOIN {_told("batch", _OF_BATCHES)} e ON e.id = b.id
-            WHERE b.status IN ('failed', 'completed', 'expired', 'cancelled') AND ({ENDED_AT}) > :events_gone
+            WHERE b.status IN {OVER_STATUSES} AND ({ENDED_AT}) > :events_gone
               AND (e.id IS NULL OR e.told <> 1 OR e.account_id <> b.account_id OR e.type <> 'batch.' || b.status)""",
     ),
     Query(
         "event: end of a batch that does not exist or has not ended",
         f"""SELECT e.id, e.account_id, e.type FROM events e LEFT JOIN batches b ON b.id = [json e.data batch id]
             WHERE e.type IN {_OF_BATCHES}
-              AND (b.id IS NULL OR b.status NOT IN ('failed', 'completed', 'expired', 'cancelled'))""",
+              AND (b.id IS NULL OR b.status NOT IN {OVER_STATUSES})""",
     ),
     *(
         Query(

@@ -9,7 +9,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.db.models.batches import MADE_BY_BATCHES
 from shared.files import blobs
-from shared.verify.batches import ENDED_AT
+from shared.verify.batches import ENDED_AT, FINISHED_STATUSES
 from shared.verify.query import Query
 
 #: Rows in one transaction.
@@ -25,7 +25,7 @@ def _made(name: str, lines: str) -> Query:
                 AND (f.id IS NULL OR f.account_id <> b.account_id OR f.test <> b.test
                   OR f.purpose <> '{MADE_BY_BATCHES}'))
               OR (b.{name}_file_id IS NULL AND b.errors IS NULL AND {lines} > 0
-                AND b.status IN ('completed', 'expired', 'cancelled'))""",
+                AND b.status IN {FINISHED_STATUSES})""",
     )
 
 

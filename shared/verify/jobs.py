@@ -84,7 +84,7 @@ QUERIES: tuple[Query, ...] = (
     Query(
         "job: unknown queue or lane",
         f"""SELECT id, status, queue, lane FROM jobs WHERE {UNFINISHED}
-             AND (queue NOT IN ([queues]) OR lane NOT IN ([lanes]))""",
+             AND (queue NOT IN [queues] OR lane NOT IN [lanes])""",
     ),
     Query(
         "job: expired more than a month ago but not finished",

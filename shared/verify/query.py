@@ -1,7 +1,7 @@
 """One statement whose every row is a violation, in the words of either database."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -37,9 +37,9 @@ class Query:
     """A promise in words, and the rows that break it.
 
     In `sql`, `[day x]`, `[month x]` and `[json column a b]` stand for what the databases say differently, `[queues]`
-    and `[lanes]` for their names; `:jobs_gone`, `:payloads_gone`, `:events_gone`, `:deliveries_gone`, `:files_gone` for
-    up to when retention has removed such rows, read in the same instant. Parameters: `now`, `day_ago`, `month_ago`,
-    `month`.
+    and `[lanes]` for their names after `IN`; `:jobs_gone`, `:payloads_gone`, `:events_gone`, `:deliveries_gone` and
+    `:files_gone` for up to when retention has removed such rows, read in the same instant. Parameters: `now`,
+    `day_ago`, `month_ago`, `month`.
     """
 
     name: str
@@ -80,11 +80,16 @@ def _split(inside: str) -> list[str]:
     return [name, *(arguments.split() if name == "json" else [arguments] if arguments else [])]
 
 
+def sql_list(names: Iterable[str]) -> str:
+    """Names as the right side of an IN, in their order: `('failed', 'expired')`."""
+    return "(" + ", ".join(f"'{name}'" for name in names) + ")"
+
+
 def _word(words: Mapping[str, str], queues: Sequence[str], name: str, *arguments: str) -> str:
     if name == "queues":
-        return ", ".join(f"'{queue}'" for queue in [*queues, PROBATION])
+        return sql_list([*queues, PROBATION])
     if name == "lanes":
-        return ", ".join(f"'{lane}'" for lane in LANES)
+        return sql_list(LANES)
     if name == "month":
         return f"substr({words['day'].format(*arguments)}, 1, 7)"
     return words[name].format(*arguments)

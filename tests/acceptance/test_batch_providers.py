@@ -27,6 +27,8 @@ MOST_REFUSED = 0.5
 #: What a provider that is down may see of a batch: what was under way, and a few that try whether it is back.
 MOST_IN_VAIN = 100
 SECONDS = 75.0
+#: Of each way there is one run, whose outcomes all tests look at.
+pytestmark = pytest.mark.xdist_group("batches of each provider")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,11 @@ class Played:
     outcomes: Mapping[str, Outcome]
 
 
-@pytest.fixture(scope="module", params=[(), ("worker",)], ids=["undisturbed", "worker-killed"])
+SHORT = [pytest.mark.chaos, pytest.mark.chaos_short]
+WAYS = [pytest.param((), id="undisturbed"), pytest.param(("worker",), id="worker-killed", marks=SHORT)]
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """All batches at once, in a stack of their own for either way."""
     names = ("web", "worker", "batches", "sweeper")

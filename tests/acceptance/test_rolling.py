@@ -112,6 +112,8 @@ def told(answer: httpx.Response) -> str:
     return "told"
 
 
+@pytest.mark.chaos
+@pytest.mark.chaos_short
 @pytest.mark.parametrize("module", [*PROCESSES])
 def test_each_process_in_turn(stoppable: Stack, account: Account, module: str) -> None:
     rules = [slow("slowly", kind="slow_body", seconds=1.0), slow("of the batch", latency_seconds=0.2)]

@@ -9,6 +9,7 @@ from shared import clock
 from tests.chaos.conftest import Stacks
 from tests.harness import chat, line
 
+SHORT = [pytest.mark.chaos, pytest.mark.chaos_short]
 MILLI, HOUR = 1000, 3600 * clock.MICROS
 #: A call that misses its doorbell takes 3 s or more; without that it takes some 20 ms on an idle machine.
 SOON_SECONDS = 1.5
@@ -18,10 +19,10 @@ SOON_SECONDS = 1.5
     ("kind", "skews"),
     [
         # SQLite is one machine, with one clock: what is tried there is that of its processes being read a little apart.
-        ("sqlite", {"web": 100 * MILLI, "worker": -100 * MILLI, "sweeper": 1000 * MILLI}),
-        ("postgresql", {"web": 100 * MILLI, "sweeper": -100 * MILLI}),
+        pytest.param("sqlite", {"web": 100 * MILLI, "worker": -100 * MILLI, "sweeper": 1000 * MILLI}, marks=SHORT),
+        pytest.param("postgresql", {"web": 100 * MILLI, "sweeper": -100 * MILLI}, marks=SHORT),
         ("postgresql", {"web": -HOUR, "worker": HOUR, "worker2": 100 * MILLI, "batches": -HOUR}),
-        ("postgresql", {"web": HOUR, "worker": -HOUR, "sweeper": HOUR}),
+        pytest.param("postgresql", {"web": HOUR, "worker": -HOUR, "sweeper": HOUR}, marks=SHORT),
     ],
 )
 def test_clocks_that_differ_cost_nothing(stacks: Stacks, kind: str, skews: dict[str, int]) -> None:

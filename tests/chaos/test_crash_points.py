@@ -28,16 +28,12 @@ Scenario = Callable[[Stack, Account, str], None]
 
 @dataclass(frozen=True)
 class Case:
-    """A point, the process that dies there, what makes it pass the point, and the n-th passing that kills.
-
-    `chaos`: it is armed by `make chaos` alone, and another of the same point by the default suite.
-    """
+    """A point, the process that dies there, what makes it pass the point, and the n-th passing that kills."""
 
     point: str
     process: str
     scenario: Scenario
     nth: int = 1
-    chaos: bool = False
 
     def __str__(self) -> str:
         return f"{self.point}:{self.nth}-{self.process}-{self.scenario.__name__}"
@@ -165,35 +161,38 @@ CASES = (
     Case("lapse.after_commit", "sweeper", cancelled_while_lost),
     Case("expire.after_commit", "sweeper", overdue_in_the_queue),
     Case("expire.after_commit", "sweeper", overdue_while_running),
-    Case("batch.after_plan", "batches", batches_of_all_kinds, chaos=True),
+    Case("batch.after_plan", "batches", batches_of_all_kinds),
     Case("batch.after_plan", "batches", cancelled_where_it_died),
-    Case("batch.after_plan", "batches", expired_where_it_died, chaos=True),
+    Case("batch.after_plan", "batches", expired_where_it_died),
     Case("batch.after_begin", "batches", batches_of_all_kinds),
-    Case("batch.after_begin", "batches", cancelled_where_it_died, chaos=True),
-    Case("batch.after_begin", "batches", expired_where_it_died, chaos=True),
-    Case("batch.after_release", "batches", batches_of_all_kinds, chaos=True),
+    Case("batch.after_begin", "batches", cancelled_where_it_died),
+    Case("batch.after_begin", "batches", expired_where_it_died),
+    Case("batch.after_release", "batches", batches_of_all_kinds),
     Case("batch.after_release", "batches", large_batch),
-    Case("batch.after_release", "batches", cancelled_where_it_died, chaos=True),
+    Case("batch.after_release", "batches", cancelled_where_it_died),
     Case("batch.after_release", "batches", expired_where_it_died),
     Case("batch.after_end", "batches", cancelled_batch),
     Case("batch.before_finish", "batches", batches_of_all_kinds),
     Case("batch.before_finish", "batches", retried_batch, nth=2),
-    Case("batch.before_finish", "batches", cancelled_batch, chaos=True),
-    Case("batch.before_finish", "batches", expired_batch, chaos=True),
+    Case("batch.before_finish", "batches", cancelled_batch),
+    Case("batch.before_finish", "batches", expired_batch),
     Case("batch.after_finish", "batches", batches_of_all_kinds),
-    Case("batch.after_finish", "batches", retried_batch, nth=2, chaos=True),
-    Case("batch.after_finish", "batches", cancelled_batch, chaos=True),
-    Case("batch.after_finish", "batches", expired_batch, chaos=True),
+    Case("batch.after_finish", "batches", retried_batch, nth=2),
+    Case("batch.after_finish", "batches", cancelled_batch),
+    Case("batch.after_finish", "batches", expired_batch),
 )
-#: On PostgreSQL the default suite arms those where the databases differ: COMMIT, locks, and the server's clock.
-ON_BOTH = {
-    "accept.before_commit",
-    "lease.before_commit",
-    "settle.before_commit",
-    "lapse.before_commit",
-    "batch.after_release",
-    "batch.before_finish",
-}
+#: What the default suite arms: a kill in each process, in each kind of transaction. `make chaos-short` arms every point
+#: once, `make chaos` every passing of it.
+USUAL = (
+    ("sqlite", "accept.after_commit", one_job),
+    ("sqlite", "lease.after_commit", jobs_of_all_kinds),
+    ("sqlite", "settle.after_commit", jobs_of_all_kinds),
+    ("sqlite", "deliver.after_send", failing_receiver),
+    ("sqlite", "lapse.before_commit", lost_worker),
+    ("sqlite", "batch.before_finish", batches_of_all_kinds),
+    ("postgresql", "settle.before_commit", jobs_of_all_kinds),
+    ("postgresql", "batch.after_release", large_batch),
+)
 #: How often a scenario passes its point at least, where that is more than once: claims and sends go in groups.
 PASSES = {jobs_of_all_kinds: 5, failing_receiver: 3, batches_of_all_kinds: 4, large_batch: 4}
 #: The same for a scenario that passes its points unequally often: jobs are made and ended in chunks.
@@ -209,15 +208,16 @@ def _later(case: Case) -> Iterator[Case]:
     """The same, killed at a later passing of its point."""
     passes = PASSES_OF.get((case.point, case.scenario)) or PASSES.get(case.scenario, 1)
     for nth in range(2, passes + 1):
-        yield replace(case, nth=nth, chaos=True)
+        yield replace(case, nth=nth)
 
 
 def _table() -> Iterator[object]:
+    """Every case on both databases; the short form has the latest passing of each point where the databases differ."""
     every = [one for case in CASES for one in (case, *_later(case))]
     latest = {case.point: case for case in sorted(every, key=lambda case: case.nth)}
     for case in every:
         for kind in ("sqlite", "postgresql"):
-            usual = not case.chaos and (kind == "sqlite" or case.point in ON_BOTH)
+            usual = case.nth == 1 and (kind, case.point, case.scenario) in USUAL
             marks = [] if usual else [pytest.mark.chaos]
             if case is latest[case.point] and kind == "postgresql":
                 marks.append(pytest.mark.chaos_short)

@@ -10,6 +10,8 @@ from tests.chaos.conftest import Stacks
 from tests.harness import HASTY, Stack, chat
 from tests.receiver import Answer
 
+#: What `make chaos-short` runs; the default suite has one of a kind.
+SHORT = [pytest.mark.chaos, pytest.mark.chaos_short]
 #: The longest that a killed worker may hold up its jobs, at the default lease of 30 s and beat of 10 s.
 RECOVERY_SECONDS = 45.0
 #: The longest that consuming may take to begin again after the broker hung up on everybody.
@@ -41,7 +43,7 @@ def test_killed_in_mid_call_at_the_default_lease(stacks: Stacks) -> None:
         stack.check()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=SHORT)])
 def test_a_stopped_worker_s_late_answers_are_refused(stacks: Stacks, kind: str) -> None:
     with stacks.shared(kind) as stack:
         account, refused = stack.open_account(), stack.counter("stale_answers_refused")
@@ -60,7 +62,7 @@ def test_a_stopped_worker_s_late_answers_are_refused(stacks: Stacks, kind: str) 
         stack.check()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=SHORT), pytest.param("postgresql", marks=SHORT)])
 def test_a_late_answer_is_refused_while_another_holds_the_job(stacks: Stacks, kind: str) -> None:
     """The state of the row alone would let it in: running, as when it was taken. The epoch does not."""
     with stacks.shared(kind) as stack:
@@ -84,7 +86,7 @@ def test_a_late_answer_is_refused_while_another_holds_the_job(stacks: Stacks, ki
         stack.check()
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(5000, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("count", [pytest.param(500, marks=SHORT), pytest.param(5000, marks=pytest.mark.chaos)])
 def test_a_wiped_broker(stacks: Stacks, count: int) -> None:
     with stacks.own() as stack:
         account = stack.open_account(10 * count)
@@ -105,6 +107,8 @@ def test_a_wiped_broker(stacks: Stacks, count: int) -> None:
         stack.check()
 
 
+@pytest.mark.chaos
+@pytest.mark.chaos_short
 def test_a_broker_that_dies_while_jobs_run(stacks: Stacks) -> None:
     """Jobs are accepted and run to their end without it; those that need a doorbell wait until it is back."""
     with stacks.own() as stack:
@@ -124,7 +128,7 @@ def test_a_broker_that_dies_while_jobs_run(stacks: Stacks) -> None:
         stack.check()
 
 
-@pytest.mark.parametrize("times", [20, pytest.param(100, marks=[pytest.mark.chaos, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("times", [5, pytest.param(100, marks=[pytest.mark.chaos, pytest.mark.timeout(900)])])
 def test_the_broker_hangs_up_on_everybody(stacks: Stacks, times: int) -> None:
     with stacks.shared("sqlite") as stack, redis.Redis(port=stack.redis.port) as broker:
         account, longest = stack.open_account(), 0.0
@@ -178,6 +182,8 @@ def caller(stack: Stack, job_id: str) -> int:
     return next((row.pid for row in stack.rows(query, id=job_id)), 0)
 
 
+@pytest.mark.chaos
+@pytest.mark.chaos_short
 def test_a_terminated_worker_drains_and_hands_back(stacks: Stacks) -> None:
     """Running calls end well, what waited for a slot goes back, and nobody lapses."""
     with stacks.own() as stack:
@@ -197,6 +203,8 @@ def test_a_terminated_worker_drains_and_hands_back(stacks: Stacks) -> None:
         stack.check()
 
 
+@pytest.mark.chaos
+@pytest.mark.chaos_short
 def test_a_terminated_worker_hands_back_what_outlasts_its_drain(stacks: Stacks) -> None:
     with stacks.own(DRAIN_SECONDS="0.5") as stack:
         account = stack.open_account()
@@ -213,7 +221,7 @@ def test_a_terminated_worker_hands_back_what_outlasts_its_drain(stacks: Stacks) 
         stack.check()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=SHORT), signal.SIGKILL])
 def test_a_lost_job_survives_its_sweeper(stacks: Stacks, number: signal.Signals) -> None:
     """It runs again, alone, in the sweeper's probation process when the sweeper goes: that is not its fault."""
     with stacks.own() as stack:
@@ -229,7 +237,9 @@ def test_a_lost_job_survives_its_sweeper(stacks: Stacks, number: signal.Signals)
         stack.check()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("sqlite", marks=pytest.mark.chaos), pytest.param("postgresql", marks=SHORT)]
+)
 def test_everything_doubled(stacks: Stacks, kind: str) -> None:
     """Two producers, two workers, two sweepers; one of each pair is killed in turn."""
     names = ("web", "web2", "worker", "worker2", "sweeper", "sweeper2")

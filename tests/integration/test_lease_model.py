@@ -273,13 +273,14 @@ class LeaseMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(900)
-def test_the_protocol_never_differs_from_its_model(database: Database) -> None:
+@pytest.mark.parametrize("examples", [12, pytest.param(200, marks=pytest.mark.chaos)])
+def test_the_protocol_never_differs_from_its_model(database: Database, examples: int) -> None:
     machine: Any = type("Machine", (LeaseMachine,), {"database": database})
     with world.virtual_time():
         run_state_machine_as_test(
             machine,
             settings=hypothesis_settings(
-                max_examples=40,
+                max_examples=examples,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -174,12 +174,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(900)
-def test_the_ledger_never_differs_from_its_model(database: Database) -> None:
+@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.chaos)])
+def test_the_ledger_never_differs_from_its_model(database: Database, examples: int) -> None:
     machine: Any = type("Machine", (LedgerMachine,), {"database": database})
     run_state_machine_as_test(
         machine,
         settings=hypothesis_settings(
-            max_examples=20,
+            max_examples=examples,
             stateful_step_count=22,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from producer.dialects.fusionai import jobs
+from producer.operations import batches
+from shared.errors import InvalidRequest
 from shared.submissions import sizes
 from shared.submissions.job_types import ENDPOINTS, JOB_TYPES, URLS
 from shared.submissions.schemas import REQUESTS
@@ -18,6 +22,15 @@ def test_every_type_has_a_request_and_a_url() -> None:
 
 def test_texts_that_cannot_be_derived_name_the_limits_that_hold() -> None:
     assert f"up to {sizes.MOST_JOBS:,} jobs" in (jobs.create_jobs.__doc__ or "")
+
+
+def test_a_completion_window_is_any_whole_number_of_hours_that_a_batch_may_be_given() -> None:
+    fitting = [hours for hours in range(1000) if batches.WINDOW.fullmatch(f"{hours}h")]
+    assert fitting == list(range(sizes.SHORTEST_HOURS, sizes.LONGEST_HOURS + 1))
+    assert [batches.hours_of(text) for text in ("1h", "024h", "168h")] == [1, 24, 168]
+    for wrong in ("", "h", "24", "+1h", "24H", "24h\n", "0001h", "٣h"):
+        with pytest.raises(InvalidRequest, match="from 1h to 168h"):
+            batches.hours_of(wrong)
 
 
 def test_no_limit_or_list_is_written_again() -> None:

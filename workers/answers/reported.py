@@ -11,8 +11,10 @@ How, beside OpenAI's names: `prompt_cache_hit_tokens` (DeepSeek), `cached_tokens
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from shared.submissions.schemas import Usage
 
@@ -54,7 +56,32 @@ def of(body: Mapping[str, Any]) -> Usage | None:
     found: Usage | None = None
     for given in _places(body):
         found = both(found, _read(given))
+    if found is not None and not found.service_tier and (tier := served_tier(body.get("service_tier"))):
+        found = replace(found, service_tier=tier)
     return found
+
+
+def served_tier(told: Any) -> str:
+    """A provider's word for the service tier that served, in canonical terms; empty: none that says anything.
+
+    OpenAI's `default` is Anthropic's `standard` and Groq's `on_demand`; `auto` says what was asked, not what served.
+
+    >>> served_tier("standard"), served_tier("flex"), served_tier("auto"), served_tier(7)
+    ('default', 'flex', '', '')
+    """
+    if not isinstance(told, str) or not _TIER.fullmatch(word := told.lower()):
+        return ""
+    return _TIERS.get(word, word)
+
+
+_TIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_TIERS: Final[Mapping[str, str]] = {
+    "standard": "default",
+    "on_demand": "default",
+    "scale": "default",
+    "auto": "",
+    "unspecified": "",
+}
 
 
 def both(one: Usage | None, other: Usage | None) -> Usage | None:
@@ -62,7 +89,7 @@ def both(one: Usage | None, other: Usage | None) -> Usage | None:
     if one is None or other is None:
         return one or other
     most: dict[str, Any] = {name: _most(getattr(one, name), getattr(other, name)) for name in _FIELDS}
-    return Usage(**most)
+    return Usage(**most, service_tier=other.service_tier or one.service_tier)
 
 
 _FIELDS = (
@@ -70,6 +97,7 @@ _FIELDS = (
     "completion_tokens",
     "cached_tokens",
     "cache_creation_tokens",
+    "cache_creation_1h_tokens",
     "reasoning_tokens",
     "prompt_audio_tokens",
     "completion_audio_tokens",
@@ -115,7 +143,9 @@ def _read(given: Mapping[str, Any]) -> Usage | None:
         completion_tokens=completion,
         cached_tokens=cached,
         cache_creation_tokens=written,
+        cache_creation_1h_tokens=_within(written or 0, counts.get("hour")),
         reasoning_tokens=_within(completion, counts.get("reasoning")),
+        service_tier=served_tier(given.get("service_tier")),
         prompt_audio_tokens=_within(prompt, counts.get("heard")),
         completion_audio_tokens=_within(completion, counts.get("said")),
     )
@@ -131,10 +161,11 @@ def _counted(given: Mapping[str, Any]) -> dict[str, int]:
             for part, number in value.items():
                 if role := names.get(part):
                     _note(counts, role, number)
-        elif name == "cache_creation" and isinstance(value, dict) and "written" not in counts:
+        elif name == "cache_creation" and isinstance(value, dict):
+            _note(counts, "hour", value.get("ephemeral_1h_input_tokens"))
             parts = [count for one in value.values() if (count := _count(one)) is not None]
             if parts:
-                counts["written"] = sum(parts)
+                _note(counts, "written", sum(parts))
     return counts
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -71,12 +71,18 @@ class Permit:
         self.pace.dropped(self)
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Around the call: one that fails, or is cancelled, is reported; a good answer is for the caller to report."""
+    def guarded(self, harmless: Callable[[ProviderError], bool] = lambda error: False) -> Iterator[None]:
+        """Around the call: one that fails, or is cancelled, is reported; a good answer is for the caller to report.
+
+        `harmless`: of which errors nothing is to be learned.
+        """
         try:
             yield
         except ProviderError as error:
-            self.failed(error)
+            if harmless(error):
+                self.dropped()
+            else:
+                self.failed(error)
             raise
         except BaseException:
             self.dropped()

@@ -64,6 +64,11 @@ class ProviderCall:
     #: Called when a streamed answer has come whole, though its end may not have been passed on yet.
     on_whole: Callable[[], None] = lambda: None
 
+    @property
+    def service_tier(self) -> str | None:
+        """The service tier to ask for, in canonical terms (`flex`, `default`); None: nothing is to be said."""
+        return self.offer.service_tier or self.request.get("service_tier")
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderAnswer:

@@ -18,7 +18,7 @@ from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
 from workers.pacing import PATIENCE, Pace, Permit, Wait
 from workers.providers import ProviderAnswer, ProviderCall, Upstream, limits
-from workers.running import job_rows, outcomes, requeues
+from workers.running import job_rows, outcomes, requeues, tiers
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
@@ -35,6 +35,8 @@ LASTED_SECONDS = 60.0
 IN_PLACE_SECONDS = 60.0
 #: By so much a stream ends before its job's deadline, so that its worker, who knows how much was sent, ends the job.
 EARLY_SECONDS = 2.0
+#: Why a job waits that a cheap service tier has no room for; in the rows, also a mark of its attempts.
+NO_ROOM = "no_capacity"
 #: Attempts that a job's row keeps: the first ones and the last ones.
 MOST_FIRST, MOST_LAST = 10, 40
 
@@ -77,10 +79,10 @@ class _Run:
         failures = self.job.failures
         while True:
             try:
-                made = await self._once()
+                made = await self._in_tier(failures)
             except StorageAway:
                 return requeues.until_kept(self.job, failures, self.attempts, before=self.before)
-            if isinstance(made, Ending):
+            if isinstance(made, Ending | Requeue):
                 return made
             if isinstance(made, Wait):
                 if aside := self._aside(made, failures):
@@ -93,6 +95,20 @@ class _Run:
             if isinstance(verdict, Defer) or verdict.wait_seconds > IN_PLACE_SECONDS:
                 return self._put_off(verdict.wait_seconds, label(error), failures)
             await asyncio.sleep(verdict.wait_seconds)
+
+    async def _in_tier(self, failures: int) -> Ending | Requeue | ProviderError | Wait:
+        """One attempt; in a cheap service tier one after the other while it has no room, to the usual tier's time."""
+        while (usual := tiers.usual_offer(self.offers, self.job.offer)) is not None:
+            if self._seconds_until_usual() <= 0:
+                return requeues.to_offer(self.job, usual, self.offer.provider, self.lane, self.attempts)
+            made = await self._once()
+            if not isinstance(made, ProviderError) or not tiers.lacks_room(made, self.offer):
+                return made
+            wait = self._pause_for_room()
+            if self.lane == "batch" or wait > IN_PLACE_SECONDS:
+                return self._put_off(wait, NO_ROOM, failures)
+            await asyncio.sleep(wait)
+        return await self._once()
 
     async def _once(self) -> Ending | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
@@ -183,12 +199,14 @@ class _Run:
             raise
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
-            return outcomes.succeeded(self.job, self.offer, answer, self.attempts)
+            return outcomes.succeeded(self.job, self.offers, self.offer, answer, self.attempts)
         finally:
             record.setdefault("finished_at", clock.now_seconds())
             record.setdefault("status_code", None)
             record.setdefault("error", "interrupted")
         record.update(status_code=error.upstream_status, error=error.code or error.message)
+        if tiers.lacks_room(error, self.offer):
+            record[NO_ROOM] = True
         if error.head:
             record[BEGAN] = True
         return error
@@ -205,7 +223,8 @@ class _Run:
             limits(streamed=sink is not None, another_left=another),
             self.partial.take_whole,
         )
-        with permit.guarded() if permit is not None else nullcontext():
+        offer = self.offer
+        with permit.guarded(lambda error: tiers.lacks_room(error, offer)) if permit is not None else nullcontext():
             crash.point("call.before")
             answer = await self._upstream().call(call)
         if permit is not None:
@@ -223,6 +242,18 @@ class _Run:
         """How many answers of this offer have begun and come to nothing, here or at other workers."""
         own = (self.offer.provider, self.offer.model)
         return sum((one.get("provider"), one.get("model")) == own and BEGAN in one for one in self.attempts)
+
+    def _seconds_until_usual(self) -> float:
+        """How long the cheap tier may still be asked: by the caller's time, or by that of the job."""
+        waits = self.job.wait_until if self._seconds_left() is not None else None
+        until = self.job.expires_at if waits is None else min(waits, self.job.expires_at)
+        return tiers.seconds_until_usual(clock.now_micros(), self.job.created_at, until)
+
+    def _pause_for_room(self) -> float:
+        """How long to wait for room in the cheap tier."""
+        refusals = sum(NO_ROOM in one for one in self.attempts)
+        left, base = self._seconds_until_usual(), settings().retry_base_seconds
+        return tiers.pause(max(refusals, 1), left, base_seconds=base, jitter=random.random())
 
     def _upstream(self) -> Upstream:
         if upstream := self.by.upstreams.get(self.offer.provider):

@@ -1,6 +1,6 @@
 """Outcomes of jobs at their worker: what an answer came to, and the error that a job shows for each failure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from shared.jobs.outcomes import Ending, RelayedPart, Terminal
 from shared.money.pricing import charge
 from shared.objects.amounts import credits
 from shared.submissions import usage_shown
+from shared.submissions.charging import priced_offer
 from shared.submissions.schemas import Offer, Usage
 from workers.providers import ProviderAnswer
 from workers.running.partial_answer import PartialAnswer
@@ -19,9 +20,15 @@ from workers.running.retry import GiveUp
 from workers.upstream.faults import CALLERS, GENERAL_CODES, classify
 
 
-def succeeded(job: Leased, offer: Offer, answer: ProviderAnswer, attempts: list[dict[str, Any]]) -> Ending:
-    """The end of a job that a provider has answered: charged exactly, at its offer's price, no more than was held."""
+def succeeded(
+    job: Leased, offers: Sequence[Offer], asked: Offer, answer: ProviderAnswer, attempts: list[dict[str, Any]]
+) -> Ending:
+    """The end of a job that a provider has answered: charged exactly, no more than was held.
+
+    The price is that of the offer that was asked for, or of another tier's, where the provider says so.
+    """
     usage = answer.usage
+    offer = priced_offer(offers, asked, usage.service_tier)
     charged, excess = _charged(job, offer, usage)
     answer.body["usage"] = _usage(job, usage, charged)
     return Ending(
@@ -38,6 +45,8 @@ def succeeded(job: Leased, offer: Offer, answer: ProviderAnswer, attempts: list[
         cached_tokens=usage.cached_tokens,
         cache_creation_tokens=usage.cache_creation_tokens,
         reasoning_tokens=usage.reasoning_tokens,
+        cache_creation_1h_tokens=usage.cache_creation_1h_tokens,
+        service_tier=usage.service_tier or offer.service_tier,
         images=usage.images,
         estimated=usage.estimated,
         charge_micros=charged,
@@ -83,6 +92,7 @@ def cut_short(
     body["usage"] = _usage(job, usage, charged)
     return replace(
         ending,
+        service_tier=offer.service_tier,
         partial=orjson.dumps(body).decode(),
         relayed=True,
         provider=offer.provider,

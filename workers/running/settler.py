@@ -14,6 +14,7 @@ from shared.errors import InternalError
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending, Requeue, Settled, Verdict
 from shared.notifier import DONE, Notifier
+from shared.submissions.usage_shown import KEPT_OF_RESULTS
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def _unstorable(ending: Ending) -> Ending:
     )
     if ending.relayed:
         return failed
-    nothing: dict[str, Any] = dict.fromkeys(("cached_tokens", "cache_creation_tokens", "reasoning_tokens"))
+    nothing: dict[str, Any] = dict.fromkeys(KEPT_OF_RESULTS)
     return dataclasses.replace(
-        failed, prompt_tokens=0, completion_tokens=0, estimated=False, charge_micros=0, **nothing
+        failed, prompt_tokens=0, completion_tokens=0, estimated=False, charge_micros=0, service_tier="", **nothing
     )

@@ -62,7 +62,9 @@ def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
         raise SimulatedRefusal(400, f"'n' must be between 1 and {MAX_CHOICES}.", code="invalid_value", param="n")
     turns = [] if twist.empty else [compose(ask, index, twist) for index in range(count)]
     usage = _usage(ask, turns, twist)
-    head = {"id": f"chatcmpl-{ask.seed.hex()}", "created": clock.now_seconds(), "model": model}
+    head: dict[str, Any] = {"id": f"chatcmpl-{ask.seed.hex()}", "created": clock.now_seconds(), "model": model}
+    if tier := may(body, "service_tier", str, ""):
+        head["service_tier"] = "default" if tier == "auto" else tier
     if may(body, "stream", bool, False):
         with_usage = may(may(body, "stream_options", dict, {}), "include_usage", bool, False)
         return stream_reply(list(_events(head, turns, usage, with_usage)))

@@ -3,8 +3,8 @@
 Counted are the POSTs that make jobs, one each, whatever they contain and whatever becomes of them. A replay of an
 Idempotency-Key counts as well, as with Stripe and OpenAI: the limit comes first, and a 429 is stored under no key.
 
-While Redis does not answer nobody waits for it: each process admits its share, the limit divided by the processes last
-seen, from what it remembers of the last window; when Redis is back it is told what was admitted without it.
+While Redis does not answer, requests do not wait for it: each process admits its share, the limit divided by the
+processes last seen, from what it remembers of the last window; when Redis is back, each reports what it admitted.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ PAUSES, FIRST_PAUSES, PAUSE_SECONDS = 4, 20, 0.05
 TRY_SECONDS, BEAT_SECONDS = 0.5, 10.0
 #: For how long after it is back a process still keeps to its share: until all have told what they admitted alone.
 CAREFUL_SECONDS = 1.0
-#: Logs that are told of in one round trip.
+#: Logs that are reported in one round trip.
 PAID_AT_ONCE = 500
 #: Logs remembered; when there are more, those are forgotten of which nothing counts.
 REMEMBERED = 10_000
@@ -109,7 +109,7 @@ class Limits:
         """Rulings on so much of each; all are of one window."""
         now = clock.monotonic()
         self._forget(groups, now)
-        answers = await self._told(groups) if self._up else None
+        answers = await self._answers_of_redis(groups) if self._up else None
         if answers is None:
             return {ask: self._rule_alone(ask, number) for ask, number in groups.items()}
         return {
@@ -117,8 +117,8 @@ class Limits:
             for (ask, number), (admitted, before, room, reset) in zip(groups.items(), answers, strict=True)
         }
 
-    async def _told(self, groups: dict[Ask, int]) -> list[list[int]] | None:
-        """What Redis says of so much of each, having been told what it is owed; None when it is away."""
+    async def _answers_of_redis(self, groups: dict[Ask, int]) -> list[list[int]] | None:
+        """Redis's answers for so much of each, asked with what is owed to it; None when it is away."""
         owed = [self._log(rate).take_owed() for rate, _ in groups]
         answers: list[list[int]] | None = await self._ask(self._asked(groups, owed))
         if answers is None:
@@ -137,7 +137,7 @@ class Limits:
         return self._admit([script.KEY.format(rate.key) for rate, _ in groups], arguments)
 
     def _note(self, ask: Ask, number: int, ruling: Ruling, asked_at: float) -> Ruling:
-        """Remember what Redis said; nobody asks it again before there can be room."""
+        """Remember what Redis said; it is not asked again before there can be room."""
         own, now, full = self._log(ask[0]), clock.monotonic(), _full(*ask)
         own.add(ruling.admitted, now)
         if ruling.admitted == number:
@@ -223,7 +223,7 @@ class Limits:
         return True
 
     async def _pay(self) -> bool:
-        """Tell a Redis that is back what was admitted without it; the others do the same within the next moment."""
+        """Report to a Redis that is back what was admitted without it; the others do so within the next moment."""
         self._careful_until = clock.monotonic() + CAREFUL_SECONDS
         owing: defaultdict[float, list[RateLimit]] = defaultdict(list)
         for (key, window), own in self._own.items():
@@ -233,7 +233,7 @@ class Limits:
             for at in range(0, len(rates), PAID_AT_ONCE):
                 groups = {(rate, 1): 0 for rate in rates[at : at + PAID_AT_ONCE]}
                 self._forget(groups, clock.monotonic())
-                if await self._told(groups) is None:
+                if await self._answers_of_redis(groups) is None:
                     return False
         log.info("rate limits: Redis is available again")
         return True

@@ -20,9 +20,10 @@ from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
 from shared.jobs.outcomes import JobStatus
+from shared.objects.addresses import job_url
 from shared.submissions.job_types import JOB_TYPES
 from shared.submissions.schemas import Submission, read_submission
-from shared.submissions.sizes import MOST_JOBS
+from shared.submissions.sizes import MOST_JOBS, MOST_PAGE
 
 router = Router()
 
@@ -72,7 +73,7 @@ async def create_jobs(request: Request) -> Response:
         response.headers["Idempotent-Replayed"] = "true"
     if not listed:
         job_id = orjson.loads(accepted.response)["id"]
-        response.headers["Location"] = f"/v1/jobs/{job_id}"
+        response.headers["Location"] = job_url(job_id)
         response.headers["FusionAI-Job-Id"] = job_id
     return response
 
@@ -85,7 +86,7 @@ async def create_jobs(request: Request) -> Response:
         parameters=(
             *PAGE,
             query("status", _STATUS, "Only jobs with this status."),
-            query("ids", {"type": "string"}, "Only jobs with these ids: up to 100, separated by commas."),
+            query("ids", {"type": "string"}, f"Only jobs with these ids: up to {MOST_PAGE}, separated by commas."),
             query("batch_id", {"type": "string"}, "Only jobs of this batch."),
         ),
     ),
@@ -95,10 +96,10 @@ async def list_jobs(request: Request) -> Response:
     context, holder = await enter(request)
     page, rest = page_of(request, "status", "ids", "batch_id")
     ids = [id for id in rest.get("ids", "").split(",") if id]
-    if len(ids) > 100:
-        raise InvalidRequest("ids: at most 100 ids are allowed", param="ids")
+    if len(ids) > MOST_PAGE:
+        raise InvalidRequest(f"ids: at most {MOST_PAGE} ids are allowed", param="ids")
     if ids and "limit" not in request.query_params:
-        page.limit = 100
+        page.limit = MOST_PAGE
     return answer(
         await context.database.read(
             jobs_ops.list_jobs,

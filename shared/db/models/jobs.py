@@ -116,6 +116,11 @@ class JobResultRow(SQLModel, table=True):
     cached_tokens: int | None = big(null=True)
     cache_creation_tokens: int | None = big(null=True)
     reasoning_tokens: int | None = big(null=True)
+    #: Of what was written into the cache, what is kept for an hour.
+    cache_creation_1h_tokens: int | None = big(null=True)
+    #: The service tier by whose price it was charged; empty: none was told or asked for. NULL: an earlier version wrote
+    #: the row, which knows neither it nor the prices that came with it.
+    service_tier: str | None = None
     images: int = 0
     #: Usage was counted here because the provider did not report it.
     estimated: bool = False

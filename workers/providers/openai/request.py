@@ -67,6 +67,8 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
         _add_defaults(body, sending)
         body["max_tokens"] = request.get("max_tokens") or offer.max_output
         body["messages"] = _messages(call, sending)
+    if offer.service_tier and "service_tier" in body:
+        body["service_tier"] = sending.tiers.get(offer.service_tier, offer.service_tier)
     if kept := extras.taken(request.get(extras.KEY) or {}, sending.takes):
         body = extras.put(body, kept)
     for name, other in sending.rename.items():

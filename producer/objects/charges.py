@@ -1,0 +1,137 @@
+"""How a job's charge came about, line by line, computed from its rows: the usage, at the offer's price. Pure."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from shared.money.pricing import PER_TOKENS, PricedCount, priced_counts
+from shared.objects.amounts import credits
+from shared.objects.fields import Count, Credits
+from shared.submissions.charging import as_charged
+
+ExactCredits = Annotated[str, Field(description="Credits as an exact decimal, with at most twelve decimals.")]
+
+ChargeItem = Literal[
+    "input",
+    "cached_input",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "images",
+    "request",
+    "rounding",
+    "maximum",
+    "other",
+]
+
+#: Decimals of an exact amount: a millionth of a micro-credit.
+_DECIMALS: Final = 12
+_UNIT: Final = 10**_DECIMALS
+_WORDS: Final[Mapping[str, str]] = {
+    "input": "input",
+    "cached_input": "cached input",
+    "cache_write": "cache write (5 minutes)",
+    "cache_write_1h": "cache write (1 hour)",
+    "output": "output",
+    "reasoning": "reasoning",
+    "request": "request",
+}
+
+
+class ChargeLine(TypedDict):
+    """So many of one thing at one price, or a correction (`rounding`, `maximum`), which has neither."""
+
+    item: ChargeItem
+    description: str
+    count: NotRequired[Count]
+    price: NotRequired[Annotated[int, Field(ge=0, description="Micro-credits for each `per`.")]]
+    per: NotRequired[Annotated[int, Field(description="1,000,000 of tokens; 1 of images and requests.")]]
+    credits: ExactCredits
+
+
+class Charge(TypedDict):
+    """How the charge came about. The credits of the lines add up to `credits` exactly."""
+
+    lines: list[ChargeLine]
+    credits: Credits
+    service_tier: Annotated[str | None, Field(description="The service tier whose prices apply; null: the standard.")]
+    price_version: Annotated[str | None, Field(description="The version of the catalog that the prices are from.")]
+    long_context: Annotated[bool, Field(description="The prices of long context apply to the whole request.")]
+    reason: Annotated[
+        Literal["test_key", "nothing_used"] | None, Field(description="Why it is 0, if nothing was to be charged.")
+    ]
+
+
+def charge(row: Mapping[str, Any]) -> Charge | None:
+    """The lines of a job's charge; None while it has not ended. `row`: as `shared.submissions.charging` takes it."""
+    charged = row["charged_micros"]
+    if charged is None:
+        return None
+    if row["test"]:
+        return _nothing("test_key")
+    if not charged and not row["provider"]:
+        return _nothing("nothing_used")
+    found = as_charged(row)
+    if found is None:
+        return {
+            **_nothing(None),
+            "lines": [_correction("other", "charge", charged * PER_TOKENS)],
+            "credits": credits(charged),
+        }
+    at, offer, used = found
+    counts = priced_counts(used.amount, at)
+    exact = sum(one.exact for one in counts)
+    full = -(-exact // PER_TOKENS) * PER_TOKENS
+    lines = [_line(one, used.size) for one in counts if one.count]
+    if full != exact:
+        lines.append(_correction("rounding", "rounding up", full - exact))
+    if full != charged * PER_TOKENS:
+        lines.append(_correction("maximum", "above the maximum that was held", charged * PER_TOKENS - full))
+    long = at.long_context
+    return {
+        "lines": lines,
+        "credits": credits(charged),
+        "service_tier": offer.service_tier or row["service_tier"] or None,
+        "price_version": at.version,
+        "long_context": long is not None and used.prompt_tokens > long.above,
+        "reason": None,
+    }
+
+
+def exact_credits(exact: int) -> str:
+    """Millionths of a micro-credit as credits.
+
+    >>> exact_credits(1), exact_credits(-2_500_000), exact_credits(3 * 10**12), exact_credits(0)
+    ('0.000000000001', '-0.0000025', '3', '0')
+    """
+    whole, part = divmod(abs(exact), _UNIT)
+    return ("-" if exact < 0 else "") + f"{whole}.{part:0{_DECIMALS}d}".rstrip("0").rstrip(".")
+
+
+def _nothing(reason: Literal["test_key", "nothing_used"] | None) -> Charge:
+    return {
+        "lines": [],
+        "credits": 0,
+        "service_tier": None,
+        "price_version": None,
+        "long_context": False,
+        "reason": reason,
+    }
+
+
+def _line(one: PricedCount, size: str) -> ChargeLine:
+    return {
+        "item": one.what,
+        "description": f"images {size}" if one.what == "images" else _WORDS[one.what],
+        "count": one.count,
+        "price": one.price,
+        "per": one.per,
+        "credits": exact_credits(one.exact),
+    }
+
+
+def _correction(item: ChargeItem, description: str, exact: int) -> ChargeLine:
+    return {"item": item, "description": description, "credits": exact_credits(exact)}

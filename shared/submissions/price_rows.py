@@ -1,0 +1,76 @@
+"""The prices in a row of the catalogue: of its model, of each service tier, and of requests of long context.
+
+All are integers, in micro-credits: per million tokens, per image, per request. One that is absent is as the next more
+general one of the same table: `cache_write_1h` as `cache_write`; `cache_write` and `cached_input` as `input`;
+`reasoning` as `output`. The tables of a tier and of long context stand for themselves: nothing of the usual price
+applies to their tokens. A tier without `images` or `request` has those of the model.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.money.pricing import LongContext, Price
+
+#: Micro-credits.
+Micros = Annotated[int, Field(strict=True, ge=0)]
+
+
+class LongContextRow(BaseModel):
+    """The prices of a whole request whose input has more than `above` tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    above: int = Field(strict=True, gt=0)
+    input: Micros
+    output: Micros
+    cached_input: Micros | None = None
+    cache_write: Micros | None = None
+    cache_write_1h: Micros | None = None
+    reasoning: Micros | None = None
+
+    def prices(self) -> LongContext:
+        """As a job's price keeps them."""
+        return LongContext(**self.model_dump())
+
+
+class Tier(BaseModel):
+    """The price of a `service_tier`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Micros = 0
+    output: Micros = 0
+    cached_input: Micros | None = None
+    cache_write: Micros | None = None
+    cache_write_1h: Micros | None = None
+    reasoning: Micros | None = None
+    #: By size, or by quality and size; none: those of the model.
+    images: Mapping[str, Micros] = {}
+    #: Of each request; None: the model's.
+    request: Micros | None = None
+    long_context: LongContextRow | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Tier":
+        lacking = [name for name in ("input", "output") if name not in self.model_fields_set]
+        if lacking and not self.images:
+            raise ValueError(f"{lacking[0]} is missing")
+        return self
+
+    def price(self, usual: Price) -> Price:
+        """The price of this tier of a model whose usual price is that."""
+        return dataclasses.replace(
+            usual,
+            input=self.input,
+            output=self.output,
+            cached_input=self.cached_input,
+            cache_write=self.cache_write,
+            cache_write_1h=self.cache_write_1h,
+            reasoning=self.reasoning,
+            images=dict(self.images) or usual.images,
+            request=usual.request if self.request is None else self.request,
+            long_context=self.long_context.prices() if self.long_context else None,
+        )

@@ -1,0 +1,130 @@
+"""A job in a cheap service tier: put off while it has no room, then in the usual tier, at the price of what served."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.operations import jobs as jobs_ops
+from shared import clock
+from shared.accounts import KeyHolder
+from shared.db import Database
+from shared.errors import ProviderError
+from shared.settings import settings
+from shared.submissions import catalogue as catalogues
+from shared.submissions.schemas import Usage
+from tests.integration import world
+from tests.integration.test_attempts import BATCH, run, tried
+from workers.providers import ProviderAnswer, ProviderCall
+
+NO_ROOM = ProviderError("Resource Unavailable", upstream_status=429, code="resource_unavailable")
+FLEX = "\n[models.gpt-4.service_tiers.flex]\ninput = 1_000_000\noutput = 2_000_000\n[models."
+
+
+@pytest.fixture(autouse=True)
+def _tiers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The shipped catalogue, whose gpt-4 has a price for flex: 1 and 2 micro-credits a token."""
+    shipped = Path(catalogues.__file__).with_suffix(".toml").read_text()
+    head, tail = shipped.split("[models.gpt-4]\n")
+    of_model, rest = tail.split("\n[models.", 1)
+    file = tmp_path / "catalogue.toml"
+    file.write_text(f"{head}[models.gpt-4]\n{of_model}{FLEX}{rest}")
+    monkeypatch.setattr(settings(), "catalogue", str(file))
+    monkeypatch.setattr(settings(), "retry_base_seconds", 0.01)
+    catalogues.catalogue.cache_clear()
+    yield
+    catalogues.catalogue.cache_clear()
+
+
+class Tiered:
+    """A provider whose flex tier refuses so many times; it says which tier serves, as a test says."""
+
+    def __init__(self, refusals: int, serves: dict[str, str] | None = None) -> None:
+        self.refusals, self.serves = refusals, serves or {}
+        self.asked: list[str | None] = []
+
+    async def call(self, ask: ProviderCall) -> ProviderAnswer:
+        self.asked.append(ask.service_tier)
+        if ask.service_tier == "flex" and self.refusals:
+            self.refusals -= 1
+            raise NO_ROOM
+        tier = self.serves.get(ask.service_tier or "", ask.service_tier or "")
+        return ProviderAnswer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=4, service_tier=tier))
+
+
+#: Whose the jobs of these tests are.
+holders: dict[str, KeyHolder] = {}
+
+
+def job(database: Database, *, batch: bool) -> str:
+    holder = world.open_account(database)
+    wanted = world.submission(service_tier="flex")
+    order = world.Acceptor(database, world.RecordedBell()).prepare(holder, [wanted], listed=batch, claim=None)
+    world.accept_all(database, [order])
+    id = str(order.rows[0]["id"])
+    holders[id] = holder
+    world.change(database, id, expires_at=clock.now_micros() + 1000 * clock.MICROS)
+    return id
+
+
+def result(database: Database, id: str) -> dict[str, Any]:
+    (row,) = world.rows(database, world.m.job_results, job_id=id)
+    return row
+
+
+def usual_charge() -> int:
+    at = catalogues.catalogue().prices["gpt-4"]
+    return -(-(10 * at.input + 4 * at.output) // 1_000_000)
+
+
+def test_a_line_waits_for_room_without_a_failure_and_costs_the_tier_s_price(database: Database) -> None:
+    id, provider = job(database, batch=True), Tiered(9)
+    for refused in range(1, 10):
+        run(database, [id], BATCH, openai=provider)
+        row = world.row(database, id)
+        assert (row["status"], row["deferred_for"], row["failures"]) == ("queued", "no_capacity", 0)
+        assert row["run_at"] > clock.now_micros() - clock.MICROS and len(tried(database, id)) == refused
+        world.change(database, id, run_at=0)
+    run(database, [id], BATCH, openai=provider)
+    found = result(database, id)
+    assert (found["charged_micros"], found["service_tier"]) == (10 + 8, "flex")
+    assert provider.asked == ["flex"] * 10 and world.violations(database) == []
+
+
+def test_a_line_goes_to_the_usual_tier_before_its_window_ends(database: Database) -> None:
+    id, provider = job(database, batch=True), Tiered(10**6)
+    run(database, [id], BATCH, openai=provider)
+    assert world.row(database, id)["offer"] == 0
+    now = clock.now_micros()
+    world.change(database, id, created_at=now - 750 * clock.MICROS, expires_at=now + 249 * clock.MICROS, run_at=0)
+    run(database, [id], BATCH, openai=provider)
+    row = world.row(database, id)
+    assert (row["offer"], row["queue"], row["deferred_for"], row["failures"]) == (1, BATCH, None, 0)
+    assert provider.asked == ["flex", "default"] and world.row(database, id)["status"] == "succeeded"
+    found = result(database, id)
+    assert (found["charged_micros"], found["service_tier"]) == (usual_charge(), "default")
+    assert world.violations(database) == []
+
+
+def test_a_caller_s_job_waits_in_place_and_goes_to_the_usual_tier_before_its_time_is_over(database: Database) -> None:
+    id, provider = job(database, batch=False), Tiered(10**6)
+    now = clock.now_micros()
+    world.change(database, id, created_at=now, expires_at=now + 2 * clock.MICROS)
+    run(database, [id], "openai.realtime", openai=provider)
+    assert provider.asked.count("flex") > 1 and provider.asked[-1] == "default" and provider.asked.count("default") == 1
+    assert world.row(database, id)["offer"] == 1 and result(database, id)["service_tier"] == "default"
+    assert world.violations(database) == []
+
+
+@pytest.mark.parametrize("serves", ["default", "flex", ""])
+def test_the_tier_that_the_provider_says_served_decides_the_price_inside_the_hold(
+    database: Database, serves: str
+) -> None:
+    id = job(database, batch=False)
+    run(database, [id], "openai.realtime", openai=Tiered(0, {"flex": serves}))
+    found, row = result(database, id), world.row(database, id)
+    assert found["charged_micros"] == (usual_charge() if serves == "default" else 18) <= row["bound_micros"]
+    assert found["service_tier"] == (serves or "flex") and world.violations(database) == []
+    at = database.read_sync(jobs_ops.show_job, holders[id], id)["charge"]
+    assert at is not None and at["service_tier"] == found["service_tier"] and not at["long_context"]

@@ -1,0 +1,74 @@
+"""Service tiers of a job's model: when a cheap tier has no room, and when its job goes to the usual one. Pure.
+
+A cheap tier (`flex`) is served as there is room. That there is none is no failure: nothing is charged, the provider is
+not deemed ill, and the job asks again later. Before its time runs out it goes to the offer of the usual tier of the
+same model, for which enough is held: a batch's line in the last quarter of its window, and a job whose caller waits in
+the last quarter of the caller's time.
+
+Source: developers.openai.com/api/docs/guides/flex-processing (429 Resource Unavailable, not charged; retry later or at
+the default tier), ai.google.dev/gemini-api/docs/flex-inference (best effort, sheddable: 503 and 429),
+console.groq.com/docs/flex-processing (498 `capacity_exceeded`).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.errors import ProviderError
+from shared.submissions.schemas import Offer
+from workers.upstream.faults import classify
+
+#: Tiers that are served as there is room.
+SHEDDABLE: Final = frozenset({"flex"})
+#: In canonical terms, the tier that is sold without a word about tiers.
+USUAL: Final = "default"
+#: The part of the time that is left to the usual tier.
+USUAL_PART: Final = 0.25
+#: Pauses after refusals for lack of room, in base pauses; the last repeats.
+PAUSES: Final = (4.0, 16.0, 60.0, 120.0, 300.0)
+
+#: Codes by which a provider says that it has no room in the tier, whatever the status.
+_CODES: Final = frozenset({"resource_unavailable", "service_tier_capacity_exceeded", "capacity_exceeded"})
+#: Codes of a 429 that say that our own limit is reached, which pace is about.
+_OWN_LIMIT: Final = frozenset({"rate_limit_exceeded", "requests", "tokens"})
+
+
+def usual_offer(offers: Sequence[Offer], at: int) -> int | None:
+    """The index of the usual tier's offer of the model whose cheap one is at `at`; None: that is no cheap one."""
+    asked = offers[at]
+    if asked.service_tier not in SHEDDABLE:
+        return None
+    same = (asked.provider, asked.model, USUAL)
+    found = (index for index, one in enumerate(offers) if (one.provider, one.model, one.service_tier) == same)
+    return next(found, None)
+
+
+def lacks_room(error: ProviderError, offer: Offer) -> bool:
+    """Whether a cheap tier refused for lack of room.
+
+    A 429 without a code of our own limits, or an overloaded provider: neither says anything of the other tiers.
+    """
+    if offer.service_tier not in SHEDDABLE or error.head:
+        return False
+    if error.code in _CODES or "resource unavailable" in error.message.lower():
+        return True
+    kind = classify(error)
+    return kind == "overload" or (kind == "rate" and error.code not in _OWN_LIMIT)
+
+
+def seconds_until_usual(now: int, since: int, until: int) -> float:
+    """How long, in seconds, a job may still ask the cheap tier; 0: it goes to the usual one now. Times in microseconds.
+
+    >>> seconds_until_usual(0, 0, 100_000_000), seconds_until_usual(75_000_000, 0, 100_000_000)
+    (75.0, 0.0)
+    """
+    turn = until - int(USUAL_PART * max(until - since, 0))
+    return max(turn - now, 0) / 1_000_000
+
+
+def pause(refusals: int, left: float, *, base_seconds: float, jitter: float) -> float:
+    """How long to wait after so many refusals (1: the first), in seconds: never beyond the turn to the usual tier.
+
+    >>> pause(1, 100.0, base_seconds=1.0, jitter=0.0), pause(9, 100.0, base_seconds=1.0, jitter=0.5)
+    (4.0, 100.0)
+    """
+    return min(PAUSES[min(refusals, len(PAUSES)) - 1] * base_seconds * (1 + jitter / 2), left)
