@@ -134,7 +134,7 @@ BAD: list[tuple[str, int, str, str]] = [
     (
         "models add mine --provider no --input 1 --max-output 9 --file {directory}/new.toml",
         1,
-        "error",
+        "failed",
         "not defined",
     ),
     ("models remove nothing --file {directory}/new.toml", 1, "failed", "no model"),
