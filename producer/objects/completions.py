@@ -32,12 +32,19 @@ class WantedFunction(TypedDict):
     arguments: str
 
 
+_Beside = Annotated[
+    dict[str, Any],
+    Field(description="What the provider wants back with this in later requests, such as `google.thought_signature`."),
+]
+
+
 class WantedCall(TypedDict):
     """A function call requested by the model."""
 
     id: str
     type: Literal["function"]
     function: WantedFunction
+    extra_content: NotRequired[_Beside]
 
 
 class Reply(TypedDict):
@@ -49,7 +56,17 @@ class Reply(TypedDict):
     reasoning_content: NotRequired[
         Annotated[str, Field(description="The reasoning of the model, if its provider returns it.")]
     ]
+    thinking_blocks: NotRequired[
+        Annotated[
+            list[dict[str, Any]],
+            Field(
+                description="The reasoning as Anthropic signed it: `thinking` with its `signature`, or "
+                "`redacted_thinking`. To go on with tool calls, give them back in the assistant message."
+            ),
+        ]
+    ]
     tool_calls: NotRequired[list[WantedCall]]
+    extra_content: NotRequired[_Beside]
 
 
 class Choice(TypedDict):
@@ -80,7 +97,10 @@ class ChunkChoice(TypedDict):
     index: int
     delta: Annotated[
         dict[str, Any],
-        Field(description="`role`, `reasoning_content`, `content`, `refusal`, or pieces of `tool_calls`."),
+        Field(
+            description="`role`, `reasoning_content`, `content`, `refusal`, pieces of `tool_calls`, or with the "
+            "`finish_reason` `thinking_blocks` and `extra_content`."
+        ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: str | None

@@ -48,6 +48,7 @@ HINTS: Final[Mapping[type[Shape], Mapping[str, Any]]] = {
         "reasoning": str,
         "reasoning_details": list,
         "thinking_blocks": list,
+        "is_error": bool,
         "prefix": bool,
         "partial": bool,
     },

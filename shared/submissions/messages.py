@@ -46,12 +46,15 @@ def _is_none(content: Any) -> bool:
 
 
 def _without_thoughts(value: Value, parts: list[Any]) -> tuple[Value, list[Any]]:
-    """Thoughts among the parts are a text of their own beside the content."""
-    if not any(_is_thought(one) for one in parts):
+    """Thoughts among the parts are a text of their own beside the content; those that are signed stay whole as well."""
+    thoughts = [one for one in parts if _is_thought(one)]
+    if not thoughts:
         return value, parts
-    texts = [text for one in parts if _is_thought(one) for text in _thought(one)]
+    texts = [text for one in thoughts for text in _thought(one)]
     rest = [one for one in parts if not _is_thought(one)]
-    return {"reasoning_content": "".join(texts), **value}, rest
+    signed = [one for one in thoughts if one.get("signature") or one.get("data")]
+    beside = {"thinking_blocks": signed} if signed else {}
+    return {"reasoning_content": "".join(texts), **beside, **value}, rest
 
 
 def _is_thought(one: Any) -> bool:

@@ -13,8 +13,11 @@ def openai(message: str, type: str | None, code: str | None, param: str | None =
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
 
 
-def anthropic(type: str, message: str) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": type, "message": message}, "request_id": "req_1"}
+def anthropic(type: str, message: str, error_code: str = "") -> dict[str, Any]:
+    error: dict[str, Any] = {"type": type, "message": message}
+    if error_code:
+        error["details"] = {"error_code": error_code}
+    return {"type": "error", "error": error, "request_id": "req_1"}
 
 
 def google(code: int, status: str, message: str, *details: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,6 +99,11 @@ BODIES: list[tuple[int, Any, str | None, Kind, str]] = [
     (413, anthropic("request_too_large", "Request exceeds the maximum size"), "request_too_large", "too_long", "docs"),
     (429, anthropic("rate_limit_error", "This request would exceed your account's rate limit."), "rate_limit_error", "rate", "anthropics/claude-code#71670"),
     (429, anthropic("billing_error", "spend limit"), "billing_error", "quota", "docs"),
+    # platform.claude.com/docs/en/api/errors: error codes; the spend limit of a workspace.
+    (429, anthropic("rate_limit_error", "The monthly limit is reached", "enforced_spend_limit_reached"), "enforced_spend_limit_reached", "quota", "docs"),
+    (429, anthropic("rate_limit_error", "Usage grows too fast", "ramp_limit_exceeded"), "rate_limit_error", "rate", "docs"),
+    (403, anthropic("permission_error", "This organization is disabled", "organization_on_hold"), "organization_on_hold", "key", "docs"),
+    (400, anthropic("invalid_request_error", "You have reached your specified workspace API usage limits."), "spend_limit_exceeded", "quota", "docs"),
     (500, anthropic("api_error", "Internal server error"), "api_error", "broken", "docs"),
     (504, anthropic("timeout_error", "Request timed out"), "timeout_error", "unreachable", "docs"),
     (529, anthropic("overloaded_error", "Overloaded"), "overloaded_error", "overload", "docs"),

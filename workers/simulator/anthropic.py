@@ -1,10 +1,15 @@
-"""Anthropic's Messages, whole and streamed."""
+"""Anthropic's Messages, whole and streamed, with its thoughts and its cache.
 
-from collections.abc import Iterator
+A prompt that has `MAGIC_REDACTED` or `MAGIC_REFUSAL` in it is thought about in secret, or declined: the provider's own
+strings for tests (platform.claude.com/docs/en/build-with-claude/extended-thinking, …/streaming-refusals).
+"""
+
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from workers.simulator import anthropic_rules as rules
 from workers.simulator.answers import (
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
@@ -12,10 +17,11 @@ from workers.simulator.answers import (
     Reaction,
     compose,
     digest,
-    pieces,
     tokens,
     tool_tokens,
 )
+from workers.simulator.anthropic_cache import cached_usage
+from workers.simulator.anthropic_events import events
 from workers.simulator.messages import (
     SimulatedRefusal,
     SimulatedReply,
@@ -29,52 +35,97 @@ from workers.simulator.messages import (
     stream_reply,
 )
 
+#: What the models think.
+THOUGHTS = "Let me see. The question is short, so the answer can be."
+MAGIC_REDACTED = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING"
+MAGIC_REFUSAL = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL"
+#: Bytes of the largest request.
+MOST_BYTES = 32 * 1024 * 1024
+
+Block = dict[str, Any]
+
 
 def messages(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST v1/messages."""
     body = request.body
-    model, limit = need(body, "model", str), need(body, "max_tokens", int)
+    if len(request.raw) > MOST_BYTES:
+        raise SimulatedRefusal(413, "Request exceeds the maximum size")
+    need(body, "model", str)
+    limit = need(body, "max_tokens", int)
     if limit < 1:
         raise SimulatedRefusal(400, "max_tokens: Input should be greater than or equal to 1")
     ask = read(body, limit)
+    rules.check(body)
     if twist.ending == "content_filter":
         raise SimulatedRefusal(400, "Output blocked by content filtering policy")
-    turn = compose(ask, 0, twist)
-    answer = _answer(model, ask, turn, twist)
+    thoughts = _thoughts(body, ask)
+    ask.limit = limit - sum(map(_thought_tokens, thoughts))
+    turn = compose(ask, 0, replace(twist, ending="refusal") if _declines(ask) else twist)
+    answer = _answer(body, ask, turn, thoughts, twist)
     if may(body, "stream", bool, False):
-        return stream_reply([event(data, data["type"]) for data in _events(answer, turn)])
-    return json_reply(answer)
+        reply = stream_reply([event(data, data["type"]) for data in events(answer, turn.call[1] if turn.call else "")])
+    else:
+        reply = json_reply(answer)
+    reply.headers.append((b"request-id", f"req_{turn.id}".encode()))
+    return reply
 
 
-def _answer(model: str, ask: Prompt, turn: Reaction, twist: Twist) -> dict[str, Any]:
-    answer: dict[str, Any] = {
+def _declines(ask: Prompt) -> bool:
+    return MAGIC_REFUSAL in ask.text
+
+
+def _answer(body: Block, ask: Prompt, turn: Reaction, thoughts: list[Block], twist: Twist) -> Block:
+    refused = turn.finish == "refusal"
+    answer: Block = {
         "id": f"msg_{turn.id}",
         "type": "message",
         "role": "assistant",
-        "model": model,
-        "content": [] if twist.empty or turn.finish == "refusal" else [_block(turn)],
+        "model": body["model"],
+        "content": [] if twist.empty or refused else [*thoughts, _block(turn)],
         "stop_reason": _stop_reason(turn),
         "stop_sequence": turn.stop,
-        "stop_details": None,
+        "stop_details": {"type": "refusal", "category": None, "explanation": turn.text} if refused else None,
     }
-    counts = twist.count(ask.prompt_tokens, turn.tokens)
+    thought = sum(map(_thought_tokens, thoughts))
+    counts = twist.count(ask.prompt_tokens, turn.tokens + thought)
     if counts is not None:
-        answer["usage"] = {"input_tokens": counts[0], "output_tokens": counts[1]} | _CACHE
+        answer["usage"] = cached_usage(body, counts[0]) | {
+            "output_tokens": counts[1],
+            "output_tokens_details": {"thinking_tokens": thought},
+            "service_tier": "standard",
+        }
     return answer
 
 
-_CACHE = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "service_tier": "standard"}
+def _thoughts(body: Block, ask: Prompt) -> list[Block]:
+    """What the model thinks before it answers, if it does and there is room; newer models do not show it unasked."""
+    if not (kind := rules.thinks(body)) or (ask.limit or 0) <= 2 * tokens(THOUGHTS) or _declines(ask):
+        return []
+    if MAGIC_REDACTED in ask.text:
+        return [{"type": "redacted_thinking", "data": rules.signature(THOUGHTS + ask.seed.hex())}]
+    display = (body.get("thinking") or {}).get("display") or ("summarized" if kind == "enabled" else "omitted")
+    shown = THOUGHTS if display == "summarized" else ""
+    return [{"type": "thinking", "thinking": shown, "signature": rules.signature(shown)}]
+
+
+def _thought_tokens(_: Block) -> int:
+    """What a thought costs, shown or not."""
+    return tokens(THOUGHTS)
 
 
 def count_tokens(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST v1/messages/count_tokens."""
     need(request.body, "model", str)
-    return json_reply({"input_tokens": read(request.body, None).prompt_tokens})
+    counted = read(request.body, None).prompt_tokens
+    rules.check(request.body)
+    return json_reply({"input_tokens": counted})
 
 
-def read(body: dict[str, Any], limit: int | None) -> Prompt:
+def read(body: Block, limit: int | None) -> Prompt:
     """The request in canonical terms; 400 for what the real provider refuses."""
-    asked = objects(body, "messages") or need({}, "messages", list)
+    asked = objects(body, "messages")
+    if not asked:
+        raise SimulatedRefusal(400, "messages: at least one message is required")
     tools = objects(body, "tools")
     choice = may(body, "tool_choice", dict, {})
     if choice and not tools:
@@ -96,31 +147,31 @@ def read(body: dict[str, Any], limit: int | None) -> Prompt:
     )
 
 
-def _choice(choice: dict[str, Any]) -> str:
+def _choice(choice: Block) -> str:
     kind = str(choice.get("type", "auto"))
     return need(choice, "name", str) if kind == "tool" else {"any": "required"}.get(kind, kind)
 
 
-def _system(body: dict[str, Any]) -> str:
+def _system(body: Block) -> str:
     system = body.get("system") or ""
     if isinstance(system, str):
         return system
     return "\n".join(may(one, "text", str, "") for one in objects(body, "system"))
 
 
-def _shape(body: dict[str, Any]) -> Any:
+def _shape(body: Block) -> Any:
     config = may(body, "output_config", dict, {})
     form = config.get("format") or body.get("output_format")
     return form.get("schema") or {} if isinstance(form, dict) else None
 
 
-def _blocks(message: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+def _blocks(message: Block, kind: str) -> list[Block]:
     content = message.get("content")
     blocks = content if isinstance(content, list) else []
     return [block for block in blocks if isinstance(block, dict) and block.get("type") == kind]
 
 
-def _content(at: int, message: dict[str, Any]) -> tuple[str, int]:
+def _content(at: int, message: Block) -> tuple[str, int]:
     """A message's text, and what the message counts."""
     if message.get("role") not in ("user", "assistant"):
         raise SimulatedRefusal(400, f"messages.{at}.role: Input should be 'user' or 'assistant'")
@@ -136,16 +187,23 @@ def _content(at: int, message: dict[str, Any]) -> tuple[str, int]:
     return text, tokens(text) + images * IMAGE_TOKENS + tool_tokens(rest) + MESSAGE_TOKENS
 
 
-def _check_results(asked: list[dict[str, Any]]) -> None:
+def _check_results(asked: list[Block]) -> None:
+    """Each call of a tool is answered by a result at the beginning of the turn after it, and by nothing else."""
     for at, message in enumerate(asked):
         called = {block.get("id") for block in _blocks(asked[at - 1], "tool_use")} if at else set()
-        for block in _blocks(message, "tool_result"):
+        results = _blocks(message, "tool_result")
+        for block in results:
             if block.get("tool_use_id") not in called:
                 message_text = "unexpected `tool_use_id` found in `tool_result` blocks"
                 raise SimulatedRefusal(400, f"messages.{at}.content.0: {message_text}: {block.get('tool_use_id')}")
+        first = [block.get("type") for block in message["content"][: len(results)]] if results else []
+        missing = called - {block.get("tool_use_id") for block in results if set(first) == {"tool_result"}}
+        if missing:
+            why = "`tool_use` ids were found without `tool_result` blocks immediately after"
+            raise SimulatedRefusal(400, f"messages.{at - 1}: {why}: {', '.join(sorted(map(str, missing)))}.")
 
 
-def _block(turn: Reaction) -> dict[str, Any]:
+def _block(turn: Reaction) -> Block:
     if turn.call is None:
         return {"type": "text", "text": turn.text}
     arguments = {} if turn.finish == "length" else orjson.loads(turn.call[1])
@@ -156,29 +214,3 @@ def _stop_reason(turn: Reaction) -> str:
     if turn.finish == "stop":
         return "end_turn" if turn.stop is None else "stop_sequence"
     return {"length": "max_tokens", "tool": "tool_use"}.get(turn.finish, "refusal")
-
-
-def _events(answer: dict[str, Any], turn: Reaction) -> Iterator[dict[str, Any]]:
-    usage = answer.get("usage")
-    start = answer | {"content": [], "stop_reason": None, "stop_sequence": None}
-    if usage is not None:
-        start["usage"] = usage | {"output_tokens": 1}
-    yield {"type": "message_start", "message": start}
-    for index, block in enumerate(answer["content"]):
-        blank: dict[str, Any] = {"text": ""} if block["type"] == "text" else {"input": {}}
-        yield {"type": "content_block_start", "index": index, "content_block": block | blank}
-        yield {"type": "ping"}
-        for delta in _deltas(turn):
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
-    ending = {"stop_reason": answer["stop_reason"], "stop_sequence": answer["stop_sequence"]}
-    last: dict[str, Any] = {"type": "message_delta", "delta": ending}
-    yield last if usage is None else last | {"usage": {"output_tokens": usage["output_tokens"]}}
-    yield {"type": "message_stop"}
-
-
-def _deltas(turn: Reaction) -> Iterator[dict[str, Any]]:
-    if turn.call is None:
-        yield from ({"type": "text_delta", "text": piece} for piece in pieces(turn.text))
-    else:
-        yield from ({"type": "input_json_delta", "partial_json": piece} for piece in pieces(turn.call[1]))

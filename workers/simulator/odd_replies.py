@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from workers.simulator import google_odd
 from workers.simulator.answers import pieces, tokens
 from workers.simulator.messages import Protocol, SimulatedReply, event, json_reply, stream_reply
 
@@ -122,6 +123,8 @@ def odd_lines(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
 
 def other_form(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
     """A stream where a whole answer was asked for, and a whole answer where a stream was."""
+    if protocol == "google":
+        return google_odd.other_form(reply)
     body = _body(reply, protocol)
     if body is None:
         return reply
@@ -142,6 +145,8 @@ def changed(change: Callable[[dict[str, Any]], None]) -> Callable[[SimulatedRepl
     """The same of a reply, whole or streamed; one that is no chat completion of this protocol stays as it is."""
 
     def change_reply(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
+        if protocol == "google":
+            return google_odd.changed(change.__name__, reply)
         if (body := _body(reply, protocol)) is None:
             return reply
         change(body)

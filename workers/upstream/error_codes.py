@@ -43,12 +43,13 @@ _TOO_LONG = (
 _BEGINNINGS = (
     ("your credit balance is too low", "billing_error"),
     ("you have reached your specified api usage limits", "spend_limit_exceeded"),
+    ("you have reached your specified workspace api usage limits", "spend_limit_exceeded"),
     ("organization has been restricted", "account_deactivated"),
     ("request too large for", "request_too_large"),
     ("output blocked by content filtering policy", "content_filter"),
 )
 
-#: Reasons in Google's `details` that say more than the `status` beside them.
+#: Reasons in the `details` of Google and Anthropic that say more than the `status` or the `type` beside them.
 _REASONS = KEY_CODES | QUOTA_CODES
 
 
@@ -100,8 +101,11 @@ def _is_code(value: Any) -> bool:
 
 
 def _reason(error: Mapping[str, Any]) -> str | None:
-    """Google's: the `reason` of a detail, or that a quota of a day is used up."""
-    for detail in _objects(error.get("details")):
+    """Anthropic's `error_code`; of Google's details a `reason`, or that a quota of a day is used up."""
+    details = error.get("details")
+    if isinstance(details, dict) and details.get("error_code") in _REASONS:
+        return str(details["error_code"])
+    for detail in _objects(details):
         if (reason := detail.get("reason")) in _REASONS:
             return str(reason)
         if any("PerDay" in str(quota.get("quotaId")) for quota in _objects(detail.get("violations"))):

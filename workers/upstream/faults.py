@@ -60,6 +60,7 @@ KEY_CODES: Final = frozenset(
         "account_deactivated",
         "API_KEY_INVALID",
         "API_KEY_SERVICE_BLOCKED",
+        "organization_on_hold",
         "CONSUMER_INVALID",
         "CONSUMER_SUSPENDED",
         "SERVICE_DISABLED",
@@ -76,6 +77,10 @@ QUOTA_CODES: Final = frozenset(
         "billing_not_active",
         "billing_error",
         "spend_limit_exceeded",
+        "contract_spend_limit_reached",
+        "enforced_spend_limit_reached",
+        "linked_organization_billing_unavailable",
+        "linked_organization_spend_limit_reached",
         "BILLING_DISABLED",
         DAILY_QUOTA,
     }

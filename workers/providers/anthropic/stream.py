@@ -1,0 +1,202 @@
+"""A streamed answer of the Messages API: passed on as it comes, and put together to the whole.
+
+Source: platform.claude.com/docs/en/build-with-claude/streaming. An answer is whole when its `message_delta` has said
+why it ended, which only `message_stop` follows; whatever else breaks off is an error. Usage is cumulative: what is
+said later counts. Events and deltas that are not known are passed over, as the page asks of clients.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import httpx
+
+from shared import clock
+from shared.errors import ProviderError
+from shared.jobs.streams import ending, part
+from shared.submissions.schemas import Usage
+from workers.answers import results
+from workers.answers.reading import loads
+from workers.answers.shape import lacking, wrong
+from workers.providers import ProviderCall
+from workers.providers.anthropic import answers
+from workers.providers.anthropic.thoughts import TYPES, signed
+from workers.providers.anthropic.usage import used
+from workers.upstream.event_stream import ServerSentEvent, events
+from workers.upstream.exchange import Exchange
+
+#: The texts of deltas, by their type: where they stand, and what they are in a canonical delta.
+_TEXTS: Final = {"text_delta": ("text", "content"), "thinking_delta": ("thinking", "reasoning_content")}
+
+
+async def stream(
+    client: httpx.AsyncClient,
+    url: httpx.URL,
+    headers: dict[str, str],
+    body: bytes,
+    call: ProviderCall,
+    exchange: Exchange,
+) -> tuple[dict[str, Any], Usage]:
+    """The whole answer, and what was used, of which each piece has gone to the call's sink.
+
+    ProviderError, or event_stream.NotStreamed, when there is no whole answer.
+    """
+    message = Message(call)
+    try:
+        with exchange:
+            async with aclosing(events(client, url, headers, body, exchange)) as coming:
+                await _follow(message, coming, call, exchange)
+    except ProviderError:
+        if not message.ended or message.failed:
+            raise
+    return message.whole()
+
+
+async def _follow(
+    message: "Message", coming: AsyncIterator[ServerSentEvent], call: ProviderCall, exchange: Exchange
+) -> None:
+    """Read until nothing can follow."""
+    async for event in coming:
+        message.take(event)
+        exchange.passed_on = message.visible
+        if message.begun and not exchange.begun:
+            exchange.begin()
+        if message.stopped:
+            return
+        if message.ended:
+            exchange.whole()
+            call.on_whole()
+
+
+def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> tuple[dict[str, Any], Usage]:
+    """The same of a stream that has come whole."""
+    message = Message(call)
+    for event in given:
+        message.take(event)
+    return message.whole()
+
+
+class Message:
+    """Puts the events of one answer together; the call's sink gets what is visible of them."""
+
+    def __init__(self, call: ProviderCall) -> None:
+        self._call = call
+        self._created = clock.now_seconds()
+        self._head = {"id": results.completion_id(call.job_id), "created": self._created, "model": call.offer.model}
+        self._choice = answers.choice(call)
+        #: Thoughts by the index of their block, with the pieces of their text; of calls of tools, which call it is.
+        self._thoughts: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        self._calls: dict[int, int] = {}
+        self._usage: dict[str, Any] = {}
+        self._sent = False
+        #: Some of the answer has come: a text, a thought, a call, an end; and some that the caller sees.
+        self.begun = self.visible = False
+        #: Nothing of the answer is to come; nothing at all; an error came instead.
+        self.ended = self.stopped = self.failed = False
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the next event; ProviderError when it is an error, or none of this protocol."""
+        if not event.data.strip():
+            return
+        try:
+            self._take(_read(event))
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise lacking(error, "stream") from None
+
+    def whole(self) -> tuple[dict[str, Any], Usage]:
+        """The answer and what was used; ProviderError when the stream ended before it."""
+        if not self.ended:
+            raise ProviderError(
+                "the provider's stream ended before the response was complete", upstream_status=200, code="protocol"
+            )
+        thoughts = (self._thoughts[index] for index in sorted(self._thoughts))
+        self._choice.sign(signed({**block, "thinking": "".join(pieces)} for block, pieces in thoughts))
+        if left := self._choice.close():
+            self._send({"tool_calls": left})
+        shown = self._choice.shown()
+        if self._call.sink is not None and self._call.sink.began:
+            self._send(ending(shown["message"]), shown["finish_reason"])
+        return answers.result(self._call, self._choice, used(self._usage), self._created)
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        match event.get("type"):
+            case "error":
+                self.failed = True
+                raise answers.failure(event)
+            case "message_start":
+                self._count((event.get("message") or {}).get("usage"))
+            case "content_block_start":
+                self._start(event["index"], event["content_block"])
+            case "content_block_delta":
+                self._add(event["index"], event["delta"])
+            case "message_delta":
+                self._end(event)
+            case "message_stop":
+                self.stopped = True
+
+    def _count(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self._usage.update((name, value) for name, value in usage.items() if value is not None)
+
+    def _start(self, index: int, block: Mapping[str, Any]) -> None:
+        kind = block["type"]
+        if kind in TYPES:
+            self._thoughts[index] = (dict(block), [])
+            self.begun = True  # a thought that is not shown may take long
+        if kind == "tool_use":
+            number = self._calls[index] = len(self._calls)
+            self._pass_on({"tool_calls": [answers.called(number, block, block.get("input") or "")]})
+        elif kind in ("text", "thinking"):
+            self._say(index, f"{kind}_delta", block)
+
+    def _add(self, index: int, delta: Mapping[str, Any]) -> None:
+        kind = delta.get("type")
+        if kind in _TEXTS:
+            self._say(index, kind, delta)
+        elif kind == "signature_delta":
+            self._thoughts[index][0]["signature"] = delta["signature"]
+        elif kind == "input_json_delta" and index in self._calls:
+            piece = {"index": self._calls[index], "function": {"arguments": delta["partial_json"]}}
+            self._pass_on({"tool_calls": [piece]})
+
+    def _say(self, index: int, kind: str, given: Mapping[str, Any]) -> None:
+        name, canonical = _TEXTS[kind]
+        if not isinstance(said := given.get(name), str):
+            raise wrong(f"content[{index}].{name}", "is not a string")
+        if name == "thinking":
+            self._thoughts[index][1].append(said)
+        if said:
+            self._pass_on({canonical: said})
+
+    def _end(self, event: Mapping[str, Any]) -> None:
+        self._count(event.get("usage"))
+        if explained := answers.refusal(event["delta"]):
+            self._pass_on({"refusal": explained})
+        if answers.end(self._choice, event["delta"].get("stop_reason")):
+            self.ended = self.begun = self.visible = True
+
+    def _pass_on(self, delta: Mapping[str, Any]) -> None:
+        self.begun = self.visible = True
+        if visible := self._choice.take(delta):
+            self._send(visible)
+
+    def _send(self, visible: dict[str, Any], finish: str | None = None) -> None:
+        if self._call.sink is None:
+            return
+        pieces = []
+        if not self._sent:
+            self._sent = True
+            pieces.append(part(0, {"role": "assistant", "content": "" if "content" in visible else None}))
+        pieces.append(part(0, visible, finish))
+        self._call.sink.send(self._head, pieces)
+
+
+def _read(event: ServerSentEvent) -> Mapping[str, Any]:
+    try:
+        found = loads(event.data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        what = "the provider's stream contains an event that is not a JSON object"
+        raise ProviderError(what, upstream_status=200, code="protocol")
+    return {**found, "type": found.get("type") or event.name}
