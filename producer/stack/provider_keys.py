@@ -15,7 +15,11 @@ from shared.submissions.catalogue import Catalogue, Provider, base_url
 #: Seconds for one check, from connecting to the answer.
 CHECK_SECONDS = 5.0
 #: The headers that carry the key, where that is not a bearer token.
-_HEADERS = {"anthropic": {"x-api-key": "{key}", "anthropic-version": "2023-06-01"}, "azure": {"api-key": "{key}"}}
+_HEADERS = {
+    "anthropic": {"x-api-key": "{key}", "anthropic-version": "2023-06-01"},
+    "google": {"x-goog-api-key": "{key}"},
+    "azure": {"api-key": "{key}"},
+}
 #: How many first and last characters of a key are shown, and from which length on.
 _SHOWN, _LEAST_LENGTH = 3, 10
 
