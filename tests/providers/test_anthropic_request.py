@@ -218,6 +218,12 @@ def test_fields_that_mean_the_same_have_their_own_names() -> None:
     assert both.ignored == ["top_p", "user"]
 
 
+def test_blanks_end_no_answer() -> None:
+    made = composed_of({"messages": HI, "stop": ["END", "\n"]})
+    assert made.body["stop_sequences"] == ["END"] and made.ignored == ["stop"]
+    assert "stop_sequences" not in sent({"messages": HI, "stop": []})
+
+
 def test_what_the_protocol_lacks_is_listed() -> None:
     left = {
         "seed": 7,
