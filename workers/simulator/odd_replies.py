@@ -1,5 +1,7 @@
 """Answers that are sound and oddly written, as one provider or another of OpenAI's protocol writes them.
 
+Those that Anthropic's can express are in `odd_messages`.
+
 Each changes a chat completion in place; a stream of it is written anew, a tool call in one piece. What each is in the
 wild: see workers.answers.
 """
@@ -10,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from workers.simulator import odd_messages
 from workers.simulator.answers import pieces, tokens
 from workers.simulator.messages import Protocol, SimulatedReply, event, json_reply, stream_reply
 
@@ -122,6 +125,8 @@ def odd_lines(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
 
 def other_form(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
     """A stream where a whole answer was asked for, and a whole answer where a stream was."""
+    if protocol == "anthropic":
+        return odd_messages.other_form(reply)
     body = _body(reply, protocol)
     if body is None:
         return reply
@@ -142,6 +147,8 @@ def changed(change: Callable[[dict[str, Any]], None]) -> Callable[[SimulatedRepl
     """The same of a reply, whole or streamed; one that is no chat completion of this protocol stays as it is."""
 
     def change_reply(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
+        if protocol == "anthropic":
+            return odd_messages.changed(change.__name__, reply)
         if (body := _body(reply, protocol)) is None:
             return reply
         change(body)
