@@ -1,6 +1,7 @@
 """Variables of the environment, and of a `.env` file, under names that are not ours: keys of providers, proxies."""
 
 import os
+import re
 from functools import lru_cache
 
 
@@ -23,6 +24,12 @@ def provider_key(environment_name: str) -> str | None:
     if value := os.environ.get(environment_name):
         return value
     return _dotenv().get(environment_name) or None
+
+
+def provider_url(name: str, usual_name: str = "") -> str:
+    """Where a provider is: `FUSIONAI_PROVIDER_NAME_URL`, or the variable that other programs read; empty: not set."""
+    own = f"FUSIONAI_PROVIDER_{re.sub('[^A-Z0-9]', '_', name.upper())}_URL"
+    return provider_key(own) or (provider_key(usual_name) if usual_name else None) or ""
 
 
 def inherited() -> dict[str, str]:

@@ -2,13 +2,6 @@
 
 from pathlib import Path
 
-from shared.submissions import catalogue
-
-
-def shipped() -> str:
-    """The catalogue as it ships."""
-    return Path(catalogue.__file__).with_suffix(".toml").read_text()
-
 
 def served(name: str, price: int = 100_000_000, *, base_url: str = "", key: str = "") -> str:
     """Rows of a provider and its model; with a `base_url` and the name of a `key` it counts as a real one."""
@@ -31,7 +24,7 @@ max_output = 4096
 
 
 def written(directory: Path, *rows: str) -> str:
-    """The file of what ships and these rows, for FUSIONAI_CATALOGUE."""
+    """A file that adds these rows to what ships, for FUSIONAI_CATALOGUE."""
     path = directory / "catalogue.toml"
-    path.write_text("\n".join([shipped(), *rows]))
+    path.write_text("\n".join(rows))
     return str(path)

@@ -17,7 +17,7 @@ COMMANDS = {
     "cancel": "producer.cli.jobs:cancel",
     "usage": "producer.cli.usage:usage",
     "providers": "producer.cli.providers:providers",
-    "models": "producer.cli.jobs:models",
+    "models": "producer.cli.models:models",
     "credits": "producer.cli.credits:credits",
     "invoices": "producer.cli.invoices:invoices",
     "events": "producer.cli.events:events",

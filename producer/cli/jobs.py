@@ -1,4 +1,4 @@
-"""fusionai job, jobs, cancel, models."""
+"""fusionai job, jobs, cancel."""
 
 import json
 from typing import Any, get_args
@@ -102,19 +102,6 @@ def cancel(client: FusionAI, output: Output, id: str) -> None:
     ended = found["status"] in TERMINAL - {"cancelled"}
     note = "had already ended; nothing was cancelled" if ended else ""
     output.value(found, lambda: output.line("  ".join(filter(None, (found["id"], found["status"], note)))))
-
-
-@click.command()
-@api_command
-def models(client: FusionAI, output: Output) -> None:
-    """List the models that the key can use."""
-    page = client.models()
-
-    def words() -> None:
-        rows = [[m["id"], m.get("provider", m.get("owned_by")), m.get("purpose")] for m in page["data"]]
-        output.table(["id", "provider", "purpose"], rows, empty="No models.")
-
-    output.value(page, words)
 
 
 def _again(**options: str | None) -> str:

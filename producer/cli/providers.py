@@ -15,7 +15,7 @@ from shared import clock
 from shared.providers import states
 from shared.providers.states import ProviderState, Standing
 from shared.settings import settings
-from shared.submissions.catalogue import SANDBOX, Provider, catalogue
+from shared.submissions.catalogue import SANDBOX, Provider, base_url, catalogue
 
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 2.0
@@ -38,18 +38,25 @@ _COLUMNS = (
 def providers(as_json: bool) -> None:
     """Show each provider's key, pauses and pace.
 
-    Also whether its calls are real or simulated, and since when and why it is paused.
+    Also whether its calls are real or simulated, and since when and why it is paused. Providers that serve no model of
+    the catalogue are named below, if nothing is known of them.
     """
     output = Output(as_json)
-    standings = _standings(output)
-    found = [_described(provider, standings) for provider in catalogue().providers.values() if provider.name != SANDBOX]
-    output.value(
-        {"object": "list", "data": found},
-        lambda: output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalogue is empty."),
-    )
+    standings = _standings()
+    known, called = catalogue(), {one.provider for one in standings}
+    shown = [one for name, one in known.providers.items() if name in known.queued or name in called]
+    found = [_described(provider, standings) for provider in shown if provider.name != SANDBOX]
+    idle = [name for name, one in known.providers.items() if one not in shown]
+
+    def words() -> None:
+        output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalogue is empty.")
+        if idle:
+            output.note(f"Without a model in the catalog: {', '.join(idle)}")
+
+    output.value({"object": "list", "data": found}, words)
 
 
-def _standings(output: Output) -> list[Standing]:
+def _standings() -> list[Standing]:
     url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
     try:
         once = Retry(NoBackoff(), 0)
@@ -69,12 +76,13 @@ def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
     real = running.get("real_providers", [one.name for one in provider_keys.with_key(catalogue())])
     key = provider.name in real
     simulates = settings().environment == "embedded" and bool(provider.simulated_path)
+    local = provider in provider_keys.without_need(catalogue())
     return {
         "provider": provider.name,
-        "calls": "real" if key else "simulated" if simulates else "none",
+        "calls": "real" if key or local else "simulated" if simulates else "none",
         "key": provider.key or None,
         "key_set": key,
-        "base_url": provider.base_url,
+        "base_url": base_url(provider),
         **_state(whole),
         "models": [{"model": one.upstream, **_state(one.state)} for one in own if one.upstream is not None],
     }

@@ -32,12 +32,19 @@ class WantedFunction(TypedDict):
     arguments: str
 
 
+_Beside = Annotated[
+    dict[str, Any],
+    Field(description="What the provider wants back with this in later requests, such as `google.thought_signature`."),
+]
+
+
 class WantedCall(TypedDict):
     """A function call requested by the model."""
 
     id: str
     type: Literal["function"]
     function: WantedFunction
+    extra_content: NotRequired[_Beside]
 
 
 class Reply(TypedDict):
@@ -59,6 +66,7 @@ class Reply(TypedDict):
         ]
     ]
     tool_calls: NotRequired[list[WantedCall]]
+    extra_content: NotRequired[_Beside]
 
 
 class Choice(TypedDict):
@@ -91,7 +99,7 @@ class ChunkChoice(TypedDict):
         dict[str, Any],
         Field(
             description="`role`, `reasoning_content`, `content`, `refusal`, pieces of `tool_calls`, or with the "
-            "`finish_reason` `thinking_blocks`."
+            "`finish_reason` `thinking_blocks` and `extra_content`."
         ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]

@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Time
 from shared.submissions.catalogue import CatalogueModel
+from shared.submissions.catalogue_rows import Capability
 from shared.submissions.job_types import JobType
 from shared.submissions.price_rows import Tier
 
@@ -59,6 +60,10 @@ class Model(TypedDict):
     type: JobType
     purpose: str
     max_output_tokens: int | None
+    context_tokens: Annotated[int | None, Field(description="Of request and response together; null: unknown.")]
+    capabilities: Annotated[
+        list[Capability] | None, Field(description="What requests may ask for; null: unknown, nothing is refused.")
+    ]
     price: ModelPrice
 
 
@@ -77,6 +82,8 @@ def model_object(model: CatalogueModel, version: str) -> Model:
         "type": model.type,
         "purpose": model.purpose,
         "max_output_tokens": model.max_output or None,
+        "context_tokens": model.context or None,
+        "capabilities": model.capabilities,
         "price": _model_price(model, version),
     }
 

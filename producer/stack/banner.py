@@ -8,7 +8,7 @@ from producer.stack.layout import Layout
 from producer.stack.provider_keys import KeyChecks
 from shared import network
 from shared.settings import Settings
-from shared.submissions.catalogue import Catalogue, Provider
+from shared.submissions.catalogue import Catalogue, Provider, base_url
 
 
 def banner(at: Layout, account: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
@@ -30,6 +30,8 @@ def providers(own: Settings, at: Layout, catalogue: Catalogue, checks: KeyChecks
         check = checks.found(provider)
         outcome = check.words if check else "not checked yet"
         yield f"  {'' if number else 'REAL':<9}  {provider_keys.named(provider)}: {outcome}"
+    for provider in provider_keys.without_need(catalogue):
+        yield f"  LOCAL      {provider.name} ({base_url(provider)}), without a key"
     yield from _proxies(provider_keys.with_key(catalogue))
     missing = provider_keys.without_key(catalogue)
     if at.simulated:
@@ -44,7 +46,7 @@ def providers(own: Settings, at: Layout, catalogue: Catalogue, checks: KeyChecks
 
 def _proxies(real: Sequence[Provider]) -> Iterator[str]:
     """Through which proxies the real providers are called."""
-    ways = [(network.routes().proxy(provider.base_url), provider) for provider in real]
+    ways = [(network.routes().proxy(base_url(provider)), provider) for provider in real]
     for proxy in dict.fromkeys(proxy for proxy, _ in ways if proxy is not None):
         yield f"  PROXY      {proxy.shown} ({proxy.variable}) for {_names([one for way, one in ways if way == proxy])}"
 

@@ -10,12 +10,12 @@ import httpx
 from producer.client import outgoing
 from shared import network
 from shared.environment import provider_key
-from shared.submissions.catalogue import Catalogue, Provider
+from shared.submissions.catalogue import Catalogue, Provider, base_url
 
 #: Seconds for one check, from connecting to the answer.
 CHECK_SECONDS = 5.0
 #: The headers that carry the key, where that is not a bearer token.
-_HEADERS = {"anthropic": {"x-api-key": "{key}", "anthropic-version": "2023-06-01"}}
+_HEADERS = {"anthropic": {"x-api-key": "{key}", "anthropic-version": "2023-06-01"}, "azure": {"api-key": "{key}"}}
 #: How many first and last characters of a key are shown, and from which length on.
 _SHOWN, _LEAST_LENGTH = 3, 10
 
@@ -54,8 +54,14 @@ def with_key(catalogue: Catalogue) -> list[Provider]:
 
 
 def without_key(catalogue: Catalogue) -> list[Provider]:
-    """The providers that need a key and have none; without a simulator their models answer 502."""
-    return [provider for provider in catalogue.providers.values() if provider.key and not provider_key(provider.key)]
+    """The providers that serve models, need a key and have none; without a simulator their models answer 502."""
+    serving = (provider for name, provider in catalogue.providers.items() if name in catalogue.queued)
+    return [one for one in serving if one.key and not one.key_optional and not provider_key(one.key)]
+
+
+def without_need(catalogue: Catalogue) -> list[Provider]:
+    """The servers of one's own: providers that need no key and that the environment or their row says the place of."""
+    return [one for one in catalogue.providers.values() if (one.key_optional or not one.key) and base_url(one)]
 
 
 def masked(key: str) -> str:
@@ -96,12 +102,11 @@ def check_key(provider: Provider, *, transport: httpx.BaseTransport | None = Non
     key = provider_key(provider.key or "") or ""
     given = _HEADERS.get(provider.name, {"authorization": "Bearer {key}"})
     headers = {name: value.format(key=key) for name, value in given.items()}
-    proxy = network.routes().proxy(provider.base_url)
-    way = transport or outgoing.transport(provider.base_url)
+    url = base_url(provider)
+    proxy = network.routes().proxy(url)
+    way = transport or outgoing.transport(url)
     try:
         with httpx.Client(timeout=CHECK_SECONDS, transport=way, trust_env=False) as client:
-            return KeyCheck(
-                provider, client.get(f"{provider.base_url.rstrip('/')}/models", headers=headers).status_code
-            )
+            return KeyCheck(provider, client.get(f"{url.rstrip('/')}/models", headers=headers).status_code)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError):
         return KeyCheck(provider, None, f" through the proxy {proxy.place}" if proxy else "")

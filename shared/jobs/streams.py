@@ -52,11 +52,13 @@ def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logpro
 
 #: Thoughts as their provider signed them, which come whole, with the finish reason.
 SIGNED = "thinking_blocks"
+#: What a provider wants back with a message or a tool call: sent with the finish reason, or with the call's name.
+BESIDE = "extra_content"
 
 
 def ending(message: Mapping[str, Any]) -> dict[str, Any]:
     """What of a whole message is in the delta that has its finish reason."""
-    return {SIGNED: message[SIGNED]} if message.get(SIGNED) else {}
+    return {name: message[name] for name in (SIGNED, BESIDE) if message.get(name)}
 
 
 #: The texts of a message, and their letters.
@@ -170,5 +172,6 @@ def _left_call(number: int, call: Mapping[str, Any], sent: int | None) -> dict[s
     arguments = (function.get("arguments") or "")[sent or 0 :]
     if sent is None:
         whole = {"name": function["name"], "arguments": arguments}
-        return {"index": number, "id": call.get("id"), "type": "function", "function": whole}
+        beside = {BESIDE: call[BESIDE]} if call.get(BESIDE) else {}
+        return {"index": number, "id": call.get("id"), "type": "function", "function": whole, **beside}
     return {"index": number, "function": {"arguments": arguments}} if arguments else None

@@ -1,78 +1,23 @@
-"""The catalogue: models, prices, and which provider serves them; read from catalogue.toml."""
+"""The catalogue: models, prices, and which provider serves them; read from catalogue.toml, models/ and an own file."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
-
-from shared.environment import provider_key
+from shared.environment import provider_key, provider_url
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
 from shared.settings import settings
-from shared.submissions.job_types import JobType
-from shared.submissions.price_rows import LongContextRow, Micros, Tier
-from shared.submissions.sending import PLAIN, Sending, Words, sending
+from shared.submissions.catalogue_checks import checked_overheads, checked_rows, wrong
+from shared.submissions.catalogue_files import CatalogueError, Rows, joined, parsed, shipped
+from shared.submissions.catalogue_reload import Reloaded
+from shared.submissions.catalogue_rows import CatalogueModel as CatalogueModel
+from shared.submissions.catalogue_rows import Provider as Provider
+from shared.submissions.sending import PLAIN, Sending, sending
 
 SANDBOX = "sandbox"
-
-
-class Provider(Words):
-    """One upstream: where it is, which protocol it speaks, and the environment name of its key."""
-
-    name: str
-    protocol: str
-    base_url: str = ""
-    key: str = ""
-    simulated_path: str = ""
-    #: It fetches the addresses of pictures itself, from a network of ours: those of private hosts are refused.
-    fetches_privately: bool = False
-    #: What the provider admits of each of its models; 0: found out by calling.
-    requests_per_minute: int = Field(default=0, ge=0)
-    tokens_per_minute: int = Field(default=0, ge=0)
-
-
-class CatalogueModel(Words):
-    """One thing a customer can ask for by its catalogue id."""
-
-    id: str
-    type: JobType
-    provider: str
-    upstream: str
-    purpose: str
-    input: Micros = 0
-    output: Micros = 0
-    #: Of input read from the provider's cache, and of input written into it; None: as other input.
-    cached_input: Micros | None = None
-    cache_write: Micros | None = None
-    #: Of input written into the cache for an hour; None: as `cache_write`.
-    cache_write_1h: Micros | None = None
-    #: Of output tokens of reasoning; None: as other output.
-    reasoning: Micros | None = None
-    #: Of each request, beside what it uses.
-    request: Micros = 0
-    #: By size (`1024x1024`), or by quality and size (`high/1024x1024`).
-    images: Mapping[str, Micros] = {}
-    #: The prices of a whole request whose input is long.
-    long_context: LongContextRow | None = None
-    #: Qualities of pictures that cost what the size does; another one needs a price of its own in `images`.
-    qualities: list[str] = Field(default=[])
-    #: Service tiers that have a price of their own; the price above is the standard one's.
-    service_tiers: Mapping[str, Tier] = {}
-    #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
-    web_search: int = Field(default=0, ge=0)
-    max_output: int = Field(default=0, ge=0)
-    dimensions: int = 0
-    #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.
-    fallbacks: list[str] = Field(default=[], max_length=3)
-    #: Tokens of the window, of request and answer together; 0: not known.
-    context: int = Field(default=0, ge=0)
-    #: What the provider admits of this model; 0: what its row says, or found out by calling.
-    requests_per_minute: int = Field(default=0, ge=0)
-    tokens_per_minute: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -87,6 +32,8 @@ class Catalogue:
     prices: Mapping[str, Price]
     #: By model, what it is sent.
     sendings: Mapping[str, Sending] = field(default_factory=dict)
+    #: Providers that have queues: those with models, of when the process started.
+    queued: tuple[str, ...] = ()
 
     def model(self, id: str, *, param: str = "model") -> CatalogueModel:
         """The model of that id, or of `provider.id`, which is looked for after it; a 400 that names `param`."""
@@ -111,59 +58,93 @@ class Endpoint:
     base_url: str
     key: str
     simulated: bool
+    #: The header in which the key goes.
+    header: str = "authorization"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers with the key; none where there is no key."""
+        if not self.key:
+            return {}
+        return {self.header: f"Bearer {self.key}" if self.header == "authorization" else self.key}
 
 
 def endpoint(provider: Provider) -> Endpoint | None:
-    """The real provider when its key is in the environment; else the simulator if one is up; else None."""
-    if provider.key and (key := provider_key(provider.key)):
-        return Endpoint(provider.base_url, key, simulated=False)
+    """The real provider when the environment has its key, or needs none; else the simulator if one is up; else None."""
+    url = base_url(provider)
+    key = provider_key(provider.key) if provider.key else None
+    simulated = _simulated(provider)
+    if url and (key or ((provider.key_optional or not provider.key) and simulated is None)):
+        return Endpoint(url, key or "", simulated=False, header=provider.key_header)
+    return simulated
+
+
+def base_url(provider: Provider) -> str:
+    """Where a provider is: as the environment says, else its row; empty: nowhere."""
+    if not (given := provider_url(provider.name, provider.url)):
+        return provider.base_url
+    given = given.rstrip("/")
+    return given if given.endswith(provider.path) else given + provider.path
+
+
+def _simulated(provider: Provider) -> Endpoint | None:
     if settings().environment == "embedded" and settings().simulator_url and provider.simulated_path:
         return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, "simulated", simulated=True)
     return None
 
 
-@lru_cache(maxsize=1)
-def catalogue() -> Catalogue:
-    """The catalogue of this process, read once: FUSIONAI_CATALOGUE or the file that ships."""
-    return load(settings().catalogue)
-
-
 def load(name: str) -> Catalogue:
-    """The catalogue in that file, or the one that ships; one that cannot be used ends the process, saying why."""
-    path = Path(name or Path(__file__).with_suffix(".toml"))
+    """What ships, and the file of that name; one that cannot be used ends the process, with all that is wrong in it."""
     try:
-        return read(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SystemExit(f"cannot load the catalog {path}: {_why(error)}") from None
+        return loaded(name)
+    except (OSError, CatalogueError) as error:
+        raise SystemExit(f"cannot load the catalog {name or shipped()[0].name}: {why(error)}") from None
 
 
-def _why(error: Exception) -> str:
+def loaded(name: str) -> Catalogue:
+    """The same, for those who go on without it: OSError or CatalogueError."""
+    return checked(read_rows(name))
+
+
+def read_rows(name: str) -> Rows:
+    """The rows of what ships and of the file of that name, unchecked."""
+    if not name:
+        return joined(None)
+    try:
+        return joined(parsed(name, Path(name).read_text(encoding="utf-8")))
+    except UnicodeDecodeError:
+        raise CatalogueError([f"{name}: is not UTF-8"]) from None
+
+
+def why(error: OSError | CatalogueError) -> str:
+    """What was wrong: a reason, or a line for each fault."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return "\n  ".join(["", *error.faults])
 
 
 def read(source: str) -> Catalogue:
-    """Parse a catalogue; raises ValueError that names what is wrong, so that a bad file stops the start."""
-    data = tomllib.loads(source)
-    providers = {name: Provider(name=name, **row) for name, row in data["providers"].items()}
-    models = {id: CatalogueModel(id=id, **row) for id, row in data["models"].items()}
-    for model in models.values():
-        if model.provider not in providers:
-            raise ValueError(f"models.{model.id}: provider {model.provider!r} is not defined in [providers]")
-        if not (model.input or model.output or model.images or model.request):
-            raise ValueError(f"models.{model.id}: price is missing")
-        for name in model.fallbacks:
-            if name not in models or models[name].type != model.type:
-                raise ValueError(f"models.{model.id}: fallbacks: {model.type} model {name!r} not found")
-        if model.type == "chat.completion" and not model.max_output:
-            raise ValueError(f"models.{model.id}: max_output is missing")
-    version = data["version"]
-    prices = {id: _price(version, model) for id, model in models.items()}
+    """The catalogue with a text in place of an operator's file; CatalogueError with all that is wrong in it."""
+    return checked(joined(parsed("catalog", source)))
+
+
+def checked(rows: Rows) -> Catalogue:
+    """The rows of all files as a catalogue; CatalogueError names each fault's file, line and key."""
+    faults = rows.faults
+    providers = checked_rows(rows.providers, "providers", Provider, "name", faults)
+    models = checked_rows(rows.models, "models", CatalogueModel, "id", faults)
+    overheads = checked_overheads(rows, faults)
+    for id, model in models.items():
+        faults += [rows.models[id].source.fault(("models", id, *path), said) for path, said in wrong(model, rows)]
+    if not rows.version:
+        faults.append("version is missing")
+    if faults or overheads is None:
+        raise CatalogueError(faults)
+    prices = {id: _price(rows.version, model) for id, model in models.items()}
     sendings = {id: sending(providers[model.provider], model, model.upstream) for id, model in models.items()}
-    return Catalogue(version, Overheads(**data["overheads"]), providers, models, prices, sendings)
+    serving = {model.provider for model in models.values()}
+    queued = tuple(name for name in providers if name in serving or name == SANDBOX)
+    return Catalogue(rows.version, overheads, providers, models, prices, sendings, queued)
 
 
 def _price(version: str, model: CatalogueModel) -> Price:
@@ -183,4 +164,36 @@ def _price(version: str, model: CatalogueModel) -> Price:
 
 def job_queues() -> list[str]:
     """Every queue that jobs wait on."""
-    return [queue_name(name, lane) for name in catalogue().providers for lane in LANES]
+    return [queue_name(name, lane) for name in catalogue().queued for lane in LANES]
+
+
+def catalogue() -> Catalogue:
+    """The catalogue of this process: what ships, and FUSIONAI_CATALOGUE, read anew when that file has changed."""
+    return _current.get()
+
+
+def _kept(before: Catalogue, now: Catalogue) -> tuple[Catalogue, list[str]]:
+    """A catalogue that was read anew, as far as this process can follow it; and what needs a restart.
+
+    Where and how providers are called is of when the process started, and so are its queues: a provider that is gone
+    stays for the jobs that it has, and a model of one that had no queue is left out.
+    """
+    later = [f"{id} needs a restart: {model.provider} is new here"
+             for id, model in now.models.items() if model.provider not in before.queued]  # fmt: skip
+    models = {id: model for id, model in now.models.items() if model.provider in before.queued}
+    providers = {**now.providers, **before.providers}
+    later += [f"provider {name} needs a restart" for name, row in now.providers.items()
+              if name in before.queued and _calls(row) != _calls(before.providers[name])]  # fmt: skip
+    return replace(now, models=models, providers=providers, queued=before.queued), later
+
+
+def _calls(provider: Provider) -> dict[str, Any]:
+    return provider.model_dump(include={"protocol", "base_url", "url", "path", "key", "key_optional", "key_header"})
+
+
+_current: Reloaded[Catalogue] = Reloaded(lambda: settings().catalogue, loaded, load, _kept)
+
+
+def forget() -> None:
+    """Have the catalogue read as a process that starts does: for tests, which change the settings."""
+    _current.forget()

@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import extras, image_inputs
+from shared.submissions import capabilities, extras, image_inputs
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
     Offer,
@@ -122,6 +122,8 @@ def _refusal(at: str, field: str, why: str) -> InvalidRequest:
 
 def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueModel, at: str) -> Amount:
     request, pictures = submission.request, image_urls(submission.request)
+    if model.capabilities is not None and (lacked := capabilities.lacking(request, model.capabilities)):
+        raise _refusal(at, lacked.place, f"{lacked.what} not supported by {model.id}")
     if pictures and catalogue.providers[model.provider].fetches_privately:
         _check_reach(request, model, at)
     limit = request.get("max_tokens") or model.max_output

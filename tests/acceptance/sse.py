@@ -64,10 +64,14 @@ def _add(choices: dict[int, dict[str, Any]], choice: dict[str, Any]) -> None:
     for name in ("content", "refusal", "reasoning_content"):
         if name in delta:
             whole["message"][name] = (whole["message"].get(name) or "") + delta[name]
+    if "extra_content" in delta:
+        assert "extra_content" not in whole["message"], "it comes once: clients add strings up"
+        whole["message"]["extra_content"] = delta["extra_content"]
     for call in delta.get("tool_calls", ()):
         calls = whole["message"].setdefault("tool_calls", [])
         if call["index"] == len(calls):
-            calls.append({"id": call["id"], "type": "function", "function": dict(call["function"])})
+            calls.append({**call, "function": dict(call["function"])})
+            del calls[-1]["index"]
         else:
             calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
     whole["finish_reason"] = choice["finish_reason"]

@@ -72,7 +72,7 @@ class Stack:
         await_condition(self._ready, what="the stack")
 
     def _process(self, module: str) -> starting.Process:
-        keys = {name: "" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPINFRA_API_KEY")}
+        keys = {f"{name}_API_KEY": "" for name in "OPENAI ANTHROPIC GEMINI DEEPINFRA DEEPSEEK MISTRAL".split()}
         with self.log.open("ab") as log:
             return starting.start(module, {**inherited(), **keys, **self.environment}, log)
 

@@ -219,8 +219,8 @@ class TestSettings:
 
     def test_all_of_them_reach_the_provider(self, client: OpenAI, recording: Stack) -> None:
         answer = ask(
-            client, n=3, stop=["END", "STOP"], top_p=0.25, seed=-7, temperature=1.5, presence_penalty=-1.5,
-            frequency_penalty=1.25, logprobs=True, top_logprobs=3, user="customer-9",
+            client, model="gpt-4.1", n=3, stop=["END", "STOP"], top_p=0.25, seed=-7, temperature=1.5,
+            presence_penalty=-1.5, frequency_penalty=1.25, logprobs=True, top_logprobs=3, user="customer-9",
         )  # fmt: skip
         assert [choice.index for choice in answer.choices] == [0, 1, 2]
         received(
@@ -230,9 +230,9 @@ class TestSettings:
         )  # fmt: skip
 
     def test_stop_ends_the_text_and_is_not_in_it(self, client: OpenAI) -> None:
-        whole = ask(client).choices[0].message.content
+        whole = ask(client, model="gpt-4.1").choices[0].message.content
         word = whole.split()[2]
-        cut = ask(client, stop=word).choices[0]
+        cut = ask(client, model="gpt-4.1", stop=word).choices[0]
         assert cut.message.content == whole[: whole.index(word)] and cut.finish_reason == "stop"
 
     def test_an_explicit_null_is_not_there(self, account: Account, recording: Stack) -> None:
@@ -248,7 +248,7 @@ class TestSettings:
             "seed",
             "user",
         )
-        body = {"model": "gpt-4", "messages": ASKED, "max_tokens": 9, **dict.fromkeys(names)}
+        body = {"model": "deepinfra.deepseek-r1", "messages": ASKED, "max_tokens": 9, **dict.fromkeys(names)}
         assert account.live.post("/chat/completions", json=body).status_code == 200
         received(recording, '"temperature":0.7')
         assert calls(recording, "null") == 0

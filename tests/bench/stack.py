@@ -249,13 +249,10 @@ def _customer(connection: Any) -> Customer:
 
 
 def _environment(directory: Path, database_url: str, redis_url: str, base: str) -> dict[str, str]:
-    shipped = Path(__file__).parents[2] / "shared" / "submissions" / "catalogue.toml"
-    listed = directory / "catalogue.toml"
-    listed.write_text(shipped.read_text().replace("https://api.openai.com/v1", base))
     return {
         **os.environ,
         "OPENAI_API_KEY": "bench",
-        "FUSIONAI_CATALOGUE": str(listed),
+        "FUSIONAI_PROVIDER_OPENAI_URL": base,
         "FUSIONAI_STATE_DIRECTORY": str(directory),
         "FUSIONAI_DATABASE_URL": database_url,
         "FUSIONAI_BROKER_URL": redis_url,

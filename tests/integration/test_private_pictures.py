@@ -32,9 +32,9 @@ PLACE = "messages[1].content[1].image_url.url"
 @pytest.fixture(autouse=True)
 def _hosted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(settings(), "catalogue", catalogues.written(tmp_path, ROWS, FALLING))
-    catalogue.catalogue.cache_clear()
+    catalogue.forget()
     yield
-    catalogue.catalogue.cache_clear()
+    catalogue.forget()
 
 
 def body(url: str, model: str = "hosted", **more: Any) -> dict[str, Any]:

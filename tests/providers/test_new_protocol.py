@@ -12,7 +12,7 @@ import pytest
 from shared.errors import ProviderError
 from shared.submissions import catalogue
 from shared.submissions.schemas import Offer
-from tests.catalogues import served, shipped
+from tests.catalogues import served
 from tests.providers import protocols
 from tests.providers.scripted import Step, serving
 from tests.providers.test_call_limits import HEAD, PATIENT, STREAM, Kept
@@ -48,7 +48,7 @@ def called(*steps: Step, sink: Kept | None = None) -> ProviderAnswer:
 
     async def main() -> ProviderAnswer:
         async with serving(steps) as upstream, live_client(2) as client:
-            reachable = providers.connect(catalogue.read(f"{shipped()}\n{row(upstream.url)}"), client)
+            reachable = providers.connect(catalogue.read(row(upstream.url)), client)
             assert type(reachable["ex"]).__module__ == MODULE
             return await reachable["ex"].call(ProviderCall("job_1", "chat.completion", REQUEST, OFFER, sink, PATIENT))
 

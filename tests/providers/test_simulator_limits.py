@@ -209,7 +209,8 @@ def test_google_is_told_in_the_body_alone(http: httpx.Client, url: str) -> None:
         client.models.generate_content(model="gemini-2.5-pro", contents="hi")
     assert (refused.value.code, refused.value.status) == (429, "RESOURCE_EXHAUSTED")
     raw = http.post("/google/v1beta/openai/chat/completions", json=body())
-    (detail,) = raw.json()[0]["error"]["details"]
+    quota, detail = raw.json()[0]["error"]["details"]
+    assert quota["@type"].endswith("QuotaFailure") and "PerMinute" in quota["violations"][0]["quotaId"]
     assert detail["@type"].endswith("RetryInfo") and 1 < float(detail["retryDelay"].removesuffix("s")) <= 2
     assert not [name for name in raw.headers if "retry" in name or "ratelimit" in name]
 

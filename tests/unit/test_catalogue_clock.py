@@ -37,16 +37,16 @@ BAD = [
     ('version = "1"', "", "version"),
     ("request = 1\n", "", "request"),
     ("image = 1\n", "image = 1\nvideo = 1\n", "video"),
-    ("[overheads]", "[over]", "overheads"),
+    ("[overheads]", "[overhead]", "catalog:3: overhead: unknown key; did you mean 'overheads'?"),
     ('protocol = "openai"', "", "protocol"),
     ('protocol = "openai"', 'protocol = "openai"\nregion = "eu"', "region"),
-    ('provider = "p"', 'provider = "q"', "models.m: provider 'q'"),
+    ('provider = "p"', 'provider = "q"', "catalog:13: models.m.provider: provider 'q' is not defined"),
     ('provider = "p"', "", "provider"),
     ('type = "chat.completion"', 'type = "video"', "type"),
     ("input = 1", "input = -1", "input"),
     ("input = 1", "input = 1.5", "input"),
     ("input = 1\noutput = 1\n", "", "models.m: price is missing"),
-    ("max_output = 10", "", "models.m: max_output"),
+    ("max_output = 10", "", "catalog:11: models.m.max_output: is missing"),
     ("max_output = 10", "max_output = 10\nmax_input = 5", "max_input"),
     ('upstream = "u"', "", "upstream"),
     ("[models.m]", "[models.m", "Expected"),
@@ -58,8 +58,12 @@ BAD = [
     ("written", "why"),
     [
         (None, "No such file or directory"),
-        (b"[models.m]\n", "'providers' is missing"),
-        (b"version = \n", "Invalid value (at line 1, column 11)"),
+        (
+            b"[models.m]\n",
+            "\n  {path}:1: models.m.type: is missing\n  {path}:1: models.m.provider: is missing"
+            "\n  {path}:1: models.m.upstream: is missing\n  {path}:1: models.m.purpose: is missing",
+        ),
+        (b"version = \n", "\n  {path}:1: Invalid value"),
     ],
 )
 def test_a_file_that_is_no_catalogue_ends_the_start_with_a_sentence(
@@ -70,7 +74,7 @@ def test_a_file_that_is_no_catalogue_ends_the_start_with_a_sentence(
         path.write_bytes(written)
     with pytest.raises(SystemExit) as ended:
         catalogue_module.load(str(path))
-    assert str(ended.value) == f"cannot load the catalog {path}: {why}"
+    assert str(ended.value) == f"cannot load the catalog {path}: {why.format(path=path)}"
 
 
 @pytest.mark.parametrize(("old", "new", "named"), BAD)
@@ -122,14 +126,24 @@ def test_an_operators_own_catalogue_is_read(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "own.toml"
     path.write_text(GOOD)
     monkeypatch.setattr(catalogue_module.settings(), "catalogue", str(path))
-    assert set(catalogue.__wrapped__().models) == {"m"}
+    catalogue_module.forget()
+    try:
+        assert set(catalogue().models) == {"m"}
+    finally:
+        monkeypatch.undo()
+        catalogue_module.forget()
 
 
 def test_each_provider_has_a_queue_a_lane() -> None:
-    for provider, lane in itertools.product(catalogue().providers, ("realtime", "batch")):
+    for provider, lane in itertools.product(catalogue().queued, ("realtime", "batch")):
         name = queue_name(provider, lane)  # type: ignore[arg-type]
         assert name in job_queues() and provider_of(name) == provider
     assert provider_of("a.b.batch") == "a.b"
+
+
+def test_a_provider_without_a_model_has_no_queue() -> None:
+    assert "vllm" in catalogue().providers and "vllm.batch" not in job_queues()
+    assert {model.provider for model in catalogue().models.values()} | {"sandbox"} == set(catalogue().queued)
 
 
 def test_ids_sort_in_the_order_they_were_made() -> None:

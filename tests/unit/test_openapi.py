@@ -179,7 +179,8 @@ def test_whatever_a_key_asks_for_may_be_a_429() -> None:
 
 MODEL = {
     "id": "a/b", "object": "model", "created": 1, "owned_by": "openai", "provider": "openai", "type": "embedding",
-    "purpose": "", "max_output_tokens": None, "price": {"unit": "micro-credits per million tokens", "version": "1"},
+    "purpose": "", "max_output_tokens": None, "context_tokens": None, "capabilities": None,
+    "price": {"unit": "micro-credits per million tokens", "version": "1"},
 }  # fmt: skip
 
 

@@ -1,12 +1,15 @@
 """Every setting is documented where users look, and a value that cannot be used is named with its variable."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shared import environment, settings
 from shared.settings import Settings, read_settings
+from shared.submissions.catalogue import SANDBOX, checked
+from shared.submissions.catalogue_files import joined
 from workers import app
 
 SOURCE = Path(settings.__file__)
@@ -17,6 +20,16 @@ Environment variables, or lines of a `.env` file in the working directory; `depl
 This table is made of `shared/settings.py`: `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
 
 | variable | default | what |
+|---|---|---|
+"""
+PROVIDERS = """
+## Providers
+
+Of each provider in the catalog: the variable of its API key, and those of its base URL (the first one that is set).
+`NAME` in `FUSIONAI_PROVIDER_NAME_URL` is the provider's, in capitals; it takes the place of any address, for a proxy of
+your own. To a base URL what stands behind it is added unless it ends so.
+
+| provider | key | base URL |
 |---|---|---|
 """
 _FIELD = re.compile(r"    (\w+): [^=]+ = .+")
@@ -45,7 +58,16 @@ def table() -> str:
         variables = ", ".join(f"`FUSIONAI_{name.upper()}`" for name in names)
         defaults = ", ".join(_default(name) for name in names)
         rows.append(f"| {variables} | {defaults} | {text[0].upper()}{text[1:]} |")
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(rows) + "\n" + PROVIDERS + "\n".join(_providers()) + "\n"
+
+
+def _providers() -> Iterator[str]:
+    for name, row in checked(joined(None)).providers.items():
+        if name != SANDBOX:
+            urls = f"`FUSIONAI_PROVIDER_{name.upper()}_URL`" + (f", `{row.url}`" if row.url else "")
+            where = f"{urls}, with `{row.path}`" if row.path else urls
+            key = f"`{row.key}`{' (may be empty)' if row.key_optional else ''}"
+            yield f"| {name} | {key} | {where}{f'; `{row.base_url}`' if row.base_url else ''} |"
 
 
 def _default(name: str) -> str:

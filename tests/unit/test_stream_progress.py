@@ -11,12 +11,18 @@ from shared.jobs.streams import FROM_RESULT, EventId, StreamProgress, part, read
 from tests.acceptance.sse import added_up
 
 texts = st.none() | st.text(max_size=12)
+#: What a provider wants back with a message or a call, if anything.
+beside = st.sampled_from([{}, {"extra_content": {"google": {"thought_signature": "AA=="}}}])
 calls = st.lists(
     st.builds(
-        lambda id, name, arguments: {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}},
+        lambda id, name, arguments, beside: {
+            **{"id": id, "type": "function", "function": {"name": name, "arguments": arguments}},
+            **beside,
+        },
         st.text("abc", min_size=1, max_size=3),
         st.text("xyz", min_size=1, max_size=3),
         st.text(max_size=8),
+        beside,
     ),
     max_size=3,
 )
@@ -32,6 +38,7 @@ def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
             message["reasoning_content"] = thought
         if made := draw(calls):
             message["tool_calls"] = made
+        message.update(draw(beside))
         reason = draw(st.sampled_from(["stop", "length", "tool_calls"]))
         choices.append({"index": index, "message": message, "logprobs": None, "finish_reason": reason})
     return choices
@@ -49,12 +56,13 @@ def cut(draw: st.DrawFn, choice: dict[str, Any]) -> list[list[dict[str, Any]]]:
         arguments = call["function"]["arguments"]
         at = draw(st.integers(0, len(arguments)))
         named = {"name": call["function"]["name"], "arguments": arguments[:at]}
-        head = {"index": number, "id": call["id"], "type": "function", "function": named}
+        head = {**call, "index": number, "function": named}
         pieces += [part(index, {"tool_calls": [head]})]
         pieces += [part(index, {"tool_calls": [{"index": number, "function": {"arguments": arguments[at:]}}]})]
     spoken = "" if message["content"] is not None else None
     role = part(index, {"role": "assistant", "content": spoken})
-    return [[piece] for piece in (role, *pieces, part(index, {}, choice["finish_reason"]))]
+    ending = {name: given for name, given in message.items() if name == "extra_content"}
+    return [[piece] for piece in (role, *pieces, part(index, ending, choice["finish_reason"]))]
 
 
 def chunked(pieces: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.jobs.streams import SIGNED
+from shared.jobs.streams import BESIDE, SIGNED
 from workers.answers import finish, texts
 from workers.answers.shape import wrong
 from workers.answers.tool_calls import ToolCalls, of_function_call
@@ -21,6 +21,8 @@ class ChoiceBuilder:
         #: None: there are none yet.
         self._calls: ToolCalls | None = None
         self._likely: dict[str, list[Any]] = {}
+        #: What stands beside the message; known at its end, since a later piece takes the place of an earlier one.
+        self._beside: dict[str, Any] = {}
         self._finish: str | None = None
         #: Thoughts as their provider signed them.
         self._signed: list[dict[str, Any]] = []
@@ -47,6 +49,8 @@ class ChoiceBuilder:
         said: dict[str, Any] = texts.read(message, f"{self._path}.{name}")
         for kind, text in said.items():
             self._texts.setdefault(kind, []).append(text)
+        if isinstance(beside := message.get(BESIDE), dict):
+            self._beside.update(beside)
         return said
 
     def _calling(self) -> ToolCalls:
@@ -85,6 +89,10 @@ class ChoiceBuilder:
         self._finish = finish.settled(word, calls=bool(self._calls))
         return left
 
+    def beside(self) -> dict[str, Any]:
+        """What its message has besides (`extra_content`), if anything; of a stream, it goes with the finish reason."""
+        return {BESIDE: self._beside} if self._beside else {}
+
     def shown(self) -> dict[str, Any]:
         """The choice in OpenAI's shape, once closed."""
         reasoning, content, refusal = ("".join(self._texts.get(name, ())) for name in texts.NAMES)
@@ -96,6 +104,7 @@ class ChoiceBuilder:
             message[SIGNED] = self._signed
         if self._calls:
             message["tool_calls"] = self._calls.shown()
+        message.update(self.beside())
         likely = {name: self._likely.get(name) for name in ("content", "refusal")} if self._likely else None
         return {"index": self.index, "message": message, "logprobs": likely, "finish_reason": self._finish}
 

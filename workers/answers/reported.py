@@ -163,15 +163,15 @@ def _counted(given: Mapping[str, Any]) -> dict[str, int]:
                     _note(counts, role, number)
         elif name == "cache_creation" and isinstance(value, dict):
             _note(counts, "hour", value.get("ephemeral_1h_input_tokens"))
-            parts = [count for one in value.values() if (count := _count(one)) is not None]
+            parts = [number for one in value.values() if (number := count(one)) is not None]
             if parts:
                 _note(counts, "written", sum(parts))
     return counts
 
 
 def _note(counts: dict[str, int], role: str, value: Any) -> None:
-    if (count := _count(value)) is not None and count >= counts.get(role, 0):
-        counts[role] = count
+    if (number := count(value)) is not None and number >= counts.get(role, 0):
+        counts[role] = number
 
 
 def _excludes_cache(given: Mapping[str, Any]) -> bool:
@@ -183,7 +183,7 @@ def _within(whole: int, part: int | None) -> int | None:
     return part if part is not None and part <= whole else None
 
 
-def _count(value: Any) -> int | None:
+def count(value: Any) -> int | None:
     """A number of tokens: whole or broken, as a number or as text; None when it is none."""
     if type(value) is int:
         return value if 0 <= value <= MOST_TOKENS else None

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.jobs.streams import BESIDE
 from workers.answers.arguments import Arguments
 from workers.answers.shape import MOST_PARTS, place, text, wrong
 
@@ -25,6 +26,8 @@ class _Call:
     name: str = ""
     arguments: Arguments = field(default_factory=Arguments)
     passed_on: bool = False
+    #: What stands beside it, as Gemini's signature of the thought that led to it; with its name it is passed on.
+    beside: dict[str, Any] = field(default_factory=dict)
     #: The ids that pieces of it have had.
     ids: set[str] = field(default_factory=set)
 
@@ -38,6 +41,7 @@ class _Piece:
     name: str
     arguments: Any
     path: str
+    beside: Mapping[str, Any]
 
 
 class ToolCalls:
@@ -91,7 +95,12 @@ class ToolCalls:
     def shown(self) -> list[dict[str, Any]]:
         """The calls, once closed."""
         return [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments.text}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments.text},
+                **_beside(call.beside),
+            }
             for call in self._calls
         ]
 
@@ -159,6 +168,7 @@ class ToolCalls:
         if piece.name:
             call.name = self._named(call, piece.name)
         call.arguments.take(piece.arguments, f"{piece.path}.function.arguments")
+        call.beside.update(piece.beside)
 
     def _named(self, call: _Call, piece: str) -> str:
         """The name with this piece of it: repeated, grown, or gone on with until the arguments begin."""
@@ -190,7 +200,7 @@ class ToolCalls:
     def _head(self, call: _Call) -> dict[str, Any]:
         call.passed_on = True
         function = {"name": call.name, "arguments": call.arguments.take_new()}
-        return {"index": call.number, "id": call.id, "type": "function", "function": function}
+        return {"index": call.number, "id": call.id, "type": "function", "function": function, **_beside(call.beside)}
 
 
 def _listed(given: Any, path: str) -> Iterator[Mapping[str, Any]]:
@@ -214,7 +224,13 @@ def _read(given: Mapping[str, Any], path: str) -> _Piece:
     id = given.get("id")
     id = str(id) if isinstance(id, int) and not isinstance(id, bool) else text(id, f"{path}.id")
     name = text(function.get("name"), f"{path}.function.name")
-    return _Piece(place(given.get("index"), f"{path}.index"), id, name, function.get("arguments"), path)
+    beside = given.get(BESIDE)
+    beside = beside if isinstance(beside, dict) else {}
+    return _Piece(place(given.get("index"), f"{path}.index"), id, name, function.get("arguments"), path, beside)
+
+
+def _beside(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {BESIDE: dict(given)} if given else {}
 
 
 def of_function_call(given: Any) -> Sequence[Any]:

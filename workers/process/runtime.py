@@ -201,7 +201,7 @@ class Runtime:
 def capacities() -> dict[str, int]:
     """Slots by queue, of the queues that this process serves."""
     sizes = {"realtime": settings().slots_realtime, "batch": settings().slots_batch}
-    every = {queue_name(name, lane): sizes[lane] for name in catalogue().providers for lane in LANES}
+    every = {queue_name(name, lane): sizes[lane] for name in catalogue().queued for lane in LANES}
     return {name: size for name, size in every.items() if serves(name)}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.jobs.streams import BESIDE
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Offer, Usage
 from workers.answers.estimates import BYTES_PER_TOKEN, of_chat
@@ -22,11 +23,15 @@ class SentAnswer:
         """Take the choices of a chunk (`shared.jobs.streams.part`)."""
         self.head = head
         for given in choices:
-            choice = self._choices.setdefault(given["index"], {"texts": {}, "calls": {}, "finish": None})
+            choice = self._choices.setdefault(
+                given["index"], {"texts": {}, "calls": {}, "finish": None, "beside": None}
+            )
             choice["finish"] = given["finish_reason"] or choice["finish"]
             for name, value in given["delta"].items():
                 if name == "tool_calls":
                     self.bytes += sum(_take_call(choice["calls"], call) for call in value or ())
+                elif name == BESIDE:
+                    choice["beside"] = value
                 elif isinstance(value, str) and name != "role":
                     choice["texts"].setdefault(name, []).append(value)
                     self.bytes += _size(value)
@@ -45,11 +50,12 @@ class SentAnswer:
 
 def _take_call(calls: dict[int, dict[str, Any]], given: Mapping[str, Any]) -> int:
     """Take a piece of a tool call; the bytes of it."""
-    call = calls.setdefault(given["index"], {"id": None, "name": "", "arguments": []})
+    call = calls.setdefault(given["index"], {"id": None, "name": "", "arguments": [], "beside": None})
     function = given.get("function") or {}
     name, arguments = function.get("name") or "", function.get("arguments") or ""
     call["id"] = given.get("id") or call["id"]
     call["name"] = name or call["name"]
+    call["beside"] = given.get(BESIDE) or call["beside"]
     call["arguments"].append(arguments)
     return _size(name) + _size(arguments)
 
@@ -60,17 +66,22 @@ def _size(text: str) -> int:
 
 def _message(choice: Mapping[str, Any]) -> dict[str, Any]:
     texts = {name: "".join(pieces) for name, pieces in choice["texts"].items()}
-    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, **texts}
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, **texts, **_beside(choice)}
     if choice["calls"]:
         message["tool_calls"] = [
             {
                 "id": call["id"],
                 "type": "function",
                 "function": {"name": call["name"], "arguments": "".join(call["arguments"])},
+                **_beside(call),
             }
             for _, call in sorted(choice["calls"].items())
         ]
     return message
+
+
+def _beside(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {BESIDE: given["beside"]} if given["beside"] else {}
 
 
 @dataclass(slots=True)

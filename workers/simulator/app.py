@@ -28,11 +28,15 @@ from workers.simulator.script import Script
 #: Keys that begin so are refused as wrong.
 WRONG_KEY = "invalid"
 TOO_MANY = 429
+#: They answer without a key.
+KEYLESS = {"ollama", "vllm"}
 
 
 def authorise(protocol: Protocol, request: SimulatedRequest) -> None:
-    """401 without a key, in the place where each provider wants it."""
+    """401 without a key, in the place where each provider wants it; servers of one's own want none."""
     key = _key(protocol, request)
+    if not key and request.provider in KEYLESS:
+        return
     if not key:
         raise SimulatedRefusal(401, "You didn't provide an API key.", code="invalid_api_key")
     if key.startswith(WRONG_KEY):
@@ -49,6 +53,8 @@ def _key(protocol: Protocol, request: SimulatedRequest) -> str:
         return headers.get(b"x-goog-api-key", b"").decode("latin-1") or request.query.get("key", "")
     if request.provider == "anthropic" and b"x-api-key" in headers:
         return headers[b"x-api-key"].decode("latin-1")
+    if request.provider == "azure":
+        return headers.get(b"api-key", b"").decode("latin-1")
     kind, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     return key.strip() if kind.lower() == "bearer" else ""
 

@@ -1,6 +1,6 @@
 """Errors in each provider's own shape. The shapes are data: a protocol, and how it writes a refusal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from workers.simulator.messages import Protocol, SimulatedRefusal, SimulatedReply, event, json_reply, stream_reply
@@ -32,6 +32,10 @@ _GOOGLE_STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+#: The code by which a script asks for a quota of the day that is used up.
+DAILY = "daily_quota_exceeded"
+_QUOTA_METRIC = "generativelanguage.googleapis.com/generate_content_requests"
+_GOOGLE_REASONS = {"API_KEY_INVALID", "BILLING_DISABLED", "CONSUMER_SUSPENDED", "SERVICE_DISABLED"}
 _GOOGLE_EXTRA = {"FAILED_PRECONDITION", "OUT_OF_RANGE", "ALREADY_EXISTS", "DATA_LOSS", "UNKNOWN"}
 
 
@@ -53,13 +57,25 @@ def _google(refused: SimulatedRefusal) -> Any:
     known = refused.code in _GOOGLE_EXTRA or refused.code in _GOOGLE_STATUSES.values()
     status = refused.code if known else _GOOGLE_STATUSES.get(refused.status, "UNKNOWN")
     error: dict[str, Any] = {"code": refused.status, "message": refused.message, "status": status}
-    if refused.retry_after is not None:
-        delay = f"{refused.retry_after:g}s"
-        error["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
-    elif refused.code == "API_KEY_INVALID":
-        info = {"reason": refused.code, "domain": "googleapis.com"}
-        error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", **info}]
+    if details := list(_google_details(refused)):
+        error["details"] = details
     return {"error": error}
+
+
+def _google_details(refused: SimulatedRefusal) -> Iterator[dict[str, Any]]:
+    """What Google says besides: which quota, how long to wait, which field, why a key is refused."""
+    kind = "type.googleapis.com/google.rpc."
+    if refused.status == 429:
+        window = "Day" if refused.code == DAILY else "Minute"
+        quota = {"quotaId": f"GenerateRequestsPer{window}PerProjectPerModel", "quotaMetric": _QUOTA_METRIC}
+        yield {"@type": f"{kind}QuotaFailure", "violations": [quota]}
+    if refused.retry_after is not None:
+        yield {"@type": f"{kind}RetryInfo", "retryDelay": f"{refused.retry_after:g}s"}
+    if refused.code in _GOOGLE_REASONS:
+        yield {"@type": f"{kind}ErrorInfo", "reason": refused.code, "domain": "googleapis.com"}
+    if refused.status == 400 and refused.param is not None:
+        violation = {"field": refused.param, "description": refused.message}
+        yield {"@type": f"{kind}BadRequest", "fieldViolations": [violation]}
 
 
 def _google_openai(refused: SimulatedRefusal) -> Any:

@@ -1,24 +1,22 @@
-"""Gemini's own protocol: generateContent, its stream, embedContent. Field names in either of JSON's two spellings."""
+"""Gemini's own protocol: generateContent (texts, calls, thoughts, images), its stream, embeddings.
 
-import re
+Requests are read in `google_asks`. What the real one does that this does too: models from Gemini 3 on sign what they
+say and give their calls ids; a thinkingConfig makes a model think, whose thoughts are counted beside its answer; the
+tier that served a request is in `x-gemini-service-tier`; a model of images answers with one where it is asked for.
+"""
+
+import base64
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from workers.simulator.answers import (
-    IMAGE_TOKENS,
-    MESSAGE_TOKENS,
-    Prompt,
-    Reaction,
-    compose,
-    digest,
-    dimensions_of,
-    pieces,
-    tokens,
-    tool_tokens,
-    vector,
-)
+from workers.simulator import google_asks, google_shapes, google_turns
+from workers.simulator.answers import Prompt, Reaction, compose, dimensions_of, pieces, tokens, vector
+from workers.simulator.google_asks import camel as camel
+from workers.simulator.google_asks import read as read
+from workers.simulator.google_odd import THOUGHTS
+from workers.simulator.media import png
 from workers.simulator.messages import (
     SimulatedRefusal,
     SimulatedReply,
@@ -32,6 +30,8 @@ from workers.simulator.messages import (
     stream_reply,
 )
 
+Body = dict[str, Any]
+
 FINISH = {
     "stop": "STOP",
     "tool": "STOP",
@@ -39,164 +39,172 @@ FINISH = {
     "refusal": "PROHIBITED_CONTENT",
     "content_filter": "SAFETY",
 }
-_SNAKE = re.compile(r"_([a-z])")
+TIER_HEADER: Final = b"x-gemini-service-tier"
+MOST_EMBEDDED: Final = 100
+#: Width and height of a picture by its aspect ratio, in the usual size.
+PICTURES: Final = {
+    "1:1": (1024, 1024),
+    "3:2": (1248, 832),
+    "2:3": (832, 1248),
+    "16:9": (1344, 768),
+    "9:16": (768, 1344),
+}
+#: Tokens of a picture.
+PICTURE_TOKENS: Final = 1290
 
 
 def generate(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:generateContent."""
-    turns, frame = _answer(request, twist)
-    candidates = [_candidate(index, turn, _parts(turn), True) for index, turn in enumerate(turns)]
-    return json_reply(frame | ({"candidates": candidates} if candidates else {}))
+    candidates, frame, tier = _answer(request, twist)
+    whole = [_candidate(index, parts, ending) for index, (parts, ending) in enumerate(candidates)]
+    return _tiered(json_reply(frame | ({"candidates": whole} if whole else {})), tier)
 
 
 def stream(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:streamGenerateContent; with alt=sse as events, else as one JSON list."""
-    chunks = list(_chunks(*_answer(request, twist)))
-    return stream_reply(list(map(event, chunks))) if request.query.get("alt") == "sse" else json_reply(chunks)
+    candidates, frame, tier = _answer(request, twist)
+    chunks = list(_chunks(candidates, frame))
+    reply = stream_reply(list(map(event, chunks))) if request.query.get("alt") == "sse" else json_reply(chunks)
+    return _tiered(reply, tier)
 
 
 def count_tokens(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:countTokens."""
-    return json_reply({"totalTokens": read(camel(request.body), request.name).prompt_tokens})
+    body = camel(request.body)
+    google_shapes.check(body, google_shapes.COUNT)
+    asked = may(body, "generateContentRequest", dict, body)
+    return json_reply({"totalTokens": read(asked, request.name).prompt_tokens})
 
 
 def embed(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:embedContent."""
-    return json_reply({"embedding": {"values": _values(request.name, camel(request.body), twist)}})
+    body = camel(request.body)
+    google_shapes.check(body, google_shapes.EMBED)
+    return json_reply({"embedding": {"values": _values(request.name, body, twist)}} | _read_tokens([body], twist))
 
 
 def batch_embed(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     """POST models/{model}:batchEmbedContents."""
-    asked = objects(camel(request.body), "requests") or need({}, "requests", list)
+    body = camel(request.body)
+    google_shapes.check(body, google_shapes.BATCH)
+    asked = objects(body, "requests") or need({}, "requests", list)
+    if len(asked) > MOST_EMBEDDED:
+        why = "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch"
+        raise SimulatedRefusal(400, why)
+    for one in asked:
+        if need(one, "model", str).removeprefix("models/") != request.name:
+            raise SimulatedRefusal(
+                400, "* BatchEmbedContentsRequest.requests[].model: must match the model of the path"
+            )
     found = [] if twist.empty else [{"values": _values(request.name, one, twist)} for one in asked]
-    return json_reply({"embeddings": found})
+    return json_reply({"embeddings": found} | _read_tokens(asked, twist))
 
 
-def camel(value: Any) -> Any:
-    """The request with its own field names in camelCase; schemas and arguments, which are the caller's, untouched."""
-    if isinstance(value, list):
-        return [camel(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    free = ("parameters", "parametersJsonSchema", "args", "response", "responseSchema", "responseJsonSchema")
-    names = {key: _SNAKE.sub(lambda found: found[1].upper(), key) for key in value}
-    return {names[key]: part if names[key] in free else camel(part) for key, part in value.items()}
-
-
-def _values(model: str, asked: dict[str, Any], twist: Twist) -> list[float]:
-    text, _ = _content(need(asked, "content", dict))
+def _values(model: str, asked: Body, twist: Twist) -> list[float]:
+    text, _ = google_asks.content_of(need(asked, "content", dict))
     length = dimensions_of(model, may(asked, "outputDimensionality", int, 0))
     return [] if twist.empty else vector(text, model, length)
 
 
-def _answer(request: SimulatedRequest, twist: Twist) -> tuple[list[Reaction], dict[str, Any]]:
-    """The turns, and everything of the answer but its candidates."""
+def _read_tokens(asked: list[Body], twist: Twist) -> Body:
+    texts = [google_asks.content_of(one["content"])[0] for one in asked]
+    counts = twist.count(sum(map(tokens, texts)), 0)
+    return {"usageMetadata": {"promptTokenCount": counts[0], "totalTokenCount": counts[0]}} if counts else {}
+
+
+#: A candidate: its parts, and why it ended.
+_Said = tuple[list[Body], str]
+
+
+def _answer(request: SimulatedRequest, twist: Twist) -> tuple[list[_Said], Body, str]:
+    """The candidates, everything of the answer but them, and the tier."""
     body = camel(request.body)
-    ask = read(body, request.name)
-    count = may(may(body, "generationConfig", dict, {}), "candidateCount", int, 1)
-    if not 1 <= count <= 8:
-        raise SimulatedRefusal(400, "candidateCount must be between 1 and 8.")
+    ask, config = read(body, request.name), may(body, "generationConfig", dict, {})
+    tier = google_asks.tier(body)
+    frame: Body = {"modelVersion": request.name, "responseId": ask.seed.hex()}
+    if "IMAGE" in may(config, "responseModalities", list, []):
+        return *_drawn(request.name, ask, config, twist, frame), tier
     blocked = twist.ending == "content_filter"
-    turns = [] if twist.empty or blocked else [compose(ask, index, twist) for index in range(count)]
-    frame: dict[str, Any] = {"modelVersion": request.name, "responseId": ask.seed.hex()}
     if blocked:
         frame["promptFeedback"] = {"blockReason": "SAFETY"}
-    counts = twist.count(ask.prompt_tokens, sum(turn.tokens for turn in turns))
-    if counts is not None:
-        prompt, completion = counts
-        frame["usageMetadata"] = {
-            "promptTokenCount": prompt,
-            "candidatesTokenCount": completion,
-            "totalTokenCount": prompt + completion,
-        }
-    return turns, frame
+    count = may(config, "candidateCount", int, 1)
+    turns = [] if twist.empty or blocked else [compose(ask, index, twist) for index in range(count)]
+    thought = tokens(THOUGHTS) * len(turns) if google_asks.thinks(body) else 0
+    shown = bool(thought and may(config, "thinkingConfig", dict, {}).get("includeThoughts"))
+    candidates = [(_parts(turn, request.name, shown=shown), FINISH[turn.finish]) for turn in turns]
+    _count(frame, twist, ask.prompt_tokens, sum(turn.tokens for turn in turns), thought)
+    return candidates, frame, tier
 
 
-def read(body: dict[str, Any], model: str) -> Prompt:
-    """The request (in camelCase) in canonical terms; 400 for what the real provider refuses."""
-    contents = objects(body, "contents")
-    if not contents:
-        raise SimulatedRefusal(400, "* GenerateContentRequest.contents: contents is not specified")
-    config = may(body, "generationConfig", dict, {})
-    parsed = [_content(content) for content in contents]
-    system, _ = _content(may(body, "systemInstruction", dict, {"parts": []}))
-    declared = [one for tool in objects(body, "tools") for one in objects(tool, "functionDeclarations")]
-    texts = [text for (text, _), one in zip(parsed, contents, strict=True) if one.get("role", "user") == "user"]
-    return Prompt(
-        seed=digest(model, system, contents),
-        text=next((text for text in reversed(texts) if text), ""),
-        from_user=contents[-1].get("role", "user") == "user" and not _has(contents[-1], "functionResponse"),
-        prompt_tokens=3 + sum(count for _, count in parsed) + tokens(system) + tool_tokens(declared),
-        limit=_limit(config),
-        stops=[stop for stop in may(config, "stopSequences", list, []) if isinstance(stop, str)],
-        tools=dict(map(_tool, declared)),
-        choice=_choice(may(body, "toolConfig", dict, {})),
-        shape=_shape(config),
-    )
+def _count(frame: Body, twist: Twist, prompt: int, said: int, thought: int = 0) -> None:
+    counts = twist.count(prompt, said)
+    if counts is None:
+        return
+    usage = {"promptTokenCount": counts[0], "candidatesTokenCount": counts[1]}
+    if thought:
+        usage["thoughtsTokenCount"] = thought
+    frame["usageMetadata"] = usage | {"totalTokenCount": sum(usage.values())}
 
 
-def _content(content: dict[str, Any]) -> tuple[str, int]:
-    """A content's text, and what it counts."""
-    role = content.get("role", "user")
-    if role not in ("user", "model", "function"):
-        raise SimulatedRefusal(400, "Please use a valid role: user, model.")
-    parts = objects(content, "parts")
-    text = "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
-    files = sum("inlineData" in part or "fileData" in part for part in parts)
-    calls = [part for part in parts if "functionCall" in part or "functionResponse" in part]
-    return text, tokens(text) + files * IMAGE_TOKENS + tool_tokens(calls) + MESSAGE_TOKENS
-
-
-def _has(content: dict[str, Any], key: str) -> bool:
-    return any(key in part for part in objects(content, "parts"))
-
-
-def _limit(config: dict[str, Any]) -> int | None:
-    limit = may(config, "maxOutputTokens", int, 0)
-    if config.get("maxOutputTokens") is not None and limit < 1:
-        raise SimulatedRefusal(400, "max_output_tokens must be positive.")
-    return limit or None
-
-
-def _tool(declared: dict[str, Any]) -> tuple[str, Any]:
-    return need(declared, "name", str), declared.get("parametersJsonSchema") or declared.get("parameters") or {}
-
-
-def _choice(config: dict[str, Any]) -> str:
-    calling = may(config, "functionCallingConfig", dict, {})
-    mode = str(calling.get("mode", "AUTO")).upper()
-    if mode != "ANY":
-        return "none" if mode == "NONE" else "auto"
-    allowed = may(calling, "allowedFunctionNames", list, [])
-    return str(allowed[0]) if allowed else "required"
-
-
-def _shape(config: dict[str, Any]) -> Any:
-    if config.get("responseMimeType") != "application/json":
-        return None
-    return config.get("responseJsonSchema") or config.get("responseSchema") or {}
-
-
-def _parts(turn: Reaction) -> list[dict[str, Any]]:
+def _parts(turn: Reaction, model: str, *, shown: bool) -> list[Body]:
+    """What a turn says: its thoughts where they are shown, then a text or a call; the last of it signed."""
+    parts: list[Body] = [{"text": THOUGHTS, "thought": True}] if shown else []
     if turn.call is not None:
         arguments = {} if turn.finish == "length" else orjson.loads(turn.call[1])
-        return [{"functionCall": {"name": turn.call[0], "args": arguments}}]
-    return [{"text": turn.text}] if turn.text and turn.finish != "refusal" else []
+        parts.append({"functionCall": {"name": turn.call[0], "args": arguments}})
+        if google_turns.signs(model):
+            parts[-1]["functionCall"]["id"] = turn.id[:8]
+    elif turn.text and turn.finish != "refusal":
+        parts.append({"text": turn.text})
+    if parts and google_turns.signs(model):
+        parts[-1]["thoughtSignature"] = google_turns.signature(turn.id)
+    return parts
 
 
-def _candidate(index: int, turn: Reaction, parts: list[dict[str, Any]], last: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"index": index}
+def _drawn(model: str, ask: Prompt, config: Body, twist: Twist, frame: Body) -> tuple[list[_Said], Body]:
+    """A picture, of a colour that the prompt decides."""
+    if "image" not in model:
+        raise SimulatedRefusal(400, "Model does not support the requested response modalities: image")
+    if config.get("candidateCount") not in (None, 1):
+        raise SimulatedRefusal(400, "Multiple candidates is not enabled for this model")
+    ratio = may(may(config, "imageConfig", dict, {}), "aspectRatio", str, "1:1")
+    if twist.ending:
+        _count(frame, twist, ask.prompt_tokens, 0)
+        return [([], "IMAGE_SAFETY")], frame
+    size = PICTURES.get(ratio, PICTURES["1:1"])
+    data = base64.b64encode(png(*size, ask.seed.hex()[:6])).decode()
+    _count(frame, twist, ask.prompt_tokens, PICTURE_TOKENS)
+    return [([{"inlineData": {"mimeType": "image/png", "data": data}}], "STOP")] if not twist.empty else [], frame
+
+
+def _candidate(index: int, parts: list[Body], ending: str | None) -> Body:
+    found: Body = {"index": index}
     if parts:
         found["content"] = {"role": "model", "parts": parts}
-    return found | ({"finishReason": FINISH[turn.finish]} if last else {})
+    return found | ({"finishReason": ending} if ending else {})
 
 
-def _chunks(turns: list[Reaction], frame: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _chunks(candidates: list[_Said], frame: Body) -> Iterator[Body]:
     """The stream: each candidate piece by piece, its finishReason on its last piece."""
-    if not turns:
+    if not candidates:
         yield frame
-    for index, turn in enumerate(turns):
-        parts = _parts(turn)
-        split = [[{"text": piece}] for piece in pieces(turn.text)] if parts and turn.call is None else [parts]
+    for index, (parts, ending) in enumerate(candidates):
+        split: list[list[Body]] = [[piece] for part in parts for piece in _split(part)] or [[]]
         for at, one in enumerate(split):
-            yield frame | {"candidates": [_candidate(index, turn, one, at == len(split) - 1)]}
+            last = ending if at == len(split) - 1 else None
+            yield frame | {"candidates": [_candidate(index, one, last)]}
+
+
+def _split(part: Body) -> list[Body]:
+    """A part as it is streamed: a text word by word, its signature with an empty text at its end."""
+    if "text" not in part:
+        return [part]
+    signature = part.get("thoughtSignature")
+    kept = {name: given for name, given in part.items() if name not in ("text", "thoughtSignature")}
+    split = [{**kept, "text": piece} for piece in pieces(part["text"])]
+    return [*split, {"text": "", "thoughtSignature": signature}] if signature else split
+
+
+def _tiered(reply: SimulatedReply, tier: str) -> SimulatedReply:
+    reply.headers.append((TIER_HEADER, tier.encode()))
+    return reply

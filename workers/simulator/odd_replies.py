@@ -1,6 +1,6 @@
 """Answers that are sound and oddly written, as one provider or another of OpenAI's protocol writes them.
 
-Those that Anthropic's can express are in `odd_messages`.
+Those that Anthropic's can express are in `anthropic_odd`.
 
 Each changes a chat completion in place; a stream of it is written anew, a tool call in one piece. What each is in the
 wild: see workers.answers.
@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from workers.simulator import odd_messages
+from workers.simulator import anthropic_odd, google_odd
 from workers.simulator.answers import pieces, tokens
 from workers.simulator.messages import Protocol, SimulatedReply, event, json_reply, stream_reply
 
@@ -126,7 +126,9 @@ def odd_lines(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
 def other_form(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
     """A stream where a whole answer was asked for, and a whole answer where a stream was."""
     if protocol == "anthropic":
-        return odd_messages.other_form(reply)
+        return anthropic_odd.other_form(reply)
+    if protocol == "google":
+        return google_odd.other_form(reply)
     body = _body(reply, protocol)
     if body is None:
         return reply
@@ -148,7 +150,9 @@ def changed(change: Callable[[dict[str, Any]], None]) -> Callable[[SimulatedRepl
 
     def change_reply(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
         if protocol == "anthropic":
-            return odd_messages.changed(change.__name__, reply)
+            return anthropic_odd.changed(change.__name__, reply)
+        if protocol == "google":
+            return google_odd.changed(change.__name__, reply)
         if (body := _body(reply, protocol)) is None:
             return reply
         change(body)

@@ -1,6 +1,7 @@
 """One call of a provider: its three timeouts, whether an answer had begun, its rate-limit headers."""
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 
 import httpx
@@ -47,6 +48,8 @@ class Exchange:
         #: Some of its content has been read and passed on.
         self.passed_on = False
         self.limits: RateLimits | None = None
+        #: The headers of the answer.
+        self.headers: Mapping[str, str] = {}
         self._bytes = 0
 
     def extensions(self) -> dict[str, float]:
@@ -56,6 +59,7 @@ class Exchange:
     def answered(self, response: httpx.Response) -> None:
         """The answer's head has come."""
         self.head = response.status_code < 400
+        self.headers = response.headers
         if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
             self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
 

@@ -11,7 +11,7 @@ from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
 from shared.errors import Forbidden, NotFound
-from shared.submissions.catalogue import catalogue, endpoint
+from shared.submissions.catalogue import Catalogue, CatalogueModel, catalogue, endpoint
 
 router = Router()
 
@@ -66,7 +66,7 @@ async def list_models(request: Request) -> Response:
     """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
     known = catalogue()
-    found = [objects.model_object(model, known.version) for id, model in known.models.items() if _usable(holder, id)]
+    found = [objects.model_object(one, known.version) for one in known.models.values() if _usable(holder, known, one)]
     return answer(objects.page(found, len(found)))
 
 
@@ -74,11 +74,13 @@ async def list_models(request: Request) -> Response:
 async def show_model(request: Request, id: str) -> Response:
     """Get a model."""
     _, holder = await enter(request)
-    if id not in catalogue().models or not _usable(holder, id):
+    known = catalogue()
+    model = known.models.get(id)
+    if model is None or not _usable(holder, known, model):
         raise NotFound(f"not found: model {id[:100]!r}")
-    return answer(objects.model_object(catalogue().models[id], catalogue().version))
+    return answer(objects.model_object(model, known.version))
 
 
-def _usable(holder: KeyHolder, id: str) -> bool:
+def _usable(holder: KeyHolder, known: Catalogue, model: CatalogueModel) -> bool:
     """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
-    return holder.test or endpoint(catalogue().providers[catalogue().models[id].provider]) is not None
+    return holder.test or endpoint(known.providers[model.provider]) is not None

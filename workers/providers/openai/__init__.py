@@ -38,7 +38,7 @@ class OpenAI:
     def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
         self._client = client
         self._urls = {type: httpx.URL(endpoint.base_url.rstrip("/") + path) for type, path in _PATHS.items()}
-        self._headers = {"authorization": f"Bearer {endpoint.key}", "content-type": "application/json"}
+        self._headers = {**endpoint.headers, "content-type": "application/json"}
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One POST; see Upstream."""

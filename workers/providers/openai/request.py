@@ -46,7 +46,9 @@ def payload(call: ProviderCall) -> bytes:
     """The body to send."""
     body = composed(call, sending_of(call))
     if call.sink is not None:
-        body.update(stream=True, stream_options={"include_usage": True})
+        body["stream"] = True
+        if "stream_options" not in sending_of(call).omit:
+            body["stream_options"] = {"include_usage": True}
     return orjson.dumps(body)
 
 

@@ -90,6 +90,7 @@ def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) 
 
 #: The chunk that says that nothing follows.
 DONE: Mapping[str, Any] = {}
+_NOTHING: Mapping[str, Any] = {}
 
 
 def _read(event: ServerSentEvent) -> Mapping[str, Any] | None:
@@ -166,8 +167,8 @@ class Gathering:
             if calls:
                 self._send(one.index, {"tool_calls": calls}, None)
         if self._began:
-            for given in shown:
-                self._send(given["index"], {}, None, given["finish_reason"])
+            for one, given in zip(choices, shown, strict=True):
+                self._send(one.index, {}, None, given["finish_reason"], one.beside())
         return StreamedAnswer(shown, self._usage, self._created)
 
     def _take(self, given: Mapping[str, Any], at: int) -> None:
@@ -203,7 +204,14 @@ class Gathering:
     def _began(self) -> bool:
         return self._call.sink is not None and self._call.sink.began
 
-    def _send(self, index: int, visible: dict[str, Any], logprobs: Any, ending: str | None = None) -> None:
+    def _send(
+        self,
+        index: int,
+        visible: dict[str, Any],
+        logprobs: Any,
+        ending: str | None = None,
+        beside: Mapping[str, Any] = _NOTHING,
+    ) -> None:
         if self._call.sink is None:
             return
         pieces = []
@@ -213,5 +221,5 @@ class Gathering:
         if visible or logprobs:
             pieces.append(part(index, visible, logprobs=logprobs))
         if ending:
-            pieces.append(part(index, {}, ending))
+            pieces.append(part(index, beside, ending))
         self._call.sink.send(self._head, pieces)

@@ -1,0 +1,255 @@
+"""fusionai models: what can be asked for, at which price; and the operator's own rows and published prices."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import redis
+
+from producer.cli.connection import api_command
+from producer.cli.groups import DefaultGroup
+from producer.cli.output import Output, credits_text, json_option
+from producer.cli.tables import Column
+from producer.client import FusionAI
+from producer.pricelist import own_file, sync
+from producer.stack.state import StateDirectory
+from shared import clock
+from shared.providers import states
+from shared.settings import settings
+from shared.submissions.catalogue import catalogue
+from shared.submissions.catalogue_rows import Capability
+from shared.submissions.job_types import JobType
+
+#: How long Redis may take, in seconds.
+REDIS_SECONDS = 1.0
+
+_COLUMNS = (
+    Column("model"),
+    Column("provider", drop=2),
+    Column("input", right=True),
+    Column("output", right=True),
+    Column("context", right=True, drop=4),
+    Column("state", styled=True, drop=1),
+    Column("can", text=True, drop=3),
+)
+_CHANGES = (
+    Column("model"),
+    Column("price"),
+    Column("old", right=True),
+    Column("new", right=True),
+    Column("change", right=True),
+    Column("note", text=True, drop=1),
+)
+
+
+@click.group(cls=DefaultGroup)
+def models() -> None:
+    """Show models and prices; add, remove, sync."""
+
+
+@models.command("list")
+@api_command
+def list_models(client: FusionAI, output: Output) -> None:
+    """List the models that the key can use.
+
+    Prices are credits per million tokens, or per image. With the stack of this directory also whether calls of a model
+    are paused now.
+    """
+    page = client.models()
+    if (paused := _paused()) is not None:
+        for one in page["data"]:
+            one["state"] = paused.get(one["id"], "ok")
+
+    def words() -> None:
+        rows = [_row(one) for one in page["data"]]
+        output.table(_COLUMNS, rows, empty="No models.")
+
+    output.value(page, words)
+
+
+def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
+    price = one.get("price") or {}
+    images = price.get("images")
+    cells: tuple[object, object] = (_credits(price.get("input")), _credits(price.get("output")))
+    if images:
+        cells = ("", f"{_credits(min(images.values()))} each")
+    context = f"{one['context_tokens']:,}" if isinstance(one.get("context_tokens"), int) else None
+    can = " ".join(one.get("capabilities") or ()) or one.get("type")
+    return (one["id"], one.get("provider", one.get("owned_by")), *cells, context, one.get("state"), can)
+
+
+def _credits(micros: object) -> str | None:
+    return credits_text(micros / clock.MICROS) if isinstance(micros, int) else None
+
+
+def _paused() -> dict[str, str] | None:
+    """Why the calls of models are paused, of those that are; None: no Redis of ours can be read here."""
+    url = StateDirectory(settings().state_directory).running().get("redis_url")
+    if url is None and "redis_url" in settings().model_fields_set:
+        url = settings().redis_url
+    if url is None:
+        return None
+    with suppress(redis.RedisError, OSError):
+        with redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as connection:
+            paused = {
+                (one.provider, one.upstream): one.state for one in states.read_all(connection) if one.state.paused
+            }
+            return {
+                id: f"paused, {states.words(state.paused_for)}"
+                for id, row in catalogue().models.items()
+                if (state := paused.get((row.provider, None)) or paused.get((row.provider, row.upstream)))
+            }
+    return None
+
+
+def _own_file(given: Path | None) -> Path:
+    if given is None and not settings().catalogue:
+        raise click.UsageError("no catalog of your own: set FUSIONAI_CATALOGUE to its path (or give --file)")
+    return given or Path(settings().catalogue)
+
+
+_FILE = click.option(
+    "--file", "file", type=click.Path(dir_okay=False, path_type=Path), help="The catalog; else FUSIONAI_CATALOGUE."
+)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--provider", required=True, help="The provider that serves it.")
+@click.option("--upstream", help="The provider's own name of it; else NAME.")
+@click.option("--type", "type", type=click.Choice(get_args(JobType)), default="chat.completion", show_default=True)
+@click.option("--purpose", default="", help="What it is for, in a few words.")
+@click.option("--input", "input_price", required=True, type=click.IntRange(0), help="Price of a million input tokens.")
+@click.option("--output", "output_price", default=0, type=click.IntRange(0), help="Price of a million output tokens.")
+@click.option("--cached-input", type=click.IntRange(0), help="Price of a million input tokens from a cache.")
+@click.option("--cache-write", type=click.IntRange(0), help="Price of a million input tokens written to a cache.")
+@click.option("--context", type=click.IntRange(1), help="Tokens of request and response together.")
+@click.option("--max-output", type=click.IntRange(1), help="Tokens of a response.")
+@click.option("--can", type=click.Choice(get_args(Capability)), multiple=True, help="What it can do; else all.")
+@_FILE
+@json_option
+def add(
+    name: str, as_json: bool, file: Path | None, can: tuple[str, ...], provider: str, upstream: str | None, **given: Any
+) -> None:
+    """Add a model to your own catalog, or replace its row.
+
+    Prices are micro-credits (a credit has 1,000,000). Running processes load it within a few seconds; the first model
+    of a provider needs a restart.
+    """
+    row: dict[str, Any] = {"type": given["type"], "provider": provider, "upstream": upstream or name}
+    row |= {"purpose": given["purpose"], "input": given["input_price"], "output": given["output_price"]}
+    for key in ("cached_input", "cache_write", "max_output", "context"):
+        if given[key] is not None:
+            row[key] = given[key]
+    if can:
+        row["capabilities"] = list(can)
+    path = _own_file(file)
+    _edit(path, own_file.with_row(name, row))
+    _told(Output(as_json), {"model": name, "file": str(path), "row": row}, f"{name} is in {path}.")
+
+
+@models.command()
+@click.argument("name")
+@_FILE
+@json_option
+def remove(name: str, as_json: bool, file: Path | None) -> None:
+    """Take a model out of what is sold.
+
+    Its row in your own catalog, if there is one; a model that ships with FusionAI is named in its `remove`.
+    """
+    path = _own_file(file)
+    _edit(path, own_file.without(name))
+    _told(Output(as_json), {"model": name, "file": str(path), "removed": True}, f"{name} is no longer sold ({path}).")
+
+
+@models.command("sync")
+@click.option("--provider", multiple=True, help="Only the models of this provider; may be repeated.")
+@click.option("--accept", multiple=True, metavar="NAME", help="Write the prices of this model; may be repeated.")
+@click.option("--yes", is_flag=True, help="Write all prices that may be accepted.")
+@click.option("--new", is_flag=True, help="Also list published models that are not in the catalog.")
+@click.option("--update", is_flag=True, help="Fetch the newest prices over the network first.")
+@_FILE
+@json_option
+def synchronise(
+    as_json: bool,
+    file: Path | None,
+    provider: tuple[str, ...],
+    accept: tuple[str, ...],
+    yes: bool,
+    new: bool,
+    update: bool,
+) -> None:
+    """Compare prices with those that are published.
+
+    The published ones are those of the installed genai-prices, as of today. Nothing is written but what you accept: on
+    a terminal it asks for each model. A price that falls to zero, or changes more than tenfold, is refused.
+    """
+    output = Output(as_json)
+    try:
+        found = sync.compared(_today(), provider, update=update, new=new, file=file)
+    except sync.SyncError as error:
+        raise click.ClickException(str(error)) from None
+    if not as_json:
+        _show(output, found)
+    wanted = _wanted(output, found, set(accept), yes)
+    if wanted:
+        path = _own_file(file)
+        for one in wanted:
+            _edit(path, sync.written(found, one, path))
+            if not as_json:
+                output.line(f"{one.model} has its new price in {path}.")
+    if as_json:
+        output.value(sync.as_object(found, [one.model for one in wanted]), lambda: None)
+
+
+def _wanted(output: Output, found: sync.Sync, accept: set[str], yes: bool) -> list[sync.Finding]:
+    by_name = {one.model: one for one in found.findings}
+    for name in accept:
+        if name not in by_name or not by_name[name].changes:
+            raise click.UsageError(f"--accept {name}: its price has not changed")
+        if by_name[name].refused:
+            raise click.UsageError(f"--accept {name}: refused, {by_name[name].refused}")
+    able = [one for one in found.findings if one.acceptable]
+    if yes:
+        return able
+    if accept or output.as_json or not (output.is_terminal and sys.stdin.isatty()):
+        return [one for one in able if one.model in accept]
+    return [one for one in able if click.confirm(f"Write the new price of {one.model}?")]
+
+
+def _show(output: Output, found: sync.Sync) -> None:
+    rows: list[tuple[object, ...]] = []
+    for one in found.findings:
+        note = f"refused: {one.refused}" if one.refused else "retired" if one.retired else ""
+        if one.changes_on and not note:
+            note = f"changes on {one.changes_on}"
+        for at, change in enumerate(one.changes):
+            percent = "" if change.percent is None else f"{change.percent:+.0f} %"
+            rows.append((one.model, change.key, change.old, change.new, percent, "" if at else note))
+        if not one.changes and note:
+            rows.append((one.model, "", "", "", "", note))
+    output.table(_CHANGES, rows, empty="All prices are as published.")
+    if found.new:
+        output.line()
+        listed = [(one.provider, one.id, one.input, one.output, one.context) for one in found.new]
+        output.table(("provider", "not in the catalog", "input", "output", "context"), listed)
+    output.note(f"Published prices: genai-prices {found.version}, of {found.day}; in micro-credits per million tokens.")
+
+
+def _today() -> date:
+    return clock.utc(clock.now_micros()).date()
+
+
+def _edit(path: Path, change: own_file.Edit) -> None:
+    try:
+        own_file.edit(path, change)
+    except own_file.OwnFileError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _told(output: Output, value: Mapping[str, Any], words: str) -> None:
+    output.value(value, lambda: output.line(words))

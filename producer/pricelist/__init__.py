@@ -1,0 +1,1 @@
+"""The operator's own catalogue file, and the prices that are published for its models."""

@@ -1,0 +1,154 @@
+"""Published prices of models, from the data of the package genai-prices, as keys of the catalogue's rows.
+
+Source: github.com/pydantic/genai-prices. Its prices are US dollars per million tokens; a credit is a US cent.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from types import ModuleType
+from typing import Any, Final
+
+#: Micro-credits of a dollar.
+PER_DOLLAR: Final = 100_000_000
+#: The row's key of each of its prices.
+KEYS: Final = {
+    "input": "input_mtok",
+    "cached_input": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "output": "output_mtok",
+}
+
+
+class PricesMissingError(Exception):
+    """The package of published prices cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The prices of one model on one day, and what is known of it besides."""
+
+    id: str
+    #: Keys of a catalogue row; `long_context` too.
+    prices: dict[str, Any]
+    context: int | None = None
+    deprecated: bool = False
+    #: Why its prices cannot be used; empty: they can.
+    refused: str = ""
+    #: The next day on which they change.
+    changes_on: date | None = None
+
+
+class Prices:
+    """The published prices as of a day."""
+
+    def __init__(self, providers: Sequence[Any], day: date) -> None:
+        self._providers = {provider.id: provider for provider in providers}
+        self._day = day
+
+    def has(self, provider: str) -> bool:
+        """Whether models of a provider have published prices."""
+        return provider in self._providers
+
+    def find(self, provider: str, upstream: str) -> Published | None:
+        """The prices of a provider's model; None where none are published."""
+        if not (found := self._providers.get(provider)) or not (model := found.find_model(upstream)):
+            return None
+        return self._published(model)
+
+    def each(self, provider: str) -> Iterator[tuple[Any, Published]]:
+        """All models of a provider, each with its own data."""
+        for model in self._providers[provider].models if provider in self._providers else ():
+            yield model, self._published(model)
+
+    def _published(self, model: Any) -> Published:
+        prices, changes_on = _on(model.prices, self._day)
+        try:
+            keys = _keys(prices)
+        except ValueError as error:
+            return Published(model.id, {}, model.context_window, bool(model.deprecated), str(error), changes_on)
+        return Published(model.id, keys, model.context_window, bool(model.deprecated), "", changes_on)
+
+
+def prices(day: date, *, update: bool = False) -> Prices:
+    """Those of the installed package; `update`: the newest, by the package's own updater, over the network."""
+    package = _package()
+    if not update:
+        return Prices(package.data_snapshot.get_snapshot().providers, day)
+    try:
+        snapshot = package.UpdatePrices().fetch()
+    except Exception as error:
+        raise PricesMissingError(f"the newest prices could not be fetched: {error}") from None
+    return Prices(snapshot.providers, day)
+
+
+def version() -> str:
+    """Which release of the package it is."""
+    from importlib.metadata import version as of
+
+    return of("genai-prices")
+
+
+def _package() -> ModuleType:
+    try:
+        import genai_prices
+        import genai_prices.data_snapshot
+    except ImportError as error:
+        raise PricesMissingError(f"genai-prices cannot be imported ({error}): pip install genai-prices") from None
+    return genai_prices
+
+
+def _on(prices: Any, day: date) -> tuple[Any, date | None]:
+    """The prices that hold on a day, of several by the hour the dearest; and the next day on which others do."""
+    if not isinstance(prices, list):
+        return prices, None
+    noon = datetime.combine(day, time(12), UTC)
+    held, coming = [prices[0].prices], []
+    for one in prices:
+        start = getattr(one.constraint, "start_date", None)
+        if start is not None and start > day:
+            coming.append(start)
+        elif one.constraint is None or (start is not None and one.constraint.active(noon)):
+            held = [one.prices]
+        elif start is None:
+            held.append(one.prices)
+    return max(held, key=_dearness), min(coming, default=None)
+
+
+def _dearness(prices: Any) -> tuple[Decimal, Decimal]:
+    return _base(prices.output_mtok) or Decimal(0), _base(prices.input_mtok) or Decimal(0)
+
+
+def _base(price: Any) -> Decimal | None:
+    found: Decimal | None = getattr(price, "base", price)
+    return found
+
+
+def _keys(prices: Any) -> dict[str, Any]:
+    """The keys of a row; ValueError says which price cannot be one."""
+    found: dict[str, Any] = {}
+    above: set[int] = set()
+    dearer: dict[str, int] = {}
+    for key, name in KEYS.items():
+        if (price := getattr(prices, name)) is None:
+            continue
+        found[key] = _micros(key, _base(price))
+        if tiers := getattr(price, "tiers", None):
+            if len(tiers) > 1:
+                raise ValueError(f"{key} has more than two prices by the length of the input")
+            above.add(tiers[0].start)
+            dearer[key] = _micros(key, tiers[0].price)
+    if len(above) > 1:
+        raise ValueError("its prices change at more than one length of the input")
+    if above:
+        found["long_context"] = {"above": above.pop(), **dearer}
+    return found
+
+
+def _micros(key: str, dollars: Decimal | None) -> int:
+    value = Decimal(dollars or 0) * PER_DOLLAR
+    if value != int(value) or value < 0:
+        raise ValueError(f"{key} of {dollars} dollars is no whole number of micro-credits")
+    return int(value)

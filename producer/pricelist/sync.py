@@ -1,0 +1,95 @@
+"""What `fusionai models sync` finds: rows whose prices are not those published, and how a row is written anew."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from producer.pricelist import compare, own_file, published
+from producer.pricelist.compare import Finding as Finding
+from shared.settings import settings
+from shared.submissions.catalogue import read_rows, why
+from shared.submissions.catalogue_files import CatalogueError, Rows
+
+
+class SyncError(Exception):
+    """Nothing can be compared; the message says why."""
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """A published model that no row has as its upstream; prices in micro-credits per million tokens."""
+
+    provider: str
+    id: str
+    input: int
+    output: int
+    context: int | None
+
+
+@dataclass(frozen=True)
+class Sync:
+    """Everything that was found."""
+
+    day: str
+    version: str
+    rows: Rows
+    findings: list[Finding] = field(default_factory=list)
+    new: list[NewModel] = field(default_factory=list)
+
+
+def compared(day: date, providers: Collection[str], *, update: bool, new: bool, file: Path | None) -> Sync:
+    """Compare the rows of these providers (of all, if none is named) with the prices published as of a day."""
+    try:
+        rows = read_rows(_existing(file))
+        prices = published.prices(day, update=update)
+    except (OSError, CatalogueError) as error:
+        raise SyncError(f"cannot load the catalog: {why(error)}") from None
+    except published.PricesMissingError as error:
+        raise SyncError(str(error)) from None
+    if unknown := [name for name in providers if name not in rows.providers]:
+        raise SyncError(f"the catalog has no provider {unknown[0]!r}")
+    chosen = {id: row.data for id, row in rows.models.items() if not providers or row.data["provider"] in providers}
+    found = [
+        one for one in compare.findings(chosen, prices) if one.changes or one.retired or one.refused or one.changes_on
+    ]
+    missing = list(_missing(chosen, prices)) if new else []
+    return Sync(day.isoformat(), published.version(), rows, found, missing)
+
+
+def _existing(file: Path | None) -> str:
+    """The file to read; one that is not there yet is about to be made."""
+    name = str(file) if file else settings().catalogue
+    return name if name and Path(name).exists() else ""
+
+
+def _missing(rows: Mapping[str, Mapping[str, Any]], prices: published.Prices) -> list[NewModel]:
+    found = []
+    for provider in dict.fromkeys(row["provider"] for row in rows.values()):
+        upstreams = [str(row["upstream"]) for row in rows.values() if row["provider"] == provider]
+        for model, one in prices.each(provider):
+            given = one.prices.get("input", 0), one.prices.get("output", 0)
+            if not one.deprecated and all(given) and not any(model.is_match(upstream) for upstream in upstreams):
+                found.append(NewModel(provider, one.id, *given, one.context))
+    return found
+
+
+def written(found: Sync, one: Finding, path: Path) -> own_file.Edit:
+    """The edit that gives a row its published prices: in the operator's file, where the row is copied to if need be."""
+    if one.model in own_file.rows_of(path):
+        return own_file.with_keys(one.model, one.keys)
+    row = {**found.rows.models[one.model].data, **one.keys}
+    comment = f"Prices: genai-prices {found.version}, of {found.day}; the rest as shipped on that day."
+    return own_file.with_row(one.model, row, comment)
+
+
+def as_object(found: Sync, accepted: Collection[str]) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "object": "sync",
+        "day": found.day,
+        "genai_prices": found.version,
+        "models": [{**asdict(one), "accepted": one.model in accepted} for one in found.findings],
+        "new": [asdict(one) for one in found.new],
+    }

@@ -1,0 +1,33 @@
+"""What a chat request needs of a model, beside answering: pictures to be seen, tools to be called, a schema kept."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from shared.submissions.catalogue_rows import Capability
+from shared.submissions.schemas import image_places
+
+
+class Need(NamedTuple):
+    """One thing that a request asks for: where it does, and how that is said."""
+
+    capability: Capability
+    place: str
+    what: str
+
+
+def lacking(request: Mapping[str, Any], capabilities: Collection[Capability]) -> Need | None:
+    """The first thing that a request needs and a model with these capabilities does not have.
+
+    Reasoning is none of them: how much of it is wanted is a hint, which models without it are not sent.
+    """
+    return next((need for need in needs(request) if need.capability not in capabilities), None)
+
+
+def needs(request: Mapping[str, Any]) -> Iterator[Need]:
+    """All that a request needs."""
+    for place, _ in image_places(request)[:1]:
+        yield Need("vision", place, "images are")
+    if request.get("tools"):
+        yield Need("tools", "tools", "tools are")
+    if (request.get("response_format") or {}).get("type") == "json_schema":
+        yield Need("json_schema", "response_format", "a JSON schema is")

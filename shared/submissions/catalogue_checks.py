@@ -1,0 +1,85 @@
+"""Checks the catalogue's rows: each fault at the line of its key, all of them at once."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.money.pricing import Overheads
+from shared.submissions.catalogue_files import Row, Rows, Source, meant
+from shared.submissions.catalogue_rows import Capability, CatalogueModel
+
+T = TypeVar("T")
+
+
+def checked_rows(rows: Mapping[str, Row], kind: str, type: type[T], key: str, faults: list[str]) -> dict[str, T]:
+    """The rows of a kind that are right; what is wrong with the others is added to the faults."""
+    found = {}
+    for name, row in rows.items():
+        if not isinstance(row.data, dict):
+            faults.append(row.source.fault((kind, name), "must be a table"))
+            continue
+        try:
+            found[name] = TypeAdapter(type).validate_python({**row.data, key: name})
+        except ValidationError as error:
+            faults += _faults(row.source, (kind, name), error, type)
+    return found
+
+
+def checked_overheads(rows: Rows, faults: list[str]) -> Overheads | None:
+    if rows.overheads is None:
+        faults.append("overheads are missing")
+        return None
+    try:
+        return TypeAdapter(_Overheads).validate_python(rows.overheads.data).value
+    except ValidationError as error:
+        faults += _faults(rows.overheads.source, ("overheads",), error, _Overheads)
+        return None
+
+
+class _Overheads(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request: int = Field(ge=0)
+    message: int = Field(ge=0)
+    tools: int = Field(ge=0)
+    tool: int = Field(ge=0)
+    image: int = Field(ge=0)
+
+    @property
+    def value(self) -> Overheads:
+        return Overheads(**self.model_dump())
+
+
+def _faults(source: Source, path: tuple[str, ...], error: ValidationError, type: Any) -> list[str]:
+    """Each fault of a row, at its key's line."""
+    found = []
+    for one in error.errors():
+        place = (*path, *(str(key) for key in one["loc"] if not isinstance(key, int)))
+        said = one["msg"][0].lower() + one["msg"][1:]
+        if one["type"] == "extra_forbidden":
+            known = type.model_fields if len(one["loc"]) == 1 else ()
+            said = f"unknown key{meant(str(one['loc'][-1]), known)}"
+        elif one["type"] == "missing":
+            said = "is missing"
+        elif "capabilities" in place:
+            said = f"{said}{meant(str(one['input']), get_args(Capability))}"
+        found.append(source.fault(place, said))
+    return found
+
+
+def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong with a row among the others, each after its key."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    if model.provider not in rows.providers:
+        found.append(
+            (("provider",), f"provider {model.provider!r} is not defined{meant(model.provider, rows.providers)}")
+        )
+    if not (model.input or model.output or model.images or model.request):
+        found.append(((), "price is missing"))
+    for name in model.fallbacks:
+        if name not in rows.models or rows.models[name].data.get("type") != model.type:
+            found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
+    if model.type == "chat.completion" and not model.max_output:
+        found.append((("max_output",), "is missing"))
+    return found

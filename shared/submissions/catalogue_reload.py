@@ -1,0 +1,76 @@
+"""A value that is made of a file, and made anew when that has changed; while it cannot be used, the old one stays."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from shared import clock
+
+log = logging.getLogger(__name__)
+
+#: How often the file is looked at, in seconds.
+LOOK_SECONDS: Final = 2.0
+
+T = TypeVar("T")
+
+
+class Reloaded(Generic[T]):
+    """One object, swapped whole: who has taken it goes on with what it was."""
+
+    def __init__(
+        self,
+        name: Callable[[], str],
+        make: Callable[[str], T],
+        first: Callable[[str], T],
+        follow: Callable[[T, T], tuple[T, list[str]]],
+    ) -> None:
+        """`make` and `first` read the file of a name, the first time and later; `follow(before, now)` gives what can be
+        used of a new value, and what of it cannot."""
+        self._name, self._make, self._first, self._follow = name, make, first, follow
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Read the file again when next asked, as a process that starts does."""
+        self._value: T | None = None
+        self._stamp: tuple[int, ...] | None = None
+        self._look_at = 0.0
+
+    def get(self) -> T:
+        """The value as it is now."""
+        value = self._value
+        if value is not None and clock.monotonic() < self._look_at:
+            return value
+        with self._lock:
+            if self._value is None:
+                self._stamp = self._stamp_of(self._name())
+                self._value = self._first(self._name())
+            elif clock.monotonic() >= self._look_at:
+                self._look(self._value)
+            self._look_at = clock.monotonic() + LOOK_SECONDS
+            return self._value
+
+    def _look(self, value: T) -> None:
+        name = self._name()
+        if not name or (stamp := self._stamp_of(name)) == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._value, later = self._follow(value, self._make(name))
+        except (OSError, ValueError) as error:
+            log.error(
+                "the catalog %s cannot be loaded, the one before it stays: %s", name, "; ".join(str(error).splitlines())
+            )
+            return
+        log.info("the catalog %s was loaded anew", name)
+        for one in later:
+            log.warning("the catalog %s: %s", name, one)
+
+    def _stamp_of(self, name: str) -> tuple[int, ...] | None:
+        try:
+            found = os.stat(name) if name else None
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None

@@ -1,0 +1,79 @@
+"""The rows of the catalogue: a provider and a model, with their keys and units. Pure."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from shared.submissions.job_types import JobType
+from shared.submissions.price_rows import LongContextRow, Micros, Tier
+from shared.submissions.sending import Words
+
+
+class Provider(Words):
+    """One upstream: where it is, which protocol it speaks, and the environment name of its key."""
+
+    name: str
+    protocol: str
+    base_url: str = ""
+    #: Environment name of the base URL, beside `FUSIONAI_PROVIDER_NAME_URL`; it goes before `base_url`.
+    url: str = ""
+    #: What is added to a URL of the environment that does not end so: `/v1`.
+    path: str = ""
+    key: str = ""
+    #: It is called without a key where the environment has none, as a server of one's own is.
+    key_optional: bool = False
+    #: The header of the key: `Authorization: Bearer KEY`, or Azure's `api-key: KEY`.
+    key_header: Literal["authorization", "api-key"] = "authorization"
+    simulated_path: str = ""
+    #: It fetches the addresses of pictures itself, from a network of ours: those of private hosts are refused.
+    fetches_privately: bool = False
+    #: What the provider admits of each of its models; 0: found out by calling.
+    requests_per_minute: int = Field(default=0, ge=0)
+    tokens_per_minute: int = Field(default=0, ge=0)
+
+
+#: What a model can do, as far as requests ask for it.
+Capability = Literal["vision", "tools", "json_schema", "reasoning"]
+
+
+class CatalogueModel(Words):
+    """One thing a customer can ask for by its catalogue id."""
+
+    id: str
+    type: JobType
+    provider: str
+    upstream: str
+    purpose: str
+    input: Micros = 0
+    output: Micros = 0
+    #: Of input read from the provider's cache, and of input written into it; None: as other input.
+    cached_input: Micros | None = None
+    cache_write: Micros | None = None
+    #: Of input written into the cache for an hour; None: as `cache_write`.
+    cache_write_1h: Micros | None = None
+    #: Of output tokens of reasoning; None: as other output.
+    reasoning: Micros | None = None
+    #: Of each request, beside what it uses.
+    request: Micros = 0
+    #: By size (`1024x1024`), or by quality and size (`high/1024x1024`).
+    images: Mapping[str, Micros] = {}
+    #: The prices of a whole request whose input is long.
+    long_context: LongContextRow | None = None
+    #: Qualities of pictures that cost what the size does; another one needs a price of its own in `images`.
+    qualities: list[str] = Field(default=[])
+    #: Service tiers that have a price of their own; the price above is the standard one's.
+    service_tiers: Mapping[str, Tier] = {}
+    #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
+    web_search: int = Field(default=0, ge=0)
+    max_output: int = Field(default=0, ge=0)
+    dimensions: int = 0
+    #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.
+    fallbacks: list[str] = Field(default=[], max_length=3)
+    #: Tokens of the window, of request and answer together; 0: not known.
+    context: int = Field(default=0, ge=0)
+    #: What it can do; a request for another thing is a 400. None: not known, and nothing is refused.
+    capabilities: list[Capability] | None = None
+    #: What the provider admits of this model; 0: what its row says, or found out by calling.
+    requests_per_minute: int = Field(default=0, ge=0)
+    tokens_per_minute: int = Field(default=0, ge=0)
