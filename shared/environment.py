@@ -28,8 +28,12 @@ def provider_key(environment_name: str) -> str | None:
 
 def provider_url(name: str, usual_name: str = "") -> str:
     """Where a provider is: `FUSIONAI_PROVIDER_NAME_URL`, or the variable that other programs read; empty: not set."""
-    own = f"FUSIONAI_PROVIDER_{re.sub('[^A-Z0-9]', '_', name.upper())}_URL"
-    return provider_key(own) or (provider_key(usual_name) if usual_name else None) or ""
+    return provider_key(url_name(name)) or (provider_key(usual_name) if usual_name else None) or ""
+
+
+def url_name(provider: str) -> str:
+    """The environment name of a provider's URL."""
+    return f"FUSIONAI_PROVIDER_{re.sub('[^A-Z0-9]', '_', provider.upper())}_URL"
 
 
 def inherited() -> dict[str, str]:

@@ -129,4 +129,5 @@ def main() -> str:
 
 if __name__ == "__main__" and (module := main()):
     del sys.argv[1:]
+    sys.modules.pop(module, None)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -13,8 +13,10 @@ import pytest
 from producer import metrics
 from producer.cli import COMMANDS, main
 from producer.openapi import parts
+from shared.environment import url_name
 from shared.objects.events import event_object
 from shared.settings import Settings
+from shared.submissions.catalogue import catalogue
 from shared.webhooks import events
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,6 +156,7 @@ def test_each_command_has_its_row() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_settings_are_there(document: str) -> None:
     known = {f"FUSIONAI_{name.upper()}" for name in Settings.model_fields}
+    known |= {url_name(name) for name in [*catalogue().providers, "NAME"]}
     named = re.findall(r"FUSIONAI_[A-Z_]+[A-Z](?:_?\*)?", text_of(document))
     wrong = [
         name

@@ -17,6 +17,7 @@ def test_a_process_is_started_by_its_earlier_name(name: str, now: str, monkeypat
     started: list[str] = []
     __import__(now)
     monkeypatch.setattr(sys.modules[now], "main", lambda: started.append(now))
+    monkeypatch.delitem(sys.modules, name, raising=False)  # another test may have imported it
     runpy.run_module(name, run_name="__main__")
     assert started == [now]
 

@@ -29,8 +29,10 @@ log = logging.getLogger(__name__)
 
 #: A claimed delivery is sent within so many seconds or left: its webhook may have been changed or deleted since.
 CLAIMED_SECONDS: Final = 5.0
-#: Only of webhooks that may have more sends at once than this is anything claimed before there is a place for it.
+#: Only of webhooks that may have more sends at once than this is anything claimed before there is a place for it: while
+#: others are sent, and for so many rounds of sends, so that sending does not wait for the database.
 CLAIM_AHEAD: Final = 4
+CLAIMED_ROUNDS: Final = 4
 #: Deliveries of a busy receiver that are put off in one transaction.
 PUT_OFF_EACH: Final = 500
 #: Ids that wait in this process for one webhook, and for all; what is beyond that the sweeper rings again.
@@ -46,19 +48,32 @@ class _Line:
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
     sending: set["asyncio.Task[None]"] = field(default_factory=set)
+    #: The claim that is under way beside the sends.
+    claiming: "asyncio.Task[None] | None" = None
     #: Answers by which its receiver is busy, and which are being recorded: until then nothing is sent.
     busy: int = 0
 
     @property
+    def quick(self) -> bool:
+        """It is claimed ahead of its sends."""
+        return self.receiver.most > CLAIM_AHEAD
+
+    @property
     def may_send(self) -> bool:
-        return bool(self.waiting or self.claimed) and len(self.sending) < self.receiver.most and not self.busy
+        ready = self.claimed or (self.waiting and not self.quick and self.claiming is None)
+        return bool(ready) and len(self.sending) < self.receiver.most and not self.busy
+
+    @property
+    def may_claim(self) -> bool:
+        """More is to be claimed beside the sends, before what is claimed has run out."""
+        enough = len(self.claimed) > CLAIMED_ROUNDS * self.receiver.most // 2
+        return self.quick and self.claiming is None and bool(self.waiting) and not enough and not self.busy
 
     def wanted(self) -> list[str]:
-        """The next ids to claim; quick ones so that there is always as much claimed as half of what may be sent."""
-        most = self.receiver.most if self.receiver.most > CLAIM_AHEAD else 1
-        if len(self.claimed) > most // 2:
-            return []
-        return [self.waiting.popitem(last=False)[0] for _ in range(min(len(self.waiting), most))]
+        """The next ids to claim: of a quick one for some rounds, of another one for the send that is to begin."""
+        most = CLAIMED_ROUNDS * self.receiver.most if self.quick else 1
+        number = max(0, min(len(self.waiting), most - len(self.claimed)))
+        return [self.waiting.popitem(last=False)[0] for _ in range(number)]
 
 
 class Sender:
@@ -113,25 +128,26 @@ class Sender:
         """Send until the webhook's line is empty, as many at once as it may have; the next as soon as one ends."""
         try:
             await asyncio.sleep(0)
-            while (line.waiting or line.claimed or line.sending) and not self._stopping:
+            while (line.waiting or line.claimed or line.sending or line.claiming) and not self._stopping:
+                if line.may_claim:
+                    line.claiming = self._tasks.start(self._claimed(line))
                 if not line.may_send:
-                    await asyncio.wait(line.sending, return_when=asyncio.FIRST_COMPLETED)
+                    under_way = {*line.sending, *filter(None, [line.claiming])}
+                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 elif (rest := line.receiver.rest_until - clock.monotonic()) > 0:
                     await asyncio.sleep(rest)
                 else:
                     await self._next(line)
         finally:
             del self._lines[webhook_id]
-            for row in line.claimed:
-                self._tasks.start(self._give_back(row))
+            self._give_all_back(line)
 
     async def _next(self, line: _Line) -> None:
         """Take a slot and begin one send, of what is still to be sent by then."""
         slot = await self._slots.enter(line.receiver)
         try:
-            if (ids := line.wanted()) and not self._stopping:
-                line.claimed.extend(await self._claim(ids, weight=len(ids)))
-                crash.point("deliver.after_claim")
+            if not (line.claimed or line.busy or self._stopping):
+                await self._claimed(line)
         except BaseException:
             self._slots.release(slot)
             raise
@@ -139,6 +155,23 @@ class Sender:
             line.sending.add(self._tasks.start(self._send(line, line.claimed.popleft(), slot)))
         else:
             self._slots.release(slot)
+
+    async def _claimed(self, line: _Line) -> None:
+        """Claim what is wanted of the line; what came too late to be sent is given back."""
+        try:
+            ids = line.wanted()
+            line.claimed.extend(await self._claim(ids, weight=len(ids)) if ids else ())
+            crash.point("deliver.after_claim")
+            if line.busy or self._stopping:
+                self._give_all_back(line)
+        finally:
+            line.claiming = None
+
+    def _give_all_back(self, line: _Line) -> None:
+        """What is claimed of the line is not sent after all."""
+        for row in line.claimed:
+            self._tasks.start(self._give_back(row))
+        line.claimed.clear()
 
     async def _send(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> None:
         """One send of the line, until the next may begin in its stead."""
@@ -166,9 +199,7 @@ class Sender:
         """The receiver is busy: nothing is sent before that is recorded; then what waits here waits on in its rows."""
         line.busy += 1
         try:
-            for row in line.claimed:
-                self._tasks.start(self._give_back(row))
-            line.claimed.clear()
+            self._give_all_back(line)
             await asyncio.wait([recorded])
             while line.waiting and not self._stopping:
                 some = min(len(line.waiting), PUT_OFF_EACH)

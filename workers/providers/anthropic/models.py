@@ -14,14 +14,14 @@ from typing import Final, Literal
 ThinkingStyle = Literal["effort", "budget", "none"]
 
 _UNTHINKING: Final = re.compile(r"claude-(instant|2|3-(opus|sonnet|haiku|5))")
-_BUDGETED: Final = re.compile(r"claude-(3-7|(opus|sonnet|haiku)-4(-[0-5])?(-20\d{6})?(@.*)?$)")
+_BUDGETED: Final = re.compile(r"claude-(3-7|(opus|sonnet|haiku)-4(-[0-5])?(-20[0-9]{6})?(@.*)?$)")
 #: Models that always think, and those that are asked in another way not to.
 _ALWAYS_THINKING: Final = re.compile(r"claude-(opus-5-[5-9]|fable|mythos)")
 _BETWEEN_TOOLS: Final = re.compile(r"claude-sonnet-5-[5-9]")
 #: Upon which no tool can be forced.
 _UNFORCED: Final = re.compile(r"claude-((opus|sonnet)-5-[5-9]|(fable|mythos)-5-[1-9])")
 #: `temperature`, `top_p` and `top_k` are refused.
-_UNSAMPLED: Final = re.compile(r"claude-(opus-4-[7-9]|(opus|sonnet|haiku)-([5-9]|\d\d)(?!\d)|fable|mythos)")
+_UNSAMPLED: Final = re.compile(r"claude-(opus-4-[7-9]|(opus|sonnet|haiku)-([5-9]|[0-9][0-9])(?![0-9])|fable|mythos)")
 
 _STYLES: Final[dict[str, ThinkingStyle]] = {"output_config.effort": "effort", "thinking.budget_tokens": "budget"}
 

@@ -19,7 +19,7 @@ Block = dict[str, Any]
 
 #: What the provider allows in the ids of tool calls.
 _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_DATA_URL: Final = re.compile(r"data:([^;,]+)[^,]*;base64,", re.IGNORECASE)
+_DATA_URL: Final = re.compile(r"data:([^;,]+)(;[^;,]*)*;base64,", re.IGNORECASE)
 _SYSTEM: Final = frozenset({"system", "developer"})
 #: Under this name the provider wants arguments that are no JSON object
 #: (…/agents-and-tools/tool-use/fine-grained-tool-streaming).
