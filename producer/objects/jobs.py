@@ -94,8 +94,8 @@ class Jobs(TypedDict):
     data: list[Job]
 
 
-def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
-    """A job as it is when it has just been accepted."""
+def queued_job(row: Mapping[str, Any]) -> Job:
+    """A job as it is when it has just been accepted; `row` has the columns of its row and of its payload."""
     return {
         "id": row["id"],
         "object": "job",
@@ -110,7 +110,7 @@ def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
         "started_at": None,
         "finished_at": None,
         "expires_at": row["expires_at"] // MICROS,
-        "metadata": dict(labels or {}),
+        "metadata": json.loads(row["labels"]) if row["labels"] else {},
         "result": None,
         "error": None,
         "usage": None,
@@ -123,7 +123,7 @@ def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
 def job_object(row: Mapping[str, Any]) -> Job:
     """A job; to Python its `result` is opaque: the stored JSON, which the answer carries as it is."""
     return {
-        **queued_job(row, json.loads(row["labels"]) if row["labels"] else None),
+        **queued_job(row),
         "served_by": {"provider": row["provider"], "model": row["served_model"]} if row["provider"] else None,
         "attempts": _attempts(row),
         "started_at": seconds(row["started_at"]),
