@@ -111,7 +111,8 @@ class Acceptor:
         owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
         rows, payloads, need = [], [], Need()
         for index, submission in enumerate(submissions):
-            made = quote.offers(submission, catalogue(), test=holder.test, at=f"jobs[{index}]." if listed else "")
+            at = f"jobs[{index}]." if listed else ""
+            made = quote.offers(submission, catalogue(), test=holder.test, at=at, account=holder.account_id)
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)

@@ -23,6 +23,7 @@ from shared.submissions.schemas import (
     Routing,
     Shape,
 )
+from shared.submissions.selection import ModelSelection
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_JOBS
 from shared.webhooks import events
 
@@ -35,20 +36,28 @@ Labels = Annotated[
 class _Wanted(Shape):
     """What `shared.submissions.schemas.read_submission` takes beside the request itself."""
 
-    model: Annotated[str, Field(min_length=1, description="A model id from GET /v1/models.")]
     metadata: Labels | None = None
     routing: Routing | None = None
+
+
+class _Named(_Wanted):
+    model: Annotated[str, Field(min_length=1, description="A model id from GET /v1/models.")]
 
 
 class ChatCompletionRequest(ChatRequest, _Wanted):
     """A chat completion. `max_completion_tokens` is an alias of `max_tokens`. Default: the maximum of the model."""
 
+    model: Annotated[
+        Annotated[str, Field(min_length=1)] | ModelSelection | None,
+        Field(description="A model id from GET /v1/models, or how to select one; absent: selected from all."),
+    ] = None
 
-class EmbeddingsRequest(EmbeddingRequest, _Wanted):
+
+class EmbeddingsRequest(EmbeddingRequest, _Named):
     """Texts or token arrays to embed."""
 
 
-class ImagesRequest(ImageRequest, _Wanted):
+class ImagesRequest(ImageRequest, _Named):
     """Images to generate."""
 
 
@@ -152,7 +161,7 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
         made[_JOBS[type]] = {
             **request,
             "properties": {"type": {"const": type, "type": "string"}, **request["properties"]},
-            "required": ["type", *request["required"]],
+            "required": ["type", *request.get("required", ())],
         }
     one = [{"$ref": f"#/components/schemas/{name}"} for name in made]
     made["JobList"] = {

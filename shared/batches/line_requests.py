@@ -19,19 +19,29 @@ from shared.submissions.schemas import NULLS, UNASKED
 #: which `Priced` has as well.
 BESIDE: Final = {"metadata": "labels", "routing": "routing"}
 #: The columns of a job's payload that `of_row` needs.
-COLUMNS: Final = ("request", *BESIDE.values())
+COLUMNS: Final = ("request", "offers", *BESIDE.values())
 
 
 def of_row(row: Mapping[str, Any]) -> LineRequest | None:
     """`{"method", "url", "body"}` of a job's `type`, `model` and COLUMNS; None when its payload is gone."""
     if row["request"] is None:
         return None
-    return _asked(row["type"], row["model"], row["request"], {name: row[kept] for name, kept in BESIDE.items()})
+    return _asked(
+        row["type"],
+        _model(row["model"], row["offers"]),
+        row["request"],
+        {name: row[kept] for name, kept in BESIDE.items()},
+    )
 
 
 def of_plan(line: Priced) -> LineRequest:
     """The same of a line that never became a job."""
-    return _asked(line.type, line.model, line.request, {name: getattr(line, kept) for name, kept in BESIDE.items()})
+    return _asked(
+        line.type,
+        _model(line.model, line.offers),
+        line.request,
+        {name: getattr(line, kept) for name, kept in BESIDE.items()},
+    )
 
 
 def _as_sent(request: str) -> str:
@@ -45,10 +55,22 @@ def _as_sent(request: str) -> str:
     return dumps(extras.put(body, {path: value for path, value in beside.items() if value is not None}))
 
 
-def _asked(type: str, model: str, request: str, beside: Mapping[str, str | None]) -> LineRequest:
+def _model(model: str, offers: str | None) -> str | dict[str, Any] | None:
+    """What the body said of the model: its name, the object by which it was selected, or None."""
+    if not offers or '"asked":' not in offers:
+        return model
+    selection = orjson.loads(offers)[0].get("selection") or {}
+    return (selection["asked"] or None) if "asked" in selection else model
+
+
+def _asked(
+    type: str, model: str | dict[str, Any] | None, request: str, beside: Mapping[str, str | None]
+) -> LineRequest:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
     if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
     others = [f'"{name}":{text}' for name, text in beside.items() if text]
-    body = "{" + ",".join([f'"model":{orjson.dumps(model).decode()}', *others, request[1:]])
+    if model is not None:
+        others = [f'"model":{orjson.dumps(model).decode()}', *others]
+    body = "{" + ",".join([*others, request[1:]])
     return {"method": "POST", "url": URLS[type], "body": cast(Any, orjson.Fragment(body))}

@@ -1,7 +1,8 @@
 """Puts a job's offers in the order that its caller's budget or weights give, and keeps why with the first of them.
 
-`Offer.selection` is `{"budget", "weights", "reason", "considered", "expected"}`: `expected` is what each candidate was
-expected to cost, as `[provider, model, millionths of a micro-credit]`, in their order. Offers whose order the caller
+`Offer.selection` is `{"budget", "weights", "reason", "expected", "asked"}`: `expected` is what each candidate was
+expected to cost, as `[provider, model, millionths of a micro-credit]`, in their order; `asked` is what stood for the
+name of a model, empty where nothing did. Offers whose order the caller
 gave have none. Readers of earlier versions pass it over.
 """
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, chosen, extras, image_inputs
+from shared.submissions import capabilities, chosen, extras, image_inputs, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
     Offer,
@@ -25,13 +25,15 @@ USUAL_TIER: Final = "default"
 _STANDARD_TIERS: Final = (None, "auto", USUAL_TIER)
 
 
-def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "") -> list[Offer]:
+def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "", account: str = "") -> list[Offer]:
     """The candidates in the order they are tried: the model asked for, then its fallbacks. A 400 names what cannot be.
+
+    `account`: whose request it is, as far as the choice among equal models depends on it.
 
     A test key's one candidate is the sandbox, which costs nothing.
     """
-    made = _asked(submission, catalogue, at)
-    if submission.routing.budget:
+    made = _asked(submission, catalogue, at, account)
+    if submission.routing.budget and not submission.selection:
         made = chosen.by_budget(submission, made, submission.routing.budget)
     if test:
         first = made[0]
@@ -39,10 +41,15 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
     return made
 
 
-def _asked(submission: Submission, catalogue: Catalogue, at: str) -> list[Offer]:
-    """The offers of the model asked for, and of its fallbacks, in this order."""
-    made = _of_model(submission, catalogue, submission.model, f"{at}model", at)
-    if submission.routing.fallbacks is None:
+def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) -> list[Offer]:
+    """The offers of the model asked for, or of those selected, and of its fallbacks, in this order."""
+    if submission.selection is not None:
+        made = selecting.selected(
+            submission, catalogue, lambda id: _of_model(submission, catalogue, id, "model", ""), account, at
+        )
+    else:
+        made = _of_model(submission, catalogue, submission.model, f"{at}model", at)
+    if submission.routing.fallbacks is None and submission.selection is None:
         made += _usual(submission, catalogue, made[0])
     for index, name in enumerate(submission.routing.fallbacks or ()):
         made += _of_model(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at)

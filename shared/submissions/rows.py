@@ -60,7 +60,7 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
     most = quote.bound(made)
     return Priced(
         submission.type,
-        submission.model,
+        submission.model or made[0].model,
         made[0].provider,
         most,
         submission.json.decode(),

@@ -17,6 +17,7 @@ from shared.submissions.job_types import JobType
 from shared.submissions.requests import ChatRequest as ChatRequest
 from shared.submissions.requests import EmbeddingRequest as EmbeddingRequest
 from shared.submissions.requests import ImageRequest as ImageRequest
+from shared.submissions.selection import ModelSelection, read_model
 from shared.submissions.shapes import NullIsAbsent
 from shared.submissions.shapes import Shape as Shape
 from shared.submissions.shapes import invalid as invalid
@@ -63,12 +64,15 @@ class Submission:
     """
 
     type: JobType
+    #: The name of the model; empty: it is selected.
     model: str
     request: dict[str, Any]
     #: The request as compact JSON, as its row keeps it.
     json: bytes
     routing: Routing = NO_ROUTING
     labels: dict[str, str] | None = None
+    #: By what the model is selected, where none is named.
+    selection: ModelSelection | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -170,9 +174,7 @@ def read_submission(
     fields = dict(body)
     found: dict[str, Any] = {}
     try:
-        model = fields.pop("model", None)
-        if not isinstance(model, str) or not model:
-            raise InvalidRequest(f"{at}model is required and must be a string", param=f"{at}model")
+        model, selection = read_model(type, fields.pop("model", None), at)
         labels = read_labels(fields.pop("metadata", None), at)
         routing = _routing(fields.pop("routing", None), at, found if ignore_unknown else None)
         fields = extras.take(REQUESTS[type], fields, found, at=at, ignore_unknown=ignore_unknown)
@@ -187,7 +189,9 @@ def read_submission(
     if found:
         known[extras.KEY] = found
     json = orjson.dumps(known)
-    return Submission(type=type, model=model, request=known, json=json, routing=routing, labels=labels)
+    return Submission(
+        type=type, model=model, selection=selection, request=known, json=json, routing=routing, labels=labels
+    )
 
 
 def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:

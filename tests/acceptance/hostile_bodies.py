@@ -67,7 +67,8 @@ def chats() -> Iterator[dict[str, Any]]:
     """Chats with something wrong in them."""
     for field in ("model", "messages", "temperature", "max_tokens", "n", "stop", "tools", "metadata", "routing"):
         for value in (5.5, -(2**63), 2**63 - 1, [], {}, [None], "", [[]], {"a": {"a": []}}, True):
-            if (field, value) not in (("metadata", {}), ("routing", {}), ("stop", []), ("stop", "")):
+            harmless = (("model", {}), ("metadata", {}), ("routing", {}), ("stop", []), ("stop", ""))
+            if (field, value) not in harmless:
                 yield bare(chat(**{field: value}))
     for field in (
         "tool_choice",

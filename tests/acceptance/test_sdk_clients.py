@@ -146,6 +146,39 @@ class TestRaw:
             job["model"] == "gpt-4" and job["served_by"]["model"] == "gemini-pro" and job["metadata"] == {"order": "9"}
         )
 
+    def test_a_model_selected_by_extra_body(self, client: OpenAI, account: Account) -> None:
+        """The SDK wants a name; what stands in the extra body takes its place."""
+        wanted = {"llms": ["gpt-3.5-turbo", "google.gemini-pro"], "weights": {"price": 1}}
+        answer = client.chat.completions.create(**saying("hi"), extra_body={"model": wanted})
+        assert answer.model == "gemini-pro"
+        (job,) = jobs(account)
+        assert job["model"] == job["served_by"]["model"] == "gemini-pro"
+        routing = job["routing"]
+        assert routing["weights"] == {"price": 1} and routing["reason"] == "best by weights of 2 candidates"
+        assert [one["model"] for one in routing["candidates"]] == ["gemini-pro", "gpt-3.5-turbo"]
+        other = routing["next_best"]
+        assert other["model"] == "gpt-3.5-turbo" and other["credits"] > job["usage"]["credits_used"] > 0
+        assert account.stack.violations() == []
+
+    def test_no_model_an_excluded_one_and_a_budget(self, account: Account) -> None:
+        chat = {"messages": ASKED, "max_tokens": 9}
+        chosen = account.live.post("/chat/completions", json=chat)
+        assert chosen.status_code == 200, chosen.text
+        first = chosen.json()["model"]
+        excluding = account.live.post("/chat/completions", json={**chat, "model": {"exclude_llms": [first]}})
+        assert excluding.status_code == 200 and excluding.json()["model"] != first
+        budget = {"fallbacks": ["claude-3-opus", "gemini-pro"], "budget": "economy"}
+        asked = {"type": "chat.completion", **chat, "model": "gpt-3.5-turbo", "routing": budget}
+        accepted = account.live.post("/jobs", json=asked).json()
+        assert accepted["model"] == "gpt-3.5-turbo" and accepted["routing"]["next_best"]["credits"] is None
+        done = account.live.get(f"/jobs/{accepted['id']}", params={"wait": 30}).json()
+        assert done["served_by"]["model"] == "gemini-pro" and done["routing"]["budget"] == "economy"
+        refused = account.live.post("/chat/completions", json={**chat, "model": {"llms": ["gpt-99"]}})
+        assert refused.status_code == 400 and refused.json()["error"]["param"] == "model.llms[0]"
+        none = account.live.post("/chat/completions", json={**chat, "model": {"max_output_cost": 0}})
+        assert none.status_code == 400 and "above max_output_cost" in none.json()["error"]["message"]
+        assert account.stack.violations() == []
+
 
 #: What is asked for, the class and status of its refusal, the type in its body.
 REFUSALS: list[tuple[str, Callable[[OpenAI], Any], type[openai.APIStatusError], int, str]] = [

@@ -1,6 +1,7 @@
 """The order of candidates: by budget, by weights, and the same again for the same conversation."""
 
 import doctest
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -9,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.objects.selections import routing as shown
+from shared.batches import line_requests, lines
+from shared.errors import InvalidRequest
 from shared.providers import statistics
 from shared.providers.statistics import OfferStatistics
 from shared.strict_json import dumps
-from shared.submissions import quote, routing
+from shared.submissions import quote, routing, rows, selecting, selection
 from shared.submissions.catalogue import catalogue
 from shared.submissions.routing import Candidate
 from shared.submissions.schemas import Offer, read_submission
@@ -41,8 +44,9 @@ def models(body: dict[str, Any]) -> list[str]:
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    results = doctest.testmod(routing)
-    assert results.attempted and not results.failed
+    for module in (routing, selection):
+        results = doctest.testmod(module)
+        assert results.attempted and not results.failed
 
 
 @given(candidates=CANDIDATES, budget=st.sampled_from(["economy", "balanced", "quality"]))
@@ -125,3 +129,128 @@ def test_offers_of_earlier_releases_and_none_at_all_are_read() -> None:
     found = shown({"offers": dumps(old)})
     assert found and found["reason"] == "requested" and found["next_best"] is None
     assert shown({"offers": None}) is None and shown({"offers": "[]"}) is None
+
+
+def test_without_a_model_a_few_that_can_serve_it_are_selected() -> None:
+    offers = made({"max_tokens": 50})
+    providers = [offer.provider for offer in offers]
+    assert len({offer.model for offer in offers}) == 4 and max(providers.count(name) for name in providers) <= 2
+    assert quote.bound(offers) <= selecting.HOLD_FACTOR * offers[0].bound_micros
+    first = offers[0].selection
+    assert first and first["weights"] == dict(routing.DEFAULT_WEIGHTS) and first["asked"] == {}
+
+
+def test_what_the_request_needs_is_what_the_selected_can() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    offers = made({"max_tokens": 50, "tools": [tool]})
+    rows = [catalogue().models[offer.model] for offer in offers]
+    assert offers and all(row.capabilities is None or "tools" in row.capabilities for row in rows)
+
+
+def test_llms_are_the_only_candidates_and_the_cheapest_is_first() -> None:
+    llms = ["anthropic.claude-3-opus", "gpt-3.5-turbo", "gemini-pro"]
+    body = {"model": {"llms": llms, "weights": {"price": 1}}, "max_tokens": 50}
+    offers = made(body)
+    assert offers[0].model == "gemini-pro" and {offer.model for offer in offers} <= {"gemini-pro", "gpt-3.5-turbo"}, (
+        "an opus would hold more than four times as much"
+    )
+    without = made({**body, "model": {"llms": llms, "exclude_llms": ["gemini-pro"]}})
+    assert "gemini-pro" not in [offer.model for offer in without]
+
+
+def test_a_maximum_cost_is_exact_credits_for_a_quarter_of_a_token() -> None:
+    row = catalogue().models["gpt-3.5-turbo"]
+    exact = Decimal(row.input) / (4 * 10**12)
+    for cost in (str(exact), float(exact)):
+        assert models({"model": {"llms": ["gpt-3.5-turbo"], "max_input_cost": cost}}) == ["gpt-3.5-turbo"]
+    with pytest.raises(InvalidRequest, match="1 above max_input_cost"):
+        made({"model": {"llms": ["gpt-3.5-turbo"], "max_input_cost": f"{exact - Decimal('1e-17'):f}"}})
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "said"),
+    [
+        ({"model": {"llms": ["gpt-99"]}}, "model.llms[0]", "unknown model"),
+        ({"model": {"llms": ["gpt-4", "image-gen-2"]}}, "model.llms[1]", "has type image"),
+        ({"model": {"llms": []}}, "model.llms", "at least 1"),
+        ({"model": {"exclude_llms": ["gpt-99"]}}, "model.exclude_llms[0]", "unknown model"),
+        ({"model": {"llms": ["gpt-4"], "exclude_llms": ["gpt-4"]}}, "model", "1 excluded by exclude_llms"),
+        ({"model": {"max_output_cost": 0}}, "model", "above max_output_cost"),
+        ({"model": {"max_input_cost": -1}}, "model.max_input_cost", "at least 0"),
+        ({"model": {"max_input_cost": "1e-3"}}, "model.max_input_cost", "decimal string"),
+        ({"model": {"weights": {"price": -1}}}, "model.weights.price", "greater"),
+        ({"model": {"weights": {"price": float("nan")}}}, "model.weights.price", "model.weights.price: "),
+        ({"model": {"weights": {"price": 0, "error": 0}}}, "model.weights", "above 0"),
+        ({"model": {"weights": {}}}, "model.weights", "above 0"),
+        ({"model": {"weights": {"speed": 1}}}, "model.weights.speed", "unknown field"),
+        ({"model": {"imsn": 1}}, "model.imsn", "unknown field"),
+        ({"model": {"weights": {"price": 1}}, "routing": {"budget": "economy"}}, "routing.budget", "combined"),
+        ({"model": ["gpt-4"]}, "model", "string or an object"),
+        ({"model": ""}, "model", "string or an object"),
+        ({"max_tokens": 10**9}, "model", "below max_tokens"),
+    ],
+)
+def test_a_selection_that_cannot_be_is_a_400(body: dict[str, Any], param: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said) as refused:
+        made(body)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize("model", [None, {}, {"llms": ["text-embedding-3-large"]}])
+def test_only_chats_select_a_model(model: Any) -> None:
+    with pytest.raises(InvalidRequest, match="model is required"):
+        read_submission("embedding", {"input": "a", "model": model})
+
+
+def test_a_budget_orders_what_is_selected_and_named_fallbacks_follow_the_first() -> None:
+    llms = {"llms": ["gpt-3.5-turbo", "gemini-pro"]}
+    assert models({"model": llms, "routing": {"budget": "economy"}})[0] == "gemini-pro"
+    assert models({"model": llms, "routing": {"budget": "quality"}})[0] == "gpt-3.5-turbo"
+    assert models({"model": llms, "routing": {"fallbacks": ["claude-3-opus"]}}) == ["gemini-pro", "claude-3-opus"]
+    assert models({"model": llms, "routing": {"fallbacks": []}}) == ["gemini-pro"]
+
+
+EQUALS = [Candidate(f"m{number}", "p", 100 + number % 3) for number in range(4)]
+
+
+def first(key: bytes, candidates: list[Candidate]) -> str:
+    return candidates[routing.by_weights(candidates, {"price": 1.0}, lambda: key).indexes[0]].model
+
+
+def test_a_conversation_stays_and_conversations_spread() -> None:
+    chosen = {key: first(bytes([key]), EQUALS) for key in range(200)}
+    assert {chosen[key] == first(bytes([key]), EQUALS) for key in chosen} == {True}
+    assert set(chosen.values()) == {one.model for one in EQUALS}
+    fewer = EQUALS[1:]
+    assert all(first(bytes([key]), fewer) == model for key, model in chosen.items() if model != EQUALS[0].model)
+
+
+def test_what_is_clearly_better_is_taken_whatever_the_conversation() -> None:
+    clear = [Candidate("dear", "p", 120), Candidate("cheap", "p", 100)]
+    assert {first(bytes([key]), clear) for key in range(200)} == {"cheap"}
+
+
+def test_a_conversation_is_what_each_later_turn_begins_with() -> None:
+    begun = [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}]
+    later = [*begun, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    key = routing.conversation("acc", {"messages": begun})
+    assert key == routing.conversation("acc", {"messages": later})
+    others = [
+        routing.conversation("acc", {"messages": begun[:1]}),
+        routing.conversation("other", {"messages": begun}),
+        routing.conversation("acc", {"messages": begun, "tools": []}),
+        routing.conversation("acc", {"messages": begun, "prompt_cache_key": "k"}),
+    ]
+    assert len({key, *others}) == 5
+    named = routing.conversation("acc", {"messages": later, "prompt_cache_key": "k"})
+    assert named == others[-1]
+
+
+@pytest.mark.parametrize("model", [None, {"llms": ["gpt-4", "gemini-pro"], "max_input_cost": "0.5"}])
+def test_a_line_is_sent_again_with_what_it_said_of_the_model(model: Any) -> None:
+    body = {"messages": SAY, **({"model": model} if model else {})}
+    submission = read_submission("chat.completion", body)
+    line = rows.priced(submission, quote.offers(submission, catalogue(), test=False), "a")
+    assert line.model in catalogue().models
+    again = orjson.loads(orjson.dumps(line_requests.of_plan(lines.unplanned(lines.planned(line)))))
+    assert again["body"] == body

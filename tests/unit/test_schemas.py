@@ -37,11 +37,15 @@ def shown(url: str) -> list[dict[str, Any]]:
 
 #: (type, the fields that are changed, the `param` of the answer)
 BAD: list[tuple[Any, dict[str, Any], str]] = [
-    ("chat.completion", {"model": GONE}, "model"),
+    ("embedding", {"model": GONE}, "model"),
+    ("image", {"model": GONE}, "model"),
     ("chat.completion", {"model": ""}, "model"),
     ("chat.completion", {"model": 5}, "model"),
     ("chat.completion", {"model": ["gpt-4"]}, "model"),
-    ("chat.completion", {"model": None}, "model"),
+    ("embedding", {"model": None}, "model"),
+    ("image", {"model": None}, "model"),
+    ("embedding", {"model": {}}, "model"),
+    ("chat.completion", {"model": {"llms": "gpt-4"}}, "model.llms"),
     ("chat.completion", {"messages": GONE}, "messages"),
     ("chat.completion", {"messages": None}, "messages"),
     ("chat.completion", {"messages": []}, "messages"),

@@ -1,0 +1,160 @@
+"""Selects the models of a chat that names none: those that can serve it, ranked, as many as are held for.
+
+The candidates are at most MOST, of which no more than MOST_OF_PROVIDER of one provider unless the caller lists them,
+and none whose worst case is more than HOLD_FACTOR times the first's: the dearest is held for.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from shared.errors import InvalidRequest
+from shared.submissions import capabilities, chosen, routing
+from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel, endpoint
+from shared.submissions.routing import Measure
+from shared.submissions.schemas import Offer, Submission
+from shared.submissions.selection import ModelSelection, most_micros
+
+MOST: Final = 4
+MOST_OF_PROVIDER: Final = 2
+HOLD_FACTOR: Final = 4
+
+#: Makes the offers of a model; InvalidRequest: it cannot serve the request.
+OffersOf = Callable[[str], list[Offer]]
+
+
+def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, account: str, at: str) -> list[Offer]:
+    """The offers of a request's selection, the best first; a 400 says what is wrong, or which filter left none."""
+    wanted = submission.selection or ModelSelection()
+    budget = submission.routing.budget
+    if budget and wanted.weights:
+        raise InvalidRequest(f"{at}routing.budget cannot be combined with model.weights", param=f"{at}routing.budget")
+    removed: Counter[str] = Counter()
+    models = list(_passed(submission, catalogue, wanted, removed, at))
+    candidates = [
+        chosen.known(
+            one.provider,
+            one.id,
+            one.upstream,
+            chosen.expected_cost(submission, catalogue.prices[one.id], one.max_output),
+        )
+        for one in models
+    ]
+    weights = _weights(wanted, budget)
+    order = _order(submission, candidates, weights, account) if candidates else routing.Order([], "")
+    groups = _walked(order.indexes, models, offers_of, removed, submission, listed=wanted.llms is not None)
+    if not groups:
+        why = ", ".join(f"{count} {reason}" for reason, count in removed.items())
+        raise InvalidRequest(f"{at}model: no model can serve the request: {why or 'there is none'}", param=f"{at}model")
+    kept = routing.Order(list(range(len(groups))), order.reason)
+    return chosen.ordered(
+        list(groups.values()),
+        [candidates[index] for index in groups],
+        kept,
+        budget=budget,
+        weights=weights,
+        asked=wanted.model_dump(exclude_none=True),
+    )
+
+
+def _weights(wanted: ModelSelection, budget: routing.Budget | None) -> Mapping[Measure, float] | None:
+    """By what is ranked; None: by expected cost alone."""
+    if budget in ("economy", "quality"):
+        return None
+    return wanted.weights.given() if wanted.weights else routing.DEFAULT_WEIGHTS
+
+
+def _order(
+    submission: Submission,
+    candidates: Sequence[routing.Candidate],
+    weights: Mapping[Measure, float] | None,
+    account: str,
+) -> routing.Order:
+    if weights is None:
+        return routing.by_budget(candidates, submission.routing.budget or "economy")
+    return routing.by_weights(candidates, weights, lambda: routing.conversation(account, submission.request))
+
+
+def _passed(
+    submission: Submission, catalogue: Catalogue, wanted: ModelSelection, removed: Counter[str], at: str
+) -> Iterator[CatalogueModel]:
+    """The models that pass the filters; `removed` counts the others by why they do not."""
+    models = _listed(catalogue, wanted, at)
+    excluded = {_served(catalogue.model(name, param=f"{at}model.exclude_llms[{index}]"))
+                for index, name in enumerate(wanted.exclude_llms or ())}  # fmt: skip
+    needed = {need.capability for need in capabilities.needs(submission.request)}
+    most_input, most_output = most_micros(wanted.max_input_cost), most_micros(wanted.max_output_cost)
+    limit = submission.request.get("max_tokens") or 0
+    tokens = len(submission.json) // chosen.BYTES_PER_TOKEN + limit
+    for model in models:
+        if _served(model) in excluded:
+            removed["excluded by exclude_llms"] += 1
+        elif most_input is not None and model.input > most_input:
+            removed["above max_input_cost"] += 1
+        elif most_output is not None and model.output > most_output:
+            removed["above max_output_cost"] += 1
+        elif model.capabilities is not None and not needed <= set(model.capabilities):
+            removed["without a capability that the request needs"] += 1
+        elif limit > model.max_output:
+            removed["with a maximum of output below max_tokens"] += 1
+        elif model.context and not needed and tokens > model.context:
+            removed["with a context that is too small"] += 1
+        else:
+            yield model
+
+
+def _listed(catalogue: Catalogue, wanted: ModelSelection, at: str) -> list[CatalogueModel]:
+    """The chat models that the caller lists, or all that are connected, each upstream once.
+
+    A process that has no key of any provider, as where only workers have them, takes all for connected.
+    """
+    if wanted.llms is not None:
+        found = [catalogue.model(name, param=f"{at}model.llms[{index}]") for index, name in enumerate(wanted.llms)]
+        for index, model in enumerate(found):
+            if model.type != "chat.completion":
+                where = f"{at}model.llms[{index}]"
+                raise InvalidRequest(f"{where}: model {model.id} has type {model.type}", param=where)
+        return list({model.id: model for model in found}.values())
+    rows = catalogue.providers
+    connected = {name for name in rows if name != SANDBOX and endpoint(rows[name]) is not None} or set(rows)
+    once: dict[tuple[str, str], CatalogueModel] = {}
+    for model in catalogue.models.values():
+        if model.type == "chat.completion" and model.provider in connected - {SANDBOX}:
+            if _served(model) not in once or model.id == model.upstream:
+                once[_served(model)] = model
+    return list(once.values())
+
+
+def _served(model: CatalogueModel) -> tuple[str, str]:
+    return model.provider, model.upstream
+
+
+def _walked(
+    indexes: Sequence[int],
+    models: Sequence[CatalogueModel],
+    offers_of: OffersOf,
+    removed: Counter[str],
+    submission: Submission,
+    *,
+    listed: bool,
+) -> dict[int, list[Offer]]:
+    """The offers of the first models that can serve the request, by index."""
+    most = MOST if submission.routing.fallbacks is None else 1
+    groups: dict[int, list[Offer]] = {}
+    providers: Counter[str] = Counter()
+    for index in indexes:
+        if len(groups) == most:
+            break
+        model = models[index]
+        if not listed and providers[model.provider] == MOST_OF_PROVIDER:
+            continue
+        try:
+            made = offers_of(model.id)
+        except InvalidRequest as refusal:
+            removed[f"refused ({refusal.message})"] += 1
+            continue
+        first = next(iter(groups.values()), made)
+        if max(one.bound_micros for one in made) <= HOLD_FACTOR * max(one.bound_micros for one in first):
+            groups[index] = made
+            providers[model.provider] += 1
+    return groups
