@@ -71,7 +71,7 @@ def failed(url: str, call: ProviderCall, sink: Parts | None = None, key: str = "
 def gemini(upstream: str = NEW, **body: Any) -> ProviderCall:
     """A call of a model that the catalogue has, so that its row is what decides."""
     call = ask(upstream, **body)
-    call.offer.model = "gemini-pro"
+    call.offer.model = "gemini-3.1-pro-preview"
     return call
 
 
