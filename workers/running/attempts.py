@@ -231,23 +231,25 @@ class _Run:
         with permit.guarded(lambda error: tiers.lacks_room(error, offer)) if permit is not None else nullcontext():
             crash.point("call.before")
             answer = await self._upstream().call(call)
+            ended = clock.monotonic()
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
-            self._timed(began, sink)
         if self.job.type == "image":
             await self.by.image_keeper.put_links(call, answer, of_batch=self.job.batch_id is not None)
+        if permit is not None:
+            self._timed(began, ended, sink)
         crash.point("call.after")
         return answer
 
-    def _timed(self, began: float, sink: StreamSink | HeldSink | UnreadSink | None) -> None:
-        """Count an answer that has just come, and how long it took; a cheap tier's is bought slow."""
+    def _timed(self, began: float, ended: float, sink: StreamSink | HeldSink | UnreadSink | None) -> None:
+        """Count a good answer, and how long it took; a cheap tier's is bought slow."""
         if (statistics := self.by.statistics) is None:
             return
         name = name_of(self.offer.provider, self.offer.upstream)
         if self.offer.service_tier in tiers.SHEDDABLE:
             return statistics.answered(name, None)
         first = sink.first_at - began if sink is not None and sink.first_at is not None else None
-        statistics.answered(name, clock.monotonic() - began, first)
+        statistics.answered(name, ended - began, first)
 
     def _keeps(self) -> bool:
         """Whether the answer is to be put into storage."""
