@@ -68,6 +68,10 @@ def failed(url: str, call: ProviderCall, sink: Parts | None = None, key: str = "
     return error.value
 
 
+#: A model of the catalogue with no field left out.
+TAKES_ALL = "gemini-3.1-pro-preview"
+
+
 def gemini(upstream: str = NEW, **body: Any) -> ProviderCall:
     """A call of a model that the catalogue has, so that its row is what decides."""
     call = ask(upstream, **body)
