@@ -122,8 +122,7 @@ def _choice(given: Body, model: Traits) -> Body:
 def _plain(given: Body) -> Body:
     """Fields that mean the same there, but for their names."""
     body: Body = {}
-    stop = given.get("stop")
-    if stops := [one for one in ([stop] if isinstance(stop, str) else stop or ()) if one.strip()]:
+    if stops := [one for one in _stops(given) if one.strip()]:
         body["stop_sequences"] = stops
     user = given.get("safety_identifier") or given.get("user")
     if user and len(user) <= _MOST_USER:
@@ -133,6 +132,12 @@ def _plain(given: Body) -> Body:
     if cached := given.get("cache_control"):
         body["cache_control"] = cached
     return body
+
+
+def _stops(given: Body) -> list[str]:
+    """Where the answer is to end; the provider refuses what is nothing but blanks."""
+    stop = given.get("stop") or []
+    return [stop] if isinstance(stop, str) else stop
 
 
 def _sampling(given: Body, sending: Sending) -> Body:
@@ -164,13 +169,11 @@ def _sent(given: Body, body: Body, thought: Thinking, sampled: bool) -> frozense
     names = set(thought.sent)
     if sampled:
         names.update(name for name in _SAMPLING if name in given)
-    for name, field in (("stop", "stop_sequences"), ("service_tier", "service_tier"), ("tools", "tools")):
-        if field in body:
-            names.add(name)
+    names.update(name for name in ("service_tier", "tools", "cache_control") if name in body)
+    if "stop" in given and _stops(given) == body.get("stop_sequences", []):
+        names.add("stop")
     if "metadata" in body:
         names.add("safety_identifier" if given.get("safety_identifier") else "user")
-    if "cache_control" in body:
-        names.add("cache_control")
     form = given.get("response_format") or {}
     if form.get("type") == "text" or "format" in body.get("output_config", {}):
         names.add("response_format")
