@@ -69,7 +69,7 @@ async def _follow(
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> tuple[dict[str, Any], Usage]:
-    """The same of a stream that has come whole."""
+    """The answer and its usage, of a stream that was read whole before."""
     message = Message(call)
     for event in given:
         message.take(event)
