@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from producer.objects.charges import Charge, charge
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
+from producer.objects.selections import JobRouting, routing
 from shared.clock import MICROS, seconds
 from shared.jobs.outcomes import JobStatus
 from shared.objects.amounts import credits
@@ -81,6 +82,7 @@ class Job(TypedDict):
     error: JobError | None
     usage: JobUsage | None
     charge: Charge | None
+    routing: JobRouting | None
     ignored: Annotated[
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
@@ -115,6 +117,7 @@ def queued_job(row: Mapping[str, Any]) -> Job:
         "error": None,
         "usage": None,
         "charge": None,
+        "routing": routing(row),
         "ignored": [],
         "cancel_requested": False,
     }

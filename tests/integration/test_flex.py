@@ -16,28 +16,25 @@ from shared.providers.statistics_watch import read_all
 from shared.settings import settings
 from shared.submissions import catalogue as catalogues
 from shared.submissions.schemas import Usage
+from tests.catalogues import DEAR, written
 from tests.integration import test_offers_timed, world
 from tests.integration.test_attempts import BATCH, run, tried
 from tests.servers import RedisServer
 from workers.providers import ProviderAnswer, ProviderCall
 
 NO_ROOM = ProviderError("Resource Unavailable", upstream_status=429, code="resource_unavailable")
-FLEX = "\n[models.gpt-4.service_tiers.flex]\ninput = 1_000_000\noutput = 2_000_000\n[models."
+FLEX = "[models.gpt-4.service_tiers.flex]\ninput = 1_000_000\noutput = 2_000_000\n"
 
 
 @pytest.fixture(autouse=True)
 def _tiers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The shipped catalogue, whose gpt-4 has a price for flex: 1 and 2 micro-credits a token."""
-    shipped = Path(catalogues.__file__).with_suffix(".toml").read_text()
-    head, tail = shipped.split("[models.gpt-4]\n")
-    of_model, rest = tail.split("\n[models.", 1)
-    file = tmp_path / "catalogue.toml"
-    file.write_text(f"{head}[models.gpt-4]\n{of_model}{FLEX}{rest}")
-    monkeypatch.setattr(settings(), "catalogue", str(file))
+    monkeypatch.setattr(settings(), "catalogue", written(tmp_path, DEAR, FLEX))
     monkeypatch.setattr(settings(), "retry_base_seconds", 0.01)
-    catalogues.catalogue.cache_clear()
+    catalogues.forget()
     yield
-    catalogues.catalogue.cache_clear()
+    monkeypatch.undo()
+    catalogues.forget()
 
 
 class Tiered:

@@ -168,7 +168,11 @@ def test_models_show_their_health(own_api: redis.Redis) -> None:
 
 @pytest.mark.parametrize(
     ("width", "kept"),
-    [(60, ("model", "errors")), (80, ("model", "state", "errors", "first", "answer")), (200, ("model", "provider", "can"))],
+    [
+        (60, ("model", "errors")),
+        (80, ("model", "state", "errors", "first", "answer")),
+        (200, ("model", "provider", "can")),
+    ],
 )
 def test_models_fit_the_terminal(
     own_api: redis.Redis, monkeypatch: pytest.MonkeyPatch, width: int, kept: tuple[str, ...]
