@@ -14,7 +14,7 @@ COLUMNS = (
     Column("answer", right=True, drop=3),
 )
 #: What the columns mean, below a table.
-MEANING = "errors: share of recent calls that failed; first, answer: seconds to the first token and to the end."
+MEANING = "errors: of recent calls; first, answer: seconds to the first token, to the end."
 #: The least weight of all calls of which a share is shown.
 LEAST_CALLS = 0.01
 

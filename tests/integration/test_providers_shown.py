@@ -1,21 +1,31 @@
 """`fusionai providers` and /metrics on what workers have learned: paused since when and why, at what pace."""
 
 import json
+from importlib import import_module
 from typing import Any
 
+import httpx
 import pytest
 import redis
 from click.testing import CliRunner
 
+from producer import cli
+from producer.cli import connection, offer_statistics
 from producer.cli.output import moment
 from producer.cli.providers import providers
+from producer.client import FusionAI
 from producer.metrics import Reading, read_providers, render
 from shared import clock
 from shared.providers import states as provider_states
-from shared.providers.states import KEY, NAMES, ProviderState, dump
+from shared.providers.states import KEY, NAMES, ProviderState, dump, name_of
 from shared.providers.statistics import SUMS
 from shared.settings import settings
+from shared.submissions.catalogue import catalogue
 from tests.servers import RedisServer, free_port
+from tests.unit.test_cli_tables import screen
+
+models_shown = import_module("producer.cli.models")
+providers_shown = import_module("producer.cli.providers")
 
 
 @pytest.fixture
@@ -114,3 +124,73 @@ def test_whose_calls_are_real_is_the_running_stack_s_to_say(known: redis.Redis) 
     found = {one["provider"]: one for one in json.loads(CliRunner().invoke(providers, ["--json"]).output)["data"]}
     assert (found["openai"]["calls"], found["openai"]["key_set"]) == ("real", True)
     assert (found["google"]["calls"], found["google"]["key_set"]) == ("simulated", False)
+
+
+@pytest.fixture
+def own_api(served: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
+    """The same, and an API whose models are served by those offers."""
+    row = catalogue().models["gpt-4"]
+    now, _ = served.time()
+    sums = {"at": now, "calls": 12, "failures": 3, "total_count": 9, "total_seconds": 18.0, "first_count": 0}
+    served.hset(SUMS, name_of(row.provider, row.upstream), json.dumps(sums))
+    price = {"input": 30_000_000, "output": 60_000_000}
+    data = [
+        {"id": id, "object": "model", "provider": "openai", "price": price, "context_tokens": 128_000}
+        for id in ("gpt-4", "text-embedding-3-large", "nothing-known")
+    ]
+
+    def client(base_url: str, key: str, **options: Any) -> FusionAI:
+        page = {"object": "list", "data": data, "has_more": False}
+        answers = httpx.MockTransport(lambda request: httpx.Response(200, json=page))
+        return FusionAI(base_url, key, transport=answers, **options)
+
+    monkeypatch.setattr(connection, "FusionAI", client)
+    (settings().state_directory / "stack.json").write_text(json.dumps({"redis_url": settings().redis_url}))
+    return served
+
+
+def models(*more: str) -> str:
+    words = ["models", "list", "--base-url", "http://api/v1", "--key", "fusionai_live_x", *more]
+    result = CliRunner().invoke(cli.main, words)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_models_show_their_health(own_api: redis.Redis) -> None:
+    line = next(one for one in models().splitlines() if one.startswith("gpt-4 "))
+    assert "paused, invalid API key (401)" in line and line.split()[-5:-2] == ["25.0", "%", "-"]
+    assert line.split()[-2] == "2.00"
+    gpt, *_, unknown = json.loads(models("--json"))["data"]
+    assert gpt["statistics"].pop("calls") == pytest.approx(12, rel=0.05)
+    assert gpt["statistics"] == {"error_rate": 0.25, "first_seconds": None, "total_seconds": 2.0}
+    assert (unknown["state"], unknown["statistics"]) == ("ok", None)
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [
+        (60, ("model", "errors")),
+        (80, ("model", "state", "errors", "first", "answer")),
+        (200, ("model", "provider", "can")),
+    ],
+)
+def test_models_fit_the_terminal(
+    own_api: redis.Redis, monkeypatch: pytest.MonkeyPatch, width: int, kept: tuple[str, ...]
+) -> None:
+    rows = [models_shown._row(one) for one in json.loads(models("--json"))["data"]]
+    page = screen(width, monkeypatch)
+    offer_statistics.table(page.output, models_shown._COLUMNS, rows, known=True, empty="")
+    header, first, *_ = lines = page.lines()[:4]
+    assert max(map(len, lines)) <= width, lines
+    assert set(kept) <= set(header.split()) and ("25.0 %" in first) == ("errors" in header), lines
+
+
+def test_providers_fit_the_terminal(served: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.delete(KEY.format("openai/*"))
+    found = json.loads(CliRunner().invoke(providers, ["--json"]).output)["data"]
+    page = screen(80, monkeypatch)
+    rows = [row for one in found for row in providers_shown._rows(one)]
+    offer_statistics.table(page.output, providers_shown._COLUMNS, rows, known=True, empty="")
+    lines = page.lines()
+    assert max(map(len, lines)) <= 80 and {"state", "errors", "first", "answer"} <= set(lines[0].split()), lines
+    assert any("25.0 % 0.40 2.00" in " ".join(line.split()) for line in lines)
