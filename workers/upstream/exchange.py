@@ -10,6 +10,7 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
 from workers.upstream import rate_headers
+from workers.upstream.faults import REFUSED_FROM
 from workers.upstream.time_limits import TimeLimits
 from workers.upstream.transport import UNREACHED
 
@@ -58,7 +59,7 @@ class Exchange:
 
     def answered(self, response: httpx.Response) -> None:
         """The answer's head has come."""
-        self.head = response.status_code < 400
+        self.head = response.status_code < REFUSED_FROM
         self.headers = response.headers
         if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
             self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
