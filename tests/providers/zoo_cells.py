@@ -11,13 +11,13 @@ import orjson
 
 from shared.errors import ProviderError
 from shared.providers.states import ANY, name_of
-from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.catalogue import Endpoint, catalogue
 from shared.submissions.schemas import Offer, read_submission
 from tests.providers.test_call_limits import PATIENT
 from workers.pacing import Pace, PaceStore
 from workers.pacing.gate import Gate, Go
 from workers.pacing.pace import Permit
-from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, anthropic, google, openai
+from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, anthropic, google, openai
 from workers.running.partial_answer import SentAnswer
 from workers.upstream.live_transport import live_client
 
@@ -85,15 +85,16 @@ class Caller:
         """Set the simulator's script."""
         urlopen(Request(f"{self.url}/_simulator/script", orjson.dumps({"rules": rules}), method="POST")).close()
 
-    def try_call(
-        self, spoken: Spoken, call: ProviderCall, *, key: str = "simulated", provider: Provider | None = None
-    ) -> ProviderAnswer | ProviderError:
-        """Its answer, or its error."""
-        row = provider or Provider(name=spoken.name, protocol=spoken.name)
+    def upstream(self, spoken: Spoken, key: str = "simulated") -> Upstream:
+        """The provider of a protocol."""
         endpoint = Endpoint(f"{self.url}{spoken.path}", key, simulated=True)
-        upstream = spoken.adapter.connect(row, endpoint, self._client)
+        made: Upstream = spoken.adapter.connect(catalogue().providers[spoken.name], endpoint, self._client)
+        return made
+
+    def try_call(self, spoken: Spoken, call: ProviderCall, key: str = "simulated") -> ProviderAnswer | ProviderError:
+        """Its answer, or its error."""
         try:
-            return self.run(upstream.call(call))  # type: ignore[no-any-return]
+            return self.run(self.upstream(spoken, key).call(call))
         except ProviderError as error:
             return error
 
