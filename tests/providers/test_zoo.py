@@ -9,7 +9,7 @@ import pytest
 from shared.errors import ProviderError
 from shared.money.pricing import charge
 from tests.providers.test_call_limits import PATIENT
-from tests.providers.zoo import ZOO, Comes, Fault
+from tests.providers.zoo import CALLERS, ZOO, Comes, Fault
 from tests.providers.zoo_cells import PROTOCOLS, Caller, Heard, breaker, call_of, offer_of
 from workers.providers import ProviderAnswer, TimeLimits
 from workers.running.retry import Defer, GiveUp, Retry, Situation, decide
@@ -80,4 +80,35 @@ def test_what_comes_of_a_fault_is_what_the_table_says(
     caplog.set_level(logging.DEBUG)
     made = met(caller, fault, protocol, mode)
     assert what_comes(made, protocol) == fault.comes_in(protocol, mode), repr(made)
-    assert CANARY not in repr(made) + str(getattr(made, "__dict__", "")) + caplog.text
+    check_hidden(made, caplog)
+
+
+def check_hidden(made: ProviderAnswer | ProviderError, caplog: pytest.LogCaptureFixture) -> None:
+    """The key is in no field of what came, which is what goes into rows and answers, and in no line of the log."""
+    shown = [made.message, made.code, made.param, made.args] if isinstance(made, ProviderError) else [made]
+    assert CANARY not in repr([*shown, getattr(made, "details", None)]) + caplog.text
+
+
+#: Where a provider may repeat the key that it was called with.
+REPEATS: Final[dict[str, dict[str, Any]]] = {
+    **{str(status): {"status": status} for status in (400, 401, 403, 404, 413, 422, 429, 500, 529)},
+    "in a 200": {"kind": "error_in_200", "status": 400},
+    "in a stream": {"kind": "error_mid_stream", "status": 400},
+    "after a stream": {"kind": "error_at_end", "status": 400},
+    "as a code": {"status": 400, "code": CANARY},
+    "as the whole body": {"kind": "answer", "status": 400, "body": CANARY},
+    "as a field": {"kind": "answer", "status": 400, "body": f'{{"error":{{"message":"no","param":"{CANARY}"}}}}'},
+    "as another field": {"kind": "answer", "status": 400, "body": f'{{"detail":[{{"msg":"no {CANARY}"}}]}}'},
+    "in a header": {"status": 400, "headers": {"location": CANARY, "retry-after": CANARY}},
+}
+
+
+@pytest.mark.parametrize("mode", ["whole", "streamed"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("given", REPEATS.values(), ids=REPEATS)
+def test_a_key_that_its_provider_repeats_is_not_shown(
+    caller: Caller, caplog: pytest.LogCaptureFixture, given: dict[str, Any], protocol: str, mode: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = given if given.get("kind") == "answer" else {"message": f"The key {CANARY} may not do that.", **given}
+    check_hidden(met(caller, Fault("", said, CALLERS), protocol, mode), caplog)
