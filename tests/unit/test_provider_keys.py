@@ -109,7 +109,8 @@ def test_up_says_whom_the_calls_go_to() -> None:
     assert lines[1] == "             anthropic (ANTHROPIC_API_KEY sk-…789): key refused (401)"
     others = ", ".join(one for one in SOLD.queued if one not in ("openai", "anthropic", catalogue.SANDBOX))
     assert "google" in others
-    assert " ".join(" ".join(lines[2:]).split()).startswith(f"SIMULATED a local simulator answers for: {others} To call")
+    shown = " ".join(" ".join(lines[2:]).split())
+    assert shown.startswith(f"SIMULATED a local simulator answers for: {others} To call")
     assert max(map(len, lines)) < 80
     production = {"environment": "production", "key_secret": "x" * 32}
     lines = said(checks, simulated=False, **production)
