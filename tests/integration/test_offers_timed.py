@@ -61,13 +61,15 @@ def known(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> redis.R
     return connection
 
 
-def run(database: Database, url: str, provider: Any, id: str, *, statistics: str | None = None) -> None:
-    """Run a job to its end, or to its cancellation once a hanging provider is called."""
+def run(
+    database: Database, url: str, provider: Any, id: str, *, statistics: str | None = None, older: bool = False
+) -> None:
+    """Run a job to its end, or to its cancellation once a hanging provider is called; `older`: nobody counts."""
 
     async def main() -> None:
         publisher, recorder = Publisher(url), Recorder(statistics or url)
         made = attempts.of(provider, publisher)
-        made.statistics = recorder
+        made.statistics = None if older else recorder
         slots, settler = Slots({world.QUEUE: 10}), Settler(database, Silent(), lambda deliveries: None)
         engine = Engine(database, world.new_worker(database), made, slots, settler)
         engine.start()
@@ -127,3 +129,14 @@ def test_a_lost_redis_costs_numbers_alone(
     run(database, redis_server.url, Timed(), id, statistics=attempts.NOWHERE)
     assert world.row(database, id)["status"] == "succeeded" and world.violations(database) == []
     assert read_all(known) == {} and "statistics of providers are dropped" in caplog.text
+
+
+def test_a_worker_of_before_that_counts_nothing_runs_beside(
+    database: Database, known: redis.Redis, redis_server: RedisServer
+) -> None:
+    ids = [accepted(database, stream=False) for _ in range(2)]
+    run(database, redis_server.url, Timed(ProviderError("", upstream_status=500)), ids[0], older=True)
+    assert read_all(known) == {}
+    run(database, redis_server.url, Timed(), ids[1])
+    assert only(known).calls == pytest.approx(1, abs=0.05) and only(known).error_rate == 0.0
+    assert [world.row(database, id)["status"] for id in ids] == ["succeeded"] * 2
