@@ -1,6 +1,25 @@
 """Catalogues for tests: what ships, and a test's own providers, each with one model, of its own name."""
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from shared.settings import settings
+from shared.submissions import catalogue
+
+#: A model with a small window and a high price, that takes every field: what tests of amounts and windows count with.
+DEAR = """
+[models.gpt-4]
+type = "chat.completion"
+provider = "openai"
+upstream = "gpt-4"
+purpose = "Coding and tool use"
+input = 3_000_000_000
+output = 6_000_000_000
+max_output = 4096
+context = 8_192
+"""
 
 
 def served(name: str, price: int = 100_000_000, *, base_url: str = "", key: str = "") -> str:
@@ -28,3 +47,13 @@ def written(directory: Path, *rows: str) -> str:
     path = directory / "catalogue.toml"
     path.write_text("\n".join(rows))
     return str(path)
+
+
+@pytest.fixture
+def dear_gpt_4(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """`gpt-4` is DEAR in this process."""
+    monkeypatch.setattr(settings(), "catalogue", written(tmp_path_factory.mktemp("dear"), DEAR))
+    catalogue.forget()
+    yield
+    monkeypatch.undo()
+    catalogue.forget()

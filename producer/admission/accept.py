@@ -118,7 +118,7 @@ class Acceptor:
             row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)
             payloads.append(payload)
-        views = [queued_job(row, submission.labels) for row, submission in zip(rows, submissions, strict=True)]
+        views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
         response = dumps({"object": "list", "data": views} if listed else views[0])
         return PreparedJobs(holder, rows, payloads, response, claim, need)
 

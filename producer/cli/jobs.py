@@ -10,7 +10,7 @@ from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt, Charge, ChargeLine, JobStatus
+from producer.client.objects import Attempt, Charge, ChargeLine, JobRouting, JobStatus
 from shared.clock import MICROS
 from shared.submissions.sizes import MOST_PAGE
 
@@ -43,6 +43,12 @@ _CHARGE_COLUMNS = [
     Column("count", right=True),
     Column("price", drop=1),
     Column("credits", right=True),
+]
+
+_CANDIDATE_COLUMNS = [
+    Column("candidate"),
+    Column("model"),
+    Column("expected credits", right=True),
 ]
 
 #: Why a job is not charged.
@@ -140,6 +146,8 @@ def _show(output: Output, found: Job) -> None:
     output.details(_ATTEMPT_COLUMNS, attempts)
     if charge := found.get("charge"):  # servers of the release before have none
         _show_charge(output, charge)
+    if routing := found.get("routing"):  # as well
+        _show_routing(output, routing)
     if found["result"]:
         output.line()
         output.document(found["result"])
@@ -156,6 +164,17 @@ def _show_charge(output: Output, charge: Charge) -> None:
     prices += ["long context"] if charge["long_context"] else []
     if prices:
         output.line(f"({', '.join(prices)})")
+
+
+def _show_routing(output: Output, routing: JobRouting) -> None:
+    """The candidates where there are several, why they are in this order, and what another would have cost."""
+    if (other := routing["next_best"]) is None:
+        return
+    cells = [[one["provider"], one["model"], one["expected_credits"] or ""] for one in routing["candidates"]]
+    output.details(_CANDIDATE_COLUMNS, cells)
+    cost = other["credits"]
+    said = "" if cost is None else f"; {other['model']} would have cost {credits_text(cost)} credits"
+    output.line(f"({routing['reason']}{said})")
 
 
 def _charge_line(line: ChargeLine) -> list[str]:

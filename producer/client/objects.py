@@ -17,6 +17,7 @@ from producer.objects import Fault as Fault
 from producer.objects import Faults as Faults
 from producer.objects import File as File
 from producer.objects import Job as Job
+from producer.objects import JobRouting as JobRouting
 from producer.objects import JobStatus as JobStatus
 from producer.objects import List
 from producer.objects import ProviderProgress as ProviderProgress

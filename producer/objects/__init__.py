@@ -63,6 +63,7 @@ from producer.objects.jobs import (
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Stopping
+from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
 from producer.objects.usage import Days, ModelCredits, UsageReport, UsageRow, days, model_credits, usage_id, usage_row
 from producer.objects.webhooks import (
     DeletedWebhook,
@@ -128,6 +129,7 @@ __all__ = [
     "InvoiceLine",
     "Job",
     "JobError",
+    "JobRouting",
     "JobStatus",
     "JobUsage",
     "Jobs",
@@ -139,6 +141,7 @@ __all__ = [
     "ModelCredits",
     "ModelPrice",
     "NewSecret",
+    "NextBest",
     "NotReady",
     "Picture",
     "PromptDetails",
@@ -149,6 +152,7 @@ __all__ = [
     "Reply",
     "RequestCounts",
     "Result",
+    "RoutingCandidate",
     "ServedBy",
     "Shortage",
     "Spent",

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from producer.objects.charges import Charge, charge
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
+from producer.objects.selections import JobRouting, routing
 from shared.clock import MICROS, seconds
 from shared.jobs.outcomes import JobStatus
 from shared.objects.amounts import credits
@@ -81,6 +82,7 @@ class Job(TypedDict):
     error: JobError | None
     usage: JobUsage | None
     charge: Charge | None
+    routing: JobRouting | None
     ignored: Annotated[
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
@@ -94,8 +96,8 @@ class Jobs(TypedDict):
     data: list[Job]
 
 
-def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
-    """A job as it is when it has just been accepted."""
+def queued_job(row: Mapping[str, Any]) -> Job:
+    """A job as it is when it has just been accepted; `row` has the columns of its row and of its payload."""
     return {
         "id": row["id"],
         "object": "job",
@@ -110,11 +112,12 @@ def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
         "started_at": None,
         "finished_at": None,
         "expires_at": row["expires_at"] // MICROS,
-        "metadata": dict(labels or {}),
+        "metadata": json.loads(row["labels"]) if row["labels"] else {},
         "result": None,
         "error": None,
         "usage": None,
         "charge": None,
+        "routing": routing(row),
         "ignored": [],
         "cancel_requested": False,
     }
@@ -123,7 +126,7 @@ def queued_job(row: Mapping[str, Any], labels: Mapping[str, str] | None) -> Job:
 def job_object(row: Mapping[str, Any]) -> Job:
     """A job; to Python its `result` is opaque: the stored JSON, which the answer carries as it is."""
     return {
-        **queued_job(row, json.loads(row["labels"]) if row["labels"] else None),
+        **queued_job(row),
         "served_by": {"provider": row["provider"], "model": row["served_model"]} if row["provider"] else None,
         "attempts": _attempts(row),
         "started_at": seconds(row["started_at"]),

@@ -29,8 +29,7 @@ _JOBS = (
     select(
         *(column for column in m.jobs.c),
         m.jobs.c.bound_micros.label("job_bound"),
-        m.job_payloads.c.labels,
-        m.job_payloads.c.offers,
+        *(column for column in m.job_payloads.c if column.name not in ("job_id", "request", "attempts")),
         text("CASE WHEN jobs.type = 'image' THEN job_payloads.request END AS request"),
         m.job_payloads.c.attempts.label("attempts_before"),
         m.job_results.c.model.label("served_model"),

@@ -1,7 +1,7 @@
 """Compares the catalogue's rows with published prices: what changed, and what is refused and why. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from producer.pricelist.published import KEYS, Published
@@ -14,7 +14,7 @@ _PRICED: Final = [key for key in (*KEYS, "long_context") if key in CatalogueMode
 
 
 class PublishedPrices(Protocol):
-    """What is asked of the published prices."""
+    """What the comparison needs of the published prices."""
 
     def has(self, provider: str) -> bool: ...
     def find(self, provider: str, upstream: str) -> Published | None: ...
@@ -30,7 +30,7 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """How much dearer, in percent."""
+        """By how many percent the published price is higher."""
         return (self.new - self.old) / self.old * 100 if self.old and self.new is not None else None
 
 
@@ -70,6 +70,10 @@ def findings(rows: Mapping[str, Mapping[str, Any]], prices: PublishedPrices) -> 
 def _compared(name: str, row: Mapping[str, Any], found: Published) -> Finding:
     wanted = {key: value for key, value in found.prices.items() if row["type"] != "embedding" or key == "input"}
     keys = {key: wanted[key] for key in _PRICED if key in wanted and wanted[key] != row.get(key)}
+    sold: Mapping[str, Any] = row.get("service_tiers") or {}
+    tiers = {name: {**given, **found.tiers.get(name, {})} for name, given in sold.items()}
+    if tiers != sold:
+        keys["service_tiers"] = tiers
     changes = list(_changes(row, keys))
     refused = found.refused or _refused(row, wanted, changes)
     on = found.changes_on.isoformat() if found.changes_on else ""
@@ -78,13 +82,13 @@ def _compared(name: str, row: Mapping[str, Any], found: Published) -> Finding:
 
 def _changes(row: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Change]:
     for key, value in keys.items():
-        if key != "long_context":
+        if not isinstance(value, Mapping):
             yield Change(key, row.get(key), value)
             continue
         before = row.get(key) or {}
-        for part, price in value.items():
-            if before.get(part) != price:
-                yield Change(f"{key}.{part}", before.get(part), price)
+        changed = {part: price for part, price in value.items() if before.get(part) != price}
+        for one in _changes(before, changed):
+            yield replace(one, key=f"{key}.{one.key}")
 
 
 def _refused(row: Mapping[str, Any], wanted: Mapping[str, Any], changes: Iterable[Change]) -> str:
@@ -92,7 +96,7 @@ def _refused(row: Mapping[str, Any], wanted: Mapping[str, Any], changes: Iterabl
         if row.get(key) and not wanted.get(key):
             return f"{key} would cost nothing"
     for change in changes:
-        if change.key == "long_context.above":
+        if change.key.endswith("long_context.above"):
             continue
         if change.old and not change.new:
             return f"{change.key} would cost nothing"

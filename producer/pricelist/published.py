@@ -4,7 +4,7 @@ Source: github.com/pydantic/genai-prices. Its prices are US dollars per million 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from types import ModuleType
@@ -33,6 +33,8 @@ class Published:
     id: str
     #: Keys of a catalogue row; `long_context` too.
     prices: dict[str, Any]
+    #: The same of service tiers, by name.
+    tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     context: int | None = None
     deprecated: bool = False
     #: Why its prices cannot be used; empty: they can.
@@ -66,10 +68,10 @@ class Prices:
     def _published(self, model: Any) -> Published:
         prices, changes_on = _on(model.prices, self._day)
         try:
-            keys = _keys(prices)
+            keys, tiers = _keys(prices), dict(_tiers(model, self._day))
         except ValueError as error:
-            return Published(model.id, {}, model.context_window, bool(model.deprecated), str(error), changes_on)
-        return Published(model.id, keys, model.context_window, bool(model.deprecated), "", changes_on)
+            return Published(model.id, {}, {}, model.context_window, bool(model.deprecated), str(error), changes_on)
+        return Published(model.id, keys, tiers, model.context_window, bool(model.deprecated), "", changes_on)
 
 
 def prices(day: date, *, update: bool = False) -> Prices:
@@ -101,7 +103,7 @@ def _package() -> ModuleType:
 
 
 def _on(prices: Any, day: date) -> tuple[Any, date | None]:
-    """The prices that hold on a day, of several by the hour the dearest; and the next day on which others do."""
+    """The prices on a day (the highest, if they differ by the hour), and the next day on which they change."""
     if not isinstance(prices, list):
         return prices, None
     noon = datetime.combine(day, time(12), UTC)
@@ -115,6 +117,15 @@ def _on(prices: Any, day: date) -> tuple[Any, date | None]:
         elif start is None:
             held.append(one.prices)
     return max(held, key=_dearness), min(coming, default=None)
+
+
+def _tiers(model: Any, day: date) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The prices of the model's service tiers on a day."""
+    noon = datetime.combine(day, time(12), UTC)
+    for variant in model.price_variants or ():
+        active = variant.constraint is None or variant.constraint.active(noon)
+        if active and set(variant.when) == {"service_tier"} and (keys := _keys(variant.prices)):
+            yield variant.when["service_tier"], keys
 
 
 def _dearness(prices: Any) -> tuple[Decimal, Decimal]:

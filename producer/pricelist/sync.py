@@ -77,7 +77,8 @@ def _missing(rows: Mapping[str, Mapping[str, Any]], prices: published.Prices) ->
 
 def written(found: Sync, one: Finding, path: Path) -> own_file.Edit:
     """The edit that gives a row its published prices: in the operator's file, where the row is copied to if need be."""
-    if one.model in own_file.rows_of(path):
+    own = own_file.rows_of(path)
+    if one.model in own and not any(isinstance(value, Mapping) for value in one.keys.values()):
         return own_file.with_keys(one.model, one.keys)
     row = {**found.rows.models[one.model].data, **one.keys}
     comment = f"Prices: genai-prices {found.version}, of {found.day}; the rest as shipped on that day."

@@ -4,7 +4,7 @@ The body is the request as it was read: hints stand in their places again, field
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import orjson
 
@@ -15,17 +15,23 @@ from shared.submissions.job_types import URLS
 from shared.submissions.rows import Priced
 from shared.submissions.schemas import NULLS, UNASKED
 
+#: What a body has beside the request that providers are sent: the name there, and the column that keeps it as JSON,
+#: which `Priced` has as well.
+BESIDE: Final = {"metadata": "labels", "routing": "routing"}
+#: The columns of a job's payload that `of_row` needs.
+COLUMNS: Final = ("request", *BESIDE.values())
+
 
 def of_row(row: Mapping[str, Any]) -> LineRequest | None:
-    """`{"method", "url", "body"}` of a job's `type`, `model`, and its payload's columns; None when that is gone."""
+    """`{"method", "url", "body"}` of a job's `type`, `model` and COLUMNS; None when its payload is gone."""
     if row["request"] is None:
         return None
-    return _asked(row["type"], row["model"], row["request"], row["labels"], row["routing"])
+    return _asked(row["type"], row["model"], row["request"], {name: row[kept] for name, kept in BESIDE.items()})
 
 
 def of_plan(line: Priced) -> LineRequest:
     """The same of a line that never became a job."""
-    return _asked(line.type, line.model, line.request, line.labels, line.routing)
+    return _asked(line.type, line.model, line.request, {name: getattr(line, kept) for name, kept in BESIDE.items()})
 
 
 def _as_sent(request: str) -> str:
@@ -39,11 +45,10 @@ def _as_sent(request: str) -> str:
     return dumps(extras.put(body, {path: value for path, value in beside.items() if value is not None}))
 
 
-def _asked(type: str, model: str, request: str, labels: str | None, routing: str | None) -> LineRequest:
+def _asked(type: str, model: str, request: str, beside: Mapping[str, str | None]) -> LineRequest:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
     if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
-    beside = [f'"model":{orjson.dumps(model).decode()}']
-    beside += [f'"{name}":{text}' for name, text in (("metadata", labels), ("routing", routing)) if text]
-    body = "{" + ",".join([*beside, request[1:]])
+    others = [f'"{name}":{text}' for name, text in beside.items() if text]
+    body = "{" + ",".join([f'"model":{orjson.dumps(model).decode()}', *others, request[1:]])
     return {"method": "POST", "url": URLS[type], "body": cast(Any, orjson.Fragment(body))}

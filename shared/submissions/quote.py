@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, extras, image_inputs
+from shared.submissions import capabilities, chosen, extras, image_inputs
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
     Offer,
@@ -30,14 +30,22 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
 
     A test key's one candidate is the sandbox, which costs nothing.
     """
+    made = _asked(submission, catalogue, at)
+    if submission.routing.budget:
+        made = chosen.by_budget(submission, made, submission.routing.budget)
+    if test:
+        first = made[0]
+        return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
+    return made
+
+
+def _asked(submission: Submission, catalogue: Catalogue, at: str) -> list[Offer]:
+    """The offers of the model asked for, and of its fallbacks, in this order."""
     made = _of_model(submission, catalogue, submission.model, f"{at}model", at)
     if submission.routing.fallbacks is None:
         made += _usual(submission, catalogue, made[0])
     for index, name in enumerate(submission.routing.fallbacks or ()):
         made += _of_model(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at)
-    if test:
-        first = made[0]
-        return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
     return made
 
 

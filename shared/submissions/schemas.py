@@ -33,7 +33,8 @@ class Routing(NullIsAbsent):
     fallbacks: list[str] | None = Field(default=None, max_length=3)
     #: A stream begins when the answer is whole, so that another provider can still take the place of one that breaks.
     hold_stream: bool = False
-    budget: Literal["economy", "balanced", "quality"] = "balanced"
+    #: The order of the candidates (`shared.submissions.routing`); None: as they are asked for.
+    budget: Literal["economy", "balanced", "quality"] | None = None
 
 
 REQUESTS: Mapping[JobType, type[Shape]] = {
@@ -96,6 +97,8 @@ class Offer:
     long_context: Mapping[str, int | None] | None = None
     #: The tier that the provider is asked for, in canonical terms; empty: what the request says, if anything.
     service_tier: str = ""
+    #: Of a job's first offer, why it is that, where the order was chosen here: see `shared.submissions.chosen`.
+    selection: Mapping[str, Any] | None = None
 
     @property
     def price(self) -> Price:

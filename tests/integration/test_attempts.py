@@ -11,6 +11,7 @@ from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.settings import settings
+from tests.catalogues import dear_gpt_4  # noqa: F401
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent, good
 from workers.providers import ProviderAnswer, ProviderCall
@@ -120,6 +121,7 @@ def test_a_caller_s_job_turns_to_its_fallback_at_once_and_is_charged_at_its_pric
     assert world.violations(database) == []
 
 
+@pytest.mark.usefixtures("dear_gpt_4")
 def test_a_request_too_long_turns_to_a_larger_window_and_is_the_caller_s_fault_without_one(
     database: Database,
 ) -> None:

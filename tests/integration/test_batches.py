@@ -13,6 +13,7 @@ from shared.db import models as m
 from shared.errors import Conflict
 from shared.files import blobs
 from shared.jobs.outcomes import TERMINAL, Ending
+from tests.catalogues import dear_gpt_4  # noqa: F401
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
 from workers.batches import stages
@@ -37,6 +38,7 @@ def serve(database: Database, ids: list[str], charge: int = 5, fail: int = 0) ->
     world.settle(database, *bad, *good)
 
 
+@pytest.mark.usefixtures("dear_gpt_4")
 def test_details_of_usage_are_sums_of_what_is_known(database: Database) -> None:
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(name) for name in "abcd"])

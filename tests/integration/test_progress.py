@@ -16,6 +16,7 @@ from shared import clock
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs.outcomes import Ending
+from tests.catalogues import dear_gpt_4  # noqa: F401
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from workers.batches.scheduler import BatchScheduler
@@ -172,6 +173,7 @@ def explained(database: Database, query: str, id: str) -> str:
     return database.read_sync(explain)
 
 
+@pytest.mark.usefixtures("dear_gpt_4")
 def test_operators_read_of_a_batchs_start_and_end_once(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "workers.batches.reports")
     holder = world.open_account(database, 10_000)

@@ -13,9 +13,12 @@ from shared.db import Database
 from shared.errors import InsufficientCredits
 from shared.money.shortage import Funds, Need, explain
 from shared.submissions.catalogue import catalogue
+from tests.catalogues import dear_gpt_4  # noqa: F401
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
 from tests.integration.world import CREDIT
+
+pytestmark = pytest.mark.usefixtures("dear_gpt_4")
 
 
 def ask(database: Database, holder: world.KeyHolder, *, listed: int = 0, **more: Any) -> Accepted | InsufficientCredits:

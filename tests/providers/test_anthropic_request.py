@@ -218,6 +218,12 @@ def test_fields_that_mean_the_same_have_their_own_names() -> None:
     assert both.ignored == ["top_p", "user"]
 
 
+def test_blanks_end_no_answer() -> None:
+    made = composed_of({"messages": HI, "stop": ["END", "\n"]})
+    assert made.body["stop_sequences"] == ["END"] and made.ignored == ["stop"]
+    assert "stop_sequences" not in sent({"messages": HI, "stop": []})
+
+
 def test_what_the_protocol_lacks_is_listed() -> None:
     left = {
         "seed": 7,
@@ -282,6 +288,7 @@ def test_the_newest_models_are_not_sampled(upstream: str) -> None:
     assert not {"temperature", "top_k"} & set(made.body) and made.ignored == ["temperature", "top_k"]
 
 
+HIDDEN = {"type": "adaptive", "display": "omitted"}
 #: (model, what is asked for, what is sent of it: thinking, effort)
 EFFORTS: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("claude-haiku-4-5", {"reasoning_effort": "low"}, {"type": "enabled", "budget_tokens": 1024}, None),
@@ -293,6 +300,12 @@ EFFORTS: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("claude-opus-5", {"reasoning_effort": "minimal"}, {"type": "adaptive", "display": "summarized"}, "low"),
     ("claude-opus-5", {"reasoning": {"effort": "max"}}, {"type": "adaptive", "display": "summarized"}, "max"),
     ("claude-opus-5", {"reasoning": {"enabled": True}}, {"type": "adaptive", "display": "summarized"}, "medium"),
+    (
+        "claude-opus-5",
+        {"reasoning": {"effort": "low", "exclude": True}},
+        {"type": "adaptive", "display": "omitted"},
+        "low",
+    ),
     ("claude-opus-5", {"reasoning_effort": "none"}, {"type": "disabled"}, None),
     ("claude-sonnet-5-5", {"reasoning_effort": "none"}, {"type": "between_tools"}, None),
     ("claude-opus-5-5", {"reasoning_effort": "none"}, None, "low"),

@@ -238,6 +238,34 @@ def test_usage_that_is_not_told_or_absurd(base: str, url: str) -> None:
         assert answer(url, call(HELLO, sink=sink)).usage.prompt_tokens == 1_000_000_000
 
 
+@pytest.mark.parametrize("kind", ["cached_usage", "zero_usage", "odd_usage", "odd_finish", "other_form"])
+def test_what_is_oddly_written_is_the_same_answer(base: str, url: str, kind: str) -> None:
+    usual = answer(url, call(HELLO))
+    script(base, kind=kind)
+    for sink in (None, Heard()):
+        found = answer(url, call(HELLO, sink=sink))
+        assert found.body["choices"] == usual.body["choices"]
+        assert found.usage.estimated is (kind in ("zero_usage", "odd_usage"))
+        if kind == "cached_usage":
+            assert found.usage.prompt_tokens == usual.usage.prompt_tokens
+            assert found.usage.cached_tokens == usual.usage.prompt_tokens * 9 // 10
+
+
+def test_calls_without_arguments_have_an_empty_object(base: str, url: str) -> None:
+    script(base, kind="no_arguments")
+    for sink in (None, Heard()):
+        said = answer(url, call({"messages": ASKING, "tools": [TOOL]}, sink=sink)).body["choices"][0]["message"]
+        assert said["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+def test_a_wrong_shape_is_no_answer(base: str, url: str) -> None:
+    script(base, kind="wrong_shape")
+    for sink in (None, Heard()):
+        with pytest.raises(ProviderError) as error:
+            answer(url, call(HELLO, sink=sink))
+        assert classify(error.value) == "shape"
+
+
 def test_rate_limits_are_read_from_its_headers(base: str, url: str) -> None:
     limits = [{"provider": "anthropic", "requests_per_minute": 60, "request_burst": 1}]
     httpx.post(f"{base}/_simulator/script", json={"rules": [], "limits": limits}).raise_for_status()

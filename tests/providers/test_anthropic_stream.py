@@ -9,21 +9,31 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import ProviderError
 from tests.providers.claude import Heard, answer, call, user
 from tests.providers.scripted import Step, serving
 from tests.providers.test_call_limits import STREAM
 from workers.providers import ProviderAnswer
+from workers.providers.anthropic.stream import Message
+from workers.upstream.event_stream import ServerSentEvent
 from workers.upstream.faults import classify
+
+#: What stands in events, and which there are.
+NAMES = "type index delta content_block message usage text thinking signature data name id input partial_json".split()
+NAMES += ["stop_reason", "stop_details", "explanation", "error", "output_tokens", "cache_creation", "service_tier"]
+TYPES = "message_start content_block_start content_block_delta content_block_stop message_delta message_stop".split()
+TYPES += ["error", "ping", "text_delta"]
 
 TOOL = {"type": "function", "function": {"name": "get_weather"}}
 USAGE = {"input_tokens": 25, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 1}
 
 
-def events(*given: dict[str, Any]) -> bytes:
+def events(*told: dict[str, Any]) -> bytes:
     """Events as they stand on the wire, each with its name."""
-    return b"".join(b"event: %s\ndata: %s\n\n" % (one["type"].encode(), orjson.dumps(one)) for one in given)
+    return b"".join(b"event: %s\ndata: %s\n\n" % (one["type"].encode(), orjson.dumps(one)) for one in told)
 
 
 def start(**usage: Any) -> dict[str, Any]:
@@ -44,8 +54,8 @@ def text(index: int, *pieces: str) -> list[dict[str, Any]]:
     return block(index, {"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in pieces))
 
 
-def end(reason: str, output: int = 15, **given: Any) -> list[dict[str, Any]]:
-    delta = {"stop_reason": reason, "stop_sequence": None, **given}
+def end(reason: str, output: int = 15, **more: Any) -> list[dict[str, Any]]:
+    delta = {"stop_reason": reason, "stop_sequence": None, **more}
     usage = {"output_tokens": output}
     return [{"type": "message_delta", "delta": delta, "usage": usage}, {"type": "message_stop"}]
 
@@ -243,3 +253,21 @@ def test_what_is_no_event_of_the_protocol_is_named() -> None:
     assert classify(error) == "shape"
     unopened = {"type": "content_block_delta", "index": 4, "delta": {"type": "thinking_delta", "thinking": "a"}}
     assert classify(broken(events(start(), unopened))) == "shape"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.sampled_from(["", "text", "thinking", "tool_use", "end_turn"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.fixed_dictionaries({"type": st.sampled_from(TYPES)}, optional=dict.fromkeys(NAMES[1:], ANYTHING))))
+def test_no_stream_whatever_is_more_than_an_error(told: list[dict[str, Any]]) -> None:
+    message = Message(call({"messages": [user("Weather?")]}, sink=Heard()))
+    try:
+        for one in told:
+            message.take(ServerSentEvent(orjson.dumps(one)))
+        message.whole()
+    except ProviderError:
+        pass

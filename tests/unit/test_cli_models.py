@@ -14,6 +14,7 @@ from genai_prices.types import (
     ConditionalPrice,
     ModelInfo,
     ModelPrice,
+    PriceVariant,
     Provider,
     StartDateConstraint,
     Tier,
@@ -78,6 +79,11 @@ WORLD = [
                         constraint=TimeOfDateConstraint(time(1), time(4)), prices=dollars(input="2", output="4")
                     ),
                 ],
+            ),
+            model(
+                "flexible",
+                dollars(input="1", output="2"),
+                price_variants=[PriceVariant(when={"service_tier": "flex"}, prices=dollars(input="0.6", output="1"))],
             ),
             model("fresh", dollars(input="3", output="4"), context_window=1000),
         ],
@@ -224,6 +230,18 @@ def test_a_row_that_ships_is_copied_into_the_file_with_its_new_price(
     made = load(str(own)).models
     assert made["gpt-4.1"] == SHIPPED["gpt-4.1"].model_copy(update={"input": 300_000_000})
     assert set(made) == set(SHIPPED)
+
+
+def test_the_price_of_a_service_tier_that_is_sold_is_compared_too(world: Path) -> None:
+    assert "flexible" not in found(), "a tier without a price is not sold"
+    tier = "[models.flexible.service_tiers.flex]\ninput = 50_000_000\noutput = 100_000_000\n"
+    text = world.read_text()
+    world.write_text(text + "\n" + tier)
+    assert found()["flexible"]["changes"] == [{"key": "service_tiers.flex.input", "old": 50_000_000, "new": 60_000_000}]
+    assert run("sync", "--accept", "flexible").exit_code == 0
+    made = tomllib.loads(world.read_text())["models"]["flexible"]
+    assert made["service_tiers"] == {"flex": {"input": 60_000_000, "output": 100_000_000}}
+    assert "flexible" not in found() and load(str(world)).models["flexible"].service_tiers["flex"].input == 60_000_000
 
 
 def test_new_models_are_listed_when_they_are_asked_for(world: Path) -> None:

@@ -6,7 +6,8 @@ Where: `usage` of the body or of any chunk (OpenAI's own comes in a chunk withou
 How, beside OpenAI's names: `prompt_cache_hit_tokens` (DeepSeek), `cached_tokens` at the top (Moonshot),
 `cache_read_input_tokens` and `cache_creation_input_tokens` (Anthropic, whose `input_tokens` has neither in it),
 `cache_write_tokens` (OpenRouter), `cachedContentTokenCount` and `thoughtsTokenCount` (Google, whose
-`candidatesTokenCount` has no thoughts in it). xAI's `completion_tokens` has no reasoning in it either: its
+`candidatesTokenCount` has no thoughts in it, nor `promptTokenCount` what its tools put into the prompt,
+`toolUsePromptTokenCount`), `num_cached_tokens` (Mistral). xAI's `completion_tokens` has no reasoning in it either: its
 `total_tokens` is prompt + completion + reasoning (UKGovernmentBEIS/inspect_ai#5528).
 """
 
@@ -33,7 +34,8 @@ _COUNTS = _roles(
     total="total_tokens totalTokenCount total_token_count",
     read="cache_read_input_tokens",
     written="cache_creation_input_tokens cache_write_input_tokens",
-    cached="cached_tokens prompt_cache_hit_tokens cachedContentTokenCount cached_content_token_count",
+    cached="cached_tokens num_cached_tokens prompt_cache_hit_tokens cachedContentTokenCount cached_content_token_count",
+    by_tools="toolUsePromptTokenCount tool_use_prompt_token_count",
     reasoning="reasoning_tokens thoughtsTokenCount thoughts_token_count thinking_tokens",
 )
 #: The same in the objects of details.
@@ -129,6 +131,7 @@ def _read(given: Mapping[str, Any]) -> Usage | None:
     apart = counts.get("read", 0) + counts.get("written", 0)
     if apart and (_excludes_cache(given) or total == prompt + completion + apart):
         prompt += apart
+    prompt += counts.get("by_tools", 0)
     thoughts = counts.get("reasoning", 0)
     if thoughts and (total == prompt + completion + thoughts or "candidatesTokenCount" in given):
         completion += thoughts

@@ -21,7 +21,7 @@ def events(answer: dict[str, Any], arguments: str) -> Iterator[dict[str, Any]]:
     usage = answer.get("usage")
     start = answer | {"content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
     if usage is not None:
-        start["usage"] = usage | {"output_tokens": 1}
+        start["usage"] = usage | {"output_tokens": 1} if usage["output_tokens"] else usage
     yield {"type": "message_start", "message": start}
     for index, block in enumerate(answer["content"]):
         yield {"type": "content_block_start", "index": index, "content_block": block | _BLANKS.get(block["type"], {})}
@@ -38,13 +38,15 @@ def events(answer: dict[str, Any], arguments: str) -> Iterator[dict[str, Any]]:
 
 def _cumulative(usage: dict[str, Any]) -> dict[str, Any]:
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
-    return {name: usage[name] for name in (*names, "output_tokens_details")}
+    return {name: usage[name] for name in (*names, "output_tokens_details") if name in usage}
 
 
 def _deltas(block: dict[str, Any], arguments: str) -> Iterator[dict[str, Any]]:
     match block["type"]:
         case "text":
-            yield from ({"type": "text_delta", "text": piece} for piece in pieces(block["text"]))
+            said = block["text"]
+            told = pieces(said) if isinstance(said, str) else [said]
+            yield from ({"type": "text_delta", "text": piece} for piece in told)
         case "thinking":
             yield from ({"type": "thinking_delta", "thinking": piece} for piece in pieces(block["thinking"]))
             yield {"type": "signature_delta", "signature": block["signature"]}

@@ -38,8 +38,9 @@ MOST_BREAKPOINTS = 4
 MOST_USER = 256
 #: The newest models: no words of one's own for sampling, no budgets, no answers begun for them.
 NEWEST = re.compile(r"claude-(opus-4-[7-9]|(opus|sonnet|haiku)-5|fable|mythos)")
-#: Of these, those that always think and cannot be forced.
-UNFORCED = re.compile(r"claude-((opus|sonnet)-5-5|fable|mythos)")
+#: Of these, those that cannot be told not to think, and those that no tool can be forced upon.
+ALWAYS_THINKING = re.compile(r"claude-((opus|sonnet)-5-5|fable|mythos)")
+UNFORCED = re.compile(r"claude-((opus|sonnet)-5-5|(fable|mythos)-5-[12])")
 #: Models that think by a budget alone, and those that know no effort.
 BUDGETED = re.compile(r"claude-(3|(opus|sonnet|haiku)-4-[0-5]($|-)|(opus|sonnet)-4-2)")
 EFFORTLESS = re.compile(r"claude-(3|(sonnet|haiku)-4-[0-5]($|-)|opus-4-[01]($|-)|(opus|sonnet)-4-2)")
@@ -208,7 +209,7 @@ def _thinking(body: Body) -> None:
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     if thinking is not None and kind not in ("enabled", "adaptive", "disabled", "between_tools"):
         raise refuse("thinking: Input tag does not match any of the expected tags")
-    wrong = {"enabled": NEWEST, "disabled": UNFORCED, "adaptive": BUDGETED}.get(kind or "")
+    wrong = {"enabled": NEWEST, "disabled": ALWAYS_THINKING, "adaptive": BUDGETED}.get(kind or "")
     if wrong is not None and wrong.search(model):
         raise refuse(f'"thinking.type.{kind}" is not supported for this model.')
     if kind == "enabled":

@@ -1,5 +1,7 @@
 """Answers that are sound and oddly written, as one provider or another of OpenAI's protocol writes them.
 
+Those that Anthropic's can express are in `anthropic_odd`.
+
 Each changes a chat completion in place; a stream of it is written anew, a tool call in one piece. What each is in the
 wild: see workers.answers.
 """
@@ -10,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from workers.simulator import google_odd
+from workers.simulator import anthropic_odd, google_odd
 from workers.simulator.answers import pieces, tokens
 from workers.simulator.messages import Protocol, SimulatedReply, event, json_reply, stream_reply
 
@@ -123,6 +125,8 @@ def odd_lines(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
 
 def other_form(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
     """A stream where a whole answer was asked for, and a whole answer where a stream was."""
+    if protocol == "anthropic":
+        return anthropic_odd.other_form(reply)
     if protocol == "google":
         return google_odd.other_form(reply)
     body = _body(reply, protocol)
@@ -145,6 +149,8 @@ def changed(change: Callable[[dict[str, Any]], None]) -> Callable[[SimulatedRepl
     """The same of a reply, whole or streamed; one that is no chat completion of this protocol stays as it is."""
 
     def change_reply(reply: SimulatedReply, protocol: Protocol) -> SimulatedReply:
+        if protocol == "anthropic":
+            return anthropic_odd.changed(change.__name__, reply)
         if protocol == "google":
             return google_odd.changed(change.__name__, reply)
         if (body := _body(reply, protocol)) is None:

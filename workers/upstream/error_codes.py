@@ -103,11 +103,11 @@ def _is_code(value: Any) -> bool:
 def _reason(error: Mapping[str, Any]) -> str | None:
     """Anthropic's `error_code`; of Google's details a `reason`, or that a quota of a day is used up."""
     details = error.get("details")
-    if isinstance(details, dict) and details.get("error_code") in _REASONS:
-        return str(details["error_code"])
+    if isinstance(details, dict) and (code := _one_of(_REASONS, details.get("error_code"))):
+        return code
     for detail in _objects(details):
-        if (reason := detail.get("reason")) in _REASONS:
-            return str(reason)
+        if reason := _one_of(_REASONS, detail.get("reason")):
+            return reason
         if any("PerDay" in str(quota.get("quotaId")) for quota in _objects(detail.get("violations"))):
             return DAILY_QUOTA
     return None
@@ -116,11 +116,16 @@ def _reason(error: Mapping[str, Any]) -> str | None:
 def _inner(error: Mapping[str, Any]) -> str | None:
     """A filter's verdict beside the code: Azure's `innererror`, OpenRouter's `metadata`."""
     inner, metadata = error.get("innererror"), error.get("metadata")
-    if isinstance(inner, dict) and inner.get("code") in CONTENT_CODES:
+    if isinstance(inner, dict) and _one_of(CONTENT_CODES, inner.get("code")):
         return "content_filter"
     if isinstance(metadata, dict) and "flagged_input" in metadata:
         return "content_filter"
     return None
+
+
+def _one_of(codes: frozenset[str], given: Any) -> str | None:
+    """What a body gives, when it is one of these codes; it may be anything."""
+    return given if isinstance(given, str) and given in codes else None
 
 
 def _objects(given: Any) -> Iterable[Mapping[str, Any]]:

@@ -18,6 +18,8 @@ _BUDGETED: Final = re.compile(r"claude-(3-7|(opus|sonnet|haiku)-4(-[0-5])?(-20[0
 #: Models that always think, and those that are asked in another way not to.
 _ALWAYS_THINKING: Final = re.compile(r"claude-(opus-5-[5-9]|fable|mythos)")
 _BETWEEN_TOOLS: Final = re.compile(r"claude-sonnet-5-[5-9]")
+#: Upon which no tool can be forced.
+_UNFORCED: Final = re.compile(r"claude-((opus|sonnet)-5-[5-9]|(fable|mythos)-5-[1-9])")
 #: `temperature`, `top_p` and `top_k` are refused.
 _UNSAMPLED: Final = re.compile(r"claude-(opus-4-[7-9]|(opus|sonnet|haiku)-([5-9]|[0-9][0-9])(?![0-9])|fable|mythos)")
 
@@ -49,4 +51,4 @@ def traits(upstream: str, named: str | None = None) -> Traits:
         style = "none" if _UNTHINKING.search(upstream) else "budget" if _BUDGETED.search(upstream) else "effort"
     always, between = _ALWAYS_THINKING.search(upstream), _BETWEEN_TOOLS.search(upstream)
     off = None if always else "between_tools" if between else "disabled"
-    return Traits(style, off, not (always or between), not _UNSAMPLED.search(upstream))
+    return Traits(style, off, not _UNFORCED.search(upstream), not _UNSAMPLED.search(upstream))

@@ -122,8 +122,7 @@ def _choice(given: Body, model: Traits) -> Body:
 def _plain(given: Body) -> Body:
     """Fields that mean the same there, but for their names."""
     body: Body = {}
-    stop = given.get("stop")
-    if stops := [one for one in ([stop] if isinstance(stop, str) else stop or ()) if one.strip()]:
+    if stops := [one for one in _stops(given) if one.strip()]:
         body["stop_sequences"] = stops
     user = given.get("safety_identifier") or given.get("user")
     if user and len(user) <= _MOST_USER:
@@ -135,8 +134,14 @@ def _plain(given: Body) -> Body:
     return body
 
 
+def _stops(given: Body) -> list[str]:
+    """Where the answer is to end; the provider refuses what is nothing but blanks."""
+    stop = given.get("stop") or []
+    return [stop] if isinstance(stop, str) else stop
+
+
 def _sampling(given: Body, sending: Sending) -> Body:
-    """How words are chosen: as asked for, else as the catalogue has it; 1 is as warm as it gets."""
+    """Sampling: as the request says, else the catalogue; a temperature above 1 becomes 1, the provider's maximum."""
     body: Body = {name: given[name] for name in _SAMPLING if name in given}
     for name, value in sending.defaults.items():
         rivals = sending.either if name in sending.either else (name,)
@@ -164,13 +169,11 @@ def _sent(given: Body, body: Body, thought: Thinking, sampled: bool) -> frozense
     names = set(thought.sent)
     if sampled:
         names.update(name for name in _SAMPLING if name in given)
-    for name, field in (("stop", "stop_sequences"), ("service_tier", "service_tier"), ("tools", "tools")):
-        if field in body:
-            names.add(name)
+    names.update(name for name in ("service_tier", "tools", "cache_control") if name in body)
+    if "stop" in given and _stops(given) == body.get("stop_sequences", []):
+        names.add("stop")
     if "metadata" in body:
         names.add("safety_identifier" if given.get("safety_identifier") else "user")
-    if "cache_control" in body:
-        names.add("cache_control")
     form = given.get("response_format") or {}
     if form.get("type") == "text" or "format" in body.get("output_config", {}):
         names.add("response_format")

@@ -18,7 +18,7 @@ from shared.jobs.streams import ending, part
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads
-from workers.answers.shape import lacking, wrong
+from workers.answers.shape import lacking, place, wrong
 from workers.providers import ProviderCall
 from workers.providers.anthropic import answers
 from workers.providers.anthropic.thoughts import TYPES, signed
@@ -70,7 +70,7 @@ async def _follow(
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> tuple[dict[str, Any], Usage]:
-    """The same of a stream that has come whole."""
+    """The answer and its usage, of a stream that was read whole before."""
     message = Message(call)
     for event in given:
         message.take(event)
@@ -126,9 +126,9 @@ class Message:
             case "message_start":
                 self._count((event.get("message") or {}).get("usage"))
             case "content_block_start":
-                self._start(event["index"], event["content_block"])
+                self._start(_place(event), event["content_block"])
             case "content_block_delta":
-                self._add(event["index"], event["delta"])
+                self._add(_place(event), event["delta"])
             case "message_delta":
                 self._end(event)
             case "message_stop":
@@ -189,6 +189,13 @@ class Message:
             pieces.append(part(0, {"role": "assistant", "content": "" if "content" in visible else None}))
         pieces.append(part(0, visible, finish))
         self._call.sink.send(self._head, pieces)
+
+
+def _place(event: Mapping[str, Any]) -> int:
+    """Which block an event is about."""
+    if (index := place(event.get("index"), "index")) is None:
+        raise wrong("index", "is missing")
+    return index
 
 
 def _read(event: ServerSentEvent) -> Mapping[str, Any]:

@@ -18,8 +18,9 @@ _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "
 _SHARES: Final = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "max": 95}
 #: What is asked for by `reasoning: {"enabled": true}` alone.
 _USUAL_EFFORT: Final = "medium"
-#: The text of thoughts is wanted, which newer models keep to themselves unless they are asked.
+#: The text of thoughts is wanted, which newer models keep to themselves unless they are asked; or it is not.
 _SHOWN: Final = {"display": "summarized"}
+_HIDDEN: Final = {"display": "omitted"}
 
 
 @dataclass(slots=True)
@@ -48,19 +49,20 @@ def thinking(given: Mapping[str, Any], traits: Traits, limit: int, *, may_begin:
         return Thinking({"thinking": own}, effort, frozenset({"thinking", name} if effort and name else {"thinking"}))
     if name is None or traits.style == "none":
         return Thinking()
-    sent = frozenset({name})
+    sent, hidden = frozenset({name}), (given.get("reasoning") or {}).get("exclude") is True
     if word == "none":
         return _off(traits, sent)
     if word not in _EFFORTS and budget is None:
         return Thinking()
     if traits.style == "effort":
         effort = _EFFORTS.get(word or "")
-        fields = {"thinking": {"type": "adaptive", **_SHOWN}} if may_begin else {}
+        fields = {"thinking": {"type": "adaptive", **(_HIDDEN if hidden else _SHOWN)}} if may_begin else {}
         return Thinking(fields, effort, sent) if fields or effort else Thinking()
     tokens = min(max(budget or limit * _SHARES[word or _USUAL_EFFORT] // 100, LEAST_BUDGET), limit - 1)
     if tokens < LEAST_BUDGET or not may_begin:
         return Thinking()
-    return Thinking({"thinking": {"type": "enabled", "budget_tokens": tokens}}, None, sent)
+    budgeted = {"type": "enabled", "budget_tokens": tokens, **(_HIDDEN if hidden else {})}
+    return Thinking({"thinking": budgeted}, None, sent)
 
 
 def _off(traits: Traits, sent: frozenset[str]) -> Thinking:
