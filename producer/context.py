@@ -16,6 +16,7 @@ from producer.waiting.waiters import JobStates, Waiters
 from shared.broker.bell import Bell
 from shared.db import Database
 from shared.notifier import DONE, Notifier
+from shared.providers.statistics_watch import Watch
 from shared.settings import settings
 
 #: Bodies that are parsed at the same time, on threads.
@@ -47,6 +48,7 @@ class Context:
         self.retrying = asyncio.Semaphore(2)
         self.progress = ProgressReader(database)
         self.placer = Placer(database, self.acceptor, self.overload, self.parsers, self.waiters, self.states)
+        self._statistics = Watch(settings().redis_url).start()
         self.streams = Sources(database, self.waiters, self.states, self.readers)
         #: The server is to stop, and will serve for a moment.
         self.stopping = False
@@ -67,6 +69,7 @@ class Context:
         """Let what was accepted be woken, then hang up."""
         for loop in self._asking:
             loop.cancel()
+        self._statistics.stop()
         await self.acceptor.close()
         await self.keys.close()
         await self.limits.close()

@@ -1,11 +1,16 @@
 """The names of the queues, and the provider and lane of each. Pure."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Final, Literal, get_args
 
 Lane = Literal["realtime", "batch"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 WEBHOOKS = "webhooks"
 MAINTENANCE = "maintenance"
+#: The Celery task that the queues of providers bring.
+OFFER: Final = "offer"
+#: The broker's other queues, and the task that each of them brings.
+TASKS: Final[Mapping[str, str]] = {WEBHOOKS: "deliver", MAINTENANCE: OFFER}
 #: Jobs that have lost a worker wait here; no broker queue: workers.process.probation takes them from the rows.
 PROBATION = "probation"
 

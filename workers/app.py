@@ -11,7 +11,7 @@ from celery.platforms import SecurityWarning
 
 from shared import logs, network
 from shared.broker.app import app
-from shared.queues import MAINTENANCE, WEBHOOKS
+from shared.queues import TASKS
 from shared.settings import Wrong, keep_private, settings
 from shared.submissions.catalogue import SANDBOX, catalogue, endpoint, job_queues
 from workers.process import remote_control, tasks
@@ -56,7 +56,7 @@ def _follow_celery(runtime: Runtime, consumer: Consumer) -> None:
 
 def check_queues() -> None:
     """End the process when it is to serve a queue that does not exist: nobody would notice."""
-    there = {*job_queues(), WEBHOOKS, MAINTENANCE}
+    there = {*job_queues(), *TASKS}
     if unknown := [name for name in map(str.strip, settings().queues.split(",")) if name and name not in there]:
         raise Wrong(f"FUSIONAI_QUEUES: unknown queue {unknown[0][:100]}")
 
@@ -71,7 +71,7 @@ def proxy_lines() -> list[str]:
 
 
 def _arguments() -> list[str]:
-    queues = [*capacities(), *filter(serves, (WEBHOOKS, MAINTENANCE))]
+    queues = [*capacities(), *filter(serves, TASKS)]
     return [
         "--quiet",
         "worker",

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import click
 import redis
 
+from producer.cli import offer_statistics
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, credits_text, json_option
@@ -18,7 +19,9 @@ from producer.client import FusionAI
 from producer.pricelist import own_file, sync
 from producer.stack.state import StateDirectory
 from shared import clock
-from shared.providers import states
+from shared.providers import states, statistics_watch
+from shared.providers.states import ProviderState, name_of
+from shared.providers.statistics import OfferStatistics
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
 from shared.submissions.catalogue_rows import Capability
@@ -29,12 +32,13 @@ REDIS_SECONDS = 1.0
 
 _COLUMNS = (
     Column("model"),
-    Column("provider", drop=2),
+    Column("provider", drop=6),
     Column("input", right=True),
     Column("output", right=True),
-    Column("context", right=True, drop=4),
-    Column("state", styled=True, drop=1),
-    Column("can", text=True, drop=3),
+    Column("context", right=True, drop=8),
+    Column("state", styled=True, short=lambda cell: cell.partition(",")[0], cut=5, drop=1),
+    *offer_statistics.COLUMNS,
+    Column("can", text=True, drop=7),
 )
 _CHANGES = (
     Column("model"),
@@ -57,16 +61,17 @@ def list_models(client: FusionAI, output: Output) -> None:
     """List the models that the key can use.
 
     Prices are credits per million tokens, or per image. With the stack of this directory also whether calls of a model
-    are paused now.
+    are paused now, and how recent calls went: the share of errors, seconds to the first token and to the end.
     """
     page = client.models()
-    if (paused := _paused()) is not None:
+    if (known := _known()) is not None:
         for one in page["data"]:
-            one["state"] = paused.get(one["id"], "ok")
+            one["state"], one["statistics"] = _health(one["id"], *known)
 
     def words() -> None:
         rows = [_row(one) for one in page["data"]]
-        output.table(_COLUMNS, rows, empty="No models.")
+        served = any(one.get("statistics") for one in page["data"])
+        offer_statistics.table(output, _COLUMNS, rows, known=served, empty="No models.")
 
     output.value(page, words)
 
@@ -78,16 +83,20 @@ def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
     if images:
         cells = ("", f"{_credits(min(images.values()))} each")
     context = f"{one['context_tokens']:,}" if isinstance(one.get("context_tokens"), int) else None
+    served = offer_statistics.cells(one.get("statistics"))
     can = " ".join(one.get("capabilities") or ()) or one.get("type")
-    return (one["id"], one.get("provider", one.get("owned_by")), *cells, context, one.get("state"), can)
+    return (one["id"], one.get("provider", one.get("owned_by")), *cells, context, one.get("state"), *served, can)
 
 
 def _credits(micros: object) -> str | None:
     return credits_text(micros / clock.MICROS) if isinstance(micros, int) else None
 
 
-def _paused() -> dict[str, str] | None:
-    """Why the calls of models are paused, of those that are; None: no Redis of ours can be read here."""
+_Paused = Mapping[tuple[str, str | None], ProviderState]
+
+
+def _known() -> tuple[_Paused, Mapping[str, OfferStatistics]] | None:
+    """Which providers and models are paused, and how offers served; None: no Redis of ours can be read here."""
     url = StateDirectory(settings().state_directory).running().get("redis_url")
     if url is None and "redis_url" in settings().model_fields_set:
         url = settings().redis_url
@@ -95,15 +104,21 @@ def _paused() -> dict[str, str] | None:
         return None
     with suppress(redis.RedisError, OSError):
         with redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as connection:
-            paused = {
-                (one.provider, one.upstream): one.state for one in states.read_all(connection) if one.state.paused
-            }
-            return {
-                id: f"paused, {states.words(state.paused_for)}"
-                for id, row in catalogue().models.items()
-                if (state := paused.get((row.provider, None)) or paused.get((row.provider, row.upstream)))
-            }
+            standings = states.read_all(connection)
+            paused = {(one.provider, one.upstream): one.state for one in standings if one.state.paused}
+            return paused, statistics_watch.read_all(connection)
     return None
+
+
+def _health(
+    id: str, paused: _Paused, statistics: Mapping[str, OfferStatistics]
+) -> tuple[str, dict[str, float | None] | None]:
+    """Whether calls of a model are paused, and how it served of late."""
+    if (row := catalogue().models.get(id)) is None:
+        return "ok", None
+    state = paused.get((row.provider, None)) or paused.get((row.provider, row.upstream))
+    served = offer_statistics.as_object(statistics.get(name_of(row.provider, row.upstream)))
+    return f"paused, {states.words(state.paused_for)}" if state else "ok", served
 
 
 def _own_file(given: Path | None) -> Path:

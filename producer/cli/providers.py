@@ -1,5 +1,6 @@
 """fusionai providers: keys, simulation, pauses and the pace of calls."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -7,13 +8,15 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from producer.cli import offer_statistics
 from producer.cli.output import Output, json_option, moment
 from producer.cli.tables import Column
 from producer.stack import provider_keys
 from producer.stack.state import StateDirectory
 from shared import clock
-from shared.providers import states
-from shared.providers.states import ProviderState, Standing
+from shared.providers import states, statistics_watch
+from shared.providers.states import ProviderState, Standing, name_of
+from shared.providers.statistics import OfferStatistics
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, Provider, base_url, catalogue
 
@@ -25,51 +28,56 @@ IDLE_SECONDS = 60
 _COLUMNS = (
     Column("provider"),
     Column("model"),
-    Column("calls", drop=2),
-    Column("key", drop=3),
+    Column("calls", drop=6),
+    Column("key", drop=7),
     Column("state", styled=True),
-    Column("a second", right=True, drop=1),
-    Column("at once", right=True, drop=4),
+    *offer_statistics.COLUMNS,
+    Column("a second", right=True, drop=5),
+    Column("at once", right=True, drop=8),
 )
 
 
 @click.command()
 @json_option
 def providers(as_json: bool) -> None:
-    """Show each provider's key, pauses and pace.
+    """Show each provider's key, pauses, pace, error rates and times.
 
     Also whether its calls are real or simulated, and since when and why it is paused. Providers that serve no model of
-    the catalogue are named below, if nothing is known of them.
+    the catalogue are named below, if nothing is known of them. Error rates and times are those of recent calls.
     """
     output = Output(as_json)
-    standings = _standings()
-    known, called = catalogue(), {one.provider for one in standings}
+    standings, statistics = _known()
+    known, called = catalogue(), {one.provider for one in standings} | {name.partition("/")[0] for name in statistics}
     shown = [one for name, one in known.providers.items() if name in known.queued or name in called]
-    found = [_described(provider, standings) for provider in shown if provider.name != SANDBOX]
+    found = [_described(provider, standings, statistics) for provider in shown if provider.name != SANDBOX]
     idle = [name for name, one in known.providers.items() if one not in shown]
 
     def words() -> None:
-        output.table(_COLUMNS, [row for one in found for row in _rows(one)], empty="The catalogue is empty.")
+        rows = [row for one in found for row in _rows(one)]
+        offer_statistics.table(output, _COLUMNS, rows, known=bool(statistics), empty="The catalogue is empty.")
         if idle:
             output.note(f"Without a model in the catalog: {', '.join(idle)}")
 
     output.value({"object": "list", "data": found}, words)
 
 
-def _standings() -> list[Standing]:
+def _known() -> tuple[list[Standing], Mapping[str, OfferStatistics]]:
+    """What Redis says of providers and of offers."""
     url = StateDirectory(settings().state_directory).running().get("redis_url") or settings().redis_url
     try:
         once = Retry(NoBackoff(), 0)
         with redis.from_url(
             url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=once
         ) as connection:
-            return list(states.read_all(connection))
+            return list(states.read_all(connection)), statistics_watch.read_all(connection)
     except (redis.RedisError, OSError):
-        click.echo("Redis cannot be reached: pauses and the pace of calls are not known.", err=True)
-        return []
+        click.echo("Redis cannot be reached: pauses, pace and error rates of calls are not known.", err=True)
+        return [], {}
 
 
-def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
+def _described(
+    provider: Provider, standings: list[Standing], statistics: Mapping[str, OfferStatistics]
+) -> dict[str, Any]:
     own = [one for one in standings if one.provider == provider.name]
     whole = next((one.state for one in own if one.upstream is None), ProviderState())
     running = StateDirectory(settings().state_directory).running()
@@ -84,8 +92,20 @@ def _described(provider: Provider, standings: list[Standing]) -> dict[str, Any]:
         "key_set": key,
         "base_url": base_url(provider),
         **_state(whole),
-        "models": [{"model": one.upstream, **_state(one.state)} for one in own if one.upstream is not None],
+        "models": [
+            {"model": model, **_state(state), "statistics": offer_statistics.as_object(statistics.get(name))}
+            for name, (model, state) in _models(provider.name, own, statistics).items()
+        ],
     }
+
+
+def _models(
+    provider: str, own: list[Standing], statistics: Mapping[str, OfferStatistics]
+) -> dict[str, tuple[str, ProviderState]]:
+    """The models of which anything is known, by the names of their offers."""
+    found = {name: (name.partition("/")[2], ProviderState()) for name in statistics if name.startswith(f"{provider}/")}
+    found |= {name_of(provider, one.upstream): (one.upstream, one.state) for one in own if one.upstream is not None}
+    return dict(sorted(found.items()))
 
 
 def _state(state: ProviderState) -> dict[str, Any]:
@@ -103,10 +123,13 @@ def _state(state: ProviderState) -> dict[str, Any]:
 
 def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
     key = f"{found['key']} set" if found["key_set"] else f"{found['key']} not set" if found["key"] else ""
-    rows: list[tuple[object, ...]] = [(found["provider"], "", found["calls"], key, _words(found), "", "")]
+    rows: list[tuple[object, ...]] = [
+        (found["provider"], "", found["calls"], key, _words(found), *offer_statistics.cells(None), "", "")
+    ]
     for model in found["models"]:
         pace = (model["calls_a_second"], model["calls_at_once"])
-        rows.append(("", model["model"], "", "", _words(model), *pace))
+        served = offer_statistics.cells(model["statistics"])
+        rows.append(("", model["model"], "", "", _words(model), *served, *pace))
     return rows
 
 

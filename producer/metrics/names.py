@@ -32,6 +32,17 @@ GAUGES: Final[tuple[tuple[str, Labels, str], ...]] = (
         ("provider", "model"),
         "The learned rate of calls that a model of a provider accepts, if known.",
     ),
+    (
+        "provider_error_ratio",
+        ("provider", "model"),
+        "Share of recent calls that failed through the provider's fault, recent ones weighing more.",
+    ),
+    (
+        "provider_first_token_seconds",
+        ("provider", "model"),
+        "Mean seconds from a recent call to the first content of its streamed answer.",
+    ),
+    ("provider_answer_seconds", ("provider", "model"), "Mean seconds from a recent call to the end of its answer."),
 )
 
 #: Name shown, name kept, how many of what is kept are one of what is shown, meaning; labels are measures.LABELS.

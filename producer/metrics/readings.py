@@ -18,7 +18,7 @@ from shared.db.models.batches import UNFINISHED
 from shared.db.models.events import PENDING
 from shared.db.models.jobs import DEFERRED, RUNNING, TO_WAKE, WOKEN
 from shared.jobs import metrics
-from shared.providers import states
+from shared.providers import states, statistics_watch
 from shared.queues import PROBATION, lane_of, provider_of
 from shared.submissions.catalogue import job_queues
 
@@ -36,6 +36,7 @@ class Reading:
 def read_providers(connection: Any) -> Mapping[str, Values]:
     """What Redis says of the providers; and whether it answers, and has room."""
     gauges: dict[str, Values] = {"provider_paused": {}, "provider_calls_per_second": {}, "redis_up": {(): 0.0}}
+    gauges |= {name: {} for name in ("provider_error_ratio", "provider_first_token_seconds", "provider_answer_seconds")}
     with suppress(RedisError, OSError):
         for one in states.read_all(connection):
             place = (one.provider, one.upstream or "")
@@ -43,6 +44,13 @@ def read_providers(connection: Any) -> Mapping[str, Values]:
                 gauges["provider_paused"][*place, one.state.paused_for or ""] = 1.0
             if (ceiling := one.state.ceiling) is not None:
                 gauges["provider_calls_per_second"][place] = ceiling
+        for name, offer in statistics_watch.read_all(connection).items():
+            provider, _, upstream = name.partition("/")
+            gauges["provider_error_ratio"][provider, upstream] = offer.error_rate
+            if offer.first_seconds is not None:
+                gauges["provider_first_token_seconds"][provider, upstream] = offer.first_seconds
+            if offer.total_seconds is not None:
+                gauges["provider_answer_seconds"][provider, upstream] = offer.total_seconds
         connection.set(PROBED, 1, ex=60)
         gauges["redis_up"] = {(): 1.0}
     return gauges

@@ -14,7 +14,7 @@ _PRICED: Final = [key for key in (*KEYS, "long_context") if key in CatalogueMode
 
 
 class PublishedPrices(Protocol):
-    """What is asked of the published prices."""
+    """What the comparison needs of the published prices."""
 
     def has(self, provider: str) -> bool: ...
     def find(self, provider: str, upstream: str) -> Published | None: ...
@@ -30,7 +30,7 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """How much dearer, in percent."""
+        """By how many percent the published price is higher."""
         return (self.new - self.old) / self.old * 100 if self.old and self.new is not None else None
 
 

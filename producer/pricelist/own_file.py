@@ -22,7 +22,7 @@ class OwnFileError(Exception):
 
 
 def edit(path: Path, change: Edit) -> None:
-    """Write what a change makes of the file (of an empty one, if there is none), whole, once it is known to load."""
+    """Apply a change to the text of the file (empty if there is none); write the result if it loads as a catalogue."""
     try:
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         text = change(before)
@@ -48,7 +48,7 @@ def with_row(name: str, row: Mapping[str, Any], comment: str = "") -> Edit:
 
 
 def with_keys(name: str, keys: Mapping[str, Any]) -> Edit:
-    """Give keys of a row that the file has other values; what stands around them stays."""
+    """Set keys of a row that is in the file; the rest of the text stays as it is."""
 
     def change(text: str) -> str:
         lines = text.splitlines()
@@ -162,7 +162,7 @@ def _value(value: Any) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """In one step: who reads it meanwhile has the old file or the new one."""
+    """Replace the file in one step: a reader sees the old one or the new one."""
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

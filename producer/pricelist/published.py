@@ -103,7 +103,7 @@ def _package() -> ModuleType:
 
 
 def _on(prices: Any, day: date) -> tuple[Any, date | None]:
-    """The prices that hold on a day, of several by the hour the dearest; and the next day on which others do."""
+    """The prices on a day (the highest, if they differ by the hour), and the next day on which they change."""
     if not isinstance(prices, list):
         return prices, None
     noon = datetime.combine(day, time(12), UTC)

@@ -1,7 +1,8 @@
 """What `fusionai up` prints when it is ready: addresses, keys, and where the calls go."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from textwrap import fill
+from typing import Any, Final
 
 from producer.stack import provider_keys
 from producer.stack.layout import Layout
@@ -9,6 +10,10 @@ from producer.stack.provider_keys import KeyChecks
 from shared import network
 from shared.settings import Settings
 from shared.submissions.catalogue import Catalogue, Provider, base_url
+
+_INDENT: Final = " " * 13
+#: Characters of a line: of a terminal of 80 columns.
+WIDTH: Final = 79
 
 
 def banner(at: Layout, account: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
@@ -35,8 +40,11 @@ def providers(own: Settings, at: Layout, catalogue: Catalogue, checks: KeyChecks
     yield from _proxies(provider_keys.with_key(catalogue))
     missing = provider_keys.without_key(catalogue)
     if at.simulated:
-        yield f"  SIMULATED  a local simulator answers for: {_names(at.simulated)}"
-        yield f"             Set {', '.join(str(p.key) for p in at.simulated)} to call the real ones"
+        first = f"  SIMULATED  a local simulator answers for: {_names(at.simulated)}"
+        yield from fill(first, WIDTH, subsequent_indent=_INDENT).splitlines()
+        keys = ", ".join(str(provider.key) for provider in at.simulated)
+        yield f"{_INDENT}To call the real ones, set"
+        yield from fill(keys, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT).splitlines()
     elif own.environment == "embedded" and own.simulator_url and missing:
         yield f"  SIMULATED  {own.simulator_url} answers for: {_names(missing)}"
     elif missing:

@@ -7,7 +7,7 @@ from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
 from shared.broker import flower_login, transport
-from shared.queues import MAINTENANCE, WEBHOOKS
+from shared.queues import MAINTENANCE, TASKS
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 
@@ -40,7 +40,7 @@ def make_app() -> Celery:
     made.conf.update(
         task_queues=[
             Queue(name, _DEFAULT_EXCHANGE, routing_key=name, queue_arguments=arguments)
-            for name in [*job_queues(), WEBHOOKS, MAINTENANCE]
+            for name in [*job_queues(), *TASKS]
         ],
         task_default_queue=MAINTENANCE,
         task_create_missing_queues=False,

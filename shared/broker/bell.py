@@ -18,7 +18,7 @@ from redis import RedisError
 from shared import clock, crash, redis_clients
 from shared.broker import transport
 from shared.broker.app import CONNECT_SECONDS, app
-from shared.queues import MAINTENANCE, WEBHOOKS
+from shared.queues import MAINTENANCE, OFFER, TASKS
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 
@@ -84,7 +84,7 @@ class Bell:
         self._thread.shutdown(wait=True)
 
     def _publish(self, queue: str, ids: list[str]) -> bool:
-        task = "deliver" if queue == WEBHOOKS else "offer"
+        task = TASKS.get(queue, OFFER)
         if clock.monotonic() < self._down_until:
             return False
         try:
@@ -127,7 +127,7 @@ class Bell:
                 PUBLISH_DEADLINE_SECONDS,
                 connect_seconds=CONNECT_SECONDS,
             ) as client:
-                return transport.set_aside(client, [*job_queues(), WEBHOOKS, MAINTENANCE])
+                return transport.set_aside(client, [*job_queues(), *TASKS])
         except (RedisError, OSError):
             return []
 

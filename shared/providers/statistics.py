@@ -1,26 +1,79 @@
-"""What this process knows of how offers are doing: failures, time to the first token, time of the whole answer."""
+"""How offers have served of late, over all workers: the share of failures, and how long answers took. Pure.
+
+Workers add up what they see of each provider and model (`workers.pacing.statistics`) in Redis, where every sum loses
+half of its weight in HALF_LIFE_SECONDS; so a worker that restarts loses nothing, and all count together. A process that
+chooses between offers keeps a copy (`shared.providers.statistics_watch`), which `snapshot` gives without waiting.
+
+| counted | how |
+|---|---|
+| an answer | a call, with its seconds; the flex tier's without them, which are bought slow |
+| a fault of the provider, or its refusal of our key or quota | a call and a failure |
+| a wrong request, a filter, a 429, no room in the flex tier, a call that we cancelled | not at all |
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
+import orjson
 
-@dataclass(frozen=True, slots=True)
+#: The hash of all sums by `provider/upstream`, and the sorted set of these names by when they were last added to.
+SUMS: Final = "fusionai.statistics"
+SEEN: Final = "fusionai.statistics.seen"
+#: In so many seconds, a call that was seen loses half of its weight.
+HALF_LIFE_SECONDS: Final = 300.0
+#: What nobody has called for so long is forgotten; and how many offers are kept at most, the latest ones.
+KEEP_SECONDS: Final = 6 * 3600
+MOST_OFFERS: Final = 1000
+#: The sums of one offer in their document, in the order in which they are added to.
+FIELDS: Final = ("calls", "failures", "first_count", "first_seconds", "total_count", "total_seconds")
+
+
+@dataclass(frozen=True)
 class OfferStatistics:
-    """How calls of one provider's model have gone lately; older ones count less; `calls`: how many that comes to."""
+    """What is known of one provider and model; recent calls weigh more.
 
-    #: The part of them that failed for a reason of the provider's: 0 to 1.
+    `error_rate`: the share of failures, 0 to 1; once less than one call is left of what was seen, it fades to 0, so
+    that an offer that nobody calls is not avoided for ever. `first_seconds`: to the first content of streamed answers;
+    `total_seconds`: to the end of answers; None: no answer has been timed. `calls`: calls seen, each by its weight now.
+    """
+
     error_rate: float
-    #: Seconds to the first token and to the end of the answer; None: not known.
     first_seconds: float | None
     total_seconds: float | None
     calls: float
 
 
-_NONE: Final[Mapping[str, OfferStatistics]] = MappingProxyType({})
+_snapshot: Mapping[str, OfferStatistics] = {}
 
 
 def snapshot() -> Mapping[str, OfferStatistics]:
-    """The statistics by `provider/upstream`, as last read; empty while nothing is known. Never waits."""
-    return _NONE
+    """What this process knows of offers, by `provider/upstream`; empty when it knows nothing. Never waits."""
+    return _snapshot
+
+
+def publish(found: Mapping[str, OfferStatistics]) -> None:
+    """Replace what this process knows."""
+    global _snapshot
+    _snapshot = found
+
+
+def of_document(document: bytes | str, now: float) -> OfferStatistics | None:
+    """The statistics of an offer's sums at a time of Redis's clock, in seconds; None when they cannot be read.
+
+    >>> of_document('{"at": 0, "calls": 8, "failures": 2, "total_count": 6, "total_seconds": 12}', 300.0)
+    OfferStatistics(error_rate=0.25, first_seconds=None, total_seconds=2.0, calls=4.0)
+    """
+    try:
+        kept = orjson.loads(document)
+        at, *sums = (max(float(kept.get(name, 0.0)), 0.0) for name in ("at", *FIELDS))
+    except (ValueError, TypeError, AttributeError):
+        return None
+    calls, failures, firsts, first_seconds, totals, total_seconds = sums
+    weight = 0.5 ** (max(now - at, 0.0) / HALF_LIFE_SECONDS)
+    return OfferStatistics(
+        error_rate=min(failures * weight / max(calls * weight, 1.0), 1.0),
+        first_seconds=first_seconds / firsts if firsts > 0 else None,
+        total_seconds=total_seconds / totals if totals > 0 else None,
+        calls=calls * weight,
+    )

@@ -1,4 +1,4 @@
-"""What a chat request needs of a model, beside answering: pictures to be seen, tools to be called, a schema kept."""
+"""The capabilities that a chat request needs of its model: vision, tools, JSON schemas."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from shared.submissions.schemas import image_places
 
 
 class Need(NamedTuple):
-    """One thing that a request asks for: where it does, and how that is said."""
+    """A capability that a request needs: the path of the field that needs it, and the words of a refusal."""
 
     capability: Capability
     place: str
@@ -24,7 +24,7 @@ def lacking(request: Mapping[str, Any], capabilities: Collection[Capability]) ->
 
 
 def needs(request: Mapping[str, Any]) -> Iterator[Need]:
-    """All that a request needs."""
+    """Yield every capability that a request needs."""
     for place, _ in image_places(request)[:1]:
         yield Need("vision", place, "images are")
     if request.get("tools"):

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def checked_rows(rows: Mapping[str, Row], kind: str, type: type[T], key: str, faults: list[str]) -> dict[str, T]:
-    """The rows of a kind that are right; what is wrong with the others is added to the faults."""
+    """Return the valid rows of a kind; the faults of the others are added to `faults`."""
     found = {}
     for name, row in rows.items():
         if not isinstance(row.data, dict):
@@ -69,7 +69,7 @@ def _faults(source: Source, path: tuple[str, ...], error: ValidationError, type:
 
 
 def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]]:
-    """What is wrong with a row among the others, each after its key."""
+    """Return what is wrong with a model beside the other rows: the path of the key, and the message."""
     found: list[tuple[tuple[str, ...], str]] = []
     if model.provider not in rows.providers:
         found.append(

@@ -79,7 +79,7 @@ def shipped() -> tuple[Source, ...]:
 
 
 def joined(own: Source | None) -> Rows:
-    """The rows of what ships and of an operator's file; of that alone where it is a whole catalogue."""
+    """The rows that ship, changed by the operator's file; the file's alone if it is a whole catalogue."""
     rows = Rows()
     if own is None or not is_whole(own):
         for source in shipped():
@@ -90,7 +90,7 @@ def joined(own: Source | None) -> Rows:
 
 
 def is_whole(own: Source) -> bool:
-    """Whether an operator's file is the whole catalogue: it says so, or has [overheads], as it once had to."""
+    """Whether an operator's file is the whole catalogue: `replace = true`, or [overheads], as in earlier releases."""
     return bool(own.data.get("replace", "overheads" in own.data))
 
 
@@ -111,7 +111,7 @@ def _add_own(rows: Rows, own: Source) -> None:
 
 
 def _add_overheads(rows: Rows) -> None:
-    """Those that ship, for a whole catalogue that has none of its own."""
+    """Add the overheads that ship to a whole catalogue that has none of its own."""
     for source in shipped():
         if "overheads" in source.data:
             rows.overheads = Row(source, source.data["overheads"])

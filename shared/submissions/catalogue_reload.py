@@ -1,4 +1,4 @@
-"""A value that is made of a file, and made anew when that has changed; while it cannot be used, the old one stays."""
+"""A value read from a file, and read again when the file changes; the old value stays while the new one has faults."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Reloaded(Generic[T]):
-    """One object, swapped whole: who has taken it goes on with what it was."""
+    """Holds the value. It is replaced, never changed: a caller that has the old one may go on with it."""
 
     def __init__(
         self,
@@ -26,8 +26,11 @@ class Reloaded(Generic[T]):
         first: Callable[[str], T],
         follow: Callable[[T, T], tuple[T, list[str]]],
     ) -> None:
-        """`make` and `first` read the file of a name, the first time and later; `follow(before, now)` gives what can be
-        used of a new value, and what of it cannot."""
+        """`first` reads the file the first time, `make` after a change; both are given `name()`.
+
+        `follow(before, now)` returns what this process can use of the new value, and a message for each part that it
+        cannot use before it is restarted.
+        """
         self._name, self._make, self._first, self._follow = name, make, first, follow
         self._lock = threading.Lock()
         self.forget()

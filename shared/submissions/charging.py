@@ -1,4 +1,4 @@
-"""By which of its offers a job is charged, now or as its rows say.
+"""Which of its offers a job is charged by: when it ends, and later, from its rows.
 
 Of one model there may be an offer for each service tier: the provider says by which tier it served, and that one's
 price counts, whichever was asked for. All of them are inside the job's hold.
@@ -26,7 +26,7 @@ USED = (
 
 
 def priced_offer(offers: Sequence[Offer], asked: Offer, tier: str) -> Offer:
-    """The offer whose price counts: that of the tier by which the provider served, where the job has one."""
+    """The offer whose price applies: that of the service tier that the provider served, if the job has one for it."""
     if tier and tier != asked.service_tier:
         for one in offers:
             if (one.provider, one.model, one.service_tier) == (asked.provider, asked.model, tier):
@@ -57,12 +57,12 @@ def fair_charges(row: Mapping[str, Any]) -> Iterator[tuple[int, Offer, Usage]]:
 
 
 def _as_earlier(offer: Offer) -> Offer:
-    """The offer as workers of the release before this one read it, who write no service tier."""
+    """The offer as workers of the previous release read it; their results have no service tier."""
     return dataclasses.replace(offer, cache_write_1h=None, reasoning=None, request=0, long_context=None)
 
 
 def as_charged(row: Mapping[str, Any]) -> tuple[Price, Offer, Usage] | None:
-    """The price, offer and usage that explain a job's charge; None: nothing in its rows does."""
+    """The price, offer and usage that come to a job's charge; None if none of those in its rows do."""
     try:
         found = list(fair_charges(row))
     except (KeyError, ValueError, TypeError):

@@ -32,7 +32,7 @@ class LongContextRow(BaseModel):
     reasoning: Micros | None = None
 
     def prices(self) -> LongContext:
-        """As a job's price keeps them."""
+        """The same prices as part of a job's `Price`."""
         return LongContext(**self.model_dump())
 
 
@@ -61,7 +61,7 @@ class Tier(BaseModel):
         return self
 
     def price(self, usual: Price) -> Price:
-        """The price of this tier of a model whose usual price is that."""
+        """The price of this tier; `usual` is the model's price, used for what the tier does not say."""
         return dataclasses.replace(
             usual,
             input=self.input,

@@ -64,9 +64,9 @@ def _add(choices: dict[int, dict[str, Any]], choice: dict[str, Any]) -> None:
     for name in ("content", "refusal", "reasoning_content"):
         if name in delta:
             whole["message"][name] = (whole["message"].get(name) or "") + delta[name]
-    if "extra_content" in delta:
-        assert "extra_content" not in whole["message"], "it comes once: clients add strings up"
-        whole["message"]["extra_content"] = delta["extra_content"]
+    for name in {"extra_content", "thinking_blocks"} & delta.keys():
+        assert name not in whole["message"], "it comes once: clients add strings and lists up"
+        whole["message"][name] = delta[name]
     for call in delta.get("tool_calls", ()):
         calls = whole["message"].setdefault("tool_calls", [])
         if call["index"] == len(calls):

@@ -39,8 +39,10 @@ class Played:
     outcomes: Mapping[str, Outcome]
 
 
-SHORT = [pytest.mark.chaos, pytest.mark.chaos_short]
-WAYS = [pytest.param((), id="undisturbed"), pytest.param(("worker",), id="worker-killed", marks=SHORT)]
+WAYS = [
+    pytest.param((), id="undisturbed"),
+    pytest.param(("worker",), id="worker-killed", marks=[pytest.mark.chaos, pytest.mark.chaos_short]),
+]
 
 
 @pytest.fixture(scope="module", params=WAYS)

@@ -5,36 +5,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from producer.operations import jobs as jobs_ops
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import ProviderError
+from shared.providers.statistics_watch import read_all
 from shared.settings import settings
 from shared.submissions import catalogue as catalogues
 from shared.submissions.schemas import Usage
-from tests.integration import world
+from tests.catalogues import DEAR, written
+from tests.integration import test_offers_timed, world
 from tests.integration.test_attempts import BATCH, run, tried
+from tests.servers import RedisServer
 from workers.providers import ProviderAnswer, ProviderCall
 
 NO_ROOM = ProviderError("Resource Unavailable", upstream_status=429, code="resource_unavailable")
-FLEX = "\n[models.gpt-4.service_tiers.flex]\ninput = 1_000_000\noutput = 2_000_000\n[models."
+FLEX = "[models.gpt-4.service_tiers.flex]\ninput = 1_000_000\noutput = 2_000_000\n"
 
 
 @pytest.fixture(autouse=True)
 def _tiers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The shipped catalogue, whose gpt-4 has a price for flex: 1 and 2 micro-credits a token."""
-    shipped = Path(catalogues.__file__).with_suffix(".toml").read_text()
-    head, tail = shipped.split("[models.gpt-4]\n")
-    of_model, rest = tail.split("\n[models.", 1)
-    file = tmp_path / "catalogue.toml"
-    file.write_text(f"{head}[models.gpt-4]\n{of_model}{FLEX}{rest}")
-    monkeypatch.setattr(settings(), "catalogue", str(file))
+    monkeypatch.setattr(settings(), "catalogue", written(tmp_path, DEAR, FLEX))
     monkeypatch.setattr(settings(), "retry_base_seconds", 0.01)
-    catalogues.catalogue.cache_clear()
+    catalogues.forget()
     yield
-    catalogues.catalogue.cache_clear()
+    monkeypatch.undo()
+    catalogues.forget()
 
 
 class Tiered:
@@ -115,6 +115,17 @@ def test_a_caller_s_job_waits_in_place_and_goes_to_the_usual_tier_before_its_tim
     assert provider.asked.count("flex") > 1 and provider.asked[-1] == "default" and provider.asked.count("default") == 1
     assert world.row(database, id)["offer"] == 1 and result(database, id)["service_tier"] == "default"
     assert world.violations(database) == []
+
+
+def test_want_of_room_is_no_error_of_the_offer_and_a_cheap_answer_s_time_is_not_its_time(
+    database: Database, redis_server: RedisServer
+) -> None:
+    connection = redis.from_url(redis_server.url)
+    connection.flushall()
+    test_offers_timed.run(database, redis_server.url, Tiered(1), job(database, batch=False))
+    (found,) = read_all(connection).values()
+    assert (found.error_rate, found.first_seconds, found.total_seconds) == (0.0, None, None)
+    assert found.calls == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("serves", ["default", "flex", ""])

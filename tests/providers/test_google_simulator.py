@@ -68,10 +68,14 @@ def failed(url: str, call: ProviderCall, sink: Parts | None = None, key: str = "
     return error.value
 
 
+#: A model of the catalogue with no field left out.
+TAKES_ALL = "gemini-3.1-pro-preview"
+
+
 def gemini(upstream: str = NEW, **body: Any) -> ProviderCall:
     """A call of a model that the catalogue has, so that its row is what decides."""
     call = ask(upstream, **body)
-    call.offer.model = "gemini-pro"
+    call.offer.model = TAKES_ALL
     return call
 
 
@@ -86,7 +90,7 @@ def test_a_text_is_answered_whole_and_streamed_the_same(url: str, upstream: str)
     whole, streamed = called(url, call), called(url, call, sink)
     assert message(whole)["content"].endswith("to: Hello there") and choice(whole)["finish_reason"] == "stop"
     assert choice(whole) == choice(streamed) and sink.text("content") == message(whole)["content"]
-    assert (whole.body["model"], whole.status_code, whole.ignored) == ("gemini-pro", 200, [])
+    assert (whole.body["model"], whole.status_code, whole.ignored) == (TAKES_ALL, 200, [])
     assert whole.usage == streamed.usage and whole.usage.prompt_tokens > 0 and not whole.usage.estimated
     assert ("extra_content" in message(whole)) == (upstream == NEW)
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from workers.simulator import odd_replies
+from workers.simulator import broken_http, odd_replies, odd_streams
 from workers.simulator.faults import KINDS
 from workers.simulator.server import simulator
 
@@ -206,6 +206,43 @@ def _undated(text: str) -> str:
     return re.sub(r'"created":\d+', "", text)
 
 
+def sees_what_the_script_says(http: httpx.Client) -> None:
+    answer = chat(http)
+    assert (answer.status_code, answer.text, answer.headers["x-said"]) == (418, "<p>", "so")
+
+
+def sees_an_error_after_the_end(http: httpx.Client) -> None:
+    *_, error, done = events(chat(http, stream=True))
+    assert "error" in json.loads(error) and done == "[DONE]" and chat(http).json()["choices"]
+
+
+def sees_another_stream(http: httpx.Client) -> None:
+    given = chat(http, stream=True).text
+    assert chat(http).json()["choices"]
+    http.delete("/_simulator/script")
+    assert _undated(given) != _undated(chat(http, stream=True).text)
+
+
+def sees_no_sound_http(http: httpx.Client) -> None:
+    """What comes of each: see tests/providers/zoo.py."""
+    with pytest.raises((httpx.TransportError, httpx.DecodingError, json.JSONDecodeError)):
+        http.post(CHAT, json=body(), timeout=0.5).json()
+
+
+def sees_a_head_without_an_end(http: httpx.Client) -> None:
+    with socket.create_connection((http.base_url.host, http.base_url.port or 0), timeout=5) as raw:
+        raw.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+        got = b""
+        while not got.endswith(b"xxx"):
+            got += raw.recv(100)
+        assert got.startswith(b"HTTP/1.1 401 ") and b"\r\n\r\n" not in got
+
+
+def sees_an_answer_of_old(http: httpx.Client) -> None:
+    answer = chat(http)
+    assert answer.json()["choices"] and not answer.headers.keys() & {"content-length", "transfer-encoding"}
+
+
 def sees_nothing_odd(http: httpx.Client) -> None:
     assert chat(http).status_code == 200
 
@@ -232,6 +269,12 @@ SEEN: dict[str, Callable[[httpx.Client], None]] = {
     "slow_start": sees_a_head_and_a_late_body,
     "stall": sees_silence_in_the_midst,
     "context_length": sees_a_short_window,
+    "answer": sees_what_the_script_says,
+    "error_at_end": sees_an_error_after_the_end,
+    **dict.fromkeys(odd_streams.CHANGES, sees_another_stream),
+    **dict.fromkeys(broken_http.DELIVERIES, sees_no_sound_http),
+    "unframed": sees_an_answer_of_old,
+    "slow_head": sees_a_head_without_an_end,
     **dict.fromkeys([*odd_replies.CHANGES, "odd_lines", "other_form"], sees_an_odd_answer),
 }
 #: What some kinds cannot be ordered without.
@@ -239,6 +282,7 @@ WITH: dict[str, dict[str, Any]] = {
     "slow_body": {"seconds": 0.2},
     "slow_start": {"seconds": 0.5},
     "context_length": {"window": 50},
+    "answer": {"status": 418, "body": "<p>", "headers": {"x-said": "so", "content-type": "text/html"}},
 }
 
 

@@ -38,8 +38,8 @@ def status(http: httpx.Client, **more: Any) -> int:
 
 
 def test_an_outage_lasts_for_its_window(http: httpx.Client) -> None:
-    order(http, {"status": 503}, for_seconds=0.5)
     began = time.monotonic()
+    order(http, {"status": 503}, for_seconds=0.5)
     assert status(http) == 503
     await_condition(lambda: status(http) == 200, seconds=5, what="the end of the outage")
     assert 0.5 <= time.monotonic() - began < 3

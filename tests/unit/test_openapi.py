@@ -92,7 +92,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_kind_of_error_is_described_with_its_status_and_type() -> None:
     kinds = {kind for base in FusionError.__subclasses__() for kind in base.__subclasses__()} - {ProviderError}
     answers = DOCUMENT["components"]["responses"]
-    assert {kind.__name__ for kind in kinds} == set(answers)
+    assert {one.document.mark + kind.__name__ for one in DIALECTS for kind in kinds} == set(answers)
     for kind in kinds:
         example = answers[kind.__name__]["content"]["application/json"]["example"]
         assert (example["error"]["code"], example["error"]["type"]) == (kind.status, kind.type)

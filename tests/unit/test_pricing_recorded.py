@@ -6,7 +6,8 @@ Bodies: OpenAI's API reference (github.com/openai/openai-openapi, openapi.yaml) 
 (developers.openai.com/api/docs/guides/prompt-caching), Anthropic's guide to prompt caching
 (docs.claude.com/en/docs/build-with-claude/prompt-caching), and answers of the real services, recorded for the tests of
 github.com/pydantic/pydantic-ai and collected in github.com/pydantic/genai-prices (tests/dataset/usages.json).
-Prices: developers.openai.com/api/docs/pricing, anthropic.com/pricing, ai.google.dev/gemini-api/docs/pricing,
+Prices, as the data of genai-prices had them in August 2026, which names these pages:
+developers.openai.com/api/docs/pricing, anthropic.com/pricing, ai.google.dev/gemini-api/docs/pricing,
 api-docs.deepseek.com/quick_start/pricing, mistral.ai/pricing.
 """
 

@@ -56,6 +56,28 @@ def test_a_key_is_tried_once(status: int | None, words: str) -> None:
     assert second.headers["x-api-key"] == "sk-ant-0123456789" and "authorization" not in second.headers
 
 
+def test_a_key_goes_in_the_header_of_the_protocol_or_of_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "AIza-0123456789")
+    monkeypatch.setenv("OWN_API_KEY", "own-0123456789")
+    given = {"key": "OWN_API_KEY", "base_url": "https://own.example/v1"}
+    rows = {"protocol": "openai", "key_header": "api-key"}, {"protocol": "anthropic"}, {"protocol": "openai"}
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200)
+
+    for provider in (GOOGLE, *(catalogue.Provider.model_validate({"name": "own", **given, **row}) for row in rows)):
+        assert check_key(provider, transport=httpx.MockTransport(answer)).finding == "accepted"
+    carried = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
+    assert [{name: headers[name] for name in carried if name in headers} for headers in seen] == [
+        {"x-goog-api-key": "AIza-0123456789"},
+        {"api-key": "own-0123456789"},
+        {"x-api-key": "own-0123456789"},
+        {"authorization": "Bearer own-0123456789"},
+    ]
+
+
 def test_trials_are_made_at_the_same_time_and_nobody_waits() -> None:
     both, go = threading.Barrier(3), threading.Event()
 
@@ -85,10 +107,14 @@ def test_up_says_whom_the_calls_go_to() -> None:
     lines = said(checks)
     assert lines[0] == "  REAL       openai (OPENAI_API_KEY sk-…nse): key refused (401)"
     assert lines[1] == "             anthropic (ANTHROPIC_API_KEY sk-…789): key refused (401)"
-    assert lines[2] == "  SIMULATED  a local simulator answers for: google, deepinfra, deepseek, mistral"
+    others = ", ".join(one for one in SOLD.queued if one not in ("openai", "anthropic", catalogue.SANDBOX))
+    assert "google" in others
+    shown = " ".join(" ".join(lines[2:]).split())
+    assert shown.startswith(f"SIMULATED a local simulator answers for: {others} To call")
+    assert max(map(len, lines)) < 80
     production = {"environment": "production", "key_secret": "x" * 32}
     lines = said(checks, simulated=False, **production)
-    assert lines[2] == "  NO KEY     google, deepinfra, deepseek, mistral: their models answer 502"
+    assert lines[2] == f"  NO KEY     {others}: their models answer 502"
     assert "FUSIONAI_DATABASE_URL" in lines[3] and "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[4]
     urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")} | {"database_url": "postgresql://db/f"}
     assert len(said(checks, simulated=False, **production, **urls)) == 3

@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import logs, processes
 from shared.broker.bell import bell
 from shared.db import AmbiguousCommitError, Database
+from shared.providers.statistics_watch import Watch
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
 from workers.batches.scheduler import LOOK_SECONDS, BatchScheduler
@@ -22,6 +23,7 @@ def main() -> None:
     database = Database(settings().database_url)
     scheduler = BatchScheduler(database, bell())
     processes.collect_seldom()
+    watch = Watch(settings().redis_url).start()
     while not stop.is_set():
         try:
             busy = scheduler.run_once()
@@ -30,6 +32,7 @@ def main() -> None:
             busy = False
         if not busy:
             stop.wait(LOOK_SECONDS)
+    watch.stop()
     scheduler.close()
     bell().close()
     database.close()

@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 from shared import clock, logs, processes
 from shared.batches import lines
 from shared.batches.lines import Part, Wanted
+from shared.providers.statistics_watch import Watch
 from shared.settings import settings
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ def _begin(parent: int) -> None:
     processes.follow(parent)
     os.nice(5)
     processes.collect_seldom()
+    Watch(settings().redis_url).start()
 
 
 def _nothing() -> None:

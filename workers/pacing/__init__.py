@@ -6,9 +6,10 @@ from shared.submissions.catalogue import Catalogue
 from workers.pacing.gate import PATIENCE, Wait
 from workers.pacing.law import Pauses
 from workers.pacing.pace import Pace, Permit
+from workers.pacing.statistics import Recorder
 from workers.pacing.store import PaceStore
 
-__all__ = ["PATIENCE", "Pace", "PaceStore", "Pauses", "Permit", "Wait", "connect"]
+__all__ = ["PATIENCE", "Pace", "PaceStore", "Pauses", "Permit", "Recorder", "Wait", "connect"]
 
 
 def connect(given: Settings, catalogue: Catalogue, worker: str) -> Pace:

@@ -129,7 +129,7 @@ class Runtime:
         self.sender = Sender(self._database, self._outbound)
         self.settler = Settler(self._database, self._notifier, self._ring)
         upstreams = providers.connect(catalogue(), self._client)
-        attempts = Attempts(upstreams, self._pace, self._publisher)
+        attempts = Attempts(upstreams, self._pace, self._publisher, statistics=self._statistics)
         self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=self._consume)
         self.engine.start()
         due = due_ids if serves(WEBHOOKS) else None
@@ -149,6 +149,7 @@ class Runtime:
         self._notifier = Notifier(settings().redis_url)
         self._publisher = Publisher(settings().redis_url)
         self._pace = pacing.connect(settings(), catalogue(), self.incarnation.id)
+        self._statistics = pacing.Recorder(settings().redis_url)
 
     def _offered(self, queue: str, ids: Sequence[str]) -> None:
         self._poller.heard(queue)
@@ -172,6 +173,7 @@ class Runtime:
         await self.engine.stop(drain_seconds)
         await self.sender.stop()
         await self._pace.close()
+        await self._statistics.close()
         await self._publisher.close()
         self._ticking.cancel()
         await self._notifier.close()

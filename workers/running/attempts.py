@@ -11,12 +11,12 @@ from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import BEGAN, Ending, Requeue
-from shared.providers.states import words
+from shared.providers.states import name_of, words
 from shared.queues import Lane
 from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
-from workers.pacing import PATIENCE, Pace, Permit, Wait
+from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, Upstream, limits
 from workers.running import job_rows, outcomes, requeues, tiers
 from workers.running.fallback import choose
@@ -29,8 +29,9 @@ from workers.upstream.faults import NOT_CONFIGURED, label
 
 #: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
-#: How long a provider is down before a batch line turns to another offer without having called it.
-LASTED_SECONDS = 60.0
+#: How long a provider is down before a batch line turns to another offer without having called it: until it has been
+#: tried again in vain, as calls are paused for a second at first.
+LASTED_SECONDS = 1.0
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: By so much a stream ends before its job's deadline, so that its worker, who knows how much was sent, ends the job.
@@ -49,6 +50,8 @@ class Attempts:
     pace: Pace
     publisher: Publisher | None = None
     image_keeper: ImageKeeper = field(default_factory=ImageKeeper)
+    #: Counts what the calls of real keys come to; None: nobody does.
+    statistics: Recorder | None = None
 
     async def run(self, job: Leased, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending | Requeue:
         """What comes of a job here.
@@ -207,6 +210,8 @@ class _Run:
         record.update(status_code=error.upstream_status, error=error.code or error.message)
         if tiers.lacks_room(error, self.offer):
             record[NO_ROOM] = True
+        elif permit is not None and self.by.statistics is not None:
+            self.by.statistics.failed(name_of(self.offer.provider, self.offer.upstream), error)
         if error.head:
             record[BEGAN] = True
         return error
@@ -223,16 +228,29 @@ class _Run:
             limits(streamed=sink is not None, another_left=another),
             self.partial.take_whole,
         )
-        offer = self.offer
+        offer, began = self.offer, clock.monotonic()
         with permit.guarded(lambda error: tiers.lacks_room(error, offer)) if permit is not None else nullcontext():
             crash.point("call.before")
             answer = await self._upstream().call(call)
+            ended = clock.monotonic()
         if permit is not None:
             permit.answered(answer.limits, answer.usage.prompt_tokens + answer.usage.completion_tokens)
         if self.job.type == "image":
             await self.by.image_keeper.put_links(call, answer, of_batch=self.job.batch_id is not None)
+        if permit is not None:
+            self._timed(began, ended, sink)
         crash.point("call.after")
         return answer
+
+    def _timed(self, began: float, ended: float, sink: StreamSink | HeldSink | UnreadSink | None) -> None:
+        """Count a good answer, and how long it took; a cheap tier's is bought slow."""
+        if (statistics := self.by.statistics) is None:
+            return
+        name = name_of(self.offer.provider, self.offer.upstream)
+        if self.offer.service_tier in tiers.SHEDDABLE:
+            return statistics.answered(name, None)
+        first = sink.first_at - began if sink is not None and sink.first_at is not None else None
+        statistics.answered(name, ended - began, first)
 
     def _keeps(self) -> bool:
         """Whether the answer is to be put into storage."""

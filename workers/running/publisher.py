@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import redis.asyncio as redis
 
-from shared import logs, redis_clients
+from shared import clock, logs, redis_clients
 from shared.jobs import streams
 from shared.stopping import stop
 from workers.running.partial_answer import SentAnswer
@@ -49,6 +49,8 @@ class StreamSink:
     epoch: int
     began: bool = False
     ended: bool = False
+    #: When the first content came, by the monotonic clock.
+    first_at: float | None = None
     gathered: SentAnswer = field(default_factory=SentAnswer)
     _head: Mapping[str, Any] = field(default_factory=dict)
     _count: int = 0
@@ -57,6 +59,8 @@ class StreamSink:
     def send(self, head: Mapping[str, Any], choices: Sequence[ChoicePart]) -> None:
         """Send the choices of a chunk; `head` has the answer's id, created and model."""
         self.began = True
+        if self.first_at is None:
+            self.first_at = clock.monotonic()
         self._head = head
         self.gathered.take(head, choices)
         for choice in choices:
@@ -88,6 +92,7 @@ class HeldSink:
     """A sink that gives on nothing before the answer is whole: until then another provider's may take its place."""
 
     sink: StreamSink
+    first_at: float | None = None
     _kept: list[tuple[Mapping[str, Any], Sequence[ChoicePart]]] = field(default_factory=list)
 
     @property
@@ -96,6 +101,8 @@ class HeldSink:
 
     def send(self, head: Mapping[str, Any], choices: Sequence[ChoicePart]) -> None:
         """Keep the choices of a chunk."""
+        if self.first_at is None:
+            self.first_at = clock.monotonic()
         self._kept.append((head, choices))
 
     def release(self) -> None:
@@ -109,9 +116,12 @@ class UnreadSink:
     """A sink of a stream that nobody reads as it comes."""
 
     began = False
+    first_at: float | None = None
 
     def send(self, head: Mapping[str, Any], choices: Sequence[ChoicePart]) -> None:
-        """Nothing: the whole is what is wanted."""
+        """Note when the first content came: the whole is what is wanted."""
+        if self.first_at is None:
+            self.first_at = clock.monotonic()
 
 
 class Publisher:

@@ -144,11 +144,20 @@ async def _deliver_faulty(exchange: Connection, call: Call, fault: ScriptedFault
         reply = answer(call.route, call.request, fault.twist)
     if effect.reshape is not None:
         reply = effect.reshape(reply, fault, call.route.protocol)
+    _add_headers(reply, fault)
     reply.headers += headers
     if effect.deliver is not None:
         await effect.deliver(exchange, reply, fault)
     else:
         await deliver(exchange, reply)
+
+
+def _add_headers(reply: SimulatedReply, fault: ScriptedFault) -> None:
+    for name, value in fault.headers.items():
+        if name == "content-type":
+            reply.content_type = value.encode()
+        else:
+            reply.headers.append((name.encode(), value.encode()))
 
 
 async def _read(receive: Receive) -> bytes:

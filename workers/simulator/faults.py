@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.simulator import odd_replies
+from workers.simulator import broken_http, odd_replies, odd_streams
 from workers.simulator.call import Call
 from workers.simulator.connection import Connection
 from workers.simulator.error_messages import too_long
@@ -29,8 +29,6 @@ TEXT = re.compile(rb'"(content|text)":"[^"]')
 DRIPS = 10
 #: How much more than it sends wrong_content_length promises.
 MISSING_BYTES = 64
-#: Time for bytes to leave before a connection is reset behind them.
-FLUSH_SECONDS = 0.02
 
 
 class ScriptedFault(BaseModel):
@@ -40,6 +38,7 @@ class ScriptedFault(BaseModel):
     is silent in its midst, for ever when absent. `tokens`: how many of a stream's events with text come before what
     goes wrong in it; half of them when absent, and of an answer that is no stream. `answer_tokens`: the text of the
     answer has so many such events. `window`: how many tokens the model takes; a longer prompt meets this fault.
+    `headers` are added to whatever answer there is; `body` is what `answer` says, as it stands.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +55,8 @@ class ScriptedFault(BaseModel):
     tokens: int | None = Field(default=None, ge=0)
     answer_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     window: int | None = Field(default=None, ge=0)
+    headers: dict[str, str] = {}
+    body: str = ""
 
     @model_validator(mode="after")
     def known(self) -> "ScriptedFault":
@@ -130,6 +131,10 @@ def _gateway_page(fault: ScriptedFault, call: Call) -> SimulatedReply:
     return SimulatedReply(fault.status or 502, page, b"text/html; charset=utf-8")
 
 
+def _as_it_stands(fault: ScriptedFault, call: Call) -> SimulatedReply:
+    return SimulatedReply(fault.status or 200, fault.body.encode())
+
+
 def _begun(reply: SimulatedReply, fault: ScriptedFault) -> list[bytes]:
     """The events of a stream that come before what goes wrong: half of them, or as many with text as were asked for."""
     events = reply.events or []
@@ -165,8 +170,20 @@ def _error_mid_stream(reply: SimulatedReply, fault: ScriptedFault, protocol: Pro
     return replace(reply, events=[*_begun(reply, fault), error_event(fault.refusal, protocol)])
 
 
+def _error_at_end(reply: SimulatedReply, fault: ScriptedFault, protocol: Protocol) -> SimulatedReply:
+    if reply.events is None:
+        return reply
+    error = error_event(fault.refusal, protocol)
+    *before, last = reply.events
+    return replace(reply, events=[*before, last, error] if protocol == "google" else [*before, error, last])
+
+
 def _odd(change: Callable[[SimulatedReply, Protocol], SimulatedReply]) -> Kind:
     return Kind(reshape=lambda reply, fault, protocol: change(reply, protocol))
+
+
+def _broken(send: Callable[[Connection, SimulatedReply], Awaitable[None]]) -> Deliver:
+    return lambda exchange, reply, fault: send(exchange, reply)
 
 
 async def _hang(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
@@ -180,7 +197,7 @@ async def _reset(exchange: Connection, reply: SimulatedReply, fault: ScriptedFau
 async def _reset_mid_body(exchange: Connection, reply: SimulatedReply, fault: ScriptedFault) -> None:
     await exchange.start(reply, None if reply.events else len(reply.body))
     await exchange.part(_begun_bytes(reply, fault), last=False)
-    await asyncio.sleep(FLUSH_SECONDS)
+    await asyncio.sleep(broken_http.FLUSH_SECONDS)
     await exchange.reset()
 
 
@@ -243,6 +260,13 @@ KINDS: dict[str, Kind] = {
     "slow_start": Kind(deliver=_slow_start),
     "stall": Kind(deliver=_stall),
     "hang": Kind(deliver=_hang, outage=True),
+    "answer": Kind(instead=_as_it_stands),
+    "error_at_end": Kind(reshape=_error_at_end),
+    **{
+        name: Kind(deliver=_broken(send), outage=name in broken_http.HEADLESS)
+        for name, send in broken_http.DELIVERIES.items()
+    },
+    **{name: _odd(change) for name, change in odd_streams.CHANGES.items()},
     **{name: _odd(odd_replies.changed(change)) for name, change in odd_replies.CHANGES.items()},
     "odd_lines": _odd(odd_replies.odd_lines),
     "other_form": _odd(odd_replies.other_form),

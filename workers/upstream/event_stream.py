@@ -13,6 +13,7 @@ import orjson
 
 from shared.errors import ProviderError
 from workers.upstream.exchange import Exchange
+from workers.upstream.faults import REFUSED_FROM
 from workers.upstream.post import content, refusal
 
 #: Bytes of one event, and of an answer that turns out to be no stream.
@@ -55,7 +56,7 @@ async def events(
     """
     async with client.stream("POST", url, content=body, headers=headers, extensions=exchange.extensions()) as response:
         exchange.answered(response)
-        if response.status_code >= 400:
+        if response.status_code >= REFUSED_FROM:
             raise await refusal(response, exchange)
         if not response.headers.get("content-type", "").lower().startswith(EVENT_STREAM):
             raise NotStreamed(response.status_code, await content(response, exchange))

@@ -10,6 +10,7 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
 from workers.upstream import rate_headers
+from workers.upstream.faults import REFUSED_FROM
 from workers.upstream.time_limits import TimeLimits
 from workers.upstream.transport import UNREACHED
 
@@ -27,6 +28,11 @@ MOST_ANSWER_BYTES = 256 * 1024 * 1024
 
 #: Codes of ours for an answer that had begun, or had come, and is none.
 _SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
+
+#: Headers with these words in their names have our key; a shorter value may stand in any sentence.
+_KEY_HEADERS, _LEAST_KEY = (b"key", b"authorization"), 8
+#: What stands in its place where a provider repeats it.
+HIDDEN = "[key]"
 
 
 class Exchange:
@@ -51,6 +57,7 @@ class Exchange:
         #: The headers of the answer.
         self.headers: Mapping[str, str] = {}
         self._bytes = 0
+        self._keys: list[str] = []
 
     def extensions(self) -> dict[str, float]:
         """For the request: how long the transport has to bear the provider's silence; see live_transport."""
@@ -58,8 +65,9 @@ class Exchange:
 
     def answered(self, response: httpx.Response) -> None:
         """The answer's head has come."""
-        self.head = response.status_code < 400
+        self.head = response.status_code < REFUSED_FROM
         self.headers = response.headers
+        self._keys = [value for value in map(_key, response.request.headers.raw) if len(value) >= _LEAST_KEY]
         if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
             self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
 
@@ -87,7 +95,11 @@ class Exchange:
         self._hasten()
 
     def mark(self, error: ProviderError) -> ProviderError:
-        """The same error, with what this exchange knows of it."""
+        """The same error, with what this exchange knows of it, and without our key, which its provider may repeat."""
+        for key in self._keys:
+            error.message = error.message.replace(key, HIDDEN)
+            error.args = (error.message,)
+            error.code, error.param = _without(error.code, key), _without(error.param, key)
         error.head = error.head or self.passed_on or (self.head and error.code in _SPOILED)
         error.limits = error.limits or self.limits
         return error
@@ -123,6 +135,18 @@ class Exchange:
             raise ProviderError(_EXPIRED[self._expired], code=self._expired) from None
         if isinstance(error, httpx.RequestError):
             raise _broken(error) from None
+
+
+def _key(header: tuple[bytes, bytes]) -> str:
+    """The key that a header of a request has, empty when it has none."""
+    name, value = header
+    if not any(word in name.lower() for word in _KEY_HEADERS):
+        return ""
+    return value.decode("latin-1").removeprefix("Bearer ")
+
+
+def _without(text: str | None, key: str) -> str | None:
+    return text.replace(key, HIDDEN) if text is not None else None
 
 
 def _broken(error: httpx.RequestError) -> ProviderError:

@@ -113,6 +113,10 @@ def _each(kind: Kind, *keys: frozenset[str]) -> dict[str, Kind]:
     return {key: kind for some in keys for key in some}
 
 
+#: Statuses from here on are no answers; a redirect, which is never followed, is none either: it is our address of the
+#: offer that is wrong.
+REFUSED_FROM: Final = 300
+
 #: Codes that mean the same whatever the status.
 _CODES: Final[Mapping[str, Kind]] = {
     **_each("key", KEY_CODES),
@@ -166,12 +170,12 @@ def kind_of(status: int | None, code: str | None) -> Kind:
     """The same of a status, None when there was none, and a code."""
     if code is not None and (kind := _CODES.get(code)):
         return kind
-    if status is not None and status >= 400:
+    if status is not None and status >= REFUSED_FROM:
         return _STATUSES.get(status) or ("missing" if status < 500 else "broken")
     return _GENERAL.get(code or "", "broken")
 
 
 def label(error: ProviderError) -> str:
     """A fault in one word, as operators and customers see it: `429`, `connect`, `first_byte`."""
-    refused = error.upstream_status is not None and error.upstream_status >= 400
+    refused = error.upstream_status is not None and error.upstream_status >= REFUSED_FROM
     return str(error.upstream_status) if refused else plain(error.code or "error")

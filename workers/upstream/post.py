@@ -10,6 +10,7 @@ from shared.providers.limits import RateLimits
 from workers.upstream import retry_after
 from workers.upstream.error_codes import code_of, error_of, message_for_customer, message_of, param_of
 from workers.upstream.exchange import Exchange
+from workers.upstream.faults import REFUSED_FROM
 
 #: How long the body of an error is waited for, and how much of it is read; its head says the most of it.
 REFUSAL_SECONDS = 10.0
@@ -27,7 +28,7 @@ async def post(
     response = await client.send(request, stream=True)
     try:
         exchange.answered(response)
-        if response.status_code >= 400:
+        if response.status_code >= REFUSED_FROM:
             raise await refusal(response, exchange)
         return response.status_code, await content(response, exchange)
     finally:

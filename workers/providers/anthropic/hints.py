@@ -24,7 +24,7 @@ class Hints:
         return value
 
     def look(self, path: str) -> Any:
-        """The same of one of which nobody knows yet whether it can be sent."""
+        """The same hint, without counting it as sent: it is not decided yet."""
         return self._taken.get(path)
 
     def covered(self, message: str) -> None:
@@ -32,5 +32,5 @@ class Hints:
         self._sent.update(f"{message}.{name}" for name in _REASONING)
 
     def unsent(self) -> Iterator[str]:
-        """The paths of the others."""
+        """The paths of the hints that have not been sent."""
         return (path for path in self._given if path not in self._sent)

@@ -141,7 +141,7 @@ def _stops(given: Body) -> list[str]:
 
 
 def _sampling(given: Body, sending: Sending) -> Body:
-    """How words are chosen: as asked for, else as the catalogue has it; 1 is as warm as it gets."""
+    """Sampling: as the request says, else the catalogue; a temperature above 1 becomes 1, the provider's maximum."""
     body: Body = {name: given[name] for name in _SAMPLING if name in given}
     for name, value in sending.defaults.items():
         rivals = sending.either if name in sending.either else (name,)

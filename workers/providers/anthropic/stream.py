@@ -1,8 +1,9 @@
 """A streamed answer of the Messages API: passed on as it comes, and put together to the whole.
 
 Source: platform.claude.com/docs/en/build-with-claude/streaming. An answer is whole when its `message_delta` has said
-why it ended, which only `message_stop` follows; whatever else breaks off is an error. Usage is cumulative: what is
-said later counts. Events and deltas that are not known are passed over, as the page asks of clients.
+why it ended, which only `message_stop` follows; what breaks off before is an error, what goes wrong after takes
+nothing back. Usage is cumulative: what is said later counts. Events and deltas that are not known are passed over, as
+the page asks of clients.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -47,7 +48,7 @@ async def stream(
             async with aclosing(events(client, url, headers, body, exchange)) as coming:
                 await _follow(message, coming, call, exchange)
     except ProviderError:
-        if not message.ended or message.failed:
+        if not message.ended:
             raise
     return message.whole()
 
@@ -69,7 +70,7 @@ async def _follow(
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> tuple[dict[str, Any], Usage]:
-    """The same of a stream that has come whole."""
+    """The answer and its usage, of a stream that was read whole before."""
     message = Message(call)
     for event in given:
         message.take(event)
@@ -91,8 +92,8 @@ class Message:
         self._sent = False
         #: Some of the answer has come: a text, a thought, a call, an end; and some that the caller sees.
         self.begun = self.visible = False
-        #: Nothing of the answer is to come; nothing at all; an error came instead.
-        self.ended = self.stopped = self.failed = False
+        #: Nothing of the answer is to come; nothing at all.
+        self.ended = self.stopped = False
 
     def take(self, event: ServerSentEvent) -> None:
         """Take the next event; ProviderError when it is an error, or none of this protocol."""
@@ -120,8 +121,7 @@ class Message:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         match event.get("type"):
-            case "error":
-                self.failed = True
+            case "error" if not self.ended:
                 raise answers.failure(event)
             case "message_start":
                 self._count((event.get("message") or {}).get("usage"))

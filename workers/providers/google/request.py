@@ -96,7 +96,7 @@ def ignored(call: ProviderCall) -> list[str]:
 
 
 def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
-    """The same, all of them."""
+    """The paths of everything that is not passed on, however many there are."""
     request, given = call.request, chosen(call, sending)
     yield from (name for name in request if name not in given and name not in _SILENT)
     options = request.get("stream_options") or {}

@@ -24,7 +24,7 @@ class Signatures:
                 self._found.setdefault(owner, signature)
 
     def of(self, path: str) -> dict[str, str]:
-        """What a part has of it, which is nothing when none was given."""
+        """The fields that a part gets: its signature, or nothing if the caller gave none back."""
         signature = self._found.get(path)
         return {"thoughtSignature": signature} if signature else {}
 

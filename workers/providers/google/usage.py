@@ -17,7 +17,7 @@ TIER_HEADER: Final = "x-gemini-service-tier"
 
 
 def of(body: Mapping[str, Any], headers: Mapping[str, str]) -> Usage | None:
-    """What an answer, or the chunk of a stream, says that it used; None: nothing that makes sense."""
+    """The usage that an answer or a chunk of a stream reports; None if it reports none, or none that is valid."""
     given = body.get("usageMetadata")
     if not isinstance(given, Mapping):
         return None

@@ -1,8 +1,9 @@
 """A streamed chat completion of the OpenAI protocol: passed on as it comes, and put together to the whole answer.
 
 A stream is whole when every choice has its finish reason: `[DONE]` alone says only that the sender stopped (gateways
-add it after an upstream that broke off), and some providers leave it out. What is passed on adds up to the whole: what
-may still turn out otherwise (`workers.answers`) is held back, and the finish reasons are passed on last.
+add it after an upstream that broke off), and some providers leave it out. An error after the finish reasons
+takes nothing back. What is passed on adds up to the whole: what may still turn out otherwise (`workers.answers`) is
+held back, and the finish reasons are passed on last.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,7 +57,7 @@ async def stream(
                     if chunk is DONE:
                         return gathering.gathered(done=True)
                     if chunk and chunk.get("error"):
-                        return chunk
+                        return gathering.gathered() if gathering.whole else chunk
                     _take(gathering, chunk or {}, exchange)
                     if gathering.ended:
                         call.on_whole()
@@ -74,7 +75,7 @@ def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> StreamedA
         if chunk is DONE:
             return gathering.gathered(done=True)
         if chunk and chunk.get("error"):
-            return chunk
+            return gathering.gathered() if gathering.whole else chunk
         gathering.take(chunk or {})
     return gathering.gathered()
 
