@@ -136,10 +136,12 @@ class _Run:
 
         A caller turns to another offer at once, a batch line when waiting is in vain or has lasted.
         """
+        another_left = self._following(None) is not None
         in_vain = wait.barred or wait.lasted > LASTED_SECONDS
-        if (self.lane == "realtime" or in_vain) and self._following(None) is not None:
+        if (self.lane == "realtime" or in_vain) and another_left:
             return self._elsewhere(GiveUp(PAUSED, elsewhere=True), _not_called(wait))
-        return self._put_off(wait.seconds, wait.reason, failures) if self.lane == "batch" else None
+        seconds = min(wait.seconds, LASTED_SECONDS) if another_left else wait.seconds
+        return self._put_off(seconds, wait.reason, failures) if self.lane == "batch" else None
 
     def _decided(self, error: ProviderError, failures: int) -> Retry | Defer | GiveUp:
         another_left = self._following(error) is not None
