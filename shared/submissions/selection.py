@@ -28,12 +28,12 @@ def _finite(value: float) -> float:
 
 
 _Weight = Annotated[int | float, Field(ge=0, le=1_000_000), AfterValidator(_finite)]
-_DECIMAL: Final = r"^[0-9]{1,12}(\.[0-9]{1,18})?$"
+_DECIMAL: Final = re.compile(r"^[0-9]{1,12}(\.[0-9]{1,18})?$")
 
 
 def _cost(value: Any) -> int | float | str:
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-    if number or (isinstance(value, str) and re.fullmatch(_DECIMAL, value)):
+    if number or (isinstance(value, str) and _DECIMAL.fullmatch(value)):
         return value  # type: ignore[no-any-return]
     raise ValueError("must be a number of at least 0, or one as a decimal string")
 
@@ -43,7 +43,7 @@ _Cost = Annotated[
     PlainValidator(_cost),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _DECIMAL}],
+            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _DECIMAL.pattern}],
             "description": "In credits per character (a quarter of a token), as a number or a decimal string.",
         }
     ),

@@ -143,7 +143,10 @@ def test_the_broker_hangs_up_on_everybody(stacks: Stacks, times: int) -> None:
         stack.check()
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=[pytest.mark.chaos, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(200, marks=SHORT), pytest.param(2000, marks=[pytest.mark.chaos, pytest.mark.timeout(600)])],
+)
 def test_a_job_that_kills_its_worker(stacks: Stacks, count: int) -> None:
     """Whichever process calls for the poison job is killed in that call: nobody else's job fails."""
     with stacks.own(**HASTY) as stack:
