@@ -29,9 +29,9 @@ from workers.upstream.faults import NOT_CONFIGURED, label
 
 #: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
-#: How long a provider is down before a batch line turns to another offer without having called it: until it has been
-#: tried again in vain, as calls are paused for a second at first.
-LASTED_SECONDS = 1.0
+#: How long a provider is down before a batch line turns to another offer without having called it: nearly a second, for
+#: which calls are paused at first, so that a line that was put off for a second turns the next time that it looks.
+LASTED_SECONDS = 0.9
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: By so much a stream ends before its job's deadline, so that its worker, who knows how much was sent, ends the job.
