@@ -1,8 +1,8 @@
 """Calls of the Anthropic adapter: a canonical request in, its answer and what was streamed of it out."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,10 +10,10 @@ import orjson
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Offer, read_submission
 from shared.submissions.sending import Sending
+from tests.providers.heard import Heard
 from tests.providers.test_call_limits import PATIENT
 from workers.providers import ProviderAnswer, ProviderCall, anthropic
 from workers.providers.anthropic.request import Composed, composed
-from workers.running.partial_answer import SentAnswer
 from workers.upstream.live_transport import live_client
 
 OFFER = Offer(
@@ -29,26 +29,6 @@ OFFER = Offer(
 #: What the shipped row of the provider takes.
 TAKES = frozenset({"cache_control", "is_error", "reasoning", "thinking", "thinking_blocks", "top_k"})
 SENDING = Sending(takes=TAKES, either=("temperature", "top_p"))
-
-
-@dataclass
-class Heard:
-    """A sink that keeps the chunks that it gets."""
-
-    parts: list[Mapping[str, Any]] = field(default_factory=list)
-    sent: SentAnswer = field(default_factory=SentAnswer)
-
-    @property
-    def began(self) -> bool:
-        return bool(self.parts)
-
-    def send(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
-        self.parts += choices
-        self.sent.take(head, choices)
-
-    def all_of(self, name: str) -> list[Any]:
-        """What the deltas have under a name, in order."""
-        return [part["delta"][name] for part in self.parts if part["delta"].get(name)]
 
 
 def call(body: Mapping[str, Any], *, upstream: str = OFFER.upstream, sink: Heard | None = None) -> ProviderCall:

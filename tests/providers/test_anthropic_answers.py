@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from shared.errors import ProviderError
-from tests.providers.claude import Heard, answer, call, user
+from tests.providers.claude import answer, call, user
+from tests.providers.heard import Heard
 from tests.providers.scripted import serving
 from tests.providers.test_anthropic_stream import HELLO, USAGE, events
 from tests.providers.test_call_limits import HEAD, STREAM

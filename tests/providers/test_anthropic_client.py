@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from tests.pictures import data_url, png
-from tests.providers.claude import Heard, composed_of
+from tests.providers.claude import composed_of
+from tests.providers.heard import Heard
 
 DATA = data_url(png()).partition(",")[2]
 MARK = {"type": "ephemeral"}

@@ -8,7 +8,8 @@ import pytest
 
 from shared.errors import ProviderError
 from tests.pictures import data_url, png
-from tests.providers.claude import Heard, answer, call, user
+from tests.providers.claude import answer, call, user
+from tests.providers.heard import Heard
 from workers.simulator.anthropic import MAGIC_REDACTED, MAGIC_REFUSAL
 from workers.simulator.server import simulator
 from workers.upstream.faults import classify

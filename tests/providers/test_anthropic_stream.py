@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ProviderError
-from tests.providers.claude import Heard, answer, call, user
+from tests.providers.claude import answer, call, user
+from tests.providers.heard import Heard
 from tests.providers.scripted import Step, serving
 from tests.providers.test_call_limits import STREAM
 from workers.providers import ProviderAnswer

@@ -13,7 +13,8 @@ import pytest
 
 from shared.errors import ProviderError
 from tests.pictures import data_url, png
-from tests.providers.zoo_cells import PROTOCOLS, Caller, Heard, Spoken, call_of, offer_of
+from tests.providers.heard import Heard
+from tests.providers.zoo_cells import PROTOCOLS, Caller, Spoken, call_of, offer_of
 from workers.providers import ProviderAnswer
 from workers.simulator.server import simulator
 from workers.upstream.faults import classify

@@ -8,9 +8,10 @@ import pytest
 
 from shared.errors import ProviderError
 from shared.money.pricing import charge
+from tests.providers.heard import Heard
 from tests.providers.test_call_limits import PATIENT
 from tests.providers.zoo import CALLERS, ZOO, Comes, Fault
-from tests.providers.zoo_cells import PROTOCOLS, Caller, Heard, breaker, call_of, offer_of
+from tests.providers.zoo_cells import PROTOCOLS, Caller, breaker, call_of, offer_of
 from workers.providers import ProviderAnswer, TimeLimits
 from workers.running.retry import Defer, GiveUp, Retry, Situation, decide
 from workers.simulator.server import simulator

@@ -1,8 +1,8 @@
 """One call of a provider over HTTP, and what comes of it, for the upstream zoo and the conformance suite."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Final, TypeVar
 from urllib.request import Request, urlopen
@@ -13,12 +13,12 @@ from shared.errors import ProviderError
 from shared.providers.states import ANY, name_of
 from shared.submissions.catalogue import Endpoint, catalogue
 from shared.submissions.schemas import Offer, read_submission
+from tests.providers.heard import Heard
 from tests.providers.test_call_limits import PATIENT
 from workers.pacing import Pace, PaceStore
 from workers.pacing.gate import Gate, Go
 from workers.pacing.pace import Permit
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, anthropic, google, openai
-from workers.running.partial_answer import SentAnswer
 from workers.upstream.live_transport import live_client
 
 T = TypeVar("T")
@@ -44,24 +44,6 @@ PROTOCOLS: Final = {
         Spoken("google", google, "/google/v1beta", "gemini-pro", "gemini-2.5-flash"),
     )
 }
-
-
-@dataclass
-class Heard:
-    """A sink that keeps what it gets, and puts it together as a reader of the stream would."""
-
-    parts: list[Mapping[str, Any]] = field(default_factory=list)
-    heads: list[Mapping[str, Any]] = field(default_factory=list)
-    sent: SentAnswer = field(default_factory=SentAnswer)
-
-    @property
-    def began(self) -> bool:
-        return bool(self.parts)
-
-    def send(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
-        self.parts += choices
-        self.heads.append(head)
-        self.sent.take(head, choices)
 
 
 class Caller:
