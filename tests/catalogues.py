@@ -22,6 +22,14 @@ context = 8_192
 """
 
 
+def whole(*rows: str, version: str = "1", overhead: int = 1) -> str:
+    """A catalogue that stands alone: the provider `p`, the same overhead of everything, in tokens, and these rows."""
+    names = ("request", "message", "tools", "tool", "image")
+    overheads = "\n".join(f"{name} = {overhead}" for name in names)
+    head = f'\nversion = "{version}"\n[overheads]\n{overheads}\n[providers.p]\nprotocol = "openai"\n'
+    return head + "".join(rows)
+
+
 def served(name: str, price: int = 100_000_000, *, base_url: str = "", key: str = "") -> str:
     """Rows of a provider and its model; with a `base_url` and the name of a `key` it counts as a real one."""
     return f"""

@@ -11,18 +11,10 @@ from shared.errors import InvalidRequest
 from shared.queues import provider_of, queue_name
 from shared.submissions import catalogue as catalogue_module
 from shared.submissions.catalogue import Provider, catalogue, endpoint, job_queues, read
+from tests.catalogues import whole
 
-GOOD = """
-version = "1"
-[overheads]
-request = 1
-message = 1
-tools = 1
-tool = 1
-image = 1
-[providers.p]
-protocol = "openai"
-[models.m]
+GOOD = whole(
+    """[models.m]
 type = "chat.completion"
 provider = "p"
 upstream = "u"
@@ -31,6 +23,7 @@ input = 1
 output = 1
 max_output = 10
 """
+)
 
 #: (what is replaced, by what, what the error names)
 BAD = [

@@ -8,6 +8,7 @@ import pytest
 from shared.submissions import catalogue_files
 from shared.submissions.catalogue import Catalogue, catalogue, checked, load, read
 from shared.submissions.catalogue_files import CatalogueError, joined, line_of, parsed
+from tests.catalogues import whole
 
 LOCAL = """
 [models.llama]
@@ -19,17 +20,7 @@ input = 1_000
 output = 2_000
 max_output = 8_192
 """
-WHOLE = """
-version = "mine"
-[overheads]
-request = 1
-message = 1
-tools = 1
-tool = 1
-image = 1
-[providers.p]
-protocol = "openai"
-"""
+WHOLE = whole(version="mine")
 
 
 def own(text: str) -> Catalogue:

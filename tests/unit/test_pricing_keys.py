@@ -14,20 +14,13 @@ from shared.money.shortage import linear
 from shared.submissions import quote
 from shared.submissions.catalogue import Catalogue, read
 from shared.submissions.schemas import Usage, read_offer, read_submission
+from tests.catalogues import whole
 
 COUNTS, PRICES = st.integers(0, 10**7), st.integers(0, 10**11)
 MAYBE = st.none() | PRICES
 SAY = [{"role": "user", "content": "hello"}]
-ROW = """version = "1"
-[overheads]
-request = 0
-message = 0
-tools = 0
-tool = 0
-image = 0
-[providers.p]
-protocol = "openai"
-[models.m]
+ROW = whole(
+    """[models.m]
 type = "chat.completion"
 provider = "p"
 upstream = "m"
@@ -35,7 +28,9 @@ purpose = ""
 input = 1_000_000
 output = 8_000_000
 max_output = 10
-"""
+""",
+    overhead=0,
+)
 #: A micro-credit a token, ten the output.
 PLAIN = Price("v", 1_000_000, 10_000_000)
 

@@ -11,22 +11,15 @@ from shared.errors import InvalidRequest, ProviderError
 from shared.submissions import quote
 from shared.submissions.catalogue import read
 from shared.submissions.schemas import Offer, read_submission
+from tests.catalogues import whole
 from workers.running import tiers
 from workers.running.fallback import choose
 from workers.running.tiers import lacks_room, pause, seconds_until_usual, usual_offer
 
 SAY = [{"role": "user", "content": "hello"}]
 CATALOGUE = read(
-    """version = "1"
-[overheads]
-request = 0
-message = 0
-tools = 0
-tool = 0
-image = 0
-[providers.p]
-protocol = "openai"
-[providers.q]
+    whole(
+        """[providers.q]
 protocol = "openai"
 [models.m]
 type = "chat.completion"
@@ -55,7 +48,9 @@ purpose = ""
 input = 1
 output = 1
 max_output = 10
-"""
+""",
+        overhead=0,
+    )
 )
 
 
