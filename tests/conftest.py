@@ -1,6 +1,7 @@
 """Fixtures that every room of the suite shares. `database` runs a test twice: on SQLite and on PostgreSQL."""
 
 import os
+import pkgutil
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,12 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from shared.db import Database
-from tests.servers import PostgresServer, RedisServer, migrated_sqlite
+
+#: An assertion that fails in a module beside the tests shows its values, as one in a test does.
+_BESIDE = [f"tests.{module.name}" for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+pytest.register_assert_rewrite(*(name for name in _BESIDE if name != __name__))
+
+from tests.servers import PostgresServer, RedisServer, migrated_sqlite  # noqa: E402
 
 #: How long an example takes says nothing on a machine that has other things to do.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,6 +6,8 @@ from shared import clock
 from tests.harness import Account, Stack, line
 from workers.batches.stages import CHUNK
 
+#: The latency of a call that only its end by another cause ends: longer than any machine needs until then, in seconds.
+UNANSWERED = 600
 #: Jobs are made in chunks: four of a large batch.
 LARGE = 3 * CHUNK + CHUNK // 2
 
@@ -56,7 +58,7 @@ def retry(stack: Stack, account: Account, id: str) -> str:
 def cancelled_batch(stack: Stack, account: Account, mark: str) -> None:
     """Ten lines run, and so many wait that ending them takes four chunks (`workers.batches.cancelling.END_CHUNK`)."""
     stack.restart("worker", SLOTS_BATCH="10")
-    stack.script({"fault": {"latency_seconds": 30}, "contains": mark})
+    stack.script({"fault": {"latency_seconds": UNANSWERED}, "contains": mark})
     id = stack.submit_batch(account, lines(mark, 1310))
     stack.until(lambda: stack.calls(mark) >= 10 and stack.batch(id).released == 1310, what="ten calls")
     cancel(stack, account, id)
@@ -68,7 +70,7 @@ def cancelled_batch(stack: Stack, account: Account, mark: str) -> None:
 def expired_batch(stack: Stack, account: Account, mark: str) -> None:
     """The window ends while some lines run and others wait."""
     stack.restart("worker", SLOTS_BATCH="10")
-    stack.script({"fault": {"latency_seconds": 5}, "contains": mark})
+    stack.script({"fault": {"latency_seconds": 15}, "contains": mark})
     id = stack.submit_batch(account, lines(mark, 50))
     stack.until(lambda: stack.calls(mark) >= 10, what="ten calls")
     end_window(stack, id)
