@@ -26,6 +26,7 @@ for part in (completions, jobs, streams, files, batches, webhooks, account, bill
     router.include(part.router)
 
 DIALECT = Dialect(
+    name="fusionai",
     prefixes=("/v1", ""),
     router=router,
     key_of=partial(
