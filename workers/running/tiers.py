@@ -1,9 +1,9 @@
 """Service tiers of a job's model: when a cheap tier has no room, and when its job goes to the usual one. Pure.
 
-A cheap tier (`flex`) is served as there is room. That there is none is no failure: nothing is charged, the provider is
-not deemed ill, and the job asks again later. Before its time runs out it goes to the offer of the usual tier of the
-same model, for which enough is held: a batch's line in the last quarter of its window, and a job whose caller waits in
-the last quarter of the caller's time.
+A cheap tier (`flex`) is served as there is room, and slowly. That there is none is no failure: nothing is charged, the
+provider is not deemed ill, and the job asks again later; nor is it ill where it is silent for long. Before its time
+runs out the job goes to the offer of the usual tier of the same model, for which enough is held: a batch's line in the
+last quarter of its window, and a job whose caller waits in the last quarter of the caller's time.
 
 Source: developers.openai.com/api/docs/guides/flex-processing (429 Resource Unavailable, not charged; retry later or at
 the default tier), ai.google.dev/gemini-api/docs/flex-inference (best effort, sheddable: 503 and 429),
@@ -15,6 +15,7 @@ from typing import Final
 
 from shared.errors import ProviderError
 from shared.submissions.schemas import Offer
+from workers.running.retry import SILENT_CODES
 from workers.upstream.faults import classify
 
 #: Tiers that are served as there is room.
@@ -53,6 +54,16 @@ def lacks_room(error: ProviderError, offer: Offer) -> bool:
         return True
     kind = classify(error)
     return kind == "overload" or (kind == "rate" and error.code not in _OWN_LIMIT)
+
+
+def bought_slow(offer: Offer) -> bool:
+    """Whether it is an offer of a cheap tier, which may be silent for long before it answers."""
+    return offer.service_tier in SHEDDABLE
+
+
+def harmless(error: ProviderError, offer: Offer) -> bool:
+    """Whether a failure tells nothing of the provider: its cheap tier has no room, or was silent for too long."""
+    return lacks_room(error, offer) or (bought_slow(offer) and error.code in SILENT_CODES)
 
 
 def seconds_until_usual(now: int, since: int, until: int) -> float:
