@@ -1,14 +1,13 @@
 """Checks the catalogue's rows: each fault at the line of its key, all of them at once."""
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.money.pricing import Overheads
 from shared.submissions.catalogue_files import Row, Rows, Source, meant
 from shared.submissions.catalogue_rows import Capability, CatalogueModel
-from shared.submissions.job_types import JobType
 
 T = TypeVar("T")
 
@@ -69,15 +68,6 @@ def _faults(source: Source, path: tuple[str, ...], error: ValidationError, type:
     return found
 
 
-#: The prices that a model of each type must have, since one that is not said would be free; 0 has to be said. (A size
-#: of pictures without a price is refused when it is asked for.)
-_PRICED: Final[Mapping[JobType, tuple[str, ...]]] = {
-    "chat.completion": ("input", "output"),
-    "embedding": ("input",),
-    "image": (),
-}
-
-
 def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]]:
     """Return what is wrong with a model beside the other rows: the path of the key, and the message."""
     found: list[tuple[tuple[str, ...], str]] = []
@@ -87,8 +77,6 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]
         )
     if not (model.input or model.output or model.images or model.request):
         found.append(((), "price is missing"))
-    else:
-        found += [((key,), "is missing") for key in _PRICED[model.type] if key not in model.model_fields_set]
     for name in model.fallbacks:
         if name not in rows.models or rows.models[name].data.get("type") != model.type:
             found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
