@@ -32,8 +32,6 @@ BRIEF_PATIENCE = 0.5
 #: How long a provider is down before a batch line turns to another offer without having called it: nearly a second, for
 #: which calls are paused at first, so that a line that was put off for a second turns the next time that it looks.
 LASTED_SECONDS = 0.9
-#: How long a cheap tier is waited for at least, in seconds.
-LEAST_CHEAP_SECONDS = 1.0
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: By so much a stream ends before its job's deadline, so that its worker, who knows how much was sent, ends the job.
@@ -247,8 +245,8 @@ class _Run:
         found = limits(streamed=sink is not None, another_left=self._turns_soon())
         if tiers.usual_offer(self.offers, self.job.offer) is None:
             return found
-        first = min(settings().call_first_seconds, max(self._seconds_until_usual(), LEAST_CHEAP_SECONDS))
-        return replace(found, first_seconds=first)
+        first = tiers.silence(self._seconds_until_usual())
+        return replace(found, first_seconds=first, whole_seconds=max(found.whole_seconds, first))
 
     def _timed(self, began: float, ended: float, sink: StreamSink | HeldSink | UnreadSink | None) -> None:
         """Count a good answer, and how long it took; a cheap tier's is bought slow."""

@@ -6,7 +6,8 @@ runs out the job goes to the offer of the usual tier of the same model, for whic
 last quarter of its window, and a job whose caller waits in the last quarter of the caller's time.
 
 Source: developers.openai.com/api/docs/guides/flex-processing (429 Resource Unavailable, not charged; retry later or at
-the default tier), ai.google.dev/gemini-api/docs/flex-inference (best effort, sheddable: 503 and 429),
+the default tier; a timeout of 15 minutes), ai.google.dev/gemini-api/docs/flex-inference (best effort, sheddable: 503
+and 429), ai.google.dev/gemini-api/docs/optimization (1 to 15 minutes),
 console.groq.com/docs/flex-processing (498 `capacity_exceeded`).
 """
 
@@ -26,6 +27,11 @@ USUAL: Final = "default"
 USUAL_PART: Final = 0.25
 #: Pauses after refusals for lack of room, in base pauses; the last repeats.
 PAUSES: Final = (4.0, 16.0, 60.0, 120.0, 300.0)
+
+#: How long a cheap tier may be silent before it answers, in seconds: OpenAI advises its clients to wait so long, and
+#: Google's target is up to so much. And how long it is waited for at least, however little time is left.
+MOST_SILENCE: Final = 900.0
+LEAST_SILENCE: Final = 1.0
 
 #: Codes by which a provider says that it has no room in the tier, whatever the status.
 _CODES: Final = frozenset({"resource_unavailable", "service_tier_capacity_exceeded", "capacity_exceeded"})
@@ -64,6 +70,15 @@ def bought_slow(offer: Offer) -> bool:
 def harmless(error: ProviderError, offer: Offer) -> bool:
     """Whether a failure tells nothing of the provider: its cheap tier has no room, or was silent for too long."""
     return lacks_room(error, offer) or (bought_slow(offer) and error.code in SILENT_CODES)
+
+
+def silence(left: float) -> float:
+    """How long a call in a cheap tier may be silent, in seconds, of which so many are left to it.
+
+    >>> silence(0.1), silence(60.0), silence(86_400.0)
+    (1.0, 60.0, 900.0)
+    """
+    return min(max(left, LEAST_SILENCE), MOST_SILENCE)
 
 
 def seconds_until_usual(now: int, since: int, until: int) -> float:
