@@ -66,6 +66,8 @@ class CatalogueModel(Words):
     service_tiers: Mapping[str, Tier] = {}
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: int = Field(default=0, ge=0)
+    #: Tokens that a picture shown to it costs at most, where that is more than the catalogue's `overheads.image`.
+    image_tokens: int = Field(default=0, ge=0)
     max_output: int = Field(default=0, ge=0)
     dimensions: int = 0
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.
