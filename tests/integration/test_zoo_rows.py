@@ -16,7 +16,7 @@ from shared.settings import settings
 from tests.everywhere import check_nowhere
 from tests.integration import world
 from tests.integration.zoo_rows import CANARY, Came, Cell, Zoo
-from tests.providers.zoo import ZOO, Comes, repeats
+from tests.providers.zoo import TRANSPORT, ZOO, Comes, repeats
 from tests.providers.zoo_cells import PROTOCOLS
 from tests.servers import RedisServer
 from workers.simulator.server import simulator
@@ -85,7 +85,8 @@ def cells_of(mode: str) -> Iterator[tuple[Cell, str]]:
             if mode in fault.modes.split() and (order := fault.order_for(protocol)) is not None:
                 number += 1
                 name = f"{fault.name}, {protocol}"
-                yield Cell(number, name, protocol, order, fault.comes_in(protocol, mode)), fault.short
+                comes = fault.comes_in(protocol, mode)
+                yield Cell(number, name, protocol, order, comes, breaks=fault in TRANSPORT), fault.short
 
 
 def repeating(first: int) -> Iterator[tuple[Cell, str]]:
@@ -99,7 +100,8 @@ def fault_of(cell: Cell, came: Came, way: str) -> str:
     """What of a cell's rows is not as the table says; empty: nothing."""
     word, checks = _expected(cell.expected, came, way)
     wrong = [name for name, check in (*_ALWAYS, *checks) if not check(cell, came)]
-    said = f"{dict(came.job)}, tried {came.tried}, moved {came.moved}, {came.result.get('error')}"
+    state = {name: came.job[name] for name in ("status", "deferred_for", "failures")}
+    said = f"{state}, attempts {came.attempts}, moved {came.moved}, {came.error}"
     return f"{cell.name}, {word}: not {', '.join(wrong)}: {said}" if wrong else ""
 
 
@@ -118,6 +120,8 @@ def _paid(came: Came) -> int:
 
 def _by_usage(cell: Cell, came: Came) -> bool:
     """The charge is the price of the usage in the row, cut to the bound; the rest of it is the platform's loss."""
+    if not came.result:
+        return False
     price = came.result["prompt_tokens"] + 2 * came.result["completion_tokens"]
     bound = came.job["bound_micros"]
     paid, lost = came.result["charged_micros"], came.result["excess_micros"]
@@ -126,6 +130,8 @@ def _by_usage(cell: Cell, came: Came) -> bool:
 
 def _as_counted(cell: Cell, came: Came) -> bool:
     """By the counts that the table names."""
+    if not came.result:
+        return False
     lost, guessed = came.result["excess_micros"] > 0, bool(came.result["estimated"])
     return {"reported": (False, False), "estimated": (False, True), "capped": (True, False)}[cell.expected.charged] == (
         lost,
@@ -163,7 +169,7 @@ _GOOD: Final[list[tuple[str, Check]]] = [
 ]
 _SPARE: Final[list[tuple[str, Check]]] = [
     *_GOOD,
-    ("served by the spare", lambda cell, came: came.result["provider"] == cell.spare),
+    ("served by the spare", lambda cell, came: came.result.get("provider") == cell.spare),
     ("charged as reported", lambda cell, came: not came.result["estimated"] and not came.result["excess_micros"]),
 ]
 #: A part of it had been read by its caller: that is the end, and what was sent is paid for, counted here.
@@ -177,7 +183,7 @@ _BROKEN: Final[list[tuple[str, Check]]] = [
 _CHECKS: Final[dict[str, list[tuple[str, Check]]]] = {
     "served": [
         *_GOOD,
-        ("served by the first", lambda cell, came: came.result["provider"] == cell.primary),
+        ("served by the first", lambda cell, came: came.result.get("provider") == cell.primary),
         ("called once", lambda cell, came: came.tried == [cell.primary]),
         ("counted as in the table", _as_counted),
     ],

@@ -7,11 +7,12 @@ that the cells of a run, which all run at once, learn nothing of each other. Bot
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
+import httpx
 import orjson
 import pytest
 
@@ -24,7 +25,7 @@ from tests.integration import world
 from tests.integration.test_engine import Silent
 from tests.providers.zoo import Order
 from tests.providers.zoo_cells import PROTOCOLS
-from workers import providers
+from workers.providers import Upstream
 from workers.pacing import Pace, PaceStore, Recorder
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
@@ -68,6 +69,8 @@ class Cell:
     protocol: str
     order: Order
     expected: Any = None
+    #: It breaks its connection, so that no other call may be made with its client.
+    breaks: bool = False
     id: str = ""
 
     @property
@@ -106,8 +109,13 @@ class Came:
     result: Mapping[str, Any]
     #: By kind, the amounts of what its transfers moved.
     moved: Mapping[str, list[int]]
-    #: The providers that were called, in order.
-    tried: list[str] = field(default_factory=list)
+    #: The calls, in order, as the job shows them.
+    attempts: list[Mapping[str, Any]]
+
+    @property
+    def tried(self) -> list[str]:
+        """The providers that were called, in order."""
+        return [one["provider"] for one in self.attempts]
 
     @property
     def error(self) -> Mapping[str, Any]:
@@ -159,8 +167,12 @@ class Zoo:
         asyncio.run(self._run(cells, lane))
 
     async def _run(self, cells: Sequence[Cell], lane: Lane) -> None:
-        client = live_client(len(cells))
-        upstreams = providers.connect(catalogues.catalogue(), client)
+        shared, own = live_client(len(cells)), {cell.number: live_client(2) for cell in cells if cell.breaks}
+        upstreams = {
+            name: upstream
+            for cell in cells
+            for name, upstream in _connected(cell, own.get(cell.number, shared)).items()
+        }
         pace, publisher = Pace(PaceStore(self.redis_url), "zoo"), Publisher(self.redis_url)
         statistics = Recorder(self.redis_url)
         slots = Slots({queue_name(name, lane): 2 for cell in cells for name in (cell.primary, cell.spare)})
@@ -176,7 +188,8 @@ class Zoo:
         assert not slots.busy(), "every slot came back"
         for one in (pace, publisher, statistics):
             await one.close()
-        await client.aclose()
+        for client in (shared, *own.values()):
+            await client.aclose()
 
     def came(self, cells: Sequence[Cell]) -> list[Came]:
         """What came of each."""
@@ -191,6 +204,15 @@ class Zoo:
         for cell in cells:
             result = results.get(cell.id, {})
             tried = orjson.loads(result.get("attempts") or payloads[cell.id]["attempts"] or "[]")
-            providers = [str(one["provider"]) for one in tried]
-            found.append(Came(jobs[cell.id], result, moved.get(cell.id, {}), providers))
+            found.append(Came(jobs[cell.id], result, moved.get(cell.id, {}), tried))
         return found
+
+
+def _connected(cell: Cell, client: httpx.AsyncClient) -> dict[str, Upstream]:
+    """Its two providers, with the key of the environment."""
+    rows, made = catalogues.catalogue().providers, {}
+    for name in (cell.primary, cell.spare):
+        where = catalogues.endpoint(rows[name])
+        assert where is not None and where.key == CANARY
+        made[name] = PROTOCOLS[cell.protocol].adapter.connect(rows[name], where, client)
+    return made
