@@ -74,6 +74,8 @@ class CatalogueModel(Words):
     service_tiers: Mapping[str, Tier] = {}
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: Tokens = 0
+    #: Tokens that a picture shown to it costs at most, where that is more than the catalogue's `overheads.image`.
+    image_tokens: Tokens = 0
     max_output: Tokens = 0
     dimensions: Tokens = 0
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.
