@@ -64,7 +64,7 @@ async def _follow(
             exchange.begin()
         if message.stopped:
             return
-        if message.ended:
+        if message.ended and event.name != "ping":
             exchange.whole()
             call.on_whole()
 
