@@ -6,6 +6,7 @@ from producer.dialects.fluence import manners
 from producer.web import rate_headers
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
+from producer.web.error_rows import DETAILS
 from producer.web.rows import Schema
 from shared.errors import FusionError
 
@@ -26,9 +27,7 @@ _ERROR: Final[Schema] = {
             "properties": {
                 "code": {"type": "string", "enum": list(manners.CODES)},
                 "message": {"type": "string"},
-                "request_id": {"type": "string"},
-                "param": {"type": "string"},
-                "reason": {"type": "string"},
+                **DETAILS,
             },
         }
     },

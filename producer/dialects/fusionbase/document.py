@@ -5,6 +5,7 @@ from typing import Final
 from producer.web import rate_headers
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
+from producer.web.error_rows import DETAILS
 from producer.web.rows import Schema
 from shared.errors import FusionError
 
@@ -22,9 +23,7 @@ _ERROR: Final[Schema] = {
         "message": {"type": "string"},
         "type": {"type": "string"},
         "status": {"type": "integer", "description": "The HTTP status."},
-        "param": {"type": "string"},
-        "reason": {"type": "string"},
-        "request_id": {"type": "string"},
+        **DETAILS,
     },
 }
 
