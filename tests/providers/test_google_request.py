@@ -338,6 +338,25 @@ def test_other_ways_to_say_it(asked: dict[str, Any], wanted: dict[str, Any] | No
     assert config(OLD, **asked).get("thinkingConfig") == wanted
 
 
+@pytest.mark.parametrize(
+    ("tokens", "third", "fourth"),
+    [
+        (0, {"thinkingBudget": 0}, {"thinkingLevel": "LOW"}),
+        (1024, {"thinkingBudget": 1024}, {"thinkingLevel": "LOW"}),
+        (1025, {"thinkingBudget": 1025}, {"thinkingLevel": "MEDIUM"}),
+        (8193, {"thinkingBudget": 8193}, {"thinkingLevel": "HIGH"}),
+        (-1, {"thinkingBudget": -1}, {}),
+    ],
+)
+def test_a_budget_is_a_level_where_none_is_taken(tokens: int, third: dict[str, Any], fourth: dict[str, Any]) -> None:
+    for upstream, wanted in ((NEW, third), ("gemini-4-argon", fourth), ("gemini-flash-latest", fourth)):
+        for asked in (
+            {"reasoning": {"max_tokens": tokens}},
+            {"thinking": {"type": "enabled", "budget_tokens": tokens}},
+        ):
+            assert config(upstream, **asked)["thinkingConfig"] == {**wanted, "includeThoughts": True}
+
+
 # The rest.
 
 
