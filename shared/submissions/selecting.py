@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.errors import InvalidRequest
+from shared.money.pricing import Price
 from shared.submissions import capabilities, chosen, routing
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel, endpoint
 from shared.submissions.routing import Measure
-from shared.submissions.schemas import Offer, Submission
+from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Offer, Submission
 from shared.submissions.selection import ModelSelection, most_micros
 
 MOST: Final = 4
@@ -36,7 +37,7 @@ def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, 
             one.provider,
             one.id,
             one.upstream,
-            chosen.expected_cost(submission, catalogue.prices[one.id], one.max_output),
+            chosen.expected_cost(submission, _price(submission, catalogue, one), one.max_output),
         )
         for one in models
     ]
@@ -55,6 +56,13 @@ def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, 
         weights=weights,
         asked=wanted.model_dump(exclude_none=True),
     )
+
+
+def _price(submission: Submission, catalogue: Catalogue, model: CatalogueModel) -> Price:
+    """The price of the service tier that is asked for, if the model has one; else its usual price."""
+    usual = catalogue.prices[model.id]
+    tier = model.service_tiers.get(submission.request.get("service_tier") or "")
+    return tier.price(usual) if tier else usual
 
 
 def _weights(wanted: ModelSelection, budget: routing.Budget | None) -> Mapping[Measure, float] | None:
@@ -86,9 +94,12 @@ def _passed(
     most_input, most_output = most_micros(wanted.max_input_cost), most_micros(wanted.max_output_cost)
     limit = submission.request.get("max_tokens") or 0
     tokens = len(submission.json) // chosen.BYTES_PER_TOKEN + limit
+    tier = submission.request.get("service_tier") or USUAL_TIER
     for model in models:
         if _served(model) in excluded:
             removed["excluded by exclude_llms"] += 1
+        elif tier not in (*model.service_tiers, *STANDARD_TIERS):
+            removed["without a price for the service_tier"] += 1
         elif most_input is not None and model.input > most_input:
             removed["above max_input_cost"] += 1
         elif most_output is not None and model.output > most_output:

@@ -167,6 +167,23 @@ def test_a_maximum_cost_is_exact_credits_for_a_quarter_of_a_token() -> None:
         made({"model": {"llms": ["gpt-3.5-turbo"], "max_input_cost": f"{exact - Decimal('1e-17'):f}"}})
 
 
+def test_what_is_selected_for_a_tier_is_ranked_by_its_price_and_has_one() -> None:
+    llms = ["gpt-6-luna", "claude-opus-5-5", "gpt-5.5"]
+    said = [made({"model": {"llms": llms}, "max_tokens": 50, **tier}) for tier in ({}, {"service_tier": "flex"})]
+    usual, flex = (offers[0].selection for offers in said)
+    assert usual and flex and flex["reason"] == "best by weights of 2 candidates"
+    costs = [{model: cost for _, model, cost in one["expected"]} for one in (usual, flex)]
+    assert costs[1]["gpt-6-luna"] < costs[0]["gpt-6-luna"] * 0.6
+    assert {offer.service_tier for offer in said[1]} == {"flex", "default"}
+    with pytest.raises(InvalidRequest, match="1 without a price for the service_tier"):
+        made({"model": {"llms": ["claude-opus-5-5"]}, "service_tier": "flex"})
+
+
+def test_a_fallback_that_is_there_already_is_no_other_candidate() -> None:
+    again = {"fallbacks": ["gemini-pro", "openai.gpt-3.5-turbo", "gemini-pro"]}
+    assert models({"model": "gpt-3.5-turbo", "routing": again}) == ["gpt-3.5-turbo", "gemini-pro"]
+
+
 @pytest.mark.parametrize(
     ("body", "param", "said"),
     [
