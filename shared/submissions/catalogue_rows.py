@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.submissions.job_types import JobType
-from shared.submissions.price_rows import LongContextRow, Micros, Tier
+from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
 from shared.submissions.sending import Words
 
 
@@ -64,6 +64,8 @@ class CatalogueModel(Words):
     qualities: list[str] = Field(default=[])
     #: Service tiers that have a price of their own; the price above is the standard one's.
     service_tiers: Mapping[str, Tier] = {}
+    #: Prices that change on a known day, by day.
+    price_changes: list[PriceChange] = Field(default=[])
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: int = Field(default=0, ge=0)
     max_output: int = Field(default=0, ge=0)
