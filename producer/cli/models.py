@@ -1,7 +1,7 @@
 """fusionai models: what can be asked for, at which price; and the operator's own rows and published prices."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -52,8 +52,9 @@ def models() -> None:
 def list_models(client: FusionAI, output: Output) -> None:
     """List the models that the key can use.
 
-    Prices are credits per million tokens, or per image. With the stack of this directory also whether calls of a model
-    are paused now, and how recent calls went: the share of errors, seconds to the first token and to the end.
+    Prices are credits per million tokens, or per image; those to come are below. With the stack of this directory also
+    whether calls of a model are paused now, and how recent calls went: the share of errors, seconds to the first token
+    and to the end.
     """
     page = client.models()
     if (known := _known()) is not None:
@@ -64,16 +65,31 @@ def list_models(client: FusionAI, output: Output) -> None:
         rows = [_row(one) for one in page["data"]]
         served = any(one.get("statistics") for one in page["data"])
         offer_statistics.table(output, _COLUMNS, rows, known=served, empty="No models.")
+        for said in _coming(page["data"]):
+            output.remark(said)
 
     output.value(page, words)
 
 
+def _coming(models: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each price to come, the next first."""
+    found = []
+    for one in models:
+        for change in (one.get("price") or {}).get("changes", ()):
+            prices = ", ".join(f"{name} {cell}" for name, cell in zip(("input", "output"), _cells(change), strict=True))
+            found.append((change["from"], f"From {change['from']}: {one['id']}, {prices}."))
+    return [said for _, said in sorted(found, key=lambda pair: pair[0])]
+
+
+def _cells(price: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Of input and output; of pictures the lowest."""
+    if images := price.get("images"):
+        return "", f"{micros_text(min(images.values()))} each"
+    return micros_text(price.get("input")), micros_text(price.get("output"))
+
+
 def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
-    price = one.get("price") or {}
-    images = price.get("images")
-    cells: tuple[object, object] = (micros_text(price.get("input")), micros_text(price.get("output")))
-    if images:
-        cells = ("", f"{micros_text(min(images.values()))} each")
+    cells = _cells(one.get("price") or {})
     context = f"{one['context_tokens']:,}" if isinstance(one.get("context_tokens"), int) else None
     served = offer_statistics.cells(one.get("statistics"))
     can = " ".join(one.get("capabilities") or ()) or one.get("type")
