@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.submissions.job_types import JobType
+from shared.submissions.picture_tokens import PictureTokens
 from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
 from shared.submissions.sending import Words
 
@@ -66,6 +67,8 @@ class CatalogueModel(Words):
     service_tiers: Mapping[str, Tier] = {}
     #: Prices that change on a known day, by day.
     price_changes: list[PriceChange] = Field(default=[])
+    #: How its provider counts a picture that it is shown; None: as `overheads.image` says.
+    picture_tokens: PictureTokens | None = None
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: int = Field(default=0, ge=0)
     max_output: int = Field(default=0, ge=0)

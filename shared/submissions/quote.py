@@ -10,13 +10,13 @@ from shared.money.pricing import Amount, Price, input_bound, reachable, worst_ca
 from shared.strict_json import dumps
 from shared.submissions import capabilities, chosen, extras, image_inputs, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
+from shared.submissions.picture_tokens import most_tokens
 from shared.submissions.schemas import (
     Offer,
     Submission,
     image_places,
     image_urls,
     picture_kind,
-    pictures_counted,
     text_bytes,
 )
 
@@ -151,8 +151,9 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
-        images=pictures_counted(request) if pictures else 0,
     )
+    if pictures:
+        tokens += most_tokens(request, model.picture_tokens, catalogue.overheads.image)
     tokens += _searched(request, catalogue, model, at)
     guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0
     return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
