@@ -41,9 +41,12 @@ def show(output: Output, found: Sync) -> None:
         for change in one.changes
     ]
     output.table(_CHANGES, rows, empty="All prices are as published." if not found.findings else "No price differs.")
+    said: dict[str, list[str]] = {}
     for one in found.findings:
-        for said in _notes(one):
-            output.remark(f"{one.model}: {said}")
+        for note in _notes(one):
+            said.setdefault(note, []).append(one.model)
+    for note, names in said.items():
+        output.remark(f"{', '.join(names)}: {note}")
     if found.new:
         output.line()
         listed = [

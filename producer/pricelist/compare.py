@@ -95,7 +95,7 @@ def _compared(name: str, row: Mapping[str, Any], found: Published, day: date) ->
     after = _merged(before, wanted)
     keys = {key: value for key, value in after.items() if before.get(key) != value}
     changes = list(_changes(before, keys))
-    then, late = _coming(found.coming, row, after)
+    then, late = _coming(found.coming, now, after)
     later = [] if late else list(_changes_to_come(now["price_changes"], then, after))
     late = late or _refused({}, {}, later)
     if later and not late:
@@ -169,16 +169,19 @@ def _missing(before: Mapping[str, Any], published: Mapping[str, Any], within: st
             yield from _missing(value, published[key], f"{within}{key}.")
 
 
-def _coming(coming: Iterable[DayPrices], row: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[list[Table], str]:
-    """The row's `price_changes` as published; and why they cannot be written, if they cannot."""
-    own = {key: row[key] for key in _OWN if row.get(key)}
+def _coming(coming: Iterable[DayPrices], now: Mapping[str, Any], before: Table) -> tuple[list[Table], str]:
+    """The row's `price_changes` as published; and why they cannot be written, if they cannot.
+
+    What is not published for a day is what the row has for that day; where it has nothing, it cannot be known.
+    """
+    own = {key: now[key] for key in _OWN if now.get(key)}
+    had: dict[str, Table] = {one["from"]: one for one in now["price_changes"]}
     made = []
     for one in coming:
-        table = _published(one, row)
+        table = _merged(had.get(one.day.isoformat(), {}), _published(one, now))
         if refused := one.refused or next(_missing(before, table), ""):
-            why = one.refused or f"{refused} is not published"
-            return [], f"from {one.day}: {why}"
-        made.append({"from": one.day.isoformat(), **table, **own})
+            return [], f"from {one.day}: {one.refused or f'{refused} is not published'}"
+        made.append({**own, **table, "from": one.day.isoformat()})
     return made, ""
 
 
