@@ -66,7 +66,11 @@ async def list_models(request: Request) -> Response:
     """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
     known = catalogue()
-    found = [objects.model_object(one, known.version) for one in known.models.values() if _usable(holder, known, one)]
+    found = [
+        objects.model_object(one, known.prices[one.id].version)
+        for one in known.models.values()
+        if _usable(holder, known, one)
+    ]
     return answer(objects.page(found, len(found)))
 
 
@@ -78,7 +82,7 @@ async def show_model(request: Request, id: str) -> Response:
     model = known.models.get(id)
     if model is None or not _usable(holder, known, model):
         raise NotFound(f"not found: model {id[:100]!r}")
-    return answer(objects.model_object(model, known.version))
+    return answer(objects.model_object(model, known.prices[model.id].version))
 
 
 def _usable(holder: KeyHolder, known: Catalogue, model: CatalogueModel) -> bool:
