@@ -1,15 +1,16 @@
 """Checks the catalogue's rows: each fault at the line of its key, all of them at once."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.money.pricing import Overheads
 from shared.submissions.catalogue_files import Path_, Row, Rows, Source, meant
 from shared.submissions.catalogue_rows import Capability, CatalogueModel
+from shared.submissions.job_types import JobType
 from shared.submissions.price_changes import PRICES
-from shared.submissions.price_rows import PriceChange
+from shared.submissions.price_rows import PriceChange, Tier
 
 T = TypeVar("T")
 
@@ -39,14 +40,18 @@ def checked_overheads(rows: Rows, faults: list[str]) -> Overheads | None:
         return None
 
 
+#: Tokens around one thing; thousands of messages of them are still a count that fits into 64 bits, priced.
+Overhead = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
 class _Overheads(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    request: int = Field(ge=0)
-    message: int = Field(ge=0)
-    tools: int = Field(ge=0)
-    tool: int = Field(ge=0)
-    image: int = Field(ge=0)
+    request: Overhead
+    message: Overhead
+    tools: Overhead
+    tool: Overhead
+    image: Overhead
 
     @property
     def value(self) -> Overheads:
@@ -92,14 +97,41 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[Path_, str]]:
         found.append(
             (("provider",), f"provider {model.provider!r} is not defined{meant(model.provider, rows.providers)}")
         )
-    if not (model.input or model.output or model.images or model.request):
-        found.append(((), "price is missing"))
+    found += _unpriced(model)
+    found += _wrong_tiers(model.type, model.service_tiers)
+    found += [(("defaults", name), "cannot be a default, because it changes what a request costs")
+              for name in model.defaults if name in _COSTLY]  # fmt: skip
     for name in model.fallbacks:
-        if name not in rows.models or rows.models[name].data.get("type") != model.type:
+        if name not in rows.models or _type_of(rows.models[name]) != model.type:
             found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
     if model.type == "chat.completion" and not model.max_output:
         found.append((("max_output",), "is missing"))
     return found + [(("price_changes", at, *path), said) for at, path, said in _wrong_changes(model)]
+
+
+#: Service tiers that are asked for without a word, or have the model's own price.
+_USUAL_TIERS: Final = frozenset({"", "auto", "default"})
+#: Fields that cost, of which a default would be in no hold.
+_COSTLY: Final = frozenset("n max_tokens max_completion_tokens service_tier web_search_options prediction".split())
+#: The prices that a model of a type cannot do without; 0 is one, that is said.
+_PRICED: Final[Mapping[str, tuple[str, ...]]] = {"chat.completion": ("input", "output"), "embedding": ("input",)}
+
+
+def _unpriced(model: CatalogueModel) -> list[tuple[Path_, str]]:
+    """What has no price, though it would be used: a price that is not known is never 0."""
+    if not (model.input or model.output or model.images or model.request):
+        return [((), "price is missing")]
+    needed = _PRICED.get(model.type, ())
+    return [((name,), "is missing") for name in needed if name not in model.model_fields_set]
+
+
+def _wrong_tiers(type: JobType, tiers: Mapping[str, Tier]) -> Iterator[tuple[Path_, str]]:
+    for name, row in tiers.items():
+        if name in _USUAL_TIERS:
+            yield ("service_tiers", name), "is the usual tier, whose price is the model's own"
+        for price in _PRICED.get(type, ()):
+            if price not in row.model_fields_set:
+                yield ("service_tiers", name, price), "is missing"
 
 
 def _wrong_changes(model: CatalogueModel) -> Iterator[tuple[int, Path_, str]]:
@@ -107,12 +139,18 @@ def _wrong_changes(model: CatalogueModel) -> Iterator[tuple[int, Path_, str]]:
     for at, change in enumerate(model.price_changes):
         if at and change.day <= model.price_changes[at - 1].day:
             yield at, ("from",), f"must be after {model.price_changes[at - 1].day}"
-        given = change.model_fields_set
-        for name in PRICES:
-            if getattr(model, name) != CatalogueModel.model_fields[name].default and name not in given:
+        needed = [name for name in PRICES if getattr(model, name) != CatalogueModel.model_fields[name].default]
+        for name in {**dict.fromkeys(needed), **dict.fromkeys(_PRICED.get(model.type, ()))}:
+            if name not in change.model_fields_set:
                 yield at, (name,), "is missing: the row has this price"
         for tier in model.service_tiers:
             if tier not in change.service_tiers:
                 yield at, ("service_tiers", tier), "is missing: the row has this tier"
+        for path, said in _wrong_tiers(model.type, change.service_tiers):
+            yield at, path, said
         if not (change.input or change.output or change.images or change.request):
             yield at, (), "price is missing"
+
+
+def _type_of(row: Row) -> Any:
+    return row.data.get("type") if isinstance(row.data, dict) else None

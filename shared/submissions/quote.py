@@ -8,9 +8,8 @@ from typing import Any, Final
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, chosen, extras, image_inputs, selecting
+from shared.submissions import capabilities, chosen, extras, image_inputs, picture_tokens, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
-from shared.submissions.picture_tokens import most_tokens
 from shared.submissions.schemas import (
     Offer,
     Submission,
@@ -151,9 +150,10 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
+        image_tokens=picture_tokens.bound(request, usual=catalogue.overheads.image, most=model.image_tokens)
+        if pictures
+        else 0,
     )
-    if pictures:
-        tokens += most_tokens(request, model.picture_tokens, catalogue.overheads.image)
     tokens += _searched(request, catalogue, model, at)
     guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0
     return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
