@@ -17,7 +17,6 @@ _AT_LINE: Final = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of docu
 
 #: The provider that no catalogue is without.
 _NEEDED: Final = "providers.sandbox"
-
 #: Of a key: the names of its tables and its own; after the name of an array of tables, the number of the table in it.
 Path_ = tuple[str | int, ...]
 

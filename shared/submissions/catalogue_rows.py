@@ -6,7 +6,6 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from shared.submissions.job_types import JobType
-from shared.submissions.picture_tokens import PictureTokens
 from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
 from shared.submissions.sending import Words
 
@@ -75,10 +74,10 @@ class CatalogueModel(Words):
     service_tiers: Mapping[str, Tier] = {}
     #: Prices that change on a known day, by day.
     price_changes: list[PriceChange] = Field(default=[])
-    #: How its provider counts a picture that it is shown; None: as `overheads.image` says.
-    picture_tokens: PictureTokens | None = None
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: Tokens = 0
+    #: Tokens that a picture shown to it costs at most, where that is more than the catalogue's `overheads.image`.
+    image_tokens: Tokens = 0
     max_output: Tokens = 0
     dimensions: Tokens = 0
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.

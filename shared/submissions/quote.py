@@ -8,9 +8,8 @@ from typing import Any
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, chosen, extras, image_inputs, selecting
+from shared.submissions import capabilities, chosen, extras, image_inputs, picture_tokens, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
-from shared.submissions.picture_tokens import most_tokens
 from shared.submissions.schemas import (
     STANDARD_TIERS,
     USUAL_TIER,
@@ -152,7 +151,9 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
-        image_tokens=most_tokens(request, model.picture_tokens, catalogue.overheads.image) if pictures else 0,
+        image_tokens=picture_tokens.bound(request, usual=catalogue.overheads.image, most=model.image_tokens)
+        if pictures
+        else 0,
     )
     tokens += _searched(request, catalogue, model, at)
     guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0

@@ -1,89 +1,86 @@
-"""What is held for pictures covers what providers count for them, by their pages and as measured."""
+"""The hold covers what a picture costs, as providers measure it: by its size, or at most so many tokens."""
 
 import doctest
 from typing import Any
 
 import pytest
 
-from shared.money.pricing import Amount, price
 from shared.submissions import picture_tokens, quote
 from shared.submissions.catalogue import catalogue
-from shared.submissions.picture_tokens import PictureTokens
-from shared.submissions.schemas import Offer, read_submission
-from tests.pictures import data_url, png
+from shared.submissions.schemas import read_submission
+from tests.pictures import data_url, jpeg, png, segment
 
-#: Tokens of one picture as the providers counted it, less those of the text beside it
-#: (huggingface.co/datasets/JOHNISKING/image-token-cost): by model, (width, height) → tokens.
-MEASURED = {
-    "claude-opus-5-5": {(256, 256): 100, (512, 512): 361, (768, 768): 784, (1024, 1024): 1_369, (1280, 720): 1_196,
-                        (1920, 1080): 2_691, (1080, 1920): 2_691, (2560, 1440): 2_992, (4032, 3024): 3_928},
-    "claude-haiku-4-5": {(1024, 1024): 1_369, (1920, 1080): 1_560, (2560, 1440): 1_592, (4032, 3024): 1_596},
-    "gpt-6-astra": {(256, 256): 77, (512, 512): 308, (1024, 1024): 1_229, (1920, 1080): 2_448, (2560, 1440): 4_320,
-                    (3840, 2160): 9_792, (4032, 3024): 14_364},
-    "gpt-5.5": {(256, 256): 77, (1024, 1024): 1_229, (3840, 2160): 9_792, (4032, 3024): 11_868},
-    "gemini-3.8-flash": {(256, 256): 1_090, (4032, 3024): 1_065},
-}  # fmt: skip
-#: The most of one picture by each provider's page.
-DOCUMENTED = {
-    "claude-fable-5-2": 4_784,
-    "claude-opus-4-8": 4_784,
-    "claude-sonnet-4-6": 1_568,
-    "gpt-4": 36_000,
-    "gpt-6-luna": 36_000,
-    "gpt-5.6-terra": 36_000,
-    "gpt-5.4": 12_000,
-    "gpt-5.4-mini": 2_489,
-    "gpt-5.4-nano": 3_779,
-    "gpt-5.1": 70 + 8 * 140,
-    "gpt-4.1": 85 + 8 * 170,
-    "gemini-pro": 2_240,
-    "gemini-2.5-flash-lite": 256 + 2_048,
-}
+PHOTO = data_url(png(4032, 3024))
 
 
-def shown(model: str, *urls: str, detail: str = "auto") -> Offer:
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls]
-    body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 1}
-    return quote.offers(read_submission("chat.completion", body), catalogue(), test=False)[0]
+def held_for(model: str, url: str, **image: Any) -> int:
+    """Tokens that the picture adds to what is held for a chat, at the dearest price of input."""
+    holds = []
+    for part in ({"type": "text", "text": ""}, {"type": "image_url", "image_url": {"url": url, **image}}):
+        message = {"role": "user", "content": [part]}
+        submission = read_submission("chat.completion", {"model": model, "messages": [message], "max_tokens": 1})
+        (offer,) = quote.offers(submission, catalogue(), test=False)
+        assert offer.long_context is None
+        holds.append(offer.bound_micros * 1_000_000 // offer.price.dearest_input)
+    return holds[1] - holds[0]
 
 
-@pytest.mark.parametrize("model", MEASURED)
-def test_a_picture_of_known_size_is_held_for_by_its_size(model: str) -> None:
-    for (width, height), tokens in MEASURED[model].items():
-        offer = shown(model, data_url(png(width, height)))
-        assert offer.bound_micros >= price(Amount(tokens, 1), offer.price), (width, height)
-        counted = catalogue().models[model].picture_tokens
-        assert counted is not None and tokens <= counted.of_size(width, height) <= counted.most
-        if counted.patch and 512 < width <= 1024:
-            assert counted.of_size(width, height) <= tokens * 1.35, "and for little more"
-
-
-@pytest.mark.parametrize("model", DOCUMENTED)
-def test_a_picture_at_an_address_is_held_for_by_the_most_that_it_can_come_to(model: str) -> None:
-    urls = ["https://a.example/1.png", "https://a.example/2.png"]
-    for detail in ("auto", "original"):
-        offer = shown(model, *urls, detail=detail)
-        at = offer.price
-        used = Amount(2 * DOCUMENTED[model], 1, cache_creation_tokens=2 * DOCUMENTED[model])
-        assert offer.bound_micros >= price(used, at)
-
-
-def test_every_shipped_model_that_sees_says_how_pictures_are_counted() -> None:
-    seeing = {id: one for id, one in catalogue().models.items() if "vision" in (one.capabilities or ())}
-    assert {id for id, one in seeing.items() if one.picture_tokens is None} == {"deepseek-flash"}
-
-
+# Measured, each as the provider counts it: huggingface.co/datasets/JOHNISKING/image-token-cost.
 @pytest.mark.parametrize(
-    "url",
-    ["https://a.example/1.png", "data:image/png;base64,", "data:image/png;base64,AAAA", "data:image/jpeg;base64,/9j/"],
-)
-def test_a_picture_of_unknown_size_may_come_to_the_most(url: str) -> None:
-    request = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
-    counted = PictureTokens(most=7_000, patch=32)
-    assert picture_tokens.most_tokens(request, counted, 2_600) == 7_000
-    assert picture_tokens.most_tokens(request, None, 2_600) == 2_600
+    ("model", "tokens"),
+    [
+        ("gpt-6-astra", 14_364), ("gpt-5.6-luna", 14_364), ("gpt-4", 14_364), ("gpt-5.5", 11_868),
+        ("claude-sonnet-5-5", 4_005), ("claude-3-opus", 4_005), ("claude-haiku-4-5", 1_661), ("gemini-pro", 1_065),
+    ],
+)  # fmt: skip
+def test_a_photo_of_twelve_megapixels_is_held_for(model: str, tokens: int) -> None:
+    assert tokens <= held_for(model, PHOTO) <= 2 * max(tokens, 2_600)
 
 
-def test_the_docstring_s_example_holds() -> None:
+@pytest.mark.parametrize("detail", ["auto", "high", "original"])
+def test_the_picture_of_an_address_may_be_the_largest_that_is_taken(detail: str) -> None:
+    held = held_for("gpt-6-luna", "https://example.com/a.png", detail=detail)
+    assert 36_000 <= held < 36_100, "30,000 patches at 1.2 tokens; more are refused"
+
+
+# By each provider's page: the catalogue's sources, and ai.google.dev/gemini-api/docs/media-resolution.
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("claude-fable-5-2", 4_784), ("claude-opus-4-8", 4_784), ("claude-haiku-5-5", 4_784),
+        ("claude-sonnet-4-6", 1_568),
+        ("gpt-4", 36_000), ("gpt-6.1-terra", 36_000), ("gpt-5.6-terra", 36_000), ("gpt-5.5", 12_000),
+        ("gpt-5.4", 12_000),
+        ("gpt-5.4-mini", 2_489), ("gpt-5.4-nano", 3_779), ("gpt-5.2", 1_844), ("gpt-5.1", 70 + 8 * 140),
+        ("gpt-4.1", 85 + 8 * 170), ("gpt-4.1-mini", 2_489), ("gemini-pro", 2_240),
+        ("gemini-2.5-flash-lite", 256 + 2_048),
+        ("mistral-small-2603", 55 * 56),
+    ],
+)  # fmt: skip
+def test_the_most_that_a_provider_s_page_names_is_held_for(model: str, tokens: int) -> None:
+    for detail in ("auto", "original"):
+        assert held_for(model, "https://example.com/a.png", detail=detail) >= tokens
+
+
+def test_a_small_picture_is_held_for_as_before() -> None:
+    usual = catalogue().overheads.image
+    assert usual <= held_for("gpt-6-luna", data_url(png(64, 64))) < usual + 100
+
+
+def test_the_size_is_found_behind_a_long_head() -> None:
+    plain = png(3000, 2000)
+    late = jpeg(3000, 2000, before=segment(0xE1, bytes(65_000)) * 2)
+    same = [
+        picture_tokens.bound(_shown(data_url(one, kind)), usual=1, most=99_999)
+        for one, kind in ((plain, "image/png"), (late, "image/jpeg"))
+    ]
+    assert same == [picture_tokens.of_size((3000, 2000))] * 2
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
     results = doctest.testmod(picture_tokens)
     assert results.attempted and not results.failed
+
+
+def _shown(url: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
