@@ -78,6 +78,8 @@ class CatalogueModel(Words):
     web_search: Tokens = 0
     #: Tokens that a picture shown to it costs at most, where that is more than the catalogue's `overheads.image`.
     image_tokens: Tokens = 0
+    #: The same of a picture that is asked for in low or in high detail, where its provider minds that.
+    image_details: Mapping[Literal["low", "high"], Tokens] = {}
     max_output: Tokens = 0
     dimensions: Tokens = 0
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.

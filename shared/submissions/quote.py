@@ -151,13 +151,17 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
-        image_tokens=picture_tokens.bound(request, usual=catalogue.overheads.image, most=model.image_tokens)
-        if pictures
-        else 0,
+        image_tokens=_pictures(request, catalogue, model) if pictures else 0,
     )
     tokens += _searched(request, catalogue, model, at)
     guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0
     return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
+
+
+def _pictures(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel) -> int:
+    """The most tokens of the pictures that the model is shown."""
+    usual = catalogue.overheads.image
+    return picture_tokens.bound(request, usual=usual, most=model.image_tokens, details=model.image_details)
 
 
 def _check_reach(request: Mapping[str, Any], model: CatalogueModel, at: str) -> None:

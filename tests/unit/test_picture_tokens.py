@@ -37,10 +37,21 @@ def test_a_photo_of_twelve_megapixels_is_held_for(model: str, tokens: int) -> No
     assert tokens <= held_for(model, PHOTO) <= 2 * max(tokens, 2_600)
 
 
-@pytest.mark.parametrize("detail", ["auto", "high", "original"])
-def test_the_picture_of_an_address_may_be_the_largest_that_is_taken(detail: str) -> None:
+@pytest.mark.parametrize(("detail", "tokens"), [("auto", 36_000), ("original", 36_000), ("high", 3_000), ("low", 400)])
+def test_the_picture_of_an_address_may_be_the_largest_that_is_taken(detail: str, tokens: int) -> None:
     held = held_for("gpt-6-luna", "https://example.com/a.png", detail=detail)
-    assert 36_000 <= held < 36_100, "30,000 patches at 1.2 tokens; more are refused"
+    assert tokens <= held < tokens + 100, "30,000 patches at 1.2 tokens, more are refused; 2,500 in high detail"
+
+
+@pytest.mark.parametrize(("detail", "tokens"), [("high", 2_942), ("low", 308)])
+def test_a_large_picture_in_less_detail_costs_no_more_than_that(detail: str, tokens: int) -> None:
+    assert tokens <= held_for("gpt-6-astra", PHOTO, detail=detail) < tokens * 1.6
+
+
+def test_a_detail_that_the_provider_does_not_mind_changes_nothing() -> None:
+    for detail in ("low", "high"):
+        held = held_for("claude-opus-5-5", "https://example.com/a.png", detail=detail)
+        assert 5_000 <= held < 5_100
 
 
 # By each provider's page: the catalogue's sources, and ai.google.dev/gemini-api/docs/media-resolution.
@@ -71,7 +82,7 @@ def test_the_size_is_found_behind_a_long_head() -> None:
     plain = png(3000, 2000)
     late = jpeg(3000, 2000, before=segment(0xE1, bytes(65_000)) * 2)
     same = [
-        picture_tokens.bound(_shown(data_url(one, kind)), usual=1, most=99_999)
+        picture_tokens.bound(_shown(data_url(one, kind)), usual=1, most=99_999, details={})
         for one, kind in ((plain, "image/png"), (late, "image/jpeg"))
     ]
     assert same == [picture_tokens.of_size((3000, 2000))] * 2
