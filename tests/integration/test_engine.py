@@ -20,7 +20,7 @@ from workers.running.attempts import Attempts
 from workers.running.engine import Engine
 from workers.running.partial_answer import PartialAnswer
 from workers.running.settler import Settler
-from workers.running.slots import Slots
+from workers.running.slots import EARNED_LEASES, Slots
 
 
 class Provider:
@@ -199,7 +199,7 @@ def test_jobs_that_turn_to_another_offer_count_as_gone_through_and_are_rung_for_
         nonlocal went
         engine.offer("openai.batch", ids)
         await engine.quiet()
-        went = slots._queues["openai.batch"].went
+        went = slots._queues["openai.batch"].earned_now // EARNED_LEASES
 
     scene(database, play, Turning(), capacity=100)
     assert went == len(ids), "so that a queue that is leased from slowly is leased from faster"
