@@ -18,6 +18,8 @@ from shared.submissions.catalogue_rows import Provider as Provider
 from shared.submissions.sending import PLAIN, Sending, sending
 
 SANDBOX = "sandbox"
+#: What the simulator gets for a key. No sentence has it: errors hide the key that their call had.
+SIMULATOR_KEY = "simulator-no-key"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def base_url(provider: Provider) -> str:
 
 def _simulated(provider: Provider) -> Endpoint | None:
     if settings().environment == "embedded" and settings().simulator_url and provider.simulated_path:
-        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, "simulated", simulated=True)
+        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, SIMULATOR_KEY, simulated=True)
     return None
 
 

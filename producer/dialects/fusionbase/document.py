@@ -1,0 +1,46 @@
+"""Fusionbase's part of the document."""
+
+from typing import Final
+
+from producer.web import rate_headers
+from producer.web.call_rows import ERROR_HEADERS
+from producer.web.dialect import DocumentPart
+from producer.web.rows import Schema
+from shared.errors import FusionError
+
+_REQUEST: Final[Schema] = {
+    "description": "A chat completion, as the native one; `model` is required.",
+    "allOf": [{"$ref": "#/components/schemas/ChatCompletionRequest"}],
+    "required": ["model"],
+    "properties": {"model": {"type": "string", "minLength": 1}},
+}
+_ERROR: Final[Schema] = {
+    "description": "The body of every error response.",
+    "type": "object",
+    "required": ["message", "type", "status"],
+    "properties": {
+        "message": {"type": "string"},
+        "type": {"type": "string"},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "param": {"type": "string"},
+        "reason": {"type": "string"},
+        "request_id": {"type": "string"},
+    },
+}
+
+
+def _error(kind: type[FusionError]) -> Schema:
+    own = {"properties": {"status": {"const": kind.status}, "type": {"const": kind.type}}}
+    return {"allOf": [{"$ref": "#/components/schemas/FusionbaseError"}, own]}
+
+
+PART: Final = DocumentPart(
+    about="The paths under `/api/v2` speak Fusionbase's API.\n",
+    tags={"Fusionbase": "Chat completions about linked entities."},
+    security={"FusionbaseKey": {"type": "apiKey", "in": "header", "name": "X-API-KEY"}},
+    error=_error,
+    error_headers=ERROR_HEADERS,
+    schemas=lambda: {"FusionbaseChatRequest": _REQUEST, "FusionbaseError": _ERROR},
+    headers=rate_headers.SCHEMAS,
+    mark="Fusionbase",
+)
