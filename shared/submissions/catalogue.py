@@ -17,7 +17,7 @@ from shared.submissions.catalogue_reload import Reloaded
 from shared.submissions.catalogue_rows import CatalogueModel as CatalogueModel
 from shared.submissions.catalogue_rows import Provider as Provider
 from shared.submissions.price_changes import Dated, changed, due, moments
-from shared.submissions.sending import PLAIN, Sending, sending
+from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"
 #: What the simulator gets for a key. No sentence has it: errors hide the key that their call had.
@@ -64,6 +64,20 @@ class Catalogue:
     def sending(self, id: str) -> Sending:
         """What the model of that id is sent; of one that is not there any more, what any is."""
         return self.sendings.get(id, PLAIN)
+
+    def sending_for(self, provider: str, id: str, upstream: str) -> Sending:
+        """What is sent to the upstream of an offer, which was fixed when its job was accepted.
+
+        The row of that id may be another's by now, or not be here: in a process with an older file.
+        """
+        row = self.models.get(id)
+        if row is not None and (row.provider, row.upstream) == (provider, upstream):
+            return self.sending(id)
+        if provider not in self.providers:
+            return PLAIN
+        served = (one for one in self.models.values() if (one.provider, one.upstream) == (provider, upstream))
+        words = row if row is not None and row.provider == provider else next(served, Words())
+        return sending(self.providers[provider], words, upstream)
 
 
 @dataclass(frozen=True)

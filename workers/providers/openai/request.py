@@ -54,7 +54,7 @@ def payload(call: ProviderCall) -> bytes:
 
 def sending_of(call: ProviderCall) -> Sending:
     """What its model is sent: as the catalogue says now, so that a row that was put right helps jobs that wait."""
-    return catalogue().sending(call.offer.model)
+    return catalogue().sending_for(call.offer.provider, call.offer.model, call.offer.upstream)
 
 
 def composed(call: ProviderCall, sending: Sending) -> Body:
@@ -117,8 +117,13 @@ def _sent(call: ProviderCall, sending: Sending) -> list[str]:
 def _takes(name: str, call: ProviderCall, sending: Sending) -> bool:
     if name != "service_tier":
         return name in sending.takes
+    return name in sending.takes or has_tiers(call)
+
+
+def has_tiers(call: ProviderCall) -> bool:
+    """Whether the model is sold by service tier: it has a price for one, or had when the job was accepted."""
     model = catalogue().models.get(call.offer.model)
-    return name in sending.takes or bool(model and model.service_tiers)
+    return bool(call.offer.service_tier) or bool(model and model.service_tiers)
 
 
 def _add_defaults(body: Body, sending: Sending) -> None:
