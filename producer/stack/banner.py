@@ -63,10 +63,7 @@ def _local(own: Settings) -> Iterator[str]:
     """In production: what has no URL and is only on this machine."""
     if own.environment != "production":
         return
-    fixed = own.model_fields_set
-    if "database_url" not in fixed:
-        yield f"  LOCAL      the database is {own.database_url}: set FUSIONAI_DATABASE_URL"
-    urls = [f"FUSIONAI_{name.upper()}" for name in ("redis_url", "broker_url") if name not in fixed]
+    urls = [f"FUSIONAI_{name.upper()}" for name in ("redis_url", "broker_url") if name not in own.model_fields_set]
     if urls:
         yield f"  LOCAL      Redis runs here and stores nothing on disk: set {' and '.join(urls)}"
 

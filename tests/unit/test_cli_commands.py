@@ -197,6 +197,10 @@ def test_a_short_secret_is_refused_in_production(directory: Path, monkeypatch: p
     assert "FUSIONAI_KEY_SECRET has 3 characters" in told(CliRunner().invoke(cli.main, ["up"]))
     monkeypatch.setenv("FUSIONAI_KEY_SECRET", "x" * 32)
     settings.cache_clear()
+    assert "FUSIONAI_DATABASE_URL is missing" in told(CliRunner().invoke(cli.main, ["migrate"]))
+    assert not directory.exists()
+    monkeypatch.setenv("FUSIONAI_DATABASE_URL", "sqlite:///own.sqlite3")
+    settings.cache_clear()
     assert settings().key_secret == "x" * 32
     monkeypatch.setenv("FUSIONAI_KEY_SECRET", " " * 40)
     settings.cache_clear()

@@ -112,11 +112,11 @@ def test_up_says_whom_the_calls_go_to() -> None:
     shown = " ".join(" ".join(lines[2:]).split())
     assert shown.startswith(f"SIMULATED a local simulator answers for: {others} To call")
     assert max(map(len, lines)) < 80
-    production = {"environment": "production", "key_secret": "x" * 32}
+    production = {"environment": "production", "key_secret": "x" * 32, "database_url": "postgresql://db/f"}
     lines = said(checks, simulated=False, **production)
     assert lines[2] == f"  NO KEY     {others}: their models answer 502"
-    assert "FUSIONAI_DATABASE_URL" in lines[3] and "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[4]
-    urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")} | {"database_url": "postgresql://db/f"}
+    assert "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[3]
+    urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")}
     assert len(said(checks, simulated=False, **production, **urls)) == 3
 
 
