@@ -109,7 +109,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("keys revoke {key}", 0, ["{key} revoked", "{key} was revoked already"]),
     ("verify", 0, ["All balances are exact."]),
     ("migrate", 0, ["up to date"]),
-    ("sweep", 0, ["Swept."]),
+    ("sweep", 0, ["Swept. "]),
 ]
 
 #: Words, the exit status, the error's type and what it says.

@@ -56,6 +56,20 @@ def test_a_key_is_tried_once(status: int | None, words: str) -> None:
     assert second.headers["x-api-key"] == "sk-ant-0123456789" and "authorization" not in second.headers
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("API_KEY_INVALID", "key refused (400)"),
+        ("FIELD_INVALID", "answered 400; whether the key is accepted is unknown"),
+    ],
+)
+def test_googles_400_for_a_wrong_key_is_a_refusal(reason: str, words: str) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
+    error = {"code": 400, "message": "…", "status": "INVALID_ARGUMENT", "details": [info]}
+    way = httpx.MockTransport(lambda request: httpx.Response(400, json={"error": error}))
+    assert check_key(GOOGLE, transport=way).words == words
+
+
 def test_a_key_goes_in_the_header_of_the_protocol_or_of_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "AIza-0123456789")
     monkeypatch.setenv("OWN_API_KEY", "own-0123456789")
