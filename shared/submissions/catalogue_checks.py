@@ -60,7 +60,8 @@ def _faults(source: Source, path: tuple[str, ...], error: ValidationError, type:
     found = []
     for one in error.errors():
         place = (*path, *(str(key) for key in one["loc"] if not isinstance(key, int)))
-        said = one["msg"][0].lower() + one["msg"][1:]
+        said = one["msg"].removeprefix("Value error, ")
+        said = said[:1].lower() + said[1:]
         if one["type"] == "extra_forbidden":
             known = type.model_fields if len(one["loc"]) == 1 else ()
             said = f"unknown key{meant(str(one['loc'][-1]), known)}"
@@ -85,8 +86,10 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]
     found += [(("defaults", name), "cannot be a default, because it changes what a request costs")
               for name in model.defaults if name in _COSTLY]  # fmt: skip
     for name in model.fallbacks:
-        if name not in rows.models or _type_of(rows.models[name]) != model.type:
+        if name not in rows.models:
             found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
+        elif (type := _type_of(rows.models[name])) != model.type:
+            found.append((("fallbacks",), f"model {name!r} has type {type}, not {model.type}"))
     if model.type == "chat.completion" and not model.max_output:
         found.append((("max_output",), "is missing"))
     return found
