@@ -10,7 +10,7 @@ import httpx
 from producer.client import outgoing
 from shared import network
 from shared.environment import provider_key
-from shared.submissions.catalogue import Catalogue, Endpoint, Provider, base_url
+from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, base_url
 
 #: Seconds for one check, from connecting to the answer.
 CHECK_SECONDS = 5.0
@@ -67,6 +67,12 @@ def without_key(catalogue: Catalogue) -> list[Provider]:
 def without_need(catalogue: Catalogue) -> list[Provider]:
     """The servers of one's own: providers that need no key and that the environment or their row says the place of."""
     return [one for one in catalogue.providers.values() if (one.key_optional or not one.key) and base_url(one)]
+
+
+def without_url(catalogue: Catalogue) -> list[Provider]:
+    """The providers that serve models and whose place neither the environment nor their row says."""
+    serving = (provider for name, provider in catalogue.providers.items() if name in catalogue.queued)
+    return [one for one in serving if one.name != SANDBOX and not base_url(one)]
 
 
 def masked(key: str) -> str:
