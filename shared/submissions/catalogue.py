@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared import clock
-from shared.environment import provider_key, provider_url
+from shared.environment import provider_key, provider_url, url_name
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
@@ -114,6 +114,11 @@ def base_url(provider: Provider) -> str:
         return provider.base_url
     given = given.rstrip("/")
     return given if given.endswith(provider.path) else given + provider.path
+
+
+def url_variable(provider: Provider) -> str:
+    """The name in the environment of a provider's base URL."""
+    return provider.url or url_name(provider.name)
 
 
 def _simulated(provider: Provider) -> Endpoint | None:
