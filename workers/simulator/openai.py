@@ -50,7 +50,7 @@ STRICT_PROVIDERS = {"openai", "google"}
 #: Its streams have their usage in the last chunk, unasked: docs.mistral.ai/api/#tag/chat, CompletionChunk.
 USAGE_UNASKED = {"mistral"}
 #: OpenAI's reasoning models take another limit, and of these parameters only the usual value.
-REASONING = re.compile(r"(gpt-5|o[1-9])(?![0-9a-z])")
+REASONING = re.compile(r"(gpt-([5-9]|[1-9][0-9])|o[1-9])(?![0-9a-z])")
 USUAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 
