@@ -13,11 +13,10 @@ from shared.money.pricing import charge
 from shared.objects.amounts import credits
 from shared.submissions import usage_shown
 from shared.submissions.charging import priced_offer
-from shared.submissions.schemas import Offer, Usage
+from shared.submissions.schemas import USUAL_TIER, Offer, Usage
 from workers.providers import ProviderAnswer
 from workers.running.partial_answer import PartialAnswer
 from workers.running.retry import GiveUp
-from workers.running.tiers import USUAL
 from workers.upstream.faults import CALLERS, GENERAL_CODES, classify
 
 #: As the job lists what was not passed on.
@@ -33,7 +32,7 @@ def succeeded(
     provider was not told of, since it has no name for it, is not what it served.
     """
     usage = answer.usage
-    offer = priced_offer(offers, asked, usage.service_tier or (USUAL if TIER_FIELD in answer.ignored else ""))
+    offer = priced_offer(offers, asked, usage.service_tier or (USUAL_TIER if TIER_FIELD in answer.ignored else ""))
     charged, excess = _charged(job, offer, usage)
     answer.body["usage"] = _usage(job, usage, charged)
     return Ending(
