@@ -1,8 +1,9 @@
 """What is sold, as the providers' pages have it: windows, longest answers, and what a model can do.
 
-Sources: platform.claude.com/docs/en/models/*/overview; developers.openai.com/api/docs/models/* and …/guides/latest-model
-(tools in Chat Completions); docs.aws.amazon.com/bedrock/latest/userguide/model-card-openai-gpt-6-1-terra.html;
-ai.google.dev/gemini-api/docs/models; docs.mistral.ai/models; api-docs.deepseek.com; and github.com/anomalyco/models.dev.
+Sources: platform.claude.com/docs/en/models/*/overview; developers.openai.com/api/docs/models/* and
+…/guides/latest-model (tools in Chat Completions); docs.aws.amazon.com/bedrock/latest/userguide/model-card-openai-gpt-6-1-terra.html;
+ai.google.dev/gemini-api/docs/models; docs.mistral.ai/models; api-docs.deepseek.com;
+github.com/anomalyco/models.dev.
 """
 
 from typing import Any
