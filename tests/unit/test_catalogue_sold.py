@@ -1,9 +1,8 @@
 """What is sold, as the providers' pages have it: windows, longest answers, and what a model can do.
 
 Sources: platform.claude.com/docs/en/models/*/overview; developers.openai.com/api/docs/models/* and
-…/guides/latest-model (tools in Chat Completions); docs.aws.amazon.com/bedrock/latest/userguide/model-card-openai-gpt-6-1-terra.html;
-ai.google.dev/gemini-api/docs/models; docs.mistral.ai/models; api-docs.deepseek.com;
-github.com/anomalyco/models.dev.
+…/guides/latest-model (tools in Chat Completions); Amazon Bedrock's model card of GPT-6.1 Terra;
+ai.google.dev/gemini-api/docs/models; docs.mistral.ai/models; api-docs.deepseek.com; github.com/anomalyco/models.dev.
 """
 
 from typing import Any
