@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared import clock
-from shared.environment import provider_key, provider_url
+from shared.environment import provider_key, provider_url, url_name
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
@@ -17,7 +17,7 @@ from shared.submissions.catalogue_reload import Reloaded
 from shared.submissions.catalogue_rows import CatalogueModel as CatalogueModel
 from shared.submissions.catalogue_rows import Provider as Provider
 from shared.submissions.price_changes import Dated, changed, due, moments
-from shared.submissions.sending import PLAIN, Sending, sending
+from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"
 #: What the simulator gets for a key. No sentence has it: errors hide the key that their call had.
@@ -65,6 +65,20 @@ class Catalogue:
         """What the model of that id is sent; of one that is not there any more, what any is."""
         return self.sendings.get(id, PLAIN)
 
+    def sending_for(self, provider: str, id: str, upstream: str) -> Sending:
+        """What is sent to the upstream of an offer, which was fixed when its job was accepted.
+
+        The row of that id may be another's by now, or not be here: in a process with an older file.
+        """
+        row = self.models.get(id)
+        if row is not None and (row.provider, row.upstream) == (provider, upstream):
+            return self.sending(id)
+        if provider not in self.providers:
+            return PLAIN
+        served = (one for one in self.models.values() if (one.provider, one.upstream) == (provider, upstream))
+        words = row if row is not None and row.provider == provider else next(served, Words())
+        return sending(self.providers[provider], words, upstream)
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -100,6 +114,11 @@ def base_url(provider: Provider) -> str:
         return provider.base_url
     given = given.rstrip("/")
     return given if given.endswith(provider.path) else given + provider.path
+
+
+def url_variable(provider: Provider) -> str:
+    """The name in the environment of a provider's base URL."""
+    return provider.url or url_name(provider.name)
 
 
 def _simulated(provider: Provider) -> Endpoint | None:
