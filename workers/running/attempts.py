@@ -198,7 +198,7 @@ class _Run:
         try:
             answer = await self._call(sink, permit)
         except ProviderError as failure:
-            error = failure
+            error = _bare(failure)
         except StorageAway:
             record.update(status_code=200, error=requeues.STORAGE)
             raise
@@ -333,6 +333,14 @@ class _Run:
             return outcomes.given_up(self.job, error, verdict, self.attempts)
         provider = self.offers[following].provider
         return requeues.to_offer(self.job, following, provider, self.lane, self.attempts)
+
+
+def _bare(error: ProviderError) -> ProviderError:
+    """The error without the frames that it came through: in them is all that was read of an answer, which they would
+    keep for as long as nobody looks for cycles: hundreds of megabytes of a provider that sends too much.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def _not_called(wait: Wait) -> ProviderError:
