@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.submissions.job_types import JobType
-from shared.submissions.price_rows import LongContextRow, Micros, Tier
+from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
 from shared.submissions.sending import Words
 
 #: The name of a provider stands in the names of queues, of documents in Redis and of the environment.
@@ -40,6 +40,13 @@ class Provider(Words):
     requests_per_minute: int = Field(default=0, ge=0)
     tokens_per_minute: int = Field(default=0, ge=0)
 
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_web_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
 
 #: What a model can do, as far as requests ask for it.
 Capability = Literal["vision", "tools", "json_schema", "reasoning"]
@@ -72,10 +79,14 @@ class CatalogueModel(Words):
     qualities: list[str] = Field(default=[])
     #: Service tiers that have a price of their own; the price above is the standard one's.
     service_tiers: Mapping[str, Tier] = {}
+    #: Prices that change on a known day, by day.
+    price_changes: list[PriceChange] = Field(default=[])
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: Tokens = 0
     #: Tokens that a picture shown to it costs at most, where that is more than the catalogue's `overheads.image`.
     image_tokens: Tokens = 0
+    #: The same of a picture that is asked for in low or in high detail, where its provider minds that.
+    image_details: Mapping[Literal["low", "high"], Tokens] = {}
     max_output: Tokens = 0
     dimensions: Tokens = 0
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.

@@ -2,18 +2,14 @@
 
 from typing import Final
 
+from producer.openapi import requests
 from producer.web import rate_headers
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
+from producer.web.error_rows import DETAILS
 from producer.web.rows import Schema
 from shared.errors import FusionError
 
-_REQUEST: Final[Schema] = {
-    "description": "A chat completion, as the native one; `model` is required.",
-    "allOf": [{"$ref": "#/components/schemas/ChatCompletionRequest"}],
-    "required": ["model"],
-    "properties": {"model": {"type": "string", "minLength": 1}},
-}
 _ERROR: Final[Schema] = {
     "description": "The body of every error response.",
     "type": "object",
@@ -22,9 +18,7 @@ _ERROR: Final[Schema] = {
         "message": {"type": "string"},
         "type": {"type": "string"},
         "status": {"type": "integer", "description": "The HTTP status."},
-        "param": {"type": "string"},
-        "reason": {"type": "string"},
-        "request_id": {"type": "string"},
+        **DETAILS,
     },
 }
 
@@ -40,7 +34,7 @@ PART: Final = DocumentPart(
     security={"FusionbaseKey": {"type": "apiKey", "in": "header", "name": "X-API-KEY"}},
     error=_error,
     error_headers=ERROR_HEADERS,
-    schemas=lambda: {"FusionbaseChatRequest": _REQUEST, "FusionbaseError": _ERROR},
+    schemas=lambda: {"FusionbaseChatRequest": requests.chat_of_named_model(), "FusionbaseError": _ERROR},
     headers=rate_headers.SCHEMAS,
     mark="Fusionbase",
 )
