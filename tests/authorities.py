@@ -12,20 +12,21 @@ from typing import Any
 import httpx
 from httpx._transports import default
 
+#: Where httpx looks for another list, unless it is not to trust the environment.
 _CHOSEN = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-
-
-@cache
-def usual() -> ssl.SSLContext:
-    """What httpx trusts when nobody says anything."""
-    return httpx.create_ssl_context()
 
 
 def shared(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
     """Stands for httpx's function of the same arguments."""
-    if verify is True and cert is None and not (trust_env and any(map(os.environ.get, _CHOSEN))):
-        return usual()
+    if verify is True and cert is None:
+        return _usual(*(os.environ.get(name) if trust_env else None for name in _CHOSEN))
     return httpx.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+
+
+@cache
+def _usual(*chosen: str | None) -> ssl.SSLContext:
+    """What httpx trusts when nothing was said, while the variables have these values."""
+    return httpx.create_ssl_context(trust_env=any(chosen))
 
 
 def read_once() -> None:
