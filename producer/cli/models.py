@@ -31,7 +31,17 @@ from shared.submissions.job_types import JobType
 REDIS_SECONDS = 1.0
 
 #: What a model can do, and the types that can do nothing else, as a narrow terminal shows them.
-_LETTERS = {"vision": "v", "tools": "t", "json_schema": "j", "reasoning": "r", "embedding": "emb", "image": "img"}
+_LETTERS = {
+    "vision": "v",
+    "tools": "t",
+    "json_schema": "j",
+    "reasoning": "r",
+    "embedding": "emb",
+    "image": "img",
+    "unknown": "?",
+}
+#: What a model can do that says nothing of it.
+_OF_TYPE = {"chat.completion": "unknown"}
 _LEGEND = "can: v vision, t tools, j json_schema, r reasoning."
 
 
@@ -104,7 +114,7 @@ def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
     cells = _cells(one.get("price") or {})
     context = f"{one['context_tokens']:,}" if isinstance(one.get("context_tokens"), int) else None
     served = offer_statistics.cells(one.get("statistics"))
-    can = " ".join(one.get("capabilities") or ()) or one.get("type")
+    can = " ".join(one.get("capabilities") or ()) or _OF_TYPE.get(str(one.get("type")), one.get("type"))
     return (one["id"], one.get("provider", one.get("owned_by")), *cells, context, one.get("state"), *served, can)
 
 

@@ -82,12 +82,12 @@ def _described(
     whole = next((one.state for one in own if one.upstream is None), ProviderState())
     running = StateDirectory(settings().state_directory).running()
     real = running.get("real_providers", [one.name for one in provider_keys.with_key(catalogue())])
-    key = provider.name in real
+    near = running.get("local_providers", [one.name for one in provider_keys.without_need(catalogue())])
+    key, local = provider.name in real, provider.name in near
     simulates = settings().environment == "embedded" and bool(provider.simulated_path)
-    local = provider in provider_keys.without_need(catalogue())
     return {
         "provider": provider.name,
-        "calls": "real" if (key and base_url(provider)) or local else "simulated" if simulates else "none",
+        "calls": "real" if key or local else "simulated" if simulates else "none",
         "key": provider.key or None,
         "key_set": key,
         "base_url": base_url(provider),

@@ -156,6 +156,18 @@ def test_the_silence_of_a_cheap_tier_is_no_error_of_the_offer(database: Database
     assert found.calls == pytest.approx(1, abs=0.05)
 
 
+def test_a_silent_cheap_tier_gives_way_to_the_usual_one_and_not_to_another_model(database: Database) -> None:
+    id, provider = job(database, batch=False, routing={"fallbacks": ["gpt-6-luna"]}), Tiered(10**6)
+    provider.refusal = ProviderError("the provider did not start to respond in time", code="first_byte")
+    now = clock.now_micros()
+    world.change(database, id, created_at=now, expires_at=now + 2 * clock.MICROS)
+    run(database, [id], "openai.realtime", openai=provider)
+    assert provider.asked[0] == "flex" and provider.asked[-1] == "default"
+    found = result(database, id)
+    assert (found["model"], found["service_tier"]) == ("gpt-4", "default")
+    assert world.row(database, id)["failures"] == 0 and world.violations(database) == []
+
+
 @pytest.mark.parametrize("serves", ["default", "flex", ""])
 def test_the_tier_that_the_provider_says_served_decides_the_price_inside_the_hold(
     database: Database, serves: str

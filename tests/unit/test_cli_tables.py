@@ -88,13 +88,14 @@ def test_columns_go_by_their_rank_until_the_rest_fits(
 
 def test_what_models_can_do_is_cut_to_letters_and_the_table_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = [Column("model"), Column("context", drop=1), Column("can", short=letters, cut=2)]
-    rows = [["gpt-4", "1,050,000", "vision tools json_schema reasoning"], ["e", "8,192", "embedding"]]
+    rows = [["gpt-4", "1,050,000", "vision tools json_schema reasoning"], ["e", "8,192", "embedding"],
+            ["own", "", "unknown"]]  # fmt: skip
     wide = screen(60, monkeypatch)
     wide.output.table(columns, rows)
     assert wide.output.cut == set()
     narrow = screen(30, monkeypatch)
     narrow.output.table(columns, rows)
-    assert narrow.output.cut == {"can"} and [line.split()[-1] for line in narrow.lines()[1:]] == ["vtjr", "emb"]
+    assert narrow.output.cut == {"can"} and [line.split()[-1] for line in narrow.lines()[1:]] == ["vtjr", "emb", "?"]
 
 
 def test_an_id_without_room_shows_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,12 +100,12 @@ class _Run:
             await asyncio.sleep(verdict.wait_seconds)
 
     async def _in_tier(self, failures: int) -> Ending | Requeue | ProviderError | Wait:
-        """One attempt; in a cheap service tier one after the other while it has no room, to the usual tier's time."""
+        """One attempt; in a cheap service tier one after the other while it serves none, to the usual tier's time."""
         while (usual := tiers.usual_offer(self.offers, self.job.offer)) is not None:
             if self._seconds_until_usual() <= 0:
                 return requeues.to_offer(self.job, usual, self.offer.provider, self.lane, self.attempts)
             made = await self._once()
-            if not isinstance(made, ProviderError) or not tiers.lacks_room(made, self.offer):
+            if not isinstance(made, ProviderError) or not tiers.harmless(made, self.offer):
                 return made
             wait = self._pause_for_room()
             if self.lane == "batch" or wait > IN_PLACE_SECONDS:
@@ -210,9 +210,9 @@ class _Run:
             record.setdefault("status_code", None)
             record.setdefault("error", "interrupted")
         record.update(status_code=error.upstream_status, error=error.code or error.message)
-        if tiers.lacks_room(error, self.offer):
+        if tiers.harmless(error, self.offer):
             record[NO_ROOM] = True
-        if permit is not None and self.by.statistics is not None and not tiers.harmless(error, self.offer):
+        elif permit is not None and self.by.statistics is not None:
             self.by.statistics.failed(name_of(self.offer.provider, self.offer.upstream), error)
         if error.head:
             record[BEGAN] = True
