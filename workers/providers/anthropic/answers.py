@@ -46,7 +46,9 @@ def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], U
 
 def choice(call: ProviderCall) -> ChoiceBuilder:
     """The one choice that this protocol gives, empty yet."""
-    return ChoiceBuilder(0, f"call_{call.job_id.removeprefix('job_')}", call.request.get("tools") or ())
+    limit = call.request.get("max_tokens") or call.offer.max_output
+    stem = f"call_{call.job_id.removeprefix('job_')}"
+    return ChoiceBuilder(0, stem, call.request.get("tools") or (), limit)
 
 
 def end(made: ChoiceBuilder, reason: Any) -> bool:
