@@ -1,8 +1,8 @@
-"""Collects a test file when its turn has come: with `-p tests.late`, each file is one item that xdist hands out.
+"""Collects a test file when its turn has come: with `-p tests.late`, a file is one item to whoever deals out the work.
 
 Every worker of pytest-xdist collects the whole suite, which costs it 20 s of a core before its first test; with this,
-each imports the files that it runs. Files are handed out whole, so no two workers run tests of one. For whole files and
-directories, and for choices by `-m`; where tests are chosen by name or by `-k`, use plain collecting.
+each imports the files that it runs. Files are dealt out whole, so no two workers run tests of one. It takes files,
+directories and choices by `-m`; where tests are chosen by name or by `-k`, use plain collecting.
 """
 
 from collections.abc import Iterator

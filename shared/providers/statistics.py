@@ -8,7 +8,7 @@ chooses between offers keeps a copy (`shared.providers.statistics_watch`), which
 |---|---|
 | an answer | a call, with its seconds; the flex tier's without them, which are bought slow |
 | a fault of the provider, or its refusal of our key or quota | a call and a failure |
-| a wrong request, a filter, a 429, no room in the flex tier, a call that we cancelled | not at all |
+| a wrong request, a filter, a 429, no room in the flex tier or its silence, a call that we cancelled | not at all |
 """
 
 from collections.abc import Mapping

@@ -173,17 +173,26 @@ def line_of(text: str, path: Path_, *, exact: bool = False) -> int:
     >>> line_of('[models.m]\\ninput = 1\\n', ("models", "m", "input"))
     2
     """
+    lines = _lines(text)
+    if exact:
+        return lines.get(path, 0)
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 0)
+
+
+@lru_cache(maxsize=2)
+def _lines(text: str) -> Mapping[Path_, int]:
+    """The line of every key and table, by its path: a file may have as many faults as lines."""
     table: Path_ = ()
-    best, line = 0, 0
+    lines: dict[Path_, int] = {}
     tables: Counter[Path_] = Counter()
     for number, written in enumerate(text.splitlines(), 1):
         if (head := header_of(written)) is not None:
             table = found = _numbered(head, written, tables)
         else:
             found = (*table, *key) if (key := _key_of(written)) else ()
-        if found and path[: len(found)] == found and len(found) > best:
-            best, line = len(found), number
-    return line if not exact or best == len(path) else 0
+        if found:
+            lines.setdefault(found, number)
+    return lines
 
 
 def _numbered(head: Path_, line: str, tables: Counter[Path_]) -> Path_:

@@ -1,13 +1,17 @@
 """The engine on a real database with a scripted provider: slots come back, cancels are heard, stopping hands back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
+from shared.jobs import leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
 from shared.notifier import Notifier
@@ -225,3 +229,31 @@ def test_what_turns_while_its_worker_stops_is_left_to_the_feeder(database: Datab
     rows = [world.row(database, id) for id in ids]
     assert {(row["status"], row["queue"], row["offer"]) for row in rows} == {("queued", "google.batch", 1)}
     assert world.woken(database) == set(), "no message is on its way"
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_jobs_that_could_not_be_leased_are_leased_once_they_can_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    """Here, when the database is away; of another fault one of them may be the cause, so they are the feeder's."""
+    ids, asked = world.queued(database, world.open_account(database), 5), list[int]()
+    for id in ids:
+        world.change(database, id, woken_at=clock.now_micros())
+
+    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+        asked.append(sum(map(len, wanted.values())))
+        if len(asked) == 1:
+            raise PoolTimeoutError("away") if away else RuntimeError("one is not what it should be")
+        return leases.lease(connection, worker, wanted)
+
+    monkeypatch.setattr("workers.running.engine._lease", lease)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids)
+        while asked == []:
+            await asyncio.sleep(0.01)
+        await engine.quiet()
+
+    scene(database, play)
+    assert asked == ([5, 5] if away else [5]) and world.woken(database) == set()
+    assert set(statuses(database, ids)) == {"succeeded" if away else "queued"}

@@ -40,8 +40,8 @@ def _tiers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 class Tiered:
     """A provider whose flex tier refuses so many times; it says which tier serves, as a test says."""
 
-    def __init__(self, refusals: int, serves: dict[str, str] | None = None) -> None:
-        self.refusals, self.serves = refusals, serves or {}
+    def __init__(self, refusals: int, serves: dict[str, str] | None = None, ignored: tuple[str, ...] = ()) -> None:
+        self.refusals, self.serves, self.ignored = refusals, serves or {}, ignored
         self.asked: list[str | None] = []
         self.calls: list[ProviderCall] = []
         #: What its refusals are.
@@ -54,7 +54,8 @@ class Tiered:
             self.refusals -= 1
             raise self.refusal
         tier = self.serves.get(ask.service_tier or "", ask.service_tier or "")
-        return ProviderAnswer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=4, service_tier=tier))
+        used = Usage(prompt_tokens=10, completion_tokens=4, service_tier=tier)
+        return ProviderAnswer({"choices": []}, used, ignored=list(self.ignored))
 
 
 #: Whose the jobs of these tests are.
@@ -155,6 +156,18 @@ def test_the_silence_of_a_cheap_tier_is_no_error_of_the_offer(database: Database
     assert found.calls == pytest.approx(1, abs=0.05)
 
 
+def test_a_silent_cheap_tier_gives_way_to_the_usual_one_and_not_to_another_model(database: Database) -> None:
+    id, provider = job(database, batch=False, routing={"fallbacks": ["gpt-6-luna"]}), Tiered(10**6)
+    provider.refusal = ProviderError("the provider did not start to respond in time", code="first_byte")
+    now = clock.now_micros()
+    world.change(database, id, created_at=now, expires_at=now + 2 * clock.MICROS)
+    run(database, [id], "openai.realtime", openai=provider)
+    assert provider.asked[0] == "flex" and provider.asked[-1] == "default"
+    found = result(database, id)
+    assert (found["model"], found["service_tier"]) == ("gpt-4", "default")
+    assert world.row(database, id)["failures"] == 0 and world.violations(database) == []
+
+
 @pytest.mark.parametrize("serves", ["default", "flex", ""])
 def test_the_tier_that_the_provider_says_served_decides_the_price_inside_the_hold(
     database: Database, serves: str
@@ -166,3 +179,12 @@ def test_the_tier_that_the_provider_says_served_decides_the_price_inside_the_hol
     assert found["service_tier"] == (serves or "flex") and world.violations(database) == []
     at = database.read_sync(jobs_ops.show_job, holders[id], id)["charge"]
     assert at is not None and at["service_tier"] == found["service_tier"] and not at["long_context"]
+
+
+def test_a_tier_that_was_not_asked_for_at_the_provider_is_not_sold_at_its_price(database: Database) -> None:
+    """As where its protocol has no name for it: what it serves then is the usual tier, though it does not say so."""
+    id = job(database, batch=False)
+    run(database, [id], "openai.realtime", openai=Tiered(0, {"flex": ""}, ("service_tier",)))
+    found = result(database, id)
+    assert (found["charged_micros"], found["service_tier"]) == (usual_charge(), "default")
+    assert found["charged_micros"] <= world.row(database, id)["bound_micros"] and world.violations(database) == []

@@ -10,7 +10,7 @@ import pytest
 from shared import clock
 from shared.money.pricing import Amount, price, worst_case
 from shared.submissions import catalogue as module
-from shared.submissions import quote
+from shared.submissions import catalogue_files, quote
 from shared.submissions.catalogue import catalogue, checked, read
 from shared.submissions.catalogue_files import CatalogueError, Source, joined, shipped
 from shared.submissions.price_rows import MOST_MICROS
@@ -139,3 +139,18 @@ def test_a_reload_that_fails_in_a_way_that_nobody_foresaw_changes_nothing(
     monkeypatch.setattr(module._current, "_make", broken)
     file.write(row(price=2))
     assert catalogue() is before and "AttributeError" in caplog.text
+
+
+def test_a_file_of_many_faults_is_read_once_for_all_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = list[str]()
+    head_of = catalogue_files.header_of
+
+    def counted(line: str) -> Any:
+        looked.append(line)
+        return head_of(line)
+
+    monkeypatch.setattr(catalogue_files, "header_of", counted)
+    text = "".join(PRICED.replace("models.m]", f"models.m{at}]").replace("input", "imput") for at in range(50))
+    found = faults(text)
+    assert "catalog:8: models.m0.imput: unknown key" in found and "catalog:449: models.m49.imput: unknown key" in found
+    assert len(looked) == len(text.splitlines()), "a process that runs would be held up for its whole lease"

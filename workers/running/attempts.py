@@ -100,12 +100,12 @@ class _Run:
             await asyncio.sleep(verdict.wait_seconds)
 
     async def _in_tier(self, failures: int) -> Ending | Requeue | ProviderError | Wait:
-        """One attempt; in a cheap service tier one after the other while it has no room, to the usual tier's time."""
+        """One attempt; in a cheap service tier one after the other while it serves none, to the usual tier's time."""
         while (usual := tiers.usual_offer(self.offers, self.job.offer)) is not None:
             if self._seconds_until_usual() <= 0:
                 return requeues.to_offer(self.job, usual, self.offer.provider, self.lane, self.attempts)
             made = await self._once()
-            if not isinstance(made, ProviderError) or not tiers.lacks_room(made, self.offer):
+            if not isinstance(made, ProviderError) or not tiers.harmless(made, self.offer):
                 return made
             wait = self._pause_for_room()
             if self.lane == "batch" or wait > IN_PLACE_SECONDS:
@@ -198,7 +198,7 @@ class _Run:
         try:
             answer = await self._call(sink, permit)
         except ProviderError as failure:
-            error = failure
+            error = _bare(failure)
         except StorageAway:
             record.update(status_code=200, error=requeues.STORAGE)
             raise
@@ -210,9 +210,9 @@ class _Run:
             record.setdefault("status_code", None)
             record.setdefault("error", "interrupted")
         record.update(status_code=error.upstream_status, error=error.code or error.message)
-        if tiers.lacks_room(error, self.offer):
+        if tiers.harmless(error, self.offer):
             record[NO_ROOM] = True
-        if permit is not None and self.by.statistics is not None and not tiers.harmless(error, self.offer):
+        elif permit is not None and self.by.statistics is not None:
             self.by.statistics.failed(name_of(self.offer.provider, self.offer.upstream), error)
         if error.head:
             record[BEGAN] = True
@@ -333,6 +333,14 @@ class _Run:
             return outcomes.given_up(self.job, error, verdict, self.attempts)
         provider = self.offers[following].provider
         return requeues.to_offer(self.job, following, provider, self.lane, self.attempts)
+
+
+def _bare(error: ProviderError) -> ProviderError:
+    """The error without the frames that it came through: in them is all that was read of an answer, which they would
+    keep for as long as nobody looks for cycles: hundreds of megabytes of a provider that sends too much.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def _not_called(wait: Wait) -> ProviderError:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from shared import clock, crash, logs
 from shared.background import BackgroundTasks
 from shared.broker.bell import bell
-from shared.db import Database
+from shared.db import Database, is_away
 from shared.jobs import leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Requeue, Verdict
@@ -186,6 +186,10 @@ class Engine:
             log.warning("could not lease jobs, trying again: %s", logs.kind(error))
             for queue, ids in taken.items():
                 self._slots.give_back(queue, len(ids))
+                if is_away(error):
+                    self.offer(queue, ids)  # their doorbell has rung, and does not ring again
+                else:
+                    self._unwake(ids)  # so that they come in other company
             await asyncio.sleep(0.5)
             return
         crash.point("lease.after_commit")

@@ -66,8 +66,8 @@ def bought_slow(offer: Offer) -> bool:
 
 
 def harmless(error: ProviderError, offer: Offer) -> bool:
-    """Whether a failure tells nothing of the provider: its cheap tier has no room, or was silent for too long."""
-    return lacks_room(error, offer) or (bought_slow(offer) and error.code in SILENT_CODES)
+    """Whether a failure tells nothing of the provider, and its cheap tier is asked again: no room, or silence."""
+    return lacks_room(error, offer) or (bought_slow(offer) and error.code in SILENT_CODES and not error.head)
 
 
 def silence(left: float) -> float:
