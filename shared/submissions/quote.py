@@ -25,14 +25,23 @@ USUAL_TIER: Final = "default"
 _STANDARD_TIERS: Final = (None, "auto", USUAL_TIER)
 
 
-def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "", account: str = "") -> list[Offer]:
+def offers(
+    submission: Submission,
+    catalogue: Catalogue,
+    *,
+    test: bool,
+    at: str = "",
+    account: str = "",
+    connected: selecting.Connected | None = None,
+) -> list[Offer]:
     """The candidates in the order they are tried: the model asked for, then its fallbacks. A 400 names what cannot be.
 
-    `account`: whose request it is, as far as the choice among equal models depends on it.
+    `account`: whose request it is, as far as the choice among equal models depends on it. `connected`: what
+    requests of one file share.
 
     A test key's one candidate is the sandbox, which costs nothing.
     """
-    made = _asked(submission, catalogue, at, account)
+    made = _asked(submission, catalogue, at, account, connected)
     if submission.routing.budget and not submission.selection:
         made = chosen.by_budget(submission, made, submission.routing.budget)
     if test:
@@ -41,11 +50,13 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
     return made
 
 
-def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) -> list[Offer]:
+def _asked(
+    submission: Submission, catalogue: Catalogue, at: str, account: str, connected: selecting.Connected | None
+) -> list[Offer]:
     """The offers of the model asked for, or of those selected, and of its fallbacks, in this order."""
     if submission.selection is not None:
         made = selecting.selected(
-            submission, catalogue, lambda id: _of_model(submission, catalogue, id, "model", ""), account, at
+            submission, catalogue, lambda id: _of_model(submission, catalogue, id, "model", ""), account, at, connected
         )
     else:
         made = _of_model(submission, catalogue, submission.model, f"{at}model", at)

@@ -23,14 +23,35 @@ HOLD_FACTOR: Final = 4
 OffersOf = Callable[[str], list[Offer]]
 
 
-def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, account: str, at: str) -> list[Offer]:
+class Connected:
+    """All connected models of a catalogue; looked for once, for as many requests as share it."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._models: Sequence[CatalogueModel] | None = None
+
+    def models(self) -> Sequence[CatalogueModel]:
+        """The chat models that are connected, each upstream once."""
+        if self._models is None:
+            self._models = _connected(self._catalogue)
+        return self._models
+
+
+def selected(
+    submission: Submission,
+    catalogue: Catalogue,
+    offers_of: OffersOf,
+    account: str,
+    at: str,
+    connected: Connected | None = None,
+) -> list[Offer]:
     """The offers of a request's selection, the best first; a 400 says what is wrong, or which filter left none."""
     wanted = submission.selection or ModelSelection()
     budget = submission.routing.budget
     if budget and wanted.weights:
         raise InvalidRequest(f"{at}routing.budget cannot be combined with model.weights", param=f"{at}routing.budget")
     removed: Counter[str] = Counter()
-    models = list(_passed(submission, catalogue, wanted, removed, at))
+    models = list(_passed(submission, catalogue, wanted, removed, at, connected or Connected(catalogue)))
     candidates = [
         chosen.known(
             one.provider,
@@ -76,10 +97,15 @@ def _order(
 
 
 def _passed(
-    submission: Submission, catalogue: Catalogue, wanted: ModelSelection, removed: Counter[str], at: str
+    submission: Submission,
+    catalogue: Catalogue,
+    wanted: ModelSelection,
+    removed: Counter[str],
+    at: str,
+    connected: Connected,
 ) -> Iterator[CatalogueModel]:
     """The models that pass the filters; `removed` counts the others by why they do not."""
-    models = _listed(catalogue, wanted, at)
+    models = connected.models() if wanted.llms is None else _listed(catalogue, wanted.llms, at)
     excluded = {_served(catalogue.model(name, param=f"{at}model.exclude_llms[{index}]"))
                 for index, name in enumerate(wanted.exclude_llms or ())}  # fmt: skip
     needed = {need.capability for need in capabilities.needs(submission.request)}
@@ -103,18 +129,21 @@ def _passed(
             yield model
 
 
-def _listed(catalogue: Catalogue, wanted: ModelSelection, at: str) -> list[CatalogueModel]:
-    """The chat models that the caller lists, or all that are connected, each upstream once.
+def _listed(catalogue: Catalogue, names: Sequence[str], at: str) -> list[CatalogueModel]:
+    """The chat models that the caller lists."""
+    found = [catalogue.model(name, param=f"{at}model.llms[{index}]") for index, name in enumerate(names)]
+    for index, model in enumerate(found):
+        if model.type != "chat.completion":
+            where = f"{at}model.llms[{index}]"
+            raise InvalidRequest(f"{where}: model {model.id} has type {model.type}", param=where)
+    return list({model.id: model for model in found}.values())
+
+
+def _connected(catalogue: Catalogue) -> list[CatalogueModel]:
+    """All chat models that are connected, each upstream once.
 
     A process that has no key of any provider, as where only workers have them, takes all for connected.
     """
-    if wanted.llms is not None:
-        found = [catalogue.model(name, param=f"{at}model.llms[{index}]") for index, name in enumerate(wanted.llms)]
-        for index, model in enumerate(found):
-            if model.type != "chat.completion":
-                where = f"{at}model.llms[{index}]"
-                raise InvalidRequest(f"{where}: model {model.id} has type {model.type}", param=where)
-        return list({model.id: model for model in found}.values())
     rows = catalogue.providers
     connected = {name for name in rows if name != SANDBOX and endpoint(rows[name]) is not None} or set(rows)
     once: dict[tuple[str, str], CatalogueModel] = {}

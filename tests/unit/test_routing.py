@@ -254,3 +254,16 @@ def test_a_line_is_sent_again_with_what_it_said_of_the_model(model: Any) -> None
     assert line.model in catalogue().models
     again = orjson.loads(orjson.dumps(line_requests.of_plan(lines.unplanned(lines.planned(line)))))
     assert again["body"] == body
+
+
+def test_lines_without_a_model_look_for_the_connected_ones_once_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    raws = [dumps({**line, "custom_id": str(number)}).encode() for number in range(20)]
+    wanted = lines.Wanted("/v1/chat/completions", test=False)
+    alone = b"".join(lines.read([raw], wanted).plan for raw in raws)
+    asked: list[str] = []
+    found = selecting.endpoint
+    monkeypatch.setattr(selecting, "endpoint", lambda row: asked.append(row.name) or found(row))
+    assert lines.read(raws, wanted).plan == alone
+    assert asked and len(asked) == len(set(asked))
