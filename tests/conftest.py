@@ -17,7 +17,10 @@ from shared.db import Database
 _BESIDE = [f"tests.{module.name}" for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
 pytest.register_assert_rewrite(*(name for name in _BESIDE if name != __name__))
 
+from tests.authorities import read_once  # noqa: E402
 from tests.servers import PostgresServer, RedisServer, migrated_sqlite  # noqa: E402
+
+read_once()
 
 #: How long an example takes says nothing on a machine that has other things to do.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -23,7 +23,15 @@ from typing import Any
 #: What reads the settings when it is imported.
 READERS = ("shared.broker.app", "shared.crash")
 #: What tests start.
-PROGRAMS = ("producer.app", "workers.app", "workers.batches.__main__", "workers.maintenance.sweep")
+PROGRAMS = (
+    "producer.app",
+    "workers.app",
+    "workers.batches.__main__",
+    "workers.maintenance.sweep",
+    "workers.simulator.__main__",
+)
+#: What `fusionai up`, which they start too, imports when it is called.
+CALLED = ("producer.cli.failures", "producer.cli.up", "producer.stack.stack")
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
@@ -33,7 +41,7 @@ def needed() -> list[str]:
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
-        for program in PROGRAMS:
+        for program in (*PROGRAMS, *CALLED):
             importlib.import_module(program)
         found = [name for name in sys.modules if name not in ("__main__", *PROGRAMS)]
         with os.fdopen(writer, "w") as output:
@@ -112,8 +120,8 @@ def order_of(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
     return json.loads(text), descriptors[0]
 
 
-def main() -> str:
-    """Fork as ordered until the socket is closed; in a forked process: the module that it is to run."""
+def main() -> dict[str, Any] | None:
+    """Fork as ordered until the socket is closed; in a forked process: the order for it."""
     with socket.socket(fileno=int(sys.argv[1])) as orders:
         preload()
         gc.collect()
@@ -121,13 +129,13 @@ def main() -> str:
         while order := order_of(orders):
             pid = forked(*order)
             if not pid:
-                return str(order[0]["module"])
+                return order[0]
             os.close(order[1])
             orders.sendall(pid.to_bytes(4, "big"))
-    return ""
+    return None
 
 
-if __name__ == "__main__" and (module := main()):
-    del sys.argv[1:]
-    sys.modules.pop(module, None)
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+if __name__ == "__main__" and (own := main()):
+    sys.argv[1:] = own["arguments"]
+    sys.modules.pop(own["module"], None)
+    runpy.run_module(own["module"], run_name="__main__", alter_sys=True)

@@ -73,14 +73,22 @@ Process = Child | subprocess.Popen[bytes]
 
 
 def start(
-    module: str, env: Mapping[str, str], output: IO[bytes] | int | None = None, *, cwd: Path | None = None
+    module: str,
+    env: Mapping[str, str],
+    output: IO[bytes] | int | None = None,
+    *arguments: str,
+    cwd: Path | None = None,
 ) -> Process:
-    """Start `python -m module`, both its streams going to `output` (None: where ours go); from the main thread."""
+    """Start `python -m module arguments` in `cwd`, or where we are; from the main thread.
+
+    Both its streams go to `output`; None: where ours go.
+    """
     if sys.platform != "linux" or env.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
         with chdir(cwd or Path.cwd()):
-            return processes.start([sys.executable, "-m", module], env, output)
+            return processes.start([sys.executable, "-m", module, *arguments], env, output)
     descriptor = 2 if output is None else output if isinstance(output, int) else output.fileno()
-    order = {"module": module, "env": dict(env), "cwd": str(cwd or Path.cwd()), "parent": os.getpid()}
+    place = {"cwd": str(cwd or Path.cwd()), "parent": os.getpid()}
+    order = {"module": module, "arguments": arguments, "env": dict(env), **place}
     return Child(_forker().fork(order, descriptor))
 
 

@@ -20,11 +20,10 @@ from shared.batches.line_files import FaultError
 from shared.errors import FusionError, InvalidRequest
 from shared.money.shortage import Need
 from shared.submissions import quote
-from shared.submissions.catalogue import Catalogue, catalogue
+from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.rows import Priced, priced
 from shared.submissions.schemas import read_submission
-from shared.submissions.selecting import Connected
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
 #: Bytes of a chunk, a last line more: about 10 ms of reading.
@@ -146,12 +145,10 @@ def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
     """Read and price a chunk. Pure but for the catalogue, so that any process may do it."""
     part = Part(len(raws))
     plan: list[bytes] = []
-    models = catalogue()
-    connected = Connected(models)
     for number, raw in enumerate(raws):
         try:
             if raw.strip():
-                plan.append(_read(raw, wanted, part, number, models, connected))
+                plan.append(_read(raw, wanted, part, number))
         except FaultError as fault:
             if fault.once and any(other.once for other in part.faults):
                 continue
@@ -164,13 +161,13 @@ def read(raws: Sequence[bytes], wanted: Wanted) -> Part:
     return part
 
 
-def _read(raw: bytes, wanted: Wanted, part: Part, number: int, models: Catalogue, connected: Connected) -> bytes:
+def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
     if len(raw) > MOST_LINE_BYTES:
         raise FaultError("line_too_long", f"line is larger than {MOST_LINE_BYTES // (1024 * 1024)} MB")
     line = _parsed(raw)
     custom_id = _custom_id(line)
     part.custom_ids.append((custom_id, number))
-    found = _priced(line, custom_id, wanted, models, connected)
+    found = _priced(line, custom_id, wanted)
     part.good.append(number)
     part.need.add(found.bound_micros, found.fixed, found.slope)
     part.models.add(found.model)
@@ -185,7 +182,7 @@ def _custom_id(line: dict[str, Any]) -> str:
     return custom_id
 
 
-def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, models: Catalogue, connected: Connected) -> Priced:
+def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
     if not line.keys() <= _KNOWN:
         name = min(line.keys() - _KNOWN)[:100]
         raise FaultError("unknown_field", f"{name}: unknown field; allowed fields: custom_id, method, url, body", name)
@@ -197,7 +194,7 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, models: Catalo
         raise FaultError("invalid_body", "body must be a JSON object", "body")
     try:
         submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
-        made = quote.offers(submission, models, test=wanted.test, at="body.", connected=connected)
+        made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
     except FusionError as error:
         raise FaultError("invalid_request", error.message, error.param) from None
     return priced(submission, made, custom_id)

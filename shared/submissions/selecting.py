@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.errors import InvalidRequest
+from shared.money.pricing import Price
+from shared.settings import settings
 from shared.submissions import capabilities, chosen, routing
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel, endpoint
 from shared.submissions.routing import Measure
-from shared.submissions.schemas import Offer, Submission
+from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Offer, Submission
 from shared.submissions.selection import ModelSelection, most_micros
 
 MOST: Final = 4
@@ -23,41 +25,18 @@ HOLD_FACTOR: Final = 4
 OffersOf = Callable[[str], list[Offer]]
 
 
-class Connected:
-    """All connected models of a catalogue; looked for once, for as many requests as share it."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._models: Sequence[CatalogueModel] | None = None
-
-    def models(self) -> Sequence[CatalogueModel]:
-        """The chat models that are connected, each upstream once."""
-        if self._models is None:
-            self._models = _connected(self._catalogue)
-        return self._models
-
-
-def selected(
-    submission: Submission,
-    catalogue: Catalogue,
-    offers_of: OffersOf,
-    account: str,
-    at: str,
-    connected: Connected | None = None,
-) -> list[Offer]:
+def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, account: str, at: str) -> list[Offer]:
     """The offers of a request's selection, the best first; a 400 says what is wrong, or which filter left none."""
     wanted = submission.selection or ModelSelection()
     budget = submission.routing.budget
     if budget and wanted.weights:
         raise InvalidRequest(f"{at}routing.budget cannot be combined with model.weights", param=f"{at}routing.budget")
     removed: Counter[str] = Counter()
-    models = list(_passed(submission, catalogue, wanted, removed, at, connected or Connected(catalogue)))
+    models = list(_passed(submission, catalogue, wanted, removed, at))
+    expected = chosen.Expected(submission)
     candidates = [
         chosen.known(
-            one.provider,
-            one.id,
-            one.upstream,
-            chosen.expected_cost(submission, catalogue.prices[one.id], one.max_output),
+            one.provider, one.id, one.upstream, expected.cost(_price(submission, catalogue, one), one.max_output)
         )
         for one in models
     ]
@@ -76,6 +55,13 @@ def selected(
         weights=weights,
         asked=wanted.model_dump(exclude_none=True),
     )
+
+
+def _price(submission: Submission, catalogue: Catalogue, model: CatalogueModel) -> Price:
+    """The price of the service tier that is asked for, if the model has one; else its usual price."""
+    usual = catalogue.prices[model.id]
+    tier = model.service_tiers.get(submission.request.get("service_tier") or "")
+    return tier.price(usual) if tier else usual
 
 
 def _weights(wanted: ModelSelection, budget: routing.Budget | None) -> Mapping[Measure, float] | None:
@@ -97,29 +83,27 @@ def _order(
 
 
 def _passed(
-    submission: Submission,
-    catalogue: Catalogue,
-    wanted: ModelSelection,
-    removed: Counter[str],
-    at: str,
-    connected: Connected,
+    submission: Submission, catalogue: Catalogue, wanted: ModelSelection, removed: Counter[str], at: str
 ) -> Iterator[CatalogueModel]:
     """The models that pass the filters; `removed` counts the others by why they do not."""
-    models = connected.models() if wanted.llms is None else _listed(catalogue, wanted.llms, at)
+    models = _listed(catalogue, wanted, at)
     excluded = {_served(catalogue.model(name, param=f"{at}model.exclude_llms[{index}]"))
                 for index, name in enumerate(wanted.exclude_llms or ())}  # fmt: skip
     needed = {need.capability for need in capabilities.needs(submission.request)}
     most_input, most_output = most_micros(wanted.max_input_cost), most_micros(wanted.max_output_cost)
     limit = submission.request.get("max_tokens") or 0
     tokens = len(submission.json) // chosen.BYTES_PER_TOKEN + limit
+    tier = submission.request.get("service_tier") or USUAL_TIER
     for model in models:
         if _served(model) in excluded:
             removed["excluded by exclude_llms"] += 1
+        elif tier not in (*model.service_tiers, *STANDARD_TIERS):
+            removed["without a price for the service_tier"] += 1
         elif most_input is not None and model.input > most_input:
             removed["above max_input_cost"] += 1
         elif most_output is not None and model.output > most_output:
             removed["above max_output_cost"] += 1
-        elif model.capabilities is not None and not needed <= set(model.capabilities):
+        elif needed and model.capabilities is not None and not needed.issubset(model.capabilities):
             removed["without a capability that the request needs"] += 1
         elif limit > model.max_output:
             removed["with a maximum of output below max_tokens"] += 1
@@ -129,21 +113,38 @@ def _passed(
             yield model
 
 
-def _listed(catalogue: Catalogue, names: Sequence[str], at: str) -> list[CatalogueModel]:
-    """The chat models that the caller lists."""
-    found = [catalogue.model(name, param=f"{at}model.llms[{index}]") for index, name in enumerate(names)]
-    for index, model in enumerate(found):
-        if model.type != "chat.completion":
-            where = f"{at}model.llms[{index}]"
-            raise InvalidRequest(f"{where}: model {model.id} has type {model.type}", param=where)
-    return list({model.id: model for model in found}.values())
-
-
-def _connected(catalogue: Catalogue) -> list[CatalogueModel]:
-    """All chat models that are connected, each upstream once.
+def _listed(catalogue: Catalogue, wanted: ModelSelection, at: str) -> list[CatalogueModel]:
+    """The chat models that the caller lists, or all that are connected, each upstream once.
 
     A process that has no key of any provider, as where only workers have them, takes all for connected.
     """
+    if wanted.llms is not None:
+        found = [catalogue.model(name, param=f"{at}model.llms[{index}]") for index, name in enumerate(wanted.llms)]
+        for index, model in enumerate(found):
+            if model.type != "chat.completion":
+                where = f"{at}model.llms[{index}]"
+                raise InvalidRequest(f"{where}: model {model.id} has type {model.type}", param=where)
+        return list({model.id: model for model in found}.values())
+    return _connected(catalogue)
+
+
+#: What `_connected` has found, of which catalogue, and by which settings.
+_found: tuple[Catalogue, tuple[str, str], list[CatalogueModel]] | None = None
+
+
+def _connected(catalogue: Catalogue) -> list[CatalogueModel]:
+    """The chat models that are connected, each upstream once.
+
+    Taken once of a catalogue, for all lines of a batch: which providers are connected is settled when a process starts.
+    """
+    global _found
+    by = settings().environment, settings().simulator_url
+    if _found is None or _found[0] is not catalogue or _found[1] != by:
+        _found = catalogue, by, list(_once(catalogue).values())
+    return _found[2]
+
+
+def _once(catalogue: Catalogue) -> Mapping[tuple[str, str], CatalogueModel]:
     rows = catalogue.providers
     connected = {name for name in rows if name != SANDBOX and endpoint(rows[name]) is not None} or set(rows)
     once: dict[tuple[str, str], CatalogueModel] = {}
@@ -151,7 +152,7 @@ def _connected(catalogue: Catalogue) -> list[CatalogueModel]:
         if model.type == "chat.completion" and model.provider in connected - {SANDBOX}:
             if _served(model) not in once or model.id == model.upstream:
                 once[_served(model)] = model
-    return list(once.values())
+    return once
 
 
 def _served(model: CatalogueModel) -> tuple[str, str]:

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import redis
 
 from shared import clock
+from tests import starting
 from tests.conditions import await_condition
 
 HERE = Path(__file__).parent
@@ -34,11 +33,10 @@ class Up:
         (directory / "Procfile").write_text(procfile)
         env = {name: value for name, value in os.environ.items() if not name.startswith("FUSIONAI_")}
         env |= {"FUSIONAI_SIMULATOR_URL": "http://127.0.0.1:9"} | settings
-        argv = [sys.executable, "-m", "producer.cli", "up", "--state", str(self.state)]
-        argv += ["--procfile", str(directory / "Procfile"), *options]
+        arguments = ["up", "--state", str(self.state), "--procfile", str(directory / "Procfile"), *options]
         self.output = directory / "output"
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(argv, env=env, stdout=output, stderr=subprocess.STDOUT)
+            self.process = starting.start("producer.cli.__main__", env, output, *arguments)
 
     def stack(self) -> dict[str, Any]:
         """What stack.json says, once it is there."""

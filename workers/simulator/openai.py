@@ -47,8 +47,14 @@ FIELDS = set(
     "prompt_cache_options moderation".split()
 )
 STRICT_PROVIDERS = {"openai", "google"}
+#: Its streams have their usage in the last chunk, unasked: docs.mistral.ai/api/#tag/chat, CompletionChunk.
+USAGE_UNASKED = {"mistral"}
 #: OpenAI's reasoning models take another limit, and of these parameters only the usual value.
-REASONING = re.compile(r"(gpt-5|o[1-9])(?![0-9a-z])")
+REASONING = re.compile(r"(gpt-([5-9]|[1-9][0-9])|o[1-9])(?![0-9a-z])")
+#: Those that take tools here only where they do not reason, those that do so unasked, and those that always reason.
+TOOLS_WITHOUT_REASONING = re.compile(r"gpt-(5\.[4-9]|[6-9])(?![0-9a-z])")
+REASONS_UNASKED = re.compile(r"gpt-(5\.[5-9]|[6-9])(?![0-9a-z])")
+ALWAYS_REASONS = re.compile(r"gpt-6(-astra|\.1-sol)\b")
 USUAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 
@@ -66,6 +72,8 @@ def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     if tier := may(body, "service_tier", str, ""):
         head["service_tier"] = "default" if tier == "auto" else tier
     if may(body, "stream", bool, False):
+        if request.provider in USAGE_UNASKED:
+            return stream_reply(list(_events(head, turns, None, False, last={"usage": usage} if usage else {})))
         with_usage = may(may(body, "stream_options", dict, {}), "include_usage", bool, False)
         return stream_reply(list(_events(head, turns, usage, with_usage)))
     answer = head | {
@@ -85,6 +93,7 @@ def read(request: SimulatedRequest) -> Prompt:
         raise SimulatedRefusal(400, message, code="unknown_parameter", param=name)
     if request.provider == "openai" and REASONING.match(request.model):
         _check_reasoning(body)
+        _check_effort(body, request.model)
     messages = objects(body, "messages") or need({}, "messages", list)
     _check_roles(messages)
     text, prompt_tokens = _read_messages(messages)
@@ -110,6 +119,17 @@ def _check_reasoning(body: dict[str, Any]) -> None:
         if body.get(name, usual) not in (usual, None):
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
             raise SimulatedRefusal(400, message, code="unsupported_value", param=name)
+
+
+def _check_effort(body: dict[str, Any], model: str) -> None:
+    """Refuse what a model does not reason beside: developers.openai.com/api/docs/guides/latest-model."""
+    effort = body.get("reasoning_effort") or ("medium" if REASONS_UNASKED.match(model) else "none")
+    if effort == "none" and ALWAYS_REASONS.match(model):
+        message = f"Unsupported value: 'reasoning_effort' does not support 'none' with {model}."
+        raise SimulatedRefusal(400, message, code="unsupported_value", param="reasoning_effort")
+    if effort != "none" and body.get("tools") and TOOLS_WITHOUT_REASONING.match(model):
+        message = f"Function tools with reasoning_effort are not supported for {model} in /v1/chat/completions."
+        raise SimulatedRefusal(400, message, param="reasoning_effort")
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:
@@ -215,14 +235,19 @@ def _choice(index: int, turn: Reaction) -> dict[str, Any]:
 
 
 def _events(
-    head: dict[str, Any], turns: list[Reaction], usage: dict[str, Any] | None, with_usage: bool
+    head: dict[str, Any],
+    turns: list[Reaction],
+    usage: dict[str, Any] | None,
+    with_usage: bool,
+    last: dict[str, Any] | None = None,
 ) -> Iterator[bytes]:
+    """The events of a stream; `last`: fields of the chunk that ends the last choice."""
     head = head | {"object": "chat.completion.chunk", "system_fingerprint": "fp_simulated"}
     head = head | {"usage": None} if with_usage else head
     for index, turn in enumerate(turns):
         for delta in _deltas(turn):
             yield _chunk(head, index, delta, None)
-        yield _chunk(head, index, {}, FINISH[turn.finish])
+        yield _chunk(head | (last or {}) if index == len(turns) - 1 else head, index, {}, FINISH[turn.finish])
     if with_usage and usage is not None:
         yield event(head | {"choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from shared.submissions import extras
-from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
@@ -17,7 +16,7 @@ from workers.providers.google.contents import Conversation
 from workers.providers.google.generations import Generation, generation
 from workers.providers.google.signatures import NAMES as SIGNATURES
 from workers.providers.google.signatures import Signatures
-from workers.providers.openai.request import MOST_LISTED, sending_of
+from workers.providers.openai.request import MOST_LISTED, has_tiers, sending_of
 from workers.upstream.json_body import encoded
 
 Body = dict[str, Any]
@@ -114,8 +113,7 @@ def _goes(name: str, call: ProviderCall, sending: Sending) -> bool:
     if name in sending.omit or name in call.offer.omit:
         return False
     if name == "service_tier" and name not in sending.takes:
-        model = catalogue().models.get(call.offer.model)
-        return bool(model and model.service_tiers)
+        return has_tiers(call)
     return name not in _TAKEN or name in sending.takes
 
 
