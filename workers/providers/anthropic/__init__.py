@@ -7,7 +7,6 @@ comes back in `answers` and `stream`.
 from typing import Any, Final
 
 import httpx
-import orjson
 
 from shared.errors import ProviderError
 from shared.submissions.catalogue import Endpoint, Provider
@@ -22,6 +21,7 @@ from workers.providers.openai.request import sending_of
 from workers.upstream import event_stream
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
 from workers.upstream.exchange import Exchange
+from workers.upstream.json_body import encoded
 from workers.upstream.post import post
 
 #: The version of the protocol; newer features have needed no other.
@@ -52,7 +52,7 @@ class Anthropic:
             raise ProviderError(f"the provider does not serve jobs of the type {call.type}", code="UNIMPLEMENTED")
         asked = composed(call, sending_of(call))
         try:
-            body, usage = await self._answer(call, orjson.dumps(asked.body), exchange)
+            body, usage = await self._answer(call, encoded(asked.body), exchange)
         except ProviderError as error:
             raise exchange.mark(error) from None
         ignored = [*asked.ignored, "n"] if (call.request.get("n") or 1) > 1 else asked.ignored
