@@ -150,6 +150,8 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(default=1.0, ge=0)
     #: A job that has not finished within this time ends as `expired`.
     job_expires_seconds: int = Field(default=86_400, ge=1)
+    #: How long the answer to a deterministic request (`temperature: 0`) is cached, in the APIs that cache; 0: never.
+    cache_seconds: int = Field(default=3600, ge=0, le=604_800)
     #: Factor for the first pauses between webhook attempts (for tests).
     webhook_pace: float = Field(default=1.0, ge=0)
 

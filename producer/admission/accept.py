@@ -3,14 +3,15 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from producer.admission import idempotency
+from producer.admission import cached_answers, idempotency
+from producer.admission.cached_answers import CacheUse, Caching, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.objects import queued_job
 from shared import crash, db, logs
@@ -22,6 +23,7 @@ from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits
 from shared.jobs import leases
+from shared.jobs.outcomes import TERMINAL
 from shared.money import shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Funds, Need
@@ -51,6 +53,10 @@ class PreparedJobs:
     response: str
     claim: Claim | None
     need: Need = field(default_factory=Need)
+    #: Its answer may come from the cache, or go there.
+    caching: Caching | None = None
+    #: Its answer has come from there.
+    hit: Hit | None = None
     #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
     tried: bool = False
 
@@ -61,11 +67,12 @@ class PreparedJobs:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer, and whether it is an earlier one given again."""
+    """The answer, and whether it is an earlier one given again. `over`: its job has ended already."""
 
     response: str
     status_code: int = 202
     replayed: bool = False
+    over: bool = False
 
 
 @dataclass(slots=True)
@@ -105,30 +112,37 @@ class Acceptor:
             await asyncio.wait(self._wakes)
 
     def prepare(
-        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+        self,
+        holder: KeyHolder,
+        submissions: Sequence[Submission],
+        *,
+        listed: bool,
+        claim: Claim | None,
+        cache: CacheUse | None = None,
     ) -> PreparedJobs:
-        """Price submissions and make their rows, of which nothing is kept before `accept`."""
+        """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one."""
         owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
-        rows, payloads, need = [], [], Need()
+        rows, payloads, need, caching = [], [], Need(), None
         for index, submission in enumerate(submissions):
             at = f"jobs[{index}]." if listed else ""
             made = quote.offers(submission, catalogue(), test=holder.test, at=at, account=holder.account_id)
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
+            caching = cached_answers.caching(holder, submission, made, catalogue(), cache) if cache else None
             row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)
             payloads.append(payload)
         views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
         response = dumps({"object": "list", "data": views} if listed else views[0])
-        return PreparedJobs(holder, rows, payloads, response, claim, need)
+        return PreparedJobs(holder, rows, payloads, response, claim, need, caching)
 
     async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         outcomes = await self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[str, list[str]] = defaultdict(list)
         for prepared, outcome in zip(requests, outcomes, strict=True):
-            if isinstance(outcome, Accepted) and not outcome.replayed:
+            if isinstance(outcome, Accepted) and not (outcome.replayed or outcome.over):
                 for row in prepared.rows:
                     if row["woken_at"] is not None:
                         wake[row["queue"]].append(row["id"])
@@ -159,6 +173,7 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
     """Write what can be accepted of a group of requests, in their order; each gets its answer or its refusal."""
     known = idempotency.find(connection, [prepared.claim for prepared in requests if prepared.claim])
     there = _already(connection, [prepared.rows[0]["id"] for prepared in requests if prepared.tried])
+    cached = cached_answers.find(connection, [prepared.caching for prepared in requests if prepared.caching])
     book = Book(connection, [prepared.holder.account_id for prepared in requests])
     before, sdk = dict(known), list[tuple[Claim, int, str]]()
     outcomes: list[Accepted | Exception] = []
@@ -166,16 +181,17 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
     for prepared in requests:
         claim = prepared.claim
         if prepared.rows[0]["id"] in there:
-            outcomes.append(Accepted(prepared.response))
+            outcomes.append(Accepted(prepared.response, over=there[prepared.rows[0]["id"]] in TERMINAL))
         elif claim and claim.place in known and (again := _again(known[claim.place], claim)):
             outcomes.append(again)
             if taken_up := idempotency.taken_up(claim, known[claim.place]):
                 sdk += taken_up
                 known[claim.place] = replace(known[claim.place], fingerprint=idempotency.FIRST)
         else:
-            outcomes.append(_hold(book, prepared))
+            ready = _answered(book, prepared, cached) if cached else prepared
+            outcomes.append(_hold(book, ready))
             if isinstance(outcomes[-1], Accepted):
-                taken.append(prepared)
+                taken.append(ready)
                 if claim:
                     known[claim.place] = Kept(202, prepared.response, claim.fingerprint)
                     sdk.append((claim, 202, prepared.response))
@@ -183,6 +199,8 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
     _write(connection, taken)
     idempotency.keep_sdk(connection, sdk, before)
     book.close()
+    if any(prepared.caching for prepared in taken):
+        _keep_cache(connection, taken)
     crash.point("accept.before_commit")
     return outcomes
 
@@ -196,11 +214,31 @@ def _again(known: Kept, claim: Claim) -> Accepted | Exception | None:
     return Accepted(kept.response, kept.status_code, replayed=True) if kept else None
 
 
-def _already(connection: Connection, first_ids: list[str]) -> set[str]:
-    """Those of earlier tries that did take effect after all."""
+def _already(connection: Connection, first_ids: list[str]) -> dict[str, str]:
+    """Those of earlier tries that did take effect after all, and their status."""
     if not first_ids:
-        return set()
-    return set(connection.execute(select(jobs_table.c.id).where(jobs_table.c.id.in_(first_ids))).scalars())
+        return {}
+    there = select(jobs_table.c.id, jobs_table.c.status).where(jobs_table.c.id.in_(first_ids))
+    return {id: status for id, status in connection.execute(there)}
+
+
+def _answered(book: Book, prepared: PreparedJobs, cached: Mapping[tuple[str, str], Hit]) -> PreparedJobs:
+    """The request as one that is answered from the cache, where it can be and its account has the fee for it."""
+    caching = prepared.caching
+    hit = cached.get(caching.place) if caching else None
+    if hit is None or caching is None or not cached_answers.takes(caching, hit):
+        return prepared
+    if caching.offer.bound_micros > book.available(prepared.holder.account_id):
+        return prepared
+    row, payload = cached_answers.rows(caching, prepared.rows[0], prepared.payloads[0])
+    return replace(prepared, rows=[row], payloads=[payload], hit=hit)
+
+
+def _keep_cache(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
+    """End the jobs that the cache has answered; let the others of those that may be cached answer later ones."""
+    asking = [(prepared.caching, prepared.hit, prepared.rows[0]["id"]) for prepared in taken if prepared.caching]
+    cached_answers.settle(connection, [(id, caching, hit) for caching, hit, id in asking if hit])
+    cached_answers.remember(connection, [(id, caching) for caching, hit, id in asking if not hit])
 
 
 def _hold(book: Book, prepared: PreparedJobs) -> Accepted | Exception:
@@ -210,7 +248,7 @@ def _hold(book: Book, prepared: PreparedJobs) -> Accepted | Exception:
         return shortage.refusal(prepared.need, Funds(available, held, None if held else 0))
     for row in prepared.rows:
         book.hold(account, ("job", row["id"]), row["bound_micros"])
-    return Accepted(prepared.response)
+    return Accepted(prepared.response, over=prepared.hit is not None)
 
 
 def _write(connection: Connection, taken: Sequence[PreparedJobs]) -> None:

@@ -51,7 +51,7 @@ COUNTERS: Final = (
         "jobs_settled",
         "jobs_settled",
         1,
-        "Finished jobs, by the provider that served them or whose queue they were in.",
+        "Finished jobs, by the provider that served them or whose queue they were in; 'cache': cached answers.",
     ),
     ("job_retries", "job_retries", 1, "Attempts after the first one of finished jobs, by provider."),
     ("tokens", "tokens", 1, "Tokens of finished jobs, as reported by the provider or estimated."),
@@ -76,4 +76,5 @@ COUNTERS: Final = (
         1,
         "Attempts to deliver an event: delivered, retried (will be retried) or failed (no more retries).",
     ),
+    ("cache_lookups", "cache_lookups", 1, "Requests whose answers are cached: hit (answered from the cache) or miss."),
 )

@@ -61,7 +61,8 @@ class Charge(TypedDict):
     price_version: Annotated[str | None, Field(description="The version of the catalog that the prices are from.")]
     long_context: Annotated[bool, Field(description="The prices of long context apply to the whole request.")]
     reason: Annotated[
-        Literal["test_key", "nothing_used"] | None, Field(description="Why it is 0, if nothing was to be charged.")
+        Literal["test_key", "nothing_used", "cached"] | None,
+        Field(description="Why it is 0, if nothing was to be charged."),
     ]
 
 
@@ -72,6 +73,8 @@ def charge(row: Mapping[str, Any]) -> Charge | None:
         return None
     if row["test"]:
         return _nothing("test_key")
+    if not charged and row.get("cached_from"):
+        return _nothing("cached")
     if not charged and not row["provider"]:
         return _nothing("nothing_used")
     found = as_charged(row)
@@ -111,7 +114,7 @@ def exact_credits(exact: int) -> str:
     return ("-" if exact < 0 else "") + f"{whole}.{part:0{_DECIMALS}d}".rstrip("0").rstrip(".")
 
 
-def _nothing(reason: Literal["test_key", "nothing_used"] | None) -> Charge:
+def _nothing(reason: Literal["test_key", "nothing_used", "cached"] | None) -> Charge:
     return {
         "lines": [],
         "credits": 0,

@@ -80,6 +80,12 @@ class Choice(TypedDict):
     ]
 
 
+Cached = Annotated[
+    Literal[True],
+    Field(description="From the cache: an earlier answer, with its `id` and `created`; `credits_used` is this one's."),
+]
+
+
 class ChatCompletion(TypedDict):
     """OpenAI's chat completion object."""
 
@@ -89,6 +95,7 @@ class ChatCompletion(TypedDict):
     model: str
     choices: list[Choice]
     usage: Tokens
+    cached: NotRequired[Cached]
 
 
 class ChunkChoice(TypedDict):
@@ -114,6 +121,7 @@ class ChatCompletionChunk(TypedDict):
     created: Time
     model: str
     choices: list[ChunkChoice]
+    cached: NotRequired[Cached]
     usage: NotRequired[Tokens | None]
 
 

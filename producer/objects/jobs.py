@@ -87,6 +87,7 @@ class Job(TypedDict):
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
     cancel_requested: bool
+    cached: NotRequired[Annotated[Literal[True], Field(description="Answered from the cache, without a provider.")]]
 
 
 class Jobs(TypedDict):
@@ -125,7 +126,7 @@ def queued_job(row: Mapping[str, Any]) -> Job:
 
 def job_object(row: Mapping[str, Any]) -> Job:
     """A job; to Python its `result` is opaque: the stored JSON, which the answer carries as it is."""
-    return {
+    shown: Job = {
         **queued_job(row),
         "served_by": {"provider": row["provider"], "model": row["served_model"]} if row["provider"] else None,
         "attempts": _attempts(row),
@@ -138,6 +139,9 @@ def job_object(row: Mapping[str, Any]) -> Job:
         "ignored": json.loads(row["ignored"] or "[]"),
         "cancel_requested": row["cancel_requested"],
     }
+    if row.get("cached_from"):
+        shown["cached"] = True
+    return shown
 
 
 def flags(row: Mapping[str, Any]) -> Flags:

@@ -9,6 +9,7 @@ import orjson
 
 from producer.admission import idempotency
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
+from producer.admission.cached_answers import CacheUse
 from producer.admission.idempotency import Claim
 from producer.admission.overload import Overload
 from producer.admission.thread_turns import Turns
@@ -50,14 +51,22 @@ class Placer:
     states: JobStates
 
     async def place(
-        self, holder: KeyHolder, submission: Submission, claim: Claim | None, *, waits: float, insists: bool = True
+        self,
+        holder: KeyHolder,
+        submission: Submission,
+        claim: Claim | None,
+        *,
+        waits: float,
+        insists: bool = True,
+        cache: CacheUse | None = None,
     ) -> Placed:
         """Accept one job and hear of its end; whoever places it releases it.
 
         `waits`: for so many seconds its caller waits, though never past the job's own deadline. `insists`: with nothing
-        but the answer is the caller served: 503 when the job would not even be begun in that time.
+        but the answer is the caller served: 503 when the job would not even be begun in that time. `cache`: the answer
+        may come from the cache, or go there.
         """
-        prepared = await self.prepare(holder, [submission], listed=False, claim=claim)
+        prepared = await self.prepare(holder, [submission], listed=False, claim=claim, cache=cache)
         (row,), (payload,) = prepared.rows, prepared.payloads
         waits = min(waits, (row["expires_at"] - row["created_at"]) / clock.MICROS)
         until = clock.monotonic() + waits
@@ -84,13 +93,18 @@ class Placer:
         return await self.acceptor.accept(await self.prepare(holder, submissions, listed=listed, claim=claim))
 
     async def prepare(
-        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+        self,
+        holder: KeyHolder,
+        submissions: Sequence[Submission],
+        *,
+        listed: bool,
+        claim: Claim | None,
+        cache: CacheUse | None = None,
     ) -> PreparedJobs:
         """Submissions priced, and made the rows of jobs."""
         size = sum(len(one.json) for one in submissions)
-        return await self.parsers.run(
-            size, partial(self.acceptor.prepare, holder, submissions, listed=listed, claim=claim), holder.account_id
-        )
+        make = partial(self.acceptor.prepare, holder, submissions, listed=listed, claim=claim, cache=cache)
+        return await self.parsers.run(size, make, holder.account_id)
 
     async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
         try:
@@ -101,7 +115,7 @@ class Placer:
 
     async def wait(self, placed: Placed) -> JobState:
         """How a placed job stands when it has ended, or when its caller, or this server, waits no longer."""
-        if placed.accepted.replayed and (before := await self.states(placed.job_id)).over:
+        if (placed.accepted.replayed or placed.accepted.over) and (before := await self.states(placed.job_id)).over:
             return before
         await asyncio.wait([placed.ended], timeout=placed.left_seconds)
         return await self.states(placed.job_id)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.admission.cached_answers import cache_use
 from producer.context import Context
 from producer.operations import stream
 from producer.operations.placing import Placed
@@ -52,7 +53,10 @@ async def serve(request: Request, type: JobType, *, translate: Translate = untra
     most = settings().wait_seconds
     waits = patience.for_first_event(most) if stream else patience.for_answer(most)
     claim = await context.parsers.run(large(request), partial(claim_of, request, holder, body), holder.account_id)
-    placed = await context.placer.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
+    cache = cache_use(request.headers.getlist("cache-control")) if dialect_of(request).caches else None
+    placed = await context.placer.place(
+        holder, submission, claim, waits=waits, insists=not patience.respond_async, cache=cache
+    )
     if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
         request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
     try:

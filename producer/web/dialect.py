@@ -95,6 +95,8 @@ class Dialect:
     #: these is told from a new one. Both as `call_path` gives them.
     other_names: Mapping[str, str] = field(default_factory=dict)
     bought: frozenset[str] = frozenset()
+    #: Answers to deterministic requests are cached: see `producer.admission.cached_answers`.
+    caches: bool = False
 
     def prefix_of(self, path: str) -> str | None:
         """The longest of its prefixes that a path is under; None: it is not this dialect's."""

@@ -21,6 +21,8 @@ BUCKETS: Final = (
 )
 _BUCKETS_MICROS: Final = [seconds * 1_000_000 for seconds in BUCKETS]
 
+#: In the place of a provider: of answers from the cache, whose tokens no provider has counted.
+CACHE: Final = "cache"
 #: The labels of each counter that has some.
 LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "jobs_settled": ("provider", "lane", "status"),
@@ -29,6 +31,7 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "job_retries": ("provider",),
     "tokens": ("provider", "model", "kind"),
     "webhook_deliveries": ("outcome",),
+    "cache_lookups": ("outcome",),
 }
 
 
@@ -36,12 +39,13 @@ def of_endings(ended: Iterable[tuple[Ending, Mapping[str, Any]]], now: int) -> d
     """What jobs that end at `now` add; each with its row's `queue`, `lane`, `model` and `created_at`."""
     sums: Counter[Key] = Counter()
     for ending, job in ended:
-        provider, lane = provider_label(ending.provider, job["queue"]), job["lane"]
+        served_by = CACHE if ending.cached_from else ending.provider
+        provider, lane = provider_label(served_by, job["queue"]), job["lane"]
         micros = max(0, now - job["created_at"])
         sums[key("jobs_settled", provider, lane, ending.status)] += 1
         sums[key("job_seconds", provider, lane, bucket(micros))] += 1
         sums[key("job_millis", provider, lane)] += (micros + 500) // 1000
-        if ending.prompt_tokens or ending.completion_tokens:
+        if not ending.cached_from and (ending.prompt_tokens or ending.completion_tokens):
             model = ending.model or job["model"]
             sums[key("tokens", provider, model, "prompt")] += ending.prompt_tokens
             sums[key("tokens", provider, model, "completion")] += ending.completion_tokens

@@ -51,6 +51,8 @@ class Ending:
     relayed: bool = False
     #: The answer as far as it came, of a job that ended before it was whole.
     partial: str | None = None
+    #: The job whose answer this is, of one that was answered from the cache.
+    cached_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

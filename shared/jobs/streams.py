@@ -36,13 +36,14 @@ def key(job_id: str) -> str:
 
 def chunk(head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A `chat.completion.chunk`; `head` is its answer, or an earlier chunk: all that share id, created and model."""
-    return {
+    made = {
         "id": head["id"],
         "object": "chat.completion.chunk",
         "created": head["created"],
         "model": head["model"],
         "choices": list(choices),
     }
+    return {**made, "cached": True} if "cached" in head else made
 
 
 def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logprobs: Any = None) -> dict[str, Any]:

@@ -187,6 +187,7 @@ def _result(ending: Ending, job: Mapping[str, Any]) -> dict[str, Any]:
         "charged_micros": ending.charge_micros,
         "excess_micros": ending.excess_micros,
         "partial": ending.partial,
+        "cached_from": ending.cached_from,
     }
 
 

@@ -71,6 +71,8 @@ class CatalogueModel(Words):
     reasoning: Micros | None = None
     #: Of each request, beside what it uses.
     request: Micros = 0
+    #: Of an answer from the cache, which costs nothing else; a change of prices leaves it as it is.
+    cached_answer: Micros = 0
     #: By size (`1024x1024`), or by quality and size (`high/1024x1024`).
     images: Mapping[str, Micros] = {}
     #: The prices of a whole request whose input is long.

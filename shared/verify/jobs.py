@@ -63,6 +63,14 @@ QUERIES: tuple[Query, ...] = (
              OR (j.status <> 'succeeded' AND r.response IS NOT NULL)""",
     ),
     Query(
+        "job: cached answer of another account, mode or model, or of a job that was not answered itself",
+        """SELECT j.id, r.cached_from FROM job_results r JOIN jobs j ON j.id = r.job_id
+           JOIN jobs s ON s.id = r.cached_from JOIN job_results o ON o.job_id = s.id
+           WHERE r.cached_from IS NOT NULL AND (s.account_id <> j.account_id OR s.test <> j.test
+             OR s.status <> 'succeeded' OR o.cached_from IS NOT NULL OR o.model <> r.model OR o.provider <> r.provider
+             OR o.prompt_tokens <> r.prompt_tokens OR o.completion_tokens <> r.completion_tokens)""",
+    ),
+    Query(
         "job: finished without finished_at, or unfinished with it",
         f"""SELECT id, status, finished_at FROM jobs
            WHERE ({UNFINISHED}) <> (finished_at IS NULL)""",

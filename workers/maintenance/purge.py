@@ -1,4 +1,4 @@
-"""Purges rows that have had their day: answers kept for idempotency, and workers that are long gone."""
+"""Purges rows that have had their day: answers kept for idempotency or cached, and workers that are long gone."""
 
 from sqlalchemy import Connection, delete, exists, select, text, tuple_
 
@@ -15,6 +15,7 @@ KEEP_WORKERS_MICROS = 86_400 * clock.MICROS
 def purge_all(database: Database) -> None:
     """All that is to be purged now."""
     in_chunks(database, purge_idempotency_keys)
+    in_chunks(database, purge_cached_answers)
     in_chunks(database, purge_workers)
 
 
@@ -25,6 +26,17 @@ def purge_idempotency_keys(connection: Connection) -> int:
     over = [tuple(row) for row in connection.execute(expired)]
     if over:
         connection.execute(delete(keys).where(tuple_(keys.c.account_id, keys.c.key).in_(over)))
+    return len(over)
+
+
+def purge_cached_answers(connection: Connection) -> int:
+    """Delete up to MANY of what is cached no longer; how many. The answers themselves are their jobs'."""
+    cached = m.cached_answers
+    expired = select(cached.c.account_id, cached.c.fingerprint).where(cached.c.expires_at < db.now(connection))
+    over = [tuple(row) for row in connection.execute(expired.order_by(cached.c.expires_at).limit(MANY))]
+    if over:
+        now = cached.c.expires_at < db.now(connection)
+        connection.execute(delete(cached).where(tuple_(cached.c.account_id, cached.c.fingerprint).in_(over), now))
     return len(over)
 
 

@@ -33,4 +33,5 @@ DIALECT = Dialect(
         Dimension(lambda holder: f"fluence.hour.{holder.key_id}", lambda holder: PER_HOUR, HOUR),
     ),
     bought=frozenset({"/fluence/v1/chat/completions"}),
+    caches=True,
 )

@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
-from shared.db.models.jobs import CounterRow, JobPayloadRow, JobResultRow, JobRow, WorkerRow
+from shared.db.models.jobs import CachedAnswerRow, CounterRow, JobPayloadRow, JobResultRow, JobRow, WorkerRow
 from shared.db.models.money import DailyUsageRow, InvoiceRow, MonthlySpendRow, ThresholdRow, TransferRow
 
 
@@ -23,6 +23,7 @@ def _table(model: type[SQLModel]) -> Table:
 accounts = _table(AccountRow)
 api_keys = _table(ApiKeyRow)
 batches = _table(BatchRow)
+cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
 daily_usage = _table(DailyUsageRow)
 deliveries = _table(DeliveryRow)

@@ -129,6 +129,20 @@ class JobResultRow(SQLModel, table=True):
     excess_micros: int = big(default=0)
     #: The answer as far as it was sent on, of a job that ended before it was whole.
     partial: str | None = long_text(null=True)
+    #: The job whose answer this is, of a job that was answered from the cache.
+    cached_from: str | None = None
+
+
+class CachedAnswerRow(SQLModel, table=True):
+    """Which job answered, or is to answer, a request whose answers are cached; a hit is one that has succeeded."""
+
+    __tablename__ = "cached_answers"
+    __table_args__ = (Index("cached_answers_expiring", "expires_at"),)
+    account_id: str = Field(primary_key=True)
+    #: Of the request, live and test apart (`live:…`).
+    fingerprint: str = Field(primary_key=True)
+    job_id: str
+    expires_at: int = big()
 
 
 class WorkerRow(SQLModel, table=True):
