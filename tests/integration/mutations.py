@@ -175,6 +175,14 @@ MUTATIONS = [
         "UPDATE thresholds SET level_micros = 1 WHERE kind = 'spent'",
     ),
     # Jobs.
+    _mutation(
+        "a cached answer is another account's", ENDED,
+        f"UPDATE job_results SET cached_from = {ENDED_B} WHERE job_id = {ENDED}",
+    ),
+    _mutation(
+        "a cached answer is of a job that was cut short", ENDED,
+        f"UPDATE job_results SET cached_from = {STREAMED} WHERE job_id = {ENDED}",
+    ),
     _mutation("a queued job has no payload", QUEUED, f"DELETE FROM job_payloads WHERE job_id = {QUEUED}"),
     _mutation("a finished job has no payload", ENDED, f"DELETE FROM job_payloads WHERE job_id = {ENDED}"),
     _mutation("a payload without a job", "'x'", "INSERT INTO job_payloads (job_id, request, offers) VALUES ('x','','')"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event
 
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.cached_answers import CacheUse, cache_use
@@ -14,8 +14,9 @@ from producer.admission.idempotency import Claim
 from producer.operations import jobs
 from shared import clock
 from shared.accounts import KeyHolder
-from shared.db import Database
+from shared.db import AmbiguousCommitError, Database, counters
 from shared.db import models as m
+from shared.errors import InsufficientCredits
 from shared.jobs.outcomes import Ending
 from shared.settings import settings
 from shared.submissions import catalogue
@@ -95,3 +96,263 @@ def test_the_second_of_two_equal_requests_is_answered_from_the_first(database: D
     assert "cached" not in database.read_sync(jobs.show_job, holder, first)
     assert world.events(database, holder.account_id) == ["job.completed", "job.completed"]
     assert world.violations(database) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": 0.1},
+        {"temperature": None},
+        {"n": 2},
+        {"max_tokens": 11},
+        {"messages": [{"role": "user", "content": "hi "}]},
+        {"model": "gpt-3.5-turbo"},
+        {"seed": 1},
+        {"use": None},
+        {"use": cache_use(["no-cache"])},
+        {"use": cache_use(["max-age=0"])},
+        {"use": cache_use(["No-Store"])},
+    ],
+)
+def test_a_request_that_differs_or_may_not_be_cached_runs(database: Database, changes: dict[str, Any]) -> None:
+    holder = world.open_account(database)
+    cached(database, holder)
+    id, hit = asked(database, holder, **{"use": USE, **changes})
+    assert not hit and world.row(database, id)["status"] == "queued" and world.violations(database) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": 1e-9},
+        {"n": 2},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.bc/d.png"}}]}
+            ]
+        },
+    ],
+)
+def test_what_does_not_follow_from_the_request_is_never_kept(database: Database, changes: dict[str, Any]) -> None:
+    holder = world.open_account(database)
+    assert not asked(database, holder, **changes)[1]
+    assert world.rows(database, m.cached_answers) == []
+
+
+def test_accounts_and_live_and_test_keys_have_caches_of_their_own(database: Database) -> None:
+    holder = world.open_account(database)
+    cached(database, holder)
+    assert not asked(database, world.open_account(database))[1]
+    assert not asked(database, replace(holder, mode="test"))[1]
+    assert asked(database, holder)[1] and asked(database, replace(holder, key_id="key_other"))[1]
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "failed", "cancelled", "expired"])
+def test_only_what_has_succeeded_is_an_answer(database: Database, status: Any) -> None:
+    holder = world.open_account(database)
+    id, _ = asked(database, holder)
+    if status != "queued":
+        (job,) = world.take(database, world.new_worker(database), [id])
+        ending = Ending(id, job.epoch, status, error={"code": 502}, partial=orjson.dumps(ANSWER).decode())
+        ending = replace(ending, provider="openai", model="gpt-4", prompt_tokens=3, relayed=True, charge_micros=7)
+        if status != "running":
+            world.settle(database, ending)
+    later, hit = asked(database, holder)
+    assert not hit
+    answer(database, later)
+    assert asked(database, holder)[1] and world.violations(database) == []
+
+
+def test_the_answer_of_a_fallback_is_not_that_of_the_model_asked_for(database: Database) -> None:
+    holder = world.open_account(database)
+    id, _ = asked(database, holder)
+    answer(database, id, model="gpt-3.5-turbo")
+    assert not asked(database, holder)[1]
+
+
+def test_an_answer_is_kept_for_its_time_and_then_forgotten(database: Database) -> None:
+    holder = world.open_account(database)
+    with world.virtual_time():
+        cached(database, holder)
+        clock.shift(60 * clock.MICROS)
+        assert asked(database, holder, cache_use(["max-age=70"]))[1]
+        clock.shift(3500 * clock.MICROS)
+        assert asked(database, holder)[1]
+        purge.purge_all(database)
+        assert len(world.rows(database, m.cached_answers)) == 1
+        clock.shift(60 * clock.MICROS)  # a hit does not make it last longer
+        purge.purge_all(database)
+        assert world.rows(database, m.cached_answers) == []
+        id, hit = asked(database, holder)
+        assert not hit
+        answer(database, id)
+        clock.shift(60 * clock.MICROS)
+        later, hit = asked(database, holder, cache_use(["max-age=59"]))
+        assert not hit
+        assert [row["job_id"] for row in world.rows(database, m.cached_answers)] == [later]
+
+
+def test_an_expired_row_that_is_still_there_answers_nothing(database: Database) -> None:
+    holder = world.open_account(database)
+    with world.virtual_time():
+        cached(database, holder)
+        clock.shift(3600 * clock.MICROS)
+        assert not asked(database, holder, CacheUse(10_000.0))[1]
+
+
+def test_a_setting_of_0_caches_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings(), "cache_seconds", 0)
+    assert cache_use([]) is None and cache_use(["max-age=60"]) is None
+
+
+def test_the_answer_of_a_job_that_retention_has_removed_is_none(database: Database) -> None:
+    holder = world.open_account(database)
+    first = cached(database, holder)
+    hit, _ = asked(database, holder)
+    database.write_sync(row_retention.delete_jobs, [first], clock.now_micros())
+    assert not asked(database, holder)[1] and world.violations(database) == []
+    job: Any = database.read_sync(jobs.show_job, holder, hit)
+    assert job["cached"] and job["status"] == "succeeded"
+
+
+def test_equal_requests_at_the_same_time_all_run(database: Database) -> None:
+    holder = world.open_account(database)
+    outcomes = world.accept_all(database, [order(database, holder) for _ in range(3)])
+    ids = [accepted_id(outcome) for outcome in outcomes]
+    assert not any(outcome.over for outcome in outcomes if isinstance(outcome, Accepted))
+    answer(database, ids[0])
+    assert not asked(database, holder)[1], "the latest of them is not there yet"
+    (kept,) = world.rows(database, m.cached_answers)
+    answer(database, kept["job_id"])
+    hits = world.accept_all(database, [order(database, holder), order(database, holder, None), order(database, holder)])
+    assert [outcome.over for outcome in hits if isinstance(outcome, Accepted)] == [True, False, True]
+    assert world.violations(database) == []
+
+
+def test_a_hit_costs_what_the_catalogue_says(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_fee(monkeypatch)
+    holder = world.open_account(database)
+    cached(database, holder)
+    id, hit = asked(database, holder)
+    assert hit
+    job: Any = database.read_sync(jobs.show_job, holder, id)
+    assert job["usage"]["credits_used"] == FEE / world.CREDIT and job["result"] is not None
+    assert [line["item"] for line in job["charge"]["lines"]][-1] == "request" and job["charge"]["reason"] is None
+    (account,) = world.rows(database, m.accounts, id=holder.account_id)
+    assert account["available_micros"] == 1000 * world.CREDIT - 700 - FEE and account["held_micros"] == 0
+    assert world.violations(database) == []
+
+
+def test_an_account_without_the_fee_is_refused_as_without_a_cache(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fee(monkeypatch)
+    bound = order(database, world.open_account(database)).bound
+    holder = world.open_account(database, bound / world.CREDIT)
+    answer(database, asked(database, holder)[0], charge_micros=bound - FEE + 1)
+    (refused,) = world.accept_all(database, [order(database, holder)])
+    assert isinstance(refused, InsufficientCredits) and refused.details["required_credits"] == bound / world.CREDIT
+    monkeypatch.undo()
+    assert asked(database, holder)[1], "without a fee it needs nothing"
+    assert world.violations(database) == []
+
+
+def test_a_key_gets_the_same_hit_again(database: Database) -> None:
+    holder = world.open_account(database)
+    cached(database, holder)
+    keyed = [order(database, holder, mine=claim(holder, "k")) for _ in range(2)]
+    first, again = world.accept_all(database, keyed)
+    (later,) = world.accept_all(database, [order(database, holder, mine=claim(holder, "k"))])
+    assert accepted_id(first) == accepted_id(again) == accepted_id(later)
+    assert [(one.over, one.replayed) for one in (first, again, later) if isinstance(one, Accepted)] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert len(world.rows(database, m.jobs)) == 2 and world.violations(database) == []
+
+
+def through_the_door(database: Database, holder: KeyHolder) -> tuple[Accepted, world.RecordedBell]:
+    """Such a request through an acceptor, and what was rung."""
+    bell = world.RecordedBell()
+
+    async def scene() -> Accepted:
+        acceptor = Acceptor(database, bell)
+        wanted = acceptor.prepare(holder, [world.submission(temperature=0)], listed=False, claim=None, cache=USE)
+        outcome = await acceptor.accept(wanted)
+        await acceptor.close()
+        return outcome
+
+    return asyncio.run(scene()), bell
+
+
+def test_a_hit_rings_for_nothing_also_after_an_ambiguous_commit(database: Database) -> None:
+    holder = world.open_account(database)
+
+    class Flaky(Database):
+        """Commits, and says that it does not know."""
+
+        left = 1
+
+        async def write(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+            value = await super().write(fn, *args, **kwargs)
+            self.left -= 1
+            if self.left >= 0:
+                raise AmbiguousCommitError
+            return value
+
+    outcome, bell = through_the_door(database, holder)
+    assert not outcome.over and len(bell.rung) == 1
+    answer(database, accepted_id(outcome))
+    flaky = Flaky(database.engine.url.render_as_string(hide_password=False))
+    for door in (database, flaky):
+        outcome, bell = through_the_door(door, holder)
+        assert outcome.over and not outcome.replayed and bell.rung == []
+    flaky.close()
+    assert len(world.rows(database, m.jobs)) == 3 and world.violations(database) == []
+
+
+def test_a_transaction_that_fails_leaves_nothing_of_a_hit(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = world.open_account(database)
+    cached(database, holder)
+    wanted = order(database, holder)
+
+    def fail(name: str) -> None:
+        raise RuntimeError(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("producer.admission.accept.crash.point", fail)
+        with pytest.raises(RuntimeError, match=r"accept\.before_commit"):
+            world.accept_all(database, [wanted])
+    assert len(world.rows(database, m.jobs)) == 1 and world.violations(database) == []
+    (outcome,) = world.accept_all(database, [wanted])
+    assert isinstance(outcome, Accepted) and outcome.over and world.violations(database) == []
+
+
+def test_who_does_not_ask_for_the_cache_pays_nothing_for_it(database: Database) -> None:
+    holder = world.open_account(database)
+    cached(database, holder)
+    said: list[str] = []
+
+    def hear(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        said.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", hear)
+    plain, kept = order(database, holder, None), order(database, holder, temperature=0.5)
+    world.accept_all(database, [plain, kept])
+    assert said and not [statement for statement in said if "cached" in statement or "counters" in statement]
+    event.remove(database.engine, "before_cursor_execute", hear)
+
+
+def test_hits_and_misses_are_counted_and_their_tokens_are_no_providers(database: Database) -> None:
+    holder = world.open_account(database)
+    cached(database, holder)
+    asked(database, holder)
+    asked(database, holder)
+
+    def totals(name: str) -> dict[str, int]:
+        return database.read_sync(counters.totals, name)
+
+    assert totals("cache_lookups") == {'{"outcome":"hit"}': 2, '{"outcome":"miss"}': 1}
+    assert {orjson.loads(at)["provider"]: n for at, n in totals("jobs_settled").items()} == {"openai": 1, "cache": 2}
+    assert sum(totals("tokens").values()) == 5

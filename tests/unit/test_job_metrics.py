@@ -45,6 +45,17 @@ def test_one_success() -> None:
     }
 
 
+def test_a_cached_answer_is_no_providers_and_has_no_tokens() -> None:
+    at = {"provider": "cache", "lane": "realtime"}
+    assert metrics.of_endings([(good(cached_from="job_0"), job(millis=3))], NOW) == {
+        of("jobs_settled", **at, status="succeeded"): 1,
+        of("job_seconds", **at, le="0.05"): 1,
+        of("job_millis", **at): 3,
+        of("charged_micros"): 70,
+        of("excess_micros"): 0,
+    }
+
+
 def test_retries_are_the_attempts_beyond_the_first_by_the_provider_of_each() -> None:
     attempts = [{"provider": name} for name in ("openai", "openai", None, "google")]
     added = metrics.of_endings([(good(provider="google", attempts=attempts), job("google.realtime"))], NOW)
