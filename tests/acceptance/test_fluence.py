@@ -110,3 +110,92 @@ def test_a_call_is_a_job_of_the_account(account: Account) -> None:
     assert job["id"] == answer.headers["fusionai-job-id"] and job["usage"]["credits_used"] > 0
     other = httpx.get(f"{account.stack.url}/fluence/v1/jobs/{job['id']}", trust_env=False)
     assert other.status_code == 404 and other.json()["error"]["code"] == "invalid_request"
+
+
+def same(account: Account, key: str | None = None, **changes: Any) -> Any:
+    """The answer to a request at temperature 0 that is the same each time, but for the changes."""
+    headers = changes.pop("headers", {})
+    answer = requests.post(
+        account.stack.url + "/fluence/v1/chat/completions",
+        json={**BODY, "temperature": 0, **changes},
+        headers={"Authorization": f"Bearer {key or account.live_key}", **headers},
+        timeout=40,
+    )
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def test_a_deterministic_request_is_answered_from_the_cache(account: Account) -> None:
+    """Once it has been answered: as a job of its own, which says so, costs nothing and asks no provider."""
+    first = same(account)
+    asked = len(account.stack.seen("openai"))
+    second = same(account, metadata={"mine": "1"})
+    assert len(account.stack.seen("openai")) == asked
+    paid = first.json()["usage"]["credits_used"]
+    assert "cached" not in first.json() and paid > 0
+    assert second.json() == {
+        **first.json(),
+        "usage": {**first.json()["usage"], "credits_used": 0},
+        "cached": True,
+    }
+    assert second.headers["fusionai-credits-used"] == "0"
+    job = account.live.get(f"/jobs/{second.headers['fusionai-job-id']}").json()
+    assert job["id"] != first.headers["fusionai-job-id"] and job["cached"] is True and job["status"] == "succeeded"
+    assert job["result"] == second.json() and job["charge"]["reason"] == "cached" and job["metadata"] == {"mine": "1"}
+    assert account.live.get("/usage").json()["credits_used"] == paid
+    events = account.live.get("/events").json()["data"]
+    assert [event["type"] for event in events] == ["job.completed"] * 2
+
+
+def test_a_cached_answer_is_streamed_when_a_stream_is_asked_for(account: Account) -> None:
+    text = same(account).json()["choices"][0]["message"]["content"]
+    streamed = same(account, stream=True, stream_options={"include_usage": True})
+    data = [line.removeprefix("data: ") for line in streamed.text.splitlines() if line.startswith("data: ")]
+    *chunks, usage = [json.loads(one) for one in data[:-1]]
+    assert data[-1] == "[DONE]" and all(chunk["cached"] is True for chunk in (*chunks, usage))
+    assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks) == text
+    assert usage["usage"]["credits_used"] == 0
+
+
+def test_what_is_not_answered_from_the_cache(account: Account) -> None:
+    """Another question, account or mode, and whoever says so; `/v1` has no cache."""
+    same(account)
+    assert "cached" not in same(account, max_tokens=100).json()
+    assert "cached" not in same(account, key=account.test_key).json()
+    assert (
+        same(account, key=account.test_key).json()["cached"]
+        and same(account, key=account.test_key).json()["usage"]["test"]
+    )
+    for said in ("no-cache", "no-store", "max-age=0"):
+        assert "cached" not in same(account, headers={"Cache-Control": said}).json()
+    other = account.stack.account()
+    assert "cached" not in same(other).json()
+    other.close()
+    assert "cached" not in account.live.post("/chat/completions", json={**BODY, "temperature": 0}).json()
+    warm = {**BODY, "temperature": 0.7}
+    assert "cached" not in post(account, warm).json() and "cached" not in post(account, warm).json()
+
+
+def test_an_idempotency_key_repeats_a_cached_answer(account: Account) -> None:
+    same(account)
+    first, again = (same(account, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert first.headers["fusionai-job-id"] == again.headers["fusionai-job-id"]
+    assert again.headers["idempotent-replayed"] == "true" and again.json() == first.json() and first.json()["cached"]
+
+
+def test_a_failure_is_not_cached(account: Account) -> None:
+    question = [{"role": "user", "content": "fail this once"}]
+    with account.stack.script({"contains": "fail this once", "fault": {"status": 400}}):
+        assert post(account, {**BODY, "temperature": 0, "messages": question}).status_code == 400
+    assert "cached" not in same(account, messages=question).json()
+    assert same(account, messages=question).json()["cached"] is True
+
+
+def test_a_caller_who_does_not_wait_gets_the_job_that_has_ended(account: Account) -> None:
+    same(account)
+    url = account.stack.url + "/fluence/v1/chat/completions"
+    headers = {"Authorization": f"Bearer {account.live_key}", "Prefer": "respond-async"}
+    answer = requests.post(url, json={**BODY, "temperature": 0}, headers=headers, timeout=40)
+    assert answer.status_code == 202
+    job = account.live.get(f"/jobs/{answer.json()['id']}").json()
+    assert job["status"] == "succeeded" and job["cached"] is True
