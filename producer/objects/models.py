@@ -55,6 +55,9 @@ class ModelPrice(_Price):
 
     unit: str
     service_tiers: NotRequired[dict[str, TierPrice]]
+    cached_answer: NotRequired[
+        Annotated[int, Field(ge=0, description="Micro-credits of an answer from the cache; else 0.")]
+    ]
     qualities: NotRequired[Annotated[list[str], Field(description="Qualities with the same price as the size.")]]
     changes: NotRequired[
         Annotated[list[PriceChange], Field(description="Prices to come. A job has the price of when it is accepted.")]
@@ -104,6 +107,8 @@ def model_object(model: CatalogueModel, version: str) -> Model:
 def _model_price(model: CatalogueModel, version: str) -> ModelPrice:
     unit = "micro-credits per image" if model.images else "micro-credits per million tokens"
     shown = cast(ModelPrice, {"unit": unit, **_price(model), "version": version})
+    if model.cached_answer:
+        shown["cached_answer"] = model.cached_answer
     if model.qualities:
         shown["qualities"] = model.qualities
     if model.service_tiers:

@@ -11,6 +11,7 @@ from sqlalchemy import event
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.cached_answers import CacheUse, cache_use
 from producer.admission.idempotency import Claim
+from producer.objects.models import model_object
 from producer.operations import jobs
 from shared import clock
 from shared.accounts import KeyHolder
@@ -70,9 +71,10 @@ def cached(database: Database, holder: KeyHolder, **changes: Any) -> str:
 
 
 def with_fee(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The catalogue as it is, with a fee for cached answers of gpt-4."""
+    """The catalogue as it is, with a fee for cached answers of gpt-4, which customers see."""
     usual = catalogue.catalogue()
     row = usual.models["gpt-4"].model_copy(update={"cached_answer": FEE})
+    assert model_object(row, "v")["price"]["cached_answer"] == FEE
     made: Catalogue = replace(usual, models={**usual.models, "gpt-4": row})
     monkeypatch.setattr("producer.admission.accept.catalogue", lambda: made)
 
@@ -99,43 +101,26 @@ def test_the_second_of_two_equal_requests_is_answered_from_the_first(database: D
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"temperature": 0.1},
-        {"temperature": None},
-        {"n": 2},
-        {"max_tokens": 11},
-        {"messages": [{"role": "user", "content": "hi "}]},
-        {"model": "gpt-3.5-turbo"},
-        {"seed": 1},
-        {"use": None},
-        {"use": cache_use(["no-cache"])},
-        {"use": cache_use(["max-age=0"])},
-        {"use": cache_use(["No-Store"])},
-    ],
+    "use", [USE, None, cache_use(["no-cache"]), cache_use(["max-age=0"]), cache_use(["No-Store"])], ids=str
 )
-def test_a_request_that_differs_or_may_not_be_cached_runs(database: Database, changes: dict[str, Any]) -> None:
+def test_a_request_that_differs_or_may_not_be_cached_runs(database: Database, use: CacheUse | None) -> None:
     holder = world.open_account(database)
     cached(database, holder)
-    id, hit = asked(database, holder, **{"use": USE, **changes})
-    assert not hit and world.row(database, id)["status"] == "queued" and world.violations(database) == []
+    changes: list[dict[str, Any]] = [{}]
+    if use == USE:
+        changes = [{"temperature": 0.1}, {"temperature": None}, {"n": 2}, {"max_tokens": 11}, {"seed": 1}]
+        changes += [{"messages": [{"role": "user", "content": "hi "}]}, {"model": "gpt-3.5-turbo"}]
+    for change in changes:
+        id, hit = asked(database, holder, use, **change)
+        assert not hit and world.row(database, id)["status"] == "queued", change
+    assert world.violations(database) == []
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"temperature": 1e-9},
-        {"n": 2},
-        {
-            "messages": [
-                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.bc/d.png"}}]}
-            ]
-        },
-    ],
-)
-def test_what_does_not_follow_from_the_request_is_never_kept(database: Database, changes: dict[str, Any]) -> None:
+def test_what_does_not_follow_from_the_request_is_never_kept(database: Database) -> None:
     holder = world.open_account(database)
-    assert not asked(database, holder, **changes)[1]
+    picture = {"type": "image_url", "image_url": {"url": "https://a.bc/d.png"}}
+    for change in ({"temperature": 1e-9}, {"n": 2}, {"messages": [{"role": "user", "content": [picture]}]}):
+        assert not asked(database, holder, **change)[1]
     assert world.rows(database, m.cached_answers) == []
 
 
