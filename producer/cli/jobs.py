@@ -52,7 +52,7 @@ _CANDIDATE_COLUMNS = [
 ]
 
 #: Why a job is not charged.
-_FREE = {"test_key": "made with a test key", "nothing_used": "nothing was used"}
+_FREE = {"test_key": "made with a test key", "nothing_used": "nothing was used", "cached": "answered from the cache"}
 
 
 @click.command()
@@ -130,6 +130,7 @@ def _show(output: Output, found: Job) -> None:
             "model": found["model"],
             "status": found["status"],
             "served by": f"{served['provider']} {served['model']}" if served else None,
+            "cached": "yes" if found.get("cached") else None,
             "batch": found["batch_id"],
             "custom id": found["custom_id"],
             "created": moment(found["created_at"]) or None,
