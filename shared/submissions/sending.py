@@ -25,6 +25,8 @@ class Words(BaseModel):
     limit: Literal["", "max_tokens", "max_completion_tokens", "max_output_tokens"] = ""
     #: What is sent of fields that the caller leaves out.
     defaults: dict[str, float | int | str | bool] = {}
+    #: What is sent whenever tools are, whatever the caller says of it.
+    beside_tools: dict[str, float | int | str | bool] = {}
     #: Fields of which it takes one: a default gives way, and of what the caller gave the first is sent.
     either: list[str] = []
     #: Its names for the roles of messages.
@@ -56,6 +58,7 @@ class Sending(BaseModel):
     takes: frozenset[str] = frozenset()
     rename: Mapping[str, str] = {}
     defaults: Mapping[str, Any] = {}
+    beside_tools: Mapping[str, Any] = {}
     either: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
     tiers: Mapping[str, str] = {}
@@ -82,6 +85,7 @@ def sending(provider: Words, model: Words, upstream: str) -> Sending:
         takes=frozenset(provider.takes) | frozenset(model.takes),
         rename=renamed if limit == "max_tokens" else {"max_tokens": limit, **renamed},
         defaults={**provider.defaults, **model.defaults},
+        beside_tools={**provider.beside_tools, **model.beside_tools},
         either=tuple(model.either or provider.either),
         roles={**provider.roles, **model.roles},
         tiers={**provider.tiers, **model.tiers},

@@ -25,8 +25,8 @@ from tests.integration import world
 from tests.integration.test_engine import Silent
 from tests.providers.zoo import Order
 from tests.providers.zoo_cells import PROTOCOLS
-from workers.providers import Upstream
 from workers.pacing import Pace, PaceStore, Recorder
+from workers.providers import Upstream
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
 from workers.running.publisher import Publisher

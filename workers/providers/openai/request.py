@@ -65,6 +65,7 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     if call.type == "chat.completion":
         _effort(body, call, sending)
         _add_defaults(body, sending)
+        body.update(_beside_tools(body, sending))
         body["max_tokens"] = request.get("max_tokens") or offer.max_output
         body["messages"] = _messages(call, sending)
     if offer.service_tier and "service_tier" in body:
@@ -86,9 +87,13 @@ def ignored(call: ProviderCall) -> list[str]:
 
 def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
     """The same, all of them."""
-    handled = _SILENT.union(_sent(call, sending), call.request.get(UNASKED, ()))
-    for name in call.request:
-        if name not in handled and not (name == "reasoning" and _has_effort(call, sending)):
+    sent = _sent(call, sending)
+    handled = _SILENT.union(sent, call.request.get(UNASKED, ()))
+    fixed = _beside_tools(sent, sending)
+    for name, value in call.request.items():
+        effort = name == "reasoning" and _has_effort(call, sending)
+        said, name_there = (value["effort"], "reasoning_effort") if effort else (value, name)
+        if not (name in handled or effort) or fixed.get(name_there, said) != said:
             yield name
     options = call.request.get("stream_options") or {}
     yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
@@ -127,6 +132,11 @@ def _add_defaults(body: Body, sending: Sending) -> None:
         rivals = sending.either if name in sending.either else ()
         if name not in body and not any(rival in body for rival in rivals):
             body[name] = value
+
+
+def _beside_tools(names: Collection[str], sending: Sending) -> Mapping[str, Any]:
+    """What stands in a body of these fields because tools do, in place of what the caller said."""
+    return sending.beside_tools if "tools" in names else {}
 
 
 def _effort(body: Body, call: ProviderCall, sending: Sending) -> None:
