@@ -117,7 +117,7 @@ BODIES: list[tuple[int, Any, str | None, Kind, str]] = [
     (403, google(403, "PERMISSION_DENIED", "The caller does not have permission"), "PERMISSION_DENIED", "key", "google-gemini/gemini-cli#25607"),
     (404, google(404, "NOT_FOUND", "models/gemini-9 is not found"), "NOT_FOUND", "missing", "docs"),
     (429, google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota", quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier")), "daily_quota_exceeded", "quota", "langgenius/dify#19838"),
-    (429, google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota", quota("GenerateRequestsPerMinutePerProjectPerModel")), "RESOURCE_EXHAUSTED", "rate", "google-gemini/gemini-cli#8437"),
+    (429, google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota", quota("GenerateRequestsPerMinutePerProjectPerModel")), "rate_limit_exceeded", "rate", "google-gemini/gemini-cli#8437"),
     (429, google(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."), "RESOURCE_EXHAUSTED", "rate", "googleapis/python-genai#2065"),
     (500, google(500, "INTERNAL", "An internal error has occurred."), "INTERNAL", "broken", "docs"),
     (503, google(503, "UNAVAILABLE", "The model is overloaded. Please try again later."), "UNAVAILABLE", "overload", "docs"),

@@ -11,7 +11,16 @@ from typing import Any
 
 import orjson
 
-from workers.upstream.faults import CALLERS, CONTENT_CODES, DAILY_QUOTA, KEY_CODES, QUOTA_CODES, TOO_LONG, kind_of
+from workers.upstream.faults import (
+    CALLERS,
+    CONTENT_CODES,
+    DAILY_QUOTA,
+    KEY_CODES,
+    QUOTA_CODES,
+    RATE_LIMIT,
+    TOO_LONG,
+    kind_of,
+)
 
 #: The most of a provider's words that is looked at or passed on.
 MOST_CHARACTERS = 500
@@ -101,15 +110,21 @@ def _is_code(value: Any) -> bool:
 
 
 def _reason(error: Mapping[str, Any]) -> str | None:
-    """Anthropic's `error_code`; of Google's details a `reason`, or that a quota of a day is used up."""
+    """Anthropic's `error_code`; of Google's details a `reason`, or which quota is used up: a day's, or a shorter one.
+
+    A 429 of Google's that names no quota says that there is no capacity.
+    """
     details = error.get("details")
     if isinstance(details, dict) and (code := _one_of(_REASONS, details.get("error_code"))):
         return code
     for detail in _objects(details):
         if reason := _one_of(_REASONS, detail.get("reason")):
             return reason
-        if any("PerDay" in str(quota.get("quotaId")) for quota in _objects(detail.get("violations"))):
+        quotas = [str(quota.get("quotaId")) for quota in _objects(detail.get("violations"))]
+        if any("PerDay" in id for id in quotas):
             return DAILY_QUOTA
+        if quotas and error.get("status") == "RESOURCE_EXHAUSTED":
+            return RATE_LIMIT
     return None
 
 
