@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shared.environment import provider_key, provider_url
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
@@ -15,6 +14,10 @@ from shared.submissions.catalogue_files import CatalogueError, Rows, joined, par
 from shared.submissions.catalogue_reload import Reloaded
 from shared.submissions.catalogue_rows import CatalogueModel as CatalogueModel
 from shared.submissions.catalogue_rows import Provider as Provider
+from shared.submissions.endpoints import Endpoint as Endpoint
+from shared.submissions.endpoints import base_url as base_url
+from shared.submissions.endpoints import endpoint as endpoint
+from shared.submissions.endpoints import key_headers as key_headers
 from shared.submissions.sending import PLAIN, Sending, sending
 
 SANDBOX = "sandbox"
@@ -49,48 +52,6 @@ class Catalogue:
     def sending(self, id: str) -> Sending:
         """What the model of that id is sent; of one that is not there any more, what any is."""
         return self.sendings.get(id, PLAIN)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a provider's calls go, and with which key."""
-
-    base_url: str
-    key: str
-    simulated: bool
-    #: The header in which the key goes.
-    header: str = "authorization"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers with the key; none where there is no key."""
-        if not self.key:
-            return {}
-        return {self.header: f"Bearer {self.key}" if self.header == "authorization" else self.key}
-
-
-def endpoint(provider: Provider) -> Endpoint | None:
-    """The real provider when the environment has its key, or needs none; else the simulator if one is up; else None."""
-    url = base_url(provider)
-    key = provider_key(provider.key) if provider.key else None
-    simulated = _simulated(provider)
-    if url and (key or ((provider.key_optional or not provider.key) and simulated is None)):
-        return Endpoint(url, key or "", simulated=False, header=provider.key_header)
-    return simulated
-
-
-def base_url(provider: Provider) -> str:
-    """Where a provider is: as the environment says, else its row; empty: nowhere."""
-    if not (given := provider_url(provider.name, provider.url)):
-        return provider.base_url
-    given = given.rstrip("/")
-    return given if given.endswith(provider.path) else given + provider.path
-
-
-def _simulated(provider: Provider) -> Endpoint | None:
-    if settings().environment == "embedded" and settings().simulator_url and provider.simulated_path:
-        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, "simulated", simulated=True)
-    return None
 
 
 def load(name: str) -> Catalogue:
