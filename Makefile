@@ -5,6 +5,9 @@ BIN := .venv/bin
 TESTS ?=
 # How many it runs at a time. They wait as much as they work: four use two cores.
 WORKERS ?= 4
+# How they are handed out: by file, each collected where it runs (tests/late.py), unless single tests are named.
+DEALT := $(if $(findstring ::,$(TESTS)),--dist loadfile --no-loadscope-reorder,\
+	-p tests.late -o console_output_style=classic --dist load --maxschedchunk 1)
 # Named on the command line or in the environment: then a .venv of another Python is made anew.
 CHOSEN := $(if $(filter file,$(origin PYTHON)),,chosen)
 
@@ -36,7 +39,7 @@ run: runtime ## the whole system on this machine until Ctrl-C, as `fusionai up`
 	$(BIN)/fusionai up
 
 test: dev ## the suite; TESTS=tests/unit/test_retry.py: a part of it
-	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -q -m "not bench and not chaos" -n $(WORKERS) $(DEALT) $(TESTS)
 
 # The official OpenAI SDK for Node against a running stack.
 test-node: dev tests/node/node_modules/.package-lock.json ## the official OpenAI SDK for Node against a running system

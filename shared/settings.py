@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     simulator_url: str = ""
     #: The public URL of this server, used for links in responses.
     public_url: str = "http://127.0.0.1:8000"
+    #: Hosts at which the API speaks one dialect alone, under the paths of its own documentation, separated by
+    #: commas: `infuzu=api.infuzu.example,fluence=api.fluence.example`.
+    dialect_hosts: str = ""
     #: Host and port of the API; port of Flower (on loopback only). `fusionai up` uses the next free ports.
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)

@@ -1,7 +1,7 @@
 """Checks the catalogue's rows: each fault at the line of its key, all of them at once."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -37,14 +37,18 @@ def checked_overheads(rows: Rows, faults: list[str]) -> Overheads | None:
         return None
 
 
+#: Tokens around one thing; thousands of messages of them are still a count that fits into 64 bits, priced.
+Overhead = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
 class _Overheads(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    request: int = Field(ge=0)
-    message: int = Field(ge=0)
-    tools: int = Field(ge=0)
-    tool: int = Field(ge=0)
-    image: int = Field(ge=0)
+    request: Overhead
+    message: Overhead
+    tools: Overhead
+    tool: Overhead
+    image: Overhead
 
     @property
     def value(self) -> Overheads:
@@ -75,11 +79,40 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]
         found.append(
             (("provider",), f"provider {model.provider!r} is not defined{meant(model.provider, rows.providers)}")
         )
-    if not (model.input or model.output or model.images or model.request):
-        found.append(((), "price is missing"))
+    found += _unpriced(model)
+    found += [(("service_tiers", name), "is the usual tier, whose price is the model's own")
+              for name in model.service_tiers if name in _USUAL_TIERS]  # fmt: skip
+    found += [(("defaults", name), "cannot be a default, because it changes what a request costs")
+              for name in model.defaults if name in _COSTLY]  # fmt: skip
     for name in model.fallbacks:
-        if name not in rows.models or rows.models[name].data.get("type") != model.type:
+        if name not in rows.models or _type_of(rows.models[name]) != model.type:
             found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
     if model.type == "chat.completion" and not model.max_output:
         found.append((("max_output",), "is missing"))
     return found
+
+
+#: Service tiers that are asked for without a word, or have the model's own price.
+_USUAL_TIERS: Final = frozenset({"", "auto", "default"})
+#: Fields that cost, of which a default would be in no hold.
+_COSTLY: Final = frozenset("n max_tokens max_completion_tokens service_tier web_search_options prediction".split())
+#: The prices that a model of a type cannot do without; 0 is one, that is said.
+_PRICED: Final[Mapping[str, tuple[str, ...]]] = {"chat.completion": ("input", "output"), "embedding": ("input",)}
+
+
+def _unpriced(model: CatalogueModel) -> list[tuple[tuple[str, ...], str]]:
+    """What has no price, though it would be used: a price that is not known is never 0."""
+    if not (model.input or model.output or model.images or model.request):
+        return [((), "price is missing")]
+    needed = _PRICED.get(model.type, ())
+    lacking: list[tuple[tuple[str, ...], str]] = [
+        ((name,), "is missing") for name in needed if name not in model.model_fields_set
+    ]
+    for tier, row in model.service_tiers.items():
+        given = row.model_fields_set
+        lacking += [(("service_tiers", tier, name), "is missing") for name in needed if name not in given]
+    return lacking
+
+
+def _type_of(row: Row) -> Any:
+    return row.data.get("type") if isinstance(row.data, dict) else None

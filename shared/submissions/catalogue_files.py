@@ -14,6 +14,9 @@ from typing import Any, Final
 TOP: Final = ("version", "overheads", "providers", "models", "remove", "replace")
 _AT_LINE: Final = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
+#: The provider that no catalogue is without.
+_NEEDED: Final = "providers.sandbox"
+
 Path_ = tuple[str, ...]
 
 
@@ -63,6 +66,8 @@ def parsed(name: str, text: str) -> Source:
     """A file's text as a source; CatalogueError when it is no TOML."""
     try:
         return Source(name, text, tomllib.loads(text))
+    except RecursionError:
+        raise CatalogueError([f"{name}: is nested too deeply"]) from None
     except tomllib.TOMLDecodeError as error:
         said = str(error)
         found = _AT_LINE.search(said)
@@ -140,7 +145,9 @@ def _remove(rows: Rows, own: Source) -> None:
         return
     for name in names:
         kind, _, rest = name.partition(".")
-        if kind == "providers" and rest in rows.providers:
+        if name == _NEEDED:
+            rows.faults.append(own.fault(("remove",), f"{name} serves test keys and cannot be removed"))
+        elif kind == "providers" and rest in rows.providers:
             del rows.providers[rest]
         elif name in rows.models:
             del rows.models[name]
@@ -185,7 +192,7 @@ def _key_of(line: str) -> Path_:
 def _path(toml: str) -> Path_ | None:
     try:
         found: Any = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return None
     path: list[str] = []
     while isinstance(found, dict) and found:

@@ -19,6 +19,8 @@ _KEY_HEADERS: Final[Mapping[str, str]] = {"anthropic": "x-api-key", "google": "x
 _BEARER: Final = "authorization"
 #: What a protocol demands beside it. Newer features of Anthropic's have needed no other version.
 _BESIDE: Final[Mapping[str, Mapping[str, str]]] = {"anthropic": {"anthropic-version": "2023-06-01"}}
+#: What the simulator gets for a key. No sentence has it: errors hide the key that their call had.
+SIMULATOR_KEY: Final = "simulator-no-key"
 #: In an address, where the upstream name of the model goes.
 _MODEL: Final = "{model}"
 
@@ -70,5 +72,5 @@ def base_url(provider: Provider) -> str:
 
 def _simulated(provider: Provider) -> Endpoint | None:
     if settings().environment == "embedded" and settings().simulator_url and provider.simulated_path:
-        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, "simulated", simulated=True)
+        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, SIMULATOR_KEY, simulated=True)
     return None

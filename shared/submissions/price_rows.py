@@ -8,14 +8,17 @@ applies to their tokens. A tier without `images` or `request` has those of the m
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.money.pricing import LongContext, Price
 
+#: The most that a price may be, in micro-credits: a million credits. What a job comes to at such a price, whatever
+#: usage its provider reports, still fits into 64 bits.
+MOST_MICROS: Final = 10**12
 #: Micro-credits.
-Micros = Annotated[int, Field(strict=True, ge=0)]
+Micros = Annotated[int, Field(strict=True, ge=0, le=MOST_MICROS)]
 
 
 class LongContextRow(BaseModel):

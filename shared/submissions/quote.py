@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, chosen, extras, image_inputs, selecting
+from shared.submissions import capabilities, chosen, extras, image_inputs, picture_tokens, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
     Offer,
@@ -16,7 +16,6 @@ from shared.submissions.schemas import (
     image_places,
     image_urls,
     picture_kind,
-    pictures_counted,
     text_bytes,
 )
 
@@ -151,7 +150,9 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
-        images=pictures_counted(request) if pictures else 0,
+        image_tokens=picture_tokens.bound(request, usual=catalogue.overheads.image, most=model.image_tokens)
+        if pictures
+        else 0,
     )
     tokens += _searched(request, catalogue, model, at)
     guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0

@@ -43,12 +43,16 @@ class Tiered:
     def __init__(self, refusals: int, serves: dict[str, str] | None = None) -> None:
         self.refusals, self.serves = refusals, serves or {}
         self.asked: list[str | None] = []
+        self.calls: list[ProviderCall] = []
+        #: What its refusals are.
+        self.refusal = NO_ROOM
 
     async def call(self, ask: ProviderCall) -> ProviderAnswer:
         self.asked.append(ask.service_tier)
+        self.calls.append(ask)
         if ask.service_tier == "flex" and self.refusals:
             self.refusals -= 1
-            raise NO_ROOM
+            raise self.refusal
         tier = self.serves.get(ask.service_tier or "", ask.service_tier or "")
         return ProviderAnswer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=4, service_tier=tier))
 
@@ -57,9 +61,9 @@ class Tiered:
 holders: dict[str, KeyHolder] = {}
 
 
-def job(database: Database, *, batch: bool) -> str:
+def job(database: Database, *, batch: bool, **more: Any) -> str:
     holder = world.open_account(database)
-    wanted = world.submission(service_tier="flex")
+    wanted = world.submission(service_tier="flex", **more)
     order = world.Acceptor(database, world.RecordedBell()).prepare(holder, [wanted], listed=batch, claim=None)
     world.accept_all(database, [order])
     id = str(order.rows[0]["id"])
@@ -125,6 +129,29 @@ def test_want_of_room_is_no_error_of_the_offer_and_a_cheap_answer_s_time_is_not_
     test_offers_timed.run(database, redis_server.url, Tiered(1), job(database, batch=False))
     (found,) = read_all(connection).values()
     assert (found.error_rate, found.first_seconds, found.total_seconds) == (0.0, None, None)
+    assert found.calls == pytest.approx(1, abs=0.05)
+
+
+def test_a_cheap_tier_may_be_silent_until_its_job_goes_to_the_usual_one_though_another_offer_is_left(
+    database: Database,
+) -> None:
+    id, provider = job(database, batch=False, routing={"fallbacks": ["gpt-6-luna"]}), Tiered(0)
+    now = clock.now_micros()
+    world.change(database, id, created_at=now, expires_at=now + 400 * clock.MICROS)
+    run(database, [id], "openai.realtime", openai=provider)
+    (call,) = provider.calls
+    assert call.sink is None and call.limits.first_seconds == pytest.approx(300, abs=20)
+    assert world.row(database, id)["offer"] == 0 and result(database, id)["model"] == "gpt-4"
+
+
+def test_the_silence_of_a_cheap_tier_is_no_error_of_the_offer(database: Database, redis_server: RedisServer) -> None:
+    connection = redis.from_url(redis_server.url)
+    connection.flushall()
+    provider = Tiered(1)
+    provider.refusal = ProviderError("the provider did not start to respond in time", code="first_byte")
+    test_offers_timed.run(database, redis_server.url, provider, job(database, batch=False))
+    (found,) = read_all(connection).values()
+    assert provider.asked == ["flex", "flex"] and found.error_rate == 0.0
     assert found.calls == pytest.approx(1, abs=0.05)
 
 

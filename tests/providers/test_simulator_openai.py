@@ -182,6 +182,14 @@ def test_other_providers_speak_openai_too(url: str, path: str) -> None:
         assert client.images.generate(model="m", prompt="x", size="512x512").data
 
 
+def test_a_stream_of_mistral_has_its_usage_in_its_last_chunk_unasked(url: str) -> None:
+    with openai.OpenAI(base_url=f"{url}/mistral/v1", api_key="key", max_retries=0) as client:
+        whole = client.chat.completions.create(model="m", messages=HELLO)
+        chunks = list(client.chat.completions.create(model="m", messages=HELLO, stream=True))
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert [one.usage for one in chunks] == [None] * (len(chunks) - 1) + [whole.usage]
+
+
 def test_googles_openai_endpoint_wraps_errors_in_a_list(url: str) -> None:
     answer = httpx.post(f"{url}/google/v1beta/openai/chat/completions", json={})
     assert answer.status_code == 401

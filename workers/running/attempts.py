@@ -17,7 +17,7 @@ from shared.settings import settings
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
-from workers.providers import ProviderAnswer, ProviderCall, Upstream, limits
+from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
 from workers.running import job_rows, outcomes, requeues, tiers
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
@@ -212,7 +212,7 @@ class _Run:
         record.update(status_code=error.upstream_status, error=error.code or error.message)
         if tiers.lacks_room(error, self.offer):
             record[NO_ROOM] = True
-        elif permit is not None and self.by.statistics is not None:
+        if permit is not None and self.by.statistics is not None and not tiers.harmless(error, self.offer):
             self.by.statistics.failed(name_of(self.offer.provider, self.offer.upstream), error)
         if error.head:
             record[BEGAN] = True
@@ -220,18 +220,10 @@ class _Run:
 
     async def _call(self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None) -> ProviderAnswer:
         """The call itself, whose end is reported to the pace."""
-        another = self.lane == "realtime" and self._following(None) is not None
-        call = ProviderCall(
-            self.job.id,
-            self.job.type,
-            self.request,
-            self.offer,
-            sink,
-            limits(streamed=sink is not None, another_left=another),
-            self.partial.take_whole,
-        )
-        offer, began = self.offer, clock.monotonic()
-        with permit.guarded(lambda error: tiers.lacks_room(error, offer)) if permit is not None else nullcontext():
+        offer, whole = self.offer, self.partial.take_whole
+        call = ProviderCall(self.job.id, self.job.type, self.request, offer, sink, self._limits(sink), whole)
+        began = clock.monotonic()
+        with permit.guarded(lambda error: tiers.harmless(error, offer)) if permit is not None else nullcontext():
             crash.point("call.before")
             answer = await self._upstream().call(call)
             ended = clock.monotonic()
@@ -243,6 +235,18 @@ class _Run:
             self._timed(began, ended, sink)
         crash.point("call.after")
         return answer
+
+    def _turns_soon(self) -> bool:
+        """Whether a silent provider is soon given up for another offer; one of a cheap tier is not."""
+        return self.lane == "realtime" and not tiers.bought_slow(self.offer) and self._following(None) is not None
+
+    def _limits(self, sink: StreamSink | HeldSink | UnreadSink | None) -> TimeLimits:
+        """How long the call may take. A cheap tier may be silent until its job goes to the usual one."""
+        found = limits(streamed=sink is not None, another_left=self._turns_soon())
+        if tiers.usual_offer(self.offers, self.job.offer) is None:
+            return found
+        first = tiers.silence(self._seconds_until_usual())
+        return replace(found, first_seconds=first, whole_seconds=max(found.whole_seconds, first))
 
     def _timed(self, began: float, ended: float, sink: StreamSink | HeldSink | UnreadSink | None) -> None:
         """Count a good answer, and how long it took; a cheap tier's is bought slow."""
@@ -290,8 +294,7 @@ class _Run:
         publisher, stream = self.by.publisher, self.request.get("stream")
         chat = self.job.type == "chat.completion" and not self.job.batch_id
         if publisher is None or not chat or not stream:
-            another = chat and self.lane == "realtime" and self._following(None) is not None
-            yield UnreadSink() if another and self.offer.provider != SANDBOX else None
+            yield UnreadSink() if chat and self._turns_soon() and self.offer.provider != SANDBOX else None
             return
         sink = publisher.open(self.job.id, self.job.epoch)
         self.partial.begin(self.offer, self.request, sink.gathered)

@@ -1,14 +1,15 @@
 """Service tiers of a job's model: when a cheap tier has no room, and when its job goes to the usual one. Pure.
 
-A cheap tier (`flex`) is served as there is room. That there is none is no failure: nothing is charged, the provider is
-not deemed ill, and the job asks again later. Before its time runs out it goes to the offer of the usual tier of the
-same model, for which enough is held: a batch's line in the last quarter of its window, and a job whose caller waits in
-the last quarter of the caller's time.
+A cheap tier (`flex`) is served as there is room, and slowly. That there is none is no failure: nothing is charged, the
+provider is not deemed ill, and the job asks again later; nor is it ill where it is silent for long. Before its time
+runs out the job goes to the offer of the usual tier of the same model, for which enough is held: a batch's line in the
+last quarter of its window, and a job whose caller waits in the last quarter of the caller's time.
 
 Source: developers.openai.com/api/docs/guides/flex-processing (429 Resource Unavailable, not charged; retry later or at
-the default tier; no code is documented), ai.google.dev/gemini-api/docs/flex-inference (best effort, sheddable: 503 and
-429), console.groq.com/docs/flex-processing (498 `capacity_exceeded`). A 429 that names a quota, or whose headers say
-that a limit is used up, is our own limit in any tier.
+the default tier; a timeout of 15 minutes; no code is documented), ai.google.dev/gemini-api/docs/flex-inference (best
+effort, sheddable: 503 and 429), ai.google.dev/gemini-api/docs/optimization (1 to 15 minutes),
+console.groq.com/docs/flex-processing (498 `capacity_exceeded`). A 429 that names a quota, or whose headers say that a
+limit is used up, is our own limit in any tier.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Final
 
 from shared.errors import ProviderError
 from shared.submissions.schemas import Offer
+from workers.running.retry import SILENT_CODES
 from workers.upstream.faults import classify
 
 #: Tiers that are served as there is room.
@@ -26,6 +28,11 @@ USUAL: Final = "default"
 USUAL_PART: Final = 0.25
 #: Pauses after refusals for lack of room, in base pauses; the last repeats.
 PAUSES: Final = (4.0, 16.0, 60.0, 120.0, 300.0)
+
+#: How long a cheap tier may be silent before it answers, in seconds: OpenAI advises its clients to wait so long, and
+#: Google's target is up to so much. And how long it is waited for at least, however little time is left.
+MOST_SILENCE: Final = 900.0
+LEAST_SILENCE: Final = 1.0
 
 #: Codes by which a provider says that it has no room in the tier, whatever the status.
 _CODES: Final = frozenset({"resource_unavailable", "service_tier_capacity_exceeded", "capacity_exceeded"})
@@ -61,6 +68,25 @@ def _own_limit(error: ProviderError) -> bool:
     limits = error.limits
     left = [one.remaining for one in (limits.requests, limits.tokens) if one is not None] if limits else []
     return error.code in _OWN_LIMIT or 0 in left
+
+
+def bought_slow(offer: Offer) -> bool:
+    """Whether it is an offer of a cheap tier, which may be silent for long before it answers."""
+    return offer.service_tier in SHEDDABLE
+
+
+def harmless(error: ProviderError, offer: Offer) -> bool:
+    """Whether a failure tells nothing of the provider: its cheap tier has no room, or was silent for too long."""
+    return lacks_room(error, offer) or (bought_slow(offer) and error.code in SILENT_CODES)
+
+
+def silence(left: float) -> float:
+    """How long a call in a cheap tier may be silent, in seconds, of which so many are left to it.
+
+    >>> silence(0.1), silence(60.0), silence(86_400.0)
+    (1.0, 60.0, 900.0)
+    """
+    return min(max(left, LEAST_SILENCE), MOST_SILENCE)
 
 
 def seconds_until_usual(now: int, since: int, until: int) -> float:

@@ -49,6 +49,8 @@ FIELDS = set(
 STRICT_PROVIDERS = {"openai", "google"}
 #: Whose models are OpenAI's, with what those refuse.
 OWN_MODELS = {"openai", "azure"}
+#: Its streams have their usage in the last chunk, unasked: docs.mistral.ai/api/#tag/chat, CompletionChunk.
+USAGE_UNASKED = {"mistral"}
 
 
 def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
@@ -65,6 +67,8 @@ def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     if tier := may(body, "service_tier", str, ""):
         head["service_tier"] = "default" if tier == "auto" else tier
     if may(body, "stream", bool, False):
+        if request.provider in USAGE_UNASKED:
+            return stream_reply(list(_events(head, turns, None, False, last={"usage": usage} if usage else {})))
         with_usage = may(may(body, "stream_options", dict, {}), "include_usage", bool, False)
         return stream_reply(list(_events(head, turns, usage, with_usage)))
     answer = head | {
@@ -204,14 +208,19 @@ def _choice(index: int, turn: Reaction) -> dict[str, Any]:
 
 
 def _events(
-    head: dict[str, Any], turns: list[Reaction], usage: dict[str, Any] | None, with_usage: bool
+    head: dict[str, Any],
+    turns: list[Reaction],
+    usage: dict[str, Any] | None,
+    with_usage: bool,
+    last: dict[str, Any] | None = None,
 ) -> Iterator[bytes]:
+    """The events of a stream; `last`: fields of the chunk that ends the last choice."""
     head = head | {"object": "chat.completion.chunk", "system_fingerprint": "fp_simulated"}
     head = head | {"usage": None} if with_usage else head
     for index, turn in enumerate(turns):
         for delta in _deltas(turn):
             yield _chunk(head, index, delta, None)
-        yield _chunk(head, index, {}, FINISH[turn.finish])
+        yield _chunk(head | (last or {}) if index == len(turns) - 1 else head, index, {}, FINISH[turn.finish])
     if with_usage and usage is not None:
         yield event(head | {"choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
