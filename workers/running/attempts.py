@@ -14,6 +14,7 @@ from shared.jobs.outcomes import BEGAN, Ending, Requeue
 from shared.providers.states import name_of, words
 from shared.queues import Lane
 from shared.settings import settings
+from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
@@ -25,7 +26,7 @@ from workers.running.job_rows import Work
 from workers.running.partial_answer import PartialAnswer
 from workers.running.publisher import HeldSink, Publisher, StreamSink, UnreadSink
 from workers.running.retry import BARRED, PAUSED, Defer, GiveUp, Retry, Situation, decide
-from workers.upstream.faults import NOT_CONFIGURED, label
+from workers.upstream.faults import BAD_SIGNATURE, NOT_CONFIGURED, label
 
 #: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
@@ -78,7 +79,10 @@ class _Run:
         self.before = len(self.attempts)
 
     async def until_decided(self) -> Ending | Requeue:
-        """Call until it went well or something else is decided."""
+        """Call until it went well or something else is decided.
+
+        Thoughts that another model has signed, where they are refused and not passed over, are left out.
+        """
         failures = self.job.failures
         while True:
             try:
@@ -91,6 +95,9 @@ class _Run:
                 if aside := self._aside(made, failures):
                     return aside
                 made = _not_called(made)
+            if made.code == BAD_SIGNATURE and extras.is_signed(self.request):
+                self.work = replace(self.work, request=extras.unsigned(self.request))
+                continue
             failures, error = failures + 1, made
             verdict = self._decided(error, failures)
             if isinstance(verdict, GiveUp):

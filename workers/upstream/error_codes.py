@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from workers.upstream.faults import (
+    BAD_SIGNATURE,
     CALLERS,
     CONTENT_CODES,
     DAILY_QUOTA,
@@ -42,6 +43,17 @@ _TOO_LONG = (
     "exceeds the context window",
     "input is too long for requested model",
     "exceeds the available context size",
+)
+
+#: How a signature of thoughts that is not good there is worded, in small letters: Anthropic's
+#: (kaitranntt/ccs#415, vybestack/llxprt-code#2335, anomalyco/opencode#48637), Google's three (decolua/9router#301,
+#: router-for-me/CLIProxyAPI#994, lbjlaq/Antigravity-Manager#3342).
+_BAD_SIGNATURE = (
+    "invalid `signature` in `thinking` block",
+    "invalid signature in thinking block",
+    "thought signature is not valid",
+    "corrupted thought signature",
+    "invalid thought signature",
 )
 
 #: How sentences begin, in small letters: begin, since a provider may quote its caller's words further on, and nobody
@@ -153,6 +165,8 @@ def _worded(message: str) -> str | None:
     for beginning, code in _BEGINNINGS:
         if said.startswith(beginning):
             return code
+    if any(words in said for words in _BAD_SIGNATURE):
+        return BAD_SIGNATURE
     return TOO_LONG if any(words in said for words in _TOO_LONG) else None
 
 

@@ -45,6 +45,8 @@ TOO_LONG: Final = "context_length_exceeded"
 DAILY_QUOTA: Final = "daily_quota_exceeded"
 #: Our code, OpenAI's by origin, for a quota of a minute that Google states in the same way.
 RATE_LIMIT: Final = "rate_limit_exceeded"
+#: Our code for signed thoughts in a request that this model, or this account, cannot read: another one signed them.
+BAD_SIGNATURE: Final = "invalid_thought_signature"
 #: Our code for a provider without a key in this process, which says nothing of the provider.
 NOT_CONFIGURED: Final = "not_configured"
 

@@ -21,7 +21,7 @@ from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
 from workers.providers import ProviderCall
 from workers.providers.anthropic import answers
-from workers.providers.anthropic.thoughts import TYPES, signed
+from workers.providers.anthropic.thoughts import TYPES, placed, signed
 from workers.providers.anthropic.usage import used
 from workers.upstream.event_stream import ServerSentEvent, events
 from workers.upstream.exchange import Exchange
@@ -85,8 +85,10 @@ class Message:
         self._created = clock.now_seconds()
         self._head = {"id": results.completion_id(call.job_id), "created": self._created, "model": call.offer.model}
         self._choice = answers.choice(call)
-        #: Thoughts by the index of their block, with the pieces of their text; of calls of tools, which call it is.
-        self._thoughts: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        #: Thoughts by the index of their block, with the pieces of their text, and after how many characters of the
+        #: answer's text and how many calls they came; of calls of tools, which call it is.
+        self._thoughts: dict[int, tuple[dict[str, Any], list[str], tuple[int, int]]] = {}
+        self._characters = 0
         self._calls: dict[int, int] = {}
         self._usage: dict[str, Any] = {}
         self._sent = False
@@ -111,7 +113,8 @@ class Message:
                 "the provider's stream ended before the response was complete", upstream_status=200, code="protocol"
             )
         thoughts = (self._thoughts[index] for index in sorted(self._thoughts))
-        self._choice.sign(signed({**block, "thinking": "".join(pieces)} for block, pieces in thoughts))
+        for block, pieces, position in thoughts:
+            self._choice.sign([placed(one, *position) for one in signed([{**block, "thinking": "".join(pieces)}])])
         if left := self._choice.close():
             self._send({"tool_calls": left})
         shown = self._choice.shown()
@@ -141,7 +144,7 @@ class Message:
     def _start(self, index: int, block: Mapping[str, Any]) -> None:
         kind = block["type"]
         if kind in TYPES:
-            self._thoughts[index] = (dict(block), [])
+            self._thoughts[index] = (dict(block), [], (self._characters, len(self._calls)))
             self.begun = True  # a thought that is not shown may take long
         if kind == "tool_use":
             number = self._calls[index] = len(self._calls)
@@ -165,6 +168,8 @@ class Message:
             raise wrong(f"content[{index}].{name}", "is not a string")
         if name == "thinking":
             self._thoughts[index][1].append(said)
+        else:
+            self._characters += len(said)
         if said:
             self._pass_on({canonical: said})
 
