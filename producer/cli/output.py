@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -76,6 +77,12 @@ class Output:
         """A line beside the answer, such as what to do next: in a pipe it goes to standard error."""
         click.echo(one_line(text), err=not self.is_terminal)
 
+    def remark(self, text: str) -> None:
+        """A note of any length: on a terminal it is folded between words."""
+        lines = textwrap.wrap(one_line(text), self.width, break_on_hyphens=False) if self.is_terminal else [text]
+        for line in lines:
+            self.note(line)
+
     def record(self, value: Any) -> None:
         """One of many values, as a line of JSON."""
         click.echo(as_json(value, on_terminal=self.is_terminal))
@@ -143,3 +150,8 @@ def credits_text(value: object) -> str:
     """Credits with at most six decimals and without needless zeros: 1,234.5."""
     whole, _, decimals = f"{float(str(value or 0)):,.6f}".partition(".")
     return f"{whole}.{decimals.rstrip('0')}".rstrip(".")
+
+
+def micros_text(micros: object) -> str | None:
+    """The same of micro-credits; None: there is no number."""
+    return credits_text(micros / clock.MICROS) if isinstance(micros, int) else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
@@ -18,6 +19,7 @@ from shared.submissions.endpoints import Endpoint as Endpoint
 from shared.submissions.endpoints import base_url as base_url
 from shared.submissions.endpoints import endpoint as endpoint
 from shared.submissions.endpoints import key_headers as key_headers
+from shared.submissions.price_changes import Dated, changed, due, moments
 from shared.submissions.sending import PLAIN, Sending, sending
 
 SANDBOX = "sandbox"
@@ -37,6 +39,17 @@ class Catalogue:
     sendings: Mapping[str, Sending] = field(default_factory=dict)
     #: Providers that have queues: those with models, of when the process started.
     queued: tuple[str, ...] = ()
+    #: When prices change, in microseconds since the epoch.
+    changes: tuple[int, ...] = ()
+
+    def at(self, micros: int) -> "Catalogue":
+        """The same with the prices in force at a moment; their version says from which day they are."""
+        found = {id: change for id, model in self.models.items() if (change := due(model, micros)) is not None}
+        if not found:
+            return self
+        models = {id: changed(self.models[id], change) for id, change in found.items()}
+        prices = {id: _price(f"{self.version}@{found[id].day}", model) for id, model in models.items()}
+        return replace(self, models={**self.models, **models}, prices={**self.prices, **prices})
 
     def model(self, id: str, *, param: str = "model") -> CatalogueModel:
         """The model of that id, or of `provider.id`, which is looked for after it; a 400 that names `param`."""
@@ -105,7 +118,7 @@ def checked(rows: Rows) -> Catalogue:
     sendings = {id: sending(providers[model.provider], model, model.upstream) for id, model in models.items()}
     serving = {model.provider for model in models.values()}
     queued = tuple(name for name in providers if name in serving or name == SANDBOX)
-    return Catalogue(rows.version, overheads, providers, models, prices, sendings, queued)
+    return Catalogue(rows.version, overheads, providers, models, prices, sendings, queued, moments(models.values()))
 
 
 def _price(version: str, model: CatalogueModel) -> Price:
@@ -129,8 +142,12 @@ def job_queues() -> list[str]:
 
 
 def catalogue() -> Catalogue:
-    """The catalogue of this process: what ships, and FUSIONAI_CATALOGUE, read anew when that file has changed."""
-    return _current.get()
+    """The catalogue of this process: what ships, and FUSIONAI_CATALOGUE, read anew when that file has changed.
+
+    Its prices are those in force now. Two processes whose clocks differ by a little may give two answers at midnight;
+    the one that makes a job's row fixes its price, and every other reads it there.
+    """
+    return _in_force.at(_current.get(), clock.now_micros())
 
 
 def _kept(before: Catalogue, now: Catalogue) -> tuple[Catalogue, list[str]]:
@@ -153,6 +170,7 @@ def _calls(provider: Provider) -> dict[str, Any]:
 
 
 _current: Reloaded[Catalogue] = Reloaded(lambda: settings().catalogue, loaded, load, _kept)
+_in_force: Dated[Catalogue] = Dated(lambda one: one.changes, Catalogue.at)
 
 
 def forget() -> None:

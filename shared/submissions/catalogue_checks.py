@@ -1,13 +1,16 @@
 """Checks the catalogue's rows: each fault at the line of its key, all of them at once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.money.pricing import Overheads
-from shared.submissions.catalogue_files import Row, Rows, Source, meant
+from shared.submissions.catalogue_files import Path_, Row, Rows, Source, meant
 from shared.submissions.catalogue_rows import Capability, CatalogueModel
+from shared.submissions.job_types import JobType
+from shared.submissions.price_changes import PRICES
+from shared.submissions.price_rows import PriceChange, Tier
 
 T = TypeVar("T")
 
@@ -55,14 +58,15 @@ class _Overheads(BaseModel):
         return Overheads(**self.model_dump())
 
 
-def _faults(source: Source, path: tuple[str, ...], error: ValidationError, type: Any) -> list[str]:
+def _faults(source: Source, path: Path_, error: ValidationError, type: Any) -> list[str]:
     """Each fault of a row, at its key's line."""
     found = []
     for one in error.errors():
-        place = (*path, *(str(key) for key in one["loc"] if not isinstance(key, int)))
-        said = one["msg"][0].lower() + one["msg"][1:]
+        place = (*path, *_place(one["loc"]))
+        said = one["msg"].removeprefix("Value error, ")
+        said = said[0].lower() + said[1:]
         if one["type"] == "extra_forbidden":
-            known = type.model_fields if len(one["loc"]) == 1 else ()
+            known = _known(type, one["loc"])
             said = f"unknown key{meant(str(one['loc'][-1]), known)}"
         elif one["type"] == "missing":
             said = "is missing"
@@ -72,16 +76,29 @@ def _faults(source: Source, path: tuple[str, ...], error: ValidationError, type:
     return found
 
 
-def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]]:
+def _place(loc: tuple[int | str, ...]) -> Path_:
+    """The path of a fault: the number of a table among its like is kept, that of an entry of a list is not."""
+    return tuple(key for at, key in enumerate(loc) if isinstance(key, str) or at + 1 < len(loc))
+
+
+def _known(type: Any, loc: tuple[int | str, ...]) -> Collection[str]:
+    """The keys that a key of a row may have been meant for."""
+    if len(loc) == 1:
+        return list(type.model_fields)
+    if loc[0] == "price_changes" and len(loc) == 3:
+        return [field.alias or name for name, field in PriceChange.model_fields.items()]
+    return ()
+
+
+def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[Path_, str]]:
     """Return what is wrong with a model beside the other rows: the path of the key, and the message."""
-    found: list[tuple[tuple[str, ...], str]] = []
+    found: list[tuple[Path_, str]] = []
     if model.provider not in rows.providers:
         found.append(
             (("provider",), f"provider {model.provider!r} is not defined{meant(model.provider, rows.providers)}")
         )
     found += _unpriced(model)
-    found += [(("service_tiers", name), "is the usual tier, whose price is the model's own")
-              for name in model.service_tiers if name in _USUAL_TIERS]  # fmt: skip
+    found += _wrong_tiers(model.type, model.service_tiers)
     found += [(("defaults", name), "cannot be a default, because it changes what a request costs")
               for name in model.defaults if name in _COSTLY]  # fmt: skip
     for name in model.fallbacks:
@@ -89,7 +106,7 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[tuple[str, ...], str]
             found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
     if model.type == "chat.completion" and not model.max_output:
         found.append((("max_output",), "is missing"))
-    return found
+    return found + [(("price_changes", at, *path), said) for at, path, said in _wrong_changes(model)]
 
 
 #: Service tiers that are asked for without a word, or have the model's own price.
@@ -100,18 +117,39 @@ _COSTLY: Final = frozenset("n max_tokens max_completion_tokens service_tier web_
 _PRICED: Final[Mapping[str, tuple[str, ...]]] = {"chat.completion": ("input", "output"), "embedding": ("input",)}
 
 
-def _unpriced(model: CatalogueModel) -> list[tuple[tuple[str, ...], str]]:
+def _unpriced(model: CatalogueModel) -> list[tuple[Path_, str]]:
     """What has no price, though it would be used: a price that is not known is never 0."""
     if not (model.input or model.output or model.images or model.request):
         return [((), "price is missing")]
     needed = _PRICED.get(model.type, ())
-    lacking: list[tuple[tuple[str, ...], str]] = [
-        ((name,), "is missing") for name in needed if name not in model.model_fields_set
-    ]
-    for tier, row in model.service_tiers.items():
-        given = row.model_fields_set
-        lacking += [(("service_tiers", tier, name), "is missing") for name in needed if name not in given]
-    return lacking
+    return [((name,), "is missing") for name in needed if name not in model.model_fields_set]
+
+
+def _wrong_tiers(type: JobType, tiers: Mapping[str, Tier]) -> Iterator[tuple[Path_, str]]:
+    for name, row in tiers.items():
+        if name in _USUAL_TIERS:
+            yield ("service_tiers", name), "is the usual tier, whose price is the model's own"
+        for price in _PRICED.get(type, ()):
+            if price not in row.model_fields_set:
+                yield ("service_tiers", name, price), "is missing"
+
+
+def _wrong_changes(model: CatalogueModel) -> Iterator[tuple[int, Path_, str]]:
+    """What is wrong with the prices to come: their days ascend, and each names every price that the row has."""
+    for at, change in enumerate(model.price_changes):
+        if at and change.day <= model.price_changes[at - 1].day:
+            yield at, ("from",), f"must be after {model.price_changes[at - 1].day}"
+        needed = [name for name in PRICES if getattr(model, name) != CatalogueModel.model_fields[name].default]
+        for name in {**dict.fromkeys(needed), **dict.fromkeys(_PRICED.get(model.type, ()))}:
+            if name not in change.model_fields_set:
+                yield at, (name,), "is missing: the row has this price"
+        for tier in model.service_tiers:
+            if tier not in change.service_tiers:
+                yield at, ("service_tiers", tier), "is missing: the row has this tier"
+        for path, said in _wrong_tiers(model.type, change.service_tiers):
+            yield at, path, said
+        if not (change.input or change.output or change.images or change.request):
+            yield at, (), "price is missing"
 
 
 def _type_of(row: Row) -> Any:

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,8 +17,8 @@ _AT_LINE: Final = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of docu
 
 #: The provider that no catalogue is without.
 _NEEDED: Final = "providers.sandbox"
-
-Path_ = tuple[str, ...]
+#: Of a key: the names of its tables and its own; after the name of an array of tables, the number of the table in it.
+Path_ = tuple[str | int, ...]
 
 
 class CatalogueError(ValueError):
@@ -40,7 +41,7 @@ class Source:
         """`mine.toml:12: models.x.input: must be …`."""
         line = line_of(self.text, path)
         place = f"{self.name}:{line}" if line else self.name
-        return f"{place}: {'.'.join(path)}: {said}" if path else f"{place}: {said}"
+        return f"{place}: {shown(path)}: {said}" if path else f"{place}: {said}"
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,11 @@ def meant(name: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def shown(path: Path_) -> str:
+    """A path as people write it: `models.m.price_changes[0].input`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+
+
 def line_of(text: str, path: Path_, *, exact: bool = False) -> int:
     """The line on which a key stands, or (not `exact`) the table or inline table that it is in; 0: it cannot be told.
 
@@ -169,14 +175,25 @@ def line_of(text: str, path: Path_, *, exact: bool = False) -> int:
     """
     table: Path_ = ()
     best, line = 0, 0
+    tables: Counter[Path_] = Counter()
     for number, written in enumerate(text.splitlines(), 1):
         if (head := header_of(written)) is not None:
-            table = found = head
+            table = found = _numbered(head, written, tables)
         else:
             found = (*table, *key) if (key := _key_of(written)) else ()
         if found and path[: len(found)] == found and len(found) > best:
             best, line = len(found), number
     return line if not exact or best == len(path) else 0
+
+
+def _numbered(head: Path_, line: str, tables: Counter[Path_]) -> Path_:
+    """The path of a table's head with the numbers of the arrays of tables in it; `tables` counts those seen so far."""
+    if line.lstrip().startswith("[["):
+        tables[head] += 1
+    path: Path_ = ()
+    for at, key in enumerate(head, 1):
+        path = (*path, key, tables[head[:at]] - 1) if tables[head[:at]] else (*path, key)
+    return path
 
 
 def header_of(line: str) -> Path_ | None:
@@ -194,7 +211,7 @@ def _path(toml: str) -> Path_ | None:
         found: Any = tomllib.loads(toml)
     except (tomllib.TOMLDecodeError, RecursionError):
         return None
-    path: list[str] = []
+    path: list[str | int] = []
     while isinstance(found, dict) and found:
         ((key, found),) = found.items()
         path.append(key)

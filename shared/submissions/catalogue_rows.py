@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from shared.submissions.job_types import JobType
-from shared.submissions.price_rows import LongContextRow, Micros, Tier
+from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
 from shared.submissions.sending import Words
 
 #: The name of a provider stands in the names of queues, of documents in Redis and of the environment.
@@ -72,10 +72,14 @@ class CatalogueModel(Words):
     qualities: list[str] = Field(default=[])
     #: Service tiers that have a price of their own; the price above is the standard one's.
     service_tiers: Mapping[str, Tier] = {}
+    #: Prices that change on a known day, by day.
+    price_changes: list[PriceChange] = Field(default=[])
     #: Tokens that `web_search_options` adds to the input at most; 0: they are refused.
     web_search: Tokens = 0
     #: Tokens that a picture shown to it costs at most, where that is more than the catalogue's `overheads.image`.
     image_tokens: Tokens = 0
+    #: The same of a picture that is asked for in low or in high detail, where its provider minds that.
+    image_details: Mapping[Literal["low", "high"], Tokens] = {}
     max_output: Tokens = 0
     dimensions: Tokens = 0
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.

@@ -5,7 +5,8 @@ and from Claude 4.7 on up to a limit) names its limit in its catalogue row (`ima
 data is bounded by its own size; that of an address is not known here.
 
 Sources: developers.openai.com/api/docs/guides/images-vision (patches of 32 pixels, 1.2 tokens each; 30,000 of them at
-most, else the request is refused), platform.claude.com/docs/en/build-with-claude/vision (patches of 28 pixels, 4,784).
+most, else the request is refused; 2,500 in high detail, those of 512 pixels a side in low),
+platform.claude.com/docs/en/build-with-claude/vision (patches of 28 pixels, 4,784).
 """
 
 import binascii
@@ -23,12 +24,17 @@ _HUNDREDTHS: Final = 120
 _HEAD: Final = 64 * 1024
 
 
-def bound(request: Mapping[str, Any], *, usual: int, most: int) -> int:
+def bound(request: Mapping[str, Any], *, usual: int, most: int, details: Mapping[Any, int]) -> int:
     """The most tokens of a chat's pictures together.
 
-    `usual`: of one, as the catalogue's overheads say; `most`: as the model's row does, 0 where it says nothing.
+    `usual`: of one, as the catalogue's overheads say; `most`: as the model's row does, 0 where it says nothing;
+    `details`: of one that is asked for in that detail, if its row says so.
     """
-    return sum(_one(picture, usual, most) for picture in _shown(request))
+    total = 0
+    for picture in _shown(request):
+        said = details.get(picture.get("detail") or "")
+        total += _one(picture, usual, most) if said is None else _one(picture, min(usual, said), said)
+    return total
 
 
 def of_size(size: Size) -> int:

@@ -5,7 +5,7 @@ The fields of a request are in `shared.submissions.requests`; what is not there 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 from pydantic import ConfigDict, Field, ValidationError
@@ -46,6 +46,10 @@ REQUESTS: Mapping[JobType, type[Shape]] = {
 
 
 NO_ROUTING = Routing()
+
+#: The service tier of a request that names none, and the names that mean it: what they cost is the model's price.
+USUAL_TIER: Final = "default"
+STANDARD_TIERS: Final = ("auto", USUAL_TIER)
 
 #: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
 UNASKED = "unasked"

@@ -102,3 +102,15 @@ def test_what_stands_in_the_place_of_a_queue_is_set_aside_and_not_lost(
     bell._down_until = 0.0
     assert bell.ring(queue, ["job_2"]).result() and client.llen(queue) == 1
     bell.close()
+
+
+def test_a_queue_that_is_not_known_here_is_no_fault_of_the_broker(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs of a later version may turn to a provider that this version's catalogue lacks."""
+    monkeypatch.setattr(settings(), "broker_url", redis_server.url)
+    client, bell = redis.from_url(redis_server.url), Bell(make_app())
+    client.flushall()
+    assert not bell.ring("later.batch", ["job_1"]).result() and not bell.away
+    assert bell.ring(job_queues()[0], ["job_2"]).result() and client.keys("*.batch") == []
+    bell.close()

@@ -56,6 +56,17 @@ def test_chat_echoes_the_question_and_counts_consistently(oai: openai.OpenAI) ->
     assert first.usage.total_tokens == first.usage.prompt_tokens + first.usage.completion_tokens
 
 
+@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6-luna", "gpt-6.1-sol", "o3"])
+@pytest.mark.parametrize(("refused", "code"), [("max_tokens", "unsupported_parameter"), ("top_p", "unsupported_value")])
+def test_reasoning_models_refuse_what_the_real_ones_do(oai: openai.OpenAI, model: str, refused: str, code: str) -> None:
+    given: Any = {"max_tokens": 5} if refused == "max_tokens" else {"top_p": 0.5}
+    with pytest.raises(openai.BadRequestError) as wrong:
+        oai.chat.completions.create(model=model, messages=HELLO, **given)
+    assert (wrong.value.code, wrong.value.param) == (code, refused)
+    assert oai.chat.completions.create(model="gpt-4.1", messages=HELLO, **given).choices
+    assert oai.chat.completions.create(model=model, messages=HELLO, max_completion_tokens=50).choices
+
+
 def test_a_stream_says_what_the_whole_answer_says(oai: openai.OpenAI) -> None:
     whole = oai.chat.completions.create(model="gpt-4o", messages=HELLO)
     with oai.chat.completions.create(

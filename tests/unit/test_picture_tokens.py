@@ -37,10 +37,40 @@ def test_a_photo_of_twelve_megapixels_is_held_for(model: str, tokens: int) -> No
     assert tokens <= held_for(model, PHOTO) <= 2 * max(tokens, 2_600)
 
 
-@pytest.mark.parametrize("detail", ["auto", "high", "original"])
-def test_the_picture_of_an_address_may_be_the_largest_that_is_taken(detail: str) -> None:
+@pytest.mark.parametrize(("detail", "tokens"), [("auto", 36_000), ("original", 36_000), ("high", 3_000), ("low", 400)])
+def test_the_picture_of_an_address_may_be_the_largest_that_is_taken(detail: str, tokens: int) -> None:
     held = held_for("gpt-6-luna", "https://example.com/a.png", detail=detail)
-    assert 36_000 <= held < 36_100, "30,000 patches at 1.2 tokens; more are refused"
+    assert tokens <= held < tokens + 100, "30,000 patches at 1.2 tokens, more are refused; 2,500 in high detail"
+
+
+@pytest.mark.parametrize(("detail", "tokens"), [("high", 2_942), ("low", 308)])
+def test_a_large_picture_in_less_detail_costs_no_more_than_that(detail: str, tokens: int) -> None:
+    assert tokens <= held_for("gpt-6-astra", PHOTO, detail=detail) < tokens * 1.6
+
+
+def test_a_detail_that_the_provider_does_not_mind_changes_nothing() -> None:
+    for detail in ("low", "high"):
+        held = held_for("claude-opus-5-5", "https://example.com/a.png", detail=detail)
+        assert 5_000 <= held < 5_100
+
+
+# By each provider's page: the catalogue's sources, and ai.google.dev/gemini-api/docs/media-resolution.
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("claude-fable-5-2", 4_784), ("claude-opus-4-8", 4_784), ("claude-haiku-5-5", 4_784),
+        ("claude-sonnet-4-6", 1_568),
+        ("gpt-4", 36_000), ("gpt-6.1-terra", 36_000), ("gpt-5.6-terra", 36_000), ("gpt-5.5", 12_000),
+        ("gpt-5.4", 12_000),
+        ("gpt-5.4-mini", 2_489), ("gpt-5.4-nano", 3_779), ("gpt-5.2", 1_844), ("gpt-5.1", 70 + 8 * 140),
+        ("gpt-4.1", 85 + 8 * 170), ("gpt-4.1-mini", 2_489), ("gemini-pro", 2_240),
+        ("gemini-2.5-flash-lite", 256 + 2_048),
+        ("mistral-small-2603", 55 * 56),
+    ],
+)  # fmt: skip
+def test_the_most_that_a_provider_s_page_names_is_held_for(model: str, tokens: int) -> None:
+    for detail in ("auto", "original"):
+        assert held_for(model, "https://example.com/a.png", detail=detail) >= tokens
 
 
 def test_a_small_picture_is_held_for_as_before() -> None:
@@ -52,7 +82,7 @@ def test_the_size_is_found_behind_a_long_head() -> None:
     plain = png(3000, 2000)
     late = jpeg(3000, 2000, before=segment(0xE1, bytes(65_000)) * 2)
     same = [
-        picture_tokens.bound(_shown(data_url(one, kind)), usual=1, most=99_999)
+        picture_tokens.bound(_shown(data_url(one, kind)), usual=1, most=99_999, details={})
         for one, kind in ((plain, "image/png"), (late, "image/jpeg"))
     ]
     assert same == [picture_tokens.of_size((3000, 2000))] * 2

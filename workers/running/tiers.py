@@ -16,14 +16,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.errors import ProviderError
-from shared.submissions.schemas import Offer
+from shared.submissions.schemas import USUAL_TIER, Offer
 from workers.running.retry import SILENT_CODES
 from workers.upstream.faults import classify
 
 #: Tiers that are served as there is room.
 SHEDDABLE: Final = frozenset({"flex"})
-#: In canonical terms, the tier that is sold without a word about tiers.
-USUAL: Final = "default"
 #: The part of the time that is left to the usual tier.
 USUAL_PART: Final = 0.25
 #: Pauses after refusals for lack of room, in base pauses; the last repeats.
@@ -45,7 +43,7 @@ def usual_offer(offers: Sequence[Offer], at: int) -> int | None:
     asked = offers[at]
     if asked.service_tier not in SHEDDABLE:
         return None
-    same = (asked.provider, asked.model, USUAL)
+    same = (asked.provider, asked.model, USUAL_TIER)
     found = (index for index, one in enumerate(offers) if (one.provider, one.model, one.service_tier) == same)
     return next(found, None)
 

@@ -3,18 +3,14 @@
 from typing import Final
 
 from producer.dialects.fluence import manners
+from producer.openapi import requests
 from producer.web import rate_headers
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
+from producer.web.error_rows import DETAILS
 from producer.web.rows import Schema
 from shared.errors import FusionError
 
-_REQUEST: Final[Schema] = {
-    "description": "A chat completion, as the native one; `model` is required.",
-    "allOf": [{"$ref": "#/components/schemas/ChatCompletionRequest"}],
-    "required": ["model"],
-    "properties": {"model": {"type": "string", "minLength": 1}},
-}
 _ERROR: Final[Schema] = {
     "description": "The body of every error response.",
     "type": "object",
@@ -26,9 +22,7 @@ _ERROR: Final[Schema] = {
             "properties": {
                 "code": {"type": "string", "enum": list(manners.CODES)},
                 "message": {"type": "string"},
-                "request_id": {"type": "string"},
-                "param": {"type": "string"},
-                "reason": {"type": "string"},
+                **DETAILS,
             },
         }
     },
@@ -47,7 +41,7 @@ PART: Final = DocumentPart(
     security={"FluenceKey": {"type": "http", "scheme": "bearer"}},
     error=_error,
     error_headers={**ERROR_HEADERS, 401: ("WWW-Authenticate",)},
-    schemas=lambda: {"FluenceChatRequest": _REQUEST, "FluenceError": _ERROR},
+    schemas=lambda: {"FluenceChatRequest": requests.chat_of_named_model(), "FluenceError": _ERROR},
     headers=rate_headers.SCHEMAS,
     mark="Fluence",
 )

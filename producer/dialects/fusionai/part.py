@@ -10,6 +10,7 @@ from producer.openapi.schemas import definitions
 from producer.web import rate_headers
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
+from producer.web.error_rows import DETAILS
 from producer.web.rows import JSON, Schema, header
 from shared.errors import FusionError
 from shared.submissions import sizes
@@ -82,26 +83,7 @@ _ERROR: Final[Schema] = {
                 "message": {"type": "string"},
                 "type": {"type": "string", "enum": [kind.type for kind in every_error()]},
                 "code": {"type": "integer", "description": "The HTTP status."},
-                "param": {"type": "string"},
-                "reason": {
-                    "type": "string",
-                    "description": "A machine-readable cause, if more specific than the type. For a request refused "
-                    "by a provider, the error code of the provider, such as `context_length_exceeded`.",
-                },
-                "request_id": {"type": "string"},
-                "required_credits": {"type": "number", "description": "With 402: the maximum cost of the jobs."},
-                "available_credits": {"type": "number", "description": "With 402: the available credits."},
-                "held_credits": {"type": "number", "description": "With 402: the credits held for unfinished jobs."},
-                "held_by_jobs": {"type": "integer", "description": "With 402: the number of unfinished jobs."},
-                "max_tokens": {
-                    "type": "integer",
-                    "description": "With 402: the largest `max_tokens` per job that the balance covers.",
-                },
-                "jobs": {"type": "integer", "description": "With 402: the number of jobs in the request."},
-                "fitting_jobs": {
-                    "type": "integer",
-                    "description": "With 402: how many jobs, counted from the first, the balance covers.",
-                },
+                **DETAILS,
             },
         }
     },

@@ -9,6 +9,7 @@ from producer.openapi.schemas import definitions
 from producer.web import rate_headers
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
+from producer.web.error_rows import DETAILS
 from producer.web.rows import Schema
 from shared.errors import FusionError
 from shared.objects.fields import Count, Time
@@ -64,7 +65,7 @@ _ERRORS: Final[Schema] = {
                     "message": {"type": "string"},
                     "type": {"type": "string"},
                     "code": {"type": "string"},
-                    "param": {"type": "string"},
+                    **DETAILS,
                 },
             },
         },

@@ -24,9 +24,8 @@ def refuse(error: FusionError, request_id: str) -> Refusal:
 
 
 def shown(error: FusionError) -> dict[str, Any]:
-    """One error of the list."""
-    param = {} if error.param is None else {"param": error.param}
-    return {"message": error.message, "type": error.type, "code": error.reason or error.type} | param | error.details
+    """One error of the list; its code is a string."""
+    return error.as_json() | {"code": error.reason or error.type}
 
 
 def dress(type: JobType, result: str) -> str:
