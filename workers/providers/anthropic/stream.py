@@ -6,8 +6,7 @@ nothing back. Usage is cumulative: what is said later counts. Events and deltas 
 the page asks of clients.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -23,7 +22,7 @@ from workers.providers import ProviderCall
 from workers.providers.anthropic import answers
 from workers.providers.anthropic.thoughts import TYPES, placed, signed
 from workers.providers.anthropic.usage import used
-from workers.upstream.event_stream import ServerSentEvent, events
+from workers.upstream.event_stream import ServerSentEvent, follow, take_all
 from workers.upstream.exchange import Exchange
 
 #: The texts of deltas, by their type: where they stand, and what they are in a canonical delta.
@@ -43,37 +42,14 @@ async def stream(
     ProviderError, or event_stream.NotStreamed, when there is no whole answer.
     """
     message = Message(call)
-    try:
-        with exchange:
-            async with aclosing(events(client, url, headers, body, exchange)) as coming:
-                await _follow(message, coming, call, exchange)
-    except ProviderError:
-        if not message.ended:
-            raise
+    await follow(message, client, url, headers, body, exchange, call.on_whole)
     return message.whole()
-
-
-async def _follow(
-    message: "Message", coming: AsyncIterator[ServerSentEvent], call: ProviderCall, exchange: Exchange
-) -> None:
-    """Read until nothing can follow."""
-    async for event in coming:
-        message.take(event)
-        exchange.passed_on = message.visible
-        if message.begun and not exchange.begun:
-            exchange.begin()
-        if message.stopped:
-            return
-        if message.ended:
-            exchange.whole()
-            call.on_whole()
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> tuple[dict[str, Any], Usage]:
     """The answer and its usage, of a stream that was read whole before."""
     message = Message(call)
-    for event in given:
-        message.take(event)
+    take_all(message, given)
     return message.whole()
 
 
