@@ -30,15 +30,25 @@ from shared.submissions.job_types import JobType
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 1.0
 
+#: What a model can do, and the types that can do nothing else, as a narrow terminal shows them.
+_LETTERS = {"vision": "v", "tools": "t", "json_schema": "j", "reasoning": "r", "embedding": "emb", "image": "img"}
+_LEGEND = "can: v vision, t tools, j json_schema, r reasoning."
+
+
+def letters(cell: str) -> str:
+    """`vtj` of `vision tools json_schema`."""
+    return "".join(_LETTERS.get(word, word) for word in cell.split())
+
+
 _COLUMNS = (
     Column("model"),
-    Column("provider", drop=6),
+    Column("provider", drop=8),
     Column("input", right=True),
     Column("output", right=True),
-    Column("context", right=True, drop=8),
+    Column("context", right=True, drop=9),
     Column("state", styled=True, short=lambda cell: cell.partition(",")[0], cut=5, drop=1),
     *offer_statistics.COLUMNS,
-    Column("can", text=True, drop=7),
+    Column("can", short=letters, cut=10, drop=5),
 )
 
 
@@ -65,6 +75,8 @@ def list_models(client: FusionAI, output: Output) -> None:
         rows = [_row(one) for one in page["data"]]
         served = any(one.get("statistics") for one in page["data"])
         offer_statistics.table(output, _COLUMNS, rows, known=served, empty="No models.")
+        if "can" in output.cut:
+            output.note(_LEGEND)
         for said in _coming(page["data"]):
             output.remark(said)
 
@@ -143,11 +155,19 @@ _FILE = click.option(
 @click.option("--type", "type", type=click.Choice(get_args(JobType)), default="chat.completion", show_default=True)
 @click.option("--purpose", default="", help="What it is for, in a few words.")
 @click.option("--input", "input_price", required=True, type=click.IntRange(0), help="Price of a million input tokens.")
-@click.option("--output", "output_price", default=0, type=click.IntRange(0), help="Price of a million output tokens.")
+@click.option(
+    "--output",
+    "output_price",
+    type=click.IntRange(0),
+    help="Price of a million output tokens; a chat.completion needs it.",
+)
 @click.option("--cached-input", type=click.IntRange(0), help="Price of a million input tokens from a cache.")
 @click.option("--cache-write", type=click.IntRange(0), help="Price of a million input tokens written to a cache.")
+@click.option("--cache-write-1h", type=click.IntRange(0), help="The same, written for an hour.")
+@click.option("--reasoning", type=click.IntRange(0), help="Price of a million tokens of reasoning; else --output.")
+@click.option("--request", type=click.IntRange(0), help="Price of each request, beside its tokens.")
 @click.option("--context", type=click.IntRange(1), help="Tokens of request and response together.")
-@click.option("--max-output", type=click.IntRange(1), help="Tokens of a response.")
+@click.option("--max-output", type=click.IntRange(1), help="Tokens of a response; a chat.completion needs it.")
 @click.option("--can", type=click.Choice(get_args(Capability)), multiple=True, help="What it can do; else all.")
 @_FILE
 @json_option
@@ -157,18 +177,30 @@ def add(
     """Add a model to your own catalog, or replace its row.
 
     Prices are micro-credits (a credit has 1,000,000). Running processes load it within a few seconds; the first model
-    of a provider needs a restart.
+    of a provider needs a restart. Prices of images, of long context and of service tiers, and what a provider has
+    beside the usual fields, are written into the file: catalogue.toml explains all keys.
     """
+    if given["type"] == "chat.completion":
+        _insist(given, {"output_price": "--output", "max_output": "--max-output"})
     row: dict[str, Any] = {"type": given["type"], "provider": provider, "upstream": upstream or name}
-    row |= {"purpose": given["purpose"], "input": given["input_price"], "output": given["output_price"]}
-    for key in ("cached_input", "cache_write", "max_output", "context"):
-        if given[key] is not None:
-            row[key] = given[key]
+    row |= {"purpose": given["purpose"], "input": given["input_price"], "output": given["output_price"] or 0}
+    row |= {key: given[key] for key in _OPTIONAL if given[key] is not None}
     if can:
         row["capabilities"] = list(can)
     path = _own_file(file)
     _edit(path, own_file.with_row(name, row))
     _told(Output(as_json), {"model": name, "file": str(path), "row": row}, f"{name} is in {path}.")
+
+
+#: Keys of a row that `add` writes only when they are given.
+_OPTIONAL = ("cached_input", "cache_write", "cache_write_1h", "reasoning", "request", "max_output", "context")
+
+
+def _insist(given: Mapping[str, Any], needed: Mapping[str, str]) -> None:
+    """Refuse a row that lacks one of these; what is not given is not free."""
+    for key, option in needed.items():
+        if given[key] is None:
+            raise click.UsageError(f"a chat.completion needs {option}")
 
 
 @models.command()

@@ -46,6 +46,8 @@ class Output:
         self.as_json = as_json
         self.is_terminal = sys.stdout.isatty()
         self.width = shutil.get_terminal_size().columns
+        #: The columns of the last table whose cells were shortened.
+        self.cut: set[str] = set()
 
     def value(self, value: Any, page: Callable[[], None]) -> None:
         """JSON of the value, or what `page` prints."""
@@ -57,6 +59,10 @@ class Output:
     def line(self, text: str = "") -> None:
         """One line, whatever is in it."""
         click.echo(one_line(text))
+
+    def prose(self, text: str) -> None:
+        """A sentence; on a terminal it is folded between words."""
+        self.lines(textwrap.fill(text, self.width, break_on_hyphens=False) if self.is_terminal else text)
 
     def lines(self, text: str) -> None:
         """A text that may have several."""
@@ -114,7 +120,7 @@ class Output:
 
     def _grid(self, grid: Grid) -> None:
         if self.is_terminal:
-            grid.fit(self.width)
+            self.cut = grid.fit(self.width)
             self._print(grid.table(), max(self.width, grid.needed(LEAST_TEXT)))
         else:
             self._print(grid.table(), grid.needed())

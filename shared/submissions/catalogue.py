@@ -19,8 +19,9 @@ from shared.submissions.endpoints import Endpoint as Endpoint
 from shared.submissions.endpoints import base_url as base_url
 from shared.submissions.endpoints import endpoint as endpoint
 from shared.submissions.endpoints import key_headers as key_headers
+from shared.submissions.endpoints import url_variable as url_variable
 from shared.submissions.price_changes import Dated, changed, due, moments
-from shared.submissions.sending import PLAIN, Sending, sending
+from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"
 
@@ -65,6 +66,20 @@ class Catalogue:
     def sending(self, id: str) -> Sending:
         """What the model of that id is sent; of one that is not there any more, what any is."""
         return self.sendings.get(id, PLAIN)
+
+    def sending_for(self, provider: str, id: str, upstream: str) -> Sending:
+        """What is sent to the upstream of an offer, which was fixed when its job was accepted.
+
+        The row of that id may be another's by now, or not be here: in a process with an older file.
+        """
+        row = self.models.get(id)
+        if row is not None and (row.provider, row.upstream) == (provider, upstream):
+            return self.sending(id)
+        if provider not in self.providers:
+            return PLAIN
+        served = (one for one in self.models.values() if (one.provider, one.upstream) == (provider, upstream))
+        words = row if row is not None and row.provider == provider else next(served, Words())
+        return sending(self.providers[provider], words, upstream)
 
 
 def load(name: str) -> Catalogue:

@@ -64,7 +64,7 @@ def _faults(source: Source, path: Path_, error: ValidationError, type: Any) -> l
     for one in error.errors():
         place = (*path, *_place(one["loc"]))
         said = one["msg"].removeprefix("Value error, ")
-        said = said[0].lower() + said[1:]
+        said = said[:1].lower() + said[1:]
         if one["type"] == "extra_forbidden":
             known = _known(type, one["loc"])
             said = f"unknown key{meant(str(one['loc'][-1]), known)}"
@@ -102,8 +102,10 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[Path_, str]]:
     found += [(("defaults", name), "cannot be a default, because it changes what a request costs")
               for name in model.defaults if name in _COSTLY]  # fmt: skip
     for name in model.fallbacks:
-        if name not in rows.models or _type_of(rows.models[name]) != model.type:
+        if name not in rows.models:
             found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
+        elif (type := _type_of(rows.models[name])) != model.type:
+            found.append((("fallbacks",), f"model {name!r} has type {type}, not {model.type}"))
     if model.type == "chat.completion" and not model.max_output:
         found.append((("max_output",), "is missing"))
     return found + [(("price_changes", at, *path), said) for at, path, said in _wrong_changes(model)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.submissions.job_types import JobType
 from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
@@ -39,6 +39,13 @@ class Provider(Words):
     #: What the provider admits of each of its models; 0: found out by calling.
     requests_per_minute: int = Field(default=0, ge=0)
     tokens_per_minute: int = Field(default=0, ge=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_web_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
 
 
 #: What a model can do, as far as requests ask for it.

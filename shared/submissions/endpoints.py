@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from shared.environment import provider_key, provider_url
+from shared.environment import provider_key, provider_url, url_name
 from shared.settings import settings
 from shared.submissions.catalogue_rows import Provider
 
@@ -68,6 +68,11 @@ def base_url(provider: Provider) -> str:
     base = base.rstrip("/")
     whole = base.endswith(provider.path) or _MODEL in base
     return (base if whole else base + provider.path) + question + query
+
+
+def url_variable(provider: Provider) -> str:
+    """The name in the environment of a provider's base URL."""
+    return provider.url or url_name(provider.name)
 
 
 def _simulated(provider: Provider) -> Endpoint | None:

@@ -25,14 +25,14 @@ class Words(BaseModel):
     limit: Literal["", "max_tokens", "max_completion_tokens", "max_output_tokens"] = ""
     #: What is sent of fields that the caller leaves out.
     defaults: dict[str, float | int | str | bool] = {}
-    #: What is sent whenever tools are, whatever the caller says of it.
-    beside_tools: dict[str, float | int | str | bool] = {}
     #: Fields of which it takes one: a default gives way, and of what the caller gave the first is sent.
     either: list[str] = []
     #: Its names for the roles of messages.
     roles: dict[str, str] = {}
     #: Its names for service tiers, by ours: `flex`, `default` (the usual one), `priority`.
     tiers: dict[str, str] = {}
+    #: What is sent beside tools, whatever is asked for.
+    with_tools: dict[str, float | int | str | bool] = {}
     #: A tool's message has to say whose answer it is, beside the id of the call.
     tool_names: bool = False
 
@@ -58,10 +58,10 @@ class Sending(BaseModel):
     takes: frozenset[str] = frozenset()
     rename: Mapping[str, str] = {}
     defaults: Mapping[str, Any] = {}
-    beside_tools: Mapping[str, Any] = {}
     either: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
     tiers: Mapping[str, str] = {}
+    with_tools: Mapping[str, Any] = {}
     tool_names: bool = False
 
 
@@ -85,9 +85,9 @@ def sending(provider: Words, model: Words, upstream: str) -> Sending:
         takes=frozenset(provider.takes) | frozenset(model.takes),
         rename=renamed if limit == "max_tokens" else {"max_tokens": limit, **renamed},
         defaults={**provider.defaults, **model.defaults},
-        beside_tools={**provider.beside_tools, **model.beside_tools},
         either=tuple(model.either or provider.either),
         roles={**provider.roles, **model.roles},
         tiers={**provider.tiers, **model.tiers},
+        with_tools={**provider.with_tools, **model.with_tools},
         tool_names=provider.tool_names or model.tool_names,
     )

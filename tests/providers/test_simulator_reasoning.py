@@ -100,6 +100,6 @@ def test_no_row_sends_what_its_model_refuses(caller: Caller, model: str, effort:
     assert isinstance(made, ProviderAnswer), repr(made)
     kept = openai_rules.generation(row.upstream) is None
     assert ("temperature" in made.ignored) is not kept
-    fixed = catalogue().sending(model).beside_tools if "tools" in body else {}
+    fixed = catalogue().sending(model).with_tools if "tools" in body else {}
     told_otherwise = effort is not None and fixed.get("reasoning_effort", effort) != effort
     assert ("reasoning_effort" in made.ignored) is (told_otherwise or (kept and effort is not None))

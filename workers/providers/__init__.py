@@ -24,12 +24,14 @@ nothing else names it. `tests/providers/protocols/example.py` is a whole one. It
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any, Protocol
 
 import httpx
 
 from shared.providers.limits import RateLimits
-from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
+from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, endpoint
 from shared.submissions.schemas import Offer, Usage
 from workers.upstream.live_transport import live_client
 from workers.upstream.time_limits import TimeLimits, limits
@@ -101,6 +103,14 @@ def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstre
     for name, provider in catalogue.providers.items():
         where = Endpoint("", "", simulated=False) if name == SANDBOX else endpoint(provider)
         if where is not None:
-            module = import_module(f"workers.providers.{provider.protocol}")
-            reachable[name] = module.connect(provider, where, client)
+            reachable[name] = _adapter(provider).connect(provider, where, client)
     return reachable
+
+
+def _adapter(provider: Provider) -> Any:
+    """The module that speaks a provider's protocol; without one the process ends with a sentence."""
+    module = f"{__name__}.{provider.protocol}"
+    if not provider.protocol.isidentifier() or find_spec(module) is None:
+        known = ", ".join(sorted(one.name for one in iter_modules(__path__) if one.name != SANDBOX))
+        raise SystemExit(f"catalog: providers.{provider.name}.protocol: {provider.protocol!r} is none of {known}")
+    return import_module(module)

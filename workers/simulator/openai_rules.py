@@ -17,7 +17,7 @@ _GPT: Final = re.compile(r"gpt-(\d+)(?:\.(\d+))?(?![0-9a-z])(?!.*chat-latest)")
 #: Generations of GPT, as (major, minor).
 _FIRST, _NONE, _XHIGH, _THINKS = (5, 0), (5, 1), (5, 2), (5, 5)
 #: The first that take tools only with the effort `none`.
-_TOOLLESS: Final = (5, 2)
+_TOOLLESS: Final = (5, 4)
 #: Those that always reason.
 _ALWAYS: Final = ("gpt-6-astra", "gpt-6.1-sol")
 

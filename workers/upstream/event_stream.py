@@ -26,6 +26,8 @@ MOST_STRAY_BYTES = 64 * 1024
 MOST_LOOKED_BYTES = 1024 * 1024
 
 EVENT_STREAM = "text/event-stream"
+#: The name of an event that says nothing but that the connection lives: platform.claude.com/docs/…/streaming.
+PING = "ping"
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = frozenset({b"data", b"event", b"id", b"retry", b""})
@@ -94,7 +96,7 @@ async def follow(
                         exchange.begin()
                     if answer.stopped:
                         return
-                    if answer.ended:
+                    if answer.ended and event.name != PING:
                         exchange.whole()
                         on_whole()
     except ProviderError:

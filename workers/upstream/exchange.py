@@ -1,7 +1,9 @@
 """One call of a provider: its three timeouts, whether an answer had begun, its rate-limit headers."""
 
 import asyncio
+import math
 from collections.abc import Mapping
+from itertools import takewhile
 from types import TracebackType
 
 import httpx
@@ -16,6 +18,8 @@ from workers.upstream.transport import UNREACHED
 
 #: After an answer is whole, so long for what may still come: what it used, and the stream's end.
 LINGER_SECONDS = 5.0
+#: The same where nothing comes but comments, which say that somebody is there and not that anything follows.
+MOST_LINGER_SECONDS = 30.0
 
 _EXPIRED = {
     "first_byte": "the provider did not start to respond in time",
@@ -31,6 +35,8 @@ _SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first
 
 #: Headers with these words in their names have our key; a shorter value may stand in any sentence.
 _KEY_HEADERS, _LEAST_KEY = (b"key", b"authorization", b"token"), 8
+#: So many characters of the beginning of a key are hidden like the whole.
+LEAST_PIECE = 12
 #: What stands in its place where a provider repeats it.
 HIDDEN = "[key]"
 
@@ -56,6 +62,8 @@ class Exchange:
         self.limits: RateLimits | None = None
         #: The headers of the answer.
         self.headers: Mapping[str, str] = {}
+        #: When a whole answer has been waited for long enough, unless more events come.
+        self._latest = math.inf
         self._bytes = 0
         self._keys: list[str] = []
 
@@ -86,10 +94,11 @@ class Exchange:
         if self._bytes > MOST_ANSWER_BYTES:
             raise ProviderError("the provider's response is too large", upstream_status=200, code="protocol")
         if self.begun:
-            self._due = self._loop.time() + self._idle
+            self._due = min(self._loop.time() + self._idle, self._latest)
 
     def whole(self) -> None:
-        """Nothing that matters is still to come."""
+        """Nothing that matters is still to come; said again with each event that comes nonetheless."""
+        self._latest = self._loop.time() + MOST_LINGER_SECONDS
         self._idle = min(self._idle, LINGER_SECONDS)
         self.alive()
         self._hasten()
@@ -97,9 +106,10 @@ class Exchange:
     def mark(self, error: ProviderError) -> ProviderError:
         """The same error, with what this exchange knows of it, and without our key, which its provider may repeat."""
         for key in self._keys:
-            error.message = error.message.replace(key, HIDDEN)
+            error.message = _without(error.message, key)
             error.args = (error.message,)
-            error.code, error.param = _without(error.code, key), _without(error.param, key)
+            error.code = error.code and _without(error.code, key)
+            error.param = error.param and _without(error.param, key)
         error.head = error.head or self.passed_on or (self.head and error.code in _SPOILED)
         error.limits = error.limits or self.limits
         return error
@@ -151,8 +161,14 @@ def _key(header: tuple[bytes, bytes]) -> str:
     return value.decode("latin-1").removeprefix("Bearer ")
 
 
-def _without(text: str | None, key: str) -> str | None:
-    return text.replace(key, HIDDEN) if text is not None else None
+def _without(text: str, key: str) -> str:
+    """A text without a key, and without the beginning of it, which is left where a long text was cut."""
+    text = text.replace(key, HIDDEN)
+    begin = key[:LEAST_PIECE]
+    while len(begin) == LEAST_PIECE and (start := text.find(begin)) >= 0:
+        end = start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text[start:], key, strict=False)))
+        text = text[:start] + HIDDEN + text[end:]
+    return text
 
 
 def _broken(error: httpx.RequestError) -> ProviderError:

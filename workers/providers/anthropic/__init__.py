@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from shared.errors import ProviderError
-from shared.submissions.catalogue import Endpoint, Provider, catalogue, key_headers
+from shared.submissions.catalogue import Endpoint, Provider, key_headers
 from shared.submissions.schemas import Usage
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
@@ -19,6 +19,7 @@ from workers.providers import ProviderAnswer, ProviderCall
 from workers.providers.anthropic import answers
 from workers.providers.anthropic.request import composed
 from workers.providers.anthropic.stream import of_events, stream
+from workers.providers.openai.request import sending_of
 from workers.upstream import event_stream
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
 from workers.upstream.exchange import Exchange
@@ -43,7 +44,7 @@ class Anthropic:
         exchange = Exchange(call.limits)
         if call.type != "chat.completion":
             raise ProviderError(f"the provider does not serve jobs of the type {call.type}", code="UNIMPLEMENTED")
-        asked = composed(call, catalogue().sending(call.offer.model))
+        asked = composed(call, sending_of(call))
         try:
             body, usage = await self._answer(call, orjson.dumps(asked.body), exchange)
         except ProviderError as error:

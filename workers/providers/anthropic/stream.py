@@ -2,8 +2,8 @@
 
 Source: platform.claude.com/docs/en/build-with-claude/streaming. An answer is whole when its `message_delta` has said
 why it ended, which only `message_stop` follows; what breaks off before is an error, what goes wrong after takes
-nothing back. Usage is cumulative: what is said later counts. Events and deltas that are not known are passed over, as
-the page asks of clients.
+nothing back. Usage is cumulative: what is said later counts, but for a later zero. Events and deltas that are not known
+are passed over, as the page asks of clients.
 """
 
 from collections.abc import Iterable, Mapping
@@ -66,6 +66,7 @@ class Message:
         self._thoughts: dict[int, tuple[dict[str, Any], list[str], tuple[int, int]]] = {}
         self._characters = 0
         self._calls: dict[int, int] = {}
+        self._called = 0
         self._usage: dict[str, Any] = {}
         self._sent = False
         #: Some of the answer has come: a text, a thought, a call, an end; and some that the caller sees.
@@ -103,7 +104,7 @@ class Message:
             case "error" if not self.ended:
                 raise answers.failure(event)
             case "message_start":
-                self._count((event.get("message") or {}).get("usage"))
+                self._count(_before(event.get("message")))
             case "content_block_start":
                 self._start(_place(event), event["content_block"])
             case "content_block_delta":
@@ -115,15 +116,17 @@ class Message:
 
     def _count(self, usage: Any) -> None:
         if isinstance(usage, dict):
-            self._usage.update((name, value) for name, value in usage.items() if value is not None)
+            known = self._usage
+            known.update((name, value) for name, value in usage.items() if value or name not in known)
 
     def _start(self, index: int, block: Mapping[str, Any]) -> None:
         kind = block["type"]
         if kind in TYPES:
-            self._thoughts[index] = (dict(block), [], (self._characters, len(self._calls)))
+            self._thoughts[index] = (dict(block), [], (self._characters, self._called))
             self.begun = True  # a thought that is not shown may take long
         if kind == "tool_use":
-            number = self._calls[index] = len(self._calls)
+            number = self._calls[index] = self._called
+            self._called += 1
             self._pass_on({"tool_calls": [answers.called(number, block, block.get("input") or "")]})
         elif kind in ("text", "thinking"):
             self._say(index, f"{kind}_delta", block)
@@ -170,6 +173,12 @@ class Message:
             pieces.append(part(0, {"role": "assistant", "content": "" if "content" in visible else None}))
         pieces.append(part(0, visible, finish))
         self._call.sink.send(self._head, pieces)
+
+
+def _before(message: Any) -> Any:
+    """The usage of a message that begins: what was asked. Its count of output is of the first token alone."""
+    usage = message.get("usage") if isinstance(message, dict) else None
+    return {**usage, "output_tokens": None} if isinstance(usage, dict) else None
 
 
 def _place(event: Mapping[str, Any]) -> int:

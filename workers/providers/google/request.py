@@ -10,7 +10,6 @@ from typing import Any, Final
 import orjson
 
 from shared.submissions import extras
-from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
@@ -19,7 +18,7 @@ from workers.providers.google.contents import Conversation
 from workers.providers.google.generations import Generation, generation
 from workers.providers.google.signatures import NAMES as SIGNATURES
 from workers.providers.google.signatures import Signatures
-from workers.providers.openai.request import MOST_LISTED, sending_of
+from workers.providers.openai.request import MOST_LISTED, has_tiers, sending_of
 
 Body = dict[str, Any]
 
@@ -115,8 +114,7 @@ def _goes(name: str, call: ProviderCall, sending: Sending) -> bool:
     if name in sending.omit or name in call.offer.omit:
         return False
     if name == "service_tier" and name not in sending.takes:
-        model = catalogue().models.get(call.offer.model)
-        return bool(model and model.service_tiers)
+        return has_tiers(call)
     return name not in _TAKEN or name in sending.takes
 
 

@@ -60,15 +60,17 @@ class Chunks:
         if chunk.get("error"):
             raise failure(200, chunk)
         try:
-            self._usage = usage.of(chunk, self._exchange.headers) or self._usage
             self._gathering.take({"choices": self._reader.choices(chunk)})
+            if (used := usage.of(chunk, self._exchange.headers)) is not None:
+                self._usage = used
+                self._gathering.reported()
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise lacking(error, "stream") from None
 
     def gathered(self) -> StreamedAnswer:
         """The whole answer; ProviderError when one of its candidates has not ended."""
         found = self._gathering.gathered()
-        return StreamedAnswer(found.choices, self._usage, found.created)
+        return StreamedAnswer(found.choices, self._gathering.counting(self._usage, found.choices), found.created)
 
 
 async def stream(

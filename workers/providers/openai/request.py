@@ -54,7 +54,7 @@ def payload(call: ProviderCall) -> bytes:
 
 def sending_of(call: ProviderCall) -> Sending:
     """What its model is sent: as the catalogue says now, so that a row that was put right helps jobs that wait."""
-    return catalogue().sending(call.offer.model)
+    return catalogue().sending_for(call.offer.provider, call.offer.model, call.offer.upstream)
 
 
 def composed(call: ProviderCall, sending: Sending) -> Body:
@@ -65,7 +65,7 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     if call.type == "chat.completion":
         _effort(body, call, sending)
         _add_defaults(body, sending)
-        body.update(_beside_tools(body, sending))
+        body.update(_beside_tools(call, sending))
         body["max_tokens"] = request.get("max_tokens") or offer.max_output
         body["messages"] = _messages(call, sending)
     if offer.service_tier and "service_tier" in body:
@@ -87,13 +87,11 @@ def ignored(call: ProviderCall) -> list[str]:
 
 def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
     """The same, all of them."""
-    sent = _sent(call, sending)
-    handled = _SILENT.union(sent, call.request.get(UNASKED, ()))
-    fixed = _beside_tools(sent, sending)
-    for name, value in call.request.items():
-        effort = name == "reasoning" and _has_effort(call, sending)
-        said, name_there = (value["effort"], "reasoning_effort") if effort else (value, name)
-        if not (name in handled or effort) or fixed.get(name_there, said) != said:
+    handled = _SILENT.union(_sent(call, sending), call.request.get(UNASKED, ()))
+    for name in call.request:
+        if _is_overruled(name, call, sending):
+            yield name
+        elif name not in handled and not (name == "reasoning" and _has_effort(call, sending)):
             yield name
     options = call.request.get("stream_options") or {}
     yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
@@ -122,8 +120,13 @@ def _sent(call: ProviderCall, sending: Sending) -> list[str]:
 def _takes(name: str, call: ProviderCall, sending: Sending) -> bool:
     if name != "service_tier":
         return name in sending.takes
+    return name in sending.takes or has_tiers(call)
+
+
+def has_tiers(call: ProviderCall) -> bool:
+    """Whether the model is sold by service tier: it has a price for one, or had when the job was accepted."""
     model = catalogue().models.get(call.offer.model)
-    return name in sending.takes or bool(model and model.service_tiers)
+    return bool(call.offer.service_tier) or bool(model and model.service_tiers)
 
 
 def _add_defaults(body: Body, sending: Sending) -> None:
@@ -134,9 +137,17 @@ def _add_defaults(body: Body, sending: Sending) -> None:
             body[name] = value
 
 
-def _beside_tools(names: Collection[str], sending: Sending) -> Mapping[str, Any]:
-    """What stands in a body of these fields because tools do, in place of what the caller said."""
-    return sending.beside_tools if "tools" in names else {}
+def _beside_tools(call: ProviderCall, sending: Sending) -> Mapping[str, Any]:
+    """What the catalogue's row fixes of a request that has tools."""
+    return sending.with_tools if call.request.get("tools") else {}
+
+
+def _is_overruled(name: str, call: ProviderCall, sending: Sending) -> bool:
+    """Whether a field asks for something else than what is sent beside tools."""
+    fixed, given = _beside_tools(call, sending), call.request[name]
+    if name == "reasoning" and fixed and _has_effort(call, sending):
+        name, given = "reasoning_effort", given["effort"]
+    return name in fixed and given != fixed[name]
 
 
 def _effort(body: Body, call: ProviderCall, sending: Sending) -> None:

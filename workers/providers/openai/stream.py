@@ -6,8 +6,8 @@ takes nothing back. What is passed on adds up to the whole: what may still turn 
 held back, and the finish reasons are passed on last.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.jobs.streams import part
 from shared.submissions.schemas import Usage
-from workers.answers import reported, results
+from workers.answers import estimates, reported, results
 from workers.answers.choice import ChoiceBuilder
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
@@ -137,6 +137,8 @@ class Gathering:
         #: Choices of which something has been sent.
         self._started: set[int] = set()
         self._usage: Usage | None = None
+        #: More has been said since the provider reported what it used.
+        self._unreported = False
         #: Some of the answer has come: a text, a thought, a tool call, an end; not the role alone.
         self.begun = False
         #: The end of the last choice has come.
@@ -150,7 +152,6 @@ class Gathering:
     def take(self, chunk: Mapping[str, Any]) -> None:
         """Take the next chunk; ProviderError when it is none of this protocol."""
         try:
-            self._usage = reported.both(self._usage, reported.of(chunk))
             choices = chunk.get("choices") or ()
             if not isinstance(choices, list | tuple):
                 raise wrong("choices", "is not an array")
@@ -158,8 +159,21 @@ class Gathering:
                 if not isinstance(given, dict):
                     raise wrong(f"choices[{at}]", "is not an object")
                 self._take(given, at)
+            if (used := reported.of(chunk)) is not None:
+                self._usage = reported.both(self._usage, used)
+                self.reported()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise lacking(error, "stream") from None
+
+    def reported(self) -> None:
+        """What has come until now is in the usage that the provider has reported."""
+        self._unreported = False
+
+    def counting(self, usage: Usage | None, choices: Sequence[Mapping[str, Any]]) -> Usage | None:
+        """The usage that was reported last, without its count of an answer that went on and is plainly longer."""
+        if usage is None or not self._unreported or estimates.said(choices) <= usage.completion_tokens:
+            return usage
+        return replace(usage, completion_tokens=0, reasoning_tokens=None, completion_audio_tokens=None)
 
     def gathered(self, *, done: bool = False) -> StreamedAnswer:
         """The whole answer; ProviderError when the stream ended without the end of one of its choices.
@@ -179,7 +193,7 @@ class Gathering:
         if self._began:
             for one, given in zip(choices, shown, strict=True):
                 self._send(one.index, {}, None, given["finish_reason"], one.beside())
-        return StreamedAnswer(shown, self._usage, self._created)
+        return StreamedAnswer(shown, self.counting(self._usage, shown), self._created)
 
     def _take(self, given: Mapping[str, Any], at: int) -> None:
         index = self._index(given, at)
@@ -197,6 +211,7 @@ class Gathering:
         self.ended = self.ended or (ending and self.whole)
         self.begun = self.begun or ending or bool(visible or delta.get("tool_calls") or delta.get("function_call"))
         if visible or logprobs:
+            self._unreported = True
             self._send(index, visible, logprobs)
 
     def _index(self, given: Mapping[str, Any], at: int) -> int | None:
