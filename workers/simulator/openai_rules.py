@@ -13,7 +13,7 @@ from typing import Any, Final
 from workers.simulator.messages import SimulatedRefusal
 
 _O_SERIES: Final = re.compile(r"o[1-9](?![0-9a-z])")
-_GPT: Final = re.compile(r"gpt-(\d+)(?:\.(\d+))?(?![0-9a-z])(?!.*chat-latest)")
+_GPT: Final = re.compile(r"gpt-([0-9]{1,3})(?:\.([0-9]{1,3}))?(?![0-9a-z])(?!.*chat-latest)")
 #: Generations of GPT, as (major, minor).
 _FIRST, _NONE, _XHIGH, _THINKS = (5, 0), (5, 1), (5, 2), (5, 5)
 #: The first that take tools only with the effort `none`.
