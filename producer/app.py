@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from producer import objects, openapi
 from producer.context import Context
-from producer.dialects import DIALECTS
+from producer.dialects import DIALECTS, hosts
 from producer.metrics import Metrics
 from producer.server import serve
 from producer.web import refusals
@@ -48,8 +48,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 def make_app(spoken: Sequence[Dialect] = DIALECTS) -> Starlette:
-    """The whole application, in these dialects."""
-    dialects = Dialects(spoken)
+    """The whole application, in these dialects, at the hosts that the settings name as well."""
+    dialects = Dialects(hosts.bound(spoken, settings().dialect_hosts))
     every = dialects.router()
     for part in (_own, *(() if settings().metrics_port else (_metered,)), openapi.router):
         every.include(part)

@@ -36,6 +36,11 @@ def url_name(provider: str) -> str:
     return f"FUSIONAI_PROVIDER_{re.sub('[^A-Z0-9]', '_', provider.upper())}_URL"
 
 
+def variables(prefix: str) -> dict[str, str | None]:
+    """The variables whose names begin so, in whatever letters; the environment before `.env`."""
+    return {name: value for name, value in (_dotenv() | dict(os.environ)).items() if name.upper().startswith(prefix)}
+
+
 def inherited() -> dict[str, str]:
     """A copy of the environment, for a child process."""
     return dict(os.environ)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared import clock
-from shared.settings import settings
+from shared.settings import settings, unknown_variables
 
 #: Libraries that write a line for each request; told to speak up only when something is wrong.
 _CHATTY = (
@@ -40,6 +40,8 @@ def start() -> None:
         logging.getLogger(name).setLevel(max(logging.ERROR, logging.getLogger().level))
     for name, levels in _REPEATING.items():
         logging.getLogger(name).addFilter(Seldom(levels))
+    for line in unknown_variables():
+        logging.getLogger(__name__).warning(line)
 
 
 class Seldom(logging.Filter):

@@ -10,6 +10,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, Json, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.environment import variables
+from shared.settings_faults import PREFIX, in_words, unknown
+
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
 LEAST_SECRET = 32
@@ -25,14 +28,15 @@ _BROKERS = ("redis+socket://", "sentinel://", "amqp://", "amqps://", "pyamqp://"
 class Settings(BaseSettings):
     """Every setting, its unit and its default. The defaults are the embedded mode's."""
 
-    model_config = SettingsConfigDict(env_prefix="FUSIONAI_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore")
 
     #: `embedded`: one machine, SQLite and a Redis that `fusionai up` starts. `production`: all services are given by
     #: URL, and providers are never simulated.
     environment: Literal["embedded", "production"] = "embedded"
     #: Directory for the database, secrets, files and logs of the embedded mode.
     state_directory: Path = STATE_DIRECTORY
-    #: `sqlite:///…` or `postgresql://…`. Default in embedded mode: SQLite in the state directory.
+    #: `sqlite:///…` or `postgresql://…`. Default in embedded mode: SQLite in the state directory;
+    #: required in production.
     database_url: str = "sqlite:///.fusionai/fusionai.sqlite3"
     #: The Celery broker (Redis, or RabbitMQ with `amqp://…`), and the Redis for notifications, rate limits, streams and
     #: provider rates. In embedded mode, `fusionai up` starts one.
@@ -51,6 +55,9 @@ class Settings(BaseSettings):
     simulator_url: str = ""
     #: The public URL of this server, used for links in responses.
     public_url: str = "http://127.0.0.1:8000"
+    #: Hosts at which the API speaks one dialect alone, under the paths of its own documentation, separated by
+    #: commas: `infuzu=api.infuzu.example,fluence=api.fluence.example`.
+    dialect_hosts: str = ""
     #: Host and port of the API; port of Flower (on loopback only). `fusionai up` uses the next free ports.
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)
@@ -236,6 +243,11 @@ class Settings(BaseSettings):
                 f"FUSIONAI_KEY_SECRET has {characters} characters, but must have at least {LEAST_SECRET}; "
                 "to generate one: openssl rand -base64 32"
             )
+        elif "database_url" not in self.model_fields_set:
+            raise ValueError(
+                "FUSIONAI_DATABASE_URL is missing: it is required outside embedded mode; postgresql://…, or "
+                "sqlite:///… where all processes run on one machine"
+            )
         return self
 
 
@@ -250,14 +262,12 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        wrong = [_told(one["loc"], one["msg"]) for one in error.errors()]
-        raise Wrong(*wrong) from None
+        raise Wrong(*in_words(error.errors())) from None
 
 
-def _told(place: tuple[int | str, ...], message: str) -> str:
-    """What is wrong, after the name of its variable; a message about all of them names its own."""
-    said = message.removeprefix("Value error, ")
-    return f"FUSIONAI_{str(place[0]).upper()}: {said}" if place else said
+def unknown_variables() -> list[str]:
+    """A line for each variable `FUSIONAI_…`, of the environment or `.env`, that is no setting."""
+    return list(unknown(variables(PREFIX), Settings.model_fields))
 
 
 class Wrong(SystemExit):

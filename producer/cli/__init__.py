@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from shared.environment import variables
+
 #: Command → where it is, in the order of `fusionai --help`. A new command is a row here and its module.
 COMMANDS = {
     "up": "producer.cli.up:up",
@@ -46,8 +48,20 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from producer.cli.failures import reported
 
-        with reported("--json" in ctx.args):
+        as_json = "--json" in ctx.args
+        if not as_json:
+            _name_unknown_variables()
+        with reported(as_json):
             return super().invoke(ctx)
+
+
+def _name_unknown_variables() -> None:
+    """Say on standard error which variables FUSIONAI_… are no settings: a misspelt one changes nothing."""
+    if variables("FUSIONAI_"):
+        from shared.settings import unknown_variables
+
+        for line in unknown_variables():
+            click.echo(f"Warning: {line}", err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

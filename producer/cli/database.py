@@ -1,7 +1,9 @@
 """fusionai verify, migrate, sweep: maintenance of the deployment."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -17,6 +19,7 @@ from shared.db import Database
 from shared.environment import inherited
 from shared.settings import settings
 
+_NOT_SWEPT = "The sweep failed."
 _TOTALS = [Column("name"), Column("number", right=True), Column("unit")]
 
 
@@ -70,7 +73,7 @@ def sweep(as_json: bool) -> None:
     """Sweep once, as the sweeper does every second.
 
     It queues the jobs of lost workers again, ends jobs whose deadline has passed, and sends due retries and webhook
-    deliveries on. May run at any time.
+    deliveries on, and says how many of each. May run at any time.
     """
     own = settings()
     running = StateDirectory(own.state_directory).running()
@@ -81,9 +84,15 @@ def sweep(as_json: bool) -> None:
     output = Output(as_json)
     with working(output, "Sweeping"):
         argv = [sys.executable, "-m", "workers.maintenance.sweep", "--once"]
-        done = subprocess.run(argv, env=env, stderr=subprocess.PIPE)
-    click.echo(printable(done.stderr.decode(errors="replace")), err=True, nl=False)
-    status = done.returncode
-    output.value({"swept": status == 0}, lambda: output.line("Swept." if status == 0 else "The sweep failed."))
-    if status:
+        ended = subprocess.run(argv, env=env, capture_output=True)
+    click.echo(printable(ended.stderr.decode(errors="replace")), err=True, nl=False)
+    done = {} if ended.returncode else json.loads(ended.stdout)
+    output.value({"swept": ended.returncode == 0, **done}, lambda: output.line(_swept(done) if done else _NOT_SWEPT))
+    if ended.returncode:
         raise SystemExit(1)
+
+
+def _swept(done: Mapping[str, int]) -> str:
+    """`Swept. Jobs taken back: 3, jobs queued: 12.`"""
+    said = ", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in done.items() if count)
+    return f"Swept. {said[:1].upper()}{said[1:]}." if said else "Swept. There was nothing to do."

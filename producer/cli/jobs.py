@@ -39,7 +39,7 @@ _ATTEMPT_COLUMNS = [
 
 
 _CHARGE_COLUMNS = [
-    Column("charged for"),
+    Column("charged for", text=True),
     Column("count", right=True),
     Column("price", drop=1),
     Column("credits", right=True),
@@ -145,36 +145,38 @@ def _show(output: Output, found: Job) -> None:
     attempts = [_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)]
     output.details(_ATTEMPT_COLUMNS, attempts)
     if charge := found.get("charge"):  # servers of the release before have none
-        _show_charge(output, charge)
+        show_charge(output, charge)
     if routing := found.get("routing"):  # as well
-        _show_routing(output, routing)
+        show_routing(output, routing)
     if found["result"]:
         output.line()
         output.document(found["result"])
 
 
-def _show_charge(output: Output, charge: Charge) -> None:
+def show_charge(output: Output, charge: Charge) -> None:
     """The lines of the charge, and which prices they are at."""
     if reason := charge["reason"]:
         output.line(f"Not charged: {_FREE.get(reason, reason)}.")
         return
-    output.details(_CHARGE_COLUMNS, [_charge_line(one) for one in charge["lines"]])
+    output.line()
+    output.table(_CHARGE_COLUMNS, [_charge_line(one) for one in charge["lines"]])
     prices = [f"prices of {charge['price_version']}"] if charge["price_version"] else []
     prices += [f"service tier {charge['service_tier']}"] if charge["service_tier"] else []
     prices += ["long context"] if charge["long_context"] else []
     if prices:
-        output.line(f"({', '.join(prices)})")
+        output.prose(f"({', '.join(prices)})")
 
 
-def _show_routing(output: Output, routing: JobRouting) -> None:
+def show_routing(output: Output, routing: JobRouting) -> None:
     """The candidates where there are several, why they are in this order, and what another would have cost."""
     if (other := routing["next_best"]) is None:
         return
     cells = [[one["provider"], one["model"], one["expected_credits"] or ""] for one in routing["candidates"]]
-    output.details(_CANDIDATE_COLUMNS, cells)
+    output.line()
+    output.table(_CANDIDATE_COLUMNS, cells)
     cost = other["credits"]
     said = "" if cost is None else f"; {other['model']} would have cost {credits_text(cost)} credits"
-    output.line(f"({routing['reason']}{said})")
+    output.prose(f"({routing['reason']}{said})")
 
 
 def _charge_line(line: ChargeLine) -> list[str]:

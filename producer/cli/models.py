@@ -1,7 +1,7 @@
 """fusionai models: what can be asked for, at which price; and the operator's own rows and published prices."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -10,10 +10,10 @@ from typing import Any, get_args
 import click
 import redis
 
-from producer.cli import offer_statistics
+from producer.cli import offer_statistics, sync_page
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
-from producer.cli.output import Output, credits_text, json_option
+from producer.cli.output import Output, json_option, micros_text
 from producer.cli.tables import Column
 from producer.client import FusionAI
 from producer.pricelist import own_file, sync
@@ -30,23 +30,35 @@ from shared.submissions.job_types import JobType
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 1.0
 
+#: What a model can do, and the types that can do nothing else, as a narrow terminal shows them.
+_LETTERS = {
+    "vision": "v",
+    "tools": "t",
+    "json_schema": "j",
+    "reasoning": "r",
+    "embedding": "emb",
+    "image": "img",
+    "unknown": "?",
+}
+#: What a model can do that says nothing of it.
+_OF_TYPE = {"chat.completion": "unknown"}
+_LEGEND = "can: v vision, t tools, j json_schema, r reasoning."
+
+
+def letters(cell: str) -> str:
+    """`vtj` of `vision tools json_schema`."""
+    return "".join(_LETTERS.get(word, word) for word in cell.split())
+
+
 _COLUMNS = (
     Column("model"),
-    Column("provider", drop=6),
+    Column("provider", drop=8),
     Column("input", right=True),
     Column("output", right=True),
-    Column("context", right=True, drop=8),
+    Column("context", right=True, drop=9),
     Column("state", styled=True, short=lambda cell: cell.partition(",")[0], cut=5, drop=1),
     *offer_statistics.COLUMNS,
-    Column("can", text=True, drop=7),
-)
-_CHANGES = (
-    Column("model"),
-    Column("price"),
-    Column("old", right=True),
-    Column("new", right=True),
-    Column("change", right=True),
-    Column("note", text=True, drop=1),
+    Column("can", short=letters, cut=10, drop=5),
 )
 
 
@@ -60,8 +72,9 @@ def models() -> None:
 def list_models(client: FusionAI, output: Output) -> None:
     """List the models that the key can use.
 
-    Prices are credits per million tokens, or per image. With the stack of this directory also whether calls of a model
-    are paused now, and how recent calls went: the share of errors, seconds to the first token and to the end.
+    Prices are credits per million tokens, or per image; those to come are below. With the stack of this directory also
+    whether calls of a model are paused now, and how recent calls went: the share of errors, seconds to the first token
+    and to the end.
     """
     page = client.models()
     if (known := _known()) is not None:
@@ -72,24 +85,37 @@ def list_models(client: FusionAI, output: Output) -> None:
         rows = [_row(one) for one in page["data"]]
         served = any(one.get("statistics") for one in page["data"])
         offer_statistics.table(output, _COLUMNS, rows, known=served, empty="No models.")
+        if "can" in output.cut:
+            output.note(_LEGEND)
+        for said in _coming(page["data"]):
+            output.remark(said)
 
     output.value(page, words)
 
 
+def _coming(models: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each price to come, the next first."""
+    found = []
+    for one in models:
+        for change in (one.get("price") or {}).get("changes", ()):
+            prices = ", ".join(f"{name} {cell}" for name, cell in zip(("input", "output"), _cells(change), strict=True))
+            found.append((change["from"], f"From {change['from']}: {one['id']}, {prices}."))
+    return [said for _, said in sorted(found, key=lambda pair: pair[0])]
+
+
+def _cells(price: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Of input and output; of pictures the lowest."""
+    if images := price.get("images"):
+        return "", f"{micros_text(min(images.values()))} each"
+    return micros_text(price.get("input")), micros_text(price.get("output"))
+
+
 def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
-    price = one.get("price") or {}
-    images = price.get("images")
-    cells: tuple[object, object] = (_credits(price.get("input")), _credits(price.get("output")))
-    if images:
-        cells = ("", f"{_credits(min(images.values()))} each")
+    cells = _cells(one.get("price") or {})
     context = f"{one['context_tokens']:,}" if isinstance(one.get("context_tokens"), int) else None
     served = offer_statistics.cells(one.get("statistics"))
-    can = " ".join(one.get("capabilities") or ()) or one.get("type")
+    can = " ".join(one.get("capabilities") or ()) or _OF_TYPE.get(str(one.get("type")), one.get("type"))
     return (one["id"], one.get("provider", one.get("owned_by")), *cells, context, one.get("state"), *served, can)
-
-
-def _credits(micros: object) -> str | None:
-    return credits_text(micros / clock.MICROS) if isinstance(micros, int) else None
 
 
 _Paused = Mapping[tuple[str, str | None], ProviderState]
@@ -139,11 +165,19 @@ _FILE = click.option(
 @click.option("--type", "type", type=click.Choice(get_args(JobType)), default="chat.completion", show_default=True)
 @click.option("--purpose", default="", help="What it is for, in a few words.")
 @click.option("--input", "input_price", required=True, type=click.IntRange(0), help="Price of a million input tokens.")
-@click.option("--output", "output_price", default=0, type=click.IntRange(0), help="Price of a million output tokens.")
+@click.option(
+    "--output",
+    "output_price",
+    type=click.IntRange(0),
+    help="Price of a million output tokens; a chat.completion needs it.",
+)
 @click.option("--cached-input", type=click.IntRange(0), help="Price of a million input tokens from a cache.")
 @click.option("--cache-write", type=click.IntRange(0), help="Price of a million input tokens written to a cache.")
+@click.option("--cache-write-1h", type=click.IntRange(0), help="The same, written for an hour.")
+@click.option("--reasoning", type=click.IntRange(0), help="Price of a million tokens of reasoning; else --output.")
+@click.option("--request", type=click.IntRange(0), help="Price of each request, beside its tokens.")
 @click.option("--context", type=click.IntRange(1), help="Tokens of request and response together.")
-@click.option("--max-output", type=click.IntRange(1), help="Tokens of a response.")
+@click.option("--max-output", type=click.IntRange(1), help="Tokens of a response; a chat.completion needs it.")
 @click.option("--can", type=click.Choice(get_args(Capability)), multiple=True, help="What it can do; else all.")
 @_FILE
 @json_option
@@ -153,18 +187,30 @@ def add(
     """Add a model to your own catalog, or replace its row.
 
     Prices are micro-credits (a credit has 1,000,000). Running processes load it within a few seconds; the first model
-    of a provider needs a restart.
+    of a provider needs a restart. Prices of images, of long context and of service tiers, and what a provider has
+    beside the usual fields, are written into the file: catalogue.toml explains all keys.
     """
+    if given["type"] == "chat.completion":
+        _insist(given, {"output_price": "--output", "max_output": "--max-output"})
     row: dict[str, Any] = {"type": given["type"], "provider": provider, "upstream": upstream or name}
-    row |= {"purpose": given["purpose"], "input": given["input_price"], "output": given["output_price"]}
-    for key in ("cached_input", "cache_write", "max_output", "context"):
-        if given[key] is not None:
-            row[key] = given[key]
+    row |= {"purpose": given["purpose"], "input": given["input_price"], "output": given["output_price"] or 0}
+    row |= {key: given[key] for key in _OPTIONAL if given[key] is not None}
     if can:
         row["capabilities"] = list(can)
     path = _own_file(file)
     _edit(path, own_file.with_row(name, row))
     _told(Output(as_json), {"model": name, "file": str(path), "row": row}, f"{name} is in {path}.")
+
+
+#: Keys of a row that `add` writes only when they are given.
+_OPTIONAL = ("cached_input", "cache_write", "cache_write_1h", "reasoning", "request", "max_output", "context")
+
+
+def _insist(given: Mapping[str, Any], needed: Mapping[str, str]) -> None:
+    """Refuse a row that lacks one of these; what is not given is not free."""
+    for key, option in needed.items():
+        if given[key] is None:
+            raise click.UsageError(f"a chat.completion needs {option}")
 
 
 @models.command()
@@ -209,7 +255,7 @@ def synchronise(
     except sync.SyncError as error:
         raise click.ClickException(str(error)) from None
     if not as_json:
-        _show(output, found)
+        sync_page.show(output, found)
     wanted = _wanted(output, found, set(accept), yes)
     if wanted:
         path = _own_file(file)
@@ -234,25 +280,6 @@ def _wanted(output: Output, found: sync.Sync, accept: set[str], yes: bool) -> li
     if accept or output.as_json or not (output.is_terminal and sys.stdin.isatty()):
         return [one for one in able if one.model in accept]
     return [one for one in able if click.confirm(f"Write the new price of {one.model}?")]
-
-
-def _show(output: Output, found: sync.Sync) -> None:
-    rows: list[tuple[object, ...]] = []
-    for one in found.findings:
-        note = f"refused: {one.refused}" if one.refused else "retired" if one.retired else ""
-        if one.changes_on and not note:
-            note = f"changes on {one.changes_on}"
-        for at, change in enumerate(one.changes):
-            percent = "" if change.percent is None else f"{change.percent:+.0f} %"
-            rows.append((one.model, change.key, change.old, change.new, percent, "" if at else note))
-        if not one.changes and note:
-            rows.append((one.model, "", "", "", "", note))
-    output.table(_CHANGES, rows, empty="All prices are as published.")
-    if found.new:
-        output.line()
-        listed = [(one.provider, one.id, one.input, one.output, one.context) for one in found.new]
-        output.table(("provider", "not in the catalog", "input", "output", "context"), listed)
-    output.note(f"Published prices: genai-prices {found.version}, of {found.day}; in micro-credits per million tokens.")
 
 
 def _today() -> date:

@@ -46,7 +46,7 @@ def table(
     kept = [index for index, column in enumerate(columns) if known or column not in COLUMNS]
     output.table([columns[index] for index in kept], [[row[index] for index in kept] for row in rows], empty=empty)
     if known:
-        output.note(MEANING)
+        output.remark(MEANING)
 
 
 def _rounded(seconds: float | None) -> float | None:

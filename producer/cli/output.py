@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -45,6 +46,8 @@ class Output:
         self.as_json = as_json
         self.is_terminal = sys.stdout.isatty()
         self.width = shutil.get_terminal_size().columns
+        #: The columns of the last table whose cells were shortened.
+        self.cut: set[str] = set()
 
     def value(self, value: Any, page: Callable[[], None]) -> None:
         """JSON of the value, or what `page` prints."""
@@ -56,6 +59,11 @@ class Output:
     def line(self, text: str = "") -> None:
         """One line, whatever is in it."""
         click.echo(one_line(text))
+
+    def prose(self, text: str) -> None:
+        """A sentence; on a terminal it is folded between words."""
+        text = one_line(text)
+        self.lines(textwrap.fill(text, self.width, break_on_hyphens=False) if self.is_terminal else text)
 
     def lines(self, text: str) -> None:
         """A text that may have several."""
@@ -75,6 +83,12 @@ class Output:
     def note(self, text: str) -> None:
         """A line beside the answer, such as what to do next: in a pipe it goes to standard error."""
         click.echo(one_line(text), err=not self.is_terminal)
+
+    def remark(self, text: str) -> None:
+        """A note of any length: on a terminal it is folded between words."""
+        lines = textwrap.wrap(one_line(text), self.width, break_on_hyphens=False) if self.is_terminal else [text]
+        for line in lines:
+            self.note(line)
 
     def record(self, value: Any) -> None:
         """One of many values, as a line of JSON."""
@@ -107,7 +121,7 @@ class Output:
 
     def _grid(self, grid: Grid) -> None:
         if self.is_terminal:
-            grid.fit(self.width)
+            self.cut = grid.fit(self.width)
             self._print(grid.table(), max(self.width, grid.needed(LEAST_TEXT)))
         else:
             self._print(grid.table(), grid.needed())
@@ -143,3 +157,8 @@ def credits_text(value: object) -> str:
     """Credits with at most six decimals and without needless zeros: 1,234.5."""
     whole, _, decimals = f"{float(str(value or 0)):,.6f}".partition(".")
     return f"{whole}.{decimals.rstrip('0')}".rstrip(".")
+
+
+def micros_text(micros: object) -> str | None:
+    """The same of micro-credits; None: there is no number."""
+    return credits_text(micros / clock.MICROS) if isinstance(micros, int) else None

@@ -18,7 +18,7 @@ from shared.providers import states, statistics_watch
 from shared.providers.states import ProviderState, Standing, name_of
 from shared.providers.statistics import OfferStatistics
 from shared.settings import settings
-from shared.submissions.catalogue import SANDBOX, Provider, base_url, catalogue
+from shared.submissions.catalogue import SANDBOX, Provider, base_url, catalogue, url_variable
 
 #: How long Redis may take, in seconds.
 REDIS_SECONDS = 2.0
@@ -82,15 +82,16 @@ def _described(
     whole = next((one.state for one in own if one.upstream is None), ProviderState())
     running = StateDirectory(settings().state_directory).running()
     real = running.get("real_providers", [one.name for one in provider_keys.with_key(catalogue())])
-    key = provider.name in real
+    near = running.get("local_providers", [one.name for one in provider_keys.without_need(catalogue())])
+    key, local = provider.name in real, provider.name in near
     simulates = settings().environment == "embedded" and bool(provider.simulated_path)
-    local = provider in provider_keys.without_need(catalogue())
     return {
         "provider": provider.name,
         "calls": "real" if key or local else "simulated" if simulates else "none",
         "key": provider.key or None,
         "key_set": key,
         "base_url": base_url(provider),
+        "base_url_variable": url_variable(provider),
         **_state(whole),
         "models": [
             {"model": model, **_state(state), "statistics": offer_statistics.as_object(statistics.get(name))}
@@ -123,6 +124,8 @@ def _state(state: ProviderState) -> dict[str, Any]:
 
 def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
     key = f"{found['key']} set" if found["key_set"] else f"{found['key']} not set" if found["key"] else ""
+    if found["calls"] == "none" and not found["base_url"]:
+        key = f"{found['base_url_variable']} not set"
     rows: list[tuple[object, ...]] = [
         (found["provider"], "", found["calls"], key, _words(found), *offer_statistics.cells(None), "", "")
     ]

@@ -64,19 +64,26 @@ class Grid:
         self._header = header
         self._fold = fold
 
-    def fit(self, width: int) -> None:
-        """Cut and drop columns, as far as that is possible, until they fit in `width` terminal cells."""
+    def fit(self, width: int) -> set[str]:
+        """Cut and drop columns, as far as that is possible, until they fit in `width` terminal cells.
+
+        The names of the columns that are there with shortened cells.
+        """
+        cut: set[str] = set()
         for _, column, drop in _steps(self._columns):
             if self.needed(LEAST_TEXT if drop and not self._fold else FAIR_TEXT) <= width:
                 continue
             index = next(i for i, one in enumerate(self._columns) if one is column)
             if drop:
+                cut.discard(column.name)
                 del self._columns[index]
                 for row in self._rows:
                     del row[index]
             elif column.short:
+                cut.add(column.name)
                 for row in self._rows:
                     row[index] = column.short(row[index])
+        return cut
 
     def needed(self, most_text: int | None = None) -> int:
         """The width in which nothing is cut, but free text to `most_text`."""

@@ -9,7 +9,8 @@ from shared.objects.fields import Count, Time
 from shared.submissions.catalogue import CatalogueModel
 from shared.submissions.catalogue_rows import Capability
 from shared.submissions.job_types import JobType
-from shared.submissions.price_rows import Tier
+from shared.submissions.price_rows import PriceChange as PriceChangeRow
+from shared.submissions.price_rows import PriceTable
 
 
 class _TokenPrices(TypedDict):
@@ -39,13 +40,25 @@ class TierPrice(_Price):
     """The prices of a service tier; `images` and `request`, if absent, are the model's."""
 
 
+class _Day(TypedDict("_Day", {"from": Annotated[str, Field(description="The day, from 0:00 UTC on.")]})):
+    pass
+
+
+class PriceChange(_Price, _Day):
+    """All prices of the model from a day on."""
+
+    service_tiers: NotRequired[dict[str, TierPrice]]
+
+
 class ModelPrice(_Price):
     """Integers, in `unit`: for input and output tokens, or for an image of a size (or of a quality and size)."""
 
     unit: str
     service_tiers: NotRequired[dict[str, TierPrice]]
     qualities: NotRequired[Annotated[list[str], Field(description="Qualities with the same price as the size.")]]
-
+    changes: NotRequired[
+        Annotated[list[PriceChange], Field(description="Prices to come. A job has the price of when it is accepted.")]
+    ]
     version: str
 
 
@@ -95,6 +108,16 @@ def _model_price(model: CatalogueModel, version: str) -> ModelPrice:
         shown["qualities"] = model.qualities
     if model.service_tiers:
         shown["service_tiers"] = {name: _price(tier) for name, tier in model.service_tiers.items()}
+    if model.price_changes:
+        shown["changes"] = [_change(one) for one in model.price_changes]
+    return shown
+
+
+def _change(one: PriceChangeRow) -> PriceChange:
+    """The prices from a day on."""
+    shown = cast(PriceChange, {"from": one.day.isoformat(), **_price(one)})
+    if one.service_tiers:
+        shown["service_tiers"] = {name: _price(tier) for name, tier in one.service_tiers.items()}
     return shown
 
 
@@ -102,7 +125,7 @@ def _model_price(model: CatalogueModel, version: str) -> ModelPrice:
 _OPTIONAL: Final = ("cached_input", "cache_write", "cache_write_1h", "reasoning", "request")
 
 
-def _price(row: CatalogueModel | Tier) -> TierPrice:
+def _price(row: CatalogueModel | PriceTable) -> TierPrice:
     """The prices that a row has."""
     prices: dict[str, Any] = {"images": dict(row.images)} if row.images else {}
     if row.input or row.output or not row.images:

@@ -1,5 +1,7 @@
 """The bodies that the API takes, as schemas made of the very shapes that read them."""
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
@@ -11,6 +13,7 @@ from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
+from producer.web.rows import Schema
 from shared.submissions import extras
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.schemas import (
@@ -90,11 +93,21 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
 
 
-def schemas() -> dict[str, Any]:
+@cache
+def schemas() -> Mapping[str, Any]:
     """The component schemas of requests."""
     made = definitions(SHAPES)
     refine(made)
     return made
+
+
+def chat_of_named_model() -> Schema:
+    """The schema of a chat completion of a dialect in which a model must be named."""
+    chat = schemas()["ChatCompletionRequest"]
+    model = {"type": "string", "minLength": 1, "description": "A model id."}
+    said = "A chat completion, as the native one; `model` is required."
+    properties = {**chat["properties"], "model": model}
+    return {**chat, "description": said, "properties": properties, "required": [*chat["required"], "model"]}
 
 
 def refine(schemas: dict[str, Any]) -> None:

@@ -1,16 +1,25 @@
-"""Compares the catalogue's rows with published prices: what changed, and what is refused and why. Pure."""
+"""Compares the catalogue's rows with published prices: what changed, what is not published, what is refused and why.
+
+Pure. Prices of which nothing is published (`reasoning`, `request`, images) are not compared and stay as they are.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, Final, Protocol
 
-from producer.pricelist.published import KEYS, Published
-from shared.submissions.catalogue_rows import CatalogueModel
+from producer.pricelist.published import KEYS, DayPrices, Published
 
 #: A price that changes by more than this factor is a mistake until an operator has written it himself.
 MOST_FACTOR: Final = 10
-#: The prices that are compared: those that a row of this release can have.
-_PRICED: Final = [key for key in (*KEYS, "long_context") if key in CatalogueModel.model_fields]
+#: The prices that are compared.
+_PRICED: Final = (*KEYS, "long_context")
+#: Those of which nothing is published.
+_OWN: Final = ("reasoning", "request", "images")
+#: What a change has anew or not at all; of the rest it has what the row has.
+_REPLACED: Final = (*_PRICED, "service_tiers", "reasoning")
+
+Table = dict[str, Any]
 
 
 class PublishedPrices(Protocol):
@@ -22,7 +31,10 @@ class PublishedPrices(Protocol):
 
 @dataclass(frozen=True)
 class Change:
-    """One price that differs; None: the row has none, or none is published."""
+    """One price that differs; None: the row has none, or would have none any more.
+
+    `key` is its path in the row; of a price to come `price_changes.2026-12-01.input`.
+    """
 
     key: str
     old: int | None
@@ -43,10 +55,15 @@ class Finding:
     upstream: str
     changes: list[Change] = field(default_factory=list)
     #: The keys that the row would get.
-    keys: dict[str, Any] = field(default_factory=dict)
+    keys: Table = field(default_factory=dict)
+    #: Prices of the row that are not published any more; they stay.
+    unpublished: list[str] = field(default_factory=list)
     #: Why nothing is written; empty: it can be.
     refused: str = ""
+    #: Why its prices to come are not written, whatever is with those of today.
+    refused_to_come: str = ""
     retired: bool = False
+    #: The next day on which its published price changes.
     changes_on: str = ""
 
     @property
@@ -55,29 +72,131 @@ class Finding:
         return bool(self.changes) and not self.refused
 
 
-def findings(rows: Mapping[str, Mapping[str, Any]], prices: PublishedPrices) -> Iterator[Finding]:
+def findings(rows: Mapping[str, Mapping[str, Any]], prices: PublishedPrices, day: date) -> Iterator[Finding]:
     """One for each row of a provider whose prices are published, and whose price is by the token."""
     for name, row in rows.items():
         provider, upstream = str(row["provider"]), str(row["upstream"])
-        if not prices.has(provider) or row.get("images"):
+        if not comparable(row, prices):
             continue
         if (found := prices.find(provider, upstream)) is None:
             yield Finding(name, provider, upstream, refused="no price is published", retired=True)
             continue
-        yield _compared(name, row, found)
+        yield _compared(name, row, found, day)
 
 
-def _compared(name: str, row: Mapping[str, Any], found: Published) -> Finding:
-    wanted = {key: value for key, value in found.prices.items() if row["type"] != "embedding" or key == "input"}
-    keys = {key: wanted[key] for key in _PRICED if key in wanted and wanted[key] != row.get(key)}
-    sold: Mapping[str, Any] = row.get("service_tiers") or {}
-    tiers = {name: {**given, **found.tiers.get(name, {})} for name, given in sold.items()}
-    if tiers != sold:
-        keys["service_tiers"] = tiers
-    changes = list(_changes(row, keys))
-    refused = found.refused or _refused(row, wanted, changes)
-    on = found.changes_on.isoformat() if found.changes_on else ""
-    return Finding(name, str(row["provider"]), str(row["upstream"]), changes, keys, refused, found.deprecated, on)
+def comparable(row: Mapping[str, Any], prices: PublishedPrices) -> bool:
+    """Whether a row's prices are of the kind that is published, by a provider whose prices are."""
+    return prices.has(str(row["provider"])) and not row.get("images")
+
+
+def _compared(name: str, row: Mapping[str, Any], found: Published, day: date) -> Finding:
+    now = in_force(row, day)
+    before, wanted = _priced(now, row), _published(found.now, row)
+    after = _merged(before, wanted)
+    keys = {key: value for key, value in after.items() if before.get(key) != value}
+    changes = list(_changes(before, keys))
+    then, late = _coming(found.coming, now, after)
+    later = [] if late else list(_changes_to_come(now["price_changes"], then, after))
+    late = late or _refused({}, {}, later)
+    if later and not late:
+        keys["price_changes"] = then
+        changes += later
+    if keys:
+        keys = _as_own(row, now, keys)
+    return Finding(
+        name,
+        str(row["provider"]),
+        str(row["upstream"]),
+        changes,
+        keys,
+        list(_missing(before, wanted)),
+        found.now.refused or _refused(before, wanted, changes),
+        late,
+        found.deprecated,
+        found.coming[0].day.isoformat() if found.coming else "",
+    )
+
+
+def in_force(row: Mapping[str, Any], day: date) -> Table:
+    """The row with the prices in force on a day, and with the changes after it."""
+    changes: list[Table] = [{**one, "from": str(one["from"])} for one in row.get("price_changes", ())]
+    begun = [one for one in changes if one["from"] <= day.isoformat()]
+    made = dict(row)
+    if begun:
+        made = {key: value for key, value in row.items() if key not in _REPLACED} | begun[-1]
+        del made["from"]
+    return {**made, "price_changes": changes[len(begun) :]}
+
+
+def _as_own(row: Mapping[str, Any], now: Mapping[str, Any], keys: Table) -> Table:
+    """The keys that make the prices in force the row's own, where a change has begun; None: a key that goes."""
+    if len(now["price_changes"]) == len(row.get("price_changes", ())):
+        return keys
+    own = {key: now.get(key) for key in (*_REPLACED, *_OWN) if now.get(key) != row.get(key)}
+    return {**own, "price_changes": now["price_changes"], **keys}
+
+
+def _priced(row: Mapping[str, Any], kind: Mapping[str, Any]) -> Table:
+    """The prices of a table that are compared, with its tiers; of an embedding the input's alone."""
+    keys = ("input",) if kind["type"] == "embedding" else (*_PRICED, "service_tiers")
+    return {key: row[key] for key in keys if row.get(key)}
+
+
+def _published(found: DayPrices, row: Mapping[str, Any]) -> Table:
+    """The published prices of a day in the same form, with the tiers that the row sells."""
+    made = dict(found.prices)
+    if sold := row.get("service_tiers"):
+        made["service_tiers"] = {name: found.tiers[name] for name in sold if name in found.tiers}
+    return {key: value for key, value in made.items() if row["type"] != "embedding" or key == "input"}
+
+
+def _merged(before: Mapping[str, Any], published: Mapping[str, Any]) -> Table:
+    """The published prices over those of the row; one that is not published stays."""
+    made = dict(before)
+    for key, value in published.items():
+        made[key] = _merged(before.get(key) or {}, value) if isinstance(value, Mapping) else value
+    return made
+
+
+def _missing(before: Mapping[str, Any], published: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """The paths of the row's prices that are not published."""
+    for key, value in before.items():
+        if key in _OWN:
+            continue
+        if key not in published:
+            yield f"{within}{key}"
+        elif isinstance(value, Mapping):
+            yield from _missing(value, published[key], f"{within}{key}.")
+
+
+def _coming(coming: Iterable[DayPrices], now: Mapping[str, Any], before: Table) -> tuple[list[Table], str]:
+    """The row's `price_changes` as published; and why they cannot be written, if they cannot.
+
+    What is not published for a day is what the row has for that day; where it has nothing, it cannot be known.
+    """
+    own = {key: now[key] for key in _OWN if now.get(key)}
+    had: dict[str, Table] = {one["from"]: one for one in now["price_changes"]}
+    made = []
+    for one in coming:
+        table = _merged(had.get(one.day.isoformat(), {}), _published(one, now))
+        if refused := one.refused or next(_missing(before, table), ""):
+            return [], f"from {one.day}: {one.refused or f'{refused} is not published'}"
+        made.append({**own, **table, "from": one.day.isoformat()})
+    return made, ""
+
+
+def _changes_to_come(old: Iterable[Table], new: Iterable[Table], base: Mapping[str, Any]) -> Iterator[Change]:
+    """What differs in the prices to come; a day that is new is compared with the prices until then."""
+    had, before = {one["from"]: one for one in old}, base
+    for table in new:
+        compared = had.pop(table["from"], before)
+        changed = {key: value for key, value in table.items() if key != "from" and compared.get(key) != value}
+        for change in _changes(compared, changed):
+            yield replace(change, key=f"price_changes.{table['from']}.{change.key}")
+        before = table
+    for day, gone in had.items():
+        for change in _changes({}, {key: value for key, value in gone.items() if key != "from"}):
+            yield Change(f"price_changes.{day}.{change.key}", change.new, None)
 
 
 def _changes(row: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Change]:
@@ -91,15 +210,15 @@ def _changes(row: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Change
             yield replace(one, key=f"{key}.{one.key}")
 
 
-def _refused(row: Mapping[str, Any], wanted: Mapping[str, Any], changes: Iterable[Change]) -> str:
+def _refused(before: Mapping[str, Any], wanted: Mapping[str, Any], changes: Iterable[Change]) -> str:
     for key in ("input", "output"):
-        if row.get(key) and not wanted.get(key):
+        if before.get(key) and not wanted.get(key):
             return f"{key} would cost nothing"
     for change in changes:
-        if change.key.endswith("long_context.above"):
+        if change.key.endswith("long_context.above") or change.new is None:
             continue
         if change.old and not change.new:
             return f"{change.key} would cost nothing"
-        if change.old and change.new and not 1 / MOST_FACTOR <= change.new / change.old <= MOST_FACTOR:
+        if change.old and not 1 / MOST_FACTOR <= change.new / change.old <= MOST_FACTOR:
             return f"{change.key} would change by a factor of more than {MOST_FACTOR}"
     return ""

@@ -156,6 +156,8 @@ def _value(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, Sequence) and value and all(isinstance(one, Mapping) for one in value):
+        return "[\n" + "".join(f"    {_value(one)},\n" for one in value) + "]"
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(_value, value)) + "]"
     return str(value)

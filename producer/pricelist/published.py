@@ -27,20 +27,32 @@ class PricesMissingError(Exception):
 
 
 @dataclass(frozen=True)
-class Published:
-    """The prices of one model on one day, and what is known of it besides."""
+class DayPrices:
+    """The prices of one model from a day on."""
 
-    id: str
+    day: date
     #: Keys of a catalogue row; `long_context` too.
-    prices: dict[str, Any]
+    prices: dict[str, Any] = field(default_factory=dict)
     #: The same of service tiers, by name.
     tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    context: int | None = None
-    deprecated: bool = False
     #: Why its prices cannot be used; empty: they can.
     refused: str = ""
-    #: The next day on which they change.
-    changes_on: date | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """The prices of one model, those of a day and those to come, and what is known of it besides."""
+
+    id: str
+    now: DayPrices
+    coming: list[DayPrices] = field(default_factory=list)
+    context: int | None = None
+    deprecated: bool = False
+
+    @property
+    def prices(self) -> dict[str, Any]:
+        """Keys of a catalogue row, of the day."""
+        return self.now.prices
 
 
 class Prices:
@@ -66,12 +78,14 @@ class Prices:
             yield model, self._published(model)
 
     def _published(self, model: Any) -> Published:
-        prices, changes_on = _on(model.prices, self._day)
-        try:
-            keys, tiers = _keys(prices), dict(_tiers(model, self._day))
-        except ValueError as error:
-            return Published(model.id, {}, {}, model.context_window, bool(model.deprecated), str(error), changes_on)
-        return Published(model.id, keys, tiers, model.context_window, bool(model.deprecated), "", changes_on)
+        now = _of_day(model, self._day)
+        coming, before = [], now
+        for day in _starts(model, self._day):
+            then = _of_day(model, day)
+            if (then.prices, then.tiers, then.refused) != (before.prices, before.tiers, before.refused):
+                coming.append(then)
+            before = then
+        return Published(model.id, now, coming, model.context_window, bool(model.deprecated))
 
 
 def prices(day: date, *, update: bool = False) -> Prices:
@@ -102,21 +116,33 @@ def _package() -> ModuleType:
     return genai_prices
 
 
-def _on(prices: Any, day: date) -> tuple[Any, date | None]:
-    """The prices on a day (the highest, if they differ by the hour), and the next day on which they change."""
+def _of_day(model: Any, day: date) -> DayPrices:
+    try:
+        return DayPrices(day, _keys(_on(model.prices, day)), dict(_tiers(model, day)))
+    except ValueError as error:
+        return DayPrices(day, refused=str(error))
+
+
+def _starts(model: Any, day: date) -> list[date]:
+    """The days after a day on which a price of a model begins, ascending."""
+    given = [*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ())]
+    starts = {getattr(one.constraint, "start_date", None) for one in given}
+    return sorted(start for start in starts if start is not None and start > day)
+
+
+def _on(prices: Any, day: date) -> Any:
+    """The prices on a day; the highest, if they differ by the hour."""
     if not isinstance(prices, list):
-        return prices, None
+        return prices
     noon = datetime.combine(day, time(12), UTC)
-    held, coming = [prices[0].prices], []
+    held = [prices[0].prices]
     for one in prices:
         start = getattr(one.constraint, "start_date", None)
-        if start is not None and start > day:
-            coming.append(start)
-        elif one.constraint is None or (start is not None and one.constraint.active(noon)):
+        if one.constraint is None or (start is not None and one.constraint.active(noon)):
             held = [one.prices]
         elif start is None:
             held.append(one.prices)
-    return max(held, key=_dearness), min(coming, default=None)
+    return max(held, key=_dearness)
 
 
 def _tiers(model: Any, day: date) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from producer.pricelist import compare, own_file, published
+from producer.pricelist.compare import Change as Change
 from producer.pricelist.compare import Finding as Finding
 from shared.settings import settings
-from shared.submissions.catalogue import read_rows, why
+from shared.submissions.catalogue import checked, read_rows, why
 from shared.submissions.catalogue_files import CatalogueError, Rows
 
 
@@ -37,12 +38,15 @@ class Sync:
     rows: Rows
     findings: list[Finding] = field(default_factory=list)
     new: list[NewModel] = field(default_factory=list)
+    #: Models that cannot be compared, by why.
+    uncompared: dict[str, list[str]] = field(default_factory=dict)
 
 
 def compared(day: date, providers: Collection[str], *, update: bool, new: bool, file: Path | None) -> Sync:
     """Compare the rows of these providers (of all, if none is named) with the prices published as of a day."""
     try:
         rows = read_rows(_existing(file))
+        checked(rows)
         prices = published.prices(day, update=update)
     except (OSError, CatalogueError) as error:
         raise SyncError(f"cannot load the catalog: {why(error)}") from None
@@ -51,11 +55,23 @@ def compared(day: date, providers: Collection[str], *, update: bool, new: bool, 
     if unknown := [name for name in providers if name not in rows.providers]:
         raise SyncError(f"the catalog has no provider {unknown[0]!r}")
     chosen = {id: row.data for id, row in rows.models.items() if not providers or row.data["provider"] in providers}
-    found = [
-        one for one in compare.findings(chosen, prices) if one.changes or one.retired or one.refused or one.changes_on
-    ]
+    found = [one for one in compare.findings(chosen, prices, day) if _is_worth_saying(one)]
     missing = list(_missing(chosen, prices)) if new else []
-    return Sync(day.isoformat(), published.version(), rows, found, missing)
+    return Sync(day.isoformat(), published.version(), rows, found, missing, _uncompared(chosen, prices))
+
+
+def _is_worth_saying(one: Finding) -> bool:
+    return bool(one.changes or one.unpublished or one.retired or one.refused or one.refused_to_come)
+
+
+def _uncompared(rows: Mapping[str, Mapping[str, Any]], prices: published.Prices) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        if not compare.comparable(row, prices):
+            known = prices.has(str(row["provider"]))
+            why = "priced per image" if known else f"prices of {row['provider']} are not published"
+            found.setdefault(why, []).append(name)
+    return found
 
 
 def _existing(file: Path | None) -> str:
@@ -78,9 +94,10 @@ def _missing(rows: Mapping[str, Mapping[str, Any]], prices: published.Prices) ->
 def written(found: Sync, one: Finding, path: Path) -> own_file.Edit:
     """The edit that gives a row its published prices: in the operator's file, where the row is copied to if need be."""
     own = own_file.rows_of(path)
-    if one.model in own and not any(isinstance(value, Mapping) for value in one.keys.values()):
+    if one.model in own and not any(isinstance(value, Mapping | list) for value in one.keys.values()):
         return own_file.with_keys(one.model, one.keys)
-    row = {**found.rows.models[one.model].data, **one.keys}
+    given = {**found.rows.models[one.model].data, **one.keys}
+    row = {key: value for key, value in given.items() if value is not None and (value or key != "price_changes")}
     comment = f"Prices: genai-prices {found.version}, of {found.day}; the rest as shipped on that day."
     return own_file.with_row(one.model, row, comment)
 
@@ -93,4 +110,5 @@ def as_object(found: Sync, accepted: Collection[str]) -> dict[str, Any]:
         "genai_prices": found.version,
         "models": [{**asdict(one), "accepted": one.model in accepted} for one in found.findings],
         "new": [asdict(one) for one in found.new],
+        "uncompared": found.uncompared,
     }

@@ -9,7 +9,7 @@ from producer.stack.layout import Layout
 from producer.stack.provider_keys import KeyChecks
 from shared import network
 from shared.settings import Settings
-from shared.submissions.catalogue import Catalogue, Provider, base_url
+from shared.submissions.catalogue import Catalogue, Provider, base_url, url_variable
 
 _INDENT: Final = " " * 13
 #: Characters of a line: of a terminal of 80 columns.
@@ -36,20 +36,31 @@ def providers(own: Settings, at: Layout, catalogue: Catalogue, checks: KeyChecks
         outcome = check.words if check else "not checked yet"
         yield f"  {'' if number else 'REAL':<9}  {provider_keys.named(provider)}: {outcome}"
     for provider in provider_keys.without_need(catalogue):
-        yield f"  LOCAL      {provider.name} ({base_url(provider)}), without a key"
+        yield f"  LOCAL      {provider.name} ({base_url(provider).partition('?')[0]}), without a key"
     yield from _proxies(provider_keys.with_key(catalogue))
-    missing = provider_keys.without_key(catalogue)
-    if at.simulated:
-        first = f"  SIMULATED  a local simulator answers for: {_names(at.simulated)}"
-        yield from fill(first, WIDTH, subsequent_indent=_INDENT).splitlines()
-        keys = ", ".join(str(provider.key) for provider in at.simulated)
-        yield f"{_INDENT}To call the real ones, set"
-        yield from fill(keys, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT).splitlines()
-    elif own.environment == "embedded" and own.simulator_url and missing:
-        yield f"  SIMULATED  {own.simulator_url} answers for: {_names(missing)}"
-    elif missing:
-        yield f"  NO KEY     {_names(missing)}: their models answer 502"
+    yield from _simulated(own, at, catalogue)
     yield from _local(own)
+
+
+def _simulated(own: Settings, at: Layout, catalogue: Catalogue) -> Iterator[str]:
+    """Which providers a simulator answers for, and which serve models and cannot be called."""
+    missing = provider_keys.without_key(catalogue)
+    elsewhere = not at.simulated and own.environment == "embedded" and bool(own.simulator_url)
+    unserved = [one for one in missing if not (one.simulated_path and (at.simulated or elsewhere))]
+    if at.simulated:
+        yield from _folded(f"  SIMULATED  a local simulator answers for: {_names(at.simulated)}")
+        yield f"{_INDENT}To call the real ones, set"
+        yield from _folded(_INDENT + ", ".join(str(provider.key) for provider in at.simulated))
+    elif elsewhere and (answered := [one for one in missing if one not in unserved]):
+        yield from _folded(f"  SIMULATED  {own.simulator_url} answers for: {_names(answered)}")
+    if unserved:
+        yield from _folded(f"  NO KEY     {_names(unserved)}: their models answer 502")
+    for provider in provider_keys.without_url(catalogue):
+        yield from _folded(f"  NO URL     {provider.name}: set {url_variable(provider)}; its models answer 502")
+
+
+def _folded(line: str) -> Iterator[str]:
+    yield from fill(line, WIDTH, subsequent_indent=_INDENT).splitlines()
 
 
 def _proxies(real: Sequence[Provider]) -> Iterator[str]:
@@ -63,10 +74,7 @@ def _local(own: Settings) -> Iterator[str]:
     """In production: what has no URL and is only on this machine."""
     if own.environment != "production":
         return
-    fixed = own.model_fields_set
-    if "database_url" not in fixed:
-        yield f"  LOCAL      the database is {own.database_url}: set FUSIONAI_DATABASE_URL"
-    urls = [f"FUSIONAI_{name.upper()}" for name in ("redis_url", "broker_url") if name not in fixed]
+    urls = [f"FUSIONAI_{name.upper()}" for name in ("redis_url", "broker_url") if name not in own.model_fields_set]
     if urls:
         yield f"  LOCAL      Redis runs here and stores nothing on disk: set {' and '.join(urls)}"
 

@@ -10,15 +10,10 @@ import httpx
 from producer.client import outgoing
 from shared import network
 from shared.environment import provider_key
-from shared.submissions.catalogue import Catalogue, Endpoint, Provider, base_url
+from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, base_url, key_headers
 
 #: Seconds for one check, from connecting to the answer.
 CHECK_SECONDS = 5.0
-#: The headers that carry the key, by protocol, where the catalogue's row does not say them.
-_HEADERS = {
-    "anthropic": {"x-api-key": "{key}", "anthropic-version": "2023-06-01"},
-    "google": {"x-goog-api-key": "{key}"},
-}
 #: How many first and last characters of a key are shown, and from which length on.
 _SHOWN, _LEAST_LENGTH = 3, 10
 
@@ -32,13 +27,15 @@ class KeyCheck:
     provider: Provider
     status_code: int | None
     through: str = ""
+    #: The provider says that the key is wrong, whatever its status.
+    named: bool = False
 
     @property
     def finding(self) -> Finding:
         """A rate limit (429) means that the key is good; 404 or 5xx leaves it open."""
         if self.status_code is None:
             return "unreachable"
-        if self.status_code in (401, 402, 403):
+        if self.named or self.status_code in (401, 402, 403):
             return "refused"
         return "accepted" if self.status_code < 300 or self.status_code == 429 else "unclear"
 
@@ -65,6 +62,12 @@ def without_key(catalogue: Catalogue) -> list[Provider]:
 def without_need(catalogue: Catalogue) -> list[Provider]:
     """The servers of one's own: providers that need no key and that the environment or their row says the place of."""
     return [one for one in catalogue.providers.values() if (one.key_optional or not one.key) and base_url(one)]
+
+
+def without_url(catalogue: Catalogue) -> list[Provider]:
+    """The providers that serve models and whose place neither the environment nor their row says."""
+    serving = (provider for name, provider in catalogue.providers.items() if name in catalogue.queued)
+    return [one for one in serving if one.name != SANDBOX and not base_url(one)]
 
 
 def masked(key: str) -> str:
@@ -108,13 +111,14 @@ def check_key(provider: Provider, *, transport: httpx.BaseTransport | None = Non
     way = transport or outgoing.transport(url)
     try:
         with httpx.Client(timeout=CHECK_SECONDS, transport=way, trust_env=False) as client:
-            answer = client.get(f"{url.rstrip('/')}/models", headers=_headers(provider, key))
-            return KeyCheck(provider, answer.status_code)
+            answer = client.get(
+                Endpoint(url, key, simulated=False).address("/models"), headers=key_headers(provider, key)
+            )
+            return KeyCheck(provider, answer.status_code, named=_names_the_key(answer))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError):
         return KeyCheck(provider, None, f" through the proxy {proxy.place}" if proxy else "")
 
 
-def _headers(provider: Provider, key: str) -> dict[str, str]:
-    usual = Endpoint("", key, simulated=False, header=provider.key_header).headers
-    own = _HEADERS.get(provider.protocol)
-    return {name: value.format(key=key) for name, value in own.items()} if own else usual
+def _names_the_key(answer: httpx.Response) -> bool:
+    """Whether a 400 is Google's for a wrong key: ai.google.dev/gemini-api/docs/troubleshooting."""
+    return answer.status_code == 400 and b"API_KEY_INVALID" in answer.content

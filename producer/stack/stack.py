@@ -155,6 +155,7 @@ class Stack:
                     "database_url": self._env["FUSIONAI_DATABASE_URL"],
                     "simulator_url": at.simulator_url,
                     "real_providers": [provider.name for provider in provider_keys.with_key(catalogue.catalogue())],
+                    "local_providers": [one.name for one in provider_keys.without_need(catalogue.catalogue())],
                     "flower_url": at.flower_url,
                     "supervisor_pid": os.getpid(),
                     "pids": self._supervisor.pids(),

@@ -58,14 +58,20 @@ class DocumentPart:
     mark: str = ""
 
 
+def _is_under(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/") or not prefix
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One way of speaking to the API; `producer.dialects.DIALECTS` has every one.
 
     `prefixes`: under each of them it answers, "" for the root; the document shows the first. `hosts`: names under
-    which the server is this dialect alone, without a prefix.
+    which the server is this dialect alone; a path there is below a prefix, below one of `bases` (what its own document
+    has before its paths), or below neither.
     """
 
+    name: str
     prefixes: tuple[str, ...]
     router: Router
     #: The API key that a request carries; InvalidRequest for two, Unauthorized for none.
@@ -77,6 +83,7 @@ class Dialect:
     #: What the limit says, as headers of any answer.
     limit_headers: Callable[[Allowance], list[tuple[bytes, bytes]]]
     document: DocumentPart
+    bases: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     #: Limits of its own, which what makes jobs meets beside those of every dialect.
     dimensions: tuple[Dimension, ...] = ()
@@ -91,8 +98,12 @@ class Dialect:
 
     def prefix_of(self, path: str) -> str | None:
         """The longest of its prefixes that a path is under; None: it is not this dialect's."""
-        under = [one for one in self.prefixes if path == one or path.startswith(one + "/") or not one]
-        return max(under, key=len, default=None)
+        return max((one for one in self.prefixes if _is_under(path, one)), key=len, default=None)
+
+    def path_at_host(self, path: str) -> str:
+        """The path that a request to a host of its own has below its first prefix."""
+        before = max((one for one in (*self.prefixes, *self.bases) if _is_under(path, one)), key=len, default="")
+        return self.prefixes[0] + path.removeprefix(before)
 
     def call_path(self, path: str) -> str:
         """The same for every way to write one call: below its shortest prefix, by its one name."""
@@ -130,10 +141,10 @@ class Dialects:
         if self._by_host:
             host = Headers(scope=scope).get("host", "").partition(":")[0].lower()
             if (bound := self._by_host.get(host)) is not None:
-                scope["path"] = bound.prefixes[0] + path.removeprefix(bound.prefixes[0])
+                scope["path"] = bound.path_at_host(path)
                 return bound
         for prefix, dialect in self._prefixes:
-            if not prefix or path == prefix or path.startswith(prefix + "/"):
+            if _is_under(path, prefix):
                 return dialect
         return self.native
 

@@ -85,8 +85,8 @@ class Bell:
 
     def _publish(self, queue: str, ids: list[str]) -> bool:
         task = TASKS.get(queue, OFFER)
-        if clock.monotonic() < self._down_until:
-            return False
+        if clock.monotonic() < self._down_until or queue not in self._app.amqp.queues:
+            return False  # a queue of a provider that this process does not know is another version's to ring
         try:
             with self._producer() as producer:
                 for start in range(0, len(ids), CHUNK):

@@ -7,7 +7,7 @@ also nothing to restore, in which Celery 5.7 workers die when Redis goes away (d
 
 import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from kombu.transport import TRANSPORT_ALIASES, redis
 
@@ -24,20 +24,35 @@ ASIDE = ".not-a-queue"
 class QoS(redis.QoS):
     """Keeps no account of what has been delivered; so neither does it limit what is fetched ahead."""
 
-    def append(self, message: object, delivery_tag: str) -> None:
+    #: The message that came last, which alone can be put back.
+    _latest: Any = None
+
+    def append(self, message: Any, delivery_tag: str) -> None:
         """A message has come."""
+        self._latest = message
 
     def ack(self, delivery_tag: str) -> None:
         """It has been handed on."""
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Nobody knows its task; it is dropped."""
+        """Put a message back that came after its queue was turned off here; drop one whose task nobody knows.
+
+        When a queue is turned off Redis has been asked for its next message, and may answer after that.
+        """
+        if requeue and self._latest is not None and self._latest.delivery_tag == delivery_tag:
+            self.channel.put_back(self._latest)
 
 
 class Channel(redis.Channel):
     """A channel of this transport."""
 
     QoS = QoS
+
+    def put_back(self, message: Any) -> None:
+        """Make a message the next one of its queue again."""
+        where, restore = message.delivery_info, cast(Any, self._do_restore_message)
+        with self.conn_or_acquire() as client:
+            restore(message.serializable(), where["exchange"], where["routing_key"], client)
 
 
 class RedisTransport(redis.Transport):

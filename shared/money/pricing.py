@@ -201,11 +201,11 @@ def input_bound(
     overheads: Overheads,
     messages: int = 0,
     tools: int = 0,
-    images: int = 0,
+    image_tokens: int = 0,
     inputs: int = 0,
 ) -> int:
     """The most tokens an input can have: a byte-level tokenizer never makes more tokens than UTF-8 bytes."""
-    around = overheads.request + overheads.message * (messages + inputs) + overheads.image * images
+    around = overheads.request + overheads.message * (messages + inputs) + image_tokens
     if tools:
         around += overheads.tools + overheads.tool * tools
     return text_bytes + around

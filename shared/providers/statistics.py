@@ -8,12 +8,12 @@ chooses between offers keeps a copy (`shared.providers.statistics_watch`), which
 |---|---|
 | an answer | a call, with its seconds; the flex tier's without them, which are bought slow |
 | a fault of the provider, or its refusal of our key or quota | a call and a failure |
-| a wrong request, a filter, a 429, no room in the flex tier, a call that we cancelled | not at all |
+| a wrong request, a filter, a 429, no room in the flex tier or its silence, a call that we cancelled | not at all |
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -25,6 +25,8 @@ HALF_LIFE_SECONDS: Final = 300.0
 #: What nobody has called for so long is forgotten; and how many offers are kept at most, the latest ones.
 KEEP_SECONDS: Final = 6 * 3600
 MOST_OFFERS: Final = 1000
+#: No sum is so large; what is says nothing.
+MOST_SUM: Final = 1e15
 #: The sums of one offer in their document, in the order in which they are added to.
 FIELDS: Final = ("calls", "failures", "first_count", "first_seconds", "total_count", "total_seconds")
 
@@ -61,19 +63,35 @@ def publish(found: Mapping[str, OfferStatistics]) -> None:
 def of_document(document: bytes | str, now: float) -> OfferStatistics | None:
     """The statistics of an offer's sums at a time of Redis's clock, in seconds; None when they cannot be read.
 
+    None also when they were written in the future: Redis's clock was set back, so that their age is not known.
+
     >>> of_document('{"at": 0, "calls": 8, "failures": 2, "total_count": 6, "total_seconds": 12}', 300.0)
     OfferStatistics(error_rate=0.25, first_seconds=None, total_seconds=2.0, calls=4.0)
     """
     try:
         kept = orjson.loads(document)
-        at, *sums = (max(float(kept.get(name, 0.0)), 0.0) for name in ("at", *FIELDS))
-    except (ValueError, TypeError, AttributeError):
+        at, *sums = (_number(kept.get(name, 0.0)) for name in ("at", *FIELDS))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return None
+    if at > now + HALF_LIFE_SECONDS:
         return None
     calls, failures, firsts, first_seconds, totals, total_seconds = sums
     weight = 0.5 ** (max(now - at, 0.0) / HALF_LIFE_SECONDS)
     return OfferStatistics(
         error_rate=min(failures * weight / max(calls * weight, 1.0), 1.0),
-        first_seconds=first_seconds / firsts if firsts > 0 else None,
-        total_seconds=total_seconds / totals if totals > 0 else None,
+        first_seconds=_mean(first_seconds, firsts),
+        total_seconds=_mean(total_seconds, totals),
         calls=calls * weight,
     )
+
+
+def _number(value: Any) -> float:
+    """A sum as the script that adds to it reads it: 0 for what is none, as what is infinite or no number."""
+    number = float(value)
+    return number if 0 <= number < MOST_SUM else 0.0
+
+
+def _mean(seconds: float, count: float) -> float | None:
+    """The mean time; None: nothing was timed, or the sums are damaged."""
+    mean = seconds / count if count > 0 else 0.0
+    return mean if count > 0 and mean < MOST_SUM else None

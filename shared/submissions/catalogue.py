@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shared.environment import provider_key, provider_url
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
@@ -15,7 +15,13 @@ from shared.submissions.catalogue_files import CatalogueError, Rows, joined, par
 from shared.submissions.catalogue_reload import Reloaded
 from shared.submissions.catalogue_rows import CatalogueModel as CatalogueModel
 from shared.submissions.catalogue_rows import Provider as Provider
-from shared.submissions.sending import PLAIN, Sending, sending
+from shared.submissions.endpoints import Endpoint as Endpoint
+from shared.submissions.endpoints import base_url as base_url
+from shared.submissions.endpoints import endpoint as endpoint
+from shared.submissions.endpoints import key_headers as key_headers
+from shared.submissions.endpoints import url_variable as url_variable
+from shared.submissions.price_changes import Dated, changed, due, moments
+from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"
 
@@ -34,6 +40,17 @@ class Catalogue:
     sendings: Mapping[str, Sending] = field(default_factory=dict)
     #: Providers that have queues: those with models, of when the process started.
     queued: tuple[str, ...] = ()
+    #: When prices change, in microseconds since the epoch.
+    changes: tuple[int, ...] = ()
+
+    def at(self, micros: int) -> "Catalogue":
+        """The same with the prices in force at a moment; their version says from which day they are."""
+        found = {id: change for id, model in self.models.items() if (change := due(model, micros)) is not None}
+        if not found:
+            return self
+        models = {id: changed(self.models[id], change) for id, change in found.items()}
+        prices = {id: _price(f"{self.version}@{found[id].day}", model) for id, model in models.items()}
+        return replace(self, models={**self.models, **models}, prices={**self.prices, **prices})
 
     def model(self, id: str, *, param: str = "model") -> CatalogueModel:
         """The model of that id, or of `provider.id`, which is looked for after it; a 400 that names `param`."""
@@ -50,47 +67,19 @@ class Catalogue:
         """What the model of that id is sent; of one that is not there any more, what any is."""
         return self.sendings.get(id, PLAIN)
 
+    def sending_for(self, provider: str, id: str, upstream: str) -> Sending:
+        """What is sent to the upstream of an offer, which was fixed when its job was accepted.
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a provider's calls go, and with which key."""
-
-    base_url: str
-    key: str
-    simulated: bool
-    #: The header in which the key goes.
-    header: str = "authorization"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers with the key; none where there is no key."""
-        if not self.key:
-            return {}
-        return {self.header: f"Bearer {self.key}" if self.header == "authorization" else self.key}
-
-
-def endpoint(provider: Provider) -> Endpoint | None:
-    """The real provider when the environment has its key, or needs none; else the simulator if one is up; else None."""
-    url = base_url(provider)
-    key = provider_key(provider.key) if provider.key else None
-    simulated = _simulated(provider)
-    if url and (key or ((provider.key_optional or not provider.key) and simulated is None)):
-        return Endpoint(url, key or "", simulated=False, header=provider.key_header)
-    return simulated
-
-
-def base_url(provider: Provider) -> str:
-    """Where a provider is: as the environment says, else its row; empty: nowhere."""
-    if not (given := provider_url(provider.name, provider.url)):
-        return provider.base_url
-    given = given.rstrip("/")
-    return given if given.endswith(provider.path) else given + provider.path
-
-
-def _simulated(provider: Provider) -> Endpoint | None:
-    if settings().environment == "embedded" and settings().simulator_url and provider.simulated_path:
-        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, "simulated", simulated=True)
-    return None
+        The row of that id may be another's by now, or not be here: in a process with an older file.
+        """
+        row = self.models.get(id)
+        if row is not None and (row.provider, row.upstream) == (provider, upstream):
+            return self.sending(id)
+        if provider not in self.providers:
+            return PLAIN
+        served = (one for one in self.models.values() if (one.provider, one.upstream) == (provider, upstream))
+        words = row if row is not None and row.provider == provider else next(served, Words())
+        return sending(self.providers[provider], words, upstream)
 
 
 def load(name: str) -> Catalogue:
@@ -144,7 +133,7 @@ def checked(rows: Rows) -> Catalogue:
     sendings = {id: sending(providers[model.provider], model, model.upstream) for id, model in models.items()}
     serving = {model.provider for model in models.values()}
     queued = tuple(name for name in providers if name in serving or name == SANDBOX)
-    return Catalogue(rows.version, overheads, providers, models, prices, sendings, queued)
+    return Catalogue(rows.version, overheads, providers, models, prices, sendings, queued, moments(models.values()))
 
 
 def _price(version: str, model: CatalogueModel) -> Price:
@@ -168,8 +157,12 @@ def job_queues() -> list[str]:
 
 
 def catalogue() -> Catalogue:
-    """The catalogue of this process: what ships, and FUSIONAI_CATALOGUE, read anew when that file has changed."""
-    return _current.get()
+    """The catalogue of this process: what ships, and FUSIONAI_CATALOGUE, read anew when that file has changed.
+
+    Its prices are those in force now. Two processes whose clocks differ by a little may give two answers at midnight;
+    the one that makes a job's row fixes its price, and every other reads it there.
+    """
+    return _in_force.at(_current.get(), clock.now_micros())
 
 
 def _kept(before: Catalogue, now: Catalogue) -> tuple[Catalogue, list[str]]:
@@ -192,6 +185,7 @@ def _calls(provider: Provider) -> dict[str, Any]:
 
 
 _current: Reloaded[Catalogue] = Reloaded(lambda: settings().catalogue, loaded, load, _kept)
+_in_force: Dated[Catalogue] = Dated(lambda one: one.changes, Catalogue.at)
 
 
 def forget() -> None:

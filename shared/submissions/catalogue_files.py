@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +15,10 @@ from typing import Any, Final
 TOP: Final = ("version", "overheads", "providers", "models", "remove", "replace")
 _AT_LINE: Final = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
-Path_ = tuple[str, ...]
+#: The provider that no catalogue is without.
+_NEEDED: Final = "providers.sandbox"
+#: Of a key: the names of its tables and its own; after the name of an array of tables, the number of the table in it.
+Path_ = tuple[str | int, ...]
 
 
 class CatalogueError(ValueError):
@@ -37,7 +41,7 @@ class Source:
         """`mine.toml:12: models.x.input: must be …`."""
         line = line_of(self.text, path)
         place = f"{self.name}:{line}" if line else self.name
-        return f"{place}: {'.'.join(path)}: {said}" if path else f"{place}: {said}"
+        return f"{place}: {shown(path)}: {said}" if path else f"{place}: {said}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def parsed(name: str, text: str) -> Source:
     """A file's text as a source; CatalogueError when it is no TOML."""
     try:
         return Source(name, text, tomllib.loads(text))
+    except RecursionError:
+        raise CatalogueError([f"{name}: is nested too deeply"]) from None
     except tomllib.TOMLDecodeError as error:
         said = str(error)
         found = _AT_LINE.search(said)
@@ -140,7 +146,9 @@ def _remove(rows: Rows, own: Source) -> None:
         return
     for name in names:
         kind, _, rest = name.partition(".")
-        if kind == "providers" and rest in rows.providers:
+        if name == _NEEDED:
+            rows.faults.append(own.fault(("remove",), f"{name} serves test keys and cannot be removed"))
+        elif kind == "providers" and rest in rows.providers:
             del rows.providers[rest]
         elif name in rows.models:
             del rows.models[name]
@@ -154,22 +162,47 @@ def meant(name: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def shown(path: Path_) -> str:
+    """A path as people write it: `models.m.price_changes[0].input`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+
+
 def line_of(text: str, path: Path_, *, exact: bool = False) -> int:
     """The line on which a key stands, or (not `exact`) the table or inline table that it is in; 0: it cannot be told.
 
     >>> line_of('[models.m]\\ninput = 1\\n', ("models", "m", "input"))
     2
     """
+    lines = _lines(text)
+    if exact:
+        return lines.get(path, 0)
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 0)
+
+
+@lru_cache(maxsize=2)
+def _lines(text: str) -> Mapping[Path_, int]:
+    """The line of every key and table, by its path: a file may have as many faults as lines."""
     table: Path_ = ()
-    best, line = 0, 0
+    lines: dict[Path_, int] = {}
+    tables: Counter[Path_] = Counter()
     for number, written in enumerate(text.splitlines(), 1):
         if (head := header_of(written)) is not None:
-            table = found = head
+            table = found = _numbered(head, written, tables)
         else:
             found = (*table, *key) if (key := _key_of(written)) else ()
-        if found and path[: len(found)] == found and len(found) > best:
-            best, line = len(found), number
-    return line if not exact or best == len(path) else 0
+        if found:
+            lines.setdefault(found, number)
+    return lines
+
+
+def _numbered(head: Path_, line: str, tables: Counter[Path_]) -> Path_:
+    """The path of a table's head with the numbers of the arrays of tables in it; `tables` counts those seen so far."""
+    if line.lstrip().startswith("[["):
+        tables[head] += 1
+    path: Path_ = ()
+    for at, key in enumerate(head, 1):
+        path = (*path, key, tables[head[:at]] - 1) if tables[head[:at]] else (*path, key)
+    return path
 
 
 def header_of(line: str) -> Path_ | None:
@@ -185,9 +218,9 @@ def _key_of(line: str) -> Path_:
 def _path(toml: str) -> Path_ | None:
     try:
         found: Any = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return None
-    path: list[str] = []
+    path: list[str | int] = []
     while isinstance(found, dict) and found:
         ((key, found),) = found.items()
         path.append(key)

@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 
 #: How often the file is looked at, in seconds.
 LOOK_SECONDS: Final = 2.0
+#: A file that was written so long ago is whole, in seconds; a newer one is read once it is the same at two looks.
+SETTLED_SECONDS: Final = 5.0
 
 T = TypeVar("T")
 
@@ -38,7 +40,9 @@ class Reloaded(Generic[T]):
     def forget(self) -> None:
         """Read the file again when next asked, as a process that starts does."""
         self._value: T | None = None
+        #: Of the file as it was read last, and as it was seen last.
         self._stamp: tuple[int, ...] | None = None
+        self._seen: tuple[int, ...] | None = None
         self._look_at = 0.0
 
     def get(self) -> T:
@@ -57,19 +61,33 @@ class Reloaded(Generic[T]):
 
     def _look(self, value: T) -> None:
         name = self._name()
-        if not name or (stamp := self._stamp_of(name)) == self._stamp:
+        if not name or (stamp := self._stamp_of(name)) == self._stamp or not self._settled(stamp):
             return
         self._stamp = stamp
         try:
-            self._value, later = self._follow(value, self._make(name))
-        except (OSError, ValueError) as error:
-            log.error(
-                "the catalog %s cannot be loaded, the one before it stays: %s", name, "; ".join(str(error).splitlines())
-            )
+            found, later = self._follow(value, self._make(name))
+        except Exception as error:
+            said = "; ".join(str(error).splitlines()) if isinstance(error, (OSError, ValueError)) else repr(error)
+            log.error("the catalog %s cannot be loaded, the one before it stays: %s", name, said)
             return
+        if self._stamp_of(name) != stamp:
+            self._stamp = None  # written while it was read: it is read again
+            return
+        self._value = found
         log.info("the catalog %s was loaded anew", name)
         for one in later:
             log.warning("the catalog %s: %s", name, one)
+
+    def _settled(self, stamp: tuple[int, ...] | None) -> bool:
+        """Whether a changed file seems to be whole: a file that is being written may end in the middle of a price.
+
+        It was last written to a while ago, or is as it was at the look before.
+        """
+        before, self._seen = self._seen, stamp
+        if stamp is None or stamp == before:
+            return True
+        written_seconds = stamp[0] / 1_000_000_000
+        return clock.now_seconds() - written_seconds > SETTLED_SECONDS
 
     def _stamp_of(self, name: str) -> tuple[int, ...] | None:
         try:

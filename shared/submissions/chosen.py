@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from shared.money.pricing import Amount, Price, priced_counts
+from shared.money.pricing import PER_TOKENS, Price
 from shared.providers import statistics
 from shared.providers.states import name_of
 from shared.submissions import routing
@@ -40,7 +40,8 @@ def ordered(
 
 def candidate(submission: Submission, offer: Offer) -> routing.Candidate:
     """An offer with its expected cost and what is known of how its calls go."""
-    return known(offer.provider, offer.model, offer.upstream, expected_cost(submission, offer.price, offer.max_output))
+    cost = Expected(submission).cost(offer.price, offer.max_output)
+    return known(offer.provider, offer.model, offer.upstream, cost)
 
 
 def known(provider: str, model: str, upstream: str, cost: int) -> routing.Candidate:
@@ -53,20 +54,25 @@ def known(provider: str, model: str, upstream: str, cost: int) -> routing.Candid
     )
 
 
-def expected_cost(submission: Submission, at: Price, max_output: int) -> int:
-    """What a request is expected to cost, in millionths of a micro-credit: a guess, which orders and binds nothing."""
-    return sum(one.exact for one in priced_counts(_expected(submission, at, max_output), at))
+class Expected:
+    """What a request is expected to use: taken once, and priced for each candidate. A guess, which binds nothing."""
 
+    def __init__(self, submission: Submission) -> None:
+        request = self._request = submission.request
+        self._images: int = request["n"] if submission.type == "image" else 0
+        self._input = 0 if self._images else -(-len(submission.json) // BYTES_PER_TOKEN)
+        self._answers: int = (request.get("n") or 1) if submission.type == "chat.completion" else 0
+        self._limit = min(request.get("max_tokens") or USUAL_OUTPUT, USUAL_OUTPUT)
 
-def _expected(submission: Submission, at: Price, max_output: int) -> Amount:
-    request = submission.request
-    if submission.type == "image":
-        return Amount(images=request["n"], size=picture_kind(request, at.images))
-    tokens = -(-len(submission.json) // BYTES_PER_TOKEN)
-    if submission.type == "embedding":
-        return Amount(input_tokens=tokens)
-    limit = min(request.get("max_tokens") or USUAL_OUTPUT, max_output or USUAL_OUTPUT, USUAL_OUTPUT)
-    return Amount(input_tokens=tokens, output_tokens=limit * request.get("n", 1))
+    def cost(self, at: Price, max_output: int) -> int:
+        """Its price at a model of so many tokens of output, in millionths of a micro-credit."""
+        long = at.long_context
+        prices = at if long is None or self._input <= long.above else long
+        output = min(self._limit, max_output or self._limit) * self._answers
+        whole = at.request
+        if self._images:
+            whole += self._images * at.images[picture_kind(self._request, at.images)]
+        return self._input * prices.input + output * prices.output + whole * PER_TOKENS
 
 
 def _by_model(made: Sequence[Offer]) -> list[list[Offer]]:

@@ -3,26 +3,23 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, chosen, extras, image_inputs, selecting
+from shared.submissions import capabilities, chosen, extras, image_inputs, picture_tokens, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
+    STANDARD_TIERS,
+    USUAL_TIER,
     Offer,
     Submission,
     image_places,
     image_urls,
     picture_kind,
-    pictures_counted,
     text_bytes,
 )
-
-#: What a request without a tier gets, and what it costs.
-USUAL_TIER: Final = "default"
-_STANDARD_TIERS: Final = (None, "auto", USUAL_TIER)
 
 
 def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "", account: str = "") -> list[Offer]:
@@ -42,7 +39,7 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
 
 
 def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) -> list[Offer]:
-    """The offers of the model asked for, or of those selected, and of its fallbacks, in this order."""
+    """The offers of the model asked for, or of those selected, and of its fallbacks, in this order, each once."""
     if submission.selection is not None:
         made = selecting.selected(
             submission, catalogue, lambda id: _of_model(submission, catalogue, id, "model", ""), account, at
@@ -53,7 +50,10 @@ def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) 
         made += _usual(submission, catalogue, made[0])
     for index, name in enumerate(submission.routing.fallbacks or ()):
         made += _of_model(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at)
-    return made
+    once: dict[tuple[str, str, str], Offer] = {}
+    for one in made:
+        once.setdefault((one.provider, one.model, one.service_tier), one)
+    return list(once.values())
 
 
 def _usual(submission: Submission, catalogue: Catalogue, first: Offer) -> list[Offer]:
@@ -117,7 +117,7 @@ def _price_of(tier: str | None, catalogue: Catalogue, model: CatalogueModel, at:
     usual = catalogue.prices[model.id]
     if priced := model.service_tiers.get(tier or ""):
         return priced.price(usual)
-    if tier in _STANDARD_TIERS:
+    if tier is None or tier in STANDARD_TIERS:
         return usual
     known = ", ".join(["auto", "default", *sorted(model.service_tiers)])
     raise _refusal(at, "service_tier", f"not supported by {model.id}; supported values: {known}")
@@ -151,11 +151,17 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
         overheads=catalogue.overheads,
         messages=len(request["messages"]),
         tools=len(request.get("tools", ())),
-        images=pictures_counted(request) if pictures else 0,
+        image_tokens=_pictures(request, catalogue, model) if pictures else 0,
     )
     tokens += _searched(request, catalogue, model, at)
     guessed = len(dumps(request["prediction"]).encode()) if "prediction" in request else 0
     return Amount(input_tokens=tokens, output_tokens=(limit + guessed) * request.get("n", 1))
+
+
+def _pictures(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel) -> int:
+    """The most tokens of the pictures that the model is shown."""
+    usual = catalogue.overheads.image
+    return picture_tokens.bound(request, usual=usual, most=model.image_tokens, details=model.image_details)
 
 
 def _check_reach(request: Mapping[str, Any], model: CatalogueModel, at: str) -> None:

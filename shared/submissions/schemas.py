@@ -5,7 +5,7 @@ The fields of a request are in `shared.submissions.requests`; what is not there 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 from pydantic import ConfigDict, Field, ValidationError
@@ -47,13 +47,15 @@ REQUESTS: Mapping[JobType, type[Shape]] = {
 
 NO_ROUTING = Routing()
 
+#: The service tier of a request that names none, and the names that mean it: what they cost is the model's price.
+USUAL_TIER: Final = "default"
+STANDARD_TIERS: Final = ("auto", USUAL_TIER)
+
 #: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
 UNASKED = "unasked"
 _OURS = ("n", "response_format")
 #: Where it names the messages whose content is null and was said to be: some providers want to be told.
 NULLS = "nulls"
-#: As many pictures as one that is shown in its original size may cost: 10,000 patches, at 1.2 tokens each.
-ORIGINAL_PICTURES = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -222,13 +224,6 @@ def image_places(request: Mapping[str, Any]) -> list[tuple[str, str]]:
         for place, part in enumerate(message["content"])
         if part["type"] == "image_url"
     ]
-
-
-def pictures_counted(request: Mapping[str, Any]) -> int:
-    """How many usual pictures the image parts cost at most."""
-    contents = [m["content"] for m in request.get("messages", ()) if isinstance(m.get("content"), list)]
-    shown = [part["image_url"] for content in contents for part in content if part["type"] == "image_url"]
-    return sum(ORIGINAL_PICTURES if one.get("detail") == "original" else 1 for one in shown)
 
 
 def picture_kind(request: Mapping[str, Any], prices: Mapping[str, int]) -> str:

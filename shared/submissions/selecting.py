@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.errors import InvalidRequest
+from shared.money.pricing import Price
+from shared.settings import settings
 from shared.submissions import capabilities, chosen, routing
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel, endpoint
 from shared.submissions.routing import Measure
-from shared.submissions.schemas import Offer, Submission
+from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Offer, Submission
 from shared.submissions.selection import ModelSelection, most_micros
 
 MOST: Final = 4
@@ -31,12 +33,10 @@ def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, 
         raise InvalidRequest(f"{at}routing.budget cannot be combined with model.weights", param=f"{at}routing.budget")
     removed: Counter[str] = Counter()
     models = list(_passed(submission, catalogue, wanted, removed, at))
+    expected = chosen.Expected(submission)
     candidates = [
         chosen.known(
-            one.provider,
-            one.id,
-            one.upstream,
-            chosen.expected_cost(submission, catalogue.prices[one.id], one.max_output),
+            one.provider, one.id, one.upstream, expected.cost(_price(submission, catalogue, one), one.max_output)
         )
         for one in models
     ]
@@ -55,6 +55,13 @@ def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, 
         weights=weights,
         asked=wanted.model_dump(exclude_none=True),
     )
+
+
+def _price(submission: Submission, catalogue: Catalogue, model: CatalogueModel) -> Price:
+    """The price of the service tier that is asked for, if the model has one; else its usual price."""
+    usual = catalogue.prices[model.id]
+    tier = model.service_tiers.get(submission.request.get("service_tier") or "")
+    return tier.price(usual) if tier else usual
 
 
 def _weights(wanted: ModelSelection, budget: routing.Budget | None) -> Mapping[Measure, float] | None:
@@ -86,14 +93,17 @@ def _passed(
     most_input, most_output = most_micros(wanted.max_input_cost), most_micros(wanted.max_output_cost)
     limit = submission.request.get("max_tokens") or 0
     tokens = len(submission.json) // chosen.BYTES_PER_TOKEN + limit
+    tier = submission.request.get("service_tier") or USUAL_TIER
     for model in models:
         if _served(model) in excluded:
             removed["excluded by exclude_llms"] += 1
+        elif tier not in (*model.service_tiers, *STANDARD_TIERS):
+            removed["without a price for the service_tier"] += 1
         elif most_input is not None and model.input > most_input:
             removed["above max_input_cost"] += 1
         elif most_output is not None and model.output > most_output:
             removed["above max_output_cost"] += 1
-        elif model.capabilities is not None and not needed <= set(model.capabilities):
+        elif needed and model.capabilities is not None and not needed.issubset(model.capabilities):
             removed["without a capability that the request needs"] += 1
         elif limit > model.max_output:
             removed["with a maximum of output below max_tokens"] += 1
@@ -115,6 +125,26 @@ def _listed(catalogue: Catalogue, wanted: ModelSelection, at: str) -> list[Catal
                 where = f"{at}model.llms[{index}]"
                 raise InvalidRequest(f"{where}: model {model.id} has type {model.type}", param=where)
         return list({model.id: model for model in found}.values())
+    return _connected(catalogue)
+
+
+#: What `_connected` has found, of which catalogue, and by which settings.
+_found: tuple[Catalogue, tuple[str, str], list[CatalogueModel]] | None = None
+
+
+def _connected(catalogue: Catalogue) -> list[CatalogueModel]:
+    """The chat models that are connected, each upstream once.
+
+    Taken once of a catalogue, for all lines of a batch: which providers are connected is settled when a process starts.
+    """
+    global _found
+    by = settings().environment, settings().simulator_url
+    if _found is None or _found[0] is not catalogue or _found[1] != by:
+        _found = catalogue, by, list(_once(catalogue).values())
+    return _found[2]
+
+
+def _once(catalogue: Catalogue) -> Mapping[tuple[str, str], CatalogueModel]:
     rows = catalogue.providers
     connected = {name for name in rows if name != SANDBOX and endpoint(rows[name]) is not None} or set(rows)
     once: dict[tuple[str, str], CatalogueModel] = {}
@@ -122,7 +152,7 @@ def _listed(catalogue: Catalogue, wanted: ModelSelection, at: str) -> list[Catal
         if model.type == "chat.completion" and model.provider in connected - {SANDBOX}:
             if _served(model) not in once or model.id == model.upstream:
                 once[_served(model)] = model
-    return list(once.values())
+    return once
 
 
 def _served(model: CatalogueModel) -> tuple[str, str]:

@@ -31,6 +31,8 @@ class Words(BaseModel):
     roles: dict[str, str] = {}
     #: Its names for service tiers, by ours: `flex`, `default` (the usual one), `priority`.
     tiers: dict[str, str] = {}
+    #: What is sent beside tools, whatever is asked for.
+    with_tools: dict[str, float | int | str | bool] = {}
     #: A tool's message has to say whose answer it is, beside the id of the call.
     tool_names: bool = False
 
@@ -59,6 +61,7 @@ class Sending(BaseModel):
     either: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
     tiers: Mapping[str, str] = {}
+    with_tools: Mapping[str, Any] = {}
     tool_names: bool = False
 
 
@@ -85,5 +88,6 @@ def sending(provider: Words, model: Words, upstream: str) -> Sending:
         either=tuple(model.either or provider.either),
         roles={**provider.roles, **model.roles},
         tiers={**provider.tiers, **model.tiers},
+        with_tools={**provider.with_tools, **model.with_tools},
         tool_names=provider.tool_names or model.tool_names,
     )

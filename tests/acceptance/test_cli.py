@@ -76,7 +76,11 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("usage --from 2026-01-01 --to 2026-12-31 --model gpt-4 --batch {batch} --rows --limit 1", 0, ["job", "More"]),
     ("models", 0, ["gpt-4", "openai", "1,050,000", "vision tools json_schema reasoning"]),
     ("models list", 0, ["image-gen-2", "10 each"]),
-    ("models add mine --provider vllm --input 1 --max-output 9 --file {directory}/own.toml", 0, ["mine is in"]),
+    (
+        "models add mine --provider vllm --input 1 --output 2 --max-output 9 --file {directory}/own.toml",
+        0,
+        ["mine is in"],
+    ),
     ("models remove gpt-4 --file {directory}/own.toml", 0, ["gpt-4 is no longer sold"]),
     ("models sync --provider mistral --file {directory}/own.toml", 0, ["genai-prices", "All prices are as published."]),
     ("providers", 0, ["openai", "OPENAI_API_KEY not set", "simulated", "ok"]),
@@ -109,7 +113,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("keys revoke {key}", 0, ["{key} revoked", "{key} was revoked already"]),
     ("verify", 0, ["All balances are exact."]),
     ("migrate", 0, ["up to date"]),
-    ("sweep", 0, ["Swept."]),
+    ("sweep", 0, ["Swept. "]),
 ]
 
 #: Words, the exit status, the error's type and what it says.
@@ -132,14 +136,15 @@ BAD: list[tuple[str, int, str, str]] = [
     ("usage --csv - --limit 3", 2, "usage", "--csv"),
     ("providers --nope", 2, "usage", "--nope"),
     (
-        "models add mine --provider no --input 1 --max-output 9 --file {directory}/new.toml",
+        "models add mine --provider no --input 1 --output 2 --max-output 9 --file {directory}/new.toml",
         1,
         "failed",
         "not defined",
     ),
+    ("models add mine --provider vllm --input 1 --max-output 9", 2, "usage", "a chat.completion needs --output"),
     ("models remove nothing --file {directory}/new.toml", 1, "failed", "no model"),
     ("models sync --provider nobody", 1, "failed", "no provider"),
-    ("models add mine --provider vllm --input 1", 2, "usage", "FUSIONAI_CATALOGUE"),
+    ("models add mine --provider vllm --input 1 --output 2 --max-output 9", 2, "usage", "FUSIONAI_CATALOGUE"),
     ("credits thresholds", 2, "usage", "--remaining"),
     ("credits grant ten", 2, "usage", "ten"),
     ("credits grant 1 --account acct_none", 1, "not_found", "acct_none"),

@@ -67,6 +67,31 @@ def left_on_screen(text: str) -> str:
     return ESCAPES.sub("", text.rpartition("\x1b[2K")[2])
 
 
+def test_models_fit_the_terminal_and_are_whole_in_a_pipe(shell: Shell, account: Account) -> None:
+    account.run(chat("so that there are statistics"))
+    ids = [one["id"] for one in account.live.get("/models").json()["data"]]
+    for width in (60, 80, 200):
+        shown = left_on_screen(shell.in_terminal(width, "models")).splitlines()
+        assert max(map(len, shown)) <= width, [line for line in shown if len(line) > width]
+        assert [line.split()[0] for line in shown[1 : len(ids) + 1]] == ids
+        assert {"model", "input", "output"} <= set(shown[0].split())
+    assert "capabilities" not in shown[0] and shown[0].split()[:3] == ["model", "provider", "input"]
+    piped = shell.in_pipe("models", COLUMNS="40")
+    header, *rows = piped.stdout.splitlines()
+    assert header.split()[:6] == ["model", "provider", "input", "output", "context", "state"]
+    assert [row.split()[0] for row in rows] == ids and all("…" not in row for row in rows)
+    assert any(row.endswith("vision tools json_schema reasoning") for row in rows)
+
+
+def test_the_published_prices_are_compared_within_the_terminal(shell: Shell) -> None:
+    for width in (60, 80):
+        shown = left_on_screen(shell.in_terminal(width, "models", "sync", "--new")).splitlines()
+        assert max(map(len, shown)) <= width, [line for line in shown if len(line) > width]
+        assert "text-embedding-3-large" in " ".join(shown) and "Not compared" in " ".join(shown)
+    piped = shell.in_pipe("models", "sync", COLUMNS="40")
+    assert piped.stdout.splitlines()[1].split()[:3] == ["text-embedding-3-large", "input", "238.095238"]
+
+
 def test_tables_fit_the_terminal_and_are_whole_in_a_pipe(shell: Shell, account: Account) -> None:
     jobs = [account.run(chat(f"table {n}"))["id"] for n in range(2)]
     for width in (40, 80):

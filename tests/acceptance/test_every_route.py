@@ -284,6 +284,8 @@ def test_models_have_provider_purpose_and_price(account: Account) -> None:
         assert account.live.get(f"/models/{id}").json() == model
         assert model["object"] == "model" and model["provider"] and model["purpose"] and model["price"]
     assert by_id["claude-3-opus"]["provider"] == "anthropic"
+    assert account.live.get("/models/anthropic.claude-3-opus").json() == by_id["claude-3-opus"], "as requests name it"
+    assert account.live.get("/models/openai.claude-3-opus").status_code == 404
 
 
 def test_request_ids_are_distinct(account: Account) -> None:

@@ -81,3 +81,19 @@ def test_a_caller_without_time_left_is_served_by_the_usual_tier(client: OpenAI, 
     check(job, "default")
     assert {one["error"] for one in job["attempts"][:-1]} == {"resource_unavailable"}
     assert account.stack.violations() == []
+
+
+def test_google_s_models_are_sold_at_half_price_too(account: Account) -> None:
+    asked = {**line("google")["body"], "model": "gemini-3.8-flash"}
+    for changes, tier in (({}, "flex"), ({"service_tier": "default"}, "default")):
+        answer = account.live.post("/chat/completions", json=asked | changes)
+        assert answer.status_code == 200, answer.text
+        (job,) = account.live.get("/jobs", params={"limit": 1}).json()["data"]
+        price = account.live.get("/models/gemini-3.8-flash").json()["price"]
+        at = price["service_tiers"]["flex"] if tier == "flex" else price
+        assert 2 * price["service_tiers"]["flex"]["input"] == price["input"]
+        used = job["usage"]
+        micros = used["prompt_tokens"] * at["input"] + used["completion_tokens"] * at["output"]
+        assert job["charge"]["service_tier"] == tier
+        assert used["credits_used"] == -(-micros // 1_000_000) / 1_000_000
+    assert account.stack.violations() == []

@@ -159,9 +159,9 @@ def test_s13_a_filtered_prompt_is_told_and_never_routed_around(
     stack: Stack, account: Account, stream: bool, code: str
 ) -> None:
     name = primary("s13", stream)
-    filtered = {"status": 400, "code": code, "message": "The prompt was filtered by our content policy."}
+    filtered = {"status": 400, "code": code, "message": "This simulated prompt was filtered by our content policy."}
     with stack.script({"provider": name, "fault": filtered}, HEALTHY):
         got = ask(account, name, stream=stream)
-        assert got.text == "" and got.error["reason"] == code and "content policy" in got.error["message"]
+        assert got.text == "" and got.error["reason"] == code and filtered["message"] in got.error["message"]
         assert stream or got.status == 400
         assert len(stack.seen(name)) == 1 and stack.seen(SPARE) == []

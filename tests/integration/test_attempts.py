@@ -1,6 +1,8 @@
 """What an engine makes of failed attempts on a real database: put off, turned elsewhere, given up."""
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import orjson
@@ -224,3 +226,33 @@ def test_a_limit_of_something_else_is_not_the_end_of_the_jobs_time(database: Dat
     (job,) = world.take(database, world.new_worker(database), [id])
     with pytest.raises(TimeoutError):
         asyncio.run(attempts.of(Provider(late)).run(job, [], PartialAnswer()))
+
+
+class Spacious:
+    """A provider whose answers are read into much memory, and are none; it says what of that memory is still held."""
+
+    def __init__(self) -> None:
+        self.read: list[weakref.ref[Any]] = []
+
+    async def call(self, ask: ProviderCall) -> ProviderAnswer:
+        content = Content()
+        self.read.append(weakref.ref(content))
+        try:
+            raise OSError("too large")
+        except OSError:
+            raise ProviderError("too large", upstream_status=200, code="protocol") from None
+
+
+class Content:
+    """What was read of an answer."""
+
+
+def test_a_failed_attempt_keeps_nothing_of_what_was_read(database: Database) -> None:
+    id, provider = job(database, batch=False), Spacious()
+    gc.collect()
+    gc.disable()
+    try:
+        run(database, [id], "openai.realtime", openai=provider)
+        assert len(provider.read) == 4 and [one() for one in provider.read] == [None] * 4
+    finally:
+        gc.enable()

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 import redis
 from kombu import Connection, Queue
+from kombu.asynchronous import Hub
 from kombu.entity import Exchange
 
 from shared.broker.app import make_app
@@ -12,6 +13,7 @@ from shared.broker.bell import Bell
 from shared.broker.transport import ASIDE, RedisTransport
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
+from tests.conditions import await_condition
 from tests.servers import RedisServer
 
 
@@ -57,6 +59,31 @@ def test_a_message_that_nobody_knows_the_task_of_is_dropped(redis_server: RedisS
     assert not client.exists("some.realtime") and not client.keys("unacked*")
 
 
+def test_a_message_that_comes_after_its_queue_was_turned_off_stays_the_next_one(redis_server: RedisServer) -> None:
+    """Celery's event loop has asked Redis for the next message when a queue is turned off; the answer comes later."""
+    client, taken = redis.from_url(redis_server.url), []
+    client.flushall()
+    exchange = Exchange("", type="direct")
+    queue, other = (Queue(name, exchange, routing_key=name) for name in ("some.batch", "some.realtime"))
+    with Connection(redis_server.url, transport=RedisTransport) as connection, connection.clone() as another:
+        producer, hub = another.Producer(), Hub()
+        connection.register_with_event_loop(hub)
+        turns = hub.create_loop()
+        consumer = connection.Consumer([queue, other], callbacks=[lambda body, _: taken.append(body)])
+        consumer.consume()
+        for begin in list(hub.on_tick):
+            begin()  # Redis is asked
+        consumer.cancel_by_queue(queue.name)
+        for body in ("the first", "the second"):
+            producer.publish(body, routing_key=queue.name)
+        await_condition(lambda: next(turns) or client.llen(queue.name) == 2, what="both messages in the queue")
+        consumer.add_queue(queue)
+        consumer.consume()
+        await_condition(lambda: next(turns) or len(taken) == 2, what="both messages")
+        hub.close()
+    assert taken == ["the first", "the second"] and not client.keys("unacked*")
+
+
 def test_what_stands_in_the_place_of_a_queue_is_set_aside_and_not_lost(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,4 +101,16 @@ def test_what_stands_in_the_place_of_a_queue_is_set_aside_and_not_lost(
     assert client.get(queue + ASIDE) == b"somebody's" and client.llen(other) == 1
     bell._down_until = 0.0
     assert bell.ring(queue, ["job_2"]).result() and client.llen(queue) == 1
+    bell.close()
+
+
+def test_a_queue_that_is_not_known_here_is_no_fault_of_the_broker(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs of a later version may turn to a provider that this version's catalogue lacks."""
+    monkeypatch.setattr(settings(), "broker_url", redis_server.url)
+    client, bell = redis.from_url(redis_server.url), Bell(make_app())
+    client.flushall()
+    assert not bell.ring("later.batch", ["job_1"]).result() and not bell.away
+    assert bell.ring(job_queues()[0], ["job_2"]).result() and client.keys("*.batch") == []
     bell.close()

@@ -228,7 +228,7 @@ def test_a_stream_that_breaks_off_ends_with_its_error_after_its_comments(
 def test_a_host_of_its_own_needs_no_prefix(database: Database) -> None:
     async def scene(one: Caller) -> None:
         key = {"x-example-key": one.key}
-        for path in ("/say", SAY):
+        for path in ("/say", "/api/say", SAY):
             said = one.client.post(f"http://Example.test:8000{path}", json=HELLO, headers=key)
             assert (await one.run(said)).json()["said"] == "good day", path
         for path in ("/v1/models", "/models"):

@@ -1,20 +1,30 @@
 """The engine on a real database with a scripted provider: slots come back, cancels are heard, stopping hands back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared import clock
 from shared.db import Database
 from shared.errors import ProviderError
+from shared.jobs import leases
+from shared.jobs.leases import Leased
+from shared.jobs.outcomes import Ending, Requeue
 from shared.notifier import Notifier
 from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
+from workers.pacing import Pace, PaceStore
 from workers.providers import ProviderAnswer, ProviderCall
+from workers.running import requeues
+from workers.running.attempts import Attempts
 from workers.running.engine import Engine
+from workers.running.partial_answer import PartialAnswer
 from workers.running.settler import Settler
-from workers.running.slots import Slots
+from workers.running.slots import EARNED_LEASES, Slots
 
 
 class Provider:
@@ -43,19 +53,34 @@ class Silent(Notifier):
         self.told += ids
 
 
+class Turning(Attempts):
+    """Has each job turn to another offer, on the queue of its provider, once it `may`."""
+
+    def __init__(self) -> None:
+        super().__init__({}, Pace(PaceStore(attempts.NOWHERE), "w"))
+        self.may = asyncio.Event()
+        self.may.set()
+
+    async def run(self, job: Leased, attempts: list[dict[str, Any]], partial: PartialAnswer) -> Ending | Requeue:
+        await self.may.wait()
+        return requeues.to_offer(job, 1, "google", "batch", attempts)
+
+
 def scene(
     database: Database,
     play: Callable[[Engine, Slots], Awaitable[None]],
-    behave: Callable[[ProviderCall], Awaitable[ProviderAnswer]] = good,
+    behave: Callable[[ProviderCall], Awaitable[ProviderAnswer]] | Attempts = good,
     capacity: int = 10,
+    also: str = world.QUEUE,
 ) -> Silent:
     """Play something with a running engine, then stop it."""
     worker, notifier = world.new_worker(database), Silent()
 
     async def main() -> None:
-        slots = Slots({world.QUEUE: capacity, "openai.batch": capacity})
+        slots = Slots({world.QUEUE: capacity, "openai.batch": capacity, also: capacity})
         settler = Settler(database, notifier, lambda deliveries: None)
-        engine = Engine(database, worker, attempts.of(Provider(behave)), slots, settler)
+        calls = behave if isinstance(behave, Attempts) else attempts.of(Provider(behave))
+        engine = Engine(database, worker, calls, slots, settler)
         engine.start()
         async with asyncio.timeout(20):
             await play(engine, slots)
@@ -165,3 +190,70 @@ def test_a_provider_that_is_not_configured_fails_the_job_with_a_reason(database:
 
     scene(database, play, absent)
     assert statuses(database, [id]) == ["failed"]
+
+
+def test_jobs_that_turn_to_another_offer_count_as_gone_through_and_are_rung_for_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, bell = world.queued(database, world.open_account(database), 100), world.RecordedBell()
+    monkeypatch.setattr("workers.running.engine.bell", lambda: bell)
+    went = 0
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        nonlocal went
+        engine.offer("openai.batch", ids)
+        await engine.quiet()
+        went = slots._queues["openai.batch"].earned_now // EARNED_LEASES
+
+    scene(database, play, Turning(), capacity=100)
+    assert went == len(ids), "so that a queue that is leased from slowly is leased from faster"
+    assert sorted(bell.ids("google.batch")) == sorted(ids) and len(bell.rung) <= 3, (
+        "one message for what settled together"
+    )
+    assert world.woken(database) == set(ids)
+
+
+def test_what_turns_while_its_worker_stops_is_left_to_the_feeder(database: Database) -> None:
+    ids, turning = world.queued(database, world.open_account(database), 3), Turning()
+    turning.may.clear()
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids)
+        while engine.busy < len(ids):
+            await asyncio.sleep(0.01)
+        engine.stop_leasing()
+        turning.may.set()
+        await engine.stop(5)
+
+    scene(database, play, turning, also="google.batch")
+    rows = [world.row(database, id) for id in ids]
+    assert {(row["status"], row["queue"], row["offer"]) for row in rows} == {("queued", "google.batch", 1)}
+    assert world.woken(database) == set(), "no message is on its way"
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_jobs_that_could_not_be_leased_are_leased_once_they_can_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    """Here, when the database is away; of another fault one of them may be the cause, so they are the feeder's."""
+    ids, asked = world.queued(database, world.open_account(database), 5), list[int]()
+    for id in ids:
+        world.change(database, id, woken_at=clock.now_micros())
+
+    def lease(connection: Connection, worker: str, wanted: Mapping[str, Sequence[str]]) -> list[Leased]:
+        asked.append(sum(map(len, wanted.values())))
+        if len(asked) == 1:
+            raise PoolTimeoutError("away") if away else RuntimeError("one is not what it should be")
+        return leases.lease(connection, worker, wanted)
+
+    monkeypatch.setattr("workers.running.engine._lease", lease)
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer("openai.batch", ids)
+        while asked == []:
+            await asyncio.sleep(0.01)
+        await engine.quiet()
+
+    scene(database, play)
+    assert asked == ([5, 5] if away else [5]) and world.woken(database) == set()
+    assert set(statuses(database, ids)) == {"succeeded" if away else "queued"}

@@ -40,26 +40,31 @@ def _tiers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 class Tiered:
     """A provider whose flex tier refuses so many times; it says which tier serves, as a test says."""
 
-    def __init__(self, refusals: int, serves: dict[str, str] | None = None) -> None:
-        self.refusals, self.serves = refusals, serves or {}
+    def __init__(self, refusals: int, serves: dict[str, str] | None = None, ignored: tuple[str, ...] = ()) -> None:
+        self.refusals, self.serves, self.ignored = refusals, serves or {}, ignored
         self.asked: list[str | None] = []
+        self.calls: list[ProviderCall] = []
+        #: What its refusals are.
+        self.refusal = NO_ROOM
 
     async def call(self, ask: ProviderCall) -> ProviderAnswer:
         self.asked.append(ask.service_tier)
+        self.calls.append(ask)
         if ask.service_tier == "flex" and self.refusals:
             self.refusals -= 1
-            raise NO_ROOM
+            raise self.refusal
         tier = self.serves.get(ask.service_tier or "", ask.service_tier or "")
-        return ProviderAnswer({"choices": []}, Usage(prompt_tokens=10, completion_tokens=4, service_tier=tier))
+        used = Usage(prompt_tokens=10, completion_tokens=4, service_tier=tier)
+        return ProviderAnswer({"choices": []}, used, ignored=list(self.ignored))
 
 
 #: Whose the jobs of these tests are.
 holders: dict[str, KeyHolder] = {}
 
 
-def job(database: Database, *, batch: bool) -> str:
+def job(database: Database, *, batch: bool, **more: Any) -> str:
     holder = world.open_account(database)
-    wanted = world.submission(service_tier="flex")
+    wanted = world.submission(service_tier="flex", **more)
     order = world.Acceptor(database, world.RecordedBell()).prepare(holder, [wanted], listed=batch, claim=None)
     world.accept_all(database, [order])
     id = str(order.rows[0]["id"])
@@ -128,6 +133,41 @@ def test_want_of_room_is_no_error_of_the_offer_and_a_cheap_answer_s_time_is_not_
     assert found.calls == pytest.approx(1, abs=0.05)
 
 
+def test_a_cheap_tier_may_be_silent_until_its_job_goes_to_the_usual_one_though_another_offer_is_left(
+    database: Database,
+) -> None:
+    id, provider = job(database, batch=False, routing={"fallbacks": ["gpt-6-luna"]}), Tiered(0)
+    now = clock.now_micros()
+    world.change(database, id, created_at=now, expires_at=now + 400 * clock.MICROS)
+    run(database, [id], "openai.realtime", openai=provider)
+    (call,) = provider.calls
+    assert call.sink is None and call.limits.first_seconds == pytest.approx(300, abs=20)
+    assert world.row(database, id)["offer"] == 0 and result(database, id)["model"] == "gpt-4"
+
+
+def test_the_silence_of_a_cheap_tier_is_no_error_of_the_offer(database: Database, redis_server: RedisServer) -> None:
+    connection = redis.from_url(redis_server.url)
+    connection.flushall()
+    provider = Tiered(1)
+    provider.refusal = ProviderError("the provider did not start to respond in time", code="first_byte")
+    test_offers_timed.run(database, redis_server.url, provider, job(database, batch=False))
+    (found,) = read_all(connection).values()
+    assert provider.asked == ["flex", "flex"] and found.error_rate == 0.0
+    assert found.calls == pytest.approx(1, abs=0.05)
+
+
+def test_a_silent_cheap_tier_gives_way_to_the_usual_one_and_not_to_another_model(database: Database) -> None:
+    id, provider = job(database, batch=False, routing={"fallbacks": ["gpt-6-luna"]}), Tiered(10**6)
+    provider.refusal = ProviderError("the provider did not start to respond in time", code="first_byte")
+    now = clock.now_micros()
+    world.change(database, id, created_at=now, expires_at=now + 2 * clock.MICROS)
+    run(database, [id], "openai.realtime", openai=provider)
+    assert provider.asked[0] == "flex" and provider.asked[-1] == "default"
+    found = result(database, id)
+    assert (found["model"], found["service_tier"]) == ("gpt-4", "default")
+    assert world.row(database, id)["failures"] == 0 and world.violations(database) == []
+
+
 @pytest.mark.parametrize("serves", ["default", "flex", ""])
 def test_the_tier_that_the_provider_says_served_decides_the_price_inside_the_hold(
     database: Database, serves: str
@@ -139,3 +179,12 @@ def test_the_tier_that_the_provider_says_served_decides_the_price_inside_the_hol
     assert found["service_tier"] == (serves or "flex") and world.violations(database) == []
     at = database.read_sync(jobs_ops.show_job, holders[id], id)["charge"]
     assert at is not None and at["service_tier"] == found["service_tier"] and not at["long_context"]
+
+
+def test_a_tier_that_was_not_asked_for_at_the_provider_is_not_sold_at_its_price(database: Database) -> None:
+    """As where its protocol has no name for it: what it serves then is the usual tier, though it does not say so."""
+    id = job(database, batch=False)
+    run(database, [id], "openai.realtime", openai=Tiered(0, {"flex": ""}, ("service_tier",)))
+    found = result(database, id)
+    assert (found["charged_micros"], found["service_tier"]) == (usual_charge(), "default")
+    assert found["charged_micros"] <= world.row(database, id)["bound_micros"] and world.violations(database) == []

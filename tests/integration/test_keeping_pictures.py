@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -180,10 +181,13 @@ def test_storage_that_hangs_has_a_limit(database: Database, monkeypatch: pytest.
     assert statuses(database, [id]) == ["queued"]
 
 
-def test_what_is_no_picture_is_the_providers_fault() -> None:
-    answer = ProviderAnswer({"data": [{"b64_json": "?"}]}, Usage(images=1))
+@pytest.mark.parametrize("form", ["url", "b64_json"])
+@pytest.mark.parametrize("encoded", ["?", "", "AAA", "AA==AA==", "é", None, 7])
+def test_what_is_no_picture_is_the_providers_fault(encoded: Any, form: str) -> None:
+    answer = ProviderAnswer({"data": [{"b64_json": "AAAA"}, {"b64_json": encoded}]}, Usage(images=2))
+    call = replace(asked("job_1"), request={"response_format": form, "size": "1024x1024"})
     with pytest.raises(ProviderError, match="not valid base64"):
-        asyncio.run(keeping.ImageKeeper().put_links(asked("job_1"), answer, of_batch=False))
+        asyncio.run(keeping.ImageKeeper().put_links(call, answer, of_batch=False))
 
 
 def test_of_several_pictures_those_that_are_kept_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,21 @@ def test_whose_calls_are_real_is_the_running_stack_s_to_say(known: redis.Redis) 
     assert (found["google"]["calls"], found["google"]["key_set"]) == ("simulated", False)
 
 
+@pytest.mark.parametrize(
+    ("running", "calls", "words"),
+    [({}, "none", "VLLM_BASE_URL not set"), ({"local_providers": ["vllm"]}, "real", "VLLM_API_KEY not set")],
+)
+def test_a_server_of_one_s_own_is_where_the_running_stack_says_it_is(
+    known: redis.Redis, running: dict[str, Any], calls: str, words: str
+) -> None:
+    known.sadd(NAMES, "vllm/llama")
+    known.set(KEY.format("vllm/llama"), dump(ProviderState(rate=1.0)))
+    (settings().state_directory / "stack.json").write_text(json.dumps(running))
+    found = {one["provider"]: one for one in json.loads(CliRunner().invoke(providers, ["--json"]).output)["data"]}
+    assert (found["vllm"]["calls"], found["vllm"]["base_url_variable"]) == (calls, "VLLM_BASE_URL")
+    assert words in CliRunner().invoke(providers, []).output
+
+
 @pytest.fixture
 def own_api(served: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     """The same, and an API whose models are served by those offers."""

@@ -13,7 +13,7 @@ import redis
 from starlette.requests import ClientDisconnect
 
 from producer.context import Context
-from producer.dialects.fusionai.manners import ChunkEvents
+from producer.dialects.fusionai.manners import framing
 from producer.operations import stream
 from producer.waiting import stream_readers, stream_relay
 from producer.waiting.stream_starts import StreamLimits
@@ -77,7 +77,7 @@ class Scene:
 
     async def begun(self, id: str, **more: Any) -> Any:
         """The answer itself."""
-        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": ChunkEvents(), **more}
+        how: dict[str, Any] = {"include_usage": True, "ids": True, "limits": LIMITS, "framing": framing(), **more}
         return await stream.respond(self.context.streams, id, self.holder, **how)
 
 

@@ -119,6 +119,7 @@ def test_an_overdue_backlog_ends_in_one_sweep_or_a_few(database: Database, bell:
     sweeper = Sweeper(database, bell)
     for _ in range(6):
         sweeper.end_overdue()
+    assert sweeper.done["jobs_ended"] == len(ids)
     assert {world.row(database, id)["status"] for id in (ids[0], ids[-1])} == {"expired"}
 
 
@@ -156,6 +157,7 @@ def test_a_lapsed_workers_jobs_are_taken_back_within_45_seconds(database: Databa
     assert {(row["status"], row["queue"], row["lease_epoch"], row["cohort"]) for row in rows} == {
         ("queued", BATCH, 2, 2)
     }, "the first worker lost may have been anybody's fault"
+    assert (sweeper.done["workers_ended"], sweeper.done["jobs_taken_back"]) == (1, 5)
     assert database.write_sync(lease.renew, worker) is None and world.take(database, worker, ids) == []
     assert set(world.settle(database, *map(world.good_end, held)).verdicts.values()) == {"stale"}
     job = database.read_sync(jobs_ops.show_job, holder, ids[0])
@@ -419,7 +421,7 @@ def test_due_deliveries_are_rung_for_while_there_is_room(database: Database, bel
     assert bell.ids(WEBHOOKS) == []
     bell.depths[WEBHOOKS] = 0
     sweeper.ring_due_deliveries()
-    assert bell.ids(WEBHOOKS) == due
+    assert bell.ids(WEBHOOKS) == due and sweeper.done["deliveries_queued"] == len(due)
     database.write_sync(lambda c: c.execute(update(m.deliveries).values(status="delivered")).rowcount)
     sweeper.ring_due_deliveries()
     assert bell.ids(WEBHOOKS) == due

@@ -241,11 +241,12 @@ def test_what_the_protocol_lacks_is_listed() -> None:
 
 
 def test_a_schema_is_a_format_whose_objects_are_closed() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "object", "properties": {}}}}
+    inner = {"a": {"type": "object", "properties": {}}, "b": {"type": ["object", "null"], "properties": {}}}
+    schema = {"type": "object", "properties": inner}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
     made = sent({"messages": HI, "response_format": form})["output_config"]["format"]
     assert made["type"] == "json_schema" and made["schema"]["additionalProperties"] is False
-    assert made["schema"]["properties"]["a"]["additionalProperties"] is False
+    assert all(made["schema"]["properties"][name]["additionalProperties"] is False for name in inner)
     assert "output_config" not in sent({"messages": HI, "response_format": {"type": "text"}})
 
 

@@ -9,6 +9,7 @@ import pytest
 from google.genai import types
 
 from shared.errors import ProviderError
+from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import ChatRequest, Offer, read_submission
 from shared.submissions.sending import Sending
 from tests.providers.official_gemini import Recorder, recorder, settled
@@ -336,6 +337,32 @@ def test_an_effort_is_a_budget_or_a_level(effort: str) -> None:
 )
 def test_other_ways_to_say_it(asked: dict[str, Any], wanted: dict[str, Any] | None) -> None:
     assert config(OLD, **asked).get("thinkingConfig") == wanted
+
+
+@pytest.mark.parametrize(
+    ("tokens", "third", "fourth"),
+    [
+        (0, {"thinkingBudget": 0}, {"thinkingLevel": "LOW"}),
+        (1024, {"thinkingBudget": 1024}, {"thinkingLevel": "LOW"}),
+        (1025, {"thinkingBudget": 1025}, {"thinkingLevel": "MEDIUM"}),
+        (8193, {"thinkingBudget": 8193}, {"thinkingLevel": "HIGH"}),
+        (-1, {"thinkingBudget": -1}, {}),
+    ],
+)
+def test_a_budget_is_a_level_where_none_is_taken(tokens: int, third: dict[str, Any], fourth: dict[str, Any]) -> None:
+    for upstream, wanted in ((NEW, third), ("gemini-4-argon", fourth), ("gemini-flash-latest", fourth)):
+        for asked in (
+            {"reasoning": {"max_tokens": tokens}},
+            {"thinking": {"type": "enabled", "budget_tokens": tokens}},
+        ):
+            assert config(upstream, **asked)["thinkingConfig"] == {**wanted, "includeThoughts": True}
+
+
+def test_gemini_4_is_not_sent_what_it_passes_over_and_the_job_lists_it() -> None:
+    sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 3}
+    asked, row = ask("gemini-4-argon", **sampling), catalogue().sending("gemini-4-argon")
+    assert not {"temperature", "topP", "topK"} & set(composed(asked, row)["generationConfig"])
+    assert set(left_out(asked, row)) == set(sampling)
 
 
 # The rest.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -89,3 +90,11 @@ def test_its_errors_are_read_and_its_wrong_answers_named() -> None:
     with pytest.raises(ProviderError, match="does not follow the protocol") as error:
         called(whole({"text": "Hello"}))
     assert classify(error.value) == "shape"
+
+
+@pytest.mark.parametrize("protocol", ["openay", "base.url", ""])
+def test_a_protocol_that_nothing_speaks_ends_the_process_with_a_sentence(protocol: str) -> None:
+    rows = row("http://127.0.0.1:9").replace('protocol = "example"', f'protocol = "{protocol}"')
+    said = f"providers.ex.protocol: '{protocol}' is none of anthropic, example, google, openai"
+    with pytest.raises(SystemExit, match=said):
+        providers.connect(catalogue.read(rows), httpx.AsyncClient())

@@ -221,6 +221,16 @@ def test_gemini_before_3_wants_no_signatures(url: str) -> None:
     )
 
 
+def test_gemini_4_takes_levels_alone(url: str) -> None:
+    budget = {"contents": [SAY], "generationConfig": {"thinkingConfig": {"thinkingBudget": 1024}}}
+    wrong = asked(url, budget, "gemini-4-argon")
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+        400,
+        "Thinking budget is not supported for this model. Use thinking level instead.",
+    )
+    assert asked(url, budget, "gemini-3.8-flash").status_code == 200
+
+
 def test_gemini_3_goes_on_in_a_chat_of_the_official_client(gemini: genai.Client) -> None:
     """Its chat keeps what the model said, with its signatures, and gives it back."""
     declared = types.FunctionDeclaration(name="get_weather", parameters_json_schema=WEATHER)

@@ -56,6 +56,17 @@ def test_chat_echoes_the_question_and_counts_consistently(oai: openai.OpenAI) ->
     assert first.usage.total_tokens == first.usage.prompt_tokens + first.usage.completion_tokens
 
 
+@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6-luna", "gpt-6.1-sol", "o3"])
+@pytest.mark.parametrize(("refused", "code"), [("max_tokens", "unsupported_parameter"), ("top_p", "unsupported_value")])
+def test_reasoning_models_refuse_what_the_real_ones_do(oai: openai.OpenAI, model: str, refused: str, code: str) -> None:
+    given: Any = {"max_tokens": 5} if refused == "max_tokens" else {"top_p": 0.5}
+    with pytest.raises(openai.BadRequestError) as wrong:
+        oai.chat.completions.create(model=model, messages=HELLO, **given)
+    assert (wrong.value.code, wrong.value.param) == (code, refused)
+    assert oai.chat.completions.create(model="gpt-4.1", messages=HELLO, **given).choices
+    assert oai.chat.completions.create(model=model, messages=HELLO, max_completion_tokens=50).choices
+
+
 def test_a_stream_says_what_the_whole_answer_says(oai: openai.OpenAI) -> None:
     whole = oai.chat.completions.create(model="gpt-4o", messages=HELLO)
     with oai.chat.completions.create(
@@ -180,6 +191,14 @@ def test_other_providers_speak_openai_too(url: str, path: str) -> None:
         assert client.chat.completions.create(model="m", messages=HELLO).choices
         assert client.embeddings.create(model="m", input="x").data
         assert client.images.generate(model="m", prompt="x", size="512x512").data
+
+
+def test_a_stream_of_mistral_has_its_usage_in_its_last_chunk_unasked(url: str) -> None:
+    with openai.OpenAI(base_url=f"{url}/mistral/v1", api_key="key", max_retries=0) as client:
+        whole = client.chat.completions.create(model="m", messages=HELLO)
+        chunks = list(client.chat.completions.create(model="m", messages=HELLO, stream=True))
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert [one.usage for one in chunks] == [None] * (len(chunks) - 1) + [whole.usage]
 
 
 def test_googles_openai_endpoint_wraps_errors_in_a_list(url: str) -> None:

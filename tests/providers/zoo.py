@@ -258,3 +258,24 @@ STREAMS: Final = tuple(
 )
 
 ZOO: Final = REFUSALS + TRANSPORT + BODIES + STREAMS
+
+
+def repeats(key: str) -> dict[str, Order]:
+    """Orders by which a provider repeats the key that it was called with, by where it does."""
+    said = f"The key {key} may not do that."
+    orders: dict[str, dict[str, Any]] = {
+        **{str(status): {"status": status} for status in (400, 401, 403, 404, 413, 422, 429, 500, 529)},
+        "in a 200": {"kind": "error_in_200", "status": 400},
+        "in a stream": {"kind": "error_mid_stream", "status": 400},
+        "in a stream, whose fault it is not": {"kind": "error_mid_stream", "status": 500},
+        "after a stream": {"kind": "error_at_end", "status": 400},
+        "as a code": {"status": 400, "code": key},
+        "as the whole body": {"kind": "answer", "status": 400, "body": key},
+        "as a field": {"kind": "answer", "status": 400, "body": f'{{"error":{{"message":"no","param":"{key}"}}}}'},
+        "as another field": {"kind": "answer", "status": 400, "body": f'{{"detail":[{{"msg":"no {key}"}}]}}'},
+        "in an address": {"status": 400, "message": f"POST https://provider.example/v1?api-version=1&key={key} failed"},
+        "in a header": {"status": 400, "headers": {"location": key, "retry-after": key}},
+    }
+    return {
+        name: order if order.get("kind") == "answer" else {"message": said, **order} for name, order in orders.items()
+    }

@@ -99,6 +99,12 @@ def test_all_faults_are_named_at_once_each_with_its_line_and_key() -> None:
         "mine.toml:4: models.llama.provider: provider 'vlm' is not defined; did you mean 'vllm'?",
         "mine.toml:10: models.llama.fallbacks: chat.completion model 'gpt-44' not found; did you mean 'gpt-4'?",
     ]
+    assert faults(
+        LOCAL + 'fallbacks = ["mistral-embed"]\n[providers.x]\nprotocol = "openai"\nbase_url = "host:1/v1"\n'
+    ) == [
+        "mine.toml:13: providers.x.base_url: must begin with http:// or https://",
+        "mine.toml:10: models.llama.fallbacks: model 'mistral-embed' has type embedding, not chat.completion",
+    ]
 
 
 @pytest.mark.parametrize(

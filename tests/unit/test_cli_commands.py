@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,6 +198,10 @@ def test_a_short_secret_is_refused_in_production(directory: Path, monkeypatch: p
     assert "FUSIONAI_KEY_SECRET has 3 characters" in told(CliRunner().invoke(cli.main, ["up"]))
     monkeypatch.setenv("FUSIONAI_KEY_SECRET", "x" * 32)
     settings.cache_clear()
+    assert "FUSIONAI_DATABASE_URL is missing" in told(CliRunner().invoke(cli.main, ["migrate"]))
+    assert not directory.exists()
+    monkeypatch.setenv("FUSIONAI_DATABASE_URL", "sqlite:///own.sqlite3")
+    settings.cache_clear()
     assert settings().key_secret == "x" * 32
     monkeypatch.setenv("FUSIONAI_KEY_SECRET", " " * 40)
     settings.cache_clear()
@@ -239,3 +244,19 @@ def test_no_grant_takes_a_balance_out_of_the_databases_range(directory: Path, mo
     monkeypatch.setattr(credits, "MOST_BALANCE", 10**15)
     assert "would have more than" in told(CliRunner().invoke(cli.main, ["credits", "grant", "1"]))
     assert CliRunner().invoke(cli.main, ["verify"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        ({"workers_ended": 0, "jobs_queued": 0}, "Swept. There was nothing to do."),
+        ({"workers_ended": 1, "jobs_ended": 0, "jobs_queued": 1200}, "Swept. Workers ended: 1, jobs queued: 1,200."),
+    ],
+)
+def test_a_sweep_says_what_it_did(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, done: dict[str, int], said: str
+) -> None:
+    ended = subprocess.CompletedProcess([], 0, stdout=json.dumps(done).encode(), stderr=b"")
+    monkeypatch.setattr("producer.cli.database.subprocess.run", lambda *_, **__: ended)
+    assert CliRunner().invoke(cli.main, ["sweep"]).stdout == f"{said}\n"
+    assert json.loads(CliRunner().invoke(cli.main, ["sweep", "--json"]).stdout) == {"swept": True, **done}

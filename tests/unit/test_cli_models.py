@@ -130,10 +130,12 @@ ADD = ("add", "llama", "--provider", "vllm", "--input", "1000", "--output", "200
 
 
 def test_add_writes_a_row_that_loads_and_remove_takes_it_out_again(own: Path) -> None:
-    added = run(*ADD, "--upstream", "meta/Llama-4", "--cached-input", "10", "--context", "9000", "--can", "tools")
+    added = run(*ADD, "--upstream", "meta/Llama-4", "--cached-input", "10", "--context", "9000", "--can", "tools",
+                "--cache-write-1h", "30", "--reasoning", "40", "--request", "50")  # fmt: skip
     assert added.exit_code == 0, added.output
     made = load(str(own)).models["llama"]
     assert (made.upstream, made.input, made.output, made.cached_input) == ("meta/Llama-4", 1000, 2000, 10)
+    assert (made.cache_write, made.cache_write_1h, made.reasoning, made.request) == (None, 30, 40, 50)
     assert (made.context, made.max_output, made.capabilities) == (9000, 4096, ["tools"])
     assert run("remove", "llama").exit_code == 0 and "llama" not in load(str(own)).models
     assert run("remove", "llama").exit_code == 1
@@ -166,11 +168,18 @@ def test_a_model_that_ships_is_removed_by_name_and_comes_back_when_it_is_added(o
 
 
 def test_nothing_is_written_that_would_not_load(own: Path) -> None:
-    refused = run("add", "llama", "--provider", "vlm", "--input", "1", "--max-output", "1")
+    refused = run("add", "llama", "--provider", "vlm", "--input", "1", "--output", "1", "--max-output", "1")
     assert refused.exit_code == 1 and "did you mean 'vllm'?" in refused.output and not own.exists()
     own.write_text("[models.a\n")
     assert run(*ADD).exit_code == 1 and own.read_text() == "[models.a\n"
     assert run("add", "x", "--provider", "vllm", "--input", "-1").exit_code == 2
+    for without in ("--output", "--max-output"):
+        at = ADD.index(without)
+        lacking = run(*ADD[:at], *ADD[at + 2 :])
+        assert lacking.exit_code == 2 and f"a chat.completion needs {without}" in lacking.output
+    assert (
+        run("add", "e", "--provider", "vllm", "--type", "embedding", "--input", "1", "--file", f"{own}2").exit_code == 0
+    )
 
 
 def test_without_a_file_of_one_s_own_it_says_what_to_set(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +203,7 @@ def test_sync_says_what_changed_and_what_is_refused_and_why(world: Path) -> None
         "fraction": "input of 1E-9 dollars is no whole number of micro-credits",
         "odd": "its prices change at more than one length of the input",
     }
-    assert seen["old"]["retired"] and seen["later"]["changes_on"] == "2027-01-01" and not seen["later"]["changes"]
+    assert seen["old"]["retired"] and seen["later"]["changes_on"] == "2027-01-01"
     assert [one["new"] for one in seen["hours"]["changes"]] == [200_000_000, 400_000_000], "the dearest hour's"
 
 
@@ -265,14 +274,6 @@ def test_the_shipped_prices_are_the_published_ones_of_their_day(own: Path) -> No
     seen = found()
     differing = {name for name, one in seen.items() if any(key["old"] is not None for key in one["changes"])}
     assert differing == {"text-embedding-3-large"} and seen["text-embedding-3-large"]["refused"]
-
-
-def test_what_it_prints_fits_into_eighty_columns(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("producer.cli.output.sys.stdout.isatty", lambda: True, raising=False)
-    shown = run("sync", "--new").output.splitlines()
-    assert shown[0].split() == ["model", "price", "old", "new", "change", "note"]
-    assert any("+100 %" in line for line in shown)
 
 
 def test_a_missing_package_is_a_sentence(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

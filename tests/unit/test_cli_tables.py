@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from producer.cli import events
+from producer.cli import events, jobs
+from producer.cli.models import letters
 from producer.cli.output import Output, Verbatim
 from producer.cli.pages import abridged
 from producer.cli.tables import Column, short_id, time_of_day
@@ -83,6 +84,18 @@ def test_columns_go_by_their_rank_until_the_rest_fits(
     assert lines[0].split() == header
     assert max(map(len, lines)) <= width
     assert (ID in lines[1]) == (width > 44)
+
+
+def test_what_models_can_do_is_cut_to_letters_and_the_table_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [Column("model"), Column("context", drop=1), Column("can", short=letters, cut=2)]
+    rows = [["gpt-4", "1,050,000", "vision tools json_schema reasoning"], ["e", "8,192", "embedding"],
+            ["own", "", "unknown"]]  # fmt: skip
+    wide = screen(60, monkeypatch)
+    wide.output.table(columns, rows)
+    assert wide.output.cut == set()
+    narrow = screen(30, monkeypatch)
+    narrow.output.table(columns, rows)
+    assert narrow.output.cut == {"can"} and [line.split()[-1] for line in narrow.lines()[1:]] == ["vtjr", "emb", "?"]
 
 
 def test_an_id_without_room_shows_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,3 +222,38 @@ def test_a_page_shows_the_beginning_of_what_is_very_long(monkeypatch: pytest.Mon
     pipe = screen(0, monkeypatch)
     pipe.output.document(value)
     assert len(pipe.lines()) > 1536
+
+
+def test_a_job_s_charge_and_candidates_have_headers_and_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        {
+            "item": "input",
+            "description": "input",
+            "count": 8,
+            "price": 15_000_000,
+            "per": 1_000_000,
+            "credits": "0.00012",
+        }
+    ]
+    charge: Any = {"lines": lines, "credits": 0.00012, "service_tier": None, "price_version": "1",
+                   "long_context": False, "reason": None}  # fmt: skip
+    candidates = [
+        {"provider": "mistral", "model": name, "expected_credits": "0.1"} for name in ("small", "gemini-2.5-flash-lite")
+    ]
+    other = {**candidates[1], "credits": 0.00052}
+    routing: Any = {"reason": "best by weights of 44 candidates", "candidates": candidates, "next_best": other}
+    page = screen(60, monkeypatch)
+    jobs.show_charge(page.output, charge)
+    jobs.show_routing(page.output, routing)
+    assert page.lines() == [
+        "",
+        "charged for  count  price           credits",
+        "input            8  15 per million  0.00012",
+        "(prices of 1)",
+        "",
+        "candidate  model                  expected credits",
+        "mistral    small                               0.1",
+        "mistral    gemini-2.5-flash-lite               0.1",
+        "(best by weights of 44 candidates; gemini-2.5-flash-lite",
+        "would have cost 0.00052 credits)",
+    ]

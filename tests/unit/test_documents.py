@@ -33,6 +33,7 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _FUNCTION = re.compile(r"([\w./-]+\.py):([A-Za-z_][\w.]*)")
 _PATH = re.compile(rf"(?:{'|'.join(TOP)})(?:/[\w.-]+)*/?")
+_MODELS = re.compile(r'(?:\bmodel=|"model": ?)("[^"]+")|"llms": ?\[([^\]]+)\]')
 #: What stands for a name in a path is no path.
 _EXAMPLE = re.compile(r"NAME|NNNN|…")
 
@@ -114,6 +115,13 @@ def sections(file: Path) -> set[str]:
 def targets() -> set[str]:
     (listed,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)
     return set(listed.split())
+
+
+@pytest.mark.parametrize("document", ["README.md", "deploy/using.md"])
+def test_models_in_examples_are_sold(document: str) -> None:
+    code = "\n".join(code_of(document))
+    named = [name for pair in _MODELS.findall(code) for name in re.findall(r'"([^"]+)"', f"{pair[0]}{pair[1]}")]
+    assert {catalogue().model(name).type for name in named}  # model() raises for one that is not there
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -394,3 +394,18 @@ def test_whatever_stands_in_a_message_is_read_or_refused(content: Any, beside: d
                 continue
             composed(what, Sending(takes=frozenset(["cache_control", "reasoning"])))
             assert isinstance(ignored(what), list)
+
+
+def test_what_a_model_takes_beside_tools_is_fixed_by_its_row_and_told() -> None:
+    words = {"with_tools": {"reasoning_effort": "none"}, "defaults": {"reasoning_effort": "low"}}
+
+    def both(body: dict[str, Any]) -> tuple[Any, list[str]]:
+        return sent(body, **words).get("reasoning_effort"), list(left_out(asked(body), Sending(**words)))
+
+    plain = {"messages": [HI]}
+    assert both(plain) == ("low", []) and both({**plain, "reasoning_effort": "high"}) == ("high", [])
+    tools = {**plain, "tools": [TOOL]}
+    assert both(tools) == ("none", []) and both({**tools, "reasoning_effort": "none"}) == ("none", [])
+    assert both({**tools, "reasoning_effort": "high"}) == ("none", ["reasoning_effort"])
+    assert both({**tools, "reasoning": {"effort": "high"}}) == ("none", ["reasoning"])
+    assert sending(Words(with_tools={"a": 1}), Words(with_tools={"b": 2}), "u").with_tools == {"a": 1, "b": 2}

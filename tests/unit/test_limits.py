@@ -12,7 +12,7 @@ from producer.admission.limits import Limits
 from producer.admission.limits.allowances import Allowance, Ruling
 from producer.admission.limits.local import OwnLog
 from producer.admission.limits.rates import DIMENSIONS, Dimension, RateLimit
-from producer.dialects.fusionai.manners import limit_headers
+from producer.web.rate_headers import limit_headers
 from shared.accounts import KeyHolder
 from shared.errors import RateLimited
 from shared.money import plans

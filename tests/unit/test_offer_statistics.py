@@ -5,12 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import fakeredis
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.providers.statistics import HALF_LIFE_SECONDS, KEEP_SECONDS, SEEN, SUMS, OfferStatistics, of_document
+from shared.providers.statistics import (
+    FIELDS,
+    HALF_LIFE_SECONDS,
+    KEEP_SECONDS,
+    MOST_SUM,
+    SEEN,
+    SUMS,
+    OfferStatistics,
+    of_document,
+)
 from shared.providers.statistics_watch import read_all
+from shared.submissions import routing
 from workers.pacing.statistics import ADD
 
 GPT = "openai/gpt-4"
@@ -134,3 +145,27 @@ def test_what_cannot_be_read_is_not_known(document: str) -> None:
 def test_what_a_newer_version_adds_does_not_matter() -> None:
     document = '{"at": 0, "calls": 2, "failures": 1, "tokens": {"output": 9}, "version": "2"}'
     assert of_document(document, 0.0) == OfferStatistics(0.5, None, None, 2.0)
+
+
+@pytest.mark.parametrize("value", ['"nan"', '"inf"', "1e308", "-5", '"-inf"', "null", "[]", "5e-324", "true"])
+def test_damaged_sums_are_passed_over_or_finite_and_never_prevent_a_choice(server: Server, value: str) -> None:
+    for name in FIELDS:
+        sums = {"at": server.now, **dict.fromkeys(FIELDS, 1.0)}
+        document = orjson.dumps(sums).decode().replace(f'"{name}":1.0', f'"{name}":{value}')
+        found = of_document(document, server.now)
+        if found is None:
+            continue
+        numbers = [found.error_rate, found.calls, found.first_seconds or 0.0, found.total_seconds or 0.0]
+        assert all(0 <= number < MOST_SUM for number in numbers), document
+        known = routing.Candidate("m", "p", 1, found.error_rate, found.first_seconds, found.total_seconds, found.calls)
+        order = routing.by_weights([routing.Candidate("n", "q", 1), known], routing.DEFAULT_WEIGHTS, lambda: b"k")
+        assert sorted(order.indexes) == [0, 1]
+
+
+def test_what_was_written_before_redis_s_clock_was_set_back_is_not_known(server: Server) -> None:
+    server.add(GPT, 16, 16)
+    server.now -= 7200
+    assert server.known() is None, "the offer would be avoided for two hours"
+    server.add(GPT, 1, 0)
+    found = server.known()
+    assert found is not None and found.calls == pytest.approx(17)

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from shared.errors import ProviderError
-from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions import quote
+from shared.submissions.catalogue import Endpoint, Provider, catalogue
 from shared.submissions.schemas import ChatRequest, Offer, read_submission
 from workers.providers import ProviderCall, openai, sandbox
 from workers.running.retry import GiveUp, Situation, decide
@@ -111,6 +112,19 @@ def test_a_chat_request_is_sent_with_the_fields_of_the_protocol_and_no_other() -
 
 def test_max_tokens_is_always_sent() -> None:
     assert sent(ask(max_tokens=None))["max_tokens"] == 99
+
+
+@pytest.mark.parametrize(("model", "goes"), [("gpt-6-luna", True), ("gpt-4", True), ("gpt-5.5", False)])
+def test_breakpoints_of_the_prompt_cache_go_to_the_models_that_know_them(model: str, goes: bool) -> None:
+    """In explicit mode nothing is cached without them."""
+    mark = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "long", **mark}]}]
+    submission = read_submission("chat.completion", {"model": model, "messages": messages})
+    (offer,) = quote.offers(submission, catalogue(), test=False)
+    asked = ProviderCall("job_1", "chat.completion", submission.request, offer)
+    assert ("prompt_cache_breakpoint" in sent(asked)["messages"][0]["content"][0]) is goes
+    listed = openai.read(asked, 200, orjson.dumps(GOOD["chat.completion"])).ignored
+    assert listed == ([] if goes else ["messages[0].content[0].prompt_cache_breakpoint"])
 
 
 @pytest.mark.parametrize("type", ["embedding", "image"])

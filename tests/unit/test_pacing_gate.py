@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from shared import clock
 from shared.providers.limits import ProviderLimit, RateLimits
 from shared.providers.states import FIRST_LIMIT, ProviderState
-from workers.pacing.gate import AHEAD, LEAST_WAITING, RESERVE, Gate, Go, Wait
+from workers.pacing.gate import AHEAD, LEAST_WAITING, MOST_OWED, MOST_OWED_IN_ALL, RESERVE, Gate, Go, Wait
 
 #: Batch calls of the first limit, of which a tenth is left to realtime calls.
 AT_ONCE = math.ceil(FIRST_LIMIT - max(FIRST_LIMIT * RESERVE, 1))
@@ -160,6 +161,17 @@ def test_what_calls_used_of_a_tokens_limit_is_waited_for_by_batches_alone() -> N
         assert 0.4 < asyncio.get_running_loop().time() - begun < 1.0
         gate.learn(RateLimits(tokens=ProviderLimit(6_000, 5_000, 10.0)), 100_000)
         assert gate.take_report().told is None
+
+    play(scene)
+
+
+def test_a_count_of_tokens_that_cannot_be_holds_batches_for_minutes_at_most() -> None:
+    async def scene(gate: Gate) -> None:
+        gate.tokens = 0.001
+        for most in (MOST_OWED, MOST_OWED_IN_ALL):
+            for _ in range(round(most / MOST_OWED)):
+                gate.learn(None, 2**41)
+            assert gate._tokens_at - clock.monotonic() <= most
 
     play(scene)
 

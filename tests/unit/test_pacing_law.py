@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from shared.providers.states import FIRST_LIMIT, ProviderState, dump, load
 from tests.unit.rate_limited import Provider, drain
 from workers.pacing import law
-from workers.pacing.law import Pauses, Report, step
+from workers.pacing.law import QUIET, SOON, Pauses, Report, step
 
 NOW = 1000.0
 
@@ -131,6 +131,28 @@ def test_a_provider_that_is_down_is_paused_and_tried_by_one_alone() -> None:
     assert not law.claim(state, "w", NOW + 0.9)
     assert law.claim(state, "w", NOW + 1) and not law.claim(state, "v", NOW + 1)
     assert law.claim(state, "v", NOW + 1 + law.PROBE)
+
+
+@given(
+    last=st.floats(0, 1),
+    first=st.floats(0, 1),
+    jitters=st.lists(st.floats(0, 1), min_size=20),
+    seconds=st.floats(0, 0.2),
+)
+def test_a_provider_that_is_down_is_found_out_as_soon_as_it_has_been_quiet(
+    last: float, first: float, jitters: list[float], seconds: float
+) -> None:
+    """Whenever it last answered, and however the holds after its refusals fall; `seconds`: how long a call takes."""
+    state = ProviderState()
+    told(state, NOW + last, admitted=20)
+    now = NOW + last + first
+    for jitter in jitters:
+        report = Report("w", state.version, failed=10, failed_for="503", refused=10, refused_for="503", in_flight=10)
+        step(state, report, now, pauses=Pauses(), jitter=jitter)
+        if state.paused:
+            break
+        now = max(state.held_until, now) + seconds
+    assert state.paused and now - (NOW + last) <= max(first, QUIET + SOON) + seconds + 1e-6
 
 
 def test_each_probe_that_fails_doubles_the_pause_and_says_nothing_more() -> None:

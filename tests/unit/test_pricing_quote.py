@@ -61,7 +61,7 @@ def test_a_size_without_a_price_is_never_free() -> None:
 def test_input_bound_adds_each_overhead_once() -> None:
     around = Overheads(request=1, message=10, tools=100, tool=1000, image=10_000)
     assert input_bound(text_bytes=5, overheads=around) == 6
-    assert input_bound(text_bytes=5, overheads=around, messages=2, images=3) == 30_026
+    assert input_bound(text_bytes=5, overheads=around, messages=2, image_tokens=30_000) == 30_026
     assert input_bound(text_bytes=5, overheads=around, tools=2) == 2106
     assert input_bound(text_bytes=0, overheads=around, inputs=4) == 41
 

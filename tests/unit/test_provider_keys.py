@@ -56,6 +56,20 @@ def test_a_key_is_tried_once(status: int | None, words: str) -> None:
     assert second.headers["x-api-key"] == "sk-ant-0123456789" and "authorization" not in second.headers
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("API_KEY_INVALID", "key refused (400)"),
+        ("FIELD_INVALID", "answered 400; whether the key is accepted is unknown"),
+    ],
+)
+def test_googles_400_for_a_wrong_key_is_a_refusal(reason: str, words: str) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
+    error = {"code": 400, "message": "…", "status": "INVALID_ARGUMENT", "details": [info]}
+    way = httpx.MockTransport(lambda request: httpx.Response(400, json={"error": error}))
+    assert check_key(GOOGLE, transport=way).words == words
+
+
 def test_a_key_goes_in_the_header_of_the_protocol_or_of_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "AIza-0123456789")
     monkeypatch.setenv("OWN_API_KEY", "own-0123456789")
@@ -96,9 +110,12 @@ def test_trials_are_made_at_the_same_time_and_nobody_waits() -> None:
 
 def said(checks: KeyChecks, *, simulated: bool = True, **given: object) -> list[str]:
     own = Settings(**given)  # type: ignore[arg-type]
-    away = tuple(provider_keys.without_key(SOLD)) if simulated else ()
-    at = Layout("127.0.0.1", 8000, 5555, None, 2, "", "", "", away)
-    return list(banner.providers(own, at, SOLD, checks))
+    return list(banner.providers(own, at(SOLD, simulated=simulated), SOLD, checks))
+
+
+def at(rows: catalogue.Catalogue, *, simulated: bool = True) -> Layout:
+    away = [one for one in provider_keys.without_key(rows) if one.simulated_path] if simulated else ()
+    return Layout("127.0.0.1", 8000, 5555, None, 2, "", "", "", tuple(away))
 
 
 def test_up_says_whom_the_calls_go_to() -> None:
@@ -112,12 +129,28 @@ def test_up_says_whom_the_calls_go_to() -> None:
     shown = " ".join(" ".join(lines[2:]).split())
     assert shown.startswith(f"SIMULATED a local simulator answers for: {others} To call")
     assert max(map(len, lines)) < 80
-    production = {"environment": "production", "key_secret": "x" * 32}
+    production = {"environment": "production", "key_secret": "x" * 32, "database_url": "postgresql://db/f"}
     lines = said(checks, simulated=False, **production)
-    assert lines[2] == f"  NO KEY     {others}: their models answer 502"
-    assert "FUSIONAI_DATABASE_URL" in lines[3] and "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[4]
-    urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")} | {"database_url": "postgresql://db/f"}
-    assert len(said(checks, simulated=False, **production, **urls)) == 3
+    assert " ".join(" ".join(lines[2:-1]).split()) == f"NO KEY {others}: their models answer 502"
+    assert "FUSIONAI_REDIS_URL and FUSIONAI_BROKER_URL" in lines[-1]
+    urls = {f"{name}_url": "redis://redis/0" for name in ("redis", "broker")}
+    assert said(checks, simulated=False, **production, **urls) == lines[:-1]
+
+
+def test_up_names_the_variable_without_which_a_model_cannot_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = 'type = "chat.completion"\nupstream = "u"\npurpose = ""\ninput = 1\noutput = 1\nmax_output = 1\n'
+    own = [f'[models.{name}]\nprovider = "{name}"\n{row}' for name in ("vllm", "groq", "mine")]
+    mine = '[providers.mine]\nprotocol = "openai"\n'
+    with_rows = catalogue.read("".join(own) + mine)
+    lines = list(banner.providers(Settings(), at(with_rows), with_rows, KeyChecks([])))
+    assert lines[-3:] == [
+        "  NO KEY     groq: their models answer 502",
+        "  NO URL     vllm: set VLLM_BASE_URL; its models answer 502",
+        "  NO URL     mine: set FUSIONAI_PROVIDER_MINE_URL; its models answer 502",
+    ]
+    monkeypatch.setenv("VLLM_BASE_URL", "http://localhost:9")
+    lines = list(banner.providers(Settings(), at(with_rows), with_rows, KeyChecks([])))
+    assert "  LOCAL      vllm (http://localhost:9/v1), without a key" in lines and "NO URL     vllm" not in str(lines)
 
 
 def test_up_says_which_proxy_is_used_and_not_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

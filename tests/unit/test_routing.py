@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from producer.objects.selections import routing as shown
 from shared.batches import line_requests, lines
 from shared.errors import InvalidRequest
+from shared.money.pricing import Amount, LongContext, Price, priced_counts
 from shared.providers import statistics
 from shared.providers.statistics import OfferStatistics
 from shared.strict_json import dumps
-from shared.submissions import quote, routing, rows, selecting, selection
+from shared.submissions import chosen, quote, routing, rows, selecting, selection
 from shared.submissions.catalogue import catalogue
 from shared.submissions.routing import Candidate
 from shared.submissions.schemas import Offer, read_submission
@@ -165,6 +166,48 @@ def test_a_maximum_cost_is_exact_credits_for_a_quarter_of_a_token() -> None:
         assert models({"model": {"llms": ["gpt-3.5-turbo"], "max_input_cost": cost}}) == ["gpt-3.5-turbo"]
     with pytest.raises(InvalidRequest, match="1 above max_input_cost"):
         made({"model": {"llms": ["gpt-3.5-turbo"], "max_input_cost": f"{exact - Decimal('1e-17'):f}"}})
+
+
+@given(
+    text=st.text(max_size=400), limit=st.none() | st.integers(1, 2000), most=st.integers(0, 1000), n=st.integers(1, 3),
+    prices=st.tuples(*[st.integers(0, 10**10)] * 5), above=st.integers(1, 150),
+)  # fmt: skip
+def test_what_is_expected_is_priced_as_a_charge_is(
+    text: str, limit: int | None, most: int, n: int, prices: tuple[int, ...], above: int
+) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": text}], "n": n}
+    submission = read_submission("chat.completion", body | ({"max_tokens": limit} if limit else {}))
+    input, output, dear_input, dear_output, request = prices
+    at = Price("v", input, output, request=request, long_context=LongContext(dear_input, dear_output, above=above))
+    used = Amount(-(-len(submission.json) // 4), min(limit or 500, most or 500, 500) * n)
+    exact = sum(one.exact for one in priced_counts(used, at))
+    assert chosen.Expected(submission).cost(at, most) == exact
+
+
+def test_which_models_are_connected_is_found_out_once_for_all_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(selecting, "endpoint", lambda provider: asked.append(provider.name))
+    monkeypatch.setattr(selecting, "_found", None)
+    for _ in range(10):
+        made({"max_tokens": 50})
+    assert sorted(asked) == sorted(set(catalogue().providers) - {"sandbox"})
+
+
+def test_what_is_selected_for_a_tier_is_ranked_by_its_price_and_has_one() -> None:
+    llms = ["gpt-6-luna", "claude-opus-5-5", "gpt-5.5"]
+    said = [made({"model": {"llms": llms}, "max_tokens": 50, **tier}) for tier in ({}, {"service_tier": "flex"})]
+    usual, flex = (offers[0].selection for offers in said)
+    assert usual and flex and flex["reason"] == "best by weights of 2 candidates"
+    costs = [{model: cost for _, model, cost in one["expected"]} for one in (usual, flex)]
+    assert costs[1]["gpt-6-luna"] < costs[0]["gpt-6-luna"] * 0.6
+    assert {offer.service_tier for offer in said[1]} == {"flex", "default"}
+    with pytest.raises(InvalidRequest, match="1 without a price for the service_tier"):
+        made({"model": {"llms": ["claude-opus-5-5"]}, "service_tier": "flex"})
+
+
+def test_a_fallback_that_is_there_already_is_no_other_candidate() -> None:
+    again = {"fallbacks": ["gemini-pro", "openai.gpt-3.5-turbo", "gemini-pro"]}
+    assert models({"model": "gpt-3.5-turbo", "routing": again}) == ["gpt-3.5-turbo", "gemini-pro"]
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,26 @@ def test_a_braked_queue_is_leased_from_slowly_and_looked_at_again_until_it_is_fr
     assert not slots.held_back()
 
 
+def test_what_goes_through_a_braked_queue_lets_more_follow_at_once_and_for_one_step_more() -> None:
+    slots = Slots({"a.batch": 500})
+    slots.add("a.batch", [f"a{n}" for n in range(500)])
+    slots.brake("a.batch", 10.0)
+    taken = [len(slots.take(400, 10.0)["a.batch"])]
+    for _ in range(3):  # all turn to another offer
+        for _ in range(taken[-1]):
+            slots.went("a.batch")
+            slots.give_back("a.batch")
+        taken.append(len(slots.take(400, 10.1)["a.batch"]))
+    assert taken == [20, 40, 80, 160]
+    for _ in range(30):
+        slots.went("a.batch")
+    slots.brake("a.batch", 10.2)
+    assert len(slots.take(10, 10.2)["a.batch"]) == 10
+    slots.give_back("a.batch", 170)
+    assert len(slots.take(5, 10.0 + BRAKED_SECONDS)["a.batch"]) == 5
+    assert len(slots.take(400, 10.1 + 2 * BRAKED_SECONDS)["a.batch"]) == BRAKED_LEASES, "it is not kept for later"
+
+
 def test_a_braked_queue_takes_few_ids_in_advance() -> None:
     slots = Slots({"a.batch": 2000})
     slots.brake("a.batch", 0.0)

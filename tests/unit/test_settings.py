@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from shared import environment, settings
+from producer.cli import main
+from shared import environment, logs, settings, settings_faults
 from shared.settings import Settings, read_settings
 from shared.submissions.catalogue import SANDBOX, checked
 from shared.submissions.catalogue_files import joined
@@ -17,6 +19,7 @@ TABLE = SOURCE.parents[1] / "deploy" / "settings.md"
 HEAD = """# Settings
 
 Environment variables, or lines of a `.env` file in the working directory; `deploy/operating.md` explains most.
+A `FUSIONAI_…` that is none of them changes nothing; commands and processes warn of it when they start.
 This table is made of `shared/settings.py`: `SETTINGS_TABLE=write pytest tests/unit/test_settings.py` makes it anew.
 
 | variable | default | what |
@@ -119,6 +122,57 @@ def test_a_wrong_value_is_named_and_ends_the_start(monkeypatch: pytest.MonkeyPat
     message = str(ended.value.code)
     assert message.startswith("invalid settings:\n  ") and f"FUSIONAI_{name.upper()}: " in message
     assert "s3cret" not in message and len(message.splitlines()) == 2
+    assert "Input" not in message and "String" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("port", "many", "must be a whole number"),
+        ("port", "65536", "must be at most 65535"),
+        ("slots_batch", "0", "must be at least 1"),
+        ("lease_seconds", "0", "must be above 0"),
+        ("lease_seconds", "long", "must be a number"),
+        ("webhooks_allow_private", "perhaps", "must be true or false"),
+        ("environment", "staging", "must be 'embedded' or 'production'"),
+        ("umask", "rwx", "must be octal digits, such as 077"),
+        ("metrics_host", "", "must not be empty"),
+        ("files_options", "[]", "must be a JSON object"),
+    ],
+)
+def test_a_wrong_value_is_explained(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setenv(f"FUSIONAI_{name.upper()}", value)
+    with pytest.raises(SystemExit) as ended:
+        read_settings()
+    assert str(ended.value.code).splitlines()[1:] == [f"  FUSIONAI_{name.upper()}: {said}"]
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest() -> None:
+    given = {
+        "FUSIONAI_SLOT_REALTIME": "5",
+        "fusionai_port": "8000",
+        "FUSIONAI_PROVIDER_OPENAI_URL": "http://localhost",
+        "FUSIONAI_WEB_SERVICE_HOST": "10.0.0.1",
+        "FUSIONAI_WEB_PORT": "tcp://10.0.0.1:80",
+        "FUSIONAI_WEB_PORT_80_TCP_ADDR": "10.0.0.1",
+        "FUSIONAI_XYZZY": "1",
+        "OPENAI_API_KEY": "s3cret",
+    }
+    assert list(settings_faults.unknown(given, Settings.model_fields)) == [
+        "FUSIONAI_SLOT_REALTIME is no setting, and changes nothing; did you mean FUSIONAI_SLOTS_REALTIME?",
+        "FUSIONAI_XYZZY is no setting, and changes nothing",
+    ]
+
+
+def test_a_command_and_a_process_name_what_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FUSIONAI_LOG_LEVELS", "DEBUG")
+    said = "FUSIONAI_LOG_LEVELS is no setting, and changes nothing; did you mean FUSIONAI_LOG_LEVEL?"
+    shown = CliRunner().invoke(main, ["jobs", "--help"])
+    assert shown.stderr == f"Warning: {said}\n"
+    logs.start()
+    assert said in caplog.messages
 
 
 def test_the_metrics_port_is_not_the_apis(monkeypatch: pytest.MonkeyPatch) -> None:

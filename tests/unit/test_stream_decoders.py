@@ -7,9 +7,9 @@ import pytest
 from anthropic._streaming import SSEDecoder as AnthropicDecoder
 from openai._streaming import SSEDecoder
 
-from producer.dialects.fusionai.manners import ChunkEvents
+from producer.dialects.fusionai.manners import framing
 
-_DONE, _KEEP_ALIVE = ChunkEvents().end(), ChunkEvents().comment()
+_DONE, _KEEP_ALIVE = framing().end(), framing().comment()
 
 
 def frames(*, ids: bool) -> list[bytes]:

@@ -32,8 +32,8 @@ def of_chat(
     used = reported or Usage()
     if not used.prompt_tokens:
         used = replace(used, prompt_tokens=max(_asked(request, overheads), 1), estimated=True)
-    if not used.completion_tokens and (said := _said(choices)):
-        used = replace(used, completion_tokens=min(said, most), estimated=True)
+    if not used.completion_tokens and (counted := said(choices)):
+        used = replace(used, completion_tokens=min(counted, most), estimated=True)
     return used if reported or used.estimated else replace(used, estimated=True)
 
 
@@ -61,7 +61,8 @@ def _asked(request: Mapping[str, Any], overheads: Overheads) -> int:
     return tokens(texts) + MESSAGE_TOKENS * len(request["messages"]) + of_images
 
 
-def _said(choices: Sequence[Mapping[str, Any]]) -> int:
+def said(choices: Sequence[Mapping[str, Any]]) -> int:
+    """About how many tokens the messages of these choices have."""
     return tokens(text for choice in choices for text in _texts(choice["message"]))
 
 
@@ -69,9 +70,9 @@ def _texts(message: Mapping[str, Any]) -> Iterable[str]:
     """Every text of a message."""
     content = message.get("content")
     parts = content if isinstance(content, list) else ()
-    said = [content, message.get("refusal"), message.get("reasoning_content")]
-    said += [text for part in parts for text in (part.get("text"), part.get("refusal"))]
+    texts = [content, message.get("refusal"), message.get("reasoning_content")]
+    texts += [text for part in parts for text in (part.get("text"), part.get("refusal"))]
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
-        said += [function.get("name"), function.get("arguments")]
-    return (text for text in said if isinstance(text, str))
+        texts += [function.get("name"), function.get("arguments")]
+    return (text for text in texts if isinstance(text, str))

@@ -5,7 +5,9 @@ until SIGTERM.
 """
 
 import argparse
+import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 
 #: A sweeper that waited so long to write has others wait as well, in seconds.
 HELD_UP_SECONDS = 1.0
+#: What a sweeper counts: worker processes that had ended, their jobs, jobs past their deadline or cancelled, jobs and
+#: deliveries sent to the broker.
+DONE = ("workers_ended", "jobs_taken_back", "jobs_ended", "jobs_queued", "deliveries_queued")
 
 
 class Sweeper:
@@ -52,6 +57,8 @@ class Sweeper:
         self._due = DueWatch(DUE_SECONDS)
         self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
+        #: What it has done since it began; the keys are those of DONE.
+        self.done: Counter[str] = Counter()
 
     def run_once(self) -> None:
         """Everything once: lapses, expiries, cancels, lost doorbells, due deliveries, feeding, retention."""
@@ -89,18 +96,22 @@ class Sweeper:
         if lapsed is None:
             self._doubt()
         elif lapsed:
+            self.done["workers_ended"] += len(lapsed)
             crash.point("lapse.after_commit")
 
     def take_back(self) -> None:
         """Queue again what lapsed incarnations still hold."""
         while ids := self._database.read_sync(recovery.held_by_lapsed, self._taking.besides()):
-            if not self._end(self._taking, ids, recovery.take_back):
+            taken = self._end(self._taking, ids, recovery.take_back)
+            self.done["jobs_taken_back"] += taken
+            if not taken:
                 break
 
     def end_overdue(self) -> None:
         """End jobs past their deadline, and flagged ones that came back to the queue."""
         while ids := self._database.read_sync(overdue, self._ending.besides()):
             ended = self._end(self._ending, ids, end_overdue)
+            self.done["jobs_ended"] += ended
             crash.point("expire.after_commit")
             if ended < CHUNK // 2:
                 break
@@ -123,10 +134,11 @@ class Sweeper:
         depth = self._bell.depth(WEBHOOKS).result() if waiting else None
         if waiting and depth is not None and depth < FULL_MESSAGES:
             self._bell.ring(WEBHOOKS, waiting).result()
+            self.done["deliveries_queued"] += len(waiting)
 
     def feed(self) -> None:
         """Top up the broker's window."""
-        self.feeder.run_once(job_queues())
+        self.done["jobs_queued"] += self.feeder.run_once(job_queues())
 
     def _end(
         self,
@@ -159,9 +171,9 @@ def _lapse(
 
 
 def main() -> None:
-    """Sweep until SIGTERM, feeding more often; or once, with `--once`."""
+    """Sweep until SIGTERM, feeding more often; or once, with `--once`, and say what was done."""
     parser = argparse.ArgumentParser(prog="workers.maintenance.sweep")
-    parser.add_argument("--once", action="store_true", help="one sweep, then exit")
+    parser.add_argument("--once", action="store_true", help="one sweep; prints what it did as JSON, then exits")
     once = parser.parse_args().once
     logs.start()
     keep_private()
@@ -170,6 +182,7 @@ def main() -> None:
     sweeper = Sweeper(database, bell(), probation)
     if probation is None:
         sweeper.run_once()
+        print(json.dumps({name: sweeper.done[name] for name in DONE}))
     else:
         _sweep_until_stopped(sweeper)
         probation.stop()

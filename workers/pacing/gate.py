@@ -36,6 +36,10 @@ OVERDUE = 1.0
 HEARD = 2
 #: By how much the numbers of a stated limit may differ from those of one a minute.
 FITS = 1.6
+#: For the tokens of one answer, and of all of them, batches wait no longer than this, in seconds: limits of tokens are
+#: those of a minute, and a count of what was used may be wrong by any factor.
+MOST_OWED = 60.0
+MOST_OWED_IN_ALL = 600.0
 #: The longest that a call is put off for before it asks again, in seconds.
 MOST_WAIT = 5.0
 
@@ -155,7 +159,9 @@ class Gate:
         by_tokens = [self.tokens, limits and _a_second(limits.tokens)]
         if tokens and (rate := min((rate for rate in by_tokens if rate), default=None)):
             share = max(rate * law.share(self.state, self.worker), law.LEAST_RATE)
-            self._tokens_at = max(self._tokens_at, clock.monotonic() - AHEAD) + tokens / share
+            now = clock.monotonic()
+            owed = max(self._tokens_at, now - AHEAD) + min(tokens / share, MOST_OWED)
+            self._tokens_at = min(owed, now + MOST_OWED_IN_ALL)
 
     def take_report(self) -> Report:
         """What has been seen since the last report; a new one is begun."""

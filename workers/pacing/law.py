@@ -48,6 +48,8 @@ FIRST_HOLD: Final = 2.0
 FAILURES: Final = 5
 #: And no good answer of anybody for so long, in seconds: while others are served the fault is the requests'.
 QUIET: Final = 1.5
+#: So long after that one more call is to say whether it is down, in seconds.
+SOON: Final = 0.1
 #: A worker that has not reported for so long has no share.
 GONE: Final = 3.0
 #: For how long what the headers said is believed.
@@ -216,11 +218,18 @@ def _cut(state: ProviderState, report: Report, now: float, longest: float, jitte
         state.threshold = max(state.threshold or 0.0, state.limit)
         state.limit, state.learned = 1.0, True
     pause = min(HOLD * 2.0 ** (state.refusals - 1), MOST_HOLD) * (1 + jitter / 4)
+    if state.failures + report.failed >= FAILURES and (left := _until_quiet(state, now)) >= 0:
+        pause = min(pause, left + SOON)  # or it would be found out that it is down when the next hold is over
     longest = longest if state.refusals > 1 else min(longest, FIRST_HOLD)
     until = max(state.held_until, now + min(max(report.hold, pause), longest))
     state.held += until - max(state.held_until, now)
     state.held_until = until
     state.held_for = report.refused_for
+
+
+def _until_quiet(state: ProviderState, now: float) -> float:
+    """Seconds until nobody has had a good answer for QUIET; negative: for longer."""
+    return state.admitted[-1][0] / 2 + QUIET - now if state.admitted else -QUIET
 
 
 def _sustained(state: ProviderState, report: Report, now: float) -> float:
@@ -274,7 +283,7 @@ def _grow_rate(state: ProviderState, report: Report, now: float) -> None:
 
 def _failed(state: ProviderState, report: Report, now: float, pauses: Pauses, jitter: float) -> list[str]:
     state.failures = report.failed if report.admitted else state.failures + report.failed
-    quiet = not state.admitted or now - state.admitted[-1][0] / 2 > QUIET
+    quiet = _until_quiet(state, now) < 0
     if not (report.barred or report.probed or (quiet and state.failures >= FAILURES)):
         return []
     first = not state.paused

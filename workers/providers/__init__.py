@@ -7,7 +7,8 @@ nothing else names it. `tests/providers/protocols/example.py` is a whole one. It
 - `Upstream.call` makes one attempt. It never retries and never falls back: `workers.running.retry` decides.
 - Whatever waits for the provider stands in `with exchange:`, of an `upstream.exchange.Exchange(call.limits)`: it keeps
   the limits of time, and turns what breaks into ProviderErrors. `upstream.post.post` sends and reads a whole answer,
-  `upstream.event_stream.events` one that comes as server-sent events. Errors leave through `exchange.mark`.
+  `upstream.event_stream.follow` gives one that comes as server-sent events, event by event, to what puts it together,
+  and keeps the rules of streams; `events` is the bare stream. Errors leave through `exchange.mark`.
 - What fails is a ProviderError, with the provider's status and code. An error status is read by `upstream.post`; an
   error in a 200 by `upstream.error_codes`; what each code means is in `upstream.faults`. An answer of the wrong shape
   is `answers.shape.wrong`, which names the field: asked again, the provider would answer the same and be paid again.
@@ -23,12 +24,14 @@ nothing else names it. `tests/providers/protocols/example.py` is a whole one. It
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any, Protocol
 
 import httpx
 
 from shared.providers.limits import RateLimits
-from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, endpoint
+from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, endpoint
 from shared.submissions.schemas import Offer, Usage
 from workers.upstream.live_transport import live_client
 from workers.upstream.time_limits import TimeLimits, limits
@@ -100,6 +103,14 @@ def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstre
     for name, provider in catalogue.providers.items():
         where = Endpoint("", "", simulated=False) if name == SANDBOX else endpoint(provider)
         if where is not None:
-            module = import_module(f"workers.providers.{provider.protocol}")
-            reachable[name] = module.connect(provider, where, client)
+            reachable[name] = _adapter(provider).connect(provider, where, client)
     return reachable
+
+
+def _adapter(provider: Provider) -> Any:
+    """The module that speaks a provider's protocol; without one the process ends with a sentence."""
+    module = f"{__name__}.{provider.protocol}"
+    if not provider.protocol.isidentifier() or find_spec(module) is None:
+        known = ", ".join(sorted(one.name for one in iter_modules(__path__) if one.name != SANDBOX))
+        raise SystemExit(f"catalog: providers.{provider.name}.protocol: {provider.protocol!r} is none of {known}")
+    return import_module(module)

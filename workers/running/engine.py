@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from shared import clock, crash, logs
 from shared.background import BackgroundTasks
 from shared.broker.bell import bell
-from shared.db import Database
+from shared.db import Database, is_away
 from shared.jobs import leases
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Requeue, Verdict
@@ -59,6 +60,8 @@ class Engine:
         self._calling: set[str] = set()
         self._cancelled: set[str] = set()
         self._side = BackgroundTasks(log, "could not return jobs to the feeder: %s")
+        #: Jobs that were put back to be run at once and are not offered yet, by queue.
+        self._at_once: dict[str, list[str]] = {}
         self._astray: set[tuple[str, int]] = set()
         self._leasing: asyncio.Task[None] | None = None
         self._recorder = ProgressRecorder(database)
@@ -132,10 +135,19 @@ class Engine:
             await asyncio.wait(list(self._running.values()), timeout=drain_seconds)
         for id in list(self._calling):
             self._interrupt(id)
-        if ending := [*self._running.values(), *self._side]:
-            # What a database that is away does not take by then is the sweeper's.
-            await asyncio.wait(ending, timeout=settings().lease_seconds)
+        # What a database that is away does not take by then is the sweeper's.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings().lease_seconds):
+                await self._settled()
         await self._recorder.stop()
+
+    async def _settled(self) -> None:
+        """Until nothing runs, and what was put back is left to others."""
+        while True:
+            self._offer_at_once()
+            if not (ending := [*self._running.values(), *self._side]):
+                return
+            await asyncio.wait(ending)
 
     def _unwake(self, ids: Sequence[str]) -> None:
         for some in slices(ids, MOST_ROWS):
@@ -174,6 +186,10 @@ class Engine:
             log.warning("could not lease jobs, trying again: %s", logs.kind(error))
             for queue, ids in taken.items():
                 self._slots.give_back(queue, len(ids))
+                if is_away(error):
+                    self.offer(queue, ids)  # their doorbell has rung, and does not ring again
+                else:
+                    self._unwake(ids)  # so that they come in other company
             await asyncio.sleep(0.5)
             return
         crash.point("lease.after_commit")
@@ -193,7 +209,7 @@ class Engine:
         try:
             outcome = await self._outcome(job)
             if isinstance(outcome, Requeue):
-                await self._put_back(outcome)
+                await self._put_back(outcome, job)
             else:
                 self._slots.went(job.queue)
                 await self._settle(outcome)
@@ -231,15 +247,27 @@ class Engine:
             self._calling.discard(job.id)
             self._recorder.close(job)
 
-    async def _put_back(self, back: Requeue) -> None:
-        """Put a job back: for later, when its queue is leased from more slowly; or on another queue, at once."""
+    async def _put_back(self, back: Requeue, job: Leased) -> None:
+        """Put a job back: for later, when its queue is leased from more slowly; or at once, mostly on another queue.
+
+        One that turns to another offer has not been leased in vain: the others here may turn as well.
+        """
         if back.deferred_for is not None:
             self._slots.brake(back.queue, clock.monotonic())
+        elif back.offer != job.offer:
+            self._slots.went(job.queue)
         if await self._settle(back) == "done" and back.wake:
-            if self._slots.serves(back.queue):
-                self.offer(back.queue, [back.job_id])
+            if not self._at_once:  # together with those that the same transaction has put back
+                asyncio.get_running_loop().call_soon(self._offer_at_once)
+            self._at_once.setdefault(back.queue, []).append(back.job_id)
+
+    def _offer_at_once(self) -> None:
+        at_once, self._at_once = self._at_once, {}
+        for queue, ids in at_once.items():
+            if self._slots.serves(queue):
+                self.offer(queue, ids)
             else:
-                self._side.start(self._wake(back.queue, [back.job_id]))
+                self._side.start(self._wake(queue, ids))
 
     async def _wake(self, queue: str, ids: list[str]) -> None:
         if not await asyncio.wrap_future(bell().ring(queue, ids)):

@@ -7,8 +7,9 @@ since storage may also hang. While it is known to be away, nothing more is drawn
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -39,17 +40,20 @@ class ImageKeeper:
     async def put_links(self, call: ProviderCall, answer: ProviderAnswer, *, of_batch: bool) -> None:
         """Put signed links in the place of base64, when links were asked for. Images are kept on disk by then.
 
-        StorageAway when they could not be. Each name is a fresh one: a stale worker's late image replaces nobody's.
+        StorageAway when they could not be; ProviderError when one of them is no base64. Each name is a fresh one: a
+        stale worker's late image replaces nobody's.
         """
+        rows = [row for row in answer.body["data"] if "b64_json" in row]
+        contents = await asyncio.to_thread(lambda: [_decoded(row["b64_json"]) for row in rows])
         if links(call.request):
-            await self._link(call, answer, of_batch=of_batch)
+            await self._link(call, rows, contents, of_batch=of_batch)
         wanted = call.request.get("response_format", "url")
         if "response_format" in answer.ignored and all(wanted in row for row in answer.body["data"]):
             answer.ignored.remove("response_format")
 
-    async def _link(self, call: ProviderCall, answer: ProviderAnswer, *, of_batch: bool) -> None:
-        rows = [row for row in answer.body["data"] if "b64_json" in row]
-        contents = [_decoded(row["b64_json"]) for row in rows]
+    async def _link(
+        self, call: ProviderCall, rows: Sequence[dict[str, Any]], contents: Sequence[bytes], *, of_batch: bool
+    ) -> None:
         until = clock.monotonic() + KEEP_SECONDS
         for index, (row, content) in enumerate(zip(rows, contents, strict=True)):
             stem = f"{call.job_id}-{index}-{clock.new_id('p')}"
@@ -105,9 +109,8 @@ def _put(stem: str, content: bytes, of_batch: bool) -> str:
 
 
 def _decoded(encoded: Any) -> bytes:
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError, TypeError):
-        raise ProviderError(
-            "the image from the provider is not valid base64", upstream_status=200, code="protocol"
-        ) from None
+    """The bytes of a picture; ProviderError for a broken or an empty one, which is not delivered, and not charged."""
+    with suppress(binascii.Error, ValueError, TypeError):
+        if content := base64.b64decode(encoded, validate=True):
+            return content
+    raise ProviderError("the image from the provider is not valid base64", upstream_status=200, code="protocol")

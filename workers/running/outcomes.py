@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,11 +13,14 @@ from shared.money.pricing import charge
 from shared.objects.amounts import credits
 from shared.submissions import usage_shown
 from shared.submissions.charging import priced_offer
-from shared.submissions.schemas import Offer, Usage
+from shared.submissions.schemas import USUAL_TIER, Offer, Usage
 from workers.providers import ProviderAnswer
 from workers.running.partial_answer import PartialAnswer
 from workers.running.retry import GiveUp
 from workers.upstream.faults import CALLERS, GENERAL_CODES, classify
+
+#: As the job lists what was not passed on.
+TIER_FIELD: Final = "service_tier"
 
 
 def succeeded(
@@ -25,10 +28,11 @@ def succeeded(
 ) -> Ending:
     """The end of a job that a provider has answered: charged exactly, no more than was held.
 
-    The price is that of the offer that was asked for, or of another tier's, where the provider says so.
+    The price is that of the offer that was asked for, or of another tier's, where the provider says so. A tier that the
+    provider was not told of, since it has no name for it, is not what it served.
     """
     usage = answer.usage
-    offer = priced_offer(offers, asked, usage.service_tier)
+    offer = priced_offer(offers, asked, usage.service_tier or (USUAL_TIER if TIER_FIELD in answer.ignored else ""))
     charged, excess = _charged(job, offer, usage)
     answer.body["usage"] = _usage(job, usage, charged)
     return Ending(

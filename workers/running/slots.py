@@ -13,8 +13,9 @@ from shared.queues import lane_of
 #: After a job was put off, its queue is leased from slowly for so long, in steps of so long, in seconds.
 BRAKE_SECONDS = 2.0
 BRAKED_SECONDS = 0.5
-#: Jobs leased from such a queue in one step, beside twice as many as have just gone through.
+#: Jobs leased from such a queue in one step; and for each that has just gone through, at once.
 BRAKED_LEASES = 20
+EARNED_LEASES = 2
 
 
 @dataclass(slots=True)
@@ -26,8 +27,9 @@ class _Queue:
     braked_until: float = 0.0
     step_at: float = 0.0
     leases: int = 0
-    #: Jobs that went through since the step began.
-    went: int = 0
+    #: What may be leased beside that for those that went through, in this step or the one before; in this one.
+    earned: int = 0
+    earned_now: int = 0
 
     @property
     def spare(self) -> int:
@@ -40,8 +42,16 @@ class _Queue:
             self.braked_until = 0.0
             return self.capacity
         if now - self.step_at >= BRAKED_SECONDS:
-            self.step_at, self.leases, self.went = now, BRAKED_LEASES + 2 * self.went, 0
-        return self.leases
+            self.step_at, self.leases = now, BRAKED_LEASES
+            self.earned, self.earned_now = min(self.earned, self.earned_now), 0
+        return self.leases + self.earned
+
+    def lease(self, count: int) -> None:
+        """Note that so many are leased, of those allowed."""
+        if self.braked_until:
+            of_step = min(count, self.leases)
+            self.leases -= of_step
+            self.earned -= count - of_step
 
 
 class Slots:
@@ -70,12 +80,15 @@ class Slots:
             return
         state = self._queues[queue]
         if not state.braked_until:
-            state.step_at, state.leases, state.went = now, BRAKED_LEASES, 0
+            state.step_at, state.leases = now, BRAKED_LEASES
+            state.earned = state.earned_now = 0
         state.braked_until = now + BRAKE_SECONDS
 
     def went(self, queue: str) -> None:
-        """A job of this queue went through."""
-        self._queues[queue].went += 1
+        """A job of this queue went through: what follows it may as well."""
+        state = self._queues[queue]
+        state.earned += EARNED_LEASES
+        state.earned_now += EARNED_LEASES
 
     def held_back(self) -> bool:
         """Whether ids wait that have a slot, but whose queue is leased from slowly."""
@@ -97,7 +110,7 @@ class Slots:
                 state = self._queues[name]
                 room = min(state.capacity - state.in_use, len(state.waiting), most, state.allowed(now))
                 if room > 0:
-                    state.leases -= room
+                    state.lease(room)
                     taken[name] = [state.waiting.popitem(last=False)[0] for _ in range(room)]
                     state.in_use += room
                     most -= room

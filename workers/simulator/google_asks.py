@@ -22,6 +22,8 @@ _LEVELS: Final = frozenset({"MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"})
 _BUDGETED: Final = re.compile(r"gemini-2\.5")
 _ALWAYS: Final = re.compile(r"gemini-2\.5-pro")
 _LEAST_BUDGET: Final = 128
+#: Models that take levels alone.
+_UNBUDGETED: Final = re.compile(r"gemini-[4-9]")
 _MODES: Final = frozenset({"AUTO", "NONE", "ANY", "VALIDATED", "MODE_UNSPECIFIED"})
 
 
@@ -116,6 +118,8 @@ def _check_thinking(config: Body, model: str) -> None:
         raise SimulatedRefusal(400, f"Invalid value at 'generation_config.thinking_config.thinking_level', {level}")
     if level is not None and _BUDGETED.match(model):
         raise SimulatedRefusal(400, "Thinking level is not supported for this model.")
+    if budget is not None and _UNBUDGETED.match(model):
+        raise SimulatedRefusal(400, "Thinking budget is not supported for this model. Use thinking level instead.")
     if budget is not None and budget != -1 and _ALWAYS.match(model) and budget < _LEAST_BUDGET:
         raise SimulatedRefusal(400, f"Budget {budget} is invalid. This model only works in thinking mode.")
 

@@ -1,10 +1,10 @@
 """OpenAI's chat completions, which many other providers speak too; whole and streamed."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from shared import clock
+from workers.simulator import openai_rules
 from workers.simulator.answers import (
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
@@ -47,9 +47,10 @@ FIELDS = set(
     "prompt_cache_options moderation".split()
 )
 STRICT_PROVIDERS = {"openai", "google"}
-#: OpenAI's reasoning models take another limit, and of these parameters only the usual value.
-REASONING = re.compile(r"(gpt-5|o[1-9])(?![0-9a-z])")
-USUAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
+#: Whose models are OpenAI's, with what those refuse.
+OWN_MODELS = {"openai", "azure"}
+#: Its streams have their usage in the last chunk, unasked: docs.mistral.ai/api/#tag/chat, CompletionChunk.
+USAGE_UNASKED = {"mistral"}
 
 
 def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
@@ -66,6 +67,8 @@ def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     if tier := may(body, "service_tier", str, ""):
         head["service_tier"] = "default" if tier == "auto" else tier
     if may(body, "stream", bool, False):
+        if request.provider in USAGE_UNASKED:
+            return stream_reply(list(_events(head, turns, None, False, last={"usage": usage} if usage else {})))
         with_usage = may(may(body, "stream_options", dict, {}), "include_usage", bool, False)
         return stream_reply(list(_events(head, turns, usage, with_usage)))
     answer = head | {
@@ -83,8 +86,8 @@ def read(request: SimulatedRequest) -> Prompt:
         name = next(key for key in body if key not in FIELDS)
         message = f"Unrecognized request argument supplied: {name}"
         raise SimulatedRefusal(400, message, code="unknown_parameter", param=name)
-    if request.provider == "openai" and REASONING.match(request.model):
-        _check_reasoning(body)
+    if request.provider in OWN_MODELS:
+        openai_rules.check(request.model, body)
     messages = objects(body, "messages") or need({}, "messages", list)
     _check_roles(messages)
     text, prompt_tokens = _read_messages(messages)
@@ -100,16 +103,6 @@ def read(request: SimulatedRequest) -> Prompt:
         choice=_tool_choice(body, bool(tools)),
         shape=_shape(may(body, "response_format", dict, {})),
     )
-
-
-def _check_reasoning(body: dict[str, Any]) -> None:
-    if body.get("max_tokens") is not None:
-        message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
-        raise SimulatedRefusal(400, message, code="unsupported_parameter", param="max_tokens")
-    for name, usual in USUAL.items():
-        if body.get(name, usual) not in (usual, None):
-            message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
-            raise SimulatedRefusal(400, message, code="unsupported_value", param=name)
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:
@@ -215,14 +208,19 @@ def _choice(index: int, turn: Reaction) -> dict[str, Any]:
 
 
 def _events(
-    head: dict[str, Any], turns: list[Reaction], usage: dict[str, Any] | None, with_usage: bool
+    head: dict[str, Any],
+    turns: list[Reaction],
+    usage: dict[str, Any] | None,
+    with_usage: bool,
+    last: dict[str, Any] | None = None,
 ) -> Iterator[bytes]:
+    """The events of a stream; `last`: fields of the chunk that ends the last choice."""
     head = head | {"object": "chat.completion.chunk", "system_fingerprint": "fp_simulated"}
     head = head | {"usage": None} if with_usage else head
     for index, turn in enumerate(turns):
         for delta in _deltas(turn):
             yield _chunk(head, index, delta, None)
-        yield _chunk(head, index, {}, FINISH[turn.finish])
+        yield _chunk(head | (last or {}) if index == len(turns) - 1 else head, index, {}, FINISH[turn.finish])
     if with_usage and usage is not None:
         yield event(head | {"choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"

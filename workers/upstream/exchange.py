@@ -1,7 +1,9 @@
 """One call of a provider: its three timeouts, whether an answer had begun, its rate-limit headers."""
 
 import asyncio
+import math
 from collections.abc import Mapping
+from itertools import takewhile
 from types import TracebackType
 
 import httpx
@@ -16,6 +18,8 @@ from workers.upstream.transport import UNREACHED
 
 #: After an answer is whole, so long for what may still come: what it used, and the stream's end.
 LINGER_SECONDS = 5.0
+#: The same where nothing comes but comments, which say that somebody is there and not that anything follows.
+MOST_LINGER_SECONDS = 30.0
 
 _EXPIRED = {
     "first_byte": "the provider did not start to respond in time",
@@ -30,7 +34,9 @@ MOST_ANSWER_BYTES = 256 * 1024 * 1024
 _SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
 
 #: Headers with these words in their names have our key; a shorter value may stand in any sentence.
-_KEY_HEADERS, _LEAST_KEY = (b"key", b"authorization"), 8
+_KEY_HEADERS, _LEAST_KEY = (b"key", b"authorization", b"token"), 8
+#: So many characters of the beginning of a key are hidden like the whole.
+LEAST_PIECE = 12
 #: What stands in its place where a provider repeats it.
 HIDDEN = "[key]"
 
@@ -56,6 +62,8 @@ class Exchange:
         self.limits: RateLimits | None = None
         #: The headers of the answer.
         self.headers: Mapping[str, str] = {}
+        #: When a whole answer has been waited for long enough, unless more events come.
+        self._latest = math.inf
         self._bytes = 0
         self._keys: list[str] = []
 
@@ -67,7 +75,7 @@ class Exchange:
         """The answer's head has come."""
         self.head = response.status_code < REFUSED_FROM
         self.headers = response.headers
-        self._keys = [value for value in map(_key, response.request.headers.raw) if len(value) >= _LEAST_KEY]
+        self._keys = _keys(response.request)
         if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
             self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
 
@@ -86,10 +94,11 @@ class Exchange:
         if self._bytes > MOST_ANSWER_BYTES:
             raise ProviderError("the provider's response is too large", upstream_status=200, code="protocol")
         if self.begun:
-            self._due = self._loop.time() + self._idle
+            self._due = min(self._loop.time() + self._idle, self._latest)
 
     def whole(self) -> None:
-        """Nothing that matters is still to come."""
+        """Nothing that matters is still to come; said again with each event that comes nonetheless."""
+        self._latest = self._loop.time() + MOST_LINGER_SECONDS
         self._idle = min(self._idle, LINGER_SECONDS)
         self.alive()
         self._hasten()
@@ -97,9 +106,10 @@ class Exchange:
     def mark(self, error: ProviderError) -> ProviderError:
         """The same error, with what this exchange knows of it, and without our key, which its provider may repeat."""
         for key in self._keys:
-            error.message = error.message.replace(key, HIDDEN)
+            error.message = _without(error.message, key)
             error.args = (error.message,)
-            error.code, error.param = _without(error.code, key), _without(error.param, key)
+            error.code = error.code and _without(error.code, key)
+            error.param = error.param and _without(error.param, key)
         error.head = error.head or self.passed_on or (self.head and error.code in _SPOILED)
         error.limits = error.limits or self.limits
         return error
@@ -137,16 +147,28 @@ class Exchange:
             raise _broken(error) from None
 
 
+def _keys(request: httpx.Request) -> list[str]:
+    """The keys that a request has in its headers, or in the query of its address."""
+    asked = ((name.encode(), value.encode()) for name, value in request.url.params.multi_items())
+    return [value for value in map(_key, (*request.headers.raw, *asked)) if len(value) >= _LEAST_KEY]
+
+
 def _key(header: tuple[bytes, bytes]) -> str:
-    """The key that a header of a request has, empty when it has none."""
+    """The key that a header of a request, or a parameter of its address, has; empty when it has none."""
     name, value = header
     if not any(word in name.lower() for word in _KEY_HEADERS):
         return ""
     return value.decode("latin-1").removeprefix("Bearer ")
 
 
-def _without(text: str | None, key: str) -> str | None:
-    return text.replace(key, HIDDEN) if text is not None else None
+def _without(text: str, key: str) -> str:
+    """A text without a key, and without the beginning of it, which is left where a long text was cut."""
+    text = text.replace(key, HIDDEN)
+    begin = key[:LEAST_PIECE]
+    while len(begin) == LEAST_PIECE and (start := text.find(begin)) >= 0:
+        end = start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text[start:], key, strict=False)))
+        text = text[:start] + HIDDEN + text[end:]
+    return text
 
 
 def _broken(error: httpx.RequestError) -> ProviderError:

@@ -16,6 +16,7 @@ from producer.dialects.fusionai import (
 from producer.dialects.fusionai import (
     part as document,
 )
+from producer.web import rate_headers
 from producer.web.dialect import Dialect
 from producer.web.keys import read_key
 from producer.web.router import Router
@@ -25,6 +26,7 @@ for part in (completions, jobs, streams, files, batches, webhooks, account, bill
     router.include(part.router)
 
 DIALECT = Dialect(
+    name="fusionai",
     prefixes=("/v1", ""),
     router=router,
     key_of=partial(
@@ -33,8 +35,8 @@ DIALECT = Dialect(
         missing="missing API key: send it in the header Authorization: Bearer fusionai_live_…",
     ),
     refuse=manners.refuse,
-    framing=manners.ChunkEvents,
-    limit_headers=manners.limit_headers,
+    framing=manners.framing,
+    limit_headers=rate_headers.limit_headers,
     document=document.PART,
     other_names={"/images/generations": "/images"},
     bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches"}),

@@ -1,5 +1,7 @@
 """Routes of credits, transfers, thresholds and models."""
 
+from contextlib import suppress
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,7 +12,7 @@ from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one
 from shared.accounts import KeyHolder
-from shared.errors import Forbidden, NotFound
+from shared.errors import Forbidden, InvalidRequest, NotFound
 from shared.submissions.catalogue import Catalogue, CatalogueModel, catalogue, endpoint
 
 router = Router()
@@ -66,19 +68,24 @@ async def list_models(request: Request) -> Response:
     """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
     known = catalogue()
-    found = [objects.model_object(one, known.version) for one in known.models.values() if _usable(holder, known, one)]
+    found = [
+        objects.model_object(one, known.prices[one.id].version)
+        for one in known.models.values()
+        if _usable(holder, known, one)
+    ]
     return answer(objects.page(found, len(found)))
 
 
 @router.get("/models/{id:path}", doc=Row("Models", one("The model.", objects.Model), errors=(NotFound,)))
 async def show_model(request: Request, id: str) -> Response:
-    """Get a model."""
+    """Get a model, by its id or as `provider.model`."""
     _, holder = await enter(request)
-    known = catalogue()
-    model = known.models.get(id)
+    known, model = catalogue(), None
+    with suppress(InvalidRequest):
+        model = known.model(id)
     if model is None or not _usable(holder, known, model):
         raise NotFound(f"not found: model {id[:100]!r}")
-    return answer(objects.model_object(model, known.version))
+    return answer(objects.model_object(model, known.prices[model.id].version))
 
 
 def _usable(holder: KeyHolder, known: Catalogue, model: CatalogueModel) -> bool:

@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
-from producer.dialects.fusionai.docs import EVENTS, HELLO, call
+from producer.dialects.fusionai.docs import EVENTS, HELLO
+from producer.web.call_rows import call
 from producer.web.calls import serve
 from producer.web.router import Router
 from producer.web.rows import header

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
-from producer.dialects.fusionai.docs import ACCEPTED, HELLO, MAKES_JOBS
+from producer.dialects.fusionai.docs import HELLO, MAKES_JOBS
 from producer.operations import files
 from producer.operations import jobs as jobs_ops
 from producer.web.body import MOST_BYTES, large, read_body
+from producer.web.call_rows import ACCEPTED
 from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, wait_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query

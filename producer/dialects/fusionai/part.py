@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from producer import objects
-from producer.dialects.fusionai.docs import RATE
 from producer.openapi import requests
 from producer.openapi.parts import every_error, header_of
 from producer.openapi.schemas import definitions
+from producer.web import rate_headers
+from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
+from producer.web.error_rows import DETAILS
 from producer.web.rows import JSON, Schema, header
 from shared.errors import FusionError
 from shared.submissions import sizes
@@ -68,23 +70,6 @@ _RECEIVED: Final[Schema] = {
     "responses": {"2XX": {"description": "The event was received."}},
 }
 
-#: RATE: where a POST that makes jobs may answer so, which always tells what is left.
-_OF_JOB: Final = ("FusionAI-Job-Id", "x-should-retry")
-_OF_ERROR: Final[Mapping[int, tuple[str, ...]]] = {
-    400: (*_OF_JOB, *RATE),
-    401: ("WWW-Authenticate",),
-    402: RATE,
-    404: RATE,
-    409: ("Retry-After", *_OF_JOB, *RATE),
-    413: RATE,
-    415: RATE,
-    422: RATE,
-    429: ("Retry-After", *RATE),
-    500: (*_OF_JOB, *RATE),
-    502: (*_OF_JOB, *RATE),
-    503: ("Retry-After", *_OF_JOB, *RATE),
-    504: (*_OF_JOB, *RATE),
-}
 #: The shape of every refusal.
 _ERROR: Final[Schema] = {
     "description": "The body of every error response. `param` names the parameter, `reason` the cause, if known.",
@@ -98,26 +83,7 @@ _ERROR: Final[Schema] = {
                 "message": {"type": "string"},
                 "type": {"type": "string", "enum": [kind.type for kind in every_error()]},
                 "code": {"type": "integer", "description": "The HTTP status."},
-                "param": {"type": "string"},
-                "reason": {
-                    "type": "string",
-                    "description": "A machine-readable cause, if more specific than the type. For a request refused "
-                    "by a provider, the error code of the provider, such as `context_length_exceeded`.",
-                },
-                "request_id": {"type": "string"},
-                "required_credits": {"type": "number", "description": "With 402: the maximum cost of the jobs."},
-                "available_credits": {"type": "number", "description": "With 402: the available credits."},
-                "held_credits": {"type": "number", "description": "With 402: the credits held for unfinished jobs."},
-                "held_by_jobs": {"type": "integer", "description": "With 402: the number of unfinished jobs."},
-                "max_tokens": {
-                    "type": "integer",
-                    "description": "With 402: the largest `max_tokens` per job that the balance covers.",
-                },
-                "jobs": {"type": "integer", "description": "With 402: the number of jobs in the request."},
-                "fitting_jobs": {
-                    "type": "integer",
-                    "description": "With 402: how many jobs, counted from the first, the balance covers.",
-                },
+                **DETAILS,
             },
         }
     },
@@ -139,19 +105,10 @@ PART: Final = DocumentPart(
     tags=_TAGS,
     security={"ApiKey": _API_KEY},
     error=_error,
-    error_headers=_OF_ERROR,
+    error_headers={**ERROR_HEADERS, 401: ("WWW-Authenticate",)},
     schemas=_schemas,
     headers={
-        "X-RateLimit-Limit-Requests": header_of(
-            "The rate limit, in requests per minute. Absent: no limit.", {"type": "string", "pattern": r"^\d+$"}
-        ),
-        "X-RateLimit-Remaining-Requests": header_of(
-            "The number of requests remaining.", {"type": "string", "pattern": r"^\d+$"}
-        ),
-        "X-RateLimit-Reset-Requests": header_of(
-            "The time until the rate limit is fully restored, as a duration such as `59.980s`.",
-            {"type": "string", "pattern": r"^\d.*s$"},
-        ),
+        **rate_headers.SCHEMAS,
         "WWW-Authenticate": header_of("How to authenticate.", {"const": "Bearer", "type": "string"}, always=True),
     },
     webhooks={"event": {"post": _RECEIVED}},

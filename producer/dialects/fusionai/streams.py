@@ -3,8 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.dialects.fusionai.docs import EVENTS, WAITING
+from producer.dialects.fusionai.docs import EVENTS
 from producer.operations import stream
+from producer.web.call_rows import WAITING
 from producer.web.dialect import dialect_of
 from producer.web.request import enter, limits_of
 from producer.web.router import Router

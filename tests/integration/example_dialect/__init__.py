@@ -8,7 +8,9 @@ from producer.web.keys import read_key
 from tests.integration.example_dialect import document, manners, routes
 
 EXAMPLE = Dialect(
+    name="example",
     prefixes=("/example/v2",),
+    bases=("/api",),
     hosts=("example.test",),
     router=routes.router,
     key_of=partial(read_key, names=("x-example-key",), missing="send your key as X-Example-Key"),

@@ -26,7 +26,7 @@ _SILENT: Final = frozenset({"messages", "max_tokens", "n", "stream", "stream_opt
 _TAKEN: Final = frozenset({"cache_control", "reasoning", "thinking", "top_k"})
 #: What rules the way that words are chosen; beside thoughts none of them may be set.
 _SAMPLING: Final[tuple[str, ...]] = ("temperature", "top_p", "top_k")
-#: The service tiers that have no price of their own.
+#: The provider's names of the service tiers that have no price of their own.
 _TIERS: Final = {"auto": "auto", "default": "standard_only"}
 #: Characters of an end user's name.
 _MOST_USER: Final = 256
@@ -60,7 +60,7 @@ def composed(call: ProviderCall, sending: Sending) -> Composed:
     body |= {"tools": tools} if tools else {}
     body |= choice | thought.fields
     sampled = model.samples and not thought.on
-    body |= _plain(given) | (_sampling(given, sending) if sampled else {})
+    body |= _plain(given) | _tier(given, offer.service_tier, sending) | (_sampling(given, sending) if sampled else {})
     body |= _output(given, thought)
     if call.sink is not None:
         body["stream"] = True
@@ -127,11 +127,18 @@ def _plain(given: Body) -> Body:
     user = given.get("safety_identifier") or given.get("user")
     if user and len(user) <= _MOST_USER:
         body["metadata"] = {"user_id": user}
-    if tier := _TIERS.get(given.get("service_tier") or ""):
-        body["service_tier"] = tier
     if cached := given.get("cache_control"):
         body["cache_control"] = cached
     return body
+
+
+def _tier(given: Body, offered: str, sending: Sending) -> Body:
+    """The service tier of the offer, else as the request says; one that the provider has no name for is not sent."""
+    if "service_tier" not in given:
+        return {}
+    asked = offered or given["service_tier"]
+    name = sending.tiers.get(asked) or _TIERS.get(asked)
+    return {"service_tier": name} if name else {}
 
 
 def _stops(given: Body) -> list[str]:

@@ -36,7 +36,7 @@ def enforceable(schema: Any) -> Any:
         else:
             other, kept = _within(name, value)
             made[other] = kept
-    if schema.get("type") == "object":
+    if schema.get("type") == "object" or (isinstance(schema.get("type"), list) and "object" in schema["type"]):
         made["additionalProperties"] = False
     if words:
         said = made.get("description")

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from shared.errors import ProviderError
 from workers.answers.reading import loads
 from workers.providers.google.generations import Generation
 from workers.providers.google.signatures import Signatures
@@ -31,6 +32,9 @@ UNSIGNED: Final = "skip_thought_signature_validator"
 _OF_SYSTEM: Final = frozenset({"system", "developer"})
 #: A picture's address that does not end in a known way is taken to be of this kind.
 _USUAL_PICTURE: Final = "image/jpeg"
+#: Hosts whose addresses Gemini reads as something else: films, and files that were uploaded with the operator's key
+#: (https://ai.google.dev/gemini-api/docs/video-understanding, https://ai.google.dev/gemini-api/docs/files).
+_NOT_PICTURES: Final = ("youtube.com", "youtu.be", "youtube-nocookie.com", "generativelanguage.googleapis.com")
 _RESOLUTIONS: Final = {
     "low": "MEDIA_RESOLUTION_LOW",
     "high": "MEDIA_RESOLUTION_HIGH",
@@ -97,8 +101,7 @@ class Conversation:
             media_type, _, data = url.removeprefix("data:").partition(";base64,")
             part: Part = {"inlineData": {"mimeType": media_type, "data": data}}
         else:
-            kind = mimetypes.guess_type(urlsplit(url).path)[0] or _USUAL_PICTURE
-            part = {"fileData": {"mimeType": kind, "fileUri": url}}
+            part = {"fileData": {"mimeType": _kind_of_address(url), "fileUri": url}}
         if self._generation.resolves_parts and (level := _RESOLUTIONS.get(given.get("detail") or "")):
             part["mediaResolution"] = {"level": level}
         return part
@@ -135,6 +138,22 @@ class Conversation:
         if pictures and self._generation.shows_results:
             response["parts"], pictures = pictures, []
         return [{"functionResponse": response}, *pictures]
+
+
+def _kind_of_address(url: str) -> str:
+    """The media type of the picture at an address; ProviderError when it is plainly no picture.
+
+    What was held for is a picture: a film or a document of many pages would cost many times that. And what lies in the
+    operator's own account with Google is nobody's to name.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    kind = mimetypes.guess_type(parts.path)[0] or _USUAL_PICTURE
+    elsewhere = any(host == name or host.endswith(f".{name}") for name in _NOT_PICTURES)
+    if elsewhere or kind.startswith(("audio/", "video/")) or kind == "application/pdf":
+        why = "image_url: the address is not that of a picture"
+        raise ProviderError(why, upstream_status=400, code="INVALID_ARGUMENT", param="image_url")
+    return kind if kind.startswith("image/") else _USUAL_PICTURE
 
 
 def _object(text: str, name: str) -> dict[str, Any]:

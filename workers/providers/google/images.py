@@ -62,7 +62,7 @@ def picture(body: Mapping[str, Any]) -> dict[str, Any]:
     content = candidates[0].get("content") or {}
     for part in content.get("parts") or ():
         given = part.get("inlineData")
-        if given and not part.get("thought"):
+        if given and not part.get("thought") and given.get("data") != "":
             if not isinstance(given.get("data"), str):
                 raise wrong("candidates[0].content.parts[].inlineData.data", "is not a string")
             return {"b64_json": given["data"]}

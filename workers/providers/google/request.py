@@ -7,10 +7,7 @@ catalogue asked for; a limit on the answer always is.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
 from shared.submissions import extras
-from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
@@ -19,7 +16,8 @@ from workers.providers.google.contents import Conversation
 from workers.providers.google.generations import Generation, generation
 from workers.providers.google.signatures import NAMES as SIGNATURES
 from workers.providers.google.signatures import Signatures
-from workers.providers.openai.request import MOST_LISTED, sending_of
+from workers.providers.openai.request import MOST_LISTED, has_tiers, sending_of
+from workers.upstream.json_body import encoded
 
 Body = dict[str, Any]
 
@@ -53,7 +51,7 @@ _MODES: Final = {"none": "NONE", "auto": "AUTO", "required": "ANY"}
 
 def payload(call: ProviderCall) -> bytes:
     """The body to send."""
-    return orjson.dumps(composed(call, sending_of(call)))
+    return encoded(composed(call, sending_of(call)))
 
 
 def composed(call: ProviderCall, sending: Sending) -> Body:
@@ -115,8 +113,7 @@ def _goes(name: str, call: ProviderCall, sending: Sending) -> bool:
     if name in sending.omit or name in call.offer.omit:
         return False
     if name == "service_tier" and name not in sending.takes:
-        model = catalogue().models.get(call.offer.model)
-        return bool(model and model.service_tiers)
+        return has_tiers(call)
     return name not in _TAKEN or name in sending.takes
 
 

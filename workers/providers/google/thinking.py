@@ -34,7 +34,7 @@ def config(wanted: Mapping[str, Any], upstream: str, generation: Generation) -> 
         effort, budget = "none", None
     found: Config = {}
     if budget is not None:
-        found = {"thinkingBudget": budget}
+        found = _of_budget(budget, upstream, generation)
     elif isinstance(effort, str):
         found = _of_effort(effort, upstream, generation)
     if not found and not reasoning and not thinking:
@@ -49,6 +49,16 @@ def _budget(reasoning: Mapping[str, Any], thinking: Mapping[str, Any]) -> int | 
         if isinstance(given, int) and not isinstance(given, bool):
             return given
     return None
+
+
+def _of_budget(budget: int, upstream: str, generation: Generation) -> Config:
+    """A budget of tokens; of a model that takes none, the least level that has so much by the table of efforts."""
+    if generation.budgets:
+        return {"thinkingBudget": budget}
+    if budget < 0:
+        return {}
+    effort = next((word for word in ("none", "low", "medium") if budget <= _BUDGETS[word]), "high")
+    return _of_effort(effort, upstream, generation)
 
 
 def _of_effort(effort: str, upstream: str, generation: Generation) -> Config:

@@ -7,13 +7,12 @@ known fields are sent, and of these only what the caller or the catalogue asked 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
 from shared.submissions import extras
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
+from workers.upstream.json_body import encoded
 
 Body = dict[str, Any]
 
@@ -49,12 +48,12 @@ def payload(call: ProviderCall) -> bytes:
         body["stream"] = True
         if "stream_options" not in sending_of(call).omit:
             body["stream_options"] = {"include_usage": True}
-    return orjson.dumps(body)
+    return encoded(body)
 
 
 def sending_of(call: ProviderCall) -> Sending:
     """What its model is sent: as the catalogue says now, so that a row that was put right helps jobs that wait."""
-    return catalogue().sending(call.offer.model)
+    return catalogue().sending_for(call.offer.provider, call.offer.model, call.offer.upstream)
 
 
 def composed(call: ProviderCall, sending: Sending) -> Body:
@@ -65,6 +64,7 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
     if call.type == "chat.completion":
         _effort(body, call, sending)
         _add_defaults(body, sending)
+        body.update(_beside_tools(call, sending))
         body["max_tokens"] = request.get("max_tokens") or offer.max_output
         body["messages"] = _messages(call, sending)
     if offer.service_tier and "service_tier" in body:
@@ -88,7 +88,9 @@ def left_out(call: ProviderCall, sending: Sending) -> Iterator[str]:
     """The same, all of them."""
     handled = _SILENT.union(_sent(call, sending), call.request.get(UNASKED, ()))
     for name in call.request:
-        if name not in handled and not (name == "reasoning" and _has_effort(call, sending)):
+        if _is_overruled(name, call, sending):
+            yield name
+        elif name not in handled and not (name == "reasoning" and _has_effort(call, sending)):
             yield name
     options = call.request.get("stream_options") or {}
     yield from (f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage")
@@ -117,8 +119,13 @@ def _sent(call: ProviderCall, sending: Sending) -> list[str]:
 def _takes(name: str, call: ProviderCall, sending: Sending) -> bool:
     if name != "service_tier":
         return name in sending.takes
+    return name in sending.takes or has_tiers(call)
+
+
+def has_tiers(call: ProviderCall) -> bool:
+    """Whether the model is sold by service tier: it has a price for one, or had when the job was accepted."""
     model = catalogue().models.get(call.offer.model)
-    return name in sending.takes or bool(model and model.service_tiers)
+    return bool(call.offer.service_tier) or bool(model and model.service_tiers)
 
 
 def _add_defaults(body: Body, sending: Sending) -> None:
@@ -127,6 +134,19 @@ def _add_defaults(body: Body, sending: Sending) -> None:
         rivals = sending.either if name in sending.either else ()
         if name not in body and not any(rival in body for rival in rivals):
             body[name] = value
+
+
+def _beside_tools(call: ProviderCall, sending: Sending) -> Mapping[str, Any]:
+    """What the catalogue's row fixes of a request that has tools."""
+    return sending.with_tools if call.request.get("tools") else {}
+
+
+def _is_overruled(name: str, call: ProviderCall, sending: Sending) -> bool:
+    """Whether a field asks for something else than what is sent beside tools."""
+    fixed, given = _beside_tools(call, sending), call.request[name]
+    if name == "reasoning" and fixed and _has_effort(call, sending):
+        name, given = "reasoning_effort", given["effort"]
+    return name in fixed and given != fixed[name]
 
 
 def _effort(body: Body, call: ProviderCall, sending: Sending) -> None:

@@ -6,9 +6,8 @@ takes nothing back. What is passed on adds up to the whole: what may still turn 
 held back, and the finish reasons are passed on last.
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -17,13 +16,13 @@ from shared import clock
 from shared.errors import ProviderError
 from shared.jobs.streams import part
 from shared.submissions.schemas import Usage
-from workers.answers import reported, results
+from workers.answers import estimates, reported, results
 from workers.answers.choice import ChoiceBuilder
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
 from workers.providers import ProviderCall
 from workers.providers.openai.answers import choice, wanted
-from workers.upstream.event_stream import ServerSentEvent, events
+from workers.upstream.event_stream import ServerSentEvent, follow, take_all
 from workers.upstream.exchange import Exchange
 
 
@@ -48,45 +47,16 @@ async def stream(
 
     Chunks go to its sink as they come. ProviderError, or event_stream.NotStreamed, when there is no whole answer.
     """
-    gathering = Gathering(call)
-    try:
-        with exchange:
-            async with aclosing(events(client, url, headers, body, exchange)) as coming:
-                async for event in coming:
-                    chunk = _read(event)
-                    if chunk is DONE:
-                        return gathering.gathered(done=True)
-                    if chunk and chunk.get("error"):
-                        return gathering.gathered() if gathering.whole else chunk
-                    _take(gathering, chunk or {}, exchange)
-                    if gathering.ended:
-                        call.on_whole()
-    except ProviderError:
-        if not gathering.whole or gathering.closed:
-            raise
-    return gathering.gathered()
+    answer = Streaming(call)
+    await follow(answer, client, url, headers, body, exchange, call.on_whole)
+    return answer.gathered()
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> StreamedAnswer | Mapping[str, Any]:
     """The same of a stream that has come whole."""
-    gathering = Gathering(call)
-    for event in given:
-        chunk = _read(event)
-        if chunk is DONE:
-            return gathering.gathered(done=True)
-        if chunk and chunk.get("error"):
-            return gathering.gathered() if gathering.whole else chunk
-        gathering.take(chunk or {})
-    return gathering.gathered()
-
-
-def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) -> None:
-    gathering.take(chunk)
-    if gathering.begun and not exchange.begun:
-        exchange.passed_on = True
-        exchange.begin()
-    if gathering.ended:
-        exchange.whole()
+    answer = Streaming(call)
+    take_all(answer, given)
+    return answer.gathered()
 
 
 #: The chunk that says that nothing follows.
@@ -113,6 +83,46 @@ def _read(event: ServerSentEvent) -> Mapping[str, Any] | None:
     return {"error": chunk} if event.name == "error" and not chunk.get("error") else chunk
 
 
+class Streaming:
+    """The events of one call, until one of them says that nothing follows, or is an error."""
+
+    def __init__(self, call: ProviderCall) -> None:
+        self._gathering = Gathering(call)
+        self._done = False
+        self._error: Mapping[str, Any] | None = None
+        self.stopped = False
+
+    @property
+    def begun(self) -> bool:
+        """Some of the answer has come."""
+        return self._gathering.begun
+
+    @property
+    def visible(self) -> bool:
+        """The same: all of it is for the caller."""
+        return self._gathering.begun
+
+    @property
+    def ended(self) -> bool:
+        """The end of the last choice has come."""
+        return self._gathering.ended
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the next event; ProviderError when it is none of this protocol."""
+        chunk = _read(event)
+        if chunk is DONE:
+            self._done = self.stopped = True
+        elif chunk and chunk.get("error"):
+            self._error = None if self.ended else chunk
+            self.stopped = True
+        else:
+            self._gathering.take(chunk or {})
+
+    def gathered(self) -> StreamedAnswer | Mapping[str, Any]:
+        """The whole answer, or the body of an error; ProviderError when it ended before it was whole."""
+        return self._error or self._gathering.gathered(done=self._done)
+
+
 class Gathering:
     """Puts the chunks of one call together; `send` of the call's sink gets what is visible of them."""
 
@@ -127,10 +137,12 @@ class Gathering:
         #: Choices of which something has been sent.
         self._started: set[int] = set()
         self._usage: Usage | None = None
+        #: More has been said since the provider reported what it used.
+        self._unreported = False
         #: Some of the answer has come: a text, a thought, a tool call, an end; not the role alone.
         self.begun = False
-        #: The end of the last choice has come; the whole has been put together.
-        self.ended = self.closed = False
+        #: The end of the last choice has come.
+        self.ended = False
 
     @property
     def whole(self) -> bool:
@@ -140,7 +152,6 @@ class Gathering:
     def take(self, chunk: Mapping[str, Any]) -> None:
         """Take the next chunk; ProviderError when it is none of this protocol."""
         try:
-            self._usage = reported.both(self._usage, reported.of(chunk))
             choices = chunk.get("choices") or ()
             if not isinstance(choices, list | tuple):
                 raise wrong("choices", "is not an array")
@@ -148,8 +159,21 @@ class Gathering:
                 if not isinstance(given, dict):
                     raise wrong(f"choices[{at}]", "is not an object")
                 self._take(given, at)
+            if (used := reported.of(chunk)) is not None:
+                self._usage = reported.both(self._usage, used)
+                self.reported()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise lacking(error, "stream") from None
+
+    def reported(self) -> None:
+        """What has come until now is in the usage that the provider has reported."""
+        self._unreported = False
+
+    def counting(self, usage: Usage | None, choices: Sequence[Mapping[str, Any]]) -> Usage | None:
+        """The usage that was reported last, without its count of an answer that went on and is plainly longer."""
+        if usage is None or not self._unreported or estimates.said(choices) <= usage.completion_tokens:
+            return usage
+        return replace(usage, completion_tokens=0, reasoning_tokens=None, completion_audio_tokens=None)
 
     def gathered(self, *, done: bool = False) -> StreamedAnswer:
         """The whole answer; ProviderError when the stream ended without the end of one of its choices.
@@ -160,7 +184,6 @@ class Gathering:
             raise ProviderError(
                 "the provider's stream ended before the response was complete", upstream_status=200, code="protocol"
             )
-        self.closed = True
         choices = [one for _, one in sorted(self._choices.items())]
         left = [(one, one.close()) for one in choices]
         shown = [one.shown() for one in choices]
@@ -170,7 +193,7 @@ class Gathering:
         if self._began:
             for one, given in zip(choices, shown, strict=True):
                 self._send(one.index, {}, None, given["finish_reason"], one.beside())
-        return StreamedAnswer(shown, self._usage, self._created)
+        return StreamedAnswer(shown, self.counting(self._usage, shown), self._created)
 
     def _take(self, given: Mapping[str, Any], at: int) -> None:
         index = self._index(given, at)
@@ -188,6 +211,7 @@ class Gathering:
         self.ended = self.ended or (ending and self.whole)
         self.begun = self.begun or ending or bool(visible or delta.get("tool_calls") or delta.get("function_call"))
         if visible or logprobs:
+            self._unreported = True
             self._send(index, visible, logprobs)
 
     def _index(self, given: Mapping[str, Any], at: int) -> int | None:

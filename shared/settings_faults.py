@@ -1,0 +1,54 @@
+"""What is wrong with settings, in words: values that cannot be used, and names that no setting has. Pure."""
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+PREFIX: Final = "FUSIONAI_"
+#: Names that are no fields: addresses of providers, and what Kubernetes sets for a service named `fusionai…`.
+_OTHERS: Final = re.compile(r"PROVIDER_[A-Z0-9_]+_URL|(.+_)?SERVICE_(HOST|PORT)(_.+)?|(.+_)?PORT_[0-9]+_(TCP|UDP).*")
+_SERVICE: Final = re.compile(r"(tcp|udp)://")
+
+#: pydantic's type of an error → our words, with what it knows of the bounds. The value is left out: it may be a secret.
+_WORDS: Final = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be octal digits, such as 077",
+    "json_invalid": "must be a JSON object: {error}",
+    "dict_type": "must be a JSON object",
+    "path_type": "must be a path",
+}
+
+
+def in_words(errors: Collection[Mapping[str, Any]]) -> list[str]:
+    """One line for each error of pydantic's, after the name of its variable; one about all of them names its own."""
+    return [_line(one) for one in errors]
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    said = str(error["msg"]).removeprefix("Value error, ")
+    if words := _WORDS.get(error["type"]):
+        said = words.format(**error.get("ctx", {}))
+    place = error["loc"]
+    return f"{PREFIX}{str(place[0]).upper()}: {said}" if place else said
+
+
+def unknown(given: Mapping[str, str | None], known: Collection[str]) -> Iterator[str]:
+    """A line for each variable `FUSIONAI_…` that no setting has, with the nearest name; `known`: the fields' names."""
+    names = [name.upper() for name in known]
+    for variable, value in sorted(given.items()):
+        name = variable.upper().removeprefix(PREFIX)
+        if not variable.upper().startswith(PREFIX) or name in names or _OTHERS.fullmatch(name):
+            continue
+        if not _SERVICE.match(value or ""):
+            near = difflib.get_close_matches(name, names, n=1)
+            yield f"{variable} is no setting, and changes nothing{f'; did you mean {PREFIX}{near[0]}?' if near else ''}"
