@@ -67,7 +67,7 @@ def _turn(file: str) -> tuple[int, int]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the session."""
-    server = PostgresServer()
+    server = PostgresServer(vacuums=False)
     yield server
     server.stop()
 
