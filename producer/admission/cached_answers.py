@@ -145,6 +145,12 @@ def takes(caching: Caching, hit: Hit) -> bool:
     return served and age < caching.use.oldest_seconds * clock.MICROS and result["prompt_tokens"] > 0
 
 
+def is_hit(connection: Connection, caching: Caching | None) -> bool:
+    """Whether the cache would answer now, so that no worker is needed."""
+    found = find(connection, [caching]).get(caching.place) if caching else None
+    return caching is not None and found is not None and takes(caching, found)
+
+
 def rows(caching: Caching, row: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A job's rows as those of one that the cache answers: its one offer is the cache's, and nothing rings for it."""
     row = {**row, "bound_micros": caching.offer.bound_micros, "woken_at": None}

@@ -7,7 +7,7 @@ from functools import partial
 
 import orjson
 
-from producer.admission import idempotency
+from producer.admission import cached_answers, idempotency
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.cached_answers import CacheUse
 from producer.admission.idempotency import Claim
@@ -72,7 +72,7 @@ class Placer:
         until = clock.monotonic() + waits
         if insists:
             payload["wait_until"] = row["created_at"] + int(waits * clock.MICROS)
-            await self._check_room(str(row["queue"]), waits, claim)
+            await self._check_room(str(row["queue"]), waits, prepared)
         id = str(row["id"])
         ended = self.waiters.register(id)  # before the commit: a quick job's hint must find it
         try:
@@ -106,11 +106,13 @@ class Placer:
         make = partial(self.acceptor.prepare, holder, submissions, listed=listed, claim=claim, cache=cache)
         return await self.parsers.run(size, make, holder.account_id)
 
-    async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
+    async def _check_room(self, queue: str, within: float, prepared: PreparedJobs) -> None:
         try:
             self.overload.check(queue, within)
-        except Unavailable:  # what was accepted before is no new load
-            if not await self.database.read(idempotency.is_known, claim):
+        except Unavailable:  # what was accepted before, or is in the cache, is no new load
+            if await self.database.read(idempotency.is_known, prepared.claim):
+                return
+            if not await self.database.read(cached_answers.is_hit, prepared.caching):
                 raise
 
     async def wait(self, placed: Placed) -> JobState:

@@ -11,13 +11,15 @@ from sqlalchemy import event
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.cached_answers import CacheUse, cache_use
 from producer.admission.idempotency import Claim
+from producer.context import Context
 from producer.objects.models import model_object
 from producer.operations import jobs
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import AmbiguousCommitError, Database, counters
 from shared.db import models as m
-from shared.errors import InsufficientCredits
+from shared.errors import InsufficientCredits, Unavailable
+from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
 from shared.settings import settings
 from shared.submissions import catalogue
@@ -200,6 +202,20 @@ def test_the_answer_of_a_job_that_retention_has_removed_is_none(database: Databa
     assert job["cached"] and job["status"] == "succeeded"
 
 
+def test_an_answer_that_a_worker_of_an_earlier_version_wrote_is_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not know the new column."""
+    holder = world.open_account(database)
+    made = transitions._result
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            transitions, "_result", lambda *given: {k: v for k, v in made(*given).items() if k != "cached_from"}
+        )
+        cached(database, holder)
+    assert asked(database, holder)[1] and world.violations(database) == []
+
+
 def test_equal_requests_at_the_same_time_all_run(database: Database) -> None:
     holder = world.open_account(database)
     outcomes = world.accept_all(database, [order(database, holder) for _ in range(3)])
@@ -295,6 +311,28 @@ def test_a_hit_rings_for_nothing_also_after_an_ambiguous_commit(database: Databa
         assert outcome.over and not outcome.replayed and bell.rung == []
     flaky.close()
     assert len(world.rows(database, m.jobs)) == 3 and world.violations(database) == []
+
+
+def test_a_hit_is_answered_however_much_waits(database: Database) -> None:
+    holder = world.open_account(database)
+    cached(database, holder)
+
+    async def scene() -> None:
+        context = Context(database, world.RecordedBell())
+        context.overload.look({world.QUEUE: clock.now_micros() - 300 * clock.MICROS})
+        for wanted, use in (
+            (world.submission(temperature=0), None),
+            (world.submission(temperature=0, n=1, seed=7), USE),
+        ):
+            with pytest.raises(Unavailable):
+                await context.placer.place(holder, wanted, None, waits=28, cache=use)
+        placed = await context.placer.place(holder, world.submission(temperature=0), None, waits=28, cache=USE)
+        assert placed.accepted.over and (await context.placer.wait(placed)).response is not None
+        context.placer.release(placed)
+        await context.close()
+
+    asyncio.run(scene())
+    assert world.violations(database) == []
 
 
 def test_a_transaction_that_fails_leaves_nothing_of_a_hit(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
