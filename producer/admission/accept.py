@@ -122,14 +122,14 @@ class Acceptor:
     ) -> PreparedJobs:
         """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one."""
         owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
-        rows, payloads, need, caching = [], [], Need(), None
+        rows, payloads, need, caching, current = [], [], Need(), None, catalogue()
         for index, submission in enumerate(submissions):
             at = f"jobs[{index}]." if listed else ""
-            made = quote.offers(submission, catalogue(), test=holder.test, at=at, account=holder.account_id)
+            made = quote.offers(submission, current, test=holder.test, at=at, account=holder.account_id)
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
-            caching = cached_answers.caching(holder, submission, made, catalogue(), cache) if cache else None
+            caching = cached_answers.caching(holder, submission, made, current, cache) if cache else None
             row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)
             payloads.append(payload)

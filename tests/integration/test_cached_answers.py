@@ -1,6 +1,7 @@
 """Answers from the cache on both databases: what is a hit, what it costs, and whose it is."""
 
 import asyncio
+import doctest
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import event
 
+from producer.admission import cached_answers
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.cached_answers import CacheUse, cache_use
 from producer.admission.idempotency import Claim
@@ -79,6 +81,11 @@ def with_fee(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model_object(row, "v")["price"]["cached_answer"] == FEE
     made: Catalogue = replace(usual, models={**usual.models, "gpt-4": row})
     monkeypatch.setattr("producer.admission.accept.catalogue", lambda: made)
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    results = doctest.testmod(cached_answers)
+    assert results.attempted and not results.failed
 
 
 @pytest.mark.parametrize("test", [False, True])
