@@ -53,12 +53,12 @@ class PreparedJobs:
     response: str
     claim: Claim | None
     need: Need = field(default_factory=Need)
+    #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
+    tried: bool = False
     #: Its answer may come from the cache, or go there.
     caching: Caching | None = None
     #: Its answer has come from there.
     hit: Hit | None = None
-    #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
-    tried: bool = False
 
     @property
     def bound(self) -> int:
@@ -135,7 +135,7 @@ class Acceptor:
             payloads.append(payload)
         views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
         response = dumps({"object": "list", "data": views} if listed else views[0])
-        return PreparedJobs(holder, rows, payloads, response, claim, need, caching)
+        return PreparedJobs(holder, rows, payloads, response, claim, need, caching=caching)
 
     async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         outcomes = await self._write(requests)

@@ -61,7 +61,11 @@ class JobUsage(_Charged, _Pictures, Flags):
     """Usage and cost of a finished job."""
 
 
-class Job(TypedDict):
+class _Cached(TypedDict):
+    cached: NotRequired[Annotated[Literal[True], Field(description="Answered from the cache, without a provider.")]]
+
+
+class Job(_Cached):
     """A job. `result` is the response body of the synchronous call."""
 
     id: str
@@ -87,7 +91,6 @@ class Job(TypedDict):
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
     cancel_requested: bool
-    cached: NotRequired[Annotated[Literal[True], Field(description="Answered from the cache, without a provider.")]]
 
 
 class Jobs(TypedDict):
@@ -126,8 +129,9 @@ def queued_job(row: Mapping[str, Any]) -> Job:
 
 def job_object(row: Mapping[str, Any]) -> Job:
     """A job; to Python its `result` is opaque: the stored JSON, which the answer carries as it is."""
-    shown: Job = {
+    return {
         **queued_job(row),
+        **_cached(row),
         "served_by": {"provider": row["provider"], "model": row["served_model"]} if row["provider"] else None,
         "attempts": _attempts(row),
         "started_at": seconds(row["started_at"]),
@@ -139,9 +143,6 @@ def job_object(row: Mapping[str, Any]) -> Job:
         "ignored": json.loads(row["ignored"] or "[]"),
         "cancel_requested": row["cancel_requested"],
     }
-    if row.get("cached_from"):
-        shown["cached"] = True
-    return shown
 
 
 def flags(row: Mapping[str, Any]) -> Flags:
@@ -152,6 +153,10 @@ def flags(row: Mapping[str, Any]) -> Flags:
     if row["estimated"]:
         shown["estimated"] = True
     return shown
+
+
+def _cached(row: Mapping[str, Any]) -> _Cached:
+    return {"cached": True} if row.get("cached_from") else {}
 
 
 def _attempts(row: Mapping[str, Any]) -> list[Attempt]:
