@@ -15,14 +15,14 @@ Declare: TypeAlias = Callable[[Handler], Handler]
 
 
 class DocumentedRoute(Route):
-    """A route, and its row in the document; without one it is not shown there. An empty path: the prefix itself.
+    """A route, and its row in the document; without one it is not shown there.
 
     `owner`: whose it is, where a dialect has mounted it.
     """
 
     def __init__(self, path: str, methods: set[str], endpoint: Any, name: str, doc: Row | None) -> None:
         super().__init__(path or "/", endpoint, name=name, include_in_schema=doc is not None)
-        self.path = path
+        self.path = path  # empty: the prefix itself, below which it has yet to be mounted
         self.methods = methods  # not HEAD as well: it would do all the work of a GET for nothing
         self.doc = doc
         self.owner: Any = None

@@ -1,4 +1,4 @@
-"""Makes the response object from the rows of its job. Pure."""
+"""Makes the response object from the rows of its job."""
 
 from collections.abc import Mapping
 from typing import Any, Final, cast

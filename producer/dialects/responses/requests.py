@@ -96,7 +96,7 @@ _NATIVE_ONLY: Final = frozenset(
 #: Native fields that may stand beside this format's own.
 _BESIDE: Final = frozenset(ChatRequest.model_fields) - _NATIVE_ONLY - frozenset(ResponseRequest.model_fields)
 #: Taken, of no effect, and told as ignored.
-_WITHOUT_EFFECT: Final = ("include", "max_tool_calls")
+_WITHOUT_EFFECT: Final = ("include", "max_tool_calls", "truncation")
 #: This format's names of native fields, for what is said of faults.
 _NAMES: Final = {
     "max_tokens": "max_output_tokens",
@@ -137,7 +137,7 @@ def read(body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool
         submission = read_submission("chat.completion", native, ignore_unknown=ignore_unknown)
     except Refused as error:
         raise _renamed(error, places) from None
-    ignored = [name for name in _WITHOUT_EFFECT if known.get(name)] + unknown
+    ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
     return _kept(submission, _echo(asked, before), ignored)
 
 
