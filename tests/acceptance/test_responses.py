@@ -318,3 +318,25 @@ def test_what_changes_nothing_is_listed(account: Account) -> None:
         )
     job = account.live.get(f"/jobs/{made.id.replace('resp_', 'job_')}").json()
     assert {"include", "truncation"} <= set(job["ignored"]) and made.truncation == "auto"
+
+
+def test_other_accounts_and_modes_see_none_of_it(account: Account) -> None:
+    other = account.stack.account()
+    with client(account) as sdk:
+        made = sdk.responses.create(model="gpt-4", input="Hello.", background=True)
+    for key in (account.test_key, other.live_key):
+        with client(account, key) as sdk:
+            with pytest.raises(openai.NotFoundError):
+                sdk.responses.retrieve(made.id)
+            with pytest.raises(openai.NotFoundError):
+                sdk.responses.retrieve(made.id, stream=True)
+            with pytest.raises(openai.NotFoundError):
+                sdk.responses.cancel(made.id)
+    other.close()
+
+
+def test_an_idempotency_key_buys_once_in_the_background_too(account: Account) -> None:
+    with client(account) as sdk:
+        body: Any = {"model": "gpt-4", "input": "Hello.", "background": True}
+        ids = {sdk.responses.create(**body, extra_headers={"Idempotency-Key": "one"}).id for _ in range(2)}
+    assert len(ids) == 1 and len(account.live.get("/jobs").json()["data"]) == 1

@@ -99,11 +99,11 @@ async def get_response(request: Request, response_id: str) -> Answered:
 async def cancel_response(request: Request, response_id: str) -> Answered:
     """Cancel a response in the background; one that has ended stays as it is."""
     context, holder = await enter(request)
+    claim = claim_of(request, holder, {})
     row = await context.database.read(lookup.stored, holder, response_id)
     if not lookup.kept(row["request"])[1].get("background"):
         raise InvalidRequest(f"response {response_id} cannot be cancelled: it was not created with background: true")
     if row["finished_at"] is None:
-        claim = claim_of(request, holder, {})
         await jobs.cancel(context.database, context.bell, context.notifier, claim, holder, row["id"])
         await context.placer.await_end(row["id"], holder, _CANCEL_SECONDS)
         row = await context.database.read(lookup.stored, holder, response_id)
