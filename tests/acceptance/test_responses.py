@@ -178,6 +178,20 @@ def test_a_conversation_goes_on_without_its_old_instructions(account: Account) -
         sdk.responses.create(model="gpt-4", input="Go on.", previous_response_id=first.id)
 
 
+def test_the_items_of_the_input_are_listed(account: Account) -> None:
+    with client(account) as sdk:
+        first = sdk.responses.create(model="gpt-4", input="One.", instructions="Orders.")
+        call: Any = {"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": "{}"}
+        answer: Any = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
+        more: Any = [{"role": "user", "content": "Two."}, call, answer]
+        second = sdk.responses.create(model="gpt-4", input=more, tools=[TOOL], previous_response_id=first.id)
+        found = list(sdk.responses.input_items.list(second.id, order="asc", limit=2))  # pages until the last
+        newest = sdk.responses.input_items.list(second.id, limit=1)
+    assert [item.type for item in found] == ["message", "message", "message", "function_call", "function_call_output"]
+    assert len({item.id for item in found}) == 5 and newest.data[0].id == found[-1].id and newest.has_more
+    contract.check("GET", "/v1/responses/{response_id}/input_items", get(account, f"/{second.id}/input_items"))
+
+
 def test_in_the_background_it_is_polled(account: Account) -> None:
     with account.stack.script(slowly("in the background", 1.0)), client(account) as sdk:
         made = sdk.responses.create(model="gpt-4", input="in the background", background=True)

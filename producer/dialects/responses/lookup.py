@@ -72,11 +72,15 @@ def before(connection: Connection, holder: KeyHolder, response_id: str) -> Befor
     if row["status"] != "succeeded" or not row["response"]:
         said = f"previous_response_id: response {response_id!r} is not completed"
         raise InvalidRequest(said, param="previous_response_id")
-    body, echo = kept(row["request"])
-    asked = _messages(body)[1 if echo.get("instructions") else 0 :]
     said_last = orjson.loads(row["response"])["choices"][0]["message"]
     answer = {name: value for name, value in said_last.items() if value is not None or name == "content"}
-    return Before(response_id, [*asked, answer])
+    return Before(response_id, [*asked(row), answer])
+
+
+def asked(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a response's request, the conversation before it included, without its instructions."""
+    body, echo = kept(row["request"])
+    return _messages(body)[1 if echo.get("instructions") else 0 :]
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -144,3 +144,54 @@ class Response(TypedDict):
     usage: ResponseUsage | None
     user: str | None
     metadata: Labels
+
+
+class InputText(TypedDict):
+    """A text that the model was given."""
+
+    type: Literal["input_text"]
+    text: str
+
+
+class InputImage(TypedDict):
+    """An image that the model was given."""
+
+    type: Literal["input_image"]
+    image_url: str
+    detail: str
+
+
+InputPart = InputText | InputImage | OutputText | OutputRefusal
+
+
+class InputMessage(TypedDict):
+    """A message that the model was given."""
+
+    id: str
+    type: Literal["message"]
+    status: ItemStatus
+    role: Literal["system", "developer", "user", "assistant"]
+    content: list[InputPart]
+
+
+class FunctionOutput(TypedDict):
+    """What a function answered."""
+
+    id: str
+    type: Literal["function_call_output"]
+    status: ItemStatus
+    call_id: str
+    output: str | list[InputPart]
+
+
+InputItem = InputMessage | FunctionCall | FunctionOutput | ReasoningItem
+
+
+class ResponseItems(TypedDict):
+    """A page of the items that a response was made from."""
+
+    object: Literal["list"]
+    data: list[InputItem]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool

@@ -6,14 +6,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
-from producer.dialects.responses import lookup, making, serving
+from producer.dialects.responses import history, lookup, making, serving
 from producer.dialects.responses.document import EVENTS
-from producer.dialects.responses.objects import Response
+from producer.dialects.responses.objects import Response, ResponseItems
 from producer.operations import jobs
 from producer.web.call_rows import call
-from producer.web.request import answer, claim_of, enter
+from producer.web.request import answer, claim_of, enter, page_of
 from producer.web.router import Router
-from producer.web.rows import JSON, Answer, Row, one, query
+from producer.web.rows import JSON, PAGE, Answer, Row, one, query
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()
@@ -108,3 +108,34 @@ async def cancel_response(request: Request, response_id: str) -> Answered:
         await context.placer.await_end(row["id"], holder, _CANCEL_SECONDS)
         row = await context.database.read(lookup.stored, holder, response_id)
     return answer(making.response(row), {"FusionAI-Job-Id": row["id"]})
+
+
+@router.get(
+    "/{response_id}/input_items",
+    doc=Row(
+        "Responses",
+        one("A page of the items, oldest last unless `order` is `asc`.", ResponseItems),
+        parameters=PAGE,
+        errors=(NotFound,),
+    ),
+)
+async def list_input_items(request: Request, response_id: str) -> Answered:
+    """List the items that a response was made from, without its instructions."""
+    context, holder = await enter(request)
+    page, _ = page_of(request)
+    row = await context.database.read(lookup.stored, holder, response_id)
+    found = history.input_items(lookup.asked(row), row["id"].removeprefix("job_"))
+    if page.order == "desc":
+        found.reverse()
+    if page.after is not None:
+        places = [place for place, item in enumerate(found, 1) if item["id"] == page.after]
+        found = found[places[0] :] if places else []
+    data = found[: page.limit]
+    made: ResponseItems = {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(found) > page.limit,
+    }
+    return answer(made)
