@@ -192,6 +192,23 @@ def test_the_items_of_the_input_are_listed(account: Account) -> None:
     contract.check("GET", "/v1/responses/{response_id}/input_items", get(account, f"/{second.id}/input_items"))
 
 
+def test_a_deleted_response_is_gone_and_its_job_is_not(account: Account) -> None:
+    with account.stack.script({"contains": "not yet", "fault": {"latency_seconds": 30}}), client(account) as sdk:
+        made = sdk.responses.create(model="gpt-4", input="Hello.", instructions="Orders.")
+        sdk.responses.delete(made.id)
+        with pytest.raises(openai.NotFoundError):
+            sdk.responses.retrieve(made.id)
+        with pytest.raises(openai.NotFoundError):
+            sdk.responses.delete(made.id)
+        with pytest.raises(openai.BadRequestError):
+            sdk.responses.create(model="gpt-4", input="Go on.", previous_response_id=made.id)
+        under_way = sdk.responses.create(model="gpt-4", input="not yet", background=True)
+        with pytest.raises(openai.ConflictError):
+            sdk.responses.delete(under_way.id)
+        assert sdk.responses.cancel(under_way.id).status == "cancelled"
+    assert account.live.get(f"/jobs/{made.id.replace('resp_', 'job_')}").json()["status"] == "succeeded"
+
+
 def test_in_the_background_it_is_polled(account: Account) -> None:
     with account.stack.script(slowly("in the background", 1.0)), client(account) as sdk:
         made = sdk.responses.create(model="gpt-4", input="in the background", background=True)
@@ -313,6 +330,7 @@ def test_an_image_is_shown(account: Account) -> None:
         ({"tools": [{**TOOL, "name": "no name"}]}, "tools[0].name", ""),
         ({"input": []}, "input", ""),
         ({"model": None}, "model", ""),
+        ({"max_output_tokens": 10**9}, "max_output_tokens", ""),
     ],
 )
 def test_what_is_not_supported_is_named(account: Account, changes: dict[str, Any], param: str, said: str) -> None:

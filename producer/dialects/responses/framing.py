@@ -14,6 +14,7 @@ from producer.dialects.responses import items
 from producer.dialects.responses.objects import ItemStatus, Response
 from producer.dialects.responses.pieces import Pieces
 from producer.waiting.framing import BrokenStream, event
+from shared.errors import Unavailable
 
 _LAST: Final = {"completed": "response.completed", "incomplete": "response.incomplete"}
 #: Finish reasons of an answer that is not whole.
@@ -209,6 +210,11 @@ class ResponseEvents:
             error = self.fault.error
             return self._events.event("error", code=error.type, message=self.fault.message, param=error.param)
         return self._events.event(_LAST.get(whole["status"], "response.failed"), response=whole)
+
+    def lost(self) -> bytes:
+        """The event that ends the stream where the stored response cannot be read."""
+        said = "the database is unavailable; retrieve the response later"
+        return self._events.event("error", code=Unavailable.type, message=said, param=None)
 
     def _delta(self, delta: Mapping[str, Any]) -> bytes:
         frames = b""

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
+from producer.dialects.responses.objects import DeletedResponse
 from producer.dialects.responses.requests import Before
 from producer.operations.pages import owned_by
 from shared.accounts import KeyHolder
 from shared.db import models as m
-from shared.errors import InvalidRequest, NotFound
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS
 
@@ -91,3 +93,15 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     hints = {path: value for path, value in beside.items() if value is not None and path.startswith("messages[")}
     found: list[dict[str, Any]] = extras.put(body, hints)["messages"]
     return found
+
+
+def forget(connection: Connection, holder: KeyHolder, response_id: str) -> DeletedResponse:
+    """Make a response one that was not to be stored; its job stays as long as any. 409 while it is not over."""
+    row = stored(connection, holder, response_id)
+    if row["finished_at"] is None:
+        raise Conflict(f"response {response_id} is {row['status']}: cancel it, or delete it when it has ended")
+    body, echo = kept(row["request"])
+    body[extras.KEY] = {**(body.get(extras.KEY) or {}), extras.RESPONSE: {**echo, "store": False}}
+    payload = m.job_payloads
+    connection.execute(update(payload).where(payload.c.job_id == row["id"]).values(request=dumps(body)))
+    return {"id": response_id, "object": "response", "deleted": True}

@@ -195,3 +195,11 @@ class ResponseItems(TypedDict):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class DeletedResponse(TypedDict):
+    """A response that cannot be retrieved any more."""
+
+    id: str
+    object: Literal["response"]
+    deleted: Literal[True]

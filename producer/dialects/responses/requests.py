@@ -136,7 +136,7 @@ def read(body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool
     try:
         submission = read_submission("chat.completion", native, ignore_unknown=ignore_unknown)
     except Refused as error:
-        raise _renamed(error, places) from None
+        raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
     return _kept(submission, _echo(asked, before), ignored)
 
@@ -191,8 +191,8 @@ def _check_function(where: str, kind: Any) -> None:
         raise InvalidRequest(f"{where}: {shown} is not supported; supported: function", param=where)
 
 
-def _renamed(error: Refused, places: Sequence[str]) -> Refused:
-    """The same fault by the name that the field has here."""
+def renamed(error: Refused, places: Sequence[str] = ()) -> Refused:
+    """The same fault by the name that the field has here; `places`: of what the messages were made of."""
     old = error.param or ""
     new = old
     for native, name in _NAMES.items():

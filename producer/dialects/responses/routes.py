@@ -8,7 +8,7 @@ from starlette.responses import Response as Answered
 
 from producer.dialects.responses import history, lookup, making, serving
 from producer.dialects.responses.document import EVENTS
-from producer.dialects.responses.objects import Response, ResponseItems
+from producer.dialects.responses.objects import DeletedResponse, Response, ResponseItems
 from producer.operations import jobs
 from producer.web.call_rows import call
 from producer.web.request import answer, claim_of, enter, page_of
@@ -85,6 +85,20 @@ async def get_response(request: Request, response_id: str) -> Answered:
         number = -1 if after is None else int(after)
         return await serving.events(request, context, holder, row["id"], starting_after=number)
     return answer(making.response(row), {"FusionAI-Job-Id": row["id"]})
+
+
+@router.delete(
+    "/{response_id}",
+    doc=Row(
+        "Responses",
+        one("The response cannot be retrieved any more.", DeletedResponse),
+        errors=(NotFound, Conflict),
+    ),
+)
+async def delete_response(request: Request, response_id: str) -> Answered:
+    """Delete a response that has ended: it cannot be retrieved or gone on from. Its job is kept as long as any."""
+    context, holder = await enter(request)
+    return answer(await context.database.write(lookup.forget, holder, response_id))
 
 
 @router.post(

@@ -1,5 +1,6 @@
 """Answers about one response: made and waited for, in the background, streamed."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,11 +17,14 @@ from producer.web import calls
 from producer.web.body import MOST_BYTES, read_body
 from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
+from shared import logs
 from shared.accounts import KeyHolder
-from shared.errors import FusionError, NotFound
+from shared.errors import FusionError, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
 
-#: The fields of a body that are looked at before it is read.
+log = logging.getLogger(__name__)
+
+#: The field of a body that is looked at before it is read.
 _PREVIOUS = "previous_response_id"
 
 
@@ -32,8 +36,15 @@ async def create(request: Request) -> Response:
     if isinstance(previous := body.get(_PREVIOUS), str):
         before = await context.database.read(lookup.before, holder, previous)
     call = await calls.read_call(request, context, holder, body, partial(_read, body, before))
-    if body.get("background"):
-        return await _background(call)
+    try:
+        return await (_background(call) if body.get("background") else _waited(call))
+    except Refused as error:
+        raise requests.renamed(error) from None
+
+
+async def _waited(call: Call) -> Response:
+    """Its caller waits, or reads its events."""
+    request, context, holder = call.request, call.context, call.holder
     async with calls.placed_call(call) as placed:
         if call.streams:
             return await events(request, context, holder, placed.job_id, waits=placed.left_seconds)
@@ -105,7 +116,13 @@ async def _ended(
     async for frame in frames:
         if frame:
             yield frame
-    yield framing.last(making.response(await _row(context, holder, job_id)))
+    try:
+        row = await _row(context, holder, job_id)
+    except Exception as error:
+        log.warning("reading job %s for the end of its stream failed: %s", job_id, logs.kind(error))
+        yield framing.lost()
+    else:
+        yield framing.last(making.response(row))
 
 
 async def _row(context: Context, holder: KeyHolder, job_id: str) -> Mapping[str, Any]:
