@@ -372,3 +372,22 @@ def test_an_idempotency_key_buys_once_in_the_background_too(account: Account) ->
         body: Any = {"model": "gpt-4", "input": "Hello.", "background": True}
         ids = {sdk.responses.create(**body, extra_headers={"Idempotency-Key": "one"}).id for _ in range(2)}
     assert len(ids) == 1 and len(account.live.get("/jobs").json()["data"]) == 1
+
+
+def test_a_stream_that_breaks_off_ends_with_a_failed_response(account: Account) -> None:
+    fault = {"contains": "break off", "fault": {"kind": "error_mid_stream", "tokens": 4}}
+    with account.stack.script(fault), client(account) as sdk:
+        asked = f"break off {LONG}"
+        found = list(sdk.responses.create(model="gpt-4", input=asked, stream=True, background=True))
+        last = found[-1]
+        assert last.type == "response.failed" and last.response.error is not None
+        assert [event.sequence_number for event in found] == list(range(len(found)))
+        assert sdk.responses.retrieve(last.response.id).model_dump() == last.response.model_dump()
+
+
+def test_routing_may_stand_beside_the_format_s_own_fields(account: Account) -> None:
+    with account.stack.script({"provider": "openai", "contains": "elsewhere", "fault": {"status": 500}}):
+        with client(account) as sdk:
+            routing = {"routing": {"fallbacks": ["claude-3-sonnet"]}}
+            made = sdk.responses.create(model="gpt-4", input="elsewhere", extra_body=routing)
+    assert made.model == "claude-3-sonnet" and made.output_text
