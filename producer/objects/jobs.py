@@ -42,6 +42,10 @@ class Attempt(TypedDict):
     error: str | None
 
 
+class _Cached(TypedDict):
+    cached: NotRequired[Annotated[Literal[True], Field(description="Answered from the cache, without a provider.")]]
+
+
 class Flags(TypedDict):
     """What is said of usage where it holds: made with a test key; counted here, not told by the provider."""
 
@@ -59,10 +63,6 @@ class _Charged(TokenCounts):
 
 class JobUsage(_Charged, _Pictures, Flags):
     """Usage and cost of a finished job."""
-
-
-class _Cached(TypedDict):
-    cached: NotRequired[Annotated[Literal[True], Field(description="Answered from the cache, without a provider.")]]
 
 
 class Job(_Cached):
