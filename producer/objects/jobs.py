@@ -42,8 +42,11 @@ class Attempt(TypedDict):
     error: str | None
 
 
+_FromCache = Annotated[Literal[True], Field(description="Answered from the cache, without a provider.")]
+
+
 class _Cached(TypedDict):
-    cached: NotRequired[Annotated[Literal[True], Field(description="Answered from the cache, without a provider.")]]
+    cached: NotRequired[_FromCache]
 
 
 class Flags(TypedDict):
@@ -65,7 +68,7 @@ class JobUsage(_Charged, _Pictures, Flags):
     """Usage and cost of a finished job."""
 
 
-class Job(_Cached):
+class Job(TypedDict):
     """A job. `result` is the response body of the synchronous call."""
 
     id: str
@@ -84,6 +87,7 @@ class Job(_Cached):
     metadata: Labels
     result: Result | None
     error: JobError | None
+    cached: NotRequired[_FromCache]
     usage: JobUsage | None
     charge: Charge | None
     routing: JobRouting | None
