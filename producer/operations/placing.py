@@ -10,6 +10,7 @@ import orjson
 from producer.admission import idempotency
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.idempotency import Claim
+from producer.admission.linking import Found, Linking
 from producer.admission.overload import Overload
 from producer.admission.thread_turns import Turns
 from producer.operations import jobs
@@ -48,6 +49,7 @@ class Placer:
     parsers: Turns
     waiters: Waiters
     states: JobStates
+    linking: Linking
 
     async def place(
         self, holder: KeyHolder, submission: Submission, claim: Claim | None, *, waits: float, insists: bool = True
@@ -87,10 +89,18 @@ class Placer:
         self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
     ) -> PreparedJobs:
         """Submissions priced, and made the rows of jobs."""
+        found = await self.linking.find(holder, submissions, listed=listed, claim=claim)
         size = sum(len(one.json) for one in submissions)
-        return await self.parsers.run(
-            size, partial(self.acceptor.prepare, holder, submissions, listed=listed, claim=claim), holder.account_id
-        )
+        prepare = partial(self._prepared, holder, submissions, found, listed=listed, claim=claim)
+        return await self.parsers.run(size, prepare, holder.account_id)
+
+    def _prepared(
+        self, holder: KeyHolder, submissions: Sequence[Submission], found: Found, *, listed: bool, claim: Claim | None
+    ) -> PreparedJobs:
+        whole = found.put_into(submissions, listed=listed)
+        prepared = self.acceptor.prepare(holder, whole, listed=listed, claim=claim)
+        prepared.answered = found.answered
+        return prepared
 
     async def _check_room(self, queue: str, within: float, claim: Claim | None) -> None:
         try:

@@ -213,7 +213,9 @@ def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
 def planned(wanted: Priced) -> bytes:
     """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
     labels, routing = wanted.labels or "", wanted.routing or ""
-    texts = (wanted.type, wanted.provider, str(wanted.bound_micros), labels, wanted.offers, wanted.request, routing)
+    linked = wanted.linked_context or ""
+    bound = str(wanted.bound_micros)
+    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked)
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
@@ -229,6 +231,7 @@ def unplanned(line: bytes) -> Priced:
         offers,
         labels or None,
         more[0] or None if more else None,  # plans of earlier releases end before it
+        more[1] or None if len(more) > 1 else None,
         orjson.loads(custom_id),
     )
 

@@ -1,0 +1,74 @@
+"""Links chats to the entities that they name, before they are priced: whether the account may, and what is known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from producer.admission import idempotency
+from producer.admission.idempotency import Claim
+from shared.accounts import KeyHolder
+from shared.db import Database
+from shared.entities.resolving import Resolver
+from shared.errors import Forbidden
+from shared.submissions import linked_context, linked_message
+from shared.submissions.linked_context import Entity, Key
+from shared.submissions.schemas import Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of the entities that a request names.
+
+    `answered`: the request has been accepted before, so nothing was looked up and nothing may be accepted.
+    """
+
+    entities: Mapping[Key, Entity] = field(default_factory=dict)
+    answered: bool = False
+
+    def put_into(self, submissions: Sequence[Submission], *, listed: bool) -> Sequence[Submission]:
+        """The submissions with their entities before their messages; 400 for one that is unknown."""
+        if self.answered or (not self.entities and not any(one.linked for one in submissions)):
+            return submissions
+        return [
+            linked_message.with_entities(one, self.entities, at=place(index, listed))
+            for index, one in enumerate(submissions)
+        ]
+
+
+NOTHING = Found()
+
+
+@dataclass(frozen=True, slots=True)
+class Linking:
+    """One process's way to the entities."""
+
+    database: Database
+    resolver: Resolver
+
+    async def find(
+        self, holder: KeyHolder, submissions: Sequence[Submission], *, listed: bool, claim: Claim | None
+    ) -> Found:
+        """Look up what the submissions are linked to; 403 when the account may not link any."""
+        named = [(index, one) for index, one in enumerate(submissions) if one.linked]
+        if not named:
+            return NOTHING
+        if claim is not None and await self.database.read(idempotency.is_known, claim):
+            return Found(answered=True)
+        if not holder.linked_context:
+            raise refusal(place(named[0][0], listed))
+        keys = {entity.key for _, one in named for entity in one.linked}
+        return Found(await self.resolver.find(holder.account_id, keys))
+
+
+def place(index: int, listed: bool) -> str:
+    """Where the fields of a submission stand in its request."""
+    return f"jobs[{index}]." if listed else ""
+
+
+def refusal(at: str = "") -> Forbidden:
+    """What an account without access hears."""
+    where = at + linked_context.FIELD
+    return Forbidden(
+        f"{where}: not enabled for this account; ask the operator of this server to enable it "
+        "(fusionai accounts set ID --linked-context on)",
+        param=where,
+    )
