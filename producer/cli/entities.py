@@ -41,7 +41,7 @@ def _of_owner(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(cls=DefaultGroup)
 def entities() -> None:
-    """Import, list, show and delete entities that chats can be linked to (linked_context)."""
+    """Import, list, show, delete: what chats are linked to."""
 
 
 @entities.command("import")

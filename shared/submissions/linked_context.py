@@ -1,5 +1,6 @@
 """The references to entities that a chat names (`linked_context`), and the entities that they mean. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -7,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 from pydantic import Field
 
-from shared.errors import InvalidRequest
+from shared.errors import Forbidden, InvalidRequest
 from shared.submissions import extras
 from shared.submissions.shapes import NullIsAbsent, Shape
 
@@ -17,7 +18,12 @@ FIELD: Final = "linked_context"
 MOST: Final = 20
 #: UTF-8 bytes of one entity as the model is shown it.
 MOST_BYTES: Final = 64 * 1024
+#: The same of all entities of one chat, and of all chats of a list of jobs.
+MOST_CHAT_BYTES: Final = 512 * 1024
+MOST_LIST_BYTES: Final = 50 * 1024**2
 MOST_TYPE, MOST_ID, MOST_NAME = 64, 256, 1_000
+_TYPE: Final = r"^[A-Za-z0-9_.:-]+$"
+_ID: Final = r"^[^\x00-\x1f\x7f]+$"
 
 #: What tells entities apart: type and id.
 Key: TypeAlias = tuple[str, str]
@@ -26,8 +32,8 @@ Key: TypeAlias = tuple[str, str]
 class LinkedEntity(Shape):
     """An entity that the chat is about."""
 
-    type: str = Field(min_length=1, max_length=MOST_TYPE, pattern=r"^[A-Za-z0-9_.:-]+$", examples=["ORGANIZATION"])
-    id: str = Field(min_length=1, max_length=MOST_ID, pattern=r"^[^\x00-\x1f\x7f]+$")
+    type: str = Field(min_length=1, max_length=MOST_TYPE, pattern=_TYPE, examples=["ORGANIZATION"])
+    id: str = Field(min_length=1, max_length=MOST_ID, pattern=_ID)
 
     @property
     def key(self) -> Key:
@@ -62,11 +68,27 @@ class Entity:
 class EntityShape(Shape):
     """An entity as it is imported, or as a data hub answers it."""
 
-    type: str = Field(min_length=1, max_length=MOST_TYPE, pattern=r"^[A-Za-z0-9_.:-]+$")
-    id: str = Field(min_length=1, max_length=MOST_ID, pattern=r"^[^\x00-\x1f\x7f]+$")
+    type: str = Field(min_length=1, max_length=MOST_TYPE, pattern=_TYPE)
+    id: str = Field(min_length=1, max_length=MOST_ID, pattern=_ID)
     name: str = Field(default="", max_length=MOST_NAME)
     attributes: dict[str, Any] = Field(default={})
     text: str = ""
+
+
+def is_key(type: str, id: str) -> bool:
+    """Whether a reference may have this type and id."""
+    named = re.fullmatch(_TYPE, type) and re.fullmatch(_ID, id)
+    return named is not None and len(type) <= MOST_TYPE and len(id) <= MOST_ID
+
+
+def refusal(at: str = "") -> Forbidden:
+    """What an account without access hears; `at`: before the field's name."""
+    where = at + FIELD
+    return Forbidden(
+        f"{where}: not enabled for this account; ask the operator of this server to enable it "
+        "(fusionai accounts set ID --linked-context on)",
+        param=where,
+    )
 
 
 def read(value: Any, found: dict[str, Any], *, at: str, ignore_unknown: bool) -> tuple[LinkedEntity, ...]:

@@ -26,12 +26,16 @@ _TURN: Final = re.compile(r"\bmessages\[(\d+)\]")
 
 def with_entities(submission: Submission, known: Mapping[Key, Entity], *, at: str = "") -> Submission:
     """The submission with its entities before its messages; 400 names a reference that means none."""
-    entities = []
+    entities, size = [], 0
     for number, named in enumerate(submission.linked):
         if (entity := known.get(named.key)) is None:
             where = f"{at}{linked_context.FIELD}[{number}].id"
             raise InvalidRequest(f"{where}: unknown entity {named.type} {named.id[:100]!r}", param=where)
         entities.append(linked_context.shown(entity))
+        size += len(entities[-1].encode())
+        if size > linked_context.MOST_CHAT_BYTES:
+            where, most = f"{at}{linked_context.FIELD}[{number}]", linked_context.MOST_CHAT_BYTES
+            raise InvalidRequest(f"{where}: the entities up to this one have more than {most:,} bytes", param=where)
     if not entities:
         return submission
     request = {**submission.request, "messages": [_message(entities), *submission.request["messages"]]}
