@@ -79,4 +79,5 @@ class Context:
         await self.keys.close()
         await self.limits.close()
         await self.readers.stop()
+        self.linking.resolver.close()
         await self.notifier.close()

@@ -93,6 +93,7 @@ class Stages:
     def close(self) -> None:
         """End what was started for reading."""
         self._readers.close()
+        self._entities.close()
 
     def read(self, row: Row) -> Work:
         """Read and price every line into a plan, take the hold, and go on making the jobs."""
