@@ -91,7 +91,7 @@ def linking_account(account: Account, *imported: Entity, owner: str | None = Non
     write(accounts.set_linked_context, account.id, True)
     write(store.save, account.id if owner is None else owner, imported)
     url, key = account.stack.url + "/api/v2/chat/completions", account.live_key
-    body = {**BODY, "linked_context": [{"type": "X", "id": "none"}]}
+    body = {**BODY, "linked_context": [{"type": "X", "id": "absent"}]}
     headers = {"X-API-KEY": key}
 
     def allowed() -> bool:

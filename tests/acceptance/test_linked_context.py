@@ -31,7 +31,7 @@ def linking(account: Account) -> Iterator[Account]:
 def allow(account: Account) -> None:
     """Give an account access, and wait until the web process knows."""
     account.stack.write(accounts.set_linked_context, account.id, True)
-    body = chat(linked_context=[{"type": "X", "id": "none"}])
+    body = chat(linked_context=[{"type": "X", "id": "absent"}])
     await_condition(lambda: account.live.post("/jobs", json=body).status_code == 400, what="access")
 
 
