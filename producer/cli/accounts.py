@@ -150,7 +150,7 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
 def set_account(
     database: Database, output: Output, id: str, unknown_fields: rows.UnknownFields | None, linked_context: str | None
 ) -> None:
-    """Set how an account's requests are read, and whether its chats may be linked to entities.
+    """Set how an account's requests are read, and what they may ask.
 
     In effect within a second, also for batches whose file has not been read yet.
     """

@@ -70,12 +70,8 @@ def import_file(
         if len(faults) == MOST_FAULTS:
             break
     imported += _save(database, owner, chunk)
-    for said in listed([fault.as_json() for fault in faults], file.name) if not output.as_json else ():
-        click.echo(said, err=True)
     if faults:
-        more = f"; reading stopped after {MOST_FAULTS}" if len(faults) == MOST_FAULTS else ""
-        message = f"{len(faults)} lines are wrong{more}; imported: {imported:,}"
-        raise FaultyFileError(message, [fault.as_json() for fault in faults])
+        raise _told(faults, imported, getattr(file, "name", None), as_json=output.as_json)
     output.value({"imported": imported, "owner": _shown(owner)}, lambda: output.line(f"{imported:,} entities imported"))
 
 
@@ -150,6 +146,15 @@ def _entities(file: BinaryIO, first_line: int) -> Iterator[Entity | FaultError]:
         yield from importing.entities(file, first_line=first_line)
     except FaultError as fault:
         yield fault
+
+
+def _told(faults: list[FaultError], imported: int, name: str | None, *, as_json: bool) -> FaultyFileError:
+    """The error of a file with faults, which are listed before it unless JSON is wanted. `name`: of the file."""
+    found = [fault.as_json() for fault in faults]
+    for said in () if as_json else listed(found, None if name == "<stdin>" else name):
+        click.echo(said, err=True)
+    more = f"; reading stopped after {MOST_FAULTS}" if len(faults) == MOST_FAULTS else ""
+    return FaultyFileError(f"faults: {len(faults)}{more}; imported: {imported:,}", found)
 
 
 def _save(database: Database, owner: str, chunk: list[Entity]) -> int:

@@ -106,6 +106,8 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("accounts plan {account} enterprise", 0, ["enterprise"]),
     ("accounts limit {account} 900000", 0, ["900,000, its own"]),
     ("accounts limit {account} plan", 0, ["{account}"]),
+    ("entities", 0, ["No entities."]),
+    ("accounts set {account} --linked-context off", 0, ["linked context: off"]),
     ("accounts set {account} --unknown-fields ignore", 0, ["{account}", "unknown fields: ignore"]),
     ("keys --account {account}", 0, ["{key}"]),
     ("keys list --prefix fusionai_live_", 0, ["{key}"]),
