@@ -1,4 +1,4 @@
-"""The JSON of a request to a provider, in no more memory than it has bytes. Pure.
+"""The JSON of a request to a provider, in no more memory than it has bytes.
 
 >>> encoded({"model": "gpt-4"})
 b'{"model":"gpt-4"}'

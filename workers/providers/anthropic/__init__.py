@@ -4,12 +4,13 @@ Source: platform.claude.com/docs/en/api/messages/create and …/api/overview (he
 comes back in `answers` and `stream`.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
 from shared.errors import ProviderError
-from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.catalogue import Endpoint, Provider, key_headers
 from shared.submissions.schemas import Usage
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
@@ -24,26 +25,19 @@ from workers.upstream.exchange import Exchange
 from workers.upstream.json_body import encoded
 from workers.upstream.post import post
 
-#: The version of the protocol; newer features have needed no other.
-VERSION: Final = "2023-06-01"
-
 
 def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Anthropic":
     """A provider of this protocol at its endpoint."""
-    return Anthropic(endpoint, client)
+    return Anthropic(endpoint, key_headers(provider, endpoint.key), client)
 
 
 class Anthropic:
     """One provider that speaks Messages."""
 
-    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: httpx.AsyncClient) -> None:
         self._client = client
-        self._url = httpx.URL(endpoint.base_url.rstrip("/") + "/messages")
-        self._headers = {
-            "x-api-key": endpoint.key,
-            "anthropic-version": VERSION,
-            "content-type": "application/json",
-        }
+        self._url = httpx.URL(endpoint.address("/messages"))
+        self._headers = {**headers, "content-type": "application/json"}
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One POST; see Upstream."""
