@@ -24,6 +24,8 @@ MOST_LIST_BYTES: Final = 50 * 1024**2
 MOST_TYPE, MOST_ID, MOST_NAME = 64, 256, 1_000
 _TYPE: Final = r"^[A-Za-z0-9_.:-]+$"
 _ID: Final = r"^[^\x00-\x1f\x7f]+$"
+_IS_TYPE: Final = re.compile(_TYPE)
+_IS_ID: Final = re.compile(_ID)
 
 #: What tells entities apart: type and id.
 Key: TypeAlias = tuple[str, str]
@@ -77,7 +79,7 @@ class EntityShape(Shape):
 
 def is_key(type: str, id: str) -> bool:
     """Whether a reference may have this type and id."""
-    named = re.fullmatch(_TYPE, type) and re.fullmatch(_ID, id)
+    named = _IS_TYPE.fullmatch(type) and _IS_ID.fullmatch(id)
     return named is not None and len(type) <= MOST_TYPE and len(id) <= MOST_ID
 
 

@@ -21,7 +21,7 @@ from shared.submissions.schemas import NULLS, Submission
 HEAD: Final = "What is known about the entities that this conversation is about:"
 #: Bytes of a token, as a rule: entities that take more tokens than the model reads are refused.
 BYTES_PER_TOKEN: Final = 4
-_TURN: Final = re.compile(r"\bmessages\[(\d+)\]")
+_TURN: Final = re.compile(r"\bmessages\[([0-9]{1,6})\]")
 
 
 def with_entities(submission: Submission, known: Mapping[Key, Entity], *, at: str = "") -> Submission:
