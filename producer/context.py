@@ -6,6 +6,7 @@ from producer.admission.accept import Acceptor
 from producer.admission.auth import Keys
 from producer.admission.fair_share import FairShare
 from producer.admission.limits import Limits
+from producer.admission.linking import Linking
 from producer.admission.overload import Overload
 from producer.admission.thread_turns import Turns
 from producer.operations.batch_progress import ProgressReader
@@ -15,6 +16,7 @@ from producer.waiting.stream_relay import Sources
 from producer.waiting.waiters import JobStates, Waiters
 from shared.broker.bell import Bell
 from shared.db import Database
+from shared.entities.resolving import Resolver
 from shared.notifier import DONE, Notifier
 from shared.providers.statistics_watch import Watch
 from shared.settings import settings
@@ -47,7 +49,10 @@ class Context:
         #: Retries of batches, whose files are written while their callers wait.
         self.retrying = asyncio.Semaphore(2)
         self.progress = ProgressReader(database)
-        self.placer = Placer(database, self.acceptor, self.overload, self.parsers, self.waiters, self.states)
+        self.linking = Linking(database, Resolver(database))
+        self.placer = Placer(
+            database, self.acceptor, self.overload, self.parsers, self.waiters, self.states, self.linking
+        )
         self._statistics = Watch(settings().redis_url).start()
         self.streams = Sources(database, self.waiters, self.states, self.readers)
         #: The server is to stop, and will serve for a moment.
@@ -74,4 +79,5 @@ class Context:
         await self.keys.close()
         await self.limits.close()
         await self.readers.stop()
+        self.linking.resolver.close()
         await self.notifier.close()

@@ -35,6 +35,7 @@ _HOLDERS: Final = select(
     accounts.c.plan,
     accounts.c.requests_per_minute,
     accounts.c.unknown_fields,
+    accounts.c.linked_context,
 ).join_from(api_keys, accounts, accounts.c.id == api_keys.c.account_id)
 
 
@@ -49,19 +50,31 @@ class KeyHolder:
     requests_per_minute: int | None = None
     #: Fields of a request that nobody knows are listed in the job's `ignored`, instead of a 400.
     ignores_unknown: bool = False
+    #: Its chats may be linked to entities.
+    linked_context: bool = False
 
     @property
     def test(self) -> bool:
         return self.mode == "test"
 
 
-def create_account(connection: Connection, name: str, plan: str = "starter", per_minute: int | None = None) -> str:
-    """A new account without credit; its id. `per_minute`: requests a minute of its own, whatever the plan has."""
+def create_account(
+    connection: Connection,
+    name: str,
+    plan: str = "starter",
+    per_minute: int | None = None,
+    *,
+    linked_context: bool = False,
+) -> str:
+    """A new account without credit; its id. `per_minute`: requests a minute of its own, whatever the plan has.
+
+    `linked_context`: its chats may be linked to entities.
+    """
     _check_plan(plan)
     _check_requests(per_minute)
     id, now = clock.new_id("acct"), clock.now_micros()
     row = {"id": id, "name": name, "plan": plan, "requests_per_minute": per_minute, "created_at": now}
-    connection.execute(insert(accounts).values(row))
+    connection.execute(insert(accounts).values(**row, linked_context=linked_context))
     connection.execute(
         insert(thresholds).values(
             id=clock.new_id("thr"),
@@ -94,6 +107,16 @@ def set_requests_per_minute(connection: Connection, account_id: str, own: int | 
 def set_unknown_fields(connection: Connection, account_id: str, to: UnknownFields) -> None:
     """Say what becomes of fields of the account's requests that nobody knows; producers know within a second."""
     _change(connection, account_id, unknown_fields=to)
+
+
+def set_linked_context(connection: Connection, account_id: str, allowed: bool) -> None:
+    """Say whether the account's chats may be linked to entities; producers know within a second."""
+    _change(connection, account_id, linked_context=allowed)
+
+
+def may_link(connection: Connection, account_id: str) -> bool:
+    """Whether the account's chats may be linked to entities."""
+    return bool(connection.execute(select(accounts.c.linked_context).where(accounts.c.id == account_id)).scalar())
 
 
 def ignores_unknown(connection: Connection, account_id: str) -> bool:
@@ -161,7 +184,7 @@ def find_key(connection: Connection, key: str) -> KeyHolder | None:
         return None
     per_minute = requests_per_minute(row.plan, row.requests_per_minute)
     ignores = row.unknown_fields == "ignore"
-    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute, ignores)
+    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute, ignores, row.linked_context)
 
 
 def record_uses(connection: Connection, uses: Mapping[str, int], *, older_seconds: int = 0) -> None:

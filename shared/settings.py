@@ -11,7 +11,7 @@ from pydantic import Field, Json, ValidationError, ValidationInfo, field_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.environment import variables
-from shared.settings_faults import PREFIX, in_words, unknown
+from shared.settings_faults import PREFIX, fault_of_template, in_words, unknown
 
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
@@ -80,6 +80,18 @@ class Settings(BaseSettings):
     #: Allow webhooks to loopback addresses (for the embedded mode) or to any private address (not recommended).
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
+
+    #: An outside data hub, asked for the entities of `linked_context` that were not imported. Its URL, with `{type}`
+    #: and `{id}` where these go (percent-encoded), and `{account}` if it answers for an account. Empty: there is none.
+    data_hub_url: str = ""
+    #: Its key, sent in the header X-API-KEY.
+    data_hub_key: str = ""
+    #: Seconds that it may take for one entity, and for which its answers are kept by a process (0: not at all).
+    data_hub_seconds: float = Field(default=5.0, gt=0, le=60)
+    data_hub_cache_seconds: float = Field(default=300.0, ge=0)
+    #: Allow a data hub at a loopback address, or at any private address.
+    data_hub_allow_loopback: bool = False
+    data_hub_allow_private: bool = False
 
     #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers and webhooks.
     #: Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see shared.network.proxies.
@@ -195,6 +207,20 @@ class Settings(BaseSettings):
         if not url.startswith(known):
             raise ValueError(f"must begin with one of {', '.join(known)}")
         return url
+
+    @field_validator("data_hub_url")
+    @classmethod
+    def _has_the_places(cls, url: str) -> str:
+        if url and (fault := fault_of_template(url)):
+            raise ValueError(fault)
+        return url
+
+    @field_validator("data_hub_key")
+    @classmethod
+    def _fits_a_header(cls, key: str) -> str:
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("must be printable ASCII")
+        return key
 
     @field_validator("public_url", "simulator_url", "base_url")
     @classmethod

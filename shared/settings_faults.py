@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 PREFIX: Final = "FUSIONAI_"
 #: Names that are no fields: addresses of providers, and what Kubernetes sets for a service named `fusionai…`.
@@ -52,3 +53,22 @@ def unknown(given: Mapping[str, str | None], known: Collection[str]) -> Iterator
         if not _SERVICE.match(value or ""):
             near = difflib.get_close_matches(name, names, n=1)
             yield f"{variable} is no setting, and changes nothing{f'; did you mean {PREFIX}{near[0]}?' if near else ''}"
+
+
+def fault_of_template(url: str) -> str | None:
+    """What is wrong with a URL in which entities have places; None: nothing."""
+    if not url.startswith(("http://", "https://")) or not url.isascii() or not url.isprintable() or " " in url:
+        return "must begin with http:// or https://, and be printable ASCII without spaces"
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or "{" in parts.netloc or "@" in parts.netloc:
+        return "must have a host, without a user name, a password or placeholders"
+    if parts.fragment or "#" in url:
+        return "must not have a fragment"
+    names = re.findall(r"\{([^{}]*)\}", url)
+    if not {"type", "id"} <= set(names) or set(names) - {"type", "id", "account"}:
+        return "must have the placeholders {type} and {id}, and may have {account}"
+    return None

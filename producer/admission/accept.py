@@ -21,7 +21,7 @@ from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
-from shared.errors import IdempotencyMismatch, InsufficientCredits
+from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
 from shared.jobs import leases
 from shared.jobs.outcomes import TERMINAL
 from shared.money import shortage
@@ -53,6 +53,8 @@ class PreparedJobs:
     response: str
     claim: Claim | None
     need: Need = field(default_factory=Need)
+    #: It was accepted before, and prepared for its earlier answer alone.
+    answered: bool = False
     #: A flush has been tried with it: after an ambiguous COMMIT it may already be there.
     tried: bool = False
     #: Its answer may come from the cache, or go there.
@@ -187,6 +189,8 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
             if taken_up := idempotency.taken_up(claim, known[claim.place]):
                 sdk += taken_up
                 known[claim.place] = replace(known[claim.place], fingerprint=idempotency.FIRST)
+        elif prepared.answered:  # what it was answered has been forgotten this very moment
+            outcomes.append(Unavailable("the earlier response is no longer kept; retry", retry_after_seconds=1))
         else:
             ready = _answered(book, prepared, cached) if cached else prepared
             outcomes.append(_hold(book, ready))

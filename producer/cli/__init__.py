@@ -26,6 +26,7 @@ COMMANDS = {
     "webhooks": "producer.cli.events:webhooks",
     "accounts": "producer.cli.accounts:accounts",
     "keys": "producer.cli.keys:keys",
+    "entities": "producer.cli.entities:entities",
     "verify": "producer.cli.database:verify",
     "migrate": "producer.cli.database:migrate",
     "sweep": "producer.cli.database:sweep",
@@ -71,7 +72,7 @@ def main() -> None:
 
     Commands that call the API take its address and a key from --base-url and --key, or from FUSIONAI_BASE_URL and
     FUSIONAI_API_KEY; without them they use the stack that `fusionai up` started in this directory. Operators'
-    commands (accounts, keys, credits grant, verify, migrate, sweep) work on the database itself.
+    commands (accounts, keys, entities, credits grant, verify, migrate, sweep) work on the database itself.
     """
 
 

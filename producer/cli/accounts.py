@@ -27,6 +27,8 @@ _COLUMNS = [
     Column("created", drop=4),
 ]
 _REQUESTS = click.IntRange(1, MOST_REQUESTS_PER_MINUTE)
+_SWITCH = click.Choice(["on", "off"])
+_LINKED_HELP = "Whether its chats may be linked to entities (linked_context)."
 
 
 @click.group(cls=DefaultGroup)
@@ -38,10 +40,14 @@ def accounts() -> None:
 @click.argument("name")
 @click.option("--plan", type=click.Choice(PLANS), default="starter", show_default=True)
 @click.option("--requests-per-minute", "own", type=_REQUESTS, metavar="N", help="Its own limit, instead of the plan's.")
+@click.option("--linked-context", type=_SWITCH, default="off", show_default=True, help=_LINKED_HELP)
 @operator_command
-def create_account(database: Database, output: Output, name: str, plan: str, own: int | None) -> None:
+def create_account(
+    database: Database, output: Output, name: str, plan: str, own: int | None, linked_context: str
+) -> None:
     """Create an account, without credits and keys."""
-    id = database.write_sync(rows.create_account, name, plan, own)
+    linked = linked_context == "on"
+    id = database.write_sync(rows.create_account, name, plan, own, linked_context=linked)
 
     def words() -> None:
         output.line(f"{id}  {name}, {plan}")
@@ -49,7 +55,8 @@ def create_account(database: Database, output: Output, name: str, plan: str, own
         output.note(f"      fusionai keys create --account {id}")
 
     limit = requests_per_minute(plan, own)
-    output.value({"id": id, "name": name, "plan": plan, "requests_per_minute": limit}, words)
+    made = {"id": id, "name": name, "plan": plan, "requests_per_minute": limit, "linked_context": linked}
+    output.value(made, words)
 
 
 @accounts.command("list")
@@ -94,6 +101,7 @@ def show_account(database: Database, output: Output, id: str) -> None:
                 "available": f"{credits_text(found['available'])} credits",
                 "held": f"{credits_text(found['held'])} credits",
                 "unknown fields": found["unknown_fields"],
+                "linked context": _switch(found),
                 "created": moment(found["created_at"]),
             }
         )
@@ -135,18 +143,30 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
 @click.option(
     "--unknown-fields",
     type=click.Choice(["refuse", "ignore"]),
-    required=True,
     help="Unknown fields of a request: answer 400, or leave them out and list them in the job's `ignored`.",
 )
+@click.option("--linked-context", type=_SWITCH, help=_LINKED_HELP)
 @operator_command
-def set_account(database: Database, output: Output, id: str, unknown_fields: rows.UnknownFields) -> None:
-    """Set how an account's requests are read.
+def set_account(
+    database: Database, output: Output, id: str, unknown_fields: rows.UnknownFields | None, linked_context: str | None
+) -> None:
+    """Set how an account's requests are read, and what they may ask.
 
     In effect within a second, also for batches whose file has not been read yet.
     """
-    database.write_sync(rows.set_unknown_fields, id, unknown_fields)
+    if unknown_fields is None and linked_context is None:
+        raise click.UsageError("nothing to set: give --unknown-fields or --linked-context")
+    if unknown_fields is not None:
+        database.write_sync(rows.set_unknown_fields, id, unknown_fields)
+    if linked_context is not None:
+        database.write_sync(rows.set_linked_context, id, linked_context == "on")
     found = _find(database, id)
-    output.value(found, lambda: output.line(f"{id}  {found['name']}, unknown fields: {found['unknown_fields']}"))
+    said = f"unknown fields: {found['unknown_fields']}, linked context: {_switch(found)}"
+    output.value(found, lambda: output.line(f"{id}  {found['name']}, {said}"))
+
+
+def _switch(account: Mapping[str, Any]) -> str:
+    return "on" if account["linked_context"] else "off"
 
 
 def _find(database: Database, id: str) -> dict[str, Any]:
@@ -176,6 +196,7 @@ def _account(row: Mapping[str, Any]) -> dict[str, Any]:
         "requests_per_minute": requests_per_minute(row["plan"], row["requests_per_minute"]),
         "requests_per_minute_is_own": row["requests_per_minute"] is not None,
         "unknown_fields": row["unknown_fields"],
+        "linked_context": bool(row["linked_context"]),
         "available": in_credits(row["available_micros"]),
         "held": in_credits(row["held_micros"]),
         "created_at": row["created_at"] // clock.MICROS,

@@ -16,7 +16,7 @@ from shared.clock import MICROS, seconds
 from shared.jobs.outcomes import JobStatus
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Labels, Time
-from shared.submissions import usage_shown
+from shared.submissions import linked_message, usage_shown
 from shared.submissions.job_types import JobType
 from shared.submissions.usage_shown import TokenCounts
 
@@ -68,6 +68,13 @@ class JobUsage(_Charged, _Pictures, Flags):
     """Usage and cost of a finished job."""
 
 
+class Linked(TypedDict):
+    """An entity that a chat was linked to."""
+
+    type: str
+    id: str
+
+
 class Job(TypedDict):
     """A job. `result` is the response body of the synchronous call."""
 
@@ -95,6 +102,9 @@ class Job(TypedDict):
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
     cancel_requested: bool
+    linked_context: NotRequired[
+        Annotated[list[Linked], Field(description="The entities that the request was linked to, if it was.")]
+    ]
 
 
 class Jobs(TypedDict):
@@ -106,7 +116,7 @@ class Jobs(TypedDict):
 
 def queued_job(row: Mapping[str, Any]) -> Job:
     """A job as it is when it has just been accepted; `row` has the columns of its row and of its payload."""
-    return {
+    shown: Job = {
         "id": row["id"],
         "object": "job",
         "type": row["type"],
@@ -129,6 +139,9 @@ def queued_job(row: Mapping[str, Any]) -> Job:
         "ignored": [],
         "cancel_requested": False,
     }
+    if linked := row.get("linked_context"):
+        shown["linked_context"] = json.loads(linked)
+    return shown
 
 
 def job_object(row: Mapping[str, Any]) -> Job:
@@ -144,7 +157,7 @@ def job_object(row: Mapping[str, Any]) -> Job:
         "error": json.loads(row["error"]) if row["error"] else None,
         "usage": None if row["charged_micros"] is None else _usage(row),
         "charge": charge(row),
-        "ignored": json.loads(row["ignored"] or "[]"),
+        "ignored": _ignored(row),
         "cancel_requested": row["cancel_requested"],
     }
 
@@ -179,6 +192,12 @@ def _attempt(kept: Mapping[str, Any]) -> Attempt:
         "status_code": kept.get("status_code"),
         "error": kept.get("error"),
     }
+
+
+def _ignored(row: Mapping[str, Any]) -> list[str]:
+    """Its places as they were sent: the message of a job's linked entities stands before the caller's."""
+    places: list[str] = json.loads(row["ignored"] or "[]")
+    return [linked_message.as_sent(place) for place in places] if row.get("linked_context") else places
 
 
 def _result(body: str | None) -> Result | None:

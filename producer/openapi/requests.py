@@ -16,6 +16,7 @@ from producer.web import uploads
 from producer.web.rows import Schema
 from shared.submissions import extras
 from shared.submissions.job_types import ENDPOINTS, JobType
+from shared.submissions.linked_context import LinkedContext
 from shared.submissions.schemas import (
     MAX_LABEL_KEY,
     MAX_LABEL_VALUE,
@@ -47,7 +48,7 @@ class _Named(_Wanted):
     model: Annotated[str, Field(min_length=1, description="A model id from GET /v1/models.")]
 
 
-class ChatCompletionRequest(ChatRequest, _Wanted):
+class ChatCompletionRequest(ChatRequest, LinkedContext, _Wanted):
     """A chat completion. `max_completion_tokens` is an alias of `max_tokens`. Default: the maximum of the model."""
 
     model: Annotated[

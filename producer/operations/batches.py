@@ -16,6 +16,7 @@ from shared.accounts import KeyHolder
 from shared.batches import json_lines, transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read
+from shared.batches.linked_lines import LinkedLines
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
@@ -82,13 +83,14 @@ def lines_of(spec: BatchSpec) -> bytes:
     return b"".join(json_lines.line(usual | request) for request in spec.requests or ())
 
 
-def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO) -> tuple[Quoted, Need]:
+def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLines) -> tuple[Quoted, Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
-    reading, wanted = FileReading(), Wanted(spec.endpoint, holder.test, holder.ignores_unknown)
+    reading = FileReading()
+    wanted = Wanted(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context)
     try:
         with source as file:
             for chunk in chunks(file):
-                reading.add(read(chunk, wanted))
+                reading.add(read(chunk, link(chunk, wanted)))
                 if reading.over:
                     break
             reading.end()

@@ -11,6 +11,7 @@ from producer.admission import cached_answers, idempotency
 from producer.admission.accept import Accepted, Acceptor, PreparedJobs
 from producer.admission.cached_answers import CacheUse
 from producer.admission.idempotency import Claim
+from producer.admission.linking import Found, Linking
 from producer.admission.overload import Overload
 from producer.admission.thread_turns import Turns
 from producer.operations import jobs
@@ -49,6 +50,7 @@ class Placer:
     parsers: Turns
     waiters: Waiters
     states: JobStates
+    linking: Linking
 
     async def place(
         self,
@@ -102,9 +104,25 @@ class Placer:
         cache: CacheUse | None = None,
     ) -> PreparedJobs:
         """Submissions priced, and made the rows of jobs."""
+        found = await self.linking.find(holder, submissions, listed=listed, claim=claim)
         size = sum(len(one.json) for one in submissions)
-        make = partial(self.acceptor.prepare, holder, submissions, listed=listed, claim=claim, cache=cache)
-        return await self.parsers.run(size, make, holder.account_id)
+        prepare = partial(self._prepared, holder, submissions, found, listed=listed, claim=claim, cache=cache)
+        return await self.parsers.run(size, prepare, holder.account_id)
+
+    def _prepared(
+        self,
+        holder: KeyHolder,
+        submissions: Sequence[Submission],
+        found: Found,
+        *,
+        listed: bool,
+        claim: Claim | None,
+        cache: CacheUse | None,
+    ) -> PreparedJobs:
+        whole = found.put_into(submissions, listed=listed)
+        prepared = self.acceptor.prepare(holder, whole, listed=listed, claim=claim, cache=cache)
+        prepared.answered = found.answered
+        return prepared
 
     async def _check_room(self, queue: str, within: float, prepared: PreparedJobs) -> None:
         try:

@@ -29,7 +29,7 @@ def create_when_empty(connection: Connection, state: StateDirectory) -> bool:
     """
     if accounts.list_accounts(connection):
         return False
-    account = accounts.create_account(connection, "first", PLAN)
+    account = accounts.create_account(connection, "first", PLAN, linked_context=True)
     ledger.grant(connection, account, GRANT_MICROS, "the embedded stack's first credits")
     keys = {
         f"{mode}_key": accounts.create_key(connection, account, mode, name="first", expires_at=None)[1]

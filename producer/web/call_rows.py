@@ -6,7 +6,7 @@ from typing import Any, Final
 from producer.objects import Job
 from producer.web.rate_headers import NAMES as RATE
 from producer.web.rows import JSON, Answer, Row, Schema
-from shared.errors import Conflict, InsufficientCredits, Timeout, UpstreamError
+from shared.errors import Conflict, Forbidden, InsufficientCredits, Timeout, UpstreamError
 
 JOB_ANSWER: Final = ("FusionAI-Job-Id", "Idempotent-Replayed", *RATE)
 ACCEPTED: Final = (*JOB_ANSWER, "Location", "Retry-After")
@@ -17,6 +17,7 @@ OF_JOB: Final = ("FusionAI-Job-Id", "x-should-retry")
 ERROR_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {
     400: (*OF_JOB, *RATE),
     402: RATE,
+    403: RATE,
     404: RATE,
     409: ("Retry-After", *OF_JOB, *RATE),
     413: RATE,
@@ -77,7 +78,7 @@ def call(
         },
         body,
         parameters=(*WAITING, *parameters),
-        errors=(InsufficientCredits, Conflict, UpstreamError, Timeout),
+        errors=(InsufficientCredits, Forbidden, Conflict, UpstreamError, Timeout),
         once=True,
         examples=examples,
     )

@@ -10,14 +10,14 @@ import orjson
 
 from shared.objects.batches import LineRequest
 from shared.strict_json import dumps
-from shared.submissions import extras
+from shared.submissions import extras, linked_context, linked_message
 from shared.submissions.job_types import URLS
 from shared.submissions.rows import Priced
 from shared.submissions.schemas import NULLS, UNASKED
 
 #: What a body has beside the request that providers are sent: the name there, and the column that keeps it as JSON,
 #: which `Priced` has as well.
-BESIDE: Final = {"metadata": "labels", "routing": "routing"}
+BESIDE: Final = {"metadata": "labels", "routing": "routing", linked_context.FIELD: "linked_context"}
 #: The columns of a job's payload that `of_row` needs.
 COLUMNS: Final = ("request", "offers", *BESIDE.values())
 
@@ -68,6 +68,8 @@ def _asked(
     type: str, model: str | dict[str, Any] | None, request: str, beside: Mapping[str, str | None]
 ) -> LineRequest:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
+    if beside[linked_context.FIELD]:
+        request = dumps(linked_message.without_entities(orjson.loads(request)))
     if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
     others = [f'"{name}":{text}' for name, text in beside.items() if text]

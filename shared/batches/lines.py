@@ -8,7 +8,7 @@ A file is cut into chunks of lines (`chunks`), each is read for itself, by any p
 put together in order (`FileReading`): what is wrong across lines is only seen there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -19,9 +19,10 @@ from shared.batches import line_files
 from shared.batches.line_files import FaultError
 from shared.errors import FusionError, InvalidRequest
 from shared.money.shortage import Need
-from shared.submissions import quote
+from shared.submissions import linked_context, linked_message, quote
 from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
+from shared.submissions.linked_context import Entity, Key
 from shared.submissions.rows import Priced, priced
 from shared.submissions.schemas import read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
@@ -41,6 +42,9 @@ class Wanted:
     test: bool
     #: Fields of a body that nobody knows are no fault.
     ignore_unknown: bool = False
+    #: Whether lines may be linked to entities, and those that the lines of this chunk name.
+    may_link: bool = False
+    entities: Mapping[Key, Entity] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -194,6 +198,9 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
         raise FaultError("invalid_body", "body must be a JSON object", "body")
     try:
         submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
+        if submission.linked and not wanted.may_link:
+            raise linked_context.refusal("body.")
+        submission = linked_message.with_entities(submission, wanted.entities, at="body.")
         made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
     except FusionError as error:
         raise FaultError("invalid_request", error.message, error.param) from None
@@ -213,7 +220,9 @@ def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
 def planned(wanted: Priced) -> bytes:
     """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
     labels, routing = wanted.labels or "", wanted.routing or ""
-    texts = (wanted.type, wanted.provider, str(wanted.bound_micros), labels, wanted.offers, wanted.request, routing)
+    linked = wanted.linked_context or ""
+    bound = str(wanted.bound_micros)
+    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked)
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
@@ -229,6 +238,7 @@ def unplanned(line: bytes) -> Priced:
         offers,
         labels or None,
         more[0] or None if more else None,  # plans of earlier releases end before it
+        more[1] or None if len(more) > 1 else None,
         orjson.loads(custom_id),
     )
 

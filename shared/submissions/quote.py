@@ -8,7 +8,7 @@ from typing import Any
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, chosen, extras, image_inputs, picture_tokens, selecting
+from shared.submissions import capabilities, chosen, extras, image_inputs, linked_message, picture_tokens, selecting
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
     STANDARD_TIERS,
@@ -29,7 +29,8 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
 
     A test key's one candidate is the sandbox, which costs nothing.
     """
-    made = _asked(submission, catalogue, at, account)
+    with linked_message.numbered_as_sent(submission):
+        made = _asked(submission, catalogue, at, account)
     if submission.routing.budget and not submission.selection:
         made = chosen.by_budget(submission, made, submission.routing.budget)
     if test:
@@ -139,6 +140,7 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
     request, pictures = submission.request, image_urls(submission.request)
     if model.capabilities is not None and (lacked := capabilities.lacking(request, model.capabilities)):
         raise _refusal(at, lacked.place, f"{lacked.what} not supported by {model.id}")
+    linked_message.check_fits(submission.linked_bytes, model.context, model.id, at)
     if pictures and catalogue.providers[model.provider].fetches_privately:
         _check_reach(request, model, at)
     limit = request.get("max_tokens") or model.max_output

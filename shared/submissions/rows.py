@@ -9,7 +9,7 @@ from shared.money import shortage
 from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
-from shared.submissions import quote
+from shared.submissions import linked_context, quote
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import NO_ROUTING, Offer, Submission
 
@@ -48,6 +48,8 @@ class Priced:
     labels: str | None = None
     #: The caller's wishes about who serves.
     routing: str | None = None
+    #: The entities that its first message tells of, as the caller named them.
+    linked_context: str | None = None
     #: What the customer calls it in a batch.
     custom_id: str | None = None
     #: How its bound depends on the limit on tokens: see `shared.money.shortage.Need`.
@@ -67,6 +69,7 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         dumps(made),
         dumps(submission.labels) if submission.labels else None,
         _wishes(submission),
+        linked_context.as_json(submission.linked),
         custom_id,
         *shortage.linear(submission.request, made, most),
     )
@@ -113,6 +116,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "offers": wanted.offers,
         "labels": wanted.labels,
         "routing": wanted.routing,
+        "linked_context": wanted.linked_context,
         "wait_until": None,
     }
     return job, payload

@@ -12,8 +12,9 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, LongContext, Price
-from shared.submissions import extras
+from shared.submissions import extras, linked_context
 from shared.submissions.job_types import JobType
+from shared.submissions.linked_context import LinkedEntity
 from shared.submissions.requests import ChatRequest as ChatRequest
 from shared.submissions.requests import EmbeddingRequest as EmbeddingRequest
 from shared.submissions.requests import ImageRequest as ImageRequest
@@ -75,6 +76,10 @@ class Submission:
     labels: dict[str, str] | None = None
     #: By what the model is selected, where none is named.
     selection: ModelSelection | None = None
+    #: The entities that a chat is about; and the bytes that each takes, once they are its first message
+    #: (`shared.submissions.linked_message`).
+    linked: tuple[LinkedEntity, ...] = ()
+    linked_bytes: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -179,6 +184,8 @@ def read_submission(
         model, selection = read_model(type, fields.pop("model", None), at)
         labels = read_labels(fields.pop("metadata", None), at)
         routing = _routing(fields.pop("routing", None), at, found if ignore_unknown else None)
+        named = fields.pop(linked_context.FIELD, None) if type == "chat.completion" else None
+        linked = linked_context.read(named, found, at=at, ignore_unknown=ignore_unknown) if named else ()
         fields = extras.take(REQUESTS[type], fields, found, at=at, ignore_unknown=ignore_unknown)
         request = REQUESTS[type].model_validate(fields)
     except ValidationError as error:
@@ -192,7 +199,14 @@ def read_submission(
         known[extras.KEY] = found
     json = orjson.dumps(known)
     return Submission(
-        type=type, model=model, selection=selection, request=known, json=json, routing=routing, labels=labels
+        type=type,
+        model=model,
+        selection=selection,
+        request=known,
+        json=json,
+        routing=routing,
+        labels=labels,
+        linked=linked,
     )
 
 

@@ -26,6 +26,8 @@ class World:
         self.lines = [{**chat(f"table {n}"), "custom_id": f"c{n}"} for n in range(3)]
         self.lines.append({**embedding(), "custom_id": "e"})
         self.file = self.written("good.jsonl", self.lines)
+        entity = {"type": "ORGANIZATION", "id": "org-1", "name": "Example AG"}
+        self.entities = self.written("entities.jsonl", [entity, {"type": "PERSON", "id": "per-1"}])
         self.job = account.run(chat("one job", metadata={"team": "a"}))["id"]
         batch = self.fusionai.json("submit", self.file, "--wait")
         self.batch, self.invoice = batch["id"], batch["invoice_id"]
@@ -41,7 +43,10 @@ class World:
         return path
 
     def word(self, word: str) -> str:
-        """A word of the table, with the names of this world in it; each `{new_webhook}` is another one."""
+        """A word of the table, with the names of this world in it; `{new_webhook}` and `{new_entity}` are made anew."""
+        if word == "{new_entity}":
+            self.fusionai("entities", "import", self.entities, "--account", self.account.id)
+            return "per-1"
         if word == "{new_webhook}":
             return str(self.fusionai.json("webhooks", "create", "http://127.0.0.1:9/new")["id"])
         names = {name: str(value) for name, value in vars(self).items() if isinstance(value, str | Path)}
@@ -106,6 +111,11 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("accounts plan {account} enterprise", 0, ["enterprise"]),
     ("accounts limit {account} 900000", 0, ["900,000, its own"]),
     ("accounts limit {account} plan", 0, ["{account}"]),
+    ("entities import {entities} --account {account}", 0, ["2 entities imported"]),
+    ("entities list --account {account}", 0, ["ORGANIZATION", "org-1", "Example AG"]),
+    ("entities show ORGANIZATION org-1 --account {account}", 0, ["ORGANIZATION", "Example AG"]),
+    ("entities delete PERSON {new_entity} --account {account}", 0, ["deleted"]),
+    ("accounts set {account} --linked-context off", 0, ["linked context: off"]),
     ("accounts set {account} --unknown-fields ignore", 0, ["{account}", "unknown fields: ignore"]),
     ("keys --account {account}", 0, ["{key}"]),
     ("keys list --prefix fusionai_live_", 0, ["{key}"]),

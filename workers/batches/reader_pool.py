@@ -6,12 +6,12 @@ They are started for the first large file, and work once they are up; until then
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 from shared import clock, logs, processes
 from shared.batches import lines
@@ -28,6 +28,15 @@ AHEAD: Final = 2
 #: How long the caller reads alone after they could not be started, or one of them was killed, in seconds.
 ALONE_SECONDS: Final = 60.0
 
+#: A chunk's lines, and what they have to be.
+Chunk: TypeAlias = tuple[Sequence[bytes], Wanted]
+Link: TypeAlias = Callable[[Sequence[bytes], Wanted], Wanted]
+
+
+def unlinked(chunk: Sequence[bytes], wanted: Wanted) -> Wanted:
+    """For lines that are linked to nothing."""
+    return wanted
+
 
 class ReaderPool:
     """The reading processes of one caller, who calls from its main thread: they end when that does."""
@@ -38,16 +47,16 @@ class ReaderPool:
         self._up: Future[None] | None = None
         self._not_before = 0.0
 
-    def parts(self, file: BinaryIO, wanted: Wanted) -> Iterator[Part]:
-        """What is found in each chunk of a file, in order."""
-        chunks = lines.chunks(file)
+    def parts(self, file: BinaryIO, wanted: Wanted, link: Link = unlinked) -> Iterator[Part]:
+        """What is found in each chunk of a file, in order. `link`: adds what a chunk is linked to; here alone."""
+        chunks = ((chunk, link(chunk, wanted)) for chunk in lines.chunks(file))
         for chunk in islice(chunks, FIRST):
-            yield lines.read(chunk, wanted)
+            yield lines.read(*chunk)
         for chunk in chunks:
             if self.ready():
-                yield from self._side_by_side(chunk, chunks, wanted)
+                yield from self._side_by_side(chunk, chunks)
             else:
-                yield lines.read(chunk, wanted)
+                yield lines.read(*chunk)
 
     def close(self) -> None:
         """End them."""
@@ -78,15 +87,13 @@ class ReaderPool:
         self._not_before = clock.monotonic() + ALONE_SECONDS
         self.close()
 
-    def _side_by_side(
-        self, chunk: Sequence[bytes], others: Iterator[Sequence[bytes]], wanted: Wanted
-    ) -> Iterator[Part]:
+    def _side_by_side(self, chunk: Chunk, others: Iterator[Chunk]) -> Iterator[Part]:
         assert self._pool is not None
         asked: deque[Future[Part]] = deque()
         try:
-            asked.append(self._pool.submit(lines.read, chunk, wanted))
+            asked.append(self._pool.submit(lines.read, *chunk))
             for other in others:
-                asked.append(self._pool.submit(lines.read, other, wanted))
+                asked.append(self._pool.submit(lines.read, *other))
                 if len(asked) > AHEAD * self._count:
                     yield asked.popleft().result()
             while asked:

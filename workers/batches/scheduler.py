@@ -10,7 +10,7 @@ from shared.batches import states
 from shared.batches.states import Row
 from shared.broker.bell import Bell
 from shared.db import Database
-from shared.errors import StorageAway
+from shared.errors import Unavailable
 from workers.batches import stages
 from workers.batches.stages import Stages, Work
 
@@ -93,10 +93,10 @@ class BatchScheduler:
             del self._works[id]
             self._errors.pop(id, None)
         except Exception as error:
-            why = logs.kind(error) if isinstance(error, StorageAway) else logs.trace(error)
+            why = logs.kind(error) if isinstance(error, Unavailable) else logs.trace(error)
             log.error("batch %s failed, trying again later: %s", id, why)
             del self._works[id]
-            self._put_off(id, clock.monotonic() - began if isinstance(error, StorageAway) else 0.0)
+            self._put_off(id, clock.monotonic() - began if isinstance(error, Unavailable) else 0.0)
 
     def _put_off(self, id: str, kept_seconds: float) -> None:
         """Take a batch up again later, after an error for which storage kept this process so long."""

@@ -6,6 +6,7 @@ one that comes second finds nothing to do and takes its files away again.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import BinaryIO, Literal
 
 from sqlalchemy import Connection, select
@@ -15,11 +16,13 @@ from shared.batches import lines as batch_lines
 from shared.batches import transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted
+from shared.batches.linked_lines import LinkedLines
 from shared.batches.states import Row
 from shared.batches.transitions import Plan
 from shared.broker.bell import Bell
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
+from shared.entities.resolving import Resolver
 from shared.errors import StorageAway
 from shared.files import blobs
 from shared.objects.batches import ended_lines
@@ -73,6 +76,7 @@ class Stages:
         self._database = database
         self._bell = ring
         self._readers = ReaderPool()
+        self._entities = Resolver(database)
         self._cancelling: Isolator[list[str]] = Isolator("cancelling job")
 
     def begin(self, stage: Stage, row: Row) -> Work:
@@ -89,6 +93,7 @@ class Stages:
     def close(self) -> None:
         """End what was started for reading."""
         self._readers.close()
+        self._entities.close()
 
     def read(self, row: Row) -> Work:
         """Read and price every line into a plan, take the hold, and go on making the jobs."""
@@ -112,10 +117,14 @@ class Stages:
 
     def _plan(self, row: Row, reading: FileReading, name: str) -> Work:
         pause = _Pause()
-        ignores = self._database.read_sync(accounts.ignores_unknown, row["account_id"])
+        account = row["account_id"]
+        ignores = self._database.read_sync(accounts.ignores_unknown, account)
+        links = self._database.read_sync(accounts.may_link, account)
+        wanted = Wanted(row["endpoint"], row["test"], ignores, links)
+        link = LinkedLines(partial(self._entities.find_sync, account))
         try:
             with blobs.writer(name) as plan, self._input(row) as file:
-                for part in self._readers.parts(file, Wanted(row["endpoint"], row["test"], ignores)):
+                for part in self._readers.parts(file, wanted, link):
                     plan.write(reading.add(part))
                     if reading.over:
                         break

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from urllib.parse import parse_qsl
 
-from workers.simulator import media
+from workers.simulator import data_hub, media
 from workers.simulator.call import Call
 from workers.simulator.call_log import CallLog
 from workers.simulator.connection import Connection, Receive, Send, deliver
@@ -28,6 +28,8 @@ from workers.simulator.script import Script
 #: Keys that begin so are refused as wrong.
 WRONG_KEY = "invalid"
 TOO_MANY = 429
+#: What is asked without a body.
+WITHOUT_BODY = (media.models, media.model, data_hub.entity)
 #: They answer without a key.
 KEYLESS = {"ollama", "vllm"}
 
@@ -53,6 +55,8 @@ def _key(protocol: Protocol, request: SimulatedRequest) -> str:
         return headers.get(b"x-goog-api-key", b"").decode("latin-1") or request.query.get("key", "")
     if request.provider == "anthropic" and b"x-api-key" in headers:
         return headers[b"x-api-key"].decode("latin-1")
+    if request.provider == "datahub":
+        return headers.get(b"x-api-key", b"").decode("latin-1")
     if request.provider == "azure":
         return headers.get(b"api-key", b"").decode("latin-1")
     kind, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
@@ -132,7 +136,7 @@ def _check(route: Route, request: SimulatedRequest) -> None:
     if route.handler is None:
         raise SimulatedRefusal(route.status, f"Nothing at {request.path}.", code="not_found")
     authorise(route.protocol, request)
-    if not request.body and (request.raw or route.handler not in (media.models, media.model)):
+    if not request.body and (request.raw or route.handler not in WITHOUT_BODY):
         request.body = parse(request.raw)
 
 

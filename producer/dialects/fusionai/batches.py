@@ -153,7 +153,7 @@ async def _size(context: Context, holder: KeyHolder, spec: BatchSpec, asked: int
 async def _quoted(context: Context, holder: KeyHolder, spec: BatchSpec, asked: int) -> DryRun:
     async with context.quoting.turn(holder.account_id, await _size(context, holder, spec, asked)):
         source = await _source(context, holder, spec)
-        quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source)
+        quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source, context.linking.lines(holder))
     if holder.test:  # it holds nothing, and a live balance is not its to see
         return {**quoted, "credits_available": None, "shortage": None}
     afforded = await context.database.read(batches.afforded, holder.account_id, need)

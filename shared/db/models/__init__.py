@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.batches import BatchRow, FileRow
+from shared.db.models.entities import EntityRow
 from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
 from shared.db.models.jobs import CachedAnswerRow, CounterRow, JobPayloadRow, JobResultRow, JobRow, WorkerRow
 from shared.db.models.money import DailyUsageRow, InvoiceRow, MonthlySpendRow, ThresholdRow, TransferRow
@@ -27,6 +28,7 @@ cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
 daily_usage = _table(DailyUsageRow)
 deliveries = _table(DeliveryRow)
+entities = _table(EntityRow)
 events = _table(EventRow)
 files = _table(FileRow)
 idempotency_keys = _table(IdempotencyKeyRow)

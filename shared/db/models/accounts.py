@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
-from shared.db.models.columns import big, long_text
+from shared.db.models.columns import big, flag, long_text
 
 
 class AccountRow(SQLModel, table=True):
@@ -21,6 +21,8 @@ class AccountRow(SQLModel, table=True):
     requests_per_minute: int | None = None
     #: `refuse` or `ignore`: what is done about fields of a request that nobody knows.
     unknown_fields: str = Field(default="refuse", sa_column_kwargs={"server_default": "refuse"})
+    #: Its chats may be linked to entities.
+    linked_context: bool = flag()
     available_micros: int = big(default=0)
     held_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.

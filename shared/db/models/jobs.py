@@ -86,6 +86,9 @@ class JobPayloadRow(SQLModel, table=True):
     labels: str | None = long_text(null=True)
     #: The caller's wishes about who serves, as JSON; NULL: none.
     routing: str | None = long_text(null=True)
+    #: The entities that it was linked to, as the caller named them (JSON); NULL: none. What is known of them is the
+    #: request's first message.
+    linked_context: str | None = long_text(null=True)
     attempts: str | None = long_text(null=True)
     #: Until when the caller waits for it; NULL: nobody does, or it is not known.
     wait_until: int | None = big(null=True)

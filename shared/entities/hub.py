@@ -1,0 +1,175 @@
+"""An outside data hub: asked over HTTP for entities that were not imported.
+
+A GET of `FUSIONAI_DATA_HUB_URL`, with the type and the id percent-encoded in their places and the key in `X-API-KEY`.
+A 200 has the entity as JSON (`name`, `attributes`, `text`, also `type` and `id`; other fields are passed over); a 404
+or 410 says that there is none; whatever else is a hub that is away. Addresses are judged when they are connected to,
+redirects are not followed, no proxy is used, and no more is read than an entity may have.
+"""
+
+import logging
+import ssl
+import threading
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+from urllib.parse import quote
+
+import certifi
+import httpcore
+from pydantic import ValidationError
+
+from shared import clock, durations, network, strict_json
+from shared.entities.hub_cache import HubCache, Place
+from shared.errors import FusionError, Unavailable
+from shared.network.guarded import GuardedBackend, Lookup, look_up
+from shared.settings import Settings
+from shared.submissions import linked_context
+from shared.submissions.linked_context import Entity, Key
+
+log = logging.getLogger(__name__)
+
+#: Calls at once.
+CONNECTIONS: Final = 8
+#: Bytes of an answer: an entity as JSON, whose escapes may take six times its bytes.
+MOST_BYTES: Final = 8 * linked_context.MOST_BYTES
+#: After how long a caller may try again when the hub does not say, and at most, in seconds.
+RETRY_SECONDS, MOST_RETRY_SECONDS = 5, 300
+_FIELDS: Final = ("name", "attributes", "text")
+
+
+class HubAway(Unavailable):
+    """The data hub does not answer, or not as it should."""
+
+    def __init__(self, retry_after_seconds: int = RETRY_SECONDS) -> None:
+        super().__init__(
+            "linked_context: the data hub is unavailable; retry later",
+            param=linked_context.FIELD,
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class Hub:
+    """One process's way to the data hub."""
+
+    def __init__(self, own: Settings, lookup: Lookup = look_up) -> None:
+        self._template, self._seconds = own.data_hub_url, own.data_hub_seconds
+        #: What the hub answers depends on whose request it is.
+        self._private = "{account}" in own.data_hub_url
+        self._headers: dict[str | bytes, str | bytes] = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "FusionAI-Hub/1",
+        }
+        if own.data_hub_key:
+            self._headers["X-API-KEY"] = own.data_hub_key
+        loopback, private = own.data_hub_allow_loopback, own.data_hub_allow_private
+        self._pool = httpcore.ConnectionPool(
+            _trust(),
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=CONNECTIONS,
+            keepalive_expiry=30.0,
+            network_backend=GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup),
+        )
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="hub")
+        self._cache = HubCache(own.data_hub_cache_seconds)
+        self._asking: dict[Place, Future[Entity | None]] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, account_id: str, keys: Collection[Key]) -> dict[Key, "Future[Entity | None]"]:
+        """What the hub has of each of these, None: nothing; asked at once, each once. HubAway: it does not say."""
+        return {key: self._future((account_id if self._private else "", *key), account_id) for key in keys}
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
+
+    def _future(self, place: Place, account_id: str) -> "Future[Entity | None]":
+        with self._lock:
+            if known := self._cache.get(place):
+                done: Future[Entity | None] = Future()
+                done.set_result(known[0])
+                return done
+            if (asking := self._asking.get(place)) is None:
+                asking = self._asking[place] = self._threads.submit(self._answer, place, account_id)
+                asking.add_done_callback(lambda _: self._asking.pop(place, None))
+            return asking
+
+    def _answer(self, place: Place, account_id: str) -> Entity | None:
+        """One entity, from the hub; on a thread."""
+        _, type, id = place
+        if _climbs(type) or _climbs(id):
+            return None
+        try:
+            found = self._get(self._address(account_id, type, id), type, id)
+        except HubAway:
+            raise
+        except Exception as error:  # whatever is wrong with it: its words, which may name addresses, are for the log
+            log.warning("the data hub is unavailable: %s", _reason(error))
+            raise HubAway from None
+        self._cache.put(place, found)
+        return found
+
+    def _address(self, account_id: str, type: str, id: str) -> str:
+        values = {"{account}": account_id, "{type}": type, "{id}": id}
+        whole = self._template
+        # The id last: what it has in braces is no placeholder, and is encoded anyway.
+        for name, value in values.items():
+            whole = whole.replace(name, quote(value, safe=""))
+        return whole
+
+    def _get(self, url: str, type: str, id: str) -> Entity | None:
+        until = clock.monotonic() + self._seconds
+        timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
+        with self._pool.stream("GET", url, headers=self._headers, extensions={"timeout": timeout}) as response:
+            if response.status in (404, 410):
+                return None
+            if response.status != 200:
+                log.warning("the data hub answered with status %d", response.status)
+                raise HubAway(_retry_seconds(response.headers))
+            body = bytearray()
+            for part in response.iter_stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise ValueError("the answer is too large")
+                if clock.monotonic() > until:
+                    raise TimeoutError
+        return _entity(bytes(body), type, id)
+
+
+def _entity(body: bytes, type: str, id: str) -> Entity:
+    """The entity of an answer; ValueError, ValidationError or InvalidRequest when it is none, or another."""
+    value: Any = strict_json.loads(body, what="answer")
+    if not isinstance(value, dict):
+        raise ValueError("the answer is not an object")
+    if (value.get("type", type), value.get("id", id)) != (type, id):
+        raise ValueError("the answer is about another entity")
+    given = {name: value[name] for name in _FIELDS if value.get(name) is not None}
+    return linked_context.read_entity({"type": type, "id": id, **given})
+
+
+def _climbs(text: str) -> bool:
+    """Whether it could name another path than its own, once a server has decoded it."""
+    return any(step in (".", "..") for step in text.replace("\\", "/").split("/"))
+
+
+def _reason(error: Exception) -> str:
+    """What may be logged of an error: no values of the hub's answer, no address."""
+    if isinstance(error, ValidationError):
+        return "the answer is no entity"
+    if isinstance(error, (FusionError, ValueError)) or type(error).__name__ == "AddressRefused":
+        return str(error)
+    return type(error).__name__
+
+
+def _retry_seconds(headers: list[tuple[bytes, bytes]]) -> int:
+    named: Mapping[bytes, bytes] = {name.lower(): value for name, value in headers}
+    wait = durations.seconds(named.get(b"retry-after", b"").decode("latin-1"))
+    return RETRY_SECONDS if wait is None else max(1, min(int(wait + 0.999), MOST_RETRY_SECONDS))
+
+
+def _trust() -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certifi.where())
+    if authorities := network.authorities():
+        context.load_verify_locations(cadata=authorities.decode())
+    return context
