@@ -1,8 +1,9 @@
 """A call that waits for its job, in any dialect; a client that goes away loses nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -25,7 +26,16 @@ from shared.settings import settings
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import Submission, read_submission
 
-Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A native body, and the paths of what was sent beside it that no provider is sent: `ignored` of the job."""
+
+    body: dict[str, Any]
+    unsent: Sequence[str]
+
+
+Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | Translated]
 
 #: A request header: `true` gives the events of a chat completion's stream their ids, as those of a job's have them.
 IDS_HEADER = "FusionAI-Stream-Ids"
@@ -127,4 +137,7 @@ def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
 
 
 def _read(type: JobType, translate: Translate, body: dict[str, Any], ignore_unknown: bool) -> Submission:
-    return read_submission(type, translate(body), ignore_unknown=ignore_unknown)
+    made = translate(body)
+    if isinstance(made, Translated):
+        return read_submission(type, made.body, ignore_unknown=ignore_unknown, unsent=made.unsent)
+    return read_submission(type, made, ignore_unknown=ignore_unknown)
