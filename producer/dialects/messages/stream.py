@@ -5,14 +5,14 @@ stop, then `message_delta` with the stop reason and the usage, which is cumulati
 time. What was asked has been counted only at the end, so `message_start` says 0 and `message_delta` says all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from producer.dialects.messages import answers, manners
 from producer.web.dialect import BrokenStream, event
-from shared.jobs.streams import SIGNED
+from shared.jobs.streams import REDACTED, SIGNATURE, SIGNED
 
 _PING = event(b'{"type":"ping"}', name="ping")
 
@@ -31,6 +31,8 @@ class MessageEvents:
         self._calls: dict[int, int] = {}
         self._finish: str | None = None
         self._refusal = ""
+        #: What proved the last thought.
+        self._proof = ""
         self._stopped_at: str | None = None
         self._usage: Mapping[str, Any] = {}
 
@@ -67,11 +69,15 @@ class MessageEvents:
             yield from self._delta(choice["delta"])
             if choice.get("finish_reason"):
                 self._finish, self._stopped_at = choice["finish_reason"], choice.get("stop_sequence")
-                yield from self._sign(choice["delta"].get(SIGNED) or ())
+                yield from self._late(choice["delta"].get(SIGNED) or ())
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if thought := delta.get("reasoning_content"):
             yield from self._say("thinking", thought, {"thinking": "", "signature": ""})
+        if proof := delta.get(SIGNATURE):
+            yield from self._sign(proof)
+        if secret := delta.get(REDACTED):
+            yield from self._hide(secret)
         if text := delta.get("content"):
             yield from self._say("text", text, {"text": ""})
         self._refusal += delta.get("refusal") or ""
@@ -93,10 +99,27 @@ class MessageEvents:
         if piece := function.get("arguments"):
             yield _delta(self._calls[number], {"type": "input_json_delta", "partial_json": piece})
 
-    def _sign(self, blocks: Any) -> Iterator[dict[str, Any]]:
-        """The signature of the thought that is still open."""
+    def _late(self, blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Of workers that sign thoughts at the end alone: the signature of the only one, if it is still open."""
         if self._open == "thinking" and len(blocks) == 1 and blocks[0].get("signature"):
-            yield _delta(self._index, {"type": "signature_delta", "signature": blocks[0]["signature"]})
+            yield from self._sign(blocks[0]["signature"])
+
+    def _sign(self, proof: str) -> Iterator[dict[str, Any]]:
+        """The signature of a thought, which ends it; the text of the thought may be empty."""
+        if proof == self._proof:
+            return
+        if self._open != "thinking":
+            yield from self._start("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        self._proof = proof
+        yield _delta(self._index, {"type": "signature_delta", "signature": proof})
+        yield from self._close()
+
+    def _hide(self, secret: str) -> Iterator[dict[str, Any]]:
+        """A thought that is kept secret."""
+        if secret != self._proof:
+            self._proof = secret
+            yield from self._start("redacted_thinking", {"type": "redacted_thinking", "data": secret})
+            yield from self._close()
 
     def _start(self, kind: str | int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from self._close()

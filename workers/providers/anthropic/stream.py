@@ -14,7 +14,7 @@ import httpx
 
 from shared import clock
 from shared.errors import ProviderError
-from shared.jobs.streams import ending, part
+from shared.jobs.streams import REDACTED, SIGNATURE, ending, part
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads
@@ -89,6 +89,9 @@ class Message:
         self._thoughts: dict[int, tuple[dict[str, Any], list[str]]] = {}
         self._calls: dict[int, int] = {}
         self._called = 0
+        #: Signatures of thoughts, and thoughts that are kept secret: passed on with what comes after them, because
+        #: they alone are no reason not to ask again.
+        self._proofs: list[dict[str, str]] = []
         self._usage: dict[str, Any] = {}
         self._sent = False
         #: Some of the answer has come: a text, a thought, a call, an end; and some that the caller sees.
@@ -144,6 +147,8 @@ class Message:
         kind = block["type"]
         if kind in TYPES:
             self._thoughts[index] = (dict(block), [])
+            if isinstance(secret := block.get("data"), str):
+                self._proofs.append({REDACTED: secret})
             self.begun = True  # a thought that is not shown may take long
         if kind == "tool_use":
             number = self._calls[index] = self._called
@@ -158,6 +163,8 @@ class Message:
             self._say(index, kind, delta)
         elif kind == "signature_delta":
             self._thoughts[index][0]["signature"] = delta["signature"]
+            if isinstance(delta["signature"], str):
+                self._proofs.append({SIGNATURE: delta["signature"]})
         elif kind == "input_json_delta" and index in self._calls:
             piece = {"index": self._calls[index], "function": {"arguments": delta["partial_json"]}}
             self._pass_on({"tool_calls": [piece]})
@@ -190,6 +197,8 @@ class Message:
         if not self._sent:
             self._sent = True
             pieces.append(part(0, {"role": "assistant", "content": "" if "content" in visible else None}))
+        pieces += [part(0, proof) for proof in self._proofs]
+        self._proofs.clear()
         pieces.append(part(0, visible, finish))
         self._call.sink.send(self._head, pieces)
 
