@@ -55,6 +55,8 @@ SIGNED = "thinking_blocks"
 #: The same as it comes: what proves the thought before it, or a thought that is kept secret, as strings.
 SIGNATURE = "reasoning_signature"
 REDACTED = "reasoning_redacted"
+#: Of a choice: the one of the request's `stop` at which it ended, beside the finish reason.
+STOPPED_AT = "stop_sequence"
 #: What a provider wants back with a message or a tool call: sent with the finish reason, or with the call's name.
 BESIDE = "extra_content"
 
@@ -62,6 +64,11 @@ BESIDE = "extra_content"
 def ending(message: Mapping[str, Any]) -> dict[str, Any]:
     """What of a whole message is in the delta that has its finish reason."""
     return {name: message[name] for name in (SIGNED, BESIDE) if message.get(name)}
+
+
+def stopped(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a whole choice is in the part that has its finish reason."""
+    return {STOPPED_AT: choice[STOPPED_AT]} if choice.get(STOPPED_AT) else {}
 
 
 #: The texts of a message, and their letters.
@@ -161,7 +168,7 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int], signed: int) -> It
     for number, call in enumerate(message.get("tool_calls") or ()):
         if (delta := _left_call(number, call, sent.get(f"{index}t{number}"))) is not None:
             yield part(index, {"tool_calls": [delta]})
-    yield part(index, ending(message), choice["finish_reason"])
+    yield part(index, ending(message), choice["finish_reason"]) | stopped(choice)
 
 
 def _spoke(index: int, sent: Mapping[str, int]) -> bool:

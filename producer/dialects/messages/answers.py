@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NotRequired, cast
 import orjson
 from typing_extensions import TypedDict
 
+from shared.jobs.streams import STOPPED_AT
 from shared.objects.fields import Count, Credits
 from shared.submissions.job_types import JobType
 
@@ -109,7 +110,7 @@ def message(completion: Mapping[str, Any]) -> MessageObject:
     choice = completion["choices"][0]
     said = choice["message"]
     made = head(completion) | {"content": list(_blocks(said))}
-    made |= end(choice.get("finish_reason"), said.get("refusal"), choice.get("stop_sequence"))
+    made |= end(choice.get("finish_reason"), said.get("refusal"), choice.get(STOPPED_AT))
     return cast(MessageObject, made | {"usage": used(completion.get("usage") or {})})
 
 

@@ -47,6 +47,8 @@ def to_native(body: dict[str, Any]) -> Translated:
 
 def to_counted(body: dict[str, Any]) -> Translated:
     """The native request whose tokens are to be counted."""
+    for name in shapes.MessageRequest.model_fields.keys() - shapes.CountRequest.model_fields.keys() & body.keys():
+        raise InvalidRequest(f"{name}: unknown field", param=name)
     asked, beside = _read(shapes.CountRequest, body)
     unsent: list[str] = []
     return Translated({**beside, **_asked(asked, unsent)}, unsent)
@@ -59,10 +61,20 @@ def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any
     for name in beside:
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown field", param=name)
+    _check_tools(body.get("tools"))
     try:
         return shape.model_validate({name: value for name, value in body.items() if name in names}), beside
     except ValidationError as error:
         raise invalid(error) from None
+
+
+def _check_tools(tools: Any) -> None:
+    """400 for a tool that has no schema here, because it is known to the provider by its type."""
+    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(kind, str) and kind != "custom":
+            where = f"tools[{at}].type"
+            raise InvalidRequest(f"{where}: {kind[:50]!r} is not supported; define a custom tool", param=where)
 
 
 def _asked(asked: Any, unsent: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import orjson
 
 from producer.dialects.messages import answers, manners
 from producer.web.dialect import BrokenStream, event
-from shared.jobs.streams import REDACTED, SIGNATURE, SIGNED
+from shared.jobs.streams import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 
 _PING = event(b'{"type":"ping"}', name="ping")
 
@@ -68,7 +68,7 @@ class MessageEvents:
         for choice in chunk["choices"]:
             yield from self._delta(choice["delta"])
             if choice.get("finish_reason"):
-                self._finish, self._stopped_at = choice["finish_reason"], choice.get("stop_sequence")
+                self._finish, self._stopped_at = choice["finish_reason"], choice.get(STOPPED_AT)
                 yield from self._late(choice["delta"].get(SIGNED) or ())
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ import httpx
 
 from shared import clock
 from shared.errors import ProviderError
-from shared.jobs.streams import REDACTED, SIGNATURE, ending, part
+from shared.jobs.streams import REDACTED, SIGNATURE, ending, part, stopped
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads
@@ -120,7 +120,7 @@ class Message:
             self._send({"tool_calls": left})
         shown = self._choice.shown()
         if self._call.sink is not None and self._call.sink.began:
-            self._send(ending(shown["message"]), shown["finish_reason"])
+            self._send(ending(shown["message"]), shown["finish_reason"], stopped(shown))
         return answers.result(self._call, self._choice, used(self._usage), self._created)
 
     def _take(self, event: Mapping[str, Any]) -> None:
@@ -182,7 +182,7 @@ class Message:
         self._count(event.get("usage"))
         if explained := answers.refusal(event["delta"]):
             self._pass_on({"refusal": explained})
-        if answers.end(self._choice, event["delta"].get("stop_reason")):
+        if answers.end(self._choice, event["delta"]):
             self.ended = self.begun = self.visible = True
 
     def _pass_on(self, delta: Mapping[str, Any]) -> None:
@@ -190,7 +190,7 @@ class Message:
         if visible := self._choice.take(delta):
             self._send(visible)
 
-    def _send(self, visible: dict[str, Any], finish: str | None = None) -> None:
+    def _send(self, visible: dict[str, Any], finish: str | None = None, beside: Mapping[str, Any] = {}) -> None:
         if self._call.sink is None:
             return
         pieces = []
@@ -199,7 +199,7 @@ class Message:
             pieces.append(part(0, {"role": "assistant", "content": "" if "content" in visible else None}))
         pieces += [part(0, proof) for proof in self._proofs]
         self._proofs.clear()
-        pieces.append(part(0, visible, finish))
+        pieces.append({**part(0, visible, finish), **beside})
         self._call.sink.send(self._head, pieces)
 
 
