@@ -1,4 +1,4 @@
-"""Child processes that end with this one, with everything that they started; garbage collection of a process.
+"""Child processes that end with this one, with everything that they started; garbage collection and pages of a process.
 
 Each has a session of its own, so that a terminal's Ctrl-C reaches the supervisor only. On Linux the
 kernel signals it when its parent dies, SIGKILL of the parent included; start it from the parent's main thread,
@@ -17,6 +17,8 @@ from typing import IO
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 #: From <linux/prctl.h>: the signal that a process gets when its parent dies.
 _PR_SET_PDEATHSIG = 1
+#: From the same: no memory of this process, or of its children, is given in huge pages (Linux 3.15).
+_PR_SET_THP_DISABLE = 41
 
 
 def start(
@@ -70,3 +72,12 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def take_small_pages() -> None:
+    """Take memory in small pages from now on: of a huge one all counts, however little is in it.
+
+    The provider client's allocator asks for huge ones: with 5,000 calls in flight 52 kB a call instead of 38.
+    """
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)

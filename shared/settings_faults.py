@@ -7,7 +7,7 @@ from typing import Any, Final
 
 PREFIX: Final = "FUSIONAI_"
 #: Names that are no fields: addresses of providers, and what Kubernetes sets for a service named `fusionai…`.
-_OTHERS: Final = re.compile(r"PROVIDER_[A-Z0-9_]+_URL|(.+_)?SERVICE_(HOST|PORT)(_.+)?|(.+_)?PORT_\d+_(TCP|UDP).*")
+_OTHERS: Final = re.compile(r"PROVIDER_[A-Z0-9_]+_URL|(.+_)?SERVICE_(HOST|PORT)(_.+)?|(.+_)?PORT_[0-9]+_(TCP|UDP).*")
 _SERVICE: Final = re.compile(r"(tcp|udp)://")
 
 #: pydantic's type of an error → our words, with what it knows of the bounds. The value is left out: it may be a secret.

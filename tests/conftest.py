@@ -18,9 +18,11 @@ _BESIDE = [f"tests.{module.name}" for module in pkgutil.iter_modules([str(Path(_
 pytest.register_assert_rewrite(*(name for name in _BESIDE if name != __name__))
 
 from tests.authorities import read_once  # noqa: E402
+from tests.compiling import compile_once  # noqa: E402
 from tests.servers import PostgresServer, RedisServer, migrated_sqlite  # noqa: E402
 
 read_once()
+compile_once()
 
 #: How long an example takes says nothing on a machine that has other things to do.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -65,7 +67,7 @@ def _turn(file: str) -> tuple[int, int]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the session."""
-    server = PostgresServer()
+    server = PostgresServer(vacuums=False)
     yield server
     server.stop()
 

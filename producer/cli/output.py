@@ -62,6 +62,7 @@ class Output:
 
     def prose(self, text: str) -> None:
         """A sentence; on a terminal it is folded between words."""
+        text = one_line(text)
         self.lines(textwrap.fill(text, self.width, break_on_hyphens=False) if self.is_terminal else text)
 
     def lines(self, text: str) -> None:

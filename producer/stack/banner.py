@@ -36,7 +36,7 @@ def providers(own: Settings, at: Layout, catalogue: Catalogue, checks: KeyChecks
         outcome = check.words if check else "not checked yet"
         yield f"  {'' if number else 'REAL':<9}  {provider_keys.named(provider)}: {outcome}"
     for provider in provider_keys.without_need(catalogue):
-        yield f"  LOCAL      {provider.name} ({base_url(provider)}), without a key"
+        yield f"  LOCAL      {provider.name} ({base_url(provider).partition('?')[0]}), without a key"
     yield from _proxies(provider_keys.with_key(catalogue))
     yield from _simulated(own, at, catalogue)
     yield from _local(own)

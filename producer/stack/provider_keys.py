@@ -10,15 +10,10 @@ import httpx
 from producer.client import outgoing
 from shared import network
 from shared.environment import provider_key
-from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, base_url
+from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, base_url, key_headers
 
 #: Seconds for one check, from connecting to the answer.
 CHECK_SECONDS = 5.0
-#: The headers that carry the key, by protocol, where the catalogue's row does not say them.
-_HEADERS = {
-    "anthropic": {"x-api-key": "{key}", "anthropic-version": "2023-06-01"},
-    "google": {"x-goog-api-key": "{key}"},
-}
 #: How many first and last characters of a key are shown, and from which length on.
 _SHOWN, _LEAST_LENGTH = 3, 10
 
@@ -116,7 +111,9 @@ def check_key(provider: Provider, *, transport: httpx.BaseTransport | None = Non
     way = transport or outgoing.transport(url)
     try:
         with httpx.Client(timeout=CHECK_SECONDS, transport=way, trust_env=False) as client:
-            answer = client.get(f"{url.rstrip('/')}/models", headers=_headers(provider, key))
+            answer = client.get(
+                Endpoint(url, key, simulated=False).address("/models"), headers=key_headers(provider, key)
+            )
             return KeyCheck(provider, answer.status_code, named=_names_the_key(answer))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError):
         return KeyCheck(provider, None, f" through the proxy {proxy.place}" if proxy else "")
@@ -125,9 +122,3 @@ def check_key(provider: Provider, *, transport: httpx.BaseTransport | None = Non
 def _names_the_key(answer: httpx.Response) -> bool:
     """Whether a 400 is Google's for a wrong key: ai.google.dev/gemini-api/docs/troubleshooting."""
     return answer.status_code == 400 and b"API_KEY_INVALID" in answer.content
-
-
-def _headers(provider: Provider, key: str) -> dict[str, str]:
-    usual = Endpoint("", key, simulated=False, header=provider.key_header).headers
-    own = _HEADERS.get(provider.protocol)
-    return {name: value.format(key=key) for name, value in own.items()} if own else usual

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from shared import clock
-from shared.environment import provider_key, provider_url, url_name
 from shared.errors import InvalidRequest
 from shared.money.pricing import Overheads, Price
 from shared.queues import LANES, queue_name
@@ -16,12 +15,15 @@ from shared.submissions.catalogue_files import CatalogueError, Rows, joined, par
 from shared.submissions.catalogue_reload import Reloaded
 from shared.submissions.catalogue_rows import CatalogueModel as CatalogueModel
 from shared.submissions.catalogue_rows import Provider as Provider
+from shared.submissions.endpoints import Endpoint as Endpoint
+from shared.submissions.endpoints import base_url as base_url
+from shared.submissions.endpoints import endpoint as endpoint
+from shared.submissions.endpoints import key_headers as key_headers
+from shared.submissions.endpoints import url_variable as url_variable
 from shared.submissions.price_changes import Dated, changed, due, moments
 from shared.submissions.sending import PLAIN, Sending, Words, sending
 
 SANDBOX = "sandbox"
-#: What the simulator gets for a key. No sentence has it: errors hide the key that their call had.
-SIMULATOR_KEY = "simulator-no-key"
 
 
 @dataclass(frozen=True)
@@ -78,53 +80,6 @@ class Catalogue:
         served = (one for one in self.models.values() if (one.provider, one.upstream) == (provider, upstream))
         words = row if row is not None and row.provider == provider else next(served, Words())
         return sending(self.providers[provider], words, upstream)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a provider's calls go, and with which key."""
-
-    base_url: str
-    key: str
-    simulated: bool
-    #: The header in which the key goes.
-    header: str = "authorization"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers with the key; none where there is no key."""
-        if not self.key:
-            return {}
-        return {self.header: f"Bearer {self.key}" if self.header == "authorization" else self.key}
-
-
-def endpoint(provider: Provider) -> Endpoint | None:
-    """The real provider when the environment has its key, or needs none; else the simulator if one is up; else None."""
-    url = base_url(provider)
-    key = provider_key(provider.key) if provider.key else None
-    simulated = _simulated(provider)
-    if url and (key or ((provider.key_optional or not provider.key) and simulated is None)):
-        return Endpoint(url, key or "", simulated=False, header=provider.key_header)
-    return simulated
-
-
-def base_url(provider: Provider) -> str:
-    """Where a provider is: as the environment says, else its row; empty: nowhere."""
-    if not (given := provider_url(provider.name, provider.url)):
-        return provider.base_url
-    given = given.rstrip("/")
-    return given if given.endswith(provider.path) else given + provider.path
-
-
-def url_variable(provider: Provider) -> str:
-    """The name in the environment of a provider's base URL."""
-    return provider.url or url_name(provider.name)
-
-
-def _simulated(provider: Provider) -> Endpoint | None:
-    if settings().environment == "embedded" and settings().simulator_url and provider.simulated_path:
-        return Endpoint(settings().simulator_url.rstrip("/") + provider.simulated_path, SIMULATOR_KEY, simulated=True)
-    return None
 
 
 def load(name: str) -> Catalogue:

@@ -31,8 +31,8 @@ class Provider(Words):
     key: str = ""
     #: It is called without a key where the environment has none, as a server of one's own is.
     key_optional: bool = False
-    #: The header of the key: `Authorization: Bearer KEY`, or Azure's `api-key: KEY`.
-    key_header: Literal["authorization", "api-key"] = "authorization"
+    #: The header of the key: `Authorization: Bearer KEY`, Azure's `api-key: KEY` …; empty: its protocol's.
+    key_header: Literal["", "authorization", "api-key", "x-api-key", "x-goog-api-key"] = ""
     simulated_path: str = ""
     #: It fetches the addresses of pictures itself, from a network of ours: those of private hosts are refused.
     fetches_privately: bool = False

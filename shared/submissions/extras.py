@@ -39,6 +39,8 @@ _MOST_NAME: Final = 100
 _CACHE: Final[dict[str, Any]] = {"cache_control": dict, "prompt_cache_breakpoint": dict}
 _SIGNED: Final[dict[str, Any]] = {"extra_content": dict, "provider_specific_fields": dict, "thought_signature": str}
 _PART: Final = {**_CACHE, **_SIGNED}
+#: Under which names thoughts stand that their provider has signed, and that no other can read.
+_SIGNED_NAMES: Final = frozenset({*_SIGNED, "thinking_blocks", "reasoning_details"})
 #: What may be sent on, by the shape in which it stands, with its type.
 HINTS: Final[Mapping[type[Shape], Mapping[str, Any]]] = {
     Message: {
@@ -134,6 +136,18 @@ def put(body: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
             place = place[step]
         place[name] = value
     return whole
+
+
+def unsigned(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request without the signed thoughts of earlier turns, which are kept as what no provider is sent."""
+    given = request.get(KEY) or {}
+    return {**request, KEY: {path: None if _last(path) in _SIGNED_NAMES else value for path, value in given.items()}}
+
+
+def is_signed(request: Mapping[str, Any]) -> bool:
+    """Whether a request has any."""
+    given = request.get(KEY) or {}
+    return any(value is not None and _last(path) in _SIGNED_NAMES for path, value in given.items())
 
 
 def size(extras: Mapping[str, Any]) -> int:

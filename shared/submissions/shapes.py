@@ -52,7 +52,7 @@ def _message(type: str, message: str) -> str:
     """What pydantic says, worded and begun as our own messages are."""
     if type in _MESSAGES:
         return _MESSAGES[type]
-    message = message.removeprefix("Value error, ")
+    message = message.removeprefix("Value error, ").replace(" after validation", "")
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 
 

@@ -8,9 +8,9 @@ from tests.acceptance.stack import Account, Stack, own_stack
 from tests.servers import RedisServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Stack]:
-    """The running stack."""
+    """The running stack; it ends with the package, for it is at work even when nothing is asked of it."""
     with own_stack(tmp_path_factory.mktemp("stack"), redis_server) as running:
         yield running
 

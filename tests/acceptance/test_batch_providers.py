@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests import marks
 from tests.upstreams import Outcome, Sizes, Upstreams, stack_of
 
 LINES = 120
@@ -41,7 +42,7 @@ class Played:
 
 WAYS = [
     pytest.param((), id="undisturbed"),
-    pytest.param(("worker",), id="worker-killed", marks=[pytest.mark.chaos, pytest.mark.chaos_short]),
+    pytest.param(("worker",), id="worker-killed", marks=marks.SHORT),
 ]
 
 

@@ -13,12 +13,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import func, select
-
-from shared import clock
-from shared.db.models import job_payloads, jobs
 from tests.bench import ceiling, drain, obvious
 from tests.bench.backlog import backlog_rows
 from tests.bench.batch import batch_rows
@@ -27,14 +23,11 @@ from tests.bench.hooks import hooks_rows
 from tests.bench.ingestion import ingestion_rows
 from tests.bench.pace import LINES as PACE_LINES
 from tests.bench.pace import pace_rows
-from tests.bench.stack import bench
 from tests.bench.sync import accept_rows, chat_rows
 from tests.bench.table import medians, note, row
 from tests.bench.upstream import raise_open_files, upstream
+from tests.bench.waiting import slow_rows, waiting_rows
 
-IN_FLIGHT = 2000
-SLOW_EVERY = 100
-MARKER = "slow-30s"
 LINES = 50_000
 
 
@@ -75,50 +68,11 @@ def drain_rows(base: str, jobs_count: int, runs: int) -> None:
     row("messages in the broker, at most", f"{deepest}", "tens", deepest < 100)
 
 
-def waiting_rows(base: str, jobs_count: int) -> None:
-    """0.5 s upstream: one worker process at 2,000 in flight, and 5,000 in flight for its memory."""
-    rate, _, _ = drain.drain(base, jobs_count, "/slow/v1", warm=IN_FLIGHT)
-    part = rate / (IN_FLIGHT / 0.5)
-    row("0.5 s upstream, one worker, 2,000 in flight: rate : (in flight / 0.5 s)", f"{part:.2f}", "0.5", part >= 0.5)
-    _, _, memory_kb = drain.drain(base, 15_000, "/slow/v1", warm=5000, FUSIONAI_SLOTS_BATCH="5000")
-    memory = memory_kb / 1024
-    row("0.5 s upstream, one worker, 5,000 in flight: peak memory", f"{memory:,.0f} MB", "400 MB", memory < 400)
-
-
-def slow_job_row(base: str, jobs_count: int) -> None:
-    """One job in a hundred takes 30 s, the rest 0.5 s: what it does to the rest, but for the slots they hold."""
-    fast_alone, _, _ = drain.drain(base, jobs_count, "/mixed/v1", warm=IN_FLIGHT)
-    with bench(base, "/mixed/v1") as running:
-        running.accept(IN_FLIGHT)
-        running.go()
-        running.await_done()
-        running.accept(jobs_count, marker=MARKER, every=SLOW_EVERY)
-        start = running.go()
-        running.await_done()
-        fast, last = running.database.read_sync(_fast_ones, start)
-    rate = fast / ((last - start) / clock.MICROS)
-    slots_left = 1 - min(jobs_count // SLOW_EVERY, IN_FLIGHT) / IN_FLIGHT
-    part = rate / fast_alone / slots_left
-    row(f"1 job in {SLOW_EVERY} takes 30 s, the rest 0.5 s, 2,000 slots: the rest's rate", f"{rate:,.0f}/s")
-    row("that : the rate without slow ones, less their slots", f"{part:.2f}", "0.9", part >= 0.9)
-
-
-def _fast_ones(connection: Any, start: int) -> tuple[int, int]:
-    """How many of the last run's jobs were not slow, and when the last of them ended."""
-    statement = (
-        select(func.count(), func.max(jobs.c.finished_at))
-        .join(job_payloads, job_payloads.c.job_id == jobs.c.id)
-        .where(jobs.c.run_at == start, ~job_payloads.c.request.contains(MARKER))
-    )
-    count, last = connection.execute(statement).one()
-    return int(count), int(last)
-
-
 #: What each name measures, of the upstream's address, whether it is to be quick, and a file of batch lines.
 ROWS: Final[dict[str, Callable[[str, bool, Path | None], None]]] = {
     "drain": lambda base, quick, _: drain_rows(base, 5000 if quick else 10_000, 1 if quick else 3),
-    "waiting": lambda base, quick, _: waiting_rows(base, 8000 if quick else 20_000),
-    "slow": lambda base, quick, _: slow_job_row(base, 5000 if quick else 20_000),
+    "waiting": lambda base, quick, _: waiting_rows(base, 5000 if quick else 20_000, 1 if quick else 3),
+    "slow": lambda base, quick, _: slow_rows(base, 5000 if quick else 20_000, 1 if quick else 3),
     "ingestion": lambda base, quick, file: ingestion_rows(
         base, LINES // 5 if quick else LINES, 1 if quick else 3, file
     ),

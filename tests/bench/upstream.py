@@ -10,7 +10,8 @@ POST …/v1/chat/completions (any path ending so) answers the same valid complet
     /mixed/v1/…       after 30 s when the body contains the marker "slow-30s", else after 0.5 s
     /delay/<ms>/v1/…  after so many milliseconds
 
-POST …/hook is a webhook's receiver, which answers 200 after the same times.
+POST …/hook is a webhook's receiver, which answers 200 after the same times. GET /most says how many answers were due at
+once, at most, since it was asked last.
 
 Keep-alive and pipelining are safe: the answers of one connection leave in the order of its requests.
 """
@@ -57,6 +58,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
     COMPLETION,
 )
 TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+OPEN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -73,11 +75,29 @@ def delay_of(path: bytes, body: bytes) -> float:
     return int(milliseconds) / 1000 if kind == b"delay" and milliseconds.isdigit() else 0.0
 
 
+class Due:
+    """How many answers are due over all connections, and were at most since `taken`."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def add(self, count: int) -> None:
+        """So many more, or less."""
+        self.now += count
+        self.most = max(self.most, self.now)
+
+    def taken(self) -> int:
+        """The most; counted anew from now on."""
+        most, self.most = self.most, self.now
+        return most
+
+
 class Upstream(asyncio.Protocol):
     """One connection. `_due` holds the answers not yet sent, in order; None is one that is not due yet."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, due: Due) -> None:
         self._loop = loop
+        self._all_due = due
         self._buffer = b""
         self._due: deque[list[bytes | None]] = deque()
 
@@ -97,6 +117,10 @@ class Upstream(asyncio.Protocol):
             self._answer(path, body)
 
     def _answer(self, path: bytes, body: bytes) -> None:
+        if path == b"/most":
+            most = b"%d" % self._all_due.taken()
+            self._transport.write(OPEN % (len(most), most))
+            return
         answer = ANSWER if path.endswith(b"/chat/completions") else TAKEN if path.endswith(b"/hook") else NOT_FOUND
         delay = delay_of(path, body)
         if not delay and not self._due:
@@ -104,10 +128,12 @@ class Upstream(asyncio.Protocol):
             return
         slot: list[bytes | None] = [None]
         self._due.append(slot)
+        self._all_due.add(1)
         self._loop.call_later(delay, self._fill, slot, answer)
 
     def _fill(self, slot: list[bytes | None], answer: bytes) -> None:
         slot[0] = answer
+        self._all_due.add(-1)
         while self._due and (first := self._due[0][0]) is not None:
             self._due.popleft()
             if not self._transport.is_closing():
@@ -124,7 +150,8 @@ def raise_open_files() -> None:
 async def serve(port: int) -> None:
     """Listen on loopback and print `upstream http://127.0.0.1:<port>`; port 0 takes a free one."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Upstream(loop), "127.0.0.1", port, backlog=BACKLOG)
+    due = Due()
+    server = await loop.create_server(lambda: Upstream(loop, due), "127.0.0.1", port, backlog=BACKLOG)
     print(f"upstream http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 

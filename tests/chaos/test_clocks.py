@@ -8,8 +8,8 @@ import pytest
 from shared import clock
 from tests.chaos.conftest import Stacks
 from tests.harness import chat, line
+from tests.marks import SHORT
 
-SHORT = [pytest.mark.chaos, pytest.mark.chaos_short]
 MILLI, HOUR = 1000, 3600 * clock.MICROS
 #: A call that misses its doorbell takes 3 s or more; without that it takes some 20 ms on an idle machine.
 SOON_SECONDS = 1.5

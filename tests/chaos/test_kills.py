@@ -8,10 +8,9 @@ import redis
 from shared import clock
 from tests.chaos.conftest import Stacks
 from tests.harness import HASTY, Stack, chat
+from tests.marks import SHORT
 from tests.receiver import Answer
 
-#: What `make chaos-short` runs; the default suite has one of a kind.
-SHORT = [pytest.mark.chaos, pytest.mark.chaos_short]
 #: The longest that a killed worker may hold up its jobs, at the default lease of 30 s and beat of 10 s.
 RECOVERY_SECONDS = 45.0
 #: The longest that consuming may take to begin again after the broker hung up on everybody.

@@ -14,6 +14,7 @@ import pytest
 from tests.chaos.conftest import Stacks
 from tests.chaos.older import older_source
 from tests.chaos.storm import storm
+from tests.marks import SHORT
 from tests.servers import RedisServer
 
 NAMES = ("web", "web2", "worker", "worker2", "worker3", "batches", "batches2", "sweeper", "sweeper2")
@@ -24,7 +25,7 @@ WHOLE = {"worker": 60, "web": 10, "batches": 20, "sweeper": 10, "broker": 5}
 #: For how long Redis stands still each time, and how long it goes on between, in seconds.
 STILL, BETWEEN = (0.02, 0.6), (0.2, 2.0)
 _WHOLE = [pytest.mark.chaos, pytest.mark.timeout(1200)]
-_SHORT = [pytest.mark.chaos, pytest.mark.chaos_short, pytest.mark.timeout(400)]
+_SHORT = [*SHORT, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

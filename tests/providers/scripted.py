@@ -22,6 +22,8 @@ class Upstream:
     connections: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    #: The heads of the requests, as they came.
+    heads: list[str] = field(default_factory=list)
 
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -32,7 +34,7 @@ class Upstream:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         acting: asyncio.Task[None] | None = None
         try:
-            await reader.readuntil(b"\r\n\r\n{")
+            self.heads.append((await reader.readuntil(b"\r\n\r\n{")).decode("latin-1"))
             self.asked.set()
             acting = asyncio.create_task(self._act(writer))
             while await reader.read(65_536):

@@ -13,7 +13,7 @@ from tests.providers import test_google_stream as gemini
 from tests.providers.claude import answer as claude_answer
 from tests.providers.claude import call as claude_call
 from tests.providers.claude import user
-from tests.providers.scripted import Step, serving
+from tests.providers.scripted import STALL, Step, serving
 from tests.providers.test_call_limits import COMMENT, HEAD, PATIENT, STREAM, Kept, answer, event
 from tests.providers.test_google_request import ask, contents
 from workers.upstream.exchange import HIDDEN, LEAST_PIECE, Exchange
@@ -121,3 +121,20 @@ def test_an_empty_picture_of_gemini_s_is_none() -> None:
     body = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
     error = gemini.failed(gemini.whole(body), call=ask(type="image", prompt="a cat"))
     assert error.code == "empty"
+
+
+@pytest.mark.parametrize("protocol", ["openai", "anthropic", "gemini"])
+def test_a_stream_that_does_not_end_is_cut_where_no_answer_so_long_was_asked_for(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It filled a worker's memory up to the most that any answer may have, four times."""
+    monkeypatch.setattr("workers.answers.choice.MORE_CHARACTERS", 1000)
+    text = "word " * 200_000
+    with pytest.raises(ProviderError) as error:
+        if protocol == "openai":
+            answer(STREAM % b"", event(content=text), event(content=text), STALL, sink=Kept(), limits=PATIENT)
+        elif protocol == "anthropic":
+            claude.streamed(claude.events(claude.start(), *claude.text(0, text, text)), STALL)
+        else:
+            gemini.answered(gemini.events(gemini.chunk({"text": text * 20})), STALL, sink=gemini.Parts())
+    assert error.value.code == "protocol" and "longer than the limit" in error.value.message

@@ -67,6 +67,21 @@ def test_what_anthropic_is_sent_is_what_was_asked_for() -> None:
     assert sent.body == expected and sent.ignored == []
 
 
+def test_thoughts_between_texts_and_calls_keep_their_places() -> None:
+    """In both directions: Messages to the canonical turn and to the provider, and a canonical answer to Messages."""
+    tool = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Oslo"}}
+    thoughts = [{"type": "thinking", "thinking": name, "signature": name * 4} for name in "abc"]
+    texts = [{"type": "text", "text": text} for text in ("First.", "Then.")]
+    blocks = [thoughts[0], texts[0], thoughts[1], texts[1], tool, thoughts[2]]
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": blocks}]
+    made = to_native({**WHOLE, "messages": [*turns, *WHOLE["messages"][2:]]})
+    (answered,) = [turn for turn in made.body["messages"] if turn["role"] == "assistant"]
+    sent = composed(call(made.body, upstream="claude-haiku-4-5"), SENDING)
+    assert sent.body["messages"][1]["content"] == blocks
+    choice = {"index": 0, "message": {"refusal": None, **answered}, "logprobs": None, "finish_reason": "tool_calls"}
+    assert answers.message({**HEAD, "choices": [choice]})["content"] == blocks
+
+
 def test_documents_are_texts_and_other_sources_are_refused() -> None:
     source = {"type": "text", "media_type": "text/plain", "data": "Long ago."}
     document = {"type": "document", "source": source, "title": "A tale", "citations": {"enabled": True}}

@@ -3,6 +3,8 @@
 import doctest
 from typing import Any
 
+import httpx
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +14,12 @@ from shared.submissions import quote
 from shared.submissions.catalogue import read
 from shared.submissions.schemas import Offer, read_submission
 from tests.catalogues import whole
+from tests.unit.fault_bodies import google, openai, quota
 from workers.running import tiers
 from workers.running.fallback import choose
 from workers.running.tiers import lacks_room, pause, seconds_until_usual, usual_offer
+from workers.upstream import rate_headers
+from workers.upstream.post import refused
 
 SAY = [{"role": "user", "content": "hello"}]
 CATALOGUE = read(
@@ -116,6 +121,45 @@ def test_lack_of_room_is_told_from_our_own_limits_and_from_outages(
     flex, usual = offered("flex")
     error = ProviderError(message, upstream_status=status, code=code)
     assert lacks_room(error, flex) is lacking and not lacks_room(error, usual)
+
+
+def limited(*ids: str) -> Any:
+    return google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota", *([quota(*ids)] if ids else []))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "lacking"),
+    [
+        # ai.google.dev/gemini-api/docs/rate-limits: a limit of ours is named; docs/flex-inference: no room names none.
+        (
+            429,
+            {},
+            limited("GenerateRequestsPerMinutePerProjectPerModel"),
+            False,
+        ),
+        (
+            429,
+            {},
+            limited("GenerateContentInputTokensPerModelPerMinute"),
+            False,
+        ),
+        (429, {}, limited("GenerateRequestsPerDayPerProjectPerModel"), False),
+        (429, {}, google(429, "RESOURCE_EXHAUSTED", "Resource exhausted, please try again later."), True),
+        (503, {}, google(503, "UNAVAILABLE", "The model is overloaded."), True),
+        # developers.openai.com/api/docs/guides/flex-processing and …/rate-limits (headers).
+        (429, {}, openai("Resource Unavailable", "resource_unavailable", None), True),
+        (429, {}, openai("Rate limit reached for o3", "requests", "rate_limit_exceeded"), False),
+        (429, {"x-ratelimit-remaining-requests": "0"}, openai("Too many", "requests_error", None), False),
+        (429, {"x-ratelimit-remaining-tokens": "0"}, openai("Too many", None, None), False),
+        (429, {"x-ratelimit-remaining-requests": "17"}, openai("Too many", None, None), True),
+        (429, {}, openai("Too Many Requests", None, "RateLimitReached"), False),
+    ],
+)
+def test_the_same_of_whole_answers(status: int, headers: dict[str, str], body: Any, lacking: bool) -> None:
+    flex, _ = offered("flex")
+    limits = rate_headers.read(headers, now_seconds=0.0)
+    error = refused(status, httpx.Headers(headers), orjson.dumps(body), limits)
+    assert lacks_room(error, flex) is lacking, (error.code, error.limits)
 
 
 @given(now=st.integers(0, 10**15), since=st.integers(0, 10**15), window=st.integers(0, 10**12))

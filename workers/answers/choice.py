@@ -1,18 +1,29 @@
 """One choice of an answer in the making: whole at once, or from the deltas of a stream, in either case the same."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
+from shared.errors import ProviderError
 from shared.jobs.streams import BESIDE, SIGNED, STOPPED_AT
 from workers.answers import finish, texts
 from workers.answers.shape import wrong
 from workers.answers.tool_calls import ToolCalls, of_function_call
 
+#: Characters that one token of an answer can have, and as many more as any answer may have besides: thoughts, which
+#: some providers do not count.
+TOKEN_CHARACTERS: Final = 128
+MORE_CHARACTERS: Final = 4 * 1024 * 1024
+
 
 class ChoiceBuilder:
-    """Takes a message or its pieces; `stem` begins the ids of tool calls that have none, `tools` are the request's."""
+    """Takes a message or its pieces; `stem` begins the ids of tool calls that have none, `tools` are the request's.
 
-    def __init__(self, index: int, stem: str, tools: Sequence[Mapping[str, Any]]) -> None:
+    `limit`: the most tokens that were asked for; 0: no limit is known. ProviderError when far more than that comes.
+    """
+
+    def __init__(self, index: int, stem: str, tools: Sequence[Mapping[str, Any]], limit: int = 0) -> None:
+        self._left = limit * TOKEN_CHARACTERS + MORE_CHARACTERS if limit else math.inf
         self.index = index
         self._path = f"choices[{index}]"
         self._stem = stem
@@ -39,6 +50,7 @@ class ChoiceBuilder:
         visible: dict[str, Any] = self._said(delta, "delta")
         if (called := _called(delta)) and (calls := self._calling().take(called)):
             visible["tool_calls"] = calls
+            self._count(call["function"].get("arguments") for call in calls)
         return visible
 
     def take_whole(self, message: Mapping[str, Any]) -> None:
@@ -49,11 +61,18 @@ class ChoiceBuilder:
 
     def _said(self, message: Mapping[str, Any], name: str) -> dict[str, Any]:
         said: dict[str, Any] = texts.read(message, f"{self._path}.{name}")
+        self._count(said.values())
         for kind, text in said.items():
             self._texts.setdefault(kind, []).append(text)
         if isinstance(beside := message.get(BESIDE), dict):
             self._beside.update(beside)
         return said
+
+    def _count(self, texts: Iterable[str | None]) -> None:
+        self._left -= sum(len(text or "") for text in texts)
+        if self._left < 0:
+            what = "the provider's response is longer than the limit that was asked for"
+            raise ProviderError(what, upstream_status=200, code="protocol")
 
     def _calling(self) -> ToolCalls:
         if self._calls is None:

@@ -68,6 +68,7 @@ class Runtime:
         """Take a lease and be ready for jobs."""
         _raise_file_limit()
         processes.collect_seldom()
+        processes.take_small_pages()
         self._database = Database(settings().database_url)
         self.incarnation = Incarnation(
             self._database,

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,21 +11,23 @@ from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import BEGAN, Ending, Requeue
-from shared.providers.states import name_of, words
+from shared.providers.states import words
 from shared.queues import Lane
 from shared.settings import settings
+from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
-from workers.running import job_rows, outcomes, requeues, tiers
+from workers.running import counting, job_rows, outcomes, requeues, tiers
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
 from workers.running.partial_answer import PartialAnswer
-from workers.running.publisher import HeldSink, Publisher, StreamSink, UnreadSink
+from workers.running.publisher import HeldSink, Publisher
 from workers.running.retry import BARRED, PAUSED, Defer, GiveUp, Retry, Situation, decide
-from workers.upstream.faults import NOT_CONFIGURED, label
+from workers.running.sinks import CallSink, lifetime, streaming
+from workers.upstream.faults import BAD_SIGNATURE, NOT_CONFIGURED, label
 
 #: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
@@ -34,8 +36,6 @@ BRIEF_PATIENCE = 0.5
 LASTED_SECONDS = 0.9
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
-#: By so much a stream ends before its job's deadline, so that its worker, who knows how much was sent, ends the job.
-EARLY_SECONDS = 2.0
 #: Why a job waits that a cheap service tier has no room for; in the rows, also a mark of its attempts.
 NO_ROOM = "no_capacity"
 #: Attempts that a job's row keeps: the first ones and the last ones.
@@ -78,7 +78,10 @@ class _Run:
         self.before = len(self.attempts)
 
     async def until_decided(self) -> Ending | Requeue:
-        """Call until it went well or something else is decided."""
+        """Call until it went well or something else is decided.
+
+        Thoughts that another model has signed, where they are refused and not passed over, are left out.
+        """
         failures = self.job.failures
         while True:
             try:
@@ -91,6 +94,9 @@ class _Run:
                 if aside := self._aside(made, failures):
                     return aside
                 made = _not_called(made)
+            if made.code == BAD_SIGNATURE and extras.is_signed(self.request):
+                self.work = replace(self.work, request=extras.unsigned(self.request))
+                continue
             failures, error = failures + 1, made
             verdict = self._decided(error, failures)
             if isinstance(verdict, GiveUp):
@@ -115,9 +121,9 @@ class _Run:
 
     async def _once(self) -> Ending | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
-        with self._streaming() as sink:
+        with self._sink() as sink:
             try:
-                async with asyncio.timeout(self._lifetime(sink)) as life:
+                async with asyncio.timeout(lifetime(self.job, sink)) as life:
                     made = await self._paced(sink)
             except TimeoutError:
                 if not life.expired():
@@ -164,7 +170,7 @@ class _Run:
     def offer(self) -> Offer:
         return self.offers[self.job.offer]
 
-    async def _paced(self, sink: StreamSink | HeldSink | UnreadSink | None) -> Ending | ProviderError | Wait:
+    async def _paced(self, sink: CallSink | None) -> Ending | ProviderError | Wait:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
         if self._keeps() and not await self.by.image_keeper.ready():
             raise StorageAway
@@ -186,9 +192,7 @@ class _Run:
         first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
         return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
-    async def _attempt(
-        self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None
-    ) -> Ending | ProviderError:
+    async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | ProviderError:
         """One call, written down; the job's end when it went well."""
         record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
         record["started_at"] = clock.now_seconds()
@@ -212,13 +216,13 @@ class _Run:
         record.update(status_code=error.upstream_status, error=error.code or error.message)
         if tiers.harmless(error, self.offer):
             record[NO_ROOM] = True
-        elif permit is not None and self.by.statistics is not None:
-            self.by.statistics.failed(name_of(self.offer.provider, self.offer.upstream), error)
+        if permit is not None:
+            counting.failed(self.by.statistics, self.offer, error)
         if error.head:
             record[BEGAN] = True
         return error
 
-    async def _call(self, sink: StreamSink | HeldSink | UnreadSink | None, permit: Permit | None) -> ProviderAnswer:
+    async def _call(self, sink: CallSink | None, permit: Permit | None) -> ProviderAnswer:
         """The call itself, whose end is reported to the pace."""
         offer, whole = self.offer, self.partial.take_whole
         call = ProviderCall(self.job.id, self.job.type, self.request, offer, sink, self._limits(sink), whole)
@@ -232,7 +236,7 @@ class _Run:
         if self.job.type == "image":
             await self.by.image_keeper.put_links(call, answer, of_batch=self.job.batch_id is not None)
         if permit is not None:
-            self._timed(began, ended, sink)
+            counting.answered(self.by.statistics, offer, began, ended, sink)
         crash.point("call.after")
         return answer
 
@@ -240,23 +244,13 @@ class _Run:
         """Whether a silent provider is soon given up for another offer; one of a cheap tier is not."""
         return self.lane == "realtime" and not tiers.bought_slow(self.offer) and self._following(None) is not None
 
-    def _limits(self, sink: StreamSink | HeldSink | UnreadSink | None) -> TimeLimits:
+    def _limits(self, sink: CallSink | None) -> TimeLimits:
         """How long the call may take. A cheap tier may be silent until its job goes to the usual one."""
         found = limits(streamed=sink is not None, another_left=self._turns_soon())
         if tiers.usual_offer(self.offers, self.job.offer) is None:
             return found
         first = tiers.silence(self._seconds_until_usual())
         return replace(found, first_seconds=first, whole_seconds=max(found.whole_seconds, first))
-
-    def _timed(self, began: float, ended: float, sink: StreamSink | HeldSink | UnreadSink | None) -> None:
-        """Count a good answer, and how long it took; a cheap tier's is bought slow."""
-        if (statistics := self.by.statistics) is None:
-            return
-        name = name_of(self.offer.provider, self.offer.upstream)
-        if self.offer.service_tier in tiers.SHEDDABLE:
-            return statistics.answered(name, None)
-        first = sink.first_at - began if sink is not None and sink.first_at is not None else None
-        statistics.answered(name, ended - began, first)
 
     def _keeps(self) -> bool:
         """Whether the answer is to be put into storage."""
@@ -284,30 +278,10 @@ class _Run:
             return upstream
         raise ProviderError(f"provider {self.offer.provider} is not configured on this worker", code=NOT_CONFIGURED)
 
-    @contextmanager
-    def _streaming(self) -> Iterator[StreamSink | HeldSink | UnreadSink | None]:
-        """Where a job is streamed to while it is called for; a batch's lines have nobody who would read.
-
-        A caller who wants the whole is served by a stream as well while another offer is left: so a provider that
-        is silent, which is soon given up, is distinguished from one that has begun a long answer.
-        """
-        publisher, stream = self.by.publisher, self.request.get("stream")
-        chat = self.job.type == "chat.completion" and not self.job.batch_id
-        if publisher is None or not chat or not stream:
-            yield UnreadSink() if chat and self._turns_soon() and self.offer.provider != SANDBOX else None
-            return
-        sink = publisher.open(self.job.id, self.job.epoch)
-        self.partial.begin(self.offer, self.request, sink.gathered)
-        try:
-            yield HeldSink(sink) if self.work.hold_stream else sink
-        finally:
-            sink.end()
-
-    def _lifetime(self, sink: StreamSink | HeldSink | UnreadSink | None) -> float | None:
-        """How long a stream may go on: to just before its deadline, when others end the job; for the rest they do."""
-        if sink is None or isinstance(sink, UnreadSink):
-            return None
-        return max((self.job.expires_at - clock.now_micros()) / clock.MICROS - EARLY_SECONDS, 0.0)
+    def _sink(self) -> AbstractContextManager[CallSink | None]:
+        """Where the answer goes as it comes."""
+        turns_soon = self._turns_soon()
+        return streaming(self.by.publisher, self.job, self.work, self.offer, self.partial, turns_soon=turns_soon)
 
     def _seconds_left(self) -> float | None:
         """How long the caller still waits; None: nobody does, or not any more."""

@@ -6,9 +6,10 @@ runs out the job goes to the offer of the usual tier of the same model, for whic
 last quarter of its window, and a job whose caller waits in the last quarter of the caller's time.
 
 Source: developers.openai.com/api/docs/guides/flex-processing (429 Resource Unavailable, not charged; retry later or at
-the default tier; a timeout of 15 minutes), ai.google.dev/gemini-api/docs/flex-inference (best effort, sheddable: 503
-and 429), ai.google.dev/gemini-api/docs/optimization (1 to 15 minutes),
-console.groq.com/docs/flex-processing (498 `capacity_exceeded`).
+the default tier; a timeout of 15 minutes; no code is documented), ai.google.dev/gemini-api/docs/flex-inference (best
+effort, sheddable: 503 and 429), ai.google.dev/gemini-api/docs/optimization (1 to 15 minutes),
+console.groq.com/docs/flex-processing (498 `capacity_exceeded`). A 429 that names a quota, or whose headers say that a
+limit is used up, is our own limit in any tier.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ LEAST_SILENCE: Final = 1.0
 #: Codes by which a provider says that it has no room in the tier, whatever the status.
 _CODES: Final = frozenset({"resource_unavailable", "service_tier_capacity_exceeded", "capacity_exceeded"})
 #: Codes of a 429 that say that our own limit is reached, which pace is about.
-_OWN_LIMIT: Final = frozenset({"rate_limit_exceeded", "requests", "tokens"})
+_OWN_LIMIT: Final = frozenset({"rate_limit_exceeded", "requests", "tokens", "RateLimitReached"})
 
 
 def usual_offer(offers: Sequence[Offer], at: int) -> int | None:
@@ -57,7 +58,14 @@ def lacks_room(error: ProviderError, offer: Offer) -> bool:
     if error.code in _CODES or "resource unavailable" in error.message.lower():
         return True
     kind = classify(error)
-    return kind == "overload" or (kind == "rate" and error.code not in _OWN_LIMIT)
+    return kind == "overload" or (kind == "rate" and not _own_limit(error))
+
+
+def _own_limit(error: ProviderError) -> bool:
+    """Whether a 429 is about how fast we ask, by its code, or by headers that say that nothing is left."""
+    limits = error.limits
+    left = [one.remaining for one in (limits.requests, limits.tokens) if one is not None] if limits else []
+    return error.code in _OWN_LIMIT or 0 in left
 
 
 def bought_slow(offer: Offer) -> bool:

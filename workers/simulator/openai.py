@@ -1,10 +1,10 @@
 """OpenAI's chat completions, which many other providers speak too; whole and streamed."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from shared import clock
+from workers.simulator import openai_rules
 from workers.simulator.answers import (
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
@@ -47,15 +47,10 @@ FIELDS = set(
     "prompt_cache_options moderation".split()
 )
 STRICT_PROVIDERS = {"openai", "google"}
+#: Whose models are OpenAI's, with what those refuse.
+OWN_MODELS = {"openai", "azure"}
 #: Its streams have their usage in the last chunk, unasked: docs.mistral.ai/api/#tag/chat, CompletionChunk.
 USAGE_UNASKED = {"mistral"}
-#: OpenAI's reasoning models take another limit, and of these parameters only the usual value.
-REASONING = re.compile(r"(gpt-([5-9]|[1-9][0-9])|o[1-9])(?![0-9a-z])")
-#: Those that take tools here only where they do not reason, those that do so unasked, and those that always reason.
-TOOLS_WITHOUT_REASONING = re.compile(r"gpt-(5\.[4-9]|[6-9])(?![0-9a-z])")
-REASONS_UNASKED = re.compile(r"gpt-(5\.[5-9]|[6-9])(?![0-9a-z])")
-ALWAYS_REASONS = re.compile(r"gpt-6(-astra|\.1-sol)\b")
-USUAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 
 def chat(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
@@ -91,9 +86,8 @@ def read(request: SimulatedRequest) -> Prompt:
         name = next(key for key in body if key not in FIELDS)
         message = f"Unrecognized request argument supplied: {name}"
         raise SimulatedRefusal(400, message, code="unknown_parameter", param=name)
-    if request.provider == "openai" and REASONING.match(request.model):
-        _check_reasoning(body)
-        _check_effort(body, request.model)
+    if request.provider in OWN_MODELS:
+        openai_rules.check(request.model, body)
     messages = objects(body, "messages") or need({}, "messages", list)
     _check_roles(messages)
     text, prompt_tokens = _read_messages(messages)
@@ -109,27 +103,6 @@ def read(request: SimulatedRequest) -> Prompt:
         choice=_tool_choice(body, bool(tools)),
         shape=_shape(may(body, "response_format", dict, {})),
     )
-
-
-def _check_reasoning(body: dict[str, Any]) -> None:
-    if body.get("max_tokens") is not None:
-        message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
-        raise SimulatedRefusal(400, message, code="unsupported_parameter", param="max_tokens")
-    for name, usual in USUAL.items():
-        if body.get(name, usual) not in (usual, None):
-            message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
-            raise SimulatedRefusal(400, message, code="unsupported_value", param=name)
-
-
-def _check_effort(body: dict[str, Any], model: str) -> None:
-    """Refuse what a model does not reason beside: developers.openai.com/api/docs/guides/latest-model."""
-    effort = body.get("reasoning_effort") or ("medium" if REASONS_UNASKED.match(model) else "none")
-    if effort == "none" and ALWAYS_REASONS.match(model):
-        message = f"Unsupported value: 'reasoning_effort' does not support 'none' with {model}."
-        raise SimulatedRefusal(400, message, code="unsupported_value", param="reasoning_effort")
-    if effort != "none" and body.get("tools") and TOOLS_WITHOUT_REASONING.match(model):
-        message = f"Function tools with reasoning_effort are not supported for {model} in /v1/chat/completions."
-        raise SimulatedRefusal(400, message, param="reasoning_effort")
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:

@@ -11,7 +11,17 @@ from typing import Any
 
 import orjson
 
-from workers.upstream.faults import CALLERS, CONTENT_CODES, DAILY_QUOTA, KEY_CODES, QUOTA_CODES, TOO_LONG, kind_of
+from workers.upstream.faults import (
+    BAD_SIGNATURE,
+    CALLERS,
+    CONTENT_CODES,
+    DAILY_QUOTA,
+    KEY_CODES,
+    QUOTA_CODES,
+    RATE_LIMIT,
+    TOO_LONG,
+    kind_of,
+)
 
 #: The most of a provider's words that is looked at or passed on.
 MOST_CHARACTERS = 500
@@ -33,6 +43,17 @@ _TOO_LONG = (
     "exceeds the context window",
     "input is too long for requested model",
     "exceeds the available context size",
+)
+
+#: How a signature of thoughts that is not good there is worded, in small letters: Anthropic's
+#: (kaitranntt/ccs#415, vybestack/llxprt-code#2335, anomalyco/opencode#48637), Google's three (decolua/9router#301,
+#: router-for-me/CLIProxyAPI#994, lbjlaq/Antigravity-Manager#3342).
+_BAD_SIGNATURE = (
+    "invalid `signature` in `thinking` block",
+    "invalid signature in thinking block",
+    "thought signature is not valid",
+    "corrupted thought signature",
+    "invalid thought signature",
 )
 
 #: How sentences begin, in small letters: begin, since a provider may quote its caller's words further on, and nobody
@@ -101,15 +122,21 @@ def _is_code(value: Any) -> bool:
 
 
 def _reason(error: Mapping[str, Any]) -> str | None:
-    """Anthropic's `error_code`; of Google's details a `reason`, or that a quota of a day is used up."""
+    """Anthropic's `error_code`; of Google's details a `reason`, or which quota is used up: a day's, or a shorter one.
+
+    A 429 of Google's that names no quota says that there is no capacity.
+    """
     details = error.get("details")
     if isinstance(details, dict) and (code := _one_of(_REASONS, details.get("error_code"))):
         return code
     for detail in _objects(details):
         if reason := _one_of(_REASONS, detail.get("reason")):
             return reason
-        if any("PerDay" in str(quota.get("quotaId")) for quota in _objects(detail.get("violations"))):
+        quotas = [str(quota.get("quotaId")) for quota in _objects(detail.get("violations"))]
+        if any("PerDay" in id for id in quotas):
             return DAILY_QUOTA
+        if quotas and error.get("status") == "RESOURCE_EXHAUSTED":
+            return RATE_LIMIT
     return None
 
 
@@ -138,6 +165,8 @@ def _worded(message: str) -> str | None:
     for beginning, code in _BEGINNINGS:
         if said.startswith(beginning):
             return code
+    if any(words in said for words in _BAD_SIGNATURE):
+        return BAD_SIGNATURE
     return TOO_LONG if any(words in said for words in _TOO_LONG) else None
 
 

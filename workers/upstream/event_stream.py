@@ -5,8 +5,10 @@ comments are passed over, the data of an event may have several lines. More is b
 gateways write an error into a stream that they have begun; events, of whole JSON, that no blank line ends.
 """
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 import httpx
 import orjson
@@ -24,6 +26,8 @@ MOST_STRAY_BYTES = 64 * 1024
 MOST_LOOKED_BYTES = 1024 * 1024
 
 EVENT_STREAM = "text/event-stream"
+#: The name of an event that says nothing but that the connection lives: platform.claude.com/docs/…/streaming.
+PING = "ping"
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = frozenset({b"data", b"event", b"id", b"retry", b""})
@@ -44,6 +48,68 @@ class ServerSentEvent:
 
     data: bytes
     name: str = ""
+
+
+class Followed(Protocol):
+    """An answer in the making, as its protocol puts it together of events."""
+
+    @property
+    def begun(self) -> bool:
+        """Some of it has come: a text, a thought, a call, an end."""
+
+    @property
+    def visible(self) -> bool:
+        """Some of it has come that the caller sees."""
+
+    @property
+    def ended(self) -> bool:
+        """All of it has come; what it used may still follow."""
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing that matters can follow."""
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the next event; ProviderError when it is none of the protocol, or an error before the answer's end."""
+
+
+async def follow(
+    answer: Followed,
+    client: httpx.AsyncClient,
+    url: httpx.URL,
+    headers: dict[str, str],
+    body: bytes,
+    exchange: Exchange,
+    on_whole: Callable[[], None],
+) -> None:
+    """POST, and give an answer its events, until nothing can follow. What breaks after its end takes nothing back.
+
+    `on_whole` is called when all of it has come. ProviderError; NotStreamed.
+    """
+    try:
+        with exchange:
+            async with aclosing(events(client, url, headers, body, exchange)) as coming:
+                async for event in coming:
+                    answer.take(event)
+                    exchange.passed_on = answer.visible
+                    if answer.begun and not exchange.begun:
+                        exchange.begin()
+                    if answer.stopped:
+                        return
+                    if answer.ended and event.name != PING:
+                        exchange.whole()
+                        on_whole()
+    except ProviderError:
+        if not answer.ended:
+            raise
+
+
+def take_all(answer: Followed, given: Iterable[ServerSentEvent]) -> None:
+    """Give an answer the events of a stream that has come at once."""
+    for event in given:
+        if answer.stopped:
+            return
+        answer.take(event)
 
 
 async def events(

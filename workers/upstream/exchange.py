@@ -34,7 +34,7 @@ MOST_ANSWER_BYTES = 256 * 1024 * 1024
 _SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
 
 #: Headers with these words in their names have our key; a shorter value may stand in any sentence.
-_KEY_HEADERS, _LEAST_KEY = (b"key", b"authorization"), 8
+_KEY_HEADERS, _LEAST_KEY = (b"key", b"authorization", b"token"), 8
 #: So many characters of the beginning of a key are hidden like the whole.
 LEAST_PIECE = 12
 #: What stands in its place where a provider repeats it.
@@ -75,7 +75,7 @@ class Exchange:
         """The answer's head has come."""
         self.head = response.status_code < REFUSED_FROM
         self.headers = response.headers
-        self._keys = [value for value in map(_key, response.request.headers.raw) if len(value) >= _LEAST_KEY]
+        self._keys = _keys(response.request)
         if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
             self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
 
@@ -147,8 +147,14 @@ class Exchange:
             raise _broken(error) from None
 
 
+def _keys(request: httpx.Request) -> list[str]:
+    """The keys that a request has in its headers, or in the query of its address."""
+    asked = ((name.encode(), value.encode()) for name, value in request.url.params.multi_items())
+    return [value for value in map(_key, (*request.headers.raw, *asked)) if len(value) >= _LEAST_KEY]
+
+
 def _key(header: tuple[bytes, bytes]) -> str:
-    """The key that a header of a request has, empty when it has none."""
+    """The key that a header of a request, or a parameter of its address, has; empty when it has none."""
     name, value = header
     if not any(word in name.lower() for word in _KEY_HEADERS):
         return ""

@@ -43,6 +43,10 @@ Kind = Literal[
 TOO_LONG: Final = "context_length_exceeded"
 #: Our code for Google's exhausted quota of a day, which it states in a list of violations.
 DAILY_QUOTA: Final = "daily_quota_exceeded"
+#: Our code, OpenAI's by origin, for a quota of a minute that Google states in the same way.
+RATE_LIMIT: Final = "rate_limit_exceeded"
+#: Our code for signed thoughts in a request that this model, or this account, cannot read: another one signed them.
+BAD_SIGNATURE: Final = "invalid_thought_signature"
 #: Our code for a provider without a key in this process, which says nothing of the provider.
 NOT_CONFIGURED: Final = "not_configured"
 
@@ -148,7 +152,7 @@ GENERAL_CODES: Final = frozenset({"invalid_request_error", "INVALID_ARGUMENT", "
 #: Codes that count where the status says nothing: of an error within a 200, and ours.
 _GENERAL: Final[Mapping[str, Kind]] = {
     **_each("callers", GENERAL_CODES),
-    **_each("rate", frozenset({"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "requests", "tokens"})),
+    **_each("rate", frozenset({RATE_LIMIT, "rate_limit_error", "RESOURCE_EXHAUSTED", "requests", "tokens"})),
     **_each("unreachable", frozenset({"connect", "first_byte", "timeout_error", "DEADLINE_EXCEEDED"})),
 }
 

@@ -26,6 +26,8 @@ _ENDS: Final[Mapping[str, StopReason]] = {
 #: Under this name Anthropic has arguments that are no JSON object
 #: (platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming).
 _INVALID: Final = "INVALID_JSON"
+#: Of a signed thought in the midst of an answer: after how many `characters` of its text and `tool_calls` it stands.
+AFTER: Final = "after"
 #: Fields of the usage that are ours, shown last.
 _OURS: Final = ("credits_used", "test", "estimated")
 
@@ -155,16 +157,30 @@ def _kept(written: int | None, hour: int | None) -> CacheCreation | None:
 
 
 def _blocks(said: Mapping[str, Any]) -> Iterator[Any]:
-    """Thoughts first, as they are given back; those of a provider that signs none have an empty signature."""
-    if signed := said.get("thinking_blocks"):
-        yield from signed
-    elif thought := said.get("reasoning_content"):
+    """The blocks in the order in which they came; thoughts that their provider does not sign have no signature."""
+    signed, text = said.get("thinking_blocks") or (), said.get("content") or ""
+    calls = [_call(call) for call in said.get("tool_calls") or ()]
+    if not signed and (thought := said.get("reasoning_content")):
         yield {"type": "thinking", "thinking": thought, "signature": ""}
-    if text := said.get("content"):
+    read = called = 0
+    for block in signed:
+        after = block.get(AFTER) or {}
+        yield from _text(text[read : after.get("characters", 0)])
+        yield from calls[called : after.get("tool_calls", 0)]
+        read, called = max(read, after.get("characters", 0)), max(called, after.get("tool_calls", 0))
+        yield {name: value for name, value in block.items() if name != AFTER}
+    yield from _text(text[read:])
+    yield from calls[called:]
+
+
+def _text(text: str) -> Iterator[dict[str, Any]]:
+    if text:
         yield {"type": "text", "text": text}
-    for call in said.get("tool_calls") or ():
-        function = call["function"]
-        yield {"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function["arguments"])}
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function["arguments"])}
 
 
 def _input(arguments: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from producer.dialects.messages import shapes
+from producer.dialects.messages.answers import AFTER
 from shared.errors import InvalidRequest
 
 Value = dict[str, Any]
@@ -67,20 +68,18 @@ class Turns:
             yield {"role": turn.role, "content": parts}
 
     def _answer(self, blocks: Sequence[Any], path: str) -> Value:
-        thoughts = [block for block in blocks if isinstance(block, shapes.ThinkingBlock)]
-        signed = [
-            block.model_dump()
-            for block in blocks
-            if (isinstance(block, shapes.ThinkingBlock) and block.signature)
-            or isinstance(block, shapes.RedactedThinkingBlock)
-        ]
+        """What the model said; content that thoughts stand in the midst of is one text, in which they have places."""
+        signed = list(_signed(blocks))
         calls = [
             self._call(block, f"{path}[{at}]")
             for at, block in enumerate(blocks)
             if isinstance(block, shapes.ToolUseBlock)
         ]
-        made: Value = {"role": "assistant", "content": self._parts(blocks, path) or (None if calls else "")}
-        if said := "".join(block.thinking for block in thoughts):
+        parts: Any = self._parts(blocks, path)
+        if any(AFTER in block for block in signed) and not any("cache_control" in part for part in parts):
+            parts = "".join(part["text"] for part in parts)
+        made: Value = {"role": "assistant", "content": parts or (None if calls else "")}
+        if said := "".join(block.thinking for block in blocks if isinstance(block, shapes.ThinkingBlock)):
             made["reasoning_content"] = said
         return made | ({"thinking_blocks": signed} if signed else {}) | ({"tool_calls": calls} if calls else {})
 
@@ -123,3 +122,14 @@ def _address(source: shapes.Base64Source | shapes.UrlSource) -> str:
     if isinstance(source, shapes.UrlSource):
         return source.url
     return f"data:{source.media_type};base64,{source.data}"
+
+
+def _signed(blocks: Sequence[Any]) -> Iterator[Value]:
+    """The thoughts that are signed, those in the midst of the others with their place."""
+    characters = calls = 0
+    for block in blocks:
+        if getattr(block, "signature", "") or isinstance(block, shapes.RedactedThinkingBlock):
+            place = {AFTER: {"characters": characters, "tool_calls": calls}} if characters or calls else {}
+            yield block.model_dump() | place
+        characters += len(block.text) if isinstance(block, shapes.TextBlock) else 0
+        calls += isinstance(block, shapes.ToolUseBlock)

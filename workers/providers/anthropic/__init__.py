@@ -4,13 +4,13 @@ Source: platform.claude.com/docs/en/api/messages/create and …/api/overview (he
 comes back in `answers` and `stream`.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
-import orjson
 
 from shared.errors import ProviderError
-from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.catalogue import Endpoint, Provider, key_headers
 from shared.submissions.schemas import Usage
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
@@ -22,28 +22,22 @@ from workers.providers.openai.request import sending_of
 from workers.upstream import event_stream
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
 from workers.upstream.exchange import Exchange
+from workers.upstream.json_body import encoded
 from workers.upstream.post import post
-
-#: The version of the protocol; newer features have needed no other.
-VERSION: Final = "2023-06-01"
 
 
 def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Anthropic":
     """A provider of this protocol at its endpoint."""
-    return Anthropic(endpoint, client)
+    return Anthropic(endpoint, key_headers(provider, endpoint.key), client)
 
 
 class Anthropic:
     """One provider that speaks Messages."""
 
-    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: httpx.AsyncClient) -> None:
         self._client = client
-        self._url = httpx.URL(endpoint.base_url.rstrip("/") + "/messages")
-        self._headers = {
-            "x-api-key": endpoint.key,
-            "anthropic-version": VERSION,
-            "content-type": "application/json",
-        }
+        self._url = httpx.URL(endpoint.address("/messages"))
+        self._headers = {**headers, "content-type": "application/json"}
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One POST; see Upstream."""
@@ -52,7 +46,7 @@ class Anthropic:
             raise ProviderError(f"the provider does not serve jobs of the type {call.type}", code="UNIMPLEMENTED")
         asked = composed(call, sending_of(call))
         try:
-            body, usage = await self._answer(call, orjson.dumps(asked.body), exchange)
+            body, usage = await self._answer(call, encoded(asked.body), exchange)
         except ProviderError as error:
             raise exchange.mark(error) from None
         ignored = [*asked.ignored, "n"] if (call.request.get("n") or 1) > 1 else asked.ignored

@@ -2,7 +2,8 @@
 
 Sources: platform.claude.com/docs/en/api/messages/create, …/build-with-claude/handling-stop-reasons,
 …/build-with-claude/prompt-caching (usage). Thoughts come twice: their text as `reasoning_content`, and as they are
-signed in `thinking_blocks`, as LiteLLM has them, so that the caller can give them back.
+signed in `thinking_blocks`, as LiteLLM has them, so that the caller can give them back. Citations come only with
+documents and searches of the provider's, which are never asked for: they are passed over.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from workers.answers import estimates, reported, results
 from workers.answers.choice import ChoiceBuilder
 from workers.answers.shape import wrong
 from workers.providers import ProviderCall
-from workers.providers.anthropic.thoughts import signed
+from workers.providers.anthropic.thoughts import all_placed
 from workers.providers.anthropic.usage import used
 from workers.upstream.error_codes import code_of, message_for_customer, message_of, param_of
 
@@ -33,7 +34,7 @@ def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], U
         raise wrong("content", "is missing" if blocks is None else "is not an array")
     made = choice(call)
     made.take_whole(_message(blocks))
-    made.sign(signed(blocks))
+    made.sign(list(all_placed(blocks)))
     if explained := refusal(body):
         made.take({"refusal": explained})
     end(made, body)
@@ -46,7 +47,9 @@ def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], U
 
 def choice(call: ProviderCall) -> ChoiceBuilder:
     """The one choice that this protocol gives, empty yet."""
-    return ChoiceBuilder(0, f"call_{call.job_id.removeprefix('job_')}", call.request.get("tools") or ())
+    limit = call.request.get("max_tokens") or call.offer.max_output
+    stem = f"call_{call.job_id.removeprefix('job_')}"
+    return ChoiceBuilder(0, stem, call.request.get("tools") or (), limit)
 
 
 def end(made: ChoiceBuilder, ending: Mapping[str, Any]) -> bool:

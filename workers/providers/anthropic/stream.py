@@ -6,8 +6,7 @@ nothing back. Usage is cumulative: what is said later counts, but for a later ze
 are passed over, as the page asks of clients.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -21,9 +20,9 @@ from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
 from workers.providers import ProviderCall
 from workers.providers.anthropic import answers
-from workers.providers.anthropic.thoughts import TYPES, signed
+from workers.providers.anthropic.thoughts import TYPES, placed, signed
 from workers.providers.anthropic.usage import used
-from workers.upstream.event_stream import ServerSentEvent, events
+from workers.upstream.event_stream import ServerSentEvent, follow, take_all
 from workers.upstream.exchange import Exchange
 
 #: The texts of deltas, by their type: where they stand, and what they are in a canonical delta.
@@ -43,37 +42,14 @@ async def stream(
     ProviderError, or event_stream.NotStreamed, when there is no whole answer.
     """
     message = Message(call)
-    try:
-        with exchange:
-            async with aclosing(events(client, url, headers, body, exchange)) as coming:
-                await _follow(message, coming, call, exchange)
-    except ProviderError:
-        if not message.ended:
-            raise
+    await follow(message, client, url, headers, body, exchange, call.on_whole)
     return message.whole()
-
-
-async def _follow(
-    message: "Message", coming: AsyncIterator[ServerSentEvent], call: ProviderCall, exchange: Exchange
-) -> None:
-    """Read until nothing can follow."""
-    async for event in coming:
-        message.take(event)
-        exchange.passed_on = message.visible
-        if message.begun and not exchange.begun:
-            exchange.begin()
-        if message.stopped:
-            return
-        if message.ended and event.name != "ping":
-            exchange.whole()
-            call.on_whole()
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> tuple[dict[str, Any], Usage]:
     """The answer and its usage, of a stream that was read whole before."""
     message = Message(call)
-    for event in given:
-        message.take(event)
+    take_all(message, given)
     return message.whole()
 
 
@@ -85,8 +61,10 @@ class Message:
         self._created = clock.now_seconds()
         self._head = {"id": results.completion_id(call.job_id), "created": self._created, "model": call.offer.model}
         self._choice = answers.choice(call)
-        #: Thoughts by the index of their block, with the pieces of their text; of calls of tools, which call it is.
-        self._thoughts: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        #: Thoughts by the index of their block, with the pieces of their text, and after how many characters of the
+        #: answer's text and how many calls they came; of calls of tools, which call it is.
+        self._thoughts: dict[int, tuple[dict[str, Any], list[str], tuple[int, int]]] = {}
+        self._characters = 0
         self._calls: dict[int, int] = {}
         self._called = 0
         #: Signatures of thoughts, and thoughts that are kept secret: passed on with what comes after them, because
@@ -115,7 +93,8 @@ class Message:
                 "the provider's stream ended before the response was complete", upstream_status=200, code="protocol"
             )
         thoughts = (self._thoughts[index] for index in sorted(self._thoughts))
-        self._choice.sign(signed({**block, "thinking": "".join(pieces)} for block, pieces in thoughts))
+        for block, pieces, position in thoughts:
+            self._choice.sign([placed(one, *position) for one in signed([{**block, "thinking": "".join(pieces)}])])
         if left := self._choice.close():
             self._send({"tool_calls": left})
         shown = self._choice.shown()
@@ -146,7 +125,7 @@ class Message:
     def _start(self, index: int, block: Mapping[str, Any]) -> None:
         kind = block["type"]
         if kind in TYPES:
-            self._thoughts[index] = (dict(block), [])
+            self._thoughts[index] = (dict(block), [], (self._characters, self._called))
             if isinstance(secret := block.get("data"), str):
                 self._proofs.append({REDACTED: secret})
             self.begun = True  # a thought that is not shown may take long
@@ -175,6 +154,8 @@ class Message:
             raise wrong(f"content[{index}].{name}", "is not a string")
         if name == "thinking":
             self._thoughts[index][1].append(said)
+        else:
+            self._characters += len(said)
         if said:
             self._pass_on({canonical: said})
 

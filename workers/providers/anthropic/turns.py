@@ -2,7 +2,7 @@
 
 Sources: platform.claude.com/docs/en/api/messages/create (messages, system, content blocks),
 …/agents-and-tools/tool-use/handle-tool-calls (results stand first in the turn after the calls),
-…/build-with-claude/thinking (thinking blocks go back as they came, before all else of their turn). Pure.
+…/build-with-claude/thinking (thinking blocks go back as they came, in their places). Pure.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from workers.providers.anthropic.hints import Hints
-from workers.providers.anthropic.thoughts import TYPES, signed
+from workers.providers.anthropic.thoughts import TYPES, position, signed
 
 Block = dict[str, Any]
 
@@ -87,11 +87,16 @@ def _blocks(message: Mapping[str, Any], path: str, hints: Hints, unsent: list[st
         case "tool":
             yield _result(message, path, hints, unsent)
         case "assistant":
-            yield from _thoughts(path, hints)
-            yield from _parts(message.get("content"), path, hints, unsent)
+            thoughts, content = _thoughts(path, hints), message.get("content")
+            given = message.get("tool_calls") or ()
+            calls = [_call(call, f"{path}.tool_calls[{at}]", hints) for at, call in enumerate(given)]
+            if isinstance(content, str | None) and not message.get("refusal"):
+                yield from _interleaved(thoughts, content or "", calls)
+                return
+            yield from (block for block, _ in thoughts)
+            yield from _parts(content, path, hints, unsent)
             yield from _texts(message.get("refusal"))
-            for at, call in enumerate(message.get("tool_calls") or ()):
-                yield _call(call, f"{path}.tool_calls[{at}]", hints)
+            yield from calls
         case "user":
             yield from _parts(message.get("content"), path, hints, unsent)
         case _:
@@ -152,15 +157,29 @@ def _result(message: Mapping[str, Any], path: str, hints: Hints, unsent: list[st
     return block
 
 
-def _thoughts(path: str, hints: Hints) -> list[Block]:
-    """The signed thoughts of an assistant's message; others cannot be given back."""
+def _thoughts(path: str, hints: Hints) -> list[tuple[Block, tuple[int, int]]]:
+    """The signed thoughts of an assistant's message, each with its place; others cannot be given back."""
     given = hints.look(f"{path}.thinking_blocks") or []
-    blocks = signed(given)
-    if len(blocks) == len(given):
+    found = [(block, position(one)) for one in given for block in signed([one])]
+    if len(found) == len(given):
         hints.take(f"{path}.thinking_blocks")
-    if any(block["type"] == "thinking" for block in blocks):
+    if any(block["type"] == "thinking" for block, _ in found):
         hints.covered(path)
-    return blocks
+    return found
+
+
+def _interleaved(
+    thoughts: Sequence[tuple[Block, tuple[int, int]]], text: str, calls: Sequence[Block]
+) -> Iterator[Block]:
+    """The blocks of a message in the order in which they came: its text, cut where thoughts stood, then its calls."""
+    read = called = 0
+    for block, (characters, number) in thoughts:
+        yield from _texts(text[read:characters])
+        yield from calls[called:number]
+        read, called = max(read, characters), max(called, number)
+        yield block
+    yield from _texts(text[read:])
+    yield from calls[called:]
 
 
 def _call(call: Mapping[str, Any], path: str, hints: Hints) -> Block:

@@ -13,7 +13,7 @@ import httpx
 
 from shared import clock
 from shared.errors import ProviderError
-from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.catalogue import Endpoint, Provider, key_headers
 from shared.submissions.schemas import Usage
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
@@ -39,16 +39,16 @@ _SHAPELESS = (KeyError, TypeError, ValueError, AttributeError, RecursionError, I
 
 def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Google":
     """A provider of this protocol at its endpoint."""
-    return Google(endpoint, client)
+    return Google(endpoint, key_headers(provider, endpoint.key), client)
 
 
 class Google:
     """One provider of the Gemini API."""
 
-    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: httpx.AsyncClient) -> None:
         self._client = client
-        self._base = endpoint.base_url.rstrip("/")
-        self._headers = {"x-goog-api-key": endpoint.key, "content-type": "application/json"}
+        self._endpoint = endpoint
+        self._headers = {**headers, "content-type": "application/json"}
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One attempt; see Upstream. Many embeddings are several requests, as are several images."""
@@ -109,7 +109,7 @@ class Google:
         return content
 
     def _url(self, call: ProviderCall, method: str) -> httpx.URL:
-        return httpx.URL(f"{self._base}/{resource(call.offer.upstream)}:{method}")
+        return httpx.URL(self._endpoint.address(f"/{resource(call.offer.upstream)}:{method}"))
 
 
 def _read(call: ProviderCall, content: bytes, exchange: Exchange) -> Result:

@@ -7,8 +7,6 @@ catalogue asked for; a limit on the answer always is.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
@@ -19,6 +17,7 @@ from workers.providers.google.generations import Generation, generation
 from workers.providers.google.signatures import NAMES as SIGNATURES
 from workers.providers.google.signatures import Signatures
 from workers.providers.openai.request import MOST_LISTED, has_tiers, sending_of
+from workers.upstream.json_body import encoded
 
 Body = dict[str, Any]
 
@@ -52,7 +51,7 @@ _MODES: Final = {"none": "NONE", "auto": "AUTO", "required": "ANY"}
 
 def payload(call: ProviderCall) -> bytes:
     """The body to send."""
-    return orjson.dumps(composed(call, sending_of(call)))
+    return encoded(composed(call, sending_of(call)))
 
 
 def composed(call: ProviderCall, sending: Sending) -> Body:

@@ -7,7 +7,6 @@ before it count what had come until then.
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -21,7 +20,7 @@ from workers.providers.google import usage
 from workers.providers.google.answers import Reader
 from workers.providers.openai import failure
 from workers.providers.openai.stream import Gathering, StreamedAnswer
-from workers.upstream.event_stream import ServerSentEvent, events
+from workers.upstream.event_stream import ServerSentEvent, follow
 from workers.upstream.exchange import Exchange
 
 
@@ -32,24 +31,46 @@ class Chunks:
         self._exchange = exchange
         self._reader = Reader()
         self._usage: Usage | None = None
-        self.gathering = Gathering(call)
+        self._gathering = Gathering(call)
+        #: Nothing says that the stream is over.
+        self.stopped = False
 
-    def take(self, chunk: Mapping[str, Any]) -> None:
+    @property
+    def begun(self) -> bool:
+        """Some of the answer has come."""
+        return self._gathering.begun
+
+    @property
+    def visible(self) -> bool:
+        """The same: all of it is for the caller."""
+        return self._gathering.begun
+
+    @property
+    def ended(self) -> bool:
+        """The end of the last candidate has come."""
+        return self._gathering.ended
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the chunks of the next event."""
+        for chunk in read(event):
+            self.add(chunk)
+
+    def add(self, chunk: Mapping[str, Any]) -> None:
         """Take the next one; ProviderError when it is an error, or no chunk of this protocol."""
         if chunk.get("error"):
             raise failure(200, chunk)
         try:
-            self.gathering.take({"choices": self._reader.choices(chunk)})
+            self._gathering.take({"choices": self._reader.choices(chunk)})
             if (used := usage.of(chunk, self._exchange.headers)) is not None:
                 self._usage = used
-                self.gathering.reported()
+                self._gathering.reported()
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise lacking(error, "stream") from None
 
     def gathered(self) -> StreamedAnswer:
         """The whole answer; ProviderError when one of its candidates has not ended."""
-        found = self.gathering.gathered()
-        return StreamedAnswer(found.choices, self.gathering.counting(self._usage, found.choices), found.created)
+        found = self._gathering.gathered()
+        return StreamedAnswer(found.choices, self._gathering.counting(self._usage, found.choices), found.created)
 
 
 async def stream(
@@ -62,22 +83,7 @@ async def stream(
 ) -> StreamedAnswer:
     """The whole answer. ProviderError, or event_stream.NotStreamed, when there is none."""
     chunks = Chunks(call, exchange)
-    gathering = chunks.gathering
-    try:
-        with exchange:
-            async with aclosing(events(client, url, headers, body, exchange)) as coming:
-                async for event in coming:
-                    for chunk in read(event):
-                        chunks.take(chunk)
-                    if gathering.begun and not exchange.begun:
-                        exchange.passed_on = True
-                        exchange.begin()
-                    if gathering.ended:
-                        exchange.whole()
-                        call.on_whole()
-    except ProviderError:
-        if not gathering.whole or gathering.closed:
-            raise
+    await follow(chunks, client, url, headers, body, exchange, call.on_whole)
     return chunks.gathered()
 
 
@@ -85,7 +91,7 @@ def whole(call: ProviderCall, given: Iterable[Mapping[str, Any]], exchange: Exch
     """The same of chunks that have come at once."""
     chunks = Chunks(call, exchange)
     for chunk in given:
-        chunks.take(chunk)
+        chunks.add(chunk)
     return chunks.gathered()
 
 

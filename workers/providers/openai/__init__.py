@@ -11,7 +11,7 @@ import httpx
 
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
-from shared.submissions.catalogue import Endpoint, Provider
+from shared.submissions.catalogue import Endpoint, Provider, key_headers
 from workers.answers.reading import loads
 from workers.answers.shape import lacking, wrong
 from workers.providers import ProviderAnswer, ProviderCall
@@ -29,16 +29,16 @@ _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "i
 
 def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "OpenAI":
     """A provider of this protocol at its endpoint."""
-    return OpenAI(endpoint, client)
+    return OpenAI(endpoint, key_headers(provider, endpoint.key), client)
 
 
 class OpenAI:
     """One OpenAI-like provider."""
 
-    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: httpx.AsyncClient) -> None:
         self._client = client
-        self._urls = {type: httpx.URL(endpoint.base_url.rstrip("/") + path) for type, path in _PATHS.items()}
-        self._headers = {**endpoint.headers, "content-type": "application/json"}
+        self._endpoint = endpoint
+        self._headers = {**headers, "content-type": "application/json"}
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """One POST; see Upstream."""
@@ -47,9 +47,7 @@ class OpenAI:
             if call.sink is not None:
                 return await self._stream(call, exchange)
             with exchange:
-                status, content = await post(
-                    self._client, self._urls[call.type], self._headers, payload(call), exchange
-                )
+                status, content = await post(self._client, self._url(call), self._headers, payload(call), exchange)
             return read(call, status, content, exchange.limits)
         except ProviderError as error:
             raise exchange.mark(error) from None
@@ -57,10 +55,13 @@ class OpenAI:
     async def _stream(self, call: ProviderCall, exchange: Exchange) -> ProviderAnswer:
         headers = {**self._headers, "accept": EVENT_STREAM}
         try:
-            found = await stream(self._client, self._urls[call.type], headers, payload(call), call, exchange)
+            found = await stream(self._client, self._url(call), headers, payload(call), call, exchange)
         except NotStreamed as whole:
             return read(call, whole.status, whole.content, exchange.limits)
         return judge(call, 200, found, exchange.limits)
+
+    def _url(self, call: ProviderCall) -> httpx.URL:
+        return httpx.URL(self._endpoint.address(_PATHS[call.type], call.offer.upstream))
 
 
 def read(call: ProviderCall, status: int, content: bytes, limits: RateLimits | None = None) -> ProviderAnswer:

@@ -44,7 +44,9 @@ def given(result: Mapping[str, Any]) -> int:
 
 def choice(call: ProviderCall, index: int) -> ChoiceBuilder:
     """An empty choice of this answer."""
-    return ChoiceBuilder(index, f"call_{call.job_id.removeprefix('job_')}", call.request.get("tools") or ())
+    limit = call.request.get("max_tokens") or call.offer.max_output
+    stem = f"call_{call.job_id.removeprefix('job_')}"
+    return ChoiceBuilder(index, stem, call.request.get("tools") or (), limit)
 
 
 def _chat(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:

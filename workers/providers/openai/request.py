@@ -7,13 +7,12 @@ known fields are sent, and of these only what the caller or the catalogue asked 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
 from shared.submissions import extras
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
+from workers.upstream.json_body import encoded
 
 Body = dict[str, Any]
 
@@ -49,7 +48,7 @@ def payload(call: ProviderCall) -> bytes:
         body["stream"] = True
         if "stream_options" not in sending_of(call).omit:
             body["stream_options"] = {"include_usage": True}
-    return orjson.dumps(body)
+    return encoded(body)
 
 
 def sending_of(call: ProviderCall) -> Sending:

@@ -7,7 +7,6 @@ held back, and the finish reasons are passed on last.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from workers.answers.reading import loads
 from workers.answers.shape import lacking, place, wrong
 from workers.providers import ProviderCall
 from workers.providers.openai.answers import choice, wanted
-from workers.upstream.event_stream import ServerSentEvent, events
+from workers.upstream.event_stream import ServerSentEvent, follow, take_all
 from workers.upstream.exchange import Exchange
 
 
@@ -48,45 +47,16 @@ async def stream(
 
     Chunks go to its sink as they come. ProviderError, or event_stream.NotStreamed, when there is no whole answer.
     """
-    gathering = Gathering(call)
-    try:
-        with exchange:
-            async with aclosing(events(client, url, headers, body, exchange)) as coming:
-                async for event in coming:
-                    chunk = _read(event)
-                    if chunk is DONE:
-                        return gathering.gathered(done=True)
-                    if chunk and chunk.get("error"):
-                        return gathering.gathered() if gathering.whole else chunk
-                    _take(gathering, chunk or {}, exchange)
-                    if gathering.ended:
-                        call.on_whole()
-    except ProviderError:
-        if not gathering.whole or gathering.closed:
-            raise
-    return gathering.gathered()
+    answer = Streaming(call)
+    await follow(answer, client, url, headers, body, exchange, call.on_whole)
+    return answer.gathered()
 
 
 def of_events(call: ProviderCall, given: Iterable[ServerSentEvent]) -> StreamedAnswer | Mapping[str, Any]:
     """The same of a stream that has come whole."""
-    gathering = Gathering(call)
-    for event in given:
-        chunk = _read(event)
-        if chunk is DONE:
-            return gathering.gathered(done=True)
-        if chunk and chunk.get("error"):
-            return gathering.gathered() if gathering.whole else chunk
-        gathering.take(chunk or {})
-    return gathering.gathered()
-
-
-def _take(gathering: "Gathering", chunk: Mapping[str, Any], exchange: Exchange) -> None:
-    gathering.take(chunk)
-    if gathering.begun and not exchange.begun:
-        exchange.passed_on = True
-        exchange.begin()
-    if gathering.ended:
-        exchange.whole()
+    answer = Streaming(call)
+    take_all(answer, given)
+    return answer.gathered()
 
 
 #: The chunk that says that nothing follows.
@@ -113,6 +83,46 @@ def _read(event: ServerSentEvent) -> Mapping[str, Any] | None:
     return {"error": chunk} if event.name == "error" and not chunk.get("error") else chunk
 
 
+class Streaming:
+    """The events of one call, until one of them says that nothing follows, or is an error."""
+
+    def __init__(self, call: ProviderCall) -> None:
+        self._gathering = Gathering(call)
+        self._done = False
+        self._error: Mapping[str, Any] | None = None
+        self.stopped = False
+
+    @property
+    def begun(self) -> bool:
+        """Some of the answer has come."""
+        return self._gathering.begun
+
+    @property
+    def visible(self) -> bool:
+        """The same: all of it is for the caller."""
+        return self._gathering.begun
+
+    @property
+    def ended(self) -> bool:
+        """The end of the last choice has come."""
+        return self._gathering.ended
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the next event; ProviderError when it is none of this protocol."""
+        chunk = _read(event)
+        if chunk is DONE:
+            self._done = self.stopped = True
+        elif chunk and chunk.get("error"):
+            self._error = None if self.ended else chunk
+            self.stopped = True
+        else:
+            self._gathering.take(chunk or {})
+
+    def gathered(self) -> StreamedAnswer | Mapping[str, Any]:
+        """The whole answer, or the body of an error; ProviderError when it ended before it was whole."""
+        return self._error or self._gathering.gathered(done=self._done)
+
+
 class Gathering:
     """Puts the chunks of one call together; `send` of the call's sink gets what is visible of them."""
 
@@ -131,8 +141,8 @@ class Gathering:
         self._unreported = False
         #: Some of the answer has come: a text, a thought, a tool call, an end; not the role alone.
         self.begun = False
-        #: The end of the last choice has come; the whole has been put together.
-        self.ended = self.closed = False
+        #: The end of the last choice has come.
+        self.ended = False
 
     @property
     def whole(self) -> bool:
@@ -174,7 +184,6 @@ class Gathering:
             raise ProviderError(
                 "the provider's stream ended before the response was complete", upstream_status=200, code="protocol"
             )
-        self.closed = True
         choices = [one for _, one in sorted(self._choices.items())]
         left = [(one, one.close()) for one in choices]
         shown = [one.shown() for one in choices]
