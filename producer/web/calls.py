@@ -1,9 +1,9 @@
 """A call that waits for its job, in any dialect; a client that goes away loses nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from shared.accounts import KeyHolder
 from shared.db import is_away
-from shared.errors import FusionError, Timeout, Unavailable
+from shared.errors import FusionError, Refused, Timeout, Unavailable
 from shared.objects.addresses import job_url
 from shared.objects.amounts import credits_decimal
 from shared.settings import settings
@@ -29,10 +29,14 @@ from shared.submissions.schemas import Submission, read_submission
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A native body, and the paths of what was sent beside it that no provider is sent: `ignored` of the job."""
+    """A native body, and the paths of what was sent beside it that no provider is sent: `ignored` of the job.
+
+    `places`: where what stands at a path of the body stood in what was sent, as far as a refusal may name it.
+    """
 
     body: dict[str, Any]
     unsent: Sequence[str]
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | Translated]
@@ -55,14 +59,17 @@ async def serve(request: Request, type: JobType, *, translate: Translate = untra
     """
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    read = partial(_read, type, translate, body, holder.ignores_unknown)
-    submission = await context.parsers.run(large(request), read, holder.account_id)
+    places: dict[str, str] = {}
+    read = partial(_read, type, translate, body, holder.ignores_unknown, places)
+    with _named_as_sent(places):
+        submission = await context.parsers.run(large(request), read, holder.account_id)
     patience = patience_of(request)
     stream = bool(submission.request.get("stream")) and not patience.respond_async
     most = settings().wait_seconds
     waits = patience.for_first_event(most) if stream else patience.for_answer(most)
     claim = await context.parsers.run(large(request), partial(claim_of, request, holder, body), holder.account_id)
-    placed = await context.placer.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
+    with _named_as_sent(places):
+        placed = await context.placer.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
     if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
         request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
     try:
@@ -136,8 +143,24 @@ def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
     return late
 
 
-def _read(type: JobType, translate: Translate, body: dict[str, Any], ignore_unknown: bool) -> Submission:
+@contextmanager
+def _named_as_sent(places: Mapping[str, str]) -> Iterator[None]:
+    """A refusal names what is wrong by its place in the body that was sent."""
+    try:
+        yield
+    except Refused as error:
+        if (param := error.param) is not None and param in places:
+            error.message = error.message.replace(param, places[param], 1)
+            error.param = places[param]
+        raise
+
+
+def _read(
+    type: JobType, translate: Translate, body: dict[str, Any], ignore_unknown: bool, places: dict[str, str]
+) -> Submission:
+    """`places` gets those of the translation."""
     made = translate(body)
     if isinstance(made, Translated):
+        places.update(made.places)
         return read_submission(type, made.body, ignore_unknown=ignore_unknown, unsent=made.unsent)
     return read_submission(type, made, ignore_unknown=ignore_unknown)

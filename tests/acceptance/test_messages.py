@@ -124,7 +124,7 @@ def said(claude: anthropic.Anthropic, streamed: bool, **asked: Any) -> anthropic
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_thoughts_come_signed_and_go_back(claude: anthropic.Anthropic, streamed: bool) -> None:
+def test_thoughts_come_signed_and_go_back(account: Account, claude: anthropic.Anthropic, streamed: bool) -> None:
     asked: Any = {
         "model": "claude-haiku-4-5",
         "max_tokens": 3000,
@@ -141,8 +141,10 @@ def test_thoughts_come_signed_and_go_back(claude: anthropic.Anthropic, streamed:
     assert said(claude, streamed, **{**asked, "messages": more}).stop_reason == "end_turn"
     forged: Any = {"type": "thinking", "thinking": "Something else.", "signature": "EqsB"}
     more[1] = {"role": "assistant", "content": [forged, first.content[1]]}
-    with pytest.raises(anthropic.BadRequestError, match="signature"):
-        claude.messages.create(**{**asked, "messages": more})
+    assert claude.messages.create(**{**asked, "messages": more}).stop_reason == "end_turn"
+    first_job, *others = account.live.get("/jobs").json()["data"]
+    assert any("thinking_blocks" in path for path in first_job["ignored"]), "a forged thought is left out, and told"
+    assert not any(job.get("ignored") for job in others), "those that are not were sent"
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -278,6 +280,9 @@ def test_a_provider_that_fails_and_a_stream_that_breaks(account: Account, claude
 LINK: Any = {"type": "url", "url": "https://pictures.example/cat.png"}
 LINKED: Any = {"type": "image", "source": LINK}
 
+SHOWN: Any = [{"role": "user", "content": [LINKED]}]
+BROKEN: Any = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+
 
 @pytest.mark.parametrize(
     ("change", "where"),
@@ -292,6 +297,8 @@ LINKED: Any = {"type": "image", "source": LINK}
         ({"thinking": {"type": "enabled", "budget_tokens": 5}}, "thinking.budget_tokens"),
         ({"system": [{"type": "image"}]}, "system[0].type"),
         ({"metadata": {"user_id": 5}}, "metadata.user_id"),
+        ({"messages": [{"role": "user", "content": [BROKEN]}], "system": "x"}, "messages[0].content[0].source"),
+        ({"messages": SHOWN, "system": "x", "model": "deepinfra.deepseek-r1"}, "messages[0].content[0].source"),
         ({"n": 2}, "n"),
         ({"nothing_known": 1}, "nothing_known"),
         ({"temperature": 1.5}, "temperature"),

@@ -13,6 +13,7 @@ from producer.dialects.messages import shapes
 from producer.dialects.messages.turns import Turns
 from producer.web.calls import Translated
 from shared.errors import InvalidRequest
+from shared.submissions.schemas import image_places
 from shared.submissions.shapes import invalid
 
 #: Fields of the native request that cannot stand in a message's: it has one answer of its own form.
@@ -32,8 +33,8 @@ _MOST_USER: Final = 512
 def to_native(body: dict[str, Any]) -> Translated:
     """The native request; 400 that names the field as it was sent."""
     asked, beside = _read(shapes.MessageRequest, body)
-    unsent: list[str] = []
-    made = _asked(asked, unsent) | {"max_tokens": asked.max_tokens}
+    turns = Turns()
+    made = _asked(asked, turns) | {"max_tokens": asked.max_tokens}
     made |= {name: value for name in ("temperature", "top_p", "top_k") if (value := getattr(asked, name)) is not None}
     if asked.stop_sequences:
         made["stop"] = asked.stop_sequences
@@ -42,7 +43,7 @@ def to_native(body: dict[str, Any]) -> Translated:
     if asked.stream:
         made |= {"stream": True, "stream_options": {"include_usage": True}}
     made |= _whose(asked.metadata)
-    return Translated({**beside, **made}, unsent)
+    return _translated({**beside, **made}, turns)
 
 
 def to_counted(body: dict[str, Any]) -> Translated:
@@ -50,8 +51,13 @@ def to_counted(body: dict[str, Any]) -> Translated:
     for name in shapes.MessageRequest.model_fields.keys() - shapes.CountRequest.model_fields.keys() & body.keys():
         raise InvalidRequest(f"{name}: unknown field", param=name)
     asked, beside = _read(shapes.CountRequest, body)
-    unsent: list[str] = []
-    return Translated({**beside, **_asked(asked, unsent)}, unsent)
+    turns = Turns()
+    return _translated({**beside, **_asked(asked, turns)}, turns)
+
+
+def _translated(body: dict[str, Any], turns: Turns) -> Translated:
+    pictures = (place for place, _ in image_places(body))
+    return Translated(body, turns.unsent, dict(zip(pictures, turns.pictures, strict=True)))
 
 
 def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -77,26 +83,25 @@ def _check_tools(tools: Any) -> None:
             raise InvalidRequest(f"{where}: {kind[:50]!r} is not supported; define a custom tool", param=where)
 
 
-def _asked(asked: Any, unsent: list[str]) -> dict[str, Any]:
-    turns = Turns(unsent)
+def _asked(asked: Any, turns: Turns) -> dict[str, Any]:
     messages = [*turns.system(asked.system), *turns.messages(asked.messages)]
     made: dict[str, Any] = {"model": asked.model, "messages": messages}
     if asked.tools:
-        made["tools"] = [_tool(tool, f"tools[{at}]", turns, unsent) for at, tool in enumerate(asked.tools)]
+        made["tools"] = [_tool(tool, f"tools[{at}]", turns) for at, tool in enumerate(asked.tools)]
         made |= _choice(asked.tool_choice)
     if asked.thinking:
         made["thinking"] = asked.thinking.model_dump(exclude_none=True)
-    made |= turns.cache(asked.cache_control, "") | _output(asked, unsent)
-    unsent += [name for name in _UNSENT if getattr(asked, name, None) is not None]
+    made |= turns.cache(asked.cache_control, "") | _output(asked, turns)
+    turns.unsent += [name for name in _UNSENT if getattr(asked, name, None) is not None]
     return made
 
 
-def _tool(tool: shapes.ToolSpec, path: str, turns: Turns, unsent: list[str]) -> dict[str, Any]:
+def _tool(tool: shapes.ToolSpec, path: str, turns: Turns) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name, "parameters": tool.input_schema}
     function |= {} if tool.description is None else {"description": tool.description}
     function |= {} if tool.strict is None else {"strict": tool.strict}
     hints = ("eager_input_streaming", "input_examples", "defer_loading", "allowed_callers")
-    unsent += [f"{path}.{name}" for name in hints if getattr(tool, name)]
+    turns.unsent += [f"{path}.{name}" for name in hints if getattr(tool, name)]
     return {"type": "function", "function": function, **turns.cache(tool.cache_control, path)}
 
 
@@ -113,12 +118,12 @@ def _choice(choice: shapes.ToolChoice | None) -> dict[str, Any]:
     return made
 
 
-def _output(asked: Any, unsent: list[str]) -> dict[str, Any]:
+def _output(asked: Any, turns: Turns) -> dict[str, Any]:
     """The effort, and the schema of the answer, which earlier betas had at the top."""
     config = asked.output_config or shapes.OutputConfig()
     made: dict[str, Any] = {"reasoning_effort": config.effort} if config.effort else {}
     if config.task_budget:
-        unsent.append("output_config.task_budget")
+        turns.unsent.append("output_config.task_budget")
     if form := config.format or asked.output_format:
         schema = {"name": form.name or _SCHEMA, "schema": form.schema_, "strict": True}
         made["response_format"] = {"type": "json_schema", "json_schema": schema}

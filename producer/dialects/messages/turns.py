@@ -24,10 +24,13 @@ _OF_ROLE: Final = {
 
 
 class Turns:
-    """Translates turns; `unsent` gets the paths of what no provider is sent, as the request has them."""
+    """Translates turns."""
 
-    def __init__(self, unsent: list[str]) -> None:
-        self._unsent = unsent
+    def __init__(self) -> None:
+        #: The paths of what no provider is sent, as the request has them.
+        self.unsent: list[str] = []
+        #: The paths of the pictures, in the order of the messages that are made.
+        self.pictures: list[str] = []
 
     def system(self, given: str | Sequence[shapes.TextBlock] | None) -> list[Value]:
         """The system prompt as a message, none if it says nothing."""
@@ -43,7 +46,7 @@ class Turns:
         if given is None:
             return {}
         if given.scope is not None:
-            self._unsent.append(f"{path}.cache_control.scope")
+            self.unsent.append(f"{path}.cache_control.scope")
         return {"cache_control": given.model_dump(exclude_none=True, exclude={"scope"})}
 
     def _turn(self, turn: shapes.Turn, path: str) -> Iterator[Value]:
@@ -103,6 +106,7 @@ class Turns:
                 yield {"type": "text", "text": block.text, **self.cache(block.cache_control, path)}
             case shapes.ImageBlock():
                 self._pass_over(block, path, "transformations")
+                self.pictures.append(f"{path}.source")
                 yield {
                     "type": "image_url",
                     "image_url": {"url": _address(block.source)},
@@ -115,7 +119,7 @@ class Turns:
                 yield {"type": "text", "text": text, **self.cache(block.cache_control, path)}
 
     def _pass_over(self, block: Any, path: str, *names: str) -> None:
-        self._unsent += [f"{path}.{name}" for name in names if getattr(block, name)]
+        self.unsent += [f"{path}.{name}" for name in names if getattr(block, name)]
 
 
 def _address(source: shapes.Base64Source | shapes.UrlSource) -> str:
