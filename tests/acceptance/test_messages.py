@@ -348,3 +348,35 @@ def test_an_idempotency_key_and_a_retry_buy_once(account: Account, claude: anthr
     with pytest.raises(anthropic.UnprocessableEntityError):
         claude.messages.create(**{**asked, "max_tokens": 51}, extra_headers={"Idempotency-Key": "one"})
     assert len(account.live.get("/jobs").json()["data"]) == 1
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "gpt-4"])
+def test_an_agent_runs_its_tools_to_the_end(account: Account, claude: anthropic.Anthropic, model: str) -> None:
+    """The official client's own loop, streamed, with the system prompt, the marks and the betas of a coding agent."""
+    asked = []
+
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """The weather in a city.
+
+        Args:
+            city: Its name.
+        """
+        asked.append(city)
+        return f"sunny in {city}"
+
+    runner = claude.beta.messages.tool_runner(
+        model=model,
+        max_tokens=2000,
+        system=[{"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral"}}],
+        tools=[get_weather],
+        messages=ASKING,
+        thinking={"type": "adaptive"},
+        output_config={"effort": "medium"},
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        betas=["context-management-2025-06-27", "interleaved-thinking-2025-05-14", "claude-code-20250219"],
+        stream=True,
+    )
+    answers = [stream.get_final_message() for stream in runner]
+    assert asked == ["simulated city"] and [one.stop_reason for one in answers] == ["tool_use", "end_turn"]
+    assert len(account.live.get("/jobs").json()["data"]) == 2

@@ -23,6 +23,14 @@ _ERROR: Final[Schema] = {
             "properties": {
                 "type": {"type": "string", "enum": list(manners.TYPES)},
                 "message": {"type": "string"},
+                "details": {
+                    "type": "object",
+                    "description": "Of a `thread`: that it is not supported, as Anthropic's clients are told that.",
+                    "properties": {
+                        "error_code": {"type": "string"},
+                        "unsupported": {"type": "array", "items": {"type": "string"}},
+                    },
+                },
                 **DETAILS,
             },
         },

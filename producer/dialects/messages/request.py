@@ -33,6 +33,8 @@ _MOST_USER: Final = 512
 def to_native(body: dict[str, Any]) -> Translated:
     """The native request; 400 that names the field as it was sent."""
     asked, beside = _read(shapes.MessageRequest, body)
+    if asked.thread is not None:
+        raise _unthreaded()
     turns = Turns()
     made = _asked(asked, turns) | {"max_tokens": asked.max_tokens}
     made |= {name: value for name in ("temperature", "top_p", "top_k") if (value := getattr(asked, name)) is not None}
@@ -53,6 +55,16 @@ def to_counted(body: dict[str, Any]) -> Translated:
     asked, beside = _read(shapes.CountRequest, body)
     turns = Turns()
     return _translated({**beside, **_asked(asked, turns)}, turns)
+
+
+def _unthreaded() -> InvalidRequest:
+    """Refuses a conversation that the server is to hold, in the words upon which official clients send it whole.
+
+    Source: the official SDK's ThreadUnsupportedRequestErrorDetails.
+    """
+    error = InvalidRequest("thread is not supported: send the whole conversation in messages", param="thread")
+    error.details["details"] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    return error
 
 
 def _translated(body: dict[str, Any], turns: Turns) -> Translated:

@@ -205,6 +205,7 @@ class MessageRequest(Asked):
     top_k: int | None = Field(default=None, ge=0, le=2**31)
     top_p: float | None = Field(default=None, ge=0, le=1)
     service_tier: Literal["auto", "standard_only"] | None = None
+    thread: _Object | None = Field(default=None, description="Not supported: each request has the whole conversation.")
     container: str | _Object | None = None
     diagnostics: _Object | None = None
     inference_geo: str | None = Field(default=None, max_length=64)
