@@ -1,7 +1,10 @@
 """The part of the document about Messages."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
+
+import orjson
 
 from producer.dialects.messages import manners, shapes
 from producer.openapi.schemas import definitions
@@ -37,6 +40,9 @@ _ERROR: Final[Schema] = {
         "request_id": {"type": "string"},
     },
 }
+_REQUESTS: Final = ("MessageRequest", "CountRequest")
+#: What stands before the name of a part of them.
+_REFERENCE: Final = re.compile(rb'("#/components/schemas/)(?=\w)')
 #: Parameters of every call.
 VERSION: Final[Schema] = {
     **header("anthropic-version", {"type": "string", "examples": ["2023-06-01"]}, "Required; any version is accepted."),
@@ -67,10 +73,13 @@ def _error(kind: type[FusionError]) -> Schema:
 
 
 def _schemas() -> dict[str, Any]:
+    """The requests, and what they are made of under names that no other dialect has."""
     made = definitions([shapes.MessageRequest, shapes.CountRequest])
-    for name in ("MessageRequest", "CountRequest"):
+    for name in _REQUESTS:
         del made[name]["additionalProperties"]
-    return {**made, "MessagesError": _ERROR}
+    named = {name if name in _REQUESTS else f"Messages{name}": schema for name, schema in made.items()}
+    text = _REFERENCE.sub(rb"\1Messages", orjson.dumps(named))
+    return {**orjson.loads(text), "MessagesError": _ERROR}
 
 
 PART: Final = DocumentPart(

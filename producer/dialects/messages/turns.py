@@ -46,7 +46,7 @@ class Turns:
         if given is None:
             return {}
         if given.scope is not None:
-            self.unsent.append(f"{path}.cache_control.scope")
+            self.unsent.append(f"{path}.cache_control.scope".removeprefix("."))
         return {"cache_control": given.model_dump(exclude_none=True, exclude={"scope"})}
 
     def _turn(self, turn: shapes.Turn, path: str) -> Iterator[Value]:
