@@ -217,7 +217,7 @@ def test_the_cache_is_accounted_for_to_the_micro_credit(account: Account, claude
     assert written.to_dict()["credits_used"] == first["usage"]["credits_used"]
 
 
-def test_tokens_are_counted_about(claude: anthropic.Anthropic) -> None:
+def test_tokens_are_counted_about(account: Account, claude: anthropic.Anthropic) -> None:
     asked: Any = {"model": "claude-3-opus", "messages": HELLO, "system": "Be brief. " * 100, "tools": [WEATHER]}
     counted = claude.messages.count_tokens(**asked).input_tokens
     used = claude.messages.create(**asked, max_tokens=50).usage.input_tokens
@@ -226,6 +226,9 @@ def test_tokens_are_counted_about(claude: anthropic.Anthropic) -> None:
     for wrong in ({"model": "nothing"}, {"messages": []}, {"max_tokens": 5}):
         with pytest.raises(anthropic.BadRequestError):
             claude.messages.count_tokens(**asked, extra_body=wrong)
+    with client(account, api_key="wrong") as stranger, pytest.raises(anthropic.AuthenticationError):
+        stranger.messages.count_tokens(**asked)
+    assert len(account.live.get("/jobs").json()["data"]) == 1, "to count makes no job"
 
 
 def test_errors_are_of_its_kinds(account: Account, claude: anthropic.Anthropic) -> None:

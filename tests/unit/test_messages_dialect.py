@@ -102,6 +102,16 @@ def test_effort_format_and_labels() -> None:
     assert made.labels == {"team": "a"} and made.routing.fallbacks == ["gpt-4"]
 
 
+def test_fields_beside_are_refused_or_listed_and_hints_always_are() -> None:
+    asked = {**WHOLE, "speed": "fast", "cache_control": {**EPHEMERAL, "scope": "global"}, "unheard_of": 1}
+    made = to_native(asked)
+    assert made.unsent == ["cache_control.scope", "speed"] and made.body["cache_control"] == EPHEMERAL
+    with pytest.raises(InvalidRequest, match="unheard_of: unknown field"):
+        read_submission("chat.completion", made.body, unsent=made.unsent)
+    listed = read_submission("chat.completion", made.body, unsent=made.unsent, ignore_unknown=True).request["extras"]
+    assert {"cache_control.scope", "speed", "unheard_of"} <= listed.keys()
+
+
 def test_what_is_only_of_a_message_is_not_counted() -> None:
     counted = {name: WHOLE[name] for name in ("model", "messages", "system", "tools", "thinking")}
     assert to_counted(counted).body["messages"] == to_native(WHOLE).body["messages"]
