@@ -28,7 +28,7 @@ def bell() -> world.RecordedBell:
     return world.RecordedBell()
 
 
-@pytest.mark.parametrize(("seconds", "woken"), [(0.25, 400), (1.0, 300), (10.0, 0)])
+@pytest.mark.parametrize(("seconds", "woken"), [(0.25, 400), (0.5, 100), (10.0, 0)])
 def test_the_window_is_bounded_and_topped_up(
     database: Database, bell: world.RecordedBell, monkeypatch: pytest.MonkeyPatch, seconds: float, woken: int
 ) -> None:
