@@ -1,19 +1,21 @@
 """A call that waits for its job, in any dialect; a client that goes away loses nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.admission.idempotency import Claim
 from producer.context import Context
 from producer.operations import stream
 from producer.operations.placing import Placed
 from producer.web.body import MOST_BYTES, large, read_body
-from producer.web.dialect import Dialect, dialect_of
+from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from shared.accounts import KeyHolder
@@ -45,27 +47,59 @@ async def serve(request: Request, type: JobType, *, translate: Translate = untra
     """
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    read = partial(_read, type, translate, body, holder.ignores_unknown)
-    submission = await context.parsers.run(large(request), read, holder.account_id)
-    patience = patience_of(request)
-    stream = bool(submission.request.get("stream")) and not patience.respond_async
+    call = await read_call(request, context, holder, body, partial(_read, type, translate, body))
+    async with placed_call(call) as placed:
+        if call.streams:
+            return await _streamed(context, holder, placed, call.submission, request)
+        return await answered(call, placed)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that makes one job, as it was read."""
+
+    request: Request
+    context: Context
+    holder: KeyHolder
+    submission: Submission
+    claim: Claim | None
+    patience: Patience
+
+    @property
+    def streams(self) -> bool:
+        """Its answer is to come as a stream."""
+        return bool(self.submission.request.get("stream")) and not self.patience.respond_async
+
+
+async def read_call(
+    request: Request, context: Context, holder: KeyHolder, body: dict[str, Any], read: Callable[[bool], Submission]
+) -> Call:
+    """A request whose body is there. `read`: makes the submission, told whether unknown fields are ignored."""
+    size, account = large(request), holder.account_id
+    submission = await context.parsers.run(size, partial(read, holder.ignores_unknown), account)
+    claim = await context.parsers.run(size, partial(claim_of, request, holder, body), account)
+    return Call(request, context, holder, submission, claim, patience_of(request))
+
+
+@asynccontextmanager
+async def placed_call(call: Call) -> AsyncIterator[Placed]:
+    """A call's job while its caller is answered; whatever goes wrong then names the job."""
+    context, patience = call.context, call.patience
     most = settings().wait_seconds
-    waits = patience.for_first_event(most) if stream else patience.for_answer(most)
-    claim = await context.parsers.run(large(request), partial(claim_of, request, holder, body), holder.account_id)
-    placed = await context.placer.place(holder, submission, claim, waits=waits, insists=not patience.respond_async)
+    waits = patience.for_first_event(most) if call.streams else patience.for_answer(most)
+    insists = not patience.respond_async
+    placed = await context.placer.place(call.holder, call.submission, call.claim, waits=waits, insists=insists)
     if placed.accepted.replayed:  # whatever the answer: a failure is replayed as well
-        request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
+        call.request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
     try:
-        with _named_in_errors(placed.job_id, request):
-            if stream:
-                return await _streamed(context, holder, placed, submission, request)
-            return await _answered(context, placed, type, patience, dialect_of(request))
+        with named_in_errors(placed.job_id, call.request):
+            yield placed
     finally:
         context.placer.release(placed)
 
 
 @contextmanager
-def _named_in_errors(job_id: str, request: Request) -> Iterator[None]:
+def named_in_errors(job_id: str, request: Request) -> Iterator[None]:
     """Once a job is accepted, whatever goes wrong names it, so that no client sends the request again by itself."""
     try:
         yield
@@ -99,13 +133,16 @@ async def _streamed(
     )
 
 
-async def _answered(context: Context, placed: Placed, type: JobType, patience: Patience, dialect: Dialect) -> Response:
+async def answered(call: Call, placed: Placed) -> Response:
     """The job's own answer or error; when it takes longer than is waited for, the job itself or a 504 that names it."""
+    context, patience, type = call.context, call.patience, call.submission.type
     outcome = await context.placer.wait(placed) if placed.left_seconds or not patience.respond_async else None
     headers = {"FusionAI-Job-Id": placed.job_id}
     if outcome is not None and outcome.response is not None:
         headers[COST_HEADER] = credits_decimal(outcome.charged_micros or 0)
-        return Response(dialect.dress(type, outcome.response), media_type="application/json", headers=headers)
+        return Response(
+            dialect_of(call.request).dress(type, outcome.response), media_type="application/json", headers=headers
+        )
     if outcome is not None and outcome.over:
         raise outcome.refusal()
     if patience.respond_async:

@@ -21,7 +21,8 @@ class DocumentedRoute(Route):
     """
 
     def __init__(self, path: str, methods: set[str], endpoint: Any, name: str, doc: Row | None) -> None:
-        super().__init__(path, endpoint, name=name, include_in_schema=doc is not None)
+        super().__init__(path or "/", endpoint, name=name, include_in_schema=doc is not None)
+        self.path = path  # empty: the prefix itself, below which it has yet to be mounted
         self.methods = methods  # not HEAD as well: it would do all the work of a GET for nothing
         self.doc = doc
         self.owner: Any = None

@@ -48,6 +48,7 @@ def _as_sent(request: str) -> str:
     """A stored request without our own marks; what was kept beside it stands where it stood."""
     body = orjson.loads(request)
     beside = body.pop(extras.KEY, None) or {}
+    beside.pop(extras.RESPONSE, None)
     for name in body.pop(UNASKED, ()):
         body.pop(name, None)
     for number in body.pop(NULLS, ()):

@@ -31,6 +31,9 @@ from shared.submissions.shapes import Shape
 
 #: Where a stored request keeps them: by path, with their value, or None for what no provider is ever sent.
 KEY: Final = "extras"
+#: Among them: of a request that was sent as OpenAI's Responses API has it, an object of what its response shows and no
+#: provider is sent (`producer.dialects.responses.requests`). It is no field of the caller's that was ignored.
+RESPONSE: Final = "response"
 #: Either name is read, and sent under the one that the provider takes.
 REASONING: Final = ("reasoning_content", "reasoning")
 #: Characters of an unknown name that are told.
@@ -123,7 +126,11 @@ def taken(extras: Mapping[str, Any], takes: frozenset[str]) -> dict[str, Any]:
 
 def left(extras: Mapping[str, Any], takes: frozenset[str]) -> Iterator[str]:
     """The paths of those that it does not take."""
-    return (path for path, value in extras.items() if value is None or not _name_for(path, takes))
+    return (
+        path
+        for path, value in extras.items()
+        if value is None or not (_name_for(path, takes) or (path == RESPONSE and isinstance(value, dict)))
+    )
 
 
 def put(body: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def test_other_media_types_methods_and_paths(account: Account, call: Call) -> No
 def test_a_secret_in_a_body_is_in_no_log_and_no_refusal(account: Account, call: Call) -> None:
     secret = f"sk-canary-{account.id}"
     with account.stack.script({"contains": secret, "fault": {"status": 500}}):
-        told = {**call.good, "messages": [{"role": "user", "content": secret}]}
+        told = {**call.good, **_saying(call, secret)}
         broken = send(account.stack, call, account.live_key, body=told)
         refused(broken, 502)
         odd = send(account.stack, call, account.live_key, body={**told, "max_tokens": secret})
@@ -163,6 +163,10 @@ def test_a_secret_in_a_body_is_in_no_log_and_no_refusal(account: Account, call: 
 
 def _model(call: Call) -> dict[str, Any]:
     return {"model": call.good["model"]} if "model" in call.good else {}
+
+
+def _saying(call: Call, text: str) -> dict[str, Any]:
+    return {"input": text} if "input" in call.good else {"messages": [{"role": "user", "content": text}]}
 
 
 def _refusal(call: Call) -> Any:

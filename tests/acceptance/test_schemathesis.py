@@ -84,6 +84,7 @@ def things(customer: Account) -> dict[str, str]:
     return {
         "models": "gpt-4",
         "jobs": _job(customer),
+        "responses": _response(customer),
         "webhooks": _webhook(customer),
         "batches": batch["id"],
         "files": batch["output_file_id"],
@@ -94,6 +95,11 @@ def things(customer: Account) -> dict[str, str]:
 def _job(customer: Account) -> str:
     job = customer.test.post("/jobs", json=embedding()).json()["id"]
     return str(customer.test.get(f"/jobs/{job}", params={"wait": 20}).json()["id"])
+
+
+def _response(customer: Account) -> str:
+    asked = {"model": "gpt-4", "input": "Hello.", "background": True}
+    return str(customer.test.post("/responses", json=asked).json()["id"])
 
 
 def _webhook(customer: Account) -> str:

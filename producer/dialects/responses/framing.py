@@ -1,0 +1,286 @@
+"""A stream as OpenAI's typed events of a response, numbered from 0; those up to `starting_after` are left out.
+
+Source: openai-python, `openai.types.responses.response_stream_event`. Texts are cut by `pieces`, so the same answer has
+the same events with the same numbers whether it is read as it comes or made of the stored result. A text or reasoning
+that goes on after something else began is in the last event, which has the whole response, alone.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from producer.dialects.responses import items
+from producer.dialects.responses.objects import ItemStatus, Response
+from producer.dialects.responses.pieces import Pieces
+from producer.waiting.framing import BrokenStream, event
+from shared.errors import Unavailable
+
+_LAST: Final = {"completed": "response.completed", "incomplete": "response.incomplete"}
+#: Finish reasons of an answer that is not whole.
+_CUT: Final = ("length", "content_filter")
+
+
+class Numbered:
+    """Makes the events: each has its name and number."""
+
+    def __init__(self, after: int = -1) -> None:
+        self._after = after
+        self._next = 0
+
+    def event(self, type: str, **fields: Any) -> bytes:
+        """One event; nothing, where the reader has had it."""
+        number, self._next = self._next, self._next + 1
+        if number <= self._after:
+            return b""
+        return event(orjson.dumps({"type": type, **fields, "sequence_number": number}), name=type)
+
+
+class Part:
+    """A text of an answer that is being streamed: of the reasoning, the message, its refusal, or a call's arguments."""
+
+    #: The name of its events, and of the text in the last one.
+    name = ""
+    field = "text"
+
+    def __init__(self, events: Numbered, item: Mapping[str, Any], index: int) -> None:
+        self.events = events
+        self.item = item
+        self.index = index
+        self.text = ""
+        self.over = False
+        #: What else is in its events, and in the last of them.
+        self.beside: dict[str, Any] = {}
+        self.beside_whole: dict[str, Any] = {}
+        self._pieces = Pieces()
+
+    def place(self) -> dict[str, Any]:
+        """Where its events belong."""
+        return {"item_id": self.item["id"], "output_index": self.index}
+
+    def open(self) -> bytes:
+        """The item begins."""
+        return self.events.event("response.output_item.added", output_index=self.index, item=self.item)
+
+    def add(self, text: str) -> bytes:
+        """More of it."""
+        self.text += text
+        return b"".join(self._delta(piece) for piece in self._pieces.add(text))
+
+    def close(self, status: ItemStatus = "completed") -> bytes:
+        """The rest of it, and its end; `status`: of its item, where that ends with it."""
+        self.over = True
+        rest = b"".join(self._delta(piece) for piece in self._pieces.end())
+        whole = {self.field: self.text, **self.beside, **self.beside_whole}
+        return rest + self.events.event(f"{self.name}.done", **self.place(), **whole)
+
+    def _delta(self, piece: str) -> bytes:
+        return self.events.event(f"{self.name}.delta", **self.place(), delta=piece, **self.beside)
+
+    def done(self, item: Mapping[str, Any]) -> bytes:
+        """The item is whole."""
+        return self.events.event("response.output_item.done", output_index=self.index, item=item)
+
+
+class Arguments(Part):
+    """A function call."""
+
+    name = "response.function_call_arguments"
+    field = "arguments"
+
+    def __init__(self, events: Numbered, item: Mapping[str, Any], index: int) -> None:
+        super().__init__(events, item, index)
+        self.beside_whole = {"name": item["name"]}
+
+    def close(self, status: ItemStatus = "completed") -> bytes:
+        return super().close() + self.done({**self.item, "status": status, "arguments": self.text})
+
+
+class Thoughts(Part):
+    """The reasoning, or the summary that was asked for in its place."""
+
+    def __init__(self, events: Numbered, core: str, index: int, *, summary: bool) -> None:
+        super().__init__(events, items.reasoning(core, None, summary=summary, status="in_progress"), index)
+        self._core, self._summary = core, summary
+        self.name = "response.reasoning_summary_text" if summary else "response.reasoning_text"
+        self._part = "response.reasoning_summary_part" if summary else "response.content_part"
+
+    def place(self) -> dict[str, Any]:
+        return super().place() | {"summary_index" if self._summary else "content_index": 0}
+
+    def open(self) -> bytes:
+        part = items.reasoning_part("", summary=self._summary)
+        return super().open() + self.events.event(f"{self._part}.added", **self.place(), part=part)
+
+    def close(self, status: ItemStatus = "completed") -> bytes:
+        ended = super().close()
+        part = items.reasoning_part(self.text, summary=self._summary)
+        ended += self.events.event(f"{self._part}.done", **self.place(), part=part)
+        return ended + self.done(items.reasoning(self._core, self.text, summary=self._summary, status=status))
+
+
+class Said(Part):
+    """A part of the message: its text, or its refusal. The message begins before its first, and ends with its last."""
+
+    def __init__(self, events: Numbered, item: Mapping[str, Any], index: int, number: int, *, refusal: bool) -> None:
+        super().__init__(events, item, index)
+        self._number, self._refusal = number, refusal
+        self.name = "response.refusal" if refusal else "response.output_text"
+        self.field = "refusal" if refusal else "text"
+        self.beside = {} if refusal else {"logprobs": []}
+        #: Of the message's first part: the message has ended.
+        self.closed = False
+
+    def place(self) -> dict[str, Any]:
+        return super().place() | {"content_index": self._number}
+
+    def part(self) -> Any:
+        """As it is so far."""
+        return items.refusal_part(self.text) if self._refusal else items.text_part(self.text)
+
+    def open(self) -> bytes:
+        begun = super().open() if self._number == 0 else b""
+        return begun + self.events.event("response.content_part.added", **self.place(), part=self.part())
+
+    def close(self, status: ItemStatus = "completed") -> bytes:
+        return super().close() + self.events.event("response.content_part.done", **self.place(), part=self.part())
+
+
+class ResponseEvents:
+    """A framing. `begun`: the response before its answer. The last event is `last`, made of the stored response."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, begun: Response, *, starting_after: int = -1) -> None:
+        self._begun: Response | None = begun
+        self._core = begun["id"].removeprefix("resp_")
+        self._summary = begun["reasoning"]["summary"] is not None
+        self._events = Numbered(starting_after)
+        #: In the order in which they began: `reasoning`, `content`, `refusal`, and the numbers of calls.
+        self._parts: dict[str | int, Part] = {}
+        self._current: Part | None = None
+        self._indexes = 0
+        self._finish: str | None = None
+        #: What ended the stream without the rest.
+        self.fault: BrokenStream | None = None
+
+    def chunk(self, chunk: bytes, event_id: str | None) -> bytes:
+        """The events of a chunk."""
+        frames = self.head()
+        for choice in orjson.loads(chunk)["choices"]:
+            if choice["index"] == 0:
+                frames += self._delta(choice["delta"])
+                self._finish = choice.get("finish_reason") or self._finish
+        return frames
+
+    def end(self) -> bytes:
+        """All items end."""
+        frames = self.head()
+        if not any(not isinstance(name, str) or name != "reasoning" for name in self._parts):
+            frames += self._to("content")
+        status: ItemStatus = "incomplete" if self._finish in _CUT else "completed"
+        last = max(part.index for part in self._parts.values())
+        for part in list(self._parts.values()):
+            if not part.over:
+                own = status if part.index == last else "completed"
+                frames += self._close_message(own) if isinstance(part, Said) else part.close(own)
+        return frames
+
+    def error(self, fault: BrokenStream) -> bytes:
+        """What the last event says is asked of the rows."""
+        self.fault = fault
+        return self.head()
+
+    def comment(self) -> bytes:
+        """One newline, as no blank line ends an event; before anything else, that the response has begun."""
+        return self.head() or b": keep-alive\n"
+
+    def head(self) -> bytes:
+        """The first two events, once."""
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return b""
+        started = [self._events.event(f"response.{what}", response=begun) for what in ("created", "in_progress")]
+        return b"".join(started)
+
+    def last(self, whole: Response) -> bytes:
+        """The event that ends the stream: the stored response as it is, or why it will come no further here."""
+        if whole["status"] in ("queued", "in_progress"):
+            assert self.fault is not None
+            error = self.fault.error
+            return self._events.event("error", code=error.type, message=self.fault.message, param=error.param)
+        return self._events.event(_LAST.get(whole["status"], "response.failed"), response=whole)
+
+    def lost(self) -> bytes:
+        """The event that ends the stream where the stored response cannot be read."""
+        said = "the database is unavailable; retrieve the response later"
+        return self._events.event("error", code=Unavailable.type, message=said, param=None)
+
+    def _delta(self, delta: Mapping[str, Any]) -> bytes:
+        frames = b""
+        for field, name in (("reasoning_content", "reasoning"), ("content", "content"), ("refusal", "refusal")):
+            if text := delta.get(field):
+                frames += self._add(name, text)
+        for call in delta.get("tool_calls") or ():
+            frames += self._add(call["index"], call["function"].get("arguments") or "", call)
+        return frames
+
+    def _add(self, name: str | int, text: str, call: Mapping[str, Any] | None = None) -> bytes:
+        known = self._parts.get(name)
+        late = name in ("content", "refusal") and any(
+            isinstance(one, Said) and one.closed for one in self._parts.values()
+        )
+        if late or (known is not None and known.over):
+            return b""
+        return self._to(name, call) + self._parts[name].add(text)
+
+    def _to(self, name: str | int, call: Mapping[str, Any] | None = None) -> bytes:
+        """Go on with this part; it begins, where it is new, and the one before ends."""
+        part = self._parts.get(name)
+        if part is not None:
+            self._current = part
+            return b""
+        frames = self._close_current(name)
+        self._current = self._parts[name] = part = self._new(name, call)
+        return frames + part.open()
+
+    def _close_current(self, next: str | int) -> bytes:
+        """A call whose arguments are not whole may go on after another has begun."""
+        part = self._current
+        if part is None or part.over or (isinstance(part, Arguments) and not _is_json(part.text)):
+            return b""
+        if isinstance(part, Said):
+            return part.close() if next in ("content", "refusal") else self._close_message()
+        return part.close()
+
+    def _close_message(self, status: ItemStatus = "completed") -> bytes:
+        """Its last part, and the message."""
+        said = [part for part in self._parts.values() if isinstance(part, Said)]
+        frames = b"".join(part.close() for part in said if not part.over)
+        said[0].closed = True
+        return frames + said[0].done(items.spoken(self._core, [part.part() for part in said], status))
+
+    def _new(self, name: str | int, call: Mapping[str, Any] | None) -> Part:
+        if name in ("content", "refusal"):
+            said = [part for part in self._parts.values() if isinstance(part, Said)]
+            index = said[0].index if said else self._index()
+            item = items.spoken(self._core, [], "in_progress")
+            return Said(self._events, item, index, len(said), refusal=name == "refusal")
+        if isinstance(name, str):
+            return Thoughts(self._events, self._core, self._index(), summary=self._summary)
+        assert call is not None
+        function = call["function"]
+        wanted = items.function_call(self._core, name, call["id"], function["name"], "", "in_progress")
+        return Arguments(self._events, wanted, self._index())
+
+    def _index(self) -> int:
+        self._indexes += 1
+        return self._indexes - 1
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""Reads responses from the rows of their jobs: to be shown, and to go on from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select, update
+
+from producer.dialects.responses.objects import DeletedResponse
+from producer.dialects.responses.requests import Before
+from producer.operations.pages import owned_by
+from shared.accounts import KeyHolder
+from shared.db import models as m
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.strict_json import dumps
+from shared.submissions import extras
+from shared.submissions.schemas import NULLS
+
+#: Columns of a job's result.
+RESULT = (
+    "response error partial model service_tier prompt_tokens completion_tokens cached_tokens cache_creation_tokens "
+    "cache_creation_1h_tokens reasoning_tokens charged_micros estimated"
+).split()
+_ROWS = (
+    select(
+        *(m.jobs.c[name] for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested")),
+        m.jobs.c.model.label("asked_model"),
+        m.job_payloads.c.request,
+        m.job_payloads.c.labels,
+        *(m.job_results.c[name] for name in RESULT),
+    )
+    .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    .outerjoin(m.job_results, m.job_results.c.job_id == m.jobs.c.id)
+    .where(m.jobs.c.type == "chat.completion")
+)
+
+
+def job_id_of(response_id: str) -> str:
+    """The job of a response.
+
+    >>> job_id_of("resp_0f")
+    'job_0f'
+    """
+    return f"job_{response_id.removeprefix('resp_')}"
+
+
+def kept(request: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A stored request, and what is kept beside it of the response that it was sent as: see `extras.RESPONSE`."""
+    body: dict[str, Any] = orjson.loads(request)
+    return body, (body.get(extras.KEY) or {}).get(extras.RESPONSE) or {}
+
+
+def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[str, Any] | None:
+    """The row of a chat job that the holder may see; None: there is none."""
+    row = connection.execute(_ROWS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
+    return None if row is None else dict(row)
+
+
+def stored(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
+    """The row of a response; 404 for none, and for one that was made with `store: false`."""
+    row = row_of(connection, holder, job_id_of(response_id)) if response_id.startswith("resp_") else None
+    if row is None or kept(row["request"])[1].get("store") is False:
+        raise NotFound(f"not found: response {response_id[:100]!r}")
+    return row
+
+
+def before(connection: Connection, holder: KeyHolder, response_id: str) -> Before:
+    """The conversation up to a response; 400 where there is none, or it has no answer."""
+    try:
+        row = stored(connection, holder, response_id)
+    except NotFound:
+        said = f"previous_response_id: response {response_id[:100]!r} not found"
+        raise InvalidRequest(said, param="previous_response_id") from None
+    if row["status"] != "succeeded" or not row["response"]:
+        said = f"previous_response_id: response {response_id!r} is not completed"
+        raise InvalidRequest(said, param="previous_response_id")
+    said_last = orjson.loads(row["response"])["choices"][0]["message"]
+    answer = {name: value for name, value in said_last.items() if value is not None or name == "content"}
+    return Before(response_id, [*asked(row), answer])
+
+
+def asked(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a response's request, the conversation before it included, without its instructions."""
+    body, echo = kept(row["request"])
+    return _messages(body)[1 if echo.get("instructions") else 0 :]
+
+
+def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """As they were sent: with what was kept beside them in its place."""
+    beside = body.pop(extras.KEY, None) or {}
+    for number in body.pop(NULLS, ()):
+        body["messages"][number]["content"] = None
+    hints = {path: value for path, value in beside.items() if value is not None and path.startswith("messages[")}
+    found: list[dict[str, Any]] = extras.put(body, hints)["messages"]
+    return found
+
+
+def forget(connection: Connection, holder: KeyHolder, response_id: str) -> DeletedResponse:
+    """Make a response one that was not to be stored; its job stays as long as any. 409 while it is not over."""
+    row = stored(connection, holder, response_id)
+    if row["finished_at"] is None:
+        raise Conflict(f"response {response_id} is {row['status']}: cancel it, or delete it when it has ended")
+    body, echo = kept(row["request"])
+    body[extras.KEY] = {**(body.get(extras.KEY) or {}), extras.RESPONSE: {**echo, "store": False}}
+    payload = m.job_payloads
+    connection.execute(update(payload).where(payload.c.job_id == row["id"]).values(request=dumps(body)))
+    return {"id": response_id, "object": "response", "deleted": True}

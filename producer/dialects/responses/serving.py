@@ -1,0 +1,132 @@
+"""Answers about one response: made and waited for, in the background, streamed."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from producer.context import Context
+from producer.dialects.responses import lookup, making, requests
+from producer.dialects.responses.framing import ResponseEvents
+from producer.operations import stream
+from producer.web import calls
+from producer.web.body import MOST_BYTES, read_body
+from producer.web.calls import Call
+from producer.web.request import answer, enter_to_submit, limits_of
+from shared import logs
+from shared.accounts import KeyHolder
+from shared.errors import FusionError, NotFound, Refused
+from shared.jobs.outcomes import TERMINAL
+
+log = logging.getLogger(__name__)
+
+#: The field of a body that is looked at before it is read.
+_PREVIOUS = "previous_response_id"
+
+
+async def create(request: Request) -> Response:
+    """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
+    context, holder = await enter_to_submit(request)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    before = None
+    if isinstance(previous := body.get(_PREVIOUS), str):
+        before = await context.database.read(lookup.before, holder, previous)
+    call = await calls.read_call(request, context, holder, body, partial(_read, body, before))
+    try:
+        return await (_background(call) if body.get("background") else _waited(call))
+    except Refused as error:
+        raise requests.renamed(error) from None
+
+
+async def _waited(call: Call) -> Response:
+    """Its caller waits, or reads its events."""
+    request, context, holder = call.request, call.context, call.holder
+    async with calls.placed_call(call) as placed:
+        if call.streams:
+            return await events(request, context, holder, placed.job_id, waits=placed.left_seconds)
+        made = await calls.answered(call, placed)
+        if made.status_code == 200:
+            made.body = orjson.dumps(making.response(await _row(context, holder, placed.job_id)))
+            made.headers["content-length"] = str(len(made.body))
+        return made
+
+
+def _read(body: dict[str, Any], before: requests.Before | None, ignore_unknown: bool) -> Any:
+    return requests.read(body, before, ignore_unknown=ignore_unknown)
+
+
+async def _background(call: Call) -> Response:
+    """Accepted, and not waited for."""
+    context, holder = call.context, call.holder
+    accepted = await context.placer.submit(holder, [call.submission], listed=False, claim=call.claim)
+    if accepted.replayed:
+        call.request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))
+    job_id = str(orjson.loads(accepted.response)["id"])
+    with calls.named_in_errors(job_id, call.request):
+        if call.streams:
+            return await events(call.request, context, holder, job_id)
+        return answer(making.response(await _row(context, holder, job_id)), {"FusionAI-Job-Id": job_id})
+
+
+async def events(
+    request: Request,
+    context: Context,
+    holder: KeyHolder,
+    job_id: str,
+    *,
+    starting_after: int = -1,
+    waits: float | None = None,
+) -> Response:
+    """The events of a response, from the first or after the one of that number.
+
+    `waits`: for so long its caller waits for an answer, of a call that would have an error as its status; None: of one
+    in the background, of which everything that comes of it is in the events.
+    """
+    row = await _row(context, holder, job_id)
+    framing = ResponseEvents(making.begun(row), starting_after=starting_after)
+    try:
+        made = await stream.respond(
+            context.streams,
+            job_id,
+            holder,
+            include_usage=False,
+            limits=limits_of(request, waits=waits),
+            ids=False,
+            framing=framing,
+        )
+    except FusionError:
+        row = await _row(context, holder, job_id)
+        if waits is not None or row["status"] not in TERMINAL:
+            raise
+        whole = framing.head() + framing.last(making.response(row))
+        return Response(whole, media_type=framing.media_type, headers={"FusionAI-Job-Id": job_id})
+    assert isinstance(made, StreamingResponse)
+    made.body_iterator = _ended(made.body_iterator, framing, context, holder, job_id)
+    return made
+
+
+async def _ended(
+    frames: Any, framing: ResponseEvents, context: Context, holder: KeyHolder, job_id: str
+) -> AsyncIterator[bytes]:
+    """A stream's frames, and the last event, which has what the rows say."""
+    async for frame in frames:
+        if frame:
+            yield frame
+    try:
+        row = await _row(context, holder, job_id)
+    except Exception as error:
+        log.warning("reading job %s for the end of its stream failed: %s", job_id, logs.kind(error))
+        yield framing.lost()
+    else:
+        yield framing.last(making.response(row))
+
+
+async def _row(context: Context, holder: KeyHolder, job_id: str) -> Mapping[str, Any]:
+    row = await context.database.read(lookup.row_of, holder, job_id)
+    if row is None:
+        raise NotFound(f"not found: job {job_id[:100]!r}")
+    return row
