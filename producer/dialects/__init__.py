@@ -5,13 +5,14 @@ that says where it answers, which header has the key, how a refusal and a stream
 it to DIALECTS. `tests/integration/example_dialect` is a whole one.
 """
 
-from producer.dialects import fluence, fusionai, fusionbase, infuzu, responses
+from producer.dialects import fluence, fusionai, fusionbase, infuzu, messages, responses
 from producer.web.dialect import Dialect
 
 #: Every dialect that is served. One of them answers at the root.
 DIALECTS: tuple[Dialect, ...] = (
     fusionai.DIALECT,
     responses.DIALECT,
+    messages.DIALECT,
     infuzu.DIALECT,
     fluence.DIALECT,
     fusionbase.DIALECT,

@@ -69,6 +69,9 @@ class Reply(TypedDict):
     extra_content: NotRequired[_Beside]
 
 
+_StopSequence = Annotated[str, Field(description="The one of `stop` at which it ended, if the provider says that.")]
+
+
 class Choice(TypedDict):
     """One of the `n` completions."""
 
@@ -78,6 +81,7 @@ class Choice(TypedDict):
     finish_reason: Annotated[
         str | None, Field(description="Null only in the partial result of a job that ended before its answer.")
     ]
+    stop_sequence: NotRequired[_StopSequence]
 
 
 class ChatCompletion(TypedDict):
@@ -99,11 +103,13 @@ class ChunkChoice(TypedDict):
         dict[str, Any],
         Field(
             description="`role`, `reasoning_content`, `content`, `refusal`, pieces of `tool_calls`, or with the "
-            "`finish_reason` `thinking_blocks` and `extra_content`."
+            "`finish_reason` `thinking_blocks` and `extra_content`. After reasoning that Anthropic signed, its "
+            "`reasoning_signature`, or `reasoning_redacted`, which `thinking_blocks` has as well."
         ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: str | None
+    stop_sequence: NotRequired[_StopSequence]
 
 
 class ChatCompletionChunk(TypedDict):

@@ -1,9 +1,9 @@
 """A call that waits for its job, in any dialect; a client that goes away loses nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -20,14 +20,27 @@ from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from shared.accounts import KeyHolder
 from shared.db import is_away
-from shared.errors import FusionError, Timeout, Unavailable
+from shared.errors import FusionError, Refused, Timeout, Unavailable
 from shared.objects.addresses import job_url
 from shared.objects.amounts import credits_decimal
 from shared.settings import settings
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import Submission, read_submission
 
-Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A native body, and the paths of what was sent beside it that no provider is sent: `ignored` of the job.
+
+    `places`: where what stands at a path of the body stood in what was sent, as far as a refusal may name it.
+    """
+
+    body: dict[str, Any]
+    unsent: Sequence[str]
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | Translated]
 
 #: A request header: `true` gives the events of a chat completion's stream their ids, as those of a job's have them.
 IDS_HEADER = "FusionAI-Stream-Ids"
@@ -47,11 +60,13 @@ async def serve(request: Request, type: JobType, *, translate: Translate = untra
     """
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    call = await read_call(request, context, holder, body, partial(_read, type, translate, body))
-    async with placed_call(call) as placed:
-        if call.streams:
-            return await _streamed(context, holder, placed, call.submission, request)
-        return await answered(call, placed)
+    places: dict[str, str] = {}
+    with _named_as_sent(places):
+        call = await read_call(request, context, holder, body, partial(_read, type, translate, body, places))
+        async with placed_call(call) as placed:
+            if call.streams:
+                return await _streamed(context, holder, placed, call.submission, request)
+            return await answered(call, placed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +178,24 @@ def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
     return late
 
 
-def _read(type: JobType, translate: Translate, body: dict[str, Any], ignore_unknown: bool) -> Submission:
-    return read_submission(type, translate(body), ignore_unknown=ignore_unknown)
+@contextmanager
+def _named_as_sent(places: Mapping[str, str]) -> Iterator[None]:
+    """A refusal names what is wrong by its place in the body that was sent."""
+    try:
+        yield
+    except Refused as error:
+        if (param := error.param) is not None and param in places:
+            error.message = error.message.replace(param, places[param], 1)
+            error.param = places[param]
+        raise
+
+
+def _read(
+    type: JobType, translate: Translate, body: dict[str, Any], places: dict[str, str], ignore_unknown: bool
+) -> Submission:
+    """`places` gets those of the translation."""
+    made = translate(body)
+    if isinstance(made, Translated):
+        places.update(made.places)
+        return read_submission(type, made.body, ignore_unknown=ignore_unknown, unsent=made.unsent)
+    return read_submission(type, made, ignore_unknown=ignore_unknown)

@@ -52,6 +52,11 @@ def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logpro
 
 #: Thoughts as their provider signed them, which come whole, with the finish reason.
 SIGNED = "thinking_blocks"
+#: The same as it comes: what proves the thought before it, or a thought that is kept secret, as strings.
+SIGNATURE = "reasoning_signature"
+REDACTED = "reasoning_redacted"
+#: Of a choice: the one of the request's `stop` at which it ended, beside the finish reason.
+STOPPED_AT = "stop_sequence"
 #: What a provider wants back with a message or a tool call: sent with the finish reason, or with the call's name.
 BESIDE = "extra_content"
 
@@ -59,6 +64,11 @@ BESIDE = "extra_content"
 def ending(message: Mapping[str, Any]) -> dict[str, Any]:
     """What of a whole message is in the delta that has its finish reason."""
     return {name: message[name] for name in (SIGNED, BESIDE) if message.get(name)}
+
+
+def stopped(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a whole choice is in the part that has its finish reason."""
+    return {STOPPED_AT: choice[STOPPED_AT]} if choice.get(STOPPED_AT) else {}
 
 
 #: The texts of a message, and their letters.
@@ -74,6 +84,8 @@ class StreamProgress:
     """
 
     sent: dict[str, int] = field(default_factory=dict)
+    #: Signatures of thoughts; not in the ids of events, so a reader who comes back may get the last one again.
+    signed: int = field(default=0, compare=False)
 
     def advance(self, choices: Sequence[Mapping[str, Any]]) -> None:
         """Count a chunk's choices."""
@@ -82,6 +94,7 @@ class StreamProgress:
             for letter, name in _TEXTS:
                 if (text := delta.get(name)) is not None:
                     self._add(f"{index}{letter}", len(text))
+            self.signed += (SIGNATURE in delta) + (REDACTED in delta)
             for call in delta.get("tool_calls") or ():
                 self._add(f"{index}t{call['index']}", len(call["function"].get("arguments") or ""))
             for letter, name in (("l", "content"), ("m", "refusal")):
@@ -133,19 +146,20 @@ def read_event_id(text: str, job_id: str) -> EventId:
 def rest(choices: Sequence[Mapping[str, Any]], progress: StreamProgress) -> Iterator[list[dict[str, Any]]]:
     """What is left of a whole answer's choices after what has been sent, as the choices of the chunks still to send."""
     for choice in choices:
-        for piece in _left(choice, dict(progress.sent)):
+        for piece in _left(choice, dict(progress.sent), progress.signed):
             yield [piece]
 
 
-def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _left(choice: Mapping[str, Any], sent: Mapping[str, int], signed: int) -> Iterator[dict[str, Any]]:
     index, message = choice["index"], choice["message"]
     if f"{index}f" in sent:
         return
     if not any(_is_of(index, name) for name in sent):
         spoken = "" if message.get("content") is not None else None
         yield part(index, {"role": "assistant", "content": spoken})
-    if reasoning := (message.get("reasoning_content") or "")[sent.get(f"{index}g", 0) :]:
-        yield part(index, {"reasoning_content": reasoning})
+    blocks = () if _spoke(index, sent) else message.get(SIGNED) or ()
+    for thought in _thoughts(message.get("reasoning_content") or "", blocks, sent.get(f"{index}g", 0), signed):
+        yield part(index, thought)
     for letter, name, tokens in (("c", "content", "l"), ("r", "refusal", "m")):
         text = (message.get(name) or "")[sent.get(f"{index}{letter}", 0) :]
         likely = ((choice.get("logprobs") or {}).get(name) or [])[sent.get(f"{index}{tokens}", 0) :]
@@ -154,7 +168,30 @@ def _left(choice: Mapping[str, Any], sent: Mapping[str, int]) -> Iterator[dict[s
     for number, call in enumerate(message.get("tool_calls") or ()):
         if (delta := _left_call(number, call, sent.get(f"{index}t{number}"))) is not None:
             yield part(index, {"tool_calls": [delta]})
-    yield part(index, ending(message), choice["finish_reason"])
+    yield part(index, ending(message), choice["finish_reason"]) | stopped(choice)
+
+
+def _spoke(index: int, sent: Mapping[str, int]) -> bool:
+    """Whether something that follows the thoughts has been sent: their signatures have as well."""
+    return bool(sent.get(f"{index}c") or sent.get(f"{index}r")) or any(name.startswith(f"{index}t") for name in sent)
+
+
+def _thoughts(reasoning: str, blocks: Sequence[Mapping[str, Any]], sent: int, signed: int) -> Iterator[dict[str, Any]]:
+    """What is left of the thoughts, each signed one followed by its signature.
+
+    `sent`: characters of all of them; `signed`: signatures.
+    """
+    end = 0
+    for at, block in enumerate(blocks):
+        text = block.get("thinking") or ""
+        if piece := text[max(sent - end, 0) :]:
+            yield {"reasoning_content": piece}
+        end += len(text)
+        if at >= signed and end >= sent:
+            secret = block["type"] == "redacted_thinking"
+            yield {REDACTED: block["data"]} if secret else {SIGNATURE: block["signature"]}
+    if piece := reasoning[max(sent, end) :]:
+        yield {"reasoning_content": piece}
 
 
 def _is_of(index: int, name: str) -> bool:

@@ -172,14 +172,20 @@ class Usage:
 
 
 def read_submission(
-    type: JobType, body: Mapping[str, Any], *, at: str = "", ignore_unknown: bool = False
+    type: JobType,
+    body: Mapping[str, Any],
+    *,
+    at: str = "",
+    ignore_unknown: bool = False,
+    unsent: Sequence[str] = (),
 ) -> Submission:
     """Validate one request body of a type; a 400 names the field, prefixed by `at` (`jobs[3].`).
 
     `ignore_unknown`: a field that nobody knows is no fault; the job lists it as `ignored`.
+    `unsent`: what it lists as well, because the body was made of a request that had it.
     """
     fields = dict(body)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict.fromkeys(unsent)
     try:
         model, selection = read_model(type, fields.pop("model", None), at)
         labels = read_labels(fields.pop("metadata", None), at)

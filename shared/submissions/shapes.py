@@ -59,7 +59,9 @@ def _message(type: str, message: str) -> str:
 _MESSAGES: Final = {"extra_forbidden": "unknown field", "missing": "required field is missing"}
 #: Steps of a location that name a branch of a union, not a field.
 _BRANCHES = frozenset({"str", "int", "float", "dict", "NamedToolChoice"})
-_PART_TAGS = frozenset({"text", "image_url", "refusal"})
+_PART_TAGS = frozenset(
+    {"text", "image_url", "refusal", "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result"}
+)
 _SIZES = frozenset({"too_short", "too_long", "string_too_short", "string_too_long", TOO_LARGE})
 #: Characters of an unknown field's name that are given back.
 _MOST_NAME = 100

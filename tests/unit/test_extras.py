@@ -409,3 +409,22 @@ def test_what_a_model_takes_beside_tools_is_fixed_by_its_row_and_told() -> None:
     assert both({**tools, "reasoning_effort": "high"}) == ("none", ["reasoning_effort"])
     assert both({**tools, "reasoning": {"effort": "high"}}) == ("none", ["reasoning"])
     assert sending(Words(with_tools={"a": 1}), Words(with_tools={"b": 2}), "u").with_tools == {"a": 1, "b": 2}
+
+
+def test_pictures_in_results_of_tools_follow_them_in_a_turn_of_the_user() -> None:
+    """The protocol has no place for them in the results, where a provider does not look at them."""
+    picture = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+    text = {"type": "text", "text": "here"}
+    calls = [{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id in "ab"]
+    called = {"role": "assistant", "content": "a", "tool_calls": calls}
+    results = [
+        {"role": "tool", "tool_call_id": "a", "content": [text, picture]},
+        {"role": "tool", "tool_call_id": "b", "content": [picture]},
+    ]
+    body = {"messages": [HI, called, *results, HI]}
+    bare = [{**results[0], "content": [text]}, {**results[1], "content": ""}]
+    shown = {"role": "user", "content": [picture, picture]}
+    assert composed(asked(body), Sending())["messages"] == [HI, called, *bare, shown, HI]
+    ending = {"messages": [HI, called, *results]}
+    assert composed(asked(ending), Sending())["messages"] == [HI, called, *bare, shown]
+    assert list(left_out(asked(body), Sending())) == []

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from shared.errors import ProviderError
-from shared.jobs.streams import BESIDE, SIGNED
+from shared.jobs.streams import BESIDE, SIGNED, STOPPED_AT
 from workers.answers import finish, texts
 from workers.answers.shape import wrong
 from workers.answers.tool_calls import ToolCalls, of_function_call
@@ -35,6 +35,8 @@ class ChoiceBuilder:
         #: What stands beside the message; known at its end, since a later piece takes the place of an earlier one.
         self._beside: dict[str, Any] = {}
         self._finish: str | None = None
+        #: The one of the request's `stop` at which it ended, where the provider says that.
+        self.stopped_at: str | None = None
         #: Thoughts as their provider signed them.
         self._signed: list[dict[str, Any]] = []
 
@@ -125,7 +127,8 @@ class ChoiceBuilder:
             message["tool_calls"] = self._calls.shown()
         message.update(self.beside())
         likely = {name: self._likely.get(name) for name in ("content", "refusal")} if self._likely else None
-        return {"index": self.index, "message": message, "logprobs": likely, "finish_reason": self._finish}
+        made = {"index": self.index, "message": message, "logprobs": likely, "finish_reason": self._finish}
+        return made if self.stopped_at is None else made | {STOPPED_AT: self.stopped_at}
 
 
 def _called(message: Mapping[str, Any]) -> Any:

@@ -4,19 +4,14 @@ About four bytes of text are a token. A count of 0 is none where there was somet
 and a text that was sent was paid for. Never more than what a job's bound was made of.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from shared.money.pricing import Overheads
-from shared.submissions.schemas import Usage, image_urls
-
-#: Bytes of UTF-8 in one token, about, of English and of most programs.
-BYTES_PER_TOKEN = 4
-#: What a message has around its text: its role, its marks.
-MESSAGE_TOKENS = 4
+from shared.submissions import token_estimates
+from shared.submissions.schemas import Usage
+from shared.submissions.token_estimates import texts_of, tokens
 
 
 def of_chat(
@@ -31,7 +26,7 @@ def of_chat(
         return reported
     used = reported or Usage()
     if not used.prompt_tokens:
-        used = replace(used, prompt_tokens=max(_asked(request, overheads), 1), estimated=True)
+        used = replace(used, prompt_tokens=max(token_estimates.asked(request, overheads), 1), estimated=True)
     if not used.completion_tokens and (counted := said(choices)):
         used = replace(used, completion_tokens=min(counted, most), estimated=True)
     return used if reported or used.estimated else replace(used, estimated=True)
@@ -47,32 +42,6 @@ def of_embedding(reported: Usage | None, request: Mapping[str, Any]) -> Usage:
     return Usage(prompt_tokens=max(counted, 1), estimated=True)
 
 
-def tokens(texts: Iterable[str]) -> int:
-    """About how many tokens these texts have."""
-    return -(-sum(len(one.encode("utf-8", "surrogatepass")) for one in texts) // BYTES_PER_TOKEN)
-
-
-def _asked(request: Mapping[str, Any], overheads: Overheads) -> int:
-    texts = [text for message in request["messages"] for text in _texts(message)]
-    for name in ("tools", "response_format"):
-        if request.get(name):
-            texts.append(orjson.dumps(request[name]).decode())
-    of_images = overheads.image * len(image_urls(request))
-    return tokens(texts) + MESSAGE_TOKENS * len(request["messages"]) + of_images
-
-
 def said(choices: Sequence[Mapping[str, Any]]) -> int:
     """About how many tokens the messages of these choices have."""
-    return tokens(text for choice in choices for text in _texts(choice["message"]))
-
-
-def _texts(message: Mapping[str, Any]) -> Iterable[str]:
-    """Every text of a message."""
-    content = message.get("content")
-    parts = content if isinstance(content, list) else ()
-    texts = [content, message.get("refusal"), message.get("reasoning_content")]
-    texts += [text for part in parts for text in (part.get("text"), part.get("refusal"))]
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
-        texts += [function.get("name"), function.get("arguments")]
-    return (text for text in texts if isinstance(text, str))
+    return tokens(text for choice in choices for text in texts_of(choice["message"]))

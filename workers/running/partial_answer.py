@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from shared.jobs.streams import BESIDE
+from shared.jobs.streams import BESIDE, REDACTED, SIGNATURE
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Offer, Usage
-from workers.answers.estimates import BYTES_PER_TOKEN, of_chat
+from shared.submissions.token_estimates import BYTES_PER_TOKEN
+from workers.answers.estimates import of_chat
+
+#: Strings of a delta that are no text of the answer.
+_UNPAID: Final = frozenset({"role", SIGNATURE, REDACTED})
 
 
 @dataclass(slots=True)
@@ -32,7 +36,7 @@ class SentAnswer:
                     self.bytes += sum(_take_call(choice["calls"], call) for call in value or ())
                 elif name == BESIDE:
                     choice["beside"] = value
-                elif isinstance(value, str) and name != "role":
+                elif isinstance(value, str) and name not in _UNPAID:
                     choice["texts"].setdefault(name, []).append(value)
                     self.bytes += _size(value)
 

@@ -37,7 +37,7 @@ def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], U
     made.sign(list(all_placed(blocks)))
     if explained := refusal(body):
         made.take({"refusal": explained})
-    end(made, body.get("stop_reason"))
+    end(made, body)
     if not made.ended:
         raise wrong("stop_reason", "is missing")
     made.close()
@@ -52,9 +52,13 @@ def choice(call: ProviderCall) -> ChoiceBuilder:
     return ChoiceBuilder(0, stem, call.request.get("tools") or (), limit)
 
 
-def end(made: ChoiceBuilder, reason: Any) -> bool:
-    """Take a stop reason; whether it ends the answer now."""
-    return made.end(_ENDS.get(reason, reason) if isinstance(reason, str) else reason)
+def end(made: ChoiceBuilder, ending: Mapping[str, Any]) -> bool:
+    """Take a stop reason, with the stop sequence that goes with it; whether it ends the answer now."""
+    reason, sequence = ending.get("stop_reason"), ending.get("stop_sequence")
+    ends = made.end(_ENDS.get(reason, reason) if isinstance(reason, str) else reason)
+    if ends and reason == "stop_sequence" and isinstance(sequence, str):
+        made.stopped_at = sequence
+    return ends
 
 
 def refusal(ending: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import httpx
 
 from shared import clock
 from shared.errors import ProviderError
-from shared.jobs.streams import ending, part
+from shared.jobs.streams import REDACTED, SIGNATURE, ending, part, stopped
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads
@@ -67,6 +67,9 @@ class Message:
         self._characters = 0
         self._calls: dict[int, int] = {}
         self._called = 0
+        #: Signatures of thoughts, and thoughts that are kept secret: passed on with what comes after them, because
+        #: they alone are no reason not to ask again.
+        self._proofs: list[dict[str, str]] = []
         self._usage: dict[str, Any] = {}
         self._sent = False
         #: Some of the answer has come: a text, a thought, a call, an end; and some that the caller sees.
@@ -96,7 +99,7 @@ class Message:
             self._send({"tool_calls": left})
         shown = self._choice.shown()
         if self._call.sink is not None and self._call.sink.began:
-            self._send(ending(shown["message"]), shown["finish_reason"])
+            self._send(ending(shown["message"]), shown["finish_reason"], stopped(shown))
         return answers.result(self._call, self._choice, used(self._usage), self._created)
 
     def _take(self, event: Mapping[str, Any]) -> None:
@@ -123,6 +126,8 @@ class Message:
         kind = block["type"]
         if kind in TYPES:
             self._thoughts[index] = (dict(block), [], (self._characters, self._called))
+            if isinstance(secret := block.get("data"), str):
+                self._proofs.append({REDACTED: secret})
             self.begun = True  # a thought that is not shown may take long
         if kind == "tool_use":
             number = self._calls[index] = self._called
@@ -137,6 +142,8 @@ class Message:
             self._say(index, kind, delta)
         elif kind == "signature_delta":
             self._thoughts[index][0]["signature"] = delta["signature"]
+            if isinstance(delta["signature"], str):
+                self._proofs.append({SIGNATURE: delta["signature"]})
         elif kind == "input_json_delta" and index in self._calls:
             piece = {"index": self._calls[index], "function": {"arguments": delta["partial_json"]}}
             self._pass_on({"tool_calls": [piece]})
@@ -156,7 +163,7 @@ class Message:
         self._count(event.get("usage"))
         if explained := answers.refusal(event["delta"]):
             self._pass_on({"refusal": explained})
-        if answers.end(self._choice, event["delta"].get("stop_reason")):
+        if answers.end(self._choice, event["delta"]):
             self.ended = self.begun = self.visible = True
 
     def _pass_on(self, delta: Mapping[str, Any]) -> None:
@@ -164,14 +171,16 @@ class Message:
         if visible := self._choice.take(delta):
             self._send(visible)
 
-    def _send(self, visible: dict[str, Any], finish: str | None = None) -> None:
+    def _send(self, visible: dict[str, Any], finish: str | None = None, beside: Mapping[str, Any] = {}) -> None:
         if self._call.sink is None:
             return
         pieces = []
         if not self._sent:
             self._sent = True
             pieces.append(part(0, {"role": "assistant", "content": "" if "content" in visible else None}))
-        pieces.append(part(0, visible, finish))
+        pieces += [part(0, proof) for proof in self._proofs]
+        self._proofs.clear()
+        pieces.append({**part(0, visible, finish), **beside})
         self._call.sink.send(self._head, pieces)
 
 

@@ -12,6 +12,7 @@ from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import NULLS, UNASKED
 from shared.submissions.sending import Sending
 from workers.providers import ProviderCall
+from workers.providers.openai import tool_pictures
 from workers.upstream.json_body import encoded
 
 Body = dict[str, Any]
@@ -71,6 +72,8 @@ def composed(call: ProviderCall, sending: Sending) -> Body:
         body["service_tier"] = sending.tiers.get(offer.service_tier, offer.service_tier)
     if kept := extras.taken(request.get(extras.KEY) or {}, sending.takes):
         body = extras.put(body, kept)
+    if call.type == "chat.completion":  # only now: what stands beside messages is put by their places
+        body["messages"] = tool_pictures.moved(body["messages"])
     for name, other in sending.rename.items():
         if name in body:
             body[other] = body.pop(name)

@@ -1,0 +1,26 @@
+"""Anthropic's Messages, under /v1/messages: what its SDK and coding agents send, for any model of the catalogue."""
+
+from functools import partial
+
+from producer.dialects.messages import answers, document, manners, routes
+from producer.dialects.messages.stream import MessageEvents
+from producer.web.dialect import Dialect
+from producer.web.keys import read_key
+
+DIALECT = Dialect(
+    name="messages",
+    prefixes=("/v1/messages",),
+    router=routes.router,
+    key_of=partial(
+        read_key,
+        names=("x-api-key", "authorization"),
+        missing="missing API key: send it in the header x-api-key or as Authorization: Bearer <API key>",
+    ),
+    refuse=manners.refuse,
+    framing=MessageEvents,
+    limit_headers=manners.limit_headers,
+    dress=answers.dress,
+    answer_headers=manners.answer_headers,
+    document=document.PART,
+    bought=frozenset({"/v1/messages"}),
+)

@@ -1,0 +1,77 @@
+"""How Messages refuses, and what it says of limits.
+
+Sources: platform.claude.com/docs/en/api/errors (`{"type": "error", "error": {"type", "message"}, "request_id"}` and the
+type of each status), …/api/rate-limits (headers; a reset is an RFC 3339 time).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from producer.admission.limits.allowances import Allowance
+from producer.web import rate_headers
+from producer.web.dialect import BrokenStream, Refusal
+from producer.web.rows import Schema
+from shared import clock
+from shared.errors import FusionError
+
+_TYPES: Final[Mapping[int, str]] = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+TYPES: Final = ("invalid_request_error", *_TYPES.values(), "api_error")
+
+
+def refuse(error: FusionError, request_id: str) -> Refusal:
+    """An error object in an envelope that has a type of its own."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    return Refusal({"type": "error", "error": _shown(error), "request_id": request_id}, headers)
+
+
+def type_of(status: int) -> str:
+    """The type of a status.
+
+    >>> type_of(415), type_of(402), type_of(502)
+    ('invalid_request_error', 'billing_error', 'api_error')
+    """
+    return _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+
+
+def broken(fault: BrokenStream) -> dict[str, Any]:
+    """The data of the event that ends a stream; its message names the job."""
+    last = {} if fault.last_event_id is None else {"last_event_id": fault.last_event_id}
+    shown = _shown(fault.error) | {"message": fault.message, "job_id": fault.job_id} | last
+    return {"type": "error", "error": shown, "request_id": fault.request_id}
+
+
+def answer_headers(request_id: str) -> list[tuple[bytes, bytes]]:
+    """The request's id under the name that official clients read."""
+    return [(b"request-id", request_id.encode())]
+
+
+def limit_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
+    """What is left of the limit, under Anthropic's names, and under those of every dialect."""
+    reset = datetime.fromtimestamp(clock.now_seconds() + max(0.0, allowance.reset_seconds), UTC)
+    return [
+        (b"anthropic-ratelimit-requests-limit", b"%d" % allowance.limit),
+        (b"anthropic-ratelimit-requests-remaining", b"%d" % allowance.remaining),
+        (b"anthropic-ratelimit-requests-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
+        *rate_headers.limit_headers(allowance),
+    ]
+
+
+#: The document's headers of answers.
+HEADERS: Final[Mapping[str, Schema]] = rate_headers.SCHEMAS
+
+
+def _shown(error: FusionError) -> dict[str, Any]:
+    param = {} if error.param is None else {"param": error.param}
+    reason = {} if error.reason is None else {"reason": error.reason}
+    return {"type": type_of(error.status), "message": error.message} | param | reason | error.details
