@@ -54,6 +54,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if not isinstance(item, Turn):
         return None
     tests, place = item.tests(), item.session.items.index(item)
+    if not tests:  # whatever the test before left open for this file, the next one may be in another package
+        item.session._setupstate.teardown_exact(nextitem)
     for at, test in enumerate(tests, start=1):
         item.session.items[place] = test
         following = tests[at] if at < len(tests) else nextitem

@@ -226,6 +226,10 @@ def planned(wanted: Priced) -> bytes:
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
+#: Columns of a line of a plan; what stands beyond them, a later release added.
+PLAN_COLUMNS = 10
+
+
 def unplanned(line: bytes) -> Priced:
     """The same line again; columns that a later release added are passed over."""
     custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")

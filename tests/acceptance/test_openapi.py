@@ -67,7 +67,8 @@ def test_the_examples_work_as_they_stand(account: Account, name: str, title: str
         url = path.format(id=failed_batch(account))
     elif "{id}" in path:
         url = path.format(id=account.live.post("/webhooks", json=EXAMPLES["create_webhook"]["Two events"]).json()["id"])
-    answer = account.live.request(method, url.removeprefix("/v1"), json=EXAMPLES[name][title])
+    headers = {"anthropic-version": "2023-06-01"} if path.startswith("/v1/messages") else None
+    answer = account.live.request(method, url.removeprefix("/v1"), json=EXAMPLES[name][title], headers=headers)
     assert answer.is_success, answer.text
     contract.check(method, path, answer)
     assert answer.headers["content-type"].startswith("text/event-stream") == (title == "Streaming")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from click import Group
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, insert, update
 
 from producer import cli
 from shared import accounts
@@ -113,6 +113,8 @@ def spoil(connection: Connection, account_id: str) -> None:
     connection.execute(update(m.jobs).where(m.jobs.c.account_id == account_id).values(model=HOSTILE))
     connection.execute(update(m.deliveries).values(last_error=HOSTILE))
     connection.execute(update(m.files).where(m.files.c.account_id == account_id).values(filename=HOSTILE))
+    said = {"name": HOSTILE, "attributes": json.dumps({HOSTILE: HOSTILE}), "text": HOSTILE, "updated_at": 0}
+    connection.execute(insert(m.entities).values(account_id=account_id, type="PERSON", id="hostile", **said))
 
 
 def test_every_command(stack: Stack, stranger: Account) -> None:
@@ -136,6 +138,7 @@ def test_every_command(stack: Stack, stranger: Account) -> None:
         "invoices": [["invoices"]],
         "accounts": [["accounts"], ["accounts", "show", stranger.id]],
         "keys": [["keys"]],
+        "entities": [["entities"], ["entities", "show", "PERSON", "hostile", "--account", stranger.id]],
         "providers": [["providers"]],
         "verify": [["verify"]],
     }

@@ -15,7 +15,7 @@ from producer.operations import events as events_ops
 from producer.operations import jobs as jobs_ops
 from producer.operations import pages as pages_ops
 from shared import clock
-from shared.batches.lines import unplanned
+from shared.batches.lines import PLAN_COLUMNS, unplanned
 from shared.db import Database
 from shared.db import models as m
 from shared.files import blobs
@@ -66,11 +66,16 @@ def as_of_a_later_version(recorded: dict[str, Any]) -> dict[str, Any]:
         row["plan"] = "invented"
     for name, text in recorded["blobs"].items():
         if name.startswith("plans/"):
-            recorded["blobs"][name] = "".join(f"{line}\tlater\t{{}}\n" for line in text.splitlines())
+            recorded["blobs"][name] = "".join(f"{_whole(line)}\tlater\t{{}}\n" for line in text.splitlines())
     recorded["pace"] = _more(recorded["pace"])
     for message in recorded["messages"]:
         message["args"].append({"later": True})
     return recorded
+
+
+def _whole(line: str) -> str:
+    """A line of a plan with every column of today, so that what follows is a later release's."""
+    return line + "\t" * (PLAN_COLUMNS - 1 - line.count("\t"))
 
 
 def _more(document: str) -> str:
@@ -212,7 +217,7 @@ def test_lines_of_plans_of_any_version_are_read(recorded: dict[str, Any]) -> Non
     (plan,) = [text for name, text in recorded["blobs"].items() if name.startswith("plans/")]
     for line in plan.encode().splitlines(keepends=True):
         known = unplanned(line)
-        assert unplanned(line.rstrip(b"\n") + b"\tlater\n") == known
+        assert unplanned(_whole(line.decode().rstrip("\n")).encode() + b"\tlater\n") == known
         assert unplanned(b"\t".join(line.split(b"\t")[:8])).offers == known.offers, "the first release's end earlier"
 
 

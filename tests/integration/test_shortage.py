@@ -9,6 +9,7 @@ import pytest
 from producer.admission.accept import Accepted, Acceptor
 from producer.operations import batches as producer_batches
 from producer.operations.batches import BatchSpec
+from shared.batches.linked_lines import LinkedLines
 from shared.db import Database
 from shared.errors import InsufficientCredits
 from shared.money.shortage import Funds, Need, explain
@@ -97,6 +98,10 @@ def test_of_a_list_is_said_how_many_jobs_would_fit_and_which_limit(database: Dat
     assert isinstance(ask(database, holder, listed=5, max_tokens=error.details["max_tokens"]), Accepted)
 
 
+#: No line here names an entity.
+NOTHING_LINKED = LinkedLines(lambda keys: {})
+
+
 def _lines(count: int, **body: Any) -> list[dict[str, Any]]:
     asked = {"max_tokens": catalogue().models["gpt-4"].max_output, **body}
     return [chat(str(number), **asked) for number in range(count)]
@@ -105,7 +110,7 @@ def _lines(count: int, **body: Any) -> list[dict[str, Any]]:
 def test_a_batch_s_failure_and_its_dry_run_say_the_same_as_a_402(database: Database) -> None:
     holder = world.open_account(database, 60)
     spec = BatchSpec(requests=_lines(20), endpoint="/v1/chat/completions")
-    quoted, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)))
+    quoted, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)), NOTHING_LINKED)
     dry = database.read_sync(producer_batches.afforded, holder.account_id, need)
     id = batch_world.new_batch(database, holder, _lines(20))
     batch_world.take_turns(database)
@@ -159,7 +164,7 @@ def test_credits_are_written_out_and_grouped_and_one_line_is_no_first_of_one(dat
 def test_a_dry_run_of_what_can_be_paid_lacks_nothing(database: Database) -> None:
     holder = world.open_account(database, 1000)
     spec = BatchSpec(requests=_lines(2), endpoint="/v1/chat/completions")
-    _, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)))
+    _, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)), NOTHING_LINKED)
     assert database.read_sync(producer_batches.afforded, holder.account_id, need)["shortage"] is None
 
 
