@@ -113,7 +113,8 @@ def spoil(connection: Connection, account_id: str) -> None:
     connection.execute(update(m.jobs).where(m.jobs.c.account_id == account_id).values(model=HOSTILE))
     connection.execute(update(m.deliveries).values(last_error=HOSTILE))
     connection.execute(update(m.files).where(m.files.c.account_id == account_id).values(filename=HOSTILE))
-    said = {"name": HOSTILE, "attributes": json.dumps({HOSTILE: HOSTILE}), "text": HOSTILE, "updated_at": 0}
+    said = {"name": HOSTILE, "attributes": json.dumps({HOSTILE: HOSTILE}), "updated_at": 0}
+    said["text"] = HOSTILE.replace("\n", " ")  # the one thing here that is shown in lines of its own
     connection.execute(insert(m.entities).values(account_id=account_id, type="PERSON", id="hostile", **said))
 
 
