@@ -3,7 +3,7 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -53,7 +53,15 @@ class Report:
         )
 
 
-def storm(stack: Stack, *, jobs: int, kills: Mapping[str, int], seed: int, seconds: float) -> Report:
+def storm(
+    stack: Stack,
+    *,
+    jobs: int,
+    kills: Mapping[str, int],
+    seed: int,
+    seconds: float,
+    models: Sequence[str] = MODELS,
+) -> Report:
     """Let it rage, wait up to `seconds` until all is quiet, and audit. `kills`: how many of each kind."""
     chance, began = random.Random(seed), clock.monotonic()
     account = stack.open_account(20 * jobs)
@@ -68,7 +76,7 @@ def storm(stack: Stack, *, jobs: int, kills: Mapping[str, int], seed: int, secon
             count = jobs * (turn + 1) // len(victims) - jobs * turn // len(victims)
             for chunk in _chunks(turn, count, chance):
                 submit = _submit_batch if len(chunk) > 1 and turn % BATCH_TURNS == 0 else _submit
-                loads.append(clients.submit(submit, stack, account, chunk))
+                loads.append(clients.submit(submit, stack, account, chunk, models))
             lapse(stack, chance.uniform(0, PAUSE_SECONDS))
             strike(stack, name, chance)
         stack.until(lambda: all(load.done() for load in loads), seconds=120, what="every submission")
@@ -87,12 +95,12 @@ def _chunks(turn: int, count: int, chance: random.Random) -> list[list[str]]:
     return [*([text] for text in texts[:alone]), *([texts[alone:]] if texts[alone:] else [])]
 
 
-def _submit(stack: Stack, account: Account, texts: list[str]) -> None:
-    stack.submit(account, [chat(text, model=MODELS[len(text) % 3]) for text in texts])
+def _submit(stack: Stack, account: Account, texts: list[str], models: Sequence[str]) -> None:
+    stack.submit(account, [chat(text, model=models[len(text) % len(models)]) for text in texts])
 
 
-def _submit_batch(stack: Stack, account: Account, texts: list[str]) -> None:
-    lines = [line(text, model=MODELS[len(text) % 3]) for text in texts]
+def _submit_batch(stack: Stack, account: Account, texts: list[str], models: Sequence[str]) -> None:
+    lines = [line(text, model=models[len(text) % len(models)]) for text in texts]
     stack.submit_batch(account, lines, upload=len(texts) % 2 == 0, notify_each=len(texts) % 4 < 2)
 
 

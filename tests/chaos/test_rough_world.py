@@ -22,6 +22,9 @@ NAMES = ("web", "web2", "worker", "worker2", "worker3", "batches", "batches2", "
 SKEWS = {"web": 50_000, "web2": -50_000, "worker": -50_000, "worker2": 50_000, "batches": 50_000, "sweeper": -50_000}
 SMALL = {"worker": 8, "web": 2, "batches": 3, "sweeper": 2, "broker": 1}
 WHOLE = {"worker": 60, "web": 10, "batches": 20, "sweeper": 10, "broker": 5}
+#: What a worker of the version before can be asked for by a web process of this one. The successors of OpenAI's retired
+#: models take words that it does not know: where those are sold, workers are replaced first (CHANGELOG, Upgrading).
+MODELS = ("deepinfra.deepseek-r1", "claude-3-sonnet", "gemini-pro")
 #: For how long Redis stands still each time, and how long it goes on between, in seconds.
 STILL, BETWEEN = (0.02, 0.6), (0.2, 2.0)
 _WHOLE = [pytest.mark.chaos, pytest.mark.timeout(1200)]
@@ -49,7 +52,9 @@ def test_a_rough_world_breaks_no_promise(
     skews = SKEWS if kind == "postgresql" else {}  # SQLite is one machine, with one clock
     with stacks.own(kind, names=NAMES, latency=0.3, skews=skews, sources={"worker3": older}) as stack:
         with standing_still(stack.redis, seed):
-            report = storm(stack, jobs=jobs, kills=kills, seed=seed, seconds=120 if kills is SMALL else 300)
+            report = storm(
+                stack, jobs=jobs, kills=kills, seed=seed, seconds=120 if kills is SMALL else 300, models=MODELS
+            )
         print(f"\n{kind}, seed {seed}: {report}")
         assert report.violations == []
         assert sum(report.statuses.values()) == jobs
