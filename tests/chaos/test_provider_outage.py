@@ -45,7 +45,6 @@ def log(stack: Stack, provider: str) -> Sequence[dict[str, Any]]:
 
 
 @pytest.mark.chaos
-@pytest.mark.chaos_short
 def test_the_rate_is_back_within_seconds_and_only_answers_are_charged(
     stacks: Stacks, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
