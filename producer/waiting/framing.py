@@ -18,6 +18,12 @@ class BrokenStream:
     job_id: str
     last_event_id: str | None = None
 
+    @property
+    def place(self) -> dict[str, str]:
+        """What every dialect's error says beside the error itself: its message, the job, from where to read on."""
+        said = {"message": self.message, "job_id": self.job_id}
+        return said if self.last_event_id is None else {**said, "last_event_id": self.last_event_id}
+
 
 class Framing(Protocol):
     """One stream's frames, as bytes that are sent as they are; none is a frame too."""

@@ -21,7 +21,7 @@ from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from shared.accounts import KeyHolder
 from shared.db import is_away
-from shared.errors import FusionError, Refused, Timeout, Unavailable
+from shared.errors import FusionError, InvalidRequest, Refused, Timeout, Unavailable
 from shared.objects.addresses import job_url
 from shared.objects.amounts import credits_decimal
 from shared.settings import settings
@@ -51,6 +51,14 @@ COST_HEADER = "FusionAI-Credits-Used"
 
 def untranslated(body: dict[str, Any]) -> dict[str, Any]:
     """For a dialect whose requests are the native ones."""
+    return body
+
+
+def of_named_model(body: dict[str, Any]) -> dict[str, Any]:
+    """The same, for a dialect in which a model must be named."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("model is required and must be a string", param="model")
     return body
 
 

@@ -30,6 +30,11 @@ class Refusal:
     status: int | None = None
 
 
+def bearer_wanted(error: FusionError) -> dict[str, str]:
+    """The headers of a refusal, where the key is sent as a bearer token: a 401 says so."""
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+
+
 def no_schemas() -> Mapping[str, Schema]:
     """For a dialect whose rows say everything."""
     return {}

@@ -25,6 +25,7 @@ from shared.submissions.sizes import MOST_PAGE
 
 #: The longest long poll that may be asked for, in seconds.
 MOST_WAIT = 3600.0
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 
 
@@ -102,6 +103,14 @@ def page_of(request: Request, *others: str) -> tuple[PageQuery, dict[str, str]]:
             raise InvalidRequest(f"limit must be an integer from 1 to {MOST_PAGE}", param="limit")
         given["limit"] = int(given["limit"].lstrip("0")[:10] or "0")
     return cast(PageQuery, valid(PageQuery, given)), rest
+
+
+def flag_of(request: Request, name: str, *, usual: bool) -> bool:
+    """A query parameter that is true or false; `usual`: where it is not there."""
+    wanted = request.query_params.get(name)
+    if wanted is not None and wanted not in _FLAGS:
+        raise InvalidRequest(f"{name} must be true or false", param=name)
+    return usual if wanted is None else _FLAGS[wanted]
 
 
 def patience_of(request: Request) -> Patience:

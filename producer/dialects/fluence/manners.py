@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from producer.web.chunk_events import ChunkEvents
-from producer.web.dialect import BrokenStream, Refusal
+from producer.web.dialect import BrokenStream, Refusal, bearer_wanted
 from shared.errors import FusionError
 
 _CODES: Final[Mapping[int, str]] = {
@@ -19,8 +19,7 @@ CODES: Final = ("invalid_request", *dict.fromkeys(_CODES.values()), "server_erro
 
 def refuse(error: FusionError, request_id: str) -> Refusal:
     """The code, and a message that says what was wrong and where."""
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    return Refusal({"error": _shown(error, request_id)}, headers)
+    return Refusal({"error": _shown(error, request_id)}, bearer_wanted(error))
 
 
 def code_of(status: int) -> str:
@@ -40,9 +39,7 @@ def _shown(error: FusionError, request_id: str) -> dict[str, Any]:
 
 
 def _broken(fault: BrokenStream) -> dict[str, Any]:
-    last = {} if fault.last_event_id is None else {"last_event_id": fault.last_event_id}
-    shown = _shown(fault.error, fault.request_id) | {"message": fault.message, "job_id": fault.job_id}
-    return {"error": shown | last}
+    return {"error": _shown(fault.error, fault.request_id) | fault.place}
 
 
 #: A stream's framing.

@@ -7,14 +7,12 @@ from producer.dialects.fusionai.docs import EVENTS
 from producer.operations import stream
 from producer.web.call_rows import WAITING
 from producer.web.dialect import dialect_of
-from producer.web.request import enter, limits_of
+from producer.web.request import enter, flag_of, limits_of
 from producer.web.router import Router
 from producer.web.rows import Answer, Row, header, query
-from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
+from shared.errors import Conflict, NotFound, Timeout, UpstreamError
 
 router = Router()
-
-_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @router.get(
@@ -37,14 +35,12 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 async def stream_job(request: Request, job_id: str) -> Response:
     """Stream the chunks of a chat job as server-sent events."""
     context, holder = await enter(request)
-    wanted = request.query_params.get("include_usage", "true")
-    if wanted not in _FLAGS:
-        raise InvalidRequest("include_usage must be true or false", param="include_usage")
+    include_usage = flag_of(request, "include_usage", usual=True)
     return await stream.respond(
         context.streams,
         job_id,
         holder,
-        include_usage=_FLAGS[wanted],
+        include_usage=include_usage,
         limits=limits_of(request),
         ids=True,
         framing=dialect_of(request).framing(),

@@ -45,8 +45,7 @@ def _shown(error: FusionError, request_id: str) -> dict[str, Any]:
 
 
 def _broken(fault: BrokenStream) -> dict[str, Any]:
-    last = {} if fault.last_event_id is None else {"last_event_id": fault.last_event_id}
-    return _shown(fault.error, fault.request_id) | {"message": fault.message, "job_id": fault.job_id} | last
+    return _shown(fault.error, fault.request_id) | fault.place
 
 
 #: A stream's framing.

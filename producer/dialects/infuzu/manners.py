@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from producer.web.chunk_events import ChunkEvents
-from producer.web.dialect import BrokenStream, Refusal
+from producer.web.dialect import BrokenStream, Refusal, bearer_wanted
 from shared.errors import FusionError
 from shared.submissions.job_types import JobType
 
@@ -19,8 +19,7 @@ _USAGE: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 def refuse(error: FusionError, request_id: str) -> Refusal:
     """A list of one error; its code is the machine-readable cause, or else its type."""
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    return Refusal({"errors": [shown(error)], "request_id": request_id}, headers)
+    return Refusal({"errors": [shown(error)], "request_id": request_id}, bearer_wanted(error))
 
 
 def shown(error: FusionError) -> dict[str, Any]:
@@ -45,9 +44,7 @@ def _counted(made: dict[str, Any]) -> bytes:
 
 
 def _broken(fault: BrokenStream) -> dict[str, Any]:
-    last = {} if fault.last_event_id is None else {"last_event_id": fault.last_event_id}
-    error = shown(fault.error) | {"message": fault.message, "job_id": fault.job_id} | last
-    return {"errors": [error], "request_id": fault.request_id}
+    return {"errors": [shown(fault.error) | fault.place], "request_id": fault.request_id}
 
 
 #: A stream's framing.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from producer.admission.limits.allowances import Allowance
 from producer.web import rate_headers
-from producer.web.dialect import BrokenStream, Refusal
+from producer.web.dialect import BrokenStream, Refusal, bearer_wanted
 from producer.web.rows import Schema
 from shared import clock
 from shared.errors import FusionError
@@ -31,8 +31,7 @@ TYPES: Final = ("invalid_request_error", *_TYPES.values(), "api_error")
 
 def refuse(error: FusionError, request_id: str) -> Refusal:
     """An error object in an envelope that has a type of its own."""
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    return Refusal({"type": "error", "error": _shown(error), "request_id": request_id}, headers)
+    return Refusal({"type": "error", "error": _shown(error), "request_id": request_id}, bearer_wanted(error))
 
 
 def type_of(status: int) -> str:
@@ -46,9 +45,7 @@ def type_of(status: int) -> str:
 
 def broken(fault: BrokenStream) -> dict[str, Any]:
     """The data of the event that ends a stream; its message names the job."""
-    last = {} if fault.last_event_id is None else {"last_event_id": fault.last_event_id}
-    shown = _shown(fault.error) | {"message": fault.message, "job_id": fault.job_id} | last
-    return {"type": "error", "error": shown, "request_id": fault.request_id}
+    return {"type": "error", "error": _shown(fault.error) | fault.place, "request_id": fault.request_id}
 
 
 def answer_headers(request_id: str) -> list[tuple[bytes, bytes]]:

@@ -3,13 +3,13 @@
 from functools import partial
 
 from producer.web.chunk_events import ChunkEvents
-from producer.web.dialect import BrokenStream, Refusal
+from producer.web.dialect import BrokenStream, Refusal, bearer_wanted
 from shared.errors import FusionError
 
 
 def refuse(error: FusionError, request_id: str) -> Refusal:
     """An error object in an envelope."""
-    return Refusal({"error": error.as_json(request_id)}, {"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
+    return Refusal({"error": error.as_json(request_id)}, bearer_wanted(error))
 
 
 def _broken(fault: BrokenStream) -> dict[str, object]:

@@ -11,7 +11,7 @@ from producer.dialects.responses.document import EVENTS
 from producer.dialects.responses.objects import DeletedResponse, Response, ResponseItems
 from producer.operations import jobs
 from producer.web.call_rows import call
-from producer.web.request import answer, claim_of, enter, page_of
+from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
@@ -20,7 +20,6 @@ router = Router()
 
 _HELLO: Final = "Write a one-sentence bedtime story about a unicorn."
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
-_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 #: How long a cancel waits for a running response to end, in seconds.
 _CANCEL_SECONDS: Final = 5.0
 
@@ -74,14 +73,12 @@ async def create_response(request: Request) -> Answered:
 async def get_response(request: Request, response_id: str) -> Answered:
     """Get a response as it stands, or its events."""
     context, holder = await enter(request)
-    wanted = request.query_params.get("stream", "false")
-    if wanted not in _FLAGS:
-        raise InvalidRequest("stream must be true or false", param="stream")
+    streams = flag_of(request, "stream", usual=False)
     row = await context.database.read(lookup.stored, holder, response_id)
     after = request.query_params.get("starting_after")
     if after is not None and not _NUMBER.fullmatch(after):
         raise InvalidRequest("starting_after must be a sequence_number", param="starting_after")
-    if _FLAGS[wanted]:
+    if streams:
         number = -1 if after is None else int(after)
         return await serving.events(request, context, holder, row["id"], starting_after=number)
     return answer(making.response(row), {"FusionAI-Job-Id": row["id"]})
