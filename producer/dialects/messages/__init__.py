@@ -2,15 +2,22 @@
 
 from functools import partial
 
-from producer.dialects.messages import answers, document, manners, routes
+from producer.dialects.messages import answers, document, manners, models, routes
 from producer.dialects.messages.stream import MessageEvents
 from producer.web.dialect import Dialect
 from producer.web.keys import read_key
+from producer.web.router import Router
+
+router = Router()
+for part in (routes, models):
+    router.include(part.router)
 
 DIALECT = Dialect(
     name="messages",
     prefixes=("/v1/messages",),
-    router=routes.router,
+    bases=("/v1",),
+    claims={"anthropic-version": ("/v1/models",)},
+    router=router,
     key_of=partial(
         read_key,
         names=("x-api-key", "authorization"),
