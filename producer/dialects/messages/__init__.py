@@ -2,11 +2,12 @@
 
 from functools import partial
 
-from producer.dialects.messages import answers, document, manners, models, routes
+from producer.dialects.messages import document, manners, models, routes
 from producer.dialects.messages.stream import MessageEvents
 from producer.web.dialect import Dialect
 from producer.web.keys import read_key
 from producer.web.router import Router
+from shared.dialects.messages import answers
 
 router = Router()
 for part in (routes, models):

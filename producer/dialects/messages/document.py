@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import orjson
 
-from producer.dialects.messages import manners, shapes
+from producer.dialects.messages import manners
 from producer.openapi.schemas import definitions
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
 from producer.web.error_rows import DETAILS
 from producer.web.rows import JSON, Schema, header
+from shared.dialects.messages import shapes
 from shared.errors import FusionError
 
 _ERROR: Final[Schema] = {

@@ -6,8 +6,6 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.dialects.messages import answers
-from producer.dialects.messages import request as requests
 from producer.dialects.messages.document import BETA, EVENTS, VERSION
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.call_rows import call
@@ -16,6 +14,7 @@ from producer.web.request import answer, enter
 from producer.web.router import Router
 from producer.web.rows import Row, one
 from shared.accounts import KeyHolder
+from shared.dialects.messages import answers, requests
 from shared.errors import InvalidRequest
 from shared.submissions import token_estimates
 from shared.submissions.catalogue import catalogue

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from producer.dialects.messages import shapes
-from producer.dialects.messages.turns import Turns
-from producer.web.calls import Translated
+from shared.dialects.messages import shapes
+from shared.dialects.messages.turns import Turns
+from shared.dialects.translated import Translated
 from shared.errors import InvalidRequest
 from shared.submissions.schemas import image_places
 from shared.submissions.shapes import invalid

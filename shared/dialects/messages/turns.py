@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from producer.dialects.messages import shapes
-from producer.dialects.messages.answers import AFTER
+from shared.dialects.messages import shapes
+from shared.dialects.messages.answers import AFTER
 from shared.errors import InvalidRequest
 
 Value = dict[str, Any]
