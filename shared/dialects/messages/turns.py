@@ -21,6 +21,10 @@ _OF_ROLE: Final = {
     "assistant": frozenset({"text", "thinking", "redacted_thinking", "tool_use"}),
     "system": frozenset({"text"}),
 }
+#: How a block of the system prompt begins that a coding agent's server reads, and that differs in every request, so
+#: that no provider would find the prompt in its cache (code.claude.com/docs/en/llm-gateway-protocol, "System prompt
+#: attribution block"; github.com/ggml-org/llama.cpp/pull/20623).
+_ATTRIBUTION: Final = "x-anthropic-billing-header:"
 
 
 class Turns:
@@ -34,7 +38,14 @@ class Turns:
 
     def system(self, given: str | Sequence[shapes.TextBlock] | None) -> list[Value]:
         """The system prompt as a message, none if it says nothing."""
-        parts = given if isinstance(given, str) else self._parts(given or (), "system")
+        if given is None or isinstance(given, str):
+            return [{"role": "system", "content": given}] if given else []
+        parts: list[Value] = []
+        for at, block in enumerate(given):
+            if block.text.startswith(_ATTRIBUTION):
+                self.unsent.append(f"system[{at}]")
+            else:
+                parts += self._part(block, f"system[{at}]")
         return [{"role": "system", "content": parts}] if parts else []
 
     def messages(self, turns: Sequence[shapes.Turn]) -> list[Value]:
