@@ -13,7 +13,8 @@ from producer.waiting.framing import BrokenStream
 from shared.dialects.messages import answers
 from shared.dialects.messages.requests import to_counted, to_native
 from shared.errors import InvalidRequest, UpstreamError
-from shared.jobs.streams import REDACTED, SIGNATURE, StreamProgress, chunk, part, rest
+from shared.jobs.streams import StreamProgress, chunk, part, rest
+from shared.objects.beside import REDACTED, SIGNATURE
 from shared.submissions.schemas import read_submission
 from tests.providers.claude import SENDING, call
 from workers.providers.anthropic.request import composed

@@ -8,6 +8,7 @@ from producer.web.dialect import Dialect
 from producer.web.keys import read_key
 from producer.web.router import Router
 from shared.dialects.messages import answers
+from shared.dialects.messages.lines import LINES
 
 router = Router()
 for part in (routes, models):
@@ -31,4 +32,5 @@ DIALECT = Dialect(
     answer_headers=manners.answer_headers,
     document=document.PART,
     bought=frozenset({"/v1/messages"}),
+    lines=LINES,
 )

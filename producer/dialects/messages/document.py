@@ -12,7 +12,7 @@ from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
 from producer.web.error_rows import DETAILS
 from producer.web.rows import JSON, Schema, header
-from shared.dialects.messages import shapes
+from shared.dialects.messages import errors, shapes
 from shared.errors import FusionError
 
 _ERROR: Final[Schema] = {
@@ -25,7 +25,7 @@ _ERROR: Final[Schema] = {
             "type": "object",
             "required": ["type", "message"],
             "properties": {
-                "type": {"type": "string", "enum": list(manners.TYPES)},
+                "type": {"type": "string", "enum": list(errors.TYPES)},
                 "message": {"type": "string"},
                 "details": {
                     "type": "object",
@@ -69,7 +69,7 @@ EVENTS: Final[Mapping[str, Schema]] = {
 
 
 def _error(kind: type[FusionError]) -> Schema:
-    own = {"properties": {"error": {"properties": {"type": {"const": manners.type_of(kind.status)}}}}}
+    own = {"properties": {"error": {"properties": {"type": {"const": errors.type_of(kind.status)}}}}}
     return {"allOf": [{"$ref": "#/components/schemas/MessagesError"}, own]}
 
 

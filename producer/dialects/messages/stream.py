@@ -13,7 +13,7 @@ import orjson
 from producer.dialects.messages import manners
 from producer.web.dialect import BrokenStream, event
 from shared.dialects.messages import answers
-from shared.jobs.streams import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.objects.beside import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 
 _PING = event(b'{"type":"ping"}', name="ping")
 

@@ -13,7 +13,8 @@ import httpx
 
 from shared import clock
 from shared.errors import ProviderError
-from shared.jobs.streams import REDACTED, SIGNATURE, ending, part, stopped
+from shared.jobs.streams import ending, part, stopped
+from shared.objects.beside import REDACTED, SIGNATURE
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads
