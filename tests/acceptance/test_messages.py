@@ -245,7 +245,7 @@ def test_errors_are_of_its_kinds(account: Account, claude: anthropic.Anthropic) 
     with client(account, default_headers={"anthropic-version": ""}) as unversioned:
         assert "anthropic-version" in refusal(unversioned, anthropic.BadRequestError, **asked).message
     with pytest.raises(anthropic.NotFoundError) as missing:
-        claude.messages.batches.list()
+        claude.messages.batches.retrieve("msgbatch_1")
     assert missing.value.type == "not_found_error"
     limited = account.stack.account(plan="starter")
     with client(limited) as hurried, pytest.raises(anthropic.RateLimitError) as late:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from producer.dialects.messages import document, manners, models, routes
+from producer.dialects.messages import batches, document, manners, models, routes
 from producer.dialects.messages.stream import MessageEvents
 from producer.web.dialect import Dialect
 from producer.web.keys import read_key
@@ -11,7 +11,7 @@ from shared.dialects.messages import answers
 from shared.dialects.messages.lines import LINES
 
 router = Router()
-for part in (routes, models):
+for part in (routes, batches, models):
     router.include(part.router)
 
 DIALECT = Dialect(
@@ -31,6 +31,6 @@ DIALECT = Dialect(
     dress=answers.dress,
     answer_headers=manners.answer_headers,
     document=document.PART,
-    bought=frozenset({"/v1/messages"}),
+    bought=frozenset({"/v1/messages", "/v1/messages/batches"}),
     lines=LINES,
 )

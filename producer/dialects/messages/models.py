@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from producer import objects
 from producer.dialects.messages import pages
 from producer.dialects.messages.document import BETA, VERSION
+from producer.dialects.messages.version import check_version
 from producer.web.request import answer, enter
 from producer.web.router import Router
 from producer.web.rows import Row, one
@@ -58,6 +59,7 @@ class ModelInfo(TypedDict):
 )
 async def list_models(request: Request) -> Response:
     """List the chat models in Anthropic's shape."""
+    check_version(request)
     _, holder = await enter(request)
     page = pages.asked(request, *_STAGES)
     stages = [value for name in _STAGES for value in request.query_params.getlist(name)]
@@ -71,6 +73,7 @@ async def list_models(request: Request) -> Response:
 )
 async def show_model(request: Request, id: str) -> Response:
     """Get a chat model in Anthropic's shape."""
+    check_version(request)
     _, holder = await enter(request)
     model = None
     with suppress(InvalidRequest):
