@@ -14,8 +14,9 @@ from tests.acceptance.stack import Account
 
 #: A model of the newest sort of each protocol, and one that thinks by a budget.
 MODELS = ("claude-opus-5-5", "gpt-5.1", "gemini-pro")
-#: What of turns says how they are to be kept or shown, for providers that know such a thing.
-HINTS = ("cache_control", "is_error")
+#: What of turns says how they are to be kept or shown, for providers that know such a thing; and thoughts as text,
+#: which Gemini does not take back: it signs its calls.
+HINTS = ("cache_control", "is_error", "reasoning_content")
 Ask = Callable[..., Any]
 
 
