@@ -71,7 +71,6 @@ class MessageEvents:
             if choice.get("finish_reason"):
                 self._finish, self._stopped_at = choice["finish_reason"], choice.get(STOPPED_AT)
                 yield from self._late(choice["delta"].get(SIGNED) or ())
-                yield from self._seal(choice["delta"])
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if thought := delta.get("reasoning_content"):
@@ -118,7 +117,7 @@ class MessageEvents:
         yield from self._close()
 
     def _seal(self, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """What the provider wants back with a call, before it, or with the whole message."""
+        """What the provider wants back with a call, before it."""
         if beside := given.get(BESIDE):
             yield from self._start("redacted_thinking", seals.sealed(beside))
             yield from self._close()

@@ -173,8 +173,6 @@ def _blocks(said: Mapping[str, Any]) -> Iterator[Any]:
         yield {name: value for name, value in block.items() if name != AFTER}
     yield from _text(text[read:])
     yield from chain(*calls[called:])
-    if beside := said.get(BESIDE):
-        yield seals.sealed(beside)
 
 
 def _text(text: str) -> Iterator[dict[str, Any]]:

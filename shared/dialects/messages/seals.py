@@ -1,9 +1,9 @@
-"""What a provider wants back with a message or a call of a tool, sealed into a block that clients give back unread.
+"""What a provider wants back with a call of a tool, sealed into a block before it that clients give back unread.
 
 Source: platform.claude.com/docs/en/build-with-claude/extended-thinking ("Thinking redaction": the `data` of a
 `redacted_thinking` block is opaque, and goes back as it came). Gemini's signatures have no place of their own in
-Messages (ai.google.dev/gemini-api/docs/thought-signatures: without them it refuses its calls of tools). A sealed block
-stands before the call that it belongs to; that of the message stands last.
+Messages (ai.google.dev/gemini-api/docs/thought-signatures: without them it refuses its calls of tools). Those of texts,
+which it takes without, are not shown: a client reads an answer's first block, or its last, as its text.
 """
 
 import base64

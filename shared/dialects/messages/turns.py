@@ -96,7 +96,6 @@ class Turns:
         made: Value = {"role": "assistant", "content": parts or (None if calls else "")}
         if said := "".join(block.thinking for block in blocks if isinstance(block, shapes.ThinkingBlock)):
             made["reasoning_content"] = said
-        made |= _beside(blocks[-1] if blocks else None)
         return made | ({"thinking_blocks": signed} if signed else {}) | ({"tool_calls": calls} if calls else {})
 
     def _call(self, block: shapes.ToolUseBlock, path: str) -> Value:
@@ -156,7 +155,7 @@ def _address(source: shapes.Base64Source | shapes.UrlSource) -> str:
 
 
 def _beside(block: Any) -> Value:
-    """What a provider wants back, of the block that it was sealed into."""
+    """What a provider wants back with a call, of the block before it, which it was sealed into."""
     content = seals.unsealed(block.data) if isinstance(block, shapes.RedactedThinkingBlock) else None
     return {BESIDE: content} if content else {}
 
