@@ -220,14 +220,14 @@ def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
 def planned(wanted: Priced) -> bytes:
     """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
     labels, routing = wanted.labels or "", wanted.routing or ""
-    linked = wanted.linked_context or ""
+    linked, options = wanted.linked_context or "", wanted.answer_options or ""
     bound = str(wanted.bound_micros)
-    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked)
+    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked, options)
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
 #: Columns of a line of a plan; what stands beyond them, a later release added.
-PLAN_COLUMNS = 10
+PLAN_COLUMNS = 11
 
 
 def unplanned(line: bytes) -> Priced:
@@ -243,6 +243,7 @@ def unplanned(line: bytes) -> Priced:
         labels or None,
         more[0] or None if more else None,  # plans of earlier releases end before it
         more[1] or None if len(more) > 1 else None,
+        more[2] or None if len(more) > 2 else None,
         orjson.loads(custom_id),
     )
 

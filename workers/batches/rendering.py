@@ -24,8 +24,10 @@ from shared.batches.transitions import Made
 from shared.db import Database
 from shared.errors import StorageAway
 from shared.files import blobs
+from shared.jobs import thinking
 from shared.jobs.reasons import ENDED_WITHOUT_ANSWER
 from shared.objects.batches import BatchResult, Fault, LineError, LineResponse
+from shared.submissions import answer_options
 from workers.batches.merging import Merger
 
 log = logging.getLogger(__name__)
@@ -110,7 +112,7 @@ _SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros
 def _line(row: Row) -> BatchResult:
     hex = row["id"].removeprefix("job_")
     if row["status"] == "succeeded":
-        return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=orjson.Fragment(row["response"]))
+        return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=_body(row))
     asked = line_requests.of_row(row)
     if row["status"] == "failed":
         error = orjson.loads(row["error"])
@@ -118,6 +120,12 @@ def _line(row: Row) -> BatchResult:
         shown = _shown(hex, row["custom_id"], status_code=error["code"], job_id=row["id"], body=body)
         return {**shown, "request": asked}
     return {**_shown(hex, row["custom_id"], error=_error(row["status"])), "request": asked}
+
+
+def _body(row: Row) -> orjson.Fragment:
+    """The answer as the call itself would have given it."""
+    answer = row["response"]
+    return orjson.Fragment(thinking.dressed(answer) if answer_options.wants_thinking(row["answer_options"]) else answer)
 
 
 def _never_made(line: NeverMade) -> BatchResult:

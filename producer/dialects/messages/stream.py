@@ -21,6 +21,7 @@ class MessageEvents:
     """The framing of one stream."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = True
 
     def __init__(self) -> None:
         self._begun = False

@@ -9,8 +9,9 @@ from producer.dialects.responses import items
 from producer.dialects.responses.lookup import RESULT, kept
 from producer.dialects.responses.objects import Incomplete, OutputItem, Response, ResponseError, ResponseUsage, Status
 from shared.clock import seconds
+from shared.jobs import thinking
 from shared.objects.amounts import credits
-from shared.submissions import usage_shown
+from shared.submissions import answer_options, usage_shown
 
 _STATUS: Final[Mapping[str, Status]] = {
     "queued": "queued",
@@ -75,6 +76,8 @@ def begun(row: Mapping[str, Any]) -> Response:
 def _output(row: Mapping[str, Any], core: str, *, summary: bool) -> tuple[list[OutputItem], Incomplete | None]:
     """What was answered, also of a job that ended before it was whole; and why it is not whole, if so."""
     body = row["response"] or row["partial"]
+    if body and answer_options.wants_thinking(row.get("answer_options")):
+        body = thinking.dressed(body)
     choice = (orjson.loads(body).get("choices") or [None])[0] if body else None
     if choice is None:
         return [], None
