@@ -12,8 +12,8 @@ from producer.dialects.messages import answers
 from producer.dialects.messages.request import to_counted, to_native
 from producer.dialects.messages.stream import MessageEvents
 from producer.waiting.framing import BrokenStream
+from shared.answers.streams import REDACTED, SIGNATURE, StreamProgress, chunk, part, rest
 from shared.errors import InvalidRequest, UpstreamError
-from shared.jobs.streams import REDACTED, SIGNATURE, StreamProgress, chunk, part, rest
 from shared.submissions.schemas import read_submission
 from tests.providers.claude import SENDING, call
 from workers.providers.anthropic.request import composed
