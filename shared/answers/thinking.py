@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from shared.answers.streams import SIGNED, StreamProgress
+from shared.answers.beside import SIGNED
+from shared.answers.streams import StreamProgress
 
 OPEN: Final = "<thinking>"
 CLOSE: Final = "</thinking>"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from shared.answers.streams import BESIDE, SIGNED, STOPPED_AT
+from shared.answers.beside import BESIDE, SIGNED, STOPPED_AT
 from shared.errors import ProviderError
 from workers.answers import finish, texts
 from workers.answers.shape import wrong

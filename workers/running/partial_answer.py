@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.answers.streams import BESIDE, REDACTED, SIGNATURE
+from shared.answers.beside import BESIDE, REDACTED, SIGNATURE
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Offer, Usage
 from shared.submissions.token_estimates import BYTES_PER_TOKEN

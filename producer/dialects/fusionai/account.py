@@ -11,9 +11,8 @@ from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one
-from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
-from shared.submissions.catalogue import Catalogue, CatalogueModel, catalogue, endpoint
+from shared.submissions.catalogue import catalogue
 
 router = Router()
 
@@ -71,7 +70,7 @@ async def list_models(request: Request) -> Response:
     found = [
         objects.model_object(one, known.prices[one.id].version)
         for one in known.models.values()
-        if _usable(holder, known, one)
+        if known.is_usable(one, test=holder.test)
     ]
     return answer(objects.page(found, len(found)))
 
@@ -83,11 +82,6 @@ async def show_model(request: Request, id: str) -> Response:
     known, model = catalogue(), None
     with suppress(InvalidRequest):
         model = known.model(id)
-    if model is None or not _usable(holder, known, model):
+    if model is None or not known.is_usable(model, test=holder.test):
         raise NotFound(f"not found: model {id[:100]!r}")
     return answer(objects.model_object(model, known.prices[model.id].version))
-
-
-def _usable(holder: KeyHolder, known: Catalogue, model: CatalogueModel) -> bool:
-    """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
-    return holder.test or endpoint(known.providers[model.provider]) is not None

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
-from producer.dialects.messages import answers, manners
+from producer.dialects.messages import manners
 from producer.web.dialect import BrokenStream, event
-from shared.answers.streams import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.answers.beside import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.dialects.messages import answers
 
 _PING = event(b'{"type":"ping"}', name="ping")
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import httpx
 
 from shared import clock
-from shared.answers.streams import REDACTED, SIGNATURE, ending, part, stopped
+from shared.answers.beside import REDACTED, SIGNATURE
+from shared.answers.streams import ending, part, stopped
 from shared.errors import ProviderError
 from shared.submissions.schemas import Usage
 from workers.answers import results
