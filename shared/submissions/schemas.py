@@ -80,6 +80,8 @@ class Submission:
     #: (`shared.submissions.linked_message`).
     linked: tuple[LinkedEntity, ...] = ()
     linked_bytes: tuple[int, ...] = ()
+    #: Whose events of its end are to be written beside ours (`shared.jobs.response_events`); None: none.
+    owed_events: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
