@@ -60,6 +60,8 @@ class Priced:
     #: Of a line in a dialect's own form (`shared.dialects`): that dialect, and the body as it was sent.
     dialect: str | None = None
     sent: str | None = None
+    #: Whose events of its end are to be written beside ours.
+    owed_events: str | None = None
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
@@ -78,6 +80,7 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         answer_options.as_json(submission.options),
         custom_id,
         *shortage.linear(submission.request, made, most),
+        owed_events=submission.owed_events,
     )
 
 
@@ -116,6 +119,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "cohort": 0,
         "bound_micros": wanted.bound_micros,
         "answer_options": wanted.answer_options,
+        "owed_events": wanted.owed_events,
         "created_at": now,
     }
     payload = {

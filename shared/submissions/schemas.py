@@ -82,6 +82,8 @@ class Submission:
     linked: tuple[LinkedEntity, ...] = ()
     linked_bytes: tuple[int, ...] = ()
     options: AnswerOptions = NO_OPTIONS
+    #: Whose events of its end are to be written beside ours (`shared.jobs.response_events`); None: none.
+    owed_events: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

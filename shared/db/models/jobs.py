@@ -15,6 +15,7 @@ WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
 DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
 TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
 OF_BATCHES = "batch_id IS NOT NULL"
+UNTOLD = "owed_events IS NOT NULL AND status NOT IN ('queued', 'running')"
 
 
 class JobRow(SQLModel, table=True):
@@ -34,6 +35,7 @@ class JobRow(SQLModel, table=True):
         partial_index("jobs_running", "worker_id", where=RUNNING),
         partial_index("jobs_to_cancel", "id", where=TO_CANCEL),
         partial_index("jobs_expiring", "expires_at", where=UNFINISHED),
+        partial_index("jobs_untold", "id", where=UNTOLD),
     )
     id: str = Field(primary_key=True)
     account_id: str
@@ -77,6 +79,8 @@ class JobRow(SQLModel, table=True):
     created_at: int = big()
     started_at: int | None = big(null=True)
     finished_at: int | None = big(null=True)
+    #: Whose events of its end are still to be written beside ours (`shared.jobs.response_events`); NULL: none.
+    owed_events: str | None = None
 
 
 class JobPayloadRow(SQLModel, table=True):
