@@ -17,7 +17,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -
 
 @pytest.fixture
 def account(stack: Stack) -> Iterator[Account]:
-    """A customer with 10,000 credits."""
+    """A customer with 10,000 credits, at a stack whose providers are well."""
+    stack.settle_providers()
     made = stack.account()
     yield made
     made.close()
