@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.acceptance.stack import Stack
+
 #: How long a documented request may take, in seconds.
 LIMIT = 40
 
@@ -44,6 +46,11 @@ def by_curl(command: str, *options: str, **environment: str) -> Answer:
     more = shlex.join(["-sS", "--noproxy", "*", "-w", "%{stderr}%{http_code}", *options])
     ran = _run(["sh", "-c", f"{command.strip()} {more}"], environment)
     return Answer(int(ran.stderr), ran.stdout)
+
+
+def to(stack: Stack) -> list[str]:
+    """curl's option by which every host's name leads to a stack; what it asks of a host goes out as it stands."""
+    return ["--connect-to", f"::127.0.0.1:{stack.port}"]
 
 
 def by_python(program: str, *, directory: Path | None = None, **environment: str) -> str:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import requests
 
-from tests.acceptance.documented import by_curl, replaced
+from tests.acceptance.documented import by_curl, replaced, to
 from tests.acceptance.stack import Account
 
 EXAMPLE = r"""curl https://api.fluence.ai/v1/chat/completions \
@@ -41,9 +41,12 @@ def fault(answer: requests.Response, status: int, code: str) -> str:
     return str(error["message"])
 
 
-def test_the_example_request_gets_the_example_response(account: Account) -> None:
-    here = {"https://api.fluence.ai/v1": account.stack.url + "/fluence/v1", "YOUR_API_KEY": account.live_key}
-    answer = by_curl(replaced(EXAMPLE, here)).json
+@pytest.mark.parametrize("base", ["/fluence/v1", ""], ids=["prefix", "host"])
+def test_the_example_request_gets_the_example_response(account: Account, base: str) -> None:
+    """At its prefix here; and, where its host leads here, just as it stands."""
+    url = account.stack.url + base if base else "http://api.fluence.ai/v1"
+    here = {"https://api.fluence.ai/v1": url, "YOUR_API_KEY": account.live_key}
+    answer = by_curl(replaced(EXAMPLE, here), *([] if base else to(account.stack))).json
     assert answer["id"] and answer["object"] == "chat.completion" and answer["model"] == "fluence-chat"
     assert isinstance(answer["created"], int)
     (choice,) = answer["choices"]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from tests.acceptance.documented import by_curl, replaced
+from tests.acceptance.documented import by_curl, replaced, to
 from tests.acceptance.stack import Account
 
 #: As its client writes a message: every field, those that were not given as null.
@@ -54,9 +54,12 @@ def fault(answer: httpx.Response, status: int) -> Fault:
     return Fault.model_validate(one, strict=True)
 
 
-def test_curl_with_its_key_header(account: Account) -> None:
-    here = {"https://<base_url>": account.stack.url + "/infuzu/v1", "your_api_key_here": account.live_key}
-    answer = Completion.model_validate(by_curl(replaced(CURL, here)).json)
+@pytest.mark.parametrize("base", ["/infuzu/v1", ""], ids=["prefix", "host"])
+def test_curl_with_its_key_header(account: Account, base: str) -> None:
+    """At its prefix here; and at the address that its client calls."""
+    url = account.stack.url + base if base else "http://chat.infuzu.com/api/v1"
+    here = {"https://<base_url>": url, "your_api_key_here": account.live_key}
+    answer = Completion.model_validate(by_curl(replaced(CURL, here), *([] if base else to(account.stack))).json)
     assert answer.model == "deepinfra.deepseek-r1" and answer.choices[0]["message"]["content"]
 
 

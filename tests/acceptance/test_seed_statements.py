@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from tests.acceptance.stack import Account, Stack, embedding, image
+from tests.acceptance.test_sdk_requests import calls
 from tests.acceptance.test_seed import EMBEDDINGS, IMAGES, QUICK_START, ROUTING, STREAM, TOOLS, WEBHOOKS, post, send
 from tests.pictures import data_url, png
 from tests.receiver import Receiver
@@ -63,6 +64,17 @@ def test_a_model_is_named_and_messages_have_role_and_content(account: Account) -
     ):
         answer = send(asked(**wrong), account, "")
         assert answer.status_code == 400 and answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(("model", "sent"), [("deepinfra.deepseek-r1", 1), ("claude-3-opus", 0), ("gpt-4", 0)])
+def test_temperature_is_07_where_a_model_takes_one(account: Account, model: str, sent: int) -> None:
+    """Models that reason take none, and are sent none; one that is given reaches the others as it is."""
+    with account.stack.script():
+        for given, seen in (({}, "0.7"), ({"temperature": 0.3}, "0.3")):
+            body = {"model": model, "messages": [{"role": "user", "content": f"{model} at {seen}"}], **given}
+            assert send(post("/chat/completions", json.dumps(body)), account, "").status_code == 200
+            assert calls(account.stack, f'"temperature":{seen}') == sent
+            assert calls(account.stack, f"{model} at {seen}") == 1
 
 
 def test_max_tokens_caps_the_answer(account: Account) -> None:

@@ -14,7 +14,7 @@ USUAL = "tests/acceptance"
 #: Dialects whose document is of an API that outlives this page: its own SDKs and schemas hold it.
 ELSEWHERE = {"responses", "messages"}
 #: How a reason begins.
-REASONS = ("Not about this system: ", "With the SDKs: ")
+REASONS = ("Not about this system: ", "With the SDKs: ", "Not served yet: ")
 
 _SECTION = re.compile(r"^## .+ \(`(\w+)`, (\d+) statements\)$", re.M)
 _TEST = re.compile(r"`([\w/]+\.py)::([\w.]+)`")
@@ -50,7 +50,7 @@ STATEMENTS = {row.number: row for _, listed in sections().values() for row in li
 
 
 def test_each_document_has_its_section() -> None:
-    assert set(sections()) == {one.name for one in DIALECTS} - ELSEWHERE
+    assert set(sections()) >= {one.name for one in DIALECTS} - ELSEWHERE
 
 
 @pytest.mark.parametrize("name", sections())
