@@ -40,6 +40,25 @@ def replaced(example: str, places: Mapping[str, str]) -> str:
     return example
 
 
+def check_like(answer: Any, shown: Any, where: str = "answer") -> None:
+    """An answer has all that a document's has: every name, and a value of the same kind (it may have more)."""
+    if isinstance(shown, dict):
+        assert isinstance(answer, dict) and shown.keys() <= answer.keys(), f"{where}: {shown.keys() - answer.keys()}"
+        for name, value in shown.items():
+            check_like(answer[name], value, f"{where}.{name}")
+    elif isinstance(shown, list):
+        assert isinstance(answer, list) and bool(answer) == bool(shown), where
+        for number, value in enumerate(answer):
+            check_like(value, shown[0], f"{where}[{number}]")
+    else:
+        assert _kind(answer) == _kind(shown), f"{where}: {answer!r}"
+
+
+def _kind(value: Any) -> type:
+    """The type of a JSON value; numbers are of one."""
+    return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
+
+
 def by_curl(command: str, *options: str, **environment: str) -> Answer:
     """Run a curl command of a document in a shell, where its variables are set, with further options."""
     assert shutil.which("curl"), "documents show curl commands"

@@ -13,6 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from tests import contract
 from tests.acceptance.stack import Account, Stack, embedding, image
 from tests.acceptance.test_sdk_requests import calls
 from tests.acceptance.test_seed import EMBEDDINGS, IMAGES, QUICK_START, ROUTING, STREAM, TOOLS, WEBHOOKS, post, send
@@ -142,9 +143,20 @@ PAGED: dict[str, Callable[[Account], Any]] = {
     "/events": lambda it: it.run(embedding()),
     "/webhooks": lambda it: it.live.post("/webhooks", json={"url": "http://127.0.0.1:9/hook"}),
     "/batches": lambda it: it.live.post("/batches", json={"requests": [LINE]}),
+    "/models": lambda it: None,
     "/files": lambda it: it.live.post("/files", files={"file": ("a.jsonl", b"{}\n")}, data={"purpose": "batch"}),
 }
 LINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "hi"}}
+
+
+def test_each_list_is_documented_as_paged() -> None:
+    document = contract.document()
+    for path, operations in document["paths"].items():
+        shown = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        name = shown.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+        if "has_more" in document["components"]["schemas"].get(name, {}).get("properties", {}):
+            named = {one.get("name") or one["$ref"].rpartition("/")[2] for one in operations["get"]["parameters"]}
+            assert {"limit", "after"} <= named, path
 
 
 @pytest.mark.parametrize("path", PAGED)
@@ -161,6 +173,7 @@ def test_every_list_is_paged_by_limit_and_after(account: Account, path: str) -> 
             break
         more = {"after": seen[-1]}
     assert set(whole) <= set(seen) and len(seen) == len(set(seen)) >= 3
+    assert account.live.get(path, params={"limit": 0}).json()["error"]["param"] == "limit"
 
 
 def test_the_documented_webhook_hears_of_thresholds_and_bills(account: Account) -> None:
