@@ -13,6 +13,7 @@ from producer.admission.limits.rates import Dimension
 from producer.waiting.framing import BrokenStream, Framing, event
 from producer.web.router import Router
 from producer.web.rows import Schema
+from shared.dialects.line_format import LineFormat
 from shared.errors import FusionError
 from shared.submissions.job_types import JobType
 
@@ -102,6 +103,8 @@ class Dialect:
     bought: frozenset[str] = frozenset()
     #: Answers to deterministic requests are cached: see `producer.admission.cached_answers`.
     caches: bool = False
+    #: Its requests may be lines of batches in their own form; None: they may not. One of `shared.dialects`.
+    lines: LineFormat | None = None
 
     def prefix_of(self, path: str) -> str | None:
         """The longest of its prefixes that a path is under; None: it is not this dialect's."""

@@ -55,6 +55,9 @@ class Priced:
     #: How its bound depends on the limit on tokens: see `shared.money.shortage.Need`.
     fixed: int = 0
     slope: int = 0
+    #: Of a line in a dialect's own form (`shared.dialects`): that dialect, and the body as it was sent.
+    dialect: str | None = None
+    sent: str | None = None
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
@@ -93,6 +96,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "batch_id": owner.batch_id,
         "custom_id": wanted.custom_id,
         "type": wanted.type,
+        "dialect": wanted.dialect,
         "model": wanted.model,
         "test": owner.test,
         "status": "queued",
@@ -117,6 +121,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "labels": wanted.labels,
         "routing": wanted.routing,
         "linked_context": wanted.linked_context,
+        "sent": wanted.sent,
         "wait_until": None,
     }
     return job, payload

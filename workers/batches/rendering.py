@@ -22,6 +22,7 @@ from shared.batches.never_made import NeverMade
 from shared.batches.states import Row
 from shared.batches.transitions import Made
 from shared.db import Database
+from shared.dialects import LINE_FORMATS
 from shared.errors import StorageAway
 from shared.files import blobs
 from shared.jobs.reasons import ENDED_WITHOUT_ANSWER
@@ -109,12 +110,14 @@ _SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros
 
 def _line(row: Row) -> BatchResult:
     hex = row["id"].removeprefix("job_")
+    format = LINE_FORMATS.get(row["dialect"] or "")
     if row["status"] == "succeeded":
-        return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=orjson.Fragment(row["response"]))
+        body = format.answer(row) if format and row["request"] else orjson.Fragment(row["response"])
+        return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=body)
     asked = line_requests.of_row(row)
     if row["status"] == "failed":
         error = orjson.loads(row["error"])
-        body = {"error": error}
+        body = format.refusal(error, row["id"]) if format else {"error": error}
         shown = _shown(hex, row["custom_id"], status_code=error["code"], job_id=row["id"], body=body)
         return {**shown, "request": asked}
     return {**_shown(hex, row["custom_id"], error=_error(row["status"])), "request": asked}

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import orjson
 
-from producer.dialects.responses import items
-from producer.dialects.responses.objects import ItemStatus, Response
 from producer.dialects.responses.pieces import Pieces
 from producer.waiting.framing import BrokenStream, event
+from shared.dialects.responses import items
+from shared.dialects.responses.objects import ItemStatus, Response
 from shared.errors import Unavailable
 
 _LAST: Final = {"completed": "response.completed", "incomplete": "response.incomplete"}

@@ -6,14 +6,15 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
-from producer.dialects.responses import history, lookup, making, serving
+from producer.dialects.responses import history, lookup, serving
 from producer.dialects.responses.document import EVENTS
-from producer.dialects.responses.objects import DeletedResponse, Response, ResponseItems
 from producer.operations import jobs
 from producer.web.call_rows import call
 from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
+from shared.dialects.responses import making
+from shared.dialects.responses.objects import DeletedResponse, Response, ResponseItems
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()
@@ -112,7 +113,7 @@ async def cancel_response(request: Request, response_id: str) -> Answered:
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     row = await context.database.read(lookup.stored, holder, response_id)
-    if not lookup.kept(row["request"])[1].get("background"):
+    if not making.kept(row["request"])[1].get("background"):
         raise InvalidRequest(f"response {response_id} cannot be cancelled: it was not created with background: true")
     if row["finished_at"] is None:
         await jobs.cancel(context.database, context.bell, context.notifier, claim, holder, row["id"])

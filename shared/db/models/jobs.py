@@ -42,6 +42,8 @@ class JobRow(SQLModel, table=True):
     #: What the customer calls this line of the batch.
     custom_id: str | None = None
     type: str
+    #: Of a line of a batch in a dialect's own form: which (`shared.dialects`); NULL: in the native one.
+    dialect: str | None = None
     #: The catalogue id that was asked for.
     model: str
     test: bool = False
@@ -89,6 +91,8 @@ class JobPayloadRow(SQLModel, table=True):
     #: The entities that it was linked to, as the caller named them (JSON); NULL: none. What is known of them is the
     #: request's first message.
     linked_context: str | None = long_text(null=True)
+    #: The body of a batch's line in a dialect's own form, as it was sent (JSON); NULL: the native request is all.
+    sent: str | None = long_text(null=True)
     attempts: str | None = long_text(null=True)
     #: Until when the caller waits for it; NULL: nobody does, or it is not known.
     wait_until: int | None = big(null=True)

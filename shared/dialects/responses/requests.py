@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import Field, ValidationError
 
-from producer.dialects.responses import turns
+from shared.dialects.responses import turns
 from shared.errors import InvalidRequest, Refused
 from shared.submissions import extras
 from shared.submissions.requests import MAX_TEXT, ChatRequest
@@ -117,6 +117,13 @@ class Before:
 
 def read(body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool) -> Submission:
     """The job that a body asks for; a 400 names the field as it was sent."""
+    return read_with_places(body, before, ignore_unknown=ignore_unknown)[0]
+
+
+def read_with_places(
+    body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool
+) -> tuple[Submission, Sequence[str]]:
+    """The same, and the place in the body that each of the messages was made of, as `renamed` takes them."""
     known = {name: value for name, value in body.items() if name in ResponseRequest.model_fields}
     others = {name: value for name, value in body.items() if name not in known}
     unknown = sorted(name for name in others if name not in _BESIDE and others[name] is not None)
@@ -138,7 +145,7 @@ def read(body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool
     except Refused as error:
         raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
-    return _kept(submission, _echo(asked, before), ignored)
+    return _kept(submission, _echo(asked, before), ignored), places
 
 
 def _messages(asked: ResponseRequest, before: Before | None) -> tuple[list[str], list[dict[str, Any]]]:
