@@ -13,9 +13,9 @@ from pydantic import Field, ValidationError
 
 from shared.dialects.responses import turns
 from shared.errors import InvalidRequest, Refused
-from shared.jobs.outcomes import RESPONSE_EVENTS
 from shared.submissions import extras
 from shared.submissions.answer_options import AnswerFields
+from shared.submissions.job_types import RESPONSE_EVENTS
 from shared.submissions.linked_context import LinkedContext
 from shared.submissions.requests import MAX_TEXT, ChatRequest
 from shared.submissions.schemas import Routing, Submission, invalid, read_submission
