@@ -20,6 +20,7 @@ from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from shared.accounts import KeyHolder
+from shared.answers import thinking
 from shared.db import is_away
 from shared.dialects.translated import Translated, as_sent
 from shared.errors import FusionError, InvalidRequest, Refused, Timeout, Unavailable
@@ -155,9 +156,7 @@ async def answered(call: Call, placed: Placed) -> Response:
     headers = {"FusionAI-Job-Id": placed.job_id}
     if outcome is not None and outcome.response is not None:
         headers[COST_HEADER] = credits_decimal(outcome.charged_micros or 0)
-        return Response(
-            dialect_of(call.request).dress(type, outcome.response), media_type="application/json", headers=headers
-        )
+        return Response(_dressed(call, outcome.response), media_type="application/json", headers=headers)
     if outcome is not None and outcome.over:
         raise outcome.refusal()
     if patience.respond_async:
@@ -167,6 +166,14 @@ async def answered(call: Call, placed: Placed) -> Response:
     if context.stopped:
         raise _late(placed.job_id, "the server is shutting down")
     raise _late(placed.job_id, streams=type == "chat.completion")
+
+
+def _dressed(call: Call, result: str) -> str:
+    """A job's result as its caller gets it."""
+    dialect = dialect_of(call.request)
+    if call.submission.options.include_thinking:
+        result = thinking.dressed(result, keeps=dialect.keeps_thoughts)
+    return dialect.dress(call.submission.type, result)
 
 
 def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:

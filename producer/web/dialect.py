@@ -95,6 +95,8 @@ class Dialect:
     dimensions: tuple[Dimension, ...] = ()
     #: A job's result (JSON, as the native API gives it) as this dialect gives it.
     dress: Callable[[JobType, str], str] = lambda type, result: result
+    #: Thoughts have a place of their own in its answers, as in its streams (`Framing.keeps_thoughts`).
+    keeps_thoughts: bool = False
     #: Headers of every answer, given the request's id, beside X-Request-Id and FusionAI-Version.
     answer_headers: Callable[[str], list[tuple[bytes, bytes]]] = lambda request_id: []
     #: Other names of a path, and the paths of POSTs that buy: without an Idempotency-Key, an SDK's retry of one of

@@ -29,6 +29,7 @@ DIALECT = Dialect(
     framing=MessageEvents,
     limit_headers=manners.limit_headers,
     dress=answers.dress,
+    keeps_thoughts=MessageEvents.keeps_thoughts,
     answer_headers=manners.answer_headers,
     document=document.PART,
     bought=frozenset({"/v1/messages", "/v1/messages/batches"}),

@@ -12,8 +12,8 @@ import orjson
 
 from producer.dialects.messages import manners
 from producer.web.dialect import BrokenStream, event
+from shared.answers.beside import BESIDE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 from shared.dialects.messages import answers, seals
-from shared.objects.beside import BESIDE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 
 _PING = event(b'{"type":"ping"}', name="ping")
 
@@ -22,6 +22,7 @@ class MessageEvents:
     """The framing of one stream."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = True
 
     def __init__(self) -> None:
         self._begun = False

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, NotRequired, cast
 import orjson
 from typing_extensions import TypedDict
 
+from shared.answers.beside import BESIDE, STOPPED_AT
 from shared.dialects.messages import seals
-from shared.objects.beside import BESIDE, STOPPED_AT
 from shared.objects.fields import Count, Credits
 from shared.submissions.job_types import JobType
 

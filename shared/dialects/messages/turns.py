@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import orjson
 
+from shared.answers.beside import BESIDE
 from shared.dialects.messages import seals, shapes
 from shared.dialects.messages.answers import AFTER
 from shared.errors import InvalidRequest
-from shared.objects.beside import BESIDE
 
 Value = dict[str, Any]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.answers.beside import BESIDE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 from shared.errors import InvalidRequest
-from shared.objects.beside import BESIDE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 
 #: Pub/sub: ids of jobs whose streams have new entries.
 NEW_ENTRIES = "fusionai.news"
