@@ -1,4 +1,4 @@
-"""A data hub that is slow, or hostile: a call has one deadline, accounts take turns, what nobody waits for is dropped."""
+"""A data hub that is slow, or hostile: its calls have a deadline, accounts take turns, nothing is asked for nobody."""
 
 import asyncio
 import json
