@@ -114,6 +114,8 @@ class Offer:
     service_tier: str = ""
     #: Of a job's first offer, why it is that, where the order was chosen here: see `shared.submissions.chosen`.
     selection: Mapping[str, Any] | None = None
+    #: Of the first offer of a job that takes several calls, how it goes: see `shared.submissions.steps.course`.
+    course: Mapping[str, Any] | None = None
 
     @property
     def price(self) -> Price:
