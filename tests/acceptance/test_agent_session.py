@@ -154,3 +154,22 @@ def test_what_an_agent_asks_beside_the_session(account: Account, claude: anthrop
         ):
             answer = claude.messages.create(model=model, tool_choice=choice, **asked)  # type: ignore[call-overload]
             assert [block.name for block in answer.content if block.type == "tool_use"] == calls, (model, choice)
+
+
+@pytest.mark.parametrize("ask", [whole, streamed])
+def test_an_overloaded_provider_is_asked_again_and_then_told(
+    account: Account, claude: anthropic.Anthropic, ask: Ask
+) -> None:
+    """One that is overloaded for a moment costs time alone; then it is an error that says not to buy it again."""
+    words = f"overload {account.id}"
+    asked: Any = agent.asked("claude-haiku-4-5", account.id, [agent.typed(words)]) | {"thinking": {"type": "disabled"}}
+    with account.stack.script({"contains": words, "fault": {"status": 529}, "times": 2}):
+        assert ask(claude, **asked).stop_reason == "end_turn"
+    (job,) = account.live.get("/jobs").json()["data"]
+    assert [attempt["status_code"] for attempt in job["attempts"]] == [529, 529, 200]
+    with account.stack.script({"contains": words, "fault": {"status": 529}}):
+        with pytest.raises(anthropic.InternalServerError) as found:
+            ask(claude, **asked)
+    assert found.value.type == "api_error" and found.value.request_id
+    assert found.value.response.headers["x-should-retry"] == "false"
+    assert account.live.get("/jobs").json()["data"][0]["usage"]["credits_used"] == 0
