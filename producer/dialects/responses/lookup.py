@@ -6,23 +6,22 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select, update
 
-from producer.dialects.responses.requests import Before
 from producer.operations.pages import owned_by
 from shared.accounts import KeyHolder
 from shared.db import models as m
+from shared.dialects.responses.making import RESULT, kept
+from shared.dialects.responses.requests import Before
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS
 
-#: Columns of a job's result.
-RESULT = (
-    "response error partial model service_tier prompt_tokens completion_tokens cached_tokens cache_creation_tokens "
-    "cache_creation_1h_tokens reasoning_tokens charged_micros estimated"
-).split()
 _ROWS = (
     select(
-        *(m.jobs.c[name] for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested")),
+        *(
+            m.jobs.c[name]
+            for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested", "answer_options")
+        ),
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,
@@ -41,12 +40,6 @@ def job_id_of(response_id: str) -> str:
     'job_0f'
     """
     return f"job_{response_id.removeprefix('resp_')}"
-
-
-def kept(request: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A stored request, and what is kept beside it of the response that it was sent as: see `extras.RESPONSE`."""
-    body: dict[str, Any] = orjson.loads(request)
-    return body, (body.get(extras.KEY) or {}).get(extras.RESPONSE) or {}
 
 
 def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[str, Any] | None:

@@ -7,14 +7,15 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
-from producer.dialects.responses import history, lookup, making, serving
+from producer.dialects.responses import history, lookup, serving
 from producer.dialects.responses.document import EVENTS
-from producer.dialects.responses.objects import DeletedResponse, InputItem, Response, ResponseItems
 from producer.operations import jobs
 from producer.web.call_rows import call
 from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
+from shared.dialects.responses import making
+from shared.dialects.responses.objects import DeletedResponse, InputItem, Response, ResponseItems
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()

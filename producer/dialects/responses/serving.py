@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.context import Context
-from producer.dialects.responses import lookup, making, objects, requests
+from producer.dialects.responses import lookup
 from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
@@ -19,6 +19,7 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
+from shared.dialects.responses import making, objects, requests
 from shared.errors import FusionError, NotFound, PayloadTooLarge, Refused
 from shared.jobs.outcomes import TERMINAL
 
