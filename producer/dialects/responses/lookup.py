@@ -10,7 +10,6 @@ from producer.operations.pages import owned_by
 from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.dialects.responses.making import RESULT, kept
-from shared.dialects.responses.objects import DeletedResponse
 from shared.dialects.responses.requests import Before
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.strict_json import dumps
@@ -108,13 +107,20 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def forget(connection: Connection, holder: KeyHolder, response_id: str) -> DeletedResponse:
-    """Make a response one that was not to be stored; its job stays as long as any. 409 while it is not over."""
-    row = stored(connection, holder, response_id)
+def check_over(response_id: str, row: Mapping[str, Any]) -> None:
+    """409 for a response that has not ended, which cannot be deleted."""
     if row["finished_at"] is None:
         raise Conflict(f"response {response_id} is {row['status']}: cancel it, or delete it when it has ended")
+
+
+def forgotten(row: Mapping[str, Any]) -> str:
+    """A stored request as that of a response that was not to be stored."""
     body, echo = kept(row["request"])
     body[extras.KEY] = {**(body.get(extras.KEY) or {}), extras.RESPONSE: {**echo, "store": False}}
+    return dumps(body)
+
+
+def forget(connection: Connection, job_id: str, request: str) -> None:
+    """Store the request of a response that is over anew; its job stays as long as any."""
     payload = m.job_payloads
-    connection.execute(update(payload).where(payload.c.job_id == row["id"]).values(request=dumps(body)))
-    return {"id": response_id, "object": "response", "deleted": True}
+    connection.execute(update(payload).where(payload.c.job_id == job_id).values(request=request))

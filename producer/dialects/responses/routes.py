@@ -97,7 +97,11 @@ async def get_response(request: Request, response_id: str) -> Answered:
 async def delete_response(request: Request, response_id: str) -> Answered:
     """Delete a response that has ended: it cannot be retrieved or gone on from. Its job is kept as long as any."""
     context, holder = await enter(request)
-    return answer(await context.database.write(lookup.forget, holder, response_id))
+    row = await context.database.read(lookup.stored, holder, response_id)
+    lookup.check_over(response_id, row)
+    changed = await serving.shown(context, holder, row, lookup.forgotten)
+    await context.database.write(lookup.forget, row["id"], changed)
+    return answer(DeletedResponse(id=response_id, object="response", deleted=True))
 
 
 @router.post(
