@@ -13,7 +13,10 @@ URLS: Final[Mapping[str, str]] = {
     "image": "/v1/images/generations",
 }
 #: Urls of batch lines in the form of a dialect (`shared.dialects.LINE_FORMATS`), and their types.
-_OF_DIALECTS: Final[Mapping[str, JobType]] = {"/v1/responses": "chat.completion"}
+_OF_DIALECTS: Final[Mapping[str, JobType]] = {
+    "/v1/responses": "chat.completion",
+    "/v1/messages": "chat.completion",
+}
 #: The type of a batch line by its url; `/v1/images` is another name.
 ENDPOINTS: Final[Mapping[str, JobType]] = {
     **{URLS[type]: type for type in JOB_TYPES},

@@ -9,7 +9,7 @@ from shared.money import shortage
 from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
-from shared.submissions import linked_context, quote
+from shared.submissions import answer_options, linked_context, quote
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import NO_ROUTING, Offer, Submission
 
@@ -50,6 +50,8 @@ class Priced:
     routing: str | None = None
     #: The entities that its first message tells of, as the caller named them.
     linked_context: str | None = None
+    #: What is asked of its answer: `shared.submissions.answer_options`.
+    answer_options: str | None = None
     #: What the customer calls it in a batch.
     custom_id: str | None = None
     #: How its bound depends on the limit on tokens: see `shared.money.shortage.Need`.
@@ -73,6 +75,7 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         dumps(submission.labels) if submission.labels else None,
         _wishes(submission),
         linked_context.as_json(submission.linked),
+        answer_options.as_json(submission.options),
         custom_id,
         *shortage.linear(submission.request, made, most),
     )
@@ -112,6 +115,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "failures": 0,
         "cohort": 0,
         "bound_micros": wanted.bound_micros,
+        "answer_options": wanted.answer_options,
         "created_at": now,
     }
     payload = {

@@ -18,11 +18,11 @@ from producer.context import Context
 from producer.dialects import DIALECTS
 from producer.web.dialect import Dialect
 from shared import accounts
+from shared.answers.streams import part
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
-from shared.jobs.streams import part
 from shared.settings import settings
 from tests.conditions import eventually
 from tests.integration import world

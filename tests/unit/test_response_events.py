@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from producer.dialects.responses.framing import ResponseEvents
 from producer.dialects.responses.pieces import Pieces
+from shared.answers import streams
 from shared.dialects.responses import items
 from shared.dialects.responses.objects import Response
-from shared.jobs import streams
 
 TEXT = st.text(st.sampled_from("ab é\n中文, \u2028🦄-"), max_size=40)
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b"]), TEXT, max_size=2).map(

@@ -12,9 +12,8 @@ from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, Schema, one, query
-from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
-from shared.submissions.catalogue import Catalogue, CatalogueModel, catalogue, endpoint
+from shared.submissions.catalogue import CatalogueModel, catalogue
 from shared.submissions.sizes import MOST_PAGE
 
 router = Router()
@@ -81,7 +80,7 @@ async def list_models(request: Request) -> Response:
     _, holder = await enter(request)
     page, _ = page_of(request, *(request.query_params.keys() - {"limit", "after"}))
     known = catalogue()
-    rest = _after([one for one in known.models.values() if _usable(holder, known, one)], page.after)
+    rest = _after([one for one in known.models.values() if known.is_usable(one, test=holder.test)], page.after)
     limit = page.limit if "limit" in request.query_params else len(rest)
     found = [objects.model_object(one, known.prices[one.id].version) for one in rest]
     return answer(objects.page(found, limit))
@@ -104,11 +103,6 @@ async def show_model(request: Request, id: str) -> Response:
     known, model = catalogue(), None
     with suppress(InvalidRequest):
         model = known.model(id)
-    if model is None or not _usable(holder, known, model):
+    if model is None or not known.is_usable(model, test=holder.test):
         raise NotFound(f"not found: model {id[:100]!r}")
     return answer(objects.model_object(model, known.prices[model.id].version))
-
-
-def _usable(holder: KeyHolder, known: Catalogue, model: CatalogueModel) -> bool:
-    """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
-    return holder.test or endpoint(known.providers[model.provider]) is not None

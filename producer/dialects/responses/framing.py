@@ -150,6 +150,7 @@ class ResponseEvents:
     """A framing. `begun`: the response before its answer. The last event is `last`, made of the stored response."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = False
 
     def __init__(self, begun: Response, *, starting_after: int = -1) -> None:
         self._begun: Response | None = begun

@@ -19,7 +19,10 @@ from shared.submissions.schemas import NULLS
 
 _ROWS = (
     select(
-        *(m.jobs.c[name] for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested")),
+        *(
+            m.jobs.c[name]
+            for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested", "answer_options")
+        ),
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,

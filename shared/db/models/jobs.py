@@ -68,6 +68,8 @@ class JobRow(SQLModel, table=True):
     #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
     cohort: int = 0
     bound_micros: int = big(default=0)
+    #: What was asked of its answer, as JSON (`shared.submissions.answer_options`); NULL: nothing.
+    answer_options: str | None = None
     #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
     #: is; written now and then, for the case that its worker does not live to end it.
     relayed_micros: int = big(default=0)

@@ -14,6 +14,8 @@ from pydantic import Field, ValidationError
 from shared.dialects.responses import turns
 from shared.errors import InvalidRequest, Refused
 from shared.submissions import extras
+from shared.submissions.answer_options import AnswerFields
+from shared.submissions.linked_context import LinkedContext
 from shared.submissions.requests import MAX_TEXT, ChatRequest
 from shared.submissions.schemas import Routing, Submission, invalid, read_submission
 from shared.submissions.shapes import NullIsAbsent
@@ -94,7 +96,11 @@ _NATIVE_ONLY: Final = frozenset(
     "logprobs top_logprobs store reasoning modalities".split()
 )
 #: Native fields that may stand beside this format's own.
-_BESIDE: Final = frozenset(ChatRequest.model_fields) - _NATIVE_ONLY - frozenset(ResponseRequest.model_fields)
+_BESIDE: Final = (
+    frozenset({**ChatRequest.model_fields, **LinkedContext.model_fields, **AnswerFields.model_fields})
+    - _NATIVE_ONLY
+    - frozenset(ResponseRequest.model_fields)
+)
 #: Taken, of no effect, and told as ignored.
 _WITHOUT_EFFECT: Final = ("include", "max_tool_calls", "truncation")
 #: This format's names of native fields, for what is said of faults.
