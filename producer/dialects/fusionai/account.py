@@ -13,7 +13,8 @@ from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, Schema, one, query
 from shared.errors import Forbidden, InvalidRequest, NotFound
-from shared.submissions.catalogue import CatalogueModel, catalogue
+from shared.submissions.catalogue import catalogue
+from shared.submissions.catalogue_rows import CatalogueModel
 from shared.submissions.sizes import MOST_PAGE
 
 router = Router()
