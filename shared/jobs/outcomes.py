@@ -16,9 +16,6 @@ EVENTS: Final[Mapping[str, str]] = {
     "expired": "job.expired",
 }
 
-#: What `jobs.owed_events` says of a job whose end has an event of OpenAI's Responses API beside its own.
-RESPONSE_EVENTS: Final = "responses"
-
 #: Says of an attempt, in the rows alone, that its answer had begun: it may have been paid for.
 BEGAN = "began"
 

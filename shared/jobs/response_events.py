@@ -13,8 +13,8 @@ from sqlalchemy import Connection, select, text, update
 
 from shared.db.models import job_results, jobs
 from shared.db.models.jobs import UNTOLD
-from shared.jobs.outcomes import RESPONSE_EVENTS
 from shared.money.ledger import Book
+from shared.submissions.job_types import RESPONSE_EVENTS
 
 EventType = Literal["response.completed", "response.incomplete", "response.failed", "response.cancelled"]
 #: Finish reasons of an answer that is not whole.

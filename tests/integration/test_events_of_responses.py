@@ -11,7 +11,8 @@ from shared import clock
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import response_events
-from shared.jobs.outcomes import RESPONSE_EVENTS, Ending
+from shared.jobs.outcomes import Ending
+from shared.submissions.job_types import RESPONSE_EVENTS
 from tests.integration import world
 from workers.maintenance.sweep import Sweeper
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from starlette.requests import Request
@@ -19,11 +19,14 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
-from shared.dialects.responses import making, requests
+from shared.dialects.responses import making, requests, turns
 from shared.errors import FusionError, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
 
 log = logging.getLogger(__name__)
+
+#: Items of earlier responses, by id.
+Stored: TypeAlias = Mapping[str, dict[str, Any]]
 
 #: The field of a body that is looked at before it is read.
 _PREVIOUS = "previous_response_id"
@@ -36,7 +39,10 @@ async def create(request: Request) -> Response:
     before = None
     if isinstance(previous := body.get(_PREVIOUS), str):
         before = await context.database.read(lookup.before, holder, previous)
-    call = await calls.read_call(request, context, holder, body, partial(_read, body, before))
+    stored: Stored = {}
+    if named := turns.references(body.get("input")):
+        stored = await context.database.read(lookup.items, holder, [id for _, id in named])
+    call = await calls.read_call(request, context, holder, body, partial(_read, body, before, stored))
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
@@ -56,8 +62,8 @@ async def _waited(call: Call) -> Response:
         return made
 
 
-def _read(body: dict[str, Any], before: requests.Before | None, ignore_unknown: bool) -> Any:
-    return requests.read(body, before, ignore_unknown=ignore_unknown)
+def _read(body: dict[str, Any], before: requests.Before | None, stored: Stored, ignore_unknown: bool) -> Any:
+    return requests.read(body, before, stored=stored, ignore_unknown=ignore_unknown)
 
 
 async def _background(call: Call) -> Response:
