@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, update
 from producer.operations.pages import owned_by
 from shared.accounts import KeyHolder
 from shared.db import models as m
+from shared.dialects.responses import making
 from shared.dialects.responses.making import RESULT, kept
 from shared.dialects.responses.objects import DeletedResponse
 from shared.dialects.responses.requests import Before
@@ -26,6 +27,7 @@ _ROWS = (
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,
+        m.job_payloads.c.linked_context,
         *(m.job_results.c[name] for name in RESULT),
     )
     .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
@@ -74,7 +76,7 @@ def before(connection: Connection, holder: KeyHolder, response_id: str) -> Befor
 
 def asked(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages of a response's request, the conversation before it included, without its instructions."""
-    body, echo = kept(row["request"])
+    body, echo = making.asked(row)
     return _messages(body)[1 if echo.get("instructions") else 0 :]
 
 
