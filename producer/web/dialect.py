@@ -1,6 +1,6 @@
 """The Dialect value: everything in which one way of speaking to this API differs from another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,10 +135,14 @@ class Dialect:
 
 
 class Dialects:
-    """Those that an app speaks. One answers at the root, and for all that is no other's."""
+    """Those that an app speaks. One answers at the root, and for all that is no other's.
 
-    def __init__(self, every: Sequence[Dialect]) -> None:
+    `everywhere`: paths of the server itself, which are below no prefix at any host, as its probes and documents.
+    """
+
+    def __init__(self, every: Sequence[Dialect], everywhere: Collection[str] = ()) -> None:
         self.every = tuple(every)
+        self._everywhere = tuple(everywhere)
         self._by_host = {host: one for one in every for host in one.hosts}
         prefixes = [(prefix, one) for one in every for prefix in one.prefixes]
         #: The longest first: it is the more exact one.
@@ -161,9 +165,9 @@ class Dialects:
 
     def _found(self, scope: Scope) -> Dialect:
         path = scope["path"]
-        if self._by_host:
+        if self._by_host and not any(_is_under(path, one) for one in self._everywhere):
             host = Headers(scope=scope).get("host", "").partition(":")[0].lower()
-            if (bound := self._by_host.get(host)) is not None:
+            if (bound := self._by_host.get(host.removesuffix("."))) is not None:
                 scope["path"] = bound.path_at_host(path)
                 return bound
         found = next(one for prefix, one in self._prefixes if _is_under(path, prefix))

@@ -23,3 +23,6 @@ ENDPOINTS: Final[Mapping[str, JobType]] = {
     "/v1/images": "image",
     **_OF_DIALECTS,
 }
+
+#: What `jobs.owed_events` says of a job whose end has an event of OpenAI's Responses API beside its own.
+RESPONSE_EVENTS: Final = "responses"

@@ -6,12 +6,14 @@ from typing import Any
 
 from shared import clock
 from shared.money import shortage
+from shared.money.pricing import PER_TOKENS
 from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.submissions import answer_options, linked_context, quote
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import NO_ROUTING, Offer, Submission
+from shared.submissions.steps.course import COURSE, is_kept_in, provider_of
 
 Row = dict[str, Any]
 
@@ -60,6 +62,8 @@ class Priced:
     #: Of a line in a dialect's own form (`shared.dialects`): that dialect, and the body as it was sent.
     dialect: str | None = None
     sent: str | None = None
+    #: Whose events of its end are to be written beside ours.
+    owed_events: str | None = None
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
@@ -68,7 +72,7 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
     return Priced(
         submission.type,
         submission.model or made[0].model,
-        made[0].provider,
+        provider_of(made),
         most,
         submission.json.decode(),
         dumps(made),
@@ -77,7 +81,8 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         linked_context.as_json(submission.linked),
         answer_options.as_json(submission.options),
         custom_id,
-        *shortage.linear(submission.request, made, most),
+        *((most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)),
+        owed_events=submission.owed_events,
     )
 
 
@@ -105,7 +110,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "status": "queued",
         "queue": queue_name(wanted.provider, owner.lane),
         "lane": owner.lane,
-        "offer": 0,
+        "offer": COURSE if is_kept_in(wanted.offers) else 0,
         "priority": owner.priority,
         "run_at": now - _EARLIER_MICROS if owner.lane == "realtime" and clock.is_learned() else 0,
         "woken_at": now if wake else None,
@@ -116,6 +121,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "cohort": 0,
         "bound_micros": wanted.bound_micros,
         "answer_options": wanted.answer_options,
+        "owed_events": wanted.owed_events,
         "created_at": now,
     }
     payload = {

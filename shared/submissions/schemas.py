@@ -81,6 +81,8 @@ class Submission:
     linked: tuple[LinkedEntity, ...] = ()
     linked_bytes: tuple[int, ...] = ()
     options: AnswerOptions = NO_OPTIONS
+    #: Whose events of its end are to be written beside ours (`shared.jobs.response_events`); None: none.
+    owed_events: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +113,8 @@ class Offer:
     service_tier: str = ""
     #: Of a job's first offer, why it is that, where the order was chosen here: see `shared.submissions.chosen`.
     selection: Mapping[str, Any] | None = None
+    #: Of the first offer of a job that takes several calls, how it goes: see `shared.submissions.steps.course`.
+    course: Mapping[str, Any] | None = None
 
     @property
     def price(self) -> Price:

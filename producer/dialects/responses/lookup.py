@@ -54,13 +54,23 @@ def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[st
 def stored(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
     """The row of a response; 404 for none, and for one that was made with `store: false`."""
     row = row_of(connection, holder, job_id_of(response_id)) if response_id.startswith("resp_") else None
-    if row is None or kept(row["request"])[1].get("store") is False:
+    if row is None or _is_unstored(row["request"]):
         raise NotFound(f"not found: response {response_id[:100]!r}")
     return row
 
 
-def before(connection: Connection, holder: KeyHolder, response_id: str) -> Before:
-    """The conversation up to a response; 400 where there is none, or it has no answer."""
+def _is_unstored(request: str) -> bool:
+    """Whether a stored request says `store: false` of its response; one that cannot is not parsed."""
+    return '"store":false' in request and kept(request)[1].get("store") is False
+
+
+def is_background(row: Mapping[str, Any]) -> bool:
+    """Whether a response was made in the background."""
+    return bool(kept(row["request"])[1].get("background"))
+
+
+def answered(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
+    """The row of a response that another goes on from; 400 where there is none, or it has no answer."""
     try:
         row = stored(connection, holder, response_id)
     except NotFound:
@@ -69,6 +79,16 @@ def before(connection: Connection, holder: KeyHolder, response_id: str) -> Befor
     if row["status"] != "succeeded" or not row["response"]:
         said = f"previous_response_id: response {response_id!r} is not completed"
         raise InvalidRequest(said, param="previous_response_id")
+    return row
+
+
+def size_of(row: Mapping[str, Any]) -> int:
+    """About how many bytes are read when something is made of a row: what was asked and what was answered."""
+    return len(row["request"]) + len(row["response"] or "")
+
+
+def before(response_id: str, row: Mapping[str, Any]) -> Before:
+    """The conversation up to a response, of its row."""
     said_last = orjson.loads(row["response"])["choices"][0]["message"]
     answer = {name: value for name, value in said_last.items() if value is not None or name == "content"}
     return Before(response_id, [*asked(row), answer])

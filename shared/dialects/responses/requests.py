@@ -15,6 +15,7 @@ from shared.dialects.responses import turns
 from shared.errors import InvalidRequest, Refused
 from shared.submissions import extras
 from shared.submissions.answer_options import AnswerFields
+from shared.submissions.job_types import RESPONSE_EVENTS
 from shared.submissions.linked_context import LinkedContext
 from shared.submissions.requests import MAX_TEXT, ChatRequest
 from shared.submissions.schemas import Routing, Submission, invalid, read_submission
@@ -151,7 +152,8 @@ def read_with_places(
     except Refused as error:
         raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
-    return _kept(submission, _echo(asked, before), ignored), places
+    made = _kept(submission, _echo(asked, before), ignored)
+    return (dataclasses.replace(made, owed_events=RESPONSE_EVENTS) if asked.background else made), places
 
 
 def _messages(asked: ResponseRequest, before: Before | None) -> tuple[list[str], list[dict[str, Any]]]:
