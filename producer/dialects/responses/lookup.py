@@ -33,6 +33,7 @@ _ROWS = (
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,
+        m.job_payloads.c.linked_context,
         *(m.job_results.c[name] for name in RESULT),
     )
     .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
@@ -128,7 +129,7 @@ def _items(row: Mapping[str, Any], core: str) -> Iterator[Any]:
 
 def asked(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages of a response's request, the conversation before it included, without its instructions."""
-    body, echo = kept(row["request"])
+    body, echo = making.asked(row)
     return _messages(body)[1 if echo.get("instructions") else 0 :]
 
 
