@@ -60,11 +60,13 @@ REDACTED = "reasoning_redacted"
 STOPPED_AT = "stop_sequence"
 #: What a provider wants back with a message or a tool call: sent with the finish reason, or with the call's name.
 BESIDE = "extra_content"
+#: Pictures that were made, with the finish reason.
+IMAGES = "images"
 
 
 def ending(message: Mapping[str, Any]) -> dict[str, Any]:
     """What of a whole message is in the delta that has its finish reason."""
-    return {name: message[name] for name in (SIGNED, BESIDE) if message.get(name)}
+    return {name: message[name] for name in (SIGNED, IMAGES, BESIDE) if message.get(name)}
 
 
 def stopped(choice: Mapping[str, Any]) -> dict[str, Any]:
