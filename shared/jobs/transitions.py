@@ -18,7 +18,7 @@ from shared.batches import transitions
 from shared.db import counters
 from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
-from shared.jobs import job_steps, metrics, reasons
+from shared.jobs import job_steps, metrics, reasons, response_events
 from shared.jobs.leases import HELD, holding
 from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, StepEnd, Verdict
 from shared.money import usage
@@ -137,7 +137,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
 
 _ENDED = (
     "id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros", "queue", "lane", "created_at",
-    "relayed_micros", "relayed", "offer",
+    "relayed_micros", "relayed", "owed_events", "offer",
 )  # fmt: skip
 
 
@@ -221,6 +221,8 @@ def _account(
         if job["batch_id"] in telling:
             status = endings[id].status
             book.emit(job["account_id"], EVENTS[status], event_data(job, status), test=job["test"])
+        response_events.emit(book, job, endings[id].status, endings[id].response)
+    response_events.settled(connection, [*ended.values()])
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
     return book.close()
 

@@ -12,5 +12,17 @@ URLS: Final[Mapping[str, str]] = {
     "embedding": "/v1/embeddings",
     "image": "/v1/images/generations",
 }
+#: Urls of batch lines in the form of a dialect (`shared.dialects.LINE_FORMATS`), and their types.
+_OF_DIALECTS: Final[Mapping[str, JobType]] = {
+    "/v1/responses": "chat.completion",
+    "/v1/messages": "chat.completion",
+}
 #: The type of a batch line by its url; `/v1/images` is another name.
-ENDPOINTS: Final[Mapping[str, JobType]] = {URLS[type]: type for type in JOB_TYPES} | {"/v1/images": "image"}
+ENDPOINTS: Final[Mapping[str, JobType]] = {
+    **{URLS[type]: type for type in JOB_TYPES},
+    "/v1/images": "image",
+    **_OF_DIALECTS,
+}
+
+#: What `jobs.owed_events` says of a job whose end has an event of OpenAI's Responses API beside its own.
+RESPONSE_EVENTS: Final = "responses"

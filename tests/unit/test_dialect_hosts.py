@@ -7,12 +7,14 @@ from producer.web.dialect import Dialects
 from shared.settings import Wrong
 
 BOUND = "infuzu=api.infuzu.example, fluence=API.Fluence.example,infuzu=chat.infuzu.example"
+#: Paths of the server itself.
+OWN = ("/healthz", "/docs")
 
 
 def entered(host: str, path: str) -> tuple[str, str]:
     """The dialect and the path that a request gets."""
     scope = {"type": "http", "path": path, "headers": [(b"host", host.encode())]}
-    return Dialects(hosts.bound(DIALECTS, BOUND)).enter(scope).name, scope["path"]
+    return Dialects(hosts.bound(DIALECTS, BOUND), OWN).enter(scope).name, scope["path"]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,10 @@ def entered(host: str, path: str) -> tuple[str, str]:
         ("chat.infuzu.example", "/api/v1/chat/completions", "infuzu", "/infuzu/v1/chat/completions"),
         ("api.example", "/fluence/v1/chat/completions", "fluence", "/fluence/v1/chat/completions"),
         ("api.example", "/v1/chat/completions", "fusionai", "/v1/chat/completions"),
+        ("api.fluence.example.:443", "/v1/chat/completions", "fluence", "/fluence/v1/chat/completions"),
+        ("api.fluence.example", "/healthz", "fusionai", "/healthz"),
+        ("api.fluence.example", "/docs/swagger-ui.css", "fusionai", "/docs/swagger-ui.css"),
+        ("api.fluence.example", "/healthzz", "fluence", "/fluence/v1/healthzz"),
         ("api.fluence.example.evil.example", "/v1/chat/completions", "fusionai", "/v1/chat/completions"),
     ],
 )

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.dialects.messages import answers
-from producer.dialects.messages.request import to_counted, to_native
 from producer.dialects.messages.stream import MessageEvents
 from producer.waiting.framing import BrokenStream
+from shared.answers.beside import REDACTED, SIGNATURE
+from shared.answers.streams import StreamProgress, chunk, part, rest
+from shared.dialects.messages import answers
+from shared.dialects.messages.requests import to_counted, to_native
 from shared.errors import InvalidRequest, UpstreamError
-from shared.jobs.streams import REDACTED, SIGNATURE, StreamProgress, chunk, part, rest
 from shared.submissions.schemas import read_submission
 from tests.providers.claude import SENDING, call
 from workers.providers.anthropic.request import composed

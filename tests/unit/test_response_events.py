@@ -7,11 +7,11 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.dialects.responses import items
 from producer.dialects.responses.framing import ResponseEvents
-from producer.dialects.responses.objects import Response
 from producer.dialects.responses.pieces import Pieces
-from shared.jobs import streams
+from shared.answers import streams
+from shared.dialects.responses import items
+from shared.dialects.responses.objects import Response
 
 TEXT = st.text(st.sampled_from("ab é\n中文, \u2028🦄-"), max_size=40)
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b"]), TEXT, max_size=2).map(

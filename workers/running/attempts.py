@@ -20,7 +20,7 @@ from shared.submissions.schemas import Offer
 from shared.submissions.steps.conducting import Step
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
-from workers.running import counting, job_rows, outcomes, requeues, stepping, tiers
+from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
@@ -32,9 +32,6 @@ from workers.upstream.faults import BAD_SIGNATURE, NOT_CONFIGURED, label
 
 #: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
-#: How long a provider is down before a batch line turns to another offer without having called it: nearly a second, for
-#: which calls are paused at first, so that a line that was put off for a second turns the next time that it looks.
-LASTED_SECONDS = 0.9
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: Why a job waits that a cheap service tier has no room for; in the rows, also a mark of its attempts.
@@ -145,15 +142,11 @@ class _Run:
             return made
 
     def _aside(self, wait: Wait, failures: int) -> Ending | Requeue | None:
-        """What follows when the provider is not to be called now; None: the same as after a failed attempt.
-
-        A caller turns to another offer at once, a batch line when waiting is in vain or has lasted.
-        """
+        """What follows when the provider is not to be called now; None: the same as after a failed attempt."""
         another_left = self._following(None) is not None
-        in_vain = wait.barred or wait.lasted > LASTED_SECONDS
-        if (self.lane == "realtime" or in_vain) and another_left:
+        if paused.turns(wait, self.lane, another_left=another_left):
             return self._elsewhere(GiveUp(PAUSED, elsewhere=True), _not_called(wait))
-        seconds = min(wait.seconds, LASTED_SECONDS) if another_left else wait.seconds
+        seconds = paused.seconds_put_off(wait, another_left=another_left)
         return self._put_off(seconds, wait.reason, failures) if self.lane == "batch" else None
 
     def _decided(self, error: ProviderError, failures: int) -> Retry | Defer | GiveUp:
@@ -184,9 +177,11 @@ class _Run:
         if self.offer.provider == SANDBOX:
             return await self._attempt(sink, None)
         permit = await self._turn()
-        if isinstance(permit, Wait) and permit.paused and self.lane == "realtime" and permit.seconds < PATIENCE:
-            await asyncio.sleep(permit.seconds)
-            permit = await self._turn()
+        if isinstance(permit, Wait):
+            another_left = self._following(None) is not None
+            if seconds := paused.seconds_in_slot(permit, self.lane, another_left=another_left):
+                await asyncio.sleep(seconds)
+                permit = await self._turn()
         if isinstance(permit, Wait):
             return permit
         return await self._attempt(sink, permit)

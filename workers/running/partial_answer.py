@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.jobs.streams import BESIDE, REDACTED, SIGNATURE
+from shared.answers.beside import BESIDE, REDACTED, SIGNATURE
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Offer, Usage
 from shared.submissions.token_estimates import BYTES_PER_TOKEN
@@ -25,7 +25,7 @@ class SentAnswer:
     _choices: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
-        """Take the choices of a chunk (`shared.jobs.streams.part`)."""
+        """Take the choices of a chunk (`shared.answers.streams.part`)."""
         self.head = head
         for given in choices:
             choice = self._choices.setdefault(

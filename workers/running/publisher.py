@@ -16,7 +16,7 @@ import orjson
 import redis.asyncio as redis
 
 from shared import clock, logs, redis_clients
-from shared.jobs import streams
+from shared.answers import streams
 from shared.stopping import stop
 from workers.running.partial_answer import SentAnswer
 

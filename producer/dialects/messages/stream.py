@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
-from producer.dialects.messages import answers, manners
+from producer.dialects.messages import manners
 from producer.web.dialect import BrokenStream, event
-from shared.jobs.streams import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.answers.beside import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.dialects.messages import answers
 
 _PING = event(b'{"type":"ping"}', name="ping")
 
@@ -21,6 +22,7 @@ class MessageEvents:
     """The framing of one stream."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = True
 
     def __init__(self) -> None:
         self._begun = False

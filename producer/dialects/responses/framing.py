@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import orjson
 
-from producer.dialects.responses import items
-from producer.dialects.responses.objects import ItemStatus, Response
 from producer.dialects.responses.pieces import Pieces
 from producer.waiting.framing import BrokenStream, event
+from shared.dialects.responses import items
+from shared.dialects.responses.objects import ItemStatus, Response
 from shared.errors import Unavailable
 
 _LAST: Final = {"completed": "response.completed", "incomplete": "response.incomplete"}
@@ -150,6 +150,7 @@ class ResponseEvents:
     """A framing. `begun`: the response before its answer. The last event is `last`, made of the stored response."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = False
 
     def __init__(self, begun: Response, *, starting_after: int = -1) -> None:
         self._begun: Response | None = begun

@@ -6,24 +6,23 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select, update
 
-from producer.dialects.responses.objects import DeletedResponse
-from producer.dialects.responses.requests import Before
 from producer.operations.pages import owned_by
 from shared.accounts import KeyHolder
 from shared.db import models as m
+from shared.dialects.responses.making import RESULT, kept
+from shared.dialects.responses.objects import DeletedResponse
+from shared.dialects.responses.requests import Before
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS
 
-#: Columns of a job's result.
-RESULT = (
-    "response error partial model service_tier prompt_tokens completion_tokens cached_tokens cache_creation_tokens "
-    "cache_creation_1h_tokens reasoning_tokens charged_micros estimated"
-).split()
 _ROWS = (
     select(
-        *(m.jobs.c[name] for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested")),
+        *(
+            m.jobs.c[name]
+            for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested", "answer_options")
+        ),
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,
@@ -44,12 +43,6 @@ def job_id_of(response_id: str) -> str:
     return f"job_{response_id.removeprefix('resp_')}"
 
 
-def kept(request: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A stored request, and what is kept beside it of the response that it was sent as: see `extras.RESPONSE`."""
-    body: dict[str, Any] = orjson.loads(request)
-    return body, (body.get(extras.KEY) or {}).get(extras.RESPONSE) or {}
-
-
 def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[str, Any] | None:
     """The row of a chat job that the holder may see; None: there is none."""
     row = connection.execute(_ROWS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
@@ -59,13 +52,23 @@ def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[st
 def stored(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
     """The row of a response; 404 for none, and for one that was made with `store: false`."""
     row = row_of(connection, holder, job_id_of(response_id)) if response_id.startswith("resp_") else None
-    if row is None or kept(row["request"])[1].get("store") is False:
+    if row is None or _is_unstored(row["request"]):
         raise NotFound(f"not found: response {response_id[:100]!r}")
     return row
 
 
-def before(connection: Connection, holder: KeyHolder, response_id: str) -> Before:
-    """The conversation up to a response; 400 where there is none, or it has no answer."""
+def _is_unstored(request: str) -> bool:
+    """Whether a stored request says `store: false` of its response; one that cannot is not parsed."""
+    return '"store":false' in request and kept(request)[1].get("store") is False
+
+
+def is_background(row: Mapping[str, Any]) -> bool:
+    """Whether a response was made in the background."""
+    return bool(kept(row["request"])[1].get("background"))
+
+
+def answered(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
+    """The row of a response that another goes on from; 400 where there is none, or it has no answer."""
     try:
         row = stored(connection, holder, response_id)
     except NotFound:
@@ -74,6 +77,16 @@ def before(connection: Connection, holder: KeyHolder, response_id: str) -> Befor
     if row["status"] != "succeeded" or not row["response"]:
         said = f"previous_response_id: response {response_id!r} is not completed"
         raise InvalidRequest(said, param="previous_response_id")
+    return row
+
+
+def size_of(row: Mapping[str, Any]) -> int:
+    """About how many bytes are read when something is made of a row: what was asked and what was answered."""
+    return len(row["request"]) + len(row["response"] or "")
+
+
+def before(response_id: str, row: Mapping[str, Any]) -> Before:
+    """The conversation up to a response, of its row."""
     said_last = orjson.loads(row["response"])["choices"][0]["message"]
     answer = {name: value for name, value in said_last.items() if value is not None or name == "content"}
     return Before(response_id, [*asked(row), answer])

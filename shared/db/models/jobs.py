@@ -15,6 +15,7 @@ WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
 DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
 TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
 OF_BATCHES = "batch_id IS NOT NULL"
+UNTOLD = "owed_events IS NOT NULL AND status NOT IN ('queued', 'running')"
 
 
 class JobRow(SQLModel, table=True):
@@ -34,6 +35,7 @@ class JobRow(SQLModel, table=True):
         partial_index("jobs_running", "worker_id", where=RUNNING),
         partial_index("jobs_to_cancel", "id", where=TO_CANCEL),
         partial_index("jobs_expiring", "expires_at", where=UNFINISHED),
+        partial_index("jobs_untold", "id", where=UNTOLD),
     )
     id: str = Field(primary_key=True)
     account_id: str
@@ -42,6 +44,8 @@ class JobRow(SQLModel, table=True):
     #: What the customer calls this line of the batch.
     custom_id: str | None = None
     type: str
+    #: Of a line of a batch in a dialect's own form: which (`shared.dialects`); NULL: in the native one.
+    dialect: str | None = None
     #: The catalogue id that was asked for.
     model: str
     test: bool = False
@@ -66,6 +70,8 @@ class JobRow(SQLModel, table=True):
     #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
     cohort: int = 0
     bound_micros: int = big(default=0)
+    #: What was asked of its answer, as JSON (`shared.submissions.answer_options`); NULL: nothing.
+    answer_options: str | None = None
     #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
     #: is; written now and then, for the case that its worker does not live to end it.
     relayed_micros: int = big(default=0)
@@ -73,6 +79,8 @@ class JobRow(SQLModel, table=True):
     created_at: int = big()
     started_at: int | None = big(null=True)
     finished_at: int | None = big(null=True)
+    #: Whose events of its end are still to be written beside ours (`shared.jobs.response_events`); NULL: none.
+    owed_events: str | None = None
 
 
 class JobPayloadRow(SQLModel, table=True):
@@ -89,6 +97,8 @@ class JobPayloadRow(SQLModel, table=True):
     #: The entities that it was linked to, as the caller named them (JSON); NULL: none. What is known of them is the
     #: request's first message.
     linked_context: str | None = long_text(null=True)
+    #: The body of a batch's line in a dialect's own form, as it was sent (JSON); NULL: the native request is all.
+    sent: str | None = long_text(null=True)
     attempts: str | None = long_text(null=True)
     #: Until when the caller waits for it; NULL: nobody does, or it is not known.
     wait_until: int | None = big(null=True)

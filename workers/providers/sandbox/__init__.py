@@ -10,7 +10,7 @@ import httpx
 import orjson
 
 from shared import clock
-from shared.jobs.streams import StreamProgress, part, rest
+from shared.answers.streams import StreamProgress, part, rest
 from shared.submissions import extras
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import NULLS, UNASKED, Usage, picture_kind

@@ -11,9 +11,12 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import Field, ValidationError
 
-from producer.dialects.responses import turns
+from shared.dialects.responses import turns
 from shared.errors import InvalidRequest, Refused
 from shared.submissions import extras
+from shared.submissions.answer_options import AnswerFields
+from shared.submissions.job_types import RESPONSE_EVENTS
+from shared.submissions.linked_context import LinkedContext
 from shared.submissions.requests import MAX_TEXT, ChatRequest
 from shared.submissions.schemas import Routing, Submission, invalid, read_submission
 from shared.submissions.shapes import NullIsAbsent
@@ -94,7 +97,11 @@ _NATIVE_ONLY: Final = frozenset(
     "logprobs top_logprobs store reasoning modalities".split()
 )
 #: Native fields that may stand beside this format's own.
-_BESIDE: Final = frozenset(ChatRequest.model_fields) - _NATIVE_ONLY - frozenset(ResponseRequest.model_fields)
+_BESIDE: Final = (
+    frozenset({**ChatRequest.model_fields, **LinkedContext.model_fields, **AnswerFields.model_fields})
+    - _NATIVE_ONLY
+    - frozenset(ResponseRequest.model_fields)
+)
 #: Taken, of no effect, and told as ignored.
 _WITHOUT_EFFECT: Final = ("include", "max_tool_calls", "truncation")
 #: This format's names of native fields, for what is said of faults.
@@ -117,6 +124,13 @@ class Before:
 
 def read(body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool) -> Submission:
     """The job that a body asks for; a 400 names the field as it was sent."""
+    return read_with_places(body, before, ignore_unknown=ignore_unknown)[0]
+
+
+def read_with_places(
+    body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool
+) -> tuple[Submission, Sequence[str]]:
+    """The same, and the place in the body that each of the messages was made of, as `renamed` takes them."""
     known = {name: value for name, value in body.items() if name in ResponseRequest.model_fields}
     others = {name: value for name, value in body.items() if name not in known}
     unknown = sorted(name for name in others if name not in _BESIDE and others[name] is not None)
@@ -138,7 +152,8 @@ def read(body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool
     except Refused as error:
         raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
-    return _kept(submission, _echo(asked, before), ignored)
+    made = _kept(submission, _echo(asked, before), ignored)
+    return (dataclasses.replace(made, owed_events=RESPONSE_EVENTS) if asked.background else made), places
 
 
 def _messages(asked: ResponseRequest, before: Before | None) -> tuple[list[str], list[dict[str, Any]]]:

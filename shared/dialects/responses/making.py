@@ -5,13 +5,18 @@ from typing import Any, Final, cast
 
 import orjson
 
-from producer.dialects.responses import items
-from producer.dialects.responses.lookup import RESULT, kept
-from producer.dialects.responses.objects import Incomplete, OutputItem, Response, ResponseError, ResponseUsage, Status
+from shared.answers import thinking
 from shared.clock import seconds
+from shared.dialects.responses import items
+from shared.dialects.responses.objects import Incomplete, OutputItem, Response, ResponseError, ResponseUsage, Status
 from shared.objects.amounts import credits
-from shared.submissions import usage_shown
+from shared.submissions import answer_options, extras, usage_shown
 
+#: Columns of a job's result that a response is made of.
+RESULT: Final = (
+    "response error partial model service_tier prompt_tokens completion_tokens cached_tokens cache_creation_tokens "
+    "cache_creation_1h_tokens reasoning_tokens charged_micros estimated"
+).split()
 _STATUS: Final[Mapping[str, Status]] = {
     "queued": "queued",
     "running": "in_progress",
@@ -24,6 +29,12 @@ _INCOMPLETE: Final[Mapping[str | None, Incomplete]] = {
     "length": {"reason": "max_output_tokens"},
     "content_filter": {"reason": "content_filter"},
 }
+
+
+def kept(request: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A stored request, and what is kept beside it of the response that it was sent as: see `extras.RESPONSE`."""
+    body: dict[str, Any] = orjson.loads(request)
+    return body, (body.get(extras.KEY) or {}).get(extras.RESPONSE) or {}
 
 
 def response(row: Mapping[str, Any]) -> Response:
@@ -75,6 +86,8 @@ def begun(row: Mapping[str, Any]) -> Response:
 def _output(row: Mapping[str, Any], core: str, *, summary: bool) -> tuple[list[OutputItem], Incomplete | None]:
     """What was answered, also of a job that ended before it was whole; and why it is not whole, if so."""
     body = row["response"] or row["partial"]
+    if body and answer_options.wants_thinking(row.get("answer_options")):
+        body = thinking.dressed(body)
     choice = (orjson.loads(body).get("choices") or [None])[0] if body else None
     if choice is None:
         return [], None

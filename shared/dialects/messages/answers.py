@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NotRequired, cast
 import orjson
 from typing_extensions import TypedDict
 
-from shared.jobs.streams import STOPPED_AT
+from shared.answers.beside import STOPPED_AT
 from shared.objects.fields import Count, Credits
 from shared.submissions.job_types import JobType
 

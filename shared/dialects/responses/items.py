@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from producer.dialects.responses.objects import (
+from shared.dialects.responses.objects import (
     FunctionCall,
     ItemStatus,
     OutputItem,
