@@ -1,7 +1,7 @@
 """Answers about one response: made and waited for, in the background, streamed."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,14 +14,19 @@ from producer.dialects.responses import lookup
 from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
-from producer.web.body import MOST_BYTES, read_body
+from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.calls import Call
-from producer.web.request import answer, enter_to_submit, limits_of
+from producer.web.request import answer, enter, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
 from shared.dialects.responses import making, requests, turns
-from shared.errors import FusionError, NotFound, Refused
+from shared.dialects.responses.objects import InputTokens
+from shared.errors import FusionError, InvalidRequest, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
+from shared.submissions import token_estimates
+from shared.submissions.catalogue import catalogue
+from shared.submissions.quote import offers
+from shared.submissions.schemas import Submission
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +41,46 @@ async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
+    call = await calls.read_call(request, context, holder, body, await _reader(context, holder, body))
+    try:
+        return await (_background(call) if body.get("background") else _waited(call))
+    except Refused as error:
+        raise requests.renamed(error) from None
+
+
+async def _reader(context: Context, holder: KeyHolder, body: dict[str, Any]) -> Callable[[bool], Submission]:
+    """What makes the submission of a body, with what it goes on from and refers to."""
     before = None
     if isinstance(previous := body.get(_PREVIOUS), str):
         before = await context.database.read(lookup.before, holder, previous)
     stored: Stored = {}
     if named := turns.references(body.get("input")):
         stored = await context.database.read(lookup.items, holder, [id for _, id in named])
-    call = await calls.read_call(request, context, holder, body, partial(_read, body, before, stored))
+    return partial(_read, body, before, stored)
+
+
+def _read(body: dict[str, Any], before: requests.Before | None, stored: Stored, ignore_unknown: bool) -> Submission:
+    return requests.read(body, before, stored=stored, ignore_unknown=ignore_unknown)
+
+
+async def count(request: Request) -> InputTokens:
+    """About how many tokens the input of a response would have; 400 for what would be one if it were asked for."""
+    context, holder = await enter(request)
+    body = await read_body(request, most_bytes=MOST_BYTES)
+    for name in body.keys() - requests.InputTokensRequest.model_fields.keys():
+        raise InvalidRequest(f"{name[:100]}: unknown field", param=name[:100])
+    read = await _reader(context, holder, body)
+    counted: int = await context.parsers.run(large(request), partial(_counted, read, holder), holder.account_id)
+    return {"object": "response.input_tokens", "input_tokens": counted}
+
+
+def _counted(read: Callable[[bool], Submission], holder: KeyHolder) -> int:
+    submission = read(holder.ignores_unknown)
     try:
-        return await (_background(call) if body.get("background") else _waited(call))
+        offers(submission, catalogue(), test=holder.test)
     except Refused as error:
         raise requests.renamed(error) from None
+    return token_estimates.asked(submission.request, catalogue().overheads)
 
 
 async def _waited(call: Call) -> Response:
@@ -60,10 +94,6 @@ async def _waited(call: Call) -> Response:
             made.body = orjson.dumps(making.response(await _row(context, holder, placed.job_id)))
             made.headers["content-length"] = str(len(made.body))
         return made
-
-
-def _read(body: dict[str, Any], before: requests.Before | None, stored: Stored, ignore_unknown: bool) -> Any:
-    return requests.read(body, before, stored=stored, ignore_unknown=ignore_unknown)
 
 
 async def _background(call: Call) -> Response:
