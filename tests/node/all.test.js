@@ -4,4 +4,5 @@ import "./chat.js";
 import "./errors.js";
 import "./things.js";
 import "./stream.js";
+import "./responses.js";
 import "./scan.js";

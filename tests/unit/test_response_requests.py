@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from producer.dialects.responses import requests, turns
-from producer.dialects.responses.making import begun, response
-from producer.dialects.responses.requests import Before
+from shared.dialects.responses import requests, turns
+from shared.dialects.responses.making import begun, response
+from shared.dialects.responses.requests import Before
 from shared.errors import InvalidRequest
 from shared.submissions import extras
 
