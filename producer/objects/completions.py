@@ -63,6 +63,18 @@ class Citation(TypedDict):
     url_citation: CitedUrl
 
 
+class _Address(TypedDict):
+    url: str
+
+
+class MadeImage(TypedDict):
+    """An image that the model made, as a `data:` URL, and the prompt that it was made from."""
+
+    type: Literal["image_url"]
+    image_url: _Address
+    revised_prompt: str
+
+
 class Reply(TypedDict):
     """The model's message."""
 
@@ -83,6 +95,7 @@ class Reply(TypedDict):
     ]
     tool_calls: NotRequired[list[WantedCall]]
     annotations: NotRequired[list[Citation]]
+    images: NotRequired[list[MadeImage]]
     extra_content: NotRequired[_Beside]
 
 
@@ -107,6 +120,16 @@ Cached = Annotated[
 ]
 
 
+class UsageDetails(TypedDict):
+    """What the tokens of several calls were of, as charged: text, images by their pixels, web searches."""
+
+    text_prompt_tokens: Count
+    text_completion_tokens: Count
+    input_image_tokens: NotRequired[Count]
+    output_image_tokens: NotRequired[Count]
+    grounding_tokens: NotRequired[Count]
+
+
 class ChatCompletion(TypedDict):
     """OpenAI's chat completion object."""
 
@@ -116,6 +139,7 @@ class ChatCompletion(TypedDict):
     model: str
     choices: list[Choice]
     usage: Tokens
+    usage_details: NotRequired[UsageDetails]
     cached: NotRequired[Cached]
 
 
@@ -127,8 +151,8 @@ class ChunkChoice(TypedDict):
         dict[str, Any],
         Field(
             description="`role`, `reasoning_content`, `content`, `refusal`, pieces of `tool_calls`, or with the "
-            "`finish_reason` `thinking_blocks` and `extra_content`. After reasoning that Anthropic signed, its "
-            "`reasoning_signature`, or `reasoning_redacted`, which `thinking_blocks` has as well."
+            "`finish_reason` `thinking_blocks`, `images` and `extra_content`. After reasoning that Anthropic signed, "
+            "its `reasoning_signature`, or `reasoning_redacted`, which `thinking_blocks` has as well."
         ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]
@@ -146,6 +170,7 @@ class ChatCompletionChunk(TypedDict):
     choices: list[ChunkChoice]
     cached: NotRequired[Cached]
     usage: NotRequired[Tokens | None]
+    usage_details: NotRequired[UsageDetails]
 
 
 class Embedding(TypedDict):
