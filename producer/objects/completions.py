@@ -47,6 +47,22 @@ class WantedCall(TypedDict):
     extra_content: NotRequired[_Beside]
 
 
+class CitedUrl(TypedDict):
+    """A page that a web search found, and the characters of the answer that it is for: all of them."""
+
+    start_index: Count
+    end_index: Count
+    url: str
+    title: str
+
+
+class Citation(TypedDict):
+    """What an answer with `grounding` is based on."""
+
+    type: Literal["url_citation"]
+    url_citation: CitedUrl
+
+
 class _Address(TypedDict):
     url: str
 
@@ -78,6 +94,7 @@ class Reply(TypedDict):
         ]
     ]
     tool_calls: NotRequired[list[WantedCall]]
+    annotations: NotRequired[list[Citation]]
     images: NotRequired[list[MadeImage]]
     extra_content: NotRequired[_Beside]
 
