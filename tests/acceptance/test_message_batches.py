@@ -254,3 +254,4 @@ def test_every_answer_is_one_that_the_document_promises(account: Account) -> Non
         assert raw.get(f"/batches/{id}").status_code == 404
         assert raw.post("/batches", json={"requests": "x"}).status_code == 400
         assert raw.get("/batches", headers={"anthropic-version": ""}).status_code == 400
+        assert raw.get("/models?limit=2").json()["has_more"] and raw.get("/models/gpt-4").json()["id"] == "gpt-4"

@@ -40,6 +40,31 @@ def test_the_host_says_which_dialect(host: str, path: str, name: str, found: str
 
 
 @pytest.mark.parametrize(
+    "host, path, version, name, found",
+    [
+        ("api.example", "/v1/models", b"2023-06-01", "messages", "/v1/messages/models"),
+        ("api.example", "/v1/models/a/b", b"2023-06-01", "messages", "/v1/messages/models/a/b"),
+        ("api.example", "/v1/models", b"", "messages", "/v1/messages/models"),
+        ("api.example", "/v1/models", None, "fusionai", "/v1/models"),
+        ("api.example", "/v1/modelset", b"2023-06-01", "fusionai", "/v1/modelset"),
+        ("api.example", "/models", b"2023-06-01", "fusionai", "/models"),
+        ("api.example", "/v1/jobs", b"2023-06-01", "fusionai", "/v1/jobs"),
+        ("api.example", "/infuzu/v1/models", b"2023-06-01", "infuzu", "/infuzu/v1/models"),
+        ("api.fluence.example", "/v1/models", b"2023-06-01", "fluence", "/fluence/v1/models"),
+        ("claude.example", "/v1/models", b"2023-06-01", "messages", "/v1/messages/models"),
+        ("claude.example", "/v1/messages/batches", b"2023-06-01", "messages", "/v1/messages/batches"),
+    ],
+)
+def test_what_anthropics_clients_ask_of_models_is_messages(
+    host: str, path: str, version: bytes | None, name: str, found: str
+) -> None:
+    headers = [(b"host", host.encode()), *([(b"anthropic-version", version)] if version is not None else [])]
+    scope = {"type": "http", "path": path, "headers": headers}
+    spoken = Dialects(hosts.bound(DIALECTS, f"{BOUND},messages=claude.example"))
+    assert (spoken.enter(scope).name, scope["path"]) == (name, found)
+
+
+@pytest.mark.parametrize(
     "setting, why",
     [
         ("nothing=api.example", "there is no dialect 'nothing'; known: fusionai, "),

@@ -25,23 +25,7 @@ class BatchedMessage(Shape):
 class MessageBatchRequest(Shape):
     """The requests of a message batch. They are accepted or refused together."""
 
-    requests: list[BatchedMessage] = Field(
-        min_length=1,
-        max_length=MOST_LINES,
-        fail_fast=True,
-        examples=[
-            [
-                {
-                    "custom_id": "first",
-                    "params": {
-                        "model": "claude-3-opus",
-                        "max_tokens": 1024,
-                        "messages": [{"role": "user", "content": "Hello, world"}],
-                    },
-                }
-            ]
-        ],
-    )
+    requests: list[BatchedMessage] = Field(min_length=1, max_length=MOST_LINES, fail_fast=True)
 
     def spec(self) -> BatchSpec:
         """The same as a native batch."""

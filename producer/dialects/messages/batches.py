@@ -36,6 +36,11 @@ from shared.money.shortage import Need
 router = Router()
 
 _HEADERS = (VERSION, BETA)
+_PARAMS = {
+    "model": "claude-3-opus",
+    "max_tokens": 1024,
+    "messages": [{"role": "user", "content": "Hello, world"}],
+}
 
 
 @router.post(
@@ -46,6 +51,7 @@ _HEADERS = (VERSION, BETA)
         "MessageBatchRequest",
         parameters=(*_HEADERS, "IdempotencyKey"),
         errors=(InsufficientCredits, Forbidden, Conflict, IdempotencyMismatch),
+        examples={"A request": {"requests": [{"custom_id": "first", "params": _PARAMS}]}},
     ),
 )
 async def create_message_batch(request: Request) -> Response:

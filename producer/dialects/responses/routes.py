@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
-from producer.dialects.responses import history, lookup, serving
+from producer.dialects.responses import counting, history, lookup, serving
 from producer.dialects.responses.document import EVENTS
 from producer.operations import jobs
 from producer.web.call_rows import call
@@ -15,13 +15,15 @@ from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
 from shared.dialects.responses import making
-from shared.dialects.responses.objects import DeletedResponse, InputItem, Response, ResponseItems
+from shared.dialects.responses.objects import DeletedResponse, InputItem, InputTokens, Response, ResponseItems
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()
 
 _HELLO: Final = "Write a one-sentence bedtime story about a unicorn."
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
+#: Names under which SDKs send `include`, which has no effect here.
+_INCLUDE: Final = ("include", "include[]", "include[0]")
 #: How long a cancel waits for a running response to end, in seconds.
 _CANCEL_SECONDS: Final = 5.0
 
@@ -54,6 +56,20 @@ _CANCEL_SECONDS: Final = 5.0
 async def create_response(request: Request) -> Answered:
     """Create a response: one call of a model, waited for, streamed or in the background."""
     return await serving.create(request)
+
+
+@router.post(
+    "/input_tokens",
+    doc=Row(
+        "Responses",
+        one("An estimate, made without asking the provider: about four bytes of text are a token.", InputTokens),
+        "InputTokensRequest",
+        examples={"A text": {"model": "gpt-4", "input": _HELLO}},
+    ),
+)
+async def count_input_tokens(request: Request) -> Answered:
+    """Estimate the tokens of a response's input."""
+    return answer(await counting.count(request))
 
 
 @router.get(
@@ -139,7 +155,7 @@ async def cancel_response(request: Request, response_id: str) -> Answered:
 async def list_input_items(request: Request, response_id: str) -> Answered:
     """List the items that a response was made from, without its instructions."""
     context, holder = await enter(request)
-    page, _ = page_of(request)
+    page, _ = page_of(request, *_INCLUDE)
     row = await context.database.read(lookup.stored, holder, response_id)
     found = await serving.shown(context, holder, row, _input_items)
     if page.order == "desc":

@@ -10,39 +10,28 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.context import Context
-from producer.dialects.responses import lookup
+from producer.dialects.responses import lookup, reading
 from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
-from producer.web.body import MOST_BYTES, add_bytes, large, read_body
+from producer.web.body import MOST_BYTES, read_body
 from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
 from shared.dialects.responses import making, objects, requests
-from shared.errors import FusionError, NotFound, PayloadTooLarge, Refused
+from shared.errors import FusionError, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-#: The field of a body that is looked at before it is read.
-_PREVIOUS = "previous_response_id"
 
 
 async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    before = None
-    if isinstance(previous := body.get(_PREVIOUS), str):
-        row = await context.database.read(lookup.answered, holder, previous)
-        before = partial(lookup.before, previous, row)
-        add_bytes(request, lookup.size_of(row))
-        if large(request) > MOST_BYTES:
-            said = f"{_PREVIOUS}: the conversation is larger than {MOST_BYTES // 1024**2} MB with this input"
-            raise PayloadTooLarge(said, param=_PREVIOUS)
-    call = await calls.read_call(request, context, holder, body, partial(_read, body, before))
+    call = await calls.read_call(request, context, holder, body, await reading.reader(request, context, holder, body))
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
@@ -60,10 +49,6 @@ async def _waited(call: Call) -> Response:
             made.body = orjson.dumps(await _whole(context, holder, placed.job_id))
             made.headers["content-length"] = str(len(made.body))
         return made
-
-
-def _read(body: dict[str, Any], before: Callable[[], requests.Before] | None, ignore_unknown: bool) -> Any:
-    return requests.read(body, before() if before else None, ignore_unknown=ignore_unknown)
 
 
 async def shown(

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from shared.dialects.messages import shapes
+from shared.answers.beside import BESIDE
+from shared.dialects.messages import seals, shapes
 from shared.dialects.messages.answers import AFTER
 from shared.errors import InvalidRequest
 
@@ -85,7 +86,7 @@ class Turns:
         """What the model said; content that thoughts stand in the midst of is one text, in which they have places."""
         signed = list(_signed(blocks))
         calls = [
-            self._call(block, f"{path}[{at}]")
+            self._call(block, f"{path}[{at}]") | _beside(blocks[at - 1] if at else None)
             for at, block in enumerate(blocks)
             if isinstance(block, shapes.ToolUseBlock)
         ]
@@ -153,11 +154,19 @@ def _address(source: shapes.Base64Source | shapes.UrlSource) -> str:
     return f"data:{source.media_type};base64,{source.data}"
 
 
+def _beside(block: Any) -> Value:
+    """What a provider wants back with a call, of the block before it, which it was sealed into."""
+    content = seals.unsealed(block.data) if isinstance(block, shapes.RedactedThinkingBlock) else None
+    return {BESIDE: content} if content else {}
+
+
 def _signed(blocks: Sequence[Any]) -> Iterator[Value]:
     """The thoughts that are signed, those in the midst of the others with their place."""
     characters = calls = 0
     for block in blocks:
-        if getattr(block, "signature", "") or isinstance(block, shapes.RedactedThinkingBlock):
+        if getattr(block, "signature", "") or (
+            isinstance(block, shapes.RedactedThinkingBlock) and not seals.is_sealed(block.data)
+        ):
             place = {AFTER: {"characters": characters, "tool_calls": calls}} if characters or calls else {}
             yield block.model_dump() | place
         characters += len(block.text) if isinstance(block, shapes.TextBlock) else 0

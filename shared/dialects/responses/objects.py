@@ -139,6 +139,7 @@ class Response(TypedDict):
     text: dict[str, Any]
     tool_choice: str | dict[str, Any]
     tools: list[dict[str, Any]]
+    top_logprobs: int
     top_p: float | None
     truncation: Literal["auto", "disabled"]
     usage: ResponseUsage | None
@@ -195,6 +196,13 @@ class ResponseItems(TypedDict):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class InputTokens(TypedDict):
+    """An estimate of the tokens of the input."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: Count
 
 
 class DeletedResponse(TypedDict):
