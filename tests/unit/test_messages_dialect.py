@@ -137,7 +137,18 @@ def test_effort_format_and_labels() -> None:
     asked = {**WHOLE, "output_config": config, "metadata": {"team": "a"}, "routing": {"fallbacks": ["gpt-4"]}}
     made = read_submission("chat.completion", to_native(asked).body)
     assert made.request["reasoning_effort"] == "high"
-    assert made.request["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert made.request["response_format"]["json_schema"] == {"name": "response", "schema": SCHEMA}
+    closed = {**SCHEMA, "required": ["city"], "additionalProperties": False}
+    for schema, is_closed in (
+        (closed, True),
+        ({**closed, "properties": {"city": closed}}, True),
+        ({**closed, "properties": {"city": SCHEMA}}, False),
+        ({**closed, "$defs": {"a": {"anyOf": [{"type": "object"}]}}}, False),
+        ({"type": "array", "items": closed}, True),
+        ({**closed, "required": [[]]}, False),
+    ):
+        form = to_native({**WHOLE, "output_config": {"format": {"type": "json_schema", "schema": schema}}})
+        assert form.body["response_format"]["json_schema"].get("strict", False) is is_closed, schema
     assert made.labels == {"team": "a"} and made.routing.fallbacks == ["gpt-4"]
 
 

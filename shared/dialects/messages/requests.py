@@ -138,9 +138,31 @@ def _output(asked: Any, turns: Turns) -> dict[str, Any]:
     if config.task_budget:
         turns.unsent.append("output_config.task_budget")
     if form := config.format or asked.output_format:
-        schema = {"name": form.name or _SCHEMA, "schema": form.schema_, "strict": True}
+        schema = {"name": form.name or _SCHEMA, "schema": form.schema_}
+        schema |= {"strict": True} if _is_closed(form.schema_) else {}
         made["response_format"] = {"type": "json_schema", "json_schema": schema}
     return made
+
+
+def _is_closed(schema: Any) -> bool:
+    """Whether every object in a schema has all its properties and no others: OpenAI refuses others as strict ones.
+
+    Source: platform.openai.com/docs/guides/structured-outputs, "Supported schemas". Anthropic enforces either.
+
+    >>> _is_closed({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": False})
+    True
+    """
+    if isinstance(schema, list):
+        return all(map(_is_closed, schema))
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        required = schema.get("required")
+        named = set(required) if isinstance(required, list) and all(isinstance(one, str) for one in required) else set()
+        if schema.get("additionalProperties") is not False or named != set(properties or ()):
+            return False
+    return all(map(_is_closed, schema.values()))
 
 
 def _whose(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
