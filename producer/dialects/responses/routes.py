@@ -22,6 +22,8 @@ router = Router()
 
 _HELLO: Final = "Write a one-sentence bedtime story about a unicorn."
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
+#: Names under which SDKs send `include`, which has no effect here.
+_INCLUDE: Final = ("include", "include[]", "include[0]")
 #: How long a cancel waits for a running response to end, in seconds.
 _CANCEL_SECONDS: Final = 5.0
 
@@ -97,7 +99,11 @@ async def get_response(request: Request, response_id: str) -> Answered:
 async def delete_response(request: Request, response_id: str) -> Answered:
     """Delete a response that has ended: it cannot be retrieved or gone on from. Its job is kept as long as any."""
     context, holder = await enter(request)
-    return answer(await context.database.write(lookup.forget, holder, response_id))
+    row = await context.database.read(lookup.stored, holder, response_id)
+    lookup.check_over(response_id, row)
+    changed = await serving.shown(context, holder, row, lookup.forgotten)
+    await context.database.write(lookup.forget, row["id"], changed)
+    return answer(DeletedResponse(id=response_id, object="response", deleted=True))
 
 
 @router.post(
@@ -135,7 +141,7 @@ async def cancel_response(request: Request, response_id: str) -> Answered:
 async def list_input_items(request: Request, response_id: str) -> Answered:
     """List the items that a response was made from, without its instructions."""
     context, holder = await enter(request)
-    page, _ = page_of(request)
+    page, _ = page_of(request, *_INCLUDE)
     row = await context.database.read(lookup.stored, holder, response_id)
     found = await serving.shown(context, holder, row, _input_items)
     if page.order == "desc":

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import orjson
 from starlette.requests import Request
@@ -19,12 +19,15 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
-from shared.dialects.responses import making, objects, requests
+from shared.dialects.responses import making, objects, requests, turns
 from shared.errors import FusionError, NotFound, PayloadTooLarge, Refused
 from shared.jobs.outcomes import TERMINAL
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+#: Items of earlier responses, by id.
+Stored: TypeAlias = Mapping[str, dict[str, Any]]
 
 #: The field of a body that is looked at before it is read.
 _PREVIOUS = "previous_response_id"
@@ -34,19 +37,39 @@ async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    before = None
-    if isinstance(previous := body.get(_PREVIOUS), str):
-        row = await context.database.read(lookup.answered, holder, previous)
-        before = partial(lookup.before, previous, row)
-        add_bytes(request, lookup.size_of(row))
-        if large(request) > MOST_BYTES:
-            said = f"{_PREVIOUS}: the conversation is larger than {MOST_BYTES // 1024**2} MB with this input"
-            raise PayloadTooLarge(said, param=_PREVIOUS)
-    call = await calls.read_call(request, context, holder, body, partial(_read, body, before))
+    before, stored = await _before(request, context, holder, body), await _referred(request, context, holder, body)
+    if large(request) > MOST_BYTES:
+        place = _PREVIOUS if before else "input"
+        said = f"{place}: the conversation is larger than {MOST_BYTES // 1024**2} MB with this input"
+        raise PayloadTooLarge(said, param=place)
+    call = await calls.read_call(request, context, holder, body, partial(_read, body, before, stored))
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
         raise requests.renamed(error) from None
+
+
+async def _before(
+    request: Request, context: Context, holder: KeyHolder, body: Mapping[str, Any]
+) -> Callable[[], requests.Before] | None:
+    """Reads the conversation that a body goes on from, where it names one; its bytes count as the request's."""
+    if not isinstance(previous := body.get(_PREVIOUS), str):
+        return None
+    row = await context.database.read(lookup.answered, holder, previous)
+    add_bytes(request, lookup.size_of(row))
+    return partial(lookup.before, previous, row)
+
+
+async def _referred(
+    request: Request, context: Context, holder: KeyHolder, body: Mapping[str, Any]
+) -> Callable[[], Stored]:
+    """Reads the items that a body refers to, likewise."""
+    if not (named := turns.references(body.get("input"))):
+        return dict
+    ids = [id for _, id in named]
+    rows = await context.database.read(lookup.referred, holder, ids)
+    add_bytes(request, sum(map(lookup.size_of, rows)))
+    return partial(lookup.items, rows, ids)
 
 
 async def _waited(call: Call) -> Response:
@@ -62,8 +85,14 @@ async def _waited(call: Call) -> Response:
         return made
 
 
-def _read(body: dict[str, Any], before: Callable[[], requests.Before] | None, ignore_unknown: bool) -> Any:
-    return requests.read(body, before() if before else None, ignore_unknown=ignore_unknown)
+def _read(
+    body: dict[str, Any],
+    before: Callable[[], requests.Before] | None,
+    stored: Callable[[], Stored],
+    ignore_unknown: bool,
+) -> Any:
+    earlier = before() if before else None
+    return requests.read(body, earlier, stored=stored(), ignore_unknown=ignore_unknown)
 
 
 async def shown(

@@ -1,6 +1,6 @@
 """The items of a response's output, made of the message that answered. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from shared.dialects.responses.objects import (
@@ -26,15 +26,25 @@ def item_id(kind: Kind, core: str, number: int = 0) -> str:
     return f"{kind}_{core}" if kind != "fc" else f"{kind}_{core}_{number}"
 
 
-def output(message: Mapping[str, Any], core: str, *, status: ItemStatus, summary: bool) -> list[OutputItem]:
-    """Reasoning, message, function calls, in this order; `status`: of the last of them, the others are completed."""
+def output(
+    message: Mapping[str, Any],
+    core: str,
+    *,
+    status: ItemStatus,
+    summary: bool,
+    likely: Sequence[Mapping[str, Any]] = (),
+) -> list[OutputItem]:
+    """Reasoning, message, function calls, in this order; `status`: of the last of them, the others are completed.
+
+    `likely`: the logprobs of the message's text, as a chat completion has them.
+    """
     made: list[OutputItem] = []
     if thoughts := message.get("reasoning_content"):
         made.append(reasoning(core, thoughts, summary=summary))
     calls = message.get("tool_calls") or ()
     parts: list[OutputText | OutputRefusal] = []
     if text := message.get("content"):
-        parts.append(text_part(text))
+        parts.append({**text_part(text), "logprobs": [_likelihood(one) for one in likely]})
     if refusal := message.get("refusal"):
         parts.append(refusal_part(refusal))
     if parts or not calls:
@@ -43,6 +53,14 @@ def output(message: Mapping[str, Any], core: str, *, status: ItemStatus, summary
         function = call["function"]
         made.append(function_call(core, number, call["id"], function["name"], function["arguments"]))
     made[-1]["status"] = status
+    return made
+
+
+def _likelihood(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A token of a text with those that might have stood in its place; its bytes are always told here."""
+    made = {"token": one["token"], "logprob": one["logprob"], "bytes": one.get("bytes") or [*one["token"].encode()]}
+    if "top_logprobs" in one:
+        made["top_logprobs"] = [_likelihood(other) for other in one["top_logprobs"] or ()]
     return made
 
 

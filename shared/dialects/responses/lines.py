@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.dialects.line_format import LineFormat, Renamed
-from shared.dialects.responses import making, requests
+from shared.dialects.responses import making, requests, turns
 from shared.dialects.responses.objects import Response
 from shared.errors import InvalidRequest, Refused
 from shared.submissions.schemas import Submission
@@ -19,6 +19,8 @@ def read(body: dict[str, Any], ignore_unknown: bool) -> tuple[Submission, Rename
     for name in ("background", "previous_response_id"):
         if body.get(name):
             raise InvalidRequest(f"{name}: not supported in a line of a batch", param=name)
+    for place, _ in turns.references(body.get("input")):
+        raise InvalidRequest(f"{place}: an item_reference is not supported in a line of a batch", param=place)
     submission, places = requests.read_with_places(body, None, ignore_unknown=ignore_unknown)
 
     def renamed(error: Refused) -> Refused:

@@ -8,9 +8,17 @@ import orjson
 from shared.answers import thinking
 from shared.clock import seconds
 from shared.dialects.responses import items
-from shared.dialects.responses.objects import Incomplete, OutputItem, Response, ResponseError, ResponseUsage, Status
+from shared.dialects.responses.objects import (
+    Incomplete,
+    ItemStatus,
+    OutputItem,
+    Response,
+    ResponseError,
+    ResponseUsage,
+    Status,
+)
 from shared.objects.amounts import credits
-from shared.submissions import answer_options, extras, usage_shown
+from shared.submissions import answer_options, extras, preface, usage_shown
 
 #: Columns of a job's result that a response is made of.
 RESULT: Final = (
@@ -37,9 +45,16 @@ def kept(request: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return body, (body.get(extras.KEY) or {}).get(extras.RESPONSE) or {}
 
 
+def asked(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a job's row, without the preface that stands before the messages of the caller."""
+    request, echo = kept(row["request"])
+    has_preface = row.get("linked_context") or answer_options.language(row.get("answer_options"))
+    return preface.without(request) if has_preface else request, echo
+
+
 def response(row: Mapping[str, Any]) -> Response:
     """The response as its job stands."""
-    request, echo = kept(row["request"])
+    request, echo = asked(row)
     core = row["id"].removeprefix("job_")
     status = _STATUS[row["status"]]
     output, incomplete = _output(row, core, summary=bool(echo.get("summary")))
@@ -68,6 +83,7 @@ def response(row: Mapping[str, Any]) -> Response:
         "temperature": request.get("temperature"),
         "text": _text(request),
         "tool_choice": _choice(request.get("tool_choice", "auto")),
+        "top_logprobs": request.get("top_logprobs") or 0,
         "tools": [_tool(tool["function"]) for tool in request.get("tools", ())],
         "top_p": request.get("top_p"),
         "truncation": "auto" if echo.get("truncation") == "auto" else "disabled",
@@ -93,9 +109,9 @@ def _output(row: Mapping[str, Any], core: str, *, summary: bool) -> tuple[list[O
         return [], None
     incomplete = _INCOMPLETE.get(choice["finish_reason"])
     cut = incomplete or not row["response"]
-    return items.output(
-        choice["message"], core, status="incomplete" if cut else "completed", summary=summary
-    ), incomplete
+    likely = (choice.get("logprobs") or {}).get("content") or ()
+    status: ItemStatus = "incomplete" if cut else "completed"
+    return items.output(choice["message"], core, status=status, summary=summary, likely=likely), incomplete
 
 
 def _error(row: Mapping[str, Any]) -> ResponseError:

@@ -139,6 +139,7 @@ class Response(TypedDict):
     text: dict[str, Any]
     tool_choice: str | dict[str, Any]
     tools: list[dict[str, Any]]
+    top_logprobs: int
     top_p: float | None
     truncation: Literal["auto", "disabled"]
     usage: ResponseUsage | None

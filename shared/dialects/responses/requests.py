@@ -26,8 +26,9 @@ _Items = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=5000, fa
 
 
 class ResponseReasoning(NullIsAbsent):
-    """What is asked of the reasoning. With `summary`, the reasoning is shown as a summary."""
+    """What is asked of the reasoning. With `summary`, the reasoning is shown as a summary. `context` is ignored."""
 
+    context: _Word | None = None
     effort: _Word | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
@@ -57,12 +58,15 @@ class ResponseStreamOptions(NullIsAbsent):
 
 
 class ResponseRequest(NullIsAbsent):
-    """A response: one call of a model. Tools are functions; `include` and `max_tool_calls` change nothing."""
+    """A response: one call of a model. Tools are functions. Of `include`, `message.output_text.logprobs` has an effect;
+    `context_management` and `max_tool_calls` have none.
+    """
 
     model: str = Field(min_length=1)
     input: Annotated[str, Field(max_length=MAX_TEXT)] | _Items
     instructions: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
     background: bool | None = None
+    context_management: Annotated[list[dict[str, Any]], Field(max_length=20)] | None = None
     include: Annotated[list[_Word], Field(max_length=20)] | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     max_tool_calls: int | None = Field(default=None, ge=1)
@@ -81,6 +85,7 @@ class ResponseRequest(NullIsAbsent):
     text: ResponseText | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     tools: Annotated[list[dict[str, Any]], Field(max_length=128)] | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
     top_p: float | None = Field(default=None, ge=0, le=1)
     truncation: Literal["auto", "disabled"] | None = None
     user: str | None = None
@@ -103,7 +108,14 @@ _BESIDE: Final = (
     - frozenset(ResponseRequest.model_fields)
 )
 #: Taken, of no effect, and told as ignored.
-_WITHOUT_EFFECT: Final = ("include", "max_tool_calls", "truncation")
+_WITHOUT_EFFECT: Final = ("context_management", "max_tool_calls", "truncation")
+#: What would be kept or made on the server, and what to send instead: refused, also where unknown fields are ignored.
+_REFUSED: Final = {
+    "conversation": "send the conversation as input, or go on from a response with previous_response_id",
+    "prompt": "send the text of the prompt as instructions and input",
+}
+#: What of `include` has an effect.
+_LOGPROBS: Final = "message.output_text.logprobs"
 #: This format's names of native fields, for what is said of faults.
 _NAMES: Final = {
     "max_tokens": "max_output_tokens",
@@ -122,15 +134,28 @@ class Before:
     messages: Sequence[dict[str, Any]]
 
 
-def read(body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool) -> Submission:
-    """The job that a body asks for; a 400 names the field as it was sent."""
-    return read_with_places(body, before, ignore_unknown=ignore_unknown)[0]
+def read(
+    body: Mapping[str, Any],
+    before: Before | None,
+    *,
+    ignore_unknown: bool,
+    stored: Mapping[str, dict[str, Any]] = turns.NOTHING,
+) -> Submission:
+    """The job that a body asks for; a 400 names the field as it was sent. `stored`: items that it refers to, by id."""
+    return read_with_places(body, before, stored, ignore_unknown=ignore_unknown)[0]
 
 
 def read_with_places(
-    body: Mapping[str, Any], before: Before | None, *, ignore_unknown: bool
+    body: Mapping[str, Any],
+    before: Before | None,
+    stored: Mapping[str, dict[str, Any]] = turns.NOTHING,
+    *,
+    ignore_unknown: bool,
 ) -> tuple[Submission, Sequence[str]]:
     """The same, and the place in the body that each of the messages was made of, as `renamed` takes them."""
+    for name, instead in _REFUSED.items():
+        if body.get(name) is not None:
+            raise InvalidRequest(f"{name}: not supported; {instead}", param=name)
     known = {name: value for name, value in body.items() if name in ResponseRequest.model_fields}
     others = {name: value for name, value in body.items() if name not in known}
     unknown = sorted(name for name in others if name not in _BESIDE and others[name] is not None)
@@ -144,23 +169,29 @@ def read_with_places(
         raise InvalidRequest("background: requires store: true", param="background")
     native = {name: known[name] for name in _SAME if known.get(name) is not None}
     native |= {name: others[name] for name in _BESIDE if name in others} | _text(asked) | _tools(asked)
+    if asked.top_logprobs is not None or _LOGPROBS in (asked.include or ()):
+        native |= {"logprobs": True, "top_logprobs": asked.top_logprobs}
     if asked.max_output_tokens is not None:
         native["max_tokens"] = asked.max_output_tokens
-    places, native["messages"] = _messages(asked, before)
+    places, native["messages"] = _messages(asked, before, stored)
     try:
         submission = read_submission("chat.completion", native, ignore_unknown=ignore_unknown)
     except Refused as error:
         raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
+    ignored += ["include"] if set(asked.include or ()) - {_LOGPROBS} else []
+    ignored += ["reasoning.context"] if asked.reasoning and asked.reasoning.context else []
     made = _kept(submission, _echo(asked, before), ignored)
     return (dataclasses.replace(made, owed_events=RESPONSE_EVENTS) if asked.background else made), places
 
 
-def _messages(asked: ResponseRequest, before: Before | None) -> tuple[list[str], list[dict[str, Any]]]:
+def _messages(
+    asked: ResponseRequest, before: Before | None, stored: Mapping[str, dict[str, Any]]
+) -> tuple[list[str], list[dict[str, Any]]]:
     """The messages, and the places in the body that they were made of."""
     made = [("instructions", {"role": "system", "content": asked.instructions})] if asked.instructions else []
     made += [("previous_response_id", dict(message)) for message in (before.messages if before else ())]
-    made += turns.messages(asked.input)
+    made += turns.messages(asked.input, stored)
     return [place for place, _ in made], [message for _, message in made]
 
 

@@ -14,14 +14,36 @@ Value = dict[str, Any]
 _LEFTOVERS: Final = frozenset({"id", "status", "phase", "type", "created_by", "caller"})
 _OF_PART: Final = frozenset({"annotations", "logprobs"})
 _PARTS: Final = frozenset({"input_text", "output_text", "text", "refusal", "input_image"})
-_MOST_NAME: Final = 50
+_REFERENCE: Final = "item_reference"
+_ITEMS: Final = "items of type message, function_call, function_call_output, reasoning and item_reference"
+_MOST_NAME, _MOST_ID = 50, 100
+#: For an input that refers to no stored items.
+NOTHING: Final[Mapping[str, Value]] = {}
 
 
-def messages(given: str | Sequence[Value]) -> list[tuple[str, Value]]:
-    """The messages, each after the place in the body of the item that it is made of: `input[2]`."""
+def references(given: Any) -> list[tuple[str, str]]:
+    """The ids of stored items that an input refers to, each after its place: `input[2]`."""
+    items = given if isinstance(given, list) else ()
+    return [
+        (f"input[{number}]", item["id"])
+        for number, item in enumerate(items)
+        if isinstance(item, dict) and _refers(item) and isinstance(item.get("id"), str)
+    ]
+
+
+def _refers(item: Value) -> bool:
+    """Whether an item stands for a stored one; OpenAI lets its type be left out."""
+    return item.get("type") == _REFERENCE or (item.get("type") is None and "role" not in item and "id" in item)
+
+
+def messages(given: str | Sequence[Value], stored: Mapping[str, Value] = NOTHING) -> list[tuple[str, Value]]:
+    """The messages, each after the place in the body of the item that it is made of: `input[2]`.
+
+    `stored`: the items that the input refers to, by id.
+    """
     if isinstance(given, str):
         return [("input", {"role": "user", "content": given})]
-    turns = _Turns()
+    turns = _Turns(stored)
     for number, item in enumerate(given):
         turns.add(f"input[{number}]", item)
     return turns.made
@@ -30,14 +52,17 @@ def messages(given: str | Sequence[Value]) -> list[tuple[str, Value]]:
 class _Turns:
     """An input being read: consecutive calls are one turn, and reasoning goes with what follows it."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: Mapping[str, Value]) -> None:
         self.made: list[tuple[str, Value]] = []
+        self._stored = stored
         self._thoughts: str = ""
 
     def add(self, at: str, item: Value) -> None:
         """One item."""
-        kind = item.get("type", "message")
-        if kind == "message":
+        kind = "message" if item.get("type") is None else item["type"]
+        if _refers(item):
+            self.add(at, self._referred(at, item))
+        elif kind == "message":
             self._message(at, item)
         elif kind == "function_call":
             self._call(at, item)
@@ -46,9 +71,14 @@ class _Turns:
         elif kind == "reasoning":
             self._thoughts += _thoughts(item)
         else:
-            raise _unsupported(
-                f"{at}.type", kind, "items of type message, function_call, function_call_output and reasoning"
-            )
+            raise _unsupported(f"{at}.type", kind, _ITEMS)
+
+    def _referred(self, at: str, item: Value) -> Value:
+        id = _text(at, item, "id")
+        if (found := self._stored.get(id)) is None:
+            said = "of a response that was deleted, or made with store: false, none is kept"
+            raise InvalidRequest(f"{at}.id: item {id[:_MOST_ID]!r} not found; {said}", param=f"{at}.id")
+        return found
 
     def _message(self, at: str, item: Value) -> None:
         message = {name: value for name, value in item.items() if name not in _LEFTOVERS}
