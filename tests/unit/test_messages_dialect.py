@@ -274,6 +274,16 @@ WANTED_BACK: dict[str, Any] = {
 }
 
 
+def test_a_full_context_window_is_told_from_a_limit() -> None:
+    said = {"role": "assistant", "content": "Yes.", "refusal": None}
+    choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": "length"}
+    full = {**choice, "native_finish_reason": "model_context_window_exceeded"}
+    for one, reason in ((choice, "max_tokens"), (full, "model_context_window_exceeded")):
+        assert answers.message({**HEAD, "choices": [one]})["stop_reason"] == reason
+        told = events(chunk(HEAD, pieces) for pieces in rest([one], StreamProgress()))
+        assert told[-2]["delta"]["stop_reason"] == reason
+
+
 @pytest.mark.parametrize("more", [{}, {"thinking_blocks": SIGNED}, WANTED_BACK])
 @given(cut=st.integers(0, 20))
 def test_a_stream_adds_up_to_the_whole_wherever_it_was_completed(more: dict[str, Any], cut: int) -> None:
