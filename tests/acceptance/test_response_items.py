@@ -100,6 +100,20 @@ def test_likelihoods_are_told(account: Account) -> None:
         sdk.responses.retrieve(made.id, include=["message.output_text.logprobs"])
 
 
+def test_the_tokens_of_an_input_are_estimated(account: Account) -> None:
+    with client(account) as sdk:
+        first = sdk.responses.create(model="gpt-4", input="A question of a few words.")
+        alone = sdk.responses.input_tokens.count(model="gpt-4", input="And now?")
+        after = sdk.responses.input_tokens.count(
+            model="gpt-4", input="And now?", previous_response_id=first.id, tools=[TOOL], instructions="Be brief."
+        )
+        assert alone.object == "response.input_tokens" and 0 < alone.input_tokens < after.input_tokens
+        for wrong in ({"model": "no-such-model"}, {"stream": True}, {"previous_response_id": "resp_0"}):
+            with pytest.raises(openai.BadRequestError) as refused:
+                sdk.responses.input_tokens.count(**{"model": "gpt-4", "input": "Hi", "extra_body": wrong})  # type: ignore[arg-type]
+            assert refused.value.param == next(iter(wrong))
+
+
 def test_what_would_be_kept_on_the_server_is_refused_in_words(account: Account) -> None:
     account.stack.write(accounts.set_unknown_fields, account.id, "ignore")
     with client(account) as sdk:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
-from producer.dialects.responses import history, lookup, serving
+from producer.dialects.responses import counting, history, lookup, serving
 from producer.dialects.responses.document import EVENTS
 from producer.operations import jobs
 from producer.web.call_rows import call
@@ -15,7 +15,7 @@ from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
 from shared.dialects.responses import making
-from shared.dialects.responses.objects import DeletedResponse, InputItem, Response, ResponseItems
+from shared.dialects.responses.objects import DeletedResponse, InputItem, InputTokens, Response, ResponseItems
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()
@@ -56,6 +56,20 @@ _CANCEL_SECONDS: Final = 5.0
 async def create_response(request: Request) -> Answered:
     """Create a response: one call of a model, waited for, streamed or in the background."""
     return await serving.create(request)
+
+
+@router.post(
+    "/input_tokens",
+    doc=Row(
+        "Responses",
+        one("An estimate, made without asking the provider: about four bytes of text are a token.", InputTokens),
+        "InputTokensRequest",
+        examples={"A text": {"model": "gpt-4", "input": _HELLO}},
+    ),
+)
+async def count_input_tokens(request: Request) -> Answered:
+    """Estimate the tokens of a response's input."""
+    return answer(await counting.count(request))
 
 
 @router.get(

@@ -3,73 +3,39 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.context import Context
-from producer.dialects.responses import lookup
+from producer.dialects.responses import lookup, reading
 from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
-from producer.web.body import MOST_BYTES, add_bytes, large, read_body
+from producer.web.body import MOST_BYTES, read_body
 from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
-from shared.dialects.responses import making, objects, requests, turns
-from shared.errors import FusionError, NotFound, PayloadTooLarge, Refused
+from shared.dialects.responses import making, objects, requests
+from shared.errors import FusionError, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-#: Items of earlier responses, by id.
-Stored: TypeAlias = Mapping[str, dict[str, Any]]
-
-#: The field of a body that is looked at before it is read.
-_PREVIOUS = "previous_response_id"
 
 
 async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    before, stored = await _before(request, context, holder, body), await _referred(request, context, holder, body)
-    if large(request) > MOST_BYTES:
-        place = _PREVIOUS if before else "input"
-        said = f"{place}: the conversation is larger than {MOST_BYTES // 1024**2} MB with this input"
-        raise PayloadTooLarge(said, param=place)
-    call = await calls.read_call(request, context, holder, body, partial(_read, body, before, stored))
+    call = await calls.read_call(request, context, holder, body, await reading.reader(request, context, holder, body))
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
         raise requests.renamed(error) from None
-
-
-async def _before(
-    request: Request, context: Context, holder: KeyHolder, body: Mapping[str, Any]
-) -> Callable[[], requests.Before] | None:
-    """Reads the conversation that a body goes on from, where it names one; its bytes count as the request's."""
-    if not isinstance(previous := body.get(_PREVIOUS), str):
-        return None
-    row = await context.database.read(lookup.answered, holder, previous)
-    add_bytes(request, lookup.size_of(row))
-    return partial(lookup.before, previous, row)
-
-
-async def _referred(
-    request: Request, context: Context, holder: KeyHolder, body: Mapping[str, Any]
-) -> Callable[[], Stored]:
-    """Reads the items that a body refers to, likewise."""
-    if not (named := turns.references(body.get("input"))):
-        return dict
-    ids = [id for _, id in named]
-    rows = await context.database.read(lookup.referred, holder, ids)
-    add_bytes(request, sum(map(lookup.size_of, rows)))
-    return partial(lookup.items, rows, ids)
 
 
 async def _waited(call: Call) -> Response:
@@ -83,16 +49,6 @@ async def _waited(call: Call) -> Response:
             made.body = orjson.dumps(await _whole(context, holder, placed.job_id))
             made.headers["content-length"] = str(len(made.body))
         return made
-
-
-def _read(
-    body: dict[str, Any],
-    before: Callable[[], requests.Before] | None,
-    stored: Callable[[], Stored],
-    ignore_unknown: bool,
-) -> Any:
-    earlier = before() if before else None
-    return requests.read(body, earlier, stored=stored(), ignore_unknown=ignore_unknown)
 
 
 async def shown(

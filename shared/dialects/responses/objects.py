@@ -198,6 +198,13 @@ class ResponseItems(TypedDict):
     has_more: bool
 
 
+class InputTokens(TypedDict):
+    """An estimate of the tokens of the input."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: Count
+
+
 class DeletedResponse(TypedDict):
     """A response that cannot be retrieved any more."""
 

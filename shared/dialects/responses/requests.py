@@ -57,24 +57,33 @@ class ResponseStreamOptions(NullIsAbsent):
     include_obfuscation: bool | None = None
 
 
-class ResponseRequest(NullIsAbsent):
-    """A response: one call of a model. Tools are functions. Of `include`, `message.output_text.logprobs` has an effect;
-    `context_management` and `max_tool_calls` have none.
-    """
+class InputTokensRequest(NullIsAbsent):
+    """What a model would be given, to be counted. Tools are functions."""
 
     model: str = Field(min_length=1)
     input: Annotated[str, Field(max_length=MAX_TEXT)] | _Items
     instructions: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+    parallel_tool_calls: bool | None = None
+    previous_response_id: Annotated[str, Field(max_length=100)] | None = None
+    reasoning: ResponseReasoning | None = None
+    text: ResponseText | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    tools: Annotated[list[dict[str, Any]], Field(max_length=128)] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+
+
+class ResponseRequest(InputTokensRequest):
+    """A response: one call of a model. Tools are functions. Of `include`, `message.output_text.logprobs` has an effect;
+    `context_management` and `max_tool_calls` have none.
+    """
+
     background: bool | None = None
     context_management: Annotated[list[dict[str, Any]], Field(max_length=20)] | None = None
     include: Annotated[list[_Word], Field(max_length=20)] | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     max_tool_calls: int | None = Field(default=None, ge=1)
     metadata: dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    previous_response_id: Annotated[str, Field(max_length=100)] | None = None
     prompt_cache_key: str | None = None
-    reasoning: ResponseReasoning | None = None
     routing: Routing | None = None
     safety_identifier: str | None = None
     service_tier: _Word | None = None
@@ -82,12 +91,8 @@ class ResponseRequest(NullIsAbsent):
     stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
-    text: ResponseText | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
-    tools: Annotated[list[dict[str, Any]], Field(max_length=128)] | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    truncation: Literal["auto", "disabled"] | None = None
     user: str | None = None
 
 
