@@ -3,11 +3,14 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import orjson
 import pytest
+from anthropic.tools import BetaLocalFilesystemMemoryTool
+from pydantic import BaseModel
 
 from tests.acceptance import agent_session as agent
 from tests.acceptance.stack import Account
@@ -18,6 +21,13 @@ MODELS = ("claude-opus-5-5", "gpt-5.1", "gemini-pro")
 #: which Gemini does not take back: it signs its calls.
 HINTS = ("cache_control", "is_error", "reasoning_content")
 Ask = Callable[..., Any]
+
+
+class Plan(BaseModel):
+    """A form of an answer, with a field that may be left out."""
+
+    title: str
+    days: int | None = None
 
 
 def client(account: Account, **more: Any) -> anthropic.Anthropic:
@@ -154,6 +164,28 @@ def test_what_an_agent_asks_beside_the_session(account: Account, claude: anthrop
         ):
             answer = claude.messages.create(model=model, tool_choice=choice, **asked)  # type: ignore[call-overload]
             assert [block.name for block in answer.content if block.type == "tool_use"] == calls, (model, choice)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_sdks_own_tools_are_run_by_any_model(claude: anthropic.Anthropic, model: str, tmp_path: Path) -> None:
+    """Of a type whose schema Anthropic's models know; and an answer in a form of the caller's."""
+    runner = claude.beta.messages.tool_runner(
+        model=model,
+        max_tokens=2000,
+        tools=[BetaLocalFilesystemMemoryTool(base_path=str(tmp_path))],
+        messages=[{"role": "user", "content": "Look into your memory"}],
+    )
+    assert [answer.stop_reason for answer in runner] == ["tool_use", "end_turn"]
+    bash: Any = {"type": "bash_20250124", "name": "bash"}
+    answer = claude.messages.create(
+        model=model, max_tokens=2000, tools=[bash], messages=[{"role": "user", "content": "bash: list all"}]
+    )
+    (call,) = [block for block in answer.content if block.type == "tool_use"]
+    assert call.name == "bash" and isinstance(call.input, dict)
+    planned: Any = claude.messages.parse(
+        model=model, max_tokens=2000, messages=[{"role": "user", "content": "Plan it"}], output_format=Plan
+    )
+    assert isinstance(planned.parsed_output, Plan)
 
 
 @pytest.mark.parametrize("ask", [whole, streamed])

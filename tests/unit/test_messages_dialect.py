@@ -176,7 +176,9 @@ def test_an_agents_attribution_is_left_out_of_the_prompt() -> None:
         ({"compaction": {"type": "summarize"}}, "compaction", "summary"),
         ({"fallbacks": "default"}, "fallbacks", "routing.fallbacks"),
         ({"inference_geo": "us"}, "inference_geo", "cannot be chosen"),
-        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type", "input_schema"),
+        ({"tools": [{"type": "computer_20250124", "name": "computer"}]}, "tools[0].type", "input_schema"),
+        ({"tools": [{"type": "bash_20250124", "name": "shell"}]}, "tools[0].name", "must be 'bash'"),
+        ({"tools": [{"type": "bash_20250124", "name": "bash", "more": 1}]}, "tools[0].more", "unknown field"),
         ({"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, "tools[0].type", "no tools run here"),
         ({"thinking": {"type": "enabled"}}, "thinking", "budget_tokens is required"),
         ({"thinking": {"type": "adaptive", "budget_tokens": 2000}}, "thinking", "only allowed if type is enabled"),
@@ -205,6 +207,20 @@ def test_what_is_not_served_is_refused_in_words(change: dict[str, Any], where: s
     with pytest.raises(InvalidRequest, match=words) as found:
         to_native({**WHOLE, **change})
     assert found.value.param == where and found.value.message.startswith(where)
+
+
+def test_tools_known_by_their_type_are_described_to_every_model() -> None:
+    editor = {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool", "max_characters": 10_000}
+    tools = [{"type": "bash_20250124", "name": "bash", "cache_control": EPHEMERAL}, editor]
+    tools += [{"type": "memory_20250818", "name": "memory"}]
+    made = to_native({**WHOLE, "tools": tools})
+    bash, editing, memory = (tool["function"] for tool in made.body["tools"])
+    assert set(bash["parameters"]["properties"]) == {"command", "restart"} and made.unsent == []
+    assert made.body["tools"][0]["cache_control"] == EPHEMERAL
+    assert "up to 10000 characters" in editing["description"]
+    assert editing["parameters"]["required"] == ["command", "path"]
+    assert "rename" in memory["parameters"]["properties"]["command"]["enum"]
+    assert to_counted({name: WHOLE[name] for name in ("model", "messages")} | {"tools": tools}).body["tools"]
 
 
 def test_what_is_only_of_a_message_is_not_counted() -> None:

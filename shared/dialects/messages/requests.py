@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from shared.dialects.messages import shapes, unserved
+from shared.dialects.messages import client_tools, shapes, unserved
 from shared.dialects.messages.turns import Turns
 from shared.dialects.translated import Translated
 from shared.errors import InvalidRequest
@@ -80,8 +80,11 @@ def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown field", param=name)
     unserved.check(body)
+    given = {name: value for name, value in body.items() if name in names}
+    if "tools" in given:
+        given["tools"] = client_tools.described(given["tools"])
     try:
-        return shape.model_validate({name: value for name, value in body.items() if name in names}), beside
+        return shape.model_validate(given), beside
     except ValidationError as error:
         raise invalid(error) from None
 
