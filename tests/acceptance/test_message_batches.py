@@ -109,6 +109,10 @@ def test_the_beta_and_the_async_client_too(account: Account, claude: anthropic.A
 
     (one,) = asyncio.run(read())
     assert one.custom_id == "a" and one.result.type == "succeeded"
+    (native,) = account.live.get("/batches").json()["data"]
+    assert account.live.delete(f"/files/{native['output_file_id']}").status_code == 200
+    with pytest.raises(anthropic.NotFoundError, match="no longer kept"):
+        claude.messages.batches.results(made.id)
 
 
 def test_pages_go_both_ways(claude: anthropic.Anthropic) -> None:
@@ -120,7 +124,7 @@ def test_pages_go_both_ways(claude: anthropic.Anthropic) -> None:
     assert [one.id for one in page.data] == made[2:4] and page.has_more
     page = page.get_next_page()
     assert [one.id for one in page.data] == made[:2] and not page.has_more
-    for wrong in ({"limit": 0}, {"limit": 1001}, {"after_id": "a", "before_id": "b"}):
+    for wrong in ({"limit": 0}, {"limit": 1001}, {"after_id": "a", "before_id": "b"}, {"before_id": "x"}):
         with pytest.raises(anthropic.BadRequestError):
             claude.messages.batches.list(**wrong)
 
