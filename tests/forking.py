@@ -4,8 +4,8 @@ No module that reads the settings when it is imported may be, nor what imports s
 
     python -m tests.forking DESCRIPTOR
 
-An order on the socket is the length of a JSON object in 4 bytes, with the descriptor that the output goes to, and the
-object; the answer is the new process's id in 4 bytes. See tests/starting.py, which is at the other end.
+An order on the socket is the length of a JSON object in 4 bytes, with the descriptors that output and errors go to, and
+the object; the answer is the new process's id in 4 bytes. See tests/starting.py, which is at the other end.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ import runpy
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -69,7 +70,7 @@ def preload() -> None:
     assert len(threading.enumerate()) == 1, "a module has started a thread, which no fork has"
 
 
-def forked(order: dict[str, Any], output: int) -> int:
+def forked(order: dict[str, Any], streams: Sequence[int]) -> int:
     """Fork twice, so that the process is an orphan, whom its `parent` adopts; its process id (0: we are that one)."""
     reader, writer = os.pipe()
     between = os.fork()
@@ -80,7 +81,7 @@ def forked(order: dict[str, Any], output: int) -> int:
         os.setsid()
         os.write(writer, os.getpid().to_bytes(4, "big"))
         os.close(writer)
-        become(order, output)
+        become(order, streams)
         return 0
     os.close(writer)
     pid = os.read(reader, 4)
@@ -89,7 +90,7 @@ def forked(order: dict[str, Any], output: int) -> int:
     return int.from_bytes(pid, "big")
 
 
-def become(order: dict[str, Any], output: int) -> None:
+def become(order: dict[str, Any], streams: Sequence[int]) -> None:
     """Take the parent, streams, directory and environment of the order."""
     while os.getppid() != order["parent"]:
         if os.getppid() == 1:  # it died before it could adopt us
@@ -98,9 +99,9 @@ def become(order: dict[str, Any], output: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != order["parent"]:
         os._exit(1)
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    os.close(output)
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream, number)
+        os.close(stream)
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
     os.environ.clear()
@@ -109,15 +110,15 @@ def become(order: dict[str, Any], output: int) -> None:
         sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
 
 
-def order_of(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
-    """The next order and its descriptor; None when there will be none."""
-    head, descriptors, *_ = socket.recv_fds(orders, 4, 1)
+def order_of(orders: socket.socket) -> tuple[dict[str, Any], Sequence[int]] | None:
+    """The next order and its descriptors; None when there will be none."""
+    head, descriptors, *_ = socket.recv_fds(orders, 4, 2)
     if not head:
         return None
     length, text = int.from_bytes(head, "big"), b""
     while len(text) < length:
         text += orders.recv(length - len(text))
-    return json.loads(text), descriptors[0]
+    return json.loads(text), descriptors
 
 
 def main() -> dict[str, Any] | None:
@@ -130,7 +131,8 @@ def main() -> dict[str, Any] | None:
             pid = forked(*order)
             if not pid:
                 return order[0]
-            os.close(order[1])
+            for stream in order[1]:
+                os.close(stream)
             orders.sendall(pid.to_bytes(4, "big"))
     return None
 

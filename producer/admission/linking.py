@@ -10,7 +10,6 @@ from shared.accounts import KeyHolder
 from shared.batches.linked_lines import LinkedLines
 from shared.db import Database
 from shared.entities.resolving import Resolver
-from shared.errors import PayloadTooLarge
 from shared.submissions import linked_context, linked_message
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.schemas import Submission
@@ -35,8 +34,7 @@ class Found:
             whole.append(linked_message.with_entities(one, self.entities, at=place(index, listed)))
             added += sum(whole[-1].linked_bytes)
             if added > linked_context.MOST_LIST_BYTES:
-                most = linked_context.MOST_LIST_BYTES // 1024**2
-                raise PayloadTooLarge(f"the linked entities add more than {most} MB to the jobs", param="jobs")
+                raise linked_context.too_much()
         return whole
 
 

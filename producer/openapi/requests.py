@@ -15,6 +15,7 @@ from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
 from shared.submissions import extras
+from shared.submissions.answer_options import AnswerFields
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.linked_context import LinkedContext
 from shared.submissions.schemas import (
@@ -48,7 +49,7 @@ class _Named(_Wanted):
     model: Annotated[str, Field(min_length=1, description="A model id from GET /v1/models.")]
 
 
-class ChatCompletionRequest(ChatRequest, LinkedContext, _Wanted):
+class ChatCompletionRequest(ChatRequest, LinkedContext, AnswerFields, _Wanted):
     """A chat completion. `max_completion_tokens` is an alias of `max_tokens`. Default: the maximum of the model."""
 
     model: Annotated[

@@ -22,10 +22,12 @@ from shared.submissions.schemas import NULLS, UNASKED
 BESIDE: Final = {"metadata": "labels", "routing": "routing", linked_context.FIELD: "linked_context"}
 #: The columns of a job's payload that `of_row` needs.
 COLUMNS: Final = ("request", "offers", "sent", *BESIDE.values())
+#: The column of its row that keeps more of what stood in its body, each field by its name.
+OPTIONS: Final = "answer_options"
 
 
 def of_row(row: Mapping[str, Any]) -> LineRequest | None:
-    """`{"method", "url", "body"}` of a job's `type`, `dialect`, `model`, COLUMNS; None when its payload is gone."""
+    """What was asked for by a job's `type`, `dialect`, `model`, OPTIONS, COLUMNS; None when its payload is gone."""
     if row["request"] is None:
         return None
     return _as_it_was(row["dialect"], row["sent"]) or _asked(
@@ -33,6 +35,7 @@ def of_row(row: Mapping[str, Any]) -> LineRequest | None:
         _model(row["model"], row["offers"]),
         row["request"],
         {name: row[kept] for name, kept in BESIDE.items()},
+        row[OPTIONS],
     )
 
 
@@ -43,6 +46,7 @@ def of_plan(line: Priced) -> LineRequest:
         _model(line.model, line.offers),
         line.request,
         {name: getattr(line, kept) for name, kept in BESIDE.items()},
+        line.answer_options,
     )
 
 
@@ -75,7 +79,7 @@ def _model(model: str, offers: str | None) -> str | dict[str, Any] | None:
 
 
 def _asked(
-    type: str, model: str | dict[str, Any] | None, request: str, beside: Mapping[str, str | None]
+    type: str, model: str | dict[str, Any] | None, request: str, beside: Mapping[str, str | None], options: str | None
 ) -> LineRequest:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
     if beside[linked_context.FIELD]:
@@ -83,6 +87,7 @@ def _asked(
     if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
     others = [f'"{name}":{text}' for name, text in beside.items() if text]
+    others += [options[1:-1]] if options else []
     if model is not None:
         others = [f'"model":{orjson.dumps(model).decode()}', *others]
     body = "{" + ",".join([*others, request[1:]])

@@ -253,22 +253,22 @@ def _kind(url: str) -> tuple[JobType | None, LineFormat | None]:
 def planned(wanted: Priced) -> bytes:
     """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
     labels, routing = wanted.labels or "", wanted.routing or ""
-    linked = wanted.linked_context or ""
+    linked, options = wanted.linked_context or "", wanted.answer_options or ""
     bound = str(wanted.bound_micros)
     own = (wanted.dialect or "", wanted.sent or "")
-    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked, *own)
+    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked, *own, options)
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
 #: Columns of a line of a plan; what stands beyond them, a later release added.
-PLAN_COLUMNS = 12
+PLAN_COLUMNS = 13
 
 
 def unplanned(line: bytes) -> Priced:
     """The same line again; columns that a later release added are passed over."""
     custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
     # Plans of earlier releases end before these.
-    routing, linked, dialect, sent = (text or None for text in (*more, "", "", "", "")[:4])
+    routing, linked, dialect, sent, options = (text or None for text in (*more, "", "", "", "", "")[:5])
     return Priced(
         type,  # type: ignore[arg-type]
         orjson.loads(model),
@@ -279,6 +279,7 @@ def unplanned(line: bytes) -> Priced:
         labels or None,
         routing,
         linked,
+        options,
         orjson.loads(custom_id),
         dialect=dialect,
         sent=sent,

@@ -245,7 +245,7 @@ def test_errors_are_of_its_kinds(account: Account, claude: anthropic.Anthropic) 
     with client(account, default_headers={"anthropic-version": ""}) as unversioned:
         assert "anthropic-version" in refusal(unversioned, anthropic.BadRequestError, **asked).message
     with pytest.raises(anthropic.NotFoundError) as missing:
-        claude.messages.batches.list()
+        claude.messages.batches.retrieve("msgbatch_1")
     assert missing.value.type == "not_found_error"
     limited = account.stack.account(plan="starter")
     with client(limited) as hurried, pytest.raises(anthropic.RateLimitError) as late:
@@ -383,3 +383,34 @@ def test_an_agent_runs_its_tools_to_the_end(account: Account, claude: anthropic.
     answers = [stream.get_final_message() for stream in runner]
     assert asked == ["simulated city"] and [one.stop_reason for one in answers] == ["tool_use", "end_turn"]
     assert len(account.live.get("/jobs").json()["data"]) == 2
+
+
+def test_models_are_listed_as_its_client_reads_them(account: Account, claude: anthropic.Anthropic) -> None:
+    """The same address is the native list for everybody else."""
+    native = [one["id"] for one in account.live.get("/models").json()["data"] if one["type"] == "chat.completion"]
+    assert [one.id for one in claude.models.list(limit=7)] == native and len(native) > 14
+    assert [one.id for one in claude.beta.models.list(limit=1000)] == native
+    page = claude.models.list(limit=3, after_id=native[2])
+    assert [one.id for one in page.data] == native[3:6] and page.has_more
+    before = claude.models.list(limit=3, before_id=native[4])
+    assert [one.id for one in before.data] == native[1:4] and before.has_more
+    assert [one.id for one in before.get_next_page().data] == native[:1]
+    assert claude.models.list(lifecycle=["retired"]).data == []
+    one = claude.models.retrieve("claude-3-opus")
+    assert (one.type, one.id, one.lifecycle, one.max_tokens, one.max_input_tokens) == (
+        "model",
+        "claude-3-opus",
+        "active",
+        4096,
+        1_000_000,
+    )
+    assert one.created_at.year > 2000
+    with client(account, api_key=None, auth_token=account.test_key) as bearer:
+        assert bearer.models.retrieve("deepinfra.deepseek-r1").id
+    with pytest.raises(anthropic.NotFoundError):
+        claude.models.retrieve("text-embedding-3-large")
+    for wrong in ({"limit": "0"}, {"limit": "1001"}, {"after_id": "nothing"}, {"after": "x"}):
+        with pytest.raises(anthropic.BadRequestError):
+            claude.models.list(extra_query=wrong)
+    with client(account, api_key="wrong") as stranger, pytest.raises(anthropic.AuthenticationError):
+        stranger.models.list()

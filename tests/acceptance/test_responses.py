@@ -9,7 +9,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
+from sqlalchemy import update
 
+from shared.db import models as m
 from tests import contract
 from tests.acceptance.stack import Account
 from tests.conditions import await_condition
@@ -391,3 +393,15 @@ def test_routing_may_stand_beside_the_format_s_own_fields(account: Account) -> N
             routing = {"routing": {"fallbacks": ["claude-3-sonnet"]}}
             made = sdk.responses.create(model="gpt-4", input="elsewhere", extra_body=routing)
     assert made.model == "claude-3-sonnet" and made.output_text
+
+
+def test_a_conversation_has_the_bounds_of_a_body(account: Account) -> None:
+    with client(account) as sdk:
+        made = sdk.responses.create(model="gpt-4", input=STORY)
+        stored = {"messages": [{"role": "user", "content": "x" * 7_000_000}] * 8}
+        payload = update(m.job_payloads).where(m.job_payloads.c.job_id == made.id.replace("resp_", "job_"))
+        account.stack.write(lambda connection: connection.execute(payload.values(request=json.dumps(stored))))
+        with pytest.raises(openai.APIStatusError) as caught:
+            sdk.responses.create(model="gpt-4", input="And then?", previous_response_id=made.id)
+    assert caught.value.status_code == 413 and caught.value.param == "previous_response_id"
+    assert len(account.live.get("/jobs").json()["data"]) == 1

@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 
-import httpx
 import orjson
 import uvloop
 
+from tests.bench.load import whole
 from tests.bench.upstream import raise_open_files, upstream
-from workers.upstream.transport import provider_client
+from workers.upstream.transport import ProviderClient
 
 BODY = orjson.dumps(
     {"model": "gpt-4", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16, "temperature": 0.7}
@@ -25,7 +25,7 @@ BODY = orjson.dumps(
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer bench"}
 
 
-async def drain(client: httpx.AsyncClient, url: str, jobs: int, in_flight: int) -> int:
+async def drain(client: ProviderClient, url: str, jobs: int, in_flight: int) -> int:
     """Post `jobs` times with `in_flight` callers; the tokens that the answers reported, as proof of parsing."""
     tokens = 0
     numbers = iter(range(jobs))
@@ -33,8 +33,8 @@ async def drain(client: httpx.AsyncClient, url: str, jobs: int, in_flight: int) 
     async def caller(numbers: Iterator[int]) -> None:
         nonlocal tokens
         for _ in numbers:
-            answer = await client.post(url, content=BODY, headers=HEADERS)
-            tokens += orjson.loads(answer.content)["usage"]["total_tokens"]
+            _, content = await whole(client, url, HEADERS, BODY)
+            tokens += orjson.loads(content)["usage"]["total_tokens"]
 
     await asyncio.gather(*(caller(numbers) for _ in range(in_flight)))
     return tokens
@@ -42,7 +42,7 @@ async def drain(client: httpx.AsyncClient, url: str, jobs: int, in_flight: int) 
 
 async def measure(url: str, jobs: int, in_flight: int) -> tuple[float, float]:
     """Jobs a second, and microseconds of this process's CPU (Python and Rust threads) a job."""
-    async with provider_client(in_flight) as client:
+    async with ProviderClient(in_flight) as client:
         await drain(client, url, in_flight, in_flight)
         began, cpu = time.perf_counter(), time.process_time()
         tokens = await drain(client, url, jobs, in_flight)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ import httpx
 import orjson
 import uvloop
 
-from workers.upstream.transport import provider_client
+from workers.upstream.transport import ProviderClient
 
 WRK: Final = shutil.which("wrk")
 NAME: Final = "wrk, one thread" if WRK else "an asyncio loop over pyreqwest (wrk is not installed: apt-get install wrk)"
@@ -59,6 +60,15 @@ def load(url: str, headers: Mapping[str, str], body: bytes, clients: int, second
     return Load(good, good / found["seconds"], found["p50"], found["p99"], found["refused"], found["broken"])
 
 
+async def whole(client: ProviderClient, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    """POST: the status and the whole body of its answer."""
+    async with aclosing(await client.post(url, headers, body)) as answer:
+        pieces = []
+        while (piece := await answer.piece()) is not None:
+            pieces.append(piece)
+    return answer.status_code, b"".join(pieces)
+
+
 async def _send(url: str, clients: int, seconds: float) -> None:
     body, status = os.environ["BENCH_BODY"].encode(), int(os.environ["BENCH_STATUS"])
     headers = dict(line.split(": ", 1) for line in os.environ["BENCH_HEADERS"].splitlines())
@@ -70,14 +80,14 @@ async def _send(url: str, clients: int, seconds: float) -> None:
         nonlocal refused, broken
         while (began := time.perf_counter()) < start + seconds:
             try:
-                answer = await http.post(url, content=body, headers=headers)
+                found = await whole(http, url, headers, body)
             except httpx.RequestError:
                 broken += 1
                 continue
             latencies.append(time.perf_counter() - began)
-            refused += answer.status_code != status
+            refused += found[0] != status
 
-    async with provider_client(clients, call_seconds=PATIENCE_SECONDS) as http:
+    async with ProviderClient(clients, call_seconds=PATIENCE_SECONDS) as http:
         await asyncio.gather(*(client() for _ in range(clients)))
     taken = time.perf_counter() - start
     cuts = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else [0.0] * 99

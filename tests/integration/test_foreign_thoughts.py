@@ -17,7 +17,7 @@ from workers.running.engine import Engine
 from workers.running.settler import Settler
 from workers.running.slots import Slots
 from workers.simulator.server import simulator
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 FORGED = {"type": "thinking", "thinking": "Hm.", "signature": "c2lnbmVkIGVsc2V3aGVyZQ=="}
 CALLING = {"id": "toolu_1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
@@ -62,7 +62,7 @@ def run(database: Database, url: str, protocol: str, messages: list[dict[str, An
     id = str(made.rows[0]["id"])
 
     async def main() -> int:
-        async with live_client(2) as client:
+        async with ProviderClient(2) as client:
             provider = Counted(protocol, url, client)
             queue, calls = f"{protocol}.realtime", attempts.of(provider, provider=protocol)
             settler = Settler(database, Silent(), lambda deliveries: None)

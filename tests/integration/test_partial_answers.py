@@ -10,11 +10,11 @@ import pytest
 
 from producer.operations import jobs as jobs_ops
 from shared import clock
+from shared.answers.streams import part
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending, RelayedPart
-from shared.jobs.streams import part
 from shared.submissions.catalogue import Endpoint
 from shared.submissions.catalogue import Provider as CatalogueProvider
 from shared.submissions.schemas import Usage
@@ -31,7 +31,7 @@ from workers.running.engine import Engine
 from workers.running.publisher import Publisher
 from workers.running.settler import Settler
 from workers.running.slots import Slots
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 Behave = Callable[[ProviderCall], Awaitable[ProviderAnswer]]
 Play = Callable[[Engine], Awaitable[None]]
@@ -160,7 +160,7 @@ def test_an_answer_that_has_come_whole_is_paid_for_as_its_provider_counts(
 
     async def lingering(ask: ProviderCall) -> ProviderAnswer:
         steps = (head, *(b"data: " + orjson.dumps(one) + b"\n\n" for one in (text, end)), STALL)
-        async with serving(steps) as upstream, live_client(2) as client:
+        async with serving(steps) as upstream, ProviderClient(2) as client:
             provider = openai.connect(CatalogueProvider(name="p", protocol="openai"), at(upstream.url), client)
             return await provider.call(dataclasses.replace(ask, on_whole=lambda: (ask.on_whole(), sent.set())[0]))
 

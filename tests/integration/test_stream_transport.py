@@ -9,14 +9,13 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
 from shared.errors import ProviderError
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed, events
 from workers.upstream.exchange import Exchange
-from workers.upstream.live_transport import live_client
 from workers.upstream.time_limits import TimeLimits
+from workers.upstream.transport import ProviderClient
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 HEADERS = {"accept": EVENT_STREAM}
@@ -24,7 +23,7 @@ PATIENT = TimeLimits(first_seconds=3, idle_seconds=3, whole_seconds=3)
 
 
 @asynccontextmanager
-async def heard(client: httpx.AsyncClient, url: httpx.URL, limits: TimeLimits = PATIENT) -> AsyncIterator[Any]:
+async def heard(client: ProviderClient, url: str, limits: TimeLimits = PATIENT) -> AsyncIterator[Any]:
     """The events of one exchange, whose first begins the answer."""
     exchange = Exchange(limits)
     with exchange:
@@ -32,7 +31,7 @@ async def heard(client: httpx.AsyncClient, url: httpx.URL, limits: TimeLimits = 
             yield coming
 
 
-async def _events(client: httpx.AsyncClient, url: httpx.URL, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+async def _events(client: ProviderClient, url: str, exchange: Exchange) -> AsyncGenerator[bytes, None]:
     async with aclosing(events(client, url, HEADERS, b"{}", exchange)) as coming:
         async for event in coming:
             exchange.begin()
@@ -49,7 +48,7 @@ def piece(data: bytes) -> bytes:
 class Upstream:
     """A provider that sends what a test says, when it says so; None resets the connection."""
 
-    url: httpx.URL = field(default_factory=lambda: httpx.URL(""))
+    url: str = ""
     sends: "asyncio.Queue[bytes | None]" = field(default_factory=asyncio.Queue)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -73,14 +72,14 @@ class Upstream:
 
 
 @asynccontextmanager
-async def upstream(*sends: bytes | None) -> AsyncIterator[tuple[Upstream, httpx.AsyncClient]]:
+async def upstream(*sends: bytes | None) -> AsyncIterator[tuple[Upstream, ProviderClient]]:
     """An upstream with this much to send, and a client."""
     provider = Upstream()
     for data in sends:
         provider.sends.put_nowait(data)
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
-    provider.url = httpx.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-    async with asyncio.timeout(20), live_client(2, call_seconds=3) as client:
+    provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with asyncio.timeout(20), ProviderClient(2, call_seconds=3) as client:
         yield provider, client
     provider.sends.put_nowait(b"")
     server.close()

@@ -32,7 +32,7 @@ from workers.running.engine import Engine
 from workers.running.publisher import Publisher
 from workers.running.settler import Settler
 from workers.running.slots import Slots
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 #: The key of every provider here; nowhere else.
 CANARY: Final = "sk-canary-7c1e"
@@ -167,7 +167,7 @@ class Zoo:
         asyncio.run(self._run(cells, lane))
 
     async def _run(self, cells: Sequence[Cell], lane: Lane) -> None:
-        shared, own = live_client(len(cells)), {cell.number: live_client(2) for cell in cells if cell.breaks}
+        shared, own = ProviderClient(len(cells)), {cell.number: ProviderClient(2) for cell in cells if cell.breaks}
         upstreams = {
             name: upstream
             for cell in cells

@@ -14,7 +14,7 @@ from tests.providers.heard import Heard
 from tests.providers.test_call_limits import PATIENT
 from workers.providers import ProviderAnswer, ProviderCall, anthropic
 from workers.providers.anthropic.request import Composed, composed
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 OFFER = Offer(
     provider="anthropic",
@@ -61,7 +61,7 @@ def answer(url: str, one: ProviderCall, key: str = "key") -> ProviderAnswer:
     """The answer of the provider at an address."""
 
     async def main() -> ProviderAnswer:
-        async with live_client(2) as client:
+        async with ProviderClient(2) as client:
             row = Provider(name="anthropic", protocol="anthropic")
             return await anthropic.connect(row, Endpoint(url, key, False), client).call(one)
 

@@ -18,7 +18,7 @@ from tests.providers.scripted import serving
 from tests.providers.test_call_limits import PATIENT
 from workers.providers import ProviderAnswer, ProviderCall, openai
 from workers.upstream.faults import classify
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 KEY = "azure-canary-0123456789"
 OFFER = Offer(
@@ -88,7 +88,7 @@ def asked(
     """What comes of a call of the shipped row, whose endpoint the environment says; and the head that was sent."""
 
     async def scene() -> tuple[ProviderAnswer | ProviderError, str]:
-        async with serving([answer]) as upstream, live_client(2) as client:
+        async with serving([answer]) as upstream, ProviderClient(2) as client:
             monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", upstream.url.removesuffix("/v1") + path)
             monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
             provider: Provider = row or catalogue().providers["azure"]

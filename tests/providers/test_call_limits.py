@@ -15,8 +15,8 @@ from tests.providers.scripted import STALL, Step, Upstream, serving
 from workers.providers import ProviderAnswer, ProviderCall, openai
 from workers.upstream import post, transport
 from workers.upstream.faults import classify
-from workers.upstream.live_transport import live_client
 from workers.upstream.time_limits import TimeLimits
+from workers.upstream.transport import ProviderClient
 
 OFFER = Offer(
     provider="p", model="ours", upstream="theirs", input=1, output=1, version="v", bound_micros=1, max_output=9
@@ -51,7 +51,7 @@ class Kept:
 
 
 async def called(upstream: Upstream, limits: TimeLimits, sink: Kept | None = None) -> ProviderAnswer:
-    async with live_client(2) as client:
+    async with ProviderClient(2) as client:
         provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
         return await provider.call(ProviderCall("job_1", "chat.completion", REQUEST, OFFER, sink, limits))
 
@@ -232,7 +232,7 @@ def test_a_silent_provider_that_was_given_up_is_hung_up_soon(
     monkeypatch.setattr(transport, "SILENCES", silences)
 
     async def main() -> float:
-        async with serving([STALL]) as upstream, live_client(2) as client:
+        async with serving([STALL]) as upstream, ProviderClient(2) as client:
             provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
             began = asyncio.get_running_loop().time()
             with pytest.raises(ProviderError, match="did not start"):
@@ -249,7 +249,7 @@ def test_calls_of_like_limits_share_their_connections() -> None:
     good = (HEAD % (b"", len(BODY)), BODY, STALL)
 
     async def main() -> int:
-        async with serving(good) as upstream, live_client(2) as client:
+        async with serving(good) as upstream, ProviderClient(2) as client:
             provider = openai.connect(Provider(name="p", protocol="openai"), Endpoint(upstream.url, "k", False), client)
             await provider.call(ProviderCall("job_1", "chat.completion", REQUEST, OFFER, None, TimeLimits(10, 60, 600)))
             upstream.asked.clear()

@@ -19,7 +19,7 @@ from workers.providers import ProviderAnswer, ProviderCall, google
 from workers.simulator.google_odd import THOUGHTS
 from workers.simulator.server import simulator
 from workers.upstream.faults import classify
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
@@ -53,7 +53,7 @@ def called(url: str, call: ProviderCall, sink: Parts | None = None, key: str = "
     """The answer to a call over HTTP."""
 
     async def main() -> ProviderAnswer:
-        async with live_client(2) as client:
+        async with ProviderClient(2) as client:
             endpoint = Endpoint(f"{url}/google/v1beta", key, simulated=True)
             upstream = google.connect(catalogue().providers["google"], endpoint, client)
             asked = ProviderCall(call.job_id, call.type, call.request, call.offer, sink, PATIENT)

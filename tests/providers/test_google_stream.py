@@ -14,7 +14,7 @@ from tests.providers.test_call_limits import HEAD, PATIENT, STREAM
 from tests.providers.test_google_request import ask
 from workers.providers import ProviderAnswer, ProviderCall, google
 from workers.upstream.faults import classify
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 SIGNATURE = "EjQKMgEMOdbHa0Gs+c30ed3hmpPf2c0L"
 GOOGLE_SIGNED = {"google": {"thought_signature": SIGNATURE}}
@@ -65,7 +65,7 @@ def answered(*steps: Step, sink: Parts | None = None, call: ProviderCall | None 
     asked = call or ask(tools=[TOOL])
 
     async def main() -> ProviderAnswer:
-        async with serving(steps) as upstream, live_client(2) as client:
+        async with serving(steps) as upstream, ProviderClient(2) as client:
             provider = google.connect(catalogue().providers["google"], Endpoint(upstream.url, "k", False), client)
             return await provider.call(
                 ProviderCall(asked.job_id, asked.type, asked.request, asked.offer, sink, PATIENT)

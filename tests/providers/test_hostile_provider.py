@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -16,6 +15,7 @@ from tests.providers.claude import user
 from tests.providers.scripted import STALL, Step, serving
 from tests.providers.test_call_limits import COMMENT, HEAD, PATIENT, STREAM, Kept, answer, event
 from tests.providers.test_google_request import ask, contents
+from tests.scripted_client import Scripted
 from workers.upstream.exchange import HIDDEN, LEAST_PIECE, Exchange
 
 KEY = "sk-ant-api03-Zm9yYmlkZGVuLWZydWl0-canary-77"
@@ -71,8 +71,7 @@ def test_a_key_that_is_repeated_where_a_long_message_is_cut_is_not_shown(before:
 
 def test_a_key_is_taken_out_wherever_and_however_often_it_stands() -> None:
     exchange = Exchange(PATIENT)
-    request = httpx.Request("POST", "https://p", headers={"x-api-key": KEY})
-    exchange.answered(httpx.Response(400, request=request))
+    exchange.answered(Scripted(400), "https://p", {"x-api-key": KEY})
     made = ProviderError(f"{KEY}{KEY} {KEY[:-1]}!", code=KEY[:LEAST_PIECE], param=f"a.{KEY[:30]}")
     error = exchange.mark(made)
     assert (error.message, error.code, error.param) == (f"{HIDDEN}{HIDDEN} {HIDDEN}!", HIDDEN, f"a.{HIDDEN}")

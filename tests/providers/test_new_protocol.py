@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -20,7 +19,7 @@ from tests.providers.test_call_limits import HEAD, PATIENT, STREAM, Kept
 from workers import providers
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.upstream.faults import classify
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 MODULE = "workers.providers.example"
 OFFER = Offer(
@@ -48,7 +47,7 @@ def called(*steps: Step, sink: Kept | None = None) -> ProviderAnswer:
     """The answer to a call through the catalogue."""
 
     async def main() -> ProviderAnswer:
-        async with serving(steps) as upstream, live_client(2) as client:
+        async with serving(steps) as upstream, ProviderClient(2) as client:
             reachable = providers.connect(catalogue.read(row(upstream.url)), client)
             assert type(reachable["ex"]).__module__ == MODULE
             return await reachable["ex"].call(ProviderCall("job_1", "chat.completion", REQUEST, OFFER, sink, PATIENT))
@@ -97,4 +96,4 @@ def test_a_protocol_that_nothing_speaks_ends_the_process_with_a_sentence(protoco
     rows = row("http://127.0.0.1:9").replace('protocol = "example"', f'protocol = "{protocol}"')
     said = f"providers.ex.protocol: '{protocol}' is none of anthropic, example, google, openai"
     with pytest.raises(SystemExit, match=said):
-        providers.connect(catalogue.read(rows), httpx.AsyncClient())
+        providers.connect(catalogue.read(rows), ProviderClient(1))

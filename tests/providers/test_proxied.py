@@ -5,12 +5,11 @@ import datetime
 import ipaddress
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -22,9 +21,9 @@ from shared.errors import ProviderError
 from tests.servers import free_port
 from workers.upstream.exchange import Exchange
 from workers.upstream.faults import classify
-from workers.upstream.live_transport import live_client
+from workers.upstream.post import post
 from workers.upstream.time_limits import limits
-from workers.upstream.transport import provider_client
+from workers.upstream.transport import ProviderClient
 
 URL = "https://provider.example/v1"
 
@@ -152,12 +151,12 @@ async def gate(**given: object) -> AsyncIterator[Gate]:
         await made.close()
 
 
-async def called(url: str, make: Callable[..., httpx.AsyncClient] = live_client) -> str:
+async def called(url: str) -> str:
     """A call as workers make it; a ProviderError when it fails."""
     exchange = Exchange(limits())
-    async with make(2) as client:
+    async with ProviderClient(2) as client:
         with exchange:
-            return (await client.get(url, extensions=exchange.extensions())).text
+            return (await post(client, url, {}, b"{}", exchange))[1].decode()
 
 
 def failed(url: str) -> ProviderError:
@@ -167,16 +166,15 @@ def failed(url: str) -> ProviderError:
     return error.value
 
 
-@pytest.mark.parametrize("make", [live_client, provider_client])
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 def test_a_provider_is_reached_through_the_proxy_and_trusted_by_the_own_authority(
-    company: Company, monkeypatch: pytest.MonkeyPatch, variable: str, make: Callable[..., httpx.AsyncClient]
+    company: Company, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     async def scene() -> None:
         async with provider(company.context) as target, gate(target=target) as proxy:
             monkeypatch.setenv(variable, f"http://us%20er:p%40ss@127.0.0.1:{proxy.port}")
             monkeypatch.setenv("SSL_CERT_FILE", str(company.authority))
-            assert await called(URL, make) == "provider"
+            assert await called(URL) == "provider"
             (head,) = proxy.heads
             assert head.startswith("CONNECT provider.example:443 ")
             assert b64encode(b"us er:p@ss").decode() in head
@@ -190,7 +188,7 @@ def test_a_plain_url_goes_through_its_own_proxy(monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
             monkeypatch.setenv("http_proxy", f"127.0.0.1:{proxy.port}")
             assert await called("http://provider.example/v1") == "provider"
-            assert proxy.heads[0].startswith("GET http://provider.example/v1 ")
+            assert proxy.heads[0].startswith("POST http://provider.example/v1 ")
 
     asyncio.run(scene())
 

@@ -19,7 +19,7 @@ from workers.pacing import Pace, PaceStore
 from workers.pacing.gate import Gate, Go
 from workers.pacing.pace import Permit
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, anthropic, google, openai
-from workers.upstream.live_transport import live_client
+from workers.upstream.transport import ProviderClient
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Caller:
             return error
 
     async def _connected(self) -> Any:
-        return live_client(8)
+        return ProviderClient(8)
 
 
 def call_of(

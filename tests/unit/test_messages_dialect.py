@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.dialects.messages import answers
-from producer.dialects.messages.request import to_counted, to_native
 from producer.dialects.messages.stream import MessageEvents
 from producer.waiting.framing import BrokenStream
+from shared.answers.beside import REDACTED, SIGNATURE
+from shared.answers.streams import StreamProgress, chunk, part, rest
+from shared.dialects.messages import answers
+from shared.dialects.messages.requests import to_counted, to_native
 from shared.errors import InvalidRequest, UpstreamError
-from shared.jobs.streams import REDACTED, SIGNATURE, StreamProgress, chunk, part, rest
 from shared.submissions.schemas import read_submission
 from tests.providers.claude import SENDING, call
 from workers.providers.anthropic.request import composed
@@ -21,6 +22,8 @@ from workers.providers.anthropic.request import composed
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "claude"}
 EPHEMERAL = {"type": "ephemeral", "ttl": "1h"}
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+TEXT: dict[str, Any] = {"type": "text", "text": "Hi."}
+LINKED: dict[str, Any] = {"type": "image", "source": {"type": "url", "url": "https://pictures.example/b.png"}}
 WHOLE: dict[str, Any] = {
     "model": "claude",
     "max_tokens": 2000,
@@ -55,6 +58,15 @@ WHOLE: dict[str, Any] = {
 }
 
 
+#: Where the block stands that `said` has.
+AT = "messages[0].content[0]"
+
+
+def said(block: dict[str, Any]) -> dict[str, Any]:
+    """The field of a conversation of one block."""
+    return {"messages": [{"role": "user", "content": [block]}]}
+
+
 def test_what_anthropic_is_sent_is_what_was_asked_for() -> None:
     """There and back: Messages to the canonical request, and that to Messages."""
     made = to_native(WHOLE)
@@ -82,12 +94,39 @@ def test_thoughts_between_texts_and_calls_keep_their_places() -> None:
     assert answers.message({**HEAD, "choices": [choice]})["content"] == blocks
 
 
+def test_what_gemini_wants_back_goes_through_clients_that_know_nothing_of_it() -> None:
+    """Sealed into blocks that they give back unread; what is broken, or is another's, is left as it is."""
+    choice = {"index": 0, "message": {**MESSAGE, **WANTED_BACK}, "logprobs": None, "finish_reason": "tool_calls"}
+    blocks = answers.message({**HEAD, "choices": [choice]})["content"]
+    kinds = ["thinking", "text", "redacted_thinking", "tool_use", "tool_use"]
+    assert [block["type"] for block in blocks] == kinds
+    made = to_native({**WHOLE, "messages": [WHOLE["messages"][0], {"role": "assistant", "content": blocks}]})
+    answered = made.body["messages"][-1]
+    assert answered["tool_calls"] == WANTED_BACK["tool_calls"]
+    assert "thinking_blocks" not in answered and answered["reasoning_content"] == "One."
+    spoilt: list[Any] = [{"type": "redacted_thinking", "data": "fusionai.x"}, {"type": "text", "text": "Yes."}]
+    made = to_native({**WHOLE, "messages": [WHOLE["messages"][0], {"role": "assistant", "content": spoilt}]})
+    assert made.body["messages"][-1] == {"role": "assistant", "content": [{"type": "text", "text": "Yes."}]}
+
+
 def test_documents_are_texts_and_other_sources_are_refused() -> None:
     source = {"type": "text", "media_type": "text/plain", "data": "Long ago."}
     document = {"type": "document", "source": source, "title": "A tale", "citations": {"enabled": True}}
     made = to_native({**WHOLE, "messages": [{"role": "user", "content": [document]}]})
     assert made.body["messages"][-1]["content"] == [{"type": "text", "text": "A tale\n\nLong ago."}]
     assert made.unsent == ["messages[0].content[0].citations"]
+    found = {"type": "search_result", "title": "A tale", "source": "https://a.example", "content": [TEXT]}
+    parts = {**document, "source": {"type": "content", "content": [TEXT, LINKED]}, "cache_control": EPHEMERAL}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [found]}
+    made = to_native({**WHOLE, "messages": [*WHOLE["messages"][:2], {"role": "user", "content": [result, parts]}]})
+    tool, user = made.body["messages"][-2:]
+    assert tool["content"] == [{"type": "text", "text": "A tale\n\nhttps://a.example\n\nHi."}]
+    said, shown = (
+        {"type": "text", "text": "A tale"},
+        {"type": "image_url", "image_url": {"url": LINKED["source"]["url"]}},
+    )
+    assert user["content"] == [said, TEXT, {**shown, "cache_control": EPHEMERAL}]
+    assert made.places == {"messages[4].content[2].image_url.url": "messages[2].content[1].source.content[1].source"}
     pdf = {**document, "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
     with pytest.raises(InvalidRequest):
         to_native({**WHOLE, "messages": [{"role": "user", "content": [pdf]}]})
@@ -110,6 +149,51 @@ def test_fields_beside_are_refused_or_listed_and_hints_always_are() -> None:
         read_submission("chat.completion", made.body, unsent=made.unsent)
     listed = read_submission("chat.completion", made.body, unsent=made.unsent, ignore_unknown=True).request["extras"]
     assert {"cache_control.scope", "speed", "unheard_of"} <= listed.keys()
+
+
+def test_an_agents_attribution_is_left_out_of_the_prompt() -> None:
+    said = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.37; cch=fa690;"}
+    made = to_native({**WHOLE, "system": [said, TEXT]})
+    assert made.body["messages"][0] == {"role": "system", "content": [TEXT]} and made.unsent == ["system[0]"]
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "words"),
+    [
+        ({"mcp_servers": [{"type": "url", "url": "https://a.example", "name": "a"}]}, "mcp_servers", "tools"),
+        ({"container": "container_1"}, "container", "do not run here"),
+        ({"compaction": {"type": "summarize"}}, "compaction", "summary"),
+        ({"fallbacks": "default"}, "fallbacks", "routing.fallbacks"),
+        ({"inference_geo": "us"}, "inference_geo", "cannot be chosen"),
+        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type", "input_schema"),
+        ({"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, "tools[0].type", "no tools run here"),
+        ({"thinking": {"type": "enabled"}}, "thinking", "budget_tokens is required"),
+        ({"thinking": {"type": "adaptive", "budget_tokens": 2000}}, "thinking", "only allowed if type is enabled"),
+        (said({"type": "server_tool_use", "id": "a", "name": "web_search", "input": {}}), AT + ".type", "leave the"),
+        (said({"type": "container_upload", "file_id": "file_1"}), AT + ".type", "do not run here"),
+        (
+            said({"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}}),
+            AT + ".source.type",
+            "PDF",
+        ),
+        (
+            said({"type": "image", "source": {"type": "file", "file_id": "file_1"}}),
+            AT + ".source.type",
+            "uploaded files",
+        ),
+        (
+            said(
+                {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "tool_reference", "tool_name": "b"}]}
+            ),
+            AT + ".content[0].type",
+            "describe the tool",
+        ),
+    ],
+)
+def test_what_is_not_served_is_refused_in_words(change: dict[str, Any], where: str, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words) as found:
+        to_native({**WHOLE, **change})
+    assert found.value.param == where and found.value.message.startswith(where)
 
 
 def test_what_is_only_of_a_message_is_not_counted() -> None:
@@ -171,11 +255,19 @@ SIGNED = [
 MESSAGE = {"role": "assistant", "content": "Yes.", "refusal": None, "reasoning_content": "One.", "tool_calls": TOOLS}
 
 
-@pytest.mark.parametrize("signed", [[], SIGNED])
+#: What Gemini wants back with a call, and would have back with the message.
+OF_CALL, OF_MESSAGE = ({"google": {"thought_signature": name}} for name in ("call", "message"))
+WANTED_BACK: dict[str, Any] = {
+    "tool_calls": [TOOLS[0] | {"extra_content": OF_CALL}, TOOLS[1]],
+    "extra_content": OF_MESSAGE,
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"thinking_blocks": SIGNED}, WANTED_BACK])
 @given(cut=st.integers(0, 20))
-def test_a_stream_adds_up_to_the_whole_wherever_it_was_completed(signed: list[Any], cut: int) -> None:
+def test_a_stream_adds_up_to_the_whole_wherever_it_was_completed(more: dict[str, Any], cut: int) -> None:
     """The first chunks as they came, the rest made of the result, as after a loss."""
-    message = {**MESSAGE, **({"thinking_blocks": signed} if signed else {})}
+    message = {**MESSAGE, **more}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
     usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6}}
     whole = answers.message({**HEAD, "choices": [choice], "usage": usage})

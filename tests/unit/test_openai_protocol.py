@@ -11,6 +11,7 @@ from shared.errors import ProviderError
 from shared.submissions import quote
 from shared.submissions.catalogue import Endpoint, Provider, catalogue
 from shared.submissions.schemas import ChatRequest, Offer, read_submission
+from tests.scripted_client import ScriptedClient
 from workers.providers import ProviderCall, openai, sandbox
 from workers.running.retry import GiveUp, Situation, decide
 from workers.upstream.post import refused
@@ -394,9 +395,9 @@ def test_only_what_is_wrong_with_the_request_is_told_in_the_providers_words(
 
 
 async def _call(handler: Any, what: ProviderCall) -> Any:
-    async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
-        provider = Provider(name="p", protocol="openai")
-        return await openai.connect(provider, Endpoint("https://p.example/v1/", "k", False), client).call(what)
+    provider = Provider(name="p", protocol="openai")
+    client = ScriptedClient(handler)
+    return await openai.connect(provider, Endpoint("https://p.example/v1/", "k", False), client).call(what)
 
 
 @pytest.mark.parametrize(

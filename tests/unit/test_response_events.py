@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from producer.dialects.responses.framing import ResponseEvents
 from producer.dialects.responses.pieces import Pieces
+from shared.answers import streams
 from shared.dialects.responses import items
 from shared.dialects.responses.objects import Response
-from shared.jobs import streams
 
 TEXT = st.text(st.sampled_from("ab é\n中文, \u2028🦄-"), max_size=40)
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b"]), TEXT, max_size=2).map(
@@ -132,3 +132,20 @@ def test_a_stream_that_begins_with_silence_begins_with_its_first_events() -> Non
     framing = ResponseEvents(begun())
     assert [one["type"] for one in events(framing.comment())] == ["response.created", "response.in_progress"]
     assert framing.comment() == b": keep-alive\n" and framing.head() == b""
+
+
+@given(
+    st.data(), st.lists(st.tuples(st.sampled_from([" ", "\n", "a", "\u1680", "中"]), st.integers(1, 60)), max_size=6)
+)
+def test_long_runs_are_cut_the_same_however_they_came(data: st.DataObject, runs: list[tuple[str, int]]) -> None:
+    text = "".join(one * length for one, length in runs)
+    whole, parts = Pieces(), Pieces()
+    at_once = [*whole.add(text), *whole.end()]
+    came = [piece for part in cut(data, text) for piece in parts.add(part)] + parts.end()
+    assert at_once == came and "".join(came) == text
+
+
+def test_an_answer_that_ends_in_line_breaks_alone_is_cut_as_it_comes() -> None:
+    pieces = Pieces()
+    cut_so_far = sum(len(piece) for _ in range(1_000) for piece in pieces.add("\n\n"))
+    assert cut_so_far > 1_900 and len(pieces.end()[0]) < 50

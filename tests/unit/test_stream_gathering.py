@@ -8,11 +8,12 @@ import httpx
 import orjson
 import pytest
 
+from shared.answers.streams import chunk
 from shared.errors import ProviderError
-from shared.jobs.streams import chunk
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Offer
 from tests.acceptance.sse import added_up
+from tests.scripted_client import ScriptedClient
 from workers.providers import ProviderAnswer, ProviderCall, openai, sandbox
 from workers.upstream import event_stream
 
@@ -60,11 +61,10 @@ def call(
         return httpx.Response(200, content=parts(), headers={"content-type": kind})
 
     async def main() -> ProviderAnswer:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
-            upstream = openai.connect(
-                Provider(name="p", protocol="openai"), Endpoint("https://p/v1", "k", False), client
-            )
-            return await upstream.call(ProviderCall("job_1", "chat.completion", request, OFFER, sink))
+        upstream = openai.connect(
+            Provider(name="p", protocol="openai"), Endpoint("https://p/v1", "k", False), ScriptedClient(handler)
+        )
+        return await upstream.call(ProviderCall("job_1", "chat.completion", request, OFFER, sink))
 
     request.setdefault("messages", [{"role": "user", "content": "hi"}])
     sent: dict[str, Any] = {}

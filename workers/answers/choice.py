@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from shared.answers.beside import BESIDE, SIGNED, STOPPED_AT
 from shared.errors import ProviderError
-from shared.jobs.streams import BESIDE, SIGNED, STOPPED_AT
 from workers.answers import finish, texts
 from workers.answers.shape import wrong
 from workers.answers.tool_calls import ToolCalls, of_function_call

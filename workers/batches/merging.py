@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from shared import clock
 from shared.batches import line_requests, never_made, states
+from shared.batches.line_requests import OPTIONS
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
 from shared.batches.states import Row
@@ -201,7 +202,7 @@ _SIZES: Any = (
     .select_from(_ENDED)
 )
 _ROWS: Any = (
-    select(*(jobs.c[name] for name in _JOB))
+    select(*(jobs.c[name] for name in (*_JOB, OPTIONS)))
     .add_columns(*(job_results.c[name] for name in _RESULT))
     .add_columns(func.coalesce(job_results.c.model, jobs.c.model).label("served"))
     .add_columns(*(job_payloads.c[name] for name in line_requests.COLUMNS))

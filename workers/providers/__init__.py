@@ -28,13 +28,12 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any, Protocol
 
-import httpx
-
 from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import SANDBOX, Catalogue, Endpoint, Provider, endpoint
 from shared.submissions.schemas import Offer, Usage
-from workers.upstream.live_transport import live_client
+from workers.upstream.http import HttpClient
 from workers.upstream.time_limits import TimeLimits, limits
+from workers.upstream.transport import ProviderClient
 
 __all__ = ["ProviderAnswer", "ProviderCall", "Sink", "TimeLimits", "Upstream", "connect", "http_client", "limits"]
 
@@ -47,7 +46,7 @@ class Sink(Protocol):
         """Something visible has been sent, after which nothing else may be said in its place."""
 
     def send(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
-        """Send the choices of a chunk (`shared.jobs.streams.part`); `head` has the answer's id, created and model."""
+        """Send the choices of a chunk (`shared.answers.streams.part`); `head` has its id, created and model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +91,12 @@ class Upstream(Protocol):
         """Make one attempt within the call's limits; raises ProviderError. Never retries: `running.retry` does."""
 
 
-def http_client(in_flight: int) -> httpx.AsyncClient:
+def http_client(in_flight: int) -> ProviderClient:
     """The client that all providers of a process are called with; its owner closes it."""
-    return live_client(in_flight)
+    return ProviderClient(in_flight)
 
 
-def connect(catalogue: Catalogue, client: httpx.AsyncClient) -> dict[str, Upstream]:
+def connect(catalogue: Catalogue, client: HttpClient) -> dict[str, Upstream]:
     """Every provider that this process can reach: those with a key, the simulated ones, and the sandbox."""
     reachable: dict[str, Upstream] = {}
     for name, provider in catalogue.providers.items():

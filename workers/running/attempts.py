@@ -17,9 +17,10 @@ from shared.settings import settings
 from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
+from shared.submissions.steps.conducting import Step
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
-from workers.running import counting, job_rows, outcomes, paused, requeues, tiers
+from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
@@ -56,7 +57,13 @@ class Attempts:
         `attempts` is what has been tried, `partial` what was sent on of its answer; both grow, and whoever cancels
         this still has them. UnreadableError: its rows are not understood here.
         """
-        return await _Run(self, job, job_rows.work(job), attempts, partial).until_decided()
+        work = job_rows.work(job)
+        if work.walk is None:
+            return await _Run(self, job, work, attempts, partial).until_decided()
+        if not isinstance(work.walk.next, Step):  # another version has left it here
+            return stepping.ended(job, work.walk, attempts)
+        step = replace(job, type=work.walk.step.type, offer=job_rows.offer_of(job))
+        return stepping.kept(await _Run(self, step, work, attempts, partial).until_decided())
 
 
 @dataclass(slots=True)
@@ -116,7 +123,7 @@ class _Run:
             await asyncio.sleep(wait)
         return await self._once()
 
-    async def _once(self) -> Ending | ProviderError | Wait:
+    async def _once(self) -> Ending | Requeue | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
         with self._sink() as sink:
             try:
@@ -163,7 +170,7 @@ class _Run:
     def offer(self) -> Offer:
         return self.offers[self.job.offer]
 
-    async def _paced(self, sink: CallSink | None) -> Ending | ProviderError | Wait:
+    async def _paced(self, sink: CallSink | None) -> Ending | Requeue | ProviderError | Wait:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
         if self._keeps() and not await self.by.image_keeper.ready():
             raise StorageAway
@@ -187,10 +194,12 @@ class _Run:
         first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
         return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
-    async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | ProviderError:
+    async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | Requeue | ProviderError:
         """One call, written down; the job's end when it went well."""
         record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
         record["started_at"] = clock.now_seconds()
+        if self.work.walk is not None:
+            record["step"] = self.work.walk.step.name
         del self.attempts[MOST_FIRST : -MOST_LAST + 1]
         self.attempts.append(record)
         self.before = min(self.before, len(self.attempts) - 1)
@@ -203,6 +212,8 @@ class _Run:
             raise
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
+            if self.work.walk is not None:
+                return stepping.answered(self.job, self.work.walk, self.offer, answer, self.attempts)
             return outcomes.succeeded(self.job, self.offers, self.offer, answer, self.attempts)
         finally:
             record.setdefault("finished_at", clock.now_seconds())

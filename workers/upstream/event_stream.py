@@ -5,17 +5,17 @@ comments are passed over, the data of an event may have several lines. More is b
 gateways write an error into a stream that they have begun; events, of whole JSON, that no blank line ends.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-import httpx
 import orjson
 
 from shared.errors import ProviderError
 from workers.upstream.exchange import Exchange
 from workers.upstream.faults import REFUSED_FROM
+from workers.upstream.http import HttpClient
 from workers.upstream.post import content, refusal
 
 #: Bytes of one event, and of an answer that turns out to be no stream.
@@ -75,9 +75,9 @@ class Followed(Protocol):
 
 async def follow(
     answer: Followed,
-    client: httpx.AsyncClient,
-    url: httpx.URL,
-    headers: dict[str, str],
+    client: HttpClient,
+    url: str,
+    headers: Mapping[str, str],
     body: bytes,
     exchange: Exchange,
     on_whole: Callable[[], None],
@@ -113,21 +113,21 @@ def take_all(answer: Followed, given: Iterable[ServerSentEvent]) -> None:
 
 
 async def events(
-    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, exchange: Exchange
+    client: HttpClient, url: str, headers: Mapping[str, str], body: bytes, exchange: Exchange
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """POST, then each event until the answer ends, by whatever event the protocol ends with or none.
 
     An error status is a ProviderError; an answer of another type is NotStreamed; what breaks is left to `exchange`,
     in which the caller is. Close it (`contextlib.aclosing`) when you have had enough.
     """
-    async with client.stream("POST", url, content=body, headers=headers, extensions=exchange.extensions()) as response:
-        exchange.answered(response)
+    async with aclosing(await client.post(url, headers, body, exchange.silence_seconds)) as response:
+        exchange.answered(response, url, headers)
         if response.status_code >= REFUSED_FROM:
             raise await refusal(response, exchange)
         if not response.headers.get("content-type", "").lower().startswith(EVENT_STREAM):
             raise NotStreamed(response.status_code, await content(response, exchange))
         parser = Parser()
-        async for part in response.aiter_bytes():
+        while (part := await response.piece()) is not None:
             exchange.alive(len(part))
             for event in parser.feed(part):
                 yield event

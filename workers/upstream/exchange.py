@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from itertools import takewhile
 from types import TracebackType
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
@@ -13,6 +14,7 @@ from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
 from workers.upstream import rate_headers
 from workers.upstream.faults import REFUSED_FROM
+from workers.upstream.http import HttpAnswer
 from workers.upstream.time_limits import TimeLimits
 from workers.upstream.transport import UNREACHED
 
@@ -34,7 +36,7 @@ MOST_ANSWER_BYTES = 256 * 1024 * 1024
 _SPOILED = frozenset({"shape", "protocol", "reset", "empty", "truncated", "first_byte", "idle", "timeout"})
 
 #: Headers with these words in their names have our key; a shorter value may stand in any sentence.
-_KEY_HEADERS, _LEAST_KEY = (b"key", b"authorization", b"token"), 8
+_KEY_HEADERS, _LEAST_KEY = ("key", "authorization", "token"), 8
 #: So many characters of the beginning of a key are hidden like the whole.
 LEAST_PIECE = 12
 #: What stands in its place where a provider repeats it.
@@ -65,19 +67,21 @@ class Exchange:
         #: When a whole answer has been waited for long enough, unless more events come.
         self._latest = math.inf
         self._bytes = 0
-        self._keys: list[str] = []
+        #: The address and the headers of the request, which have our key.
+        self._asked: tuple[str, Mapping[str, str]] = ("", {})
 
-    def extensions(self) -> dict[str, float]:
-        """For the request: how long the transport has to bear the provider's silence; see live_transport."""
-        return {"silence_seconds": max(self._limits.first_seconds, self._idle)}
+    @property
+    def silence_seconds(self) -> float:
+        """For the request: how long the transport has to bear the provider's silence."""
+        return max(self._limits.first_seconds, self._idle)
 
-    def answered(self, response: httpx.Response) -> None:
-        """The answer's head has come."""
-        self.head = response.status_code < REFUSED_FROM
-        self.headers = response.headers
-        self._keys = _keys(response.request)
-        if any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
-            self.limits = rate_headers.read(response.headers, now_seconds=clock.now_micros() / clock.MICROS)
+    def answered(self, answer: HttpAnswer, url: str, headers: Mapping[str, str]) -> None:
+        """The head of the answer to a request of this address and these headers has come."""
+        self.head = answer.status_code < REFUSED_FROM
+        self.headers = answer.headers
+        self._asked = (url, headers)
+        if any("ratelimit" in name for name in answer.headers):
+            self.limits = rate_headers.read(answer.headers, now_seconds=clock.now_micros() / clock.MICROS)
 
     def begin(self) -> None:
         """The first limit is over; from now on, silences count."""
@@ -105,7 +109,7 @@ class Exchange:
 
     def mark(self, error: ProviderError) -> ProviderError:
         """The same error, with what this exchange knows of it, and without our key, which its provider may repeat."""
-        for key in self._keys:
+        for key in _keys(*self._asked):
             error.message = _without(error.message, key)
             error.args = (error.message,)
             error.code = error.code and _without(error.code, key)
@@ -147,18 +151,18 @@ class Exchange:
             raise _broken(error) from None
 
 
-def _keys(request: httpx.Request) -> list[str]:
+def _keys(url: str, headers: Mapping[str, str]) -> list[str]:
     """The keys that a request has in its headers, or in the query of its address."""
-    asked = ((name.encode(), value.encode()) for name, value in request.url.params.multi_items())
-    return [value for value in map(_key, (*request.headers.raw, *asked)) if len(value) >= _LEAST_KEY]
+    asked = (*headers.items(), *parse_qsl(urlsplit(url).query))
+    return [value for value in map(_key, asked) if len(value) >= _LEAST_KEY]
 
 
-def _key(header: tuple[bytes, bytes]) -> str:
+def _key(header: tuple[str, str]) -> str:
     """The key that a header of a request, or a parameter of its address, has; empty when it has none."""
     name, value = header
     if not any(word in name.lower() for word in _KEY_HEADERS):
         return ""
-    return value.decode("latin-1").removeprefix("Bearer ")
+    return value.removeprefix("Bearer ")
 
 
 def _without(text: str, key: str) -> str:

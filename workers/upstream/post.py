@@ -1,6 +1,7 @@
 """One POST to a provider: the whole answer, or a ProviderError with a status or a code."""
 
 import asyncio
+from collections.abc import Mapping
 
 import httpx
 
@@ -11,6 +12,7 @@ from workers.upstream import retry_after
 from workers.upstream.error_codes import code_of, error_of, message_for_customer, message_of, param_of
 from workers.upstream.exchange import Exchange
 from workers.upstream.faults import REFUSED_FROM
+from workers.upstream.http import HttpAnswer, HttpClient
 
 #: How long the body of an error is waited for, and how much of it is read; its head says the most of it.
 REFUSAL_SECONDS = 10.0
@@ -18,49 +20,48 @@ MOST_REFUSAL_BYTES = 1024 * 1024
 
 
 async def post(
-    client: httpx.AsyncClient, url: httpx.URL, headers: dict[str, str], body: bytes, exchange: Exchange
+    client: HttpClient, url: str, headers: Mapping[str, str], body: bytes, exchange: Exchange
 ) -> tuple[int, bytes]:
     """POST and read the whole answer: its status and its body; an error status is a ProviderError.
 
     What breaks is left to `exchange`, in which the caller is.
     """
-    request = client.build_request("POST", url, content=body, headers=headers, extensions=exchange.extensions())
-    response = await client.send(request, stream=True)
+    answer = await client.post(url, headers, body, exchange.silence_seconds)
     try:
-        exchange.answered(response)
-        if response.status_code >= REFUSED_FROM:
-            raise await refusal(response, exchange)
-        return response.status_code, await content(response, exchange)
+        exchange.answered(answer, url, headers)
+        if answer.status_code >= REFUSED_FROM:
+            raise await refusal(answer, exchange)
+        return answer.status_code, await content(answer, exchange)
     finally:
-        await response.aclose()
+        await answer.aclose()
 
 
-async def content(response: httpx.Response, exchange: Exchange) -> bytes:
+async def content(answer: HttpAnswer, exchange: Exchange) -> bytes:
     """The rest of an answer whose head has come."""
     exchange.begin()
     pieces = []
-    async for piece in response.aiter_bytes():
+    while (piece := await answer.piece()) is not None:
         exchange.alive(len(piece))
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def refusal(response: httpx.Response, exchange: Exchange) -> ProviderError:
+async def refusal(answer: HttpAnswer, exchange: Exchange) -> ProviderError:
     """What an error status says; if its body does not come whole, or is no message, by its head alone."""
     body = b""
     try:
         async with asyncio.timeout(REFUSAL_SECONDS):
-            async for piece in response.aiter_bytes():
+            while (piece := await answer.piece()) is not None:
                 body += piece
                 if len(body) > MOST_REFUSAL_BYTES:
                     body = b""
                     break
     except (httpx.RequestError, TimeoutError):
         body = b""
-    return refused(response.status_code, response.headers, body, exchange.limits)
+    return refused(answer.status_code, answer.headers, body, exchange.limits)
 
 
-def refused(status: int, headers: httpx.Headers, content: bytes, limits: RateLimits | None = None) -> ProviderError:
+def refused(status: int, headers: Mapping[str, str], content: bytes, limits: RateLimits | None = None) -> ProviderError:
     """An error status: the provider's code where the body has one, and how long to wait."""
     error = error_of(content)
     code = code_of(error, status)

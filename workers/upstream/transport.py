@@ -1,22 +1,27 @@
-"""The HTTP client that calls providers: httpx's API over a transport that does not fall over.
+"""The HTTP client that calls providers: pyreqwest (Rust: hyper, and tokio in a thread of its own), behind one seam.
 
-httpx's own pool looks through all its connections for every request, so its cost grows with what is in flight.
-Measured here on 2 cores, CPU a call, upstream answering at once: httpx's pool 500-730 us with 10 in flight, 10,400 us
-with 200, 19,000 us with 1,000 (52 calls/s); this one 185 us with 10, 224-260 us with 1,000 (4,100 calls/s), 330 us
-with 2,000. uvloop saved 3 to 25 %; tokio's multithreaded runtime costs a fifth on so few cores, so it stays off.
-The transport is pyreqwest's (Rust: hyper and tokio in a thread of their own), behind this one seam.
+httpx's own pool looks through all its connections for every request, so its cost grows with what is in flight; and with
+2,000 in flight httpx's objects around a call cost ten times what the call itself does. Measured on 2 cores, 2,000 in
+flight, answers after 0.5 s, microseconds of CPU a call in the loop's thread and in the whole process: httpx over
+pyreqwest 666 and 795, this client 57 and 135. uvloop saved 3 to 25 %; tokio's multithreaded runtime costs a fifth on so
+few cores, so it stays off.
 """
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from datetime import timedelta
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import cast
+from typing import Any, Self, cast
 
 import httpx
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.compatibility.httpx import HttpxTransport
-from pyreqwest.exceptions import BuilderError, DecodeError, NetworkError, PyreqwestError, RequestTimeoutError
+from pyreqwest.exceptions import (
+    BuilderError,
+    ConnectError,
+    ConnectTimeoutError,
+    NetworkError,
+    PyreqwestError,
+    RequestTimeoutError,
+)
 
 from shared import network
 from shared.network.proxies import Proxy
@@ -28,6 +33,8 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 #: By so much the transport's deadline is later than a call's own whole limit, which is to be the one that ends it.
 SPARE_SECONDS = 5.0
+#: As whom we call.
+USER_AGENT = "FusionAI/1"
 #: How long a connection may be silent before the transport hangs up, by classes: each is a pool of connections of its
 #: own. What a call's own limits bear is rounded up to one of them, which from 15 s on is at most four times as long.
 SILENCES = (15.0, 61.0, 125.0, 245.0, 605.0, 1_800.0, 3_605.0)
@@ -38,44 +45,110 @@ _REFUSED = "the proxy refused its credentials (407)"
 _UNTRUSTED = "its certificate is not trusted"
 
 
-def provider_client(
-    in_flight: int, *, call_seconds: float | None = None, transport: "type[ProviderTransport] | None" = None
-) -> httpx.AsyncClient:
+class ProviderClient:
     """A client for `in_flight` calls at once; one a process, made in the worker's own process, closed by its owner.
 
-    `transport`: another of the same kind.
     `call_seconds` bounds a whole call, connect to last byte (default: the longest of the settings; a worker's calls
-    have limits of their own, see `deadlines`). It is the transport's own deadline: httpx's four timeouts mean
-    nothing here, and their sum is taken for the whole call, so pass a request no `timeout` but
-    `httpx.Timeout(None, read=seconds)`, which sets that call's whole.
-    Every failure, in the body too, is an httpx.RequestError (DecodingError for a truncated or garbled answer).
-    ConnectError and ConnectTimeout do NOT say that nothing was sent: the transport reports a reset, a hang-up or a
-    deadline before the answer's head by them as well. HTTP/1 only; no cookies, no redirects (one would carry the
-    provider's key elsewhere). Proxies and authorities are those of shared.network; what fails on the way to or in a
-    proxy is a ProxyError that names it.
+    have limits of their own, see `exchange`).
+    Every failure, in the body too, is an httpx.RequestError (DecodingError for a truncated or garbled answer), the
+    words for them that are known. ConnectError and ConnectTimeout do NOT say that nothing was sent: the transport
+    reports a reset, a hang-up or a deadline before the answer's head by them as well. HTTP/1 only; no cookies, no
+    redirects (one would carry the provider's key elsewhere). Proxies and authorities are those of shared.network; what
+    fails on the way to or in a proxy is a ProxyError that names it.
 
     A call cancelled after the answer's head hangs up. One cancelled before it returns at once, but its connection lives
     on (pyreqwest 0.15 does not hang up) until the transport's own limit of silence, so that a silent provider cannot
-    pile up connections: the request's extension `silence_seconds` says how long a silence it has to bear (default: the
-    whole call), and the next longer of SILENCES is that limit. Measured: 20 calls
+    pile up connections: the next longer of SILENCES than the silence that the call bears. Measured: 20 calls
     a second given up after 1 s, with the class of 15 s: 300 connections at most. Nothing here counts connections: slots
     bound what is in flight.
     """
-    longest = max(settings().call_seconds, settings().stream_seconds)
-    whole = longest + SPARE_SECONDS if call_seconds is None else call_seconds
-    return httpx.AsyncClient(
-        transport=(transport or ProviderTransport)(in_flight, whole),
-        timeout=None,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        follow_redirects=False,
-        trust_env=False,
-    )
+
+    def __init__(self, in_flight: int, *, call_seconds: float | None = None) -> None:
+        longest = max(settings().call_seconds, settings().stream_seconds)
+        self._in_flight = in_flight
+        self._call_seconds = longest + SPARE_SECONDS if call_seconds is None else call_seconds
+        #: Pools of connections, by the silence they bear and the proxy they go through.
+        self._pools: dict[tuple[float | None, Proxy | None], Client] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        self._closed = True
+        for client in self._pools.values():
+            await client.close()
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, silence_seconds: float | None = None
+    ) -> "TransportAnswer":
+        """POST, and the answer once its head has come; its receiver closes it.
+
+        `silence_seconds`: how long a silence the call bears; None: as long as the whole call.
+        """
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        proxy = network.routes().proxy(url)
+        try:
+            request = self._pool(silence_seconds, proxy).request("POST", url).headers(headers).body_bytes(body)
+            # With nothing read ahead: pyreqwest would wait for 64 KB of an answer before it gave out its head.
+            sent = request.streamed_read_buffer_limit(0).build_streamed()
+            answer = TransportAnswer(sent, await sent.__aenter__())
+        except (PyreqwestError, ValueError) as error:  # ValueError: a header of the answer that is not UTF-8
+            raise unreached(translated(error), proxy) from error
+        if proxy is not None and answer.status_code == PROXY_REFUSES:
+            await answer.aclose()
+            raise httpx.ProxyError(_said(proxy, _REFUSED))
+        return answer
+
+    def _pool(self, silence_seconds: float | None, proxy: Proxy | None) -> Client:
+        """The connections that go this way and are hung up after the least silence that is no shorter."""
+        limit = None
+        if silence_seconds is not None and silence_seconds < SILENCES[-1]:
+            limit = SILENCES[bisect_right(SILENCES, silence_seconds)]
+        if (client := self._pools.get((limit, proxy))) is None:
+            client = self._pools[limit, proxy] = _pyreqwest(self._in_flight, self._call_seconds, limit, proxy)
+        return client
+
+
+class TransportAnswer:
+    """An answer whose head has come: its status, its headers by their names in small letters, and the rest in pieces.
+
+    A header that is there more than once has its values with commas between them.
+    """
+
+    __slots__ = ("_reader", "_sent", "headers", "status_code")
+
+    def __init__(self, sent: Any, response: Any) -> None:
+        self._sent = sent
+        self._reader = response.body_reader
+        self.status_code: int = response.status
+        self.headers: dict[str, str] = {}
+        for name, value in response.headers.items():
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+
+    async def piece(self) -> bytes | None:
+        """The next piece, as the network brings it; None: there is no more."""
+        try:
+            found = await self._reader.read_chunk()
+        except PyreqwestError as error:
+            raise translated(error) from error
+        return None if found is None else bytes(found)
+
+    async def aclose(self) -> None:
+        """Let its connection serve another call, or hang up when there is more of it."""
+        await self._sent.__aexit__(None, None, None)
 
 
 def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | None, proxy: Proxy | None) -> Client:
     builder = (
         network.reach(ClientBuilder(), proxy)
         .http1_only()
+        .user_agent(USER_AGENT)
         .follow_redirects(False)
         .referer(False)
         .pool_max_idle_per_host(in_flight)
@@ -89,92 +162,40 @@ def _pyreqwest(in_flight: int, call_seconds: float, silence_seconds: float | Non
     return cast(Client, builder.build())
 
 
-class ProviderTransport(HttpxTransport):
-    """pyreqwest's transport, with the errors that it lets through untranslated turned into httpx's."""
-
-    def __init__(self, in_flight: int, call_seconds: float) -> None:
-        super().__init__(_pyreqwest(in_flight, call_seconds, None, None))
-        self._in_flight = in_flight
-        self._call_seconds = call_seconds
-        #: Pools of connections, by the silence they bear and the proxy they go through.
-        self._pools: dict[tuple[float | None, Proxy | None], Client] = {(None, None): self._client}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = str(request.url)
-        proxy = network.routes().proxy(url)
-        client = self._pool(request.extensions.get("silence_seconds"), proxy)
-        builder = client.request(request.method, url).headers(request.headers.multi_items())
-        builder = self._map_body(builder, request)
-        if whole := sum(filter(None, request.extensions.get("timeout", {}).values())):
-            builder = builder.timeout(timedelta(seconds=whole))
-        try:
-            response = await self._map_response(builder, request)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise unreached(error, proxy, request) from error
-        except (PyreqwestError, ValueError) as error:  # ValueError: a header of the answer that is not UTF-8
-            raise _translated(error, request) from error
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _Body(response.stream, request)
-        if proxy is not None and response.status_code == PROXY_REFUSES:
-            await response.aclose()
-            raise httpx.ProxyError(_said(proxy, _REFUSED), request=request)
-        return response
-
-    async def aclose(self) -> None:
-        for client in self._pools.values():
-            await client.close()
-
-    def _pool(self, silence_seconds: float | None, proxy: Proxy | None) -> Client:
-        """The connections that go this way and are hung up after the least silence that is no shorter."""
-        limit = None
-        if silence_seconds is not None and silence_seconds < SILENCES[-1]:
-            limit = SILENCES[bisect_right(SILENCES, silence_seconds)]
-        if (client := self._pools.get((limit, proxy))) is None:
-            client = self._pools[limit, proxy] = _pyreqwest(self._in_flight, self._call_seconds, limit, proxy)
-        return client
-
-
-def unreached(error: httpx.TransportError, proxy: Proxy | None, request: httpx.Request) -> httpx.TransportError:
-    """The error of a connection that did not come about, with what an operator has to know of it."""
+def unreached(error: httpx.RequestError, proxy: Proxy | None) -> httpx.RequestError:
+    """The same error; of a connection that did not come about, with what an operator has to know of it."""
+    if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return error
     causes = getattr(error.__cause__, "details", None) or {}
     words = " ".join(str(cause.get("message")) for cause in causes.get("causes", ()))
     why = _REFUSED if "proxy authorization required" in words else _UNTRUSTED if "peer certificate" in words else ""
     if proxy is not None:
-        return httpx.ProxyError(_said(proxy, why), request=request)
-    return httpx.ConnectError(f"{UNREACHED}: {why}", request=request) if why else error
+        return httpx.ProxyError(_said(proxy, why))
+    return httpx.ConnectError(f"{UNREACHED}: {why}") if why else error
 
 
 def _said(proxy: Proxy, why: str) -> str:
     return f"{UNREACHED} through the proxy {proxy.place}" + (f": {why}" if why else "")
 
 
-class _Body(httpx.AsyncByteStream):
-    """The rest of an answer, which may fail long after its head arrived."""
-
-    def __init__(self, stream: httpx.AsyncByteStream, request: httpx.Request) -> None:
-        self._stream = stream
-        self._request = request
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._stream:
-                yield chunk
-        except PyreqwestError as error:
-            raise _translated(error, self._request) from error
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+def translated(error: Exception) -> httpx.RequestError:
+    """The transport's error in httpx's words, with the first as its cause."""
+    made = _translated(error)
+    made.__cause__ = error
+    return made
 
 
-def _translated(error: Exception, request: httpx.Request) -> httpx.RequestError:
+def _translated(error: Exception) -> httpx.RequestError:
     match error:
+        case ConnectTimeoutError():
+            return httpx.ConnectTimeout(error.message)
         case RequestTimeoutError():
-            return httpx.ReadTimeout(error.message, request=request)
+            return httpx.ReadTimeout(error.message)
+        case ConnectError():
+            return httpx.ConnectError(error.message)
         case NetworkError():
-            return httpx.ReadError(error.message, request=request)
-        case DecodeError():
-            return httpx.DecodingError(error.message, request=request)
+            return httpx.ReadError(error.message)
         case BuilderError():
-            return httpx.LocalProtocolError(error.message, request=request)
-        case _:  # of no class of its own: an answer cut short after much of it was read, a header not UTF-8
-            return httpx.DecodingError(str(error), request=request)
+            return httpx.LocalProtocolError(error.message)
+        case _:  # garbled: cut short, unpacked in vain, a header not UTF-8
+            return httpx.DecodingError(str(error))

@@ -47,12 +47,17 @@ class Part:
         self.events = events
         self.item = item
         self.index = index
-        self.text = ""
+        self._texts: list[str] = []
         self.over = False
         #: What else is in its events, and in the last of them.
         self.beside: dict[str, Any] = {}
         self.beside_whole: dict[str, Any] = {}
         self._pieces = Pieces()
+
+    @property
+    def text(self) -> str:
+        """What of it has come."""
+        return "".join(self._texts)
 
     def place(self) -> dict[str, Any]:
         """Where its events belong."""
@@ -64,7 +69,7 @@ class Part:
 
     def add(self, text: str) -> bytes:
         """More of it."""
-        self.text += text
+        self._texts.append(text)
         return b"".join(self._delta(piece) for piece in self._pieces.add(text))
 
     def close(self, status: ItemStatus = "completed") -> bytes:
@@ -150,6 +155,7 @@ class ResponseEvents:
     """A framing. `begun`: the response before its answer. The last event is `last`, made of the stored response."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = False
 
     def __init__(self, begun: Response, *, starting_after: int = -1) -> None:
         self._begun: Response | None = begun

@@ -1,7 +1,7 @@
 """Reads responses from the rows of their jobs: to be shown, and to go on from."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -13,21 +13,22 @@ from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.dialects.responses import making
 from shared.dialects.responses.making import RESULT, kept
-from shared.dialects.responses.objects import DeletedResponse
 from shared.dialects.responses.requests import Before
-from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS
 
-#: Responses whose items one input may refer to, and the bytes of their requests: each is read whole.
+#: Responses whose items one input may refer to: each is read whole.
 MOST_REFERRED: Final = 500
-MOST_REFERRED_BYTES: Final = 64 * 1024**2
 #: An item's id (`shared.dialects.responses.items`, `history`), and in it the core of its response's.
 _ITEM: Final = re.compile(r"(?:msg|rs|fco|fc)_([0-9a-f]{1,64})(?:_in[0-9]{1,6})?(?:_[0-9]{1,6})?")
 _ROWS = (
     select(
-        *(m.jobs.c[name] for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested")),
+        *(
+            m.jobs.c[name]
+            for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested", "answer_options")
+        ),
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,
@@ -57,13 +58,23 @@ def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[st
 def stored(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
     """The row of a response; 404 for none, and for one that was made with `store: false`."""
     row = row_of(connection, holder, job_id_of(response_id)) if response_id.startswith("resp_") else None
-    if row is None or kept(row["request"])[1].get("store") is False:
+    if row is None or _is_unstored(row["request"]):
         raise NotFound(f"not found: response {response_id[:100]!r}")
     return row
 
 
-def before(connection: Connection, holder: KeyHolder, response_id: str) -> Before:
-    """The conversation up to a response; 400 where there is none, or it has no answer."""
+def _is_unstored(request: str) -> bool:
+    """Whether a stored request says `store: false` of its response; one that cannot is not parsed."""
+    return '"store":false' in request and kept(request)[1].get("store") is False
+
+
+def is_background(row: Mapping[str, Any]) -> bool:
+    """Whether a response was made in the background."""
+    return bool(kept(row["request"])[1].get("background"))
+
+
+def answered(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
+    """The row of a response that another goes on from; 400 where there is none, or it has no answer."""
     try:
         row = stored(connection, holder, response_id)
     except NotFound:
@@ -72,36 +83,42 @@ def before(connection: Connection, holder: KeyHolder, response_id: str) -> Befor
     if row["status"] != "succeeded" or not row["response"]:
         said = f"previous_response_id: response {response_id!r} is not completed"
         raise InvalidRequest(said, param="previous_response_id")
+    return row
+
+
+def size_of(row: Mapping[str, Any]) -> int:
+    """About how many bytes are read when something is made of a row: what was asked and what was answered."""
+    return len(row["request"]) + len(row["response"] or "")
+
+
+def before(response_id: str, row: Mapping[str, Any]) -> Before:
+    """The conversation up to a response, of its row."""
     said_last = orjson.loads(row["response"])["choices"][0]["message"]
     answer = {name: value for name, value in said_last.items() if value is not None or name == "content"}
     return Before(response_id, [*asked(row), answer])
 
 
-def items(connection: Connection, holder: KeyHolder, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Those of these items that responses of the holder have, of their input or output, by id; the others are absent.
-
-    400 when they are of too many responses, or of too much.
-    """
-    cores = sorted({found[1] for id in ids if (found := _ITEM.fullmatch(id))})
-    if len(cores) > MOST_REFERRED:
+def referred(connection: Connection, holder: KeyHolder, ids: Sequence[str], most_bytes: int) -> list[Mapping[str, Any]]:
+    """The rows of the responses whose items these are; 400 when they are too many, 413 when they are too large."""
+    jobs = sorted({f"job_{found[1]}" for id in ids if (found := _ITEM.fullmatch(id))})
+    if len(jobs) > MOST_REFERRED:
         raise InvalidRequest(f"input: refers to items of more than {MOST_REFERRED} responses", param="input")
-    sizes = select(func.sum(func.length(m.job_payloads.c.request)))
-    sizes = sizes.join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
-    sizes = sizes.where(m.jobs.c.id.in_([f"job_{core}" for core in cores]), *owned_by(holder))
-    if (connection.execute(sizes).scalar() or 0) > MOST_REFERRED_BYTES:
-        said = f"input: the responses whose items it refers to have more than {MOST_REFERRED_BYTES // 1024**2} MB"
-        raise InvalidRequest(said, param="input")
-    wanted, known = set(ids), dict[str, dict[str, Any]]()
-    for core in cores:
-        row = row_of(connection, holder, f"job_{core}")
-        if row is not None and kept(row["request"])[1].get("store") is not False:
-            known |= {item["id"]: item for item in _items(row, core) if item["id"] in wanted}
-    return known
+    size = func.length(m.job_payloads.c.request) + func.coalesce(func.length(m.job_results.c.response), 0)
+    mine = (m.jobs.c.id.in_(jobs), *owned_by(holder))
+    if (connection.execute(_ROWS.with_only_columns(func.sum(size)).where(*mine)).scalar() or 0) > most_bytes:
+        said = f"input: the responses that it refers to are larger than {most_bytes // 1024**2} MB"
+        raise PayloadTooLarge(said, param="input")
+    return [dict(row) for row in connection.execute(_ROWS.where(*mine)).mappings() if not _is_unstored(row["request"])]
 
 
-def _items(row: Mapping[str, Any], core: str) -> Iterator[Any]:
+def items(rows: Sequence[Mapping[str, Any]], ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Those of these items that responses have in their input or output, by id."""
+    return {item["id"]: item for row in rows for item in _items(row) if item["id"] in ids}
+
+
+def _items(row: Mapping[str, Any]) -> Iterator[Any]:
     yield from making.response(row)["output"]
-    yield from history.input_items(asked(row), core)
+    yield from history.input_items(asked(row), row["id"].removeprefix("job_"))
 
 
 def asked(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -120,13 +137,20 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def forget(connection: Connection, holder: KeyHolder, response_id: str) -> DeletedResponse:
-    """Make a response one that was not to be stored; its job stays as long as any. 409 while it is not over."""
-    row = stored(connection, holder, response_id)
+def check_over(response_id: str, row: Mapping[str, Any]) -> None:
+    """409 for a response that has not ended, which cannot be deleted."""
     if row["finished_at"] is None:
         raise Conflict(f"response {response_id} is {row['status']}: cancel it, or delete it when it has ended")
+
+
+def forgotten(row: Mapping[str, Any]) -> str:
+    """A stored request as that of a response that was not to be stored."""
     body, echo = kept(row["request"])
     body[extras.KEY] = {**(body.get(extras.KEY) or {}), extras.RESPONSE: {**echo, "store": False}}
+    return dumps(body)
+
+
+def forget(connection: Connection, job_id: str, request: str) -> None:
+    """Store the request of a response that is over anew; its job stays as long as any."""
     payload = m.job_payloads
-    connection.execute(update(payload).where(payload.c.job_id == row["id"]).values(request=dumps(body)))
-    return {"id": response_id, "object": "response", "deleted": True}
+    connection.execute(update(payload).where(payload.c.job_id == job_id).values(request=request))

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.context import Context
-from producer.dialects.responses import lookup
+from producer.dialects.responses import earlier, lookup
 from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
@@ -19,7 +19,7 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
-from shared.dialects.responses import making, requests, turns
+from shared.dialects.responses import making, objects, requests
 from shared.dialects.responses.objects import InputTokens
 from shared.errors import FusionError, InvalidRequest, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
@@ -28,39 +28,19 @@ from shared.submissions.catalogue import catalogue
 from shared.submissions.quote import offers
 from shared.submissions.schemas import Submission
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-#: Items of earlier responses, by id.
-Stored: TypeAlias = Mapping[str, dict[str, Any]]
-
-#: The field of a body that is looked at before it is read.
-_PREVIOUS = "previous_response_id"
 
 
 async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    call = await calls.read_call(request, context, holder, body, await _reader(context, holder, body))
+    call = await calls.read_call(request, context, holder, body, await earlier.reader(request, context, holder, body))
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
         raise requests.renamed(error) from None
-
-
-async def _reader(context: Context, holder: KeyHolder, body: dict[str, Any]) -> Callable[[bool], Submission]:
-    """What makes the submission of a body, with what it goes on from and refers to."""
-    before = None
-    if isinstance(previous := body.get(_PREVIOUS), str):
-        before = await context.database.read(lookup.before, holder, previous)
-    stored: Stored = {}
-    if named := turns.references(body.get("input")):
-        stored = await context.database.read(lookup.items, holder, [id for _, id in named])
-    return partial(_read, body, before, stored)
-
-
-def _read(body: dict[str, Any], before: requests.Before | None, stored: Stored, ignore_unknown: bool) -> Submission:
-    return requests.read(body, before, stored=stored, ignore_unknown=ignore_unknown)
 
 
 async def count(request: Request) -> InputTokens:
@@ -69,7 +49,7 @@ async def count(request: Request) -> InputTokens:
     body = await read_body(request, most_bytes=MOST_BYTES)
     for name in body.keys() - requests.InputTokensRequest.model_fields.keys():
         raise InvalidRequest(f"{name[:100]}: unknown field", param=name[:100])
-    read = await _reader(context, holder, body)
+    read = await earlier.reader(request, context, holder, body)
     counted: int = await context.parsers.run(large(request), partial(_counted, read, holder), holder.account_id)
     return {"object": "response.input_tokens", "input_tokens": counted}
 
@@ -91,9 +71,16 @@ async def _waited(call: Call) -> Response:
             return await events(request, context, holder, placed.job_id, waits=placed.left_seconds)
         made = await calls.answered(call, placed)
         if made.status_code == 200:
-            made.body = orjson.dumps(making.response(await _row(context, holder, placed.job_id)))
+            made.body = orjson.dumps(await _whole(context, holder, placed.job_id))
             made.headers["content-length"] = str(len(made.body))
         return made
+
+
+async def shown(
+    context: Context, holder: KeyHolder, row: Mapping[str, Any], make: Callable[[Mapping[str, Any]], T]
+) -> T:
+    """What is made of a response's row; of a large one on a thread, and in its account's turn."""
+    return await context.parsers.run(lookup.size_of(row), partial(make, row), holder.account_id)
 
 
 async def _background(call: Call) -> Response:
@@ -106,7 +93,7 @@ async def _background(call: Call) -> Response:
     with calls.named_in_errors(job_id, call.request):
         if call.streams:
             return await events(call.request, context, holder, job_id)
-        return answer(making.response(await _row(context, holder, job_id)), {"FusionAI-Job-Id": job_id})
+        return answer(await _whole(context, holder, job_id), {"FusionAI-Job-Id": job_id})
 
 
 async def events(
@@ -124,7 +111,7 @@ async def events(
     in the background, of which everything that comes of it is in the events.
     """
     row = await _row(context, holder, job_id)
-    framing = ResponseEvents(making.begun(row), starting_after=starting_after)
+    framing = ResponseEvents(await shown(context, holder, row, making.begun), starting_after=starting_after)
     try:
         made = await stream.respond(
             context.streams,
@@ -139,7 +126,7 @@ async def events(
         row = await _row(context, holder, job_id)
         if waits is not None or row["status"] not in TERMINAL:
             raise
-        whole = framing.head() + framing.last(making.response(row))
+        whole = framing.head() + framing.last(await shown(context, holder, row, making.response))
         return Response(whole, media_type=framing.media_type, headers={"FusionAI-Job-Id": job_id})
     assert isinstance(made, StreamingResponse)
     made.body_iterator = _ended(made.body_iterator, framing, context, holder, job_id)
@@ -154,12 +141,17 @@ async def _ended(
         if frame:
             yield frame
     try:
-        row = await _row(context, holder, job_id)
+        whole = await _whole(context, holder, job_id)
     except Exception as error:
         log.warning("reading job %s for the end of its stream failed: %s", job_id, logs.kind(error))
         yield framing.lost()
     else:
-        yield framing.last(making.response(row))
+        yield framing.last(whole)
+
+
+async def _whole(context: Context, holder: KeyHolder, job_id: str) -> objects.Response:
+    """The response as the rows have it now."""
+    return await shown(context, holder, await _row(context, holder, job_id), making.response)
 
 
 async def _row(context: Context, holder: KeyHolder, job_id: str) -> Mapping[str, Any]:

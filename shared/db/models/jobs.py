@@ -70,6 +70,8 @@ class JobRow(SQLModel, table=True):
     #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
     cohort: int = 0
     bound_micros: int = big(default=0)
+    #: What was asked of its answer, as JSON (`shared.submissions.answer_options`); NULL: nothing.
+    answer_options: str | None = None
     #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
     #: is; written now and then, for the case that its worker does not live to end it.
     relayed_micros: int = big(default=0)
@@ -142,6 +144,38 @@ class JobResultRow(SQLModel, table=True):
     partial: str | None = long_text(null=True)
     #: The job whose answer this is, of a job that was answered from the cache.
     cached_from: str | None = None
+
+
+class JobStepRow(SQLModel, table=True):
+    """A step that has ended well of a job that takes several calls; written once, with the job's change that it made.
+
+    Its counts are those that the job is charged for, by the job's offer of that index.
+    """
+
+    __tablename__ = "job_steps"
+    __table_args__ = (CheckConstraint("cost_micros >= 0", name="cost_not_negative"),)
+    job_id: str = Field(primary_key=True)
+    #: Its name, which no other step of the job has.
+    step: str = Field(primary_key=True)
+    #: The how manieth it was, from 0.
+    number: int
+    #: The canonical answer, for the steps after it; NULL: the job has ended with it.
+    answer: str | None = long_text(null=True)
+    #: Who served it.
+    provider: str
+    model: str
+    offer: int
+    prompt_tokens: int = big(default=0)
+    completion_tokens: int = big(default=0)
+    cached_tokens: int | None = big(null=True)
+    cache_creation_tokens: int | None = big(null=True)
+    cache_creation_1h_tokens: int | None = big(null=True)
+    reasoning_tokens: int | None = big(null=True)
+    estimated: bool = False
+    #: What the provider reported, as JSON; and what that comes to at the list price of the model that served it.
+    used: str = long_text()
+    cost_micros: int = big(default=0)
+    finished_at: int = big()
 
 
 class CachedAnswerRow(SQLModel, table=True):

@@ -5,6 +5,7 @@ from typing import Any, Final, cast
 
 import orjson
 
+from shared.answers import thinking
 from shared.clock import seconds
 from shared.dialects.responses import items
 from shared.dialects.responses.objects import (
@@ -17,7 +18,7 @@ from shared.dialects.responses.objects import (
     Status,
 )
 from shared.objects.amounts import credits
-from shared.submissions import extras, usage_shown
+from shared.submissions import answer_options, extras, usage_shown
 
 #: Columns of a job's result that a response is made of.
 RESULT: Final = (
@@ -94,6 +95,8 @@ def begun(row: Mapping[str, Any]) -> Response:
 def _output(row: Mapping[str, Any], core: str, *, summary: bool) -> tuple[list[OutputItem], Incomplete | None]:
     """What was answered, also of a job that ended before it was whole; and why it is not whole, if so."""
     body = row["response"] or row["partial"]
+    if body and answer_options.wants_thinking(row.get("answer_options")):
+        body = thinking.dressed(body)
     choice = (orjson.loads(body).get("choices") or [None])[0] if body else None
     if choice is None:
         return [], None

@@ -14,7 +14,9 @@ from pydantic import Field, ValidationError
 from shared.dialects.responses import turns
 from shared.errors import InvalidRequest, Refused
 from shared.submissions import extras
+from shared.submissions.answer_options import AnswerFields
 from shared.submissions.job_types import RESPONSE_EVENTS
+from shared.submissions.linked_context import LinkedContext
 from shared.submissions.requests import MAX_TEXT, ChatRequest
 from shared.submissions.schemas import Routing, Submission, invalid, read_submission
 from shared.submissions.shapes import NullIsAbsent
@@ -105,7 +107,11 @@ _NATIVE_ONLY: Final = frozenset(
     "logprobs top_logprobs store reasoning modalities".split()
 )
 #: Native fields that may stand beside this format's own.
-_BESIDE: Final = frozenset(ChatRequest.model_fields) - _NATIVE_ONLY - frozenset(ResponseRequest.model_fields)
+_BESIDE: Final = (
+    frozenset({**ChatRequest.model_fields, **LinkedContext.model_fields, **AnswerFields.model_fields})
+    - _NATIVE_ONLY
+    - frozenset(ResponseRequest.model_fields)
+)
 #: Taken, of no effect, and told as ignored.
 _WITHOUT_EFFECT: Final = ("context_management", "max_tool_calls", "truncation")
 #: What would be kept or made on the server, and what to send instead: refused, also where unknown fields are ignored.

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
-import httpx
 import orjson
 
 from shared import clock
+from shared.answers.streams import part
 from shared.errors import ProviderError
-from shared.jobs.streams import part
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Usage
 from workers.answers import results
@@ -24,6 +23,7 @@ from workers.answers.shape import lacking, wrong
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.upstream.event_stream import events
 from workers.upstream.exchange import Exchange
+from workers.upstream.http import HttpClient
 from workers.upstream.post import post
 
 #: What of a canonical request this protocol knows.
@@ -31,7 +31,7 @@ KNOWN = frozenset({"messages", "max_tokens", "stream"})
 FINISH = {"end": "stop", "limit": "length"}
 
 
-def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Example":
+def connect(provider: Provider, endpoint: Endpoint, client: HttpClient) -> "Example":
     """A provider of this protocol at its endpoint."""
     return Example(endpoint, client)
 
@@ -39,7 +39,7 @@ def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -
 class Example:
     """One provider."""
 
-    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, client: HttpClient) -> None:
         self._client = client
         self._base = endpoint.base_url
         self._headers = {"x-example-key": endpoint.key, "content-type": "application/json"}
@@ -84,8 +84,8 @@ class Example:
         call.sink.send(head, [part(0, {}, choice.shown()["finish_reason"])])
         return choice, usage
 
-    def _url(self, call: ProviderCall) -> httpx.URL:
-        return httpx.URL(f"{self._base}/say/{call.offer.upstream}")
+    def _url(self, call: ProviderCall) -> str:
+        return f"{self._base}/say/{call.offer.upstream}"
 
 
 def _body(call: ProviderCall) -> bytes:

@@ -7,8 +7,6 @@ comes back in `answers` and `stream`.
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from shared.errors import ProviderError
 from shared.submissions.catalogue import Endpoint, Provider, key_headers
 from shared.submissions.schemas import Usage
@@ -22,11 +20,12 @@ from workers.providers.openai.request import sending_of
 from workers.upstream import event_stream
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
 from workers.upstream.exchange import Exchange
+from workers.upstream.http import HttpClient
 from workers.upstream.json_body import encoded
 from workers.upstream.post import post
 
 
-def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Anthropic":
+def connect(provider: Provider, endpoint: Endpoint, client: HttpClient) -> "Anthropic":
     """A provider of this protocol at its endpoint."""
     return Anthropic(endpoint, key_headers(provider, endpoint.key), client)
 
@@ -34,9 +33,9 @@ def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -
 class Anthropic:
     """One provider that speaks Messages."""
 
-    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: HttpClient) -> None:
         self._client = client
-        self._url = httpx.URL(endpoint.address("/messages"))
+        self._url = endpoint.address("/messages")
         self._headers = {**headers, "content-type": "application/json"}
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:

@@ -9,11 +9,10 @@ are passed over, as the page asks of clients.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import httpx
-
 from shared import clock
+from shared.answers.beside import REDACTED, SIGNATURE
+from shared.answers.streams import ending, part, stopped
 from shared.errors import ProviderError
-from shared.jobs.streams import REDACTED, SIGNATURE, ending, part, stopped
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads
@@ -24,14 +23,15 @@ from workers.providers.anthropic.thoughts import TYPES, placed, signed
 from workers.providers.anthropic.usage import used
 from workers.upstream.event_stream import ServerSentEvent, follow, take_all
 from workers.upstream.exchange import Exchange
+from workers.upstream.http import HttpClient
 
 #: The texts of deltas, by their type: where they stand, and what they are in a canonical delta.
 _TEXTS: Final = {"text_delta": ("text", "content"), "thinking_delta": ("thinking", "reasoning_content")}
 
 
 async def stream(
-    client: httpx.AsyncClient,
-    url: httpx.URL,
+    client: HttpClient,
+    url: str,
     headers: dict[str, str],
     body: bytes,
     call: ProviderCall,

@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from shared import clock
 from shared.errors import ProviderError
 from shared.submissions.catalogue import Endpoint, Provider, key_headers
@@ -28,6 +26,7 @@ from workers.providers.openai.stream import StreamedAnswer
 from workers.upstream import event_stream
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
 from workers.upstream.exchange import Exchange
+from workers.upstream.http import HttpClient
 from workers.upstream.post import post
 
 Body = Mapping[str, Any]
@@ -37,7 +36,7 @@ Result = tuple[dict[str, Any], Usage]
 _SHAPELESS = (KeyError, TypeError, ValueError, AttributeError, RecursionError, IndexError)
 
 
-def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Google":
+def connect(provider: Provider, endpoint: Endpoint, client: HttpClient) -> "Google":
     """A provider of this protocol at its endpoint."""
     return Google(endpoint, key_headers(provider, endpoint.key), client)
 
@@ -45,7 +44,7 @@ def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -
 class Google:
     """One provider of the Gemini API."""
 
-    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: HttpClient) -> None:
         self._client = client
         self._endpoint = endpoint
         self._headers = {**headers, "content-type": "application/json"}
@@ -73,7 +72,8 @@ class Google:
             with exchange:
                 content = await self._post(call, "generateContent", payload(call), exchange)
             return _read(call, content, exchange)
-        url = self._url(call, "streamGenerateContent").copy_set_param("alt", "sse")
+        url = self._url(call, "streamGenerateContent")
+        url += "&alt=sse" if "?" in url else "?alt=sse"
         headers = {**self._headers, "accept": EVENT_STREAM}
         try:
             found = await stream.stream(self._client, url, headers, payload(call), call, exchange)
@@ -108,8 +108,8 @@ class Google:
         _, content = await post(self._client, self._url(call, method), self._headers, body, exchange)
         return content
 
-    def _url(self, call: ProviderCall, method: str) -> httpx.URL:
-        return httpx.URL(self._endpoint.address(f"/{resource(call.offer.upstream)}:{method}"))
+    def _url(self, call: ProviderCall, method: str) -> str:
+        return self._endpoint.address(f"/{resource(call.offer.upstream)}:{method}")
 
 
 def _read(call: ProviderCall, content: bytes, exchange: Exchange) -> Result:

@@ -9,8 +9,6 @@ before it count what had come until then.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import httpx
-
 from shared.errors import ProviderError
 from shared.submissions.schemas import Usage
 from workers.answers.reading import loads
@@ -22,6 +20,7 @@ from workers.providers.openai import failure
 from workers.providers.openai.stream import Gathering, StreamedAnswer
 from workers.upstream.event_stream import ServerSentEvent, follow
 from workers.upstream.exchange import Exchange
+from workers.upstream.http import HttpClient
 
 
 class Chunks:
@@ -74,8 +73,8 @@ class Chunks:
 
 
 async def stream(
-    client: httpx.AsyncClient,
-    url: httpx.URL,
+    client: HttpClient,
+    url: str,
     headers: dict[str, str],
     body: bytes,
     call: ProviderCall,

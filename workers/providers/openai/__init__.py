@@ -7,8 +7,6 @@ is sent is in `request`, what comes back in `answers` and `stream`.
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
 from shared.submissions.catalogue import Endpoint, Provider, key_headers
@@ -22,12 +20,13 @@ from workers.upstream import event_stream, retry_after
 from workers.upstream.error_codes import code_of, message_for_customer, message_of, param_of
 from workers.upstream.event_stream import EVENT_STREAM, NotStreamed
 from workers.upstream.exchange import Exchange
+from workers.upstream.http import HttpClient
 from workers.upstream.post import post
 
 _PATHS = {"chat.completion": "/chat/completions", "embedding": "/embeddings", "image": "/images/generations"}
 
 
-def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "OpenAI":
+def connect(provider: Provider, endpoint: Endpoint, client: HttpClient) -> "OpenAI":
     """A provider of this protocol at its endpoint."""
     return OpenAI(endpoint, key_headers(provider, endpoint.key), client)
 
@@ -35,7 +34,7 @@ def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -
 class OpenAI:
     """One OpenAI-like provider."""
 
-    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: httpx.AsyncClient) -> None:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], client: HttpClient) -> None:
         self._client = client
         self._endpoint = endpoint
         self._headers = {**headers, "content-type": "application/json"}
@@ -60,8 +59,8 @@ class OpenAI:
             return read(call, whole.status, whole.content, exchange.limits)
         return judge(call, 200, found, exchange.limits)
 
-    def _url(self, call: ProviderCall) -> httpx.URL:
-        return httpx.URL(self._endpoint.address(_PATHS[call.type], call.offer.upstream))
+    def _url(self, call: ProviderCall) -> str:
+        return self._endpoint.address(_PATHS[call.type], call.offer.upstream)
 
 
 def read(call: ProviderCall, status: int, content: bytes, limits: RateLimits | None = None) -> ProviderAnswer:

@@ -10,11 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
-
 from shared import clock
+from shared.answers.streams import part
 from shared.errors import ProviderError
-from shared.jobs.streams import part
 from shared.submissions.schemas import Usage
 from workers.answers import estimates, reported, results
 from workers.answers.choice import ChoiceBuilder
@@ -24,6 +22,7 @@ from workers.providers import ProviderCall
 from workers.providers.openai.answers import choice, wanted
 from workers.upstream.event_stream import ServerSentEvent, follow, take_all
 from workers.upstream.exchange import Exchange
+from workers.upstream.http import HttpClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,8 @@ class StreamedAnswer:
 
 
 async def stream(
-    client: httpx.AsyncClient,
-    url: httpx.URL,
+    client: HttpClient,
+    url: str,
     headers: dict[str, str],
     body: bytes,
     call: ProviderCall,

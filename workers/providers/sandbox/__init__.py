@@ -6,11 +6,10 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import orjson
 
 from shared import clock
-from shared.jobs.streams import StreamProgress, part, rest
+from shared.answers.streams import StreamProgress, part, rest
 from shared.submissions import extras
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import NULLS, UNASKED, Usage, picture_kind
@@ -18,13 +17,14 @@ from workers.answers import results
 from workers.providers import ProviderAnswer, ProviderCall, Sink
 from workers.providers.openai.request import ignored
 from workers.providers.sandbox import replies
+from workers.upstream.http import HttpClient
 
 #: A whole PNG of one transparent pixel.
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 _DIMENSIONS = 256
 
 
-def connect(provider: Provider, endpoint: Endpoint, client: httpx.AsyncClient) -> "Sandbox":
+def connect(provider: Provider, endpoint: Endpoint, client: HttpClient) -> "Sandbox":
     """The sandbox; it needs neither endpoint nor client."""
     return Sandbox()
 

@@ -9,18 +9,23 @@ from typing import Any, Final
 
 import orjson
 
-from producer.dialects.messages import shapes
-from producer.dialects.messages.answers import AFTER
+from shared.answers.beside import BESIDE
+from shared.dialects.messages import seals, shapes
+from shared.dialects.messages.answers import AFTER
 from shared.errors import InvalidRequest
 
 Value = dict[str, Any]
 
 #: The types of blocks that a turn of each role may have.
 _OF_ROLE: Final = {
-    "user": frozenset({"text", "image", "document", "tool_result"}),
+    "user": frozenset({"text", "image", "document", "search_result", "tool_result"}),
     "assistant": frozenset({"text", "thinking", "redacted_thinking", "tool_use"}),
     "system": frozenset({"text"}),
 }
+#: How a block of the system prompt begins that a coding agent's server reads, and that differs in every request, so
+#: that no provider would find the prompt in its cache (code.claude.com/docs/en/llm-gateway-protocol, "System prompt
+#: attribution block"; github.com/ggml-org/llama.cpp/pull/20623).
+_ATTRIBUTION: Final = "x-anthropic-billing-header:"
 
 
 class Turns:
@@ -34,7 +39,14 @@ class Turns:
 
     def system(self, given: str | Sequence[shapes.TextBlock] | None) -> list[Value]:
         """The system prompt as a message, none if it says nothing."""
-        parts = given if isinstance(given, str) else self._parts(given or (), "system")
+        if given is None or isinstance(given, str):
+            return [{"role": "system", "content": given}] if given else []
+        parts: list[Value] = []
+        for at, block in enumerate(given):
+            if block.text.startswith(_ATTRIBUTION):
+                self.unsent.append(f"system[{at}]")
+            else:
+                parts += self._part(block, f"system[{at}]")
         return [{"role": "system", "content": parts}] if parts else []
 
     def messages(self, turns: Sequence[shapes.Turn]) -> list[Value]:
@@ -74,7 +86,7 @@ class Turns:
         """What the model said; content that thoughts stand in the midst of is one text, in which they have places."""
         signed = list(_signed(blocks))
         calls = [
-            self._call(block, f"{path}[{at}]")
+            self._call(block, f"{path}[{at}]") | _beside(blocks[at - 1] if at else None)
             for at, block in enumerate(blocks)
             if isinstance(block, shapes.ToolUseBlock)
         ]
@@ -114,9 +126,23 @@ class Turns:
                 }
             case shapes.DocumentBlock():
                 self._pass_over(block, path, "citations")
-                texts = (block.title, block.context, block.source.data)
-                text = "\n\n".join(filter(None, texts))
+                yield from self._document(block, path)
+            case shapes.SearchResultBlock():
+                self._pass_over(block, path, "citations")
+                text = "\n\n".join((block.title, block.source, *(part.text for part in block.content)))
                 yield {"type": "text", "text": text, **self.cache(block.cache_control, path)}
+
+    def _document(self, block: shapes.DocumentBlock, path: str) -> Iterator[Value]:
+        """The texts of a document as one part; one that has pictures as its parts, the last of which is cached."""
+        head, source = [text for text in (block.title, block.context) if text], block.source
+        cached = self.cache(block.cache_control, path)
+        said = source.data if isinstance(source, shapes.TextSource) else source.content
+        if isinstance(said, str):
+            yield {"type": "text", "text": "\n\n".join(filter(None, [*head, said])), **cached}
+            return
+        parts = [{"type": "text", "text": text} for text in head]
+        parts += self._parts(said, f"{path}.source.content")
+        yield from (part | (cached if part is parts[-1] else {}) for part in parts)
 
     def _pass_over(self, block: Any, path: str, *names: str) -> None:
         self.unsent += [f"{path}.{name}" for name in names if getattr(block, name)]
@@ -128,11 +154,19 @@ def _address(source: shapes.Base64Source | shapes.UrlSource) -> str:
     return f"data:{source.media_type};base64,{source.data}"
 
 
+def _beside(block: Any) -> Value:
+    """What a provider wants back with a call, of the block before it, which it was sealed into."""
+    content = seals.unsealed(block.data) if isinstance(block, shapes.RedactedThinkingBlock) else None
+    return {BESIDE: content} if content else {}
+
+
 def _signed(blocks: Sequence[Any]) -> Iterator[Value]:
     """The thoughts that are signed, those in the midst of the others with their place."""
     characters = calls = 0
     for block in blocks:
-        if getattr(block, "signature", "") or isinstance(block, shapes.RedactedThinkingBlock):
+        if getattr(block, "signature", "") or (
+            isinstance(block, shapes.RedactedThinkingBlock) and not seals.is_sealed(block.data)
+        ):
             place = {AFTER: {"characters": characters, "tool_calls": calls}} if characters or calls else {}
             yield block.model_dump() | place
         characters += len(block.text) if isinstance(block, shapes.TextBlock) else 0

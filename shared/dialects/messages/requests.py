@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from producer.dialects.messages import shapes
-from producer.dialects.messages.turns import Turns
-from producer.web.calls import Translated
+from shared.dialects.messages import shapes, unserved
+from shared.dialects.messages.turns import Turns
+from shared.dialects.translated import Translated
 from shared.errors import InvalidRequest
 from shared.submissions.schemas import image_places
 from shared.submissions.shapes import invalid
@@ -22,7 +22,7 @@ _NOT_HERE: Final = frozenset(
     | {"parallel_tool_calls", "reasoning", "store", "prediction", "extra_body"}
 )
 #: Known here, and sent to no provider.
-_UNSENT: Final = ("context_management", "speed", "user_profile_id", "container", "diagnostics", "inference_geo")
+_UNSENT: Final = ("context_management", "speed", "user_profile_id", "diagnostics", "inference_geo")
 _TIERS: Final = {"auto": "auto", "standard_only": "default"}
 #: The name of a schema that has none here.
 _SCHEMA: Final = "response"
@@ -79,20 +79,11 @@ def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any
     for name in beside:
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown field", param=name)
-    _check_tools(body.get("tools"))
+    unserved.check(body)
     try:
         return shape.model_validate({name: value for name, value in body.items() if name in names}), beside
     except ValidationError as error:
         raise invalid(error) from None
-
-
-def _check_tools(tools: Any) -> None:
-    """400 for a tool that has no schema here, because it is known to the provider by its type."""
-    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if isinstance(kind, str) and kind != "custom":
-            where = f"tools[{at}].type"
-            raise InvalidRequest(f"{where}: {kind[:50]!r} is not supported; define a custom tool", param=where)
 
 
 def _asked(asked: Any, turns: Turns) -> dict[str, Any]:
@@ -102,9 +93,19 @@ def _asked(asked: Any, turns: Turns) -> dict[str, Any]:
         made["tools"] = [_tool(tool, f"tools[{at}]", turns) for at, tool in enumerate(asked.tools)]
         made |= _choice(asked.tool_choice)
     if asked.thinking:
-        made["thinking"] = asked.thinking.model_dump(exclude_none=True)
+        made["thinking"] = _thinking(asked.thinking, turns)
     made |= turns.cache(asked.cache_control, "") | _output(asked, turns)
     turns.unsent += [name for name in _UNSENT if getattr(asked, name, None) is not None]
+    return made
+
+
+def _thinking(asked: shapes.Thinking, turns: Turns) -> dict[str, Any]:
+    """How the model is to think; what only betas know is not sent."""
+    made = asked.model_dump(exclude_none=True)
+    for name in ("block_binding", "display"):
+        if name in made and made[name] not in ("summarized", "omitted"):
+            del made[name]
+            turns.unsent.append(f"thinking.{name}")
     return made
 
 

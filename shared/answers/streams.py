@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.answers.beside import BESIDE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 from shared.errors import InvalidRequest
 
 #: Pub/sub: ids of jobs whose streams have new entries.
@@ -49,17 +50,6 @@ def chunk(head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> dict
 def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logprobs: Any = None) -> dict[str, Any]:
     """One choice of a chunk."""
     return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-
-
-#: Thoughts as their provider signed them, which come whole, with the finish reason.
-SIGNED = "thinking_blocks"
-#: The same as it comes: what proves the thought before it, or a thought that is kept secret, as strings.
-SIGNATURE = "reasoning_signature"
-REDACTED = "reasoning_redacted"
-#: Of a choice: the one of the request's `stop` at which it ended, beside the finish reason.
-STOPPED_AT = "stop_sequence"
-#: What a provider wants back with a message or a tool call: sent with the finish reason, or with the call's name.
-BESIDE = "extra_content"
 
 
 def ending(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ src/anthropic/types); what coding agents send beside them (github.com/anthropics
 is not here is refused, but for those of the native API that no field here has the name of.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.submissions.requests import MAX_TEXT
 from shared.submissions.shapes import NullIsAbsent, Shape
@@ -65,13 +65,31 @@ class TextSource(Shape):
     data: _Text
 
 
+class ContentSource(Shape):
+    """A document made of texts and images."""
+
+    type: Literal["content"]
+    content: _Text | Annotated[list[TextBlock | ImageBlock], Field(fail_fast=True)]
+
+
 class DocumentBlock(NullIsAbsent):
-    """A document of plain text. Others (PDF, uploaded files) are not supported."""
+    """A document of plain text, or of texts and images. Others (PDF, uploaded files) are not supported."""
 
     type: Literal["document"]
-    source: TextSource
+    source: Annotated[TextSource | ContentSource, Field(discriminator="type")]
     title: str | None = Field(default=None, max_length=1000)
     context: _Text | None = None
+    citations: _Object | None = None
+    cache_control: CacheControl | None = None
+
+
+class SearchResultBlock(NullIsAbsent):
+    """What the caller's own search found."""
+
+    type: Literal["search_result"]
+    source: _Text
+    title: _Text
+    content: Annotated[list[TextBlock], Field(fail_fast=True)]
     citations: _Object | None = None
     cache_control: CacheControl | None = None
 
@@ -100,9 +118,10 @@ class ToolUseBlock(NullIsAbsent):
     input: _Object
     cache_control: CacheControl | None = None
     caller: _Object | None = None
+    toolset_name: None = None
 
 
-ResultPart = Annotated[TextBlock | ImageBlock | DocumentBlock, Field(discriminator="type")]
+ResultPart = Annotated[TextBlock | ImageBlock | DocumentBlock | SearchResultBlock, Field(discriminator="type")]
 
 
 class ToolResultBlock(NullIsAbsent):
@@ -113,10 +132,18 @@ class ToolResultBlock(NullIsAbsent):
     content: str | Annotated[list[ResultPart], Field(fail_fast=True)] | None = None
     is_error: bool | None = None
     cache_control: CacheControl | None = None
+    toolset_name: None = None
 
 
 Block = Annotated[
-    TextBlock | ImageBlock | DocumentBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock,
+    TextBlock
+    | ImageBlock
+    | DocumentBlock
+    | SearchResultBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+    | ToolUseBlock
+    | ToolResultBlock,
     Field(discriminator="type"),
 ]
 
@@ -156,7 +183,16 @@ class Thinking(NullIsAbsent):
 
     type: Literal["enabled", "adaptive", "disabled", "between_tools"]
     budget_tokens: int | None = Field(default=None, ge=1024)
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
+    block_binding: _Object | None = None
+
+    @model_validator(mode="after")
+    def _budgeted(self) -> Self:
+        if self.type == "enabled" and self.budget_tokens is None:
+            raise ValueError("budget_tokens is required if type is enabled")
+        if self.type != "enabled" and self.budget_tokens is not None:
+            raise ValueError("budget_tokens is only allowed if type is enabled")
+        return self
 
 
 class OutputFormat(NullIsAbsent):
@@ -206,7 +242,6 @@ class MessageRequest(Asked):
     top_p: float | None = Field(default=None, ge=0, le=1)
     service_tier: Literal["auto", "standard_only"] | None = None
     thread: _Object | None = Field(default=None, description="Not supported: each request has the whole conversation.")
-    container: str | _Object | None = None
     diagnostics: _Object | None = None
     inference_geo: str | None = Field(default=None, max_length=64)
 

@@ -6,12 +6,14 @@ SDK. A count that is not known is null, never 0.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final, Literal, NotRequired, cast
 
 import orjson
 from typing_extensions import TypedDict
 
-from shared.jobs.streams import STOPPED_AT
+from shared.answers.beside import BESIDE, STOPPED_AT
+from shared.dialects.messages import seals
 from shared.objects.fields import Count, Credits
 from shared.submissions.job_types import JobType
 
@@ -159,18 +161,18 @@ def _kept(written: int | None, hour: int | None) -> CacheCreation | None:
 def _blocks(said: Mapping[str, Any]) -> Iterator[Any]:
     """The blocks in the order in which they came; thoughts that their provider does not sign have no signature."""
     signed, text = said.get("thinking_blocks") or (), said.get("content") or ""
-    calls = [_call(call) for call in said.get("tool_calls") or ()]
+    calls = [list(_call(call)) for call in said.get("tool_calls") or ()]
     if not signed and (thought := said.get("reasoning_content")):
         yield {"type": "thinking", "thinking": thought, "signature": ""}
     read = called = 0
     for block in signed:
         after = block.get(AFTER) or {}
         yield from _text(text[read : after.get("characters", 0)])
-        yield from calls[called : after.get("tool_calls", 0)]
+        yield from chain(*calls[called : after.get("tool_calls", 0)])
         read, called = max(read, after.get("characters", 0)), max(called, after.get("tool_calls", 0))
         yield {name: value for name, value in block.items() if name != AFTER}
     yield from _text(text[read:])
-    yield from calls[called:]
+    yield from chain(*calls[called:])
 
 
 def _text(text: str) -> Iterator[dict[str, Any]]:
@@ -178,9 +180,12 @@ def _text(text: str) -> Iterator[dict[str, Any]]:
         yield {"type": "text", "text": text}
 
 
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+def _call(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The block of a call, after that of what its provider wants back with it."""
     function = call["function"]
-    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function["arguments"])}
+    if beside := call.get(BESIDE):
+        yield seals.sealed(beside)
+    yield {"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function["arguments"])}
 
 
 def _input(arguments: str) -> dict[str, Any]:

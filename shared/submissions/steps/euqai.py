@@ -1,0 +1,180 @@
+"""The conductor of euqai-fusion-v1: decides who answers (text, vision, pictures), and guarantees JSON. Pure.
+
+Steps: `conductor`, a call that decides whether a picture is asked for, where that may be; then `image`, or `text` with
+the specialist for text or for vision; in JSON mode, where its answer is no JSON object, `repair`.
+
+What is charged are equivalent tokens at the price of the model itself, whoever served: of text as reported; of pictures
+by their pixels; all of the conductor's call as input, since its reasoning is a part of the prompt that is billed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from shared.errors import UpstreamError
+from shared.money.pricing import Amount, Overheads, input_bound
+from shared.submissions import token_estimates
+from shared.submissions.job_types import JobType
+from shared.submissions.schemas import Usage
+from shared.submissions.steps import json_answers, pictures
+from shared.submissions.steps.conducting import Answer, Asked, Failure, Finished, Step
+
+#: The limit on an answer of which none is asked for.
+USUAL_LIMIT: Final = 6144
+#: Tokens of the conductor's answer, which is at most a prompt for a picture; and bytes of the conversation that it is
+#: shown, the last ones.
+CONDUCTOR_LIMIT: Final = 400
+CONDUCTOR_BYTES: Final = 6000
+CONDUCTOR: Final = (
+    "You are the conductor of a team of specialists. Read the conversation and decide who answers its last message. "
+    "If the last message asks for an image, picture, drawing, photo or logo to be made, answer with one line: IMAGE: "
+    "followed by a detailed prompt for an image generator, in English. In every other case answer with one word: TEXT."
+)
+_PICTURE: Final = re.compile(r"\s*IMAGE:\s*(\S.*)", re.DOTALL)
+#: A chat with one of these is never a request for a picture.
+_NOT_OF_PICTURES: Final = ("tools", "response_format", "prediction", "logprobs")
+_MOST_PROMPT: Final = 4000
+_NOTHING: Final = Overheads(request=0, message=0, tools=0, tool=0, image=0)
+
+
+class Euqai:
+    """See `conducting.Conductor`."""
+
+    roles: Mapping[str, JobType] = {
+        "conductor": "chat.completion",
+        "text": "chat.completion",
+        "vision": "chat.completion",
+        "image": "image",
+    }
+    by_first_offer = True
+
+    def refused(self, asked: Asked) -> Iterator[tuple[str, str]]:
+        """Pictures by address, whose pixels are not known, and several answers."""
+        if place := pictures.remote(asked.request):
+            yield place, "the image must be base64 data (data:image/…;base64,…); URLs are not fetched"
+        if (asked.request.get("n") or 1) > 1:
+            yield "n", f"{asked.model} gives one answer"
+
+    def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | Answer | Failure:
+        """Conductor, specialist, repair: each where it is needed."""
+        by = {one.name: one for one in finished}
+        if "image" in by:
+            return _picture(asked, by, finished)
+        if "repair" in by:
+            return _whole(asked, by["repair"], finished) or _not_json()
+        if "text" in by:
+            return _whole(asked, by["text"], finished) or _repair(asked, by["text"])
+        if _may_be_of_picture(asked.request) and "conductor" not in by:
+            return Step("conductor", "chat.completion", _conducted(asked.request), role="conductor")
+        if prompt := _wanted_picture(by.get("conductor")):
+            return Step("image", "image", pictures.asked_for(prompt), role="image")
+        request = {**asked.defaults, **asked.request, "max_tokens": _limit(asked.request)}
+        return Step("text", "chat.completion", request, _role(request), visible=not json_answers.wanted(request))
+
+    def counted(self, asked: Asked, step: Step, usage: Usage) -> Usage:
+        """Equivalent tokens, without details."""
+        if step.name == "conductor":
+            return Usage(prompt_tokens=usage.prompt_tokens + usage.completion_tokens, estimated=usage.estimated)
+        if step.name == "image":
+            return Usage(completion_tokens=pictures.made_tokens())
+        prompt, estimated = usage.prompt_tokens, usage.estimated
+        if shown := pictures.shown_tokens(asked.request):  # what the provider counts of pictures it does not tell apart
+            prompt = shown + min(max(token_estimates.asked(step.request, _NOTHING), 1), prompt)
+        return Usage(prompt_tokens=prompt, completion_tokens=usage.completion_tokens, estimated=estimated)
+
+    def worst(self, asked: Asked, text: Amount, whole: Amount, overheads: Overheads) -> Sequence[Sequence[Amount]]:
+        """Text and its repair, or the conductor's call and what it leads to."""
+        limit = _limit(asked.request)
+        prompt = text.input_tokens + pictures.shown_tokens(asked.request)
+        answer = Amount(input_tokens=prompt, output_tokens=limit)
+        if json_answers.wanted(asked.request):
+            more = json_answers.repair_bound(limit) + 2 * overheads.message
+            return [[answer, Amount(input_tokens=prompt + more, output_tokens=limit)]]
+        if not _may_be_of_picture(asked.request):
+            return [[answer]]
+        size = len(CONDUCTOR.encode()) + min(text.input_tokens, CONDUCTOR_BYTES)
+        conducted = input_bound(text_bytes=size, overheads=overheads, messages=2) + CONDUCTOR_LIMIT
+        first = Amount(input_tokens=conducted)
+        return [[first, answer], [first, Amount(output_tokens=pictures.made_tokens())]]
+
+
+def _limit(request: Mapping[str, Any]) -> int:
+    return request.get("max_tokens") or USUAL_LIMIT
+
+
+def _role(request: Mapping[str, Any]) -> str:
+    return "vision" if pictures.shown_tokens(request) else "text"
+
+
+def _may_be_of_picture(request: Mapping[str, Any]) -> bool:
+    """Whether a chat may ask for a picture, so that somebody has to decide whether it does."""
+    said = any(request.get(name) for name in _NOT_OF_PICTURES)
+    return not said and request["messages"][-1]["role"] == "user" and not pictures.shown_tokens(request)
+
+
+def _conducted(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request of the conductor's call: the last part of the conversation."""
+    turns = [f"{one['role']}: {' '.join(token_estimates.texts_of(one))}" for one in request["messages"]]
+    shown = "\n".join(turns).encode(errors="replace")[-CONDUCTOR_BYTES:].decode(errors="ignore")
+    messages = [{"role": "system", "content": CONDUCTOR}, {"role": "user", "content": shown}]
+    return {"messages": messages, "max_tokens": CONDUCTOR_LIMIT, "temperature": 0}
+
+
+def _wanted_picture(conductor: Finished | None) -> str | None:
+    """The prompt of the picture that the conductor found to be asked for; None: it found none."""
+    found = _PICTURE.fullmatch(_content(conductor) or "") if conductor else None
+    return found[1].strip()[:_MOST_PROMPT] if found else None
+
+
+def _content(finished: Finished) -> str | None:
+    content: str | None = finished.body["choices"][0]["message"].get("content")
+    return content
+
+
+def _whole(asked: Asked, last: Finished, finished: Sequence[Finished]) -> Answer | None:
+    """The answer that a step gave; None when it had to be JSON and is not."""
+    choice = dict(last.body["choices"][0])
+    message = dict(choice["message"])
+    if json_answers.wanted(asked.request) and not message.get("tool_calls"):
+        content = json_answers.read(message.get("content"))
+        if content is None:
+            return None
+        message["content"] = content
+    body = {**last.body, "model": asked.model, "choices": [{**choice, "message": message}]}
+    return Answer(body, _details(asked, finished))
+
+
+def _repair(asked: Asked, text: Finished) -> Step:
+    limit = _limit(asked.request)
+    messages = json_answers.repair(asked.request["messages"], _content(text), limit)
+    request = {**asked.defaults, **asked.request, "max_tokens": limit, "messages": messages}
+    return Step("repair", "chat.completion", request, _role(request))
+
+
+def _not_json() -> Failure:
+    return Failure(UpstreamError("the model did not return a valid JSON object, twice", reason="invalid_json"))
+
+
+def _picture(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finished]) -> Answer | Failure:
+    made = by["image"].body
+    message = pictures.message(made, _wanted_picture(by.get("conductor")) or "")
+    if message is None:
+        return Failure(UpstreamError("the provider returned no image data", reason="empty"))
+    head = by["conductor"].body
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    body = {**head, "created": made["created"], "model": asked.model, "choices": [choice]}
+    return Answer(body, _details(asked, finished))
+
+
+def _details(asked: Asked, finished: Iterable[Finished]) -> dict[str, Any]:
+    """`usage_details`: the counts by what they are of; those of pictures where there are some."""
+    of_text = [one for one in finished if one.name != "image"]
+    shown = pictures.shown_tokens(asked.request) * sum(one.name in ("text", "repair") for one in of_text)
+    made = sum(one.counted.completion_tokens for one in finished if one.name == "image")
+    details = {
+        "text_prompt_tokens": sum(one.counted.prompt_tokens for one in of_text) - shown,
+        "text_completion_tokens": sum(one.counted.completion_tokens for one in of_text),
+    }
+    details |= {"input_image_tokens": shown} if shown else {}
+    details |= {"output_image_tokens": made} if made else {}
+    return {"usage_details": details}
