@@ -111,7 +111,10 @@ async def events(
     in the background, of which everything that comes of it is in the events.
     """
     row = await _row(context, holder, job_id)
-    framing = ResponseEvents(await shown(context, holder, row, making.begun), starting_after=starting_after)
+    begun = await shown(context, holder, row, making.begun)
+    framing = ResponseEvents(
+        begun, starting_after=starting_after, seals=await shown(context, holder, row, lookup.seals)
+    )
     try:
         made = await stream.respond(
             context.streams,
