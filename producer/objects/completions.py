@@ -47,6 +47,18 @@ class WantedCall(TypedDict):
     extra_content: NotRequired[_Beside]
 
 
+class _Address(TypedDict):
+    url: str
+
+
+class MadeImage(TypedDict):
+    """An image that the model made, as a `data:` URL, and the prompt that it was made from."""
+
+    type: Literal["image_url"]
+    image_url: _Address
+    revised_prompt: str
+
+
 class Reply(TypedDict):
     """The model's message."""
 
@@ -66,6 +78,7 @@ class Reply(TypedDict):
         ]
     ]
     tool_calls: NotRequired[list[WantedCall]]
+    images: NotRequired[list[MadeImage]]
     extra_content: NotRequired[_Beside]
 
 
@@ -90,6 +103,16 @@ Cached = Annotated[
 ]
 
 
+class UsageDetails(TypedDict):
+    """What the tokens of several calls were of, as charged: text, images by their pixels, web searches."""
+
+    text_prompt_tokens: Count
+    text_completion_tokens: Count
+    input_image_tokens: NotRequired[Count]
+    output_image_tokens: NotRequired[Count]
+    grounding_tokens: NotRequired[Count]
+
+
 class ChatCompletion(TypedDict):
     """OpenAI's chat completion object."""
 
@@ -99,6 +122,7 @@ class ChatCompletion(TypedDict):
     model: str
     choices: list[Choice]
     usage: Tokens
+    usage_details: NotRequired[UsageDetails]
     cached: NotRequired[Cached]
 
 
@@ -110,8 +134,8 @@ class ChunkChoice(TypedDict):
         dict[str, Any],
         Field(
             description="`role`, `reasoning_content`, `content`, `refusal`, pieces of `tool_calls`, or with the "
-            "`finish_reason` `thinking_blocks` and `extra_content`. After reasoning that Anthropic signed, its "
-            "`reasoning_signature`, or `reasoning_redacted`, which `thinking_blocks` has as well."
+            "`finish_reason` `thinking_blocks`, `images` and `extra_content`. After reasoning that Anthropic signed, "
+            "its `reasoning_signature`, or `reasoning_redacted`, which `thinking_blocks` has as well."
         ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]
@@ -129,6 +153,7 @@ class ChatCompletionChunk(TypedDict):
     choices: list[ChunkChoice]
     cached: NotRequired[Cached]
     usage: NotRequired[Tokens | None]
+    usage_details: NotRequired[UsageDetails]
 
 
 class Embedding(TypedDict):

@@ -17,7 +17,7 @@ from shared.clock import MICROS, seconds
 from shared.jobs.outcomes import JobStatus
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Labels, Time
-from shared.submissions import answer_options, linked_message, usage_shown
+from shared.submissions import answer_options, preface, usage_shown
 from shared.submissions.job_types import JobType
 from shared.submissions.usage_shown import TokenCounts
 
@@ -196,9 +196,10 @@ def _attempt(kept: Mapping[str, Any]) -> Attempt:
 
 
 def _ignored(row: Mapping[str, Any]) -> list[str]:
-    """Its places as they were sent: the message of a job's linked entities stands before the caller's."""
+    """Its places as they were sent: a preface stands before the caller's messages."""
     places: list[str] = json.loads(row["ignored"] or "[]")
-    return [linked_message.as_sent(place) for place in places] if row.get("linked_context") else places
+    has_preface = row.get("linked_context") or answer_options.language(row.get("answer_options"))
+    return [preface.as_sent(place) for place in places] if has_preface else places
 
 
 def _result(body: str | None, options: str | None) -> Result | None:

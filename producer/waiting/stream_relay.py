@@ -240,7 +240,8 @@ class StreamRelay:
         for choices in streams.rest(body["choices"], self._progress):
             frames.append(self._frame(epoch, FROM_RESULT, orjson.dumps(streams.chunk(body, choices))))
         if self._include_usage:
-            usage = orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage")})
+            details = {"usage_details": body["usage_details"]} if "usage_details" in body else {}
+            usage = orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage"), **details})
             frames.append(self.framing.chunk(usage, None))
         return [*frames, self.framing.end()]
 

@@ -11,3 +11,5 @@ REDACTED: Final = "reasoning_redacted"
 STOPPED_AT: Final = "stop_sequence"
 #: What a provider wants back with a message or a tool call: sent with the finish reason, or with the call's name.
 BESIDE: Final = "extra_content"
+#: Pictures that were made, with the finish reason.
+IMAGES: Final = "images"

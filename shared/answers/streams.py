@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.answers.beside import BESIDE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.answers.beside import BESIDE, IMAGES, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 from shared.errors import InvalidRequest
 
 #: Pub/sub: ids of jobs whose streams have new entries.
@@ -54,7 +54,7 @@ def part(index: int, delta: Mapping[str, Any], finish: str | None = None, logpro
 
 def ending(message: Mapping[str, Any]) -> dict[str, Any]:
     """What of a whole message is in the delta that has its finish reason."""
-    return {name: message[name] for name in (SIGNED, BESIDE) if message.get(name)}
+    return {name: message[name] for name in (SIGNED, IMAGES, BESIDE) if message.get(name)}
 
 
 def stopped(choice: Mapping[str, Any]) -> dict[str, Any]:

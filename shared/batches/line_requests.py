@@ -12,7 +12,7 @@ import orjson
 from shared.dialects import LINE_FORMATS
 from shared.objects.batches import LineRequest
 from shared.strict_json import dumps
-from shared.submissions import extras, linked_context, linked_message
+from shared.submissions import answer_options, extras, linked_context, preface
 from shared.submissions.job_types import URLS
 from shared.submissions.rows import Priced
 from shared.submissions.schemas import NULLS, UNASKED
@@ -82,8 +82,8 @@ def _asked(
     type: str, model: str | dict[str, Any] | None, request: str, beside: Mapping[str, str | None], options: str | None
 ) -> LineRequest:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
-    if beside[linked_context.FIELD]:
-        request = dumps(linked_message.without_entities(orjson.loads(request)))
+    if beside[linked_context.FIELD] or answer_options.language(options):
+        request = dumps(preface.without(orjson.loads(request)))
     if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
     others = [f'"{name}":{text}' for name, text in beside.items() if text]

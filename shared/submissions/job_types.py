@@ -1,10 +1,13 @@
-"""The types of jobs, and the url that a batch line of each has. Pure."""
+"""The types of jobs, the url that a batch line of each has, and whose events their ends may have. Pure."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 JobType = Literal["chat.completion", "embedding", "image"]
 JOB_TYPES: Final[tuple[JobType, ...]] = get_args(JobType)
+
+#: What `jobs.owed_events` says of a job whose end has an event of OpenAI's Responses API beside its own.
+RESPONSE_EVENTS: Final = "responses"
 
 #: The url of a batch line of each type.
 URLS: Final[Mapping[str, str]] = {
@@ -23,6 +26,3 @@ ENDPOINTS: Final[Mapping[str, JobType]] = {
     "/v1/images": "image",
     **_OF_DIALECTS,
 }
-
-#: What `jobs.owed_events` says of a job whose end has an event of OpenAI's Responses API beside its own.
-RESPONSE_EVENTS: Final = "responses"

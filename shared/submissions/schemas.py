@@ -12,10 +12,11 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, LongContext, Price
-from shared.submissions import answer_options, extras, linked_context
+from shared.submissions import answer_options, extras, linked_context, preface
 from shared.submissions.answer_options import NO_OPTIONS, AnswerOptions
 from shared.submissions.job_types import JobType
 from shared.submissions.linked_context import LinkedEntity
+from shared.submissions.preface import NULLS as NULLS
 from shared.submissions.requests import ChatRequest as ChatRequest
 from shared.submissions.requests import EmbeddingRequest as EmbeddingRequest
 from shared.submissions.requests import ImageRequest as ImageRequest
@@ -56,8 +57,6 @@ STANDARD_TIERS: Final = ("auto", USUAL_TIER)
 #: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
 UNASKED = "unasked"
 _OURS = ("n", "response_format")
-#: Where it names the messages whose content is null and was said to be: some providers want to be told.
-NULLS = "nulls"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,6 +210,8 @@ def read_submission(
         known[NULLS] = nulls
     if found:
         known[extras.KEY] = found
+    if options.language:
+        known = preface.put(known, answer_options.instruction(options))
     json = orjson.dumps(known)
     return Submission(
         type=type,

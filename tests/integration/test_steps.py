@@ -1,6 +1,7 @@
 """Jobs of several calls on a real database: each step is taken once, charged once, in the job's own hold."""
 
 import asyncio
+import doctest
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from producer.admission.accept import Acceptor
+from producer.dialects.euqai import manners
 from shared.db import Database
 from shared.db import models as m
 from shared.errors import ProviderError
@@ -16,6 +18,8 @@ from shared.jobs import transitions
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, Requeue
 from shared.submissions.schemas import Usage
+from shared.submissions.steps import json_answers
+from shared.submissions.steps import pictures as steps_pictures
 from shared.submissions.steps.course import COURSE
 from tests import pictures
 from tests.integration import world
@@ -25,6 +29,7 @@ from workers.providers import ProviderAnswer, ProviderCall
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
 from workers.running.partial_answer import PartialAnswer
+from workers.simulator import conducted
 
 MODEL = "euqai-fusion-v1"
 
@@ -101,6 +106,18 @@ def test_a_question_goes_to_the_conductor_and_then_to_the_text_specialist(databa
     assert result["charged_micros"] == -(-(210 * 100 + 10 * 1200) // 1) and result["model"] == MODEL
     assert [row["step"] for row in steps_of(database, id)] == ["conductor", "text"]
     assert {row["answer"] for row in steps_of(database, id)} == {None}
+
+
+def test_the_specialist_is_asked_with_the_defaults_of_the_model(database: Database) -> None:
+    """The conductor is not: it says one word, always the same for the same question."""
+    given = {"temperature": 0.1, "top_p": 0.5, "repetition_penalty": 1.5, "stop": ["never"]}
+    for asked in ({}, given):
+        team = Team("TEXT", "Paris")
+        walked(database, accepted(database, **asked), team)
+        defaults = {"temperature": 0.7, "top_p": 0.8, "repetition_penalty": 1.1}
+        sent = team.calls[1].request
+        assert {name: sent[name] for name in defaults | asked} == defaults | asked and sent["max_tokens"] == 50
+        assert team.calls[0].request["temperature"] == 0
 
 
 def test_a_picture_that_is_asked_for_is_made(database: Database) -> None:
@@ -227,3 +244,8 @@ def test_verify_sees_a_charge_that_is_not_that_of_the_steps(database: Database) 
         back = update(m.job_steps).where(m.job_steps.c.step == "text").values(before)
         database.write_sync(lambda connection, one=back: connection.execute(one).rowcount)
     assert world.violations(database) == []
+
+
+def test_examples_in_docstrings() -> None:
+    for module in (json_answers, steps_pictures, conducted, manners):
+        assert not doctest.testmod(module).failed

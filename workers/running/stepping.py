@@ -50,7 +50,8 @@ def ended(job: Leased, walk: Walk, attempts: Tried) -> Ending:
     assert not isinstance(walk.next, Step)
     usage, by = walks.total([one.counted for one in walk.finished]), walk.charged[-1]
     charged, excess = (0, 0) if job.test else charge_of_all(walk.spent, bound=job.bound_micros)
-    body = {**walk.next.body, "usage": outcomes.usage_of(job, usage, charged), **walk.next.beside}
+    shown = outcomes.usage_of(replace(job, type="chat.completion"), usage, charged)  # of the step it may be another
+    body = {**walk.next.body, "usage": shown, **walk.next.beside}
     counts = {name: getattr(usage, name) for name in charging.USED}
     return Ending(
         job.id,

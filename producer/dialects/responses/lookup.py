@@ -1,7 +1,7 @@
 """Reads responses from the rows of their jobs: to be shown, and to go on from."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -14,13 +14,14 @@ from shared.db import models as m
 from shared.dialects.responses import making
 from shared.dialects.responses.making import RESULT, kept
 from shared.dialects.responses.requests import Before
-from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
+from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS
 
-#: Responses whose items one input may refer to: each is read whole.
+#: Responses whose items one input may refer to, and the bytes of their requests: each is read whole.
 MOST_REFERRED: Final = 500
+MOST_REFERRED_BYTES: Final = 64 * 1024**2
 #: An item's id (`shared.dialects.responses.items`, `history`), and in it the core of its response's.
 _ITEM: Final = re.compile(r"(?:msg|rs|fco|fc)_([0-9a-f]{1,64})(?:_in[0-9]{1,6})?(?:_[0-9]{1,6})?")
 _ROWS = (
@@ -32,6 +33,7 @@ _ROWS = (
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,
+        m.job_payloads.c.linked_context,
         *(m.job_results.c[name] for name in RESULT),
     )
     .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
@@ -103,32 +105,36 @@ def before(response_id: str, row: Mapping[str, Any]) -> Before:
     return Before(response_id, [*asked(row), answer])
 
 
-def referred(connection: Connection, holder: KeyHolder, ids: Sequence[str], most_bytes: int) -> list[Mapping[str, Any]]:
-    """The rows of the responses whose items these are; 400 when they are too many, 413 when they are too large."""
-    jobs = sorted({f"job_{found[1]}" for id in ids if (found := _ITEM.fullmatch(id))})
-    if len(jobs) > MOST_REFERRED:
+def referred(connection: Connection, holder: KeyHolder, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The rows of the holder's responses that have items with these ids; 400 when they are too many, or too much."""
+    cores = sorted({found[1] for id in ids if (found := _ITEM.fullmatch(id))})
+    if len(cores) > MOST_REFERRED:
         raise InvalidRequest(f"input: refers to items of more than {MOST_REFERRED} responses", param="input")
-    size = func.length(m.job_payloads.c.request) + func.coalesce(func.length(m.job_results.c.response), 0)
-    mine = (m.jobs.c.id.in_(jobs), *owned_by(holder))
-    if (connection.execute(_ROWS.with_only_columns(func.sum(size)).where(*mine)).scalar() or 0) > most_bytes:
-        said = f"input: the responses that it refers to are larger than {most_bytes // 1024**2} MB"
-        raise PayloadTooLarge(said, param="input")
-    return [dict(row) for row in connection.execute(_ROWS.where(*mine)).mappings() if not _is_unstored(row["request"])]
+    sizes = select(func.sum(func.length(m.job_payloads.c.request)))
+    sizes = sizes.join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    sizes = sizes.where(m.jobs.c.id.in_([f"job_{core}" for core in cores]), *owned_by(holder))
+    if (connection.execute(sizes).scalar() or 0) > MOST_REFERRED_BYTES:
+        said = f"input: the responses whose items it refers to have more than {MOST_REFERRED_BYTES // 1024**2} MB"
+        raise InvalidRequest(said, param="input")
+    rows = (row_of(connection, holder, f"job_{core}") for core in cores)
+    return [row for row in rows if row is not None and not _is_unstored(row["request"])]
 
 
-def items(rows: Sequence[Mapping[str, Any]], ids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Those of these items that responses have in their input or output, by id."""
-    return {item["id"]: item for row in rows for item in _items(row) if item["id"] in ids}
+def items(rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Those of these items that responses have, of their input or output, by id; the others are absent."""
+    wanted = set(ids)
+    made = (item for row in rows for item in _items(row, row["id"].removeprefix("job_")))
+    return {item["id"]: item for item in made if item["id"] in wanted}
 
 
-def _items(row: Mapping[str, Any]) -> Iterator[Any]:
+def _items(row: Mapping[str, Any], core: str) -> Iterator[Any]:
     yield from making.response(row)["output"]
-    yield from history.input_items(asked(row), row["id"].removeprefix("job_"))
+    yield from history.input_items(asked(row), core)
 
 
 def asked(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages of a response's request, the conversation before it included, without its instructions."""
-    body, echo = kept(row["request"])
+    body, echo = making.asked(row)
     return _messages(body)[1 if echo.get("instructions") else 0 :]
 
 

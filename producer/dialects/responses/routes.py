@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
-from producer.dialects.responses import history, lookup, serving
+from producer.dialects.responses import counting, history, lookup, serving
 from producer.dialects.responses.document import EVENTS
 from producer.operations import jobs
 from producer.web.call_rows import call
@@ -69,7 +69,7 @@ async def create_response(request: Request) -> Answered:
 )
 async def count_input_tokens(request: Request) -> Answered:
     """Estimate the tokens of a response's input."""
-    return answer(await serving.count(request))
+    return answer(await counting.count(request))
 
 
 @router.get(

@@ -10,23 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.context import Context
-from producer.dialects.responses import earlier, lookup
+from producer.dialects.responses import lookup, reading
 from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
-from producer.web.body import MOST_BYTES, large, read_body
+from producer.web.body import MOST_BYTES, read_body
 from producer.web.calls import Call
-from producer.web.request import answer, enter, enter_to_submit, limits_of
+from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
 from shared.dialects.responses import making, objects, requests
-from shared.dialects.responses.objects import InputTokens
-from shared.errors import FusionError, InvalidRequest, NotFound, Refused
+from shared.errors import FusionError, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
-from shared.submissions import token_estimates
-from shared.submissions.catalogue import catalogue
-from shared.submissions.quote import offers
-from shared.submissions.schemas import Submission
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -36,31 +31,11 @@ async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    call = await calls.read_call(request, context, holder, body, await earlier.reader(request, context, holder, body))
+    call = await calls.read_call(request, context, holder, body, await reading.reader(request, context, holder, body))
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
         raise requests.renamed(error) from None
-
-
-async def count(request: Request) -> InputTokens:
-    """About how many tokens the input of a response would have; 400 for what would be one if it were asked for."""
-    context, holder = await enter(request)
-    body = await read_body(request, most_bytes=MOST_BYTES)
-    for name in body.keys() - requests.InputTokensRequest.model_fields.keys():
-        raise InvalidRequest(f"{name[:100]}: unknown field", param=name[:100])
-    read = await earlier.reader(request, context, holder, body)
-    counted: int = await context.parsers.run(large(request), partial(_counted, read, holder), holder.account_id)
-    return {"object": "response.input_tokens", "input_tokens": counted}
-
-
-def _counted(read: Callable[[bool], Submission], holder: KeyHolder) -> int:
-    submission = read(holder.ignores_unknown)
-    try:
-        offers(submission, catalogue(), test=holder.test)
-    except Refused as error:
-        raise requests.renamed(error) from None
-    return token_estimates.asked(submission.request, catalogue().overheads)
 
 
 async def _waited(call: Call) -> Response:
@@ -112,9 +87,8 @@ async def events(
     """
     row = await _row(context, holder, job_id)
     begun = await shown(context, holder, row, making.begun)
-    framing = ResponseEvents(
-        begun, starting_after=starting_after, seals=await shown(context, holder, row, lookup.seals)
-    )
+    seals = await shown(context, holder, row, lookup.seals)
+    framing = ResponseEvents(begun, starting_after=starting_after, seals=seals)
     try:
         made = await stream.respond(
             context.streams,

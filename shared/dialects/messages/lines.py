@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import orjson
 
+from shared.answers import thinking
 from shared.dialects.line_format import LineFormat, Renamed
 from shared.dialects.messages import answers, errors, requests
 from shared.dialects.translated import as_sent
 from shared.errors import InvalidRequest, Refused
+from shared.submissions import answer_options
 from shared.submissions.schemas import Submission, read_submission
 
 
@@ -30,7 +32,10 @@ def read(body: dict[str, Any], ignore_unknown: bool) -> tuple[Submission, Rename
 
 def answer(row: Mapping[str, Any]) -> answers.MessageObject:
     """The message of a line's job."""
-    return answers.message(orjson.loads(row["response"]))
+    body = row["response"]
+    if answer_options.wants_thinking(row["answer_options"]):
+        body = thinking.dressed(body, keeps=True)
+    return answers.message(orjson.loads(body))
 
 
 LINES: Final = LineFormat(dialect="messages", url="/v1/messages", read=read, answer=answer, refusal=errors.body)

@@ -18,7 +18,7 @@ from shared.dialects.responses.objects import (
     Status,
 )
 from shared.objects.amounts import credits
-from shared.submissions import answer_options, extras, usage_shown
+from shared.submissions import answer_options, extras, preface, usage_shown
 
 #: Columns of a job's result that a response is made of.
 RESULT: Final = (
@@ -45,9 +45,16 @@ def kept(request: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return body, (body.get(extras.KEY) or {}).get(extras.RESPONSE) or {}
 
 
+def asked(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a job's row, without the preface that stands before the messages of the caller."""
+    request, echo = kept(row["request"])
+    has_preface = row.get("linked_context") or answer_options.language(row.get("answer_options"))
+    return preface.without(request) if has_preface else request, echo
+
+
 def response(row: Mapping[str, Any]) -> Response:
     """The response as its job stands."""
-    request, echo = kept(row["request"])
+    request, echo = asked(row)
     core = row["id"].removeprefix("job_")
     status = _STATUS[row["status"]]
     output, incomplete = _output(row, core, summary=bool(echo.get("summary")), seals=seals(echo))

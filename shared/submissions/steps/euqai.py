@@ -7,7 +7,6 @@ What is charged are equivalent tokens at the price of the model itself, whoever 
 by their pixels; all of the conductor's call as input, since its reasoning is a part of the prompt that is billed.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -30,7 +29,9 @@ CONDUCTOR: Final = (
     "If the last message asks for an image, picture, drawing, photo or logo to be made, answer with one line: IMAGE: "
     "followed by a detailed prompt for an image generator, in English. In every other case answer with one word: TEXT."
 )
-_PICTURE: Final = re.compile(r"\s*IMAGE:\s*(\S.*)", re.DOTALL)
+#: How the conversation is shown to the conductor.
+QUESTION: Final = "Who answers the last message of this conversation?\n\n"
+_PICTURE: Final = "IMAGE:"
 #: A chat with one of these is never a request for a picture.
 _NOT_OF_PICTURES: Final = ("tools", "response_format", "prediction", "logprobs")
 _MOST_PROMPT: Final = 4000
@@ -92,7 +93,7 @@ class Euqai:
             return [[answer, Amount(input_tokens=prompt + more, output_tokens=limit)]]
         if not _may_be_of_picture(asked.request):
             return [[answer]]
-        size = len(CONDUCTOR.encode()) + min(text.input_tokens, CONDUCTOR_BYTES)
+        size = len((CONDUCTOR + QUESTION).encode()) + min(text.input_tokens, CONDUCTOR_BYTES)
         conducted = input_bound(text_bytes=size, overheads=overheads, messages=2) + CONDUCTOR_LIMIT
         first = Amount(input_tokens=conducted)
         return [[first, answer], [first, Amount(output_tokens=pictures.made_tokens())]]
@@ -116,14 +117,14 @@ def _conducted(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request of the conductor's call: the last part of the conversation."""
     turns = [f"{one['role']}: {' '.join(token_estimates.texts_of(one))}" for one in request["messages"]]
     shown = "\n".join(turns).encode(errors="replace")[-CONDUCTOR_BYTES:].decode(errors="ignore")
-    messages = [{"role": "system", "content": CONDUCTOR}, {"role": "user", "content": shown}]
+    messages = [{"role": "system", "content": CONDUCTOR}, {"role": "user", "content": QUESTION + shown}]
     return {"messages": messages, "max_tokens": CONDUCTOR_LIMIT, "temperature": 0}
 
 
 def _wanted_picture(conductor: Finished | None) -> str | None:
     """The prompt of the picture that the conductor found to be asked for; None: it found none."""
-    found = _PICTURE.fullmatch(_content(conductor) or "") if conductor else None
-    return found[1].strip()[:_MOST_PROMPT] if found else None
+    said = (_content(conductor) or "").strip() if conductor else ""
+    return said.removeprefix(_PICTURE).strip()[:_MOST_PROMPT] if said.startswith(_PICTURE) else None
 
 
 def _content(finished: Finished) -> str | None:

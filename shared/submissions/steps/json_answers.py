@@ -1,12 +1,11 @@
 """Guarantees JSON mode: whether an answer is a JSON object, and how another call is asked to put it right. Pure."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-#: A block of Markdown around all of an answer, which models put around JSON though they are told not to.
-_FENCED: Final = re.compile(r"\s*```[a-zA-Z]*\s*\n(.*)\n\s*```\s*", re.DOTALL)
+#: Begins and ends a block of Markdown, which models put around JSON though they are told not to.
+_FENCE: Final = "```"
 #: Nothing that it says depends on the request.
 REPAIR: Final = (
     "Your last message is not a valid JSON object. Answer the request again with one valid JSON object and nothing "
@@ -27,9 +26,9 @@ def read(content: str | None) -> str | None:
     >>> read('{"a": 1}'), read('[1]'), read('```json\\n{"a": 1}\\n```'), read('{"a": NaN}'), read('Sure: {}')
     ('{"a": 1}', None, '{"a": 1}', None, None)
     """
-    text = content or ""
-    fenced = _FENCED.fullmatch(text)
-    text = fenced[1] if fenced else text
+    text = (content or "").strip()
+    if text.startswith(_FENCE) and text.endswith(_FENCE):
+        text = text.partition("\n")[2].removesuffix(_FENCE).strip()
     try:
         found = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
