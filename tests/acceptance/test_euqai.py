@@ -270,7 +270,8 @@ def test_the_limit_on_tokens_is_kept(account: Account) -> None:
         ({"stream": "yes"}, "stream"),
         ({"stream": "yes", **JSON}, "stream"),
         ({"n": 2}, "n"),
-        ({"grounding": True}, "grounding"),
+        ({"grounding": "yes"}, "grounding"),
+        ({"language": "Dutch"}, "language"),
         ({"routing": {"fallbacks": ["gpt-4"]}}, "routing.fallbacks[0]"),
     ],
 )
