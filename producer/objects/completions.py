@@ -100,6 +100,10 @@ class Reply(TypedDict):
 
 
 _StopSequence = Annotated[str, Field(description="The one of `stop` at which it ended, if the provider says that.")]
+_NativeReason = Annotated[
+    Literal["model_context_window_exceeded"],
+    Field(description="The provider's own word for why it ended, where it says more than `finish_reason`."),
+]
 
 
 class Choice(TypedDict):
@@ -112,6 +116,7 @@ class Choice(TypedDict):
         str | None, Field(description="Null only in the partial result of a job that ended before its answer.")
     ]
     stop_sequence: NotRequired[_StopSequence]
+    native_finish_reason: NotRequired[_NativeReason]
 
 
 Cached = Annotated[
@@ -158,6 +163,7 @@ class ChunkChoice(TypedDict):
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: str | None
     stop_sequence: NotRequired[_StopSequence]
+    native_finish_reason: NotRequired[_NativeReason]
 
 
 class ChatCompletionChunk(TypedDict):
