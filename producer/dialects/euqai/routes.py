@@ -53,7 +53,8 @@ async def create_chat_completion(request: Request) -> Response:
 
 def to_native(body: dict[str, Any]) -> dict[str, Any]:
     """The native request, its language detected if none is named; in JSON mode not streamed. 400 for another model."""
-    known = catalogue().models.get(of_named_model(body)["model"])
+    name = of_named_model(body)["model"]
+    known = catalogue().models.get(name) if isinstance(name, str) else None
     if known is None or known.conductor is None or known.conductor.name != _CONDUCTOR:
         models = [id for id, one in catalogue().models.items() if one.conductor and one.conductor.name == _CONDUCTOR]
         raise InvalidRequest(f"model: unknown model; this API serves {', '.join(models)}", param="model")
