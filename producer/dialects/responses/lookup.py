@@ -70,6 +70,11 @@ def _is_unstored(request: str) -> bool:
     return '"store":false' in request and kept(request)[1].get("store") is False
 
 
+def seals(row: Mapping[str, Any]) -> bool:
+    """Whether the `encrypted_content` of reasoning was asked for; a request that cannot say so is not parsed."""
+    return '"encrypted":true' in row["request"] and making.seals(kept(row["request"])[1])
+
+
 def is_background(row: Mapping[str, Any]) -> bool:
     """Whether a response was made in the background."""
     return bool(kept(row["request"])[1].get("background"))

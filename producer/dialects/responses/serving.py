@@ -86,7 +86,9 @@ async def events(
     in the background, of which everything that comes of it is in the events.
     """
     row = await _row(context, holder, job_id)
-    framing = ResponseEvents(await shown(context, holder, row, making.begun), starting_after=starting_after)
+    begun = await shown(context, holder, row, making.begun)
+    seals = await shown(context, holder, row, lookup.seals)
+    framing = ResponseEvents(begun, starting_after=starting_after, seals=seals)
     try:
         made = await stream.respond(
             context.streams,
