@@ -348,7 +348,7 @@ def test_what_is_not_supported_is_named(account: Account, changes: dict[str, Any
 def test_what_changes_nothing_is_listed(account: Account) -> None:
     with client(account) as sdk:
         made = sdk.responses.create(
-            model="gpt-4", input="Hello.", include=["reasoning.encrypted_content"], truncation="auto", user="ada"
+            model="gpt-4", input="Hello.", include=["file_search_call.results"], truncation="auto", user="ada"
         )
     job = account.live.get(f"/jobs/{made.id.replace('resp_', 'job_')}").json()
     assert {"include", "truncation"} <= set(job["ignored"]) and made.truncation == "auto"

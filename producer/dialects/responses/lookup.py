@@ -83,6 +83,11 @@ def _is_unstored(request: str) -> bool:
     return '"store":false' in request and kept(request)[1].get("store") is False
 
 
+def seals(row: Mapping[str, Any]) -> bool:
+    """Whether the `encrypted_content` of reasoning was asked for; a request that cannot say so is not parsed."""
+    return '"encrypted":true' in row["request"] and making.seals(kept(row["request"])[1])
+
+
 def in_background(row: Mapping[str, Any]) -> tuple[str, bool]:
     """The job of a response, and whether it has ended; 400 for one that was not made in the background."""
     if not kept(row["request"])[1].get("background"):

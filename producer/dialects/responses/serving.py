@@ -91,8 +91,8 @@ async def events(
     `waits`: for so long its caller waits for an answer, of a call that would have an error as its status; None: of one
     in the background, of which everything that comes of it is in the events.
     """
-    begun = await shown(context, holder, lookup.existing, job_id, making.begun)
-    framing = ResponseEvents(begun, starting_after=starting_after)
+    begun, seals = await shown(context, holder, lookup.existing, job_id, _beginning)
+    framing = ResponseEvents(begun, starting_after=starting_after, seals=seals)
     try:
         made = await stream.respond(
             context.streams,
@@ -112,6 +112,11 @@ async def events(
     assert isinstance(made, StreamingResponse)
     made.body_iterator = _ended(made.body_iterator, framing, context, holder, job_id)
     return made
+
+
+def _beginning(row: Mapping[str, Any]) -> tuple[objects.Response, bool]:
+    """The response before its answer, and whether its reasoning is sealed."""
+    return making.begun(row), lookup.seals(row)
 
 
 async def _ended(

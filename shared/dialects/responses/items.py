@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from shared.dialects.responses import sealing
 from shared.dialects.responses.objects import (
     FunctionCall,
     ItemStatus,
@@ -33,14 +34,18 @@ def output(
     status: ItemStatus,
     summary: bool,
     likely: Sequence[Mapping[str, Any]] = (),
+    seals: bool = False,
 ) -> list[OutputItem]:
     """Reasoning, message, function calls, in this order; `status`: of the last of them, the others are completed.
 
-    `likely`: the logprobs of the message's text, as a chat completion has them.
+    `likely`: the logprobs of the message's text, as a chat completion has them. `seals`: `encrypted_content` is asked
+    for; without a text to show, it has a reasoning item before what it belongs to.
     """
     made: list[OutputItem] = []
-    if thoughts := message.get("reasoning_content"):
-        made.append(reasoning(core, thoughts, summary=summary))
+    sealed = sealing.sealed(message) if seals else None
+    thoughts = message.get("reasoning_content") or ""
+    if thoughts or (seals and sealing.leads(message)):
+        made.append(reasoning(core, thoughts, summary=summary, sealed=sealed))
     calls = message.get("tool_calls") or ()
     parts: list[OutputText | OutputRefusal] = []
     if text := message.get("content"):
@@ -49,6 +54,8 @@ def output(
         parts.append(refusal_part(refusal))
     if parts or not calls:
         made.append(spoken(core, parts or [text_part("")]))
+    if sealed and sealing.begins_call(message) and not sealing.leads(message):
+        made.append(reasoning(core, "", summary=summary, sealed=sealed))
     for number, call in enumerate(calls):
         function = call["function"]
         made.append(function_call(core, number, call["id"], function["name"], function["arguments"]))
@@ -64,8 +71,10 @@ def _likelihood(one: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def reasoning(core: str, text: str | None, *, summary: bool, status: ItemStatus = "completed") -> ReasoningItem:
-    """A reasoning item; None: it begins, without a text."""
+def reasoning(
+    core: str, text: str | None, *, summary: bool, status: ItemStatus = "completed", sealed: str | None = None
+) -> ReasoningItem:
+    """A reasoning item; None: it begins, without a text. `sealed`: its `encrypted_content`, where that is asked for."""
     parts = [] if text is None else [reasoning_part(text, summary=summary)]
     item: ReasoningItem = {
         "id": item_id("rs", core),
@@ -75,6 +84,8 @@ def reasoning(core: str, text: str | None, *, summary: bool, status: ItemStatus 
     }
     if not summary:
         item["content"] = parts
+    if sealed is not None:
+        item["encrypted_content"] = sealed
     return item
 
 

@@ -57,7 +57,7 @@ def response(row: Mapping[str, Any]) -> Response:
     request, echo = asked(row)
     core = row["id"].removeprefix("job_")
     status = _STATUS[row["status"]]
-    output, incomplete = _output(row, core, summary=bool(echo.get("summary")))
+    output, incomplete = _output(row, core, summary=bool(echo.get("summary")), seals=seals(echo))
     if status == "completed" and incomplete:
         status = "incomplete"
     return {
@@ -99,7 +99,14 @@ def begun(row: Mapping[str, Any]) -> Response:
     return response({**row, **unanswered})
 
 
-def _output(row: Mapping[str, Any], core: str, *, summary: bool) -> tuple[list[OutputItem], Incomplete | None]:
+def seals(echo: Mapping[str, Any]) -> bool:
+    """Whether the `encrypted_content` of reasoning was asked for, of what is kept beside the request."""
+    return bool(echo.get("encrypted"))
+
+
+def _output(
+    row: Mapping[str, Any], core: str, *, summary: bool, seals: bool
+) -> tuple[list[OutputItem], Incomplete | None]:
     """What was answered, also of a job that ended before it was whole; and why it is not whole, if so."""
     body = row["response"] or row["partial"]
     if body and answer_options.wants_thinking(row.get("answer_options")):
@@ -111,7 +118,7 @@ def _output(row: Mapping[str, Any], core: str, *, summary: bool) -> tuple[list[O
     cut = incomplete or not row["response"]
     likely = (choice.get("logprobs") or {}).get("content") or ()
     status: ItemStatus = "incomplete" if cut else "completed"
-    return items.output(choice["message"], core, status=status, summary=summary, likely=likely), incomplete
+    return items.output(choice["message"], core, status=status, summary=summary, likely=likely, seals=seals), incomplete
 
 
 def _error(row: Mapping[str, Any]) -> ResponseError:

@@ -62,6 +62,8 @@ class ReasoningItem(TypedDict):
     status: ItemStatus
     summary: list[ReasoningPart]
     content: NotRequired[list[ReasoningPart]]
+    #: Opaque, to be sent back with the item; with `include: ["reasoning.encrypted_content"]`.
+    encrypted_content: NotRequired[str]
 
 
 OutputItem = OutputMessage | FunctionCall | ReasoningItem

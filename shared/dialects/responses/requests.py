@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import Field, ValidationError
 
-from shared.dialects.responses import turns
+from shared.dialects.responses import sealing, turns
 from shared.errors import InvalidRequest, Refused
 from shared.submissions import extras
 from shared.submissions.answer_options import AnswerFields
@@ -73,8 +73,8 @@ class InputTokensRequest(NullIsAbsent):
 
 
 class ResponseRequest(InputTokensRequest):
-    """A response: one call of a model. Tools are functions. Of `include`, `message.output_text.logprobs` has an effect;
-    `context_management` and `max_tool_calls` have none.
+    """A response: one call of a model. Tools are functions. `message.output_text.logprobs` and
+    `reasoning.encrypted_content` are taken in `include`; `context_management` and `max_tool_calls` have no effect.
     """
 
     background: bool | None = None
@@ -184,7 +184,7 @@ def read_with_places(
     except Refused as error:
         raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
-    ignored += ["include"] if set(asked.include or ()) - {_LOGPROBS} else []
+    ignored += ["include"] if set(asked.include or ()) - {_LOGPROBS, sealing.WANTED} else []
     ignored += ["reasoning.context"] if asked.reasoning and asked.reasoning.context else []
     made = _kept(submission, _echo(asked, before), ignored)
     return (dataclasses.replace(made, owed_events=RESPONSE_EVENTS) if asked.background else made), places
@@ -272,6 +272,7 @@ def _echo(asked: ResponseRequest, before: Before | None) -> dict[str, Any]:
         "store": False if asked.store is False else None,
         "truncation": "auto" if asked.truncation == "auto" else None,
         "summary": reasoning.summary or reasoning.generate_summary,
+        "encrypted": sealing.WANTED in (asked.include or ()) or None,
     }
     return {name: value for name, value in made.items() if value is not None}
 

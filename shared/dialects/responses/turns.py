@@ -6,6 +6,8 @@ Source: the types of openai-python, `openai.types.responses.response_input_item`
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from shared.answers.beside import BESIDE, SIGNED
+from shared.dialects.responses import sealing
 from shared.errors import InvalidRequest
 
 Value = dict[str, Any]
@@ -55,6 +57,9 @@ class _Turns:
     def __init__(self, stored: Mapping[str, Value]) -> None:
         self.made: list[tuple[str, Value]] = []
         self._stored = stored
+        #: What its provider had signed: the thoughts, and what goes back with calls, by their ids.
+        self._signed: list[Value] = []
+        self._beside: dict[str, Any] = {}
         self._thoughts: str = ""
 
     def add(self, at: str, item: Value) -> None:
@@ -69,7 +74,7 @@ class _Turns:
         elif kind == "function_call_output":
             self._answer(at, item)
         elif kind == "reasoning":
-            self._thoughts += _thoughts(item)
+            self._think(item)
         else:
             raise _unsupported(f"{at}.type", kind, _ITEMS)
 
@@ -79,6 +84,12 @@ class _Turns:
             said = "of a response that was deleted, or made with store: false, none is kept"
             raise InvalidRequest(f"{at}.id: item {id[:_MOST_ID]!r} not found; {said}", param=f"{at}.id")
         return found
+
+    def _think(self, item: Value) -> None:
+        signed, text, beside = sealing.unsealed(item.get("encrypted_content"))
+        self._thoughts += _thoughts(item) or text
+        self._signed += signed
+        self._beside |= beside
 
     def _message(self, at: str, item: Value) -> None:
         message = {name: value for name, value in item.items() if name not in _LEFTOVERS}
@@ -93,17 +104,20 @@ class _Turns:
                 message["content"] = ""
             message = self._thought_of(message)
         else:
-            self._thoughts = ""
+            self._forget()
         self.made.append((at, message))
 
     def _call(self, at: str, item: Value) -> None:
-        call = {
-            "id": _text(at, item, "call_id"),
+        id = _text(at, item, "call_id")
+        call: Value = {
+            "id": id,
             "type": "function",
             "function": {"name": _text(at, item, "name"), "arguments": _text(at, item, "arguments")},
         }
+        if isinstance(beside := self._beside.pop(id, None), dict):
+            call[BESIDE] = beside
         last = self.made[-1][1] if self.made else {}
-        if last.get("role") == "assistant" and not self._thoughts:
+        if last.get("role") == "assistant" and not (self._thoughts or self._signed):
             last.setdefault("tool_calls", []).append(call)
         else:
             self.made.append((at, self._thought_of({"role": "assistant", "content": None, "tool_calls": [call]})))
@@ -114,12 +128,18 @@ class _Turns:
             content = [_part(f"{at}.output[{place}]", part) for place, part in enumerate(content)]
         elif not isinstance(content, str):
             raise InvalidRequest(f"{at}.output: must be a string or an array", param=f"{at}.output")
-        self._thoughts = ""
+        self._forget()
         self.made.append((at, {"role": "tool", "tool_call_id": _text(at, item, "call_id"), "content": content or ""}))
 
     def _thought_of(self, message: Value) -> Value:
-        thoughts, self._thoughts = self._thoughts, ""
-        return {**message, "reasoning_content": thoughts} if thoughts else message
+        """An assistant's message with the thoughts before it."""
+        thought: Value = {"reasoning_content": self._thoughts, SIGNED: self._signed}
+        self._thoughts, self._signed = "", []
+        return {**message, **{name: value for name, value in thought.items() if value}}
+
+    def _forget(self) -> None:
+        """Thoughts that nothing of the assistant's follows belong nowhere."""
+        self._thoughts, self._signed = "", []
 
 
 def _thoughts(item: Mapping[str, Any]) -> str:
