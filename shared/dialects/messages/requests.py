@@ -18,7 +18,7 @@ from shared.submissions.shapes import invalid
 
 #: Fields of the native request that cannot stand in a message's: it has one answer of its own form.
 _NOT_HERE: Final = frozenset(
-    {"n", "stop", "stream_options", "max_completion_tokens", "logprobs", "top_logprobs", "user", "modalities"}
+    {"n", "stream_options", "max_completion_tokens", "logprobs", "top_logprobs", "user", "modalities"}
     | {"parallel_tool_calls", "reasoning", "store", "prediction", "extra_body"}
 )
 #: Known here, and sent to no provider.
@@ -91,7 +91,8 @@ def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any
 
 def _asked(asked: Any, turns: Turns) -> dict[str, Any]:
     messages = [*turns.system(asked.system), *turns.messages(asked.messages)]
-    made: dict[str, Any] = {"model": asked.model, "messages": messages}
+    named = asked.model if isinstance(asked.model, str) else asked.model.model_dump(exclude_none=True)
+    made: dict[str, Any] = {"model": named, "messages": messages}
     if asked.tools:
         made["tools"] = [_tool(tool, f"tools[{at}]", turns) for at, tool in enumerate(asked.tools)]
         made |= _choice(asked.tool_choice)
