@@ -11,9 +11,9 @@ from shared.db.models import job_payloads, jobs, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leased:
-    """A job this incarnation now holds, with all that is needed to call for it."""
+    """A job this incarnation now holds, with all that is needed to call for it. Nothing of it changes, but `forget`."""
 
     id: str
     epoch: int
@@ -37,6 +37,11 @@ class Leased:
     wait_until: int | None = None
     #: The caller's wishes about who serves, as JSON, where there are any.
     routing: str | None = None
+
+    def forget(self) -> None:
+        """Let go of what is asked for, once it has been read: it may be long, and thousands of jobs are held."""
+        self.request = self.offers = ""
+        self.attempts = self.routing = None
 
 
 _LEASED = ("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer")

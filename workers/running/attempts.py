@@ -59,7 +59,9 @@ class Attempts:
         `attempts` is what has been tried, `partial` what was sent on of its answer; both grow, and whoever cancels
         this still has them. UnreadableError: its rows are not understood here.
         """
-        return await _Run(self, job, job_rows.work(job), attempts, partial).until_decided()
+        work = job_rows.work(job)
+        job.forget()
+        return await _Run(self, job, work, attempts, partial).until_decided()
 
 
 @dataclass(slots=True)
