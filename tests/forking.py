@@ -4,8 +4,9 @@ No module that reads the settings when it is imported may be, nor what imports s
 
     python -m tests.forking DESCRIPTOR
 
-An order on the socket is the length of a JSON object in 4 bytes, with the descriptors that output and errors go to, and
-the object; the answer is the new process's id in 4 bytes. See tests/starting.py, which is at the other end.
+An order on the socket is the length of a JSON object in 4 bytes, with the descriptors of the streams (input, output and
+errors, or the last two), and the object; the answer is the new process's id in 4 bytes. See tests/starting.py, which is
+at the other end.
 """
 
 import ctypes
@@ -31,8 +32,8 @@ PROGRAMS = (
     "workers.maintenance.sweep",
     "workers.simulator.__main__",
 )
-#: What `fusionai up`, which they start too, imports when it is called.
-CALLED = ("producer.cli.failures", "producer.cli.up", "producer.stack.stack")
+#: What `fusionai`, which they start too, imports when it is called.
+CALLED = ("producer.cli.failures", "producer.stack.stack")
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
@@ -42,7 +43,7 @@ def needed() -> list[str]:
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
-        for program in (*PROGRAMS, *CALLED):
+        for program in (*PROGRAMS, *CALLED, *commands()):
             importlib.import_module(program)
         found = [name for name in sys.modules if name not in ("__main__", *PROGRAMS)]
         with os.fdopen(writer, "w") as output:
@@ -53,6 +54,13 @@ def needed() -> list[str]:
         names = written.read().split()
     os.wait()
     return names
+
+
+def commands() -> set[str]:
+    """The modules that have the commands of `fusionai`."""
+    from producer.cli import COMMANDS
+
+    return {place.partition(":")[0] for place in COMMANDS.values()}
 
 
 def preload() -> None:
@@ -99,20 +107,30 @@ def become(order: dict[str, Any], streams: Sequence[int]) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != order["parent"]:
         os._exit(1)
-    for number, stream in enumerate(streams, start=1):
+    for number, stream in enumerate(streams, start=3 - len(streams)):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
     os.environ.clear()
     os.environ.update(order["env"])
-    if os.environ.get("PYTHONUNBUFFERED"):
-        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    open_streams()
+
+
+def open_streams() -> None:
+    """Open the standard streams as Python does when it starts: by the line on a terminal, errors always."""
+    at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
+    sys.stdin = open(0, encoding=sys.stdin.encoding, errors=sys.stdin.errors, closefd=False)
+    sys.stdout = open(1, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False)
+    sys.stderr = open(2, "w", 1, encoding=sys.stderr.encoding, errors=sys.stderr.errors, closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(write_through=at_once)
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
 
 
 def order_of(orders: socket.socket) -> tuple[dict[str, Any], Sequence[int]] | None:
     """The next order and its descriptors; None when there will be none."""
-    head, descriptors, *_ = socket.recv_fds(orders, 4, 2)
+    head, descriptors, *_ = socket.recv_fds(orders, 4, 3)
     if not head:
         return None
     length, text = int.from_bytes(head, "big"), b""

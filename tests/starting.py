@@ -93,6 +93,16 @@ def start(
     return _fork(module, env, arguments, cwd or Path.cwd(), descriptor, descriptor)
 
 
+def start_command(words: Sequence[object], env: Mapping[str, str], *streams: IO[bytes] | int) -> Process:
+    """Start `fusionai` with these words; `streams`: its input, output and errors."""
+    argv = [str(word) for word in words]
+    if not can_fork(env):
+        given = dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))
+        return subprocess.Popen([sys.executable, "-m", "producer.cli", *argv], env=env, **given)  # type: ignore[call-overload,no-any-return]
+    descriptors = [stream if isinstance(stream, int) else stream.fileno() for stream in streams]
+    return _fork("producer.cli.__main__", env, argv, Path.cwd(), *descriptors)
+
+
 def can_fork(env: Mapping[str, str]) -> bool:
     """Whether a process with this environment may be forked from one that has imported our modules."""
     return sys.platform == "linux" and env.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
@@ -116,10 +126,10 @@ def _forked_simulator(command: Sequence[str]) -> Child:
     return process
 
 
-def _fork(module: str, env: Mapping[str, str], arguments: Sequence[str], cwd: Path, output: int, errors: int) -> Child:
+def _fork(module: str, env: Mapping[str, str], arguments: Sequence[str], cwd: Path, *streams: int) -> Child:
     place = {"cwd": str(cwd), "parent": os.getpid()}
     order = {"module": module, "arguments": arguments, "env": dict(env), **place}
-    return Child(_forker().fork(order, output, errors))
+    return Child(_forker().fork(order, *streams))
 
 
 @cache
@@ -144,11 +154,11 @@ class Forker:
             )
         atexit.register(self.stop)
 
-    def fork(self, order: Mapping[str, Any], output: int, errors: int) -> int:
-        """The process id of a new child of ours; where its two streams go."""
+    def fork(self, order: Mapping[str, Any], *streams: int) -> int:
+        """The process id of a new child of ours, with these for its streams: its input, or none, output and errors."""
         text = json.dumps(order).encode()
         with _adopting():
-            socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], [output, errors])
+            socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], streams)
             self._socket.sendall(text)
             answer = self._socket.recv(4)
         if len(answer) != 4:

@@ -47,6 +47,22 @@ class WantedCall(TypedDict):
     extra_content: NotRequired[_Beside]
 
 
+class CitedUrl(TypedDict):
+    """A page that a web search found, and the characters of the answer that it is for: all of them."""
+
+    start_index: Count
+    end_index: Count
+    url: str
+    title: str
+
+
+class Citation(TypedDict):
+    """What an answer with `grounding` is based on."""
+
+    type: Literal["url_citation"]
+    url_citation: CitedUrl
+
+
 class _Address(TypedDict):
     url: str
 
@@ -78,11 +94,16 @@ class Reply(TypedDict):
         ]
     ]
     tool_calls: NotRequired[list[WantedCall]]
+    annotations: NotRequired[list[Citation]]
     images: NotRequired[list[MadeImage]]
     extra_content: NotRequired[_Beside]
 
 
 _StopSequence = Annotated[str, Field(description="The one of `stop` at which it ended, if the provider says that.")]
+_NativeReason = Annotated[
+    Literal["model_context_window_exceeded"],
+    Field(description="The provider's own word for why it ended, where it says more than `finish_reason`."),
+]
 
 
 class Choice(TypedDict):
@@ -95,6 +116,7 @@ class Choice(TypedDict):
         str | None, Field(description="Null only in the partial result of a job that ended before its answer.")
     ]
     stop_sequence: NotRequired[_StopSequence]
+    native_finish_reason: NotRequired[_NativeReason]
 
 
 Cached = Annotated[
@@ -141,6 +163,7 @@ class ChunkChoice(TypedDict):
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: str | None
     stop_sequence: NotRequired[_StopSequence]
+    native_finish_reason: NotRequired[_NativeReason]
 
 
 class ChatCompletionChunk(TypedDict):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.answers.beside import BESIDE, IMAGES, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.answers.beside import BESIDE, IMAGES, NATIVE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 from shared.errors import InvalidRequest
 
 #: Pub/sub: ids of jobs whose streams have new entries.
@@ -59,7 +59,7 @@ def ending(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def stopped(choice: Mapping[str, Any]) -> dict[str, Any]:
     """What of a whole choice is in the part that has its finish reason."""
-    return {STOPPED_AT: choice[STOPPED_AT]} if choice.get(STOPPED_AT) else {}
+    return {name: choice[name] for name in (STOPPED_AT, NATIVE) if choice.get(name)}
 
 
 #: The texts of a message, and their letters.

@@ -38,6 +38,9 @@ def _dressed_message(message: dict[str, Any], keeps: bool) -> dict[str, Any]:
     if not keeps:
         made = {name: value for name, value in made.items() if name != _REASONING}
         made |= {_REASONING: late} if late else {}
+    for cited in made.get("annotations") or ():
+        place = cited["url_citation"]
+        place |= {name: place[name] + len(head) for name in ("start_index", "end_index")}
     if message.get(SIGNED):
         made[SIGNED] = [_moved(block, len(head)) for block in message[SIGNED]]
     return made

@@ -1,6 +1,7 @@
 """Finds the entities that chats name: among those that the operator imported, then in the data hub, if there is one."""
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -43,10 +44,10 @@ class Resolver:
             found |= part
         return found
 
-    def find_sync(self, account_id: str, keys: Collection[Key]) -> dict[Key, Entity]:
-        """The same, of not so many, on this thread."""
+    def find_sync(self, account_id: str, keys: Collection[Key], by: float = math.inf) -> dict[Key, Entity]:
+        """The same, of not so many, on this thread. `by`: on the monotonic clock, when the hub must have answered."""
         found = self._database.read_sync(store.find, account_id, keys)
-        missing, until = [key for key in keys if key not in found], clock.monotonic() + MOST_SECONDS
+        missing, until = [key for key in keys if key not in found], min(by, clock.monotonic() + MOST_SECONDS)
         if self._hub is None or not missing:
             return found
         asked = self._hub.ask(account_id, missing)

@@ -5,12 +5,13 @@ from dataclasses import asdict, replace
 
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount
-from shared.submissions import picture_tokens
+from shared.submissions import picture_tokens, web_search
 from shared.submissions.catalogue import Catalogue, CatalogueModel
 from shared.submissions.schemas import Offer, Submission, image_urls
 from shared.submissions.steps import conductors
 from shared.submissions.steps.conducting import Asked, Step
 from shared.submissions.steps.course import Course, with_course
+from shared.submissions.steps.grounding import SEARCH
 
 
 def ways(
@@ -24,6 +25,8 @@ def ways(
     if not name:
         return [[whole]]
     asked, conductor = _asked(submission, model), conductors.CONDUCTORS[name]
+    if name == conductors.GROUNDING:
+        web_search.check(at)
     for place, why in conductor.refused(asked):
         raise InvalidRequest(f"{at}{place}: {why}", param=f"{at}{place}")
     pictures = 0
@@ -44,7 +47,10 @@ def added(submission: Submission, offers: Sequence[Offer], catalogue: Catalogue)
     if not name:
         return list(offers)
     roles = model.conductor.roles if model.conductor else {}
-    course = Course(name, {role: _serving(catalogue, id) for role, id in roles.items()}, dict(model.defaults), "")
+    serving = {role: _serving(catalogue, id) for role, id in roles.items()}
+    if name == conductors.GROUNDING:
+        serving[SEARCH] = list(web_search.offers())
+    course = Course(name, serving, dict(model.defaults), "")
     step = conductors.CONDUCTORS[name].next_step(_asked(submission, model), ())
     assert isinstance(step, Step)
     return with_course(offers, replace(course, first=course.served_by(step.role, offers)[0].provider))

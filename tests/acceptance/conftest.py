@@ -8,7 +8,7 @@ from tests.acceptance.stack import Account, Stack, own_stack
 from tests.servers import RedisServer
 
 #: Dialects under the names that their documents, or their vendors' clients, call; the rest of the tests use prefixes.
-HOSTS = "fluence=api.fluence.ai, infuzu=chat.infuzu.com"
+HOSTS = "fluence=api.fluence.ai, infuzu=chat.infuzu.com, euqai=api.euqai.eu"
 
 
 @pytest.fixture(scope="package")

@@ -1,7 +1,9 @@
 """The examples of Euqai's document, as they stand there."""
 
+from typing import Any
+
 #: What is replaced in them, beside the key.
-DOCUMENTED = "https://api.euqai.eu/v1"
+BASE = "https://api.euqai.eu/v1"
 
 CURL = r"""curl https://api.euqai.eu/v1/chat/completions \
   -H "Authorization: Bearer $EUQAI_API_KEY" \
@@ -177,3 +179,39 @@ data = {
 response = requests.post("https://api.euqai.eu/v1/chat/completions", headers=headers, json=data)
 print(response.json())
 """
+
+TEXT_RESPONSE: dict[str, Any] = {
+    "id": "chatcmpl-a1b2c3d4...",
+    "object": "chat.completion",
+    "created": 1715880000,
+    "model": "euqai-fusion-v1",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "The capital of France is Paris."},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 1200, "completion_tokens": 10, "total_tokens": 1210},
+    #: Of a request with an image: input_image_tokens 1049 as well.
+    "usage_details": {"text_prompt_tokens": 151, "text_completion_tokens": 10},
+}
+
+IMAGE_RESPONSE: dict[str, Any] = {
+    "created": 1715881000,
+    "data": [
+        {
+            "b64_json": "iVBORw0KGgo...",
+            "revised_prompt": "A highly detailed, photorealistic image of a vintage typewriter...",
+        }
+    ],
+    "usage": {"prompt_tokens": 125, "completion_tokens": 10486, "total_tokens": 10611},
+    "usage_details": {"text_prompt_tokens": 125, "text_completion_tokens": 0, "output_image_tokens": 10486},
+}
+
+ERROR: dict[str, Any] = {
+    "error": {
+        "code": "INTERNAL_SERVER_ERROR",
+        "message": "An internal error occurred while processing your request. Our team has been notified.",
+    }
+}

@@ -26,6 +26,8 @@ from tests.servers import RedisServer, free_port, migrated_sqlite
 from workers.simulator.server import SimulatorProcess
 
 CREDIT = 1_000_000
+#: The key of the web search, which is to be seen nowhere.
+SEARCH_KEY = "tvly-canary-of-the-search"
 PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.maintenance.sweep")
 
 
@@ -59,6 +61,11 @@ class Stack:
             "FUSIONAI_PORT": str(self.port),
             "FUSIONAI_PUBLIC_URL": self.url,
             "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
+            "FUSIONAI_SEARCH_KIND": "tavily",
+            "FUSIONAI_SEARCH_URL": f"{simulator.url}/tavily",
+            "FUSIONAI_SEARCH_KEY": SEARCH_KEY,
+            "FUSIONAI_SEARCH_SECONDS": "2",
+            "FUSIONAI_SEARCH_ALLOW_LOOPBACK": "true",
             "FUSIONAI_RETRY_BASE_SECONDS": "0.02",
             "FUSIONAI_PAUSE_SECONDS": "0.05",
             "FUSIONAI_PAUSE_MOST_SECONDS": "0.5",

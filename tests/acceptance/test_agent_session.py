@@ -3,14 +3,18 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import orjson
 import pytest
+from anthropic.tools import BetaLocalFilesystemMemoryTool
+from pydantic import BaseModel
 
 from tests.acceptance import agent_session as agent
 from tests.acceptance.stack import Account
+from tests.acceptance.test_messages import ASKING, HELLO, WEATHER
 
 #: A model of the newest sort of each protocol, and one that thinks by a budget.
 MODELS = ("claude-opus-5-5", "gpt-5.1", "gemini-pro")
@@ -18,6 +22,13 @@ MODELS = ("claude-opus-5-5", "gpt-5.1", "gemini-pro")
 #: which Gemini does not take back: it signs its calls.
 HINTS = ("cache_control", "is_error", "reasoning_content")
 Ask = Callable[..., Any]
+
+
+class Plan(BaseModel):
+    """A form of an answer, with a field that may be left out."""
+
+    title: str
+    days: int | None = None
 
 
 def client(account: Account, **more: Any) -> anthropic.Anthropic:
@@ -156,6 +167,28 @@ def test_what_an_agent_asks_beside_the_session(account: Account, claude: anthrop
             assert [block.name for block in answer.content if block.type == "tool_use"] == calls, (model, choice)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_sdks_own_tools_are_run_by_any_model(claude: anthropic.Anthropic, model: str, tmp_path: Path) -> None:
+    """Of a type whose schema Anthropic's models know; and an answer in a form of the caller's."""
+    runner = claude.beta.messages.tool_runner(
+        model=model,
+        max_tokens=2000,
+        tools=[BetaLocalFilesystemMemoryTool(base_path=str(tmp_path))],
+        messages=[{"role": "user", "content": "Look into your memory"}],
+    )
+    assert [answer.stop_reason for answer in runner] == ["tool_use", "end_turn"]
+    bash: Any = {"type": "bash_20250124", "name": "bash"}
+    answer = claude.messages.create(
+        model=model, max_tokens=2000, tools=[bash], messages=[{"role": "user", "content": "bash: list all"}]
+    )
+    (call,) = [block for block in answer.content if block.type == "tool_use"]
+    assert call.name == "bash" and isinstance(call.input, dict)
+    planned: Any = claude.messages.parse(
+        model=model, max_tokens=2000, messages=[{"role": "user", "content": "Plan it"}], output_format=Plan
+    )
+    assert isinstance(planned.parsed_output, Plan)
+
+
 @pytest.mark.parametrize("ask", [whole, streamed])
 def test_an_overloaded_provider_is_asked_again_and_then_told(
     account: Account, claude: anthropic.Anthropic, ask: Ask
@@ -173,3 +206,65 @@ def test_an_overloaded_provider_is_asked_again_and_then_told(
     assert found.value.type == "api_error" and found.value.request_id
     assert found.value.response.headers["x-should-retry"] == "false"
     assert account.live.get("/jobs").json()["data"][0]["usage"]["credits_used"] == 0
+
+
+def test_what_coding_agents_send_is_taken(account: Account, claude: anthropic.Anthropic) -> None:
+    """Hints of betas change nothing, and the job lists them; so with the fields that the model's provider lacks."""
+    user = "user_" + "a" * 64 + "_account__session_" + "b" * 36
+    answer = claude.beta.messages.create(
+        model="gpt-4",
+        max_tokens=200,
+        betas=["context-management-2025-06-27", "effort-2025-11-24", "prompt-caching-scope-2026-01-05"],
+        system=[{"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+        messages=ASKING,
+        metadata={"user_id": user},
+        thinking={"type": "adaptive"},
+        output_config={"effort": "medium"},
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        tools=[{**WEATHER, "eager_input_streaming": True, "cache_control": {"type": "ephemeral"}}],
+        extra_body={"diagnostics": {"previous_message_id": None}, "speed": "standard"},
+    )
+    assert answer.stop_reason == "tool_use"
+    (job,) = account.live.get("/jobs").json()["data"]
+    told = {"context_management", "diagnostics", "speed", "thinking", "tools[0].eager_input_streaming"}
+    assert told <= set(job["ignored"]), job["ignored"]
+    empty: Any = {"tools": [], "messages": HELLO, "temperature": 1, "metadata": {"user_id": user}}
+    assert claude.messages.create(model="claude-haiku-4-5", max_tokens=50, **_extra(empty)).stop_reason == "end_turn"
+
+
+def _extra(fields: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, with those that the client has no name for in its extra body."""
+    named = {name: value for name, value in fields.items() if name in ("tools", "messages", "metadata")}
+    return {**named, "extra_body": {name: value for name, value in fields.items() if name not in named}}
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "gpt-4"])
+def test_an_agent_runs_its_tools_to_the_end(account: Account, claude: anthropic.Anthropic, model: str) -> None:
+    """The official client's own loop, streamed, with the system prompt, the marks and the betas of a coding agent."""
+    asked = []
+
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """The weather in a city.
+
+        Args:
+            city: Its name.
+        """
+        asked.append(city)
+        return f"sunny in {city}"
+
+    runner = claude.beta.messages.tool_runner(
+        model=model,
+        max_tokens=2000,
+        system=[{"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral"}}],
+        tools=[get_weather],
+        messages=ASKING,
+        thinking={"type": "adaptive"},
+        output_config={"effort": "medium"},
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        betas=["context-management-2025-06-27", "interleaved-thinking-2025-05-14", "claude-code-20250219"],
+        stream=True,
+    )
+    answers = [stream.get_final_message() for stream in runner]
+    assert asked == ["simulated city"] and [one.stop_reason for one in answers] == ["tool_use", "end_turn"]
+    assert len(account.live.get("/jobs").json()["data"]) == 2

@@ -1,9 +1,8 @@
 """Euqai's document, statement by statement; of its examples only base URL and key are replaced."""
 
+import ast
 import base64
 import json
-import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,115 +12,54 @@ import httpx
 import pytest
 import requests
 
-from shared.db import models as m
-from tests import contract, pictures
+from producer.dialects.euqai import DIALECT
+from shared.errors import InternalError
+from tests import pictures
+from tests.acceptance import euqai_examples as examples
 from tests.acceptance import sse
-from tests.acceptance.euqai_examples import (
-    ANALYSIS,
-    CURL,
-    CURL_JSON,
-    DOCUMENTED,
-    NODE,
-    NODE_MODULES,
-    PYTHON,
-    PYTHON_STREAM,
-)
-from tests.acceptance.stack import Account, Stack
-from tests.conditions import await_condition
-from tests.integration.world import rows
-
-BODY: dict[str, Any] = {
-    "model": "euqai-fusion-v1",
-    "messages": [{"role": "user", "content": "What is the capital of France?"}],
-}
-#: Micro-credits a token, as the catalogue's row says.
-INPUT, OUTPUT = 100, 1200
+from tests.acceptance.documented import by_curl, by_python, check_like, replaced, to
+from tests.acceptance.euqai import BODY, JSON, fault, good, job_of, post, saying, shown, url
+from tests.acceptance.stack import Account
 
 
-def url(account: Account) -> str:
-    return account.stack.url + "/euqai/v1"
+def here(example: str, account: Account) -> str:
+    """An example that is sent to this stack."""
+    return replaced(example, {examples.BASE: url(account)})
 
 
-def post(account: Account, key: str | None = None, **changes: Any) -> requests.Response:
-    """A call with the key that its document shows."""
-    headers = {"Authorization": f"Bearer {account.live_key if key is None else key}"}
-    body = {name: value for name, value in {**BODY, **changes}.items() if value is not ...}
-    return requests.post(url(account) + "/chat/completions", json=body, headers=headers, timeout=60)
-
-
-def good(answer: requests.Response, object: str = "ChatCompletion") -> dict[str, Any]:
-    """A good answer, with what the document says of all of them."""
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    contract.check_object(object, body)
-    usage, details = body["usage"], body["usage_details"]
-    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
-    of_prompt = ("text_prompt_tokens", "input_image_tokens", "grounding_tokens")
-    assert usage["prompt_tokens"] == sum(details.get(name, 0) for name in of_prompt)
-    assert usage["completion_tokens"] == details["text_completion_tokens"] + details.get("output_image_tokens", 0)
-    return body
-
-
-def fault(answer: requests.Response, status: int, code: str) -> str:
-    """The message of an error of its form."""
-    assert answer.status_code == status, answer.text
-    assert answer.json()["error"]["code"] == code, answer.text
-    return str(answer.json()["error"]["message"])
-
-
-def documented(text: str, account: Account) -> str:
-    return text.replace(DOCUMENTED, url(account))
-
-
-def job_of(account: Account, answer: Any) -> dict[str, Any]:
-    return dict(account.live.get(f"/jobs/{answer.headers['fusionai-job-id']}").json())
-
-
-def run_curl(account: Account, example: str) -> dict[str, Any]:
-    command = documented(example, account).replace("$EUQAI_API_KEY", account.live_key).replace("\\\n", " ")
-    ran = subprocess.run([*shlex.split(command), "-sS", "--noproxy", "*"], capture_output=True, timeout=60, check=True)
-    return dict(json.loads(ran.stdout))
-
-
-def run_python(account: Account, example: str, monkeypatch: pytest.MonkeyPatch, **names: Any) -> None:
-    monkeypatch.setenv("EUQAI_API_KEY", account.live_key)
-    exec(documented(example, account), {**names})
-
-
-def test_the_curl_example_gets_the_standard_text_response(account: Account) -> None:
-    answer = run_curl(account, CURL)
-    assert answer["id"].startswith("chatcmpl-") and answer["object"] == "chat.completion"
-    assert answer["model"] == "euqai-fusion-v1" and isinstance(answer["created"], int)
-    (choice,) = answer["choices"]
-    assert choice["index"] == 0 and choice["finish_reason"] == "stop" and choice["message"]["role"] == "assistant"
-    assert "What is the capital of France?" in choice["message"]["content"]
+@pytest.mark.parametrize("base", ["/euqai/v1", ""], ids=["prefix", "host"])
+def test_the_curl_example_gets_the_standard_text_response(account: Account, base: str) -> None:
+    """At its prefix here; and, where its host leads here, just as it stands."""
+    there = account.stack.url + base if base else "http://api.euqai.eu/v1"
+    options = [] if base else to(account.stack)
+    answer = by_curl(replaced(examples.CURL, {examples.BASE: there}), *options, EUQAI_API_KEY=account.live_key).json
+    check_like(answer, examples.TEXT_RESPONSE)
+    assert answer["model"] == "euqai-fusion-v1" and answer["choices"][0]["finish_reason"] == "stop"
+    assert "What is the capital of France?" in answer["choices"][0]["message"]["content"]
     assert answer["usage_details"].keys() == {"text_prompt_tokens", "text_completion_tokens"}
 
 
-def test_the_python_example_prints_the_response(
-    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_python(account, PYTHON, monkeypatch)
-    assert "Explain quantum computing" in capsys.readouterr().out
+def test_the_python_example_prints_the_response(account: Account) -> None:
+    out = by_python(here(examples.PYTHON, account), EUQAI_API_KEY=account.live_key)
+    assert "Explain quantum computing" in ast.literal_eval(out)["choices"][0]["message"]["content"]
+    refused = by_python(here(examples.PYTHON, account), EUQAI_API_KEY="wrong")
+    assert refused.startswith("Error: 401\n") and '"UNAUTHORIZED"' in refused
 
 
 def test_the_node_example_prints_the_response(account: Account, tmp_path: Path) -> None:
-    for name, source in NODE_MODULES.items():
+    for name, source in examples.NODE_MODULES.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "index.js").write_text(source)
     node = shutil.which("node")
-    assert node, "node is needed, as for the SDK"
+    assert node, "the document shows a program of Node's"
     environment = {"NODE_PATH": str(tmp_path), "EUQAI_API_KEY": account.live_key}
-    command = [node, "-e", documented(NODE, account)]
+    command = [node, "-e", here(examples.NODE, account)]
     ran = subprocess.run(command, capture_output=True, timeout=60, check=True, env=environment)
     assert "Write a short poem about Eindhoven." in json.loads(ran.stdout)["choices"][0]["message"]["content"]
 
 
-def test_the_streaming_example_prints_the_story_as_it_comes(
-    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_python(account, PYTHON_STREAM, monkeypatch)
-    out = capsys.readouterr().out
+def test_the_streaming_example_prints_the_story_as_it_comes(account: Account) -> None:
+    out = by_python(here(examples.PYTHON_STREAM, account), EUQAI_API_KEY=account.live_key)
     assert "Tell me a short story about a robot who discovers music." in out and out.endswith("\n\nStream finished.\n")
 
 
@@ -141,21 +79,8 @@ def test_a_stream_is_what_its_job_has(account: Account) -> None:
 
 
 def test_the_json_example_gets_a_valid_object(account: Account) -> None:
-    answer = run_curl(account, CURL_JSON)
+    answer = by_curl(here(examples.CURL_JSON, account), EUQAI_API_KEY=account.live_key).json
     assert isinstance(json.loads(answer["choices"][0]["message"]["content"]), dict)
-
-
-JSON: dict[str, Any] = {"response_format": {"type": "json_object"}}
-TEXT_MODEL = "deepseek-ai/DeepSeek-R1-0528"
-
-
-def saying(text: str, times: int) -> dict[str, Any]:
-    """A rule by which the specialist for text says just this, so many times."""
-    message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    usage = {"prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 35}
-    body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
-    return {"model": TEXT_MODEL, "times": times, "fault": {"kind": "answer", "body": json.dumps(body)}}
 
 
 def test_json_mode_is_answered_whole_although_a_stream_is_asked_for(account: Account) -> None:
@@ -169,10 +94,9 @@ def test_json_that_is_invalid_is_repaired_by_one_more_call(account: Account) -> 
         answer = post(account, **JSON)
     body = good(answer)
     assert isinstance(json.loads(body["choices"][0]["message"]["content"]), dict)
-    job = job_of(account, answer)
-    assert len(job["attempts"]) == 2 and {one["error"] for one in job["attempts"]} == {None}
+    attempts = job_of(account, answer)["attempts"]
+    assert len(attempts) == 2 and {one["error"] for one in attempts} == {None}
     assert body["usage"]["prompt_tokens"] > 60
-    charged(account, job)
 
 
 def test_json_that_stays_invalid_is_an_error_that_costs_nothing(account: Account) -> None:
@@ -182,33 +106,27 @@ def test_json_that_stays_invalid_is_an_error_that_costs_nothing(account: Account
     assert job_of(account, answer)["usage"]["credits_used"] == 0
 
 
-def test_the_image_analysis_example_gets_an_answer(
-    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_image_analysis_example_gets_an_answer(account: Account, tmp_path: Path) -> None:
     picture = tmp_path / "image.jpg"
     picture.write_bytes(pictures.jpeg(1024, 1024))
-    run_python(account, ANALYSIS.replace("path/to/your/image.jpg", str(picture)), monkeypatch)
-    answer = eval(capsys.readouterr().out)
+    program = replaced(here(examples.ANALYSIS, account), {"path/to/your/image.jpg": str(picture)})
+    answer = ast.literal_eval(by_python(program, EUQAI_API_KEY=account.live_key))
+    check_like(answer["usage_details"], examples.TEXT_RESPONSE["usage_details"] | {"input_image_tokens": 1049})
     assert answer["usage_details"]["input_image_tokens"] == 1049
     assert answer["usage"]["prompt_tokens"] == 1049 + answer["usage_details"]["text_prompt_tokens"]
 
 
-def shown(*images: str) -> list[dict[str, Any]]:
-    parts = [{"type": "image_url", "image_url": {"url": one}} for one in images]
-    return [{"role": "user", "content": [{"type": "text", "text": "What is in this image?"}, *parts]}]
-
-
-def test_each_image_is_rounded_up_and_charged_by_its_pixels(account: Account) -> None:
+def test_each_image_is_rounded_up_to_a_token(account: Account) -> None:
     answer = post(account, messages=shown(*(pictures.data_url(pictures.png(10, 1)) for _ in range(3))))
     assert good(answer)["usage_details"]["input_image_tokens"] == 3
-    job = job_of(account, answer)
-    assert [one["model"] for one in job["attempts"]] == ["mistral-large-4"]
-    charged(account, job)
 
 
-def test_an_image_must_be_base64_and_not_too_large(account: Account) -> None:
+def test_an_image_must_be_base64(account: Account) -> None:
     said = fault(post(account, messages=shown("https://example.com/cat.png")), 400, "BAD_REQUEST")
     assert "messages[0].content[1].image_url.url" in said and "base64" in said
+
+
+def test_an_image_that_is_too_large_is_a_413(account: Account) -> None:
     huge = pictures.data_url(pictures.png(10_000, 10_000))
     assert "50 megapixels" in fault(post(account, messages=shown(huge)), 413, "PAYLOAD_TOO_LARGE")
 
@@ -217,7 +135,8 @@ def test_an_image_is_made_when_it_is_asked_for(account: Account) -> None:
     """Its response object: 10,486 tokens of output for a megapixel, and no tokens of text."""
     answer = post(account, messages=[{"role": "user", "content": "Generate an image of a vintage typewriter."}])
     body = good(answer, "EuqaiImages")
-    assert body.keys() == {"created", "data", "usage", "usage_details"} and isinstance(body["created"], int)
+    check_like(body, examples.IMAGE_RESPONSE)
+    assert body.keys() == examples.IMAGE_RESPONSE.keys()
     (made,) = body["data"]
     assert base64.b64decode(made["b64_json"]).startswith(b"\x89PNG") and "vintage typewriter" in made["revised_prompt"]
     assert body["usage"]["completion_tokens"] == 10486
@@ -226,37 +145,31 @@ def test_an_image_is_made_when_it_is_asked_for(account: Account) -> None:
         "text_completion_tokens": 0,
         "output_image_tokens": 10486,
     }
-    job = job_of(account, answer)
-    assert job["result"]["choices"][0]["message"]["images"][0]["image_url"]["url"].startswith("data:image/png;base64,")
-    charged(account, job)
 
 
-def charged(account: Account, job: dict[str, Any]) -> None:
-    """The charge is the price of the steps' rows, to the micro-credit, and one transfer."""
-    steps = rows(account.stack.database, m.job_steps, job_id=job["id"])
-    sums = [sum(one[name] for one in steps) for name in ("prompt_tokens", "completion_tokens")]
-    assert sums == [job["usage"]["prompt_tokens"], job["usage"]["completion_tokens"]]
-    micros = sums[0] * INPUT + sums[1] * OUTPUT
-    (charge,) = rows(account.stack.database, m.transfers, subject_id=job["id"], kind="charge")
-    assert charge["amount_micros"] == micros == round(job["usage"]["credits_used"] * 1_000_000)
-    assert [line["item"] for line in job["charge"]["lines"]][:1] == ["input"]
-    assert account.stack.violations() == []
-
-
-def test_the_money_is_that_of_the_steps(account: Account) -> None:
-    answer = post(account)
-    job = job_of(account, answer)
-    assert job["model"] == "euqai-fusion-v1" and job["served_by"]["model"] == "euqai-fusion-v1"
-    assert [one["model"] for one in job["attempts"]] == ["mistral-small-2603", "deepinfra.deepseek-r1"]
-    charged(account, job)
-    usage = account.live.get("/usage").json()
-    assert usage["credits_used"] == job["usage"]["credits_used"] and len(usage["data"]) == 1
-    assert [event["type"] for event in account.live.get("/events").json()["data"]] == ["job.completed"]
+def test_the_prompt_that_is_billed_is_more_than_the_input(account: Account) -> None:
+    """The conductor's part is in it."""
+    native = account.live.post("/chat/completions", json={**BODY, "model": "deepinfra.deepseek-r1"}).json()
+    assert good(post(account))["usage"]["prompt_tokens"] > native["usage"]["prompt_tokens"]
 
 
 def test_the_limit_on_tokens_is_kept(account: Account) -> None:
     limited = good(post(account, max_tokens=7))
     assert limited["choices"][0]["finish_reason"] == "length" and limited["usage"]["completion_tokens"] <= 7
+
+
+@pytest.mark.parametrize("stop", ["capital", ["never", "capital", "of", "France"]])
+def test_it_stops_at_one_or_several_sequences(account: Account, stop: Any) -> None:
+    text = good(post(account, stop=stop))["choices"][0]["message"]["content"]
+    assert "is the" in text and "capital" not in text
+
+
+@pytest.mark.parametrize(
+    "change", [{"temperature": 0}, {"temperature": 2}, {"top_p": 0.1}, {"repetition_penalty": 1.5}]
+)
+def test_what_may_be_set_is_taken(account: Account, change: dict[str, Any]) -> None:
+    answer = post(account, **change)
+    assert good(answer) and job_of(account, answer)["ignored"] == []
 
 
 @pytest.mark.parametrize(
@@ -266,6 +179,7 @@ def test_the_limit_on_tokens_is_kept(account: Account) -> None:
         ({"model": ...}, "model"),
         ({"model": "gpt-4"}, "model"),
         ({"temperature": 2.1}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
         ({"stream": "yes"}, "stream"),
         ({"stream": "yes", **JSON}, "stream"),
@@ -274,18 +188,19 @@ def test_the_limit_on_tokens_is_kept(account: Account) -> None:
         ({"routing": {"fallbacks": ["gpt-4"]}}, "routing.fallbacks[0]"),
     ],
 )
-def test_a_malformed_request_is_a_400_that_names_the_field(
-    account: Account, change: dict[str, Any], param: str
-) -> None:
+def test_a_malformed_request_is_a_400_with_its_field(account: Account, change: dict[str, Any], param: str) -> None:
     answer = post(account, **change)
     assert param in fault(answer, 400, "BAD_REQUEST") and answer.json()["error"]["param"] == param
 
 
+def test_without_a_valid_key_it_is_a_401(account: Account) -> None:
+    for key in ("", "wrong"):
+        fault(post(account, key=key), 401, "UNAUTHORIZED")
+
+
 def test_the_other_codes(account: Account) -> None:
-    fault(post(account, key="wrong"), 401, "UNAUTHORIZED")
     poor = account.stack.account(credits=0)
-    said = fault(post(poor), 402, "PAYMENT_REQUIRED")
-    assert "insufficient credits" in said
+    assert "insufficient credits" in fault(post(poor), 402, "PAYMENT_REQUIRED")
     poor.close()
     with account.stack.script({"contains": "capital", "fault": {"status": 500}}):
         fault(post(account), 502, "BAD_GATEWAY")
@@ -293,73 +208,18 @@ def test_the_other_codes(account: Account) -> None:
     fault(other, 404, "NOT_FOUND")
 
 
+def test_an_unexpected_error_has_the_documented_body() -> None:
+    body = DIALECT.refuse(InternalError("internal server error"), "req_1").content
+    check_like(body, examples.ERROR)
+    assert body["error"]["code"] == examples.ERROR["error"]["code"]
+
+
 def test_grounding_that_is_not_wanted_is_no_fault(account: Account) -> None:
     good(post(account, grounding=False))
 
 
-def test_lines_of_a_batch_take_their_steps(account: Account) -> None:
-    image = [{"role": "user", "content": "Draw a picture of a cat."}]
-    requests = [
-        {"custom_id": "text", "url": "/v1/chat/completions", "method": "POST", "body": BODY},
-        {"custom_id": "image", "url": "/v1/chat/completions", "method": "POST", "body": {**BODY, "messages": image}},
-        {"custom_id": "json", "url": "/v1/chat/completions", "method": "POST", "body": {**BODY, **JSON}},
-    ]
-    made = account.live.post("/batches", json={"requests": requests, "completion_window": "24h"})
-    assert made.status_code == 200, made.text
-    batch = finished(account, made.json()["id"])
-    assert batch["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
-    output = account.live.get(f"/files/{batch['output_file_id']}/content").text
-    lines = {line["custom_id"]: line["response"]["body"] for line in map(json.loads, output.splitlines())}
-    assert lines["image"]["usage_details"]["output_image_tokens"] == 10486
-    assert isinstance(json.loads(lines["json"]["choices"][0]["message"]["content"]), dict)
-    assert account.stack.violations() == []
-
-
-def finished(account: Account, id: str) -> dict[str, Any]:
-    def over() -> dict[str, Any] | None:
-        batch = dict(account.live.get(f"/batches/{id}").json())
-        return batch if batch["status"] in ("completed", "failed") else None
-
-    return await_condition(over, what=f"the end of {id}") or {}
-
-
-def test_natively_it_is_a_model_like_any_other(account: Account) -> None:
-    """Its images are in the message, and JSON is streamed when it is known to be valid."""
-    made = account.live.post(
-        "/chat/completions", json={**BODY, "messages": [{"role": "user", "content": "Draw a picture of a cat."}]}
-    ).json()
-    assert made["choices"][0]["message"]["images"][0]["revised_prompt"]
-    with account.live.stream("POST", "/chat/completions", json={**BODY, **JSON, "stream": True}) as answer:
-        found = [one.json for one in list(sse.events(answer))[:-1]]
-    text = "".join(choice["delta"].get("content") or "" for chunk in found for choice in chunk["choices"])
-    assert isinstance(json.loads(text), dict)
-
-
-def test_a_test_key_walks_the_same_way(account: Account) -> None:
-    asked = [{"role": "user", "content": "Draw a picture of a cat."}]
-    body = good(post(account, key=account.test_key, messages=asked), "EuqaiImages")
-    assert body["usage"]["test"] is True and body["usage"]["credits_used"] == 0
-
-
-def test_a_killed_worker_repeats_no_finished_step_and_charges_once(stack: Stack) -> None:
-    """The conductor has spoken when the worker dies in the midst of the specialist's call: one call of each is left."""
-    account = stack.account()
-    slow = {"model": TEXT_MODEL, "times": 1, "fault": {"latency_seconds": 60}}
-    with stack.script(slow):
-        job = account.submit({"type": "chat.completion", **BODY})
-        until_called(stack, "deepinfra")
-        stack.replace("workers.app")
-        done = account.finished(job["id"])
-        conductor = stack.seen("mistral")
-    assert done["status"] == "succeeded" and len(conductor) == 1
-    charged(account, done)
-    account.close()
-
-
-def until_called(stack: Stack, provider: str) -> None:
-    await_condition(lambda: stack.seen(provider), what=f"a call of {provider}")
-
-
-def test_the_document_s_example_of_pixels() -> None:
-    """1MP is 1,048,576 pixels: about 1,049 tokens shown, about 10,486 made."""
-    assert [re.sub(r"\D", "", str(-(-1024 * 1024 // by))) for by in (1000, 100)] == ["1049", "10486"]
+def test_reasoning_is_put_before_the_answer_where_it_is_wanted(account: Account) -> None:
+    with account.stack.script(saying("Paris.", 2, reasoning_content="France is a country.")):
+        usual = good(post(account))["choices"][0]["message"]["content"]
+        with_it = good(post(account, include_thinking=True))["choices"][0]["message"]["content"]
+    assert usual == "Paris." and with_it == "<thinking>France is a country.</thinking>\n\nParis."

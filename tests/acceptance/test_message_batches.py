@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests import contract
+from tests.acceptance.hostile_bodies import raw
 from tests.acceptance.stack import Account, Stack
 from tests.acceptance.test_messages import client
 from tests.acceptance.test_retries import refusing
@@ -108,6 +109,10 @@ def test_the_beta_and_the_async_client_too(account: Account, claude: anthropic.A
 
     (one,) = asyncio.run(read())
     assert one.custom_id == "a" and one.result.type == "succeeded"
+    (native,) = account.live.get("/batches").json()["data"]
+    assert account.live.delete(f"/files/{native['output_file_id']}").status_code == 200
+    with pytest.raises(anthropic.NotFoundError, match="no longer kept"):
+        claude.messages.batches.results(made.id)
 
 
 def test_pages_go_both_ways(claude: anthropic.Anthropic) -> None:
@@ -119,7 +124,7 @@ def test_pages_go_both_ways(claude: anthropic.Anthropic) -> None:
     assert [one.id for one in page.data] == made[2:4] and page.has_more
     page = page.get_next_page()
     assert [one.id for one in page.data] == made[:2] and not page.has_more
-    for wrong in ({"limit": 0}, {"limit": 1001}, {"after_id": "a", "before_id": "b"}):
+    for wrong in ({"limit": 0}, {"limit": 1001}, {"after_id": "a", "before_id": "b"}, {"before_id": "x"}):
         with pytest.raises(anthropic.BadRequestError):
             claude.messages.batches.list(**wrong)
 
@@ -238,20 +243,53 @@ def test_every_answer_is_one_that_the_document_promises(account: Account) -> Non
     headers = {"x-api-key": account.live_key, "anthropic-version": "2023-06-01"}
     with httpx.Client(
         base_url=account.stack.url + "/v1/messages", headers=headers, event_hooks={"response": [contract.watch]}
-    ) as raw:
-        id = raw.post("/batches", json={"requests": [asked("a")]}).json()["id"]
-        early = raw.get(f"/batches/{id}/results")
+    ) as plain:
+        id = plain.post("/batches", json={"requests": [asked("a")]}).json()["id"]
+        early = plain.get(f"/batches/{id}/results")
         assert early.status_code in (200, 404)
-        over = lambda: raw.get(f"/batches/{id}").json()["processing_status"] == "ended"  # noqa: E731
+        over = lambda: plain.get(f"/batches/{id}").json()["processing_status"] == "ended"  # noqa: E731
         await_condition(over, seconds=30, what="the end of the message batch")
-        found = raw.get(f"/batches/{id}/results")
+        found = plain.get(f"/batches/{id}/results")
         assert found.headers["content-type"] == "application/x-jsonl"
         (line,) = found.text.splitlines()
         assert set(json.loads(line)) == {"custom_id", "result"}
-        assert raw.get("/batches?limit=1").json()["last_id"] == id
-        assert raw.post(f"/batches/{id}/cancel").status_code == 409
-        assert raw.delete(f"/batches/{id}").status_code == 200
-        assert raw.get(f"/batches/{id}").status_code == 404
-        assert raw.post("/batches", json={"requests": "x"}).status_code == 400
-        assert raw.get("/batches", headers={"anthropic-version": ""}).status_code == 400
-        assert raw.get("/models?limit=2").json()["has_more"] and raw.get("/models/gpt-4").json()["id"] == "gpt-4"
+        assert plain.get("/batches?limit=1").json()["last_id"] == id
+        assert plain.post(f"/batches/{id}/cancel").status_code == 409
+        assert plain.delete(f"/batches/{id}").status_code == 200
+        assert plain.get(f"/batches/{id}").status_code == 404
+        assert plain.post("/batches", json={"requests": "x"}).status_code == 400
+        assert plain.get("/batches", headers={"anthropic-version": ""}).status_code == 400
+        assert plain.get("/models?limit=2").json()["has_more"] and plain.get("/models/gpt-4").json()["id"] == "gpt-4"
+
+
+def test_hostile_bodies_are_refused_in_its_form(account: Account) -> None:
+    headers = {
+        "x-api-key": account.test_key,
+        "anthropic-version": "2023-06-01",
+        "content-type": "application/json",
+    }
+    good = {"requests": [asked("a")]}
+    odd = [{"requests": value} for value in (None, {}, "x", [None], [[]], [{}], [{"custom_id": 5, "params": {}}])]
+    odd += [{**good, "endpoint": "/v1/messages"}, {"requests": [{**asked("a"), "params": []}]}]
+    with httpx.Client(
+        base_url=account.stack.url, headers=headers, event_hooks={"response": [contract.watch]}
+    ) as client:
+        for body in [*raw(good), *(json.dumps(one).encode() for one in odd)]:
+            answer = client.post("/v1/messages/batches", content=body)
+            assert answer.status_code in (400, 413, 429), (body[:100], answer.text[:300])
+            assert answer.json()["type"] == "error" and answer.headers["request-id"].startswith("req_")
+    assert account.test.get("/batches").json()["data"] == []
+
+
+def test_a_batch_may_be_as_large_as_a_native_one(account: Account) -> None:
+    headers = {"x-api-key": account.test_key, "anthropic-version": "2023-06-01"}
+    said = [{"role": "user", "content": "hi"}]
+    params = {"model": "claude-haiku-4-5", "max_tokens": 5, "messages": said}
+    requests = [{"custom_id": str(n), "params": params} for n in range(25_001)]
+    with httpx.Client(base_url=account.stack.url, headers=headers, timeout=120) as client:
+        for many in ({"json": {"requests": requests}}, {"content": b'{"a": "' + b"x" * (50 * 1024**2) + b'"}'}):
+            answer = client.post("/v1/messages/batches", **many)  # type: ignore[arg-type]
+            assert answer.status_code == 413 and answer.json()["error"]["type"] == "request_too_large"
+        requests[1999] = {"custom_id": "last", "params": {**params, "max_tokens": 0}}
+        answer = client.post("/v1/messages/batches", json={"requests": requests[:2000]})
+        assert answer.json()["error"]["param"] == "requests[1999].params.max_tokens", answer.text[:300]

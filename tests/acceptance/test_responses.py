@@ -405,3 +405,13 @@ def test_a_conversation_has_the_bounds_of_a_body(account: Account) -> None:
             sdk.responses.create(model="gpt-4", input="And then?", previous_response_id=made.id)
     assert caught.value.status_code == 413 and caught.value.param == "previous_response_id"
     assert len(account.live.get("/jobs").json()["data"]) == 1
+
+
+def test_an_item_is_as_large_as_often_as_it_is_referred_to(account: Account) -> None:
+    with client(account, account.test_key) as sdk:
+        made = sdk.responses.create(model="gpt-4", input=[{"role": "user", "content": "x" * 2_000_000}])
+        reference: Any = {"type": "item_reference", "id": f"{made.id.replace('resp_', 'msg_')}_in0"}
+        assert sdk.responses.create(model="gpt-4", input=[reference] * 2).status == "completed"
+        with pytest.raises(openai.APIStatusError) as caught:
+            sdk.responses.create(model="gpt-4", input=[reference] * 30)
+    assert caught.value.status_code == 413 and caught.value.param == "input"

@@ -13,10 +13,12 @@ from shared import accounts
 from shared.db import Database
 from tests.integration import world
 
-BODY = {"model": "gpt-4", "messages": [{"role": "user", "content": "hello"}]}
+MODELS = {"euqai": "euqai-fusion-v1"}
+BODY = {"messages": [{"role": "user", "content": "hello"}]}
 #: By dialect: the path, the header of the key, and what its 500 holds beside a message.
 FORMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "fusionai": ("/chat/completions", "authorization", {"type": "internal_error", "code": 500}),
+    "euqai": ("/euqai/v1/chat/completions", "authorization", {"code": "INTERNAL_SERVER_ERROR"}),
     "fluence": ("/fluence/v1/chat/completions", "authorization", {"code": "server_error"}),
     "fusionbase": ("/api/v2/chat/completions", "x-api-key", {"type": "internal_error", "status": 500}),
     "infuzu": ("/infuzu/v1/chat/completions", "infuzu-api-key", {"type": "internal_error", "code": "internal_error"}),
@@ -43,7 +45,7 @@ def test_a_fault_of_ours_is_a_500_in_its_form(database: Database, monkeypatch: p
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         sent = {header: f"Bearer {key}" if header == "authorization" else key}
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            answer = await client.post(path, json=BODY, headers=sent)
+            answer = await client.post(path, json={**BODY, "model": MODELS.get(name, "gpt-4")}, headers=sent)
         await app.state.context.close()
         return answer
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
+from producer.admission import linking
+from producer.admission.linking import Linking
+from shared.batches.lines import Wanted
 from shared.db import Database
 from shared.entities import resolving
 from shared.entities.hub import CONNECTIONS, Hub, HubAway
@@ -19,51 +20,8 @@ from shared.settings import Settings
 from shared.submissions import linked_context
 from shared.submissions.linked_context import Entity
 from tests.conditions import await_condition
-
-
-class SlowHub:
-    """Answers ids that begin with `held` when `release` is set, and drips the heads of others for ever."""
-
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=100)
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/{{type}}/{{id}}"
-        self.release, self._over = threading.Event(), threading.Event()
-        self.asked: list[str] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._over.set()
-        self.release.set()
-        self._listening.close()
-
-    def _serve(self) -> None:
-        while not self._over.is_set():
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
-
-    def _answer(self, client: socket.socket) -> None:
-        with client:
-            try:
-                id = client.recv(65536).split(b" ")[1].decode().rpartition("/")[2]
-                self.asked.append(id)
-                if id.startswith("drip"):
-                    self._drip(client, b"X-Slow: 1\r\n")
-                elif id.startswith("informed"):
-                    self._drip(client, b"\r\nHTTP/1.1 103 Early Hints\r\n")
-                if id.startswith("held"):
-                    self.release.wait(30)
-                body = json.dumps({"text": "x" * 1000}).encode()
-                client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            except OSError:
-                return
-
-    def _drip(self, client: socket.socket, again: bytes) -> None:
-        client.sendall(b"HTTP/1.1 200 OK\r\n" if again.startswith(b"X") else b"HTTP/1.1 103 Early Hints\r\n")
-        while not self._over.wait(0.02):
-            client.sendall(again)
+from tests.integration import world
+from tests.slow_hub import SlowHub
 
 
 @pytest.fixture
@@ -139,6 +97,19 @@ def test_a_list_that_is_too_large_is_refused_before_all_of_it_is_there(
     with pytest.raises(PayloadTooLarge):
         asyncio.run(resolver.find("acct_1", [("T", str(number)) for number in range(2_000)]))
     assert len(slow.asked) <= 2 * resolving.TOGETHER
+    resolver.close()
+
+
+def test_the_lines_of_a_file_that_a_caller_waits_for_have_one_deadline(
+    slow: SlowHub, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver = _resolver(slow, database, monkeypatch)
+    monkeypatch.setattr(linking, "MOST_FILE_SECONDS", 0.3)
+    lines = Linking(database, resolver).lines(world.open_account(database))
+    named = [{"body": {"linked_context": [{"type": "T", "id": f"held-{number}"}]}} for number in range(300)]
+    with pytest.raises(HubAway):
+        lines([json.dumps(one).encode() for one in named], Wanted(None, test=False, may_link=True))
+    assert len(slow.asked) < CONNECTIONS
     resolver.close()
 
 

@@ -5,4 +5,5 @@ import "./errors.js";
 import "./things.js";
 import "./stream.js";
 import "./responses.js";
+import "./documents.js";
 import "./scan.js";

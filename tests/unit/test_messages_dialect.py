@@ -58,15 +58,6 @@ WHOLE: dict[str, Any] = {
 }
 
 
-#: Where the block stands that `said` has.
-AT = "messages[0].content[0]"
-
-
-def said(block: dict[str, Any]) -> dict[str, Any]:
-    """The field of a conversation of one block."""
-    return {"messages": [{"role": "user", "content": [block]}]}
-
-
 def test_what_anthropic_is_sent_is_what_was_asked_for() -> None:
     """There and back: Messages to the canonical request, and that to Messages."""
     made = to_native(WHOLE)
@@ -137,7 +128,18 @@ def test_effort_format_and_labels() -> None:
     asked = {**WHOLE, "output_config": config, "metadata": {"team": "a"}, "routing": {"fallbacks": ["gpt-4"]}}
     made = read_submission("chat.completion", to_native(asked).body)
     assert made.request["reasoning_effort"] == "high"
-    assert made.request["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert made.request["response_format"]["json_schema"] == {"name": "response", "schema": SCHEMA}
+    closed = {**SCHEMA, "required": ["city"], "additionalProperties": False}
+    for schema, is_closed in (
+        (closed, True),
+        ({**closed, "properties": {"city": closed}}, True),
+        ({**closed, "properties": {"city": SCHEMA}}, False),
+        ({**closed, "$defs": {"a": {"anyOf": [{"type": "object"}]}}}, False),
+        ({"type": "array", "items": closed}, True),
+        ({**closed, "required": [[]]}, False),
+    ):
+        form = to_native({**WHOLE, "output_config": {"format": {"type": "json_schema", "schema": schema}}})
+        assert form.body["response_format"]["json_schema"].get("strict", False) is is_closed, schema
     assert made.labels == {"team": "a"} and made.routing.fallbacks == ["gpt-4"]
 
 
@@ -149,51 +151,6 @@ def test_fields_beside_are_refused_or_listed_and_hints_always_are() -> None:
         read_submission("chat.completion", made.body, unsent=made.unsent)
     listed = read_submission("chat.completion", made.body, unsent=made.unsent, ignore_unknown=True).request["extras"]
     assert {"cache_control.scope", "speed", "unheard_of"} <= listed.keys()
-
-
-def test_an_agents_attribution_is_left_out_of_the_prompt() -> None:
-    said = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.37; cch=fa690;"}
-    made = to_native({**WHOLE, "system": [said, TEXT]})
-    assert made.body["messages"][0] == {"role": "system", "content": [TEXT]} and made.unsent == ["system[0]"]
-
-
-@pytest.mark.parametrize(
-    ("change", "where", "words"),
-    [
-        ({"mcp_servers": [{"type": "url", "url": "https://a.example", "name": "a"}]}, "mcp_servers", "tools"),
-        ({"container": "container_1"}, "container", "do not run here"),
-        ({"compaction": {"type": "summarize"}}, "compaction", "summary"),
-        ({"fallbacks": "default"}, "fallbacks", "routing.fallbacks"),
-        ({"inference_geo": "us"}, "inference_geo", "cannot be chosen"),
-        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type", "input_schema"),
-        ({"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, "tools[0].type", "no tools run here"),
-        ({"thinking": {"type": "enabled"}}, "thinking", "budget_tokens is required"),
-        ({"thinking": {"type": "adaptive", "budget_tokens": 2000}}, "thinking", "only allowed if type is enabled"),
-        (said({"type": "server_tool_use", "id": "a", "name": "web_search", "input": {}}), AT + ".type", "leave the"),
-        (said({"type": "container_upload", "file_id": "file_1"}), AT + ".type", "do not run here"),
-        (
-            said({"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}}),
-            AT + ".source.type",
-            "PDF",
-        ),
-        (
-            said({"type": "image", "source": {"type": "file", "file_id": "file_1"}}),
-            AT + ".source.type",
-            "uploaded files",
-        ),
-        (
-            said(
-                {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "tool_reference", "tool_name": "b"}]}
-            ),
-            AT + ".content[0].type",
-            "describe the tool",
-        ),
-    ],
-)
-def test_what_is_not_served_is_refused_in_words(change: dict[str, Any], where: str, words: str) -> None:
-    with pytest.raises(InvalidRequest, match=words) as found:
-        to_native({**WHOLE, **change})
-    assert found.value.param == where and found.value.message.startswith(where)
 
 
 def test_what_is_only_of_a_message_is_not_counted() -> None:
@@ -261,6 +218,16 @@ WANTED_BACK: dict[str, Any] = {
     "tool_calls": [TOOLS[0] | {"extra_content": OF_CALL}, TOOLS[1]],
     "extra_content": OF_MESSAGE,
 }
+
+
+def test_a_full_context_window_is_told_from_a_limit() -> None:
+    said = {"role": "assistant", "content": "Yes.", "refusal": None}
+    choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": "length"}
+    full = {**choice, "native_finish_reason": "model_context_window_exceeded"}
+    for one, reason in ((choice, "max_tokens"), (full, "model_context_window_exceeded")):
+        assert answers.message({**HEAD, "choices": [one]})["stop_reason"] == reason
+        told = events(chunk(HEAD, pieces) for pieces in rest([one], StreamProgress()))
+        assert told[-2]["delta"]["stop_reason"] == reason
 
 
 @pytest.mark.parametrize("more", [{}, {"thinking_blocks": SIGNED}, WANTED_BACK])

@@ -18,6 +18,7 @@ from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
 from shared.submissions.steps.conducting import Step
+from shared.submissions.steps.grounding import SEARCH
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
 from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers
@@ -174,7 +175,7 @@ class _Run:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
         if self._keeps() and not await self.by.image_keeper.ready():
             raise StorageAway
-        if self.offer.provider == SANDBOX:
+        if self.offer.provider in (SANDBOX, SEARCH):
             return await self._attempt(sink, None)
         permit = await self._turn()
         if isinstance(permit, Wait):

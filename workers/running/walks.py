@@ -50,8 +50,10 @@ class Walk:
         return self.course.served_by(self.next.role, self.own) if isinstance(self.next, Step) else ()
 
     def charged_by(self, offer: Offer) -> Offer:
-        """The job's offer by which a step is charged that this offer serves."""
-        return self.own[0] if self.conductor.by_first_offer else offer
+        """The job's offer by which a step is charged that this offer serves: what is no model's, as the step before."""
+        if any(one is offer for one in self.own) and not self.conductor.by_first_offer:
+            return offer
+        return self.own[0] if self.conductor.by_first_offer or not self.charged else self.charged[-1]
 
     @property
     def spent(self) -> list[tuple[Amount, Price]]:

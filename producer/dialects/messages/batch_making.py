@@ -37,7 +37,7 @@ def refusal(faults: Sequence[Mapping[str, Any]]) -> InvalidRequest:
     """The 400 for what is wrong with lines, naming the first: `requests[7].params.max_tokens`."""
     param, message = as_sent(faults[0])
     if more := len(faults) - 1:
-        message += f" ({more} more errors)"
+        message += f" (and {more} more)"
     return InvalidRequest(message, param=param)
 
 

@@ -60,12 +60,11 @@ def kept(connection: Connection, holder: KeyHolder, row: Mapping[str, Any]) -> l
 
 async def stream(database: Database, holder: KeyHolder, row: Mapping[str, Any]) -> tuple[bytes, AsyncIterator[bytes]]:
     """The first bytes of the results, while an error can still be answered, and the rest of them."""
-    sources = await database.read(kept, holder, row)
-    pieces = _pieces(row, sources)
     try:
+        pieces = _pieces(row, await database.read(kept, holder, row))
         return await files.stored(next, pieces, b""), _rest(pieces)
-    except FileNotFoundError:
-        raise NotFound("the results have just been deleted") from None
+    except (NotFound, FileNotFoundError):
+        raise NotFound("the results of this message batch are no longer kept") from None
 
 
 async def _rest(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

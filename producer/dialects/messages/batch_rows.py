@@ -24,10 +24,12 @@ from shared.accounts import KeyHolder
 from shared.batches.transitions import KEEP_OUTPUT_SECONDS
 from shared.db import models as m
 from shared.dialects.messages.lines import LINES
-from shared.errors import Conflict, FusionError, NotFound
+from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
 from shared.settings import settings
 
 _PATH: Final = "/v1/messages/batches"
+#: The columns that name a batch's files.
+_FILES: Final = ("input_file_id", "output_file_id", "error_file_id")
 
 
 def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> MessageBatch:
@@ -54,13 +56,20 @@ def show(connection: Connection, holder: KeyHolder, id: str) -> MessageBatch:
 def list_all(connection: Connection, holder: KeyHolder, page: PageAsked) -> Listed[MessageBatch]:
     """A page of message batches, newest first."""
     backwards = page.before_id is not None
-    at = page.before_id if backwards else page.after_id
-    query = PageQuery.model_construct(
-        limit=page.limit, after=None if at is None else native_id(at) or "", order="asc" if backwards else "desc"
-    )
+    after = _place("before_id", page.before_id) if backwards else _place("after_id", page.after_id)
+    query = PageQuery.model_construct(limit=page.limit, after=after, order="asc" if backwards else "desc")
     rows = connection.execute(paged(_mine(holder), m.batches.c.id, query)).mappings().all()
     found = [_shown(dict(row)) for row in (reversed(rows) if backwards else rows)]
     return pages.listed(found, page)
+
+
+def _place(name: str, id: str | None) -> str | None:
+    """The batch that a page is before or after; 400 for what is no id of one."""
+    if id is None:
+        return None
+    if (native := native_id(id)) is None:
+        raise InvalidRequest(f"{name}: {id[:100]!r} is not the id of a message batch", param=name)
+    return native
 
 
 def cancel(connection: Connection, holder: KeyHolder, id: str) -> MessageBatch:
@@ -87,9 +96,6 @@ def delete(connection: Connection, holder: KeyHolder, id: str) -> list[Mapping[s
 def deleted(id: str) -> DeletedMessageBatch:
     """The object of one that was deleted."""
     return {"id": id, "type": "message_batch_deleted"}
-
-
-_FILES: Final = ("input_file_id", "output_file_id", "error_file_id")
 
 
 def _doomed(connection: Connection, holder: KeyHolder, file_id: str | None) -> Mapping[str, Any] | None:

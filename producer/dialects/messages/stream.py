@@ -12,7 +12,7 @@ import orjson
 
 from producer.dialects.messages import manners
 from producer.web.dialect import BrokenStream, event
-from shared.answers.beside import BESIDE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.answers.beside import BESIDE, NATIVE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 from shared.dialects.messages import answers, seals
 
 _PING = event(b'{"type":"ping"}', name="ping")
@@ -70,7 +70,8 @@ class MessageEvents:
         for choice in chunk["choices"]:
             yield from self._delta(choice["delta"])
             if choice.get("finish_reason"):
-                self._finish, self._stopped_at = choice["finish_reason"], choice.get(STOPPED_AT)
+                self._finish = choice.get(NATIVE) or choice["finish_reason"]
+                self._stopped_at = choice.get(STOPPED_AT)
                 yield from self._late(choice["delta"].get(SIGNED) or ())
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """What a body of the Responses API asks for, with the responses that it goes on from and refers to."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+import orjson
 from starlette.requests import Request
 
 from producer.context import Context
@@ -56,7 +58,17 @@ async def _referred(
     ids = [id for _, id in named]
     rows = await context.database.read(lookup.referred, holder, ids)
     add_bytes(request, sum(map(lookup.size_of, rows)))
-    return partial(lookup.items, rows, ids)
+    return partial(_items, rows, ids)
+
+
+def _items(rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> Stored:
+    """The items referred to; 413 when they are too large, each as often as it is referred to."""
+    found = lookup.items(rows, ids)
+    size = sum(len(orjson.dumps(found[id])) * times for id, times in Counter(ids).items() if id in found)
+    if size > MOST_BYTES:
+        said = f"input: the items that it refers to have more than {MOST_BYTES // 1024**2} MB together"
+        raise PayloadTooLarge(said, param="input")
+    return found
 
 
 def _read(

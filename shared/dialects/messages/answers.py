@@ -12,18 +12,19 @@ from typing import Any, Final, Literal, NotRequired, cast
 import orjson
 from typing_extensions import TypedDict
 
-from shared.answers.beside import BESIDE, STOPPED_AT
+from shared.answers.beside import BESIDE, NATIVE, STOPPED_AT
 from shared.dialects.messages import seals
 from shared.objects.fields import Count, Credits
 from shared.submissions.job_types import JobType
 
-StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "model_context_window_exceeded"]
 
 _ENDS: Final[Mapping[str, StopReason]] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
     "content_filter": "refusal",
+    "model_context_window_exceeded": "model_context_window_exceeded",
 }
 #: Under this name Anthropic has arguments that are no JSON object
 #: (platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming).
@@ -114,7 +115,7 @@ def message(completion: Mapping[str, Any]) -> MessageObject:
     choice = completion["choices"][0]
     said = choice["message"]
     made = head(completion) | {"content": list(_blocks(said))}
-    made |= end(choice.get("finish_reason"), said.get("refusal"), choice.get(STOPPED_AT))
+    made |= end(choice.get(NATIVE) or choice.get("finish_reason"), said.get("refusal"), choice.get(STOPPED_AT))
     return cast(MessageObject, made | {"usage": used(completion.get("usage") or {})})
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from shared.dialects.messages import shapes, unserved
+from shared.dialects.messages import client_tools, shapes, unserved
 from shared.dialects.messages.turns import Turns
 from shared.dialects.translated import Translated
 from shared.errors import InvalidRequest
@@ -80,8 +80,11 @@ def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown field", param=name)
     unserved.check(body)
+    given = {name: value for name, value in body.items() if name in names}
+    if "tools" in given:
+        given["tools"] = client_tools.described(given["tools"])
     try:
-        return shape.model_validate({name: value for name, value in body.items() if name in names}), beside
+        return shape.model_validate(given), beside
     except ValidationError as error:
         raise invalid(error) from None
 
@@ -138,9 +141,31 @@ def _output(asked: Any, turns: Turns) -> dict[str, Any]:
     if config.task_budget:
         turns.unsent.append("output_config.task_budget")
     if form := config.format or asked.output_format:
-        schema = {"name": form.name or _SCHEMA, "schema": form.schema_, "strict": True}
+        schema = {"name": form.name or _SCHEMA, "schema": form.schema_}
+        schema |= {"strict": True} if _is_closed(form.schema_) else {}
         made["response_format"] = {"type": "json_schema", "json_schema": schema}
     return made
+
+
+def _is_closed(schema: Any) -> bool:
+    """Whether every object in a schema has all its properties and no others: OpenAI refuses others as strict ones.
+
+    Source: platform.openai.com/docs/guides/structured-outputs, "Supported schemas". Anthropic enforces either.
+
+    >>> _is_closed({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": False})
+    True
+    """
+    if isinstance(schema, list):
+        return all(map(_is_closed, schema))
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        required = schema.get("required")
+        named = set(required) if isinstance(required, list) and all(isinstance(one, str) for one in required) else set()
+        if schema.get("additionalProperties") is not False or named != set(properties or ()):
+            return False
+    return all(map(_is_closed, schema.values()))
 
 
 def _whose(metadata: Mapping[str, Any] | None) -> dict[str, Any]:

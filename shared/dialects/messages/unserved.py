@@ -8,6 +8,7 @@ would change the answer is refused; hints are passed over (`requests`).
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
 
+from shared.dialects.messages import client_tools
 from shared.errors import InvalidRequest
 
 #: By field, what to do instead.
@@ -17,7 +18,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "fallbacks": "name models that may serve instead in routing.fallbacks",
     "mcp_servers": "call the servers yourself and describe their tools in tools",
 }
-#: Tools that the caller runs, and whose schema the provider knows by their type.
+#: How types of tools begin that the caller runs, with schemas that are not public or versions that are not known.
 _OF_CLIENTS: Final = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
 #: How blocks begin that tools of the provider's make.
 _SERVER_BLOCKS: Final = (
@@ -58,7 +59,7 @@ def check(body: Mapping[str, Any]) -> None:
 def _check_tool(tool: Mapping[str, Any], path: str) -> None:
     """400 for a tool that has no schema here, because it is known to the provider by its type."""
     kind = tool.get("type")
-    if not isinstance(kind, str) or kind == "custom":
+    if not isinstance(kind, str) or kind == "custom" or client_tools.is_known(kind):
         return
     if kind.startswith(_OF_CLIENTS):
         _refuse(f"{path}.type", f"{kind[:50]!r} is not supported; define a custom tool with its input_schema")
