@@ -191,7 +191,8 @@ def test_what_may_be_set_is_taken(account: Account, change: dict[str, Any]) -> N
         ({"stream": "yes"}, "stream"),
         ({"stream": "yes", **JSON}, "stream"),
         ({"n": 2}, "n"),
-        ({"grounding": True}, "grounding"),
+        ({"grounding": "yes"}, "grounding"),
+        ({"language": "Dutch"}, "language"),
         ({"routing": {"fallbacks": ["gpt-4"]}}, "routing.fallbacks[0]"),
     ],
 )
