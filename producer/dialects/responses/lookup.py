@@ -144,7 +144,7 @@ def items(rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> dict[str, di
 
 
 def _items(row: Mapping[str, Any], core: str) -> Iterator[Any]:
-    yield from making.response(row)["output"]
+    yield from making.sent_back(row)
     yield from history.input_items(asked(row), core)
 
 
