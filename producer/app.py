@@ -49,9 +49,11 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 def make_app(spoken: Sequence[Dialect] = DIALECTS) -> Starlette:
     """The whole application, in these dialects, at the hosts that the settings name as well."""
-    dialects = Dialects(hosts.bound(spoken, settings().dialect_hosts))
+    parts = (_own, *(() if settings().metrics_port else (_metered,)), openapi.router)
+    own = [route.path for part in parts for route in part.routes]
+    dialects = Dialects(hosts.bound(spoken, settings().dialect_hosts), own)
     every = dialects.router()
-    for part in (_own, *(() if settings().metrics_port else (_metered,)), openapi.router):
+    for part in parts:
         every.include(part)
     app = _refusing(Starlette(routes=every.routes, lifespan=_lifespan), dialects)
     openapi.describe(app, dialects)

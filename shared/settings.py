@@ -93,6 +93,18 @@ class Settings(BaseSettings):
     data_hub_allow_loopback: bool = False
     data_hub_allow_private: bool = False
 
+    #: The web search of chats with `grounding`: `searxng`, `brave` or `tavily`; empty: there is none. Its URL (empty:
+    #: that of Brave or Tavily itself), and its key (SearXNG needs none).
+    search_kind: Literal["", "searxng", "brave", "tavily"] = ""
+    search_url: str = ""
+    search_key: str = ""
+    #: Seconds that a search may take, and how many results the model is given of each.
+    search_seconds: float = Field(default=10.0, gt=0, le=60)
+    search_results: int = Field(default=5, ge=1, le=20)
+    #: Allow a web search at a loopback address, or at any private address.
+    search_allow_loopback: bool = False
+    search_allow_private: bool = False
+
     #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers and webhooks.
     #: Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see shared.network.proxies.
     ca_file: str = ""
@@ -208,6 +220,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must begin with one of {', '.join(known)}")
         return url
 
+    @model_validator(mode="after")
+    def _has_its_search(self) -> Self:
+        if self.search_kind == "searxng" and not self.search_url:
+            raise ValueError("FUSIONAI_SEARCH_URL is missing: searxng has none of its own")
+        if self.search_kind in ("brave", "tavily") and not self.search_key:
+            raise ValueError(f"FUSIONAI_SEARCH_KEY is missing: {self.search_kind} needs one")
+        return self
+
     @field_validator("data_hub_url")
     @classmethod
     def _has_the_places(cls, url: str) -> str:
@@ -222,7 +242,7 @@ class Settings(BaseSettings):
             raise ValueError("must be printable ASCII")
         return key
 
-    @field_validator("public_url", "simulator_url", "base_url")
+    @field_validator("public_url", "simulator_url", "base_url", "search_url")
     @classmethod
     def _is_a_web_address(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):

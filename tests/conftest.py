@@ -20,9 +20,11 @@ pytest.register_assert_rewrite(*(name for name in _BESIDE if name != __name__))
 from tests.authorities import read_once  # noqa: E402
 from tests.compiling import compile_once  # noqa: E402
 from tests.servers import PostgresServer, RedisServer, migrated_sqlite  # noqa: E402
+from tests.starting import fork_simulators  # noqa: E402
 
 read_once()
 compile_once()
+fork_simulators()
 
 #: How long an example takes says nothing on a machine that has other things to do.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -4,8 +4,9 @@ No module that reads the settings when it is imported may be, nor what imports s
 
     python -m tests.forking DESCRIPTOR
 
-An order on the socket is the length of a JSON object in 4 bytes, with the descriptor that the output goes to, and the
-object; the answer is the new process's id in 4 bytes. See tests/starting.py, which is at the other end.
+An order on the socket is the length of a JSON object in 4 bytes, with the descriptors of the streams (input, output and
+errors, or the last two), and the object; the answer is the new process's id in 4 bytes. See tests/starting.py, which is
+at the other end.
 """
 
 import ctypes
@@ -17,11 +18,12 @@ import runpy
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 #: What reads the settings when it is imported.
-READERS = ("shared.broker.app", "shared.crash")
+READERS = ("shared.broker.app",)
 #: What tests start.
 PROGRAMS = (
     "producer.app",
@@ -30,46 +32,61 @@ PROGRAMS = (
     "workers.maintenance.sweep",
     "workers.simulator.__main__",
 )
-#: What `fusionai up`, which they start too, imports when it is called.
-CALLED = ("producer.cli.failures", "producer.cli.up", "producer.stack.stack")
+#: What they import when they run, `fusionai` and Celery's worker among them, or after a reader of settings.
+CALLED = (
+    "producer.cli.failures",
+    "producer.stack.stack",
+    "workers.process.consumer",
+    "workers.process.remote_control",
+    "workers.process.runtime",
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.apps.worker",
+    "celery.backends.base",
+    "celery.concurrency.thread",
+    "celery.contrib.abortable",
+    "celery.events.state",
+    "celery.loaders.app",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer",
+    "celery.worker.pidbox",
+    "celery.worker.strategy",
+    "encodings.idna",
+    "kombu.pidbox",
+    "sqlite3",
+    "uvicorn.lifespan.off",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+)
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
 
-def needed() -> list[str]:
-    """The modules that our programs import, in their order; found out by a child."""
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.close(reader)
-        for program in (*PROGRAMS, *CALLED):
-            importlib.import_module(program)
-        found = [name for name in sys.modules if name not in ("__main__", *PROGRAMS)]
-        with os.fdopen(writer, "w") as output:
-            output.write("\n".join(found))
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as written:
-        names = written.read().split()
-    os.wait()
-    return names
+def commands() -> set[str]:
+    """The modules that have the commands of `fusionai`."""
+    from producer.cli import COMMANDS
+
+    return {place.partition(":")[0] for place in COMMANDS.values()}
 
 
 def preload() -> None:
     """Import what may be shared: libraries, and modules of ours that fail for want of no reader of settings."""
-    names = needed()
     sys.modules.update(dict.fromkeys(READERS))  # type: ignore[arg-type]
-    for name in names:
+    for name in (*PROGRAMS, *CALLED, *commands()):
         with suppress(ImportError):
             importlib.import_module(name)
-    for name in READERS:
-        del sys.modules[name]
+    for name in (*READERS, *PROGRAMS):
+        sys.modules.pop(name, None)
     from shared.settings import settings
 
     assert not settings.cache_info().currsize, "a module has read the settings: it belongs to READERS"
     assert len(threading.enumerate()) == 1, "a module has started a thread, which no fork has"
 
 
-def forked(order: dict[str, Any], output: int) -> int:
+def forked(order: dict[str, Any], streams: Sequence[int]) -> int:
     """Fork twice, so that the process is an orphan, whom its `parent` adopts; its process id (0: we are that one)."""
     reader, writer = os.pipe()
     between = os.fork()
@@ -80,7 +97,7 @@ def forked(order: dict[str, Any], output: int) -> int:
         os.setsid()
         os.write(writer, os.getpid().to_bytes(4, "big"))
         os.close(writer)
-        become(order, output)
+        become(order, streams)
         return 0
     os.close(writer)
     pid = os.read(reader, 4)
@@ -89,7 +106,7 @@ def forked(order: dict[str, Any], output: int) -> int:
     return int.from_bytes(pid, "big")
 
 
-def become(order: dict[str, Any], output: int) -> None:
+def become(order: dict[str, Any], streams: Sequence[int]) -> None:
     """Take the parent, streams, directory and environment of the order."""
     while os.getppid() != order["parent"]:
         if os.getppid() == 1:  # it died before it could adopt us
@@ -98,26 +115,36 @@ def become(order: dict[str, Any], output: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != order["parent"]:
         os._exit(1)
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    os.close(output)
+    for number, stream in enumerate(streams, start=3 - len(streams)):
+        os.dup2(stream, number)
+        os.close(stream)
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
     os.environ.clear()
     os.environ.update(order["env"])
-    if os.environ.get("PYTHONUNBUFFERED"):
-        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    open_streams()
 
 
-def order_of(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
-    """The next order and its descriptor; None when there will be none."""
-    head, descriptors, *_ = socket.recv_fds(orders, 4, 1)
+def open_streams() -> None:
+    """Open the standard streams as Python does when it starts: by the line on a terminal, errors always."""
+    at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
+    sys.stdin = open(0, encoding=sys.stdin.encoding, errors=sys.stdin.errors, closefd=False)
+    sys.stdout = open(1, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False)
+    sys.stderr = open(2, "w", 1, encoding=sys.stderr.encoding, errors=sys.stderr.errors, closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(write_through=at_once)
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+
+
+def order_of(orders: socket.socket) -> tuple[dict[str, Any], Sequence[int]] | None:
+    """The next order and its descriptors; None when there will be none."""
+    head, descriptors, *_ = socket.recv_fds(orders, 4, 3)
     if not head:
         return None
     length, text = int.from_bytes(head, "big"), b""
     while len(text) < length:
         text += orders.recv(length - len(text))
-    return json.loads(text), descriptors[0]
+    return json.loads(text), descriptors
 
 
 def main() -> dict[str, Any] | None:
@@ -130,7 +157,8 @@ def main() -> dict[str, Any] | None:
             pid = forked(*order)
             if not pid:
                 return order[0]
-            os.close(order[1])
+            for stream in order[1]:
+                os.close(stream)
             orders.sendall(pid.to_bytes(4, "big"))
     return None
 

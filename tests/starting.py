@@ -16,13 +16,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from shared import processes
+from workers.simulator import server
 
 ROOT = Path(__file__).parents[1]
 #: From <linux/prctl.h>: orphans among the descendants become children of this process.
@@ -35,6 +36,8 @@ class Child:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
+        #: What it prints, where that is for us to read.
+        self.stdout: IO[str] | None = None
 
     def poll(self) -> int | None:
         """Its exit status once it has ended: negative for a signal's number."""
@@ -83,13 +86,50 @@ def start(
 
     Both its streams go to `output`; None: where ours go.
     """
-    if sys.platform != "linux" or env.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+    if not can_fork(env):
         with chdir(cwd or Path.cwd()):
             return processes.start([sys.executable, "-m", module, *arguments], env, output)
     descriptor = 2 if output is None else output if isinstance(output, int) else output.fileno()
-    place = {"cwd": str(cwd or Path.cwd()), "parent": os.getpid()}
+    return _fork(module, env, arguments, cwd or Path.cwd(), descriptor, descriptor)
+
+
+def start_command(words: Sequence[object], env: Mapping[str, str], *streams: IO[bytes] | int) -> Process:
+    """Start `fusionai` with these words; `streams`: its input, output and errors."""
+    argv = [str(word) for word in words]
+    if not can_fork(env):
+        given = dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))
+        return subprocess.Popen([sys.executable, "-m", "producer.cli", *argv], env=env, **given)  # type: ignore[call-overload,no-any-return]
+    descriptors = [stream if isinstance(stream, int) else stream.fileno() for stream in streams]
+    return _fork("producer.cli.__main__", env, argv, Path.cwd(), *descriptors)
+
+
+def can_fork(env: Mapping[str, str]) -> bool:
+    """Whether a process with this environment may be forked from one that has imported our modules."""
+    return sys.platform == "linux" and env.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
+
+
+def fork_simulators() -> None:
+    """Have the simulators of this process forked, too: what `workers.simulator.server` starts."""
+    if can_fork(os.environ):
+        server.start = _forked_simulator  # type: ignore[assignment]
+
+
+def _forked_simulator(command: Sequence[str]) -> Child:
+    """Stands for `workers.simulator.server.start`."""
+    _, _, module, *arguments = command
+    ours, its = os.pipe()
+    try:
+        process = _fork(module, os.environ, arguments, server.ROOT, its, 2)
+    finally:
+        os.close(its)
+    process.stdout = os.fdopen(ours)
+    return process
+
+
+def _fork(module: str, env: Mapping[str, str], arguments: Sequence[str], cwd: Path, *streams: int) -> Child:
+    place = {"cwd": str(cwd), "parent": os.getpid()}
     order = {"module": module, "arguments": arguments, "env": dict(env), **place}
-    return Child(_forker().fork(order, descriptor))
+    return Child(_forker().fork(order, *streams))
 
 
 @cache
@@ -114,11 +154,11 @@ class Forker:
             )
         atexit.register(self.stop)
 
-    def fork(self, order: Mapping[str, Any], output: int) -> int:
-        """The process id of a new child of ours."""
+    def fork(self, order: Mapping[str, Any], *streams: int) -> int:
+        """The process id of a new child of ours, with these for its streams: its input, or none, output and errors."""
         text = json.dumps(order).encode()
         with _adopting():
-            socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], [output])
+            socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], streams)
             self._socket.sendall(text)
             answer = self._socket.recv(4)
         if len(answer) != 4:

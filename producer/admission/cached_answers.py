@@ -85,7 +85,7 @@ def caching(
     holder: KeyHolder, submission: Submission, offers: Sequence[Offer], catalogue: Catalogue, use: CacheUse
 ) -> Caching | None:
     """Where the answer to a request is kept; None for one whose answer does not follow from the request."""
-    if not _is_deterministic(submission):
+    if not _is_deterministic(submission) or offers[0].course:
         return None
     request = {name: value for name, value in submission.request.items() if name not in _SENDING}
     by = [[one.provider, one.model, one.upstream, one.service_tier] for one in offers]

@@ -3,17 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from producer.admission import idempotency
 from producer.admission.idempotency import Claim
+from shared import clock
 from shared.accounts import KeyHolder
 from shared.batches.linked_lines import LinkedLines
 from shared.db import Database
 from shared.entities.resolving import Resolver
-from shared.errors import PayloadTooLarge
 from shared.submissions import linked_context, linked_message
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.schemas import Submission
+
+#: How long a data hub may take for all lines of a file that a caller waits for, in seconds: few are read at a time.
+MOST_FILE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,7 @@ class Found:
             whole.append(linked_message.with_entities(one, self.entities, at=place(index, listed)))
             added += sum(whole[-1].linked_bytes)
             if added > linked_context.MOST_LIST_BYTES:
-                most = linked_context.MOST_LIST_BYTES // 1024**2
-                raise PayloadTooLarge(f"the linked entities add more than {most} MB to the jobs", param="jobs")
+                raise linked_context.too_much()
         return whole
 
 
@@ -65,8 +68,9 @@ class Linking:
         return Found(await self.resolver.find(holder.account_id, keys))
 
     def lines(self, holder: KeyHolder) -> LinkedLines:
-        """What finds the entities that the lines of a file name; on a thread."""
-        return LinkedLines(partial(self.resolver.find_sync, holder.account_id))
+        """What finds the entities that the lines of a file name; on a thread, while a caller waits."""
+        by = clock.monotonic() + MOST_FILE_SECONDS
+        return LinkedLines(partial(self.resolver.find_sync, holder.account_id, by=by))
 
 
 def place(index: int, listed: bool) -> str:

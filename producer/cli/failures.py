@@ -91,7 +91,7 @@ def mapped_errors() -> Iterator[None]:
         raise click.ClickException(f"--base-url: {error}") from error
     except BrokenPipeError:
         raise  # the reader of our output has gone; click ends quietly
-    except failures.EXPLAINED as error:
+    except failures.explained() as error:
         raise click.ClickException(failures.message(error)) from error
 
 

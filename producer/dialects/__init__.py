@@ -5,7 +5,7 @@ that says where it answers, which header has the key, how a refusal and a stream
 it to DIALECTS. `tests/integration/example_dialect` is a whole one.
 """
 
-from producer.dialects import fluence, fusionai, fusionbase, infuzu, messages, responses
+from producer.dialects import euqai, fluence, fusionai, fusionbase, infuzu, messages, responses
 from producer.web.dialect import Dialect
 
 #: Every dialect that is served. One of them answers at the root.
@@ -16,4 +16,5 @@ DIALECTS: tuple[Dialect, ...] = (
     infuzu.DIALECT,
     fluence.DIALECT,
     fusionbase.DIALECT,
+    euqai.DIALECT,
 )

@@ -62,6 +62,14 @@ COUNTERS: Final = (
         clock.MICROS,
         "Cost of jobs above their maximum price, in credits, borne by the operator.",
     ),
+    ("job_steps", "job_steps", 1, "Finished steps of jobs that take several calls, by who served them."),
+    ("job_step_tokens", "job_step_tokens", 1, "Tokens of these steps, as reported by the provider."),
+    (
+        "job_step_credits",
+        "job_step_micros",
+        clock.MICROS,
+        "These steps at the list price of the model that served them, in credits. Jobs are charged at their own price.",
+    ),
     (
         "stale_answers_refused",
         "stale_answers_refused",

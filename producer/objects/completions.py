@@ -47,6 +47,34 @@ class WantedCall(TypedDict):
     extra_content: NotRequired[_Beside]
 
 
+class CitedUrl(TypedDict):
+    """A page that a web search found, and the characters of the answer that it is for: all of them."""
+
+    start_index: Count
+    end_index: Count
+    url: str
+    title: str
+
+
+class Citation(TypedDict):
+    """What an answer with `grounding` is based on."""
+
+    type: Literal["url_citation"]
+    url_citation: CitedUrl
+
+
+class _Address(TypedDict):
+    url: str
+
+
+class MadeImage(TypedDict):
+    """An image that the model made, as a `data:` URL, and the prompt that it was made from."""
+
+    type: Literal["image_url"]
+    image_url: _Address
+    revised_prompt: str
+
+
 class Reply(TypedDict):
     """The model's message."""
 
@@ -66,10 +94,16 @@ class Reply(TypedDict):
         ]
     ]
     tool_calls: NotRequired[list[WantedCall]]
+    annotations: NotRequired[list[Citation]]
+    images: NotRequired[list[MadeImage]]
     extra_content: NotRequired[_Beside]
 
 
 _StopSequence = Annotated[str, Field(description="The one of `stop` at which it ended, if the provider says that.")]
+_NativeReason = Annotated[
+    Literal["model_context_window_exceeded"],
+    Field(description="The provider's own word for why it ended, where it says more than `finish_reason`."),
+]
 
 
 class Choice(TypedDict):
@@ -82,12 +116,23 @@ class Choice(TypedDict):
         str | None, Field(description="Null only in the partial result of a job that ended before its answer.")
     ]
     stop_sequence: NotRequired[_StopSequence]
+    native_finish_reason: NotRequired[_NativeReason]
 
 
 Cached = Annotated[
     Literal[True],
     Field(description="From the cache: an earlier answer, with its `id` and `created`; `credits_used` is this one's."),
 ]
+
+
+class UsageDetails(TypedDict):
+    """What the tokens of several calls were of, as charged: text, images by their pixels, web searches."""
+
+    text_prompt_tokens: Count
+    text_completion_tokens: Count
+    input_image_tokens: NotRequired[Count]
+    output_image_tokens: NotRequired[Count]
+    grounding_tokens: NotRequired[Count]
 
 
 class ChatCompletion(TypedDict):
@@ -99,6 +144,7 @@ class ChatCompletion(TypedDict):
     model: str
     choices: list[Choice]
     usage: Tokens
+    usage_details: NotRequired[UsageDetails]
     cached: NotRequired[Cached]
 
 
@@ -110,13 +156,14 @@ class ChunkChoice(TypedDict):
         dict[str, Any],
         Field(
             description="`role`, `reasoning_content`, `content`, `refusal`, pieces of `tool_calls`, or with the "
-            "`finish_reason` `thinking_blocks` and `extra_content`. After reasoning that Anthropic signed, its "
-            "`reasoning_signature`, or `reasoning_redacted`, which `thinking_blocks` has as well."
+            "`finish_reason` `thinking_blocks`, `images` and `extra_content`. After reasoning that Anthropic signed, "
+            "its `reasoning_signature`, or `reasoning_redacted`, which `thinking_blocks` has as well."
         ),
     ]
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: str | None
     stop_sequence: NotRequired[_StopSequence]
+    native_finish_reason: NotRequired[_NativeReason]
 
 
 class ChatCompletionChunk(TypedDict):
@@ -129,6 +176,7 @@ class ChatCompletionChunk(TypedDict):
     choices: list[ChunkChoice]
     cached: NotRequired[Cached]
     usage: NotRequired[Tokens | None]
+    usage_details: NotRequired[UsageDetails]
 
 
 class Embedding(TypedDict):

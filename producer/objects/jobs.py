@@ -12,11 +12,12 @@ from producer.objects.charges import Charge, charge
 from producer.objects.completions import Result
 from producer.objects.errors import JobError
 from producer.objects.selections import JobRouting, routing
+from shared.answers import thinking
 from shared.clock import MICROS, seconds
 from shared.jobs.outcomes import JobStatus
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits, Labels, Time
-from shared.submissions import linked_message, usage_shown
+from shared.submissions import answer_options, preface, usage_shown
 from shared.submissions.job_types import JobType
 from shared.submissions.usage_shown import TokenCounts
 
@@ -153,7 +154,7 @@ def job_object(row: Mapping[str, Any]) -> Job:
         "attempts": _attempts(row),
         "started_at": seconds(row["started_at"]),
         "finished_at": seconds(row["finished_at"]),
-        "result": _result(row["response"] or row["partial"]),
+        "result": _result(row["response"] or row["partial"], row.get("answer_options")),
         "error": json.loads(row["error"]) if row["error"] else None,
         "usage": None if row["charged_micros"] is None else _usage(row),
         "charge": charge(row),
@@ -195,12 +196,15 @@ def _attempt(kept: Mapping[str, Any]) -> Attempt:
 
 
 def _ignored(row: Mapping[str, Any]) -> list[str]:
-    """Its places as they were sent: the message of a job's linked entities stands before the caller's."""
+    """Its places as they were sent: a preface stands before the caller's messages."""
     places: list[str] = json.loads(row["ignored"] or "[]")
-    return [linked_message.as_sent(place) for place in places] if row.get("linked_context") else places
+    has_preface = row.get("linked_context") or answer_options.language(row.get("answer_options"))
+    return [preface.as_sent(place) for place in places] if has_preface else places
 
 
-def _result(body: str | None) -> Result | None:
+def _result(body: str | None, options: str | None) -> Result | None:
+    if body and answer_options.wants_thinking(options):
+        body = thinking.dressed(body)
     return cast(Result, orjson.Fragment(body)) if body else None
 
 

@@ -15,6 +15,7 @@ from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
 from shared.submissions import extras
+from shared.submissions.answer_options import AnswerFields
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.linked_context import LinkedContext
 from shared.submissions.schemas import (
@@ -48,7 +49,7 @@ class _Named(_Wanted):
     model: Annotated[str, Field(min_length=1, description="A model id from GET /v1/models.")]
 
 
-class ChatCompletionRequest(ChatRequest, LinkedContext, _Wanted):
+class ChatCompletionRequest(ChatRequest, LinkedContext, AnswerFields, _Wanted):
     """A chat completion. `max_completion_tokens` is an alias of `max_tokens`. Default: the maximum of the model."""
 
     model: Annotated[
@@ -105,7 +106,11 @@ def schemas() -> Mapping[str, Any]:
 def chat_of_named_model() -> Schema:
     """The schema of a chat completion of a dialect in which a model must be named."""
     chat = schemas()["ChatCompletionRequest"]
-    model = {"type": "string", "minLength": 1, "description": "A model id."}
+    selected = {"$ref": "#/components/schemas/ModelSelection"}
+    model = {
+        "anyOf": [{"type": "string", "minLength": 1}, selected],
+        "description": "A model id, or how to select one.",
+    }
     said = "A chat completion, as the native one; `model` is required."
     properties = {**chat["properties"], "model": model}
     return {**chat, "description": said, "properties": properties, "required": [*chat["required"], "model"]}

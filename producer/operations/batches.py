@@ -132,8 +132,17 @@ class UnwrittenError(Exception):
     """A batch of inline requests was to be made, whose file has not been written."""
 
 
-def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: Mapping[str, Any]) -> Batch:
-    """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to."""
+def create(
+    connection: Connection,
+    holder: KeyHolder,
+    spec: BatchSpec,
+    inline: Mapping[str, Any],
+    beside: Mapping[str, Any] = {},
+) -> Batch:
+    """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to.
+
+    `beside`: columns that no body sets.
+    """
     if spec.requests is not None and not inline:
         raise UnwrittenError
     if inline:
@@ -158,6 +167,7 @@ def create(connection: Connection, holder: KeyHolder, spec: BatchSpec, inline: M
         "output_expires_seconds": spec.output_expires_after.seconds if spec.output_expires_after else None,
         "created_at": now,
         "expires_at": now + spec.window_hours() * 3600 * clock.MICROS,
+        **beside,
     }
     connection.execute(insert(m.batches), [row])
     return show(connection, holder, id)

@@ -199,7 +199,7 @@ async def open_content(database: Database, holder: KeyHolder, id: str) -> tuple[
 async def remove(database: Database, holder: KeyHolder, id: str) -> DeletedFile:
     """Delete a file: nobody sees it from now on, and its bytes go."""
     row = await database.write(doom, holder, id)
-    await _erase(database, row)
+    await erase(database, row)
     return objects.deleted_file(id)
 
 
@@ -245,10 +245,10 @@ async def drop(database: Database, row: Mapping[str, Any]) -> None:
         log.warning("could not remove upload %s, retention will remove it: %s", row["id"], type(error).__name__)
     else:
         if dropped:
-            await _erase(database, row)
+            await erase(database, row)
 
 
-async def _erase(database: Database, row: Mapping[str, Any]) -> None:
+async def erase(database: Database, row: Mapping[str, Any]) -> None:
     """Remove the bytes, then the row, of a file that is marked deleted; what fails is left to retention."""
 
     def forget(connection: Connection) -> int:

@@ -171,7 +171,7 @@ def _requests(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
         if last and total > PAGE_BYTES:
             break
         last = id
-    rows = select(*(m.jobs.c[name] for name in ("id", "custom_id", "type", "model")))
+    rows = select(*(m.jobs.c[name] for name in ("id", "custom_id", "type", "dialect", "model", line_requests.OPTIONS)))
     rows = rows.add_columns(*(m.job_payloads.c[name] for name in line_requests.COLUMNS)).select_from(_ASKED)
     fitting = rows.where(m.jobs.c.id.in_(ids), m.jobs.c.id <= last).order_by(m.jobs.c.id)
     return [dict(row) for row in connection.execute(fitting).mappings()]

@@ -52,6 +52,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         #: A head began in the bytes just fed: what of them was its own is not known.
         self._began = False
+        #: The head being read has said its host.
+        self._has_host = False
         #: Bytes since the last that were of any use: of a head, of chunks' sizes and extensions, of trailers.
         self._idle_bytes = 0
         #: Since when this head, or this body, is waited for, and when the last of the body came.
@@ -106,11 +108,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._began = True
+        self._has_host = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Of the head; a trailer is none, whatever it is called (RFC 9110, 6.5.1)."""
-        if self._in_head:
-            super().on_header(name, value)
+        """Of the head; a trailer is none, whatever it is called (RFC 9110, 6.5.1). Two hosts are malformed."""
+        if not self._in_head:
+            return
+        if name.lower() == b"host":
+            if self._has_host:
+                raise ValueError("more than one Host header")
+            self._has_host = True
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body, self._began, self._idle_bytes = False, True, False, 0

@@ -43,7 +43,7 @@ def main() -> None:
     """Prepare the database; what the user can mend is a line on standard error, and exit status 1."""
     try:
         prepare()
-    except failures.EXPLAINED as error:
+    except failures.explained() as error:
         print(printable(f"Error: {failures.message(error)}"), file=sys.stderr)
         raise SystemExit(1) from None
 

@@ -29,6 +29,8 @@ class Framing(Protocol):
     """One stream's frames, as bytes that are sent as they are; none is a frame too."""
 
     media_type: str
+    #: Thoughts have a place of their own in this format, where they stay when they are put before the answer as well.
+    keeps_thoughts: bool
 
     def chunk(self, chunk: bytes, event_id: str | None) -> bytes:
         """A `chat.completion.chunk`, as JSON; `event_id`: for Last-Event-ID, where the reader wants ids."""

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from shared import clock, redis_clients
+from shared.answers.streams import FIELD, NEW_ENTRIES, key
 from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.db.models import jobs
-from shared.jobs.streams import FIELD, NEW_ENTRIES, key
 from shared.notifier import Notifier
 from shared.stopping import stop
 

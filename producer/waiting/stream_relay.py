@@ -11,16 +11,18 @@ import orjson
 from producer.waiting.framing import BrokenStream, Framing
 from producer.waiting.stream_readers import Reader, Readers
 from producer.waiting.stream_starts import StreamLimits, about, broken_off, check_resumed, standing
+from producer.waiting.thinking_framing import ThinkingFraming
 from producer.waiting.waiters import JobState, JobStates, Waiters
 from shared import clock, logs
 from shared.accounts import KeyHolder
+from shared.answers import streams
+from shared.answers.streams import FROM_RESULT, EventId, StreamProgress
 from shared.db import Database, is_away
 from shared.errors import FusionError, InternalError, Timeout, Unavailable
-from shared.jobs import streams
 from shared.jobs.outcomes import TERMINAL
-from shared.jobs.streams import FROM_RESULT, EventId, StreamProgress
 from shared.objects.addresses import job_url, stream_url
 from shared.settings import settings
+from shared.submissions import answer_options
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class StreamRelay:
         self._job_id = job_id
         self._include_usage = include_usage
         self._ids = ids
-        self.framing = framing
+        self.framing: Framing = framing
         self._reader: Reader | None = None
         self._progress = StreamProgress()
         #: Epoch and count of the last event that was sent.
@@ -69,11 +71,13 @@ class StreamRelay:
 
     async def begin(self, holder: KeyHolder, after: EventId | None) -> None:
         """Until there is something to send, or the time to begin has come; raises what may come instead."""
-        status, epoch = await self._sources.database.read(standing, holder, self._job_id)
+        status, epoch, options = await self._sources.database.read(standing, holder, self._job_id)
         if after is not None:
             check_resumed(self._job_id, after, status, epoch)
             self._progress = after.progress
             self._at = after.epoch, after.count
+        if answer_options.wants_thinking(options):
+            self.framing = ThinkingFraming(self.framing, self._progress)
         if status in TERMINAL:
             self._ended.cancel()
         else:
@@ -236,7 +240,8 @@ class StreamRelay:
         for choices in streams.rest(body["choices"], self._progress):
             frames.append(self._frame(epoch, FROM_RESULT, orjson.dumps(streams.chunk(body, choices))))
         if self._include_usage:
-            usage = orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage")})
+            details = {"usage_details": body["usage_details"]} if "usage_details" in body else {}
+            usage = orjson.dumps({**streams.chunk(body, []), "usage": body.get("usage"), **details})
             frames.append(self.framing.chunk(usage, None))
         return [*frames, self.framing.end()]
 

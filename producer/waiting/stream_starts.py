@@ -1,14 +1,15 @@
 """Before a stream: its limits, whether the job is one to stream, and whether one that is resumed can be."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
 from shared.accounts import KeyHolder
+from shared.answers.streams import FROM_RESULT, EventId
 from shared.db.models import jobs
 from shared.errors import Conflict, FusionError, InvalidRequest, NotFound
 from shared.jobs.outcomes import TERMINAL
-from shared.jobs.streams import FROM_RESULT, EventId
 from shared.objects.addresses import stream_url
 
 #: A silence before a comment says that we are there, in seconds.
@@ -24,9 +25,17 @@ class StreamLimits:
     comment: float = KEEP_ALIVE_SECONDS
 
 
-def standing(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[str, int]:
-    """Status and lease epoch of a chat job that the holder may see."""
-    statement = select(jobs.c.type, jobs.c.status, jobs.c.lease_epoch).where(
+class Standing(NamedTuple):
+    """How a chat job stands, and what was asked of its answer (`jobs.answer_options`)."""
+
+    status: str
+    epoch: int
+    options: str | None
+
+
+def standing(connection: Connection, holder: KeyHolder, job_id: str) -> Standing:
+    """How a chat job stands that the holder may see."""
+    statement = select(jobs.c.type, jobs.c.status, jobs.c.lease_epoch, jobs.c.answer_options).where(
         jobs.c.id == job_id, jobs.c.account_id == holder.account_id, jobs.c.test == holder.test
     )
     row = connection.execute(statement).first()
@@ -34,7 +43,7 @@ def standing(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[st
         raise NotFound(f"not found: job {job_id[:100]!r}")
     if row.type != "chat.completion":
         raise InvalidRequest(f"job {job_id} has type {row.type}: only chat completions can be streamed")
-    return row.status, row.lease_epoch
+    return Standing(row.status, row.lease_epoch, row.answer_options)
 
 
 def check_resumed(job_id: str, after: EventId, status: str, epoch: int) -> None:

@@ -25,6 +25,11 @@ def large(request: Request) -> int:
     return int(request.scope.get("fusionai_bytes", 0))
 
 
+def add_bytes(request: Request, more: int) -> None:
+    """Count what is read together with a request's body: a conversation that it goes on from."""
+    request.scope["fusionai_bytes"] = large(request) + more
+
+
 async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[str, Any]:
     """The JSON object that a POST carries; 400, 413 or 415 when it is not one."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()

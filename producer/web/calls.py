@@ -1,9 +1,9 @@
 """A call that waits for its job, in any dialect; a client that goes away loses nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -20,26 +20,15 @@ from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
 from shared.accounts import KeyHolder
+from shared.answers import thinking
 from shared.db import is_away
+from shared.dialects.translated import Translated, as_sent
 from shared.errors import FusionError, InvalidRequest, Refused, Timeout, Unavailable
 from shared.objects.addresses import job_url
 from shared.objects.amounts import credits_decimal
 from shared.settings import settings
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import Submission, read_submission
-
-
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """A native body, and the paths of what was sent beside it that no provider is sent: `ignored` of the job.
-
-    `places`: where what stands at a path of the body stood in what was sent, as far as a refusal may name it.
-    """
-
-    body: dict[str, Any]
-    unsent: Sequence[str]
-    places: Mapping[str, str] = field(default_factory=dict)
-
 
 Translate: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | Translated]
 
@@ -55,10 +44,10 @@ def untranslated(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_named_model(body: dict[str, Any]) -> dict[str, Any]:
-    """The same, for a dialect in which a model must be named."""
+    """The same, for a dialect in which a model, or how to select one, must be named."""
     model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest("model is required and must be a string", param="model")
+    if not isinstance(model, str | dict) or not model:
+        raise InvalidRequest("model is required and must be a string, or an object that selects one", param="model")
     return body
 
 
@@ -167,9 +156,7 @@ async def answered(call: Call, placed: Placed) -> Response:
     headers = {"FusionAI-Job-Id": placed.job_id}
     if outcome is not None and outcome.response is not None:
         headers[COST_HEADER] = credits_decimal(outcome.charged_micros or 0)
-        return Response(
-            dialect_of(call.request).dress(type, outcome.response), media_type="application/json", headers=headers
-        )
+        return Response(_dressed(call, outcome.response), media_type="application/json", headers=headers)
     if outcome is not None and outcome.over:
         raise outcome.refusal()
     if patience.respond_async:
@@ -179,6 +166,14 @@ async def answered(call: Call, placed: Placed) -> Response:
     if context.stopped:
         raise _late(placed.job_id, "the server is shutting down")
     raise _late(placed.job_id, streams=type == "chat.completion")
+
+
+def _dressed(call: Call, result: str) -> str:
+    """A job's result as its caller gets it."""
+    dialect = dialect_of(call.request)
+    if call.submission.options.include_thinking:
+        result = thinking.dressed(result, keeps=dialect.keeps_thoughts)
+    return dialect.dress(call.submission.type, result)
 
 
 def _late(job_id: str, why: str = "", *, streams: bool = False) -> Timeout:
@@ -196,10 +191,7 @@ def _named_as_sent(places: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if (param := error.param) is not None and param in places:
-            error.message = error.message.replace(param, places[param], 1)
-            error.param = places[param]
-        raise
+        raise as_sent(error, places) from None
 
 
 def _read(

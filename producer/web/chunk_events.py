@@ -16,6 +16,7 @@ class ChunkEvents:
     """A framing. `broken`: the data of the event that ends a stream without the rest. `dress`: a chunk, as JSON."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = False
 
     def __init__(self, broken: Callable[[BrokenStream], Any], dress: Callable[[bytes], bytes] = _as_it_is) -> None:
         self._broken = broken

@@ -1,6 +1,6 @@
 """The Dialect value: everything in which one way of speaking to this API differs from another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from producer.admission.limits.rates import Dimension
 from producer.waiting.framing import BrokenStream, Framing, event
 from producer.web.router import Router
 from producer.web.rows import Schema
+from shared.dialects.line_format import LineFormat
 from shared.errors import FusionError
 from shared.submissions.job_types import JobType
 
@@ -94,18 +95,32 @@ class Dialect:
     dimensions: tuple[Dimension, ...] = ()
     #: A job's result (JSON, as the native API gives it) as this dialect gives it.
     dress: Callable[[JobType, str], str] = lambda type, result: result
+    #: Thoughts have a place of their own in its answers, as in its streams (`Framing.keeps_thoughts`).
+    keeps_thoughts: bool = False
     #: Headers of every answer, given the request's id, beside X-Request-Id and FusionAI-Version.
     answer_headers: Callable[[str], list[tuple[bytes, bytes]]] = lambda request_id: []
     #: Other names of a path, and the paths of POSTs that buy: without an Idempotency-Key, an SDK's retry of one of
     #: these is told from a new one. Both as `call_path` gives them.
     other_names: Mapping[str, str] = field(default_factory=dict)
     bought: frozenset[str] = frozenset()
+    #: Prefixes of the native dialect whose requests are this one's if they have a header, by its name in lower case:
+    #: they go to the same path below the dialect's first prefix.
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Answers to deterministic requests are cached: see `producer.admission.cached_answers`.
     caches: bool = False
+    #: Its requests may be lines of batches in their own form; None: they may not. One of `shared.dialects`.
+    lines: LineFormat | None = None
 
     def prefix_of(self, path: str) -> str | None:
         """The longest of its prefixes that a path is under; None: it is not this dialect's."""
         return max((one for one in self.prefixes if _is_under(path, one)), key=len, default=None)
+
+    def claimed(self, path: str, headers: Headers) -> str | None:
+        """The path that a request to the native dialect has here, if it is this dialect's by a header."""
+        for name, prefixes in self.claims.items():
+            if name in headers and (prefix := next((one for one in prefixes if _is_under(path, one)), None)):
+                return self.prefixes[0] + path.removeprefix(prefix.rpartition("/")[0])
+        return None
 
     def path_at_host(self, path: str) -> str:
         """The path that a request to a host of its own has below its first prefix."""
@@ -120,15 +135,20 @@ class Dialect:
 
 
 class Dialects:
-    """Those that an app speaks. One answers at the root, and for all that is no other's."""
+    """Those that an app speaks. One answers at the root, and for all that is no other's.
 
-    def __init__(self, every: Sequence[Dialect]) -> None:
+    `everywhere`: paths of the server itself, which are below no prefix at any host, as its probes and documents.
+    """
+
+    def __init__(self, every: Sequence[Dialect], everywhere: Collection[str] = ()) -> None:
         self.every = tuple(every)
+        self._everywhere = tuple(everywhere)
         self._by_host = {host: one for one in every for host in one.hosts}
         prefixes = [(prefix, one) for one in every for prefix in one.prefixes]
         #: The longest first: it is the more exact one.
         self._prefixes = sorted(prefixes, key=lambda pair: len(pair[0]), reverse=True)
         self.native = next(one for prefix, one in prefixes if not prefix)
+        self._claiming = [one for one in every if one.claims]
 
     def router(self) -> Router:
         """All their routes."""
@@ -145,13 +165,19 @@ class Dialects:
 
     def _found(self, scope: Scope) -> Dialect:
         path = scope["path"]
-        if self._by_host:
+        if self._by_host and not any(_is_under(path, one) for one in self._everywhere):
             host = Headers(scope=scope).get("host", "").partition(":")[0].lower()
-            if (bound := self._by_host.get(host)) is not None:
+            if (bound := self._by_host.get(host.removesuffix("."))) is not None:
                 scope["path"] = bound.path_at_host(path)
                 return bound
-        for prefix, dialect in self._prefixes:
-            if _is_under(path, prefix):
+        found = next(one for prefix, one in self._prefixes if _is_under(path, prefix))
+        return self._claimer(scope) if found is self.native else found
+
+    def _claimer(self, scope: Scope) -> Dialect:
+        """The dialect that a request under the native prefixes is in."""
+        for dialect in self._claiming:
+            if (path := dialect.claimed(scope["path"], Headers(scope=scope))) is not None:
+                scope["path"] = path
                 return dialect
         return self.native
 

@@ -53,9 +53,10 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Every method that the path takes; the router names those of the first route alone."""
+    """Every method that the path takes; the router names those of the first route alone. A path by name is no id."""
     fitting = [route for route in request.app.routes if route.path_regex.match(request.url.path)]
-    return sorted({method for route in fitting for method in route.methods or ()})
+    named = [route for route in fitting if not route.param_convertors]
+    return sorted({method for route in named or fitting for method in route.methods or ()})
 
 
 async def _delay(request: Request, error: Exception) -> Response:

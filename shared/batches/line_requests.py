@@ -1,6 +1,7 @@
 """Renders the request of a batch line again from what is stored of its job, so that it can be sent again.
 
 The body is the request as it was read: hints stand in their places again, fields that nothing is made of are left out.
+That of a line in a dialect's own form is the one that was sent.
 """
 
 from collections.abc import Mapping
@@ -8,9 +9,10 @@ from typing import Any, Final, cast
 
 import orjson
 
+from shared.dialects import LINE_FORMATS
 from shared.objects.batches import LineRequest
 from shared.strict_json import dumps
-from shared.submissions import extras, linked_context, linked_message
+from shared.submissions import answer_options, extras, linked_context, preface
 from shared.submissions.job_types import URLS
 from shared.submissions.rows import Priced
 from shared.submissions.schemas import NULLS, UNASKED
@@ -19,29 +21,41 @@ from shared.submissions.schemas import NULLS, UNASKED
 #: which `Priced` has as well.
 BESIDE: Final = {"metadata": "labels", "routing": "routing", linked_context.FIELD: "linked_context"}
 #: The columns of a job's payload that `of_row` needs.
-COLUMNS: Final = ("request", "offers", *BESIDE.values())
+COLUMNS: Final = ("request", "offers", "sent", *BESIDE.values())
+#: The column of its row that keeps more of what stood in its body, each field by its name.
+OPTIONS: Final = "answer_options"
 
 
 def of_row(row: Mapping[str, Any]) -> LineRequest | None:
-    """`{"method", "url", "body"}` of a job's `type`, `model` and COLUMNS; None when its payload is gone."""
+    """What was asked for by a job's `type`, `dialect`, `model`, OPTIONS, COLUMNS; None when its payload is gone."""
     if row["request"] is None:
         return None
-    return _asked(
+    return _as_it_was(row["dialect"], row["sent"]) or _asked(
         row["type"],
         _model(row["model"], row["offers"]),
         row["request"],
         {name: row[kept] for name, kept in BESIDE.items()},
+        row[OPTIONS],
     )
 
 
 def of_plan(line: Priced) -> LineRequest:
     """The same of a line that never became a job."""
-    return _asked(
+    return _as_it_was(line.dialect, line.sent) or _asked(
         line.type,
         _model(line.model, line.offers),
         line.request,
         {name: getattr(line, kept) for name, kept in BESIDE.items()},
+        line.answer_options,
     )
+
+
+def _as_it_was(dialect: str | None, sent: str | None) -> LineRequest | None:
+    """That of a line in a dialect's own form; None: it is in the native one."""
+    format = LINE_FORMATS.get(dialect or "")
+    if format is None or sent is None:
+        return None
+    return {"method": "POST", "url": format.url, "body": cast(Any, orjson.Fragment(sent))}
 
 
 def _as_sent(request: str) -> str:
@@ -65,14 +79,15 @@ def _model(model: str, offers: str | None) -> str | dict[str, Any] | None:
 
 
 def _asked(
-    type: str, model: str | dict[str, Any] | None, request: str, beside: Mapping[str, str | None]
+    type: str, model: str | dict[str, Any] | None, request: str, beside: Mapping[str, str | None], options: str | None
 ) -> LineRequest:
     """The stored texts are put together as they are, where they may be: a request may be megabytes."""
-    if beside[linked_context.FIELD]:
-        request = dumps(linked_message.without_entities(orjson.loads(request)))
+    if beside[linked_context.FIELD] or answer_options.language(options):
+        request = dumps(preface.without(orjson.loads(request)))
     if any(f'"{name}":' in request for name in (extras.KEY, UNASKED, NULLS)):
         request = _as_sent(request)
     others = [f'"{name}":{text}' for name, text in beside.items() if text]
+    others += [options[1:-1]] if options else []
     if model is not None:
         others = [f'"model":{orjson.dumps(model).decode()}', *others]
     body = "{" + ",".join([*others, request[1:]])

@@ -17,14 +17,16 @@ import orjson
 from shared import strict_json
 from shared.batches import line_files
 from shared.batches.line_files import FaultError
-from shared.errors import FusionError, InvalidRequest
+from shared.dialects import BY_URL
+from shared.dialects.line_format import LineFormat, Renamed
+from shared.errors import FusionError, InvalidRequest, Refused
 from shared.money.shortage import Need
 from shared.submissions import linked_context, linked_message, quote
 from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.rows import Priced, priced
-from shared.submissions.schemas import read_submission
+from shared.submissions.schemas import Offer, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
 #: Bytes of a chunk, a last line more: about 10 ms of reading.
@@ -192,47 +194,81 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
         raise FaultError("unknown_field", f"{name}: unknown field; allowed fields: custom_id, method, url, body", name)
     if line.get("method") != "POST":
         raise FaultError("invalid_method", "method must be POST", "method")
-    type = _type(line, wanted.endpoint)
+    url, type = _endpoint(line, wanted.endpoint)
     body = line.get("body")
     if not isinstance(body, dict):
         raise FaultError("invalid_body", "body must be a JSON object", "body")
     try:
+        if (format := BY_URL.get(url)) is not None:
+            return _of_dialect(format, body, custom_id, wanted)
         submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
-        if submission.linked and not wanted.may_link:
-            raise linked_context.refusal("body.")
-        submission = linked_message.with_entities(submission, wanted.entities, at="body.")
-        made = quote.offers(submission, catalogue(), test=wanted.test, at="body.")
+        return priced(*_offered(submission, wanted, at="body."), custom_id)
     except FusionError as error:
         raise FaultError("invalid_request", error.message, error.param) from None
-    return priced(submission, made, custom_id)
 
 
-def _type(line: dict[str, Any], endpoint: str | None) -> JobType:
+def _offered(submission: Submission, wanted: Wanted, *, at: str) -> tuple[Submission, Sequence[Offer]]:
+    """A submission with what it is linked to, and its offers; `at`: before the name of what is wrong."""
+    if submission.linked and not wanted.may_link:
+        raise linked_context.refusal(at)
+    submission = linked_message.with_entities(submission, wanted.entities, at=at)
+    return submission, quote.offers(submission, catalogue(), test=wanted.test, at=at)
+
+
+def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
+    """A line in a dialect's own form, with the body as it was sent."""
+    renamed: Renamed = lambda error: error  # noqa: E731
+    try:
+        submission, renamed = format.read(body, wanted.ignore_unknown)
+        found = priced(*_offered(submission, wanted, at=""), custom_id)
+    except Refused as error:
+        raise _in_body(renamed(error)) from None
+    found.dialect, found.sent = format.dialect, strict_json.dumps(body)
+    return found
+
+
+def _in_body(error: Refused) -> Refused:
+    """The same, with the place in the line of what is wrong."""
+    if error.param:
+        error.message = error.message.replace(error.param, f"body.{error.param}", 1)
+        error.param = f"body.{error.param}"
+    return error
+
+
+def _endpoint(line: dict[str, Any], endpoint: str | None) -> tuple[str, JobType]:
+    """The line's url, and the type of its job."""
     url = line.get("url")
-    type = ENDPOINTS.get(url) if isinstance(url, str) else None
-    if type is None:
+    if not isinstance(url, str) or url not in ENDPOINTS:
         raise FaultError("invalid_url", f"url must be one of {', '.join(ENDPOINTS)}", "url")
-    if endpoint is not None and ENDPOINTS[endpoint] != type:
+    if endpoint is not None and _kind(endpoint) != _kind(url):
         raise FaultError("mismatched_url", f"url {url} does not match the batch's endpoint {endpoint}", "url")
-    return type
+    return url, ENDPOINTS[url]
+
+
+def _kind(url: str) -> tuple[JobType | None, LineFormat | None]:
+    """What two urls of one kind have in common: the type, and the form of the body."""
+    return ENDPOINTS.get(url), BY_URL.get(url)
 
 
 def planned(wanted: Priced) -> bytes:
     """A line of a plan: JSON texts have neither tabs nor line ends of their own."""
     labels, routing = wanted.labels or "", wanted.routing or ""
-    linked = wanted.linked_context or ""
+    linked, options = wanted.linked_context or "", wanted.answer_options or ""
     bound = str(wanted.bound_micros)
-    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked)
+    own = (wanted.dialect or "", wanted.sent or "")
+    texts = (wanted.type, wanted.provider, bound, labels, wanted.offers, wanted.request, routing, linked, *own, options)
     return b"%s\t%s\t%s\n" % (orjson.dumps(wanted.custom_id), orjson.dumps(wanted.model), "\t".join(texts).encode())
 
 
 #: Columns of a line of a plan; what stands beyond them, a later release added.
-PLAN_COLUMNS = 10
+PLAN_COLUMNS = 13
 
 
 def unplanned(line: bytes) -> Priced:
     """The same line again; columns that a later release added are passed over."""
     custom_id, model, type, provider, bound, labels, offers, request, *more = line.decode().rstrip("\n").split("\t")
+    # Plans of earlier releases end before these.
+    routing, linked, dialect, sent, options = (text or None for text in (*more, "", "", "", "", "")[:5])
     return Priced(
         type,  # type: ignore[arg-type]
         orjson.loads(model),
@@ -241,9 +277,12 @@ def unplanned(line: bytes) -> Priced:
         request,
         offers,
         labels or None,
-        more[0] or None if more else None,  # plans of earlier releases end before it
-        more[1] or None if len(more) > 1 else None,
+        routing,
+        linked,
+        options,
         orjson.loads(custom_id),
+        dialect=dialect,
+        sent=sent,
     )
 
 

@@ -45,7 +45,7 @@ class LinkedLines:
             return wanted
         self._look_up(set(named))
         known = {key: entity for key in named if (entity := self._known[key]) is not None}
-        self._added += sum(_size(known[key]) for key in named if key in known)
+        self._added += sum(linked_context.size(known[key]) for key in named if key in known)
         if self._added > MOST_ADDED_BYTES:
             raise _too_much(f"the linked entities add more than {MOST_ADDED_BYTES // 1024**2:,} MB to the lines")
         return replace(wanted, entities=known)
@@ -59,17 +59,13 @@ class LinkedLines:
             part = missing[first : first + TOGETHER]
             found = self.find(part)
             self._known |= {key: found.get(key) for key in part}
-            self._bytes += sum(map(_size, found.values()))
+            self._bytes += sum(map(linked_context.size, found.values()))
             if self._bytes - before > MOST_KEPT_BYTES:
                 raise _too_much(f"lines that follow each other link more than {MOST_KEPT_BYTES // 1024**2} MB")
 
 
 def _too_much(what: str) -> FaultError:
     return FaultError("linked_context_too_large", f"{what}; split the batch", linked_context.FIELD)
-
-
-def _size(entity: Entity) -> int:
-    return len(linked_context.shown(entity).encode())
 
 
 def _named(chunk: Sequence[bytes]) -> Iterator[Key]:

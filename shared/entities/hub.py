@@ -3,14 +3,17 @@
 A GET of `FUSIONAI_DATA_HUB_URL`, with the type and the id percent-encoded in their places and the key in `X-API-KEY`.
 A 200 has the entity as JSON (`name`, `attributes`, `text`, also `type` and `id`; other fields are passed over); a 404
 or 410 says that there is none; whatever else is a hub that is away. Addresses are judged when they are connected to,
-redirects are not followed, no proxy is used, and no more is read than an entity may have.
+redirects are not followed, no proxy is used, no more is read than an entity may have, and for no longer than a call may
+take, however slowly it comes.
 """
 
 import logging
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,9 +21,11 @@ import certifi
 import httpcore
 from pydantic import ValidationError
 
-from shared import clock, durations, network, strict_json
+from shared import durations, network, strict_json
 from shared.entities.hub_cache import HubCache, Place
+from shared.entities.hub_turns import HubTurns
 from shared.errors import FusionError, Unavailable
+from shared.network.deadlines import DeadlineBackend
 from shared.network.guarded import GuardedBackend, Lookup, look_up
 from shared.settings import Settings
 from shared.submissions import linked_context
@@ -63,35 +68,56 @@ class Hub:
         if own.data_hub_key:
             self._headers["X-API-KEY"] = own.data_hub_key
         loopback, private = own.data_hub_allow_loopback, own.data_hub_allow_private
+        guarded = GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup)
+        self._deadlines = DeadlineBackend(guarded)
         self._pool = httpcore.ConnectionPool(
             _trust(),
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS,
             keepalive_expiry=30.0,
-            network_backend=GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup),
+            network_backend=self._deadlines,
         )
-        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="hub")
+        self._turns = HubTurns[Entity | None](CONNECTIONS)
         self._cache = HubCache(own.data_hub_cache_seconds)
         self._asking: dict[Place, Future[Entity | None]] = {}
+        #: How many wait for each of these.
+        self._waiting: Counter[Place] = Counter()
         self._lock = threading.Lock()
 
     def ask(self, account_id: str, keys: Collection[Key]) -> dict[Key, "Future[Entity | None]"]:
-        """What the hub has of each of these, None: nothing; asked at once, each once. HubAway: it does not say."""
-        return {key: self._future((account_id if self._private else "", *key), account_id) for key in keys}
+        """What the hub has of each of these, None: nothing; asked each once. HubAway: it does not say.
+
+        Who waits no longer says so: `leave`.
+        """
+        return {key: self._future(self._place(account_id, key), account_id) for key in keys}
+
+    def leave(self, account_id: str, keys: Collection[Key]) -> None:
+        """Wait no longer for what was asked; what nobody waits for, and is not under way, is not asked for."""
+        with self._lock:
+            for place in (self._place(account_id, key) for key in keys):
+                self._waiting[place] -= 1
+                if self._waiting[place] <= 0:
+                    del self._waiting[place]
+                    if (asking := self._asking.get(place)) is not None:
+                        asking.cancel()
 
     def close(self) -> None:
         """Ask no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._turns.close()
         self._pool.close()
+
+    def _place(self, account_id: str, key: Key) -> Place:
+        return (account_id if self._private else "", *key)
 
     def _future(self, place: Place, account_id: str) -> "Future[Entity | None]":
         with self._lock:
+            self._waiting[place] += 1
             if known := self._cache.get(place):
                 done: Future[Entity | None] = Future()
                 done.set_result(known[0])
                 return done
             if (asking := self._asking.get(place)) is None:
-                asking = self._asking[place] = self._threads.submit(self._answer, place, account_id)
+                asking = self._asking[place] = self._turns.submit(account_id, partial(self._answer, place, account_id))
                 asking.add_done_callback(lambda _: self._asking.pop(place, None))
             return asking
 
@@ -119,9 +145,12 @@ class Hub:
         return whole
 
     def _get(self, url: str, type: str, id: str) -> Entity | None:
-        until = clock.monotonic() + self._seconds
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
-        with self._pool.stream("GET", url, headers=self._headers, extensions={"timeout": timeout}) as response:
+        extensions = {"timeout": timeout}
+        with (
+            self._deadlines.within(self._seconds),
+            self._pool.stream("GET", url, headers=self._headers, extensions=extensions) as response,
+        ):
             if response.status in (404, 410):
                 return None
             if response.status != 200:
@@ -132,8 +161,6 @@ class Hub:
                 body += part
                 if len(body) > MOST_BYTES:
                     raise ValueError("the answer is too large")
-                if clock.monotonic() > until:
-                    raise TimeoutError
         return _entity(bytes(body), type, id)
 
 

@@ -45,7 +45,7 @@ class HubCache:
     def put(self, place: Place, answer: Entity | None) -> None:
         """Keep an answer."""
         seconds = self._seconds if answer else min(self._seconds, ABSENT_SECONDS)
-        size = OVERHEAD_BYTES + sum(map(len, place)) + (len(linked_context.shown(answer).encode()) if answer else 0)
+        size = OVERHEAD_BYTES + sum(map(len, place)) + (linked_context.size(answer) if answer else 0)
         with self._lock:
             if place in self._kept:
                 self._drop(place)

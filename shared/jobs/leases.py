@@ -9,6 +9,8 @@ from sqlalchemy import Connection, bindparam, exists, func, select, text, tuple_
 from shared import db
 from shared.db.models import job_payloads, jobs, workers
 from shared.db.models.jobs import QUEUED, RUNNING, WOKEN
+from shared.jobs import job_steps
+from shared.submissions.steps.course import has_course
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Leased:
     wait_until: int | None = None
     #: The caller's wishes about who serves, as JSON, where there are any.
     routing: str | None = None
+    #: Of a job that takes several calls, the rows of the steps that have ended, in their order.
+    steps: Sequence[Mapping[str, Any]] = ()
 
     def forget(self) -> None:
         """Let go of what is asked for, once it has been read: it may be long, and thousands of jobs are held."""
@@ -62,8 +66,13 @@ def lease(connection: Connection, worker_id: str, wanted: Mapping[str, Sequence[
             connection.execute(_REFUSED, {"b_queue": queue, "b_ids": refused})
     if not rows:
         return []
-    payloads = connection.execute(_PAYLOADS, {"b_ids": list(rows)})
-    return [Leased(*rows[job_id], *rest) for job_id, *rest in payloads]
+    payloads = connection.execute(_PAYLOADS, {"b_ids": list(rows)}).all()
+    steps = job_steps.ended(connection, [id for id, row in rows.items() if has_course(row[_OFFER])])
+    return [Leased(*(*rows[job_id], *rest, steps.get(job_id, ()))) for job_id, *rest in payloads]
+
+
+#: Where a job's offer stands in what is leased.
+_OFFER = _LEASED.index("offer")
 
 
 #: Made once: making a statement costs more than running it.

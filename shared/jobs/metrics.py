@@ -6,12 +6,12 @@ of: providers, lanes, models, never accounts. `producer.metrics` shows them.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from shared.db.counters import Key, of
-from shared.jobs.outcomes import Ending
+from shared.jobs.outcomes import Ending, StepEnd
 from shared.queues import provider_of
 
 #: Upper ends of the histogram of a job's time from acceptance to end, in seconds: to a week, for batches.
@@ -32,6 +32,9 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "tokens": ("provider", "model", "kind"),
     "webhook_deliveries": ("outcome",),
     "cache_lookups": ("outcome",),
+    "job_steps": ("provider", "model"),
+    "job_step_tokens": ("provider", "model", "kind"),
+    "job_step_micros": ("provider", "model"),
 }
 
 
@@ -49,11 +52,31 @@ def of_endings(ended: Iterable[tuple[Ending, Mapping[str, Any]]], now: int) -> d
             model = ending.model or job["model"]
             sums[key("tokens", provider, model, "prompt")] += ending.prompt_tokens
             sums[key("tokens", provider, model, "completion")] += ending.completion_tokens
-        for attempt in ending.attempts[1:]:
+        for attempt in _retries(ending.attempts):
             sums[key("job_retries", attempt.get("provider") or provider)] += 1
         sums[key("charged_micros")] += ending.charge_micros
         sums[key("excess_micros")] += ending.excess_micros
     return dict(sums)
+
+
+def of_steps(ended: Iterable[StepEnd]) -> dict[Key, int]:
+    """What steps that have ended add, by who served them: what the provider reported, at its own list price."""
+    sums: Counter[Key] = Counter()
+    for one in ended:
+        sums[key("job_steps", one.provider, one.model)] += 1
+        sums[key("job_step_tokens", one.provider, one.model, "prompt")] += one.used.get("prompt_tokens") or 0
+        sums[key("job_step_tokens", one.provider, one.model, "completion")] += one.used.get("completion_tokens") or 0
+        sums[key("job_step_micros", one.provider, one.model)] += one.cost_micros
+    return dict(sums)
+
+
+def _retries(attempts: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The attempts after the first one, of each step for itself."""
+    seen = set()
+    for attempt in attempts:
+        if (step := attempt.get("step")) in seen:
+            yield attempt
+        seen.add(step)
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,26 @@ BEGAN = "began"
 
 
 @dataclass(frozen=True, slots=True)
+class StepEnd:
+    """A step of a job that has ended well: who served it, and what the job is charged for it (`job_steps`)."""
+
+    step: str
+    number: int
+    provider: str
+    model: str
+    #: The job's offer by whose price it is charged.
+    offer: int
+    #: The counts that are charged, by the names of their columns.
+    counted: Mapping[str, int | None]
+    #: What the provider reported, by the names of `Usage`; and what that costs at the list price of who served it.
+    used: Mapping[str, Any]
+    cost_micros: int
+    estimated: bool = False
+    #: Canonical, as JSON; None: the job has ended with it.
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """A job's terminal transition. `takes`: by somebody else than its holder, which bumps the epoch."""
 
@@ -53,6 +73,8 @@ class Ending:
     partial: str | None = None
     #: The job whose answer this is, of one that was answered from the cache.
     cached_from: str | None = None
+    #: The last step of a job that takes several calls.
+    step: StepEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +108,8 @@ class Requeue:
     wake: bool = False
     #: What its holder has sent on of an answer that it did not live to see whole.
     relayed: RelayedPart | None = None
+    #: The step of it that has just ended, after which there is another.
+    step: StepEnd | None = None
 
 
 #: `done`: took effect now, or by this same holder before; `stale`: the job was no longer the caller's.

@@ -18,22 +18,23 @@ from shared.batches import transitions
 from shared.db import counters
 from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
-from shared.jobs import metrics, reasons
+from shared.jobs import job_steps, metrics, reasons, response_events
 from shared.jobs.leases import HELD, holding
-from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, Verdict
+from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, StepEnd, Verdict
 from shared.money import usage
 from shared.money.ledger import Book
 from shared.money.usage import Used
 from shared.objects.addresses import job_url
 from shared.strict_json import dumps
+from shared.submissions.steps.course import has_course
 
 
 def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Settled:
     """Carry out a group of outcomes in this one transaction. Repeatable: a second time finds the first."""
-    settled = Settled()
+    settled, steps = Settled(), list[StepEnd]()
     for outcome in outcomes:
         if isinstance(outcome, Requeue):
-            settled.verdicts[outcome.job_id] = "done" if _requeue(connection, outcome) else "stale"
+            settled.verdicts[outcome.job_id] = "done" if _requeue(connection, outcome, steps) else "stale"
     endings = {outcome.job_id: outcome for outcome in outcomes if isinstance(outcome, Ending)}
     now = clock.now_micros()
     ended = _end(connection, list(endings.values()), now)
@@ -43,12 +44,24 @@ def settle(connection: Connection, outcomes: Sequence[Ending | Requeue]) -> Sett
     endings.update((id, _paid(endings[id], job)) for id, job in ended.items())
     if ended:
         db.insert_rows(connection, job_results, [_result(endings[id], row) for id, row in ended.items()])
+        steps += _end_steps(connection, endings, ended)
         settled.deliveries = _account(connection, endings, ended, now)
     holders = (outcome.job_id for outcome in outcomes if isinstance(outcome, Requeue) or not outcome.takes)
     stale = sum(settled.verdicts[id] == "stale" for id in holders)
     counted = metrics.of_endings(((endings[id], job) for id, job in ended.items()), now)
-    counters.add(connection, counted | {counters.of("stale_answers_refused"): stale})
+    counters.add(connection, counted | metrics.of_steps(steps) | {counters.of("stale_answers_refused"): stale})
     return settled
+
+
+def _end_steps(
+    connection: Connection, endings: Mapping[str, Ending], ended: Mapping[str, Mapping[str, Any]]
+) -> list[StepEnd]:
+    """Write down the last steps of jobs that take several calls; the answers of the others are not needed any more."""
+    of_course = [id for id, row in ended.items() if has_course(row["offer"])]
+    last = [(id, step) for id in of_course if (step := endings[id].step) is not None]
+    job_steps.keep(connection, last)
+    job_steps.forget_answers(connection, of_course)
+    return [step for _, step in last]
 
 
 def note_relayed(connection: Connection, progress: Sequence[RelayedPart]) -> None:
@@ -79,7 +92,8 @@ def event_data(job: Mapping[str, Any], status: str) -> dict[str, Any]:
     return {"job": thin, "url": job_url(job["id"])}
 
 
-def _requeue(connection: Connection, back: Requeue) -> bool:
+def _requeue(connection: Connection, back: Requeue, steps: list[StepEnd]) -> bool:
+    """Put one back; `steps` gets the step that has ended with it, the first time that this takes effect."""
     statement = (
         update(jobs)
         .where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, text(RUNNING))
@@ -100,6 +114,9 @@ def _requeue(connection: Connection, back: Requeue) -> bool:
         if back.attempts is not None:
             attempts = update(job_payloads).where(job_payloads.c.job_id == back.job_id)
             connection.execute(attempts.values(attempts=dumps(list(back.attempts))))
+        if back.step is not None:
+            job_steps.keep(connection, [(back.job_id, back.step)])
+            steps.append(back.step)
         return True
     again = select(jobs.c.id).where(jobs.c.id == back.job_id, jobs.c.lease_epoch == back.epoch, text(QUEUED))
     return connection.execute(again).first() is not None
@@ -120,7 +137,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
 
 _ENDED = (
     "id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros", "queue", "lane", "created_at",
-    "relayed_micros", "relayed",
+    "relayed_micros", "relayed", "owed_events", "offer",
 )  # fmt: skip
 
 
@@ -204,6 +221,8 @@ def _account(
         if job["batch_id"] in telling:
             status = endings[id].status
             book.emit(job["account_id"], EVENTS[status], event_data(job, status), test=job["test"])
+        response_events.emit(book, job, endings[id].status, endings[id].response)
+    response_events.settled(connection, [*ended.values()])
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
     return book.close()
 

@@ -15,6 +15,15 @@ from shared.db.models.jobs import TO_WAKE
 ACCOUNTS = 256
 
 
+def queues_waiting(connection: Connection) -> list[str]:
+    """The queues that have jobs to wake, by name: one index probe each and one more, whatever the backlog."""
+    statement = select(func.min(jobs.c.queue)).where(text(f"{TO_WAKE} AND queue > :after"))
+    found: list[str] = []
+    while (following := connection.execute(statement, {"after": found[-1] if found else ""}).scalar_one()) is not None:
+        found.append(following)
+    return found
+
+
 def accounts_waiting(connection: Connection, queue: str, after: str, most: int | None = None) -> list[str]:
     """The next accounts, by id, that have jobs to wake: one index probe each, whatever the backlog."""
     statement = select(func.min(jobs.c.account_id)).where(

@@ -5,7 +5,7 @@ A price that is not given is the next more general one's: a cache write for an h
 does, a cache read or write what other input does, reasoning what other output does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -172,7 +172,18 @@ def price(amount: Amount, at: Price) -> int:
     >>> price(Amount(1000, 0, cached_tokens=900), Price("v", input=1_000_000, output=0, cached_input=100_000))
     190
     """
-    exact = sum([count * each * (PER_TOKENS // per) for _, count, each, per in _counts(amount, at) if count])
+    return price_of_all([(amount, at)])
+
+
+def price_of_all(parts: Iterable[tuple[Amount, Price]]) -> int:
+    """The price in micro-credits of several amounts, each at its own price, rounded once.
+
+    >>> price_of_all([(Amount(1), Price("v", 600_000, 0)), (Amount(1), Price("v", 400_000, 0))])
+    1
+    """
+    exact = 0
+    for amount, at in parts:
+        exact += sum([count * each * (PER_TOKENS // per) for _, count, each, per in _counts(amount, at) if count])
     return -(-exact // PER_TOKENS)
 
 
@@ -197,7 +208,12 @@ def worst_case(most: Amount, at: Price) -> int:
 
 def charge(used: Amount, at: Price, *, bound: int) -> tuple[int, int]:
     """What the customer pays and what the platform loses: the price, cut at the bound that was held."""
-    full = price(used, at)
+    return charge_of_all([(used, at)], bound=bound)
+
+
+def charge_of_all(parts: Iterable[tuple[Amount, Price]], *, bound: int) -> tuple[int, int]:
+    """The same of several amounts that one job has used, each at its own price."""
+    full = price_of_all(parts)
     return min(full, bound), max(full - bound, 0)
 
 

@@ -29,5 +29,7 @@ def needs(request: Mapping[str, Any]) -> Iterator[Need]:
         yield Need("vision", place, "images are")
     if request.get("tools"):
         yield Need("tools", "tools", "tools are")
+    if request.get("grounding"):
+        yield Need("tools", "grounding", "tools, which web searches need, are")
     if (request.get("response_format") or {}).get("type") == "json_schema":
         yield Need("json_schema", "response_format", "a JSON schema is")

@@ -52,6 +52,10 @@ class Catalogue:
         prices = {id: _price(f"{self.version}@{found[id].day}", model) for id, model in models.items()}
         return replace(self, models={**self.models, **models}, prices={**self.prices, **prices})
 
+    def is_usable(self, model: CatalogueModel, *, test: bool) -> bool:
+        """Return whether a key can use the model. Test keys can use all: their jobs run on the sandbox."""
+        return test or endpoint(self.providers[model.provider]) is not None
+
     def model(self, id: str, *, param: str = "model") -> CatalogueModel:
         """The model of that id, or of `provider.id`, which is looked for after it; a 400 that names `param`."""
         if found := self.models.get(id):

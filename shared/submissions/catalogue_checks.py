@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.money.pricing import Overheads
 from shared.submissions.catalogue_files import Path_, Row, Rows, Source, meant
-from shared.submissions.catalogue_rows import Capability, CatalogueModel
+from shared.submissions.catalogue_rows import Capability, CatalogueModel, Conducted
 from shared.submissions.job_types import JobType
 from shared.submissions.price_changes import PRICES
 from shared.submissions.price_rows import PriceChange, Tier
+from shared.submissions.steps.conductors import CONDUCTORS
 
 T = TypeVar("T")
 
@@ -106,9 +107,33 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[Path_, str]]:
             found.append((("fallbacks",), f"{model.type} model {name!r} not found{meant(name, rows.models)}"))
         elif (type := _type_of(rows.models[name])) != model.type:
             found.append((("fallbacks",), f"model {name!r} has type {type}, not {model.type}"))
+        elif "conductor" in rows.models[name].data:
+            found.append((("fallbacks",), f"model {name!r} has a conductor"))
+    if model.conductor is not None:
+        found += [(("conductor", *path), said) for path, said in _wrong_conductor(model, model.conductor, rows)]
     if model.type == "chat.completion" and not model.max_output:
         found.append((("max_output",), "is missing"))
     return found + [(("price_changes", at, *path), said) for at, path, said in _wrong_changes(model)]
+
+
+def _wrong_conductor(model: CatalogueModel, row: Conducted, rows: Rows) -> Iterator[tuple[Path_, str]]:
+    """A conductor that there is, and for each of its roles a model of the right type."""
+    if row.name not in CONDUCTORS:
+        yield ("name",), f"{row.name!r} is not a conductor{meant(row.name, CONDUCTORS)}"
+        return
+    roles = CONDUCTORS[row.name].roles
+    for role in row.roles.keys() - roles.keys():
+        yield ("roles", role), f"unknown role{meant(role, roles)}"
+    for role, type in roles.items():
+        id = row.roles.get(role)
+        served = model.type if id is None else _type_of(rows.models[id]) if id in rows.models else None
+        if served != type:
+            yield ("roles", role), f"must be the id of a model of type {type}"
+        elif id is not None and isinstance(rows.models[id].data, dict) and "conductor" in rows.models[id].data:
+            yield ("roles", role), f"model {id!r} has a conductor itself"
+    for name in ("fallbacks", "service_tiers", "request"):
+        if getattr(model, name):
+            yield (), f"cannot stand beside {name}"
 
 
 #: Service tiers that are asked for without a word, or have the model's own price.

@@ -109,11 +109,20 @@ def _add_own(rows: Rows, own: Source) -> None:
     before = rows.version
     _remove(rows, own)
     _add(rows, own)
+    _drop_conducted(rows, own)
     if before:
         mark = own.data.get("version") or hashlib.sha256(own.text.encode()).hexdigest()[:8]
         rows.version = f"{before}+{mark}"
     elif rows.overheads is None:
         _add_overheads(rows)
+
+
+def _drop_conducted(rows: Rows, own: Source) -> None:
+    """Take out what ships of several models, if the operator's file has taken out one of those that serve it."""
+    for id, row in list(rows.models.items()):
+        roles = row.data.get("conductor", {}).get("roles", {}) if row.source is not own else {}
+        if roles and (row.data["provider"] not in rows.providers or not rows.models.keys() >= set(roles.values())):
+            del rows.models[id]
 
 
 def _add_overheads(rows: Rows) -> None:

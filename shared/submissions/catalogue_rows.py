@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.submissions.job_types import JobType
 from shared.submissions.price_rows import LongContextRow, Micros, PriceChange, Tier
@@ -52,6 +52,16 @@ class Provider(Words):
 Capability = Literal["vision", "tools", "json_schema", "reasoning"]
 
 
+class Conducted(BaseModel):
+    """That a model's answers take several calls: who decides upon them, and which models serve."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    #: One of `shared.submissions.steps.conductors`.
+    name: str
+    #: The ids of the models that serve its roles; the others the row serves itself.
+    roles: Mapping[str, ModelName] = {}
+
+
 class CatalogueModel(Words):
     """One thing a customer can ask for by its catalogue id."""
 
@@ -91,6 +101,8 @@ class CatalogueModel(Words):
     image_details: Mapping[Literal["low", "high"], Tokens] = {}
     max_output: Tokens = 0
     dimensions: Tokens = 0
+    #: Its answers take several calls, each of which is charged at the prices of this row. None: one call.
+    conductor: Conducted | None = None
     #: Models that serve a request whose caller names no `routing.fallbacks`; the dearest of all is held for.
     fallbacks: list[str] = Field(default=[], max_length=3)
     #: Tokens of the window, of request and answer together; 0: not known.

@@ -32,7 +32,7 @@ from shared.submissions.shapes import Shape
 #: Where a stored request keeps them: by path, with their value, or None for what no provider is ever sent.
 KEY: Final = "extras"
 #: Among them: of a request that was sent as OpenAI's Responses API has it, an object of what its response shows and no
-#: provider is sent (`producer.dialects.responses.requests`). It is no field of the caller's that was ignored.
+#: provider is sent (`shared.dialects.responses.requests`). It is no field of the caller's that was ignored.
 RESPONSE: Final = "response"
 #: Either name is read, and sent under the one that the provider takes.
 REASONING: Final = ("reasoning_content", "reasoning")

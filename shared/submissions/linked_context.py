@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 from pydantic import Field
 
-from shared.errors import Forbidden, InvalidRequest
+from shared.errors import Forbidden, InvalidRequest, PayloadTooLarge
 from shared.submissions import extras
 from shared.submissions.shapes import NullIsAbsent, Shape
 
@@ -93,6 +93,18 @@ def refusal(at: str = "") -> Forbidden:
     )
 
 
+def too_much() -> PayloadTooLarge:
+    """What a list of jobs hears that are linked to more than MOST_LIST_BYTES."""
+    return PayloadTooLarge(
+        f"the linked entities add more than {MOST_LIST_BYTES // 1024**2} MB to the jobs", param="jobs"
+    )
+
+
+def size(entity: Entity) -> int:
+    """UTF-8 bytes of an entity as the model is shown it."""
+    return len(shown(entity).encode())
+
+
 def read(value: Any, found: dict[str, Any], *, at: str, ignore_unknown: bool) -> tuple[LinkedEntity, ...]:
     """The references of a request's field, each once; ValidationError when they are none.
 
@@ -109,8 +121,8 @@ def read_entity(value: Any) -> Entity:
     """An entity of a parsed JSON object; ValidationError, or InvalidRequest when it is too large."""
     shape = EntityShape.model_validate(value)
     entity = Entity(shape.type, shape.id, shape.name, shape.attributes, shape.text)
-    if (size := len(shown(entity).encode())) > MOST_BYTES:
-        raise InvalidRequest(f"the entity has {size:,} bytes; at most {MOST_BYTES:,} are allowed")
+    if (taken := size(entity)) > MOST_BYTES:
+        raise InvalidRequest(f"the entity has {taken:,} bytes; at most {MOST_BYTES:,} are allowed")
     return entity
 
 

@@ -1,27 +1,21 @@
-"""Puts what is known of a chat's entities before its messages, as one system message; and takes it away again. Pure.
+"""Puts what is known of a chat's entities before its messages (`shared.submissions.preface`). Pure."""
 
-It is part of the stored request, so it is priced, held for and sent as the rest is. What names messages by number
-(hints beside them, what a model lacks) moves by one; callers are told the numbers that they sent.
-"""
-
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from shared.errors import FusionError, InvalidRequest
-from shared.submissions import extras, linked_context
+from shared.submissions import linked_context, preface
 from shared.submissions.linked_context import Entity, Key
-from shared.submissions.schemas import NULLS, Submission
+from shared.submissions.schemas import Submission
 
 #: How the message begins.
 HEAD: Final = "What is known about the entities that this conversation is about:"
 #: Bytes of a token, as a rule: entities that take more tokens than the model reads are refused.
 BYTES_PER_TOKEN: Final = 4
-_TURN: Final = re.compile(r"\bmessages\[([0-9]{1,6})\]")
 
 
 def with_entities(submission: Submission, known: Mapping[Key, Entity], *, at: str = "") -> Submission:
@@ -38,17 +32,11 @@ def with_entities(submission: Submission, known: Mapping[Key, Entity], *, at: st
             raise InvalidRequest(f"{where}: the entities up to this one have more than {most:,} bytes", param=where)
     if not entities:
         return submission
-    request = {**submission.request, "messages": [_message(entities), *submission.request["messages"]]}
-    _move(request, +1)
+    text = preface.BREAK.join([HEAD, *entities])
+    add = preface.extended if submission.options.language else preface.put
+    request = add(submission.request, text)
     sizes = tuple(len(text.encode()) for text in entities)
     return replace(submission, request=request, json=orjson.dumps(request), linked_bytes=sizes)
-
-
-def without_entities(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored request as it was before."""
-    bare = {**request, "messages": request["messages"][1:]}
-    _move(bare, -1)
-    return bare
 
 
 def check_fits(sizes: Sequence[int], context: int, model: str, at: str) -> None:
@@ -71,32 +59,7 @@ def numbered_as_sent(submission: Submission) -> Iterator[None]:
     try:
         yield
     except FusionError as error:
-        if submission.linked_bytes:
-            error.message = as_sent(error.message)
-            error.param = as_sent(error.param) if error.param else error.param
+        if submission.linked_bytes or submission.options.language:
+            error.message = preface.as_sent(error.message)
+            error.param = preface.as_sent(error.param) if error.param else error.param
         raise
-
-
-def as_sent(place: str) -> str:
-    """A text with the numbers of messages as they were sent.
-
-    >>> as_sent("messages[3].cache_control")
-    'messages[2].cache_control'
-    """
-    return _moved(place, -1)
-
-
-def _message(entities: Sequence[str]) -> dict[str, Any]:
-    return {"role": "system", "content": "\n\n".join([HEAD, *entities])}
-
-
-def _move(request: dict[str, Any], by: int) -> None:
-    if beside := request.get(extras.KEY):
-        request[extras.KEY] = {_moved(path, by): value for path, value in beside.items()}
-    if nulls := request.get(NULLS):
-        request[NULLS] = [number + by for number in nulls]
-
-
-def _moved(text: str, by: int) -> str:
-    number: Callable[[re.Match[str]], str] = lambda found: f"messages[{max(0, int(found[1]) + by)}]"  # noqa: E731
-    return _TURN.sub(number, text)

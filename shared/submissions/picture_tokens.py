@@ -58,11 +58,11 @@ def _shown(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _one(picture: Mapping[str, Any], usual: int, most: int) -> int:
     if most <= usual:
         return usual * (ORIGINAL if picture.get("detail") == "original" else 1)
-    size = _size(picture["url"])
+    size = size_of(picture["url"])
     return most if size is None else max(usual, min(most, of_size(size)))
 
 
-def _size(url: str) -> Size | None:
+def size_of(url: str) -> Size | None:
     """Width and height of a picture that is in its address, which was checked; None of any other."""
     if not url.startswith("data:"):
         return None

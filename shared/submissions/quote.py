@@ -8,7 +8,16 @@ from typing import Any
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, Price, input_bound, reachable, worst_case
 from shared.strict_json import dumps
-from shared.submissions import capabilities, chosen, extras, image_inputs, linked_message, picture_tokens, selecting
+from shared.submissions import (
+    capabilities,
+    chosen,
+    courses,
+    extras,
+    image_inputs,
+    linked_message,
+    picture_tokens,
+    selecting,
+)
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
 from shared.submissions.schemas import (
     STANDARD_TIERS,
@@ -33,14 +42,15 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
         made = _asked(submission, catalogue, at, account)
     if submission.routing.budget and not submission.selection:
         made = chosen.by_budget(submission, made, submission.routing.budget)
+    made = courses.added(submission, made, catalogue)
     if test:
-        first = made[0]
-        return [dataclasses.replace(first, provider=SANDBOX, bound_micros=0)]
+        return [courses.for_tests(made[0], SANDBOX)]
     return made
 
 
 def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) -> list[Offer]:
     """The offers of the model asked for, or of those selected, and of its fallbacks, in this order, each once."""
+    courses.check_alone(submission, catalogue, at)
     if submission.selection is not None:
         made = selecting.selected(
             submission, catalogue, lambda id: _of_model(submission, catalogue, id, "model", ""), account, at
@@ -91,7 +101,9 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
             f"{where}: model {model.id} has type {model.type}, but the request has type {submission.type}", param=where
         )
     amount = _WORST[submission.type](submission, catalogue, model, at)
-    at_price = reachable(amount, _price_of(tier, catalogue, model, at))
+    ways = courses.ways(submission, amount, catalogue, model, at)
+    longest = max((one for way in ways for one in way), key=lambda one: one.input_tokens)
+    at_price = reachable(longest, _price_of(tier, catalogue, model, at))
     return Offer(
         provider=model.provider,
         model=model.id,
@@ -108,7 +120,7 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         version=at_price.version,
         max_output=model.max_output,
         omit=catalogue.sending(model.id).omit_earlier,
-        bound_micros=_priced(amount, at_price, model, at),
+        bound_micros=max(sum(_priced(one, at_price, model, at) for one in way) for way in ways),
         service_tier=tier if tier and tier in model.service_tiers else "",
     )
 

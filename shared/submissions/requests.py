@@ -5,7 +5,7 @@ is taken out before, is in `extras`. Sources: OpenAI's reference of the three ca
 contract's. A `null` is read as OpenAI reads it: the field is not there. No defaults but those a price depends on.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -145,6 +145,10 @@ class Prediction(Shape):
     content: str | Annotated[list[TextPart], Field(min_length=1, fail_fast=True)]
 
 
+_GROUNDING: Final = (
+    "The model may search the web before it answers. A search is charged as 4,000 tokens of input, once, and only if "
+    "something was found. A 400 if the server has no web search, or the model takes no tools."
+)
 _Word = Annotated[str, Field(max_length=64)]
 _Bias = Annotated[int | float, Field(ge=-100, le=100)]
 _Options = Annotated[dict[str, Any], Field(max_length=64)]
@@ -179,6 +183,7 @@ class ChatRequest(Request):
     reasoning_effort: _Word | None = None
     verbosity: _Word | None = None
     web_search_options: _Options | None = None
+    grounding: bool | None = Field(default=None, description=_GROUNDING)
     service_tier: _Word | None = None
     moderation: _Options | None = None
     prompt_cache_key: _Identifier | None = None
@@ -204,6 +209,11 @@ class ChatRequest(Request):
         if not info.data.get("logprobs", "logprobs" not in info.data):
             raise ValueError("requires logprobs: true")
         return value
+
+    @field_validator("grounding")
+    @classmethod
+    def _is_wanted(cls, value: bool | None) -> bool | None:
+        return value or None
 
     @field_validator("tool_choice", "parallel_tool_calls")
     @classmethod

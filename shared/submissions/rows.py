@@ -6,12 +6,14 @@ from typing import Any
 
 from shared import clock
 from shared.money import shortage
+from shared.money.pricing import PER_TOKENS
 from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
-from shared.submissions import linked_context, quote
+from shared.submissions import answer_options, linked_context, quote
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import NO_ROUTING, Offer, Submission
+from shared.submissions.steps.course import COURSE, is_kept_in, provider_of
 
 Row = dict[str, Any]
 
@@ -50,11 +52,18 @@ class Priced:
     routing: str | None = None
     #: The entities that its first message tells of, as the caller named them.
     linked_context: str | None = None
+    #: What is asked of its answer: `shared.submissions.answer_options`.
+    answer_options: str | None = None
     #: What the customer calls it in a batch.
     custom_id: str | None = None
     #: How its bound depends on the limit on tokens: see `shared.money.shortage.Need`.
     fixed: int = 0
     slope: int = 0
+    #: Of a line in a dialect's own form (`shared.dialects`): that dialect, and the body as it was sent.
+    dialect: str | None = None
+    sent: str | None = None
+    #: Whose events of its end are to be written beside ours.
+    owed_events: str | None = None
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
@@ -63,15 +72,17 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
     return Priced(
         submission.type,
         submission.model or made[0].model,
-        made[0].provider,
+        provider_of(made),
         most,
         submission.json.decode(),
         dumps(made),
         dumps(submission.labels) if submission.labels else None,
         _wishes(submission),
         linked_context.as_json(submission.linked),
+        answer_options.as_json(submission.options),
         custom_id,
-        *shortage.linear(submission.request, made, most),
+        *((most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)),
+        owed_events=submission.owed_events,
     )
 
 
@@ -93,12 +104,13 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "batch_id": owner.batch_id,
         "custom_id": wanted.custom_id,
         "type": wanted.type,
+        "dialect": wanted.dialect,
         "model": wanted.model,
         "test": owner.test,
         "status": "queued",
         "queue": queue_name(wanted.provider, owner.lane),
         "lane": owner.lane,
-        "offer": 0,
+        "offer": COURSE if is_kept_in(wanted.offers) else 0,
         "priority": owner.priority,
         "run_at": now - _EARLIER_MICROS if owner.lane == "realtime" and clock.is_learned() else 0,
         "woken_at": now if wake else None,
@@ -108,6 +120,8 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "failures": 0,
         "cohort": 0,
         "bound_micros": wanted.bound_micros,
+        "answer_options": wanted.answer_options,
+        "owed_events": wanted.owed_events,
         "created_at": now,
     }
     payload = {
@@ -117,6 +131,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "labels": wanted.labels,
         "routing": wanted.routing,
         "linked_context": wanted.linked_context,
+        "sent": wanted.sent,
         "wait_until": None,
     }
     return job, payload

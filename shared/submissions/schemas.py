@@ -12,9 +12,11 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
 from shared.money.pricing import Amount, LongContext, Price
-from shared.submissions import extras, linked_context
+from shared.submissions import answer_options, extras, linked_context, preface
+from shared.submissions.answer_options import NO_OPTIONS, AnswerOptions
 from shared.submissions.job_types import JobType
 from shared.submissions.linked_context import LinkedEntity
+from shared.submissions.preface import NULLS as NULLS
 from shared.submissions.requests import ChatRequest as ChatRequest
 from shared.submissions.requests import EmbeddingRequest as EmbeddingRequest
 from shared.submissions.requests import ImageRequest as ImageRequest
@@ -55,8 +57,6 @@ STANDARD_TIERS: Final = ("auto", USUAL_TIER)
 #: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
 UNASKED = "unasked"
 _OURS = ("n", "response_format")
-#: Where it names the messages whose content is null and was said to be: some providers want to be told.
-NULLS = "nulls"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +80,9 @@ class Submission:
     #: (`shared.submissions.linked_message`).
     linked: tuple[LinkedEntity, ...] = ()
     linked_bytes: tuple[int, ...] = ()
+    options: AnswerOptions = NO_OPTIONS
+    #: Whose events of its end are to be written beside ours (`shared.jobs.response_events`); None: none.
+    owed_events: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,6 +113,8 @@ class Offer:
     service_tier: str = ""
     #: Of a job's first offer, why it is that, where the order was chosen here: see `shared.submissions.chosen`.
     selection: Mapping[str, Any] | None = None
+    #: Of the first offer of a job that takes several calls, how it goes: see `shared.submissions.steps.course`.
+    course: Mapping[str, Any] | None = None
 
     @property
     def price(self) -> Price:
@@ -192,17 +197,21 @@ def read_submission(
         routing = _routing(fields.pop("routing", None), at, found if ignore_unknown else None)
         named = fields.pop(linked_context.FIELD, None) if type == "chat.completion" else None
         linked = linked_context.read(named, found, at=at, ignore_unknown=ignore_unknown) if named else ()
+        options = answer_options.take(fields) if type == "chat.completion" else NO_OPTIONS
         fields = extras.take(REQUESTS[type], fields, found, at=at, ignore_unknown=ignore_unknown)
         request = REQUESTS[type].model_validate(fields)
     except ValidationError as error:
         raise invalid(error, at) from None
     known = request.model_dump(exclude_none=True, by_alias=True)
+    options = answer_options.applied(options, known, found)
     if type == "image" and (unasked := [name for name in _OURS if fields.get(name) is None]):
         known[UNASKED] = unasked
     if type == "chat.completion" and (nulls := _said_null(fields["messages"])):
         known[NULLS] = nulls
     if found:
         known[extras.KEY] = found
+    if options.language:
+        known = preface.put(known, answer_options.instruction(options))
     json = orjson.dumps(known)
     return Submission(
         type=type,
@@ -213,6 +222,7 @@ def read_submission(
         routing=routing,
         labels=labels,
         linked=linked,
+        options=options,
     )
 
 

@@ -124,6 +124,9 @@ def _listed(catalogue: Catalogue, wanted: ModelSelection, at: str) -> list[Catal
             if model.type != "chat.completion":
                 where = f"{at}model.llms[{index}]"
                 raise InvalidRequest(f"{where}: model {model.id} has type {model.type}", param=where)
+            if model.conductor:
+                where = f"{at}model.llms[{index}]"
+                raise InvalidRequest(f"{where}: {model.id} cannot be selected; name it as the model", param=where)
         return list({model.id: model for model in found}.values())
     return _connected(catalogue)
 
@@ -149,7 +152,7 @@ def _once(catalogue: Catalogue) -> Mapping[tuple[str, str], CatalogueModel]:
     connected = {name for name in rows if name != SANDBOX and endpoint(rows[name]) is not None} or set(rows)
     once: dict[tuple[str, str], CatalogueModel] = {}
     for model in catalogue.models.values():
-        if model.type == "chat.completion" and model.provider in connected - {SANDBOX}:
+        if model.type == "chat.completion" and not model.conductor and model.provider in connected - {SANDBOX}:
             if _served(model) not in once or model.id == model.upstream:
                 once[_served(model)] = model
     return once

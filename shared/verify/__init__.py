@@ -12,16 +12,24 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from shared.db import Database
-from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money
+from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money, steps
 from shared.verify.query import Query
 
 #: A check: what it finds, as a line each.
 Check = Callable[[Connection], Iterator[str]]
 
-_QUERIES: tuple[Query, ...] = (*money.QUERIES, *jobs.QUERIES, *batches.QUERIES, *events.QUERIES, *files.QUERIES)
+_QUERIES: tuple[Query, ...] = (
+    *money.QUERIES,
+    *jobs.QUERIES,
+    *steps.QUERIES,
+    *batches.QUERIES,
+    *events.QUERIES,
+    *files.QUERIES,
+)
 CHECKS: tuple[Check, ...] = (
     *(partial(Query.violations, query) for query in _QUERIES),
     charges.violations,
+    steps.violations,
     invoices.violations,
     kept_answers.violations,
 )

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select, text
 
 from shared.db import models as m
 from shared.submissions.charging import USED, fair_charges
+from shared.submissions.steps.course import COURSE
 from shared.verify.query import faulty_rows
 
 #: Jobs in one statement.
@@ -29,7 +30,7 @@ _PAGE = (
     .add_columns(text("CASE WHEN jobs.type = 'image' THEN job_payloads.request END AS request"))
     .join_from(m.jobs, m.job_results, m.job_results.c.job_id == m.jobs.c.id)
     .join(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
-    .where(m.jobs.c.id > text(":after"))
+    .where(m.jobs.c.id > text(":after"), m.jobs.c.offer < COURSE)  # the others: `shared.verify.steps`
     .order_by(m.jobs.c.id)
     .limit(PAGE)
 )

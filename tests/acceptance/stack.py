@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import redis
 from sqlalchemy import Connection
 
 from shared import accounts, processes
 from shared.db import Database
 from shared.environment import inherited
 from shared.money import ledger
+from shared.providers import states
+from shared.providers.states import Standing
 from shared.settings import settings
+from shared.submissions.catalogue import catalogue
+from shared.submissions.catalogue_rows import CatalogueModel
 from shared.verify import verify
 from tests import contract, starting
 from tests.conditions import await_condition
@@ -21,6 +26,8 @@ from tests.servers import RedisServer, free_port, migrated_sqlite
 from workers.simulator.server import SimulatorProcess
 
 CREDIT = 1_000_000
+#: The key of the web search, which is to be seen nowhere.
+SEARCH_KEY = "tvly-canary-of-the-search"
 PROCESSES = ("producer.app", "workers.app", "workers.batches", "workers.maintenance.sweep")
 
 
@@ -34,7 +41,7 @@ class Stack:
     def __init__(
         self,
         directory: Path,
-        redis: RedisServer,
+        redis_server: RedisServer,
         simulator: SimulatorProcess,
         *,
         environment: Mapping[str, str] | None = None,
@@ -48,12 +55,17 @@ class Stack:
             "FUSIONAI_DATABASE_URL": migrated_sqlite(directory / "stack.sqlite3"),
             "FUSIONAI_STATE_DIRECTORY": str(directory),
             "FUSIONAI_KEY_SECRET": settings().key_secret,
-            "FUSIONAI_BROKER_URL": redis.url.replace("/0", "/1"),
-            "FUSIONAI_REDIS_URL": redis.url,
+            "FUSIONAI_BROKER_URL": redis_server.url.replace("/0", "/1"),
+            "FUSIONAI_REDIS_URL": redis_server.url,
             "FUSIONAI_SIMULATOR_URL": simulator.url,
             "FUSIONAI_PORT": str(self.port),
             "FUSIONAI_PUBLIC_URL": self.url,
             "FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK": "true",
+            "FUSIONAI_SEARCH_KIND": "tavily",
+            "FUSIONAI_SEARCH_URL": f"{simulator.url}/tavily",
+            "FUSIONAI_SEARCH_KEY": SEARCH_KEY,
+            "FUSIONAI_SEARCH_SECONDS": "2",
+            "FUSIONAI_SEARCH_ALLOW_LOOPBACK": "true",
             "FUSIONAI_RETRY_BASE_SECONDS": "0.02",
             "FUSIONAI_PAUSE_SECONDS": "0.05",
             "FUSIONAI_PAUSE_MOST_SECONDS": "0.5",
@@ -150,19 +162,47 @@ class Stack:
         answer = httpx.get(f"{self.simulator}/_simulator/log", params={"provider": provider})
         return list(answer.json()["calls"])
 
+    def settle_providers(self) -> None:
+        """Wait until no provider's calls are paused or held any more, as a test before may have left them.
+
+        A paused provider is tried by the next call only, and lines of batches turn away from one that has been paused
+        for a while: a job is sent to each, until it has answered.
+        """
+        if not self.in_trouble():
+            return
+        account = self.account()
+        await_condition(lambda: not self._tried(account), what="the providers' recovery")
+        account.close()
+
+    def in_trouble(self) -> list[Standing]:
+        """Whose calls are paused or held, of those that the catalogue knows."""
+        with redis.from_url(self.environment["FUSIONAI_REDIS_URL"]) as connection:
+            now, standings = connection.time()[0], states.read_all(connection)
+        troubled = [one for one in standings if one.state.paused or one.state.held_until > now]
+        return [one for one in troubled if any(_serves(row, one) for row in catalogue().models.values())]
+
+    def _tried(self, account: "Account") -> list[Standing]:
+        """Those in trouble; a job has been sent to each that is paused."""
+        found = self.in_trouble()
+        for one in found:
+            if one.state.paused:
+                model = next(row for row in catalogue().models.values() if _serves(row, one))
+                account.run(OF_TYPE[model.type](model=model.id))
+        return found
+
     def violations(self) -> list[str]:
         """What `fusionai verify` would find."""
         return self.database.read_sync(verify)
 
 
 @contextmanager
-def own_stack(directory: Path, redis: RedisServer | None = None, **given: Any) -> Iterator[Stack]:
+def own_stack(directory: Path, redis_server: RedisServer | None = None, **given: Any) -> Iterator[Stack]:
     """A running stack with a simulator of its own, and its own Redis unless one is given; `given` as Stack takes it."""
     with ExitStack() as opened:
-        if redis is None:
-            redis = RedisServer().start()
-            opened.callback(redis.stop)
-        running = Stack(directory, redis, opened.enter_context(SimulatorProcess()), **given)
+        if redis_server is None:
+            redis_server = RedisServer().start()
+            opened.callback(redis_server.stop)
+        running = Stack(directory, redis_server, opened.enter_context(SimulatorProcess()), **given)
         opened.callback(running.stop)
         running.start()
         yield running
@@ -226,3 +266,11 @@ def embedding(**changes: Any) -> dict[str, Any]:
 def image(**changes: Any) -> dict[str, Any]:
     """The body of a small image job."""
     return {"type": "image", "model": "image-gen-2", "prompt": "a cat", **changes}
+
+
+#: The body of a small job of each type.
+OF_TYPE: dict[str, Callable[..., dict[str, Any]]] = {"chat.completion": chat, "embedding": embedding, "image": image}
+
+
+def _serves(row: CatalogueModel, one: Standing) -> bool:
+    return row.provider == one.provider and one.upstream in (None, row.upstream)

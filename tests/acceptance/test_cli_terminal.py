@@ -6,13 +6,14 @@ import pty
 import re
 import struct
 import subprocess
-import sys
 import termios
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from shared.environment import inherited
+from tests import starting
 from tests.acceptance.stack import Account, Stack, chat
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -32,15 +33,22 @@ class Shell:
             self._environment.pop(name, None)
 
     def in_pipe(self, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        environment = self._environment | environment
-        return subprocess.run(self._argv(words), env=environment, capture_output=True, text=True, timeout=60)
+        (output, its_output), (errors, its_errors) = os.pipe(), os.pipe()
+        with open(os.devnull, "rb") as nothing:
+            environment = self._environment | environment
+            process = starting.start_command(words, environment, nothing, its_output, its_errors)
+        for end in (its_output, its_errors):
+            os.close(end)
+        with open(output) as first, open(errors) as second, ThreadPoolExecutor(2) as threads:
+            written = list(threads.map(lambda file: file.read(), (first, second)))
+        return subprocess.CompletedProcess(words, process.wait(60), *written)
 
     def in_terminal(self, width: int, *words: object, **environment: str) -> str:
         """All that has been written to the terminal, with its escape sequences."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
         environment = {**self._environment, "TERM": "xterm-256color"} | environment
-        process = subprocess.Popen(self._argv(words), env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+        process = starting.start_command(words, environment, theirs, theirs, theirs)
         os.close(theirs)
         written = b""
         try:
@@ -51,10 +59,6 @@ class Shell:
         os.close(ours)
         process.wait(10)
         return written.decode().replace("\r\n", "\n")
-
-    @staticmethod
-    def _argv(words: tuple[object, ...]) -> list[str]:
-        return [sys.executable, "-m", "producer.cli", *map(str, words)]
 
 
 @pytest.fixture

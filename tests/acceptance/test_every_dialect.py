@@ -1,6 +1,7 @@
 """What holds in every dialect beside the native one: keys, refusals, hostile bodies, idempotency, waiting, limits."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,15 @@ CALLS = [
     for route in dialect.router.routes
     if route.doc is not None and route.doc.once and route.doc.examples
 ]
+#: Every route of these dialects: its method, its path in the document, and the headers that it requires.
+ROUTES = [
+    (method, re.sub(r":\w+}", "}", dialect.prefixes[0] + route.path), _required(route.doc))
+    for dialect in DIALECTS
+    if dialect.prefixes[0] != "/v1"
+    for route in dialect.router.routes
+    if route.doc is not None
+    for method in sorted(route.methods or ())
+]
 #: Lists of tools that a dialect takes: Anthropic's API takes an empty one, and its clients send it.
 TAKEN: list[tuple[str, Any]] = [("messages", [])]
 every_call = pytest.mark.parametrize("call", CALLS, ids=[call.path for call in CALLS])
@@ -88,6 +98,13 @@ def test_it_needs_a_key_of_this_account_and_one_alone(account: Account, call: Ca
         refused(send(account.stack, call, key), 401)
     twice = {"authorization": "Bearer x", "x_api_key": "x"}
     refused(send(account.stack, call, "", **twice), 400)
+
+
+@pytest.mark.parametrize(("method", "path", "headers"), ROUTES, ids=[f"{one[0]} {one[1]}" for one in ROUTES])
+def test_every_route_needs_a_key(stack: Stack, method: str, path: str, headers: dict[str, str]) -> None:
+    answer = httpx.request(method, stack.url + re.sub(r"{\w+}", "nothing", path), headers=headers, trust_env=False)
+    assert answer.status_code == 401, answer.text
+    contract.check(method, path, answer)
 
 
 @every_call

@@ -1,14 +1,13 @@
 """Fluence's document, statement by statement; only base URL and key are replaced."""
 
 import json
-import shlex
-import subprocess
 from typing import Any
 
 import httpx
 import pytest
 import requests
 
+from tests.acceptance.documented import by_curl, check_like, replaced, to
 from tests.acceptance.stack import Account
 
 EXAMPLE = r"""curl https://api.fluence.ai/v1/chat/completions \
@@ -24,6 +23,27 @@ EXAMPLE = r"""curl https://api.fluence.ai/v1/chat/completions \
 ],
 "temperature": 0.7
 }'"""
+ANSWER = """{
+"id": "chatcmpl-123",
+"object": "chat.completion",
+"created": 1677652288,
+"model": "fluence-chat",
+"choices": [
+{
+"index": 0,
+"message": {
+"role": "assistant",
+"content": "I'm doing well, thank you for asking! How can I help you today?"
+},
+"finish_reason": "stop"
+}
+],
+"usage": {
+"prompt_tokens": 9,
+"completion_tokens": 12,
+"total_tokens": 21
+}
+}"""
 BODY: dict[str, Any] = {"model": "fluence-chat", "messages": [{"role": "user", "content": "Hello, how are you?"}]}
 
 
@@ -42,16 +62,16 @@ def fault(answer: requests.Response, status: int, code: str) -> str:
     return str(error["message"])
 
 
-def test_the_example_request_gets_the_example_response(account: Account) -> None:
-    command = EXAMPLE.replace("https://api.fluence.ai/v1", account.stack.url + "/fluence/v1")
-    command = command.replace("YOUR_API_KEY", account.live_key).replace("\\\n", " ")
-    ran = subprocess.run([*shlex.split(command), "-sS", "--noproxy", "*"], capture_output=True, timeout=40, check=True)
-    answer = json.loads(ran.stdout)
-    assert answer["id"] and answer["object"] == "chat.completion" and answer["model"] == "fluence-chat"
-    assert isinstance(answer["created"], int)
+@pytest.mark.parametrize("base", ["/fluence/v1", ""], ids=["prefix", "host"])
+def test_the_example_request_gets_the_example_response(account: Account, base: str) -> None:
+    """At its prefix here; and, where its host leads here, just as it stands."""
+    url = account.stack.url + base if base else "http://api.fluence.ai/v1"
+    here = {"https://api.fluence.ai/v1": url, "YOUR_API_KEY": account.live_key}
+    answer = by_curl(replaced(EXAMPLE, here), *([] if base else to(account.stack))).json
+    check_like(answer, json.loads(ANSWER))
+    assert answer["object"] == "chat.completion" and answer["model"] == "fluence-chat"
     (choice,) = answer["choices"]
-    assert choice["index"] == 0 and choice["finish_reason"] == "stop" and choice["message"]["role"] == "assistant"
-    assert choice["message"]["content"]
+    assert (choice["index"], choice["finish_reason"], choice["message"]["role"]) == (0, "stop", "assistant")
     usage = answer["usage"]
     assert usage["prompt_tokens"] > 0 and usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
@@ -63,15 +83,36 @@ def test_it_streams_and_limits_tokens(account: Account) -> None:
     assert data[-1] == "[DONE]" and json.loads(data[0])["object"] == "chat.completion.chunk"
 
 
+def test_functions_are_called(account: Account) -> None:
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+    answer = post(account, {**BODY, "tools": [tool], "tool_choice": "required"})
+    (choice,) = answer.json()["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+@pytest.mark.parametrize("temperature", [0, 0.5, 2])
+def test_temperatures_from_0_to_2_are_taken(account: Account, temperature: float) -> None:
+    assert post(account, {**BODY, "temperature": temperature}).status_code == 200
+
+
+def test_max_tokens_bounds_the_answer(account: Account) -> None:
+    answer = post(account, {**BODY, "max_tokens": 2}).json()
+    assert answer["choices"][0]["finish_reason"] == "length" and answer["usage"]["completion_tokens"] <= 2
+
+
 @pytest.mark.parametrize(
     "change, param",
     [
         ({"model": None}, "model"),
-        ({"model": {"llms": ["gpt-4"]}}, "model"),
+        ({"model": 5}, "model"),
+        ({"model": {"llms": [5]}}, "model.llms[0]"),
         ({"messages": None}, "messages"),
         ({"messages": "hello"}, "messages"),
         ({"messages": [{"content": "hello"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0]"),
         ({"temperature": 2.1}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stream": "yes"}, "stream"),
     ],

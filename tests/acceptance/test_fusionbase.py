@@ -50,6 +50,18 @@ def test_the_answer_has_the_documented_structure(account: Account) -> None:
     assert (choice["logprobs"], choice["finish_reason"], choice["index"]) == (None, "stop", 0)
 
 
+def test_the_model_is_the_requests(account: Account) -> None:
+    assert post(account, {**BODY, "model": "gpt-4.1"}).json()["model"] == "gpt-4.1"
+
+
+def test_log_probabilities_are_there_when_asked_for(account: Account) -> None:
+    """Of a model that has them, as the sandbox of test keys does."""
+    made = post(account, {**BODY, "model": "gpt-4.1", "logprobs": True}, {"X-API-KEY": account.test_key}).json()
+    content = made["choices"][0]["logprobs"]["content"]
+    assert "".join(one["token"] for one in content) == made["choices"][0]["message"]["content"]
+    assert all(one["logprob"] <= 0 for one in content)
+
+
 def test_a_stream_has_one_id_of_the_same_form(account: Account) -> None:
     answer = post(account, {**BODY, "stream": True})
     data = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
@@ -57,7 +69,19 @@ def test_a_stream_has_one_id_of_the_same_form(account: Account) -> None:
     assert data[-1] == "[DONE]" and len(ids) == 1 and re.fullmatch("[0-9a-f]{32}", ids.pop())
 
 
-@pytest.mark.parametrize("change, param", [({"model": None}, "model"), ({"messages": []}, "messages")])
+@pytest.mark.parametrize(
+    "change, param",
+    [
+        ({"model": None}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "narrator", "content": "hi"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0]"),
+        ({"linked_context": "ORGANIZATION"}, "linked_context"),
+        ({"linked_context": [{"type": "ORGANIZATION"}]}, "linked_context[0].id"),
+        ({"linked_context": [{"id": "org-1"}]}, "linked_context[0].type"),
+    ],
+)
 def test_an_error_says_what_is_wrong(account: Account, change: dict[str, Any], param: str) -> None:
     assert fault(post(account, {**BODY, **change}), 400, "invalid_request")["param"] == param
 

@@ -1,20 +1,19 @@
 """Infuzu's document, statement by statement, and what its own Python client sends and reads."""
 
 import json
-import shlex
-import subprocess
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import BaseModel
 
+from tests.acceptance.documented import by_curl, replaced, to
 from tests.acceptance.stack import Account
 
 #: As its client writes a message: every field, those that were not given as null.
 MESSAGES = [{"content": "What is the capital of France?", "role": "user", "name": None}]
-CURL = r"""curl https://<base_url>/chat/completions
--H "Content-Type: application/json" -H "Infuzu-API-Key: your_api_key_here"
+CURL = r"""curl https://<base_url>/chat/completions \
+-H "Content-Type: application/json" -H "Infuzu-API-Key: your_api_key_here" \
 -d '{"messages": [{"role": "user", "content": "Hello!"}], "model": "deepinfra.deepseek-r1"}'"""
 
 
@@ -55,13 +54,12 @@ def fault(answer: httpx.Response, status: int) -> Fault:
     return Fault.model_validate(one, strict=True)
 
 
-def test_curl_with_its_key_header(account: Account) -> None:
-    command = CURL.replace("https://<base_url>", account.stack.url + "/infuzu/v1")
-    command = command.replace("your_api_key_here", account.live_key)
-    ran = subprocess.run(
-        [*shlex.split(command.replace("\n", " ")), "-sS", "--noproxy", "*"], capture_output=True, timeout=40, check=True
-    )
-    answer = Completion.model_validate(json.loads(ran.stdout))
+@pytest.mark.parametrize("base", ["/infuzu/v1", ""], ids=["prefix", "host"])
+def test_curl_with_its_key_header(account: Account, base: str) -> None:
+    """At its prefix here; and at the address that its client calls."""
+    url = account.stack.url + base if base else "http://chat.infuzu.com/api/v1"
+    here = {"https://<base_url>": url, "your_api_key_here": account.live_key}
+    answer = Completion.model_validate(by_curl(replaced(CURL, here), *([] if base else to(account.stack))).json)
     assert answer.model == "deepinfra.deepseek-r1" and answer.choices[0]["message"]["content"]
 
 
@@ -72,6 +70,23 @@ def test_the_model_may_be_left_out(account: Account) -> None:
     assert job["model"] == answer.model and job["usage"]["credits_used"] > 0
     weights = account.live.get(f"/jobs/{job['id']}").json()["routing"]["weights"]
     assert weights == {"price": 1, "error": 1, "start_latency": 1, "end_latency": 1}
+
+
+def test_messages_are_a_conversation_of_three_roles(account: Account) -> None:
+    turns = [("system", "Be brief."), ("user", "Hello!"), ("assistant", "Hello."), ("user", "And now?")]
+    messages = [{"role": role, "content": content, "name": None} for role, content in turns]
+    answer = completion(post(account, {"messages": messages, "model": "gpt-4"}))
+    assert "And now?" in answer.choices[0]["message"]["content"]
+
+
+def test_choices_stand_in_their_order(account: Account) -> None:
+    answer = completion(post(account, {"messages": MESSAGES, "model": "gpt-4", "n": 2}))
+    assert [choice["index"] for choice in answer.choices] == [0, 1]
+
+
+def test_the_key_is_judged_before_the_payload(account: Account) -> None:
+    assert fault(post(account, {"messages": 7}, {"Infuzu-API-Key": "wrong"}), 401).type == "unauthorized"
+    assert fault(post(account, {"messages": 7}), 400).type == "invalid_request"
 
 
 def test_a_bearer_key_is_as_good_and_two_keys_are_refused(account: Account) -> None:

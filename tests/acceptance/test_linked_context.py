@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from producer.dialects import DIALECTS
+from producer.web.dialect import Dialect
 from shared import accounts
 from shared.db.models import job_payloads
 from shared.entities import store
 from shared.submissions.linked_context import Entity
+from tests.acceptance.extras import ask
 from tests.acceptance.stack import Account, chat
 from tests.conditions import await_condition
 
@@ -48,26 +51,13 @@ def told(account: Account, job_id: str) -> bool:
     return messages[0]["role"] == "system" and [TOLD in str(one["content"]) for one in messages].index(True) == 0
 
 
-@pytest.mark.parametrize(
-    "path, key",
-    [
-        ("/v1/chat/completions", "Authorization"),
-        ("/infuzu/v1/chat/completions", "Infuzu-API-Key"),
-        ("/fluence/v1/chat/completions", "Authorization"),
-        ("/api/v2/chat/completions", "X-API-KEY"),
-    ],
-)
-def test_a_call_in_each_dialect(linking: Account, path: str, key: str) -> None:
-    body = {name: value for name, value in chat(**LINKED).items() if name != "type"}
-    secret = f"Bearer {linking.live_key}" if key == "Authorization" else linking.live_key
-    headers = {"authorization": ""} | {key: secret} if key == "Authorization" else {key: secret}
-    client = linking.live
-    request = client.build_request("POST", linking.stack.url + path, json=body)
-    del request.headers["authorization"]
-    request.headers.update({name: value for name, value in headers.items() if value})
-    answer = client.send(request)
+@pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.name for dialect in DIALECTS])
+def test_a_call_in_each_dialect(linking: Account, dialect: Dialect) -> None:
+    answer = ask(linking, dialect, "hello", **LINKED)
     assert answer.status_code == 200, answer.text
     assert told(linking, answer.headers["FusionAI-Job-Id"])
+    absent = ask(linking, dialect, "hello", linked_context=[REF, {"type": "X", "id": "absent"}])
+    assert absent.status_code == 400 and "linked_context[1].id" in absent.text
 
 
 def test_a_job_shows_what_it_was_linked_to(linking: Account) -> None:

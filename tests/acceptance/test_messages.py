@@ -245,7 +245,7 @@ def test_errors_are_of_its_kinds(account: Account, claude: anthropic.Anthropic) 
     with client(account, default_headers={"anthropic-version": ""}) as unversioned:
         assert "anthropic-version" in refusal(unversioned, anthropic.BadRequestError, **asked).message
     with pytest.raises(anthropic.NotFoundError) as missing:
-        claude.messages.batches.list()
+        claude.messages.batches.retrieve("msgbatch_1")
     assert missing.value.type == "not_found_error"
     limited = account.stack.account(plan="starter")
     with client(limited) as hurried, pytest.raises(anthropic.RateLimitError) as late:
@@ -314,36 +314,6 @@ def test_what_is_wrong_is_named_as_it_was_sent(claude: anthropic.Anthropic, chan
     assert found["error"]["param"] == where, found
 
 
-def test_what_coding_agents_send_is_taken(account: Account, claude: anthropic.Anthropic) -> None:
-    """Hints of betas change nothing, and the job lists them; so with the fields that the model's provider lacks."""
-    user = "user_" + "a" * 64 + "_account__session_" + "b" * 36
-    answer = claude.beta.messages.create(
-        model="gpt-4",
-        max_tokens=200,
-        betas=["context-management-2025-06-27", "effort-2025-11-24", "prompt-caching-scope-2026-01-05"],
-        system=[{"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
-        messages=ASKING,
-        metadata={"user_id": user},
-        thinking={"type": "adaptive"},
-        output_config={"effort": "medium"},
-        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
-        tools=[{**WEATHER, "eager_input_streaming": True, "cache_control": {"type": "ephemeral"}}],
-        extra_body={"diagnostics": {"previous_message_id": None}, "speed": "standard"},
-    )
-    assert answer.stop_reason == "tool_use"
-    (job,) = account.live.get("/jobs").json()["data"]
-    told = {"context_management", "diagnostics", "speed", "thinking", "tools[0].eager_input_streaming"}
-    assert told <= set(job["ignored"]), job["ignored"]
-    empty: Any = {"tools": [], "messages": HELLO, "temperature": 1, "metadata": {"user_id": user}}
-    assert claude.messages.create(model="claude-haiku-4-5", max_tokens=50, **_extra(empty)).stop_reason == "end_turn"
-
-
-def _extra(fields: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call, with those that the client has no name for in its extra body."""
-    named = {name: value for name, value in fields.items() if name in ("tools", "messages", "metadata")}
-    return {**named, "extra_body": {name: value for name, value in fields.items() if name not in named}}
-
-
 def test_an_idempotency_key_and_a_retry_buy_once(account: Account, claude: anthropic.Anthropic) -> None:
     asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 50, "messages": HELLO}
     first, again = [claude.messages.create(**asked, extra_headers={"Idempotency-Key": "one"}) for _ in range(2)]
@@ -351,35 +321,3 @@ def test_an_idempotency_key_and_a_retry_buy_once(account: Account, claude: anthr
     with pytest.raises(anthropic.UnprocessableEntityError):
         claude.messages.create(**{**asked, "max_tokens": 51}, extra_headers={"Idempotency-Key": "one"})
     assert len(account.live.get("/jobs").json()["data"]) == 1
-
-
-@pytest.mark.parametrize("model", ["claude-opus-5-5", "gpt-4"])
-def test_an_agent_runs_its_tools_to_the_end(account: Account, claude: anthropic.Anthropic, model: str) -> None:
-    """The official client's own loop, streamed, with the system prompt, the marks and the betas of a coding agent."""
-    asked = []
-
-    @anthropic.beta_tool
-    def get_weather(city: str) -> str:
-        """The weather in a city.
-
-        Args:
-            city: Its name.
-        """
-        asked.append(city)
-        return f"sunny in {city}"
-
-    runner = claude.beta.messages.tool_runner(
-        model=model,
-        max_tokens=2000,
-        system=[{"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral"}}],
-        tools=[get_weather],
-        messages=ASKING,
-        thinking={"type": "adaptive"},
-        output_config={"effort": "medium"},
-        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
-        betas=["context-management-2025-06-27", "interleaved-thinking-2025-05-14", "claude-code-20250219"],
-        stream=True,
-    )
-    answers = [stream.get_final_message() for stream in runner]
-    assert asked == ["simulated city"] and [one.stop_reason for one in answers] == ["tool_use", "end_turn"]
-    assert len(account.live.get("/jobs").json()["data"]) == 2

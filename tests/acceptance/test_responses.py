@@ -9,7 +9,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
+from sqlalchemy import update
 
+from shared.db import models as m
 from tests import contract
 from tests.acceptance.stack import Account
 from tests.conditions import await_condition
@@ -346,7 +348,7 @@ def test_what_is_not_supported_is_named(account: Account, changes: dict[str, Any
 def test_what_changes_nothing_is_listed(account: Account) -> None:
     with client(account) as sdk:
         made = sdk.responses.create(
-            model="gpt-4", input="Hello.", include=["reasoning.encrypted_content"], truncation="auto", user="ada"
+            model="gpt-4", input="Hello.", include=["file_search_call.results"], truncation="auto", user="ada"
         )
     job = account.live.get(f"/jobs/{made.id.replace('resp_', 'job_')}").json()
     assert {"include", "truncation"} <= set(job["ignored"]) and made.truncation == "auto"
@@ -391,3 +393,25 @@ def test_routing_may_stand_beside_the_format_s_own_fields(account: Account) -> N
             routing = {"routing": {"fallbacks": ["claude-3-sonnet"]}}
             made = sdk.responses.create(model="gpt-4", input="elsewhere", extra_body=routing)
     assert made.model == "claude-3-sonnet" and made.output_text
+
+
+def test_a_conversation_has_the_bounds_of_a_body(account: Account) -> None:
+    with client(account) as sdk:
+        made = sdk.responses.create(model="gpt-4", input=STORY)
+        stored = {"messages": [{"role": "user", "content": "x" * 7_000_000}] * 8}
+        payload = update(m.job_payloads).where(m.job_payloads.c.job_id == made.id.replace("resp_", "job_"))
+        account.stack.write(lambda connection: connection.execute(payload.values(request=json.dumps(stored))))
+        with pytest.raises(openai.APIStatusError) as caught:
+            sdk.responses.create(model="gpt-4", input="And then?", previous_response_id=made.id)
+    assert caught.value.status_code == 413 and caught.value.param == "previous_response_id"
+    assert len(account.live.get("/jobs").json()["data"]) == 1
+
+
+def test_an_item_is_as_large_as_often_as_it_is_referred_to(account: Account) -> None:
+    with client(account, account.test_key) as sdk:
+        made = sdk.responses.create(model="gpt-4", input=[{"role": "user", "content": "x" * 2_000_000}])
+        reference: Any = {"type": "item_reference", "id": f"{made.id.replace('resp_', 'msg_')}_in0"}
+        assert sdk.responses.create(model="gpt-4", input=[reference] * 2).status == "completed"
+        with pytest.raises(openai.APIStatusError) as caught:
+            sdk.responses.create(model="gpt-4", input=[reference] * 30)
+    assert caught.value.status_code == 413 and caught.value.param == "input"

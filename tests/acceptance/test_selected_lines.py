@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.acceptance.stack import Account
+from tests.acceptance.stack import Account, Stack, chat
 from tests.acceptance.test_batches import ended, jsonl, submitted
 
 LLMS = {"llms": ["gemini-3.8-flash", "claude-haiku-5-5", "gpt-6-luna"], "weights": {"price": 1}}
@@ -54,3 +54,11 @@ def test_lines_without_a_model_are_served_and_retried_as_they_were_asked(client:
     assert retried["routing"]["candidates"] == jobs["q-13"]["routing"]["candidates"]
     output = client.files.content(client.batches.retrieve(again["id"]).output_file_id or "").iter_lines()
     assert len([json.loads(text) for text in output]) == 30 and account.stack.violations() == []
+
+
+def test_a_provider_that_a_test_left_paused_is_well_before_the_next(account: Account, stack: Stack) -> None:
+    with account.stack.script({"provider": "openai", "fault": {"status": 401}}):
+        failed = account.run(chat())
+    assert failed["status"] == "failed" and [one.provider for one in stack.in_trouble()] == ["openai"]
+    stack.settle_providers()
+    assert stack.in_trouble() == [] and account.run(chat())["status"] == "succeeded"

@@ -6,7 +6,7 @@ import httpx
 import pytest
 import redis
 
-from shared.jobs import streams
+from shared.answers import streams
 from tests.acceptance.sse import Event, added_up, events
 from tests.acceptance.stack import Account, Stack, chat, embedding, image
 from tests.conditions import await_condition

@@ -135,6 +135,20 @@ def lost_worker(stack: Stack, account: Account, mark: str) -> None:
     stack.kill("worker")
 
 
+def job_of_steps(stack: Stack, account: Account, mark: str) -> None:
+    """A conductor's call and a specialist's: at most the one that a kill kept from being written down is made again."""
+    (id,) = stack.submit(account, [chat(mark, model="euqai-fusion-v1")])
+    stack.await_all_terminal([id])
+    steps = stack.rows("SELECT step FROM job_steps WHERE job_id = :id ORDER BY number", id=id)
+    assert [row.step for row in steps] == ["conductor", "text"] and stack.job(id).status == "succeeded"
+    assert 2 <= stack.calls(mark) <= 3
+
+
+#: What a worker passes at each step.
+OF_STEPS = (
+    *("lease.before_commit", "lease.after_commit", "call.before", "call.after", "settle.before_commit"),
+    *("settle.after_commit", "requeue.after_commit", "tell.after"),
+)
 CASES = (
     Case("accept.before_commit", "web", one_job),
     Case("accept.after_commit", "web", one_job),
@@ -180,6 +194,7 @@ CASES = (
     Case("batch.after_finish", "batches", retried_batch, nth=2),
     Case("batch.after_finish", "batches", cancelled_batch),
     Case("batch.after_finish", "batches", expired_batch),
+    *(Case(point, "worker", job_of_steps) for point in OF_STEPS),
 )
 #: What the default suite arms: a kill in each process, in each kind of transaction. `make chaos-short` arms every point
 #: once, `make chaos` every passing of it.
@@ -194,9 +209,10 @@ USUAL = (
     ("postgresql", "batch.after_release", large_batch),
 )
 #: How often a scenario passes its point at least, where that is more than once: claims and sends go in groups.
-PASSES = {jobs_of_all_kinds: 5, failing_receiver: 3, batches_of_all_kinds: 4, large_batch: 4}
+PASSES = {jobs_of_all_kinds: 5, job_of_steps: 2, failing_receiver: 3, batches_of_all_kinds: 4, large_batch: 4}
 #: The same for a scenario that passes its points unequally often: jobs are made and ended in chunks.
 PASSES_OF = {
+    ("requeue.after_commit", job_of_steps): 1,
     ("defer.after_end", jobs_of_all_kinds): 2,
     ("batch.after_end", cancelled_batch): 4,
     ("batch.after_release", cancelled_where_it_died): 3,

@@ -155,6 +155,13 @@ class TestHeads:
             client.sendall(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             assert answer(client)[0] == 200
 
+    def test_two_hosts_are_400(self) -> None:
+        with served(Echo()) as front, front.connect() as client:
+            client.sendall(GET)
+            assert answer(client)[0] == 200
+            client.sendall(GET[:-2] + b"hOST: y\r\n\r\n")
+            assert refusal(client) == 400
+
     def test_what_is_no_http_is_400_and_logged_with_its_address_once(self, caplog: pytest.LogCaptureFixture) -> None:
         with served(Echo()) as front:
             for _ in range(5):

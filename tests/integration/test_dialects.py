@@ -18,11 +18,11 @@ from producer.context import Context
 from producer.dialects import DIALECTS
 from producer.web.dialect import Dialect
 from shared import accounts
+from shared.answers.streams import part
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
-from shared.jobs.streams import part
 from shared.settings import settings
 from tests.conditions import eventually
 from tests.integration import world
@@ -233,6 +233,8 @@ def test_a_host_of_its_own_needs_no_prefix(database: Database) -> None:
             assert (await one.run(said)).json()["said"] == "good day", path
         for path in ("/v1/models", "/models"):
             fault(await one.client.get(f"http://example.test{path}", headers=key), 404, "NOWHERE")
+        for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
+            assert (await one.client.get(f"http://example.test{path}")).status_code == 200, path
 
     play(database, scene)
 

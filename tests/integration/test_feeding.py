@@ -115,13 +115,13 @@ def test_a_deferred_job_is_woken_when_its_time_has_come_and_not_before(
 ) -> None:
     (id,) = world.queued(database, world.open_account(database), 1)
     world.change(database, id, queue=BATCH, lane="batch")
-    put_off(database, world.new_worker(database), id, 30)
+    put_off(database, world.new_worker(database), id, 3000)
     fed = Feeder(database, bell)
-    for _ in range(29):
+    for _ in range(29):  # a shift is longer than all of this can take
         assert fed.run_once([BATCH]) == 0
-        clock.shift(SECOND)
+        clock.shift(100 * SECOND)
     assert world.row(database, id)["deferred_for"] == "429" and world.woken(database) == set()
-    clock.shift(2 * SECOND)
+    clock.shift(100 * SECOND)
     assert fed.run_once([BATCH]) == 1 and bell.ids(BATCH) == [id]
     (job,) = world.take(database, world.new_worker(database), [id])
     assert world.row(database, id)["deferred_for"] is None
@@ -151,10 +151,11 @@ def test_what_an_account_leaves_of_its_share_goes_to_the_others(database: Databa
     assert named == ["retry"] * 20, "jobs that another version put back are put aside as well"
 
 
-@pytest.mark.parametrize("statement", ["due", "wake"])
+@pytest.mark.parametrize("statement", ["due", "queues", "wake"])
 def test_deferred_jobs_are_found_and_passed_over_by_an_index(database: Database, statement: str) -> None:
     queries = {
         "due": (f"SELECT id FROM jobs WHERE {DEFERRED} AND run_at <= 5 ORDER BY run_at LIMIT 400", "jobs_deferred"),
+        "queues": (f"SELECT min(queue) FROM jobs WHERE {TO_WAKE} AND queue > 'a'", "jobs_to_wake"),
         "wake": (
             f"SELECT min(account_id) FROM jobs WHERE queue = 'q' AND {TO_WAKE} AND account_id > 'a'",
             "jobs_to_wake",

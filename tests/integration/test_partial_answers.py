@@ -10,11 +10,11 @@ import pytest
 
 from producer.operations import jobs as jobs_ops
 from shared import clock
+from shared.answers.streams import part
 from shared.db import Database
 from shared.errors import ProviderError
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending, RelayedPart
-from shared.jobs.streams import part
 from shared.submissions.catalogue import Endpoint
 from shared.submissions.catalogue import Provider as CatalogueProvider
 from shared.submissions.schemas import Usage

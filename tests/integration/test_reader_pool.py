@@ -35,9 +35,9 @@ def _file() -> bytes:
     return b"\n".join(made)
 
 
-def _taken(parts: Iterator[lines.Part]) -> tuple[FileReading, bytes]:
+def _taken(parts: Iterator[lines.Part | None]) -> tuple[FileReading, bytes]:
     reading = FileReading()
-    plan = b"".join(reading.add(part) for part in parts)
+    plan = b"".join(reading.add(part) for part in parts if part)
     reading.end()
     return reading, plan
 

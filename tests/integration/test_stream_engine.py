@@ -8,9 +8,9 @@ import orjson
 import pytest
 import redis
 
+from shared.answers.streams import FIELD, key, part
 from shared.db import Database
 from shared.errors import ProviderError
-from shared.jobs.streams import FIELD, key, part
 from shared.submissions.schemas import Usage
 from tests.integration import attempts, world
 from tests.integration.test_engine import Provider, Silent

@@ -4,4 +4,6 @@ import "./chat.js";
 import "./errors.js";
 import "./things.js";
 import "./stream.js";
+import "./responses.js";
+import "./documents.js";
 import "./scan.js";

@@ -22,9 +22,11 @@ for (const [mode, key] of [
   ["live", process.env.FUSIONAI_TEST_LIVE_KEY],
   ["test", process.env.FUSIONAI_TEST_SANDBOX_KEY],
 ]) {
-  test(`a scan of the chat profile finds nothing with a ${mode} key`, async () => {
-    const report = await scanned("chat", key);
-    assert.equal(report.score, 100, JSON.stringify(report, null, 2));
-    assert.equal(report.compatible, true);
-  });
+  for (const profile of ["chat", "modern"]) {
+    test(`a scan of the ${profile} profile finds nothing with a ${mode} key`, async () => {
+      const report = await scanned(profile, key);
+      assert.equal(report.score, 100, JSON.stringify(report, null, 2));
+      assert.equal(report.compatible, true);
+    });
+  }
 }

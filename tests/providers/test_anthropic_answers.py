@@ -93,7 +93,9 @@ def test_texts_thoughts_and_calls_side_by_side() -> None:
     ],
 )
 def test_why_it_ended(reason: str, finish: str) -> None:
-    assert answered(whole({**MESSAGE, "stop_reason": reason})).body["choices"][0]["finish_reason"] == finish
+    choice = answered(whole({**MESSAGE, "stop_reason": reason})).body["choices"][0]
+    assert choice["finish_reason"] == finish
+    assert choice.get("native_finish_reason") == (reason if reason.startswith("model_") else None)
 
 
 def test_why_it_was_declined() -> None:

@@ -187,8 +187,11 @@ def test_usage_that_is_not_told_is_counted_here() -> None:
     ],
 )
 def test_why_it_ended(reason: str, finish: str) -> None:
-    found, _ = streamed(events(start(), *text(0, "Hello"), *end(reason)))
-    assert found.body["choices"][0]["finish_reason"] == finish
+    found, sink = streamed(events(start(), *text(0, "Hello"), *end(reason)))
+    choice, last = found.body["choices"][0], sink.parts[-1]
+    assert choice["finish_reason"] == last["finish_reason"] == finish
+    native = reason if reason.startswith("model_") else None
+    assert choice.get("native_finish_reason") == last.get("native_finish_reason") == native
 
 
 def test_why_it_was_declined() -> None:

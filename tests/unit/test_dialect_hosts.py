@@ -7,12 +7,14 @@ from producer.web.dialect import Dialects
 from shared.settings import Wrong
 
 BOUND = "infuzu=api.infuzu.example, fluence=API.Fluence.example,infuzu=chat.infuzu.example"
+#: Paths of the server itself.
+OWN = ("/healthz", "/docs")
 
 
 def entered(host: str, path: str) -> tuple[str, str]:
     """The dialect and the path that a request gets."""
     scope = {"type": "http", "path": path, "headers": [(b"host", host.encode())]}
-    return Dialects(hosts.bound(DIALECTS, BOUND)).enter(scope).name, scope["path"]
+    return Dialects(hosts.bound(DIALECTS, BOUND), OWN).enter(scope).name, scope["path"]
 
 
 @pytest.mark.parametrize(
@@ -26,11 +28,40 @@ def entered(host: str, path: str) -> tuple[str, str]:
         ("chat.infuzu.example", "/api/v1/chat/completions", "infuzu", "/infuzu/v1/chat/completions"),
         ("api.example", "/fluence/v1/chat/completions", "fluence", "/fluence/v1/chat/completions"),
         ("api.example", "/v1/chat/completions", "fusionai", "/v1/chat/completions"),
+        ("api.fluence.example.:443", "/v1/chat/completions", "fluence", "/fluence/v1/chat/completions"),
+        ("api.fluence.example", "/healthz", "fusionai", "/healthz"),
+        ("api.fluence.example", "/docs/swagger-ui.css", "fusionai", "/docs/swagger-ui.css"),
+        ("api.fluence.example", "/healthzz", "fluence", "/fluence/v1/healthzz"),
         ("api.fluence.example.evil.example", "/v1/chat/completions", "fusionai", "/v1/chat/completions"),
     ],
 )
 def test_the_host_says_which_dialect(host: str, path: str, name: str, found: str) -> None:
     assert entered(host, path) == (name, found)
+
+
+@pytest.mark.parametrize(
+    "host, path, version, name, found",
+    [
+        ("api.example", "/v1/models", b"2023-06-01", "messages", "/v1/messages/models"),
+        ("api.example", "/v1/models/a/b", b"2023-06-01", "messages", "/v1/messages/models/a/b"),
+        ("api.example", "/v1/models", b"", "messages", "/v1/messages/models"),
+        ("api.example", "/v1/models", None, "fusionai", "/v1/models"),
+        ("api.example", "/v1/modelset", b"2023-06-01", "fusionai", "/v1/modelset"),
+        ("api.example", "/models", b"2023-06-01", "fusionai", "/models"),
+        ("api.example", "/v1/jobs", b"2023-06-01", "fusionai", "/v1/jobs"),
+        ("api.example", "/infuzu/v1/models", b"2023-06-01", "infuzu", "/infuzu/v1/models"),
+        ("api.fluence.example", "/v1/models", b"2023-06-01", "fluence", "/fluence/v1/models"),
+        ("claude.example", "/v1/models", b"2023-06-01", "messages", "/v1/messages/models"),
+        ("claude.example", "/v1/messages/batches", b"2023-06-01", "messages", "/v1/messages/batches"),
+    ],
+)
+def test_what_anthropics_clients_ask_of_models_is_messages(
+    host: str, path: str, version: bytes | None, name: str, found: str
+) -> None:
+    headers = [(b"host", host.encode()), *([(b"anthropic-version", version)] if version is not None else [])]
+    scope = {"type": "http", "path": path, "headers": headers}
+    spoken = Dialects(hosts.bound(DIALECTS, f"{BOUND},messages=claude.example"))
+    assert (spoken.enter(scope).name, scope["path"]) == (name, found)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from shared.batches.line_files import FaultError
 from shared.batches.lines import Wanted, planned, read, unplanned
 from shared.batches.linked_lines import LinkedLines
 from shared.errors import FusionError, InvalidRequest
-from shared.submissions import linked_context, linked_message, quote
+from shared.submissions import linked_context, linked_message, preface, quote
 from shared.submissions.catalogue import catalogue
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.rows import priced
@@ -47,7 +47,7 @@ def test_what_stands_beside_messages_moves_with_them_and_back() -> None:
     )
     assert whole.request["extras"] == {"messages[1].cache_control": {"type": "ephemeral"}}
     assert whole.request["nulls"] == [2]
-    assert linked_message.without_entities(whole.request) == bare.request
+    assert preface.without(whole.request) == bare.request
 
 
 def test_nothing_is_linked_to_nothing() -> None:
@@ -90,7 +90,7 @@ def test_a_line_of_a_plan_keeps_it_and_one_of_before_has_none() -> None:
     line = priced(whole, quote.offers(whole, catalogue(), test=False), "a")
     again = unplanned(planned(line))
     assert again.linked_context == '[{"type":"ORG","id":"1"}]' and again.custom_id == "a"
-    before = b"\t".join(planned(line).rstrip(b"\n").split(b"\t")[:-1]) + b"\n"
+    before = b"\t".join(planned(line).rstrip(b"\n").split(b"\t")[:9]) + b"\n"
     assert unplanned(before).linked_context is None and unplanned(before).request == line.request
 
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.dialects.messages import answers
-from producer.dialects.messages.request import to_counted, to_native
 from producer.dialects.messages.stream import MessageEvents
 from producer.waiting.framing import BrokenStream
+from shared.answers.beside import REDACTED, SIGNATURE
+from shared.answers.streams import StreamProgress, chunk, part, rest
+from shared.dialects.messages import answers
+from shared.dialects.messages.requests import to_counted, to_native
 from shared.errors import InvalidRequest, UpstreamError
-from shared.jobs.streams import REDACTED, SIGNATURE, StreamProgress, chunk, part, rest
 from shared.submissions.schemas import read_submission
 from tests.providers.claude import SENDING, call
 from workers.providers.anthropic.request import composed
@@ -21,6 +22,8 @@ from workers.providers.anthropic.request import composed
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "claude"}
 EPHEMERAL = {"type": "ephemeral", "ttl": "1h"}
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+TEXT: dict[str, Any] = {"type": "text", "text": "Hi."}
+LINKED: dict[str, Any] = {"type": "image", "source": {"type": "url", "url": "https://pictures.example/b.png"}}
 WHOLE: dict[str, Any] = {
     "model": "claude",
     "max_tokens": 2000,
@@ -82,12 +85,39 @@ def test_thoughts_between_texts_and_calls_keep_their_places() -> None:
     assert answers.message({**HEAD, "choices": [choice]})["content"] == blocks
 
 
+def test_what_gemini_wants_back_goes_through_clients_that_know_nothing_of_it() -> None:
+    """Sealed into blocks that they give back unread; what is broken, or is another's, is left as it is."""
+    choice = {"index": 0, "message": {**MESSAGE, **WANTED_BACK}, "logprobs": None, "finish_reason": "tool_calls"}
+    blocks = answers.message({**HEAD, "choices": [choice]})["content"]
+    kinds = ["thinking", "text", "redacted_thinking", "tool_use", "tool_use"]
+    assert [block["type"] for block in blocks] == kinds
+    made = to_native({**WHOLE, "messages": [WHOLE["messages"][0], {"role": "assistant", "content": blocks}]})
+    answered = made.body["messages"][-1]
+    assert answered["tool_calls"] == WANTED_BACK["tool_calls"]
+    assert "thinking_blocks" not in answered and answered["reasoning_content"] == "One."
+    spoilt: list[Any] = [{"type": "redacted_thinking", "data": "fusionai.x"}, {"type": "text", "text": "Yes."}]
+    made = to_native({**WHOLE, "messages": [WHOLE["messages"][0], {"role": "assistant", "content": spoilt}]})
+    assert made.body["messages"][-1] == {"role": "assistant", "content": [{"type": "text", "text": "Yes."}]}
+
+
 def test_documents_are_texts_and_other_sources_are_refused() -> None:
     source = {"type": "text", "media_type": "text/plain", "data": "Long ago."}
     document = {"type": "document", "source": source, "title": "A tale", "citations": {"enabled": True}}
     made = to_native({**WHOLE, "messages": [{"role": "user", "content": [document]}]})
     assert made.body["messages"][-1]["content"] == [{"type": "text", "text": "A tale\n\nLong ago."}]
     assert made.unsent == ["messages[0].content[0].citations"]
+    found = {"type": "search_result", "title": "A tale", "source": "https://a.example", "content": [TEXT]}
+    parts = {**document, "source": {"type": "content", "content": [TEXT, LINKED]}, "cache_control": EPHEMERAL}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [found]}
+    made = to_native({**WHOLE, "messages": [*WHOLE["messages"][:2], {"role": "user", "content": [result, parts]}]})
+    tool, user = made.body["messages"][-2:]
+    assert tool["content"] == [{"type": "text", "text": "A tale\n\nhttps://a.example\n\nHi."}]
+    said, shown = (
+        {"type": "text", "text": "A tale"},
+        {"type": "image_url", "image_url": {"url": LINKED["source"]["url"]}},
+    )
+    assert user["content"] == [said, TEXT, {**shown, "cache_control": EPHEMERAL}]
+    assert made.places == {"messages[4].content[2].image_url.url": "messages[2].content[1].source.content[1].source"}
     pdf = {**document, "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
     with pytest.raises(InvalidRequest):
         to_native({**WHOLE, "messages": [{"role": "user", "content": [pdf]}]})
@@ -98,7 +128,18 @@ def test_effort_format_and_labels() -> None:
     asked = {**WHOLE, "output_config": config, "metadata": {"team": "a"}, "routing": {"fallbacks": ["gpt-4"]}}
     made = read_submission("chat.completion", to_native(asked).body)
     assert made.request["reasoning_effort"] == "high"
-    assert made.request["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert made.request["response_format"]["json_schema"] == {"name": "response", "schema": SCHEMA}
+    closed = {**SCHEMA, "required": ["city"], "additionalProperties": False}
+    for schema, is_closed in (
+        (closed, True),
+        ({**closed, "properties": {"city": closed}}, True),
+        ({**closed, "properties": {"city": SCHEMA}}, False),
+        ({**closed, "$defs": {"a": {"anyOf": [{"type": "object"}]}}}, False),
+        ({"type": "array", "items": closed}, True),
+        ({**closed, "required": [[]]}, False),
+    ):
+        form = to_native({**WHOLE, "output_config": {"format": {"type": "json_schema", "schema": schema}}})
+        assert form.body["response_format"]["json_schema"].get("strict", False) is is_closed, schema
     assert made.labels == {"team": "a"} and made.routing.fallbacks == ["gpt-4"]
 
 
@@ -171,11 +212,29 @@ SIGNED = [
 MESSAGE = {"role": "assistant", "content": "Yes.", "refusal": None, "reasoning_content": "One.", "tool_calls": TOOLS}
 
 
-@pytest.mark.parametrize("signed", [[], SIGNED])
+#: What Gemini wants back with a call, and would have back with the message.
+OF_CALL, OF_MESSAGE = ({"google": {"thought_signature": name}} for name in ("call", "message"))
+WANTED_BACK: dict[str, Any] = {
+    "tool_calls": [TOOLS[0] | {"extra_content": OF_CALL}, TOOLS[1]],
+    "extra_content": OF_MESSAGE,
+}
+
+
+def test_a_full_context_window_is_told_from_a_limit() -> None:
+    said = {"role": "assistant", "content": "Yes.", "refusal": None}
+    choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": "length"}
+    full = {**choice, "native_finish_reason": "model_context_window_exceeded"}
+    for one, reason in ((choice, "max_tokens"), (full, "model_context_window_exceeded")):
+        assert answers.message({**HEAD, "choices": [one]})["stop_reason"] == reason
+        told = events(chunk(HEAD, pieces) for pieces in rest([one], StreamProgress()))
+        assert told[-2]["delta"]["stop_reason"] == reason
+
+
+@pytest.mark.parametrize("more", [{}, {"thinking_blocks": SIGNED}, WANTED_BACK])
 @given(cut=st.integers(0, 20))
-def test_a_stream_adds_up_to_the_whole_wherever_it_was_completed(signed: list[Any], cut: int) -> None:
+def test_a_stream_adds_up_to_the_whole_wherever_it_was_completed(more: dict[str, Any], cut: int) -> None:
     """The first chunks as they came, the rest made of the result, as after a loss."""
-    message = {**MESSAGE, **({"thinking_blocks": signed} if signed else {})}
+    message = {**MESSAGE, **more}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
     usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6}}
     whole = answers.message({**HEAD, "choices": [choice], "usage": usage})

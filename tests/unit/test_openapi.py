@@ -18,6 +18,7 @@ from producer.openapi import requests, serving
 from producer.openapi.document import SERVICE
 from producer.web.router import DocumentedRoute
 from shared.errors import FusionError, InvalidRequest, ProviderError
+from shared.submissions.answer_options import AnswerFields
 from shared.submissions.schemas import REQUESTS, read_submission
 from tests import contract
 
@@ -121,8 +122,8 @@ def test_every_body_of_json_has_an_example() -> None:
 def test_the_fields_of_a_request_are_those_that_are_read(type: Any) -> None:
     documented = SCHEMAS[requests.OF_TYPE[type].__name__]["properties"]
     read = {field.alias or name for name, field in REQUESTS[type].model_fields.items()}
-    linked = {"linked_context"} if type == "chat.completion" else set()
-    assert set(documented) == read | linked | {"model", "metadata", "routing"}
+    beside = {"linked_context", *AnswerFields.model_fields} if type == "chat.completion" else set()
+    assert set(documented) == read | beside | {"model", "metadata", "routing"}
 
 
 BODIES: list[tuple[Any, dict[str, Any]]] = [

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from producer.app import make_app
 from producer.operations.usage_csv import guarded
+from shared.answers.streams import read_event_id
 from shared.errors import InvalidRequest
-from shared.jobs.streams import read_event_id
 from tests import patterns
 from tests.patterns import Found
 
@@ -46,7 +46,7 @@ def slow_among(found: list[Found]) -> str:
 def test_each_is_found_and_linear(found: list[Found]) -> None:
     places = {one.place for one in found}
     assert {
-        "shared.jobs.streams._EVENT_ID",
+        "shared.answers.streams._EVENT_ID",
         "producer.operations.usage_csv._FORMULA",
         "workers.simulator.routes._ROWS",
     } <= places

@@ -7,11 +7,11 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.dialects.responses import items
 from producer.dialects.responses.framing import ResponseEvents
-from producer.dialects.responses.objects import Response
 from producer.dialects.responses.pieces import Pieces
-from shared.jobs import streams
+from shared.answers import streams
+from shared.dialects.responses import items, sealing
+from shared.dialects.responses.objects import Response
 
 TEXT = st.text(st.sampled_from("ab é\n中文, \u2028🦄-"), max_size=40)
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b"]), TEXT, max_size=2).map(
@@ -101,6 +101,34 @@ def test_events_add_up_to_the_answer(message: dict[str, Any], finish: str, summa
     assert events(streamed(stored, whole, summary=summary, after=after)) == found[after + 1 :]
 
 
+@given(MESSAGES, st.booleans(), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_sealed_items_have_the_same_places(message: dict[str, Any], thought: bool, signs: list[bool]) -> None:
+    """With `encrypted_content` there are the same items in the stream as in the answer, also of unseen thoughts."""
+    if thought:
+        block = {"type": "thinking", "thinking": message["reasoning_content"], "signature": "EqsB"}
+        message = {**message, "thinking_blocks": [block]}
+    calls = [
+        {**call, **({"extra_content": {"google": {"thought_signature": "x"}}} if signed else {})}
+        for call, signed in zip(message["tool_calls"], signs, strict=False)
+    ]
+    if calls and not signs[0]:  # a call after the first is signed alone by no provider
+        calls = message["tool_calls"]
+    message = {**message, "tool_calls": calls}
+    output = items.output(message, "1", status="completed", summary=False, seals=True)
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    given = [orjson.dumps(streams.chunk(HEAD, left)) for left in streams.rest([choice], streams.StreamProgress())]
+    whole = cast(Response, {**begun(), "status": "completed", "output": output})
+    framing = ResponseEvents(begun(), seals=True)
+    frames = b"".join(framing.chunk(chunk, None) for chunk in given) + framing.end() + framing.last(whole)
+    done = [one for one in events(frames) if one["type"] == "response.output_item.done"]
+    for one, item in zip(done, output, strict=True):
+        told = one["item"].pop("encrypted_content", None)
+        stored = cast(dict[str, Any], item).pop("encrypted_content", None)
+        assert one["item"] == item and sealing.unsealed(told)[:2] == sealing.unsealed(stored)[:2]
+        assert (told is None) == (stored is None)
+    assert [one["output_index"] for one in done] == [*range(len(output))]
+
+
 TEXTS = (
     "response.output_text.delta",
     "response.refusal.delta",
@@ -132,3 +160,20 @@ def test_a_stream_that_begins_with_silence_begins_with_its_first_events() -> Non
     framing = ResponseEvents(begun())
     assert [one["type"] for one in events(framing.comment())] == ["response.created", "response.in_progress"]
     assert framing.comment() == b": keep-alive\n" and framing.head() == b""
+
+
+@given(
+    st.data(), st.lists(st.tuples(st.sampled_from([" ", "\n", "a", "\u1680", "中"]), st.integers(1, 60)), max_size=6)
+)
+def test_long_runs_are_cut_the_same_however_they_came(data: st.DataObject, runs: list[tuple[str, int]]) -> None:
+    text = "".join(one * length for one, length in runs)
+    whole, parts = Pieces(), Pieces()
+    at_once = [*whole.add(text), *whole.end()]
+    came = [piece for part in cut(data, text) for piece in parts.add(part)] + parts.end()
+    assert at_once == came and "".join(came) == text
+
+
+def test_an_answer_that_ends_in_line_breaks_alone_is_cut_as_it_comes() -> None:
+    pieces = Pieces()
+    cut_so_far = sum(len(piece) for _ in range(1_000) for piece in pieces.add("\n\n"))
+    assert cut_so_far > 1_900 and len(pieces.end()[0]) < 50

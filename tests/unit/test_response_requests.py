@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from producer.dialects.responses import requests, turns
-from producer.dialects.responses.making import begun, response
-from producer.dialects.responses.requests import Before
+from shared.dialects.responses import requests, turns
+from shared.dialects.responses.making import begun, response
+from shared.dialects.responses.requests import Before
 from shared.errors import InvalidRequest
 from shared.submissions import extras
 
@@ -106,7 +106,7 @@ def test_an_account_may_ignore_unknown_fields() -> None:
 
 
 def test_providers_are_not_sent_what_is_kept_of_a_response_and_it_is_not_ignored() -> None:
-    kept = read({"include": ["reasoning.encrypted_content"], "truncation": "auto"})[extras.KEY]
+    kept = read({"include": ["file_search_call.results"], "truncation": "auto"})[extras.KEY]
     assert extras.taken(kept, frozenset({"cache_control"})) == {}
     assert set(extras.left(kept, frozenset())) == {"include", "truncation"}
 

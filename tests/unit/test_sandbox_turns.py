@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.jobs.streams import StreamProgress
+from shared.answers.streams import StreamProgress
 from shared.submissions.schemas import Offer
 from workers.providers import ProviderCall
 from workers.providers.sandbox import Sandbox, replies

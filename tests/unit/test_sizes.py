@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from producer.dialects import DIALECTS
 from producer.dialects.fusionai import jobs
 from producer.operations import batches
+from shared.dialects import BY_URL, LINE_FORMATS
 from shared.errors import InvalidRequest
 from shared.submissions import sizes
 from shared.submissions.job_types import ENDPOINTS, JOB_TYPES, URLS
@@ -18,6 +20,12 @@ ROOT = Path(__file__).parents[2]
 def test_every_type_has_a_request_and_a_url() -> None:
     assert tuple(REQUESTS) == tuple(URLS) == JOB_TYPES
     assert {ENDPOINTS[url] for url in URLS.values()} == set(JOB_TYPES)
+
+
+def test_every_form_of_lines_is_a_dialects_and_has_its_url() -> None:
+    assert {one.lines for one in DIALECTS if one.lines} == set(LINE_FORMATS.values()) == set(BY_URL.values())
+    assert all(one.lines is None or one.lines.dialect == one.name for one in DIALECTS)
+    assert set(ENDPOINTS) == {*URLS.values(), "/v1/images", *BY_URL}
 
 
 def test_texts_that_cannot_be_derived_name_the_limits_that_hold() -> None:

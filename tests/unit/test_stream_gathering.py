@@ -8,8 +8,8 @@ import httpx
 import orjson
 import pytest
 
+from shared.answers.streams import chunk
 from shared.errors import ProviderError
-from shared.jobs.streams import chunk
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Offer
 from tests.acceptance.sse import added_up

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.answers.streams import FROM_RESULT, EventId, StreamProgress, part, read_event_id, rest
 from shared.errors import InvalidRequest
-from shared.jobs.streams import FROM_RESULT, EventId, StreamProgress, part, read_event_id, rest
 from tests.acceptance.sse import added_up
 
 texts = st.none() | st.text(max_size=12)

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from shared.jobs.streams import part
+from shared.answers.streams import part
 from shared.submissions.schemas import read_submission
 from shared.submissions.sending import Sending
 from tests.acceptance.sse import added_up

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from shared.answers.beside import BESIDE, NATIVE, SIGNED, STOPPED_AT
 from shared.errors import ProviderError
-from shared.jobs.streams import BESIDE, SIGNED, STOPPED_AT
 from workers.answers import finish, texts
 from workers.answers.shape import wrong
 from workers.answers.tool_calls import ToolCalls, of_function_call
@@ -37,6 +37,8 @@ class ChoiceBuilder:
         self._finish: str | None = None
         #: The one of the request's `stop` at which it ended, where the provider says that.
         self.stopped_at: str | None = None
+        #: The provider's own word for why it ended, where it says more than OpenAI's.
+        self.native: str | None = None
         #: Thoughts as their provider signed them.
         self._signed: list[dict[str, Any]] = []
 
@@ -128,7 +130,8 @@ class ChoiceBuilder:
         message.update(self.beside())
         likely = {name: self._likely.get(name) for name in ("content", "refusal")} if self._likely else None
         made = {"index": self.index, "message": message, "logprobs": likely, "finish_reason": self._finish}
-        return made if self.stopped_at is None else made | {STOPPED_AT: self.stopped_at}
+        more = {STOPPED_AT: self.stopped_at, NATIVE: self.native}
+        return made | {name: value for name, value in more.items() if value is not None}
 
 
 def _called(message: Mapping[str, Any]) -> Any:

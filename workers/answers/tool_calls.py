@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.jobs.streams import BESIDE
+from shared.answers.beside import BESIDE
 from workers.answers.arguments import Arguments
 from workers.answers.shape import MOST_PARTS, place, text, wrong
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from shared import clock
 from shared.batches import line_requests, never_made, states
+from shared.batches.line_requests import OPTIONS
 from shared.batches.lines import unplanned
 from shared.batches.never_made import NeverMade
 from shared.batches.states import Row
@@ -185,10 +186,15 @@ def _fitting(sizes: Sequence[Any]) -> list[str]:
     return fitting
 
 
-#: Requests are read of lines that did not succeed: they go back to the customer.
-_WITH_REQUEST = and_(job_payloads.c.job_id == jobs.c.id, jobs.c.status != "succeeded")
+#: Requests are read of lines that did not succeed, which go back to the customer, and of those whose answer shows it.
+_SHOWS = or_(jobs.c.status != "succeeded", jobs.c.dialect.is_not(None))
+_WITH_REQUEST = and_(job_payloads.c.job_id == jobs.c.id, _SHOWS)
 _ENDED = jobs.join(job_results, job_results.c.job_id == jobs.c.id).outerjoin(job_payloads, _WITH_REQUEST)
-_RESULT = ("response", "error", "prompt_tokens", "completion_tokens", "images", "charged_micros")
+_JOB = ("id", "batch_id", "custom_id", "type", "dialect", "model", "test", "status", "created_at", "finished_at")
+_RESULT = (
+    "response error partial prompt_tokens completion_tokens cached_tokens cache_creation_tokens reasoning_tokens "
+    "cache_creation_1h_tokens service_tier images estimated charged_micros"
+).split()
 _SIZES: Any = (
     select(jobs.c.id)
     .add_columns(func.coalesce(func.length(job_results.c.response), 0))
@@ -196,7 +202,7 @@ _SIZES: Any = (
     .select_from(_ENDED)
 )
 _ROWS: Any = (
-    select(*(jobs.c[name] for name in ("id", "batch_id", "custom_id", "type", "model", "status")))
+    select(*(jobs.c[name] for name in (*_JOB, OPTIONS)))
     .add_columns(*(job_results.c[name] for name in _RESULT))
     .add_columns(func.coalesce(job_results.c.model, jobs.c.model).label("served"))
     .add_columns(*(job_payloads.c[name] for name in line_requests.COLUMNS))

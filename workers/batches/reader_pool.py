@@ -1,15 +1,15 @@
 """A pool of processes that read and price the chunks of large batch files side by side.
 
 They are started for the first large file, and work once they are up; until then, and for small files, the caller reads.
+What lines are linked to is looked up on a thread, chunk after chunk: a data hub that is slow holds no other file up.
 """
 
 import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
 from multiprocessing import get_context
 from typing import BinaryIO, Final, TypeAlias
 
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 FIRST: Final = 4
 #: Chunks that wait for each reader, so that none waits for the caller.
 AHEAD: Final = 2
+#: Files whose entities are looked up at the same time, and how long a look at whether they are there takes, in seconds.
+LINKS: Final = 8
+LOOK_SECONDS: Final = 0.05
 #: How long the caller reads alone after they could not be started, or one of them was killed, in seconds.
 ALONE_SECONDS: Final = 60.0
 
@@ -46,20 +49,43 @@ class ReaderPool:
         self._pool: ProcessPoolExecutor | None = None
         self._up: Future[None] | None = None
         self._not_before = 0.0
+        self._links = ThreadPoolExecutor(LINKS, thread_name_prefix="links")
 
-    def parts(self, file: BinaryIO, wanted: Wanted, link: Link = unlinked) -> Iterator[Part]:
-        """What is found in each chunk of a file, in order. `link`: adds what a chunk is linked to; here alone."""
-        chunks = ((chunk, link(chunk, wanted)) for chunk in lines.chunks(file))
-        for chunk in islice(chunks, FIRST):
-            yield lines.read(*chunk)
+    def parts(self, file: BinaryIO, wanted: Wanted, link: Link = unlinked) -> Iterator[Part | None]:
+        """What is found in each chunk of a file, in order. None: there is nothing yet, and others may have a turn.
+
+        `link`: adds what a chunk is linked to; on a thread of this process.
+        """
+        chunks, read = self._linked(file, wanted, link), 0
         for chunk in chunks:
-            if self.ready():
+            if chunk is None:
+                yield None
+            elif read >= FIRST and self.ready():
                 yield from self._side_by_side(chunk, chunks)
             else:
                 yield lines.read(*chunk)
+                read += 1
+
+    def _linked(self, file: BinaryIO, wanted: Wanted, link: Link) -> Iterator[Chunk | None]:
+        """Each chunk with what it has to be; None: what it is linked to is not known yet."""
+        for chunk in lines.chunks(file):
+            if not wanted.may_link:
+                yield chunk, wanted
+                continue
+            asked = self._links.submit(link, chunk, wanted)
+            try:
+                while not wait([asked], LOOK_SECONDS).done:
+                    yield None
+                yield chunk, asked.result()
+            finally:
+                asked.cancel()
 
     def close(self) -> None:
         """End them."""
+        self._links.shutdown(wait=False, cancel_futures=True)
+        self._end()
+
+    def _end(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._pool = self._up = None
@@ -85,14 +111,17 @@ class ReaderPool:
         """Do without them for a while: perhaps there is no room for them."""
         log.warning("no reader processes: this process reads batch files alone (%s)", logs.kind(error))
         self._not_before = clock.monotonic() + ALONE_SECONDS
-        self.close()
+        self._end()
 
-    def _side_by_side(self, chunk: Chunk, others: Iterator[Chunk]) -> Iterator[Part]:
+    def _side_by_side(self, chunk: Chunk, others: Iterator[Chunk | None]) -> Iterator[Part | None]:
         assert self._pool is not None
         asked: deque[Future[Part]] = deque()
         try:
             asked.append(self._pool.submit(lines.read, *chunk))
             for other in others:
+                if other is None:
+                    yield None
+                    continue
                 asked.append(self._pool.submit(lines.read, *other))
                 if len(asked) > AHEAD * self._count:
                     yield asked.popleft().result()

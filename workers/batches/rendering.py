@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from shared import clock
+from shared.answers import thinking
 from shared.batches import json_lines, line_requests
 from shared.batches.line_files import FaultError
 from shared.batches.lines import unplanned
@@ -22,10 +23,12 @@ from shared.batches.never_made import NeverMade
 from shared.batches.states import Row
 from shared.batches.transitions import Made
 from shared.db import Database
+from shared.dialects import LINE_FORMATS
 from shared.errors import StorageAway
 from shared.files import blobs
 from shared.jobs.reasons import ENDED_WITHOUT_ANSWER
 from shared.objects.batches import BatchResult, Fault, LineError, LineResponse
+from shared.submissions import answer_options
 from workers.batches.merging import Merger
 
 log = logging.getLogger(__name__)
@@ -109,15 +112,23 @@ _SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros
 
 def _line(row: Row) -> BatchResult:
     hex = row["id"].removeprefix("job_")
+    format = LINE_FORMATS.get(row["dialect"] or "")
     if row["status"] == "succeeded":
-        return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=orjson.Fragment(row["response"]))
+        body = format.answer(row) if format and row["request"] else _body(row)
+        return _shown(hex, row["custom_id"], status_code=200, job_id=row["id"], body=body)
     asked = line_requests.of_row(row)
     if row["status"] == "failed":
         error = orjson.loads(row["error"])
-        body = {"error": error}
+        body = format.refusal(error, row["id"]) if format else {"error": error}
         shown = _shown(hex, row["custom_id"], status_code=error["code"], job_id=row["id"], body=body)
         return {**shown, "request": asked}
     return {**_shown(hex, row["custom_id"], error=_error(row["status"])), "request": asked}
+
+
+def _body(row: Row) -> orjson.Fragment:
+    """The answer as the call itself would have given it."""
+    answer = row["response"]
+    return orjson.Fragment(thinking.dressed(answer) if answer_options.wants_thinking(row["answer_options"]) else answer)
 
 
 def _never_made(line: NeverMade) -> BatchResult:

@@ -125,6 +125,9 @@ class Stages:
         try:
             with blobs.writer(name) as plan, self._input(row) as file:
                 for part in self._readers.parts(file, wanted, link):
+                    if part is None:
+                        yield
+                        continue
                     plan.write(reading.add(part))
                     if reading.over:
                         break

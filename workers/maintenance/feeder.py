@@ -4,7 +4,7 @@ The broker holds about one second of each queue's measured drain and never the b
 delay nobody, and its memory does not grow with what waits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,7 +16,7 @@ from shared.db import Database
 from shared.db.models import jobs
 from shared.db.models.jobs import DEFERRED, QUEUED, TO_WAKE, WOKEN
 from shared.jobs.leases import unwake
-from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark
+from shared.jobs.waking import ACCOUNTS, accounts_waiting, mark, queues_waiting
 from workers.maintenance.isolation import steps
 
 #: The window of a queue whose drain is not yet known, in jobs.
@@ -65,8 +65,10 @@ class Feeder:
         steps({"ending deferrals": self._end_deferrals})
         if self.bell.away and not self.bell.check().result():
             return 0  # what were marked here, workers with room could not find
-        inside = self.database.read_sync(woken_by_queue)
-        steps({f"feeding {queue}": partial(fill, queue, inside.get(queue, 0)) for queue in queues})
+        inside, waiting = self.database.read_sync(survey)
+        for queue in set(queues) - waiting:
+            self._note(queue, inside.get(queue, 0))
+        steps({f"feeding {queue}": partial(fill, queue, inside.get(queue, 0)) for queue in queues if queue in waiting})
         return woken
 
     def _end_deferrals(self) -> None:
@@ -84,14 +86,22 @@ class Feeder:
             pass
 
     def _fill(self, queue: str, inside: int) -> int:
-        flow = self.flows.setdefault(queue, _Flow())
-        now = clock.monotonic()
-        if flow.at and flow.inside > inside:
-            drained_a_second = (flow.inside - inside) / max(now - flow.at, 0.001)
-            flow.window = min(max(LEAST, int((flow.window + drained_a_second) / 2)), MOST)
+        flow = self._measure(queue, inside)
         woken = self._wake(queue, flow, flow.window - inside) if flow.window > inside else 0
         flow.inside, flow.at = inside + woken, clock.monotonic()
         return woken
+
+    def _note(self, queue: str, inside: int) -> None:
+        """Of a queue with nothing to wake, what it drains, and that no account waits for its turn."""
+        flow = self._measure(queue, inside)
+        flow.inside, flow.at, flow.after = inside, clock.monotonic(), ""
+
+    def _measure(self, queue: str, inside: int) -> _Flow:
+        flow = self.flows.setdefault(queue, _Flow())
+        if flow.at and flow.inside > inside:
+            drained_a_second = (flow.inside - inside) / max(clock.monotonic() - flow.at, 0.001)
+            flow.window = min(max(LEAST, int((flow.window + drained_a_second) / 2)), MOST)
+        return flow
 
     def _wake(self, queue: str, flow: _Flow, room: int) -> int:
         """Wake up to `room` jobs of the accounts whose turn it is, in transactions of up to MANY; how many."""
@@ -133,6 +143,11 @@ def put_aside(connection: Connection, queue: str, accounts: Sequence[str]) -> in
     if ids:
         connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(deferred_for="retry"))
     return len(ids)
+
+
+def survey(connection: Connection) -> tuple[Mapping[str, int], Set[str]]:
+    """How many of each queue have been woken and not yet leased, and the queues that have jobs to wake."""
+    return woken_by_queue(connection), set(queues_waiting(connection))
 
 
 def woken_by_queue(connection: Connection) -> Mapping[str, int]:

@@ -14,7 +14,7 @@ from shared.db import Database, retention_marks, retention_periods
 from shared.db import models as m
 from shared.slices import slices
 
-#: Jobs looked at, and jobs (three rows each) or events (with their deliveries) deleted in one transaction.
+#: Jobs looked at, and jobs (with their rows) or events (with their deliveries) deleted in one transaction.
 LOOKED = 1000
 JOBS, EVENTS = 300, 300
 #: Transactions of one step, and accounts looked at in one.
@@ -103,6 +103,7 @@ def delete_jobs(connection: Connection, ids: Sequence[str], until: int) -> None:
     retention_marks.raise_to(connection, "jobs", until)
     connection.execute(delete(m.job_payloads).where(m.job_payloads.c.job_id.in_(ids)))
     connection.execute(delete(m.job_results).where(m.job_results.c.job_id.in_(ids)))
+    connection.execute(delete(m.job_steps).where(m.job_steps.c.job_id.in_(ids)))
     connection.execute(delete(m.jobs).where(m.jobs.c.id.in_(ids), m.jobs.c.finished_at <= until))
 
 

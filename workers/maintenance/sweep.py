@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from shared import clock, crash, logs
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
+from shared.jobs import response_events
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
@@ -57,6 +58,7 @@ class Sweeper:
         self._due = DueWatch(DUE_SECONDS)
         self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
+        self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
 
@@ -66,6 +68,7 @@ class Sweeper:
             "ending expired worker leases": self.lapse,
             "requeuing jobs of lost workers": self.take_back,
             "ending overdue jobs": self.end_overdue,
+            "writing events of responses": self.tell_responses,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
             "queuing due deliveries": self.ring_due_deliveries,
@@ -115,6 +118,11 @@ class Sweeper:
             crash.point("expire.after_commit")
             if ended < CHUNK // 2:
                 break
+
+    def tell_responses(self) -> None:
+        """Write the events of responses whose jobs were ended by a worker that does not know them."""
+        if ids := self._database.read_sync(response_events.untold, CHUNK, self._telling.besides()):
+            self._end(self._telling, ids, response_events.tell)
 
     def find_lost_doorbells(self) -> None:
         """Leave jobs whose message is lost to the feeder: queue empty at every look for a while, or overtaken."""

@@ -21,6 +21,7 @@ from shared.notifier import CANCEL, Notifier
 from shared.queues import LANES, WEBHOOKS, queue_name
 from shared.settings import settings
 from shared.submissions.catalogue import catalogue
+from shared.submissions.steps.grounding import SEARCH
 from workers import pacing, providers
 from workers.running.attempts import Attempts
 from workers.running.engine import Engine
@@ -29,6 +30,7 @@ from workers.running.polling import Poller
 from workers.running.publisher import Publisher
 from workers.running.settler import Settler
 from workers.running.slots import Slots
+from workers.search.upstream import WebSearch
 from workers.webhooks import client
 from workers.webhooks.due import due_ids
 from workers.webhooks.send_slots import MOST_SENDING
@@ -129,7 +131,7 @@ class Runtime:
         self._connect(sum(slots.capacity(queue) for queue in slots.queues))
         self.sender = Sender(self._database, self._outbound)
         self.settler = Settler(self._database, self._notifier, self._ring)
-        upstreams = providers.connect(catalogue(), self._client)
+        upstreams = {**providers.connect(catalogue(), self._client), SEARCH: self._search}
         attempts = Attempts(upstreams, self._pace, self._publisher, statistics=self._statistics)
         self.engine = Engine(self._database, self.incarnation.id, attempts, slots, self.settler, consume=self._consume)
         self.engine.start()
@@ -142,6 +144,7 @@ class Runtime:
     def _connect(self, in_flight: int) -> None:
         """Make the clients of providers, webhooks and Redis."""
         self._client = providers.http_client(in_flight)
+        self._search = WebSearch(settings())
         self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
@@ -179,6 +182,7 @@ class Runtime:
         self._ticking.cancel()
         await self._notifier.close()
         await self._client.aclose()
+        self._search.close()
         await self._outbound.aclose()
 
     def _lost(self, reason: str) -> None:

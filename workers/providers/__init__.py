@@ -46,7 +46,7 @@ class Sink(Protocol):
         """Something visible has been sent, after which nothing else may be said in its place."""
 
     def send(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
-        """Send the choices of a chunk (`shared.jobs.streams.part`); `head` has the answer's id, created and model."""
+        """Send the choices of a chunk (`shared.answers.streams.part`); `head` has its id, created and model."""
 
 
 @dataclass(frozen=True, slots=True)

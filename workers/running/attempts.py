@@ -17,9 +17,11 @@ from shared.settings import settings
 from shared.submissions import extras
 from shared.submissions.catalogue import SANDBOX, catalogue
 from shared.submissions.schemas import Offer
+from shared.submissions.steps.conducting import Step
+from shared.submissions.steps.grounding import SEARCH
 from workers.pacing import PATIENCE, Pace, Permit, Recorder, Wait
 from workers.providers import ProviderAnswer, ProviderCall, TimeLimits, Upstream, limits
-from workers.running import counting, job_rows, outcomes, requeues, tiers
+from workers.running import counting, job_rows, outcomes, paused, requeues, stepping, tiers
 from workers.running.fallback import choose
 from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
@@ -31,9 +33,6 @@ from workers.upstream.faults import BAD_SIGNATURE, NOT_CONFIGURED, label
 
 #: How long a call waits here for its turn while another offer is left (else PATIENCE), in seconds.
 BRIEF_PATIENCE = 0.5
-#: How long a provider is down before a batch line turns to another offer without having called it: nearly a second, for
-#: which calls are paused at first, so that a line that was put off for a second turns the next time that it looks.
-LASTED_SECONDS = 0.9
 #: A wait up to this long keeps its slot; a longer one puts the job back with `run_at`.
 IN_PLACE_SECONDS = 60.0
 #: Why a job waits that a cheap service tier has no room for; in the rows, also a mark of its attempts.
@@ -61,7 +60,12 @@ class Attempts:
         """
         work = job_rows.work(job)
         job.forget()
-        return await _Run(self, job, work, attempts, partial).until_decided()
+        if work.walk is None:
+            return await _Run(self, job, work, attempts, partial).until_decided()
+        if not isinstance(work.walk.next, Step):  # another version has left it here
+            return stepping.ended(job, work.walk, attempts)
+        step = replace(job, type=work.walk.step.type, offer=job_rows.offer_of(job))
+        return stepping.kept(await _Run(self, step, work, attempts, partial).until_decided())
 
 
 @dataclass(slots=True)
@@ -121,7 +125,7 @@ class _Run:
             await asyncio.sleep(wait)
         return await self._once()
 
-    async def _once(self) -> Ending | ProviderError | Wait:
+    async def _once(self) -> Ending | Requeue | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
         with self._sink() as sink:
             try:
@@ -140,15 +144,11 @@ class _Run:
             return made
 
     def _aside(self, wait: Wait, failures: int) -> Ending | Requeue | None:
-        """What follows when the provider is not to be called now; None: the same as after a failed attempt.
-
-        A caller turns to another offer at once, a batch line when waiting is in vain or has lasted.
-        """
+        """What follows when the provider is not to be called now; None: the same as after a failed attempt."""
         another_left = self._following(None) is not None
-        in_vain = wait.barred or wait.lasted > LASTED_SECONDS
-        if (self.lane == "realtime" or in_vain) and another_left:
+        if paused.turns(wait, self.lane, another_left=another_left):
             return self._elsewhere(GiveUp(PAUSED, elsewhere=True), _not_called(wait))
-        seconds = min(wait.seconds, LASTED_SECONDS) if another_left else wait.seconds
+        seconds = paused.seconds_put_off(wait, another_left=another_left)
         return self._put_off(seconds, wait.reason, failures) if self.lane == "batch" else None
 
     def _decided(self, error: ProviderError, failures: int) -> Retry | Defer | GiveUp:
@@ -172,16 +172,18 @@ class _Run:
     def offer(self) -> Offer:
         return self.offers[self.job.offer]
 
-    async def _paced(self, sink: CallSink | None) -> Ending | ProviderError | Wait:
+    async def _paced(self, sink: CallSink | None) -> Ending | Requeue | ProviderError | Wait:
         """One attempt, when its turn has come; StorageAway when what it would come to could not be kept."""
         if self._keeps() and not await self.by.image_keeper.ready():
             raise StorageAway
-        if self.offer.provider == SANDBOX:
+        if self.offer.provider in (SANDBOX, SEARCH):
             return await self._attempt(sink, None)
         permit = await self._turn()
-        if isinstance(permit, Wait) and permit.paused and self.lane == "realtime" and permit.seconds < PATIENCE:
-            await asyncio.sleep(permit.seconds)
-            permit = await self._turn()
+        if isinstance(permit, Wait):
+            another_left = self._following(None) is not None
+            if seconds := paused.seconds_in_slot(permit, self.lane, another_left=another_left):
+                await asyncio.sleep(seconds)
+                permit = await self._turn()
         if isinstance(permit, Wait):
             return permit
         return await self._attempt(sink, permit)
@@ -194,10 +196,12 @@ class _Run:
         first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
         return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
 
-    async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | ProviderError:
+    async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | Requeue | ProviderError:
         """One call, written down; the job's end when it went well."""
         record: dict[str, Any] = {"provider": self.offer.provider, "model": self.offer.model}
         record["started_at"] = clock.now_seconds()
+        if self.work.walk is not None:
+            record["step"] = self.work.walk.step.name
         del self.attempts[MOST_FIRST : -MOST_LAST + 1]
         self.attempts.append(record)
         self.before = min(self.before, len(self.attempts) - 1)
@@ -210,6 +214,8 @@ class _Run:
             raise
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
+            if self.work.walk is not None:
+                return stepping.answered(self.job, self.work.walk, self.offer, answer, self.attempts)
             return outcomes.succeeded(self.job, self.offers, self.offer, answer, self.attempts)
         finally:
             record.setdefault("finished_at", clock.now_seconds())

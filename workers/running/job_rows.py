@@ -9,6 +9,9 @@ import orjson
 from shared.jobs.leases import Leased
 from shared.queues import LANES
 from shared.submissions.schemas import REQUESTS, Offer, read_offer
+from shared.submissions.steps.course import COURSE
+from workers.running import walks
+from workers.running.walks import Walk
 
 
 class UnreadableError(Exception):
@@ -22,6 +25,8 @@ class Work:
     request: dict[str, Any]
     offers: Sequence[Offer]
     hold_stream: bool
+    #: Of a job that takes several calls, how far it has come; the request and the offers are those of its next step.
+    walk: Walk | None = None
 
 
 def work(job: Leased) -> Work:
@@ -30,12 +35,27 @@ def work(job: Leased) -> Work:
         offers = [read_offer(row) for row in orjson.loads(job.offers)]
         request = orjson.loads(job.request)
         routing = orjson.loads(job.routing) if job.routing else {}
-        known = job.type in REQUESTS and job.lane in LANES and 0 <= job.offer < len(offers)
-        if not (known and isinstance(request, dict) and isinstance(routing, dict)):
+        if not (isinstance(request, dict) and isinstance(routing, dict)):
             raise UnreadableError(job.type)
-        return Work(request, offers, bool(routing.get("hold_stream")))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        found = _work(job, request, offers, bool(routing.get("hold_stream")))
+        at, ends = (job.offer, False) if found.walk is None else (offer_of(job), not found.offers)
+        if job.type in REQUESTS and job.lane in LANES and (ends or 0 <= at < len(found.offers)):
+            return found
+        raise UnreadableError(job.type)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise UnreadableError(type(error).__name__) from error
+
+
+def _work(job: Leased, request: dict[str, Any], offers: Sequence[Offer], hold_stream: bool) -> Work:
+    walk = walks.of(job.model, request, offers, job.steps)
+    if walk is None:
+        return Work(request, offers, hold_stream)
+    return Work(walk.request, walk.offers, hold_stream, walk)
+
+
+def offer_of(job: Leased) -> int:
+    """Which of the offers that may serve it now it stands at."""
+    return job.offer % COURSE
 
 
 def attempts(job: Leased) -> list[dict[str, Any]]:

@@ -9,12 +9,13 @@ import orjson
 from shared.errors import FusionError, InternalError, InvalidRequest, ProviderError, Timeout, UpstreamError
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import Ending, RelayedPart, Terminal
-from shared.money.pricing import charge
+from shared.money.pricing import charge, charge_of_all
 from shared.objects.amounts import credits
 from shared.submissions import usage_shown
 from shared.submissions.charging import priced_offer
 from shared.submissions.schemas import USUAL_TIER, Offer, Usage
 from workers.providers import ProviderAnswer
+from workers.running import walks
 from workers.running.partial_answer import PartialAnswer
 from workers.running.retry import GiveUp
 from workers.upstream.faults import CALLERS, GENERAL_CODES, classify
@@ -34,7 +35,7 @@ def succeeded(
     usage = answer.usage
     offer = priced_offer(offers, asked, usage.service_tier or (USUAL_TIER if TIER_FIELD in answer.ignored else ""))
     charged, excess = _charged(job, offer, usage)
-    answer.body["usage"] = _usage(job, usage, charged)
+    answer.body["usage"] = usage_of(job, usage, charged)
     return Ending(
         job.id,
         job.epoch,
@@ -64,7 +65,18 @@ def _charged(job: Leased, offer: Offer, usage: Usage) -> tuple[int, int]:
     return (0, 0) if job.test else charge(usage.amount, offer.price, bound=bound)
 
 
-def _usage(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
+def _so_far(job: Leased, partial: PartialAnswer, offer: Offer) -> tuple[Usage, int, int]:
+    """What an answer has used as far as it was sent on, with the calls before it; what is paid for it, what is lost."""
+    usage, walk = partial.usage(), partial.walk
+    if walk is None:
+        return usage, *_charged(job, offer, usage)
+    last = walk.conductor.counted(walk.asked, walk.step, usage)
+    charged = charge_of_all([*walk.spent, (last.amount, offer.price)], bound=job.bound_micros)
+    return walks.total([*(one.counted for one in walk.finished), last]), *((0, 0) if job.test else charged)
+
+
+def usage_of(job: Leased, used: Usage, charged_micros: int) -> dict[str, Any]:
+    """What a result says of its usage."""
     shown: dict[str, Any] = {}
     if job.type != "image":
         shown = dict(usage_shown.tokens(used))
@@ -89,11 +101,10 @@ def cut_short(
     ending = Ending(job.id, job.epoch, status, error=error, attempts=attempts)
     if not partial.began or partial.offer is None or partial.gathered is None:
         return ending
-    offer, usage = partial.offer, partial.usage()
-    charged, excess = _charged(job, offer, usage)
+    offer, (usage, charged, excess) = partial.offer, _so_far(job, partial, partial.offer)
     head = {name: partial.gathered.head[name] for name in ("id", "created", "model")}
     body = {**head, "object": "chat.completion", "choices": partial.gathered.choices()}
-    body["usage"] = _usage(job, usage, charged)
+    body["usage"] = usage_of(job, usage, charged)
     return replace(
         ending,
         service_tier=offer.service_tier,
@@ -113,8 +124,7 @@ def progress(job: Leased, partial: PartialAnswer) -> RelayedPart | None:
     """What the job's row is to know of what was sent on, in case this process does not live to end it."""
     if not partial.began or partial.offer is None or job.test:
         return None
-    offer, usage = partial.offer, partial.usage()
-    charged, _ = _charged(job, offer, usage)
+    offer, (usage, charged, _) = partial.offer, _so_far(job, partial, partial.offer)
     return RelayedPart(
         job.id, job.epoch, offer.provider, offer.model, usage.prompt_tokens, usage.completion_tokens, charged
     )

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.jobs.streams import BESIDE, REDACTED, SIGNATURE
+from shared.answers.beside import BESIDE, REDACTED, SIGNATURE
 from shared.submissions.catalogue import catalogue
 from shared.submissions.schemas import Offer, Usage
 from shared.submissions.token_estimates import BYTES_PER_TOKEN
 from workers.answers.estimates import of_chat
+from workers.running.walks import Walk
 
 #: Strings of a delta that are no text of the answer.
 _UNPAID: Final = frozenset({"role", SIGNATURE, REDACTED})
@@ -24,7 +25,7 @@ class SentAnswer:
     _choices: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, head: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
-        """Take the choices of a chunk (`shared.jobs.streams.part`)."""
+        """Take the choices of a chunk (`shared.answers.streams.part`)."""
         self.head = head
         for given in choices:
             choice = self._choices.setdefault(
@@ -97,11 +98,14 @@ class PartialAnswer:
     request: Mapping[str, Any] = field(default_factory=dict)
     #: The provider has sent all of it; it is waited for only to report the usage.
     complete: bool = False
+    #: Of a job that takes several calls, the steps before this one; `offer` is the one that this step is charged by.
+    walk: Walk | None = None
     _prompt: int | None = None
 
-    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: SentAnswer) -> None:
+    def begin(self, offer: Offer, request: Mapping[str, Any], gathered: SentAnswer, walk: Walk | None = None) -> None:
         """Another call, of which nothing has been sent on."""
         self.offer, self.request, self.gathered, self.complete = offer, request, gathered, False
+        self.walk = walk
 
     def take_whole(self) -> None:
         """All of the answer has come."""

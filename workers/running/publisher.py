@@ -16,7 +16,7 @@ import orjson
 import redis.asyncio as redis
 
 from shared import clock, logs, redis_clients
-from shared.jobs import streams
+from shared.answers import streams
 from shared.stopping import stop
 from workers.running.partial_answer import SentAnswer
 
@@ -47,6 +47,8 @@ class StreamSink:
     publisher: "Publisher"
     job_id: str
     epoch: int
+    #: The model that the chunks name, where that is not the one that is called; empty: it is.
+    model: str = ""
     began: bool = False
     ended: bool = False
     #: When the first content came, by the monotonic clock.
@@ -61,6 +63,7 @@ class StreamSink:
         self.began = True
         if self.first_at is None:
             self.first_at = clock.monotonic()
+        head = {**head, "model": self.model} if self.model else head
         self._head = head
         self.gathered.take(head, choices)
         for choice in choices:

@@ -30,8 +30,10 @@ def streaming(
     if publisher is None or not chat or not work.request.get("stream"):
         yield UnreadSink() if chat and turns_soon and offer.provider != SANDBOX else None
         return
-    sink = publisher.open(job.id, job.epoch)
-    partial.begin(offer, work.request, sink.gathered)
+    sink, walk = publisher.open(job.id, job.epoch), work.walk
+    if walk is not None:
+        sink.model, offer = walk.asked.model, walk.charged_by(offer)
+    partial.begin(offer, work.request, sink.gathered, walk)
     try:
         yield HeldSink(sink) if work.hold_stream else sink
     finally:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
+from workers.simulator import conducted
 from workers.simulator.invent import invent
 from workers.simulator.messages import PLAIN, Twist
 
@@ -78,7 +79,9 @@ def compose(ask: Prompt, index: int = 0, twist: Twist = PLAIN) -> Reaction:
     tool = _tool(ask)
     if tool is not None:
         return _calling(id, ask, tool)
-    if ask.shape is not None:
+    if (verdict := conducted.verdict(ask.text)) is not None:
+        text = verdict
+    elif ask.shape is not None:
         text = orjson.dumps(invent(ask.shape) if ask.shape else {"answer": _sentence(id, ask.text)}).decode()
     else:
         text = _sentence(id, ask.text)

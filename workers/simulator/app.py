@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from urllib.parse import parse_qsl
 
-from workers.simulator import data_hub, media
+from workers.simulator import data_hub, media, web_search
 from workers.simulator.call import Call
 from workers.simulator.call_log import CallLog
 from workers.simulator.connection import Connection, Receive, Send, deliver
@@ -29,9 +29,9 @@ from workers.simulator.script import Script
 WRONG_KEY = "invalid"
 TOO_MANY = 429
 #: What is asked without a body.
-WITHOUT_BODY = (media.models, media.model, data_hub.entity)
+WITHOUT_BODY = (media.models, media.model, data_hub.entity, web_search.searxng, web_search.brave)
 #: They answer without a key.
-KEYLESS = {"ollama", "vllm"}
+KEYLESS = {"ollama", "searxng", "vllm"}
 
 
 def authorise(protocol: Protocol, request: SimulatedRequest) -> None:
@@ -57,6 +57,8 @@ def _key(protocol: Protocol, request: SimulatedRequest) -> str:
         return headers[b"x-api-key"].decode("latin-1")
     if request.provider == "datahub":
         return headers.get(b"x-api-key", b"").decode("latin-1")
+    if request.provider == "brave":
+        return headers.get(b"x-subscription-token", b"").decode("latin-1")
     if request.provider == "azure":
         return headers.get(b"api-key", b"").decode("latin-1")
     kind, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from workers.simulator import anthropic, data_hub, google, media, openai
+from workers.simulator import anthropic, data_hub, google, media, openai, web_search
 from workers.simulator.messages import Protocol, SimulatedReply, SimulatedRequest, Twist
 
 Handler = Callable[[SimulatedRequest, Twist], SimulatedReply]
@@ -24,6 +24,9 @@ TABLE: tuple[tuple[str, str, Protocol, Handler], ...] = (
     ("POST", _GEMINI + "batchEmbedContents", "google", google.batch_embed),
     ("GET", r"/(?P<provider>google)/v1(?:beta)?/models", "google", media.models),
     ("GET", r"/(?P<provider>datahub)/entities/(?P<name>[^/]+/.+)", "openai", data_hub.entity),
+    ("GET", r"/(?P<provider>searxng)/search", "openai", web_search.searxng),
+    ("GET", r"/(?P<provider>brave)/res/v1/web/search", "openai", web_search.brave),
+    ("POST", r"/(?P<provider>tavily)/search", "openai", web_search.tavily),
     ("POST", _LIKE_OPENAI + "/chat/completions", "openai", openai.chat),
     ("POST", _LIKE_OPENAI + "/embeddings", "openai", media.embeddings),
     ("POST", _LIKE_OPENAI + "/images/generations", "openai", media.images),

@@ -14,6 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 ANNOUNCEMENT = "simulator listening on "
 
 
+def start(command: Sequence[str]) -> subprocess.Popen[str]:
+    """Start the process, its output for us to read (tests put a cheaper start in this one's place)."""
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
 class SimulatorProcess:
     """A running simulator. `url` is its address without a path; add `/openai/v1` and so on."""
 
@@ -28,7 +33,7 @@ class SimulatorProcess:
     ) -> None:
         command = [sys.executable, "-m", "workers.simulator", "--host", host, "--port", str(port)]
         command += ["--latency", str(latency), "--fail-first", str(fail_first), *more]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.process = start(command)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith(ANNOUNCEMENT):

@@ -1,6 +1,7 @@
 """Routes of credits, transfers, thresholds and models."""
 
 from contextlib import suppress
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,12 +11,16 @@ from producer.operations import credits as credits_ops
 from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
-from producer.web.rows import PAGE, Row, one
-from shared.accounts import KeyHolder
+from producer.web.rows import PAGE, Row, Schema, one, query
 from shared.errors import Forbidden, InvalidRequest, NotFound
-from shared.submissions.catalogue import Catalogue, CatalogueModel, catalogue, endpoint
+from shared.submissions.catalogue import catalogue
+from shared.submissions.catalogue_rows import CatalogueModel
+from shared.submissions.sizes import MOST_PAGE
 
 router = Router()
+
+#: Of models, which are few: absent, it is no limit.
+_LIMIT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MOST_PAGE}
 
 
 @router.get("/credits", doc=Row("Credits", one("The balance.", objects.Balance), errors=(Forbidden,)))
@@ -63,17 +68,33 @@ async def set_thresholds(request: Request) -> Response:
     return answer(await context.database.write(credits_ops.set_thresholds, holder.account_id, wanted))
 
 
-@router.get("/models", doc=Row("Models", one("The models that this API key can use.", objects.List[objects.Model])))
+@router.get(
+    "/models",
+    doc=Row(
+        "Models",
+        one("The models that this API key can use.", objects.List[objects.Model]),
+        parameters=(query("limit", _LIMIT, "The maximum number of models to return; all if absent."), "after"),
+    ),
+)
 async def list_models(request: Request) -> Response:
     """List the available models, with provider, purpose and price."""
     _, holder = await enter(request)
+    page, _ = page_of(request, *(request.query_params.keys() - {"limit", "after"}))
     known = catalogue()
-    found = [
-        objects.model_object(one, known.prices[one.id].version)
-        for one in known.models.values()
-        if _usable(holder, known, one)
-    ]
-    return answer(objects.page(found, len(found)))
+    rest = _after([one for one in known.models.values() if known.is_usable(one, test=holder.test)], page.after)
+    limit = page.limit if "limit" in request.query_params else len(rest)
+    found = [objects.model_object(one, known.prices[one.id].version) for one in rest]
+    return answer(objects.page(found, limit))
+
+
+def _after(models: list[CatalogueModel], id: str | None) -> list[CatalogueModel]:
+    """All, or those that stand after the named one in the catalog."""
+    if id is None:
+        return models
+    ids = [one.id for one in models]
+    if id not in ids:
+        raise InvalidRequest(f"after: unknown model {id!r}", param="after")
+    return models[ids.index(id) + 1 :]
 
 
 @router.get("/models/{id:path}", doc=Row("Models", one("The model.", objects.Model), errors=(NotFound,)))
@@ -83,11 +104,6 @@ async def show_model(request: Request, id: str) -> Response:
     known, model = catalogue(), None
     with suppress(InvalidRequest):
         model = known.model(id)
-    if model is None or not _usable(holder, known, model):
+    if model is None or not known.is_usable(model, test=holder.test):
         raise NotFound(f"not found: model {id[:100]!r}")
     return answer(objects.model_object(model, known.prices[model.id].version))
-
-
-def _usable(holder: KeyHolder, known: Catalogue, model: CatalogueModel) -> bool:
-    """Return whether the key can use the model. Test keys can use all: their jobs run on the sandbox."""
-    return holder.test or endpoint(known.providers[model.provider]) is not None

@@ -3,25 +3,24 @@
 import asyncio
 from functools import partial
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from producer import objects
-from producer.admission import idempotency
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
 from producer.objects import DryRun
 from producer.operations import batch_retries, batches, files
+from producer.operations.batch_making import make_once
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import BatchSpec
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.request import answer, claim_of, enter, enter_to_submit, has_body, page_of, replayable, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, one
-from shared import clock
 from shared.accounts import KeyHolder
 from shared.errors import Conflict, Forbidden, NotFound, StorageAway
 from shared.files import blobs
@@ -59,15 +58,7 @@ async def create_batch(request: Request) -> Response:
     if spec.dry_run:
         return answer(await _quoted(context, holder, spec, large(request)))
     claim = await asyncio.to_thread(claim_of, request, holder, body, keep_seconds=KEEP_BATCH_SECONDS)
-    fresh = spec.requests and not await context.database.read(idempotency.is_known, claim)
-    inline = await _written(context, holder, spec) if fresh else {}
-    try:
-        made = await run_once(context.database, claim, batches.create, holder, spec, inline)
-    except batches.UnwrittenError:  # the earlier answer has just been forgotten
-        made = await run_once(
-            context.database, claim, batches.create, holder, spec, await _written(context, holder, spec)
-        )
-    return replayable(*made)
+    return replayable(*await make_once(context.database, holder, claim, spec))
 
 
 @router.get("/batches", doc=Row("Batches", one("A page of batches.", objects.List[objects.Batch]), parameters=PAGE))
@@ -169,23 +160,3 @@ async def _source(context: Context, holder: KeyHolder, spec: BatchSpec) -> Binar
         return await files.stored(blobs.reader, blob)
     except FileNotFoundError:  # its row says that it is there
         raise StorageAway from None
-
-
-async def _written(context: Context, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
-    """Inline requests as an input file like any other, not yet visible."""
-    lines = await asyncio.to_thread(batches.lines_of, spec)
-    wanted: dict[str, Any] = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
-    unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
-    row = await context.database.write(files.begin, holder, **wanted, expires_at=unless_done_by, bytes=len(lines))
-    try:
-        seconds = files.STORAGE_SECONDS + len(lines) / files.LEAST_BYTES_A_SECOND
-        await files.stored_within(seconds, _write, row["blob"], lines)
-    except Exception:
-        await files.drop(context.database, row)
-        raise
-    return {"id": row["id"], "bytes": len(lines)}
-
-
-def _write(blob: str, content: bytes) -> None:
-    with blobs.writer(blob) as file:
-        file.write(content)

@@ -2,15 +2,24 @@
 
 from functools import partial
 
-from producer.dialects.messages import answers, document, manners, routes
+from producer.dialects.messages import batches, document, manners, models, routes
 from producer.dialects.messages.stream import MessageEvents
 from producer.web.dialect import Dialect
 from producer.web.keys import read_key
+from producer.web.router import Router
+from shared.dialects.messages import answers
+from shared.dialects.messages.lines import LINES
+
+router = Router()
+for part in (routes, batches, models):
+    router.include(part.router)
 
 DIALECT = Dialect(
     name="messages",
     prefixes=("/v1/messages",),
-    router=routes.router,
+    bases=("/v1",),
+    claims={"anthropic-version": ("/v1/models",)},
+    router=router,
     key_of=partial(
         read_key,
         names=("x-api-key", "authorization"),
@@ -20,7 +29,9 @@ DIALECT = Dialect(
     framing=MessageEvents,
     limit_headers=manners.limit_headers,
     dress=answers.dress,
+    keeps_thoughts=MessageEvents.keeps_thoughts,
     answer_headers=manners.answer_headers,
     document=document.PART,
-    bought=frozenset({"/v1/messages"}),
+    bought=frozenset({"/v1/messages", "/v1/messages/batches"}),
+    lines=LINES,
 )

@@ -6,12 +6,14 @@ from typing import Any, Final
 
 import orjson
 
-from producer.dialects.messages import manners, shapes
+from producer.dialects.messages import manners
+from producer.dialects.messages.batch_making import MessageBatchRequest
 from producer.openapi.schemas import definitions
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
 from producer.web.error_rows import DETAILS
 from producer.web.rows import JSON, Schema, header
+from shared.dialects.messages import errors, shapes
 from shared.errors import FusionError
 
 _ERROR: Final[Schema] = {
@@ -24,7 +26,7 @@ _ERROR: Final[Schema] = {
             "type": "object",
             "required": ["type", "message"],
             "properties": {
-                "type": {"type": "string", "enum": list(manners.TYPES)},
+                "type": {"type": "string", "enum": list(errors.TYPES)},
                 "message": {"type": "string"},
                 "details": {
                     "type": "object",
@@ -40,7 +42,7 @@ _ERROR: Final[Schema] = {
         "request_id": {"type": "string"},
     },
 }
-_REQUESTS: Final = ("MessageRequest", "CountRequest")
+_REQUESTS: Final = ("MessageRequest", "CountRequest", "MessageBatchRequest")
 #: What stands before the name of a part of them.
 _REFERENCE: Final = re.compile(rb'("#/components/schemas/)(?=\w)')
 #: Parameters of every call.
@@ -68,14 +70,14 @@ EVENTS: Final[Mapping[str, Schema]] = {
 
 
 def _error(kind: type[FusionError]) -> Schema:
-    own = {"properties": {"error": {"properties": {"type": {"const": manners.type_of(kind.status)}}}}}
+    own = {"properties": {"error": {"properties": {"type": {"const": errors.type_of(kind.status)}}}}}
     return {"allOf": [{"$ref": "#/components/schemas/MessagesError"}, own]}
 
 
 def _schemas() -> dict[str, Any]:
     """The requests, and what they are made of under names that no other dialect has."""
-    made = definitions([shapes.MessageRequest, shapes.CountRequest])
-    for name in _REQUESTS:
+    made = definitions([shapes.MessageRequest, shapes.CountRequest, MessageBatchRequest])
+    for name in _REQUESTS[:2]:
         del made[name]["additionalProperties"]
     named = {name if name in _REQUESTS else f"Messages{name}": schema for name, schema in made.items()}
     text = _REFERENCE.sub(rb"\1Messages", orjson.dumps(named))
@@ -84,8 +86,12 @@ def _schemas() -> dict[str, Any]:
 
 PART: Final = DocumentPart(
     about="The paths under `/v1/messages` speak Anthropic's Messages API, for every model of the catalogue; answers "
-    "also have the headers `request-id` and `anthropic-ratelimit-requests-limit`, `-remaining`, `-reset`.\n",
-    tags={"Messages": "Chat completions as Anthropic's SDK calls them."},
+    "also have the headers `request-id` and `anthropic-ratelimit-requests-limit`, `-remaining`, `-reset`. With the "
+    "header `anthropic-version`, `GET /v1/models` is `GET /v1/messages/models`.\n",
+    tags={
+        "Messages": "Chat completions as Anthropic's SDK calls them.",
+        "Message batches": "Batches as Anthropic's SDK calls them.",
+    },
     security={
         "MessagesKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
         "MessagesBearer": {"type": "http", "scheme": "bearer"},

@@ -13,34 +13,13 @@ from producer.web import rate_headers
 from producer.web.dialect import BrokenStream, Refusal, bearer_wanted
 from producer.web.rows import Schema
 from shared import clock
+from shared.dialects.messages.errors import type_of
 from shared.errors import FusionError
-
-_TYPES: Final[Mapping[int, str]] = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
-TYPES: Final = ("invalid_request_error", *_TYPES.values(), "api_error")
 
 
 def refuse(error: FusionError, request_id: str) -> Refusal:
     """An error object in an envelope that has a type of its own."""
     return Refusal({"type": "error", "error": _shown(error), "request_id": request_id}, bearer_wanted(error))
-
-
-def type_of(status: int) -> str:
-    """The type of a status.
-
-    >>> type_of(415), type_of(402), type_of(502)
-    ('invalid_request_error', 'billing_error', 'api_error')
-    """
-    return _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
 
 
 def broken(fault: BrokenStream) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producer.dialects.messages import answers
-from producer.dialects.messages import request as requests
 from producer.dialects.messages.document import BETA, EVENTS, VERSION
+from producer.dialects.messages.version import check_version
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.call_rows import call
 from producer.web.calls import serve
@@ -16,7 +15,7 @@ from producer.web.request import answer, enter
 from producer.web.router import Router
 from producer.web.rows import Row, one
 from shared.accounts import KeyHolder
-from shared.errors import InvalidRequest
+from shared.dialects.messages import answers, requests
 from shared.submissions import token_estimates
 from shared.submissions.catalogue import catalogue
 from shared.submissions.quote import offers
@@ -54,7 +53,7 @@ _WEATHER: Final = {
 )
 async def create_message(request: Request) -> Response:
     """Create a message, of any model of the catalogue."""
-    _check_version(request)
+    check_version(request)
     return await serve(request, "chat.completion", translate=requests.to_native)
 
 
@@ -70,7 +69,7 @@ async def create_message(request: Request) -> Response:
 )
 async def count_tokens(request: Request) -> Response:
     """Estimate the tokens of a message's input."""
-    _check_version(request)
+    check_version(request)
     context, holder = await enter(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     count = partial(_counted, body, holder)
@@ -84,8 +83,3 @@ def _counted(body: dict[str, Any], holder: KeyHolder) -> int:
     submission = read_submission("chat.completion", asked, ignore_unknown=holder.ignores_unknown)
     offers(submission, catalogue(), test=holder.test)
     return token_estimates.asked(submission.request, catalogue().overheads)
-
-
-def _check_version(request: Request) -> None:
-    if not request.headers.get("anthropic-version", "").strip():
-        raise InvalidRequest("anthropic-version: header is required", param="anthropic-version")

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
-from producer.dialects.messages import answers, manners
+from producer.dialects.messages import manners
 from producer.web.dialect import BrokenStream, event
-from shared.jobs.streams import REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.answers.beside import BESIDE, NATIVE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.dialects.messages import answers, seals
 
 _PING = event(b'{"type":"ping"}', name="ping")
 
@@ -21,6 +22,7 @@ class MessageEvents:
     """The framing of one stream."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = True
 
     def __init__(self) -> None:
         self._begun = False
@@ -68,7 +70,8 @@ class MessageEvents:
         for choice in chunk["choices"]:
             yield from self._delta(choice["delta"])
             if choice.get("finish_reason"):
-                self._finish, self._stopped_at = choice["finish_reason"], choice.get(STOPPED_AT)
+                self._finish = choice.get(NATIVE) or choice["finish_reason"]
+                self._stopped_at = choice.get(STOPPED_AT)
                 yield from self._late(choice["delta"].get(SIGNED) or ())
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -93,6 +96,7 @@ class MessageEvents:
         """A call's beginning, or a piece of its arguments."""
         number, function = call["index"], call["function"]
         if number not in self._calls:
+            yield from self._seal(call)
             block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
             yield from self._start(number, block)
             self._calls[number] = self._index
@@ -113,6 +117,12 @@ class MessageEvents:
         self._proof = proof
         yield _delta(self._index, {"type": "signature_delta", "signature": proof})
         yield from self._close()
+
+    def _seal(self, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """What the provider wants back with a call, before it."""
+        if beside := given.get(BESIDE):
+            yield from self._start("redacted_thinking", seals.sealed(beside))
+            yield from self._close()
 
     def _hide(self, secret: str) -> Iterator[dict[str, Any]]:
         """A thought that is kept secret."""

@@ -6,6 +6,7 @@ from producer.dialects.responses import document, manners, routes
 from producer.web import rate_headers
 from producer.web.dialect import Dialect
 from producer.web.keys import read_key
+from shared.dialects.responses.lines import LINES
 
 DIALECT = Dialect(
     name="responses",
@@ -21,4 +22,5 @@ DIALECT = Dialect(
     limit_headers=rate_headers.limit_headers,
     document=document.PART,
     bought=frozenset({"/responses"}),
+    lines=LINES,
 )

@@ -2,13 +2,13 @@
 
 from typing import Any, Final
 
-from producer.dialects.responses.objects import Response
-from producer.dialects.responses.requests import ResponseRequest
 from producer.openapi.schemas import definitions
 from producer.web import rate_headers
 from producer.web.call_rows import ERROR_HEADERS
 from producer.web.dialect import DocumentPart
 from producer.web.rows import JSON, Schema
+from shared.dialects.responses.objects import Response
+from shared.dialects.responses.requests import InputTokensRequest, ResponseRequest
 from shared.errors import FusionError
 
 
@@ -18,7 +18,7 @@ def _error(kind: type[FusionError]) -> Schema:
 
 
 def _schemas() -> dict[str, Any]:
-    made = definitions([Response, ResponseRequest])
+    made = definitions([Response, InputTokensRequest, ResponseRequest])
     return {name: made[name] for name in made if name != "Routing"}
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from producer.dialects.responses import items
-from producer.dialects.responses.objects import InputItem, InputPart
+from shared.dialects.responses import items
+from shared.dialects.responses.objects import InputItem, InputPart
 
 
 def input_items(messages: Sequence[Mapping[str, Any]], core: str) -> list[InputItem]:

@@ -1,32 +1,39 @@
 """Reads responses from the rows of their jobs: to be shown, and to go on from."""
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
-from producer.dialects.responses.objects import DeletedResponse
-from producer.dialects.responses.requests import Before
+from producer.dialects.responses import history
 from producer.operations.pages import owned_by
 from shared.accounts import KeyHolder
 from shared.db import models as m
+from shared.dialects.responses import making
+from shared.dialects.responses.making import RESULT, kept
+from shared.dialects.responses.requests import Before
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.strict_json import dumps
 from shared.submissions import extras
 from shared.submissions.schemas import NULLS
 
-#: Columns of a job's result.
-RESULT = (
-    "response error partial model service_tier prompt_tokens completion_tokens cached_tokens cache_creation_tokens "
-    "cache_creation_1h_tokens reasoning_tokens charged_micros estimated"
-).split()
+#: Responses whose items one input may refer to, and the bytes of their requests: each is read whole.
+MOST_REFERRED: Final = 500
+MOST_REFERRED_BYTES: Final = 64 * 1024**2
+#: An item's id (`shared.dialects.responses.items`, `history`), and in it the core of its response's.
+_ITEM: Final = re.compile(r"(?:msg|rs|fco|fc)_([0-9a-f]{1,64})(?:_in[0-9]{1,6})?(?:_[0-9]{1,6})?")
 _ROWS = (
     select(
-        *(m.jobs.c[name] for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested")),
+        *(
+            m.jobs.c[name]
+            for name in ("id", "status", "test", "created_at", "finished_at", "cancel_requested", "answer_options")
+        ),
         m.jobs.c.model.label("asked_model"),
         m.job_payloads.c.request,
         m.job_payloads.c.labels,
+        m.job_payloads.c.linked_context,
         *(m.job_results.c[name] for name in RESULT),
     )
     .join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
@@ -44,12 +51,6 @@ def job_id_of(response_id: str) -> str:
     return f"job_{response_id.removeprefix('resp_')}"
 
 
-def kept(request: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A stored request, and what is kept beside it of the response that it was sent as: see `extras.RESPONSE`."""
-    body: dict[str, Any] = orjson.loads(request)
-    return body, (body.get(extras.KEY) or {}).get(extras.RESPONSE) or {}
-
-
 def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[str, Any] | None:
     """The row of a chat job that the holder may see; None: there is none."""
     row = connection.execute(_ROWS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
@@ -59,29 +60,81 @@ def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[st
 def stored(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
     """The row of a response; 404 for none, and for one that was made with `store: false`."""
     row = row_of(connection, holder, job_id_of(response_id)) if response_id.startswith("resp_") else None
-    if row is None or kept(row["request"])[1].get("store") is False:
+    if row is None or _is_unstored(row["request"]):
         raise NotFound(f"not found: response {response_id[:100]!r}")
     return row
 
 
-def before(connection: Connection, holder: KeyHolder, response_id: str) -> Before:
-    """The conversation up to a response; 400 where there is none, or it has no answer."""
+def _is_unstored(request: str) -> bool:
+    """Whether a stored request says `store: false` of its response; one that cannot is not parsed."""
+    return '"store":false' in request and kept(request)[1].get("store") is False
+
+
+def seals(row: Mapping[str, Any]) -> bool:
+    """Whether the `encrypted_content` of reasoning was asked for; a request that cannot say so is not parsed."""
+    return '"encrypted":true' in row["request"] and making.seals(kept(row["request"])[1])
+
+
+def is_background(row: Mapping[str, Any]) -> bool:
+    """Whether a response was made in the background."""
+    return bool(kept(row["request"])[1].get("background"))
+
+
+def answered(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
+    """The row of a response that another goes on from; 400 where there is none, or it has no answer."""
     try:
         row = stored(connection, holder, response_id)
     except NotFound:
         said = f"previous_response_id: response {response_id[:100]!r} not found"
-        raise InvalidRequest(said, param="previous_response_id") from None
+        raise InvalidRequest(said, param="previous_response_id", reason="previous_response_not_found") from None
     if row["status"] != "succeeded" or not row["response"]:
         said = f"previous_response_id: response {response_id!r} is not completed"
         raise InvalidRequest(said, param="previous_response_id")
+    return row
+
+
+def size_of(row: Mapping[str, Any]) -> int:
+    """About how many bytes are read when something is made of a row: what was asked and what was answered."""
+    return len(row["request"]) + len(row["response"] or "")
+
+
+def before(response_id: str, row: Mapping[str, Any]) -> Before:
+    """The conversation up to a response, of its row."""
     said_last = orjson.loads(row["response"])["choices"][0]["message"]
     answer = {name: value for name, value in said_last.items() if value is not None or name == "content"}
     return Before(response_id, [*asked(row), answer])
 
 
+def referred(connection: Connection, holder: KeyHolder, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The rows of the holder's responses that have items with these ids; 400 when they are too many, or too much."""
+    cores = sorted({found[1] for id in ids if (found := _ITEM.fullmatch(id))})
+    if len(cores) > MOST_REFERRED:
+        raise InvalidRequest(f"input: refers to items of more than {MOST_REFERRED} responses", param="input")
+    sizes = select(func.sum(func.length(m.job_payloads.c.request)))
+    sizes = sizes.join_from(m.jobs, m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    sizes = sizes.where(m.jobs.c.id.in_([f"job_{core}" for core in cores]), *owned_by(holder))
+    if (connection.execute(sizes).scalar() or 0) > MOST_REFERRED_BYTES:
+        said = f"input: the responses whose items it refers to have more than {MOST_REFERRED_BYTES // 1024**2} MB"
+        raise InvalidRequest(said, param="input")
+    rows = (row_of(connection, holder, f"job_{core}") for core in cores)
+    return [row for row in rows if row is not None and not _is_unstored(row["request"])]
+
+
+def items(rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Those of these items that responses have, of their input or output, by id; the others are absent."""
+    wanted = set(ids)
+    made = (item for row in rows for item in _items(row, row["id"].removeprefix("job_")))
+    return {item["id"]: item for item in made if item["id"] in wanted}
+
+
+def _items(row: Mapping[str, Any], core: str) -> Iterator[Any]:
+    yield from making.response(row)["output"]
+    yield from history.input_items(asked(row), core)
+
+
 def asked(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages of a response's request, the conversation before it included, without its instructions."""
-    body, echo = kept(row["request"])
+    body, echo = making.asked(row)
     return _messages(body)[1 if echo.get("instructions") else 0 :]
 
 
@@ -95,13 +148,20 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def forget(connection: Connection, holder: KeyHolder, response_id: str) -> DeletedResponse:
-    """Make a response one that was not to be stored; its job stays as long as any. 409 while it is not over."""
-    row = stored(connection, holder, response_id)
+def check_over(response_id: str, row: Mapping[str, Any]) -> None:
+    """409 for a response that has not ended, which cannot be deleted."""
     if row["finished_at"] is None:
         raise Conflict(f"response {response_id} is {row['status']}: cancel it, or delete it when it has ended")
+
+
+def forgotten(row: Mapping[str, Any]) -> str:
+    """A stored request as that of a response that was not to be stored."""
     body, echo = kept(row["request"])
     body[extras.KEY] = {**(body.get(extras.KEY) or {}), extras.RESPONSE: {**echo, "store": False}}
+    return dumps(body)
+
+
+def forget(connection: Connection, job_id: str, request: str) -> None:
+    """Store the request of a response that is over anew; its job stays as long as any."""
     payload = m.job_payloads
-    connection.execute(update(payload).where(payload.c.job_id == row["id"]).values(request=dumps(body)))
-    return {"id": response_id, "object": "response", "deleted": True}
+    connection.execute(update(payload).where(payload.c.job_id == job_id).values(request=request))

@@ -1,25 +1,29 @@
 """Routes of OpenAI's Responses API. Source: openai-python, `openai.resources.responses`."""
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
-from producer.dialects.responses import history, lookup, making, serving
+from producer.dialects.responses import counting, history, lookup, serving
 from producer.dialects.responses.document import EVENTS
-from producer.dialects.responses.objects import DeletedResponse, Response, ResponseItems
 from producer.operations import jobs
 from producer.web.call_rows import call
 from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
+from shared.dialects.responses import making
+from shared.dialects.responses.objects import DeletedResponse, InputItem, InputTokens, Response, ResponseItems
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
 
 router = Router()
 
 _HELLO: Final = "Write a one-sentence bedtime story about a unicorn."
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
+#: Names under which SDKs send `include`, which has no effect here.
+_INCLUDE: Final = ("include", "include[]", "include[0]")
 #: How long a cancel waits for a running response to end, in seconds.
 _CANCEL_SECONDS: Final = 5.0
 
@@ -54,6 +58,20 @@ async def create_response(request: Request) -> Answered:
     return await serving.create(request)
 
 
+@router.post(
+    "/input_tokens",
+    doc=Row(
+        "Responses",
+        one("An estimate, made without asking the provider: about four bytes of text are a token.", InputTokens),
+        "InputTokensRequest",
+        examples={"A text": {"model": "gpt-4", "input": _HELLO}},
+    ),
+)
+async def count_input_tokens(request: Request) -> Answered:
+    """Estimate the tokens of a response's input."""
+    return answer(await counting.count(request))
+
+
 @router.get(
     "/{response_id}",
     doc=Row(
@@ -81,7 +99,7 @@ async def get_response(request: Request, response_id: str) -> Answered:
     if streams:
         number = -1 if after is None else int(after)
         return await serving.events(request, context, holder, row["id"], starting_after=number)
-    return answer(making.response(row), {"FusionAI-Job-Id": row["id"]})
+    return answer(await serving.shown(context, holder, row, making.response), {"FusionAI-Job-Id": row["id"]})
 
 
 @router.delete(
@@ -95,7 +113,11 @@ async def get_response(request: Request, response_id: str) -> Answered:
 async def delete_response(request: Request, response_id: str) -> Answered:
     """Delete a response that has ended: it cannot be retrieved or gone on from. Its job is kept as long as any."""
     context, holder = await enter(request)
-    return answer(await context.database.write(lookup.forget, holder, response_id))
+    row = await context.database.read(lookup.stored, holder, response_id)
+    lookup.check_over(response_id, row)
+    changed = await serving.shown(context, holder, row, lookup.forgotten)
+    await context.database.write(lookup.forget, row["id"], changed)
+    return answer(DeletedResponse(id=response_id, object="response", deleted=True))
 
 
 @router.post(
@@ -112,13 +134,13 @@ async def cancel_response(request: Request, response_id: str) -> Answered:
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
     row = await context.database.read(lookup.stored, holder, response_id)
-    if not lookup.kept(row["request"])[1].get("background"):
+    if not await serving.shown(context, holder, row, lookup.is_background):
         raise InvalidRequest(f"response {response_id} cannot be cancelled: it was not created with background: true")
     if row["finished_at"] is None:
         await jobs.cancel(context.database, context.bell, context.notifier, claim, holder, row["id"])
         await context.placer.await_end(row["id"], holder, _CANCEL_SECONDS)
         row = await context.database.read(lookup.stored, holder, response_id)
-    return answer(making.response(row), {"FusionAI-Job-Id": row["id"]})
+    return answer(await serving.shown(context, holder, row, making.response), {"FusionAI-Job-Id": row["id"]})
 
 
 @router.get(
@@ -133,9 +155,9 @@ async def cancel_response(request: Request, response_id: str) -> Answered:
 async def list_input_items(request: Request, response_id: str) -> Answered:
     """List the items that a response was made from, without its instructions."""
     context, holder = await enter(request)
-    page, _ = page_of(request)
+    page, _ = page_of(request, *_INCLUDE)
     row = await context.database.read(lookup.stored, holder, response_id)
-    found = history.input_items(lookup.asked(row), row["id"].removeprefix("job_"))
+    found = await serving.shown(context, holder, row, _input_items)
     if page.order == "desc":
         found.reverse()
     if page.after is not None:
@@ -150,3 +172,7 @@ async def list_input_items(request: Request, response_id: str) -> Answered:
         "has_more": len(found) > page.limit,
     }
     return answer(made)
+
+
+def _input_items(row: Mapping[str, Any]) -> list[InputItem]:
+    return history.input_items(lookup.asked(row), row["id"].removeprefix("job_"))

@@ -1,16 +1,16 @@
 """Answers about one response: made and waited for, in the background, streamed."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer.context import Context
-from producer.dialects.responses import lookup, making, requests
+from producer.dialects.responses import lookup, reading
 from producer.dialects.responses.framing import ResponseEvents
 from producer.operations import stream
 from producer.web import calls
@@ -19,23 +19,19 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
+from shared.dialects.responses import making, objects, requests
 from shared.errors import FusionError, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-#: The field of a body that is looked at before it is read.
-_PREVIOUS = "previous_response_id"
 
 
 async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    before = None
-    if isinstance(previous := body.get(_PREVIOUS), str):
-        before = await context.database.read(lookup.before, holder, previous)
-    call = await calls.read_call(request, context, holder, body, partial(_read, body, before))
+    call = await calls.read_call(request, context, holder, body, await reading.reader(request, context, holder, body))
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
@@ -50,13 +46,16 @@ async def _waited(call: Call) -> Response:
             return await events(request, context, holder, placed.job_id, waits=placed.left_seconds)
         made = await calls.answered(call, placed)
         if made.status_code == 200:
-            made.body = orjson.dumps(making.response(await _row(context, holder, placed.job_id)))
+            made.body = orjson.dumps(await _whole(context, holder, placed.job_id))
             made.headers["content-length"] = str(len(made.body))
         return made
 
 
-def _read(body: dict[str, Any], before: requests.Before | None, ignore_unknown: bool) -> Any:
-    return requests.read(body, before, ignore_unknown=ignore_unknown)
+async def shown(
+    context: Context, holder: KeyHolder, row: Mapping[str, Any], make: Callable[[Mapping[str, Any]], T]
+) -> T:
+    """What is made of a response's row; of a large one on a thread, and in its account's turn."""
+    return await context.parsers.run(lookup.size_of(row), partial(make, row), holder.account_id)
 
 
 async def _background(call: Call) -> Response:
@@ -69,7 +68,7 @@ async def _background(call: Call) -> Response:
     with calls.named_in_errors(job_id, call.request):
         if call.streams:
             return await events(call.request, context, holder, job_id)
-        return answer(making.response(await _row(context, holder, job_id)), {"FusionAI-Job-Id": job_id})
+        return answer(await _whole(context, holder, job_id), {"FusionAI-Job-Id": job_id})
 
 
 async def events(
@@ -87,7 +86,9 @@ async def events(
     in the background, of which everything that comes of it is in the events.
     """
     row = await _row(context, holder, job_id)
-    framing = ResponseEvents(making.begun(row), starting_after=starting_after)
+    begun = await shown(context, holder, row, making.begun)
+    seals = await shown(context, holder, row, lookup.seals)
+    framing = ResponseEvents(begun, starting_after=starting_after, seals=seals)
     try:
         made = await stream.respond(
             context.streams,
@@ -102,7 +103,7 @@ async def events(
         row = await _row(context, holder, job_id)
         if waits is not None or row["status"] not in TERMINAL:
             raise
-        whole = framing.head() + framing.last(making.response(row))
+        whole = framing.head() + framing.last(await shown(context, holder, row, making.response))
         return Response(whole, media_type=framing.media_type, headers={"FusionAI-Job-Id": job_id})
     assert isinstance(made, StreamingResponse)
     made.body_iterator = _ended(made.body_iterator, framing, context, holder, job_id)
@@ -117,12 +118,17 @@ async def _ended(
         if frame:
             yield frame
     try:
-        row = await _row(context, holder, job_id)
+        whole = await _whole(context, holder, job_id)
     except Exception as error:
         log.warning("reading job %s for the end of its stream failed: %s", job_id, logs.kind(error))
         yield framing.lost()
     else:
-        yield framing.last(making.response(row))
+        yield framing.last(whole)
+
+
+async def _whole(context: Context, holder: KeyHolder, job_id: str) -> objects.Response:
+    """The response as the rows have it now."""
+    return await shown(context, holder, await _row(context, holder, job_id), making.response)
 
 
 async def _row(context: Context, holder: KeyHolder, job_id: str) -> Mapping[str, Any]:

@@ -13,7 +13,15 @@ from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.entities import EntityRow
 from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
-from shared.db.models.jobs import CachedAnswerRow, CounterRow, JobPayloadRow, JobResultRow, JobRow, WorkerRow
+from shared.db.models.jobs import (
+    CachedAnswerRow,
+    CounterRow,
+    JobPayloadRow,
+    JobResultRow,
+    JobRow,
+    JobStepRow,
+    WorkerRow,
+)
 from shared.db.models.money import DailyUsageRow, InvoiceRow, MonthlySpendRow, ThresholdRow, TransferRow
 
 
@@ -35,6 +43,7 @@ idempotency_keys = _table(IdempotencyKeyRow)
 invoices = _table(InvoiceRow)
 job_payloads = _table(JobPayloadRow)
 job_results = _table(JobResultRow)
+job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
 monthly_spend = _table(MonthlySpendRow)
 thresholds = _table(ThresholdRow)

@@ -65,6 +65,11 @@ class BatchRow(SQLModel, table=True):
     stopped: str | None = None
     #: Every line's url; NULL: lines may be of different ones.
     endpoint: str | None = None
+    #: In whose form it was made, and is listed (`shared.dialects`); NULL: in the native one alone.
+    dialect: str | None = None
+    #: Of one made in a dialect's form: how many requests it was sent with, and when the caller deleted it there.
+    requests: int | None = big(null=True)
+    deleted_at: int | None = big(null=True)
     #: Every line's model; NULL: they differ, or are not read yet.
     model: str | None = None
     input_file_id: str

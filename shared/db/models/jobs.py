@@ -15,6 +15,7 @@ WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
 DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
 TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
 OF_BATCHES = "batch_id IS NOT NULL"
+UNTOLD = "owed_events IS NOT NULL AND status NOT IN ('queued', 'running')"
 
 
 class JobRow(SQLModel, table=True):
@@ -34,6 +35,7 @@ class JobRow(SQLModel, table=True):
         partial_index("jobs_running", "worker_id", where=RUNNING),
         partial_index("jobs_to_cancel", "id", where=TO_CANCEL),
         partial_index("jobs_expiring", "expires_at", where=UNFINISHED),
+        partial_index("jobs_untold", "id", where=UNTOLD),
     )
     id: str = Field(primary_key=True)
     account_id: str
@@ -42,6 +44,8 @@ class JobRow(SQLModel, table=True):
     #: What the customer calls this line of the batch.
     custom_id: str | None = None
     type: str
+    #: Of a line of a batch in a dialect's own form: which (`shared.dialects`); NULL: in the native one.
+    dialect: str | None = None
     #: The catalogue id that was asked for.
     model: str
     test: bool = False
@@ -66,6 +70,8 @@ class JobRow(SQLModel, table=True):
     #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
     cohort: int = 0
     bound_micros: int = big(default=0)
+    #: What was asked of its answer, as JSON (`shared.submissions.answer_options`); NULL: nothing.
+    answer_options: str | None = None
     #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
     #: is; written now and then, for the case that its worker does not live to end it.
     relayed_micros: int = big(default=0)
@@ -73,6 +79,8 @@ class JobRow(SQLModel, table=True):
     created_at: int = big()
     started_at: int | None = big(null=True)
     finished_at: int | None = big(null=True)
+    #: Whose events of its end are still to be written beside ours (`shared.jobs.response_events`); NULL: none.
+    owed_events: str | None = None
 
 
 class JobPayloadRow(SQLModel, table=True):
@@ -89,6 +97,8 @@ class JobPayloadRow(SQLModel, table=True):
     #: The entities that it was linked to, as the caller named them (JSON); NULL: none. What is known of them is the
     #: request's first message.
     linked_context: str | None = long_text(null=True)
+    #: The body of a batch's line in a dialect's own form, as it was sent (JSON); NULL: the native request is all.
+    sent: str | None = long_text(null=True)
     attempts: str | None = long_text(null=True)
     #: Until when the caller waits for it; NULL: nobody does, or it is not known.
     wait_until: int | None = big(null=True)
@@ -134,6 +144,38 @@ class JobResultRow(SQLModel, table=True):
     partial: str | None = long_text(null=True)
     #: The job whose answer this is, of a job that was answered from the cache.
     cached_from: str | None = None
+
+
+class JobStepRow(SQLModel, table=True):
+    """A step that has ended well of a job that takes several calls; written once, with the job's change that it made.
+
+    Its counts are those that the job is charged for, by the job's offer of that index.
+    """
+
+    __tablename__ = "job_steps"
+    __table_args__ = (CheckConstraint("cost_micros >= 0", name="cost_not_negative"),)
+    job_id: str = Field(primary_key=True)
+    #: Its name, which no other step of the job has.
+    step: str = Field(primary_key=True)
+    #: The how manieth it was, from 0.
+    number: int
+    #: The canonical answer, for the steps after it; NULL: the job has ended with it.
+    answer: str | None = long_text(null=True)
+    #: Who served it.
+    provider: str
+    model: str
+    offer: int
+    prompt_tokens: int = big(default=0)
+    completion_tokens: int = big(default=0)
+    cached_tokens: int | None = big(null=True)
+    cache_creation_tokens: int | None = big(null=True)
+    cache_creation_1h_tokens: int | None = big(null=True)
+    reasoning_tokens: int | None = big(null=True)
+    estimated: bool = False
+    #: What the provider reported, as JSON; and what that comes to at the list price of the model that served it.
+    used: str = long_text()
+    cost_micros: int = big(default=0)
+    finished_at: int = big()
 
 
 class CachedAnswerRow(SQLModel, table=True):

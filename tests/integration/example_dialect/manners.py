@@ -39,6 +39,7 @@ class Frames:
     """Named events: `begin`, a `piece` for each text, `finish` with the usage, which it has kept."""
 
     media_type = "text/event-stream"
+    keeps_thoughts = False
 
     def __init__(self) -> None:
         self._begun = False

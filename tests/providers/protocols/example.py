@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from shared import clock
+from shared.answers.streams import part
 from shared.errors import ProviderError
-from shared.jobs.streams import part
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import Usage
 from workers.answers import results

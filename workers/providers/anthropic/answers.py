@@ -23,6 +23,8 @@ from workers.upstream.error_codes import code_of, message_for_customer, message_
 
 #: A turn that was paused is not whole. Only tools that run at the provider pause one, which are never asked for.
 _ENDS: Final = {"pause_turn": "length"}
+#: The context window is full, not the limit that was asked for: a client does other things then.
+_FULL: Final = "model_context_window_exceeded"
 
 
 def read(call: ProviderCall, body: Mapping[str, Any]) -> tuple[dict[str, Any], Usage]:
@@ -58,6 +60,8 @@ def end(made: ChoiceBuilder, ending: Mapping[str, Any]) -> bool:
     ends = made.end(_ENDS.get(reason, reason) if isinstance(reason, str) else reason)
     if ends and reason == "stop_sequence" and isinstance(sequence, str):
         made.stopped_at = sequence
+    if ends and reason == _FULL:
+        made.native = reason
     return ends
 
 

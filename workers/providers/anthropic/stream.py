@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from shared import clock
+from shared.answers.beside import REDACTED, SIGNATURE
+from shared.answers.streams import ending, part, stopped
 from shared.errors import ProviderError
-from shared.jobs.streams import REDACTED, SIGNATURE, ending, part, stopped
 from shared.submissions.schemas import Usage
 from workers.answers import results
 from workers.answers.reading import loads

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared import clock
+from shared.answers.streams import part
 from shared.errors import ProviderError
-from shared.jobs.streams import part
 from shared.submissions.schemas import Usage
 from workers.answers import estimates, reported, results
 from workers.answers.choice import ChoiceBuilder

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 
 from shared import clock
-from shared.jobs.streams import StreamProgress, part, rest
+from shared.answers.streams import StreamProgress, part, rest
 from shared.submissions import extras
 from shared.submissions.catalogue import Endpoint, Provider
 from shared.submissions.schemas import NULLS, UNASKED, Usage, picture_kind
+from shared.submissions.steps.grounding import SEARCH
 from workers.answers import results
 from workers.providers import ProviderAnswer, ProviderCall, Sink
 from workers.providers.openai.request import ignored
@@ -39,7 +40,7 @@ class Sandbox:
         body, usage = _ANSWERS[call.type](call, digest)
         if call.sink is not None:
             _say(call.sink, body)
-        return ProviderAnswer(body, usage, ignored=ignored(call))
+        return ProviderAnswer(body, usage, ignored=[] if call.type == SEARCH else ignored(call))
 
 
 def _say(sink: Sink, body: dict[str, Any]) -> None:
@@ -94,7 +95,17 @@ def _image(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
     return results.images(clock.now_seconds(), data), used
 
 
-_ANSWERS = {"chat.completion": _chat, "embedding": _embedding, "image": _image}
+def _search(call: ProviderCall, digest: bytes) -> tuple[dict[str, Any], Usage]:
+    """One page for each query."""
+    results = [{"query": query, "items": [_page(query)], "error": None} for query in call.request["queries"]]
+    return {"object": SEARCH, "results": results}, Usage(prompt_tokens=len(results))
+
+
+def _page(query: str) -> dict[str, str]:
+    return {"title": "Sandbox", "url": "https://example.com/", "text": f"A test result for: {query}"}
+
+
+_ANSWERS = {SEARCH: _search, "chat.completion": _chat, "embedding": _embedding, "image": _image}
 
 
 def _vector(seed: bytes, dimensions: int) -> Iterator[float]:

@@ -1,0 +1,1 @@
+"""What answers are made of wherever they are shown: streams of their chunks, and thoughts put before them. Pure."""

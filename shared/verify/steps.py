@@ -1,0 +1,86 @@
+"""Checks of jobs that take several calls: each step once, and one charge for all, at the prices fixed at acceptance."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, select, text
+
+from shared.db import models as m
+from shared.db.models.jobs import UNFINISHED
+from shared.jobs import job_steps
+from shared.money.pricing import Amount, Price, price_of_all
+from shared.submissions.charging import USED
+from shared.submissions.schemas import Usage, read_offer
+from shared.submissions.steps.course import COURSE
+from shared.verify.query import Query, faulty_rows
+
+_NAME: Final = "job: charge differs from the prices of its steps (limited by its maximum cost)"
+#: Jobs in one statement, and the steps of how many are looked up at once.
+PAGE: Final = 500
+
+QUERIES: tuple[Query, ...] = (
+    Query(
+        "step: job does not exist",
+        """SELECT s.job_id, s.step FROM job_steps s LEFT JOIN jobs j ON j.id = s.job_id
+           WHERE j.id IS NULL AND s.finished_at > :jobs_gone""",
+    ),
+    Query(
+        "job: steps are not numbered from 0 without a gap",
+        """SELECT job_id, count(*) AS steps, min(number) AS first, max(number) AS last FROM job_steps
+           GROUP BY job_id HAVING min(number) <> 0 OR max(number) <> count(*) - 1""",
+    ),
+    Query(
+        "step: answer missing while the job runs, or kept after its end",
+        f"""SELECT s.job_id, s.step, j.status FROM job_steps s JOIN jobs j ON j.id = s.job_id
+           WHERE (j.{UNFINISHED}) <> (s.answer IS NOT NULL)""",
+    ),
+)
+
+
+def violations(connection: Connection) -> Iterator[str]:
+    """Page after page of the finished jobs that have a course."""
+    return faulty_rows(connection, _NAME, _PAGE, lambda row: _wrong(connection, row), by="id", after="")
+
+
+_RESULT = ("provider", "prompt_tokens", "completion_tokens", "charged_micros")
+_PAGE = (
+    select(m.jobs.c.id, m.jobs.c.status, m.jobs.c.test, m.jobs.c.bound_micros, m.job_payloads.c.offers)
+    .add_columns(m.job_results.c.model.label("served_model"), *(m.job_results.c[name] for name in _RESULT))
+    .join_from(m.jobs, m.job_results, m.job_results.c.job_id == m.jobs.c.id)
+    .join(m.job_payloads, m.job_payloads.c.job_id == m.jobs.c.id)
+    .where(m.jobs.c.id > text(":after"), m.jobs.c.offer >= COURSE)
+    .order_by(m.jobs.c.id)
+    .limit(PAGE)
+)
+
+
+def _wrong(connection: Connection, row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a job's charge, if anything."""
+    steps = job_steps.ended(connection, [row["id"]]).get(row["id"], [])
+    try:
+        expected = 0 if row["test"] else _expected(row, steps)
+    except (LookupError, ValueError, TypeError) as error:
+        return f"offers or steps cannot be read ({type(error).__name__})"
+    if expected == row["charged_micros"]:
+        return None
+    return f"charged_micros={row['charged_micros']}, expected {expected}, bound_micros={row['bound_micros']}"
+
+
+def _expected(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> int:
+    """The price of the steps, and of what was sent on of one that did not end, without which no failure costs."""
+    prompt, completion = row["prompt_tokens"], row["completion_tokens"]
+    if row["status"] != "succeeded" and not prompt + completion:
+        return 0
+    offers = [read_offer(one) for one in orjson.loads(row["offers"])]
+    parts: list[tuple[Amount, Price]] = []
+    for step in steps:
+        used = Usage(**{name: step[name] for name in USED if name in step})
+        parts.append((used.amount, offers[step["offer"]].price))
+        prompt, completion = prompt - used.prompt_tokens, completion - used.completion_tokens
+    if prompt < 0 or completion < 0 or (row["status"] == "succeeded" and prompt + completion):
+        raise ValueError("counts")
+    by = next(one for one in offers if (one.provider, one.model) == (row["provider"], row["served_model"]))
+    if prompt + completion:
+        parts.append((Amount(prompt, completion), by.price))
+    return min(price_of_all(parts), int(row["bound_micros"]))

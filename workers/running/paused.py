@@ -1,0 +1,42 @@
+"""What a job does whose provider is not to be called just now: wait in its slot, be put off, or turn. Pure."""
+
+from typing import Final
+
+from shared.queues import Lane
+from workers.pacing import PATIENCE, Wait
+
+#: How long a provider is down before a batch line turns to another offer without having called it: nearly a second, for
+#: which calls are paused at first, so that a line that was put off for a second turns the next time that it looks.
+LASTED_SECONDS: Final = 0.9
+#: A line that waits for that in its slot looks so long after it, in seconds.
+AFTER_SECONDS: Final = 0.01
+
+
+def seconds_in_slot(wait: Wait, lane: Lane, *, another_left: bool) -> float:
+    """How long to keep the slot and ask again: a caller until a paused provider is tried again, a line until it may
+    turn to its other offer. 0: no waiting here.
+
+    >>> seconds_in_slot(Wait(1.2, "503", paused=True, lasted=0.4), "batch", another_left=True)
+    0.51
+    """
+    if not wait.paused:
+        return 0.0
+    if lane == "realtime":
+        return wait.seconds if wait.seconds < PATIENCE else 0.0
+    if turns(wait, lane, another_left=another_left) or not another_left:
+        return 0.0
+    return LASTED_SECONDS - wait.lasted + AFTER_SECONDS
+
+
+def turns(wait: Wait, lane: Lane, *, another_left: bool) -> bool:
+    """Whether to turn to another offer: a caller at once, a line when waiting is in vain or has lasted.
+
+    >>> turns(Wait(1.2, "503", paused=True, lasted=1.0), "batch", another_left=True)
+    True
+    """
+    return another_left and (lane == "realtime" or wait.barred or wait.lasted > LASTED_SECONDS)
+
+
+def seconds_put_off(wait: Wait, *, another_left: bool) -> float:
+    """For how long a line is put off, which looks again early while it has another offer."""
+    return min(wait.seconds, LASTED_SECONDS) if another_left else wait.seconds

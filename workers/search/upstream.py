@@ -1,0 +1,114 @@
+"""The web search that the settings name, as an upstream whose only calls are searches; it never fails a job.
+
+Addresses are judged when they are connected to, redirects are not followed, no proxy is used, and no more is read than
+a search may answer. What goes wrong is told to the model in a few words of our own.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import certifi
+import httpcore
+
+from shared import clock, network
+from shared.network.guarded import GuardedBackend, Lookup, look_up
+from shared.settings import Settings
+from shared.submissions.schemas import Usage
+from workers.providers import ProviderAnswer, ProviderCall
+from workers.search.formats import FORMATS, SearchRequest, items
+
+log = logging.getLogger(__name__)
+
+#: Searches at once in a process.
+CONNECTIONS: Final = 16
+#: Bytes of an answer.
+MOST_BYTES: Final = 2 * 1024**2
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "FusionAI-Search/1"}
+
+
+class _FailedError(Exception):
+    """A search that came to nothing; its text is told to the model."""
+
+
+class WebSearch:
+    """One process's way to the search."""
+
+    def __init__(self, own: Settings, lookup: Lookup = look_up) -> None:
+        self._kind, self._key = own.search_kind, own.search_key
+        self._url = own.search_url.rstrip("/")
+        self._seconds, self._most = own.search_seconds, own.search_results
+        loopback, private = own.search_allow_loopback, own.search_allow_private
+        self._pool = httpcore.ConnectionPool(
+            _trust(),
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=CONNECTIONS,
+            keepalive_expiry=30.0,
+            network_backend=GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup),
+        )
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="search")
+
+    async def call(self, call: ProviderCall) -> ProviderAnswer:
+        """See Upstream. Its usage has a prompt token for each query for which something was found."""
+        loop, queries = asyncio.get_running_loop(), call.request["queries"]
+        runs = (loop.run_in_executor(self._threads, self._result, call.offer.upstream, query) for query in queries)
+        results = await asyncio.gather(*runs)
+        return ProviderAnswer(
+            {"object": "web_search", "results": results},
+            Usage(prompt_tokens=sum(bool(one["items"]) for one in results)),
+        )
+
+    def close(self) -> None:
+        """Search no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
+
+    def _result(self, kind: str, query: str) -> dict[str, Any]:
+        """What came of one query; on a thread."""
+        made: dict[str, Any] = {"query": query, "items": [], "error": None}
+        try:
+            made["items"] = self._search(kind, query)
+        except _FailedError as error:
+            made["error"] = str(error)
+        except Exception as error:  # whatever is wrong with it: its words may name addresses
+            log.warning("the web search failed: %s", type(error).__name__)
+            made["error"] = "the search is unavailable"
+        return made
+
+    def _search(self, kind: str, query: str) -> list[dict[str, str]]:
+        if not query:
+            raise _FailedError("the query is missing")
+        format = FORMATS.get(kind)
+        if format is None or kind != self._kind:
+            raise _FailedError("the search is not configured")
+        asked = format.ask(self._url or format.usual, self._key, query, self._most)
+        return items(format, self._body(asked), self._most)
+
+    def _body(self, asked: SearchRequest) -> bytes:
+        until = clock.monotonic() + self._seconds
+        timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
+        headers: Mapping[Any, Any] = {**_HEADERS, **asked.headers}
+        with self._pool.stream(
+            asked.method, asked.url, headers=headers, content=asked.body or None, extensions={"timeout": timeout}
+        ) as response:
+            if response.status != 200:
+                log.warning("the web search answered with status %d", response.status)
+                raise _FailedError("the search is unavailable")
+            body = bytearray()
+            for part in response.iter_stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise ValueError("the answer is too large")
+                if clock.monotonic() > until:
+                    raise TimeoutError
+        return bytes(body)
+
+
+def _trust() -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certifi.where())
+    if authorities := network.authorities():
+        context.load_verify_locations(cadata=authorities.decode())
+    return context
