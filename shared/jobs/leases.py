@@ -46,6 +46,7 @@ class Leased:
         """Let go of what is asked for, once it has been read: it may be long, and thousands of jobs are held."""
         self.request = self.offers = ""
         self.attempts = self.routing = None
+        self.steps = ()
 
 
 _LEASED = ("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer")

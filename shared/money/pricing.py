@@ -181,9 +181,8 @@ def price_of_all(parts: Iterable[tuple[Amount, Price]]) -> int:
     >>> price_of_all([(Amount(1), Price("v", 600_000, 0)), (Amount(1), Price("v", 400_000, 0))])
     1
     """
-    exact = 0
-    for amount, at in parts:
-        exact += sum([count * each * (PER_TOKENS // per) for _, count, each, per in _counts(amount, at) if count])
+    parted = [one for amount, at in parts for one in _counts(amount, at)]
+    exact = sum([count * each * (PER_TOKENS // per) for _, count, each, per in parted if count])
     return -(-exact // PER_TOKENS)
 
 

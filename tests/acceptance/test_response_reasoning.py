@@ -7,6 +7,7 @@ import pytest
 from shared.dialects.responses import sealing
 from tests.acceptance.stack import Account
 from tests.acceptance.test_responses import TOOL, client
+from tests.acceptance.test_sdk_requests import calls
 
 CLAUDE: Any = "claude-haiku-4-5"
 NEXT: Any = {"role": "user", "content": "And?"}
@@ -67,6 +68,18 @@ def test_a_signature_of_a_call_goes_back_with_it(account: Account, streamed: boo
         items: Any = [question, *(item.to_dict() for item in made.output), answer]
         more, _ = answered(sdk, streamed, input=items, **asked)
         assert more.status == "completed" and not any("extra_content" in path for path in ignored(account))
+
+
+def test_a_thought_that_is_referred_to_goes_back_signed(account: Account) -> None:
+    asked: Any = {"model": CLAUDE, "max_output_tokens": 3000, "reasoning": ASK["reasoning"]}
+    with client(account) as sdk, account.stack.script():
+        first = sdk.responses.create(input="Hello.", **asked)
+        named: Any = [{"type": "item_reference", "id": item.id} for item in first.output]
+        second = sdk.responses.create(input=[{"role": "user", "content": "Hello."}, *named, NEXT], **asked)
+        job = account.live.get(f"/jobs/{first.id.replace('resp_', 'job_')}").json()
+        (block,) = job["result"]["choices"][0]["message"]["thinking_blocks"]
+        assert calls(account.stack, block["signature"]) == 1
+    assert len(named) == 2 and second.status == "completed"
 
 
 def test_what_another_server_has_sealed_is_passed_over(account: Account) -> None:

@@ -14,7 +14,7 @@ USUAL = "tests/acceptance"
 #: Dialects beside the five documents: the official SDKs of OpenAI and Anthropic, unmodified, are their tests.
 ELSEWHERE = {"responses", "messages"}
 #: How a reason begins.
-REASONS = ("Not about this system: ", "With the SDKs: ", "Not served yet: ")
+REASONS = ("Not about this system: ", "With the SDKs: ")
 
 _SECTION = re.compile(r"^## .+ \(`(\w+)`, (\d+) statements\)$", re.M)
 _TEST = re.compile(r"`([\w/]+\.py)::([\w.]+)`")

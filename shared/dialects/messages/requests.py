@@ -75,7 +75,7 @@ def _translated(body: dict[str, Any], turns: Turns) -> Translated:
 def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The fields of a shape, and those beside them that native requests have, or that nobody knows."""
     names = shape.model_fields
-    beside = {name: value for name, value in body.items() if name not in names}
+    beside = {name: value for name, value in body.items() if name not in names and name not in unserved.FIELDS}
     for name in beside:
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown field", param=name)

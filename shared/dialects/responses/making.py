@@ -93,6 +93,12 @@ def response(row: Mapping[str, Any]) -> Response:
     }
 
 
+def sent_back(row: Mapping[str, Any]) -> list[OutputItem]:
+    """The items of a response's output as they go back to their provider: with what it had signed."""
+    _, echo = asked(row)
+    return _output(row, row["id"].removeprefix("job_"), summary=bool(echo.get("summary")), seals=True)[0]
+
+
 def begun(row: Mapping[str, Any]) -> Response:
     """The same before any of its answer: the first events of its stream show this, whenever it is read."""
     unanswered = dict.fromkeys(RESULT) | {"status": "running", "finished_at": None}

@@ -11,7 +11,7 @@ by their pixels; all of the conductor's call as input, since its reasoning is a 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from shared.errors import UpstreamError
+from shared.errors import InvalidRequest, UpstreamError
 from shared.money.pricing import Amount, Overheads, input_bound
 from shared.submissions import token_estimates
 from shared.submissions.job_types import JobType
@@ -34,7 +34,7 @@ CONDUCTOR: Final = (
 QUESTION: Final = "Who answers the last message of this conversation?\n\n"
 _PICTURE: Final = "IMAGE:"
 #: A chat with one of these is never a request for a picture.
-_NOT_OF_PICTURES: Final = ("tools", "response_format", "prediction", "logprobs")
+_NOT_OF_PICTURES: Final = ("tools", "response_format", "logprobs")
 _MOST_PROMPT: Final = 4000
 _NOTHING: Final = Overheads(request=0, message=0, tools=0, tool=0, image=0)
 
@@ -51,11 +51,13 @@ class Euqai:
     by_first_offer = True
 
     def refused(self, asked: Asked) -> Iterator[tuple[str, str]]:
-        """Pictures by address, whose pixels are not known, and several answers."""
+        """Pictures by address, whose pixels are not known; several answers; what is charged otherwise."""
         if place := pictures.remote(asked.request):
             yield place, "the image must be base64 data (data:image/…;base64,…); URLs are not fetched"
         if (asked.request.get("n") or 1) > 1:
             yield "n", f"{asked.model} gives one answer"
+        if "prediction" in asked.request:
+            yield "prediction", f"not supported by {asked.model}"
         if asked.request.get(grounding.FIELD):
             yield from grounding.refused(asked.request)
 
@@ -65,7 +67,7 @@ class Euqai:
         if "image" in by:
             return _picture(asked, by, finished)
         if "repair" in by:
-            return _whole(asked, by["repair"], finished) or _not_json()
+            return _whole(asked, by["repair"], finished) or _not_json(asked, by["repair"])
         if "text" in by:
             return _searched(asked, by) or _answered(asked, by, finished)
         if _may_be_of_picture(asked.request) and "conductor" not in by:
@@ -86,10 +88,11 @@ class Euqai:
             return Usage(completion_tokens=pictures.made_tokens())
         if step.type == grounding.SEARCH:
             return grounding.charged(usage)
-        prompt, estimated = usage.prompt_tokens, usage.estimated
-        if shown := pictures.shown_tokens(asked.request):  # what the provider counts of pictures it does not tell apart
-            prompt = shown + min(max(token_estimates.asked(step.request, _NOTHING), 1), prompt)
-        return Usage(prompt_tokens=prompt, completion_tokens=usage.completion_tokens, estimated=estimated)
+        if not (shown := pictures.shown_tokens(asked.request)):
+            return Usage(usage.prompt_tokens, usage.completion_tokens, estimated=usage.estimated)
+        # How many of the prompt's tokens are pictures the provider does not tell.
+        text = min(max(token_estimates.asked(step.request, _NOTHING), 1), usage.prompt_tokens)
+        return Usage(shown + text, usage.completion_tokens, estimated=True)
 
     def worst(self, asked: Asked, text: Amount, whole: Amount, overheads: Overheads) -> Sequence[Sequence[Amount]]:
         """Text and its repair, or the conductor's call and what it leads to."""
@@ -186,7 +189,7 @@ def _whole(asked: Asked, last: Finished, finished: Sequence[Finished]) -> Answer
     choice = dict(last.body["choices"][0])
     message = dict(choice["message"])
     if json_answers.wanted(asked.request) and not message.get("tool_calls"):
-        content = json_answers.read(message.get("content"))
+        content = json_answers.read(message.get("content"), of_schema=json_answers.has_schema(asked.request))
         if content is None:
             return None
         message["content"] = content
@@ -200,7 +203,11 @@ def _repair(asked: Asked, by: Mapping[str, Finished], last: Finished) -> Step:
     return Step("repair", "chat.completion", {**request, "messages": messages}, _role(request))
 
 
-def _not_json() -> Failure:
+def _not_json(asked: Asked, last: Finished) -> Failure:
+    """No JSON could be had: since the limit cut it off, which is for the caller to change, or else."""
+    if last.body["choices"][0]["finish_reason"] == "length":
+        said = f"max_tokens: the JSON object was cut off at {_limit(asked.request):,} tokens; allow more"
+        return Failure(InvalidRequest(said, param="max_tokens", reason="max_tokens_reached"))
     return Failure(UpstreamError("the model did not return a valid JSON object, twice", reason="invalid_json"))
 
 
