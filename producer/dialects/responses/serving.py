@@ -19,7 +19,7 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
-from shared.dialects.responses import making, objects, requests
+from shared.dialects.responses import making, objects
 from shared.errors import FusionError, NotFound, Refused
 from shared.jobs.outcomes import TERMINAL
 
@@ -31,11 +31,12 @@ async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    call = await calls.read_call(request, context, holder, body, await reading.reader(request, context, holder, body))
+    read = await reading.reader(request, context, holder, body)
+    call = await calls.read_call(request, context, holder, body, read)
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
-        raise requests.renamed(error) from None
+        raise read.renamed(error) from None
 
 
 async def _waited(call: Call) -> Response:

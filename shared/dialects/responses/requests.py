@@ -253,6 +253,7 @@ def renamed(error: Refused, places: Sequence[str] = ()) -> Refused:
     if old.startswith("messages["):
         number, _, rest = old.removeprefix("messages[").partition("]")
         if number.isdigit() and int(number) < len(places):
+            rest = rest.replace(".image_url.url", ".image_url")
             new = places[int(number)] + (rest if places[int(number)].startswith("input") else "")
     elif old.startswith("tools["):
         new = old.replace("].function", "]", 1)
