@@ -8,6 +8,7 @@ from producer.admission.fair_share import FairShare
 from producer.admission.limits import Limits
 from producer.admission.linking import Linking
 from producer.admission.overload import Overload
+from producer.admission.rooms import Rooms
 from producer.admission.thread_turns import Turns
 from producer.operations.batch_progress import ProgressReader
 from producer.operations.placing import Placer
@@ -25,6 +26,8 @@ from shared.settings import settings
 PARSERS = 3
 #: Above this, work on bytes is long: there is always room for what is shorter.
 LONG_BYTES = 8 * 1024 * 1024
+#: Stored requests of one account that are in memory at the same time.
+STORED_REQUESTS = 4
 
 
 class Context:
@@ -44,6 +47,8 @@ class Context:
         self.notifier.listen(DONE, self.waiters.ended, self.waiters.ask_all)
         self.readers = Readers(settings().redis_url, database, self.notifier)
         self.parsers = Turns(PARSERS, LONG_BYTES)
+        #: Where stored requests are read, each of which may have tens of megabytes.
+        self.stored_requests = Rooms(STORED_REQUESTS)
         #: Dry runs of batches: each may be seconds of work.
         self.quoting = Turns(2, LONG_BYTES)
         #: Retries of batches, whose files are written while their callers wait.

@@ -1,4 +1,4 @@
-"""Named points at which a test can kill the process; a production process passes them for the price of one `if`.
+"""Named points at which a test can kill the process; a production process passes them for the price of one call.
 
 `FUSIONAI_CRASH_AT=settle.before_commit:3` kills with SIGKILL when that point is reached the third time. POINTS is the
 whole list: a point that is not in it cannot be reached, and the crash suite arms every one.
@@ -7,6 +7,7 @@ whole list: a point that is not in it cannot be reached, and the crash suite arm
 import os
 import signal
 import threading
+from functools import cache
 
 from shared.settings import settings
 
@@ -41,23 +42,30 @@ POINTS = (
 )
 
 _lock = threading.Lock()
-_name, _, _count = settings().crash_at.partition(":")
-_left = int(_count or 1)
-if _name and _name not in POINTS:
-    raise ValueError(f"FUSIONAI_CRASH_AT: unknown crash point {_name!r}")
+#: How often the armed point has been passed.
+_passed = 0
 
 
 def point(name: str) -> None:
     """Die here when armed; otherwise nothing."""
-    if _name and name == _name:
+    if name == _armed()[0]:
         _reach(name)
 
 
+@cache
+def _armed() -> tuple[str, int]:
+    """The point that kills, or nothing, and at which passing; ValueError if it is none of ours."""
+    name, _, nth = settings().crash_at.partition(":")
+    if name and name not in POINTS:
+        raise ValueError(f"FUSIONAI_CRASH_AT: unknown crash point {name!r}")
+    return name, int(nth or 1)
+
+
 def _reach(name: str) -> None:
-    global _left
+    global _passed
     with _lock:
-        _left -= 1
-        if _left != 0:
+        _passed += 1
+        if _passed != _armed()[1]:
             return
         if settings().crash_log:
             with open(settings().crash_log, "a") as log:

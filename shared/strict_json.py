@@ -62,6 +62,32 @@ def _is_simple(body: bytes) -> bool:
     return body.count(b"{") + body.count(b"[") <= MOST_STRUCTURES and body.count(b",") <= MOST_COMMAS
 
 
+def within(text: str | bytes) -> Any:
+    """The value of JSON that stands in a string of a body, which nobody has looked at; None where it is none.
+
+    None, too, for what would be no body: nested so deeply that it cannot be written any more, or of too many values.
+
+    >>> within('{"a": 1}'), within("{"), within("[" * 300 + "]" * 300)
+    ({'a': 1}, None, None)
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    try:
+        check_structure(raw)
+        value = orjson.loads(raw)
+    except (orjson.JSONDecodeError, PayloadTooLarge):
+        return None
+    return None if is_deep(value) else value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than that of any body."""
+    try:
+        _check_depth(value, "")
+    except InvalidRequest:
+        return True
+    return False
+
+
 def dumps(value: Any) -> str:
     """Compact JSON as text, for a column."""
     return orjson.dumps(value).decode()

@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import Any
 
 #: What reads the settings when it is imported.
-READERS = ("shared.broker.app", "shared.crash")
+READERS = ("shared.broker.app",)
 #: What tests start.
 PROGRAMS = (
     "producer.app",
@@ -32,28 +32,37 @@ PROGRAMS = (
     "workers.maintenance.sweep",
     "workers.simulator.__main__",
 )
-#: What `fusionai`, which they start too, imports when it is called.
-CALLED = ("producer.cli.failures", "producer.stack.stack")
+#: What they import when they run, `fusionai` and Celery's worker among them, or after a reader of settings.
+CALLED = (
+    "producer.cli.failures",
+    "producer.stack.stack",
+    "workers.process.consumer",
+    "workers.process.remote_control",
+    "workers.process.runtime",
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.apps.worker",
+    "celery.backends.base",
+    "celery.concurrency.thread",
+    "celery.contrib.abortable",
+    "celery.events.state",
+    "celery.loaders.app",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer",
+    "celery.worker.pidbox",
+    "celery.worker.strategy",
+    "encodings.idna",
+    "kombu.pidbox",
+    "sqlite3",
+    "uvicorn.lifespan.off",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+)
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
-
-
-def needed() -> list[str]:
-    """The modules that our programs import, in their order; found out by a child."""
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.close(reader)
-        for program in (*PROGRAMS, *CALLED, *commands()):
-            importlib.import_module(program)
-        found = [name for name in sys.modules if name not in ("__main__", *PROGRAMS)]
-        with os.fdopen(writer, "w") as output:
-            output.write("\n".join(found))
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as written:
-        names = written.read().split()
-    os.wait()
-    return names
 
 
 def commands() -> set[str]:
@@ -65,13 +74,12 @@ def commands() -> set[str]:
 
 def preload() -> None:
     """Import what may be shared: libraries, and modules of ours that fail for want of no reader of settings."""
-    names = needed()
     sys.modules.update(dict.fromkeys(READERS))  # type: ignore[arg-type]
-    for name in names:
+    for name in (*PROGRAMS, *CALLED, *commands()):
         with suppress(ImportError):
             importlib.import_module(name)
-    for name in READERS:
-        del sys.modules[name]
+    for name in (*READERS, *PROGRAMS):
+        sys.modules.pop(name, None)
     from shared.settings import settings
 
     assert not settings.cache_info().currsize, "a module has read the settings: it belongs to READERS"

@@ -106,7 +106,11 @@ def schemas() -> Mapping[str, Any]:
 def chat_of_named_model() -> Schema:
     """The schema of a chat completion of a dialect in which a model must be named."""
     chat = schemas()["ChatCompletionRequest"]
-    model = {"type": "string", "minLength": 1, "description": "A model id."}
+    selected = {"$ref": "#/components/schemas/ModelSelection"}
+    model = {
+        "anyOf": [{"type": "string", "minLength": 1}, selected],
+        "description": "A model id, or how to select one.",
+    }
     said = "A chat completion, as the native one; `model` is required."
     properties = {**chat["properties"], "model": model}
     return {**chat, "description": said, "properties": properties, "required": [*chat["required"], "model"]}

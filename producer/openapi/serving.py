@@ -1,7 +1,9 @@
 """GET /openapi.json and GET /docs. The page loads everything from this server."""
 
+import asyncio
 import base64
 import hashlib
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -57,15 +59,24 @@ _POLICY: Final = "; ".join(
 
 
 class Document:
-    """The document as it is sent: bytes, and their ETag."""
+    """The document as it is sent; made when it is first asked for, since that takes half a second of a core."""
 
     def __init__(self, app: Starlette, dialects: Dialects) -> None:
-        self.content = orjson.dumps(build(app.routes, dialects))
-        self.etag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
+        self._app, self._dialects = app, dialects
+
+    @cached_property
+    def content(self) -> bytes:
+        """Its bytes."""
+        return orjson.dumps(build(self._app.routes, self._dialects))
+
+    @cached_property
+    def etag(self) -> str:
+        """The ETag of these."""
+        return f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
 
 def describe(app: Starlette, dialects: Dialects) -> None:
-    """Make the document of an app that has all its routes."""
+    """Give an app that has all its routes its document."""
     app.state.document = Document(app, dialects)
 
 
@@ -83,9 +94,10 @@ def describe(app: Starlette, dialects: Dialects) -> None:
 async def show_document(request: Request) -> Response:
     """The OpenAPI document of this API."""
     document: Document = request.app.state.document
-    headers = {"ETag": document.etag, "Cache-Control": "no-cache"}
+    etag = await asyncio.to_thread(lambda: document.etag)
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if document.etag in known or "*" in known:
+    if etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(document.content, 200, headers, "application/json")
 

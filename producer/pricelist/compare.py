@@ -85,8 +85,11 @@ def findings(rows: Mapping[str, Mapping[str, Any]], prices: PublishedPrices, day
 
 
 def comparable(row: Mapping[str, Any], prices: PublishedPrices) -> bool:
-    """Whether a row's prices are of the kind that is published, by a provider whose prices are."""
-    return prices.has(str(row["provider"])) and not row.get("images")
+    """Whether a row's prices are of the kind that is published, by a provider whose prices are.
+
+    What a conductor counts are tokens of its own.
+    """
+    return prices.has(str(row["provider"])) and not (row.get("images") or row.get("conductor"))
 
 
 def _compared(name: str, row: Mapping[str, Any], found: Published, day: date) -> Finding:

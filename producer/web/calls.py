@@ -44,10 +44,10 @@ def untranslated(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_named_model(body: dict[str, Any]) -> dict[str, Any]:
-    """The same, for a dialect in which a model must be named."""
+    """The same, for a dialect in which a model, or how to select one, must be named."""
     model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest("model is required and must be a string", param="model")
+    if not isinstance(model, str | dict) or not model:
+        raise InvalidRequest("model is required and must be a string, or an object that selects one", param="model")
     return body
 
 

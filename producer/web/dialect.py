@@ -115,10 +115,12 @@ class Dialect:
         """The longest of its prefixes that a path is under; None: it is not this dialect's."""
         return max((one for one in self.prefixes if _is_under(path, one)), key=len, default=None)
 
-    def claimed(self, path: str, headers: Headers) -> str | None:
+    def claimed(self, scope: Scope) -> str | None:
         """The path that a request to the native dialect has here, if it is this dialect's by a header."""
+        path: str = scope["path"]
         for name, prefixes in self.claims.items():
-            if name in headers and (prefix := next((one for one in prefixes if _is_under(path, one)), None)):
+            prefix = next((one for one in prefixes if _is_under(path, one)), None)
+            if prefix is not None and name in Headers(scope=scope):
                 return self.prefixes[0] + path.removeprefix(prefix.rpartition("/")[0])
         return None
 
@@ -176,7 +178,7 @@ class Dialects:
     def _claimer(self, scope: Scope) -> Dialect:
         """The dialect that a request under the native prefixes is in."""
         for dialect in self._claiming:
-            if (path := dialect.claimed(scope["path"], Headers(scope=scope))) is not None:
+            if (path := dialect.claimed(scope)) is not None:
                 scope["path"] = path
                 return dialect
         return self.native

@@ -7,12 +7,11 @@ from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
 from shared.broker import flower_login, transport
+from shared.broker.transport import CONNECT_SECONDS
 from shared.queues import MAINTENANCE, TASKS
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
 
-#: How long connecting to the broker may take, in seconds.
-CONNECT_SECONDS = 2.0
 #: How kombu speaks to Redis; times in seconds.
 REDIS = {
     "socket_timeout": 4,

@@ -17,7 +17,7 @@ from redis import RedisError
 
 from shared import clock, crash, redis_clients
 from shared.broker import transport
-from shared.broker.app import CONNECT_SECONDS, app
+from shared.broker.transport import CONNECT_SECONDS
 from shared.queues import MAINTENANCE, OFFER, TASKS
 from shared.settings import settings
 from shared.submissions.catalogue import job_queues
@@ -47,7 +47,7 @@ class Bell:
     turns = 0
 
     def __init__(self, celery: Celery | None = None) -> None:
-        self._app = celery or app
+        self._app = celery or _app()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bell")
         self._depths: dict[str, tuple[int, float]] = {}
         self._down_until = 0.0
@@ -174,6 +174,13 @@ class Bell:
 
     def _producer(self) -> Any:
         return self._app.producer_pool.acquire(block=True, timeout=PUBLISH_DEADLINE_SECONDS)
+
+
+def _app() -> Celery:
+    """This process's app, made of its settings when it is first asked for."""
+    from shared.broker.app import app
+
+    return app
 
 
 def _write(channel: Any) -> None:

@@ -13,6 +13,8 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 
 log = logging.getLogger(__name__)
 
+#: How long connecting to the broker may take, in seconds.
+CONNECT_SECONDS = 2.0
 #: Exchanges of which Redis keeps a table, in keys called as kombu calls them.
 _EXCHANGES = ("", "celery.pidbox", "reply.celery.pidbox", "celeryev")
 _DEADLINES = redis.Channel.keyprefix_binding_deadlines

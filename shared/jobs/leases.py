@@ -13,9 +13,9 @@ from shared.jobs import job_steps
 from shared.submissions.steps.course import has_course
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leased:
-    """A job this incarnation now holds, with all that is needed to call for it."""
+    """A job this incarnation now holds, with all that is needed to call for it. Nothing of it changes, but `forget`."""
 
     id: str
     epoch: int
@@ -41,6 +41,12 @@ class Leased:
     routing: str | None = None
     #: Of a job that takes several calls, the rows of the steps that have ended, in their order.
     steps: Sequence[Mapping[str, Any]] = ()
+
+    def forget(self) -> None:
+        """Let go of what is asked for, once it has been read: it may be long, and thousands of jobs are held."""
+        self.request = self.offers = ""
+        self.attempts = self.routing = None
+        self.steps = ()
 
 
 _LEASED = ("id", "lease_epoch", "account_id", "batch_id", "type", "model", "test", "queue", "lane", "offer")

@@ -68,10 +68,10 @@ class Price:
             self.input, self.output, self.cached_input, self.cache_write, self.cache_write_1h, self.reasoning
         )
 
-    def tokens(self, input_tokens: int) -> TokenPrices:
-        """The prices of the tokens of a request with so much input."""
+    def tokens(self, input_tokens: int) -> "TokenPrices | Price":
+        """The prices of the tokens of a request with so much input; its own are those of the usual one."""
         long = self.long_context
-        return long if long is not None and input_tokens > long.above else self.usual
+        return long if long is not None and input_tokens > long.above else self
 
     @property
     def dearest_input(self) -> int:
@@ -134,24 +134,29 @@ class PricedCount:
 
 def priced_counts(amount: Amount, at: Price) -> list[PricedCount]:
     """The amount as disjoint counts, each with its price; an image size without a price is a KeyError, never free."""
+    return [PricedCount(*count) for count in _counts(amount, at)]
+
+
+def _counts(amount: Amount, at: Price) -> list[tuple[PricedKind, int, int, int]]:
+    """The same as plain tuples: each job that ends is priced."""
     prices = at.tokens(amount.input_tokens)
     cached = min(amount.cached_tokens, amount.input_tokens)
     written = min(amount.cache_creation_tokens, amount.input_tokens - cached)
     hour = min(amount.cache_creation_1h_tokens, written)
     reasoning = min(amount.reasoning_tokens, amount.output_tokens)
     write = _or(prices.cache_write, prices.input)
-    counts = [
-        PricedCount("input", amount.input_tokens - cached - written, prices.input),
-        PricedCount("cached_input", cached, _or(prices.cached_input, prices.input)),
-        PricedCount("cache_write", written - hour, write),
-        PricedCount("cache_write_1h", hour, _or(prices.cache_write_1h, write)),
-        PricedCount("output", amount.output_tokens - reasoning, prices.output),
-        PricedCount("reasoning", reasoning, _or(prices.reasoning, prices.output)),
+    counts: list[tuple[PricedKind, int, int, int]] = [
+        ("input", amount.input_tokens - cached - written, prices.input, PER_TOKENS),
+        ("cached_input", cached, _or(prices.cached_input, prices.input), PER_TOKENS),
+        ("cache_write", written - hour, write, PER_TOKENS),
+        ("cache_write_1h", hour, _or(prices.cache_write_1h, write), PER_TOKENS),
+        ("output", amount.output_tokens - reasoning, prices.output, PER_TOKENS),
+        ("reasoning", reasoning, _or(prices.reasoning, prices.output), PER_TOKENS),
     ]
     if amount.images:
-        counts.append(PricedCount("images", amount.images, at.images[amount.size], per=1))
+        counts.append(("images", amount.images, at.images[amount.size], 1))
     if at.request:
-        counts.append(PricedCount("request", 1, at.request, per=1))
+        counts.append(("request", 1, at.request, 1))
     return counts
 
 
@@ -176,7 +181,9 @@ def price_of_all(parts: Iterable[tuple[Amount, Price]]) -> int:
     >>> price_of_all([(Amount(1), Price("v", 600_000, 0)), (Amount(1), Price("v", 400_000, 0))])
     1
     """
-    return -(-sum(one.exact for amount, at in parts for one in priced_counts(amount, at)) // PER_TOKENS)
+    parted = [one for amount, at in parts for one in _counts(amount, at)]
+    exact = sum([count * each * (PER_TOKENS // per) for _, count, each, per in parted if count])
+    return -(-exact // PER_TOKENS)
 
 
 def reachable(most: Amount, at: Price) -> Price:

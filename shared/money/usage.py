@@ -32,8 +32,11 @@ def record(connection: Connection, used: Iterable[Used], now: int) -> None:
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in used:
         key = (one.account_id, day, one.test, one.model)
-        row = rows.setdefault(key, dict(zip(_KEYS, key, strict=True)) | dict.fromkeys(_SUMS, 0))
+        if (row := rows.get(key)) is None:
+            row = rows[key] = {**dict(zip(_KEYS, key, strict=True)), **dict.fromkeys(_SUMS, 0)}
         row["jobs"] += 1
-        for name in _SUMS[1:]:
-            row[name] += getattr(one, name)
+        row["prompt_tokens"] += one.prompt_tokens
+        row["completion_tokens"] += one.completion_tokens
+        row["images"] += one.images
+        row["charged_micros"] += one.charged_micros
     db.add_rows(connection, daily_usage, [rows[key] for key in sorted(rows)], keys=_KEYS, sums=_SUMS)

@@ -11,7 +11,7 @@ from shared.submissions.schemas import Offer, Submission, image_urls
 from shared.submissions.steps import conductors
 from shared.submissions.steps.conducting import Asked, Step
 from shared.submissions.steps.course import Course, with_course
-from shared.submissions.steps.grounding import SEARCH
+from shared.submissions.steps.grounding import FIELD, SEARCH
 
 
 def ways(
@@ -25,7 +25,7 @@ def ways(
     if not name:
         return [[whole]]
     asked, conductor = _asked(submission, model), conductors.CONDUCTORS[name]
-    if name == conductors.GROUNDING:
+    if submission.request.get(FIELD):
         web_search.check(at)
     for place, why in conductor.refused(asked):
         raise InvalidRequest(f"{at}{place}: {why}", param=f"{at}{place}")
@@ -48,7 +48,7 @@ def added(submission: Submission, offers: Sequence[Offer], catalogue: Catalogue)
         return list(offers)
     roles = model.conductor.roles if model.conductor else {}
     serving = {role: _serving(catalogue, id) for role, id in roles.items()}
-    if name == conductors.GROUNDING:
+    if submission.request.get(FIELD):
         serving[SEARCH] = list(web_search.offers())
     course = Course(name, serving, dict(model.defaults), "")
     step = conductors.CONDUCTORS[name].next_step(_asked(submission, model), ())

@@ -232,6 +232,8 @@ def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:
 
 def read_offer(row: Mapping[str, Any]) -> Offer:
     """An offer as a job's row keeps it; fields that another version wrote are passed over."""
+    if row.keys() <= _OFFERED:
+        return Offer(**row)
     return Offer(**{name: value for name, value in row.items() if name in _OFFERED})
 
 

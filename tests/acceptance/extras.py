@@ -12,13 +12,15 @@ from tests.acceptance.stack import Account
 #: Where a dialect's chats are posted, below its prefix, and the names of its fields where they are others.
 _PATHS = {"responses": "", "messages": ""}
 MODEL = "gpt-4"
+_MODELS = {"euqai": "euqai-fusion-v1"}
 
 
 def body_of(dialect: Dialect, content: str, **more: Any) -> dict[str, Any]:
     """The body of a small chat, with these canonical fields beside."""
+    model = _MODELS.get(dialect.name, MODEL)
     if dialect.name == "responses":
-        return {"model": MODEL, "input": content, "max_output_tokens": 200, **more}
-    return {"model": MODEL, "messages": [{"role": "user", "content": content}], "max_tokens": 200, **more}
+        return {"model": model, "input": content, "max_output_tokens": 200, **more}
+    return {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 200, **more}
 
 
 def ask(account: Account, dialect: Dialect, content: str, *, key: str = "", **more: Any) -> httpx.Response:

@@ -16,7 +16,7 @@ from tests.acceptance import agent_session as agent
 from tests.acceptance.stack import Account
 from tests.acceptance.test_messages import ASKING, HELLO, WEATHER
 
-#: A model of the newest sort of each protocol, and one that thinks by a budget.
+#: A model of each protocol.
 MODELS = ("claude-opus-5-5", "gpt-5.1", "gemini-pro")
 #: What of turns says how they are to be kept or shown, for providers that know such a thing; and thoughts as text,
 #: which Gemini does not take back: it signs its calls.

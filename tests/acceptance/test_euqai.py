@@ -106,6 +106,13 @@ def test_json_that_stays_invalid_is_an_error_that_costs_nothing(account: Account
     assert job_of(account, answer)["usage"]["credits_used"] == 0
 
 
+def test_json_that_the_limit_cuts_off_is_the_caller_s_to_change(account: Account) -> None:
+    answer = post(account, max_tokens=2, **JSON)
+    assert (
+        "cut off at 2 tokens" in fault(answer, 400, "BAD_REQUEST") and answer.json()["error"]["param"] == "max_tokens"
+    )
+
+
 def test_the_image_analysis_example_gets_an_answer(account: Account, tmp_path: Path) -> None:
     picture = tmp_path / "image.jpg"
     picture.write_bytes(pictures.jpeg(1024, 1024))
@@ -184,7 +191,8 @@ def test_what_may_be_set_is_taken(account: Account, change: dict[str, Any]) -> N
         ({"stream": "yes"}, "stream"),
         ({"stream": "yes", **JSON}, "stream"),
         ({"n": 2}, "n"),
-        ({"grounding": True}, "grounding"),
+        ({"grounding": "yes"}, "grounding"),
+        ({"language": "Dutch"}, "language"),
         ({"routing": {"fallbacks": ["gpt-4"]}}, "routing.fallbacks[0]"),
     ],
 )

@@ -3,13 +3,18 @@
 import json
 from typing import Any
 
-from tests import pictures
+import httpx
+import pytest
+
+from tests import contract, pictures
 from tests.acceptance import sse
 from tests.acceptance.euqai import BODY, JSON, TEXT_MODEL, charged, good, job_of, post, saying, shown
 from tests.acceptance.stack import Account, Stack
 from tests.conditions import await_condition
 
-DRAW: list[dict[str, Any]] = [{"role": "user", "content": "Draw a picture of a cat."}]
+MODEL = "euqai-fusion-v1"
+DRAWING = "Draw a picture of a cat."
+DRAW: list[dict[str, Any]] = [{"role": "user", "content": DRAWING}]
 
 
 def test_the_money_is_that_of_the_steps(account: Account) -> None:
@@ -78,6 +83,27 @@ def streamed(account: Account, **changes: Any) -> list[Any]:
 
 def choices(chunks: list[Any]) -> list[Any]:
     return [choice for chunk in chunks for choice in chunk["choices"]]
+
+
+@pytest.mark.parametrize(
+    "path, body, headers",
+    [
+        ("/v1/responses", {"model": MODEL, "input": DRAWING}, {}),
+        ("/v1/messages", {"model": MODEL, "messages": DRAW, "max_tokens": 100}, {"anthropic-version": "2023-06-01"}),
+        ("/infuzu/v1/chat/completions", {"model": MODEL, "messages": DRAW}, {}),
+        ("/fluence/v1/chat/completions", {"model": MODEL, "messages": DRAW, "temperature": 0}, {}),
+        ("/api/v2/chat/completions", {"model": MODEL, "messages": DRAW}, {"x-api-key": "{key}"}),
+    ],
+)
+def test_every_other_dialect_has_the_model_too(account: Account, path: str, body: Any, headers: dict[str, str]) -> None:
+    """What it answers with for a picture is good by its own part of the document, and the same again."""
+    key = {"authorization": "Bearer {key}"} if "x-api-key" not in headers else {}
+    given = {name: value.format(key=account.live_key) for name, value in (headers | key).items()}
+    for _ in range(2):
+        answer = httpx.post(account.stack.url + path, json=body, headers=given, timeout=60, trust_env=False)
+        assert answer.status_code == 200, answer.text[:300]
+        contract.check("POST", path, answer)
+        charged(account, job_of(account, answer))
 
 
 def test_a_test_key_walks_the_same_way(account: Account) -> None:

@@ -105,7 +105,8 @@ def test_max_tokens_bounds_the_answer(account: Account) -> None:
     "change, param",
     [
         ({"model": None}, "model"),
-        ({"model": {"llms": ["gpt-4"]}}, "model"),
+        ({"model": 5}, "model"),
+        ({"model": {"llms": [5]}}, "model.llms[0]"),
         ({"messages": None}, "messages"),
         ({"messages": "hello"}, "messages"),
         ({"messages": [{"content": "hello"}]}, "messages[0].role"),

@@ -34,7 +34,8 @@ def rows(account: Account, statement: Any) -> list[dict[str, Any]]:
 def check_money(account: Account, job_id: str, *, searched: bool) -> None:
     """The charge is that of the tokens in the rows, with those of a search once."""
     taken = steps(account, job_id)
-    assert [one["step"] for one in taken] == (["ask", "search", "answer"] if searched else ["ask"])
+    first = ["conductor", "text"] if taken[0]["step"] == "conductor" else ["ask"]
+    assert [one["step"] for one in taken] == first + (["search", "answer"] if searched else [])
     assert sum(one["prompt_tokens"] for one in taken if one["step"] == "search") == (TOKENS if searched else 0)
     (result,) = rows(account, select(job_results).where(job_results.c.job_id == job_id))
     (payload,) = rows(account, select(job_payloads).where(job_payloads.c.job_id == job_id))
@@ -54,7 +55,7 @@ def test_a_search_is_made_when_the_model_wants_it(account: Account, dialect: Any
     job_id = answer.headers["fusionai-job-id"]
     check_money(account, job_id, searched=True)
     job = account.live.get(f"/jobs/{job_id}").json()
-    assert job["attempts"][1]["provider"] == "web_search" and job["attempts"][1]["model"] == "tavily"
+    assert ("web_search", "tavily") in [(one["provider"], one["model"]) for one in job["attempts"]]
     (message,) = [choice["message"] for choice in job["result"]["choices"]]
     assert message["annotations"][0]["url_citation"]["title"].startswith("Page 1 about ")
     assert "tool_calls" not in message
@@ -69,7 +70,7 @@ def test_no_search_is_made_and_paid_when_it_does_not(account: Account, dialect: 
         if more.get("grounding"):
             check_money(account, job_id, searched=False)
         else:
-            assert steps(account, job_id) == []
+            assert not any("search" in one["step"] for one in steps(account, job_id))
     assert "annotations" not in answer.text or dialect.name == "responses"
 
 
@@ -152,3 +153,14 @@ def test_it_goes_together_with_the_other_options(account: Account, stack: Stack)
 def test_the_key_of_the_search_is_seen_nowhere(account: Account, stack: Stack) -> None:
     job = account.run(chat(SEARCHED, grounding=True))
     assert SEARCH_KEY not in str(job) and SEARCH_KEY not in stack.log.read_text()
+
+
+def test_euqai_itemises_the_search_and_guarantees_json_after_it(account: Account) -> None:
+    euqai = next(dialect for dialect in DIALECTS if dialect.name == "euqai")
+    for more in ({}, {"response_format": {"type": "json_object"}}):
+        made = ask(account, euqai, SEARCHED, grounding=True, **more).json()
+        assert made["usage_details"]["grounding_tokens"] == TOKENS
+        prompt = made["usage_details"]["text_prompt_tokens"] + TOKENS
+        assert made["usage"]["prompt_tokens"] == prompt
+        assert not more or orjson.loads(text_of(made))
+    assert "grounding_tokens" not in ask(account, euqai, PLAIN, grounding=True).json()["usage_details"]

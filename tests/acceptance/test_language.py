@@ -60,3 +60,15 @@ def test_a_response_shows_what_its_caller_sent(account: Account) -> None:
     next = account.live.post("/responses", json={**body, "input": "again", "previous_response_id": first["id"]}).json()
     messages = kept(account, f"job_{next['id'].removeprefix('resp_')}")
     assert [TOLD in str(one["content"]) for one in messages].count(True) == 1 and messages[0]["content"] == TOLD
+
+
+def test_euqai_detects_what_is_not_named(account: Account) -> None:
+    euqai = next(dialect for dialect in DIALECTS if dialect.name == "euqai")
+    question = "Wat is de hoofdstad van Frankrijk?"
+    for more, told in (({}, TOLD), ({"language": None}, TOLD), ({"language": "fr"}, "Answer in French")):
+        answer = ask(account, euqai, question, **more)
+        assert kept(account, answer.headers["fusionai-job-id"])[0]["content"].startswith(told)
+    for dialect in DIALECTS:
+        if dialect.name != "euqai":
+            answer = ask(account, dialect, question)
+            assert len(kept(account, answer.headers["fusionai-job-id"])) == 1, dialect.name

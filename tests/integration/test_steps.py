@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from producer.admission.accept import Acceptor
 from producer.dialects.euqai import manners
-from shared.db import Database
+from shared.db import Database, counters
 from shared.db import models as m
 from shared.errors import ProviderError
 from shared.jobs import transitions
@@ -24,8 +24,11 @@ from shared.submissions.steps.course import COURSE
 from tests import pictures
 from tests.integration import world
 from tests.integration.attempts import NOWHERE
+from workers.maintenance.overdue import end_overdue
+from workers.maintenance.row_retention import delete_jobs
 from workers.pacing import Pace, PaceStore
 from workers.providers import ProviderAnswer, ProviderCall
+from workers.running import job_rows
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
 from workers.running.partial_answer import PartialAnswer
@@ -71,7 +74,7 @@ def accepted(database: Database, *, test: bool = False, **changes: Any) -> str:
 def step(database: Database, id: str, team: Team, *, worker: str | None = None) -> tuple[Leased, Ending | Requeue]:
     """Lease it and take its next step; nothing is settled yet."""
     (job,) = world.take(database, worker or world.new_worker(database), [id])
-    return job, asyncio.run(team.attempts().run(job, [], PartialAnswer()))
+    return job, asyncio.run(team.attempts().run(job, job_rows.attempts(job), PartialAnswer()))
 
 
 def settled(database: Database, *outcomes: Ending | Requeue) -> Mapping[str, str]:
@@ -249,3 +252,45 @@ def test_verify_sees_a_charge_that_is_not_that_of_the_steps(database: Database) 
 def test_examples_in_docstrings() -> None:
     for module in (json_answers, steps_pictures, conducted, manners):
         assert not doctest.testmod(module).failed
+
+
+def test_one_whose_deadline_passes_between_two_steps_expires_for_nothing(database: Database) -> None:
+    id = accepted(database)
+    _, outcome = step(database, id, Team("TEXT"))
+    settled(database, outcome)
+    world.change(database, id, expires_at=1)
+    for sweeper in range(2):  # a second one finds nothing to do
+        assert database.write_sync(end_overdue, [id])[0] == 1 - sweeper
+    assert world.row(database, id)["status"] == "expired"
+    assert [(row["step"], row["answer"]) for row in steps_of(database, id)] == [("conductor", None)]
+    assert world.violations(database) == []
+
+
+def test_a_failure_at_one_step_is_tried_again_there(database: Database) -> None:
+    """The attempts of all steps are the job's; a fallback of a step is one of that step's offers."""
+    team = Team("TEXT", ProviderError("busy", upstream_status=503, code="overloaded"), "Paris")
+    id = accepted(database)
+    result = walked(database, id, team)
+    attempts = orjson.loads(result["attempts"])
+    assert [(one["step"], one["model"], one["error"]) for one in attempts] == [
+        ("conductor", "mistral-small-2603", None),
+        ("text", "deepinfra.deepseek-r1", "overloaded"),
+        ("text", "deepinfra.deepseek-r1", None),
+    ]
+    retries = database.read_sync(lambda connection: counters.totals(connection, "job_retries"))
+    assert sum(retries.values()) == 1
+
+
+def test_what_steps_cost_is_counted_by_who_served(database: Database) -> None:
+    walked(database, accepted(database), Team("IMAGE: a cat", None))
+    found = database.read_sync(lambda connection: counters.totals(connection, "job_step_micros"))
+    spent = {tuple(sorted(orjson.loads(labels).items())): micros for labels, micros in found.items()}
+    assert spent[("model", "image-gen-2"), ("provider", "openai")] == 10_000_000
+    assert spent[("model", "mistral-small-2603"), ("provider", "mistral")] == 100 * 15 + 10 * 60
+
+
+def test_the_steps_go_with_their_job(database: Database) -> None:
+    id = accepted(database)
+    walked(database, id, Team("TEXT", "Paris"))
+    database.write_sync(delete_jobs, [id], 2**62)
+    assert steps_of(database, id) == []

@@ -6,6 +6,7 @@ import pytest
 
 from shared.dialects.messages.requests import to_counted, to_native
 from shared.errors import InvalidRequest
+from shared.submissions.schemas import read_submission
 from tests.unit.test_messages_dialect import EPHEMERAL, TEXT, WHOLE
 
 #: Where the block stands that `said` has.
@@ -62,6 +63,12 @@ def test_what_is_not_served_is_refused_in_words(change: dict[str, Any], where: s
     with pytest.raises(InvalidRequest, match=words) as found:
         to_native({**WHOLE, **change})
     assert found.value.param == where and found.value.message.startswith(where)
+
+
+def test_what_asks_for_nothing_is_passed_over() -> None:
+    nothing = {"mcp_servers": [], "container": None, "fallbacks": [], "compaction": None, "inference_geo": "global"}
+    made = to_native({**WHOLE, **nothing})
+    assert read_submission("chat.completion", made.body).request and made.unsent == ["inference_geo"]
 
 
 def test_tools_known_by_their_type_are_described_to_every_model() -> None:

@@ -11,10 +11,10 @@ from tests.unit.test_documents import ROOT, names_in, text_of
 PAGE = "deploy/statements.md"
 #: Where tests are that are named without a folder.
 USUAL = "tests/acceptance"
-#: Dialects whose document is of an API that outlives this page: its own SDKs and schemas hold it.
+#: Dialects beside the five documents: the official SDKs of OpenAI and Anthropic, unmodified, are their tests.
 ELSEWHERE = {"responses", "messages"}
 #: How a reason begins.
-REASONS = ("Not about this system: ", "With the SDKs: ", "Not served yet: ")
+REASONS = ("Not about this system: ", "With the SDKs: ")
 
 _SECTION = re.compile(r"^## .+ \(`(\w+)`, (\d+) statements\)$", re.M)
 _TEST = re.compile(r"`([\w/]+\.py)::([\w.]+)`")

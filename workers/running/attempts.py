@@ -59,6 +59,7 @@ class Attempts:
         this still has them. UnreadableError: its rows are not understood here.
         """
         work = job_rows.work(job)
+        job.forget()
         if work.walk is None:
             return await _Run(self, job, work, attempts, partial).until_decided()
         if not isinstance(work.walk.next, Step):  # another version has left it here

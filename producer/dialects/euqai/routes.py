@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from producer.dialects.euqai.document import EuqaiImages
 from producer.objects import ChatCompletion
+from producer.web import language_detection
 from producer.web.call_rows import call, stream_events
 from producer.web.calls import of_named_model, serve
 from producer.web.router import Router
@@ -46,18 +47,19 @@ _STREAMED: Final = ("stream", "stream_options")
 )
 async def create_chat_completion(request: Request) -> Response:
     """Create a chat completion, or an image if the conversation asks for one."""
+    await language_detection.load()
     return await serve(request, "chat.completion", translate=to_native)
 
 
 def to_native(body: dict[str, Any]) -> dict[str, Any]:
-    """The native request; in JSON mode it is not streamed. 400 for another model."""
-    known = catalogue().models.get(of_named_model(body)["model"])
+    """The native request, its language detected if none is named; in JSON mode not streamed. 400 for another model."""
+    name = of_named_model(body)["model"]
+    known = catalogue().models.get(name) if isinstance(name, str) else None
     if known is None or known.conductor is None or known.conductor.name != _CONDUCTOR:
         models = [id for id, one in catalogue().models.items() if one.conductor and one.conductor.name == _CONDUCTOR]
         raise InvalidRequest(f"model: unknown model; this API serves {', '.join(models)}", param="model")
-    if body.get("grounding") is True:
-        raise InvalidRequest("grounding: no search adapter is configured on this server", param="grounding")
-    body = {name: value for name, value in body.items() if name != "grounding" or value not in (False, None)}
+    if body.get("language") is None and (detected := language_detection.detect(body.get("messages"))):
+        body = {**body, "language": detected}
     form = body.get("response_format")
     if isinstance(form, dict) and form.get("type") not in (None, "text"):
         if not isinstance(body.get("stream"), bool | None):

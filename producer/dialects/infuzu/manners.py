@@ -37,6 +37,7 @@ def _chunk(chunk: bytes) -> bytes:
 
 
 def _counted(made: dict[str, Any]) -> bytes:
+    made.pop("usage_details", None)
     usage = made.get("usage")
     if usage is not None:
         made["usage"] = {name: usage[name] for name in _USAGE if name in usage}

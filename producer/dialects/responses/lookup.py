@@ -51,10 +51,23 @@ def job_id_of(response_id: str) -> str:
     return f"job_{response_id.removeprefix('resp_')}"
 
 
+def response_id_of(job_id: str) -> str:
+    """The response that a job is."""
+    return f"resp_{job_id.removeprefix('job_')}"
+
+
 def row_of(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[str, Any] | None:
     """The row of a chat job that the holder may see; None: there is none."""
     row = connection.execute(_ROWS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
     return None if row is None else dict(row)
+
+
+def existing(connection: Connection, holder: KeyHolder, job_id: str) -> Mapping[str, Any]:
+    """The row of a chat job; 404 for none."""
+    row = row_of(connection, holder, job_id)
+    if row is None:
+        raise NotFound(f"not found: job {job_id[:100]!r}")
+    return row
 
 
 def stored(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
@@ -75,9 +88,12 @@ def seals(row: Mapping[str, Any]) -> bool:
     return '"encrypted":true' in row["request"] and making.seals(kept(row["request"])[1])
 
 
-def is_background(row: Mapping[str, Any]) -> bool:
-    """Whether a response was made in the background."""
-    return bool(kept(row["request"])[1].get("background"))
+def in_background(row: Mapping[str, Any]) -> tuple[str, bool]:
+    """The job of a response, and whether it has ended; 400 for one that was not made in the background."""
+    if not kept(row["request"])[1].get("background"):
+        id = response_id_of(row["id"])
+        raise InvalidRequest(f"response {id} cannot be cancelled: it was not created with background: true")
+    return row["id"], row["finished_at"] is not None
 
 
 def answered(connection: Connection, holder: KeyHolder, response_id: str) -> Mapping[str, Any]:
@@ -148,17 +164,14 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def check_over(response_id: str, row: Mapping[str, Any]) -> None:
-    """409 for a response that has not ended, which cannot be deleted."""
+def forgotten(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The job of a response, and its request as that of one that was not to be stored; 409 where it has not ended."""
     if row["finished_at"] is None:
-        raise Conflict(f"response {response_id} is {row['status']}: cancel it, or delete it when it has ended")
-
-
-def forgotten(row: Mapping[str, Any]) -> str:
-    """A stored request as that of a response that was not to be stored."""
+        id = response_id_of(row["id"])
+        raise Conflict(f"response {id} is {row['status']}: cancel it, or delete it when it has ended")
     body, echo = kept(row["request"])
     body[extras.KEY] = {**(body.get(extras.KEY) or {}), extras.RESPONSE: {**echo, "store": False}}
-    return dumps(body)
+    return row["id"], dumps(body)
 
 
 def forget(connection: Connection, job_id: str, request: str) -> None:

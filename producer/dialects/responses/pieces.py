@@ -9,7 +9,7 @@ from typing import Final
 
 #: A word with the space before it, or one character of a script that has no spaces; words and spaces are cut where they
 #: are long, so that what is kept back stays short: some models end in a run of line breaks.
-_PIECE: Final = re.compile(r"\s{0,24}[!-~\xa1-\u1fff]{1,24}|\s{0,24}\S|\s{24}|\s+\Z")
+_PIECE: Final = re.compile(r"\s{0,24}[!-~\xa1-\u167f\u1681-\u1fff]{1,24}|\s{0,24}\S|\s{24}|\s+\Z")
 
 
 class Pieces:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response as Answered
 
+from producer.context import Context
 from producer.dialects.responses import counting, history, lookup, serving
 from producer.dialects.responses.document import EVENTS
 from producer.operations import jobs
@@ -14,6 +15,7 @@ from producer.web.call_rows import call
 from producer.web.request import answer, claim_of, enter, flag_of, page_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, one, query
+from shared.accounts import KeyHolder
 from shared.dialects.responses import making
 from shared.dialects.responses.objects import DeletedResponse, InputItem, InputTokens, Response, ResponseItems
 from shared.errors import Conflict, InvalidRequest, NotFound, Timeout, UpstreamError
@@ -92,14 +94,14 @@ async def get_response(request: Request, response_id: str) -> Answered:
     """Get a response as it stands, or its events."""
     context, holder = await enter(request)
     streams = flag_of(request, "stream", usual=False)
-    row = await context.database.read(lookup.stored, holder, response_id)
     after = request.query_params.get("starting_after")
     if after is not None and not _NUMBER.fullmatch(after):
         raise InvalidRequest("starting_after must be a sequence_number", param="starting_after")
     if streams:
         number = -1 if after is None else int(after)
-        return await serving.events(request, context, holder, row["id"], starting_after=number)
-    return answer(await serving.shown(context, holder, row, making.response), {"FusionAI-Job-Id": row["id"]})
+        job_id = await serving.shown(context, holder, lookup.stored, response_id, _job_id)
+        return await serving.events(request, context, holder, job_id, starting_after=number)
+    return await _answer(context, holder, response_id)
 
 
 @router.delete(
@@ -113,10 +115,8 @@ async def get_response(request: Request, response_id: str) -> Answered:
 async def delete_response(request: Request, response_id: str) -> Answered:
     """Delete a response that has ended: it cannot be retrieved or gone on from. Its job is kept as long as any."""
     context, holder = await enter(request)
-    row = await context.database.read(lookup.stored, holder, response_id)
-    lookup.check_over(response_id, row)
-    changed = await serving.shown(context, holder, row, lookup.forgotten)
-    await context.database.write(lookup.forget, row["id"], changed)
+    job_id, changed = await serving.shown(context, holder, lookup.stored, response_id, lookup.forgotten)
+    await context.database.write(lookup.forget, job_id, changed)
     return answer(DeletedResponse(id=response_id, object="response", deleted=True))
 
 
@@ -133,14 +133,11 @@ async def cancel_response(request: Request, response_id: str) -> Answered:
     """Cancel a response in the background; one that has ended stays as it is."""
     context, holder = await enter(request)
     claim = claim_of(request, holder, {})
-    row = await context.database.read(lookup.stored, holder, response_id)
-    if not await serving.shown(context, holder, row, lookup.is_background):
-        raise InvalidRequest(f"response {response_id} cannot be cancelled: it was not created with background: true")
-    if row["finished_at"] is None:
-        await jobs.cancel(context.database, context.bell, context.notifier, claim, holder, row["id"])
-        await context.placer.await_end(row["id"], holder, _CANCEL_SECONDS)
-        row = await context.database.read(lookup.stored, holder, response_id)
-    return answer(await serving.shown(context, holder, row, making.response), {"FusionAI-Job-Id": row["id"]})
+    job_id, over = await serving.shown(context, holder, lookup.stored, response_id, lookup.in_background)
+    if not over:
+        await jobs.cancel(context.database, context.bell, context.notifier, claim, holder, job_id)
+        await context.placer.await_end(job_id, holder, _CANCEL_SECONDS)
+    return await _answer(context, holder, response_id)
 
 
 @router.get(
@@ -156,8 +153,7 @@ async def list_input_items(request: Request, response_id: str) -> Answered:
     """List the items that a response was made from, without its instructions."""
     context, holder = await enter(request)
     page, _ = page_of(request, *_INCLUDE)
-    row = await context.database.read(lookup.stored, holder, response_id)
-    found = await serving.shown(context, holder, row, _input_items)
+    found = await serving.shown(context, holder, lookup.stored, response_id, _input_items)
     if page.order == "desc":
         found.reverse()
     if page.after is not None:
@@ -176,3 +172,13 @@ async def list_input_items(request: Request, response_id: str) -> Answered:
 
 def _input_items(row: Mapping[str, Any]) -> list[InputItem]:
     return history.input_items(lookup.asked(row), row["id"].removeprefix("job_"))
+
+
+def _job_id(row: Mapping[str, Any]) -> str:
+    return str(row["id"])
+
+
+async def _answer(context: Context, holder: KeyHolder, response_id: str) -> Answered:
+    """The response as it stands."""
+    made = await serving.shown(context, holder, lookup.stored, response_id, making.response)
+    return answer(made, {"FusionAI-Job-Id": lookup.job_id_of(made["id"])})

@@ -20,8 +20,7 @@ from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
 from shared.dialects.responses import making, objects
-from shared.errors import FusionError, NotFound, Refused
-from shared.jobs.outcomes import TERMINAL
+from shared.errors import FusionError, Refused
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -31,8 +30,9 @@ async def create(request: Request) -> Response:
     """The answer to a POST: the response, its events, or with `background` the response as it was accepted."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    read = await reading.reader(request, context, holder, body)
-    call = await calls.read_call(request, context, holder, body, read)
+    async with context.stored_requests.entered(holder.account_id):
+        read = await reading.reader(request, context, holder, body)
+        call = await calls.read_call(request, context, holder, body, read)
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
@@ -53,10 +53,15 @@ async def _waited(call: Call) -> Response:
 
 
 async def shown(
-    context: Context, holder: KeyHolder, row: Mapping[str, Any], make: Callable[[Mapping[str, Any]], T]
+    context: Context, holder: KeyHolder, find: Callable[..., Any], id: str, make: Callable[[Mapping[str, Any]], T]
 ) -> T:
-    """What is made of a response's row; of a large one on a thread, and in its account's turn."""
-    return await context.parsers.run(lookup.size_of(row), partial(make, row), holder.account_id)
+    """What is made of a response's row, as `find` reads it by the id: `lookup.stored`, `lookup.existing`.
+
+    Of a large one on a thread, and in its account's turn; a few of an account are in memory at a time.
+    """
+    async with context.stored_requests.entered(holder.account_id):
+        row = await context.database.read(find, holder, id)
+        return await context.parsers.run(lookup.size_of(row), partial(make, row), holder.account_id)
 
 
 async def _background(call: Call) -> Response:
@@ -86,9 +91,7 @@ async def events(
     `waits`: for so long its caller waits for an answer, of a call that would have an error as its status; None: of one
     in the background, of which everything that comes of it is in the events.
     """
-    row = await _row(context, holder, job_id)
-    begun = await shown(context, holder, row, making.begun)
-    seals = await shown(context, holder, row, lookup.seals)
+    begun, seals = await shown(context, holder, lookup.existing, job_id, _beginning)
     framing = ResponseEvents(begun, starting_after=starting_after, seals=seals)
     try:
         made = await stream.respond(
@@ -101,14 +104,19 @@ async def events(
             framing=framing,
         )
     except FusionError:
-        row = await _row(context, holder, job_id)
-        if waits is not None or row["status"] not in TERMINAL:
+        over = await _whole(context, holder, job_id)
+        if waits is not None or over["status"] in ("queued", "in_progress"):
             raise
-        whole = framing.head() + framing.last(await shown(context, holder, row, making.response))
+        whole = framing.head() + framing.last(over)
         return Response(whole, media_type=framing.media_type, headers={"FusionAI-Job-Id": job_id})
     assert isinstance(made, StreamingResponse)
     made.body_iterator = _ended(made.body_iterator, framing, context, holder, job_id)
     return made
+
+
+def _beginning(row: Mapping[str, Any]) -> tuple[objects.Response, bool]:
+    """The response before its answer, and whether its reasoning is sealed."""
+    return making.begun(row), lookup.seals(row)
 
 
 async def _ended(
@@ -129,11 +137,4 @@ async def _ended(
 
 async def _whole(context: Context, holder: KeyHolder, job_id: str) -> objects.Response:
     """The response as the rows have it now."""
-    return await shown(context, holder, await _row(context, holder, job_id), making.response)
-
-
-async def _row(context: Context, holder: KeyHolder, job_id: str) -> Mapping[str, Any]:
-    row = await context.database.read(lookup.row_of, holder, job_id)
-    if row is None:
-        raise NotFound(f"not found: job {job_id[:100]!r}")
-    return row
+    return await shown(context, holder, lookup.existing, job_id, making.response)

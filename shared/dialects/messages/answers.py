@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NotRequired, cast
 import orjson
 from typing_extensions import TypedDict
 
+from shared import strict_json
 from shared.answers.beside import BESIDE, NATIVE, STOPPED_AT
 from shared.dialects.messages import seals
 from shared.objects.fields import Count, Credits
@@ -195,8 +196,5 @@ def _input(arguments: str) -> dict[str, Any]:
     >>> _input('{"a": 1}'), _input(""), _input('{"a":')
     ({'a': 1}, {}, {'INVALID_JSON': '{"a":'})
     """
-    try:
-        value = orjson.loads(arguments or "{}")
-    except orjson.JSONDecodeError:
-        value = None
+    value = strict_json.within(arguments or "{}")
     return value if isinstance(value, dict) else {_INVALID: arguments}

@@ -18,7 +18,7 @@ from shared.submissions.shapes import invalid
 
 #: Fields of the native request that cannot stand in a message's: it has one answer of its own form.
 _NOT_HERE: Final = frozenset(
-    {"n", "stop", "stream_options", "max_completion_tokens", "logprobs", "top_logprobs", "user", "modalities"}
+    {"n", "stream_options", "max_completion_tokens", "logprobs", "top_logprobs", "user", "modalities"}
     | {"parallel_tool_calls", "reasoning", "store", "prediction", "extra_body"}
 )
 #: Known here, and sent to no provider.
@@ -75,7 +75,7 @@ def _translated(body: dict[str, Any], turns: Turns) -> Translated:
 def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The fields of a shape, and those beside them that native requests have, or that nobody knows."""
     names = shape.model_fields
-    beside = {name: value for name, value in body.items() if name not in names}
+    beside = {name: value for name, value in body.items() if name not in names and name not in unserved.FIELDS}
     for name in beside:
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown field", param=name)
@@ -91,7 +91,8 @@ def _read(shape: type[Any], body: Mapping[str, Any]) -> tuple[Any, dict[str, Any
 
 def _asked(asked: Any, turns: Turns) -> dict[str, Any]:
     messages = [*turns.system(asked.system), *turns.messages(asked.messages)]
-    made: dict[str, Any] = {"model": asked.model, "messages": messages}
+    named = asked.model if isinstance(asked.model, str) else asked.model.model_dump(exclude_none=True)
+    made: dict[str, Any] = {"model": named, "messages": messages}
     if asked.tools:
         made["tools"] = [_tool(tool, f"tools[{at}]", turns) for at, tool in enumerate(asked.tools)]
         made |= _choice(asked.tool_choice)

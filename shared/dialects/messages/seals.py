@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from shared import strict_json
+
 #: How the data of a sealed block begins; that of Anthropic is base64, which has no dot.
 _MARK: Final = "fusionai."
 
@@ -31,8 +33,8 @@ def unsealed(data: str) -> dict[str, Any] | None:
     if not data.startswith(_MARK):
         return None
     try:
-        content = orjson.loads(base64.b64decode(data.removeprefix(_MARK), validate=True))
-    except (binascii.Error, orjson.JSONDecodeError):
+        content = strict_json.within(base64.b64decode(data.removeprefix(_MARK), validate=True))
+    except binascii.Error:
         return None
     return content if isinstance(content, dict) else None
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.submissions.requests import MAX_TEXT
+from shared.submissions.selection import ModelSelection
 from shared.submissions.shapes import NullIsAbsent, Shape
 
 _Text = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -214,7 +215,9 @@ class OutputConfig(NullIsAbsent):
 class Asked(NullIsAbsent):
     """What is asked for: the part of a request that its tokens are counted of."""
 
-    model: str = Field(min_length=1, description="A model id from GET /v1/models, of any provider.")
+    model: Annotated[str, Field(min_length=1)] | ModelSelection = Field(
+        description="A model id from GET /v1/models, of any provider, or how to select one."
+    )
     messages: list[Turn] = Field(min_length=1, max_length=5000, fail_fast=True)
     system: _Text | Annotated[list[TextBlock], Field(fail_fast=True)] | None = None
     tools: list[ToolSpec] | None = Field(default=None, max_length=128, fail_fast=True)

@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn
 from shared.dialects.messages import client_tools
 from shared.errors import InvalidRequest
 
-#: By field, what to do instead.
-_FIELDS: Final[Mapping[str, str]] = {
+#: By field, what to do instead; one that asks for nothing is passed over.
+FIELDS: Final[Mapping[str, str]] = {
     "compaction": "ask the model for a summary of the conversation in a message",
     "container": "code execution and skills do not run here",
     "fallbacks": "name models that may serve instead in routing.fallbacks",
@@ -45,7 +45,7 @@ _NO_PDF: Final = "PDF documents are not supported; send their text, or their pag
 
 def check(body: Mapping[str, Any]) -> None:
     """400 for the first thing that is not served; what is of no such shape is left to be refused for its shape."""
-    for name, instead in _FIELDS.items():
+    for name, instead in FIELDS.items():
         if body.get(name):
             _refuse(name, f"not supported; {instead}")
     if (region := body.get("inference_geo")) not in (None, "global"):

@@ -19,6 +19,7 @@ from shared.submissions.job_types import RESPONSE_EVENTS
 from shared.submissions.linked_context import LinkedContext
 from shared.submissions.requests import MAX_TEXT, ChatRequest
 from shared.submissions.schemas import Routing, Submission, invalid, read_submission
+from shared.submissions.selection import ModelSelection
 from shared.submissions.shapes import NullIsAbsent
 
 _Word = Annotated[str, Field(max_length=64)]
@@ -60,7 +61,7 @@ class ResponseStreamOptions(NullIsAbsent):
 class InputTokensRequest(NullIsAbsent):
     """What a model would be given, to be counted. Tools are functions."""
 
-    model: str = Field(min_length=1)
+    model: Annotated[str, Field(min_length=1)] | ModelSelection
     input: Annotated[str, Field(max_length=MAX_TEXT)] | _Items
     instructions: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
     parallel_tool_calls: bool | None = None
@@ -103,7 +104,7 @@ _SAME: Final = (
 ).split()
 #: Native fields that have another name here, or none.
 _NATIVE_ONLY: Final = frozenset(
-    "messages max_tokens max_completion_tokens n response_format reasoning_effort verbosity stream_options "
+    "messages max_tokens max_completion_tokens n reasoning_effort verbosity stream_options "
     "logprobs top_logprobs store reasoning modalities".split()
 )
 #: Native fields that may stand beside this format's own.

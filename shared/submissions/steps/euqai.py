@@ -1,7 +1,8 @@
 """The conductor of euqai-fusion-v1: decides who answers (text, vision, pictures), and guarantees JSON. Pure.
 
 Steps: `conductor`, a call that decides whether a picture is asked for, where that may be; then `image`, or `text` with
-the specialist for text or for vision; in JSON mode, where its answer is no JSON object, `repair`.
+the specialist for text or for vision; with `grounding`, where that wants to search the web, `search` and `answer`
+(`grounding`); in JSON mode, where the answer is no JSON object, `repair`.
 
 What is charged are equivalent tokens at the price of the model itself, whoever served: of text as reported; of pictures
 by their pixels; all of the conductor's call as input, since its reasoning is a part of the prompt that is billed.
@@ -10,12 +11,12 @@ by their pixels; all of the conductor's call as input, since its reasoning is a 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from shared.errors import UpstreamError
+from shared.errors import InvalidRequest, UpstreamError
 from shared.money.pricing import Amount, Overheads, input_bound
 from shared.submissions import token_estimates
 from shared.submissions.job_types import JobType
 from shared.submissions.schemas import Usage
-from shared.submissions.steps import json_answers, pictures
+from shared.submissions.steps import grounding, json_answers, pictures
 from shared.submissions.steps.conducting import Answer, Asked, Failure, Finished, Step
 
 #: The limit on an answer of which none is asked for.
@@ -33,7 +34,7 @@ CONDUCTOR: Final = (
 QUESTION: Final = "Who answers the last message of this conversation?\n\n"
 _PICTURE: Final = "IMAGE:"
 #: A chat with one of these is never a request for a picture.
-_NOT_OF_PICTURES: Final = ("tools", "response_format", "prediction", "logprobs")
+_NOT_OF_PICTURES: Final = ("tools", "response_format", "logprobs")
 _MOST_PROMPT: Final = 4000
 _NOTHING: Final = Overheads(request=0, message=0, tools=0, tool=0, image=0)
 
@@ -50,11 +51,15 @@ class Euqai:
     by_first_offer = True
 
     def refused(self, asked: Asked) -> Iterator[tuple[str, str]]:
-        """Pictures by address, whose pixels are not known, and several answers."""
+        """Pictures by address, whose pixels are not known; several answers; what is charged otherwise."""
         if place := pictures.remote(asked.request):
             yield place, "the image must be base64 data (data:image/…;base64,…); URLs are not fetched"
         if (asked.request.get("n") or 1) > 1:
             yield "n", f"{asked.model} gives one answer"
+        if "prediction" in asked.request:
+            yield "prediction", f"not supported by {asked.model}"
+        if asked.request.get(grounding.FIELD):
+            yield from grounding.refused(asked.request)
 
     def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | Answer | Failure:
         """Conductor, specialist, repair: each where it is needed."""
@@ -62,15 +67,18 @@ class Euqai:
         if "image" in by:
             return _picture(asked, by, finished)
         if "repair" in by:
-            return _whole(asked, by["repair"], finished) or _not_json()
+            return _whole(asked, by["repair"], finished) or _not_json(asked, by["repair"])
         if "text" in by:
-            return _whole(asked, by["text"], finished) or _repair(asked, by["text"])
+            return _searched(asked, by) or _answered(asked, by, finished)
         if _may_be_of_picture(asked.request) and "conductor" not in by:
             return Step("conductor", "chat.completion", _conducted(asked.request), role="conductor")
         if prompt := _wanted_picture(by.get("conductor")):
             return Step("image", "image", pictures.asked_for(prompt), role="image")
-        request = {**asked.defaults, **asked.request, "max_tokens": _limit(asked.request)}
-        return Step("text", "chat.completion", request, _role(request), visible=not json_answers.wanted(request))
+        request = _whole_request(asked)
+        visible = not json_answers.wanted(request)
+        if asked.request.get(grounding.FIELD):
+            request, visible = grounding.offered(request), False
+        return Step("text", "chat.completion", request, _role(request), visible=visible)
 
     def counted(self, asked: Asked, step: Step, usage: Usage) -> Usage:
         """Equivalent tokens, without details."""
@@ -78,29 +86,73 @@ class Euqai:
             return Usage(prompt_tokens=usage.prompt_tokens + usage.completion_tokens, estimated=usage.estimated)
         if step.name == "image":
             return Usage(completion_tokens=pictures.made_tokens())
-        prompt, estimated = usage.prompt_tokens, usage.estimated
-        if shown := pictures.shown_tokens(asked.request):  # what the provider counts of pictures it does not tell apart
-            prompt = shown + min(max(token_estimates.asked(step.request, _NOTHING), 1), prompt)
-        return Usage(prompt_tokens=prompt, completion_tokens=usage.completion_tokens, estimated=estimated)
+        if step.type == grounding.SEARCH:
+            return grounding.charged(usage)
+        if not (shown := pictures.shown_tokens(asked.request)):
+            return Usage(usage.prompt_tokens, usage.completion_tokens, estimated=usage.estimated)
+        # How many of the prompt's tokens are pictures the provider does not tell.
+        text = min(max(token_estimates.asked(step.request, _NOTHING), 1), usage.prompt_tokens)
+        return Usage(shown + text, usage.completion_tokens, estimated=True)
 
     def worst(self, asked: Asked, text: Amount, whole: Amount, overheads: Overheads) -> Sequence[Sequence[Amount]]:
         """Text and its repair, or the conductor's call and what it leads to."""
         limit = _limit(asked.request)
         prompt = text.input_tokens + pictures.shown_tokens(asked.request)
-        answer = Amount(input_tokens=prompt, output_tokens=limit)
+        *before, answer = _worst_text(asked, Amount(input_tokens=prompt, output_tokens=limit), overheads)
         if json_answers.wanted(asked.request):
             more = json_answers.repair_bound(limit) + 2 * overheads.message
-            return [[answer, Amount(input_tokens=prompt + more, output_tokens=limit)]]
+            return [[*before, answer, Amount(input_tokens=answer.input_tokens + more, output_tokens=limit)]]
         if not _may_be_of_picture(asked.request):
-            return [[answer]]
+            return [[*before, answer]]
         size = len((CONDUCTOR + QUESTION).encode()) + min(text.input_tokens, CONDUCTOR_BYTES)
         conducted = input_bound(text_bytes=size, overheads=overheads, messages=2) + CONDUCTOR_LIMIT
         first = Amount(input_tokens=conducted)
-        return [[first, answer], [first, Amount(output_tokens=pictures.made_tokens())]]
+        return [[first, *before, answer], [first, Amount(output_tokens=pictures.made_tokens())]]
 
 
 def _limit(request: Mapping[str, Any]) -> int:
     return request.get("max_tokens") or USUAL_LIMIT
+
+
+def _whole_request(asked: Asked) -> dict[str, Any]:
+    """What the specialist is asked, with the defaults of the row."""
+    request = {**asked.defaults, **asked.request, "max_tokens": _limit(asked.request)}
+    return {name: value for name, value in request.items() if name != grounding.FIELD}
+
+
+def _worst_text(asked: Asked, answer: Amount, overheads: Overheads) -> Sequence[Amount]:
+    """The worst case of each call of the specialist, and of a search before the last of them."""
+    if not asked.request.get(grounding.FIELD):
+        return [answer]
+    return grounding.worst(answer, overheads)
+
+
+def _searched(asked: Asked, by: Mapping[str, Finished]) -> Step | None:
+    """The search that the specialist wants, or its answer with what was found; None: neither, or not any more."""
+    if not asked.request.get(grounding.FIELD) or "answer" in by:
+        return None
+    if not (step := grounding.search(asked.request, by["text"].body)):
+        return None
+    if "search" not in by:
+        return step
+    visible = not json_answers.wanted(asked.request)
+    return Step("answer", "chat.completion", _told(asked, by), _role(asked.request), visible=visible)
+
+
+def _told(asked: Asked, by: Mapping[str, Finished]) -> dict[str, Any]:
+    """What the specialist is asked last: with what its search found, if it made one."""
+    request = _whole_request(asked)
+    return grounding.answered(request, by["text"].body, by["search"].body) if "search" in by else request
+
+
+def _answered(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finished]) -> Step | Answer | Failure:
+    """The end, or where that had to be JSON and is not, its repair."""
+    last = by.get("answer") or by["text"]
+    if "search" in by:
+        if (body := grounding.cited(asked.request, last.body, by["search"].body)) is None:
+            return grounding.NO_ANSWER
+        last = Finished(last.name, body, last.counted)
+    return _whole(asked, last, finished) or _repair(asked, by, last)
 
 
 def _role(request: Mapping[str, Any]) -> str:
@@ -137,7 +189,7 @@ def _whole(asked: Asked, last: Finished, finished: Sequence[Finished]) -> Answer
     choice = dict(last.body["choices"][0])
     message = dict(choice["message"])
     if json_answers.wanted(asked.request) and not message.get("tool_calls"):
-        content = json_answers.read(message.get("content"))
+        content = json_answers.read(message.get("content"), of_schema=json_answers.has_schema(asked.request))
         if content is None:
             return None
         message["content"] = content
@@ -145,14 +197,17 @@ def _whole(asked: Asked, last: Finished, finished: Sequence[Finished]) -> Answer
     return Answer(body, _details(asked, finished))
 
 
-def _repair(asked: Asked, text: Finished) -> Step:
-    limit = _limit(asked.request)
-    messages = json_answers.repair(asked.request["messages"], _content(text), limit)
-    request = {**asked.defaults, **asked.request, "max_tokens": limit, "messages": messages}
-    return Step("repair", "chat.completion", request, _role(request))
+def _repair(asked: Asked, by: Mapping[str, Finished], last: Finished) -> Step:
+    request = _told(asked, by)
+    messages = json_answers.repair(request["messages"], _content(last), _limit(asked.request))
+    return Step("repair", "chat.completion", {**request, "messages": messages}, _role(request))
 
 
-def _not_json() -> Failure:
+def _not_json(asked: Asked, last: Finished) -> Failure:
+    """No JSON could be had: since the limit cut it off, which is for the caller to change, or else."""
+    if last.body["choices"][0]["finish_reason"] == "length":
+        said = f"max_tokens: the JSON object was cut off at {_limit(asked.request):,} tokens; allow more"
+        return Failure(InvalidRequest(said, param="max_tokens", reason="max_tokens_reached"))
     return Failure(UpstreamError("the model did not return a valid JSON object, twice", reason="invalid_json"))
 
 
@@ -169,8 +224,9 @@ def _picture(asked: Asked, by: Mapping[str, Finished], finished: Sequence[Finish
 
 def _details(asked: Asked, finished: Iterable[Finished]) -> dict[str, Any]:
     """`usage_details`: the counts by what they are of; those of pictures where there are some."""
-    of_text = [one for one in finished if one.name != "image"]
-    shown = pictures.shown_tokens(asked.request) * sum(one.name in ("text", "repair") for one in of_text)
+    of_text = [one for one in finished if one.name not in ("image", "search")]
+    shown = pictures.shown_tokens(asked.request) * sum(one.name != "conductor" for one in of_text)
+    searched = sum(one.counted.prompt_tokens for one in finished if one.name == "search")
     made = sum(one.counted.completion_tokens for one in finished if one.name == "image")
     details = {
         "text_prompt_tokens": sum(one.counted.prompt_tokens for one in of_text) - shown,
@@ -178,4 +234,5 @@ def _details(asked: Asked, finished: Iterable[Finished]) -> dict[str, Any]:
     }
     details |= {"input_image_tokens": shown} if shown else {}
     details |= {"output_image_tokens": made} if made else {}
+    details |= {"grounding_tokens": searched} if searched else {}
     return {"usage_details": details}

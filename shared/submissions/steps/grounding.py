@@ -58,40 +58,52 @@ class Grounding:
         """Several answers, and a choice of tools that leaves no room for a search."""
         if (asked.request.get("n") or 1) > 1:
             yield "n", f"must be 1 with {FIELD}"
-        if all(name in _own_names(asked.request) for name in _NAMES):
-            yield "tools", f"no function may be called {_NAMES[0]} with {FIELD}"
+        yield from refused(asked.request)
 
     def next_step(self, asked: Asked, finished: Sequence[Finished]) -> Step | Answer | Failure:
         """Ask; search, if the model wants it; answer."""
         by = {one.name: one for one in finished}
         if not by:
             return Step("ask", "chat.completion", offered(asked.request))
-        calls = searches(asked.request, by["ask"].body)
-        if not calls:
+        if not (wanted := search(asked.request, by["ask"].body)):
             return Answer(dict(by["ask"].body))
         if "search" not in by:
-            return Step("search", SEARCH, {"queries": [query for _, query in calls]}, role=SEARCH)
+            return wanted
         found = by["search"].body
         if "answer" not in by:
             told = answered(asked.request, by["ask"].body, found)
             return Step("answer", "chat.completion", told, visible=True)
-        return _whole(asked.request, by["answer"].body, found)
+        body = cited(asked.request, by["answer"].body, found)
+        return Answer(body) if body else NO_ANSWER
 
     def counted(self, asked: Asked, step: Step, usage: Usage) -> Usage:
         """What the provider reported; of a search that found something, its tokens."""
         return charged(usage) if step.type == SEARCH else usage
 
     def worst(self, asked: Asked, text: Amount, whole: Amount, overheads: Overheads) -> Sequence[Sequence[Amount]]:
-        """A question with the tool, a search, and an answer to the conversation with what was found."""
-        tool = _TOOL_BYTES + overheads.tools + overheads.tool
-        first = replace(whole, input_tokens=whole.input_tokens + tool)
-        return [[first, Amount(input_tokens=TOKENS), with_search(first, overheads)]]
+        """A question, a search, and an answer."""
+        return [worst(whole, overheads)]
 
 
-def with_search(first: Amount, overheads: Overheads) -> Amount:
-    """The worst case of the answer after a search, of that of the question before it."""
+#: The end of a job whose model calls for another search in place of an answer.
+NO_ANSWER: Final = Failure(UpstreamError("the model did not answer after its search", reason="empty"))
+
+
+def refused(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what leaves no name for our tool."""
+    if all(name in _own_names(request) for name in _NAMES):
+        yield "tools", f"no function may be called {_NAMES[0]} with {FIELD}"
+
+
+def worst(whole: Amount, overheads: Overheads) -> Sequence[Amount]:
+    """The worst cases of a question with the tool, of a search, and of the answer with what was found.
+
+    `whole`: that of the request without a search.
+    """
+    first = replace(whole, input_tokens=whole.input_tokens + _TOOL_BYTES + overheads.tools + overheads.tool)
     said = 2 * first.output_tokens + MOST_QUERIES * (MOST_QUERY * 4 + overheads.message) + _TOOL_BYTES
-    return replace(first, input_tokens=first.input_tokens + said + MOST_BYTES + 2 * overheads.message)
+    answer = replace(first, input_tokens=first.input_tokens + said + MOST_BYTES + 2 * overheads.message)
+    return [first, Amount(input_tokens=TOKENS), answer]
 
 
 def charged(usage: Usage) -> Usage:
@@ -107,6 +119,12 @@ def offered(request: Mapping[str, Any]) -> dict[str, Any]:
         made.pop("tool_choice", None)
     made["tools"] = [*own, _tool(request)]
     return made
+
+
+def search(request: Mapping[str, Any], body: Mapping[str, Any]) -> Step | None:
+    """The search that the model wants, by its answer; None: none."""
+    calls = searches(request, body)
+    return Step("search", SEARCH, {"queries": [query for _, query in calls]}, role=SEARCH) if calls else None
 
 
 def searches(request: Mapping[str, Any], body: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
@@ -155,8 +173,8 @@ def sources(found: Mapping[str, Any], length: int) -> list[dict[str, Any]]:
     ]
 
 
-def _whole(request: Mapping[str, Any], body: Mapping[str, Any], found: Mapping[str, Any]) -> Answer | Failure:
-    """The answer with its sources, without calls of our tool, which the caller does not know."""
+def cited(request: Mapping[str, Any], body: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer with its sources, without calls of our tool, which the caller does not know; None: it is none."""
     choice = dict(body["choices"][0])
     message = dict(choice["message"])
     if searched := [call["id"] for call, _ in searches(request, body)]:
@@ -165,10 +183,10 @@ def _whole(request: Mapping[str, Any], body: Mapping[str, Any], found: Mapping[s
             del message["tool_calls"]
             choice["finish_reason"] = "stop"
         if not message.get("content") and not message.get("tool_calls"):
-            return Failure(UpstreamError("the model did not answer after its search", reason="empty"))
-    if cited := sources(found, len(message.get("content") or "")):
-        message["annotations"] = cited
-    return Answer({**body, "choices": [{**choice, "message": message}]})
+            return None
+    if known := sources(found, len(message.get("content") or "")):
+        message["annotations"] = known
+    return {**body, "choices": [{**choice, "message": message}]}
 
 
 def _own_names(request: Mapping[str, Any]) -> set[str]:

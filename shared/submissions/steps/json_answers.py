@@ -15,13 +15,20 @@ REPAIR: Final = (
 BYTES_PER_TOKEN: Final = 4
 
 
+def has_schema(request: Mapping[str, Any]) -> bool:
+    """Whether the JSON has to be of a schema."""
+    return bool((request.get("response_format") or {}).get("type") == "json_schema")
+
+
 def wanted(request: Mapping[str, Any]) -> bool:
     """Whether a chat request is one in JSON mode."""
     return bool((request.get("response_format") or {}).get("type", "text") != "text")
 
 
-def read(content: str | None) -> str | None:
+def read(content: str | None, *, of_schema: bool = False) -> str | None:
     """The JSON object that an answer is, as text, without a code block around it; None: it is none.
+
+    `of_schema`: a schema was asked for, whose values may be other than objects.
 
     >>> read('{"a": 1}'), read('[1]'), read('```json\\n{"a": 1}\\n```'), read('{"a": NaN}'), read('Sure: {}')
     ('{"a": 1}', None, '{"a": 1}', None, None)
@@ -33,7 +40,7 @@ def read(content: str | None) -> str | None:
         found = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
         return None
-    return text if isinstance(found, dict) else None
+    return text if of_schema or isinstance(found, dict) else None
 
 
 def _refused(constant: str) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
+from shared import strict_json
 from workers.providers.anthropic.hints import Hints
 from workers.providers.anthropic.thoughts import TYPES, position, signed
 
@@ -203,10 +202,7 @@ def _arguments(text: str) -> dict[str, Any]:
     """
     if not text.strip():
         return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = None
+    value = strict_json.within(text)
     return value if isinstance(value, dict) else {_INVALID: text}
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from shared import strict_json
 from shared.errors import ProviderError
 from workers.answers.reading import loads
 from workers.providers.google.generations import Generation
@@ -162,6 +163,6 @@ def _object(text: str, name: str) -> dict[str, Any]:
         value = loads(text.encode("utf-8", "surrogatepass"))
     except ValueError:
         value = None
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not strict_json.is_deep(value):
         return value
     return {name: text} if text.strip() or name == "output" else {}
