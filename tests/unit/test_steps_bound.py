@@ -1,10 +1,13 @@
 """Whatever a team's models answer and report within what they were sent, its job costs no more than was held."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.errors import InvalidRequest
 from shared.money.pricing import input_bound, price_of_all
 from shared.strict_json import dumps
 from shared.submissions import quote
@@ -69,3 +72,12 @@ def test_the_hold_bounds_every_way_that_the_steps_may_go(body: dict[str, Any], a
     assert price_of_all(whole.spent) <= offers[0].bound_micros
     total = walks.total([one.counted for one in whole.finished])
     assert total.prompt_tokens == sum(one.counted.prompt_tokens for one in whole.finished)
+
+
+def test_a_team_without_one_of_its_models_is_refused() -> None:
+    """As where the operator's file has taken one out since the process started."""
+    whole = catalogue()
+    lacking = replace(whole, models={id: row for id, row in whole.models.items() if id != "image-gen-2"})
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+    with pytest.raises(InvalidRequest, match="image-gen-2, by which it is served"):
+        quote.offers(read_submission("chat.completion", body), lacking, test=False)
