@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import openai
@@ -16,6 +17,8 @@ from sqlalchemy import text
 from tests.acceptance.sse import added_up
 from tests.acceptance.stack import Account, Stack, chat, embedding, image, own_stack
 from tests.conditions import await_condition
+
+T = TypeVar("T")
 
 #: The server's own limits here, in seconds.
 WAIT, BEGIN = 4.0, 0.5
@@ -69,6 +72,21 @@ def finished(account: Account, id: str) -> dict[str, Any]:
     return account.finished(id)
 
 
+def in_time(measure: Callable[[], T], *, least: float = 0.0, most: float) -> T:
+    """What `measure` returns in so many seconds; never sooner.
+
+    A machine that has other things to do can only make it later: then it is measured again, up to three times in all.
+    """
+    for _ in range(3):
+        began = time.monotonic()
+        value = measure()
+        took = time.monotonic() - began
+        assert took >= least, f"{took} s"
+        if took < most:
+            return value
+    raise AssertionError(f"{took} s, and in none of three times less than {most}")
+
+
 def silent(seconds: float, **more: Any) -> dict[str, Any]:
     """A rule: no provider says anything for so long."""
     return {"fault": {"latency_seconds": seconds, **more}}
@@ -99,9 +117,8 @@ def test_the_answer_comes_when_the_caller_has_waited_long_enough(
     account: Account, brief: Stack, headers: dict[str, str], waited: float
 ) -> None:
     with brief.script(silent(waited + 1)):
-        began = time.monotonic()
-        answer = account.live.post("/chat/completions", json=bare(chat("late")), headers=headers)
-        assert waited <= time.monotonic() - began < waited + SLACK
+        ask = partial(account.live.post, "/chat/completions", json=bare(chat("late")), headers=headers)
+        answer = in_time(ask, least=waited, most=waited + SLACK)
         assert "use stream: true" in check_late(account, answer, waited=waited)
 
 
@@ -158,20 +175,26 @@ def test_nobody_waits_for_what_was_only_to_be_accepted(account: Account) -> None
 
 def test_a_long_poll_ends_with_the_servers_patience(account: Account, brief: Stack) -> None:
     with brief.script(silent(WAIT + 1.5)):
-        id = account.submit(chat("poll"))["id"]
         for headers, waited in (({"X-Stainless-Read-Timeout": "2"}, 1.0), ({}, WAIT)):
-            began = time.monotonic()
-            job = account.live.get(f"/jobs/{id}", params={"wait": 300}, headers=headers).json()
-            assert job["status"] == "running" and waited <= time.monotonic() - began < waited + SLACK
+
+            def poll(headers: dict[str, str] = headers) -> dict[str, Any]:
+                path = f"/jobs/{account.submit(chat('poll'))['id']}"
+                return dict(account.live.get(path, params={"wait": 300}, headers=headers).json())
+
+            job = in_time(poll, least=waited, most=waited + SLACK)
+            assert job["status"] == "running"
 
 
 @pytest.mark.parametrize("timeout", [600.0, 1.2])
 def test_a_stream_of_a_silent_provider_begins_and_comes_whole(account: Account, brief: Stack, timeout: float) -> None:
     """By the official SDK; also when it would bear no silence that is half as long."""
     with brief.script(silent(2.5)):
-        began = time.monotonic()
-        stream = sdk(account, timeout=timeout).chat.completions.create(**bare(chat("slow start", stream=True)))
-        assert time.monotonic() - began < BEGIN + SLACK
+
+        def begin() -> tuple[float, Any]:
+            client = sdk(account, timeout=timeout)
+            return time.monotonic(), client.chat.completions.create(**bare(chat("slow start", stream=True)))
+
+        began, stream = in_time(begin, most=BEGIN + SLACK)
         chunks = [chunk.model_dump(mode="json", exclude_unset=True) for chunk in stream]
         assert time.monotonic() - began >= 2.5
     job = finished(account, stream.response.headers["fusionai-job-id"])
@@ -262,10 +285,9 @@ def openai_error(answer: httpx.Response) -> dict[str, Any]:
 
 def test_a_stream_without_an_event_ends_when_its_caller_waits_no_longer(account: Account, brief: Stack) -> None:
     with brief.script(silent(3.0)):
-        began = time.monotonic()
         body = bare(chat("nothing", stream=True))
-        answer = account.live.post("/chat/completions", json=body, headers={"Prefer": "wait=1"})
-        assert 1 <= time.monotonic() - began < 1 + SLACK
+        ask = partial(account.live.post, "/chat/completions", json=body, headers={"Prefer": "wait=1"})
+        answer = in_time(ask, least=1, most=1 + SLACK)
         error = openai_error(answer)
         id = answer.headers["fusionai-job-id"]
         assert (error["type"], error["code"], error["job_id"]) == ("timeout", 504, id) and id in error["message"]

@@ -27,12 +27,16 @@ MODULES = {
 
 @dataclass
 class Process:
-    """A named process; `down` when the test wants it so, otherwise it is started again."""
+    """A named process; `down` when the test wants it so, otherwise it is started again.
+
+    `armed`: the crash point that it, or one that follows it, has yet to die at.
+    """
 
     name: str
     env: dict[str, str]
     popen: starting.Process | None = None
     down: bool = False
+    armed: str = ""
     ends: list[int] = field(default_factory=list)
 
 
@@ -60,6 +64,7 @@ class Processes:
     def start(self, name: str, **once: str) -> None:
         """Start a process; `once` are settings of this one alone, not of those that follow when it dies."""
         process = self.processes.get(name) or Process(name, self._environment(name))
+        process.armed = ""
         self.processes[name] = process
         assert process.popen is None, f"{name} is running"
         process.down = False
@@ -72,9 +77,15 @@ class Processes:
         self.ready()
 
     def arm(self, name: str, point: str) -> None:
-        """Have a process die at a crash point (`name:n`: the n-th time); the one that follows it is not armed."""
+        """Have a process die at a crash point (`name:n`: the n-th time); the one that follows it is not armed.
+
+        One that ends before that, as a worker that has lost its lease does, is followed by another that is.
+        """
         self.log(name, "crash").unlink(missing_ok=True)
-        self.restart(name, CRASH_AT=point)
+        self.terminate(name)
+        self.start(name, CRASH_AT=point)
+        self.processes[name].armed = point
+        self.ready()
 
     def hit(self, name: str) -> str:
         """The crash point that the process has died at, or nothing."""
@@ -121,7 +132,9 @@ class Processes:
                 process.popen = None
                 process.ends.append(status)
             if process.popen is None and not process.down:
-                self._spawn(process, {})
+                if self.hit(process.name):
+                    process.armed = ""
+                self._spawn(process, {"CRASH_AT": process.armed} if process.armed else {})
 
     def until(self, condition: Callable[[], T], *, seconds: float = DEADLINE_SECONDS, what: str = "the condition") -> T:
         """The first truthy value of `condition`, tending the processes meanwhile."""

@@ -16,6 +16,7 @@ import redis
 from shared import clock
 from tests import starting
 from tests.conditions import await_condition
+from tests.servers import migrated_sqlite
 
 HERE = Path(__file__).parent
 WEB = f"web: python {HERE / 'dummy_web.py'} $FUSIONAI_PORT\n"
@@ -26,10 +27,15 @@ pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc 
 
 
 class Up:
-    """A running `fusionai up` of a test's own directory."""
+    """A running `fusionai up` of a test's own directory; where that is not what is tested, its tables are there."""
 
-    def __init__(self, directory: Path, procfile: str, *options: str, **settings: str) -> None:
+    def __init__(
+        self, directory: Path, procfile: str, *options: str, from_nothing: bool = False, **settings: str
+    ) -> None:
         self.state = directory / "state"
+        if not from_nothing and not self.state.exists():
+            self.state.mkdir(0o700)
+            migrated_sqlite(self.state / "fusionai.sqlite3")
         (directory / "Procfile").write_text(procfile)
         env = {name: value for name, value in os.environ.items() if not name.startswith("FUSIONAI_")}
         env |= {"FUSIONAI_SIMULATOR_URL": "http://127.0.0.1:9"} | settings
@@ -90,8 +96,8 @@ def _working_directory(pid: int) -> str:
 
 
 @contextmanager
-def up(directory: Path, procfile: str, *options: str, **settings: str) -> Iterator[Up]:
-    running = Up(directory, procfile, *options, **settings)
+def up(directory: Path, procfile: str, *options: str, from_nothing: bool = False, **settings: str) -> Iterator[Up]:
+    running = Up(directory, procfile, *options, from_nothing=from_nothing, **settings)
     try:
         yield running
     finally:
@@ -102,7 +108,7 @@ def up(directory: Path, procfile: str, *options: str, **settings: str) -> Iterat
 
 
 def test_it_starts_tells_and_stops(tmp_path: Path) -> None:
-    with up(tmp_path, WEB + SLEEPER) as running:
+    with up(tmp_path, WEB + SLEEPER, from_nothing=True) as running:
         stack = running.stack()
         assert set(stack["pids"]) == {"redis", "web", "sleeper"}
         client = redis.Redis.from_url(stack["redis_url"])
