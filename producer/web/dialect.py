@@ -103,9 +103,10 @@ class Dialect:
     #: these is told from a new one. Both as `call_path` gives them.
     other_names: Mapping[str, str] = field(default_factory=dict)
     bought: frozenset[str] = frozenset()
-    #: Prefixes of the native dialect whose requests are this one's if they have a header, by its name in lower case:
-    #: they go to the same path below the dialect's first prefix.
-    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Prefixes of the native dialect whose requests are this one's if their headers say so: they go to the same path
+    #: below the dialect's first prefix.
+    claims: tuple[str, ...] = ()
+    is_claimed_by: Callable[[Headers], bool] = lambda headers: False
     #: Answers to deterministic requests are cached: see `producer.admission.cached_answers`.
     caches: bool = False
     #: Its requests may be lines of batches in their own form; None: they may not. One of `shared.dialects`.
@@ -116,13 +117,12 @@ class Dialect:
         return max((one for one in self.prefixes if _is_under(path, one)), key=len, default=None)
 
     def claimed(self, scope: Scope) -> str | None:
-        """The path that a request to the native dialect has here, if it is this dialect's by a header."""
+        """The path that a request to the native dialect has here, if it is this dialect's by its headers."""
         path: str = scope["path"]
-        for name, prefixes in self.claims.items():
-            prefix = next((one for one in prefixes if _is_under(path, one)), None)
-            if prefix is not None and name in Headers(scope=scope):
-                return self.prefixes[0] + path.removeprefix(prefix.rpartition("/")[0])
-        return None
+        prefix = next((one for one in self.claims if _is_under(path, one)), None)
+        if prefix is None or not self.is_claimed_by(Headers(scope=scope)):
+            return None
+        return self.prefixes[0] + path.removeprefix(prefix.rpartition("/")[0])
 
     def path_at_host(self, path: str) -> str:
         """The path that a request to a host of its own has below its first prefix."""

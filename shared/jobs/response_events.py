@@ -54,6 +54,8 @@ def tell(connection: Connection, ids: Sequence[str]) -> tuple[int, list[str]]:
     columns = (jobs.c.id, jobs.c.account_id, jobs.c.test, jobs.c.status)
     owing = update(jobs).where(jobs.c.id.in_(sorted(ids)), text(UNTOLD), jobs.c.owed_events == RESPONSE_EVENTS)
     rows = connection.execute(owing.values(owed_events=None).returning(*columns)).mappings().all()
+    if not rows:
+        return 0, []
     found = select(job_results.c.job_id, job_results.c.response).where(job_results.c.job_id.in_([*ids]))
     answers: dict[str, str | None] = {row.job_id: row.response for row in connection.execute(found)}
     book = Book(connection, [row["account_id"] for row in rows])

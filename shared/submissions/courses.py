@@ -89,7 +89,10 @@ def _asked(submission: Submission, model: CatalogueModel) -> Asked:
 
 def _serving(catalogue: Catalogue, id: str) -> list[Offer]:
     """Who may serve a role: a model, then its fallbacks. Their prices tell what a step costs the platform at most."""
-    return [_listed(catalogue, name) for name in (id, *catalogue.models[id].fallbacks)]
+    if id not in catalogue.models:  # its provider is new to this process, or its row has gone since it started
+        raise InvalidRequest(f"model: {id}, by which it is served, is not available", param="model")
+    names = (id, *catalogue.models[id].fallbacks)
+    return [_listed(catalogue, name) for name in names if name in catalogue.models]
 
 
 def _listed(catalogue: Catalogue, id: str) -> Offer:

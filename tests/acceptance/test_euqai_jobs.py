@@ -111,8 +111,9 @@ def test_a_test_key_walks_the_same_way(account: Account) -> None:
     assert body["usage"]["test"] is True and body["usage"]["credits_used"] == 0
 
 
+@pytest.mark.chaos
 def test_a_killed_worker_repeats_no_finished_step_and_charges_once(stack: Stack) -> None:
-    """The conductor has spoken when the worker dies in the midst of the specialist's call."""
+    """The conductor has spoken when the worker dies in the midst of the specialist's call; its lease runs for 30 s."""
     account = stack.account()
     with stack.script({"model": TEXT_MODEL, "times": 1, "fault": {"latency_seconds": 60}}):
         job = account.submit({"type": "chat.completion", **BODY})

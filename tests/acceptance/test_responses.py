@@ -314,6 +314,10 @@ def test_an_image_is_shown(account: Account) -> None:
         assert sdk.responses.create(model="gemini-pro", input=[{"role": "user", "content": parts}]).output_text
 
 
+PICTURE = {"role": "user", "content": [{"type": "input_image", "image_url": IMAGE}]}
+SHOWN = "input[0].content[0].image_url"
+
+
 @pytest.mark.parametrize(
     "changes, param, said",
     [
@@ -333,6 +337,8 @@ def test_an_image_is_shown(account: Account) -> None:
         ({"input": []}, "input", ""),
         ({"model": None}, "model", ""),
         ({"max_output_tokens": 10**9}, "max_output_tokens", ""),
+        ({"model": "deepinfra.deepseek-r1", "instructions": "Look.", "input": [PICTURE]}, SHOWN, "images"),
+        ({"model": "deepinfra.deepseek-r1", "input": [PICTURE], "background": True}, SHOWN, "images"),
     ],
 )
 def test_what_is_not_supported_is_named(account: Account, changes: dict[str, Any], param: str, said: str) -> None:

@@ -27,7 +27,7 @@ def waiting_rows(base: str, jobs_count: int, runs: int) -> None:
     """2,000 in flight, a bare loop with as many, and 5,000 in flight for its memory, in turn."""
     seen = in_turn(
         runs,
-        lambda: (drain.drain(base, jobs_count, "/slow/v1", warm=IN_FLIGHT)[0], 0, 0),
+        lambda: _waiting(base, jobs_count),
         lambda: (ceiling.ceiling(base, jobs_count, IN_FLIGHT, path="/slow/v1")[0], 0, 0),
         lambda: _held(base, jobs_count),
     )
@@ -35,6 +35,7 @@ def waiting_rows(base: str, jobs_count: int, runs: int) -> None:
     part, part_of_many = rate * SLOW_SECONDS / IN_FLIGHT, many * SLOW_SECONDS / MOST_IN_FLIGHT
     row("0.5 s upstream, one worker, 2,000 in flight: rate : (in flight / 0.5 s)", f"{part:.2f}", "0.5", part >= 0.5)
     note(f"{rate:,.0f}/s; a bare loop over the same client, 2,000 in flight: {bare:,.0f}/s, of which {rate / bare:.2f}")
+    note(f"CPU of the worker a job: {statistics.median(one[1] for one in seen[0]):,.0f} us")
     row("the same, 5,000 slots", f"{part_of_many:.2f}")
     note(f"{many:,.0f}/s")
     memory = max(one[2] for one in seen[2]) / 1024
@@ -42,6 +43,20 @@ def waiting_rows(base: str, jobs_count: int, runs: int) -> None:
     open_at_once = min(one[1] for one in seen[2])
     note(f"calls that waited at the upstream at once: {open_at_once:,}")
     assert open_at_once >= MOST_IN_FLIGHT, f"only {open_at_once:,} calls were in flight at once"
+
+
+def _waiting(base: str, jobs_count: int) -> tuple[float, float, int]:
+    """The rate with 2,000 slots, and the worker's CPU a job in microseconds, which other programs disturb less."""
+    with bench(base, "/slow/v1") as running:
+        running.accept(IN_FLIGHT)
+        running.go()
+        running.await_done()
+        running.accept(jobs_count)
+        before = running.cpu_seconds("worker0")
+        start = running.go()
+        running.await_done()
+        used = running.cpu_seconds("worker0") - before
+        return running.rate(start, jobs_count), used / jobs_count * clock.MICROS, 0
 
 
 def _held(base: str, jobs_count: int) -> tuple[float, int, int]:

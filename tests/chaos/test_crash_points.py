@@ -202,6 +202,7 @@ USUAL = (
     ("sqlite", "accept.after_commit", one_job),
     ("sqlite", "lease.after_commit", jobs_of_all_kinds),
     ("sqlite", "settle.after_commit", jobs_of_all_kinds),
+    ("sqlite", "requeue.after_commit", job_of_steps),
     ("sqlite", "deliver.after_send", failing_receiver),
     ("sqlite", "lapse.before_commit", lost_worker),
     ("sqlite", "batch.before_finish", batches_of_all_kinds),

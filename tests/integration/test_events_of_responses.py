@@ -108,6 +108,7 @@ def test_what_an_older_worker_ended_is_told_by_the_sweeper_once(
         Sweeper(database, bell).run_once()
     assert told(database) == [("response.incomplete", of(cut)), ("response.cancelled", of(gone))]
     assert len(world.rows(database, m.deliveries)) == 2
+    assert database.write_sync(response_events.tell, [cut, gone]) == (0, []), "another sweeper was first"
     assert world.row(database, running)["owed_events"] == RESPONSE_EVENTS
     assert world.violations(database) == []
 

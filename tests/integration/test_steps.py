@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from producer.admission.accept import Acceptor
 from producer.dialects.euqai import manners
+from shared.answers.streams import part
 from shared.db import Database, counters
 from shared.db import models as m
 from shared.errors import ProviderError
@@ -28,10 +29,10 @@ from workers.maintenance.overdue import end_overdue
 from workers.maintenance.row_retention import delete_jobs
 from workers.pacing import Pace, PaceStore
 from workers.providers import ProviderAnswer, ProviderCall
-from workers.running import job_rows
+from workers.running import job_rows, outcomes
 from workers.running.attempts import Attempts
 from workers.running.job_rows import UnreadableError
-from workers.running.partial_answer import PartialAnswer
+from workers.running.partial_answer import PartialAnswer, SentAnswer
 from workers.simulator import conducted
 
 MODEL = "euqai-fusion-v1"
@@ -195,6 +196,25 @@ def test_what_fails_and_is_cancelled_midway_costs_nothing(database: Database) ->
         assert isinstance(end, Ending) and settled(database, end) == {id: "done"}
         (result,) = world.rows(database, m.job_results, job_id=id)
         assert result["charged_micros"] == 0 and world.violations(database) == []
+
+
+def test_what_was_sent_on_of_the_last_step_is_charged_with_those_before_it(database: Database) -> None:
+    """Its worker is not there any more to end it: another does, with what the row knows."""
+    id = accepted(database, stream=True)
+    _, outcome = step(database, id, Team("TEXT"))
+    settled(database, outcome)
+    (job,) = world.take(database, world.new_worker(database), [id])
+    work, partial, sent = job_rows.work(job), PartialAnswer(), SentAnswer()
+    assert work.walk is not None and work.request["stream"] is True
+    partial.begin(work.walk.charged_by(work.offers[0]), work.request, sent, work.walk)
+    sent.take({"id": "c", "created": 1, "model": MODEL}, [part(0, {"content": "Paris, I think."})])
+    noted = outcomes.progress(job, partial)
+    assert noted is not None and noted.completion_tokens == 4 and noted.prompt_tokens > 110
+    database.write_sync(transitions.note_relayed, [noted])
+    settled(database, Ending(id, job.epoch, "expired", takes=True))
+    (result,) = world.rows(database, m.job_results, job_id=id)
+    assert result["charged_micros"] == noted.charge_micros == noted.prompt_tokens * 100 + 4 * 1200
+    assert world.violations(database) == []
 
 
 def test_the_hold_covers_the_dearest_way(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from shared.submissions.schemas import Offer
 from tests.providers.scripted import STALL, Step, Upstream, serving
 from workers.providers import ProviderAnswer, ProviderCall, openai
 from workers.upstream import post, transport
+from workers.upstream.exchange import Exchange
 from workers.upstream.faults import classify
 from workers.upstream.time_limits import TimeLimits
 from workers.upstream.transport import ProviderClient
@@ -259,3 +261,19 @@ def test_calls_of_like_limits_share_their_connections() -> None:
             return upstream.connections
 
     assert asyncio.run(main()) == 1
+
+
+def test_a_limit_is_kept_though_a_piece_comes_in_that_moment() -> None:
+    async def main() -> tuple[str | None, int]:
+        exchange, task = (
+            Exchange(TimeLimits(first_seconds=0.01, idle_seconds=5, whole_seconds=5)),
+            asyncio.current_task(),
+        )
+        assert task is not None
+        with pytest.raises(ProviderError) as error, exchange:
+            with suppress(asyncio.CancelledError):  # as the transport does, which has a piece by then
+                await asyncio.Event().wait()
+            exchange.alive(1)
+        return error.value.code, task.cancelling()
+
+    assert asyncio.run(main()) == ("first_byte", 0)

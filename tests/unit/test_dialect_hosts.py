@@ -65,6 +65,14 @@ def test_what_anthropics_clients_ask_of_models_is_messages(
 
 
 @pytest.mark.parametrize(
+    "names, name", [("x-api-key", "messages"), ("x-api-key authorization", "fusionai"), ("", "fusionai")]
+)
+def test_models_asked_for_with_a_key_of_theirs_are_messages(names: str, name: str) -> None:
+    scope = {"type": "http", "path": "/v1/models", "headers": [(one.encode(), b"x") for one in names.split()]}
+    assert Dialects(DIALECTS).enter(scope).name == name
+
+
+@pytest.mark.parametrize(
     "setting, why",
     [
         ("nothing=api.example", "there is no dialect 'nothing'; known: fusionai, "),

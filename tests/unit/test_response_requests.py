@@ -111,6 +111,13 @@ def test_providers_are_not_sent_what_is_kept_of_a_response_and_it_is_not_ignored
     assert set(extras.left(kept, frozenset())) == {"include", "truncation"}
 
 
+def test_hints_of_tools_are_ignored_and_told() -> None:
+    tool = {"type": "function", "name": "f", "parameters": {}, "defer_loading": True, "output_schema": None}
+    made = read({"tools": [tool]})
+    assert made["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    assert set(extras.left(made[extras.KEY], frozenset())) == {"tools[0].defer_loading"}
+
+
 def row(**changes: Any) -> dict[str, Any]:
     """The row of a chat job that has just been accepted."""
     result = dict.fromkeys(

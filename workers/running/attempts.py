@@ -266,8 +266,10 @@ class _Run:
 
     def _begun(self) -> int:
         """How many answers of this offer have begun and come to nothing, here or at other workers."""
-        own = (self.offer.provider, self.offer.model)
-        return sum((one.get("provider"), one.get("model")) == own and BEGAN in one for one in self.attempts)
+        step = self.work.walk.step.name if self.work.walk is not None else None
+        own = (self.offer.provider, self.offer.model, step)
+        made = (one for one in self.attempts if BEGAN in one)
+        return sum((one.get("provider"), one.get("model"), one.get("step")) == own for one in made)
 
     def _seconds_until_usual(self) -> float:
         """How long the cheap tier may still be asked: by the caller's time, or by that of the job."""

@@ -250,11 +250,11 @@ class Engine:
     async def _put_back(self, back: Requeue, job: Leased) -> None:
         """Put a job back: for later, when its queue is leased from more slowly; or at once, mostly on another queue.
 
-        One that turns to another offer has not been leased in vain: the others here may turn as well.
+        One that turns to another offer or step has not been leased in vain: the others here may turn as well.
         """
         if back.deferred_for is not None:
             self._slots.brake(back.queue, clock.monotonic())
-        elif back.offer != job.offer:
+        elif back.step is not None or back.offer != job.offer:
             self._slots.went(job.queue)
         if await self._settle(back) == "done" and back.wake:
             if not self._at_once:  # together with those that the same transaction has put back

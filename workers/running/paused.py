@@ -1,4 +1,4 @@
-"""What a job does whose provider is not to be called just now: wait in its slot, be put off, or turn. Pure."""
+"""What a job does whose provider is not to be called just now: wait in its slot, be put off, or turn."""
 
 from typing import Final
 

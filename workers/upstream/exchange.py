@@ -92,8 +92,10 @@ class Exchange:
     def alive(self, bytes: int = 0) -> None:
         """So much has come, which ends a silence; before there is content, it changes nothing.
 
-        ProviderError when it is more than any answer has: the caller stops reading.
+        ProviderError when it is more than any answer has, or when the time was over: the caller stops reading.
         """
+        if self._expired:  # a piece that comes in the moment of the cancellation swallows it
+            raise ProviderError(_EXPIRED[self._expired], code=self._expired)
         self._bytes += bytes
         if self._bytes > MOST_ANSWER_BYTES:
             raise ProviderError("the provider's response is too large", upstream_status=200, code="protocol")

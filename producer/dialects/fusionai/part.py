@@ -52,7 +52,8 @@ _RECEIVED: Final[Schema] = {
     "the same id and body and a new signature. A 410 disables the webhook. Redirects are not followed: the delivery "
     "records where the redirect leads, and fails after the second one; register the final URL instead. After a 429 or "
     "503 with Retry-After, nothing is sent to the webhook for that time, up to one hour. Events of test keys have "
-    "`test: true` and are sent only to webhooks of test keys.",
+    "`test: true` and are sent only to webhooks of test keys. The events `response.…` are those of OpenAI's "
+    "Responses API: its official clients verify and read them.",
     "tags": ["Webhooks"],
     "security": [],
     "parameters": [

@@ -18,7 +18,8 @@ DIALECT = Dialect(
     name="messages",
     prefixes=("/v1/messages",),
     bases=("/v1",),
-    claims={"anthropic-version": ("/v1/models",)},
+    claims=("/v1/models",),
+    is_claimed_by=manners.is_from_a_client,
     router=router,
     key_of=partial(
         read_key,

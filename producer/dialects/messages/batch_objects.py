@@ -1,4 +1,4 @@
-"""A batch as a message batch: its states, counts, times. Pure.
+"""A batch as a message batch: its states, counts, times.
 
 Source: platform.claude.com/docs/en/api/messages/batches/retrieve; nullable fields as in the types of the official SDK.
 """

@@ -87,7 +87,7 @@ def _schemas() -> dict[str, Any]:
 PART: Final = DocumentPart(
     about="The paths under `/v1/messages` speak Anthropic's Messages API, for every model of the catalogue; answers "
     "also have the headers `request-id` and `anthropic-ratelimit-requests-limit`, `-remaining`, `-reset`. With the "
-    "header `anthropic-version`, `GET /v1/models` is `GET /v1/messages/models`.\n",
+    "header `anthropic-version`, or a key in `x-api-key`, `GET /v1/models` is `GET /v1/messages/models`.\n",
     tags={
         "Messages": "Chat completions as Anthropic's SDK calls them.",
         "Message batches": "Batches as Anthropic's SDK calls them.",

@@ -17,6 +17,11 @@ from shared.dialects.messages.errors import type_of
 from shared.errors import FusionError
 
 
+def is_from_a_client(headers: Mapping[str, str]) -> bool:
+    """Whether a request is one of Anthropic's clients: it has a version, or a key where the native API takes none."""
+    return "anthropic-version" in headers or ("x-api-key" in headers and "authorization" not in headers)
+
+
 def refuse(error: FusionError, request_id: str) -> Refusal:
     """An error object in an envelope that has a type of its own."""
     return Refusal({"type": "error", "error": _shown(error), "request_id": request_id}, bearer_wanted(error))

@@ -1,4 +1,4 @@
-"""The models in Anthropic's shape: what its clients ask `GET /v1/models` for, which they mark by `anthropic-version`.
+"""The models in Anthropic's shape: what its clients ask `GET /v1/models` for, marked by their headers.
 
 Source: platform.claude.com/docs/en/api/models/list; nullable fields as in the types of the official SDK.
 """
@@ -14,7 +14,6 @@ from typing_extensions import TypedDict
 from producer import objects
 from producer.dialects.messages import pages
 from producer.dialects.messages.document import BETA, VERSION
-from producer.dialects.messages.version import check_version
 from producer.web.request import answer, enter
 from producer.web.router import Router
 from producer.web.rows import Row, one
@@ -26,6 +25,8 @@ from shared.submissions.catalogue import CatalogueModel, catalogue
 router = Router()
 
 _CREATED: Final = datetime.fromtimestamp(objects.CREATED, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+#: It need not be there, since the address says what is meant.
+_VERSION: Final = {**VERSION, "required": False}
 _STAGES: Final = ("lifecycle", "lifecycle[]")
 
 
@@ -51,15 +52,14 @@ class ModelInfo(TypedDict):
         "Messages",
         one(
             "A page of the models that this API key can use. Anthropic's clients send it as `GET /v1/models`, with the "
-            "header `anthropic-version`.",
+            "header `anthropic-version` or the key in `x-api-key`.",
             pages.Listed[ModelInfo],
         ),
-        parameters=(VERSION, BETA, *pages.PARAMETERS),
+        parameters=(_VERSION, BETA, *pages.PARAMETERS),
     ),
 )
 async def list_models(request: Request) -> Response:
     """List the chat models in Anthropic's shape."""
-    check_version(request)
     _, holder = await enter(request)
     page = pages.asked(request, *_STAGES)
     stages = [value for name in _STAGES for value in request.query_params.getlist(name)]
@@ -69,11 +69,10 @@ async def list_models(request: Request) -> Response:
 
 @router.get(
     "/models/{id:path}",
-    doc=Row("Messages", one("The model.", ModelInfo), parameters=(VERSION, BETA), errors=(NotFound,)),
+    doc=Row("Messages", one("The model.", ModelInfo), parameters=(_VERSION, BETA), errors=(NotFound,)),
 )
 async def show_model(request: Request, id: str) -> Response:
     """Get a chat model in Anthropic's shape."""
-    check_version(request)
     _, holder = await enter(request)
     model = None
     with suppress(InvalidRequest):

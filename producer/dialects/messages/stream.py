@@ -12,7 +12,7 @@ import orjson
 
 from producer.dialects.messages import manners
 from producer.web.dialect import BrokenStream, event
-from shared.answers.beside import BESIDE, NATIVE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
+from shared.answers.beside import BESIDE, IMAGES, NATIVE, REDACTED, SIGNATURE, SIGNED, STOPPED_AT
 from shared.dialects.messages import answers, seals
 
 _PING = event(b'{"type":"ping"}', name="ping")
@@ -69,6 +69,8 @@ class MessageEvents:
             yield {"type": "message_start", "message": _empty(chunk)}
         for choice in chunk["choices"]:
             yield from self._delta(choice["delta"])
+            if choice["delta"].get(IMAGES):
+                yield from [*self._close(), *self._say("text", answers.pictured(chunk), {"text": ""})]
             if choice.get("finish_reason"):
                 self._finish = choice.get(NATIVE) or choice["finish_reason"]
                 self._stopped_at = choice.get(STOPPED_AT)

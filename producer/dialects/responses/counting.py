@@ -1,6 +1,5 @@
 """Estimates the tokens of what a body of the Responses API asks, without asking it."""
 
-from collections.abc import Callable
 from functools import partial
 
 from starlette.requests import Request
@@ -15,7 +14,6 @@ from shared.errors import InvalidRequest, Refused
 from shared.submissions import token_estimates
 from shared.submissions.catalogue import catalogue
 from shared.submissions.quote import offers
-from shared.submissions.schemas import Submission
 
 
 async def count(request: Request) -> InputTokens:
@@ -29,10 +27,10 @@ async def count(request: Request) -> InputTokens:
     return {"object": "response.input_tokens", "input_tokens": counted}
 
 
-def _counted(read: Callable[[bool], Submission], holder: KeyHolder) -> int:
+def _counted(read: reading.Reader, holder: KeyHolder) -> int:
     submission = read(holder.ignores_unknown)
     try:
         offers(submission, catalogue(), test=holder.test)
     except Refused as error:
-        raise requests.renamed(error) from None
+        raise read.renamed(error) from None
     return token_estimates.asked(submission.request, catalogue().overheads)

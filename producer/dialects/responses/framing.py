@@ -13,7 +13,7 @@ import orjson
 from producer.dialects.responses.stream_parts import Arguments, Numbered, Part, Said, Thoughts
 from producer.waiting.framing import BrokenStream
 from shared.dialects.responses import items
-from shared.dialects.responses.objects import ItemStatus, Response
+from shared.dialects.responses.objects import ImageCall, ItemStatus, Response
 from shared.dialects.responses.sealing import Gathered
 from shared.errors import Unavailable
 
@@ -38,7 +38,7 @@ class ResponseEvents:
         #: In the order in which they began: `reasoning`, `content`, `refusal`, and the numbers of calls.
         self._parts: dict[str | int, Part] = {}
         self._current: Part | None = None
-        self._indexes = 0
+        self._indexes = self._pictures = 0
         self._finish: str | None = None
         #: What ended the stream without the rest.
         self.fault: BrokenStream | None = None
@@ -55,10 +55,10 @@ class ResponseEvents:
     def end(self) -> bytes:
         """All items end."""
         frames = self.head()
-        if not any(not isinstance(name, str) or name != "reasoning" for name in self._parts):
+        if not self._pictures and not any(name != "reasoning" for name in self._parts):
             frames += self._to("content")
         status: ItemStatus = "incomplete" if self._finish in _CUT else "completed"
-        last = max(part.index for part in self._parts.values())
+        last = self._indexes - 1
         for part in list(self._parts.values()):
             if not part.over:
                 own = status if part.index == last else "completed"
@@ -104,7 +104,17 @@ class ResponseEvents:
                 frames += self._sign(delta)
         for call in delta.get("tool_calls") or ():
             frames += self._add(call["index"], call["function"].get("arguments") or "", call)
-        return frames
+        return frames + b"".join(map(self._picture, items.images(delta, self._core)))
+
+    def _picture(self, made: ImageCall) -> bytes:
+        """A picture, which comes whole: its item begins and ends."""
+        number, self._pictures = self._pictures, self._pictures + 1
+        frames, index = self._close_current("picture"), self._index()
+        begun = items.image_call(self._core, number, None, "in_progress")
+        frames += self._events.event("response.output_item.added", output_index=index, item=begun)
+        name = "response.image_generation_call.completed"
+        frames += self._events.event(name, item_id=made["id"], output_index=index)
+        return frames + self._events.event("response.output_item.done", output_index=index, item=made)
 
     def _sign(self, delta: Mapping[str, Any]) -> bytes:
         """Take what the provider has signed; where no thought is shown, an empty one has it."""

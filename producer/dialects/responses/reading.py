@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from producer.dialects.responses import lookup
 from producer.web.body import MOST_BYTES, add_bytes, large
 from shared.accounts import KeyHolder
 from shared.dialects.responses import requests, turns
-from shared.errors import PayloadTooLarge
+from shared.errors import PayloadTooLarge, Refused
 from shared.submissions.schemas import Submission
 
 #: Items of earlier responses, by id.
@@ -23,10 +24,29 @@ Stored: TypeAlias = Mapping[str, dict[str, Any]]
 _PREVIOUS = "previous_response_id"
 
 
-async def reader(
-    request: Request, context: Context, holder: KeyHolder, body: dict[str, Any]
-) -> Callable[[bool], Submission]:
-    """Returns what makes the submission of a body (`ignore_unknown`), on a thread where it is large.
+@dataclass(slots=True)
+class Reader:
+    """Makes the submission of a body, told whether unknown fields are ignored; on a thread where it is large."""
+
+    body: dict[str, Any]
+    before: Callable[[], requests.Before] | None
+    stored: Callable[[], Stored]
+    #: Where in the body each of the messages stood, once it is read.
+    places: Sequence[str] = ()
+
+    def __call__(self, ignore_unknown: bool) -> Submission:
+        before = self.before() if self.before else None
+        read = requests.read_with_places(self.body, before, self.stored(), ignore_unknown=ignore_unknown)
+        submission, self.places = read
+        return submission
+
+    def renamed(self, error: Refused) -> Refused:
+        """What is wrong with the submission, by its place in the body."""
+        return requests.renamed(error, self.places)
+
+
+async def reader(request: Request, context: Context, holder: KeyHolder, body: dict[str, Any]) -> Reader:
+    """What reads a body, with all that it goes on from and refers to.
 
     413 when it is too large with all that it goes on from and refers to; 400 when there is no such response.
     """
@@ -35,7 +55,7 @@ async def reader(
         place = _PREVIOUS if before else "input"
         said = f"{place}: the conversation is larger than {MOST_BYTES // 1024**2} MB with this input"
         raise PayloadTooLarge(said, param=place)
-    return partial(_read, body, before, stored)
+    return Reader(body, before, stored)
 
 
 async def _before(
@@ -69,13 +89,3 @@ def _items(rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> Stored:
         said = f"input: the items that it refers to have more than {MOST_BYTES // 1024**2} MB together"
         raise PayloadTooLarge(said, param="input")
     return found
-
-
-def _read(
-    body: dict[str, Any],
-    before: Callable[[], requests.Before] | None,
-    stored: Callable[[], Stored],
-    ignore_unknown: bool,
-) -> Submission:
-    earlier = before() if before else None
-    return requests.read(body, earlier, stored=stored(), ignore_unknown=ignore_unknown)

@@ -19,7 +19,7 @@ from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
 from shared import logs
 from shared.accounts import KeyHolder
-from shared.dialects.responses import making, objects, requests
+from shared.dialects.responses import making, objects
 from shared.errors import FusionError, Refused
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ async def create(request: Request) -> Response:
     try:
         return await (_background(call) if body.get("background") else _waited(call))
     except Refused as error:
-        raise requests.renamed(error) from None
+        raise read.renamed(error) from None
 
 
 async def _waited(call: Call) -> Response:

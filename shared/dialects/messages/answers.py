@@ -13,7 +13,7 @@ import orjson
 from typing_extensions import TypedDict
 
 from shared import strict_json
-from shared.answers.beside import BESIDE, NATIVE, STOPPED_AT
+from shared.answers.beside import BESIDE, IMAGES, NATIVE, STOPPED_AT
 from shared.dialects.messages import seals
 from shared.objects.fields import Count, Credits
 from shared.submissions.job_types import JobType
@@ -115,7 +115,8 @@ def message(completion: Mapping[str, Any]) -> MessageObject:
     """The message of a chat completion."""
     choice = completion["choices"][0]
     said = choice["message"]
-    made = head(completion) | {"content": list(_blocks(said))}
+    content = [*_blocks(said), *_text(pictured(completion) if said.get(IMAGES) else "")]
+    made = head(completion) | {"content": content}
     made |= end(choice.get(NATIVE) or choice.get("finish_reason"), said.get("refusal"), choice.get(STOPPED_AT))
     return cast(MessageObject, made | {"usage": used(completion.get("usage") or {})})
 
@@ -124,6 +125,12 @@ def head(completion: Mapping[str, Any]) -> dict[str, Any]:
     """What a message and its stream begin with; the id is the same in both."""
     id = "msg_" + str(completion["id"]).removeprefix("chatcmpl-")
     return {"id": id, "type": "message", "role": "assistant", "model": completion["model"]}
+
+
+def pictured(completion: Mapping[str, Any]) -> str:
+    """What a message says of a picture that was made, for which it has no block; of a completion or its chunk."""
+    job = "job_" + str(completion["id"]).removeprefix("chatcmpl-")
+    return f"An image was generated. It is in the result of {job}: GET /v1/jobs/{job}"
 
 
 def end(finish: str | None, refusal: str | None, stopped_at: str | None = None) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from shared.answers.beside import IMAGES
 from shared.dialects.responses import sealing
 from shared.dialects.responses.objects import (
     FunctionCall,
+    ImageCall,
     ItemStatus,
     OutputItem,
     OutputMessage,
@@ -36,7 +38,7 @@ def output(
     likely: Sequence[Mapping[str, Any]] = (),
     seals: bool = False,
 ) -> list[OutputItem]:
-    """Reasoning, message, function calls, in this order; `status`: of the last of them, the others are completed.
+    """Reasoning, message, pictures, calls, in this order; `status`: of the last of them, the others are completed.
 
     `likely`: the logprobs of the message's text, as a chat completion has them. `seals`: `encrypted_content` is asked
     for; without a text to show, it has a reasoning item before what it belongs to.
@@ -52,8 +54,10 @@ def output(
         parts.append({**text_part(text), "logprobs": [_likelihood(one) for one in likely]})
     if refusal := message.get("refusal"):
         parts.append(refusal_part(refusal))
-    if parts or not calls:
+    shown = images(message, core)
+    if parts or not (calls or shown):
         made.append(spoken(core, parts or [text_part("")]))
+    made += shown
     if sealed and sealing.begins_call(message) and not sealing.leads(message):
         made.append(reasoning(core, "", summary=summary, sealed=sealed))
     for number, call in enumerate(calls):
@@ -61,6 +65,17 @@ def output(
         made.append(function_call(core, number, call["id"], function["name"], function["arguments"]))
     made[-1]["status"] = status
     return made
+
+
+def images(message: Mapping[str, Any], core: str) -> list[ImageCall]:
+    """The pictures of a message, or of the piece of one that has them."""
+    urls = [one["image_url"]["url"] for one in message.get(IMAGES) or ()]
+    return [image_call(core, number, url.partition(",")[2]) for number, url in enumerate(urls)]
+
+
+def image_call(core: str, number: int, result: str | None, status: ItemStatus = "completed") -> ImageCall:
+    """A picture, the `number`th from 0; None: it begins."""
+    return {"id": f"ig_{core}_{number}", "type": "image_generation_call", "status": status, "result": result}
 
 
 def _likelihood(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,16 @@ class ReasoningItem(TypedDict):
     encrypted_content: NotRequired[str]
 
 
-OutputItem = OutputMessage | FunctionCall | ReasoningItem
+class ImageCall(TypedDict):
+    """A picture that was made: `result` is its bytes in base64."""
+
+    id: str
+    type: Literal["image_generation_call"]
+    status: ItemStatus
+    result: str | None
+
+
+OutputItem = OutputMessage | FunctionCall | ReasoningItem | ImageCall
 
 
 class InputDetails(TypedDict):

@@ -120,6 +120,8 @@ _REFUSED: Final = {
     "conversation": "send the conversation as input, or go on from a response with previous_response_id",
     "prompt": "send the text of the prompt as instructions and input",
 }
+#: Of a tool: its type, and hints for tools that are run or found on the server.
+_OF_TOOL: Final = ("type", "allowed_callers", "defer_loading", "output_schema")
 #: What of `include` has an effect.
 _LOGPROBS: Final = "message.output_text.logprobs"
 #: This format's names of native fields, for what is said of faults.
@@ -186,6 +188,8 @@ def read_with_places(
         raise renamed(error, places) from None
     ignored = [name for name in _WITHOUT_EFFECT if known.get(name) not in (None, [], "disabled")] + unknown
     ignored += ["include"] if set(asked.include or ()) - {_LOGPROBS, sealing.WANTED} else []
+    for number, tool in enumerate(asked.tools or ()):
+        ignored += [f"tools[{number}].{name}" for name in _OF_TOOL[1:] if tool.get(name)]
     ignored += ["reasoning.context"] if asked.reasoning and asked.reasoning.context else []
     made = _kept(submission, _echo(asked, before), ignored)
     return (dataclasses.replace(made, owed_events=RESPONSE_EVENTS) if asked.background else made), places
@@ -223,7 +227,7 @@ def _tools(asked: ResponseRequest) -> dict[str, Any]:
         _check_function(f"tools[{number}].type", tool.get("type"))
     if asked.tools:
         made["tools"] = [
-            {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
+            {"type": "function", "function": {name: value for name, value in tool.items() if name not in _OF_TOOL}}
             for tool in asked.tools
         ]
     choice = asked.tool_choice
@@ -254,6 +258,7 @@ def renamed(error: Refused, places: Sequence[str] = ()) -> Refused:
     if old.startswith("messages["):
         number, _, rest = old.removeprefix("messages[").partition("]")
         if number.isdigit() and int(number) < len(places):
+            rest = rest.replace(".image_url.url", ".image_url")
             new = places[int(number)] + (rest if places[int(number)].startswith("input") else "")
     elif old.startswith("tools["):
         new = old.replace("].function", "]", 1)

@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from shared.answers.beside import BESIDE, REDACTED, SIGNATURE, SIGNED
 from shared.dialects.messages import seals
+from shared.dialects.messages.answers import AFTER
 
 #: As `include` asks for it.
 WANTED: Final = "reasoning.encrypted_content"
 _TEXT: Final = "reasoning_content"
 _CALLS: Final = "calls"
-#: Where a signed thought stands, if not at the beginning (`shared.dialects.messages.answers.AFTER`).
-_AFTER: Final = "after"
 
 
 def sealed(message: Mapping[str, Any]) -> str:
@@ -28,7 +27,7 @@ def sealed(message: Mapping[str, Any]) -> str:
 def leads(message: Mapping[str, Any]) -> bool:
     """Whether a message begins with a thought, shown or not."""
     blocks = message.get(SIGNED) or ()
-    return bool(message.get(_TEXT) or (blocks and not blocks[0].get(_AFTER)))
+    return bool(message.get(_TEXT) or (blocks and not blocks[0].get(AFTER)))
 
 
 def begins_call(message: Mapping[str, Any]) -> bool:

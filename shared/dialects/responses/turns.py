@@ -17,6 +17,7 @@ _LEFTOVERS: Final = frozenset({"id", "status", "phase", "type", "created_by", "c
 _OF_PART: Final = frozenset({"annotations", "logprobs"})
 _PARTS: Final = frozenset({"input_text", "output_text", "text", "refusal", "input_image"})
 _REFERENCE: Final = "item_reference"
+_PICTURE: Final = "image_generation_call"
 _ITEMS: Final = "items of type message, function_call, function_call_output, reasoning and item_reference"
 _MOST_NAME, _MOST_ID = 50, 100
 #: For an input that refers to no stored items.
@@ -75,7 +76,7 @@ class _Turns:
             self._answer(at, item)
         elif kind == "reasoning":
             self._think(item)
-        else:
+        elif kind != _PICTURE:  # one that was made before is not shown to the model, as it is not in other answers
             raise _unsupported(f"{at}.type", kind, _ITEMS)
 
     def _referred(self, at: str, item: Value) -> Value:
