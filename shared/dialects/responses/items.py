@@ -51,7 +51,8 @@ def output(
     calls = message.get("tool_calls") or ()
     parts: list[OutputText | OutputRefusal] = []
     if text := message.get("content"):
-        parts.append({**text_part(text), "logprobs": [_likelihood(one) for one in likely]})
+        cited = [_citation(one) for one in message.get("annotations") or ()]
+        parts.append({**text_part(text), "annotations": cited, "logprobs": [_likelihood(one) for one in likely]})
     if refusal := message.get("refusal"):
         parts.append(refusal_part(refusal))
     shown = images(message, core)
@@ -76,6 +77,11 @@ def images(message: Mapping[str, Any], core: str) -> list[ImageCall]:
 def image_call(core: str, number: int, result: str | None, status: ItemStatus = "completed") -> ImageCall:
     """A picture, the `number`th from 0; None: it begins."""
     return {"id": f"ig_{core}_{number}", "type": "image_generation_call", "status": status, "result": result}
+
+
+def _citation(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A citation, whose fields a chat completion has one level deeper."""
+    return {"type": one["type"], **one[one["type"]]}
 
 
 def _likelihood(one: Mapping[str, Any]) -> dict[str, Any]:
