@@ -52,13 +52,14 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
 
 def _mixed(submission: Submission, made: Sequence[Offer], catalogue: Catalogue, at: str) -> int:
     """The most that the calls of a job may cost where each may be served by another of its offers."""
-    steps = []
+    steps: list[list[list[int]]] = []
     for offer in made:
         model = catalogue.models[offer.model]
         amount = _WORST[submission.type](submission, catalogue, model, at)
         ways = courses.ways(submission, amount, catalogue, model, at)
         steps.append([[_priced(one, offer.price, model, at) for one in way] for way in ways])
-    return max(sum(map(max, zip(*way, strict=True))) for way in zip(*steps, strict=True))
+    most: list[int] = [sum(map(max, zip(*way, strict=True))) for way in zip(*steps, strict=True)]
+    return max(most)
 
 
 def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) -> list[Offer]:
