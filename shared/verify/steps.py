@@ -12,6 +12,7 @@ from shared.jobs import job_steps
 from shared.money.pricing import Amount, Price, price_of_all
 from shared.submissions.charging import USED
 from shared.submissions.schemas import Usage, read_offer
+from shared.submissions.steps import grounding
 from shared.submissions.steps.course import COURSE
 from shared.verify.query import Query, faulty_rows
 
@@ -76,7 +77,7 @@ def _expected(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> int
     parts: list[tuple[Amount, Price]] = []
     for step in steps:
         used = Usage(**{name: step[name] for name in USED if name in step})
-        parts.append((used.amount, offers[step["offer"]].price))
+        parts.append((used.amount, grounding.price_of(step["step"], offers[step["offer"]].price)))
         prompt, completion = prompt - used.prompt_tokens, completion - used.completion_tokens
     if prompt < 0 or completion < 0 or (row["status"] == "succeeded" and prompt + completion):
         raise ValueError("counts")
