@@ -221,7 +221,6 @@ def test_a_search_of_another_kind_than_the_jobs_is_not_made(simulator: Simulator
         {"kind": "html"},
         {"kind": "not_http"},
         {"kind": "reset_mid_body"},
-        {"kind": "bad_gzip"},
         {"status": 302},
         {"status": 429},
     ],
