@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from openai import OpenAI
 from sqlalchemy import select
 
 from producer.dialects import DIALECTS
@@ -97,6 +98,19 @@ def test_a_stream_shows_no_call_of_the_search(account: Account) -> None:
     chunks = [orjson.loads(line[6:]) for line in lines[:-1]]
     assert "".join(c["delta"].get("content") or "" for one in chunks for c in one["choices"]) == result
     check_money(account, job_id, searched=True)
+
+
+def test_a_response_cites_what_was_found(account: Account) -> None:
+    """In the form of its own API, streamed or not; the last event has the whole response."""
+    with OpenAI(base_url=account.stack.url + "/v1", api_key=account.live_key, max_retries=0) as sdk:
+        asked: Any = {"model": "claude-3-sonnet", "input": SEARCHED, "extra_body": {"grounding": True}}
+        whole = sdk.responses.create(**asked)
+        last: Any = list(sdk.responses.create(**asked, stream=True))[-1]
+    for made in (whole, last.response):
+        (text,) = made.output[-1].content
+        cited = text.annotations[0]
+        assert cited.type == "url_citation" and cited.title.startswith("Page 1 about ") and cited.url
+        assert (cited.start_index, cited.end_index) == (0, len(text.text))
 
 
 def test_lines_of_a_batch_and_jobs_search_too(account: Account) -> None:
