@@ -60,6 +60,11 @@ def test_a_search_is_made_when_the_model_wants_it(account: Account, dialect: Any
     (message,) = [choice["message"] for choice in job["result"]["choices"]]
     assert message["annotations"][0]["url_citation"]["title"].startswith("Page 1 about ")
     assert "tool_calls" not in message
+    if dialect.name == "responses":
+        (said,) = [part for item in answer.json()["output"] if item["type"] == "message" for part in item["content"]]
+        assert [one["url"] for one in said["annotations"]] == [
+            one["url_citation"]["url"] for one in message["annotations"]
+        ]
 
 
 @every_dialect
@@ -178,3 +183,31 @@ def test_euqai_itemises_the_search_and_guarantees_json_after_it(account: Account
         assert made["usage"]["prompt_tokens"] == prompt
         assert not more or orjson.loads(text_of(made))
     assert "grounding_tokens" not in ask(account, euqai, PLAIN, grounding=True).json()["usage_details"]
+
+
+@pytest.mark.parametrize("model", ["gpt-4", "claude-3-sonnet", "gemini-pro", "mistral-large-4"])
+def test_every_protocol_is_offered_the_search_and_told_what_it_found(
+    account: Account, stack: Stack, model: str
+) -> None:
+    with stack.script():
+        job = account.run(chat(SEARCHED, model=model, grounding=True))
+        told = httpx.get(f"{stack.simulator}/_simulator/calls", params={"contains": "Simulated fact 1"}).json()
+    assert job["status"] == "succeeded" and told["count"] == 1, job["error"]
+    assert job["result"]["choices"][0]["message"]["annotations"] and job["served_by"]["model"] == model
+    check_money(account, job["id"], searched=True)
+
+
+def test_a_selected_model_searches_and_its_fallback_does(account: Account, stack: Stack) -> None:
+    selected = chat(SEARCHED, grounding=True) | {"model": {"llms": ["gpt-4", "claude-3-sonnet"]}}
+    assert account.run(selected)["status"] == "succeeded"
+    with stack.script({"provider": "openai", "fault": {"status": 500}}):
+        job = account.run(chat(SEARCHED, grounding=True, routing={"fallbacks": ["claude-3-sonnet"]}))
+    assert job["status"] == "succeeded" and job["served_by"]["model"] == "claude-3-sonnet"
+    assert account.stack.violations() == []
+
+
+def test_a_tool_of_the_callers_own_is_called_by_the_caller(account: Account) -> None:
+    own = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+    job = account.run(chat("get_weather in Rome", grounding=True, tools=[own]))
+    (call,) = job["result"]["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "get_weather" and [one["step"] for one in steps(account, job["id"])] == ["ask"]

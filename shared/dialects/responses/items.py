@@ -51,8 +51,8 @@ def output(
     calls = message.get("tool_calls") or ()
     parts: list[OutputText | OutputRefusal] = []
     if text := message.get("content"):
-        cited = [_citation(one) for one in message.get("annotations") or ()]
-        parts.append({**text_part(text), "annotations": cited, "logprobs": [_likelihood(one) for one in likely]})
+        cited, tokens = _citations(message), [_likelihood(one) for one in likely]
+        parts.append({**text_part(text), "annotations": cited, "logprobs": tokens})
     if refusal := message.get("refusal"):
         parts.append(refusal_part(refusal))
     shown = images(message, core)
@@ -79,17 +79,17 @@ def image_call(core: str, number: int, result: str | None, status: ItemStatus = 
     return {"id": f"ig_{core}_{number}", "type": "image_generation_call", "status": status, "result": result}
 
 
-def _citation(one: Mapping[str, Any]) -> dict[str, Any]:
-    """A citation, whose fields a chat completion has one level deeper."""
-    return {"type": one["type"], **one[one["type"]]}
-
-
 def _likelihood(one: Mapping[str, Any]) -> dict[str, Any]:
     """A token of a text with those that might have stood in its place; its bytes are always told here."""
     made = {"token": one["token"], "logprob": one["logprob"], "bytes": one.get("bytes") or [*one["token"].encode()]}
     if "top_logprobs" in one:
         made["top_logprobs"] = [_likelihood(other) for other in one["top_logprobs"] or ()]
     return made
+
+
+def _citations(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the text is based on; this format has the fields of a citation beside its type."""
+    return [{"type": one["type"], **one["url_citation"]} for one in message.get("annotations") or ()]
 
 
 def reasoning(
