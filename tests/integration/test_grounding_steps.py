@@ -17,6 +17,7 @@ from shared.submissions.schemas import Offer, Usage, read_offer
 from shared.submissions.steps.grounding import SEARCH, TOKENS
 from tests.integration import world
 from tests.integration.attempts import NOWHERE
+from tests.slow_hub import SlowHub
 from workers.pacing import Pace, PaceStore
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.running import job_rows
@@ -207,3 +208,18 @@ def test_a_search_of_another_kind_than_the_jobs_is_not_made(simulator: Simulator
     answer = asyncio.run(upstream.call(ProviderCall("job_1", SEARCH, {"queries": ["a", ""]}, offer)))
     upstream.close()
     assert [one["error"] for one in answer.body["results"]] == ["the search is not configured", "the query is missing"]
+
+
+@pytest.mark.parametrize("way", ["drip", "informed"])
+def test_a_search_is_over_when_its_time_is_however_the_answer_comes(way: str) -> None:
+    slow = SlowHub()
+    base = slow.url.partition("/{")[0]
+    own = Settings(search_kind="tavily", search_key="k", search_url=base, search_allow_loopback=True, search_seconds=1)
+    upstream = WebSearch(own)
+    offer = Offer(provider=SEARCH, model="tavily", upstream="tavily", input=0, output=0, version="", bound_micros=0)
+    slow.drips = way
+    call = ProviderCall("job_1", SEARCH, {"queries": ["a"]}, offer)
+    answer = asyncio.run(asyncio.wait_for(upstream.call(call), 10))
+    assert [one["error"] for one in answer.body["results"]] == ["the search is unavailable"] and slow.asked
+    upstream.close()
+    slow.close()

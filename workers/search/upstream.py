@@ -1,7 +1,8 @@
 """The web search that the settings name, as an upstream whose only calls are searches; it never fails a job.
 
 Addresses are judged when they are connected to, redirects are not followed, no proxy is used, and no more is read than
-a search may answer. What goes wrong is told to the model in a few words of our own.
+a search may answer, for no longer than it may take, however slowly it comes. What goes wrong is told to the model in a
+few words of our own.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from typing import Any, Final
 import certifi
 import httpcore
 
-from shared import clock, network
+from shared import network
+from shared.network.deadlines import DeadlineBackend
 from shared.network.guarded import GuardedBackend, Lookup, look_up
 from shared.settings import Settings
 from shared.submissions.schemas import Usage
@@ -42,12 +44,14 @@ class WebSearch:
         self._url = own.search_url.rstrip("/")
         self._seconds, self._most = own.search_seconds, own.search_results
         loopback, private = own.search_allow_loopback, own.search_allow_private
+        guarded = GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup)
+        self._deadlines = DeadlineBackend(guarded)
         self._pool = httpcore.ConnectionPool(
             _trust(),
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS,
             keepalive_expiry=30.0,
-            network_backend=GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup),
+            network_backend=self._deadlines,
         )
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="search")
 
@@ -88,12 +92,15 @@ class WebSearch:
         return items(format, self._body(asked), self._most)
 
     def _body(self, asked: SearchRequest) -> bytes:
-        until = clock.monotonic() + self._seconds
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
         headers: Mapping[Any, Any] = {**_HEADERS, **asked.headers}
-        with self._pool.stream(
-            asked.method, asked.url, headers=headers, content=asked.body or None, extensions={"timeout": timeout}
-        ) as response:
+        content, extensions = asked.body or None, {"timeout": timeout}
+        with (
+            self._deadlines.within(self._seconds),
+            self._pool.stream(
+                asked.method, asked.url, headers=headers, content=content, extensions=extensions
+            ) as response,
+        ):
             if response.status != 200:
                 log.warning("the web search answered with status %d", response.status)
                 raise _FailedError("the search is unavailable")
@@ -102,8 +109,6 @@ class WebSearch:
                 body += part
                 if len(body) > MOST_BYTES:
                     raise ValueError("the answer is too large")
-                if clock.monotonic() > until:
-                    raise TimeoutError
         return bytes(body)
 
 
