@@ -39,6 +39,12 @@ CALLED = (
     "workers.process.consumer",
     "workers.process.remote_control",
     "workers.process.runtime",
+    "workers.providers.anthropic",
+    "workers.providers.google",
+    "workers.providers.openai",
+    "workers.providers.sandbox",
+    "billiard.connection",
+    "billiard.pool",
     "celery.app.amqp",
     "celery.app.control",
     "celery.app.events",
@@ -48,13 +54,16 @@ CALLED = (
     "celery.concurrency.thread",
     "celery.contrib.abortable",
     "celery.events.state",
+    "celery.fixups.django",
     "celery.loaders.app",
     "celery.worker.autoscale",
     "celery.worker.components",
     "celery.worker.consumer",
+    "celery.worker.consumer.delayed_delivery",
     "celery.worker.pidbox",
     "celery.worker.strategy",
     "encodings.idna",
+    "importlib.readers",
     "kombu.pidbox",
     "sqlite3",
     "uvicorn.lifespan.off",
@@ -81,7 +90,9 @@ def preload() -> None:
     for name in (*READERS, *PROGRAMS):
         sys.modules.pop(name, None)
     from shared.settings import settings
+    from shared.submissions.catalogue_files import shipped
 
+    shipped()
     assert not settings.cache_info().currsize, "a module has read the settings: it belongs to READERS"
     assert len(threading.enumerate()) == 1, "a module has started a thread, which no fork has"
 

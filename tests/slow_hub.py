@@ -13,8 +13,6 @@ class SlowHub:
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/{{type}}/{{id}}"
         self.release, self._over = threading.Event(), threading.Event()
         self.asked: list[str] = []
-        #: As which id every request is answered; empty: as its own.
-        self.drips = ""
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -35,7 +33,6 @@ class SlowHub:
             try:
                 id = client.recv(65536).split(b" ")[1].decode().rpartition("/")[2]
                 self.asked.append(id)
-                id = self.drips or id
                 if id.startswith("drip"):
                     self._drip(client, b"X-Slow: 1\r\n")
                 elif id.startswith("informed"):

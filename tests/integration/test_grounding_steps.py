@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from producer.admission.accept import Acceptor
+from shared import clock
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import transitions
@@ -17,7 +19,6 @@ from shared.submissions.schemas import Offer, Usage, read_offer
 from shared.submissions.steps.grounding import SEARCH, TOKENS
 from tests.integration import world
 from tests.integration.attempts import NOWHERE
-from tests.slow_hub import SlowHub
 from workers.pacing import Pace, PaceStore
 from workers.providers import ProviderAnswer, ProviderCall
 from workers.running import job_rows
@@ -210,16 +211,27 @@ def test_a_search_of_another_kind_than_the_jobs_is_not_made(simulator: Simulator
     assert [one["error"] for one in answer.body["results"]] == ["the search is not configured", "the query is missing"]
 
 
-@pytest.mark.parametrize("way", ["drip", "informed"])
-def test_a_search_is_over_when_its_time_is_however_the_answer_comes(way: str) -> None:
-    slow = SlowHub()
-    base = slow.url.partition("/{")[0]
-    own = Settings(search_kind="tavily", search_key="k", search_url=base, search_allow_loopback=True, search_seconds=1)
-    upstream = WebSearch(own)
-    offer = Offer(provider=SEARCH, model="tavily", upstream="tavily", input=0, output=0, version="", bound_micros=0)
-    slow.drips = way
-    call = ProviderCall("job_1", SEARCH, {"queries": ["a"]}, offer)
-    answer = asyncio.run(asyncio.wait_for(upstream.call(call), 10))
-    assert [one["error"] for one in answer.body["results"]] == ["the search is unavailable"] and slow.asked
-    upstream.close()
-    slow.close()
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "slow_body", "seconds": 30},
+        {"latency_seconds": 30},
+        {"kind": "slow_head", "seconds": 30},
+        {"kind": "malformed_json"},
+        {"kind": "html"},
+        {"kind": "not_http"},
+        {"kind": "reset_mid_body"},
+        {"status": 302},
+        {"status": 429},
+    ],
+    ids=str,
+)
+def test_a_search_that_answers_late_or_wrongly_is_over_in_its_time(simulator: SimulatorProcess, fault: Any) -> None:
+    rules = {"rules": [{"provider": "tavily", "fault": fault}]}
+    httpx.post(f"{simulator.url}/_simulator/script", json=rules).raise_for_status()
+    began = clock.monotonic()
+    try:
+        (result,) = search(simulator, "tavily", "a", search_seconds=0.5).body["results"]
+    finally:
+        httpx.delete(f"{simulator.url}/_simulator/script").raise_for_status()
+    assert result["error"] and result["items"] == [] and clock.monotonic() - began < 10

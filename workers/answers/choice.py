@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from shared import strict_json
 from shared.answers.beside import BESIDE, NATIVE, SIGNED, STOPPED_AT
 from shared.errors import ProviderError
 from workers.answers import finish, texts
@@ -66,7 +67,7 @@ class ChoiceBuilder:
         self._count(said.values())
         for kind, text in said.items():
             self._texts.setdefault(kind, []).append(text)
-        if isinstance(beside := message.get(BESIDE), dict):
+        if isinstance(beside := message.get(BESIDE), dict) and not strict_json.is_deep(beside):
             self._beside.update(beside)
         return said
 

@@ -1,8 +1,7 @@
 """The web search that the settings name, as an upstream whose only calls are searches; it never fails a job.
 
-Addresses are judged when they are connected to, redirects are not followed, no proxy is used, and no more is read than
-a search may answer, for no longer than it may take, however slowly it comes. What goes wrong is told to the model in a
-few words of our own.
+Addresses are judged when they are connected to, redirects are not followed, no proxy is used, no more is read than a
+search may answer, and for no longer than it may take. What goes wrong is told to the model in a few words of our own.
 """
 
 import asyncio
@@ -32,6 +31,10 @@ MOST_BYTES: Final = 2 * 1024**2
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "FusionAI-Search/1"}
 
 
+#: What the model is told where more is for the log.
+_AWAY: Final = "the search is unavailable"
+
+
 class _FailedError(Exception):
     """A search that came to nothing; its text is told to the model."""
 
@@ -57,9 +60,8 @@ class WebSearch:
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """See Upstream. Its usage has a prompt token for each query for which something was found."""
-        loop, queries = asyncio.get_running_loop(), call.request["queries"]
-        runs = (loop.run_in_executor(self._threads, self._result, call.offer.upstream, query) for query in queries)
-        results = await asyncio.gather(*runs)
+        queries = call.request["queries"]
+        results = await asyncio.gather(*(self._in_turn(call.offer.upstream, query) for query in queries))
         return ProviderAnswer(
             {"object": "web_search", "results": results},
             Usage(prompt_tokens=sum(bool(one["items"]) for one in results)),
@@ -70,8 +72,17 @@ class WebSearch:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
+    async def _in_turn(self, kind: str, query: str) -> dict[str, Any]:
+        """What came of one query, which waits for a thread no longer than it may take itself."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._result, kind, query)
+        try:
+            return await asyncio.wait_for(running, 2 * self._seconds)
+        except TimeoutError:
+            log.warning("the web search is too slow for what is asked of it")
+            return {"query": query, "items": [], "error": _AWAY}
+
     def _result(self, kind: str, query: str) -> dict[str, Any]:
-        """What came of one query; on a thread."""
+        """The same, on a thread."""
         made: dict[str, Any] = {"query": query, "items": [], "error": None}
         try:
             made["items"] = self._search(kind, query)
@@ -79,7 +90,7 @@ class WebSearch:
             made["error"] = str(error)
         except Exception as error:  # whatever is wrong with it: its words may name addresses
             log.warning("the web search failed: %s", type(error).__name__)
-            made["error"] = "the search is unavailable"
+            made["error"] = _AWAY
         return made
 
     def _search(self, kind: str, query: str) -> list[dict[str, str]]:
@@ -94,7 +105,7 @@ class WebSearch:
     def _body(self, asked: SearchRequest) -> bytes:
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
         headers: Mapping[Any, Any] = {**_HEADERS, **asked.headers}
-        content, extensions = asked.body or None, {"timeout": timeout}
+        extensions, content = {"timeout": timeout}, asked.body or None
         with (
             self._deadlines.within(self._seconds),
             self._pool.stream(
@@ -103,7 +114,7 @@ class WebSearch:
         ):
             if response.status != 200:
                 log.warning("the web search answered with status %d", response.status)
-                raise _FailedError("the search is unavailable")
+                raise _FailedError(_AWAY)
             body = bytearray()
             for part in response.iter_stream():
                 body += part

@@ -12,7 +12,7 @@ from shared.errors import InvalidRequest
 from shared.submissions.shapes import Shape
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_LINES
 
-_EARLIER: Final = re.compile(r"on line (\d+)")
+_EARLIER: Final = re.compile(r"on line ([0-9]+)")
 
 
 class BatchedMessage(Shape):

@@ -26,7 +26,8 @@ def answer(request: Mapping[str, Any], limit: int, digest: str) -> Turn:
     """The same turn for the same request; `limit`, in tokens, cuts what is no call; a word is one."""
     if (tool := _tool(request)) is not None:
         return _call(tool, limit, digest)
-    if (verdict := conducted.verdict(str(request["messages"][-1]["content"]))) is not None:
+    last = str(request["messages"][-1].get("content")) if request["messages"] else ""
+    if (verdict := conducted.verdict(last)) is not None:
         return Turn(_message(verdict), "stop", -(-len(verdict) // CHARACTERS))
     wanted = request.get("response_format") or {"type": "text"}
     if wanted["type"] != "text":
