@@ -88,6 +88,8 @@ class ChoiceBuilder:
         if given is not None and not isinstance(given, dict):
             raise wrong(f"{self._path}.logprobs", "is not an object")
         found = {name: list(given[name]) for name in ("content", "refusal") if given.get(name)} if given else {}
+        if strict_json.is_deep(found):
+            raise wrong(f"{self._path}.logprobs", "is nested too deeply")
         for name, tokens in found.items():
             self._likely.setdefault(name, []).extend(tokens)
         return found or None
