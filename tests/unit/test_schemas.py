@@ -252,6 +252,21 @@ def test_a_huge_unknown_name_is_not_repeated_back() -> None:
     assert len(refused.value.message) < 1000 and len(refused.value.param or "") < 500
 
 
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"type": "file"}, "type 'file' is not supported; supported: text, image_url, refusal"),
+        ({"type": "x" * 5000}, f"type '{'x' * 100}' is not supported; supported: text, image_url, refusal"),
+        ({}, "type is missing"),
+        ("hello", "must be an object"),
+    ],
+)
+def test_a_part_of_another_type_says_which_there_are(part: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_submission("chat.completion", {**CHAT, "messages": user([part])})
+    assert refused.value.message == f"messages[0].content[0]: {words}"
+
+
 def test_a_prompt_never_comes_back_in_the_refusal() -> None:
     canary = "canary-prompt-93"
     for body in (
