@@ -1,12 +1,13 @@
 """Chats that may search the web: the steps, what the model is offered and told, and the formats of searches."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
 from shared.errors import InvalidRequest
-from shared.money.pricing import Amount
+from shared.money.pricing import Amount, Price, price_of_all
 from shared.settings import Settings, settings
 from shared.submissions import quote
 from shared.submissions.catalogue import catalogue
@@ -173,6 +174,24 @@ def test_the_hold_covers_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     least = 2 * bare[0].bound_micros + TOKENS * price.input // 1_000_000
     assert grounded[0].bound_micros > least and grounded[0].course is not None and bare[0].course is None
     assert grounded[0].course["conductor"] == "grounding" and grounded[0].course["first"] == bare[0].provider
+
+
+def test_the_hold_covers_steps_of_different_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call is dearest at one model, the last, which reads what was found, at the other."""
+    monkeypatch.setattr(settings(), "search_kind", "tavily")
+    names, whole = ("claude-3-sonnet", "gpt-4"), catalogue()
+    prices = dict(zip(names, (Price("v", 1_000_000, 20_000_000), Price("v", 3_000_000, 3_000_000)), strict=True))
+    sold = replace(whole, prices={**whole.prices, **prices})
+    made = {"model": names[0], "messages": HELLO, "max_tokens": 1000, "grounding": True}
+    one = read_submission("chat.completion", {**made, "routing": {"fallbacks": [names[1]]}})
+    offers = quote.offers(one, sold, test=False)
+    amount = Amount(input_tokens=100, output_tokens=1000)
+    ((ask, searched, answer),) = Grounding().worst(asked(), amount, amount, sold.overheads)
+    first, last = (offer.price for offer in offers)
+    alone = [sum(price_of_all([(step, at)]) for step in (ask, searched, answer)) for at in (first, last)]
+    mixed = price_of_all([(ask, first), (searched, first), (answer, last)])
+    assert mixed > max(alone), "what this is about"
+    assert quote.bound(offers) > mixed
 
 
 def test_without_a_search_it_is_a_400_that_says_so() -> None:
