@@ -32,7 +32,7 @@ class NullIsAbsent(Shape):
 
 
 def invalid(error: ValidationError, at: str = "") -> Refused:
-    """The 400 or 413 of a validation error: a wrong size, else the deepest place that is wrong.
+    """The 400 or 413 of a validation error: a wrong size, else a `type` that is none, else the deepest wrong place.
 
     A value of a union fails once for each branch; a wrong size is the branch that was meant.
     """
@@ -43,10 +43,15 @@ def invalid(error: ValidationError, at: str = "") -> Refused:
             param=at.rstrip(".") or None,
         )
     errors = error.errors(include_url=False, include_input=False)
-    first = max(errors, key=lambda e: (e["type"] in _SIZES, len(_path(e["loc"]))))
+    first = max(errors, key=lambda e: (e["type"] in _SIZES, _is_of_another_type(e), len(_path(e["loc"]))))
     path = (at + _path(first["loc"], named=first["type"] == "extra_forbidden")).rstrip(".")
     kind = PayloadTooLarge if first["type"] == TOO_LARGE else InvalidRequest
     return kind(f"{path or 'request body'}: {_message(first)}", param=path or None)
+
+
+def _is_of_another_type(fault: ErrorDetails) -> bool:
+    """Whether its place is a `type` that is none: what is missing beside it belongs to the type that it should be."""
+    return fault["type"] == "literal_error" and fault["loc"][-1] == "type"
 
 
 def _message(fault: ErrorDetails) -> str:

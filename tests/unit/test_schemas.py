@@ -37,6 +37,7 @@ def shown(url: str) -> list[dict[str, Any]]:
 
 #: (type, the fields that are changed, the `param` of the answer)
 BAD: list[tuple[Any, dict[str, Any], str]] = [
+    ("chat.completion", {"tools": [{"type": "custom", "custom": {"name": "find"}}]}, "tools[0].type"),
     ("embedding", {"model": GONE}, "model"),
     ("image", {"model": GONE}, "model"),
     ("chat.completion", {"model": ""}, "model"),
