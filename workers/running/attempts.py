@@ -127,13 +127,16 @@ class _Run:
     async def _once(self) -> Ending | Requeue | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
         with self._sink() as sink:
-            try:
-                async with asyncio.timeout(lifetime(self.job, sink)) as life:
-                    made = await self._paced(sink)
-            except TimeoutError:
-                if not life.expired():
-                    raise  # some other limit, which says nothing of the job's time
-                return outcomes.cut_short(self.job, "expired", self.attempts, self.partial)
+            if (seconds := lifetime(self.job, sink)) is None:
+                made = await self._paced(sink)
+            else:
+                try:
+                    async with asyncio.timeout(seconds) as life:
+                        made = await self._paced(sink)
+                except TimeoutError:
+                    if not life.expired():
+                        raise  # some other limit, which says nothing of the job's time
+                    return outcomes.cut_short(self.job, "expired", self.attempts, self.partial)
             if isinstance(made, ProviderError) and sink is not None and sink.began:
                 return outcomes.broken_off(self.job, made, self.attempts, self.partial)
             if isinstance(made, Ending) and isinstance(sink, HeldSink):
