@@ -90,7 +90,9 @@ def preload() -> None:
     for name in (*READERS, *PROGRAMS):
         sys.modules.pop(name, None)
     from shared.settings import settings
+    from shared.submissions.catalogue_files import shipped
 
+    shipped()
     assert not settings.cache_info().currsize, "a module has read the settings: it belongs to READERS"
     assert len(threading.enumerate()) == 1, "a module has started a thread, which no fork has"
 

@@ -164,7 +164,7 @@ def _lines(database: Database, batch: Row, ids: Sequence[str], rest: bool) -> It
 
 def _requests(connection: Connection, ids: Sequence[str]) -> Sequence[Row]:
     """What the first of these jobs asked, in their order, as many as fit into a page's bytes."""
-    sizes = select(m.jobs.c.id, func.coalesce(func.length(m.job_payloads.c.request), 0)).select_from(_ASKED)
+    sizes = select(m.jobs.c.id, line_requests.length_of(m.job_payloads)).select_from(_ASKED)
     total, last = 0, ""
     for id, size in connection.execute(sizes.where(m.jobs.c.id.in_(ids)).order_by(m.jobs.c.id)):
         total += size

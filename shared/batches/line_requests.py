@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import orjson
+from sqlalchemy import ColumnElement, Table, func
 
 from shared.dialects import LINE_FORMATS
 from shared.objects.batches import LineRequest
@@ -24,6 +25,11 @@ BESIDE: Final = {"metadata": "labels", "routing": "routing", linked_context.FIEL
 COLUMNS: Final = ("request", "offers", "sent", *BESIDE.values())
 #: The column of its row that keeps more of what stood in its body, each field by its name.
 OPTIONS: Final = "answer_options"
+
+
+def length_of(payloads: Table) -> ColumnElement[int]:
+    """How long what is read of a payload is: the request, and the body as it was sent, which may be the longer one."""
+    return func.coalesce(func.length(payloads.c.request), 0) + func.coalesce(func.length(payloads.c.sent), 0)
 
 
 def of_row(row: Mapping[str, Any]) -> LineRequest | None:

@@ -43,9 +43,23 @@ def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str 
     if submission.routing.budget and not submission.selection:
         made = chosen.by_budget(submission, made, submission.routing.budget)
     made = courses.added(submission, made, catalogue)
+    if len(made) > 1 and made[0].course:
+        made[0] = dataclasses.replace(made[0], bound_micros=_mixed(submission, made, catalogue, at))
     if test:
         return [courses.for_tests(made[0], SANDBOX)]
     return made
+
+
+def _mixed(submission: Submission, made: Sequence[Offer], catalogue: Catalogue, at: str) -> int:
+    """The most that the calls of a job may cost where each may be served by another of its offers."""
+    steps: list[list[list[int]]] = []
+    for offer in made:
+        model = catalogue.models[offer.model]
+        amount = _WORST[submission.type](submission, catalogue, model, at)
+        ways = courses.ways(submission, amount, catalogue, model, at)
+        steps.append([[_priced(one, offer.price, model, at) for one in way] for way in ways])
+    most: list[int] = [sum(map(max, zip(*way, strict=True))) for way in zip(*steps, strict=True)]
+    return max(most)
 
 
 def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) -> list[Offer]:

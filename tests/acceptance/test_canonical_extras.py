@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from producer.dialects import DIALECTS
 from tests import pictures
 from tests.acceptance.extras import ask, body_of, text_of
-from tests.acceptance.stack import Account
+from tests.acceptance.stack import Account, Stack
+from tests.conditions import await_condition
 
 SCHEMA = {"name": "answer", "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}
 SELECTED = {"llms": ["gpt-4", "claude-3-sonnet"], "max_output_cost": 1}
@@ -63,3 +65,25 @@ def test_pictures_are_taken_but_where_the_document_has_text_alone(account: Accou
     answer = ask(account, dialect, "", **{field: [{"role": "user", "content": parts}]})
     assert answer.status_code == (400 if dialect.name == "infuzu" else 200), answer.text
     assert field in body_of(dialect, "")
+
+
+def test_lines_in_the_form_of_other_dialects_have_them_too(account: Account, stack: Stack) -> None:
+    """Grounded, in Dutch, with the reasoning before the answer: as the call itself answers."""
+    options = {"grounding": True, "language": "nl", "include_thinking": True}
+    lines = [
+        {"custom_id": one.name, "url": one.lines.url, "body": body_of(one, "use web_search, and think", **options)}
+        for one in DIALECTS
+        if one.lines is not None
+    ]
+    with stack.script({"contains": "and think", "fault": {"kind": "reasoning"}}):
+        id = account.live.post("/batches", json={"requests": lines}).json()["id"]
+        read = account.live.get
+        await_condition(lambda: read(f"/batches/{id}").json()["status"] == "completed", seconds=40, what="the batch")
+        text = read(f"/files/{read(f'/batches/{id}').json()['output_file_id']}/content").text
+    answers = {one["custom_id"]: one["response"]["body"] for one in map(orjson.loads, text.splitlines())}
+    assert answers.keys() == {"responses", "messages"}
+    for name, answer in answers.items():
+        assert text_of(answer).startswith("<thinking>") and "</thinking>" in text_of(answer), name
+    for job in account.live.get("/jobs", params={"batch_id": id}).json()["data"]:
+        assert job["result"]["choices"][0]["message"]["annotations"] and len(job["attempts"]) == 3
+    assert account.stack.violations() == []

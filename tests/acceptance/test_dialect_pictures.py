@@ -24,7 +24,9 @@ def test_a_response_has_it_as_an_item_streamed_or_not(account: Account) -> None:
         given: Any = [{"role": "user", "content": WANTED}, *made.output, {"role": "user", "content": "Thanks."}]
         again = sdk.responses.create(model="gpt-4", input=given)
         further = sdk.responses.create(model="gpt-4", input="Thanks.", previous_response_id=made.id)
-    assert again.output_text and further.output_text
+        named: Any = [{"type": "item_reference", "id": made.output[0].id}, {"role": "user", "content": "Thanks."}]
+        referring = sdk.responses.create(model="gpt-4", input=named)
+    assert again.output_text and further.output_text and referring.output_text
 
 
 def test_a_message_says_where_it_is_streamed_or_not(account: Account) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from openai import OpenAI
 from sqlalchemy import select
 
 from producer.dialects import DIALECTS
@@ -59,6 +60,11 @@ def test_a_search_is_made_when_the_model_wants_it(account: Account, dialect: Any
     (message,) = [choice["message"] for choice in job["result"]["choices"]]
     assert message["annotations"][0]["url_citation"]["title"].startswith("Page 1 about ")
     assert "tool_calls" not in message
+    if dialect.name == "responses":
+        (said,) = [part for item in answer.json()["output"] if item["type"] == "message" for part in item["content"]]
+        assert [one["url"] for one in said["annotations"]] == [
+            one["url_citation"]["url"] for one in message["annotations"]
+        ]
 
 
 @every_dialect
@@ -92,6 +98,19 @@ def test_a_stream_shows_no_call_of_the_search(account: Account) -> None:
     chunks = [orjson.loads(line[6:]) for line in lines[:-1]]
     assert "".join(c["delta"].get("content") or "" for one in chunks for c in one["choices"]) == result
     check_money(account, job_id, searched=True)
+
+
+def test_a_response_cites_what_was_found(account: Account) -> None:
+    """In the form of its own API, streamed or not; the last event has the whole response."""
+    with OpenAI(base_url=account.stack.url + "/v1", api_key=account.live_key, max_retries=0) as sdk:
+        asked: Any = {"model": "claude-3-sonnet", "input": SEARCHED, "extra_body": {"grounding": True}}
+        whole = sdk.responses.create(**asked)
+        last: Any = list(sdk.responses.create(**asked, stream=True))[-1]
+    for made in (whole, last.response):
+        (text,) = made.output[-1].content
+        cited = text.annotations[0]
+        assert cited.type == "url_citation" and cited.title.startswith("Page 1 about ") and cited.url
+        assert (cited.start_index, cited.end_index) == (0, len(text.text))
 
 
 def test_lines_of_a_batch_and_jobs_search_too(account: Account) -> None:
@@ -164,3 +183,31 @@ def test_euqai_itemises_the_search_and_guarantees_json_after_it(account: Account
         assert made["usage"]["prompt_tokens"] == prompt
         assert not more or orjson.loads(text_of(made))
     assert "grounding_tokens" not in ask(account, euqai, PLAIN, grounding=True).json()["usage_details"]
+
+
+@pytest.mark.parametrize("model", ["gpt-4", "claude-3-sonnet", "gemini-pro", "mistral-large-4"])
+def test_every_protocol_is_offered_the_search_and_told_what_it_found(
+    account: Account, stack: Stack, model: str
+) -> None:
+    with stack.script():
+        job = account.run(chat(SEARCHED, model=model, grounding=True))
+        told = httpx.get(f"{stack.simulator}/_simulator/calls", params={"contains": "Simulated fact 1"}).json()
+    assert job["status"] == "succeeded" and told["count"] == 1, job["error"]
+    assert job["result"]["choices"][0]["message"]["annotations"] and job["served_by"]["model"] == model
+    check_money(account, job["id"], searched=True)
+
+
+def test_a_selected_model_searches_and_its_fallback_does(account: Account, stack: Stack) -> None:
+    selected = chat(SEARCHED, grounding=True) | {"model": {"llms": ["gpt-4", "claude-3-sonnet"]}}
+    assert account.run(selected)["status"] == "succeeded"
+    with stack.script({"provider": "openai", "fault": {"status": 500}}):
+        job = account.run(chat(SEARCHED, grounding=True, routing={"fallbacks": ["claude-3-sonnet"]}))
+    assert job["status"] == "succeeded" and job["served_by"]["model"] == "claude-3-sonnet"
+    assert account.stack.violations() == []
+
+
+def test_a_tool_of_the_callers_own_is_called_by_the_caller(account: Account) -> None:
+    own = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+    job = account.run(chat("get_weather in Rome", grounding=True, tools=[own]))
+    (call,) = job["result"]["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "get_weather" and [one["step"] for one in steps(account, job["id"])] == ["ask"]

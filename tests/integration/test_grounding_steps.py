@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from producer.admission.accept import Acceptor
+from shared import clock
 from shared.db import Database
 from shared.db import models as m
 from shared.jobs import transitions
@@ -207,3 +209,29 @@ def test_a_search_of_another_kind_than_the_jobs_is_not_made(simulator: Simulator
     answer = asyncio.run(upstream.call(ProviderCall("job_1", SEARCH, {"queries": ["a", ""]}, offer)))
     upstream.close()
     assert [one["error"] for one in answer.body["results"]] == ["the search is not configured", "the query is missing"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "slow_body", "seconds": 30},
+        {"latency_seconds": 30},
+        {"kind": "slow_head", "seconds": 30},
+        {"kind": "malformed_json"},
+        {"kind": "html"},
+        {"kind": "not_http"},
+        {"kind": "reset_mid_body"},
+        {"status": 302},
+        {"status": 429},
+    ],
+    ids=str,
+)
+def test_a_search_that_answers_late_or_wrongly_is_over_in_its_time(simulator: SimulatorProcess, fault: Any) -> None:
+    rules = {"rules": [{"provider": "tavily", "fault": fault}]}
+    httpx.post(f"{simulator.url}/_simulator/script", json=rules).raise_for_status()
+    began = clock.monotonic()
+    try:
+        (result,) = search(simulator, "tavily", "a", search_seconds=0.5).body["results"]
+    finally:
+        httpx.delete(f"{simulator.url}/_simulator/script").raise_for_status()
+    assert result["error"] and result["items"] == [] and clock.monotonic() - began < 10

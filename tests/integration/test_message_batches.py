@@ -10,13 +10,16 @@ import pytest
 from producer.dialects.messages import batch_results, batch_rows
 from producer.dialects.messages.batch_making import MessageBatchRequest
 from producer.dialects.messages.pages import PageAsked
+from producer.operations import retried_lines
 from producer.operations.batch_making import make_once
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.errors import Conflict, NotFound
+from shared.jobs.outcomes import Ending
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
+from workers.batches import merging
 
 HOUR = 3600 * clock.MICROS
 SAID = {"role": "assistant", "content": "Yes.", "refusal": None}
@@ -124,3 +127,29 @@ def test_pages_have_message_batches_alone(database: Database) -> None:
         shown(database, holder, native.replace("batch_", "msgbatch_"))
     with pytest.raises(NotFound):
         shown(database, stranger, ids[0])
+
+
+@pytest.mark.parametrize("rendered", [True, False], ids=["rendered", "retried"])
+def test_a_page_counts_the_bodies_as_they_were_sent(
+    database: Database, rendered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be much larger than what is made of them, as where a block of attribution is left out."""
+    holder = world.open_account(database)
+    system = "x-anthropic-billing-header: " + "x" * 3000
+    params = {
+        "model": "gpt-4",
+        "max_tokens": 10,
+        "messages": [{"role": "user", "content": "hi"}],
+        "system": [{"type": "text", "text": system}],
+    }
+    lines = [{"custom_id": name, "method": "POST", "url": "/v1/messages", "body": params} for name in "abc"]
+    id = batch_world.new_batch(database, holder, lines)
+    batch_world.take_turns(database)
+    ids = batch_world.job_ids(database, id)
+    leased = world.take(database, world.new_worker(database), ids)
+    error = {"message": "no", "type": "upstream_error", "code": 502}
+    world.settle(database, *(Ending(job.id, job.epoch, "failed", error=error) for job in leased))
+    monkeypatch.setattr(merging, "PAGE_BYTES", 5000)
+    monkeypatch.setattr(retried_lines, "PAGE_BYTES", 5000)
+    page = database.read_sync(*((merging._page, id, "") if rendered else (retried_lines._requests, ids)))
+    assert len(page) == 1

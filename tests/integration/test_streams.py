@@ -38,6 +38,9 @@ KEEP_ALIVE = ": keep-alive\n"
 WORDS = ["This ", "is ", "what ", "is ", "said."]
 #: A stream is begun when there is something to say.
 LIMITS = StreamLimits(begin=20, first=20, comment=10)
+#: Of a thousand streams: a slow machine needs more than half a minute for them.
+PATIENT = StreamLimits(begin=120, first=120, comment=120)
+SCENE_SECONDS = 40.0
 
 
 @pytest.fixture
@@ -91,21 +94,21 @@ async def _frames(answer: Any) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def scene(database: Database) -> AsyncIterator[Scene]:
+async def scene(database: Database, seconds: float = SCENE_SECONDS) -> AsyncIterator[Scene]:
     """Set up, and hang up cleanly."""
     context = Context(database, world.RecordedBell())
     publisher = Publisher(settings().redis_url)
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(seconds):
             yield Scene(database, context, publisher, world.open_account(database, 100_000))
     finally:
         await publisher.close()
         await context.close()
 
 
-def play(database: Database, act: Callable[[Scene], Awaitable[None]]) -> None:
+def play(database: Database, act: Callable[[Scene], Awaitable[None]], seconds: float = SCENE_SECONDS) -> None:
     async def main() -> None:
-        async with scene(database) as stage:
+        async with scene(database, seconds) as stage:
             await act(stage)
 
     asyncio.run(main())
@@ -611,7 +614,7 @@ def test_a_thousand_streams_at_once(database: Database, store: RedisServer) -> N
         jobs = stage.running(1000)
         assert len(jobs) == 1000
         before = len(asyncio.all_tasks())
-        reading = [asyncio.create_task(_whole(stage, job.id)) for job in jobs]
+        reading = [asyncio.create_task(_whole(stage, job.id, limits=PATIENT)) for job in jobs]
         sinks = [stage.publisher.open(job.id, job.epoch) for job in jobs]
         for sink in sinks:
             say(sink)
@@ -631,11 +634,11 @@ def test_a_thousand_streams_at_once(database: Database, store: RedisServer) -> N
             check_whole(frames)
         assert not stage.context.readers.all() and not stage.context.waiters._waiting
 
-    play(database, act)
+    play(database, act, PATIENT.begin)
 
 
-async def _whole(stage: Scene, id: str) -> list[str]:
-    return [frame async for frame in await stage.respond(id)]
+async def _whole(stage: Scene, id: str, **more: Any) -> list[str]:
+    return [frame async for frame in await stage.respond(id, **more)]
 
 
 def test_two_readers_of_one_job_at_different_places(database: Database, store: RedisServer) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared.dialects.messages import seals
 from shared.dialects.responses import requests, turns
 from shared.dialects.responses.making import begun, response
 from shared.dialects.responses.requests import Before
@@ -158,3 +159,10 @@ def test_what_was_answered_of_a_job_that_was_cancelled_is_shown_as_incomplete() 
 def test_before_its_answer_a_response_looks_the_same_whenever_it_is_asked() -> None:
     later = row(status="succeeded", model="other", finished_at=9_000_000, charged_micros=3, prompt_tokens=1)
     assert begun(later) == begun(row()) and begun(later)["status"] == "in_progress"
+
+
+@pytest.mark.parametrize("data", ["fusionai.é", "fusionai.\ud800", "fusionai.=", "fusionai.W10=", "fusionai.\x00"])
+def test_a_seal_that_is_broken_is_passed_over(data: str) -> None:
+    broken = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": data}
+    assert read({"input": [broken, SAID]}) == read({"input": [SAID]})
+    assert seals.unsealed(data) is None

@@ -1,10 +1,13 @@
 """What Google wants back with a message or a tool call comes through answers of any protocol, whole and streamed."""
 
+import json
 from typing import Any
 
 import orjson
+import pytest
 
 from shared.answers.streams import part
+from shared.errors import ProviderError
 from shared.submissions.schemas import read_submission
 from shared.submissions.sending import Sending
 from tests.acceptance.sse import added_up
@@ -30,6 +33,19 @@ def test_they_come_with_a_whole_answer() -> None:
     body = {"choices": [choice], "usage": GOOD["chat.completion"]["usage"]}
     found = openai.read(ask(tools=[TOOL]), 200, orjson.dumps(body))
     assert found.body["choices"][0]["message"] == MESSAGE
+
+
+def test_what_is_too_deep_to_be_written_is_left_out() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    message = {**MESSAGE, "extra_content": deep, "tool_calls": [{**CALL, "extra_content": deep}]}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    found = openai.read(ask(tools=[TOOL]), 200, json.dumps({**body, "usage": USAGE}).encode())
+    assert b"extra_content" not in orjson.dumps(found.body)
+    body["choices"][0]["logprobs"] = {"content": [{"token": "Hi", "logprob": -1, "x": deep}]}
+    with pytest.raises(ProviderError, match="logprobs is nested too deeply"):
+        openai.read(ask(tools=[TOOL]), 200, json.dumps({**body, "usage": USAGE}).encode())
 
 
 def test_they_come_with_the_name_of_a_call_and_with_the_end_of_a_message() -> None:

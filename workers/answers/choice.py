@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from shared import strict_json
 from shared.answers.beside import BESIDE, NATIVE, SIGNED, STOPPED_AT
 from shared.errors import ProviderError
 from workers.answers import finish, texts
@@ -66,7 +67,7 @@ class ChoiceBuilder:
         self._count(said.values())
         for kind, text in said.items():
             self._texts.setdefault(kind, []).append(text)
-        if isinstance(beside := message.get(BESIDE), dict):
+        if isinstance(beside := message.get(BESIDE), dict) and not strict_json.is_deep(beside):
             self._beside.update(beside)
         return said
 
@@ -87,6 +88,8 @@ class ChoiceBuilder:
         if given is not None and not isinstance(given, dict):
             raise wrong(f"{self._path}.logprobs", "is not an object")
         found = {name: list(given[name]) for name in ("content", "refusal") if given.get(name)} if given else {}
+        if strict_json.is_deep(found):
+            raise wrong(f"{self._path}.logprobs", "is nested too deeply")
         for name, tokens in found.items():
             self._likely.setdefault(name, []).extend(tokens)
         return found or None

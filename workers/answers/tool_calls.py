@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared import strict_json
 from shared.answers.beside import BESIDE
 from workers.answers.arguments import Arguments
 from workers.answers.shape import MOST_PARTS, place, text, wrong
@@ -225,7 +226,7 @@ def _read(given: Mapping[str, Any], path: str) -> _Piece:
     id = str(id) if isinstance(id, int) and not isinstance(id, bool) else text(id, f"{path}.id")
     name = text(function.get("name"), f"{path}.function.name")
     beside = given.get(BESIDE)
-    beside = beside if isinstance(beside, dict) else {}
+    beside = beside if isinstance(beside, dict) and not strict_json.is_deep(beside) else {}
     return _Piece(place(given.get("index"), f"{path}.index"), id, name, function.get("arguments"), path, beside)
 
 

@@ -198,7 +198,7 @@ _RESULT = (
 _SIZES: Any = (
     select(jobs.c.id)
     .add_columns(func.coalesce(func.length(job_results.c.response), 0))
-    .add_columns(func.coalesce(func.length(job_payloads.c.request), 0))
+    .add_columns(line_requests.length_of(job_payloads))
     .select_from(_ENDED)
 )
 _ROWS: Any = (

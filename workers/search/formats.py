@@ -8,6 +8,7 @@ Brave, api-dashboard.search.brave.com/app/documentation/web-search/get-started (
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import unescape
 from typing import Any, Final
@@ -17,6 +18,8 @@ import orjson
 
 #: Characters of a title, of an address, and of what is shown of a page.
 MOST_TITLE, MOST_URL, MOST_TEXT = 200, 1000, 2000
+#: What is shown on no page, and does harm in a terminal or a log.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MARKUP: Final = re.compile(r"</?[a-zA-Z][^<>]{0,100}>")
 
 
@@ -55,7 +58,7 @@ def items(format: Format, body: bytes, most: int) -> list[dict[str, str]]:
 def _items(found: Sequence[Any], name: str) -> Iterable[dict[str, str]]:
     for one in found:
         url = one.get("url") if isinstance(one, dict) else None
-        if isinstance(url, str) and url.startswith(("http://", "https://")) and len(url) <= MOST_URL:
+        if isinstance(url, str) and _is_address(url):
             yield {
                 "title": _text(one.get("title"), MOST_TITLE) or url,
                 "url": url,
@@ -63,8 +66,18 @@ def _items(found: Sequence[Any], name: str) -> Iterable[dict[str, str]]:
             }
 
 
+def _is_address(url: str) -> bool:
+    """Whether it may be shown as the address of a page: one word, of the web."""
+    return url.startswith(("http://", "https://")) and len(url) <= MOST_URL and url.isprintable() and " " not in url
+
+
 def _text(value: Any, most: int) -> str:
-    return " ".join(unescape(_MARKUP.sub("", value)).split())[:most] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    bare = _MARKUP.sub("", value)
+    with suppress(ValueError):  # a character's number with thousands of digits
+        bare = unescape(bare)
+    return " ".join(_CONTROL.sub(" ", bare).split())[:most]
 
 
 def _searxng(base: str, key: str, query: str, most: int) -> SearchRequest:

@@ -1,7 +1,7 @@
 """The web search that the settings name, as an upstream whose only calls are searches; it never fails a job.
 
-Addresses are judged when they are connected to, redirects are not followed, no proxy is used, and no more is read than
-a search may answer. What goes wrong is told to the model in a few words of our own.
+Addresses are judged when they are connected to, redirects are not followed, no proxy is used, no more is read than a
+search may answer, and for no longer than it may take. What goes wrong is told to the model in a few words of our own.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from typing import Any, Final
 import certifi
 import httpcore
 
-from shared import clock, network
+from shared import network
+from shared.network.deadlines import DeadlineBackend
 from shared.network.guarded import GuardedBackend, Lookup, look_up
 from shared.settings import Settings
 from shared.submissions.schemas import Usage
@@ -30,6 +31,10 @@ MOST_BYTES: Final = 2 * 1024**2
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "FusionAI-Search/1"}
 
 
+#: What the model is told where more is for the log.
+_AWAY: Final = "the search is unavailable"
+
+
 class _FailedError(Exception):
     """A search that came to nothing; its text is told to the model."""
 
@@ -42,20 +47,21 @@ class WebSearch:
         self._url = own.search_url.rstrip("/")
         self._seconds, self._most = own.search_seconds, own.search_results
         loopback, private = own.search_allow_loopback, own.search_allow_private
+        guarded = GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup)
+        self._deadlines = DeadlineBackend(guarded)
         self._pool = httpcore.ConnectionPool(
             _trust(),
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS,
             keepalive_expiry=30.0,
-            network_backend=GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup),
+            network_backend=self._deadlines,
         )
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="search")
 
     async def call(self, call: ProviderCall) -> ProviderAnswer:
         """See Upstream. Its usage has a prompt token for each query for which something was found."""
-        loop, queries = asyncio.get_running_loop(), call.request["queries"]
-        runs = (loop.run_in_executor(self._threads, self._result, call.offer.upstream, query) for query in queries)
-        results = await asyncio.gather(*runs)
+        queries = call.request["queries"]
+        results = await asyncio.gather(*(self._in_turn(call.offer.upstream, query) for query in queries))
         return ProviderAnswer(
             {"object": "web_search", "results": results},
             Usage(prompt_tokens=sum(bool(one["items"]) for one in results)),
@@ -66,8 +72,17 @@ class WebSearch:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
+    async def _in_turn(self, kind: str, query: str) -> dict[str, Any]:
+        """What came of one query, which waits for a thread no longer than it may take itself."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._result, kind, query)
+        try:
+            return await asyncio.wait_for(running, 2 * self._seconds)
+        except TimeoutError:
+            log.warning("the web search is too slow for what is asked of it")
+            return {"query": query, "items": [], "error": _AWAY}
+
     def _result(self, kind: str, query: str) -> dict[str, Any]:
-        """What came of one query; on a thread."""
+        """The same, on a thread."""
         made: dict[str, Any] = {"query": query, "items": [], "error": None}
         try:
             made["items"] = self._search(kind, query)
@@ -75,7 +90,7 @@ class WebSearch:
             made["error"] = str(error)
         except Exception as error:  # whatever is wrong with it: its words may name addresses
             log.warning("the web search failed: %s", type(error).__name__)
-            made["error"] = "the search is unavailable"
+            made["error"] = _AWAY
         return made
 
     def _search(self, kind: str, query: str) -> list[dict[str, str]]:
@@ -88,22 +103,23 @@ class WebSearch:
         return items(format, self._body(asked), self._most)
 
     def _body(self, asked: SearchRequest) -> bytes:
-        until = clock.monotonic() + self._seconds
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
         headers: Mapping[Any, Any] = {**_HEADERS, **asked.headers}
-        with self._pool.stream(
-            asked.method, asked.url, headers=headers, content=asked.body or None, extensions={"timeout": timeout}
-        ) as response:
+        extensions, content = {"timeout": timeout}, asked.body or None
+        with (
+            self._deadlines.within(self._seconds),
+            self._pool.stream(
+                asked.method, asked.url, headers=headers, content=content, extensions=extensions
+            ) as response,
+        ):
             if response.status != 200:
                 log.warning("the web search answered with status %d", response.status)
-                raise _FailedError("the search is unavailable")
+                raise _FailedError(_AWAY)
             body = bytearray()
             for part in response.iter_stream():
                 body += part
                 if len(body) > MOST_BYTES:
                     raise ValueError("the answer is too large")
-                if clock.monotonic() > until:
-                    raise TimeoutError
         return bytes(body)
 
 

@@ -23,7 +23,7 @@ from shared.submissions.schemas import NULLS
 MOST_REFERRED: Final = 500
 MOST_REFERRED_BYTES: Final = 64 * 1024**2
 #: An item's id (`shared.dialects.responses.items`, `history`), and in it the core of its response's.
-_ITEM: Final = re.compile(r"(?:msg|rs|fco|fc)_([0-9a-f]{1,64})(?:_in[0-9]{1,6})?(?:_[0-9]{1,6})?")
+_ITEM: Final = re.compile(r"(?:msg|rs|fco|fc|ig)_([0-9a-f]{1,64})(?:_in[0-9]{1,6})?(?:_[0-9]{1,6})?")
 _ROWS = (
     select(
         *(

@@ -7,7 +7,6 @@ which it takes without, are not shown: a client reads an answer's first block, o
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -34,7 +33,7 @@ def unsealed(data: str) -> dict[str, Any] | None:
         return None
     try:
         content = strict_json.within(base64.b64decode(data.removeprefix(_MARK), validate=True))
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or a text that is not ASCII
         return None
     return content if isinstance(content, dict) else None
 

@@ -51,7 +51,8 @@ def output(
     calls = message.get("tool_calls") or ()
     parts: list[OutputText | OutputRefusal] = []
     if text := message.get("content"):
-        parts.append({**text_part(text), "logprobs": [_likelihood(one) for one in likely]})
+        cited, tokens = _citations(message), [_likelihood(one) for one in likely]
+        parts.append({**text_part(text), "annotations": cited, "logprobs": tokens})
     if refusal := message.get("refusal"):
         parts.append(refusal_part(refusal))
     shown = images(message, core)
@@ -84,6 +85,11 @@ def _likelihood(one: Mapping[str, Any]) -> dict[str, Any]:
     if "top_logprobs" in one:
         made["top_logprobs"] = [_likelihood(other) for other in one["top_logprobs"] or ()]
     return made
+
+
+def _citations(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the text is based on; this format has the fields of a citation beside its type."""
+    return [{"type": one["type"], **one["url_citation"]} for one in message.get("annotations") or ()]
 
 
 def reasoning(
