@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from producer.cli.connection import api_command
 from producer.cli.groups import ShowByDefault
-from producer.cli.operator import only_account, operator_command
+from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
@@ -90,7 +90,7 @@ def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], s
 
 @credits.command()
 @click.argument("amount")
-@click.option("--account", metavar="ID", help="The account; optional when there is only one.")
+@click.option("--account", metavar="ID", help="Its id or name; optional when there is only one.")
 @click.option("--note", default="granted by the operator", show_default=True, help="The reason, as in the ledger.")
 @operator_command
 def grant(database: Database, output: Output, amount: str, account: str | None, note: str) -> None:
@@ -100,7 +100,7 @@ def grant(database: Database, output: Output, amount: str, account: str | None, 
     from shared.objects.amounts import credits as in_credits
 
     micros = micros_of(amount)
-    account_id = account or database.read_sync(only_account)
+    account_id = database.read_sync(named_account, account)
 
     def give(connection: Connection) -> None:
         ledger.grant(connection, account_id, micros, note)

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from producer.cli.failures import FaultyFileError
 from producer.cli.faults import listed
 from producer.cli.groups import DefaultGroup
-from producer.cli.operator import operator_command
+from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id
-from shared import accounts, clock
+from shared import clock
 from shared.batches.line_files import FaultError
 from shared.db import Database
 from shared.entities import importing, store
@@ -171,10 +171,7 @@ def _owner(connection: Connection, account: str | None, shared: bool) -> str:
         raise click.UsageError("say whose: --account ID, or --shared")
     if account is None:
         return store.SHARED
-    found = [row["id"] for row in accounts.list_accounts(connection) if account in (row["id"], row["name"])]
-    if len(found) != 1:
-        raise NotFound(f"{len(found) or 'no'} accounts match {account[:100]!r}; one must match")
-    return str(found[0])
+    return named_account(connection, account)
 
 
 def _unknown(owner: str, type: str, id: str) -> NotFound:

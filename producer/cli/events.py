@@ -127,10 +127,12 @@ def _row(event: dict[str, Any]) -> list[object]:
 
 
 def _subject(data: dict[str, Any]) -> tuple[str, str]:
-    """The id and the state of an event's job, batch or invoice; or no id and its own few values."""
+    """The id and the state of an event's job, batch, invoice or response; or no id and its own few values."""
     for name in ("job", "batch", "invoice"):
         if isinstance(found := data.get(name), dict):
             return str(found["id"]), _about(name, found)
+    if isinstance(id := data.get("id"), str):  # OpenAI's events of a response name it alone
+        return id, ""
     plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and name != "url"}
     return "", ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in plain.items())
 

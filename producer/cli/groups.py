@@ -13,6 +13,13 @@ class DefaultGroup(click.Group):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            ctx.fail(f"no command '{args[0]}'; there are: {', '.join(self.commands)}")
+        return super().resolve_command(ctx, args)
+
 
 class ShowByDefault(DefaultGroup):
     """A group that shows."""

@@ -33,6 +33,7 @@ _ATTEMPT_COLUMNS = [
     Column("attempt"),
     Column("provider"),
     Column("outcome", text=True),
+    Column("model", drop=2),
     Column("began", drop=1),
     Column("took", right=True),
 ]
@@ -188,10 +189,10 @@ def _charge_line(line: ChargeLine) -> list[str]:
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:
-    """An attempt as cells: `attempt 1`, who was called, how it ended, when it began (UTC) and how long it took."""
+    """An attempt as cells: `attempt 1`, who was called, how it ended, its model, when it began (UTC), its seconds."""
     status, error = attempt["status_code"], attempt["error"]
     ended = " ".join(filter(None, (str(status or ""), error))) or "under way"
     seconds = None if attempt["finished_at"] is None else attempt["finished_at"] - attempt["started_at"]
     took = "" if seconds is None else f"{seconds:.0f} s"
     began = moment(attempt["started_at"]).partition(" ")[2]
-    return [f"attempt {number}", attempt["provider"] or "-", ended, began, took]
+    return [f"attempt {number}", attempt["provider"] or "-", ended, attempt["model"] or "", began, took]

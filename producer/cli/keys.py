@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Connection, select
 
 from producer.cli.groups import DefaultGroup
-from producer.cli.operator import only_account, operator_command
+from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id
 from shared import accounts as rows
@@ -36,7 +36,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--account", metavar="ID", help="The account; optional when there is only one.")
+@click.option("--account", metavar="ID", help="Its id or name; optional when there is only one.")
 @click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Test is free.")
 @click.option("--name", default="", help="A name to recognise it by.")
 @click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31.  [default: never]")
@@ -49,7 +49,7 @@ def create_key(
     It is shown only once: the database keeps no more than its hash.
     """
     until = expiry(expires) if expires else None
-    account_id = account or database.read_sync(only_account)
+    account_id = database.read_sync(named_account, account)
     id, key = database.write_sync(rows.create_key, account_id, mode, name=name, expires_at=until)
 
     def words() -> None:

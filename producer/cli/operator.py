@@ -10,6 +10,7 @@ from sqlalchemy import Connection, make_url
 from producer.cli.output import Output, json_option
 from shared import accounts
 from shared.db import Database
+from shared.errors import NotFound
 from shared.settings import settings
 
 P = ParamSpec("P")
@@ -47,3 +48,14 @@ def only_account(connection: Connection) -> str:
     if len(found) != 1:
         raise click.UsageError(f"there are {len(found)} accounts; say which with --account (fusionai accounts list)")
     return str(found[0]["id"])
+
+
+def named_account(connection: Connection, named: str | None) -> str:
+    """The id of the account that an option names, by its id or by a name that only it has; else of the only one."""
+    if named is None:
+        return only_account(connection)
+    found = [row["id"] for row in accounts.list_accounts(connection) if named in (row["id"], row["name"])]
+    if len(found) != 1:
+        few = f"{len(found) or 'no'} accounts match {named[:100]!r}; one must match (fusionai accounts list)"
+        raise NotFound(f"not found: {few}")
+    return str(found[0])

@@ -42,7 +42,7 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:200]
     known: dict[int, FusionError] = {
-        404: NotFound(f"not found: {path}; /docs and /openapi.json list the paths that exist"),
+        404: NotFound(f"not found: {path}; {_found_where(path)}"),
         405: MethodNotAllowed(f"method not allowed: {request.method} {path}"),
     }
     answer = await refuse(request, known.get(error.status_code, InvalidRequest("the request could not be parsed")))
@@ -50,6 +50,13 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         answer.headers["Allow"] = ", ".join(_methods(request))
     return answer
+
+
+def _found_where(path: str) -> str:
+    """What to do about a path that is none. Anthropic's SDK adds `/v1` to its base URL, OpenAI's does not."""
+    if path.startswith("/v1/v1/"):
+        return "/v1 is there twice, and the base URL has one too many (Anthropic's SDK adds its own)"
+    return "/docs and /openapi.json list the paths that exist"
 
 
 def _methods(request: Request) -> list[str]:

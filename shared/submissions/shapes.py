@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from shared.errors import InvalidRequest, PayloadTooLarge, Refused
 
@@ -31,7 +32,7 @@ class NullIsAbsent(Shape):
 
 
 def invalid(error: ValidationError, at: str = "") -> Refused:
-    """The 400 or 413 of a validation error: a wrong size, else the deepest place that is wrong.
+    """The 400 or 413 of a validation error: a wrong size, else a `type` that is none, else the deepest wrong place.
 
     A value of a union fails once for each branch; a wrong size is the branch that was meant.
     """
@@ -41,29 +42,42 @@ def invalid(error: ValidationError, at: str = "") -> Refused:
             f"{where} has more than {MOST_FAULTS} errors and does not match the expected schema",
             param=at.rstrip(".") or None,
         )
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
-    first = max(errors, key=lambda e: (e["type"] in _SIZES, len(_path(e["loc"]))))
+    errors = error.errors(include_url=False, include_input=False)
+    first = max(errors, key=lambda e: (e["type"] in _SIZES, _is_of_another_type(e), len(_path(e["loc"]))))
     path = (at + _path(first["loc"], named=first["type"] == "extra_forbidden")).rstrip(".")
     kind = PayloadTooLarge if first["type"] == TOO_LARGE else InvalidRequest
-    return kind(f"{path or 'request body'}: {_message(first['type'], first['msg'])}", param=path or None)
+    return kind(f"{path or 'request body'}: {_message(first)}", param=path or None)
 
 
-def _message(type: str, message: str) -> str:
+def _is_of_another_type(fault: ErrorDetails) -> bool:
+    """Whether its place is a `type` that is none: what is missing beside it belongs to the type that it should be."""
+    return fault["type"] == "literal_error" and fault["loc"][-1] == "type"
+
+
+def _message(fault: ErrorDetails) -> str:
     """What pydantic says, worded and begun as our own messages are."""
-    if type in _MESSAGES:
-        return _MESSAGES[type]
-    message = message.removeprefix("Value error, ").replace(" after validation", "")
+    if fault["type"] in _MESSAGES:
+        return _MESSAGES[fault["type"]]
+    if fault["type"] == "union_tag_invalid":
+        known = fault["ctx"]["expected_tags"].replace("'", "")
+        return f"type '{fault['ctx']['tag'][:_MOST_NAME]}' is not supported; supported: {known}"
+    message = fault["msg"].removeprefix("Value error, ").replace(" after validation", "")
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 
 
-_MESSAGES: Final = {"extra_forbidden": "unknown field", "missing": "required field is missing"}
+_MESSAGES: Final = {
+    "extra_forbidden": "unknown field",
+    "missing": "required field is missing",
+    "union_tag_not_found": "type is missing",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be an object"),
+}
 #: Steps of a location that name a branch of a union, not a field.
 _BRANCHES = frozenset({"str", "int", "float", "dict", "NamedToolChoice"})
 _PART_TAGS = frozenset(
     {"text", "image_url", "refusal", "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result"}
 )
 _SIZES = frozenset({"too_short", "too_long", "string_too_short", "string_too_long", TOO_LARGE})
-#: Characters of an unknown field's name that are given back.
+#: Characters of an unknown name, of a field or a type, that are given back.
 _MOST_NAME = 100
 
 

@@ -12,6 +12,7 @@ from shared.jobs import job_steps
 from shared.money.pricing import Amount, Price, price_of_all
 from shared.submissions.charging import USED
 from shared.submissions.schemas import Usage, read_offer
+from shared.submissions.steps import grounding
 from shared.submissions.steps.course import COURSE
 from shared.verify.query import Query, faulty_rows
 
@@ -57,30 +58,38 @@ _PAGE = (
 
 def _wrong(connection: Connection, row: Mapping[str, Any]) -> str | None:
     """What is wrong with a job's charge, if anything."""
-    steps = job_steps.ended(connection, [row["id"]]).get(row["id"], [])
+    return fault(row, job_steps.ended(connection, [row["id"]]).get(row["id"], []))
+
+
+def fault(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str | None:
+    """The same, of the job's row and those of its steps."""
     try:
-        expected = 0 if row["test"] else _expected(row, steps)
+        fair = [0] if row["test"] else _fair(row, steps)
     except (LookupError, ValueError, TypeError) as error:
         return f"offers or steps cannot be read ({type(error).__name__})"
-    if expected == row["charged_micros"]:
+    if row["charged_micros"] in fair:
         return None
-    return f"charged_micros={row['charged_micros']}, expected {expected}, bound_micros={row['bound_micros']}"
+    return f"charged_micros={row['charged_micros']}, expected {fair[0]}, bound_micros={row['bound_micros']}"
 
 
-def _expected(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> int:
-    """The price of the steps, and of what was sent on of one that did not end, without which no failure costs."""
+def _fair(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The price of the steps, and of what was sent on of one that did not end, without which no failure costs.
+
+    That may have the price of any tier of the model that served: the row does not always say which it was.
+    """
     prompt, completion = row["prompt_tokens"], row["completion_tokens"]
     if row["status"] != "succeeded" and not prompt + completion:
-        return 0
+        return [0]
     offers = [read_offer(one) for one in orjson.loads(row["offers"])]
     parts: list[tuple[Amount, Price]] = []
     for step in steps:
         used = Usage(**{name: step[name] for name in USED if name in step})
-        parts.append((used.amount, offers[step["offer"]].price))
+        parts.append((used.amount, grounding.price_of(step["step"], offers[step["offer"]].price)))
         prompt, completion = prompt - used.prompt_tokens, completion - used.completion_tokens
     if prompt < 0 or completion < 0 or (row["status"] == "succeeded" and prompt + completion):
         raise ValueError("counts")
-    by = next(one for one in offers if (one.provider, one.model) == (row["provider"], row["served_model"]))
-    if prompt + completion:
-        parts.append((Amount(prompt, completion), by.price))
-    return min(price_of_all(parts), int(row["bound_micros"]))
+    served = [one for one in offers if (one.provider, one.model) == (row["provider"], row["served_model"])]
+    if not served:
+        raise LookupError("served by none of its offers")
+    rest = [[(Amount(prompt, completion), by.price)] if prompt + completion else [] for by in served]
+    return [min(price_of_all([*parts, *one]), int(row["bound_micros"])) for one in rest]

@@ -30,7 +30,7 @@ def test_a_job_with_failed_attempts_is_shown_line_by_line(fusionai: Command, acc
     for number, (line, attempt) in enumerate(zip(attempts, job["attempts"], strict=True), start=1):
         ended = " ".join(str(part) for part in (attempt["status_code"], attempt["error"]) if part)
         assert re.fullmatch(
-            rf"attempt {number}  openai  {re.escape(ended)} *  \d\d:\d\d:\d\d  \d+ s", line
+            rf"attempt {number}  openai  {re.escape(ended)} *  gpt-4  \d\d:\d\d:\d\d  \d+ s", line
         ), (line, attempt)  # fmt: skip
     assert any(re.fullmatch(rf"reason +{job['error']['reason']}", line) for line in shown)
     assert fusionai.json("job", job["id"], status=3) == job

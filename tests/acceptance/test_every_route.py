@@ -192,6 +192,11 @@ def test_what_is_not_there(account: Account, method: str, path: str, status: int
         assert answer.headers["allow"]
 
 
+def test_a_version_that_is_there_twice_is_named(account: Account) -> None:
+    """Anthropic's SDK adds `/v1` to the base URL, and OpenAI's does not."""
+    assert "/v1 is there twice" in check(account.live.post("/v1/messages", json={}), 404, "not_found")["message"]
+
+
 def test_a_trailing_slash_sends_nobody_elsewhere(account: Account) -> None:
     """A redirect would name the Host header's host, and have the body and its key sent again to it."""
     for path in ("/chat/completions/", "/jobs/", "/batches/"):

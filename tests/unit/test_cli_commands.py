@@ -246,6 +246,20 @@ def test_no_grant_takes_a_balance_out_of_the_databases_range(directory: Path, mo
     assert CliRunner().invoke(cli.main, ["verify"]).exit_code == 0
 
 
+def test_an_account_is_named_by_its_name_too(directory: Path) -> None:
+    for words in (["migrate"], ["accounts", "create", "Acme"], ["accounts", "create", "Other"]):
+        assert CliRunner().invoke(cli.main, words).exit_code == 0
+    assert CliRunner().invoke(cli.main, ["keys", "create", "--account", "Acme"]).stdout.startswith("fusionai_live_")
+    assert "granted to acct_" in CliRunner().invoke(cli.main, ["credits", "grant", "5", "--account", "Other"]).stdout
+    unknown = told(CliRunner().invoke(cli.main, ["keys", "create", "--account", "Nobody"]))
+    assert "no accounts match 'Nobody'" in unknown and "fusionai accounts list" in unknown
+
+
+def test_a_command_that_is_none_is_answered_with_those_that_there_are(directory: Path) -> None:
+    done = CliRunner().invoke(cli.main, ["models", "gpt-4"])
+    assert done.exit_code == 2 and "no command 'gpt-4'; there are: list, add, remove, sync" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("done", "said"),
     [

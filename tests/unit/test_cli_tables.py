@@ -205,6 +205,7 @@ def test_an_event_without_a_thing_shows_its_values() -> None:
     data = {"kind": "remaining", "threshold": 100, "credits_remaining": 99.5, "period": "2026-11"}
     words = "kind remaining, threshold 100, credits remaining 99.5, period 2026-11"
     assert events._subject(data) == ("", words)
+    assert events._subject({"id": f"resp_{ID}"}) == (f"resp_{ID}", ""), "OpenAI's events of a response"
 
 
 def test_short_forms() -> None:

@@ -15,6 +15,7 @@ from shared.submissions.schemas import Usage, read_submission
 from shared.submissions.steps import grounding
 from shared.submissions.steps.conducting import Answer, Asked, Failure, Finished, Step
 from shared.submissions.steps.grounding import TOKENS, Grounding
+from workers.running import walks
 from workers.search import formats
 
 HELLO = [{"role": "user", "content": "Who won?"}]
@@ -192,6 +193,25 @@ def test_the_hold_covers_steps_of_different_models(monkeypatch: pytest.MonkeyPat
     mixed = price_of_all([(ask, first), (searched, first), (answer, last)])
     assert mixed > max(alone), "what this is about"
     assert quote.bound(offers) > mixed
+
+
+def test_a_search_is_no_request_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a model has a price for each request, the two calls of it have it, and the search between them not."""
+    monkeypatch.setattr(settings(), "search_kind", "tavily")
+    whole, made = catalogue(), {"model": "claude-3-sonnet", "messages": HELLO, "max_tokens": 50, "grounding": True}
+    sold = replace(whole, prices={**whole.prices, made["model"]: Price("v", 1_000_000, 1_000_000, request=500)})
+    submission = read_submission("chat.completion", made)
+    offers = quote.offers(submission, sold, test=False)
+    walk = walks.of("claude-3-sonnet", submission.request, offers[:1], ())
+    assert walk is not None
+    for name, said, used in (
+        ("ask", body(None, *search("a")), Usage(10, 5)),
+        ("search", found(FOUND), grounding.charged(Usage(1))),
+        ("answer", body("Them."), Usage(20, 5)),
+    ):
+        walk = walk.after(Finished(name, said, used), offers[0])
+    assert isinstance(walk.next, Answer)
+    assert price_of_all(walk.spent) == 10 + 5 + TOKENS + 20 + 5 + 2 * 500 <= quote.bound(offers)
 
 
 def test_without_a_search_it_is_a_400_that_says_so() -> None:

@@ -37,6 +37,7 @@ def shown(url: str) -> list[dict[str, Any]]:
 
 #: (type, the fields that are changed, the `param` of the answer)
 BAD: list[tuple[Any, dict[str, Any], str]] = [
+    ("chat.completion", {"tools": [{"type": "custom", "custom": {"name": "find"}}]}, "tools[0].type"),
     ("embedding", {"model": GONE}, "model"),
     ("image", {"model": GONE}, "model"),
     ("chat.completion", {"model": ""}, "model"),
@@ -250,6 +251,21 @@ def test_a_huge_unknown_name_is_not_repeated_back() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_submission("chat.completion", {**CHAT, "x" * 1_000_000: 1})
     assert len(refused.value.message) < 1000 and len(refused.value.param or "") < 500
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"type": "file"}, "type 'file' is not supported; supported: text, image_url, refusal"),
+        ({"type": "x" * 5000}, f"type '{'x' * 100}' is not supported; supported: text, image_url, refusal"),
+        ({}, "type is missing"),
+        ("hello", "must be an object"),
+    ],
+)
+def test_a_part_of_another_type_says_which_there_are(part: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_submission("chat.completion", {**CHAT, "messages": user([part])})
+    assert refused.value.message == f"messages[0].content[0]: {words}"
 
 
 def test_a_prompt_never_comes_back_in_the_refusal() -> None:

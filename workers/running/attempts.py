@@ -11,7 +11,6 @@ from shared import clock, crash
 from shared.errors import ProviderError, StorageAway
 from shared.jobs.leases import Leased
 from shared.jobs.outcomes import BEGAN, Ending, Requeue
-from shared.providers.states import words
 from shared.queues import Lane
 from shared.settings import settings
 from shared.submissions import extras
@@ -27,7 +26,7 @@ from workers.running.images import ImageKeeper, links
 from workers.running.job_rows import Work
 from workers.running.partial_answer import PartialAnswer
 from workers.running.publisher import HeldSink, Publisher
-from workers.running.retry import BARRED, PAUSED, Defer, GiveUp, Retry, Situation, decide
+from workers.running.retry import PAUSED, Defer, GiveUp, Retry, Situation, decide
 from workers.running.sinks import CallSink, lifetime, streaming
 from workers.upstream.faults import BAD_SIGNATURE, NOT_CONFIGURED, label
 
@@ -99,7 +98,7 @@ class _Run:
             if isinstance(made, Wait):
                 if aside := self._aside(made, failures):
                     return aside
-                made = _not_called(made)
+                made = paused.failure(made)
             if made.code == BAD_SIGNATURE and extras.is_signed(self.request):
                 self.work = replace(self.work, request=extras.unsigned(self.request))
                 continue
@@ -128,13 +127,16 @@ class _Run:
     async def _once(self) -> Ending | Requeue | ProviderError | Wait:
         """One attempt. Of an answer that somebody has read a part of there is no other: that is the end."""
         with self._sink() as sink:
-            try:
-                async with asyncio.timeout(lifetime(self.job, sink)) as life:
-                    made = await self._paced(sink)
-            except TimeoutError:
-                if not life.expired():
-                    raise  # some other limit, which says nothing of the job's time
-                return outcomes.cut_short(self.job, "expired", self.attempts, self.partial)
+            if (seconds := lifetime(self.job, sink)) is None:
+                made = await self._paced(sink)
+            else:
+                try:
+                    async with asyncio.timeout(seconds) as life:
+                        made = await self._paced(sink)
+                except TimeoutError:
+                    if not life.expired():
+                        raise  # some other limit, which says nothing of the job's time
+                    return outcomes.cut_short(self.job, "expired", self.attempts, self.partial)
             if isinstance(made, ProviderError) and sink is not None and sink.began:
                 return outcomes.broken_off(self.job, made, self.attempts, self.partial)
             if isinstance(made, Ending) and isinstance(sink, HeldSink):
@@ -147,7 +149,7 @@ class _Run:
         """What follows when the provider is not to be called now; None: the same as after a failed attempt."""
         another_left = self._following(None) is not None
         if paused.turns(wait, self.lane, another_left=another_left):
-            return self._elsewhere(GiveUp(PAUSED, elsewhere=True), _not_called(wait))
+            return self._elsewhere(GiveUp(PAUSED, elsewhere=True), paused.failure(wait))
         seconds = paused.seconds_put_off(wait, another_left=another_left)
         return self._put_off(seconds, wait.reason, failures) if self.lane == "batch" else None
 
@@ -325,12 +327,3 @@ def _bare(error: ProviderError) -> ProviderError:
     """
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error
-
-
-def _not_called(wait: Wait) -> ProviderError:
-    """A provider that is not called just now, as if it had answered so itself."""
-    if wait.paused:
-        message = f"calls to this provider are paused: {words(wait.reason)}"
-        return ProviderError(message, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
-    message = "the rate limit of this provider is reached"
-    return ProviderError(message, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)

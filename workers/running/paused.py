@@ -2,8 +2,11 @@
 
 from typing import Final
 
+from shared.errors import ProviderError
+from shared.providers.states import words
 from shared.queues import Lane
 from workers.pacing import PATIENCE, Wait
+from workers.running.retry import BARRED, PAUSED
 
 #: How long a provider is down before a batch line turns to another offer without having called it: nearly a second, for
 #: which calls are paused at first, so that a line that was put off for a second turns the next time that it looks.
@@ -40,3 +43,12 @@ def turns(wait: Wait, lane: Lane, *, another_left: bool) -> bool:
 def seconds_put_off(wait: Wait, *, another_left: bool) -> float:
     """For how long a line is put off, which looks again early while it has another offer."""
     return min(wait.seconds, LASTED_SECONDS) if another_left else wait.seconds
+
+
+def failure(wait: Wait) -> ProviderError:
+    """A provider that is not called just now, as if it had answered so itself."""
+    if wait.paused:
+        message = f"calls to this provider are paused: {words(wait.reason)}"
+        return ProviderError(message, code=BARRED if wait.barred else PAUSED, retry_after_seconds=wait.seconds)
+    message = "the rate limit of this provider is reached"
+    return ProviderError(message, code="rate_limit_exceeded", retry_after_seconds=wait.seconds)

@@ -9,6 +9,7 @@ import orjson
 from shared.money.pricing import Amount, Price
 from shared.submissions.charging import USED
 from shared.submissions.schemas import Offer, Usage
+from shared.submissions.steps import grounding
 from shared.submissions.steps.conducting import Answer, Asked, Conductor, Failure, Finished, Step
 from shared.submissions.steps.conductors import CONDUCTORS
 from shared.submissions.steps.course import Course, course_of
@@ -59,7 +60,7 @@ class Walk:
     def spent(self) -> list[tuple[Amount, Price]]:
         """What the steps that have ended are charged for."""
         parts = zip(self.finished, self.charged, strict=True)
-        return [(finished.counted.amount, offer.price) for finished, offer in parts]
+        return [(done.counted.amount, grounding.price_of(done.name, offer.price)) for done, offer in parts]
 
     def after(self, finished: Finished, offer: Offer) -> "Walk":
         """The same when another step has ended, charged by that offer of the job."""

@@ -129,7 +129,8 @@ class Exchange:
         now = self._loop.time()
         self._due = now + self._limits.first_seconds
         self._end = now + self._limits.whole_seconds
-        self._timer = self._loop.call_at(min(self._due, self._end), self._look)
+        # Not later than a silence could end the call: so it need not be set anew when the answer begins.
+        self._timer = self._loop.call_at(min(self._due, self._end, now + self._idle), self._look)
 
     def _hasten(self) -> None:
         """The timer moves itself later, but not earlier."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from shared.errors import UpstreamError
-from shared.money.pricing import Amount, Overheads
+from shared.money.pricing import Amount, Overheads, Price
 from shared.submissions import extras
 from shared.submissions.charging import USED
 from shared.submissions.job_types import JobType
@@ -26,6 +26,8 @@ from shared.submissions.steps.conducting import Answer, Asked, Failure, Finished
 FIELD: Final = "grounding"
 #: The type, the role and the provider of a search, which is no model's.
 SEARCH: Final = "web_search"
+#: The name of its step.
+STEP: Final = "search"
 #: What a search that found something is charged as: tokens of input, however many queries it has.
 TOKENS: Final = 4000
 MOST_QUERIES: Final = 3
@@ -111,6 +113,11 @@ def charged(usage: Usage) -> Usage:
     return Usage(**{**_NOTHING, "prompt_tokens": TOKENS if usage.prompt_tokens else 0})
 
 
+def price_of(step: str, price: Price) -> Price:
+    """The price of a job's step: a search is no request of the model, whose price of one does not count."""
+    return replace(price, request=0) if step == STEP else price
+
+
 def offered(request: Mapping[str, Any]) -> dict[str, Any]:
     """A request in which the model is offered the search beside the caller's own tools."""
     made = {name: value for name, value in request.items() if name != FIELD}
@@ -124,7 +131,7 @@ def offered(request: Mapping[str, Any]) -> dict[str, Any]:
 def search(request: Mapping[str, Any], body: Mapping[str, Any]) -> Step | None:
     """The search that the model wants, by its answer; None: none."""
     calls = searches(request, body)
-    return Step("search", SEARCH, {"queries": [query for _, query in calls]}, role=SEARCH) if calls else None
+    return Step(STEP, SEARCH, {"queries": [query for _, query in calls]}, role=SEARCH) if calls else None
 
 
 def searches(request: Mapping[str, Any], body: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
