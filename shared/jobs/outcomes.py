@@ -40,9 +40,12 @@ class StepEnd:
     answer: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ending:
-    """A job's terminal transition. `takes`: by somebody else than its holder, which bumps the epoch."""
+    """A job's terminal transition. `takes`: by somebody else than its holder, which bumps the epoch.
+
+    Nothing changes one; it is not frozen, since one is made for each job and freezing doubles what making one costs.
+    """
 
     job_id: str
     epoch: int

@@ -20,6 +20,8 @@ NAMES: Final = (*_OF_SCHEME.values(), _OF_ALL, _OF_NONE)
 SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _MASK: Final = "***"
+#: URLs whose way is kept.
+MOST_URLS: Final = 1000
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -73,9 +75,18 @@ class Routes:
         self._exceptions = [_exception(entry) for entry in variables.get(_OF_NONE, "").replace(",", " ").split()]
         self._straight = {_server(urlsplit(url)) for url in straight}
         self._known: dict[tuple[str, str, int], Proxy | None] = {}
+        #: The same by whole URLs, of which providers have few; reading one takes longer than looking it up.
+        self._of_urls: dict[str, Proxy | None] = {}
 
     def proxy(self, url: str) -> Proxy | None:
         """The proxy through which a URL is reached; None: straight."""
+        if url not in self._of_urls:
+            if len(self._of_urls) >= MOST_URLS:
+                self._of_urls.clear()
+            self._of_urls[url] = self._found(url)
+        return self._of_urls[url]
+
+    def _found(self, url: str) -> Proxy | None:
         parts = urlsplit(url)
         server = _server(parts)
         place = (parts.scheme, *server)

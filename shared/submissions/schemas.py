@@ -138,9 +138,9 @@ _OFFERED = frozenset(Offer.__dataclass_fields__)
 _LONG = frozenset(LongContext.__dataclass_fields__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
-    """What a provider says it used, in canonical terms."""
+    """What a provider says it used, in canonical terms. Nothing changes one; it is not frozen, as Submission is not."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

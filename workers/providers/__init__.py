@@ -49,12 +49,13 @@ class Sink(Protocol):
         """Send the choices of a chunk (`shared.answers.streams.part`); `head` has its id, created and model."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProviderCall:
     """One call to make: the canonical request, and the offer that is to serve it.
 
     With a `sink` the answer is wanted as it comes, besides the whole; an adapter that cannot stream leaves it alone.
     What is sent must be what the whole will have: the same id, created and model, the same texts in the same order.
+    Nothing changes a call or an answer; they are not frozen, since freezing doubles what making one costs.
     """
 
     job_id: str
@@ -72,7 +73,7 @@ class ProviderCall:
         return self.offer.service_tier or self.request.get("service_tier")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProviderAnswer:
     """A whole, good answer: the canonical result body (without credits), what it used, what was not passed on."""
 
