@@ -185,7 +185,8 @@ def _charge_line(line: ChargeLine) -> list[str]:
     """A line of the charge as cells: what, how many, at which price, and what it comes to."""
     per = {1: "each"}.get(line.get("per", 1), "per million")
     price = f"{credits_text(line['price'] / MICROS)} {per}" if "price" in line else ""
-    return [line["description"], f"{line['count']:,}" if "count" in line else "", price, line["credits"]]
+    what = f"{line['step']}: {line['description']}" if "step" in line else line["description"]
+    return [what, f"{line['count']:,}" if "count" in line else "", price, line["credits"]]
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:

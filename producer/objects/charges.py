@@ -1,15 +1,17 @@
 """How a job's charge came about, line by line, computed from its rows: the usage, at the offer's price. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from shared.money.pricing import PER_TOKENS, PricedCount, priced_counts
+from shared.money.pricing import PER_TOKENS, Amount, Price, PricedCount, price_of_all, priced_counts
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits
 from shared.submissions.charging import as_charged
+from shared.submissions.steps import charged as steps_charged
+from shared.submissions.steps.charged import Part
 
 ExactCredits = Annotated[str, Field(description="Credits as an exact decimal, with at most twelve decimals.")]
 
@@ -45,6 +47,7 @@ class ChargeLine(TypedDict):
     """So many of one thing at one price, or a correction (`rounding`, `maximum`), which has neither."""
 
     item: ChargeItem
+    step: NotRequired[Annotated[str, Field(description="The call of a job that takes several.")]]
     description: str
     count: NotRequired[Count]
     price: NotRequired[Annotated[int, Field(ge=0, description="Micro-credits for each `per`.")]]
@@ -77,6 +80,8 @@ def charge(row: Mapping[str, Any]) -> Charge | None:
         return _nothing("cached")
     if not charged and not row["provider"]:
         return _nothing("nothing_used")
+    if row.get("steps") and (parts := _parts(row)) is not None:
+        return _of_steps(row, parts)
     found = as_charged(row)
     if found is None:
         return {
@@ -86,13 +91,8 @@ def charge(row: Mapping[str, Any]) -> Charge | None:
         }
     at, offer, used = found
     counts = priced_counts(used.amount, at)
-    exact = sum(one.exact for one in counts)
-    full = -(-exact // PER_TOKENS) * PER_TOKENS
     lines = [_line(one, used.size) for one in counts if one.count]
-    if full != exact:
-        lines.append(_correction("rounding", "rounding up", full - exact))
-    if full != charged * PER_TOKENS:
-        lines.append(_correction("maximum", "above the maximum that was held", charged * PER_TOKENS - full))
+    lines += _corrections(sum(one.exact for one in counts), charged)
     long = at.long_context
     return {
         "lines": lines,
@@ -102,6 +102,57 @@ def charge(row: Mapping[str, Any]) -> Charge | None:
         "long_context": long is not None and used.prompt_tokens > long.above,
         "reason": None,
     }
+
+
+def _parts(row: Mapping[str, Any]) -> list[Part] | None:
+    """The parts of the charge of a job of several calls; None when none of the ways comes to it."""
+    try:
+        ways = list(steps_charged.ways(row, row["steps"]))
+    except (LookupError, ValueError, TypeError):
+        return None
+    bound = int(row["job_bound"])
+    prices = ([(part.amount, part.price) for part in way] for way in ways)
+    fits = (way for way, priced in zip(ways, prices, strict=True) if _cut(priced, bound) == row["charged_micros"])
+    return next(fits, None)
+
+
+def _cut(priced: Sequence[tuple[Amount, Price]], bound: int) -> int:
+    return min(price_of_all(priced), bound)
+
+
+def _of_steps(row: Mapping[str, Any], parts: Sequence[Part]) -> Charge:
+    lines: list[ChargeLine] = []
+    exact = 0
+    for part in parts:
+        counts = [one for one in priced_counts(part.amount, part.price) if one.count]
+        exact += sum(one.exact for one in counts)
+        named: ChargeLine
+        for one in counts:
+            named = _line(one, "")
+            if part.step:
+                named["step"] = part.step
+            lines.append(named)
+    last = parts[-1]
+    long = last.price.long_context
+    return {
+        "lines": lines + _corrections(exact, row["charged_micros"]),
+        "credits": credits(row["charged_micros"]),
+        "service_tier": row["service_tier"] or None,
+        "price_version": last.price.version,
+        "long_context": long is not None and last.amount.input_tokens > long.above,
+        "reason": None,
+    }
+
+
+def _corrections(exact: int, charged: int) -> list[ChargeLine]:
+    """What makes the lines before add up to the charge."""
+    full = -(-exact // PER_TOKENS) * PER_TOKENS
+    lines: list[ChargeLine] = []
+    if full != exact:
+        lines.append(_correction("rounding", "rounding up", full - exact))
+    if full != charged * PER_TOKENS:
+        lines.append(_correction("maximum", "above the maximum that was held", charged * PER_TOKENS - full))
+    return lines
 
 
 def exact_credits(exact: int) -> str:

@@ -1,10 +1,10 @@
 """Operations on jobs: show, list, cancel."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import orjson
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, RowMapping, select, text, update
 
 from producer import objects
 from producer.admission.idempotency import Claim
@@ -18,9 +18,10 @@ from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import RUNNING
 from shared.errors import Conflict, InvalidRequest, NotFound
-from shared.jobs import transitions
+from shared.jobs import job_steps, transitions
 from shared.jobs.outcomes import TERMINAL, Ending, JobStatus
 from shared.notifier import CANCEL, DONE, Notifier
+from shared.submissions.steps.course import has_course
 
 #: Tries of a cancel that meets a job which is just changing hands.
 CANCEL_TRIES = 5
@@ -45,7 +46,14 @@ def show_job(connection: Connection, holder: KeyHolder, job_id: str) -> Job:
     row = connection.execute(_JOBS.where(m.jobs.c.id == job_id, *owned_by(holder))).mappings().first()
     if row is None:
         raise NotFound(f"not found: job {job_id[:100]!r}")
-    return objects.job_object(dict(row))
+    return objects.job_object(_with_steps(connection, [row])[0])
+
+
+def _with_steps(connection: Connection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    """Rows of jobs; those of several calls that have ended with their `steps`, by which they are charged."""
+    ended = [row["id"] for row in rows if has_course(row["offer"]) and row["charged_micros"] is not None]
+    steps = job_steps.ended(connection, ended)
+    return [{**row, "steps": steps.get(row["id"], ())} for row in rows]
 
 
 def list_jobs(
@@ -67,8 +75,8 @@ def list_jobs(
         statement = statement.where(m.jobs.c.status == status)
     if ids:
         statement = statement.where(m.jobs.c.id.in_(ids))
-    rows = connection.execute(paged(statement, m.jobs.c.id, page)).mappings()
-    return objects.page([objects.job_object(dict(row)) for row in rows], page.limit)
+    rows = connection.execute(paged(statement, m.jobs.c.id, page)).mappings().all()
+    return objects.page([objects.job_object(row) for row in _with_steps(connection, rows)], page.limit)
 
 
 def cancel_job(connection: Connection, holder: KeyHolder, job_id: str) -> tuple[Job, list[str]]:

@@ -1,7 +1,7 @@
 """Quotes a submission: the offers that may serve it, with their prices and bounds, fixed at acceptance."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -201,10 +201,20 @@ def _check_reach(request: Mapping[str, Any], model: CatalogueModel, at: str) -> 
 
 
 def _unsent(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel) -> int:
-    """Bytes of what stands beside the messages' own fields and does not go to this model."""
+    """Bytes of what stands beside the messages' own fields and does not go to this model, nor to one of its team."""
     if (beside := request.get(extras.KEY)) is None:
         return 0
-    return extras.size(beside) - extras.size(extras.taken(beside, catalogue.sending(model.id).takes))
+    takes = frozenset[str]().union(*(catalogue.sending(id).takes for id in _serving(catalogue, model)))
+    return extras.size(beside) - extras.size(extras.taken(beside, takes))
+
+
+def _serving(catalogue: Catalogue, model: CatalogueModel) -> Iterator[str]:
+    """The models that what is asked of this one may be sent to: itself, and its team with their fallbacks."""
+    yield model.id
+    for id in model.conductor.roles.values() if model.conductor else ():
+        yield id
+        if id in catalogue.models:
+            yield from catalogue.models[id].fallbacks
 
 
 def _searched(request: Mapping[str, Any], catalogue: Catalogue, model: CatalogueModel, at: str) -> int:

@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import Connection, select, text
 
 from shared.db import models as m
 from shared.db.models.jobs import UNFINISHED
 from shared.jobs import job_steps
-from shared.money.pricing import Amount, Price, price_of_all
-from shared.submissions.charging import USED
-from shared.submissions.schemas import Usage, read_offer
-from shared.submissions.steps import grounding
+from shared.money.pricing import price_of_all
+from shared.submissions.steps import charged
 from shared.submissions.steps.course import COURSE
 from shared.verify.query import Query, faulty_rows
 
@@ -77,19 +74,7 @@ def _fair(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> list[in
 
     That may have the price of any tier of the model that served: the row does not always say which it was.
     """
-    prompt, completion = row["prompt_tokens"], row["completion_tokens"]
-    if row["status"] != "succeeded" and not prompt + completion:
+    if row["status"] != "succeeded" and not row["prompt_tokens"] + row["completion_tokens"]:
         return [0]
-    offers = [read_offer(one) for one in orjson.loads(row["offers"])]
-    parts: list[tuple[Amount, Price]] = []
-    for step in steps:
-        used = Usage(**{name: step[name] for name in USED if name in step})
-        parts.append((used.amount, grounding.price_of(step["step"], offers[step["offer"]].price)))
-        prompt, completion = prompt - used.prompt_tokens, completion - used.completion_tokens
-    if prompt < 0 or completion < 0 or (row["status"] == "succeeded" and prompt + completion):
-        raise ValueError("counts")
-    served = [one for one in offers if (one.provider, one.model) == (row["provider"], row["served_model"])]
-    if not served:
-        raise LookupError("served by none of its offers")
-    rest = [[(Amount(prompt, completion), by.price)] if prompt + completion else [] for by in served]
-    return [min(price_of_all([*parts, *one]), int(row["bound_micros"])) for one in rest]
+    bound = int(row["bound_micros"])
+    return [min(price_of_all([(part.amount, part.price) for part in way]), bound) for way in charged.ways(row, steps)]

@@ -1,5 +1,6 @@
 """`grounding`: a model may search the web, in every dialect, job, stream and batch; only a search made is paid."""
 
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -45,6 +46,12 @@ def check_money(account: Account, job_id: str, *, searched: bool) -> None:
         assert result[name] == sum(one[name] for one in taken) > 0
     expected = -(-(result["prompt_tokens"] * price.input + result["completion_tokens"] * price.output) // 1_000_000)
     assert result["charged_micros"] == expected > 0 and result["excess_micros"] == 0
+    charge = account.live.get(f"/jobs/{job_id}").json()["charge"]
+    assert [*dict.fromkeys(line["step"] for line in charge["lines"] if "step" in line)] == [
+        one["step"] for one in taken
+    ]
+    assert sum(Decimal(line["credits"]) for line in charge["lines"]) == Decimal(str(charge["credits"]))
+    assert "other" not in {line["item"] for line in charge["lines"]}
     assert account.stack.violations() == []
 
 
@@ -203,6 +210,7 @@ def test_a_selected_model_searches_and_its_fallback_does(account: Account, stack
     with stack.script({"provider": "openai", "fault": {"status": 500}}):
         job = account.run(chat(SEARCHED, grounding=True, routing={"fallbacks": ["claude-3-sonnet"]}))
     assert job["status"] == "succeeded" and job["served_by"]["model"] == "claude-3-sonnet"
+    assert [line["item"] for line in job["charge"]["lines"] if "step" not in line] in ([], ["rounding"])
     assert account.stack.violations() == []
 
 

@@ -81,3 +81,22 @@ def test_a_team_without_one_of_its_models_is_refused() -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
     with pytest.raises(InvalidRequest, match="image-gen-2, by which it is served"):
         quote.offers(read_submission("chat.completion", body), lacking, test=False)
+
+
+def test_what_only_a_team_s_model_is_sent_is_held_for() -> None:
+    """Thoughts of earlier turns, which the model that is sold takes no more than its provider does."""
+    known = catalogue()
+    sold = known.models[MODEL].conductor
+    assert sold is not None
+    thought = {"role": "assistant", "content": "Yes.", "reasoning_content": "word " * 20_000}
+    turns = [{"role": "user", "content": "?"}, thought, {"role": "user", "content": "?"}]
+    asked = read_submission("chat.completion", {"model": MODEL, "messages": turns})
+
+    def held(*takes: str) -> int:
+        text = sold.roles["text"]
+        sending = known.sending(text).model_copy(update={"takes": frozenset(takes)})
+        team = replace(known, sendings={**known.sendings, text: sending})
+        return quote.offers(asked, team, test=False)[0].bound_micros
+
+    price = known.prices[MODEL].input
+    assert price is not None and held("reasoning_content") - held() >= 20_000 * price // 1_000_000

@@ -113,8 +113,8 @@ class Engine:
         return len(self._running)
 
     async def quiet(self) -> None:
-        """Until nothing that was offered waits for a slot, is being leased, or runs."""
-        while self._slots.busy():
+        """Until nothing that was offered, or put back to be run at once, waits for a slot, is being leased, or runs."""
+        while self._slots.busy() or self._at_once:
             if self._running:
                 await asyncio.wait(list(self._running.values()), return_when=asyncio.FIRST_COMPLETED)
             else:
