@@ -196,4 +196,4 @@ def _attempt(number: int, attempt: Attempt) -> list[str]:
     seconds = None if attempt["finished_at"] is None else attempt["finished_at"] - attempt["started_at"]
     took = "" if seconds is None else f"{seconds:.0f} s"
     began = moment(attempt["started_at"]).partition(" ")[2]
-    return [f"attempt {number}", attempt["provider"] or "-", ended, attempt["model"] or "", began, took]
+    return [f"attempt {number}", attempt["provider"] or "-", ended, attempt.get("model") or "", began, took]
