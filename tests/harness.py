@@ -22,12 +22,14 @@ from typing import Any, Self
 
 import httpx
 import orjson
+import redis as redis_py
 from sqlalchemy import text
 
 from shared import accounts, clock
 from shared.db import Database
 from shared.db.models.batches import UNFINISHED
 from shared.money import ledger
+from shared.providers import states
 from shared.settings import settings
 from tests.chaos.audit import audit
 from tests.chaos.audit_batches import leftovers
@@ -241,6 +243,12 @@ class Stack(Processes):
         order = {"rules": rules, "limits": limits, "record": True}
         with httpx.Client(trust_env=False) as client:
             client.post(f"{self.simulator.url}/_simulator/script", json=order).raise_for_status()
+
+    def forget_pace(self) -> None:
+        """Let workers that start from now on know nothing of how fast providers were called."""
+        with redis_py.from_url(self.redis.url) as connection:
+            names = [name.decode() for name in connection.smembers(states.NAMES)]
+            connection.delete(states.NAMES, *(states.KEY.format(name) for name in names))
 
     def calls(self, containing: str = "") -> int:
         """How many provider calls since the script was set had this text in them."""

@@ -57,7 +57,7 @@ def retry(stack: Stack, account: Account, id: str) -> str:
 
 def cancelled_batch(stack: Stack, account: Account, mark: str) -> None:
     """Ten lines run, and so many wait that ending them takes four chunks (`workers.batches.cancelling.END_CHUNK`)."""
-    stack.restart("worker", SLOTS_BATCH="10")
+    with_ten_slots(stack)
     stack.script({"fault": {"latency_seconds": UNANSWERED}, "contains": mark})
     id = stack.submit_batch(account, lines(mark, 1310))
     stack.until(lambda: stack.calls(mark) >= 10 and stack.batch(id).released == 1310, what="ten calls")
@@ -69,7 +69,7 @@ def cancelled_batch(stack: Stack, account: Account, mark: str) -> None:
 
 def expired_batch(stack: Stack, account: Account, mark: str) -> None:
     """The window ends while some lines run and others wait."""
-    stack.restart("worker", SLOTS_BATCH="10")
+    with_ten_slots(stack)
     stack.script({"fault": {"latency_seconds": 15}, "contains": mark})
     id = stack.submit_batch(account, lines(mark, 50))
     stack.until(lambda: stack.calls(mark) >= 10, what="ten calls")
@@ -77,6 +77,14 @@ def expired_batch(stack: Stack, account: Account, mark: str) -> None:
     ended = stack.await_batch(id)
     assert (ended.status, ended.expired) == ("expired", 50)
     stack.restart("worker")
+
+
+def with_ten_slots(stack: Stack) -> None:
+    """A worker that makes ten calls of batches at once; at the pace that scenarios before have left it may be fewer."""
+    stack.terminate("worker")
+    stack.forget_pace()
+    stack.start("worker", SLOTS_BATCH="10")
+    stack.ready()
 
 
 def cancelled_where_it_died(stack: Stack, account: Account, mark: str) -> None:
