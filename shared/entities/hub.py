@@ -2,13 +2,10 @@
 
 A GET of `FUSIONAI_DATA_HUB_URL`, with the type and the id percent-encoded in their places and the key in `X-API-KEY`.
 A 200 has the entity as JSON (`name`, `attributes`, `text`, also `type` and `id`; other fields are passed over); a 404
-or 410 says that there is none; whatever else is a hub that is away. Addresses are judged when they are connected to,
-redirects are not followed, no proxy is used, no more is read than an entity may have, and for no longer than a call may
-take, however slowly it comes.
+or 410 says that there is none; whatever else is a hub that is away. How it is called: `shared.network.guarded_calls`.
 """
 
 import logging
-import ssl
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -17,16 +14,14 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
-import certifi
-import httpcore
 from pydantic import ValidationError
 
-from shared import durations, network, strict_json
+from shared import durations, strict_json
 from shared.entities.hub_cache import HubCache, Place
 from shared.entities.hub_turns import HubTurns
 from shared.errors import FusionError, Unavailable
-from shared.network.deadlines import DeadlineBackend
-from shared.network.guarded import GuardedBackend, Lookup, look_up
+from shared.network.guarded import Lookup, look_up
+from shared.network.guarded_calls import GuardedCalls
 from shared.settings import Settings
 from shared.submissions import linked_context
 from shared.submissions.linked_context import Entity, Key
@@ -57,7 +52,7 @@ class Hub:
     """One process's way to the data hub."""
 
     def __init__(self, own: Settings, lookup: Lookup = look_up) -> None:
-        self._template, self._seconds = own.data_hub_url, own.data_hub_seconds
+        self._template = own.data_hub_url
         #: What the hub answers depends on whose request it is.
         self._private = "{account}" in own.data_hub_url
         self._headers: dict[str | bytes, str | bytes] = {
@@ -67,15 +62,13 @@ class Hub:
         }
         if own.data_hub_key:
             self._headers["X-API-KEY"] = own.data_hub_key
-        loopback, private = own.data_hub_allow_loopback, own.data_hub_allow_private
-        guarded = GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup)
-        self._deadlines = DeadlineBackend(guarded)
-        self._pool = httpcore.ConnectionPool(
-            _trust(),
-            max_connections=CONNECTIONS,
-            max_keepalive_connections=CONNECTIONS,
-            keepalive_expiry=30.0,
-            network_backend=self._deadlines,
+        self._calls = GuardedCalls(
+            CONNECTIONS,
+            own.data_hub_seconds,
+            MOST_BYTES,
+            allow_loopback=own.data_hub_allow_loopback,
+            allow_private=own.data_hub_allow_private,
+            lookup=lookup,
         )
         self._turns = HubTurns[Entity | None](CONNECTIONS)
         self._cache = HubCache(own.data_hub_cache_seconds)
@@ -104,7 +97,7 @@ class Hub:
     def close(self) -> None:
         """Ask no more."""
         self._turns.close()
-        self._pool.close()
+        self._calls.close()
 
     def _place(self, account_id: str, key: Key) -> Place:
         return (account_id if self._private else "", *key)
@@ -145,23 +138,13 @@ class Hub:
         return whole
 
     def _get(self, url: str, type: str, id: str) -> Entity | None:
-        timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
-        extensions = {"timeout": timeout}
-        with (
-            self._deadlines.within(self._seconds),
-            self._pool.stream("GET", url, headers=self._headers, extensions=extensions) as response,
-        ):
-            if response.status in (404, 410):
-                return None
-            if response.status != 200:
-                log.warning("the data hub answered with status %d", response.status)
-                raise HubAway(_retry_seconds(response.headers))
-            body = bytearray()
-            for part in response.iter_stream():
-                body += part
-                if len(body) > MOST_BYTES:
-                    raise ValueError("the answer is too large")
-        return _entity(bytes(body), type, id)
+        answer = self._calls.call("GET", url, self._headers)
+        if answer.status in (404, 410):
+            return None
+        if answer.status != 200:
+            log.warning("the data hub answered with status %d", answer.status)
+            raise HubAway(_retry_seconds(answer.headers))
+        return _entity(answer.body, type, id)
 
 
 def _entity(body: bytes, type: str, id: str) -> Entity:
@@ -193,10 +176,3 @@ def _retry_seconds(headers: list[tuple[bytes, bytes]]) -> int:
     named: Mapping[bytes, bytes] = {name.lower(): value for name, value in headers}
     wait = durations.seconds(named.get(b"retry-after", b"").decode("latin-1"))
     return RETRY_SECONDS if wait is None else max(1, min(int(wait + 0.999), MOST_RETRY_SECONDS))
-
-
-def _trust() -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certifi.where())
-    if authorities := network.authorities():
-        context.load_verify_locations(cadata=authorities.decode())
-    return context

@@ -1,22 +1,15 @@
 """The web search that the settings name, as an upstream whose only calls are searches; it never fails a job.
 
-Addresses are judged when they are connected to, redirects are not followed, no proxy is used, no more is read than a
-search may answer, and for no longer than it may take. What goes wrong is told to the model in a few words of our own.
+How it is called: `shared.network.guarded_calls`. What goes wrong is told to the model in a few words of our own.
 """
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-import certifi
-import httpcore
-
-from shared import network
-from shared.network.deadlines import DeadlineBackend
-from shared.network.guarded import GuardedBackend, Lookup, look_up
+from shared.network.guarded import Lookup, look_up
+from shared.network.guarded_calls import GuardedCalls
 from shared.settings import Settings
 from shared.submissions.schemas import Usage
 from workers.providers import ProviderAnswer, ProviderCall
@@ -46,15 +39,13 @@ class WebSearch:
         self._kind, self._key = own.search_kind, own.search_key
         self._url = own.search_url.rstrip("/")
         self._seconds, self._most = own.search_seconds, own.search_results
-        loopback, private = own.search_allow_loopback, own.search_allow_private
-        guarded = GuardedBackend(allow_loopback=loopback, allow_private=private, lookup=lookup)
-        self._deadlines = DeadlineBackend(guarded)
-        self._pool = httpcore.ConnectionPool(
-            _trust(),
-            max_connections=CONNECTIONS,
-            max_keepalive_connections=CONNECTIONS,
-            keepalive_expiry=30.0,
-            network_backend=self._deadlines,
+        self._calls = GuardedCalls(
+            CONNECTIONS,
+            own.search_seconds,
+            MOST_BYTES,
+            allow_loopback=own.search_allow_loopback,
+            allow_private=own.search_allow_private,
+            lookup=lookup,
         )
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="search")
 
@@ -70,7 +61,7 @@ class WebSearch:
     def close(self) -> None:
         """Search no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._pool.close()
+        self._calls.close()
 
     async def _in_turn(self, kind: str, query: str) -> dict[str, Any]:
         """What came of one query, which waits for a thread no longer than it may take itself."""
@@ -103,28 +94,8 @@ class WebSearch:
         return items(format, self._body(asked), self._most)
 
     def _body(self, asked: SearchRequest) -> bytes:
-        timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
-        headers: Mapping[Any, Any] = {**_HEADERS, **asked.headers}
-        extensions, content = {"timeout": timeout}, asked.body or None
-        with (
-            self._deadlines.within(self._seconds),
-            self._pool.stream(
-                asked.method, asked.url, headers=headers, content=content, extensions=extensions
-            ) as response,
-        ):
-            if response.status != 200:
-                log.warning("the web search answered with status %d", response.status)
-                raise _FailedError(_AWAY)
-            body = bytearray()
-            for part in response.iter_stream():
-                body += part
-                if len(body) > MOST_BYTES:
-                    raise ValueError("the answer is too large")
-        return bytes(body)
-
-
-def _trust() -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certifi.where())
-    if authorities := network.authorities():
-        context.load_verify_locations(cadata=authorities.decode())
-    return context
+        answer = self._calls.call(asked.method, asked.url, {**_HEADERS, **asked.headers}, asked.body or None)
+        if answer.status != 200:
+            log.warning("the web search answered with status %d", answer.status)
+            raise _FailedError(_AWAY)
+        return answer.body
