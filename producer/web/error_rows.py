@@ -1,9 +1,10 @@
 """What an error object may have beside its message, as schemas: the same in every dialect."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from producer.web.rows import Schema
+from shared.errors import FusionError
 
 DETAILS: Final[Mapping[str, Schema]] = {
     "param": {"type": "string"},
@@ -27,3 +28,33 @@ DETAILS: Final[Mapping[str, Schema]] = {
         "description": "With 402: how many jobs, counted from the first, the balance covers.",
     },
 }
+
+
+def coded(codes: Iterable[str]) -> Schema:
+    """An error body `{"error": {"code", "message"}}`, whose code is one of these words."""
+    return {
+        "description": "The body of every error response.",
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message"],
+                "properties": {
+                    "code": {"type": "string", "enum": list(codes)},
+                    "message": {"type": "string"},
+                    **DETAILS,
+                },
+            }
+        },
+    }
+
+
+def coded_as(name: str, code_of: Callable[[int], str]) -> Callable[[type[FusionError]], Schema]:
+    """What of such a body, a component of that name, one error has: the code of its status."""
+
+    def schema(kind: type[FusionError]) -> Schema:
+        own = {"properties": {"error": {"properties": {"code": {"const": code_of(kind.status)}}}}}
+        return {"allOf": [{"$ref": f"#/components/schemas/{name}"}, own]}
+
+    return schema

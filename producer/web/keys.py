@@ -23,6 +23,12 @@ def read_key(headers: Mapping[str, str], *, names: tuple[str, ...], missing: str
     return _bearer(value) if given[0] == "authorization" else value.strip()
 
 
+def read_bearer(headers: Mapping[str, str]) -> str:
+    """The key of a dialect that takes it from `Authorization: Bearer <API key>` alone; errors as of `read_key`."""
+    missing = "missing API key: send it in the header Authorization: Bearer <API key>"
+    return read_key(headers, names=("authorization",), missing=missing)
+
+
 def _bearer(value: str) -> str:
     scheme, _, key = value.partition(" ")
     if scheme.lower() != "bearer" or not key:

@@ -14,7 +14,7 @@ from shared.submissions.steps.course import COURSE
 from shared.verify.query import Query, faulty_rows
 
 _NAME: Final = "job: charge differs from the prices of its steps (limited by its maximum cost)"
-#: Jobs in one statement, and the steps of how many are looked up at once.
+#: Jobs in one statement; the steps of each are another.
 PAGE: Final = 500
 
 QUERIES: tuple[Query, ...] = (

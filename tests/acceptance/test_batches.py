@@ -36,6 +36,13 @@ def client(account: Account) -> Any:
         yield made
 
 
+def rows_of(client: OpenAI, file_id: str | None) -> dict[str, Any]:
+    """The lines of a file, by custom_id."""
+    assert file_id is not None
+    rows = [json.loads(text) for text in client.files.content(file_id).iter_lines()]
+    return {row["custom_id"]: row for row in rows}
+
+
 def ended(read: Callable[[], Any]) -> Any:
     """The batch when it is over."""
     over = ("completed", "failed", "expired", "cancelled")

@@ -1,13 +1,12 @@
 """Lines of batches with the url /v1/messages: each answered by a message, against running processes."""
 
-import json
 from typing import Any
 
 from anthropic.types import Message
 from openai import OpenAI
 
 from tests.acceptance.stack import Account
-from tests.acceptance.test_batches import client, ended, jsonl, line, submitted  # noqa: F401
+from tests.acceptance.test_batches import client, ended, jsonl, line, rows_of, submitted  # noqa: F401
 from tests.acceptance.test_retries import refusing, retry
 
 MESSAGES = "/v1/messages"
@@ -21,13 +20,6 @@ def asked(custom_id: str, **body: Any) -> dict[str, Any]:
     return {"custom_id": custom_id, "method": "POST", "url": MESSAGES, "body": whole}
 
 
-def read(client: OpenAI, file_id: str | None) -> dict[str, Any]:  # noqa: F811
-    """The lines of a file, by custom_id."""
-    assert file_id is not None
-    rows = [json.loads(text) for text in client.files.content(file_id).iter_lines()]
-    return {row["custom_id"]: row for row in rows}
-
-
 def test_every_line_is_answered_by_a_message(client: OpenAI, account: Account) -> None:  # noqa: F811
     lines = [
         asked("a", system="Be brief.", metadata={"user_id": "u", "k": "v"}, thinking={"type": "disabled"}),
@@ -38,7 +30,7 @@ def test_every_line_is_answered_by_a_message(client: OpenAI, account: Account) -
     assert made.endpoint == MESSAGES
     done = ended(lambda: client.batches.retrieve(made.id))
     assert done.status == "completed" and done.request_counts.completed == 3, done.errors
-    found = read(client, done.output_file_id)
+    found = rows_of(client, done.output_file_id)
     for row in found.values():
         assert row["error"] is None and row["response"]["status_code"] == 200
         message = Message.model_validate(row["response"]["body"], strict=True)
@@ -53,7 +45,7 @@ def test_lines_of_all_kinds_mix_and_what_failed_is_sent_again(client: OpenAI, ac
     with refusing(account):
         made = submitted(client, jsonl(asked("a"), asked("refuse me"), line("chat")), endpoint=None)
         done = ended(lambda: client.batches.retrieve(made.id))
-    bad = read(client, done.error_file_id)["refuse me"]
+    bad = rows_of(client, done.error_file_id)["refuse me"]
     assert bad["response"]["status_code"] == 400 and bad["error"] is None
     body = bad["response"]["body"]
     assert (body["type"], body["error"]["type"]) == ("error", "invalid_request_error")
@@ -62,7 +54,7 @@ def test_lines_of_all_kinds_mix_and_what_failed_is_sent_again(client: OpenAI, ac
     assert bad["request"] == {name: wanted[name] for name in ("method", "url", "body")}
     again = retry(account, made.id).json()["id"]
     done = ended(lambda: client.batches.retrieve(again))
-    merged = read(client, done.output_file_id)
+    merged = rows_of(client, done.output_file_id)
     assert list(merged) == ["a", "refuse me", "chat"] and done.error_file_id is None
     assert merged["refuse me"]["response"]["body"]["type"] == "message"
     assert account.stack.violations() == []

@@ -1,6 +1,5 @@
 """Lines of batches with the url /v1/responses, as the official SDK sends and reads them, against running processes."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ from openai import OpenAI
 from openai.types.responses import Response
 
 from tests.acceptance.stack import Account
-from tests.acceptance.test_batches import CHAT, client, ended, jsonl, line, submitted  # noqa: F401
+from tests.acceptance.test_batches import CHAT, client, ended, jsonl, line, rows_of, submitted  # noqa: F401
 from tests.acceptance.test_retries import refusing, retry
 
 RESPONSES = "/v1/responses"
@@ -21,13 +20,6 @@ def asked(custom_id: str, **body: Any) -> dict[str, Any]:
     return {"custom_id": custom_id, "method": "POST", "url": RESPONSES, "body": whole}
 
 
-def read(client: OpenAI, file_id: str | None) -> dict[str, Any]:  # noqa: F811
-    """The lines of a file, by custom_id."""
-    assert file_id is not None
-    rows = [json.loads(text) for text in client.files.content(file_id).iter_lines()]
-    return {row["custom_id"]: row for row in rows}
-
-
 def test_every_line_is_answered_by_a_response(client: OpenAI, account: Account) -> None:  # noqa: F811
     lines = [
         asked("a", instructions="Be brief.", metadata={"k": "v"}, reasoning={"effort": "low"}, store=True),
@@ -37,7 +29,7 @@ def test_every_line_is_answered_by_a_response(client: OpenAI, account: Account) 
     assert made.endpoint == RESPONSES
     done = ended(lambda: client.batches.retrieve(made.id))
     assert done.status == "completed" and done.request_counts.completed == 2, done.errors
-    for name, row in read(client, done.output_file_id).items():
+    for name, row in rows_of(client, done.output_file_id).items():
         assert set(row) == {"id", "custom_id", "response", "error"} and row["error"] is None
         assert set(row["response"]) == {"status_code", "request_id", "body"} and row["response"]["status_code"] == 200
         body = row["response"]["body"]
@@ -45,7 +37,7 @@ def test_every_line_is_answered_by_a_response(client: OpenAI, account: Account) 
         assert response.object == "response" and response.status == "completed" and response.output_text
         assert response.id.removeprefix("resp_") == row["response"]["request_id"].removeprefix("job_")
         assert response.model_dump() == client.responses.retrieve(response.id).model_dump(), name
-    body = read(client, done.output_file_id)["a"]["response"]["body"]
+    body = rows_of(client, done.output_file_id)["a"]["response"]["body"]
     assert (body["instructions"], body["metadata"], body["reasoning"]["effort"]) == ("Be brief.", {"k": "v"}, "low")
     assert account.stack.violations() == []
 
@@ -54,19 +46,19 @@ def test_lines_of_all_kinds_mix_and_what_failed_is_sent_again(client: OpenAI, ac
     with refusing(account):
         made = submitted(client, jsonl(asked("a"), asked("refuse me"), line("chat")), endpoint=None)
         done = ended(lambda: client.batches.retrieve(made.id))
-    output = read(client, done.output_file_id)
+    output = rows_of(client, done.output_file_id)
     assert {name: row["response"]["body"]["object"] for name, row in output.items()} == {
         "a": "response",
         "chat": "chat.completion",
     }
-    bad = read(client, done.error_file_id)["refuse me"]
+    bad = rows_of(client, done.error_file_id)["refuse me"]
     assert bad["response"]["status_code"] == 400 and bad["error"] is None
     assert bad["response"]["body"]["error"]["type"] == "invalid_request"
     wanted = asked("refuse me")
     assert bad["request"] == {name: wanted[name] for name in ("method", "url", "body")}
     again = retry(account, made.id).json()["id"]
     done = ended(lambda: client.batches.retrieve(again))
-    merged = read(client, done.output_file_id)
+    merged = rows_of(client, done.output_file_id)
     assert list(merged) == ["a", "refuse me", "chat"] and done.error_file_id is None
     assert merged["refuse me"]["response"]["body"]["object"] == "response"
     assert account.stack.violations() == []

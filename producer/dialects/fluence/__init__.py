@@ -1,13 +1,12 @@
 """Fluence's dialect, under /fluence/v1: chat, with two limits of its own for each key."""
 
-from functools import partial
 from typing import Final
 
 from producer.admission.limits.rates import MINUTE, Dimension
 from producer.dialects.fluence import document, manners, routes
 from producer.web import rate_headers
 from producer.web.dialect import Dialect
-from producer.web.keys import read_key
+from producer.web.keys import read_bearer
 
 HOUR: Final = 3600.0
 #: Requests of one key, beside the limit of its account's plan.
@@ -19,11 +18,7 @@ DIALECT = Dialect(
     prefixes=("/fluence/v1",),
     bases=("/v1",),
     router=routes.router,
-    key_of=partial(
-        read_key,
-        names=("authorization",),
-        missing="missing API key: send it in the header Authorization: Bearer <API key>",
-    ),
+    key_of=read_bearer,
     refuse=manners.refuse,
     framing=manners.framing,
     limit_headers=rate_headers.limit_headers,
