@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,24 +329,28 @@ class Stack(Processes):
 
     def violations(self) -> list[str]:
         """What is otherwise, as a line each."""
-        files = self.directory / "files"
-        if left := leftovers(files):
-            plans, kills = sum(path.parent.name == "plans" for path in left), self.kills("batches")
+        if left := self._leftovers():
+            places, kills = Counter(path.parent.name for path in left), self.kills("batches")
             kept = self.rows(
                 "SELECT count(*) FROM batches WHERE plan IS NOT NULL AND stopped <> '' AND released < total"
             )
-            assert plans <= kills + kept[0][0], f"{kills} kills left {plans} plans behind, {kept[0][0]} are kept"
-            self._forget_leftovers(files)
-        return self.database.read_sync(audit, self.accepted, self.submitted, self.inbox, files)
+            for place, most in {"plans": kills + kept[0][0], "outputs": 2 * kills, "files": self.kills("web")}.items():
+                assert places[place] <= most, f"{places[place]} were left in {place}, at most {most} may be: {left}"
+            self._forget_leftovers()
+        return self.database.read_sync(audit, self.accepted, self.submitted, self.inbox, self.directory / "files")
 
     def kills(self, kind: str) -> int:
         """How many processes of a kind have been killed."""
         found = [process for name, process in self.processes.items() if name.startswith(kind)]
         return sum(process.ends.count(-signal.SIGKILL) for process in found)
 
-    def _forget_leftovers(self, files: Path) -> None:
+    def _leftovers(self) -> list[Path]:
+        named = {row.blob for row in self.rows("SELECT blob FROM files")}
+        return leftovers(self.directory / "files", named)
+
+    def _forget_leftovers(self) -> None:
         """Let the days pass after which what killed processes left is removed: a new sweeper looks at once."""
-        for path in leftovers(files):
+        for path in self._leftovers():
             os.utime(path, (0, 0))
         self.restart("sweeper")
-        self.until(lambda: not leftovers(files), what="the removal of what killed processes left")
+        self.until(lambda: not self._leftovers(), what="the removal of what killed processes left")

@@ -1,7 +1,7 @@
 """Recomputes what every batch must have come to, from its rows and from the bytes of its files on disk."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -187,19 +187,18 @@ def _subject(event: Row) -> str:
 
 def _left(files: Path, batches: Sequence[Row], found: _Found) -> Iterator[str]:
     """In storage is what the rows name, and no more."""
-    for path in leftovers(files):
+    for path in leftovers(files, {row["blob"] for row in found.files.values()}):
         yield f"{path.relative_to(files)} was left behind"
-    kept = {row["blob"] for row in found.files.values()}
-    for directory in ("outputs", "files"):
-        for path in (files / directory).glob("*"):
-            if f"{directory}/{path.name}" not in kept:
-                yield f"{directory}/{path.name} belongs to no file"
     named = [row[name] for row in batches for name in ("output_file_id", "error_file_id") if row[name]]
     made = [id for id, row in found.files.items() if row["purpose"] == "batch_output"]
     if sorted(named) != sorted(made):
         yield f"batches name {len(named)} files, {len(made)} were made"
 
 
-def leftovers(files: Path) -> list[Path]:
-    """Plans, and the remains of blobs that were being written: nothing of it is needed once all is quiet."""
-    return [path for name in ("plans", ".parts") for path in (files / name).glob("*")]
+def leftovers(files: Path, named: Set[str]) -> list[Path]:
+    """Plans, remains of blobs that were being written, and files that no row names: not needed once all is quiet."""
+    unnamed = (path for place in ("outputs", "files") for path in (files / place).glob("*"))
+    return [
+        *(path for place in ("plans", ".parts") for path in (files / place).glob("*")),
+        *(path for path in unnamed if f"{path.parent.name}/{path.name}" not in named),
+    ]
