@@ -1,14 +1,17 @@
-"""fusionai invoices: statements of what was used, and purchases of credits."""
+"""fusionai invoices: statements of what was used, and purchases of credits, which operators may mark paid."""
 
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
-from producer.cli.output import Output, credits_text, moment
+from producer.cli.operator import operator_command
+from producer.cli.output import Output, credits_text, moment, price_text
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
+from shared.db import Database
 from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
@@ -31,7 +34,7 @@ _LINE_COLUMNS = [
 
 @click.group(cls=DefaultGroup)
 def invoices() -> None:
-    """List invoices, or show one."""
+    """List invoices, show one; buy credits, void, pay."""
 
 
 @invoices.command("list")
@@ -69,7 +72,58 @@ def show_invoice(client: FusionAI, output: Output, id: str) -> None:
     output.value(found, lambda: _show(output, found))
 
 
+@invoices.command("buy")
+@click.argument("credits", type=click.IntRange(1, 10**9))
+@click.option("--description", metavar="TEXT", help="What the invoice says of it.")
+@click.option("--save", is_flag=True, help="Save the way to pay, for automatic top-ups.")
+@api_command
+def buy(client: FusionAI, output: Output, credits: int, description: str | None, save: bool) -> None:
+    """Buy credits: make an invoice, and say where it is paid."""
+    more: dict[str, Any] = {"description": description} if description else {}
+    made = client.buy_credits(credits, save_payment_method=save, **more)
+    output.value(made, lambda: _show(output, made))
+
+
+@invoices.command("void")
+@click.argument("id")
+@api_command
+def void(client: FusionAI, output: Output, id: str) -> None:
+    """Void a purchase that is not paid."""
+    gone = client.void_invoice(id)
+    output.value(gone, lambda: output.line(f"invoice {gone['number']} is {gone['status']}"))
+
+
+@invoices.command("pay")
+@click.argument("id")
+@click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
+@operator_command
+def pay(database: Database, output: Output, id: str, note: str) -> None:
+    """Mark a purchase paid and grant its credits (operators).
+
+    The webhooks of it are sent by the running system. Paid twice, it is granted once.
+    """
+    from shared.money import purchases
+
+    def mark(connection: Connection) -> tuple[bool, Any]:
+        before = purchases.shown(connection, id)
+        purchases.pay(connection, id, note=note)
+        return before["status"] == "paid", purchases.shown(connection, id)
+
+    already, invoice = database.write_sync(mark)
+    credits = credits_text(invoice["credits"])
+    said = "was paid already" if already else f"is paid: {credits} credits granted"
+    output.value(invoice, lambda: output.line(f"invoice {invoice['number']} {said}"))
+
+
 def _show(output: Output, found: dict[str, Any]) -> None:
+    purchase = {
+        "description": found.get("description"),
+        "price": price_text(found.get("price")),
+        "pay at": found.get("checkout_url"),
+        "pay by": moment(found.get("expires_at")) or None,
+        "last try": found.get("payment_error"),
+        "refunded": price_text(found.get("refunded")),
+    }
     output.fields(
         {
             "id": found["id"],
@@ -80,8 +134,11 @@ def _show(output: Output, found: dict[str, Any]) -> None:
             "created": moment(found["created_at"]),
             "paid": moment(found["paid_at"]) or None,
             "credits": credits_text(found["credits"]),
+            **purchase,
         }
     )
+    if found["kind"] == "purchase":
+        return
     names = ("model", "jobs", "prompt_tokens", "completion_tokens", "images")
     rows = [[*(line.get(name) for name in names), credits_text(line.get("credits"))] for line in found["lines"]]
     if rows:

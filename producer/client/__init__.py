@@ -130,3 +130,16 @@ class FusionAI(BatchCalls):
     def invoice(self, id: str) -> Json:
         found: Json = self.get(f"/invoices/{id}")
         return found
+
+    def buy_credits(self, credits: int, idempotency_key: str | None = None, **more: Any) -> Json:
+        """Make the invoice of a purchase: `description`, `metadata`, `save_payment_method` beside the credits.
+
+        It is paid at its `checkout_url`, where the server takes payments online.
+        """
+        made: Json = self.post("/invoices", {"credits": credits, **more}, idempotency_key=idempotency_key)
+        return made
+
+    def void_invoice(self, id: str) -> Json:
+        """Void an open purchase, so that it is never paid."""
+        gone: Json = self.post(f"/invoices/{id}/void", {})
+        return gone

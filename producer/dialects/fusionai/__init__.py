@@ -10,6 +10,7 @@ from producer.dialects.fusionai import (
     files,
     jobs,
     manners,
+    purchases,
     streams,
     webhooks,
 )
@@ -22,7 +23,7 @@ from producer.web.keys import read_key
 from producer.web.router import Router
 
 router = Router()
-for part in (completions, jobs, streams, files, batches, webhooks, account, billing):
+for part in (completions, jobs, streams, files, batches, webhooks, account, billing, purchases):
     router.include(part.router)
 
 DIALECT = Dialect(
@@ -39,5 +40,5 @@ DIALECT = Dialect(
     limit_headers=rate_headers.limit_headers,
     document=document.PART,
     other_names={"/images/generations": "/images"},
-    bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches"}),
+    bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches", "/invoices"}),
 )
