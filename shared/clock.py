@@ -127,6 +127,11 @@ def month(micros: int) -> str:
     return utc(micros).strftime("%Y-%m")
 
 
+def month_begin(micros: int) -> int:
+    """The first instant of the calendar month of an instant, UTC."""
+    return int(utc(micros).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()) * MICROS
+
+
 def new_id(prefix: str) -> str:
     """A fresh id such as `job_019a…`: 48 bits of milliseconds, a 16-bit count, 64 random bits, as 32 hex digits.
 
