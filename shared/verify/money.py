@@ -49,6 +49,7 @@ QUERIES: tuple[Query, ...] = (
         for table, id in (
             *(("transfers", "id"), ("jobs", "id"), ("batches", "id"), ("files", "id"), ("invoices", "id")),
             *(("webhooks", "id"), ("events", "id"), ("deliveries", "id"), ("thresholds", "id"), ("api_keys", "id")),
+            *(("credit_grants", "id"), ("key_thresholds", "id")),
             *(("daily_usage", "day"), ("monthly_spend", "month"), ("idempotency_keys", "key")),
         )
     ),
