@@ -28,7 +28,7 @@ OPEN_GRANTS = "due_at IS NOT NULL"
 
 
 def once(kind: str, subject: str) -> str:
-    """The condition of the partial index by which a subject has at most one transfer of a kind."""
+    """The condition of the partial index by which a subject has at most one transfer of a kind; refunds may be more."""
     return f"kind = '{kind}' AND subject_type = '{subject}'"
 
 
@@ -40,6 +40,7 @@ class TransferRow(SQLModel, table=True):
         CheckConstraint("amount_micros > 0", name="amount_positive"),
         CheckConstraint(KNOWN_TRANSFER, name="transfer_known"),
         Index("transfers_of_account", "account_id", "id"),
+        partial_index("refunds_of_job", "subject_id", where=once("refund", "job")),
         *(
             partial_index(f"one_{kind}_a_{subject}", "subject_id", where=once(kind, subject), unique=True)
             for subject, kind in (

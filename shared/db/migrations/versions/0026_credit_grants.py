@@ -31,6 +31,7 @@ _ONCE = (
     *(("hold", "job"), ("charge", "job"), ("release", "job")),
     *(("hold", "batch"), ("release", "batch"), ("grant", "invoice")),
 )
+_REFUNDS = sa.text("kind = 'refund' AND subject_type = 'job'")
 _OPEN = sa.text("due_at IS NOT NULL")
 
 
@@ -39,6 +40,7 @@ def upgrade() -> None:
     op.add_column("job_results", sa.Column("refunded_micros", sa.BigInteger(), nullable=False, server_default="0"))
     _make_tables()
     _know(_BEFORE, _KNOWN)
+    _index("refunds_of_job", "transfers", ["subject_id"], _REFUNDS)
 
 
 def _make_tables() -> None:
@@ -131,6 +133,7 @@ def _more_indexes(table: sa.Table) -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("refunds_of_job", "transfers")
     _know(_KNOWN, _BEFORE)
     for table in ("audit_log", "key_thresholds", "credit_grants"):
         op.drop_table(table)
