@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, bindparam, case, func, insert, or_, select, text, update
 
 from shared import clock
-from shared.db.models import batches, credit_grants, jobs, monthly_spend, transfers
+from shared.db.models import accounts, batches, credit_grants, jobs, monthly_spend, transfers
 from shared.db.models.jobs import UNFINISHED
 from shared.db.models.money import OPEN_GRANTS, once
 from shared.money.ledger import Book
@@ -63,8 +63,13 @@ def settle_lots(connection: Connection, account_id: str, taken: int = 0) -> list
 
 def unspent(connection: Connection, account_id: str) -> list[Lot]:
     """What is unspent now of the account's grants that expire, by expiry; without a lock, as of one instant."""
+    return unspent_and_remaining(connection, account_id)[0]
+
+
+def unspent_and_remaining(connection: Connection, account_id: str) -> tuple[list[Lot], int]:
+    """The same, and what remains in all, as of the same instant; 0 of an account without open grants."""
     rows = [dict(row) for row in connection.execute(_OPEN, {"b_account": account_id}).mappings()]
-    return [lot for lot in _derived(rows) if lot.unspent] if rows else []
+    return ([lot for lot in _derived(rows) if lot.unspent], int(rows[0]["remaining"])) if rows else ([], 0)
 
 
 def due(connection: Connection, now: int, besides: Sequence[str] = ()) -> list[str]:
@@ -147,8 +152,10 @@ def _charged(connection: Connection, account_id: str) -> int:
 _OPEN = (
     select(credit_grants)
     .add_columns(
-        select(_PAID).where(monthly_spend.c.account_id == bindparam("b_account")).scalar_subquery().label("paid")
+        select(_PAID).where(monthly_spend.c.account_id == bindparam("b_account")).scalar_subquery().label("paid"),
+        (accounts.c.available_micros + accounts.c.held_micros).label("remaining"),
     )
+    .join_from(credit_grants, accounts, accounts.c.id == credit_grants.c.account_id)
     .where(credit_grants.c.account_id == bindparam("b_account"), text(OPEN_GRANTS))
     .order_by(credit_grants.c.expires_at, credit_grants.c.id)
 )

@@ -93,7 +93,8 @@ QUERIES: tuple[Query, ...] = (
         "transfer: adjustment of a transfer that does not exist, or by more than its amount",
         """SELECT t.id, t.account_id, t.subject_id AS corrects, t.amount_micros FROM transfers t
            LEFT JOIN transfers o ON o.id = t.subject_id AND o.account_id = t.account_id AND o.kind <> 'adjust'
-           WHERE t.kind = 'adjust' AND (o.id IS NULL OR o.amount_micros < t.amount_micros)""",
+           WHERE t.kind = 'adjust' AND t.subject_type = 'transfer'
+             AND (o.id IS NULL OR o.amount_micros < t.amount_micros)""",
     ),
     Query(
         "account: monthly spend differs from the charges",
