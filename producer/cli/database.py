@@ -41,7 +41,8 @@ def verify(database: Database, output: Output, files: bool) -> None:
         output.details(_TOTALS, [_total(name, value) for name, value in totals.items()])
         output.line("All balances are exact." if not violations else f"{len(violations):,} violations.")
 
-    output.value({"exact": not violations, "violations": violations, "totals": totals}, words)
+    found = {"violations": [str(one) for one in violations], "findings": [one.as_json() for one in violations]}
+    output.value({"exact": not violations, **found, "totals": totals}, words)
     if violations:
         raise SystemExit(1)
 

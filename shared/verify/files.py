@@ -10,6 +10,7 @@ from shared.db import models as m
 from shared.db.models.batches import MADE_BY_BATCHES
 from shared.files import blobs
 from shared.verify.batches import ENDED_AT, FINISHED_STATUSES
+from shared.verify.findings import Check, Finding
 from shared.verify.query import Query
 
 #: Rows in one transaction.
@@ -38,8 +39,10 @@ QUERIES: tuple[Query, ...] = (
     ),
 )
 
+CHECKS: tuple[Check, ...] = QUERIES
 
-def unlike_their_bytes(database: Database) -> Iterator[str]:
+
+def unlike_their_bytes(database: Database) -> Iterator[Finding]:
     """Files whose bytes are missing or more or fewer than their rows say; plans of batches that need them."""
     for read in (_files, _plans):
         after, rows = "", database.read_sync(read, "")
@@ -48,7 +51,7 @@ def unlike_their_bytes(database: Database) -> Iterator[str]:
                 if _unlike(row) and row in database.read_sync(read, str(row["id"])[:-1]):  # not removed meanwhile
                     stored = blobs.size(row["blob"])
                     name = f"{row['what']}: stored bytes missing, or size differs from its row"
-                    yield f"{name}: id={row['id']}, bytes={row['bytes']}, stored={stored}"
+                    yield Finding(name, {"id": row["id"], "bytes": row["bytes"], "stored": stored})
             after = rows[-1]["id"]
             rows = database.read_sync(read, after)
 

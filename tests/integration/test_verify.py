@@ -25,6 +25,7 @@ from shared.jobs.transitions import note_relayed
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.verify import verify, verify_all
+from shared.verify.findings import Finding
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat
 from tests.integration.mutations import ENDED, MUTATIONS, OUTPUT, A, Mutation
@@ -148,7 +149,7 @@ def test_files_are_compared_with_their_bytes_when_asked(built: Database, harm: s
             kept.write(content[:-1])
     assert built.read_sync(verify) == []
     (found,) = verify_all(built, stored=True)
-    assert id in found
+    assert found.row["id"] == id and id in str(found) and found.as_json()["row"]["id"] == id
     with blobs.writer(blob) as kept:
         kept.write(content)
     assert verify_all(built, stored=True) == []
@@ -219,8 +220,8 @@ def test_nothing_is_found_while_the_system_runs(
         for job in world.take(database, worker, batch_world.job_ids(database, batch)):
             world.settle(database, world.good_end(job, 3, prompt_tokens=1))
 
-    async def both() -> list[str]:
-        crowd, found = asyncio.create_task(asyncio.to_thread(work)), list[str]()
+    async def both() -> list[Finding]:
+        crowd, found = asyncio.create_task(asyncio.to_thread(work)), list[Finding]()
         while not crowd.done():
             found += await asyncio.to_thread(verify_all, database)
         await crowd
