@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, text
 
 from shared.db import Database
-from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money, steps
+from shared.verify import at_rest as rest
+from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money, replay, steps
+from shared.verify.files import unnamed_blobs as unnamed_blobs
 from shared.verify.findings import Check, Finding, Reader
 
 T = TypeVar("T")
@@ -20,7 +22,7 @@ T = TypeVar("T")
 #: The checks of each subject, in the order in which they run.
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for subject in (money, jobs, steps, batches, events, files, charges, invoices, kept_answers)
+    for subject in (money, replay, jobs, steps, batches, events, files, charges, invoices, kept_answers)
     for check in subject.CHECKS
 )
 
@@ -31,17 +33,23 @@ def verify(connection: Connection) -> list[str]:
 
 
 def verify_all(
-    database: Database, *, stored: bool = False, progress: Callable[[int, int], object] = lambda done, total: None
+    database: Database,
+    *,
+    stored: bool = False,
+    at_rest: bool = False,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Finding]:
-    """The same as findings, read in transactions of their own. `stored`: the bytes of files as well.
+    """The same as findings, read in transactions of their own.
 
-    `progress` is called after each check with how many are done, and of how many.
+    `stored`: the bytes of files as well; `at_rest`: also that nothing is under way. `progress` is called after each
+    check with how many are done, and of how many.
     """
+    checks = [*CHECKS, *(rest.CHECKS if at_rest else ())]
     found: list[Finding] = []
-    for number, check in enumerate(CHECKS, start=1):
+    for number, check in enumerate(checks, start=1):
         found += check(_reader(database))
-        progress(number, len(CHECKS))
-    return [*found, *files.unlike_their_bytes(database)] if stored else found
+        progress(number, len(checks))
+    return [*found, *files.stored(database)] if stored else found
 
 
 def _reader(database: Database) -> Reader:
