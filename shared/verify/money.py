@@ -2,6 +2,7 @@
 
 from shared.db.models.jobs import UNFINISHED
 from shared.db.models.money import KNOWN_TRANSFER
+from shared.verify.findings import Check
 from shared.verify.query import Query
 
 
@@ -150,3 +151,4 @@ QUERIES: tuple[Query, ...] = (
         "SELECT id, number, status FROM invoices WHERE (status = 'paid') <> (paid_at IS NOT NULL)",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES
