@@ -127,9 +127,14 @@ def month(micros: int) -> str:
     return utc(micros).strftime("%Y-%m")
 
 
-def month_begin(micros: int) -> int:
-    """The first instant of the calendar month of an instant, UTC."""
-    return int(utc(micros).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()) * MICROS
+def day_begin(day: str, later: int = 0) -> int:
+    """The first microsecond of a day, UTC (`2026-11-29`), or of one so many days later."""
+    return int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() + later * 86_400) * MICROS
+
+
+def least_id(prefix: str, micros: int) -> str:
+    """No id that was made at this instant or later is less."""
+    return f"{prefix}_{max(micros, 0) // 1000 << 80:032x}"
 
 
 def new_id(prefix: str) -> str:

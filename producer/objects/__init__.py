@@ -41,6 +41,7 @@ from producer.objects.completions import (
 )
 from producer.objects.credits import (
     Balance,
+    Expiring,
     Spent,
     Subject,
     Threshold,
@@ -122,6 +123,7 @@ __all__ = [
     "Embedding",
     "Embeddings",
     "Event",
+    "Expiring",
     "Fault",
     "Faults",
     "File",
