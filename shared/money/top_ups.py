@@ -109,6 +109,6 @@ def _bought(account_id: Any) -> Any:
         .where(invoices.c.account_id == account_id, invoices.c.kind == "purchase", purchases.c.auto_top_up)
         .where(
             invoices.c.status.in_(("open", "paid")),
-            invoices.c.created_at >= clock.day_begin(f"{clock.month(clock.now_micros())}-01"),
+            invoices.c.created_at >= begin,
         )
     )

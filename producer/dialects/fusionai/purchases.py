@@ -15,7 +15,7 @@ from producer.web.body import read_body, read_bytes
 from producer.web.request import answer, check_live, claim_of, enter, replayable, valid
 from producer.web.router import Router
 from producer.web.rows import Row, header, one
-from shared.errors import Conflict, Forbidden, NotFound, PayloadTooLarge, UpstreamError
+from shared.errors import Conflict, Forbidden, InvalidRequest, NotFound, PayloadTooLarge, UpstreamError
 from shared.money import purchases
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ async def set_auto_top_up(request: Request) -> Response:
         "Service",
         one("The event was taken.", objects.Received),
         parameters=(header("Stripe-Signature", {"type": "string"}, "The signature of the body."),),
-        errors=(NotFound, PayloadTooLarge, UpstreamError),
+        errors=(InvalidRequest, NotFound, PayloadTooLarge),
         keyless=True,
     ),
 )
