@@ -186,6 +186,12 @@ class Settings(BaseSettings):
     keep_events_days: int = Field(default=0, ge=0)
     keep_files_days: int = Field(default=0, ge=0)
 
+    #: The seller on invoices (HTML, PDF): name, address (`\n` begins a new line), tax id, and a text at the foot.
+    invoice_seller_name: str = Field(default="FusionAI", min_length=1, max_length=500)
+    invoice_seller_address: str = Field(default="", max_length=500)
+    invoice_seller_tax_id: str = Field(default="", max_length=100)
+    invoice_footer: str = Field(default="", max_length=500)
+
     #: For chaos tests: `name:n` kills the process with SIGKILL when it reaches the crash point for the n-th time.
     crash_at: str = ""
     #: For chaos tests: a file to which a crash point appends its name before it kills the process.

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from shared.db import Database
-from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money, steps
+from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money, statements, steps
 from shared.verify.query import Query
 
 #: A check: what it finds, as a line each.
@@ -25,6 +25,7 @@ _QUERIES: tuple[Query, ...] = (
     *batches.QUERIES,
     *events.QUERIES,
     *files.QUERIES,
+    *statements.QUERIES,
 )
 CHECKS: tuple[Check, ...] = (
     *(partial(Query.violations, query) for query in _QUERIES),

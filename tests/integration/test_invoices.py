@@ -55,8 +55,10 @@ def test_a_statement_is_shown_to_its_account_alone(database: Database) -> None:
     )
     assert [row["credits"] for row in shown["lines"]] == [0.333333, 1.000001]
     assert shown["lines"][0] == {
+        "kind": "usage", "description": "model-0",
         "model": "model-0", "jobs": 2, "prompt_tokens": 10, "completion_tokens": 4, "images": 0, "credits": 0.333333
     }  # fmt: skip
+    assert shown["period"] is None
     assert shown["created_at"] == shown["paid_at"] == world.rows(database, m.invoices)[0]["paid_at"] // 1_000_000
     absent = id[:-4] + "0000"
     with pytest.raises(NotFound) as missing:
