@@ -25,8 +25,8 @@ from shared.objects.invoices import InvoiceLine, amount_line, invoice_line
 #: A month is over for its statement so long after its end. By then each transaction that charges in it has committed:
 #: the database ends those that idle for 20 s, and each wait for a lock after 5 s (`shared.db`).
 GRACE_MICROS = 3600 * clock.MICROS
-#: The ids of rows are made by the clocks of processes, which may be off by so much, in microseconds.
-_SKEW_MICROS = 86_400 * clock.MICROS
+#: An id may be behind the time of its row by so much, in microseconds. (After a clock was set back it may be ahead.)
+_BEHIND_MICROS = 86_400 * clock.MICROS
 #: From a job's id to its end, where jobs are looked for, in microseconds.
 _LIFE_MICROS = 9 * 86_400 * clock.MICROS
 
@@ -139,7 +139,7 @@ def _charged(connection: Connection, month: Month) -> tuple[int, int]:
     )
     statement = select(func.coalesce(func.sum(charge.c.amount_micros), 0), func.count()).where(
         charge.c.account_id == month.account_id,
-        charge.c.id.between(_id_at("tr", month.begins - _SKEW_MICROS), _id_at("tr", month.ends + _SKEW_MICROS)),
+        charge.c.id > _id_at("tr", month.begins - _BEHIND_MICROS),
         charge.c.kind == "charge",
         charge.c.created_at >= month.begins,
         charge.c.created_at < month.ends,
@@ -159,7 +159,7 @@ def _of_jobs(connection: Connection, month: Month, days: set[tuple[str, str]]) -
         .join_from(m.jobs, m.job_results, and_(results.job_id == jobs.id))
         .where(jobs.account_id == month.account_id, jobs.test.is_(False), jobs.batch_id.is_(None))
         .where(jobs.id > _id_at("job", month.begins - _LIFE_MICROS), jobs.finished_at >= month.begins)
-        .where(jobs.id < _id_at("job", month.ends + _SKEW_MICROS), jobs.finished_at < month.ends)
+        .where(jobs.finished_at < month.ends)
         .where((jobs.status == "succeeded") | (results.prompt_tokens + results.completion_tokens > 0))
         .group_by(model, day)
     )
