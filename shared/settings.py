@@ -191,6 +191,9 @@ class Settings(BaseSettings):
     invoice_seller_address: str = Field(default="", max_length=500)
     invoice_seller_tax_id: str = Field(default="", max_length=100)
     invoice_footer: str = Field(default="", max_length=500)
+    #: Paths of more fonts (TTF, OTF) for the PDF of invoices, separated by commas, as for Chinese, Japanese and Korean
+    #: names. Latin, Greek, Cyrillic, Hebrew and Arabic have one already.
+    invoice_fonts: str = ""
 
     #: For chaos tests: `name:n` kills the process with SIGKILL when it reaches the crash point for the n-th time.
     crash_at: str = ""

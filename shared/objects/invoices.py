@@ -45,6 +45,15 @@ class Invoice(TypedDict):
     paid_at: Time | None
 
 
+class InvoiceLinks(TypedDict):
+    """Links to the document of an invoice that open in a browser without a key, until they expire."""
+
+    object: Literal["invoice.links"]
+    html: str
+    pdf: str
+    expires_at: Time
+
+
 def invoice_object(row: Mapping[str, Any]) -> Invoice:
     """An invoice from its row."""
     total = credits(row["total_micros"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from producer.operations.invoices import list_invoices, show_invoice
+from producer.operations.invoices import list_invoices, read_filters, show_invoice
 from producer.operations.pages import PageQuery
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -38,8 +38,9 @@ def state(database: Database, holder: KeyHolder, batch: str, *micros: int, fails
 
 
 def listed(database: Database, holder: KeyHolder, **more: Any) -> dict[str, Any]:
-    filters = {name: more.pop(name) for name in ("kind", "batch_id") if name in more}
-    return database.read_sync(list_invoices, holder.account_id, PageQuery(**more), **filters)
+    names = ("kind", "status", "period", "batch_id", "from", "to")
+    wanted = read_filters({name: more.pop(name) for name in names if name in more})
+    return database.read_sync(list_invoices, holder.account_id, PageQuery(**more), wanted)
 
 
 def test_a_statement_is_shown_to_its_account_alone(database: Database) -> None:

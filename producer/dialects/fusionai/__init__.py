@@ -8,6 +8,7 @@ from producer.dialects.fusionai import (
     billing,
     completions,
     files,
+    invoice_documents,
     jobs,
     manners,
     streams,
@@ -22,7 +23,7 @@ from producer.web.keys import read_key
 from producer.web.router import Router
 
 router = Router()
-for part in (completions, jobs, streams, files, batches, webhooks, account, billing):
+for part in (completions, jobs, streams, files, batches, webhooks, account, billing, invoice_documents):
     router.include(part.router)
 
 DIALECT = Dialect(
