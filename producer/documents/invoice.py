@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from shared.money.currencies import money_text
 from shared.money.parties import Parties, Party
 from shared.objects.invoices import Invoice, InvoiceLine, line_micros
+from shared.objects.purchases import Price
 
 #: Decimals of amounts of credit: at least, and at most.
 LEAST_DECIMALS, MOST_DECIMALS = 2, 6
@@ -52,6 +54,7 @@ def document(invoice: Invoice, parties: Parties) -> InvoiceDocument:
     amounts = [line_micros(line) for line in invoice["lines"]]
     total = sum(amounts)
     places = max(_places(micros) for micros in (total, *amounts))
+    price = invoice.get("price")
     used = [name for name in _QUANTITIES if any(_counts(line)[name] for line in invoice["lines"])]
     return InvoiceDocument(
         title="Invoice",
@@ -61,9 +64,9 @@ def document(invoice: Invoice, parties: Parties) -> InvoiceDocument:
         facts=_facts(invoice),
         seller=_fit(parties["seller"]),
         buyer=_fit(parties["buyer"]),
-        columns=[*(_QUANTITIES[name] for name in used), "Credits"],
-        rows=[_cells(line, used, places) for line in invoice["lines"]],
-        total=f"{decimal(total, places)} credits",
+        columns=[*(_QUANTITIES[name] for name in used), "Credits", *(["Amount"] if price else [])],
+        rows=[_cells(line, used, places, price) for line in invoice["lines"]],
+        total=_money(price) if price else f"{decimal(total, places)} credits",
         notes=_notes(invoice),
         footer=fit(parties["footer"]),
         made_at=invoice["created_at"],
@@ -112,10 +115,15 @@ def _counts(line: InvoiceLine) -> dict[str, int]:
     }
 
 
-def _cells(line: InvoiceLine, used: Sequence[str], places: int) -> Cells:
+def _cells(line: InvoiceLine, used: Sequence[str], places: int, price: Price | None) -> Cells:
     counts = _counts(line)
     quantities = [f"{counts[name]:,}" if counts[name] else "" for name in used]
-    return Cells(fit(line["description"]), (*quantities, decimal(line_micros(line), places)))
+    amount = [_money(price)] if price else []  # what is bought for money has one line
+    return Cells(fit(line["description"]), (*quantities, decimal(line_micros(line), places), *amount))
+
+
+def _money(price: Price) -> str:
+    return money_text(price["amount"], price["currency"])
 
 
 def _subject(invoice: Invoice) -> str:
@@ -140,7 +148,9 @@ def _facts(invoice: Invoice) -> list[tuple[str, str]]:
 
 def _notes(invoice: Invoice) -> list[str]:
     if invoice["kind"] == "purchase":
-        return []
+        refunded = invoice.get("refunded")
+        own = invoice.get("description")
+        return [*([fit(own)] if own else []), *([f"Refunded: {_money(refunded)}"] if refunded else [])]
     notes = ["Amounts are in credits. They were deducted from the prepaid balance as the jobs ended: nothing is due."]
     if invoice["period"] is not None:
         notes.append("Jobs of batches are on the invoices of their batches.")

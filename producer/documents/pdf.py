@@ -143,8 +143,8 @@ def _lines(pdf: FPDF, document: InvoiceDocument) -> None:
     pdf.set_font("text", size=9)
     pdf.set_draw_color(200, 204, 210)
     pdf.set_line_width(0.2)
-    quantities = len(document.columns) - 1
-    widths = [1 - _CREDITS - _QUANTITY * quantities, *[_QUANTITY] * quantities, _CREDITS]
+    others = [_CREDITS if name in ("Credits", "Amount") else _QUANTITY for name in document.columns]
+    widths = [1 - sum(others), *others]
     with pdf.table(
         width=_WIDTH,
         col_widths=tuple(width * 1000 for width in widths),
@@ -212,6 +212,7 @@ def _shown(document: InvoiceDocument, known: set[int]) -> InvoiceDocument:
         seller=party(document.seller),
         buyer=party(document.buyer),
         rows=[Cells(plain(row.description), row.numbers) for row in document.rows],
+        notes=[plain(note) for note in document.notes],
         footer=plain(document.footer),
     )
     return replace(shown, notes=[*shown.notes, _UNKNOWN_NOTE]) if unknown else shown

@@ -4,13 +4,14 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from producer.documents import html, pdf
 from producer.documents.invoice import InvoiceDocument, document
 from shared.db.models import invoices
 from shared.errors import NotFound, Unavailable
 from shared.money import parties
+from shared.money.invoices import with_purchase
 from shared.objects.invoices import invoice_object
 
 #: Media types by the name of the format.
@@ -22,7 +23,7 @@ _waiting = 0
 
 def read(connection: Connection, invoice_id: str, account_id: str | None = None) -> InvoiceDocument:
     """What stands on an invoice; 404 when the account (None: any) has no such invoice."""
-    statement = select(invoices).where(invoices.c.id == invoice_id)
+    statement = with_purchase().where(invoices.c.id == invoice_id)
     if account_id is not None:
         statement = statement.where(invoices.c.account_id == account_id)
     found = connection.execute(statement).mappings().first()

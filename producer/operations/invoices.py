@@ -1,38 +1,53 @@
-"""Operations on invoices: list, show."""
+"""Operations on invoices: list, show, buy credits, void."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from pydantic import Field
+from sqlalchemy import Connection
+from typing_extensions import TypedDict, Unpack
 
 from producer import objects
 from producer.objects import Invoice, List
 from producer.operations.pages import PageQuery, paged
 from producer.operations.usage import Period, read_day
+from shared import clock
 from shared.db.models import invoices
-from shared.errors import InvalidRequest, NotFound
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.money import purchases
+from shared.money.invoices import with_purchase
+from shared.settings import settings
+from shared.submissions.schemas import Shape, read_labels
 
 #: What an invoice is of: a batch that was paid as it ran, or credit that was bought.
 KINDS = ("statement", "purchase")
 #: How an invoice stands; statements are always paid.
 STATUSES = ("open", "paid", "void", "expired")
+#: Filters that are the value of a column.
+_COLUMNS = ("kind", "status", "period", "batch_id")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which invoices are wanted; None: it does not matter. Instants in microseconds."""
+class PurchaseSpec(Shape):
+    """The body of POST /invoices. `credits`: a whole number."""
 
-    kind: str | None = None
-    status: str | None = None
-    period: str | None = None
-    batch_id: str | None = None
-    made_from: int | None = None
-    made_before: int | None = None
+    credits: int = Field(ge=1, le=10**9)
+    description: str | None = Field(default=None, min_length=1, max_length=500)
+    metadata: Any = None
+    #: Save the way to pay, so that automatic top-ups may be charged to it.
+    save_payment_method: bool = False
 
 
-ALL = Filters()
+class Filters(TypedDict, total=False):
+    """Which invoices are wanted; None, or absent: it does not matter. Instants in microseconds."""
+
+    kind: str | None
+    status: str | None
+    period: str | None
+    batch_id: str | None
+    made_from: int | None
+    made_before: int | None
 
 
 def read_filters(given: Mapping[str, str | None]) -> Filters:
@@ -45,26 +60,25 @@ def read_filters(given: Mapping[str, str | None]) -> Filters:
     since, until = read_day(given.get("from"), "from"), read_day(given.get("to"), "to")
     if since and until and since > until:
         raise InvalidRequest(f"from: {since} is after to ({until})", param="from")
-    return Filters(
-        kind=given.get("kind"),
-        status=given.get("status"),
-        period=period,
-        batch_id=given.get("batch_id"),
-        made_from=None if since is None else Period(since, since).begins,
-        made_before=None if until is None else Period(until, until).ends,
-    )
+    return {
+        "kind": given.get("kind"),
+        "status": given.get("status"),
+        "period": period,
+        "batch_id": given.get("batch_id"),
+        "made_from": None if since is None else Period(since, since).begins,
+        "made_before": None if until is None else Period(until, until).ends,
+    }
 
 
-def list_invoices(connection: Connection, account_id: str, page: PageQuery, wanted: Filters = ALL) -> List[Invoice]:
+def list_invoices(connection: Connection, account_id: str, page: PageQuery, **wanted: Unpack[Filters]) -> List[Invoice]:
     """A page of the account's invoices that fit, newest first."""
-    statement = select(invoices).where(invoices.c.account_id == account_id)
-    for name in ("kind", "status", "period", "batch_id"):
-        if (value := getattr(wanted, name)) is not None:
-            statement = statement.where(invoices.c[name] == value)
-    if wanted.made_from is not None:
-        statement = statement.where(invoices.c.created_at >= wanted.made_from)
-    if wanted.made_before is not None:
-        statement = statement.where(invoices.c.created_at < wanted.made_before)
+    statement = with_purchase().where(invoices.c.account_id == account_id)
+    equal = {name: value for name, value in wanted.items() if name in _COLUMNS and value is not None}
+    statement = statement.where(*(invoices.c[name] == value for name, value in equal.items()))
+    if (made_from := wanted.get("made_from")) is not None:
+        statement = statement.where(invoices.c.created_at >= made_from)
+    if (made_before := wanted.get("made_before")) is not None:
+        statement = statement.where(invoices.c.created_at < made_before)
     rows = connection.execute(paged(statement, invoices.c.id, page)).mappings()
     return objects.page([objects.invoice_object(dict(row)) for row in rows], page.limit)
 
@@ -77,8 +91,39 @@ def check_one_of(param: str, value: str | None, known: Sequence[str]) -> None:
 
 def show_invoice(connection: Connection, account_id: str, invoice_id: str) -> Invoice:
     """The invoice object; 404 when the account has no such invoice."""
-    statement = select(invoices).where(invoices.c.id == invoice_id, invoices.c.account_id == account_id)
+    statement = with_purchase().where(invoices.c.id == invoice_id, invoices.c.account_id == account_id)
     row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
     return objects.invoice_object(dict(row))
+
+
+def read_purchase(spec: PurchaseSpec) -> purchases.NewPurchase:
+    """What is bought; 400 outside the bounds of one purchase."""
+    least, most = settings().purchase_least_credits, settings().purchase_most_credits
+    if not least <= spec.credits <= most:
+        raise InvalidRequest(f"credits must be from {least:,} to {most:,} in one purchase", param="credits")
+    micros = spec.credits * clock.MICROS
+    purchases.price_of(micros)
+    return purchases.NewPurchase(
+        micros=micros,
+        provider=settings().payments,
+        description=spec.description,
+        metadata=read_labels(spec.metadata),
+        saves_method=spec.save_payment_method,
+    )
+
+
+def check_voidable(connection: Connection, account_id: str, invoice_id: str) -> None:
+    """404 for an invoice that is not the account's, 409 for one that is not an open purchase."""
+    found = show_invoice(connection, account_id, invoice_id)
+    if found["kind"] != "purchase" or found["status"] not in ("open", "void"):
+        raise Conflict(f"only an open purchase can be voided; this is a {found['kind']} that is {found['status']}")
+
+
+def void_invoice(connection: Connection, account_id: str, invoice_id: str) -> Invoice:
+    """Void an open purchase, which is then never paid; one that is void already stays as it is."""
+    check_voidable(connection, account_id, invoice_id)
+    purchases.close(connection, invoice_id, "void")
+    check_voidable(connection, account_id, invoice_id)
+    return show_invoice(connection, account_id, invoice_id)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Select, insert, select
 
 from shared import clock
 from shared.db import counters
-from shared.db.models import invoices
+from shared.db.models import invoices, purchases
 from shared.money import parties
 from shared.money.ledger import Book
 from shared.objects.addresses import invoice_url
@@ -16,6 +16,15 @@ from shared.strict_json import dumps
 
 #: The counter that invoice numbers come from.
 NUMBERS = "invoice_number"
+
+#: Columns of a purchase that are read together with its invoice's.
+OF_PURCHASE = tuple(column for column in purchases.c if column.name not in ("invoice_id", "account_id"))
+
+
+def with_purchase() -> Select[Any]:
+    """A selection of invoices as `invoice_object` takes them: a purchase's with what is known of its payment."""
+    joined = invoices.outerjoin(purchases, purchases.c.invoice_id == invoices.c.id)
+    return select(invoices, *OF_PURCHASE).select_from(joined)
 
 
 def state(

@@ -83,8 +83,8 @@ def close(connection: Connection, month: Month, lines: list[InvoiceLine]) -> str
     book = Book(connection, [month.account_id])
     spend = m.monthly_spend.c
     ours = (spend.account_id == month.account_id, spend.month == month.month)
-    still = update(m.monthly_spend).where(*ours, spend.closed_at.is_(None), spend.spent_micros == month.spent_micros)
-    if not connection.execute(still.values(closed_at=book.now)).rowcount:
+    still = update(m.monthly_spend).where(*ours, spend.stated_at.is_(None), spend.spent_micros == month.spent_micros)
+    if not connection.execute(still.values(stated_at=book.now)).rowcount:
         return None
     charged = any(line["credits"] for line in lines)
     id = invoices.state_month(book, connection, month.account_id, month.month, lines) if charged else None

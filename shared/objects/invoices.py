@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
-from shared.objects.fields import Count, Credits, Time
+from shared.objects.fields import Count, Credits, Labels, Time
+from shared.objects.purchases import InvoiceStatus, Price, purchase_fields
 
 #: What a line is for: the usage of a model, credits that were bought, or given back, or corrected.
 LineKind = Literal["usage", "purchase", "refund", "adjustment"]
@@ -29,13 +30,17 @@ class InvoiceLine(TypedDict):
 
 
 class Invoice(TypedDict):
-    """The statement of a batch or month, already paid from the balance, or a purchase of credits."""
+    """The statement of a batch or month, already paid from the balance, or a purchase of credits.
+
+    A purchase has the fields from `description` on as well. `checkout_url`: where it is paid, while it is open and such
+    a page exists. `payment_error`: why the last attempt to pay failed.
+    """
 
     id: str
     object: Literal["invoice"]
     number: int
     kind: Literal["statement", "purchase"]
-    status: str
+    status: InvoiceStatus
     batch_id: str | None
     period: Annotated[str | None, Field(description="The calendar month, UTC, of a monthly statement: `2026-11`.")]
     credits: Credits
@@ -43,6 +48,14 @@ class Invoice(TypedDict):
     total: Credits
     created_at: Time
     paid_at: Time | None
+    description: NotRequired[str | None]
+    metadata: NotRequired[Labels | None]
+    price: NotRequired[Price | None]
+    checkout_url: NotRequired[str | None]
+    expires_at: NotRequired[Time | None]
+    auto_top_up: NotRequired[bool]
+    payment_error: NotRequired[str | None]
+    refunded: NotRequired[Price | None]
 
 
 class InvoiceLinks(TypedDict):
@@ -55,9 +68,9 @@ class InvoiceLinks(TypedDict):
 
 
 def invoice_object(row: Mapping[str, Any]) -> Invoice:
-    """An invoice from its row."""
+    """An invoice from its row; that of a purchase has the columns of its purchase as well."""
     total = credits(row["total_micros"])
-    return {
+    made: Invoice = {
         "id": row["id"],
         "object": "invoice",
         "number": row["number"],
@@ -71,6 +84,7 @@ def invoice_object(row: Mapping[str, Any]) -> Invoice:
         "created_at": row["created_at"] // MICROS,
         "paid_at": seconds(row["paid_at"]),
     }
+    return {**made, **purchase_fields(row)} if row["kind"] == "purchase" else made
 
 
 def invoice_line(sums: Mapping[str, Any]) -> InvoiceLine:

@@ -29,6 +29,7 @@ TYPES: Final = (
     "credit.exhausted",
     "invoice.created",
     "invoice.paid",
+    "invoice.payment_failed",
     "webhook.disabled",
     "webhook.test",
 )

@@ -40,6 +40,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/webhooks"): {"json": {"url": "http://127.0.0.1:9/hook"}},
     ("PATCH", "/webhooks/{id}"): {"json": {"events": ["job.failed"]}},
     ("PUT", "/credits/thresholds"): {"json": {"thresholds": []}},
+    ("POST", "/invoices"): {"json": {"credits": 1}},
 }
 
 

@@ -40,7 +40,7 @@ def state(database: Database, holder: KeyHolder, batch: str, *micros: int, fails
 def listed(database: Database, holder: KeyHolder, **more: Any) -> dict[str, Any]:
     names = ("kind", "status", "period", "batch_id", "from", "to")
     wanted = read_filters({name: more.pop(name) for name in names if name in more})
-    return database.read_sync(list_invoices, holder.account_id, PageQuery(**more), wanted)
+    return database.read_sync(list_invoices, holder.account_id, PageQuery(**more), **wanted)
 
 
 def test_a_statement_is_shown_to_its_account_alone(database: Database) -> None:

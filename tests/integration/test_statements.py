@@ -134,7 +134,7 @@ def test_what_is_free_or_a_test_has_no_statement(database: Database) -> None:
     be("2031-04-10T12:00:00")
     sweep(database)
     assert world.rows(database, m.invoices) == [] and world.violations(database) == []
-    open_months = [row for row in world.rows(database, m.monthly_spend) if row["closed_at"] is None]
+    open_months = [row for row in world.rows(database, m.monthly_spend) if row["stated_at"] is None]
     assert [row["month"] for row in open_months if row["month"] < "2031-04"] == [], "they are not looked at again"
 
 

@@ -11,6 +11,7 @@ from producer.dialects.fusionai import (
     invoice_documents,
     jobs,
     manners,
+    purchases,
     streams,
     webhooks,
 )
@@ -23,7 +24,7 @@ from producer.web.keys import read_key
 from producer.web.router import Router
 
 router = Router()
-for part in (completions, jobs, streams, files, batches, webhooks, account, billing, invoice_documents):
+for part in (completions, jobs, streams, files, batches, webhooks, account, billing, purchases, invoice_documents):
     router.include(part.router)
 
 DIALECT = Dialect(
@@ -40,5 +41,5 @@ DIALECT = Dialect(
     limit_headers=rate_headers.limit_headers,
     document=document.PART,
     other_names={"/images/generations": "/images"},
-    bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches"}),
+    bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches", "/invoices"}),
 )

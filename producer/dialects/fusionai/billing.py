@@ -95,7 +95,7 @@ async def list_invoices(request: Request) -> Response:
     given = {name: _name(rest, name) for name in _FILTERS}
     wanted = invoices.read_filters(given)
     check_live(holder)
-    return answer(await context.database.read(invoices.list_invoices, holder.account_id, page, wanted))
+    return answer(await context.database.read(invoices.list_invoices, holder.account_id, page, **wanted))
 
 
 @router.get(

@@ -23,6 +23,7 @@ from shared.db.models.jobs import (
     WorkerRow,
 )
 from shared.db.models.money import DailyUsageRow, InvoiceRow, MonthlySpendRow, ThresholdRow, TransferRow
+from shared.db.models.purchases import AutoTopUpRow, PurchaseRow, SavedPaymentRow
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -31,6 +32,7 @@ def _table(model: type[SQLModel]) -> Table:
 
 accounts = _table(AccountRow)
 api_keys = _table(ApiKeyRow)
+auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
@@ -46,6 +48,8 @@ job_results = _table(JobResultRow)
 job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
 monthly_spend = _table(MonthlySpendRow)
+purchases = _table(PurchaseRow)
+saved_payments = _table(SavedPaymentRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)
 webhooks = _table(WebhookRow)

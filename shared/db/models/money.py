@@ -22,7 +22,7 @@ STATEMENTS = "batch_id IS NOT NULL"
 #: Invoices that are the statement of a month; likewise.
 MONTHLY = "period IS NOT NULL"
 #: Months that may still get a statement; likewise.
-OPEN_MONTHS = "closed_at IS NULL"
+OPEN_MONTHS = "stated_at IS NULL"
 #: What was given back or corrected; likewise.
 CORRECTIONS = "kind IN ('refund', 'adjust')"
 
@@ -75,7 +75,7 @@ class MonthlySpendRow(SQLModel, table=True):
     month: str = Field(primary_key=True)
     spent_micros: int = big(default=0)
     #: When the month's statement was made, or found not to be needed; NULL: not yet.
-    closed_at: int | None = big(null=True)
+    stated_at: int | None = big(null=True)
 
 
 class ThresholdRow(SQLModel, table=True):

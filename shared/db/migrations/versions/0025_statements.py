@@ -8,12 +8,12 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0025"
-down_revision: str | None = "0023"
+down_revision: str | None = "0024"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
 _MONTHLY, _OPEN, _CORRECTIONS = (
-    sa.text(condition) for condition in ("period IS NOT NULL", "closed_at IS NULL", "kind IN ('refund', 'adjust')")
+    sa.text(condition) for condition in ("period IS NOT NULL", "stated_at IS NULL", "kind IN ('refund', 'adjust')")
 )
 _COUNTED = (
     *("single_jobs", "batch_jobs", "batch_prompt_tokens", "batch_completion_tokens", "batch_images"),
@@ -33,7 +33,7 @@ def upgrade() -> None:
         sqlite_where=_MONTHLY,
         postgresql_where=_MONTHLY,
     )
-    op.add_column("monthly_spend", sa.Column("closed_at", sa.BigInteger(), nullable=True))
+    op.add_column("monthly_spend", sa.Column("stated_at", sa.BigInteger(), nullable=True))
     op.create_index("months_open", "monthly_spend", ["month", "account_id"], sqlite_where=_OPEN, postgresql_where=_OPEN)
     for name in _COUNTED:
         op.add_column("daily_usage", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
@@ -51,7 +51,7 @@ def downgrade() -> None:
     for name in reversed(_COUNTED):
         op.drop_column("daily_usage", name)
     op.drop_index("months_open", "monthly_spend")
-    op.drop_column("monthly_spend", "closed_at")
+    op.drop_column("monthly_spend", "stated_at")
     op.drop_index("one_statement_a_month", "invoices")
     op.drop_column("invoices", "parties")
     op.drop_column("invoices", "period")
