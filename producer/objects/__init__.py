@@ -90,7 +90,7 @@ from shared.objects.batches import (
     RequestCounts,
 )
 from shared.objects.events import Event, event_object
-from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
+from shared.objects.invoices import Invoice, InvoiceLine, InvoiceLinks, invoice_object
 from shared.objects.shortages import Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
@@ -131,6 +131,7 @@ __all__ = [
     "Images",
     "Invoice",
     "InvoiceLine",
+    "InvoiceLinks",
     "Job",
     "JobError",
     "JobRouting",
