@@ -11,7 +11,7 @@ from pydantic import Field, Json, ValidationError, ValidationInfo, field_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.environment import variables
-from shared.settings_faults import PREFIX, fault_of_template, in_words, unknown
+from shared.settings_faults import PREFIX, fault_of_stripe, fault_of_template, in_words, unknown
 
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
@@ -113,6 +113,20 @@ class Settings(BaseSettings):
     price_amount: int = Field(default=0, ge=0, le=10**9)
     price_credits: int = Field(default=1, ge=1, le=10**9)
     price_currency: str = "usd"
+    #: After how many seconds the payment provider is first asked about a purchase of which it has not told us anything;
+    #: later less often.
+    payment_ask_seconds: float = Field(default=60.0, gt=0)
+    #: Stripe: the secret key of your account (`sk_live_…`, `rk_live_…`, or `_test_`), and the signing secret of the
+    #: webhook endpoint `/payments/stripe` of this server (`whsec_…`).
+    stripe_secret_key: str = ""
+    stripe_webhook_secret: str = ""
+    #: The pages of yours to which Stripe sends customers after they have paid, and if they do not; `{invoice_id}`
+    #: stands for the invoice. The second may be empty.
+    stripe_success_url: str = ""
+    stripe_cancel_url: str = ""
+    #: Seconds that a call of Stripe may take; another address of its API (for tests).
+    stripe_seconds: float = Field(default=10.0, gt=0, le=60)
+    stripe_url: str = ""
     #: The fewest and the most credits that one purchase may buy.
     purchase_least_credits: int = Field(default=1, ge=1, le=10**9)
     purchase_most_credits: int = Field(default=1_000_000, ge=1, le=10**9)
@@ -257,6 +271,12 @@ class Settings(BaseSettings):
         return currency
 
     @model_validator(mode="after")
+    def _can_take_payments(self) -> Self:
+        if self.payments == "stripe" and (fault := fault_of_stripe(self)):
+            raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
     def _sells_something(self) -> Self:
         if self.purchase_least_credits > self.purchase_most_credits:
             raise ValueError("FUSIONAI_PURCHASE_LEAST_CREDITS must be at most FUSIONAI_PURCHASE_MOST_CREDITS")
@@ -276,7 +296,9 @@ class Settings(BaseSettings):
             raise ValueError("must be printable ASCII")
         return key
 
-    @field_validator("public_url", "simulator_url", "base_url", "search_url")
+    @field_validator(
+        "public_url", "simulator_url", "base_url", "search_url", "stripe_url", "stripe_success_url", "stripe_cancel_url"
+    )
     @classmethod
     def _is_a_web_address(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):

@@ -155,3 +155,19 @@ class FusionAI(BatchCalls):
         """Void an open purchase, so that it is never paid."""
         gone: Json = self.post(f"/invoices/{id}/void", {})
         return gone
+
+    def auto_top_up(self) -> Json:
+        """The automatic top-up, and whether it is at work."""
+        found: Json = self.get("/credits/auto_top_up")
+        return found
+
+    def set_auto_top_up(self, threshold: int, credits: int, monthly_limit: int) -> Json:
+        """Have so many credits bought when fewer than `threshold` are available, up to a limit a month."""
+        wanted = {"enabled": True, "threshold": threshold, "credits": credits, "monthly_limit": monthly_limit}
+        answer: Json = self._send("PUT", "/credits/auto_top_up", json=wanted)
+        return answer
+
+    def stop_auto_top_up(self) -> Json:
+        """Have no credits bought automatically any more."""
+        answer: Json = self._send("PUT", "/credits/auto_top_up", json={"enabled": False})
+        return answer

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from producer.openapi.schemas import definitions
 from producer.operations import files
+from producer.operations.auto_top_ups import AutoTopUpSpec
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
@@ -92,6 +93,7 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     WebhookChange,
     ThresholdSpecs,
     PurchaseSpec,
+    AutoTopUpSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
