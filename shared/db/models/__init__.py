@@ -22,7 +22,15 @@ from shared.db.models.jobs import (
     JobStepRow,
     WorkerRow,
 )
-from shared.db.models.money import DailyUsageRow, InvoiceRow, MonthlySpendRow, ThresholdRow, TransferRow
+from shared.db.models.money import (
+    DailyUsageRow,
+    InvoiceRow,
+    KeySpendRow,
+    KeyUsageRow,
+    MonthlySpendRow,
+    ThresholdRow,
+    TransferRow,
+)
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -45,6 +53,8 @@ job_payloads = _table(JobPayloadRow)
 job_results = _table(JobResultRow)
 job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
+key_spend = _table(KeySpendRow)
+key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)
