@@ -1,7 +1,7 @@
 """What the operator allows a key: models, fallbacks, requests and tokens a minute, budgets; set and read here."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -125,12 +125,14 @@ def _kept(name: str, value: Any) -> Any:
     return dumps(list(value)) if name in ("models", "fallbacks") and value is not None else value
 
 
+def listed(kept: str | None) -> list[str] | None:
+    """A list of names as its column has it."""
+    return None if kept is None else [one for one in json.loads(kept) if isinstance(one, str)]
+
+
 def _names(kept: str | None) -> tuple[str, ...] | None:
-    return None if kept is None else tuple(_strings(json.loads(kept)))
-
-
-def _strings(found: Iterable[Any]) -> Iterable[str]:
-    return (one for one in found if isinstance(one, str))
+    names = listed(kept)
+    return None if names is None else tuple(names)
 
 
 def _check_number(name: str, value: int | None, least: int, most: int) -> None:

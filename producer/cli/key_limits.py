@@ -108,7 +108,7 @@ def fields(found: Mapping[str, Any]) -> dict[str, str]:
         "models": ", ".join(found["models"]) if found["models"] is not None else "all",
         "requests per minute": _limit(found["requests_per_minute"]),
         "tokens per minute": _limit(found["tokens_per_minute"]),
-        "fallbacks": _fallbacks(found["fallbacks"]),
+        "fallbacks": fallbacks_text(found["fallbacks"]),
     }
     if not found["budgets"]:
         said["budget"] = "no limit"
@@ -132,7 +132,8 @@ def budget_table(output: Output, found: Mapping[str, Any]) -> None:
         output.table(["budget", "credits", "used", "held", "renews"], cells)
 
 
-def _fallbacks(names: Sequence[str] | None) -> str:
+def fallbacks_text(names: Sequence[str] | None) -> str:
+    """Default fallbacks in words."""
     return "those of the catalog" if names is None else ", ".join(names) or "none"
 
 
