@@ -243,4 +243,5 @@ def _used(ending: Ending, job: Mapping[str, Any]) -> Used:
         ending.completion_tokens,
         ending.images,
         ending.charge_micros,
+        job["key_id"],
     )
