@@ -2,6 +2,7 @@
 
 from shared.db.models.batches import COUNTED
 from shared.db.models.jobs import UNCOUNTED
+from shared.verify.findings import Check
 from shared.verify.query import Query
 
 
@@ -53,3 +54,4 @@ QUERIES: tuple[Query, ...] = (
            GROUP BY u.account_id, u.day, u.test, u.model HAVING sum(u.jobs) > 0 OR sum(u.micros) > 0""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES

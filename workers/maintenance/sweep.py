@@ -13,11 +13,12 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from shared import clock, crash, logs
+from shared import clock, crash, db, logs
 from shared.batches import key_holds
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.jobs import response_events
+from shared.money import grants
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
@@ -59,6 +60,7 @@ class Sweeper:
         self._due = DueWatch(DUE_SECONDS)
         self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
+        self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
         self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
         self._counting: Isolator[tuple[int, list[str]]] = Isolator("counting in a budget job")
         #: What it has done since it began; the keys are those of DONE.
@@ -72,6 +74,7 @@ class Sweeper:
             "ending overdue jobs": self.end_overdue,
             "writing events of responses": self.tell_responses,
             "counting jobs in budgets of keys": self.count_in_budgets,
+            "expiring grants": self.expire_grants,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
             "queuing due deliveries": self.ring_due_deliveries,
@@ -135,6 +138,13 @@ class Sweeper:
         if ids := self._database.read_sync(key_counts.uncounted, CHUNK, self._counting.besides()):
             self._end(self._counting, ids, key_counts.count)
 
+    def expire_grants(self) -> None:
+        """Take what is unspent of grants that have expired, and write the events of those that soon will."""
+        while ids := self._database.read_sync(_expiring, self._expiring.besides()):
+            done = self._end(self._expiring, ids, _expire)
+            if done < grants.ACCOUNTS:
+                break
+
     def find_lost_doorbells(self) -> None:
         """Leave jobs whose message is lost to the feeder: queue empty at every look for a while, or overtaken."""
         newest = self._database.read_sync(newest_doorbells)
@@ -187,6 +197,14 @@ def _lapse(
     if clock.monotonic() - asked > HELD_UP_SECONDS:
         return None
     return recovery.lapse(connection, over, late=late, excused=excused)
+
+
+def _expiring(connection: Connection, besides: Sequence[str]) -> list[str]:
+    return grants.due(connection, db.now(connection), besides)
+
+
+def _expire(connection: Connection, account_ids: Sequence[str]) -> tuple[int, list[str]]:
+    return grants.expire(connection, account_ids, db.now(connection))
 
 
 def main() -> None:

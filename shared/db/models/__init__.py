@@ -10,6 +10,7 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
+from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.entities import EntityRow
 from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
@@ -23,9 +24,11 @@ from shared.db.models.jobs import (
     WorkerRow,
 )
 from shared.db.models.money import (
+    CreditGrantRow,
     DailyUsageRow,
     InvoiceRow,
     KeySpendRow,
+    KeyThresholdRow,
     KeyUsageRow,
     MonthlySpendRow,
     ThresholdRow,
@@ -39,9 +42,11 @@ def _table(model: type[SQLModel]) -> Table:
 
 accounts = _table(AccountRow)
 api_keys = _table(ApiKeyRow)
+audit_log = _table(AuditRow)
 batches = _table(BatchRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
+credit_grants = _table(CreditGrantRow)
 daily_usage = _table(DailyUsageRow)
 deliveries = _table(DeliveryRow)
 entities = _table(EntityRow)
@@ -54,6 +59,7 @@ job_results = _table(JobResultRow)
 job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
 key_spend = _table(KeySpendRow)
+key_thresholds = _table(KeyThresholdRow)
 key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
 thresholds = _table(ThresholdRow)
