@@ -9,7 +9,9 @@ from sqlalchemy import Connection, select, update
 
 from shared.db.models import accounts, api_keys
 from shared.errors import InvalidRequest, NotFound
+from shared.money import key_thresholds
 from shared.money.budgets import BUDGET_PERIODS, Budget, BudgetPeriod
+from shared.money.key_thresholds import Kind
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
 from shared.strict_json import dumps
 from shared.submissions.catalogue import Catalogue
@@ -45,6 +47,8 @@ class Change:
 
     values: Mapping[str, Any] = field(default_factory=dict)
     budgets: Mapping[BudgetPeriod, int | None] = field(default_factory=dict)
+    #: All thresholds that it is to have, (kind, micro-credits) each; None: those that it has.
+    thresholds: Sequence[tuple[Kind, int]] | None = None
 
     def checked(self, catalogue: Catalogue) -> "Change":
         """The same; InvalidRequest names what cannot be."""
@@ -53,6 +57,8 @@ class Change:
                 check_names(name, self.values[name], catalogue)
         _check_number("requests_per_minute", self.values.get("requests_per_minute"), 1, MOST_REQUESTS_PER_MINUTE)
         _check_number("tokens_per_minute", self.values.get("tokens_per_minute"), 1, MOST_TOKENS_PER_MINUTE)
+        if len(self.thresholds or ()) > key_thresholds.MOST:
+            raise InvalidRequest(f"thresholds: at most {key_thresholds.MOST}", param="thresholds")
         for period, micros in self.budgets.items():
             _check_number(f"budget a {period}, in micro-credits", micros, 0, MOST_BUDGET_MICROS)
         return self
@@ -97,6 +103,8 @@ def change(connection: Connection, key_id: str, wanted: Change) -> None:
         values["counted"] = True
     if values and not connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(values)).rowcount:
         raise NotFound(f"not found: key {key_id}")
+    if wanted.thresholds is not None:
+        key_thresholds.replace(connection, key_id, wanted.thresholds)
 
 
 def set_account_fallbacks(connection: Connection, account_id: str, names: Sequence[str] | None) -> None:

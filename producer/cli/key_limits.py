@@ -13,6 +13,7 @@ from shared.key_limits import Change, KeyLimits
 from shared.money import key_budgets
 from shared.money.budgets import BUDGET_PERIODS, BudgetPeriod
 from shared.money.key_budgets import Spend
+from shared.money.key_thresholds import KINDS, Kind
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE
 from shared.objects.amounts import credits
 from shared.submissions.catalogue import catalogue
@@ -37,6 +38,14 @@ def limit_options(*, sets: bool) -> Callable[[Callable[..., None]], Callable[...
             help="Credits a day, month or total, such as 100/month; repeat it for several"
             + ("; none/month: no limit." if sets else "."),
         ),
+        click.option(
+            "--threshold",
+            "thresholds",
+            multiple=True,
+            metavar="N/KIND",
+            help="Send credit.threshold at N credits spent in a month (80/spent) or remaining of the tightest budget "
+            "(20/remaining); repeat it" + ("; none: no thresholds." if sets else "."),
+        ),
         click.option("--requests-per-minute", "requests", metavar="N", help=f"Requests a minute{away}."),
         click.option("--tokens-per-minute", "tokens", metavar="N", help=f"Tokens a minute{away}."),
         click.option(
@@ -57,7 +66,12 @@ def limit_options(*, sets: bool) -> Callable[[Callable[..., None]], Callable[...
 
 
 def change_of(
-    models: Sequence[str], budgets: Sequence[str], requests: str | None, tokens: str | None, fallbacks: Sequence[str]
+    models: Sequence[str],
+    budgets: Sequence[str],
+    requests: str | None,
+    tokens: str | None,
+    fallbacks: Sequence[str],
+    thresholds: Sequence[str],
 ) -> Change:
     """What the options set; a usage error says what cannot be."""
     values: dict[str, Any] = {}
@@ -69,7 +83,7 @@ def change_of(
         if given is not None:
             values[name] = None if given == NONE else _number(name, given)
     try:
-        return Change(values, dict(map(_budget, budgets))).checked(catalogue())
+        return Change(values, dict(map(_budget, budgets)), _levels(thresholds)).checked(catalogue())
     except InvalidRequest as error:
         raise click.UsageError(error.message) from None
 
@@ -80,7 +94,7 @@ def named_fallbacks(given: Sequence[str]) -> list[str] | None:
     return words[given[0]] if len(given) == 1 and given[0] in words else list(given)
 
 
-def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend]) -> dict[str, Any]:
+def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresholds: Sequence[Any]) -> dict[str, Any]:
     """A key's limits as --json shows them."""
     now = clock.now_micros()
     budgets = [
@@ -99,6 +113,7 @@ def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend]) -> dict[str, A
         "requests_per_minute": limits.requests_per_minute,
         "tokens_per_minute": limits.tokens_per_minute,
         "budgets": budgets,
+        "thresholds": [{"kind": one.kind, "credits": credits(one.level_micros)} for one in thresholds],
     }
 
 
@@ -110,6 +125,9 @@ def fields(found: Mapping[str, Any]) -> dict[str, str]:
         "tokens per minute": _limit(found["tokens_per_minute"]),
         "fallbacks": fallbacks_text(found["fallbacks"]),
     }
+    if found["thresholds"]:
+        levels = (f"{credits_text(one['credits'])} {one['kind']}" for one in found["thresholds"])
+        said["thresholds"] = ", ".join(levels)
     if not found["budgets"]:
         said["budget"] = "no limit"
     return said
@@ -153,6 +171,21 @@ def _budget(given: str) -> tuple[BudgetPeriod, int | None]:
     if amount == NONE:
         return period, None
     return period, micros_of(amount)
+
+
+def _levels(given: Sequence[str]) -> list[tuple[Kind, int]] | None:
+    """Thresholds as kinds and levels; None: they stay."""
+    if not given or list(given) == [NONE]:
+        return [] if given else None
+    return [_level(one) for one in given]
+
+
+def _level(given: str) -> tuple[Kind, int]:
+    amount, _, name = given.partition("/")
+    kind = next((one for one in KINDS if one == name), None)
+    if kind is None:
+        raise click.UsageError(f"--threshold: {given!r} must be such as 80/spent or 20/remaining")
+    return kind, micros_of(amount)
 
 
 def _number(name: str, given: str) -> int:

@@ -19,7 +19,7 @@ from shared import clock, key_limits
 from shared.db import Database
 from shared.db.models import api_keys
 from shared.key_limits import Change
-from shared.money import key_budgets
+from shared.money import key_budgets, key_thresholds
 
 _UNIT_SECONDS = {"h": 3600, "d": 86_400}
 _COLUMNS = [
@@ -103,7 +103,7 @@ def set_key(
         values["name"] = name
     if expires is not None:
         values["expires_at"] = None if expires == "never" else expiry(expires)
-    if not values and not wanted.budgets:
+    if not values and not wanted.budgets and wanted.thresholds is None:
         raise click.UsageError("nothing to set; see fusionai keys set --help")
     database.write_sync(key_limits.change, found, replace(wanted, values=values))
     _show(database, output, found)
@@ -158,10 +158,10 @@ def revoke_key(database: Database, output: Output, id: str) -> None:
 
 
 def _change(given: Mapping[str, Any], mode: str) -> Change:
-    """What the options of a key's limits set; test keys have no budget."""
+    """What the options of a key's limits set; test keys have neither budgets nor thresholds."""
     wanted = change_of(**given)
-    if mode == "test" and any(micros is not None for micros in wanted.budgets.values()):
-        raise click.UsageError("--budget: a test key is never charged, so it has no budget")
+    if mode == "test" and (wanted.thresholds or any(micros is not None for micros in wanted.budgets.values())):
+        raise click.UsageError("a test key is never charged, so it has neither --budget nor --threshold")
     return wanted
 
 
@@ -171,7 +171,7 @@ def _row(connection: Connection, id: str) -> Mapping[str, Any]:
 
 def _limits(connection: Connection, id: str) -> dict[str, Any]:
     spend = key_budgets.of_key(connection, id, clock.now_micros())
-    return shown(key_limits.of_key(connection, id), spend)
+    return shown(key_limits.of_key(connection, id), spend, key_thresholds.of_key(connection, id))
 
 
 def _show(database: Database, output: Output, id: str) -> None:

@@ -224,7 +224,7 @@ def _account(
             book.emit(job["account_id"], EVENTS[status], event_data(job, status), test=job["test"])
         response_events.emit(book, job, endings[id].status, endings[id].response)
     response_events.settled(connection, [*ended.values()])
-    key_budgets.settle(connection, [(job, endings[id].charge_micros) for id, job in ended.items()])
+    key_budgets.settle(connection, book, [(job, endings[id].charge_micros) for id, job in ended.items()])
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
     return book.close()
 

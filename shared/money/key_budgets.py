@@ -5,6 +5,7 @@ periods in which it was accepted, its charge too, whenever it ends. The rows are
 key's account (`shared.money.ledger.Book`), which is taken first: so they need no locks of their own.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,8 +17,10 @@ from sqlalchemy import Connection, bindparam, select, tuple_
 from shared import clock, db
 from shared.db.models import key_spend
 from shared.errors import InsufficientCredits
-from shared.money import shortage
+from shared.money import key_thresholds, shortage
 from shared.money.budgets import Budget, BudgetPeriod
+from shared.money.key_thresholds import Charged
+from shared.money.ledger import Book
 from shared.money.shortage import Need
 from shared.objects.amounts import credits
 from shared.objects.shortages import BudgetFields, ShortageFields
@@ -25,6 +28,8 @@ from shared.objects.shortages import BudgetFields, ShortageFields
 #: The cause of a refusal in one word.
 EXCEEDED: Final = "key_budget_exceeded"
 _TOTAL: Final = "total"
+#: Of `2026-11`.
+_MONTH_LETTERS: Final = 7
 _EACH: Final[Mapping[BudgetPeriod, str]] = {"day": " per day", "month": " per month", "total": " in total"}
 
 
@@ -69,6 +74,7 @@ class KeySpend:
         self._accounts = wanted
         self._rows: dict[tuple[str, str], Spend] = {}
         self._changed: set[tuple[str, str]] = set()
+        self._charges: Counter[tuple[str, str]] = Counter()
         if wanted:
             found = connection.execute(_SPEND, {"b_wanted": sorted(wanted)})
             self._rows = {(key, period): Spend(held, spent) for key, period, held, spent in found}
@@ -89,6 +95,20 @@ class KeySpend:
         """End a hold, of which so much was charged."""
         self._change(one, held=-held, spent=charge)
 
+    def charged(self, now: int) -> dict[str, Charged]:
+        """What was charged, by key, as thresholds look at it."""
+        present, found = periods(now), {}
+        for (key, period), account in self._accounts.items():
+            if self._charges.get((key, period)):
+                spent = {name: self._rows[key, of].spent for name, of in present.items() if (key, of) in self._rows}
+                found[key] = Charged(account, self._months(key), spent)
+        return found
+
+    def _months(self, key: str) -> dict[str, tuple[int, int]]:
+        """The spend of the months in which a key was charged: before, and now."""
+        charged = {of: micros for (id, of), micros in self._charges.items() if id == key and len(of) == _MONTH_LETTERS}
+        return {of: (self._rows[key, of].spent - micros, self._rows[key, of].spent) for of, micros in charged.items()}
+
     def close(self) -> None:
         """Write what has changed."""
         rows = [self._as_row(place) for place in sorted(self._changed)]
@@ -100,6 +120,7 @@ class KeySpend:
             row = self._row(one.key_id, period)
             row.held = max(0, row.held + held)
             row.spent += spent
+            self._charges[one.key_id, period] += spent
             self._changed.add((one.key_id, period))
 
     def _row(self, key_id: str, period: str) -> Spend:
@@ -131,14 +152,18 @@ def counted(row: Mapping[str, Any]) -> Counted | None:
     return Counted(row["account_id"], row["key_id"], row["budget_at"])
 
 
-def settle(connection: Connection, ended: Iterable[tuple[Mapping[str, Any], int]]) -> None:
-    """Count the ends of jobs, each with its charge, of those that count; under the locks of their accounts."""
+def settle(connection: Connection, book: Book, ended: Iterable[tuple[Mapping[str, Any], int]]) -> None:
+    """Count the ends of jobs, each with its charge, of those that count; thresholds that are crossed fire.
+
+    The book has locked their accounts.
+    """
     ends = [(one, job["bound_micros"], charge) for job, charge in ended if (one := counted(job))]
     if ends:
         spend = KeySpend(connection, [one for one, _, _ in ends])
         for one, held, charge in ends:
             spend.settle(one, held=held, charge=charge)
         spend.close()
+        key_thresholds.fire(connection, book, spend.charged(book.now), periods(book.now))
 
 
 def of_key(connection: Connection, key_id: str, at: int) -> dict[BudgetPeriod, Spend]:

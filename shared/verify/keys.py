@@ -43,6 +43,12 @@ QUERIES: tuple[Query, ...] = (
            LEFT JOIN api_keys k ON k.id = s.key_id WHERE k.id IS NULL OR k.account_id <> s.account_id""",
     ),
     Query(
+        "key: monthly spend reached a threshold without an event",
+        """SELECT t.id, t.key_id, t.level_micros, s.spent_micros FROM key_thresholds t
+           JOIN key_spend s ON s.key_id = t.key_id AND s.period = :month
+           WHERE t.kind = 'spent' AND s.spent_micros >= t.level_micros AND coalesce(t.period, '') < s.period""",
+    ),
+    Query(
         "job: ended a day ago and still counted as held by its key",
         f"SELECT id, key_id, status FROM jobs WHERE {UNCOUNTED} AND finished_at < :day_ago",
     ),

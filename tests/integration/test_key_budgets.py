@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import insert, update
 
@@ -173,6 +174,53 @@ def test_lines_made_by_an_earlier_version_are_counted_by_the_sweeper(database: D
     for _ in range(2):
         assert not database.write_sync(key_holds.mend, id)
         assert spend(database, holder) == (20, 0)
+
+
+def thresholds_fired(database: Database, holder: KeyHolder) -> list[dict[str, Any]]:
+    """The data of the events of a key's thresholds, in order; each has its id."""
+    found = [row for row in world.rows(database, m.events, account_id=holder.account_id)]
+    data = [orjson.loads(row["data"]) for row in found if row["type"] == "credit.threshold"]
+    return [one for one in data if one.get("key_id") == holder.key_id]
+
+
+def charge(database: Database, holder: KeyHolder, *charges: int) -> None:
+    """Jobs of a key that end together, charged so."""
+    ids = world.queued(database, holder, count=len(charges), bound=max(charges))
+    jobs = world.take(database, world.new_worker(database), ids)
+    world.settle(database, *(world.good_end(job, micros) for job, micros in zip(jobs, charges, strict=True)))
+
+
+def test_thresholds_of_a_key_fire_once_a_crossing_and_once_a_period(database: Database) -> None:
+    with world.virtual_time():
+        holder = budgeted(database, day=100)
+        levels: list[Any] = [("spent", 30), ("remaining", 60), ("spent", 30)]
+        database.write_sync(key_limits.change, holder.key_id, Change(thresholds=levels))
+        charge(database, holder, 10, 10)
+        assert not thresholds_fired(database, holder)
+        charge(database, holder, 10, 10, 10)
+        charge(database, holder, 10)
+        first, second = sorted(thresholds_fired(database, holder), key=lambda data: data["kind"])
+        assert (first["kind"], first["credits_remaining"], first["credits_spent"]) == ("remaining", 0.00005, 0.00005)
+        assert (second["kind"], second["threshold"]) == ("spent", 0.00003) and len(first["period"]) == 10
+        clock.shift(86_400 * clock.MICROS)
+        charge(database, holder, 45)
+        assert [data["kind"] for data in thresholds_fired(database, holder)][2:].count("remaining") == 1
+        database.write_sync(key_limits.change, holder.key_id, Change(budgets={"day": 1000}))
+        charge(database, holder, 1)
+        database.write_sync(key_limits.change, holder.key_id, Change(budgets={"day": 100}))
+        charge(database, holder, 1)
+        assert [data["kind"] for data in thresholds_fired(database, holder)].count("remaining") == 3
+        assert not world.violations(database)
+
+
+def test_a_threshold_alone_has_its_key_counted(database: Database) -> None:
+    holder = world.open_account(database)
+    database.write_sync(key_limits.change, holder.key_id, Change(thresholds=[("spent", 5)]))
+    now = KeyHolder(holder.key_id, holder.account_id, "live", None, limits=_limits(database, holder))
+    charge(database, now, 5)
+    (data,) = thresholds_fired(database, now)
+    assert data["credits_spent"] == 0.000005 and data["credits_remaining"] > 900
+    assert not world.violations(database)
 
 
 def _limits(database: Database, holder: KeyHolder) -> Any:

@@ -27,5 +27,5 @@ def count(connection: Connection, ids: Sequence[str]) -> tuple[int, list[str]]:
     results = select(job_results.c.job_id, job_results.c.charged_micros).where(job_results.c.job_id.in_([*ids]))
     charged = {row.job_id: row.charged_micros for row in connection.execute(results)}
     book = Book(connection, [row["account_id"] for row in rows])
-    key_budgets.settle(connection, [(dict(row), charged.get(row["id"], 0)) for row in rows])
+    key_budgets.settle(connection, book, [(dict(row), charged.get(row["id"], 0)) for row in rows])
     return len(rows), book.close()
