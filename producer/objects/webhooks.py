@@ -20,6 +20,10 @@ class Webhook(TypedDict):
     description: str | None
     events: list[str]
     status: Literal["enabled", "disabled"]
+    #: Since when all deliveries fail; null: the last one succeeded.
+    failing_since: Time | None
+    #: Why it was disabled, if not by its owner.
+    disabled_reason: str | None
     created_at: Time
 
 
@@ -37,18 +41,38 @@ class DeletedWebhook(TypedDict):
     deleted: Literal[True]
 
 
+class DeliveryAttempt(TypedDict):
+    """One attempt to deliver: when it ended, how long it took, and what came of it.
+
+    `response` is the beginning of what the receiver answered, without what looks like a secret; `location` is where it
+    redirects to.
+    """
+
+    at: Time
+    latency_ms: Count
+    status_code: int | None
+    error: str | None
+    response: str | None
+    location: str | None
+
+
 class Delivery(TypedDict):
-    """The delivery of an event to a webhook."""
+    """The delivery of an event to a webhook, or to the `callback_url` of a job or batch."""
 
     id: str
     object: Literal["webhook.delivery"]
     event_id: str
+    #: Null of a callback.
+    webhook_id: str | None
+    #: Null of a webhook.
+    callback_url: str | None
     status: Literal["pending", "delivered", "failed"]
     attempts: Count
     last_status_code: int | None
     last_error: str | None
     next_attempt_at: Time | None
     delivered_at: Time | None
+    log: Annotated[list[DeliveryAttempt], Field(description="The last 20 attempts, the oldest first.")]
 
 
 def webhook_object(row: Mapping[str, Any]) -> Webhook:
@@ -60,6 +84,8 @@ def webhook_object(row: Mapping[str, Any]) -> Webhook:
         "description": row["description"],
         "events": json.loads(row["events"]),
         "status": row["status"],
+        "failing_since": seconds(row.get("failing_since")),
+        "disabled_reason": row.get("disabled_reason") if row["status"] == "disabled" else None,
         "created_at": row["created_at"] // MICROS,
     }
 
@@ -80,10 +106,25 @@ def delivery_object(row: Mapping[str, Any]) -> Delivery:
         "id": row["id"],
         "object": "webhook.delivery",
         "event_id": row["event_id"],
+        "webhook_id": None if row["url"] else row["webhook_id"],
+        "callback_url": row["url"],
         "status": row["status"],
         "attempts": row["attempts"],
         "last_status_code": row["last_status"],
         "last_error": row["last_error"],
         "next_attempt_at": (seconds(row["next_at"]) or now_seconds()) if row["status"] == "pending" else None,
         "delivered_at": seconds(row["delivered_at"]),
+        "log": [_attempt(kept) for kept in json.loads(row["log"] or "[]")],
+    }
+
+
+def _attempt(kept: Mapping[str, Any]) -> DeliveryAttempt:
+    """What is shown of what is kept of an attempt, whichever version kept it."""
+    return {
+        "at": kept["at"] // MICROS,
+        "latency_ms": kept.get("ms") or 0,
+        "status_code": kept.get("status"),
+        "error": kept.get("error"),
+        "response": kept.get("words"),
+        "location": kept.get("location"),
     }

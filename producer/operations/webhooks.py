@@ -7,7 +7,7 @@ it is changed, and what is deleted stays so: two changes at once both hold.
 import json
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from sqlalchemy import Connection, insert, select, update
@@ -51,6 +51,8 @@ class WebhookChange(Shape):
 
 
 _KNOWN = {*events.TYPES, "*"}
+#: What `workers.webhooks.failing` notes, of a webhook that begins anew.
+_SPELL_OVER: Final = {"failing_since": None, "failed_at": None}
 
 
 def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> NewSecret:
@@ -82,14 +84,14 @@ def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookCh
     fresh: dict[str, Any] = {}
     if wanted.url is not None:
         _check_url(wanted.url)
-        fresh.update(url=wanted.url, paused_until=None)
+        fresh.update(url=wanted.url, paused_until=None, **_SPELL_OVER)
     if "description" in wanted.model_fields_set:
         fresh["description"] = wanted.description or None
     if wanted.events is not None:
         _check_events(wanted.events)
         fresh["events"] = json.dumps(sorted(set(wanted.events)))
     if wanted.status is not None:
-        fresh["status"] = wanted.status
+        fresh.update(status=wanted.status, disabled_reason=None, **_SPELL_OVER)
     row = _locked(connection, holder, id)
     if fresh:
         connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))

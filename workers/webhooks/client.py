@@ -23,8 +23,9 @@ from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
 from workers.webhooks.name_resolver import NameResolver
 
 CONNECT_SECONDS = 5.0
-#: One delivery, from resolving to the last byte that is read of the answer.
+#: One delivery, from resolving to the last byte that is read of the answer; and the most that may be set for it.
 WHOLE_SECONDS = 15.0
+MOST_SECONDS = 30.0
 #: What is read of an answer, and for how long: the status is what counts, the rest is dropped with its connection.
 BODY_BYTES = 64 * 1024
 BODY_SECONDS = 2.0
@@ -157,7 +158,7 @@ def client(
         context.load_verify_locations(cadata=authorities.decode())
     return httpx.AsyncClient(
         transport=GuardedTransport(backend, context, connections),
-        timeout=httpx.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(MOST_SECONDS, connect=CONNECT_SECONDS),
         headers={"Accept-Encoding": "identity", "User-Agent": "FusionAI-Webhooks/1"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,

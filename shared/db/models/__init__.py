@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.entities import EntityRow
-from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
+from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, WebhookRow
 from shared.db.models.jobs import (
     CachedAnswerRow,
     CounterRow,
@@ -32,6 +32,7 @@ def _table(model: type[SQLModel]) -> Table:
 accounts = _table(AccountRow)
 api_keys = _table(ApiKeyRow)
 batches = _table(BatchRow)
+callback_secrets = _table(CallbackSecretRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
 daily_usage = _table(DailyUsageRow)
