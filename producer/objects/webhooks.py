@@ -56,6 +56,37 @@ class DeliveryAttempt(TypedDict):
     location: str | None
 
 
+class CallbackSecret(TypedDict):
+    """The secret that signs deliveries to the `callback_url` of jobs and batches: one each for live and test keys.
+
+    `valid`: how many sign at present; those before a rotation do for a day.
+    """
+
+    id: str
+    object: Literal["webhook_secret"]
+    created_at: Time
+    valid: Count
+
+
+class NewCallbackSecret(CallbackSecret):
+    """The secret, which is returned only once."""
+
+    secret: Annotated[str, Field(pattern="^whsec_")]
+
+
+class Redelivery(TypedDict):
+    """What a call of POST /webhooks/{id}/redeliver came to.
+
+    `last_id` is the last event that was looked at. If `has_more` is true, call again with it as `after`.
+    """
+
+    object: Literal["webhook.redelivery"]
+    webhook_id: str
+    redelivered: Count
+    has_more: bool
+    last_id: str | None
+
+
 class Delivery(TypedDict):
     """The delivery of an event to a webhook, or to the `callback_url` of a job or batch."""
 
@@ -98,6 +129,27 @@ def webhook_with_secret(row: Mapping[str, Any]) -> NewSecret:
 def deleted_webhook(id: str) -> DeletedWebhook:
     """What is said of a webhook that has just been deleted."""
     return {"id": id, "object": "webhook", "deleted": True}
+
+
+def callback_secret(row: Mapping[str, Any], valid: int) -> CallbackSecret:
+    """The secret of callbacks, without itself."""
+    return {"id": row["id"], "object": "webhook_secret", "created_at": row["created_at"] // MICROS, "valid": valid}
+
+
+def new_callback_secret(row: Mapping[str, Any], valid: int) -> NewCallbackSecret:
+    """The secret of callbacks, which has just been made."""
+    return {**callback_secret(row, valid), "secret": row["secret"]}
+
+
+def redelivery(webhook_id: str, redelivered: int, last_id: str | None, *, has_more: bool) -> Redelivery:
+    """What a part of a redelivery came to."""
+    return {
+        "object": "webhook.redelivery",
+        "webhook_id": webhook_id,
+        "redelivered": redelivered,
+        "has_more": has_more,
+        "last_id": last_id,
+    }
 
 
 def delivery_object(row: Mapping[str, Any]) -> Delivery:

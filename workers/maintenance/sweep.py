@@ -14,8 +14,10 @@ from functools import partial
 from sqlalchemy import Connection
 
 from shared import clock, crash, logs
+from shared.batches import callbacks as batch_callbacks
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
+from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
@@ -59,6 +61,7 @@ class Sweeper:
         self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
         self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
+        self._calling_back: Isolator[tuple[int, list[str]]] = Isolator("writing the callback of")
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
 
@@ -69,6 +72,7 @@ class Sweeper:
             "requeuing jobs of lost workers": self.take_back,
             "ending overdue jobs": self.end_overdue,
             "writing events of responses": self.tell_responses,
+            "writing callbacks": self.tell_callbacks,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
             "queuing due deliveries": self.ring_due_deliveries,
@@ -123,6 +127,12 @@ class Sweeper:
         """Write the events of responses whose jobs were ended by a worker that does not know them."""
         if ids := self._database.read_sync(response_events.untold, CHUNK, self._telling.besides()):
             self._end(self._telling, ids, response_events.tell)
+
+    def tell_callbacks(self) -> None:
+        """Write the deliveries to callbacks of what was ended by a version that does not know them: jobs, batches."""
+        for owing in (job_callbacks, batch_callbacks):
+            if ids := self._database.read_sync(owing.untold, CHUNK, self._calling_back.besides()):
+                self._end(self._calling_back, ids, owing.tell)
 
     def find_lost_doorbells(self) -> None:
         """Leave jobs whose message is lost to the feeder: queue empty at every look for a while, or overtaken."""

@@ -19,7 +19,9 @@ import httpcore
 import httpx
 
 from shared import clock, durations, network
-from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
+from shared.network.addresses import Allowed, RefusedAddress
+from shared.network.permissions import Permissions
+from shared.settings_values import NOTHING, AllowList
 from workers.webhooks.name_resolver import NameResolver
 
 CONNECT_SECONDS = 5.0
@@ -65,10 +67,9 @@ class SendResult:
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """httpcore's way to the network, with the judgement between resolving and connecting."""
 
-    def __init__(self, resolver: Resolver, *, allow_loopback: bool, allow_private: bool) -> None:
+    def __init__(self, resolver: Resolver, allowed: Permissions) -> None:
         self._resolver = resolver
-        self._allow_loopback = allow_loopback
-        self._allow_private = allow_private
+        self._allowed = allowed
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -104,9 +105,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
     async def _judged(self, host: str, port: int, deadline: float) -> Sequence[str]:
         """The addresses to try, all judged; AddressRefused when the host's name or any address of it is refused."""
-        self._check(host, judge_name(host, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
+        self._check(host, self._allowed.of_name(host))
         for address in (addresses := await self._resolved(host, port, deadline)):
-            self._check(host, judge(address, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
+            self._check(host, self._allowed.of_address(address, host))
         return addresses[:ADDRESSES_TRIED]
 
     def _check(self, host: str, verdict: Allowed | RefusedAddress) -> None:
@@ -142,8 +143,9 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
 def client(
     *,
-    allow_loopback: bool,
-    allow_private: bool,
+    allow_loopback: bool = False,
+    allow_private: bool = False,
+    listed: AllowList = NOTHING,
     resolver: Resolver | None = None,
     connections: int = CONNECTIONS,
 ) -> httpx.AsyncClient:
@@ -152,7 +154,7 @@ def client(
     The permissions are those of `shared.settings`; `resolver` is the seam that tests rebind names through.
     Have no more than `connections` deliveries in flight: waiting for one is part of a delivery's time.
     """
-    backend = GuardedBackend(resolver or NameResolver(), allow_loopback=allow_loopback, allow_private=allow_private)
+    backend = GuardedBackend(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
     context = httpx.create_ssl_context(trust_env=False)
     if authorities := network.authorities():
         context.load_verify_locations(cadata=authorities.decode())
