@@ -7,6 +7,7 @@ from shared.jobs.outcomes import EVENTS
 from shared.objects.batches import BATCH_OVER
 from shared.submissions.job_types import CALLBACK
 from shared.verify.batches import ENDED_AT, OVER_STATUSES
+from shared.verify.findings import Check
 from shared.verify.query import Query, sql_list
 
 _OF_JOBS = sql_list(EVENTS.values())
@@ -107,3 +108,4 @@ QUERIES: tuple[Query, ...] = (
              AND CASE WHEN d.next_at > 0 THEN d.next_at ELSE coalesce(d.asked_at, e.created_at) END < :day_ago""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES
