@@ -1,5 +1,6 @@
 """fusionai invoices: statements of what was used, and purchases of credits, which operators may mark paid."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.operator import operator_command
-from producer.cli.output import Output, credits_text, moment, price_text
+from producer.cli.output import Output, Verbatim, credits_text, moment, price_text
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 from shared.db import Database
@@ -19,11 +20,12 @@ _COLUMNS = [
     Column("time", drop=1),
     Column("kind"),
     Column("status", drop=2, styled=True),
-    Column("credits", right=True),
+    Column("month"),
+    Column("total", right=True),
     Column("id", short=short_id),
 ]
 _LINE_COLUMNS = [
-    Column("model"),
+    Column("for"),
     Column("jobs", right=True),
     Column("prompt tokens", right=True, drop=2),
     Column("completion tokens", right=True, drop=3),
@@ -43,33 +45,63 @@ def invoices() -> None:
 )
 @click.option("--after", metavar="ID", help="Begin after this invoice.")
 @click.option("--kind", type=click.Choice(["statement", "purchase"]), help="Only statements, or only purchases.")
+@click.option("--status", type=click.Choice(["open", "paid", "void", "expired"]), help="Only those with this status.")
+@click.option("--month", metavar="YYYY-MM", help="Only the statement of this calendar month, UTC.")
 @click.option("--batch", metavar="ID", help="Only the statement of this batch.")
+@click.option("--from", "first", metavar="DAY", help="Only those made on this day (2026-11-21, UTC) or later.")
+@click.option("--to", "last", metavar="DAY", help="Only those made on this day or earlier.")
 @api_command
 def list_invoices(
-    client: FusionAI, output: Output, limit: int, after: str | None, kind: str | None, batch: str | None
+    client: FusionAI,
+    output: Output,
+    limit: int,
+    after: str | None,
+    kind: str | None,
+    status: str | None,
+    month: str | None,
+    batch: str | None,
+    first: str | None,
+    last: str | None,
 ) -> None:
     """List invoices, the newest first."""
-    page = client.get("/invoices", limit=limit, after=after, kind=kind, batch_id=batch)
+    wanted: dict[str, Any] = {"kind": kind, "status": status, "period": month, "batch_id": batch}
+    wanted.update({"from": first, "to": last})
+    page = client.get("/invoices", limit=limit, after=after, **wanted)
 
     def words() -> None:
-        rows = [
-            [i["number"], moment(i["created_at"]), i["kind"], i["status"], credits_text(i["credits"]), i["id"]]
-            for i in page["data"]
-        ]
-        output.table(_COLUMNS, rows, empty="No invoices.")
+        output.table(_COLUMNS, [_cells(row) for row in page["data"]], empty="No invoices.")
         if page["has_more"]:
             output.note(f"More: fusionai invoices list --after {page['last_id']}")
 
     output.value(page, words)
 
 
+def _cells(row: dict[str, Any]) -> list[object]:
+    made, total = moment(row["created_at"]), credits_text(row["total"])
+    return [row["number"], made, row["kind"], row["status"], row.get("period"), total, row["id"]]
+
+
 @invoices.command("show")
 @click.argument("id")
+@click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as a PDF.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as HTML.")
+@click.option("--link", is_flag=True, help="Links that open in a browser without a key, for a day.")
 @api_command
-def show_invoice(client: FusionAI, output: Output, id: str) -> None:
-    """Show an invoice, a line for each model."""
-    found = client.invoice(id)
-    output.value(found, lambda: _show(output, found))
+def show_invoice(client: FusionAI, output: Output, id: str, pdf: Path | None, html: Path | None, link: bool) -> None:
+    """Show an invoice, a line for each model; or write it as a document."""
+    if link:
+        links = client.invoice_links(id)
+        output.value(links, lambda: output.fields({"pdf": Verbatim(links["pdf"]), "html": Verbatim(links["html"])}))
+        return
+    if pdf is not None:
+        client.invoice_document(id, pdf, "pdf")
+        output.note(f"{pdf} written")
+    if html is not None:
+        client.invoice_document(id, html, "html")
+        output.note(f"{html} written")
+    if pdf is None and html is None:
+        found = client.invoice(id)
+        output.value(found, lambda: _show(output, found))
 
 
 @invoices.command("buy")
@@ -135,6 +167,7 @@ def _show(output: Output, found: dict[str, Any]) -> None:
             "number": found["number"],
             "kind": found["kind"],
             "status": found["status"],
+            "month": found.get("period"),
             "batch": found["batch_id"],
             "created": moment(found["created_at"]),
             "paid": moment(found["paid_at"]) or None,
@@ -144,8 +177,11 @@ def _show(output: Output, found: dict[str, Any]) -> None:
     )
     if found["kind"] == "purchase":
         return
-    names = ("model", "jobs", "prompt_tokens", "completion_tokens", "images")
-    rows = [[*(line.get(name) for name in names), credits_text(line.get("credits"))] for line in found["lines"]]
+    names = ("jobs", "prompt_tokens", "completion_tokens", "images")
+    rows = [
+        [line.get("description") or line.get("model"), *map(line.get, names), credits_text(line.get("credits"))]
+        for line in found["lines"]
+    ]
     if rows:
         output.line()
         output.table(_LINE_COLUMNS, rows)

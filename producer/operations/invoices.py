@@ -1,13 +1,17 @@
 """Operations on invoices: list, show, buy credits, void."""
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 from sqlalchemy import Connection
+from typing_extensions import TypedDict, Unpack
 
 from producer import objects
 from producer.objects import Invoice, List
 from producer.operations.pages import PageQuery, paged
+from producer.operations.usage import Period, read_day
 from shared import clock
 from shared.db.models import invoices
 from shared.errors import Conflict, InvalidRequest, NotFound
@@ -18,6 +22,11 @@ from shared.submissions.schemas import Shape, read_labels
 
 #: What an invoice is of: a batch that was paid as it ran, or credit that was bought.
 KINDS = ("statement", "purchase")
+#: How an invoice stands; statements are always paid.
+STATUSES = ("open", "paid", "void", "expired")
+#: Filters that are the value of a column.
+_COLUMNS = ("kind", "status", "period", "batch_id")
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 class PurchaseSpec(Shape):
@@ -30,24 +39,54 @@ class PurchaseSpec(Shape):
     save_payment_method: bool = False
 
 
-def list_invoices(
-    connection: Connection, account_id: str, page: PageQuery, *, kind: str | None = None, batch_id: str | None = None
-) -> List[Invoice]:
-    """A page of the account's invoices, newest first; of one kind, of one batch."""
+class Filters(TypedDict, total=False):
+    """Which invoices are wanted; None, or absent: it does not matter. Instants in microseconds."""
+
+    kind: str | None
+    status: str | None
+    period: str | None
+    batch_id: str | None
+    made_from: int | None
+    made_before: int | None
+
+
+def read_filters(given: Mapping[str, str | None]) -> Filters:
+    """The filters of these parameters, by their names in the API; 400 for what no invoice has."""
+    check_one_of("kind", given.get("kind"), KINDS)
+    check_one_of("status", given.get("status"), STATUSES)
+    period = given.get("period")
+    if period is not None and not _MONTH.fullmatch(period):
+        raise InvalidRequest(f"period must be a month such as 2026-11, not {period[:50]!r}", param="period")
+    since, until = read_day(given.get("from"), "from"), read_day(given.get("to"), "to")
+    if since and until and since > until:
+        raise InvalidRequest(f"from: {since} is after to ({until})", param="from")
+    return {
+        "kind": given.get("kind"),
+        "status": given.get("status"),
+        "period": period,
+        "batch_id": given.get("batch_id"),
+        "made_from": None if since is None else Period(since, since).begins,
+        "made_before": None if until is None else Period(until, until).ends,
+    }
+
+
+def list_invoices(connection: Connection, account_id: str, page: PageQuery, **wanted: Unpack[Filters]) -> List[Invoice]:
+    """A page of the account's invoices that fit, newest first."""
     statement = with_purchase().where(invoices.c.account_id == account_id)
-    check_kind(kind)
-    if kind is not None:
-        statement = statement.where(invoices.c.kind == kind)
-    if batch_id is not None:
-        statement = statement.where(invoices.c.batch_id == batch_id)
+    equal = {name: value for name, value in wanted.items() if name in _COLUMNS and value is not None}
+    statement = statement.where(*(invoices.c[name] == value for name, value in equal.items()))
+    if (made_from := wanted.get("made_from")) is not None:
+        statement = statement.where(invoices.c.created_at >= made_from)
+    if (made_before := wanted.get("made_before")) is not None:
+        statement = statement.where(invoices.c.created_at < made_before)
     rows = connection.execute(paged(statement, invoices.c.id, page)).mappings()
     return objects.page([objects.invoice_object(dict(row)) for row in rows], page.limit)
 
 
-def check_kind(kind: str | None) -> None:
-    """400 for a kind that no invoice has."""
-    if kind is not None and kind not in KINDS:
-        raise InvalidRequest(f"kind must be one of {', '.join(KINDS)}, not {kind[:50]!r}", param="kind")
+def check_one_of(param: str, value: str | None, known: Sequence[str]) -> None:
+    """400 for a value that no invoice has."""
+    if value is not None and value not in known:
+        raise InvalidRequest(f"{param} must be one of {', '.join(known)}, not {value[:50]!r}", param=param)
 
 
 def show_invoice(connection: Connection, account_id: str, invoice_id: str) -> Invoice:

@@ -16,6 +16,7 @@ from shared.db import counters
 from shared.db.models import auto_top_ups, invoices, purchases, saved_payments
 from shared.db.models.purchases import PAID_BY, TO_ASK
 from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.money import parties
 from shared.money.invoices import NUMBERS, with_purchase
 from shared.money.ledger import Book
 from shared.objects.addresses import invoice_url
@@ -79,6 +80,7 @@ def create(connection: Connection, account_id: str, wanted: NewPurchase) -> tupl
         "status": "open",
         "batch_id": None,
         "lines": dumps([purchase_line(wanted.micros)]),
+        "parties": dumps(parties.now(connection, account_id)),
         "total_micros": wanted.micros,
         "created_at": book.now,
         "paid_at": None,

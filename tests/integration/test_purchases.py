@@ -13,6 +13,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import purchases
+from shared.objects.invoices import amount_line
 from shared.settings import settings
 from tests import contract
 from tests.integration import world
@@ -46,7 +47,7 @@ def test_a_purchase_is_open_until_it_is_paid_and_grants_once(database: Database)
     contract.check_object("Invoice", made)
     assert (made["number"], made["kind"], made["status"], made["paid_at"]) == (1, "purchase", "open", None)
     assert (made["credits"], made["total"], made["batch_id"]) == (500, 500, None)
-    assert made["lines"] == [{"description": "Prepaid credits", "credits": 500}]
+    assert made["lines"] == [amount_line("purchase", "Prepaid credits", 500_000_000)]
     assert (made["description"], made["metadata"], made["auto_top_up"]) == ("December", {"team": "a"}, False)
     assert made["price"] is None is made["checkout_url"] is made["expires_at"]
     assert available(database, holder) == 0 and told(database) == ["invoice.created"]

@@ -8,6 +8,7 @@ from producer.dialects.fusionai import (
     billing,
     completions,
     files,
+    invoice_documents,
     jobs,
     manners,
     purchases,
@@ -23,7 +24,7 @@ from producer.web.keys import read_key
 from producer.web.router import Router
 
 router = Router()
-for part in (completions, jobs, streams, files, batches, webhooks, account, billing, purchases):
+for part in (completions, jobs, streams, files, batches, webhooks, account, billing, purchases, invoice_documents):
     router.include(part.router)
 
 DIALECT = Dialect(
