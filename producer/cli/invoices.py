@@ -132,15 +132,20 @@ def void(client: FusionAI, output: Output, id: str) -> None:
 def pay(database: Database, output: Output, id: str, note: str) -> None:
     """Mark a purchase paid and grant its credits (operators).
 
-    The webhooks of it are sent by the running system. Paid twice, it is granted once.
+    Paid twice, it is granted once. A page to pay it at is closed first. Webhooks are sent by the running system.
     """
     from shared.money import purchases
+    from shared.payments import payments
+    from shared.payments.collecting import Collector
 
     def mark(connection: Connection) -> tuple[bool, Any]:
         before = purchases.shown(connection, id)
         purchases.pay(connection, id, note=note)
         return before["status"] == "paid", purchases.shown(connection, id)
 
+    found = database.read_sync(purchases.shown, id)
+    if found["status"] == "open":
+        Collector(database, payments()).withdraw(id)  # nobody is to pay it twice
     already, invoice = database.write_sync(mark)
     credits = credits_text(invoice["credits"])
     said = "was paid already" if already else f"is paid: {credits} credits granted"

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
-from shared import clock
+from shared import clock, db
 from shared.db import counters
-from shared.db.models import auto_top_ups, invoices, purchases
+from shared.db.models import auto_top_ups, invoices, purchases, saved_payments
+from shared.db.models.purchases import PAID_BY, TO_ASK
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import parties
 from shared.money.invoices import NUMBERS, with_purchase
@@ -30,6 +31,12 @@ log = logging.getLogger(__name__)
 MOST_OPEN: Final = 20
 #: The largest price, in the currency's minor unit: Stripe's bound of eight digits.
 MOST_AMOUNT: Final = 99_999_999
+#: How long a step at the provider is one process's, before another takes it for dead, in seconds.
+CLAIM_SECONDS: Final = 60
+#: After how many seconds a provider that did not answer is asked again: at first, and at most.
+FIRST_AGAIN_SECONDS, MOST_AGAIN_SECONDS = 10.0, 600.0
+#: How long an open purchase is not asked about, at most, in seconds.
+MOST_WAIT_SECONDS: Final = 6 * 3600.0
 #: How long whoever made an invoice has for having its payment begun, before the sweeper sees to it, in seconds.
 BEGIN_SECONDS: Final = 30
 
@@ -104,13 +111,30 @@ def shown(connection: Connection, invoice_id: str) -> Invoice:
     return invoice_object(locked(connection, invoice_id))
 
 
-def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
-    """The row of a purchase's invoice, locked until the transaction ends, with the columns of its purchase; or 404."""
+def found(connection: Connection, invoice_id: str) -> dict[str, Any] | None:
+    """The row of a purchase's invoice, locked until the transaction ends, with the columns of its purchase."""
     statement = with_purchase().where(invoices.c.id == invoice_id, invoices.c.kind == "purchase")
     row = connection.execute(statement.with_for_update(of=invoices)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
+    """The same, or a 404."""
+    row = found(connection, invoice_id)
     if row is None:
         raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
-    return dict(row)
+    return row
+
+
+def open_reference(connection: Connection, invoice_id: str) -> str | None:
+    """The provider's id of the attempt that is under way, while the invoice is open."""
+    row = locked(connection, invoice_id)
+    return row["reference"] if row["status"] == "open" else None
+
+
+def doubt(connection: Connection, invoice_id: str, problem: str) -> None:
+    """What was paid is not the price: an operator has to look, and the provider is not asked again."""
+    connection.execute(_of(invoice_id).values(problem=problem, ask_at=None))
 
 
 def open_count(connection: Connection, account_id: str) -> int:
@@ -168,7 +192,7 @@ def close(connection: Connection, invoice_id: str, status: str, *, problem: str 
     return True
 
 
-def fail(connection: Connection, invoice_id: str, problem: str, *, reference: str | None) -> list[str]:
+def fail(connection: Connection, invoice_id: str, problem: str, reference: str) -> list[str]:
     """An attempt to pay an open invoice has failed for good: tell of it, and let the next attempt be begun.
 
     Nothing, where the attempt of this reference is not the one that is under way: it has been told already.
@@ -185,6 +209,82 @@ def fail(connection: Connection, invoice_id: str, problem: str, *, reference: st
     book = Book(connection, [account_id], now=now)
     _emit(book, account_id, "invoice.payment_failed", shown(connection, invoice_id))
     return book.close()
+
+
+def begin(connection: Connection, invoice_id: str, provider: str, *, due: bool) -> dict[str, Any] | None:
+    """Claim the next step of an open purchase at its provider, for CLAIM_SECONDS; its row, None: there is none.
+
+    The row has `saved_customer` and `saved_payment` of the account, and `began_seconds` ago of the attempt. `due`: only
+    if it is to be asked about by now, so that of several who look only one does.
+    """
+    row, now = locked(connection, invoice_id), clock.now_micros()
+    late = row["ask_at"] is not None and row["ask_at"] <= now
+    if row["status"] != "open" or row["provider"] != provider or row["amount"] is None or (due and not late):
+        return None
+    mine = (saved_payments.c.account_id == row["account_id"], saved_payments.c.provider == provider)
+    saved = connection.execute(select(saved_payments).where(*mine)).mappings().first()
+    if row["method"] == "saved" and saved is None and row["begun_at"] is None:
+        row["method"] = "checkout"
+    begun_at = row["begun_at"] or now
+    fresh = {"method": row["method"], "begun_at": begun_at, "ask_at": now + CLAIM_SECONDS * clock.MICROS}
+    connection.execute(_of(invoice_id).values(fresh))
+    known = {"saved_customer": saved["customer"], "saved_payment": saved["payment"]} if saved else {}
+    none = {"saved_customer": None, "saved_payment": None}
+    return {**row, **none, **known, "began_seconds": (now - begun_at) / clock.MICROS}
+
+
+def due(connection: Connection, provider: str, most: int) -> list[str]:
+    """Open purchases about which their provider is to be asked by now, those that have waited longest first."""
+    statement = (
+        select(purchases.c.invoice_id)
+        .where(text(TO_ASK), purchases.c.ask_at <= clock.now_micros(), purchases.c.provider == provider)
+        .order_by(purchases.c.ask_at)
+        .limit(most)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def ask_later(connection: Connection, invoice_id: str) -> None:
+    """Its provider did not answer: ask again later, the later the older the attempt is."""
+    row, now = locked(connection, invoice_id), clock.now_micros()
+    if row["status"] == "open" and row["ask_at"] is not None:
+        seconds = min(max((now - (row["begun_at"] or now)) / clock.MICROS / 2, FIRST_AGAIN_SECONDS), MOST_AGAIN_SECONDS)
+        connection.execute(_of(invoice_id).values(ask_at=now + round(seconds * clock.MICROS)))
+
+
+def keep_open(connection: Connection, invoice_id: str, standing: Any) -> bool:
+    """Note where an open purchase is paid, and when its provider is asked again; False: it is not to be paid there."""
+    row, now = locked(connection, invoice_id), clock.now_micros()
+    ours = row["attempt"] == standing.attempt and row["reference"] in (None, standing.reference)
+    if row["status"] != "open" or not ours:
+        return False
+    seconds = max((now - (row["begun_at"] or now)) / clock.MICROS / 2, settings().payment_ask_seconds)
+    ask_at = now + round(min(seconds, MOST_WAIT_SECONDS) * clock.MICROS)
+    if standing.status == "open" and standing.expires_at is not None and now < standing.expires_at < ask_at:
+        ask_at = standing.expires_at + clock.MICROS
+    url = standing.url if standing.status == "open" else None
+    fresh = {"reference": standing.reference, "url": url, "expires_at": standing.expires_at, "ask_at": ask_at}
+    connection.execute(_of(invoice_id).values(fresh))
+    return True
+
+
+def note_given_back(connection: Connection, payment: str, refunded: int | None, disputed: bool) -> str | None:
+    """Note what a provider says was given back of a payment; the invoice's id, None: no purchase was paid by it."""
+    mine = select(purchases.c.invoice_id).where(text(PAID_BY), purchases.c.payment == payment).limit(1)
+    invoice_id = connection.execute(mine).scalar()
+    if invoice_id is None:
+        return None
+    row = locked(connection, invoice_id)
+    most = max(row["refunded"], refunded or 0)  # messages come in any order; money is not taken back again
+    connection.execute(_of(invoice_id).values(refunded=most, disputed=disputed))
+    return str(invoice_id)
+
+
+def save_method(connection: Connection, account_id: str, provider: str, customer: str, payment: str) -> None:
+    """Keep an account's way to pay in the place of an earlier one."""
+    row = {"provider": provider, "customer": customer, "payment": payment, "saved_at": clock.now_micros()}
+    statement = db.insert(connection.dialect.name, saved_payments).values(account_id=account_id, **row)
+    connection.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=row))
 
 
 def stop_top_ups(connection: Connection, account_id: str, why: str) -> None:

@@ -5,6 +5,7 @@ from typing import get_args
 from shared.db.models.jobs import OF_BATCHES
 from shared.db.models.money import MONTHLY, STATEMENTS
 from shared.objects.batches import BATCH_FINISHED, BATCH_OVER, BatchStatus
+from shared.verify.findings import Check
 from shared.verify.query import Query, sql_list
 
 #: The statuses of batches that are over, and of those among them that had begun, after `IN`.
@@ -90,3 +91,4 @@ QUERIES: tuple[Query, ...] = (
             WHERE i.kind = 'statement' AND CASE WHEN i.{MONTHLY} THEN i.{STATEMENTS} ELSE b.id IS NULL END""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES

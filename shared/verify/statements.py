@@ -1,6 +1,7 @@
 """Checks of monthly statements: with those of batches they are what the ledger charged, each account and month once."""
 
 from shared.db.models.money import CORRECTIONS, MONTHLY, OPEN_MONTHS
+from shared.verify.findings import Check
 from shared.verify.query import Query
 
 #: A charge of a job that has a hold of its own, so that it is of no batch.
@@ -39,3 +40,4 @@ QUERIES: tuple[Query, ...] = (
             GROUP BY account_id HAVING sum(jobs) <> sum(batches)""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES

@@ -28,6 +28,8 @@ class World:
         self.file = self.written("good.jsonl", self.lines)
         entity = {"type": "ORGANIZATION", "id": "org-1", "name": "Example AG"}
         self.entities = self.written("entities.jsonl", [entity, {"type": "PERSON", "id": "per-1"}])
+        self.export = self.directory / "export.csv"
+        self.export.write_text("day,provider,model,output_tokens\n2020-01-01,openai,gpt-6-sol,0\n")
         self.job = account.run(chat("one job", metadata={"team": "a"}))["id"]
         batch = self.fusionai.json("submit", self.file, "--wait")
         self.batch, self.invoice = batch["id"], batch["invoice_id"]
@@ -35,6 +37,7 @@ class World:
         with stack.script({"contains": "hopeless", "fault": {"status": 400, "message": "no such thing"}}):
             hopeless = self.written("hopeless.jsonl", [chat("hopeless")])
             self.failed_batch = self.fusionai.json("submit", hopeless, "--wait", status=3)["id"]
+        self.event = account.live.get("/events").json()["data"][-1]["id"]
         self.key = self.fusionai.json("keys", "create", "--account", account.id, "--name", "spare")["id"]
 
     def written(self, name: str, lines: list[Any]) -> Path:
@@ -103,6 +106,16 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("webhooks", 0, ["{webhook}", "http://127.0.0.1:9/hook"]),
     ("webhooks list", 0, ["{webhook}"]),
     ("webhooks create http://127.0.0.1:9/other --event job.failed", 0, ["whsec_"]),
+    ("webhooks show {webhook}", 0, ["http://127.0.0.1:9/hook", "enabled"]),
+    ("webhooks set {new_webhook} --event job.failed --description refunds --disable", 0, ["refunds", "disabled"]),
+    ("webhooks rotate {new_webhook}", 0, ["whsec_"]),
+    ("webhooks secret", 0, ["valid"]),
+    ("webhooks secret --rotate", 0, ["whsec_"]),
+    ("webhooks test {webhook}", 0, ["webhook.test sent to"]),
+    ("webhooks deliveries {webhook}", 0, ["evt_"]),
+    ("webhooks deliveries {webhook} --attempts", 0, ["evt_"]),
+    ("webhooks redeliver {webhook} --since 2h --status missing", 0, ["events are sent again"]),
+    ("redeliver {event}", 0, ["is sent again"]),
     ("webhooks delete {new_webhook}", 0, [" deleted"]),
     ("accounts", 0, ["{account}"]),
     ("accounts list", 0, ["{account}"]),
@@ -122,6 +135,8 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("keys create --account {account} --mode test --expires 2h", 0, ["fusionai_test_"]),
     ("keys revoke {key}", 0, ["{key} revoked", "{key} was revoked already"]),
     ("verify", 0, ["All balances are exact."]),
+    ("reconcile {export}", 0, ["openai, 2020-01-01 to 2020-01-01 (UTC), by day and model", "No drift."]),
+    ("reconcile {export} --provider openai --from 2020-01-01 --to 2020-01-02 --tolerance 1%", 0, ["No drift of more"]),
     ("migrate", 0, ["up to date"]),
     ("sweep", 0, ["Swept. "]),
 ]
@@ -163,12 +178,19 @@ BAD: list[tuple[str, int, str, str]] = [
     ("events --after evt_none", 1, "invalid_request", "after"),
     ("webhooks create nonsense", 1, "invalid_request", "url"),
     ("webhooks delete wh_none", 1, "not_found", "wh_none"),
+    ("webhooks show wh_none", 1, "not_found", "wh_none"),
+    ("webhooks set wh_none", 2, "usage", "nothing to change"),
+    ("webhooks redeliver wh_none --since yesterday", 2, "usage", "--since yesterday"),
+    ("webhooks redeliver wh_none --since 1h", 1, "not_found", "wh_none"),
     ("accounts show acct_none", 1, "not_found", "acct_none"),
     ("accounts plan acct_none starter", 1, "not_found", "acct_none"),
     ("accounts limit {account} many", 2, "usage", "many"),
     ("keys create --account acct_none", 1, "not_found", "acct_none"),
     ("keys create --account {account} --expires never", 2, "usage", "never"),
     ("keys revoke key_none", 1, "not_found", "key_none"),
+    ("reconcile /nowhere.csv", 2, "usage", "/nowhere.csv"),
+    ("reconcile {file}", 1, "failed", "is no report of OpenAI's or Anthropic's"),
+    ("reconcile {export} --from 2021-01-01", 1, "failed", "has no usage in this time"),
     ("retry batch_none", 1, "not_found", ""),
 ]
 

@@ -1,6 +1,6 @@
 """The tables of accounts: accounts, their keys, and the answers kept for Idempotency-Keys."""
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, true
 from sqlmodel import Field, SQLModel
 
 from shared.db.models.columns import big, flag, long_text
@@ -25,13 +25,18 @@ class AccountRow(SQLModel, table=True):
     linked_context: bool = flag()
     #: JSON: the name, address and tax id of its invoices; NULL: its name alone.
     billing: str | None = long_text(null=True)
+    #: Default fallbacks, as of keys; NULL: those of the models' rows.
+    fallbacks: str | None = long_text(null=True)
     available_micros: int = big(default=0)
     held_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.
     sequence: int = big(default=0)
     #: The same of the events of its test keys, which are counted apart.
     test_sequence: int = big(default=0)
+    #: `credit.exhausted` may be sent: since the last top-up no request has been refused because little was left.
     exhausted_armed: bool = True
+    #: It may be sent although it was sent early: the last credit has not ended since.
+    end_armed: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     created_at: int = big()
 
 
@@ -49,6 +54,19 @@ class ApiKeyRow(SQLModel, table=True):
     expires_at: int | None = big(null=True)
     revoked_at: int | None = big(null=True)
     last_used_at: int | None = big(null=True)
+    #: The models that it may use, as a JSON list of names and patterns; NULL: all.
+    models: str | None = long_text(null=True)
+    #: Its default fallbacks, as a JSON list of models; NULL: its account's.
+    fallbacks: str | None = long_text(null=True)
+    #: Its own limits of a minute, beside its account's; NULL: none.
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = big(null=True)
+    #: What it may spend in a calendar day, in a calendar month (UTC) and in all; NULL: no limit.
+    budget_day_micros: int | None = big(null=True)
+    budget_month_micros: int | None = big(null=True)
+    budget_total_micros: int | None = big(null=True)
+    #: What it holds and spends is counted (`key_spend`): since it first had a budget, and from then on.
+    counted: bool = flag()
 
 
 class IdempotencyKeyRow(SQLModel, table=True):
