@@ -163,6 +163,14 @@ def revoke_key(connection: Connection, told: str) -> str:
 
     Producers notice within a second; a request under way goes on.
     """
+    id = named_key(connection, told)
+    live = update(api_keys).where(api_keys.c.id == id, api_keys.c.revoked_at.is_(None))
+    connection.execute(live.values(revoked_at=clock.now_micros()))
+    return id
+
+
+def named_key(connection: Connection, told: str) -> str:
+    """The id of the one key of that id or beginning, or of a whole key."""
     matches = api_keys.c.id == told
     if well_formed(told):
         matches = api_keys.c.hash == key_hash(told)
@@ -171,8 +179,6 @@ def revoke_key(connection: Connection, told: str) -> str:
     found = [row.id for row in connection.execute(select(api_keys.c.id).where(matches))]
     if len(found) != 1:
         raise NotFound(f"{len(found) or 'no'} keys match {told[:_SHOWN]!r}; one must match")
-    live = update(api_keys).where(api_keys.c.id == found[0], api_keys.c.revoked_at.is_(None))
-    connection.execute(live.values(revoked_at=clock.now_micros()))
     return str(found[0])
 
 

@@ -1,13 +1,13 @@
 """fusionai keys: the API keys of the accounts; made by the operator, on the database."""
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 from sqlalchemy import Connection, select
 
+from producer.cli.amounts import expiry
+from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, moment
@@ -17,7 +17,6 @@ from shared import clock
 from shared.db import Database
 from shared.db.models import api_keys
 
-_UNIT_SECONDS = {"h": 3600, "d": 86_400}
 _COLUMNS = [
     Column("id", short=short_id),
     Column("account", drop=4),
@@ -40,6 +39,7 @@ def keys() -> None:
 @click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Test is free.")
 @click.option("--name", default="", help="A name to recognise it by.")
 @click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31.  [default: never]")
+@operator_option
 @operator_command
 def create_key(
     database: Database, output: Output, account: str | None, mode: rows.Mode, name: str, expires: str | None
@@ -50,7 +50,8 @@ def create_key(
     """
     until = expiry(expires) if expires else None
     account_id = database.read_sync(named_account, account)
-    id, key = database.write_sync(rows.create_key, account_id, mode, name=name, expires_at=until)
+    what, make = action("keys.create"), rows.create_key
+    id, key = database.write_sync(audited, what, ("key", None), make, account_id, mode, name=name, expires_at=until)
 
     def words() -> None:
         output.line(key)
@@ -78,6 +79,7 @@ def list_keys(database: Database, output: Output, account: str | None, prefix: s
 
 @keys.command("revoke")
 @click.argument("id")
+@operator_option
 @operator_command
 def revoke_key(database: Database, output: Output, id: str) -> None:
     """Revoke a key.
@@ -85,10 +87,11 @@ def revoke_key(database: Database, output: Output, id: str) -> None:
     ID is its id, its first characters as listed, or the key itself.
     """
 
-    began = clock.now_micros()
+    began, what = clock.now_micros(), action("keys.revoke")
 
     def revoke(connection: Connection) -> tuple[str, int]:
-        revoked = rows.revoke_key(connection, id)
+        found = rows.named_key(connection, id)
+        revoked = audited(connection, what, ("key", found), rows.revoke_key, id)
         at = select(api_keys.c.revoked_at).where(api_keys.c.id == revoked)
         return revoked, connection.execute(at).scalar_one()
 
@@ -97,22 +100,6 @@ def revoke_key(database: Database, output: Output, id: str) -> None:
     already = f"was revoked already, {moment(clock.seconds(before))}" if before else "revoked"
     value = {"id": revoked, "revoked": True, "already": before is not None}
     output.value(value, lambda: output.line(f"{revoked} {already}"))
-
-
-def expiry(when: str) -> int:
-    """`30d`, `12h` or a UTC date, in microseconds since the epoch; it must lie ahead."""
-    now = clock.now_micros()
-    if match := re.fullmatch(r"([0-9]{1,5})([hd])", when):
-        until = now + int(match[1]) * _UNIT_SECONDS[match[2]] * clock.MICROS
-    else:
-        try:
-            date = datetime.fromisoformat(when)
-        except ValueError:
-            raise click.BadParameter(f"--expires: {when!r} is neither 30d, 12h nor a date") from None
-        until = int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * clock.MICROS
-    if until <= now:
-        raise click.BadParameter(f"--expires: {when!r} is not in the future")
-    return until
 
 
 def described(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer import cli
-from producer.cli import credits
+from producer.cli.amounts import micros_of
 from producer.cli.connection import whereabouts
-from producer.cli.credits import micros_of
 from producer.cli.keys import expiry
 from producer.cli.output import credits_text
 from producer.stack import state
 from shared import clock
+from shared.money import corrections
 from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 
@@ -241,7 +241,7 @@ def test_no_grant_takes_a_balance_out_of_the_databases_range(directory: Path, mo
     for words in (["migrate"], ["accounts", "create", "Acme"], ["credits", "grant", "1e9"]):
         assert CliRunner().invoke(cli.main, words).exit_code == 0
     assert CliRunner().invoke(cli.main, ["credits", "grant", "1e30"]).exit_code == 2
-    monkeypatch.setattr(credits, "MOST_BALANCE", 10**15)
+    monkeypatch.setattr(corrections, "MOST_BALANCE", 10**15)
     assert "would have more than" in told(CliRunner().invoke(cli.main, ["credits", "grant", "1"]))
     assert CliRunner().invoke(cli.main, ["verify"]).exit_code == 0
 
