@@ -29,8 +29,10 @@ def micros_of(amount: str) -> int:
 
 def signed_micros_of(amount: str) -> int:
     """The same of a number with a sign before it, or none: `-5`, `+5`, `5`."""
-    sign = -1 if amount.startswith(("-", "−")) else 1
-    return sign * micros_of(amount[1:] if amount.startswith(("-", "−", "+")) else amount)
+    number = amount[1:] if amount.startswith(("-", "−", "+")) else amount
+    if not number[:1].isdigit() and not number.startswith("."):
+        raise click.BadParameter(f"{amount!r} is not a number of credits")
+    return micros_of(number) * (-1 if amount.startswith(("-", "−")) else 1)
 
 
 def expiry(when: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer import cli
-from producer.cli.amounts import micros_of
+from producer.cli.amounts import micros_of, signed_micros_of
 from producer.cli.connection import whereabouts
 from producer.cli.keys import expiry
 from producer.cli.output import credits_text
@@ -142,6 +142,19 @@ def test_credits_are_exact(text: str, micros: int) -> None:
 def test_amounts_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         micros_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"), [("-5", -5_000_000), ("+.5", 500_000), ("2", 2_000_000), ("−1", -1_000_000)]
+)
+def test_adjustments_have_a_sign(text: str, micros: int) -> None:
+    assert signed_micros_of(text) == micros
+
+
+@pytest.mark.parametrize("text", ["--5", "-", "+-1", "-0", "--nope", "", "-1e30"])
+def test_a_sign_alone_or_two_are_no_amount(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        signed_micros_of(text)
 
 
 def test_an_expiry_lies_ahead() -> None:
