@@ -4,6 +4,7 @@ The OpenAPI document is made from these types, the operations return them, and t
 Objects that workers make as well (events, invoices, lines of a batch) are in `shared.objects`.
 """
 
+from producer.objects.auto_top_ups import AutoTopUp, auto_top_up_object
 from producer.objects.batches import (
     Afforded,
     Batch,
@@ -65,7 +66,7 @@ from producer.objects.jobs import (
 )
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
-from producer.objects.probes import Healthy, NotReady, Ready, Stopping
+from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
 from producer.objects.usage import (
     Days,
@@ -103,7 +104,7 @@ from shared.objects.batches import (
     RequestCounts,
 )
 from shared.objects.events import Event, event_object
-from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
+from shared.objects.invoices import Invoice, InvoiceLine, InvoiceLinks, invoice_object
 from shared.objects.shortages import Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
@@ -113,6 +114,7 @@ __all__ = [
     "TERMINAL",
     "Afforded",
     "Attempt",
+    "AutoTopUp",
     "Balance",
     "Batch",
     "BatchProgress",
@@ -144,6 +146,7 @@ __all__ = [
     "Images",
     "Invoice",
     "InvoiceLine",
+    "InvoiceLinks",
     "Job",
     "JobError",
     "JobRouting",
@@ -167,6 +170,7 @@ __all__ = [
     "Quoted",
     "Ready",
     "Reason",
+    "Received",
     "Reply",
     "RequestCounts",
     "Result",
@@ -191,6 +195,7 @@ __all__ = [
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "auto_top_up_object",
     "balance_object",
     "batch_object",
     "days",

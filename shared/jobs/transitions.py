@@ -244,4 +244,5 @@ def _used(ending: Ending, job: Mapping[str, Any]) -> Used:
         ending.images,
         ending.charge_micros,
         job["key_id"],
+        job["batch_id"] is not None,
     )

@@ -11,7 +11,9 @@ from shared.db.models import daily_usage, key_usage
 
 _KEYS = ("account_id", "day", "test", "model")
 _KEYS_BY_KEY = (*_KEYS, "key_id")
-_SUMS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros")
+#: What is added up of jobs.
+AMOUNTS = ("jobs", "prompt_tokens", "completion_tokens", "images", "charged_micros")
+_SUMS = (*AMOUNTS, "single_jobs", *(f"batch_{name}" for name in AMOUNTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Used:
     images: int
     charged_micros: int
     key_id: str
+    #: Of a batch, whose statement lists it; of a single job the month's does.
+    of_batch: bool = False
 
 
 def record(connection: Connection, used: Iterable[Used], now: int) -> None:
@@ -38,7 +42,8 @@ def record(connection: Connection, used: Iterable[Used], now: int) -> None:
         _add(by_model, _KEYS, place, one)
         _add(by_key, _KEYS_BY_KEY, (*place, one.key_id), one)
     db.add_rows(connection, daily_usage, [by_model[place] for place in sorted(by_model)], keys=_KEYS, sums=_SUMS)
-    db.add_rows(connection, key_usage, [by_key[place] for place in sorted(by_key)], keys=_KEYS_BY_KEY, sums=_SUMS)
+    rows = [{name: by_key[place][name] for name in (*_KEYS_BY_KEY, *AMOUNTS)} for place in sorted(by_key)]
+    db.add_rows(connection, key_usage, rows, keys=_KEYS_BY_KEY, sums=AMOUNTS)
 
 
 def _add(
@@ -46,8 +51,10 @@ def _add(
 ) -> None:
     if (row := rows.get(place)) is None:
         row = rows[place] = {**dict(zip(names, place, strict=True)), **dict.fromkeys(_SUMS, 0)}
-    row["jobs"] += 1
-    row["prompt_tokens"] += one.prompt_tokens
-    row["completion_tokens"] += one.completion_tokens
-    row["images"] += one.images
-    row["charged_micros"] += one.charged_micros
+    row["single_jobs"] += not one.of_batch
+    for which in ("", "batch_") if one.of_batch else ("",):
+        row[f"{which}jobs"] += 1
+        row[f"{which}prompt_tokens"] += one.prompt_tokens
+        row[f"{which}completion_tokens"] += one.completion_tokens
+        row[f"{which}images"] += one.images
+        row[f"{which}charged_micros"] += one.charged_micros

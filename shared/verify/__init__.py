@@ -25,6 +25,7 @@ from shared.verify import (
     keys,
     money,
     replay,
+    statements,
     steps,
 )
 from shared.verify.files import unnamed_blobs as unnamed_blobs
@@ -32,10 +33,28 @@ from shared.verify.findings import Check, Finding, Reader
 
 T = TypeVar("T")
 
+_SUBJECTS = (
+    *(money, grants, replay, statements, invoices),
+    *(jobs, steps, batches, events, files, charges, kept_answers),
+)
 #: The checks of each subject, in the order in which they run.
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for subject in (money, grants, keys, replay, jobs, steps, batches, events, files, charges, invoices, kept_answers)
+    for subject in (
+        money,
+        grants,
+        keys,
+        replay,
+        statements,
+        jobs,
+        steps,
+        batches,
+        events,
+        files,
+        charges,
+        invoices,
+        kept_answers,
+    )
     for check in subject.CHECKS
 )
 

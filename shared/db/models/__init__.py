@@ -34,6 +34,7 @@ from shared.db.models.money import (
     ThresholdRow,
     TransferRow,
 )
+from shared.db.models.purchases import AutoTopUpRow, PurchaseRow, SavedPaymentRow
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -43,6 +44,7 @@ def _table(model: type[SQLModel]) -> Table:
 accounts = _table(AccountRow)
 api_keys = _table(ApiKeyRow)
 audit_log = _table(AuditRow)
+auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
@@ -62,6 +64,8 @@ key_spend = _table(KeySpendRow)
 key_thresholds = _table(KeyThresholdRow)
 key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
+purchases = _table(PurchaseRow)
+saved_payments = _table(SavedPaymentRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)
 webhooks = _table(WebhookRow)
