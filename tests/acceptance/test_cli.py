@@ -83,7 +83,6 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("usage", 0, ["period", "gpt-4"]),
     ("usage --from 2026-01-01 --to 2026-12-31 --model gpt-4 --batch {batch} --rows --limit 1", 0, ["job", "More"]),
     ("usage --by key,metadata.team", 0, ["period", "jobs", "team"]),
-    ("usage --by day --csv -", 0, []),
     ("models", 0, ["gpt-4", "openai", "1,050,000", "vision tools json_schema reasoning"]),
     ("models list", 0, ["image-gen-2", "10 each"]),
     (
