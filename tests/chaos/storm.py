@@ -64,7 +64,7 @@ def storm(
 ) -> Report:
     """Let it rage, wait up to `seconds` until all is quiet, and audit. `kills`: how many of each kind."""
     chance, began = random.Random(seed), clock.monotonic()
-    account = stack.open_account(20 * jobs)
+    account = stack.open_account(20 * jobs, counted=True)
     stack.script(*RULES)
     stack.inbox.answer = lambda _, times: Answer(503) if times < 3 and random.random() < 0.3 else Answer()
     victims = [kind for kind, count in kills.items() for _ in range(count)]
