@@ -89,7 +89,7 @@ def of_job(row: Row, catalogue: Catalogue) -> Iterator[LedgerCall]:
     for number, attempt in enumerate(attempts):
         if (state := "charged" if number in charged else _state(attempt)) is None:
             continue
-        provider, model = attempt.get("provider") or "", attempt.get("model") or ""
+        provider, model = _called(attempts[number:], row)
         yield LedgerCall(
             row["id"],
             provider,
@@ -99,6 +99,15 @@ def of_job(row: Row, catalogue: Catalogue) -> Iterator[LedgerCall]:
             attempt.get("request_ids") or (),
             *charged.get(number, ()),
         )
+
+
+def _called(attempts: Sequence[Row], row: Row) -> tuple[str, str]:
+    """The provider and model of the first of these attempts.
+
+    Of one that ended with its worker they are not known: the job went on where it was, so they are the next one's.
+    """
+    named = [*attempts, {"provider": row["provider"], "model": row["model"]}, *_offers(row)]
+    return next(((one["provider"], one.get("model") or "") for one in named if one.get("provider")), ("", ""))
 
 
 def _state(attempt: Row) -> CallState | None:
@@ -156,10 +165,13 @@ def counts_of(used: Row, type: str) -> Counts:
     }
 
 
+def _offers(row: Row) -> Sequence[Row]:
+    return orjson.loads(row["offers"] or "[]")  # type: ignore[no-any-return]
+
+
 def _upstreams(row: Row, catalogue: Catalogue) -> dict[tuple[str, str], str]:
     """The providers' own ids of models: as the job's offers have them, else as the catalogue has."""
-    kept = orjson.loads(row["offers"] or "[]")
-    found = {(one["provider"], one["model"]): one.get("upstream") or one["model"] for one in kept}
+    found = {(one["provider"], one["model"]): one.get("upstream") or one["model"] for one in _offers(row)}
     if not found:
         found = {(model.provider, id): model.upstream for id, model in catalogue.models.items()}
     return found

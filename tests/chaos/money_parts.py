@@ -1,0 +1,116 @@
+"""The parts of the storm about money: thresholds, statements, what the providers bill; and a system at rest.
+
+A part of something new (key budgets, a purchase, refunds) is a class here and a row of `PARTS`: what it does at each
+kill, and what must be true of it at the end.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from producer.reconcile import exports
+from producer.reconcile.comparing import Comparison, Reconciler
+from producer.reconcile.ledger_calls import calls
+from shared import clock
+from shared.submissions.catalogue import catalogue
+from shared.verify import verify_all
+from tests.chaos.storm import Part
+from tests.harness import Account, Stack
+
+#: Credits after which the customer wants to be told; the first is spent within the first jobs, the last never.
+SPENT = (0.01, 0.02, 1_000_000)
+
+
+class Thresholds(Part):
+    """Several levels of spend and one of what remains: each that is crossed is told of once, with one event id."""
+
+    def begin(self, stack: Stack, account: Account) -> None:
+        """Ask for them."""
+        self._remaining = stack.call(account.live_key, "GET", "/v1/credits")["available"] - 0.015
+        asked = [{"kind": "spent", "credits": level} for level in SPENT]
+        asked.append({"kind": "remaining", "credits": self._remaining})
+        stack.call(account.live_key, "PUT", "/v1/credits/thresholds", {"thresholds": asked})
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """Of each level as many events as crossings, which is one; none of those that were not reached."""
+        rows = stack.rows("SELECT kind, level_micros FROM thresholds WHERE account_id = :id", id=account.id)
+        spent = sum(stack.rows("SELECT spent_micros FROM monthly_spend WHERE account_id = :id", id=account.id)[0])
+        data = _events(stack, account, "credit.threshold")
+        told = Counter((one["kind"], round(one["threshold"] * clock.MICROS)) for one in data)
+        reached = {("spent", row.level_micros) for row in rows if row.kind == "spent" and spent >= row.level_micros}
+        due = Counter(reached | {(row.kind, row.level_micros) for row in rows if row.kind == "remaining"})
+        self.said = f"{sum(told.values())} thresholds crossed"
+        return [f"thresholds: {told} were told, {due} were crossed"] if told != due else []
+
+
+class Statements(Part):
+    """Each batch that ended has one statement, which is told of once as created and once as paid."""
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """`verify` looks at their sums and numbers; here at their events, each of which the inbox must have."""
+        query = "SELECT i.id FROM invoices i JOIN batches b ON b.id = i.batch_id WHERE b.account_id = :id"
+        due = Counter(row.id for row in stack.rows(query, id=account.id))
+        found = []
+        for type in ("invoice.created", "invoice.paid"):
+            told = Counter(data["invoice"]["id"] for data in _events(stack, account, type))
+            if told != due:
+                found.append(f"{type}: {(told - due) | (due - told)} told too often or never")
+        self.said = f"{len(due)} statements"
+        return found
+
+
+class AtRest(Part):
+    """Nothing is under way or held any more, and the bytes of files are what their rows say."""
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """What `fusionai verify --at-rest` finds; `audit` looks at the files, which are the stack's."""
+        return [str(finding) for finding in verify_all(stack.database, at_rest=True)]
+
+
+class Reconciled(Part):
+    """What the providers have billed is what was charged, and every other call of theirs was made again."""
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """Each provider's export, by request id, against the ledger: no drift, and no call unaccounted for."""
+        served = stack.rows("SELECT DISTINCT provider FROM job_results WHERE provider IS NOT NULL ORDER BY provider")
+        found, said = [], []
+        for (provider,) in served:
+            result = reconciled(stack, provider)
+            said.append(
+                f"{provider} billed {result.calls('ours') + result.calls('unnamed')} calls that were charged, "
+                f"{result.calls('unknown') - result.calls('unnamed')} that were repeated"
+            )
+            drifts = [group.drift for group in result.groups if group.drift]
+            if drifts or not result.is_exact(0):
+                found.append(f"{provider}: {drifts}, {result.unexplained} unexplained, {result.uncounted} not billed")
+        self.said = ", ".join(said)
+        return found
+
+
+def reconciled(stack: Stack, provider: str) -> Comparison:
+    """What the simulator billed as this provider, beside the ledger."""
+    file = Path(stack.directory) / f"billed-{provider}.csv"
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        answer = client.get(f"{stack.simulator.url}/_simulator/usage", params={"provider": provider})
+    file.write_bytes(answer.raise_for_status().content)
+    known = catalogue()
+    with Reconciler() as reconciler:
+        reconciler.take(exports.rows(file))
+        first, last = reconciler.days or ("2020-01-01", "2020-01-01")
+        reconciler.check(call for call in calls(stack.database, known, first, last) if call.provider == provider)
+        return reconciler.result({model.upstream for model in known.models.values()})
+
+
+def _events(stack: Stack, account: Account, type: str) -> list[dict[str, Any]]:
+    """The data of an account's events of a type."""
+    query = "SELECT data FROM events WHERE account_id = :id AND type = :type ORDER BY sequence"
+    return [orjson.loads(row.data) for row in stack.rows(query, id=account.id, type=type)]
+
+
+#: Every part of the money storm. To be added here as they are built: key budgets (none overshot by a micro-credit),
+#: a purchase (paid twice, granted once; one event each), refunds (none above its charge).
+PARTS: tuple[Callable[[], Part], ...] = (Thresholds, Statements, AtRest, Reconciled)
