@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from shared.db import Database
 from shared.verify import at_rest as rest
-from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money, replay, steps
+from shared.verify import batches, charges, events, files, grants, invoices, jobs, kept_answers, money, replay, steps
 from shared.verify.files import unnamed_blobs as unnamed_blobs
 from shared.verify.findings import Check, Finding, Reader
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 #: The checks of each subject, in the order in which they run.
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for subject in (money, replay, jobs, steps, batches, events, files, charges, invoices, kept_answers)
+    for subject in (money, grants, replay, jobs, steps, batches, events, files, charges, invoices, kept_answers)
     for check in subject.CHECKS
 )
 
