@@ -43,6 +43,7 @@ def show(output: Output, job: Job) -> None:
             "held": _held(credits_text(hold["credits"]), hold["of_batch"]) if hold else None,
             "charged": credits_text(charge["credits"]),
             "released": credits_text(hold["released"]) if hold else None,
+            "refunded": credits_text(charge["refunded"]) if charge.get("refunded") else None,
         }
     )
     show_charge(output, charge)

@@ -93,6 +93,7 @@ class Charge(Priced):
     ]
     estimated: Annotated[bool, Field(description="Tokens were counted here, because the provider did not report them.")]
     cached: Annotated[bool, Field(description="The answer came from the cache, at the fee for such answers.")]
+    refunded: Annotated[Credits, Field(description="How much of it has been given back since.")]
 
 
 def charge(row: Mapping[str, Any]) -> Charge | None:
@@ -108,6 +109,7 @@ def charge(row: Mapping[str, Any]) -> Charge | None:
         "attempt": _attempt(row),
         "estimated": bool(row.get("estimated")),
         "cached": row.get("cached_from") is not None,
+        "refunded": credits(row.get("refunded_micros") or 0),
     }
 
 

@@ -6,6 +6,8 @@ kill, and what must be true of it at the end.
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from producer.reconcile import exports
 from producer.reconcile.comparing import Comparison, Reconciler
 from producer.reconcile.ledger_calls import calls
 from shared import clock
+from shared.audit import Action
+from shared.money import corrections
 from shared.submissions.catalogue import catalogue
 from shared.verify import verify_all
 from tests.chaos.storm import Part
@@ -23,28 +27,70 @@ from tests.harness import Account, Stack
 
 #: Credits after which the customer wants to be told; the first is spent within the first jobs, the last never.
 SPENT = (0.01, 0.02, 1_000_000)
+#: What each kind of transfer does to what remains.
+MOVES = {"grant": 1, "refund": 1, "charge": -1, "expire": -1}
 
 
 class Thresholds(Part):
-    """Several levels of spend and one of what remains: each that is crossed is told of once, with one event id."""
+    """Several levels of spend and of what remains: each crossing is told of once, with one event id."""
 
     def begin(self, stack: Stack, account: Account) -> None:
         """Ask for them."""
-        self._remaining = stack.call(account.live_key, "GET", "/v1/credits")["available"] - 0.015
+        has = stack.call(account.live_key, "GET", "/v1/credits")["available"]
         asked = [{"kind": "spent", "credits": level} for level in SPENT]
-        asked.append({"kind": "remaining", "credits": self._remaining})
+        asked += [{"kind": "remaining", "credits": has - level} for level in SPENT[:2]]
         stack.call(account.live_key, "PUT", "/v1/credits/thresholds", {"thresholds": asked})
 
     def violations(self, stack: Stack, account: Account) -> list[str]:
-        """Of each level as many events as crossings, which is one; none of those that were not reached."""
+        """Of each level as many events as crossings: of spend one, of what remains one more after a refund above it."""
         rows = stack.rows("SELECT kind, level_micros FROM thresholds WHERE account_id = :id", id=account.id)
         spent = sum(stack.rows("SELECT spent_micros FROM monthly_spend WHERE account_id = :id", id=account.id)[0])
         data = _events(stack, account, "credit.threshold")
         told = Counter((one["kind"], round(one["threshold"] * clock.MICROS)) for one in data)
         reached = {("spent", row.level_micros) for row in rows if row.kind == "spent" and spent >= row.level_micros}
-        due = Counter(reached | {(row.kind, row.level_micros) for row in rows if row.kind == "remaining"})
+        remaining = [("remaining", row.level_micros) for row in rows if row.kind == "remaining"]
+        due = Counter({key: _crossings(stack, account, key[1]) for key in remaining} | dict.fromkeys(reached, 1))
         self.said = f"{sum(told.values())} thresholds crossed"
         return [f"thresholds: {told} were told, {due} were crossed"] if told != due else []
+
+
+def _crossings(stack: Stack, account: Account, level: int) -> int:
+    """How often what remains fell to a level or below it, transaction by transaction."""
+    query = "SELECT kind, amount_micros, created_at FROM transfers WHERE account_id = :id ORDER BY id"
+    remaining, above, crossed = 0, False, 0
+    for _, transaction in groupby(stack.rows(query, id=account.id), key=lambda row: row.created_at):
+        remaining += sum(MOVES.get(row.kind, 0) * row.amount_micros for row in transaction)
+        crossed += above and remaining <= level
+        above = remaining > level
+    return crossed
+
+
+class Refunds(Part):
+    """Charges are given back, each by two operators at once under one reference: each is given back once."""
+
+    def begin(self, stack: Stack, account: Account) -> None:
+        """None yet."""
+        self._jobs: set[str] = set()
+
+    def turn(self, stack: Stack, account: Account, turn: int) -> None:
+        """Give one charge back, twice at the same time."""
+        query = """SELECT t.subject_id FROM transfers t WHERE t.account_id = :id AND t.kind = 'charge'
+                   ORDER BY t.id DESC LIMIT 1"""
+        for (job_id,) in stack.rows(query, id=account.id):
+            self._jobs.add(job_id)
+            with ThreadPoolExecutor(2) as operators:
+                list(operators.map(lambda _, job_id=job_id: self._refund(stack, job_id), range(2)))
+
+    def _refund(self, stack: Stack, job_id: str) -> None:
+        action = Action("chaos", "credits.refund", "the storm", f"refund-{job_id}")
+        stack.database.write_sync(corrections.refund, action, job_id)
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """`verify` looks at the sums; here at which were given back."""
+        query = "SELECT subject_id FROM transfers WHERE account_id = :id AND kind = 'refund'"
+        back = Counter(row.subject_id for row in stack.rows(query, id=account.id))
+        self.said = f"{len(back)} charges given back"
+        return [f"refunds: {back} were made, of {self._jobs}"] if back != Counter(self._jobs) else []
 
 
 class Statements(Part):
@@ -112,5 +158,5 @@ def _events(stack: Stack, account: Account, type: str) -> list[dict[str, Any]]:
 
 
 #: Every part of the money storm. To be added here as they are built: key budgets (none overshot by a micro-credit),
-#: a purchase (paid twice, granted once; one event each), refunds (none above its charge).
-PARTS: tuple[Callable[[], Part], ...] = (Thresholds, Statements, AtRest, Reconciled)
+#: a purchase (paid twice, granted once; one event each).
+PARTS: tuple[Callable[[], Part], ...] = (Thresholds, Refunds, Statements, AtRest, Reconciled)
