@@ -4,6 +4,7 @@ The OpenAPI document is made from these types, the operations return them, and t
 Objects that workers make as well (events, invoices, lines of a batch) are in `shared.objects`.
 """
 
+from producer.objects.auto_top_ups import AutoTopUp, auto_top_up_object
 from producer.objects.batches import (
     Afforded,
     Batch,
@@ -65,9 +66,22 @@ from producer.objects.jobs import (
 )
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
-from producer.objects.probes import Healthy, NotReady, Ready, Stopping
+from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
-from producer.objects.usage import Days, ModelCredits, UsageReport, UsageRow, days, model_credits, usage_id, usage_row
+from producer.objects.usage import (
+    Days,
+    ModelCredits,
+    UsageGroup,
+    UsageGroups,
+    UsageReport,
+    UsageRow,
+    days,
+    model_credits,
+    usage_group,
+    usage_groups,
+    usage_id,
+    usage_row,
+)
 from producer.objects.webhooks import (
     DeletedWebhook,
     Delivery,
@@ -90,7 +104,7 @@ from shared.objects.batches import (
     RequestCounts,
 )
 from shared.objects.events import Event, event_object
-from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
+from shared.objects.invoices import Invoice, InvoiceLine, InvoiceLinks, invoice_object
 from shared.objects.shortages import Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
@@ -100,6 +114,7 @@ __all__ = [
     "TERMINAL",
     "Afforded",
     "Attempt",
+    "AutoTopUp",
     "Balance",
     "Batch",
     "BatchProgress",
@@ -131,6 +146,7 @@ __all__ = [
     "Images",
     "Invoice",
     "InvoiceLine",
+    "InvoiceLinks",
     "Job",
     "JobError",
     "JobRouting",
@@ -154,6 +170,7 @@ __all__ = [
     "Quoted",
     "Ready",
     "Reason",
+    "Received",
     "Reply",
     "RequestCounts",
     "Result",
@@ -171,11 +188,14 @@ __all__ = [
     "Tokens",
     "Transfer",
     "UsageDetails",
+    "UsageGroup",
+    "UsageGroups",
     "UsageReport",
     "UsageRow",
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "auto_top_up_object",
     "balance_object",
     "batch_object",
     "days",
@@ -196,6 +216,8 @@ __all__ = [
     "queued_job",
     "thresholds_object",
     "transfer_object",
+    "usage_group",
+    "usage_groups",
     "usage_id",
     "usage_row",
     "webhook_object",
