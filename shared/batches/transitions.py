@@ -215,9 +215,9 @@ def finish(
         if made is not None:
             _keep(connection, row, made, now)
             changed[name] = made.id
-    _set(connection, id, **changed)
+    _set(connection, id, callback_owed=False, **changed)
     book = Book(connection, [row["account_id"]], now=now)
-    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}), test=row["test"])
+    _emit(book, {**row, **changed})
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
@@ -249,9 +249,15 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
 
 def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Fault]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
-    _set(connection, row["id"], **changed)
-    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])
+    _set(connection, row["id"], callback_owed=False, **changed)
+    _emit(book, {**row, **changed})
     return book.close()
+
+
+def _emit(book: Book, row: Row) -> None:
+    """Emit the event of a batch's end, to its callback too; in the transaction that ends it."""
+    type, data, url = f"batch.{row['status']}", event_data(row), row["callback_url"]
+    book.emit(row["account_id"], type, data, test=row["test"], callback_url=url)
 
 
 def _keep(connection: Connection, row: Row, made: Made, now: int) -> None:

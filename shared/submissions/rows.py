@@ -11,7 +11,7 @@ from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.submissions import answer_options, linked_context, quote
-from shared.submissions.job_types import JobType
+from shared.submissions.job_types import CALLBACK, JobType
 from shared.submissions.schemas import NO_ROUTING, Offer, Submission
 from shared.submissions.steps.course import COURSE, is_kept_in, provider_of
 
@@ -66,6 +66,7 @@ class Priced:
     sent: str | None = None
     #: Whose events of its end are to be written beside ours.
     owed_events: str | None = None
+    callback_url: str | None = None
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
@@ -84,7 +85,8 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         answer_options.as_json(submission.options),
         custom_id,
         *((most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)),
-        owed_events=submission.owed_events,
+        owed_events=CALLBACK if submission.callback_url else submission.owed_events,
+        callback_url=submission.callback_url,
     )
 
 
@@ -137,5 +139,6 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "linked_context": wanted.linked_context,
         "sent": wanted.sent,
         "wait_until": None,
+        "callback_url": wanted.callback_url,
     }
     return job, payload

@@ -14,9 +14,11 @@ from functools import partial
 from sqlalchemy import Connection
 
 from shared import clock, crash, db, logs
+from shared.batches import callbacks as batch_callbacks
 from shared.batches import key_holds
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
+from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.money import grants
 from shared.queues import WEBHOOKS
@@ -65,6 +67,7 @@ class Sweeper:
         self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
         self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
         self._counting: Isolator[tuple[int, list[str]]] = Isolator("counting in a budget job")
+        self._calling_back: Isolator[tuple[int, list[str]]] = Isolator("writing the callback of")
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
 
@@ -76,6 +79,7 @@ class Sweeper:
             "ending overdue jobs": self.end_overdue,
             "writing events of responses": self.tell_responses,
             "counting jobs in budgets of keys": self.count_in_budgets,
+            "writing callbacks": self.tell_callbacks,
             "expiring grants": self.expire_grants,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
@@ -140,6 +144,12 @@ class Sweeper:
                 pass
         if ids := self._database.read_sync(key_counts.uncounted, CHUNK, self._counting.besides()):
             self._end(self._counting, ids, key_counts.count)
+
+    def tell_callbacks(self) -> None:
+        """Write the deliveries to callbacks of what was ended by a version that does not know them: jobs, batches."""
+        for owing in (job_callbacks, batch_callbacks):
+            if ids := self._database.read_sync(owing.untold, CHUNK, self._calling_back.besides()):
+                self._end(self._calling_back, ids, owing.tell)
 
     def expire_grants(self) -> None:
         """Take what is unspent of grants that have expired, and write the events of those that soon will."""

@@ -22,6 +22,7 @@ from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
 from shared.jobs.outcomes import JobStatus
+from shared.network import receivers
 from shared.objects.addresses import job_url
 from shared.submissions.job_types import JOB_TYPES
 from shared.submissions.schemas import Submission, read_submission
@@ -222,4 +223,4 @@ def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
         known = ", ".join(JOB_TYPES)
         raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
     request = {name: value for name, value in row.items() if name != "type"}
-    return read_submission(type, request, at=at, ignore_unknown=ignore_unknown)
+    return read_submission(type, request, at=at, ignore_unknown=ignore_unknown, callback=receivers.callback)

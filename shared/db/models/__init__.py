@@ -13,7 +13,7 @@ from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.entities import EntityRow
-from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
+from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, WebhookRow
 from shared.db.models.jobs import (
     CachedAnswerRow,
     CounterRow,
@@ -46,6 +46,7 @@ api_keys = _table(ApiKeyRow)
 audit_log = _table(AuditRow)
 auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
+callback_secrets = _table(CallbackSecretRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
 credit_grants = _table(CreditGrantRow)

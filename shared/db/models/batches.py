@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
-from shared.db.models.columns import big, long_text, partial_index
+from shared.db.models.columns import big, flag, long_text, partial_index
 
 #: The purpose of files that batches made.
 MADE_BY_BATCHES = "batch_output"
@@ -11,6 +11,8 @@ MADE_BY_BATCHES = "batch_output"
 UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
 RETRIES = "retry_root IS NOT NULL"
 COUNTED = "budget_rest_micros > 0"
+OWING_CALLBACK = "callback_owed AND status IN ('completed', 'failed', 'expired', 'cancelled')"
+WITH_CALLBACK = "callback_url IS NOT NULL"
 UNFINISHED_RETRIES = f"{RETRIES} AND {UNFINISHED}"
 
 
@@ -58,6 +60,8 @@ class BatchRow(SQLModel, table=True):
         partial_index("batches_unfinished", "id", where=UNFINISHED),
         partial_index("batches_counted", "id", where=COUNTED),
         partial_index("retries_of_root", "retry_root", "id", where=RETRIES),
+        partial_index("batches_owing_callback", "id", where=OWING_CALLBACK),
+        partial_index("batches_with_callback", "id", where=WITH_CALLBACK),
         partial_index("one_retry_at_a_time", "retry_root", where=UNFINISHED_RETRIES, unique=True),
     )
     id: str = Field(primary_key=True)
@@ -92,6 +96,10 @@ class BatchRow(SQLModel, table=True):
     notify_each: bool = False
     priority: int = 0
     output_expires_seconds: int | None = big(null=True)
+    #: Where the event of its end is sent, beside the account's webhooks; NULL: nowhere else, or no more.
+    callback_url: str | None = None
+    #: That delivery is still to be written.
+    callback_owed: bool = flag()
     #: The blob of its lines as they were read and priced, from which its jobs are made.
     plan: str | None = None
     total: int = big(default=0)

@@ -81,7 +81,8 @@ class JobRow(SQLModel, table=True):
     created_at: int = big()
     started_at: int | None = big(null=True)
     finished_at: int | None = big(null=True)
-    #: Whose events of its end are still to be written beside ours (`shared.jobs.response_events`); NULL: none.
+    #: What of its end is still to be written beside our event: that of the Responses API
+    #: (`shared.jobs.response_events`), or the delivery to its `callback_url` (`shared.jobs.callbacks`); NULL: nothing.
     owed_events: str | None = None
     #: In the periods of which instant its hold and charge count for its key (`key_spend`); NULL: in none.
     budget_at: int | None = big(null=True)
@@ -108,6 +109,8 @@ class JobPayloadRow(SQLModel, table=True):
     attempts: str | None = long_text(null=True)
     #: Until when the caller waits for it; NULL: nobody does, or it is not known.
     wait_until: int | None = big(null=True)
+    #: Where the event of its end is sent, beside the account's webhooks; NULL: nowhere else.
+    callback_url: str | None = None
 
 
 class JobResultRow(SQLModel, table=True):
