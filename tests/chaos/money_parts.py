@@ -13,20 +13,24 @@ from typing import Any
 
 import httpx
 import orjson
+from sqlalchemy import Connection
 
 from producer.reconcile import exports
 from producer.reconcile.comparing import Comparison, Reconciler
 from producer.reconcile.ledger_calls import calls
-from shared import clock
+from shared import accounts, clock, key_limits
 from shared.audit import Action
-from shared.money import corrections
+from shared.key_limits import Change
+from shared.money import corrections, purchases
 from shared.submissions.catalogue import catalogue
 from shared.verify import verify_all
 from tests.chaos.storm import Part
-from tests.harness import Account, Stack
+from tests.harness import Account, Stack, chat
 
 #: Credits after which the customer wants to be told; the first is spent within the first jobs, the last never.
 SPENT = (0.01, 0.02, 1_000_000)
+#: What a key may spend in all: less than its jobs would cost. How many are posted at once.
+BUDGET_MICROS, POSTS = 400_000, 6
 #: What each kind of transfer does to what remains.
 MOVES = {"grant": 1, "refund": 1, "charge": -1, "expire": -1}
 
@@ -93,6 +97,76 @@ class Refunds(Part):
         return [f"refunds: {back} were made, of {self._jobs}"] if back != Counter(self._jobs) else []
 
 
+class Purchases(Part):
+    """Credits are bought, and two operators mark each invoice paid at once: each grants once, with one event each."""
+
+    def begin(self, stack: Stack, account: Account) -> None:
+        """None yet."""
+        self._bought: list[str] = []
+
+    def turn(self, stack: Stack, account: Account, turn: int) -> None:
+        """Buy now and then, and have it marked paid twice."""
+        if turn % 3 != 2:
+            return
+        bought = stack.call(account.live_key, "POST", "/v1/invoices", {"credits": 1})["id"]
+        self._bought.append(bought)
+        with ThreadPoolExecutor(2) as operators:
+            list(operators.map(lambda _: stack.database.write_sync(purchases.pay, bought, note="paid"), range(2)))
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """Each was granted once, and told of once as created and once as paid."""
+        query = """SELECT subject_id FROM transfers WHERE account_id = :id AND kind = 'grant'
+                   AND subject_type = 'invoice'"""
+        granted = Counter(row.subject_id for row in stack.rows(query, id=account.id))
+        due = Counter(self._bought)
+        found = [] if granted == due else [f"purchases: {granted} granted, of {due}"]
+        self.said = f"{len(due)} purchases"
+        return found + _told_unlike(stack, account, "purchase", due)
+
+
+class KeyBudgets(Part):
+    """A key with a budget is used by several clients at once: it is refused, and never spends a micro-credit more."""
+
+    def begin(self, stack: Stack, account: Account) -> None:
+        """A second key of the account."""
+
+        def make(connection: Connection) -> tuple[str, str]:
+            id, key = accounts.create_key(connection, account.id, "live")
+            key_limits.change(connection, id, Change(budgets={"total": BUDGET_MICROS}))
+            return id, key
+
+        self._id, self._key = stack.database.write_sync(make)
+        self._refused = 0
+
+    def turn(self, stack: Stack, account: Account, turn: int) -> None:
+        """Several posts at once, each under an Idempotency-Key of its own until it is answered."""
+        with ThreadPoolExecutor(POSTS) as clients:
+            ids = list(clients.map(lambda number: self._post(stack, f"budget {turn} {number}"), range(POSTS)))
+        stack.accepted += [id for id in ids if id]
+        self.accepted += sum(id is not None for id in ids)
+        self._refused += sum(id is None for id in ids)
+
+    def _post(self, stack: Stack, text: str) -> str | None:
+        """The id of the job; None: it was refused, since it does not fit in the budget."""
+        try:
+            return str(stack.call(self._key, "POST", "/v1/jobs", chat(text))["id"])
+        except AssertionError as refused:
+            assert "key_budget_exceeded" in str(refused), refused
+            return None
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """What it was charged in all is what its jobs cost, is within the budget, and nothing is held any more."""
+        (spent,) = stack.rows(
+            "SELECT spent_micros, held_micros FROM key_spend WHERE key_id = :id AND period = 'total'", id=self._id
+        )
+        query = """SELECT coalesce(sum(r.charged_micros), 0) FROM job_results r JOIN jobs j ON j.id = r.job_id
+                   WHERE j.key_id = :id"""
+        charged = stack.rows(query, id=self._id)[0][0]
+        self.said = f"{self.accepted} jobs within a key's budget, {self._refused} refused"
+        exact = spent.spent_micros == charged <= BUDGET_MICROS and spent.held_micros == 0
+        return [] if exact else [f"budget of {BUDGET_MICROS}: {tuple(spent)} counted, {charged} charged"]
+
+
 class Statements(Part):
     """Each batch that ended has one statement, which is told of once as created and once as paid."""
 
@@ -100,13 +174,8 @@ class Statements(Part):
         """`verify` looks at their sums and numbers; here at their events, each of which the inbox must have."""
         query = "SELECT i.id FROM invoices i JOIN batches b ON b.id = i.batch_id WHERE b.account_id = :id"
         due = Counter(row.id for row in stack.rows(query, id=account.id))
-        found = []
-        for type in ("invoice.created", "invoice.paid"):
-            told = Counter(data["invoice"]["id"] for data in _events(stack, account, type))
-            if told != due:
-                found.append(f"{type}: {(told - due) | (due - told)} told too often or never")
         self.said = f"{len(due)} statements"
-        return found
+        return _told_unlike(stack, account, "statement", due)
 
 
 class AtRest(Part):
@@ -157,6 +226,19 @@ def _events(stack: Stack, account: Account, type: str) -> list[dict[str, Any]]:
     return [orjson.loads(row.data) for row in stack.rows(query, id=account.id, type=type)]
 
 
-#: Every part of the money storm. To be added here as they are built: key budgets (none overshot by a micro-credit),
-#: a purchase (paid twice, granted once; one event each).
-PARTS: tuple[Callable[[], Part], ...] = (Thresholds, Refunds, Statements, AtRest, Reconciled)
+def _told_unlike(stack: Stack, account: Account, kind: str, due: Counter[str]) -> list[str]:
+    """Invoices of a kind that are not told of exactly once as created and once as paid."""
+    found = []
+    for type in ("invoice.created", "invoice.paid"):
+        data = (one["invoice"] for one in _events(stack, account, type))
+        told = Counter(invoice["id"] for invoice in data if invoice["kind"] == kind)
+        if told != due:
+            found.append(f"{type}: {(told - due) | (due - told)} told too often or never")
+    return found
+
+
+#: Every part of the money storm.
+PARTS: tuple[Callable[[], Part], ...] = (
+    *(Thresholds, Refunds, Purchases, KeyBudgets, Statements),
+    *(AtRest, Reconciled),
+)

@@ -34,6 +34,8 @@ class Part:
 
     #: What came of it, for the report; empty: nothing.
     said = ""
+    #: Jobs that it had accepted, beside those of the storm.
+    accepted = 0
 
     def begin(self, stack: Stack, account: Account) -> None:
         """Before the first job."""
