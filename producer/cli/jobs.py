@@ -121,6 +121,7 @@ def _show(output: Output, found: Job) -> None:
             "finished": moment(found["finished_at"]) or None,
             "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out" if usage else None,
             "credits": credits_text(usage["credits_used"]) if usage else None,
+            "refunded": credits_text(found["refunded"]) if "refunded" in found else None,
             "ignored": ", ".join(found["ignored"]) or None,
             "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
             "error": f"{error['message']} ({error['type']})" if error else None,
