@@ -31,6 +31,7 @@ TYPES: Final = (
     "credit.expiring",
     "invoice.created",
     "invoice.paid",
+    "invoice.payment_failed",
     "webhook.disabled",
     "webhook.test",
 )
