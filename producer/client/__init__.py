@@ -112,6 +112,20 @@ class FusionAI(BatchCalls, WebhookCalls):
         found: Json = self.get("/usage", limit=limit, after=after, **days)
         return found
 
+    def usage_by(
+        self,
+        group_by: str,
+        from_: str | None = None,
+        to: str | None = None,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+    ) -> Json:
+        """The sums of a period by `model`, `key`, `day` or `metadata.NAME`, or several (`key,day`): a page of them."""
+        wanted: dict[str, Any] = {"group_by": group_by, "from": from_, "to": to}
+        found: Json = self.get("/usage", limit=limit, after=after, **wanted)
+        return found
+
     def every_usage(self, from_: str | None = None, to: str | None = None) -> Iterator[Json]:
         """All rows of usage, page by page."""
         days: dict[str, Any] = {"from": from_, "to": to}

@@ -68,7 +68,20 @@ from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
-from producer.objects.usage import Days, ModelCredits, UsageReport, UsageRow, days, model_credits, usage_id, usage_row
+from producer.objects.usage import (
+    Days,
+    ModelCredits,
+    UsageGroup,
+    UsageGroups,
+    UsageReport,
+    UsageRow,
+    days,
+    model_credits,
+    usage_group,
+    usage_groups,
+    usage_id,
+    usage_row,
+)
 from producer.objects.webhooks import (
     CallbackSecret,
     DeletedWebhook,
@@ -186,6 +199,8 @@ __all__ = [
     "Tokens",
     "Transfer",
     "UsageDetails",
+    "UsageGroup",
+    "UsageGroups",
     "UsageReport",
     "UsageRow",
     "WantedCall",
@@ -215,6 +230,8 @@ __all__ = [
     "redelivery",
     "thresholds_object",
     "transfer_object",
+    "usage_group",
+    "usage_groups",
     "usage_id",
     "usage_row",
     "webhook_object",

@@ -91,7 +91,9 @@ def lines_of(spec: BatchSpec) -> bytes:
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLines) -> tuple[Quoted, Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading = FileReading()
-    wanted = Wanted(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context)
+    wanted = Wanted(
+        spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context, rules=holder.limits.rules
+    )
     try:
         with source as file:
             for chunk in chunks(file):

@@ -19,6 +19,7 @@ from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
+from producer.web.token_limit import take_tokens
 from shared.accounts import KeyHolder
 from shared.answers import thinking
 from shared.db import is_away
@@ -107,6 +108,7 @@ async def placed_call(call: Call) -> AsyncIterator[Placed]:
     waits = patience.for_first_event(most) if call.streams else patience.for_answer(most)
     insists, headers = not patience.respond_async, call.request.headers
     cache = cache_use(headers.getlist("cache-control")) if dialect_of(call.request).caches else None
+    await take_tokens(call.request, context, call.holder, [call.submission])
     placed = await context.placer.place(
         call.holder, call.submission, call.claim, waits=waits, insists=insists, cache=cache
     )

@@ -34,6 +34,8 @@ class Owner:
     priority: int = 0
     #: Microseconds; None: the usual time from now.
     expires_at: int | None = None
+    #: In the periods of which instant its jobs count in budgets of its key; None: in none.
+    budget_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -124,6 +126,8 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "bound_micros": wanted.bound_micros,
         "answer_options": wanted.answer_options,
         "owed_events": wanted.owed_events,
+        "budget_at": owner.budget_at,
+        "budget_open": owner.budget_at is not None,
         "created_at": now,
     }
     payload = {

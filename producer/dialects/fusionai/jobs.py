@@ -17,6 +17,7 @@ from producer.web.call_rows import ACCEPTED
 from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, wait_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
+from producer.web.token_limit import take_tokens
 from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
@@ -68,6 +69,7 @@ async def create_jobs(request: Request) -> Response:
     read = partial(_listed, body, ignores) if listed else partial(_submissions, body, ignores)
     submissions = await context.parsers.run(size, read, holder.account_id)
     claim = await context.parsers.run(size, partial(claim_of, request, holder, body), holder.account_id)
+    await take_tokens(request, context, holder, submissions)
     accepted = await context.placer.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER

@@ -27,7 +27,9 @@ from shared.db.models.money import (
     CreditGrantRow,
     DailyUsageRow,
     InvoiceRow,
+    KeySpendRow,
     KeyThresholdRow,
+    KeyUsageRow,
     MonthlySpendRow,
     ThresholdRow,
     TransferRow,
@@ -59,7 +61,9 @@ job_payloads = _table(JobPayloadRow)
 job_results = _table(JobResultRow)
 job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
+key_spend = _table(KeySpendRow)
 key_thresholds = _table(KeyThresholdRow)
+key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
 purchases = _table(PurchaseRow)
 saved_payments = _table(SavedPaymentRow)
