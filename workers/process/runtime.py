@@ -33,7 +33,6 @@ from workers.running.slots import Slots
 from workers.search.upstream import WebSearch
 from workers.webhooks import client
 from workers.webhooks.due import due_ids
-from workers.webhooks.send_slots import MOST_SENDING
 from workers.webhooks.sender import Sender
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,6 @@ class Runtime:
         self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
-            connections=MOST_SENDING,
         )
         self._notifier = Notifier(settings().redis_url)
         self._publisher = Publisher(settings().redis_url)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-import httpx
 import orjson
 
 from shared import clock, crash, logs
@@ -21,7 +20,7 @@ from shared.db.batcher import Batcher
 from shared.objects.events import event_object
 from shared.webhooks import events, signing
 from workers.webhooks.claims import claim, release, webhooks_of
-from workers.webhooks.client import SendResult, post
+from workers.webhooks.client import SendResult, WebhookClient, post
 from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
 from workers.webhooks.send_slots import SLOW_SECONDS, ReceiverState, ReceiverStates, SendSlot, SendSlots
 
@@ -79,7 +78,7 @@ class _Line:
 class Sender:
     """The deliveries of one process, on its event loop: a line of ids for each webhook, served in turn."""
 
-    def __init__(self, database: Database, client: httpx.AsyncClient) -> None:
+    def __init__(self, database: Database, client: WebhookClient) -> None:
         self._database = database
         self._client = client
         self._slots = SendSlots()
