@@ -159,11 +159,22 @@ async def post(
     began = clock.monotonic()
     try:
         async with asyncio.timeout(seconds):
-            origin, connection = await client.exchange(url, body, headers)
-            try:
-                await _read(connection, min(BODY_SECONDS, (seconds - clock.monotonic() + began) / 2))
-            finally:
-                client.done(origin, connection)
+            return await attempt(client, url, body, headers, seconds)
+    except TimeoutError:
+        return timed_out(clock.monotonic() - began)
+
+
+async def attempt(
+    client: WebhookClient, url: str, body: bytes, headers: Mapping[str, str], seconds: float
+) -> SendResult:
+    """The same, within a limit of the caller's, which is so long."""
+    began = clock.monotonic()
+    try:
+        origin, connection = await client.exchange(url, body, headers)
+        try:
+            await _read(connection, min(BODY_SECONDS, (seconds - clock.monotonic() + began) / 2))
+        finally:
+            client.done(origin, connection)
     except Exception as error:  # what escapes would be recorded by nobody, and so be tried for ever
         return _failed(error, clock.monotonic() - began)
     return SendResult(
@@ -173,6 +184,11 @@ async def post(
         location=connection.headers.get("location"),
         retry_seconds=_retry_seconds(connection.headers),
     )
+
+
+def timed_out(seconds: float) -> SendResult:
+    """What is recorded of a send that was given up after so long."""
+    return SendResult(None, b"", seconds, "timeout", f"no response within {seconds:.1f} seconds")
 
 
 async def _read(connection: Connection, seconds: float) -> None:
@@ -225,7 +241,7 @@ def _failed(error: Exception, seconds: float) -> SendResult:
         case AddressRefused():
             return SendResult(None, b"", seconds, "address_refused", str(error))
         case TimeoutError():
-            return SendResult(None, b"", seconds, "timeout", f"no response within {seconds:.1f} seconds")
+            return timed_out(seconds)
         case ConnectFailed():
             return SendResult(None, b"", seconds, "connect", str(error))
         case UnusableURL() | httpx.InvalidURL() | UnicodeError():
