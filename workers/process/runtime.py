@@ -157,9 +157,15 @@ class Runtime:
         self._poller.heard(queue)
         self.engine.offer(queue, ids)
 
-    def _ring(self, deliveries: list[str]) -> None:
-        """New deliveries: on their queue, where any process with room takes them."""
-        bell().ring(WEBHOOKS, deliveries)
+    def _ring(self, deliveries: Sequence[str]) -> None:
+        """New deliveries: sent from here at once, or else on their queue, where any process with room takes them.
+
+        Not by the probation process, which may end at any moment, nor by one that stops.
+        """
+        if serves(WEBHOOKS) and not (self._probation or self._over):
+            deliveries = self.sender.take(deliveries)
+        if deliveries:
+            bell().ring(WEBHOOKS, deliveries)
 
     async def _tick(self) -> None:
         while True:

@@ -23,15 +23,17 @@ LOST_CLAIMS: Final = 10
 
 
 def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[Any]:
-    """For which webhooks these deliveries are, of those that are due: id, webhook_id, account_id, url, open.
+    """For which webhooks these deliveries are, of those that are due: id, webhook_id, account_id, url, open, again.
 
-    `open`: the webhook is sent to now; for others a claim ends the delivery, or has it wait on.
+    `open`: the webhook is sent to now; for others a claim ends the delivery, or has it wait on. `again`: it has been
+    claimed or tried before.
     """
     now = db.now(connection)
     paused = func.coalesce(m.webhooks.c.paused_until, 0) > now
     is_open = and_(m.webhooks.c.status == "enabled", not_(paused)).label("open")
+    again = (m.deliveries.c.next_at > 0).label("again")
     statement = (
-        select(m.deliveries.c.id, m.deliveries.c.webhook_id, m.webhooks.c.account_id, m.webhooks.c.url, is_open)
+        select(m.deliveries.c.id, m.deliveries.c.webhook_id, m.webhooks.c.account_id, m.webhooks.c.url, is_open, again)
         .join_from(m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
         .where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending")
         .where(m.deliveries.c.next_at <= now)

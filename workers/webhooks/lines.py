@@ -26,6 +26,8 @@ class Line:
     claiming: "asyncio.Task[None] | None" = None
     #: Answers by which its receiver is busy, and which are being recorded: until then nothing is sent.
     busy: int = 0
+    #: Its webhook may have more that is due than was offered: whoever serves the line looks when it is empty.
+    more: bool = False
     _waker: "asyncio.Future[None] | None" = None
 
     @property

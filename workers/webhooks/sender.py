@@ -6,6 +6,7 @@ itself: it gets fewer sends at once, one after the other, and what waits for it 
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from shared.objects.events import event_object
 from shared.webhooks import events, signing
 from workers.webhooks.claims import claim, release, webhooks_of
 from workers.webhooks.client import WHOLE_SECONDS, SendResult, WebhookClient, attempt, timed_out
+from workers.webhooks.due import LEAST, due_of
 from workers.webhooks.lines import Line
 from workers.webhooks.receivers import SLOW_SECONDS, ReceiverStates
 from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
@@ -28,9 +30,13 @@ log = logging.getLogger(__name__)
 
 #: A claimed delivery is sent within so many seconds or left: its webhook may have been changed or deleted since.
 CLAIMED_SECONDS: Final = 5.0
+#: Deliveries that wait here, of receivers that answer, with which there is still little to send.
+SPARE: Final = 100
 #: Deliveries of a busy receiver that are put off in one transaction.
 PUT_OFF_EACH: Final = 500
-#: Ids that wait in this process for one webhook, and for all; what is beyond that the sweeper rings again.
+#: Deliveries of a webhook that are looked for at once, when its line is empty and more of it may be due.
+MORE_EACH: Final = 512
+#: Ids that wait in this process for one webhook, and for all; what is beyond that is looked for later.
 MOST_WAITING_EACH: Final = 4096
 MOST_WAITING: Final = 50_000
 
@@ -50,11 +56,31 @@ class Sender:
         self._release: Batcher[tuple[str, int], None] = Batcher(self._released)
         self._tasks = BackgroundTasks(log, "webhook deliveries could not be claimed or recorded yet: %s")
         self._stopping = False
+        #: Ids that were taken and are not in a line yet.
+        self._sorting = 0
 
     def offer(self, ids: Sequence[str]) -> None:
         """Deliver these, if they are due and nobody else's."""
         if not self._stopping:
             self._tasks.start(self._sort(list(ids), weight=len(ids)))
+
+    def take(self, ids: Sequence[str]) -> Sequence[str]:
+        """Deliver these at once as far as there is little to send here, without a doorbell; those that are left.
+
+        What waits for receivers that do not answer is no reason to leave them.
+        """
+        waiting = sum(len(line.waiting) for line in self._lines.values() if line.receiver.kind in ("quick", "fresh"))
+        spare = 0 if self._stopping else max(0, SPARE - waiting - self._sorting)
+        if taken := ids[:spare]:
+            self._sorting += len(taken)
+            self._tasks.start(self._taken(taken))
+        return ids[spare:]
+
+    async def _taken(self, ids: Sequence[str]) -> None:
+        try:
+            await self._sort(list(ids), weight=len(ids))
+        finally:
+            self._sorting -= len(ids)
 
     async def stop(self) -> None:
         """Let the sends under way end; what was not sent stays due."""
@@ -71,14 +97,18 @@ class Sender:
         if closed := [row.id for row in due if not row.open]:
             self._tasks.start(self._put_off(closed))
         room = max(0, MOST_WAITING - sum(len(line.waiting) for line in self._lines.values()))
-        for id, webhook_id, account_id, url, _ in [row for row in due if row.open][:room]:
+        counts: Counter[str] = Counter()
+        for number, (id, webhook_id, account_id, url, _, again) in enumerate(row for row in due if row.open):
             line = self._lines.get(webhook_id)
             if line is None:
                 line = self._lines[webhook_id] = Line(self._receivers.of(webhook_id, account_id, url))
                 self._tasks.start(self._serve(webhook_id, line))
-            if len(line.waiting) < MOST_WAITING_EACH:
+            fits = number < room and len(line.waiting) < MOST_WAITING_EACH
+            if fits:
                 line.waiting[id] = None
                 line.wake()
+            counts[webhook_id] += 1
+            line.more = line.more or not fits or bool(again) or counts[webhook_id] >= LEAST
         return [None] * len(groups)
 
     async def _put_off(self, ids: Sequence[str]) -> None:
@@ -87,21 +117,32 @@ class Sender:
             self._tasks.start(self._give_back(row))
 
     async def _serve(self, webhook_id: str, line: Line) -> None:
-        """Send until the webhook's line is empty, as many at once as it may have; the next as soon as one ends."""
+        """Send until the webhook's line is empty, and nothing more of it is due."""
         try:
             await asyncio.sleep(0)
-            while not (line.over or self._stopping):
-                if line.may_claim:
-                    line.claiming = self._tasks.start(self._claimed(line))
-                if not line.may_send:
-                    await line.changed()
-                elif (rest := line.receiver.rest_until - clock.monotonic()) > 0:
-                    await asyncio.sleep(rest)
-                else:
-                    await self._next(line)
+            await self._send_all(line)
+            while line.more and not self._stopping:
+                line.more = False
+                if ids := await self._database.read(due_of, webhook_id, MORE_EACH):
+                    await self._sort(ids, weight=len(ids))
+                if line.over:  # another process has them, or there is no room for them here
+                    break
+                await self._send_all(line)
         finally:
             del self._lines[webhook_id]
             self._give_all_back(line)
+
+    async def _send_all(self, line: Line) -> None:
+        """Send what is in the line, as many at once as its webhook may have; the next as soon as one ends."""
+        while not (line.over or self._stopping):
+            if line.may_claim:
+                line.claiming = self._tasks.start(self._claimed(line))
+            if not line.may_send:
+                await line.changed()
+            elif (rest := line.receiver.rest_until - clock.monotonic()) > 0:
+                await asyncio.sleep(rest)
+            else:
+                await self._next(line)
 
     async def _next(self, line: Line) -> None:
         """Take a slot and begin one send, of what is still to be sent by then."""
@@ -140,16 +181,17 @@ class Sender:
         """Send one, and record what came of it; the next is sent meanwhile, unless the receiver is busy."""
         try:
             answer = await self._sent(line, row, slot)
-            if answer is not None and busy_seconds(answer):
+            if answer is None:
+                await self._give_back(row)
+                line.more = True
+                return
+            if busy_seconds(answer):
                 await self._held(line, row, answer)
                 return
         finally:
             line.sending -= 1
             line.wake()
-        if answer is None:
-            await self._give_back(row)
-        else:
-            await self._recorded(row, answer)
+        await self._recorded(row, answer)
 
     async def _sent(self, line: Line, row: dict[str, Any], slot: SendSlot) -> SendResult | None:
         """What came of sending one; None: it has been claimed for too long, and is not sent."""
