@@ -40,6 +40,7 @@ from producer.objects.completions import (
 )
 from producer.objects.credits import (
     Balance,
+    Expiring,
     Spent,
     Subject,
     Threshold,
@@ -120,6 +121,7 @@ __all__ = [
     "Embedding",
     "Embeddings",
     "Event",
+    "Expiring",
     "Fault",
     "Faults",
     "File",

@@ -4,6 +4,7 @@ from typing import get_args
 
 from shared.db.models.jobs import OF_BATCHES
 from shared.objects.batches import BATCH_FINISHED, BATCH_OVER, BatchStatus
+from shared.verify.findings import Check
 from shared.verify.query import Query, sql_list
 
 #: The statuses of batches that are over, and of those among them that had begun, after `IN`.
@@ -89,3 +90,4 @@ QUERIES: tuple[Query, ...] = (
            WHERE i.kind = 'statement' AND (i.batch_id IS NULL OR b.id IS NULL)""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES
