@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, Json, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared import settings_values
 from shared.environment import variables
-from shared.settings_faults import PREFIX, fault_of_template, in_words, unknown
+from shared.settings_faults import PREFIX, fault_of_stripe, fault_of_template, in_words, unknown
 
 STATE_DIRECTORY = Path(".fusionai")
 #: Characters of a secret of production.
@@ -80,6 +81,9 @@ class Settings(BaseSettings):
     #: Allow webhooks to loopback addresses (for the embedded mode) or to any private address (not recommended).
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
+    #: Private hosts and networks that webhooks may be sent to, separated by commas: `10.1.0.0/16`, `hooks.internal`,
+    #: `*.hooks.internal` (any name below it). Never link-local addresses or cloud metadata.
+    webhooks_allow: str = ""
 
     #: An outside data hub, asked for the entities of `linked_context` that were not imported. Its URL, with `{type}`
     #: and `{id}` where these go (percent-encoded), and `{account}` if it answers for an account. Empty: there is none.
@@ -104,6 +108,32 @@ class Settings(BaseSettings):
     #: Allow a web search at a loopback address, or at any private address.
     search_allow_loopback: bool = False
     search_allow_private: bool = False
+
+    #: How purchases of credit (`POST /v1/invoices`) are paid: `manual`, which is that an operator says so with
+    #: `fusionai invoices pay`, or `stripe`.
+    payments: Literal["manual", "stripe"] = "manual"
+    #: The price of credit: so many of the currency's minor unit (cents of USD, yen of JPY) for so many credits,
+    #: and the currency (ISO 4217, in lower case). The price of a purchase is rounded up. 0: no price is shown.
+    price_amount: int = Field(default=0, ge=0, le=10**9)
+    price_credits: int = Field(default=1, ge=1, le=10**9)
+    price_currency: str = "usd"
+    #: After how many seconds the payment provider is first asked about a purchase of which it has not told us anything;
+    #: later less often.
+    payment_ask_seconds: float = Field(default=60.0, gt=0)
+    #: Stripe: the secret key of your account (`sk_live_…`, `rk_live_…`, or `_test_`), and the signing secret of the
+    #: webhook endpoint `/payments/stripe` of this server (`whsec_…`).
+    stripe_secret_key: str = ""
+    stripe_webhook_secret: str = ""
+    #: The pages of yours to which Stripe sends customers after they have paid, and if they do not; `{invoice_id}`
+    #: stands for the invoice. The second may be empty.
+    stripe_success_url: str = ""
+    stripe_cancel_url: str = ""
+    #: Seconds that a call of Stripe may take; another address of its API (for tests).
+    stripe_seconds: float = Field(default=10.0, gt=0, le=60)
+    stripe_url: str = ""
+    #: The fewest and the most credits that one purchase may buy.
+    purchase_least_credits: int = Field(default=1, ge=1, le=10**9)
+    purchase_most_credits: int = Field(default=1_000_000, ge=1, le=10**9)
 
     #: Additional certificate authorities (a PEM file, or a directory of PEM files) trusted for providers and webhooks.
     #: Empty: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. For proxies, see shared.network.proxies.
@@ -176,8 +206,15 @@ class Settings(BaseSettings):
     job_expires_seconds: int = Field(default=86_400, ge=1)
     #: How long the answer to a deterministic request (`temperature: 0`) is cached, in the APIs that cache; 0: never.
     cache_seconds: int = Field(default=3600, ge=0, le=604_800)
-    #: Factor for the first pauses between webhook attempts (for tests).
+    #: Pauses between the attempts of a webhook delivery, in seconds, each stretched by up to a fifth at random; after
+    #: the attempt that follows the last pause, the delivery has failed. The default is 11 attempts in about three days.
+    webhook_schedule: str = "5,30,300,1800,7200,18000,36000,57600,64800,72000"
+    #: Factor for these pauses (for tests).
     webhook_pace: float = Field(default=1.0, ge=0)
+    #: Timeout of one attempt, and after how many days of failed attempts without a success a webhook is disabled (0:
+    #: never).
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
+    webhook_disable_days: float = Field(default=5.0, ge=0)
 
     #: Retention in days; 0: keep forever. Jobs are kept after their end, with request and result; events with their
     #: deliveries; files without an expiry of their own. Records of credits and invoices are always kept. Because an
@@ -185,6 +222,15 @@ class Settings(BaseSettings):
     keep_jobs_days: int = Field(default=0, ge=0)
     keep_events_days: int = Field(default=0, ge=0)
     keep_files_days: int = Field(default=0, ge=0)
+
+    #: The seller on invoices (HTML, PDF): name, address (`\n` begins a new line), tax id, and a text at the foot.
+    invoice_seller_name: str = Field(default="FusionAI", min_length=1, max_length=500)
+    invoice_seller_address: str = Field(default="", max_length=500)
+    invoice_seller_tax_id: str = Field(default="", max_length=100)
+    invoice_footer: str = Field(default="", max_length=500)
+    #: Paths of more fonts (TTF, OTF) for the PDF of invoices, separated by commas, as for Chinese, Japanese and Korean
+    #: names. Latin, Greek, Cyrillic, Hebrew and Arabic have one already.
+    invoice_fonts: str = ""
 
     #: For chaos tests: `name:n` kills the process with SIGKILL when it reaches the crash point for the n-th time.
     crash_at: str = ""
@@ -212,6 +258,28 @@ class Settings(BaseSettings):
             raise ValueError(f"must be 0 (forever) or at least {least}")
         return days
 
+    @field_validator("webhook_schedule")
+    @classmethod
+    def _is_a_schedule(cls, text: str) -> str:
+        settings_values.pauses(text)
+        return text
+
+    @field_validator("webhooks_allow")
+    @classmethod
+    def _is_an_allow_list(cls, text: str) -> str:
+        settings_values.allow_list(text)
+        return text
+
+    @model_validator(mode="after")
+    def _keeps_events_while_they_are_sent(self) -> Self:
+        days = sum(settings_values.pauses(self.webhook_schedule)) * self.webhook_pace / 86_400
+        if 0 < self.keep_events_days < days:
+            raise ValueError(
+                f"FUSIONAI_KEEP_EVENTS_DAYS: must be 0 (forever) or at least {days:.1f}, the days of "
+                "FUSIONAI_WEBHOOK_SCHEDULE"
+            )
+        return self
+
     @field_validator("redis_url", "broker_url")
     @classmethod
     def _is_a_known_server(cls, url: str, info: ValidationInfo) -> str:
@@ -228,6 +296,25 @@ class Settings(BaseSettings):
             raise ValueError(f"FUSIONAI_SEARCH_KEY is missing: {self.search_kind} needs one")
         return self
 
+    @field_validator("price_currency")
+    @classmethod
+    def _is_a_currency(cls, currency: str) -> str:
+        if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.islower()):
+            raise ValueError("must be three lower-case letters, such as usd")
+        return currency
+
+    @model_validator(mode="after")
+    def _can_take_payments(self) -> Self:
+        if self.payments == "stripe" and (fault := fault_of_stripe(self)):
+            raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
+    def _sells_something(self) -> Self:
+        if self.purchase_least_credits > self.purchase_most_credits:
+            raise ValueError("FUSIONAI_PURCHASE_LEAST_CREDITS must be at most FUSIONAI_PURCHASE_MOST_CREDITS")
+        return self
+
     @field_validator("data_hub_url")
     @classmethod
     def _has_the_places(cls, url: str) -> str:
@@ -242,7 +329,9 @@ class Settings(BaseSettings):
             raise ValueError("must be printable ASCII")
         return key
 
-    @field_validator("public_url", "simulator_url", "base_url", "search_url")
+    @field_validator(
+        "public_url", "simulator_url", "base_url", "search_url", "stripe_url", "stripe_success_url", "stripe_cancel_url"
+    )
     @classmethod
     def _is_a_web_address(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):

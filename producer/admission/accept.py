@@ -14,7 +14,7 @@ from producer.admission import cached_answers, idempotency
 from producer.admission.cached_answers import CacheUse, Caching, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.objects import queued_job
-from shared import crash, db, logs
+from shared import clock, crash, db, logs
 from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
@@ -24,7 +24,8 @@ from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
 from shared.jobs import leases
 from shared.jobs.outcomes import TERMINAL
-from shared.money import shortage
+from shared.money import key_budgets, shortage
+from shared.money.key_budgets import KeySpend
 from shared.money.ledger import Book
 from shared.money.shortage import Funds, Need
 from shared.queues import queue_name
@@ -123,11 +124,19 @@ class Acceptor:
         cache: CacheUse | None = None,
     ) -> PreparedJobs:
         """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one."""
-        owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
+        owner = Owner(
+            holder.account_id,
+            holder.key_id,
+            holder.test,
+            lane="batch" if listed else "realtime",
+            budget_at=clock.now_micros() if holder.limits.counted and not holder.test else None,
+        )
         rows, payloads, need, caching, current = [], [], Need(), None, catalogue()
         for index, submission in enumerate(submissions):
             at = f"jobs[{index}]." if listed else ""
-            made = quote.offers(submission, current, test=holder.test, at=at, account=holder.account_id)
+            made = quote.offers(
+                submission, current, test=holder.test, at=at, account=holder.account_id, rules=holder.limits.rules
+            )
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
@@ -177,6 +186,7 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
     there = _already(connection, [prepared.rows[0]["id"] for prepared in requests if prepared.tried])
     cached = cached_answers.find(connection, [prepared.caching for prepared in requests if prepared.caching])
     book = Book(connection, [prepared.holder.account_id for prepared in requests])
+    spend = KeySpend(connection, filter(None, (key_budgets.counted(prepared.rows[0]) for prepared in requests)))
     before, sdk = dict(known), list[tuple[Claim, int, str]]()
     outcomes: list[Accepted | Exception] = []
     taken: list[PreparedJobs] = []
@@ -193,7 +203,7 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
             outcomes.append(Unavailable("the earlier response is no longer kept; retry", retry_after_seconds=1))
         else:
             ready = _answered(book, prepared, cached) if cached else prepared
-            outcomes.append(_hold(book, ready))
+            outcomes.append(_hold(book, spend, ready))
             if isinstance(outcomes[-1], Accepted):
                 taken.append(ready)
                 if claim:
@@ -202,6 +212,7 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
         prepared.tried = True
     _write(connection, taken)
     idempotency.keep_sdk(connection, sdk, before)
+    spend.close()
     book.close()
     if any(prepared.caching for prepared in taken):
         _keep_cache(connection, taken)
@@ -245,13 +256,17 @@ def _keep_cache(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
     cached_answers.remember(connection, [(id, caching) for caching, hit, id in asking if not hit])
 
 
-def _hold(book: Book, prepared: PreparedJobs) -> Accepted | Exception:
-    account = prepared.holder.account_id
+def _hold(book: Book, spend: KeySpend, prepared: PreparedJobs) -> Accepted | Exception:
+    account, counted = prepared.holder.account_id, key_budgets.counted(prepared.rows[0])
+    if counted and (over := spend.excess(counted, prepared.holder.limits.budgets, prepared.bound)):
+        return key_budgets.refusal(prepared.need, over)
     if not book.afford(account, prepared.bound):
         available, held = book.available(account), book.held(account)
         return shortage.refusal(prepared.need, Funds(available, held, None if held else 0))
     for row in prepared.rows:
         book.hold(account, ("job", row["id"]), row["bound_micros"])
+    if counted:
+        spend.hold(counted, prepared.bound)
     return Accepted(prepared.response, over=prepared.hit is not None)
 
 

@@ -8,11 +8,15 @@ Every POST carries an Idempotency-Key that its retries keep, so a lost answer is
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from producer.client.atomic_file import atomic_write
 from producer.client.batches import BatchCalls
 from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, Json, Page
 from producer.client.transport import ApiError
+from producer.client.webhook_verification import SeenEvents, WebhookVerificationError
+from producer.client.webhooks import WebhookCalls
 from shared.submissions.sizes import MOST_PAGE
 
 __all__ = [
@@ -26,13 +30,15 @@ __all__ = [
     "FusionAI",
     "Job",
     "Page",
+    "SeenEvents",
+    "WebhookVerificationError",
 ]
 
 #: The server's own waiting ends at 28 s.
 _WAIT_MARGIN_SECONDS = 15.0
 
 
-class FusionAI(BatchCalls):
+class FusionAI(BatchCalls, WebhookCalls):
     """One account's view of the API at `base_url` (with or without /v1)."""
 
     def submit(self, job: Mapping[str, Any], idempotency_key: str | None = None) -> Job:
@@ -94,18 +100,6 @@ class FusionAI(BatchCalls):
         answer: Json = self._send("PUT", "/credits/thresholds", json={"thresholds": list(thresholds)})
         return answer
 
-    def create_webhook(self, url: str, events: Sequence[str] = ()) -> Json:
-        """Have events sent to `url`; the answer has the signing secret. No events: all of them."""
-        made: Json = self.post("/webhooks", {"url": url, "events": list(events)} if events else {"url": url})
-        return made
-
-    def webhooks(self, *, limit: int = 20, after: str | None = None) -> Page:
-        return self._page("/webhooks", limit=limit, after=after)
-
-    def delete_webhook(self, id: str) -> Json:
-        gone: Json = self._send("DELETE", f"/webhooks/{id}")
-        return gone
-
     def models(self) -> Page:
         """What the key can use."""
         return self._page("/models")
@@ -118,6 +112,20 @@ class FusionAI(BatchCalls):
         found: Json = self.get("/usage", limit=limit, after=after, **days)
         return found
 
+    def usage_by(
+        self,
+        group_by: str,
+        from_: str | None = None,
+        to: str | None = None,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+    ) -> Json:
+        """The sums of a period by `model`, `key`, `day` or `metadata.NAME`, or several (`key,day`): a page of them."""
+        wanted: dict[str, Any] = {"group_by": group_by, "from": from_, "to": to}
+        found: Json = self.get("/usage", limit=limit, after=after, **wanted)
+        return found
+
     def every_usage(self, from_: str | None = None, to: str | None = None) -> Iterator[Json]:
         """All rows of usage, page by page."""
         days: dict[str, Any] = {"from": from_, "to": to}
@@ -127,6 +135,45 @@ class FusionAI(BatchCalls):
         """A page of the invoices: statements of what was used, and purchases of credits."""
         return self._page("/invoices", limit=limit, after=after)
 
+    def invoice_document(self, id: str, target: str | Path, format: Literal["html", "pdf"] = "pdf") -> int:
+        """Write an invoice as a PDF, or as a page of HTML, to `target`, whole or not at all; how many bytes."""
+        with atomic_write(Path(target)) as stream:
+            return self._fetch(f"/invoices/{id}?format={format}", stream)
+
+    def invoice_links(self, id: str) -> Json:
+        """Links to an invoice as HTML and PDF that need no key, for a day."""
+        found: Json = self.get(f"/invoices/{id}/links")
+        return found
+
     def invoice(self, id: str) -> Json:
         found: Json = self.get(f"/invoices/{id}")
         return found
+
+    def buy_credits(self, credits: int, idempotency_key: str | None = None, **more: Any) -> Json:
+        """Make the invoice of a purchase: `description`, `metadata`, `save_payment_method` beside the credits.
+
+        It is paid at its `checkout_url`, where the server takes payments online.
+        """
+        made: Json = self.post("/invoices", {"credits": credits, **more}, idempotency_key=idempotency_key)
+        return made
+
+    def void_invoice(self, id: str) -> Json:
+        """Void an open purchase, so that it is never paid."""
+        gone: Json = self.post(f"/invoices/{id}/void", {})
+        return gone
+
+    def auto_top_up(self) -> Json:
+        """The automatic top-up, and whether it is at work."""
+        found: Json = self.get("/credits/auto_top_up")
+        return found
+
+    def set_auto_top_up(self, threshold: int, credits: int, monthly_limit: int) -> Json:
+        """Have so many credits bought when fewer than `threshold` are available, up to a limit a month."""
+        wanted = {"enabled": True, "threshold": threshold, "credits": credits, "monthly_limit": monthly_limit}
+        answer: Json = self._send("PUT", "/credits/auto_top_up", json=wanted)
+        return answer
+
+    def stop_auto_top_up(self) -> Json:
+        """Have no credits bought automatically any more."""
+        answer: Json = self._send("PUT", "/credits/auto_top_up", json={"enabled": False})
+        return answer

@@ -4,6 +4,7 @@ The OpenAPI document is made from these types, the operations return them, and t
 Objects that workers make as well (events, invoices, lines of a batch) are in `shared.objects`.
 """
 
+from producer.objects.auto_top_ups import AutoTopUp, auto_top_up_object
 from producer.objects.batches import (
     Afforded,
     Batch,
@@ -65,16 +66,36 @@ from producer.objects.jobs import (
 )
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
-from producer.objects.probes import Healthy, NotReady, Ready, Stopping
+from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
-from producer.objects.usage import Days, ModelCredits, UsageReport, UsageRow, days, model_credits, usage_id, usage_row
+from producer.objects.usage import (
+    Days,
+    ModelCredits,
+    UsageGroup,
+    UsageGroups,
+    UsageReport,
+    UsageRow,
+    days,
+    model_credits,
+    usage_group,
+    usage_groups,
+    usage_id,
+    usage_row,
+)
 from producer.objects.webhooks import (
+    CallbackSecret,
     DeletedWebhook,
     Delivery,
+    DeliveryAttempt,
+    NewCallbackSecret,
     NewSecret,
+    Redelivery,
     Webhook,
+    callback_secret,
     deleted_webhook,
     delivery_object,
+    new_callback_secret,
+    redelivery,
     webhook_object,
     webhook_with_secret,
 )
@@ -90,7 +111,7 @@ from shared.objects.batches import (
     RequestCounts,
 )
 from shared.objects.events import Event, event_object
-from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
+from shared.objects.invoices import Invoice, InvoiceLine, InvoiceLinks, invoice_object
 from shared.objects.shortages import Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
@@ -100,12 +121,14 @@ __all__ = [
     "TERMINAL",
     "Afforded",
     "Attempt",
+    "AutoTopUp",
     "Balance",
     "Batch",
     "BatchProgress",
     "BatchResult",
     "BatchStatus",
     "BatchUsage",
+    "CallbackSecret",
     "Charge",
     "ChargeLine",
     "ChatCompletion",
@@ -117,6 +140,7 @@ __all__ = [
     "DeletedFile",
     "DeletedWebhook",
     "Delivery",
+    "DeliveryAttempt",
     "DryRun",
     "Embedding",
     "Embeddings",
@@ -131,6 +155,7 @@ __all__ = [
     "Images",
     "Invoice",
     "InvoiceLine",
+    "InvoiceLinks",
     "Job",
     "JobError",
     "JobRouting",
@@ -145,6 +170,7 @@ __all__ = [
     "Model",
     "ModelCredits",
     "ModelPrice",
+    "NewCallbackSecret",
     "NewSecret",
     "NextBest",
     "NotReady",
@@ -154,6 +180,8 @@ __all__ = [
     "Quoted",
     "Ready",
     "Reason",
+    "Received",
+    "Redelivery",
     "Reply",
     "RequestCounts",
     "Result",
@@ -171,13 +199,17 @@ __all__ = [
     "Tokens",
     "Transfer",
     "UsageDetails",
+    "UsageGroup",
+    "UsageGroups",
     "UsageReport",
     "UsageRow",
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "auto_top_up_object",
     "balance_object",
     "batch_object",
+    "callback_secret",
     "days",
     "deleted_file",
     "deleted_webhook",
@@ -190,12 +222,16 @@ __all__ = [
     "job_object",
     "model_credits",
     "model_object",
+    "new_callback_secret",
     "page",
     "progress_object",
     "provider_progress",
     "queued_job",
+    "redelivery",
     "thresholds_object",
     "transfer_object",
+    "usage_group",
+    "usage_groups",
     "usage_id",
     "usage_row",
     "webhook_object",

@@ -86,6 +86,8 @@ class Batch(TypedDict):
     priority: int
     #: The batch whose failed and expired lines this one repeats.
     retry_of: str | None
+    #: Where the event of its end is sent, beside the webhooks that subscribe it.
+    callback_url: str | None
 
 
 class ProviderProgress(TypedDict):
@@ -181,6 +183,7 @@ def batch_object(row: Mapping[str, Any]) -> Batch:
         "notify_each": row["notify_each"],
         "priority": row["priority"],
         "retry_of": row["retry_of"],
+        "callback_url": row["callback_url"],
     }
 
 

@@ -8,12 +8,17 @@ from pydantic import BaseModel, Field
 
 from producer.openapi.schemas import definitions
 from producer.operations import files
+from producer.operations.auto_top_ups import AutoTopUpSpec
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
+from producer.operations.invoices import PurchaseSpec
+from producer.operations.redeliveries import RedeliverSpec
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
+from shared.network.receivers import CALLBACK_FIELD
+from shared.network.urls import URL_LIMIT
 from shared.submissions import extras
 from shared.submissions.answer_options import AnswerFields
 from shared.submissions.job_types import ENDPOINTS, JobType
@@ -38,11 +43,21 @@ Labels = Annotated[
 ]
 
 
+CallbackUrl = Annotated[
+    str,
+    Field(
+        max_length=URL_LIMIT,
+        description="Where the event of the job's end is sent, signed with the callback secret of the account.",
+    ),
+]
+
+
 class _Wanted(Shape):
     """What `shared.submissions.schemas.read_submission` takes beside the request itself."""
 
     metadata: Labels | None = None
     routing: Routing | None = None
+    callback_url: CallbackUrl | None = None
 
 
 class _Named(_Wanted):
@@ -89,7 +104,10 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     RetrySpec,
     WebhookSpec,
     WebhookChange,
+    RedeliverSpec,
     ThresholdSpecs,
+    PurchaseSpec,
+    AutoTopUpSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
@@ -112,7 +130,7 @@ def chat_of_named_model() -> Schema:
         "description": "A model id, or how to select one.",
     }
     said = "A chat completion, as the native one; `model` is required."
-    properties = {**chat["properties"], "model": model}
+    properties = {name: of for name, of in chat["properties"].items() if name != CALLBACK_FIELD} | {"model": model}
     return {**chat, "description": said, "properties": properties, "required": [*chat["required"], "model"]}
 
 
@@ -121,6 +139,7 @@ def refine(schemas: dict[str, Any]) -> None:
     batch = schemas["BatchSpec"]["properties"]
     _set_items(batch["requests"], {"$ref": "#/components/schemas/BatchLine"})
     batch["metadata"] = schemas["ChatCompletionRequest"]["properties"]["metadata"]
+    schemas["PurchaseSpec"]["properties"]["metadata"] = batch["metadata"]
     batch["completion_window"]["pattern"] = WINDOW.pattern
     retry = schemas["RetrySpec"]["properties"]
     retry["metadata"] = {"anyOf": [batch["metadata"], {"type": "null"}]}

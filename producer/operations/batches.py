@@ -21,6 +21,8 @@ from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
 from shared.money.shortage import Need
+from shared.network import receivers
+from shared.network.urls import URL_LIMIT
 from shared.objects.amounts import credits
 from shared.strict_json import dumps
 from shared.submissions.job_types import ENDPOINTS
@@ -52,6 +54,8 @@ class BatchSpec(Shape):
     #: Among the account's own batches, higher ones go first.
     priority: int = Field(default=0, ge=0, le=9)
     dry_run: bool = False
+    #: Where the event of the batch's end is sent, signed with the callback secret of the account.
+    callback_url: str | None = Field(default=None, max_length=URL_LIMIT)
 
     def check(self) -> None:
         """What the shape alone does not say; 400 with the parameter."""
@@ -61,6 +65,7 @@ class BatchSpec(Shape):
             raise InvalidRequest(f"endpoint must be one of {', '.join(ENDPOINTS)}", param="endpoint")
         self.window_hours()
         read_labels(self.metadata)
+        receivers.callback(self.callback_url)
 
     def window_hours(self) -> int:
         """The hours of `completion_window`."""
@@ -86,7 +91,9 @@ def lines_of(spec: BatchSpec) -> bytes:
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLines) -> tuple[Quoted, Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading = FileReading()
-    wanted = Wanted(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context)
+    wanted = Wanted(
+        spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context, rules=holder.limits.rules
+    )
     try:
         with source as file:
             for chunk in chunks(file):
@@ -165,6 +172,8 @@ def create(
         "notify_each": spec.notify_each,
         "priority": spec.priority,
         "output_expires_seconds": spec.output_expires_after.seconds if spec.output_expires_after else None,
+        "callback_url": spec.callback_url,
+        "callback_owed": spec.callback_url is not None,
         "created_at": now,
         "expires_at": now + spec.window_hours() * 3600 * clock.MICROS,
         **beside,

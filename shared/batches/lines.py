@@ -24,6 +24,7 @@ from shared.money.shortage import Need
 from shared.submissions import linked_context, linked_message, quote
 from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
+from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.rows import Priced, priced
 from shared.submissions.schemas import Offer, Submission, read_submission
@@ -47,6 +48,8 @@ class Wanted:
     #: Whether lines may be linked to entities, and those that the lines of this chunk name.
     may_link: bool = False
     entities: Mapping[Key, Entity] = field(default_factory=dict)
+    #: What the batch's key may ask for.
+    rules: KeyRules = NO_RULES
 
 
 @dataclass(slots=True)
@@ -212,7 +215,7 @@ def _offered(submission: Submission, wanted: Wanted, *, at: str) -> tuple[Submis
     if submission.linked and not wanted.may_link:
         raise linked_context.refusal(at)
     submission = linked_message.with_entities(submission, wanted.entities, at=at)
-    return submission, quote.offers(submission, catalogue(), test=wanted.test, at=at)
+    return submission, quote.offers(submission, catalogue(), test=wanted.test, at=at, rules=wanted.rules)
 
 
 def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:

@@ -12,7 +12,7 @@ from shared.db.models.jobs import UNFINISHED
 from shared.errors import InsufficientCredits
 from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
-from shared.objects.shortages import ShortageFields
+from shared.objects.shortages import FittingFields, ShortageFields
 
 #: Of an account's jobs so many, the newest, are looked through for those that hold.
 MOST_JOBS = 10_000
@@ -117,31 +117,38 @@ def refusal(need: Need, has: Funds) -> InsufficientCredits:
 
 def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
     """In words, and in fields of the error object: credits needed, available and held, and what would do."""
-    total, fits, limit = len(need.bounds), need.fitting(has.available), need.limit(has.available)
+    total = len(need.bounds)
     fields: ShortageFields = {
         "required_credits": credits(need.micros),
         "available_credits": credits(has.available),
         "held_credits": credits(has.held),
     }
-    said = f"these jobs may cost up to {_as_read(need.micros)} credits, {_as_read(has.available)} are available"
+    said = f"these jobs may cost up to {as_read(need.micros)} credits, {as_read(has.available)} are available"
     if total == 1:
         said = said.replace("these jobs", "this job", 1)
     if has.held:
         by = "" if has.jobs is None else f" by {has.jobs:,} unfinished job{'s' * (has.jobs != 1)}"
-        said += f" and {_as_read(has.held)} are held{by}"
+        said += f" and {as_read(has.held)} are held{by}"
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
-    would = _would_do(need, limit)
+    would, more = what_would_do(need, has.available)
+    return "; ".join([f"insufficient credits: {said}", *would]), {**fields, **more}
+
+
+def what_would_do(need: Need, available: int) -> tuple[list[str], FittingFields]:
+    """What would fit in so much, in words and in fields."""
+    total, fits, limit = len(need.bounds), need.fitting(available), need.limit(available)
+    would, fields = _would_do(need, limit), FittingFields()
     if limit is not None:
         fields["max_tokens"] = limit
     if need.lines or total > 1:
         fields["jobs"], fields["fitting_jobs"] = total, fits
     if total > 1:
-        would.append(_fitting(need, has.available, fits, more=limit is None))
-    return "; ".join([f"insufficient credits: {said}", *would]), fields
+        would.append(_fitting(need, available, fits, more=limit is None))
+    return would, fields
 
 
-def _as_read(micros: int) -> str:
+def as_read(micros: int) -> str:
     """Credits as they are read: 4,987.2; never with an exponent."""
     whole, point, decimals = credits_decimal(micros).partition(".")
     return f"{int(whole):,}{point}{decimals}"

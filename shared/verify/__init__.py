@@ -13,16 +13,48 @@ from sqlalchemy import Connection, text
 
 from shared.db import Database
 from shared.verify import at_rest as rest
-from shared.verify import batches, charges, events, files, grants, invoices, jobs, kept_answers, money, replay, steps
+from shared.verify import (
+    batches,
+    charges,
+    events,
+    files,
+    grants,
+    invoices,
+    jobs,
+    kept_answers,
+    keys,
+    money,
+    replay,
+    statements,
+    steps,
+)
 from shared.verify.files import unnamed_blobs as unnamed_blobs
 from shared.verify.findings import Check, Finding, Reader
 
 T = TypeVar("T")
 
+_SUBJECTS = (
+    *(money, grants, replay, statements, invoices),
+    *(jobs, steps, batches, events, files, charges, kept_answers),
+)
 #: The checks of each subject, in the order in which they run.
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for subject in (money, grants, replay, jobs, steps, batches, events, files, charges, invoices, kept_answers)
+    for subject in (
+        money,
+        grants,
+        keys,
+        replay,
+        statements,
+        jobs,
+        steps,
+        batches,
+        events,
+        files,
+        charges,
+        invoices,
+        kept_answers,
+    )
     for check in subject.CHECKS
 )
 

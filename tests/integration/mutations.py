@@ -130,7 +130,7 @@ MUTATIONS = [
     ),
     _mutation(
         "an account spent what it was only granted later", "account",
-        f"UPDATE transfers SET id = 'tr_zzz', created_at = created_at + 1000000000 WHERE kind = 'grant' AND account_id = {A}",
+        f"UPDATE transfers SET id = 'tr_zzz' || subject_id, created_at = created_at + 1000000000 WHERE kind = 'grant' AND account_id = {A}",
     ),
     _mutation(
         "credit was charged before it was held", "account",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from shared.network.permissions import Permissions
 from tests.receiver import Answer, Delivery, Receiver
 from workers.webhooks import client as outbound
 from workers.webhooks import name_resolver as lookups
@@ -82,7 +83,7 @@ LITERALS = """
 
 @pytest.mark.parametrize("host", LITERALS)
 def test_the_guard_alone_refuses_what_getaddrinfo_reads(receiver: Receiver, host: str) -> None:
-    backend = outbound.GuardedBackend(lookups.NameResolver(), allow_loopback=False, allow_private=True)
+    backend = outbound.GuardedBackend(lookups.NameResolver(), Permissions(private=True))
     with pytest.raises(outbound.AddressRefused, match="is not allowed as a webhook host"):
         asyncio.run(backend.connect_tcp(host, receiver.port))
     assert receiver.connections == 0

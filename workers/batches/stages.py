@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 
 from sqlalchemy import Connection, select
 
-from shared import accounts, clock, crash, notifier
+from shared import accounts, clock, crash, key_limits, notifier
 from shared.batches import lines as batch_lines
 from shared.batches import transitions
 from shared.batches.line_files import FaultError
@@ -120,7 +120,8 @@ class Stages:
         account = row["account_id"]
         ignores = self._database.read_sync(accounts.ignores_unknown, account)
         links = self._database.read_sync(accounts.may_link, account)
-        wanted = Wanted(row["endpoint"], row["test"], ignores, links)
+        rules = self._database.read_sync(key_limits.of_key, row["key_id"]).rules
+        wanted = Wanted(row["endpoint"], row["test"], ignores, links, rules=rules)
         link = LinkedLines(partial(self._entities.find_sync, account))
         try:
             with blobs.writer(name) as plan, self._input(row) as file:
@@ -170,6 +171,7 @@ class Stages:
             batch_id=row["id"],
             priority=row["priority"],
             expires_at=row["expires_at"],
+            budget_at=row["budget_at"],
         )
         cursor, pause = row["cursor"], _Pause()
         with blobs.reader(row["plan"], cursor) as plan:

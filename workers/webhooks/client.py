@@ -18,6 +18,8 @@ from urllib.parse import unquote
 import httpx
 
 from shared import clock, durations, network
+from shared.network.permissions import Permissions
+from shared.settings_values import NOTHING, AllowList
 from workers.webhooks.connection import BODY_BYTES, Connection, ExchangeFailed, Origin, Pool
 from workers.webhooks.guard import AddressRefused, ConnectFailed, GuardedBackend, Resolver
 from workers.webhooks.name_resolver import NameResolver
@@ -33,7 +35,7 @@ __all__ = [
     "post",
 ]
 
-#: One delivery, from resolving to the last byte that is read of the answer.
+#: One delivery, from resolving to the last byte that is read of the answer, where nothing else is said.
 WHOLE_SECONDS: Final = 15.0
 #: For how long a body is read.
 BODY_SECONDS: Final = 2.0
@@ -133,13 +135,19 @@ async def _asked(connection: Connection, request: bytes) -> Connection:
     return connection
 
 
-def client(*, allow_loopback: bool, allow_private: bool, resolver: Resolver | None = None) -> WebhookClient:
+def client(
+    *,
+    allow_loopback: bool = False,
+    allow_private: bool = False,
+    listed: AllowList = NOTHING,
+    resolver: Resolver | None = None,
+) -> WebhookClient:
     """The client for webhooks. The permissions are those of `shared.settings`.
 
     `resolver` is the seam that tests rebind names through. Nothing here counts connections: there are as many as sends
     at once (`workers.webhooks.send_slots`), and some that are kept.
     """
-    backend = GuardedBackend(resolver or NameResolver(), allow_loopback=allow_loopback, allow_private=allow_private)
+    backend = GuardedBackend(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
     context = httpx.create_ssl_context(trust_env=False)
     context.set_alpn_protocols(["http/1.1"])
     if authorities := network.authorities():

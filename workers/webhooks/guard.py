@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from shared import clock
-from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
+from shared.network.addresses import Allowed, RefusedAddress
+from shared.network.permissions import Permissions
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -38,10 +39,9 @@ class AddressRefused(ConnectFailed):
 class GuardedBackend:
     """The way to the network, with the judgement between resolving and connecting."""
 
-    def __init__(self, resolver: Resolver, *, allow_loopback: bool, allow_private: bool) -> None:
+    def __init__(self, resolver: Resolver, allowed: Permissions) -> None:
         self._resolver = resolver
-        self._allow_loopback = allow_loopback
-        self._allow_private = allow_private
+        self._allowed = allowed
 
     async def connect_tcp(
         self,
@@ -87,9 +87,9 @@ class GuardedBackend:
 
     async def _judged(self, host: str, port: int, deadline: float) -> Sequence[str]:
         """The addresses to try, all judged; AddressRefused when the host's name or any address of it is refused."""
-        self._check(host, judge_name(host, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
+        self._check(host, self._allowed.of_name(host))
         for address in (addresses := await self._resolved(host, port, deadline)):
-            self._check(host, judge(address, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
+            self._check(host, self._allowed.of_address(address, host))
         return addresses[:ADDRESSES_TRIED]
 
     def _check(self, host: str, verdict: Allowed | RefusedAddress) -> None:

@@ -18,6 +18,8 @@ class Line:
     """One webhook's. Whatever changes it says so (`wake`); who serves it waits for that (`changed`)."""
 
     receiver: ReceiverState
+    #: As deliveries name it.
+    webhook_id: str
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
     claimed: deque[dict[str, Any]] = field(default_factory=deque)
     #: Sends under way.

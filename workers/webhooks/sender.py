@@ -17,9 +17,11 @@ from shared.background import BackgroundTasks
 from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.objects.events import event_object
+from shared.settings import settings
 from shared.webhooks import events, signing
-from workers.webhooks.claims import claim, release, webhooks_of
-from workers.webhooks.client import WHOLE_SECONDS, SendResult, WebhookClient, attempt, timed_out
+from workers.webhooks import addressees
+from workers.webhooks.claims import Due, claim, release, webhooks_of
+from workers.webhooks.client import SendResult, WebhookClient, attempt, timed_out
 from workers.webhooks.due import LEAST, due_of
 from workers.webhooks.lines import Line
 from workers.webhooks.receivers import SLOW_SECONDS, ReceiverStates
@@ -98,38 +100,42 @@ class Sender:
             self._tasks.start(self._put_off(closed))
         room = max(0, MOST_WAITING - sum(len(line.waiting) for line in self._lines.values()))
         counts: Counter[str] = Counter()
-        for number, (id, webhook_id, account_id, url, _, again) in enumerate(row for row in due if row.open):
-            line = self._lines.get(webhook_id)
-            if line is None:
-                line = self._lines[webhook_id] = Line(self._receivers.of(webhook_id, account_id, url))
-                self._tasks.start(self._serve(webhook_id, line))
+        for number, one in enumerate(row for row in due if row.open):
+            line = self._lines.get(one.line) or self._begun(one)
             fits = number < room and len(line.waiting) < MOST_WAITING_EACH
             if fits:
-                line.waiting[id] = None
+                line.waiting[one.id] = None
                 line.wake()
-            counts[webhook_id] += 1
-            line.more = line.more or not fits or bool(again) or counts[webhook_id] >= LEAST
+            counts[one.line] += 1
+            line.more = line.more or not fits or one.again or counts[one.line] >= LEAST
         return [None] * len(groups)
+
+    def _begun(self, one: Due) -> Line:
+        """A new line, which is served from now on."""
+        receiver = self._receivers.of(one.line, one.account_id, addressees.place(one.line, one.url))
+        line = self._lines[one.line] = Line(receiver, one.webhook_id)
+        self._tasks.start(self._serve(one.line, line))
+        return line
 
     async def _put_off(self, ids: Sequence[str]) -> None:
         """Have those end or wait on whose webhook is not sent to now, which a claim sees to."""
         for row in await self._claim(list(ids), weight=len(ids)):  # it is sent to after all: they stay due
             self._tasks.start(self._give_back(row))
 
-    async def _serve(self, webhook_id: str, line: Line) -> None:
+    async def _serve(self, name: str, line: Line) -> None:
         """Send until the webhook's line is empty, and nothing more of it is due."""
         try:
             await asyncio.sleep(0)
             await self._send_all(line)
             while line.more and not self._stopping:
                 line.more = False
-                if ids := await self._database.read(due_of, webhook_id, MORE_EACH):
+                if ids := await self._database.read(due_of, line.webhook_id, MORE_EACH):
                     await self._sort(ids, weight=len(ids))
                 if line.over:  # another process has them, or there is no room for them here
                     break
                 await self._send_all(line)
         finally:
-            del self._lines[webhook_id]
+            del self._lines[name]
             self._give_all_back(line)
 
     async def _send_all(self, line: Line) -> None:
@@ -224,9 +230,9 @@ class Sender:
         if slot.kind in ("quick", "fresh"):
             slow = loop.call_later(SLOW_SECONDS[slot.kind], self._slots.move_to_slow, slot, line.receiver)
         try:
-            async with asyncio.timeout(WHOLE_SECONDS) as limit:
+            async with asyncio.timeout(seconds := settings().webhook_timeout_seconds) as limit:
                 slot.cut = lambda: limit.reschedule(loop.time())
-                return await self._post(row)
+                return await self._post(row, seconds)
         except TimeoutError:
             return timed_out(clock.monotonic() - began)
         except Exception as error:  # what is not recorded would be tried for ever
@@ -245,11 +251,11 @@ class Sender:
             while await self._database.write(give_up_disabled, row["webhook_id"]) == events.CHUNK:
                 pass
 
-    async def _post(self, row: Mapping[str, Any]) -> SendResult:
+    async def _post(self, row: Mapping[str, Any], seconds: float) -> SendResult:
         body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
-        headers = {"content-type": "application/json", **signed}
-        return await attempt(self._client, row["url"], body, headers, WHOLE_SECONDS)
+        wanted = {"content-type": "application/json", **signed}
+        return await attempt(self._client, row["url"], body, wanted, seconds)
 
     async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:
         send_by = clock.monotonic() + CLAIMED_SECONDS  # from before the claim, by this machine's own clock
