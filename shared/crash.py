@@ -27,6 +27,8 @@ POINTS = (
     "settle.after_commit",
     "tell.after",
     "cancel.after_commit",
+    "credit.before_commit",
+    "credit.after_commit",
     "deliver.after_claim",
     "deliver.after_send",
     "deliver.after_record",

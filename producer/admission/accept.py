@@ -22,7 +22,8 @@ from shared.db.batcher import Batcher
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
-from shared.jobs import leases
+from shared.jobs import credit_waits, leases
+from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
 from shared.money import shortage
 from shared.money.ledger import Book
@@ -61,10 +62,18 @@ class PreparedJobs:
     caching: Caching | None = None
     #: Its answer has come from there.
     hit: Hit | None = None
+    #: They came as a list; and they may wait for credit.
+    listed: bool = False
+    waits: bool = False
 
     @property
     def bound(self) -> int:
         return sum(row["bound_micros"] for row in self.rows)
+
+    def waiting(self) -> "PreparedJobs":
+        """The same as jobs that wait for credit."""
+        rows = [credit_waits.waiting(row) for row in self.rows]
+        return replace(self, rows=rows, response=_shown(rows, self.payloads, listed=self.listed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ class Accepted:
     status_code: int = 202
     replayed: bool = False
     over: bool = False
+    #: Its jobs wait for credit.
+    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -135,16 +146,17 @@ class Acceptor:
             row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)
             payloads.append(payload)
-        views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
-        response = dumps({"object": "list", "data": views} if listed else views[0])
-        return PreparedJobs(holder, rows, payloads, response, claim, need, caching=caching)
+        response = _shown(rows, payloads, listed=listed)
+        prepared = PreparedJobs(holder, rows, payloads, response, claim, need, caching=caching, listed=listed)
+        prepared.waits = not holder.test and all(submission.waits for submission in submissions)
+        return prepared
 
     async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         outcomes = await self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[str, list[str]] = defaultdict(list)
         for prepared, outcome in zip(requests, outcomes, strict=True):
-            if isinstance(outcome, Accepted) and not (outcome.replayed or outcome.over):
+            if isinstance(outcome, Accepted) and not (outcome.replayed or outcome.over or outcome.waits):
                 for row in prepared.rows:
                     if row["woken_at"] is not None:
                         wake[row["queue"]].append(row["id"])
@@ -171,12 +183,19 @@ class Acceptor:
                 log.warning("%d jobs could not be queued, the sweep will queue them: %s", len(ids), logs.kind(error))
 
 
+def _shown(rows: Sequence[Mapping[str, Any]], payloads: Sequence[Mapping[str, Any]], *, listed: bool) -> str:
+    """The jobs as the answer shows them."""
+    views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
+    return dumps({"object": "list", "data": views} if listed else views[0])
+
+
 def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Accepted | Exception]:
     """Write what can be accepted of a group of requests, in their order; each gets its answer or its refusal."""
     known = idempotency.find(connection, [prepared.claim for prepared in requests if prepared.claim])
     there = _already(connection, [prepared.rows[0]["id"] for prepared in requests if prepared.tried])
     cached = cached_answers.find(connection, [prepared.caching for prepared in requests if prepared.caching])
     book = Book(connection, [prepared.holder.account_id for prepared in requests])
+    lines = Lines(connection)
     before, sdk = dict(known), list[tuple[Claim, int, str]]()
     outcomes: list[Accepted | Exception] = []
     taken: list[PreparedJobs] = []
@@ -193,7 +212,11 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
             outcomes.append(Unavailable("the earlier response is no longer kept; retry", retry_after_seconds=1))
         else:
             ready = _answered(book, prepared, cached) if cached else prepared
-            outcomes.append(_hold(book, ready))
+            if (waiting := _in_line(book, lines, ready)) is not None:
+                ready = waiting
+                outcomes.append(Accepted(ready.response, waits=True))
+            else:
+                outcomes.append(_hold(book, ready))
             if isinstance(outcomes[-1], Accepted):
                 taken.append(ready)
                 if claim:
@@ -243,6 +266,20 @@ def _keep_cache(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
     asking = [(prepared.caching, prepared.hit, prepared.rows[0]["id"]) for prepared in taken if prepared.caching]
     cached_answers.settle(connection, [(id, caching, hit) for caching, hit, id in asking if hit])
     cached_answers.remember(connection, [(id, caching) for caching, hit, id in asking if not hit])
+
+
+def _in_line(book: Book, lines: Lines, prepared: PreparedJobs) -> PreparedJobs | None:
+    """Jobs that may wait as ones that do, where credit lacks, or others wait before them; None: they need not, or the
+    line is full.
+    """
+    account, more = prepared.holder.account_id, len(prepared.rows)
+    if not prepared.waits or prepared.hit or (book.afford(account, prepared.bound) and not lines.length(account)):
+        return None
+    if lines.length(account) + more > credit_waits.MOST:
+        prepared.need.waiting = lines.length(account)
+        return None
+    lines.join(account, more)
+    return prepared.waiting()
 
 
 def _hold(book: Book, prepared: PreparedJobs) -> Accepted | Exception:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -43,6 +43,14 @@ class _Wanted(Shape):
 
     metadata: Labels | None = None
     routing: Routing | None = None
+    on_insufficient_credits: Annotated[
+        Literal["fail", "wait"] | None,
+        Field(
+            description="What happens if the account has too little credit. `fail` (the default): 402. `wait`: the job "
+            "is accepted, shows `waiting_for: credits`, and starts once there is enough, in the order in which such "
+            "jobs came; it needs `Prefer: respond-async` or POST /v1/jobs, and expires as other jobs do."
+        ),
+    ] = None
 
 
 class _Named(_Wanted):

@@ -19,8 +19,8 @@ from producer.waiting.waiters import JobState, JobStates, Waiters
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
-from shared.errors import Unavailable
-from shared.submissions.schemas import Submission
+from shared.errors import InvalidRequest, Unavailable
+from shared.submissions.schemas import ON_SHORTAGE, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Placer:
         but the answer is the caller served: 503 when the job would not even be begun in that time. `cache`: the answer
         may come from the cache, or go there.
         """
+        if insists and submission.waits:
+            raise _cannot_wait()
         prepared = await self.prepare(holder, [submission], listed=False, claim=claim, cache=cache)
         (row,), (payload,) = prepared.rows, prepared.payloads
         waits = min(waits, (row["expires_at"] - row["created_at"]) / clock.MICROS)
@@ -153,3 +155,12 @@ class Placer:
                 await asyncio.wait([future], timeout=seconds)
         finally:
             self.waiters.unregister(job_id, future)
+
+
+def _cannot_wait() -> InvalidRequest:
+    """The 400 of a caller that wants the answer at once, or never."""
+    return InvalidRequest(
+        f"{ON_SHORTAGE}: a request whose answer is waited for cannot wait for credit; send the header Prefer: "
+        "respond-async, or POST /v1/jobs",
+        param=ON_SHORTAGE,
+    )

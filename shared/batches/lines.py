@@ -26,7 +26,7 @@ from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.rows import Priced, priced
-from shared.submissions.schemas import Offer, Submission, read_submission
+from shared.submissions.schemas import ON_SHORTAGE, Offer, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
 #: Bytes of a chunk, a last line more: about 10 ms of reading.
@@ -209,6 +209,8 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
 
 def _offered(submission: Submission, wanted: Wanted, *, at: str) -> tuple[Submission, Sequence[Offer]]:
     """A submission with what it is linked to, and its offers; `at`: before the name of what is wrong."""
+    if submission.waits:
+        raise InvalidRequest(f"{at}{ON_SHORTAGE}: is a field of the batch, not of a line", param=f"{at}{ON_SHORTAGE}")
     if submission.linked and not wanted.may_link:
         raise linked_context.refusal(at)
     submission = linked_message.with_entities(submission, wanted.entities, at=at)

@@ -33,6 +33,8 @@ class Need:
     first: tuple[int, int] = (0, 0)
     #: They are lines of a batch.
     lines: bool = False
+    #: They could have waited for credit, but so many jobs of the account do already; 0: it is not about that.
+    waiting: int = 0
 
     def add(self, bound: int, fixed: int, slope: int) -> None:
         """One more job."""
@@ -94,13 +96,13 @@ def balance(connection: Connection, account_id: str) -> Funds:
 def holding(connection: Connection, account_id: str) -> int:
     """How many jobs, and lines of batches that are to become some, hold credit; of very many those of the newest."""
     newest = (
-        select(m.jobs.c.status)
+        select(m.jobs.c.status, m.jobs.c.bound_micros)
         .where(m.jobs.c.account_id == account_id, m.jobs.c.test.is_(False))
         .order_by(m.jobs.c.id.desc())
         .limit(MOST_JOBS)
         .subquery()
     )
-    unfinished = select(func.count()).select_from(newest).where(text(UNFINISHED))
+    unfinished = select(func.count()).select_from(newest).where(text(UNFINISHED), newest.c.bound_micros > 0)
     waiting = select(func.coalesce(func.sum(m.batches.c.total - m.batches.c.released), 0)).where(
         m.batches.c.account_id == account_id, m.batches.c.status == "in_progress", m.batches.c.stopped.is_(None)
     )
@@ -138,6 +140,8 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
         fields["jobs"], fields["fitting_jobs"] = total, fits
     if total > 1:
         would.append(_fitting(need, has.available, fits, more=limit is None))
+    if need.waiting:
+        would.append(f"{need.waiting:,} jobs wait for credit already, no more can")
     return "; ".join([f"insufficient credits: {said}", *would]), fields
 
 

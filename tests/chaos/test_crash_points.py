@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared import clock, crash
+from shared.money import ledger
 from tests.chaos.batch_scenarios import (
     batches_of_all_kinds,
     cancelled_batch,
@@ -67,6 +68,17 @@ def retry_in_an_hour(stack: Stack, account: Account, mark: str) -> None:
     later = "SELECT id FROM jobs WHERE id = :id AND status = 'queued' AND run_at > :now"
     stack.until(lambda: stack.rows(later, id=id, now=clock.now_micros()), what="the long wait")
     stack.change("UPDATE jobs SET run_at = :now WHERE id = :id", id=id, now=clock.now_micros())
+
+
+def waiting_for_credit(stack: Stack, account: Account, mark: str) -> None:
+    """Jobs of a customer who has too little, and then enough."""
+    poor = stack.open_account(credits=1)
+    ids = stack.submit(poor, [chat(f"{mark} {n}", max_tokens=4000, on_insufficient_credits="wait") for n in range(6)])
+    stack.until(lambda: all(stack.job(id).wanted_micros for id in ids), what="jobs that wait")
+    for _ in range(3):
+        stack.database.write_sync(ledger.grant, poor.id, 50 * clock.MICROS)
+    stack.await_all_terminal(ids)
+    assert {stack.job(id).status for id in ids} == {"succeeded"}
 
 
 def cancel_queued(stack: Stack, account: Account, mark: str) -> None:
@@ -168,6 +180,8 @@ CASES = (
     Case("tell.after", "worker", jobs_of_all_kinds),
     Case("cancel.after_commit", "web", cancel_queued),
     Case("cancel.after_commit", "web", cancel_running),
+    Case("credit.before_commit", "sweeper", waiting_for_credit),
+    Case("credit.after_commit", "sweeper", waiting_for_credit),
     Case("deliver.after_claim", "worker", failing_receiver),
     Case("deliver.after_send", "worker", failing_receiver),
     Case("deliver.after_record", "worker", failing_receiver),
