@@ -18,6 +18,7 @@ from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read
 from shared.batches.linked_lines import LinkedLines
 from shared.db import models as m
+from shared.db.models.batches import Hold, unread
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import shortage
 from shared.money.shortage import Need
@@ -51,6 +52,10 @@ class BatchSpec(Shape):
     notify_each: bool = False
     #: Among the account's own batches, higher ones go first.
     priority: int = Field(default=0, ge=0, le=9)
+    #: `all`: for all lines at once. `slices`: for the lines that start next; the batch pauses while credit lacks.
+    hold: Literal["all", "slices"] = "all"
+    #: `fail`: a batch that cannot be held for at once fails. `wait`: it starts once there is enough credit.
+    on_insufficient_credits: Literal["fail", "wait"] | None = None
     dry_run: bool = False
 
     def check(self) -> None:
@@ -59,8 +64,19 @@ class BatchSpec(Shape):
             raise InvalidRequest("exactly one of input_file_id and requests is required", param="input_file_id")
         if self.endpoint is not None and self.endpoint not in ENDPOINTS:
             raise InvalidRequest(f"endpoint must be one of {', '.join(ENDPOINTS)}", param="endpoint")
+        if self.hold == "slices" and self.on_insufficient_credits == "fail":
+            raise InvalidRequest(
+                "a batch with hold slices waits for credit; on_insufficient_credits must be wait, or absent",
+                param="on_insufficient_credits",
+            )
         self.window_hours()
         read_labels(self.metadata)
+
+    def holds(self) -> Hold | None:
+        """How the batch holds, as its row says."""
+        if self.hold == "slices":
+            return "slices"
+        return "later" if self.on_insufficient_credits == "wait" else None
 
     def window_hours(self) -> int:
         """The hours of `completion_window`."""
@@ -150,6 +166,7 @@ def create(
     file_id = str(inline["id"] if inline else spec.input_file_id)
     input_blob(connection, holder, file_id, lock=True)
     labels = read_labels(spec.metadata)
+    holds = None if holder.test else spec.holds()
     now = clock.now_micros()
     id = clock.new_id("batch")
     row = {
@@ -157,7 +174,8 @@ def create(
         "account_id": holder.account_id,
         "key_id": holder.key_id,
         "test": holder.test,
-        "status": "validating",
+        "status": unread(holds),
+        "hold": holds,
         "endpoint": spec.endpoint,
         "input_file_id": file_id,
         "completion_window": spec.completion_window,

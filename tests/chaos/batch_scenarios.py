@@ -4,7 +4,7 @@ from typing import Any
 
 from shared import clock
 from tests.harness import Account, Stack, line
-from workers.batches.stages import CHUNK
+from workers.batches.releasing import CHUNK
 
 #: The latency of a call that only its end by another cause ends: longer than any machine needs until then, in seconds.
 UNANSWERED = 600

@@ -18,6 +18,8 @@ MADE_BY_BATCHES = "batch_output"
 #: The conditions of the partial indexes, word for word, as in `shared.db.models.jobs`.
 UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
 TO_READ = "status = 'reading'"
+#: Of a batch: its input file is being read, or is to be.
+BEING_READ = f"({UNFINISHED} AND status = 'validating' OR {TO_READ})"
 SHORT = "short_micros IS NOT NULL"
 RETRIES = "retry_root IS NOT NULL"
 UNFINISHED_RETRIES = f"{RETRIES} AND {UNFINISHED}"
@@ -138,3 +140,8 @@ class BatchRow(SQLModel, table=True):
     expired_at: int | None = big(null=True)
     cancelling_at: int | None = big(null=True)
     cancelled_at: int | None = big(null=True)
+
+
+def unread(hold: Hold | None) -> str:
+    """The status of a batch that has just been made."""
+    return "validating" if hold is None else "reading"
