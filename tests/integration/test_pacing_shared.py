@@ -16,6 +16,7 @@ from workers.pacing.law import FAILURES
 
 DOWN = ProviderError("", upstream_status=503)
 REFUSED = ProviderError("", upstream_status=401)
+UNREACHABLE = ProviderError("", code="connect")
 LIMITED = ProviderError("", upstream_status=429, retry_after_seconds=20.0)
 
 
@@ -121,6 +122,51 @@ def test_one_call_of_all_tries_a_provider_that_is_down_and_its_answer_ends_the_p
         await eventually(goes_on)
 
     redis.from_url(redis_server.url).flushall()
+    together(redis_server.url, scene)
+
+
+def shared_state(server: redis.Redis) -> ProviderState:
+    found = [each.state for each in states.read_all(server) if each.upstream == "gpt-4"]
+    return found[0] if found else ProviderState()
+
+
+async def in_step(pace: Pace, server: redis.Redis) -> None:
+    """Until this process has told all it has seen, and heard what all know."""
+
+    def seen() -> float:
+        return shared_state(server).workers.get(pace.worker, [0.0])[0]
+
+    async def told() -> bool | None:
+        (await permit(pace)).dropped()
+        return seen() > before or None
+
+    before = seen()
+    await eventually(told)
+
+
+@pytest.mark.parametrize("served_since", [False, True])
+def test_jobs_that_failed_before_tell_of_an_outage_unless_others_were_served_since(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, served_since: bool
+) -> None:
+    async def scene(one: Pace, other: Pace) -> None:
+        (await permit(one)).answered()
+        seconds, micros = server.time()
+        failed_at = seconds + micros / 1_000_000 + (-1.0 if served_since else 0.001)
+        await in_step(one, server)
+        await in_step(other, server)
+        for _ in range(FAILURES):
+            again = await other.enter("openai", "gpt-4", "batch", 0.5, failed_at=failed_at)
+            assert isinstance(again, Permit)
+            again.failed(UNREACHABLE)
+        if served_since:
+            await in_step(other, server)
+            assert isinstance(await ask(other), Permit), "it may be the fault of these jobs"
+        else:
+            assert (await told_to_wait(other)).paused
+
+    monkeypatch.setattr(law, "QUIET", -1.0)
+    server = redis.from_url(redis_server.url)
+    server.flushall()
     together(redis_server.url, scene)
 
 

@@ -117,7 +117,7 @@ def breaker(error: ProviderError) -> str:
     whole, one = Gate(name_of("p", ANY), "worker"), Gate(name_of("p", "m"), "worker")
     pace._gates.update({whole.name: whole, one.name: one})
     one.in_flight = 1
-    pace.failed(Permit(pace, one, Go(one.state.version), whole.state.version, first=True), error)
+    pace.failed(Permit(pace, one, Go(one.state.version), whole.state.version), error)
     if whole.report.barred or one.report.barred:
         return "barred"
     if one.report.refused:

@@ -124,9 +124,12 @@ class Gate:
         """Whether a paused provider might have been tried again for a while, and nobody did."""
         return self.now() - max(self.state.paused_until, self.state.probe_until) > OVERDUE
 
-    def serves(self) -> bool:
-        """Whether anybody has had a good answer of late."""
-        return bool(self.state.admitted) and self.now() - self.state.admitted[-1][0] / 2 < law.WINDOW
+    def serves(self, *, since: float) -> bool:
+        """Whether anybody has had a good answer of late, and after `since`, in Redis's time."""
+        if not self.state.admitted or self.now() - self.state.admitted[-1][0] / 2 >= law.WINDOW:
+            return False
+        answered_at = max(self.state.answered_at, self.report.answered_at)
+        return not answered_at or answered_at > since  # a worker of an earlier version has not said when
 
     async def enter(self, lane: Lane, patience: float) -> Go | Wait:
         """A turn, at once or within `patience` seconds; or for how long to stay away. A turn must be released."""

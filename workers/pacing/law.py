@@ -83,6 +83,8 @@ class Report:
     #: Good answers; refused for pace (and how long the provider wants to be left alone), some for the rate of calls,
     #: not only because the provider has too much to do.
     admitted: int = 0
+    #: When the last of them came, in Redis's time as far as the worker knows it.
+    answered_at: float = 0.0
     refused: int = 0
     rated: bool = False
     refused_for: str = ""
@@ -163,7 +165,7 @@ def measured(state: ProviderState, in_flight: int, now: float) -> float | None:
 def _set_right(state: ProviderState, now: float, pauses: Pauses) -> None:
     """Times later than any can be are another clock's: Redis's was set back, or this process had its own."""
     state.cut_at, state.grown_at = min(state.cut_at, now), min(state.grown_at, now)
-    state.paused_since = min(state.paused_since, now)
+    state.paused_since, state.answered_at = min(state.paused_since, now), min(state.answered_at, now)
     state.held_until = min(state.held_until, now + pauses.longest_hold)
     state.paused_until = min(state.paused_until, now + state.wait)
     state.probe_until = min(state.probe_until, now + PROBE)
@@ -175,6 +177,7 @@ def _count(state: ProviderState, report: Report, now: float) -> None:
     state.workers[report.worker] = [now, float(report.wanted)]
     state.admitted = [row for row in state.admitted if now - WINDOW - 1 <= row[0] / 2 <= now]
     state.admitted_since += report.admitted
+    state.answered_at = max(state.answered_at, min(report.answered_at, now))
     half = int(now * 2)
     if report.admitted and state.admitted and state.admitted[-1][0] == half:
         state.admitted[-1][1] += report.admitted

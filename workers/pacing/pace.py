@@ -48,8 +48,8 @@ class Permit:
     go: Go
     #: The version of the provider's own gate when the call was let go.
     whole_version: int
-    #: Its job has not failed here before.
-    first: bool
+    #: When its job first failed here, in Redis's time; 0: nobody knows when; None: it has not.
+    failed_at: float | None = None
     #: Of a probe: the gate whose pause it tries.
     tried: Gate | None = None
 
@@ -113,28 +113,29 @@ class Pace:
         await self.store.close()
 
     async def enter(
-        self, provider: str, upstream: str, lane: Lane, patience: float, *, first: bool = True
+        self, provider: str, upstream: str, lane: Lane, patience: float, *, failed_at: float | None = None
     ) -> Permit | Wait:
         """A permit to call, at once or within `patience` seconds; or how long to leave that model alone, and why.
 
-        `first`: the job has not failed here before. One that has is no evidence of a provider that is down, and does
-        not try whether it is up again: it may be the job's own fault.
+        `failed_at`: when the job first failed here (see Permit). One that has does not try whether a provider that is
+        down is up again, and is no evidence of that once others have been served: it may be the job's own fault.
         """
         whole, gate = await self._gate(provider, ANY), await self._gate(provider, upstream)
         for one in (whole, gate):
             if (wait := one.paused()) is not None:
                 gate.used_at = clock.monotonic()
-                if wait.seconds > 0 or not (first or one.is_overdue()) or not await self._claimed(one):
+                if wait.seconds > 0 or not (failed_at is None or one.is_overdue()) or not await self._claimed(one):
                     return self._stay_away(one)
-                return Permit(self, gate, gate.let_pass(), whole.state.version, first, tried=one)
+                return Permit(self, gate, gate.let_pass(), whole.state.version, failed_at, tried=one)
         turn = await gate.enter(lane, patience)
-        return turn if isinstance(turn, Wait) else Permit(self, gate, turn, whole.state.version, first)
+        return turn if isinstance(turn, Wait) else Permit(self, gate, turn, whole.state.version, failed_at)
 
     def answered(self, permit: Permit, limits: RateLimits | None, tokens: int) -> None:
         """See Permit."""
         for gate in (permit.gate, permit.tried):
             if gate is not None:
                 gate.report.admitted += 1
+                gate.report.answered_at = gate.now()
                 gate.report.failed = 0
         permit.gate.learn(limits, tokens)
         self._over(permit)
@@ -159,12 +160,13 @@ class Pace:
         self._over(permit)
 
     def _is_evidence(self, permit: Permit, kind: Kind, error: ProviderError) -> bool:
-        """Whether a fault says anything of the provider: not when it may well be its request's, which failed before, or
-        was answered, if not well, while others are served.
+        """Whether a fault says anything of the provider: not when it may well be its request's, which was answered, if
+        not well, or has failed before others were served.
         """
         if error.head:
             return False
-        return kind in ACCOUNT or kind == "rate" or permit.first or not permit.gate.serves()
+        first = permit.failed_at is None
+        return first or kind in ACCOUNT or kind == "rate" or not permit.gate.serves(since=permit.failed_at or 0.0)
 
     def dropped(self, permit: Permit) -> None:
         """See Permit."""

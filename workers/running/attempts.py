@@ -36,6 +36,8 @@ BRIEF_PATIENCE = 0.5
 IN_PLACE_SECONDS = 60.0
 #: Why a job waits that a cheap service tier has no room for; in the rows, also a mark of its attempts.
 NO_ROOM = "no_capacity"
+#: In the record of an attempt: when it failed, in Redis's time.
+FAILED_AT = "failed_at"
 #: Attempts that a job's row keeps: the first ones and the last ones.
 MOST_FIRST, MOST_LAST = 10, 40
 
@@ -195,8 +197,9 @@ class _Run:
         patience = PATIENCE if self.lane == "batch" or self._following(None) is None else BRIEF_PATIENCE
         left = self._seconds_left()
         patience = patience if left is None else min(patience, left)
-        first = not any(one.get("provider") == self.offer.provider for one in self.attempts)
-        return await self.by.pace.enter(self.offer.provider, self.offer.upstream, self.lane, patience, first=first)
+        provider = self.offer.provider
+        failed_at = next((one.get(FAILED_AT, 0.0) for one in self.attempts if one.get("provider") == provider), None)
+        return await self.by.pace.enter(provider, self.offer.upstream, self.lane, patience, failed_at=failed_at)
 
     async def _attempt(self, sink: CallSink | None, permit: Permit | None) -> Ending | Requeue | ProviderError:
         """One call, written down; the job's end when it went well."""
@@ -227,6 +230,7 @@ class _Run:
         if tiers.harmless(error, self.offer):
             record[NO_ROOM] = True
         if permit is not None:
+            record[FAILED_AT] = permit.gate.now()
             counting.failed(self.by.statistics, self.offer, error)
         if error.head:
             record[BEGAN] = True
