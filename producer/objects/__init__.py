@@ -90,7 +90,7 @@ from shared.objects.batches import (
 )
 from shared.objects.events import Event, event_object
 from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
-from shared.objects.shortages import Shortage
+from shared.objects.shortages import Estimate, Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
 __all__ = [
@@ -119,6 +119,7 @@ __all__ = [
     "DryRun",
     "Embedding",
     "Embeddings",
+    "Estimate",
     "Event",
     "Fault",
     "Faults",

@@ -12,7 +12,7 @@ from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
 from shared.objects.batches import BatchStatus, Fault, RequestCounts, request_counts, shown_status, waits_for
 from shared.objects.fields import Count, Credits, Labels, Time
-from shared.objects.shortages import Shortage
+from shared.objects.shortages import Estimate, Shortage
 from shared.submissions import usage_shown
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
@@ -159,6 +159,8 @@ class Afforded(TypedDict):
     #: Null for a test key, which costs nothing.
     credits_available: Credits | None
     shortage: Shortage | None
+    #: Absent unless the account has used each of the models in the last 30 days.
+    estimate: NotRequired[Estimate]
 
 
 class DryRun(Quoted, Afforded):

@@ -20,9 +20,11 @@ from shared.batches.linked_lines import LinkedLines
 from shared.db import models as m
 from shared.db.models.batches import Hold, unread
 from shared.errors import Conflict, InvalidRequest, NotFound
-from shared.money import shortage
+from shared.money import estimates, shortage
+from shared.money.estimates import Past
 from shared.money.shortage import Need
 from shared.objects.amounts import credits
+from shared.objects.shortages import BasedOn, Estimate
 from shared.strict_json import dumps
 from shared.submissions.job_types import ENDPOINTS
 from shared.submissions.schemas import Shape, read_labels
@@ -102,7 +104,7 @@ def lines_of(spec: BatchSpec) -> bytes:
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLines) -> tuple[Quoted, Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading = FileReading()
-    wanted = Wanted(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context)
+    wanted = Wanted(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context, likely=not holder.test)
     try:
         with source as file:
             for chunk in chunks(file):
@@ -125,13 +127,25 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLi
 
 
 def afforded(connection: Connection, account_id: str, need: Need) -> Afforded:
-    """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything."""
+    """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything.
+
+    And what its lines are likely to cost, where the account has used all their models of late.
+    """
     has = shortage.balance(connection, account_id)
     short: Shortage | None = None
     if need.micros > has.available:
         message, fields = shortage.explain(need, has)
         short = {"message": message, **fields}
-    return {"credits_available": credits(has.available), "shortage": short}
+    shown: Afforded = {"credits_available": credits(has.available), "shortage": short}
+    if past := estimates.past(connection, account_id, need.likely.models):
+        shown["estimate"] = _estimate(need, past)
+    return shown
+
+
+def _estimate(need: Need, past: Past) -> Estimate:
+    likely = min(need.likely.micros(past), need.micros)
+    based_on: BasedOn = {"jobs": past.jobs, "days": past.days}
+    return {"bound": credits(need.micros), "likely": credits(likely), "based_on": based_on}
 
 
 def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock: bool = False) -> str:

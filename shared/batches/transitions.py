@@ -78,6 +78,7 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     if row["hold"] is not None:
         held = credit.first_hold(connection, book, row, bound)
     elif not book.hold(row["account_id"], ("batch", id), bound):
+        plan.need.sliceable = row["dialect"] is None
         message, fields = shortage.explain(plan.need, shortage.balance(connection, row["account_id"]))
         error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select, text
 from shared.db import models as m
 from shared.db.models.jobs import UNFINISHED
 from shared.errors import InsufficientCredits
+from shared.money.estimates import Likely
 from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
 from shared.objects.shortages import ShortageFields
@@ -35,6 +36,10 @@ class Need:
     lines: bool = False
     #: They could have waited for credit, but so many jobs of the account do already; 0: it is not about that.
     waiting: int = 0
+    #: They are lines of a batch that could hold in slices instead.
+    sliceable: bool = True
+    #: What they are likely to cost, for a dry run.
+    likely: Likely = field(default_factory=Likely)
 
     def add(self, bound: int, fixed: int, slope: int) -> None:
         """One more job."""
@@ -51,6 +56,7 @@ class Need:
         self.bounds += more.bounds
         self.fixed += more.fixed
         self.slope += more.slope
+        self.likely.extend(more.likely)
 
     @property
     def micros(self) -> int:
@@ -59,6 +65,10 @@ class Need:
     def fitting(self, available: int) -> int:
         """How many of the jobs, from the first, could be held for."""
         return sum(total <= available for total in accumulate(self.bounds))
+
+    def fits_in_slices(self, available: int) -> bool:
+        """Whether each could be held for alone."""
+        return max(self.bounds, default=0) <= available
 
     def limit(self, available: int) -> int | None:
         """The largest limit on tokens with which all of them could be held for; None: none would do."""
@@ -138,6 +148,10 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
         fields["max_tokens"] = limit
     if need.lines or total > 1:
         fields["jobs"], fields["fitting_jobs"] = total, fits
+    if need.lines and need.sliceable and total > 1:
+        fields["fits_in_slices"] = need.fits_in_slices(has.available)
+        if fields["fits_in_slices"]:
+            would.append('set hold to "slices" to hold for the lines that start next alone')
     if total > 1:
         would.append(_fitting(need, has.available, fits, more=limit is None))
     if need.waiting:

@@ -43,6 +43,7 @@ class Fault(TypedDict):
     max_tokens: NotRequired[Count]
     jobs: NotRequired[Count]
     fitting_jobs: NotRequired[Count]
+    fits_in_slices: NotRequired[bool]
 
 
 class LineRequest(TypedDict):

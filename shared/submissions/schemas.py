@@ -103,6 +103,7 @@ class Offer:
     output: int
     images: Mapping[str, int] = field(default_factory=dict)
     version: str
+    #: The most tokens of an answer: the limit that the provider is sent where the caller named none.
     max_output: int = 0
     omit: Sequence[str] = ()
     bound_micros: int
