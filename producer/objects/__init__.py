@@ -40,6 +40,7 @@ from producer.objects.completions import (
 )
 from producer.objects.credits import (
     Balance,
+    Expiring,
     Spent,
     Subject,
     Threshold,
@@ -121,6 +122,7 @@ __all__ = [
     "Embeddings",
     "Estimate",
     "Event",
+    "Expiring",
     "Fault",
     "Faults",
     "File",

@@ -7,6 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.clock import MICROS
+from shared.money.lots import Lot
 from shared.objects.amounts import credits
 from shared.objects.fields import Credits, Time
 
@@ -32,6 +33,13 @@ class Spent(TypedDict):
     credits: Credits
 
 
+class Expiring(TypedDict):
+    """Credits that expire at `expires_at` if they are unspent by then; those that expire first are spent first."""
+
+    credits: Credits
+    expires_at: Time
+
+
 class Balance(TypedDict):
     """`available` credits can be spent, `held` are reserved for unfinished jobs, `remaining` is the sum of both."""
 
@@ -41,6 +49,7 @@ class Balance(TypedDict):
     remaining: Credits
     spent: Spent
     thresholds: list[Threshold]
+    expiring: list[Expiring]
 
 
 class Subject(TypedDict):
@@ -58,15 +67,17 @@ class Transfer(_From):
 
     id: str
     object: Literal["transfer"]
-    kind: Literal["grant", "hold", "charge", "release", "refund", "adjust"]
+    kind: Literal["grant", "hold", "charge", "release", "refund", "adjust", "expire"]
     to: str
     credits: Credits
     subject: Subject
     created_at: Time
 
 
-def balance_object(account: Mapping[str, Any], month: str, spent_micros: int, levels: Sequence[Any]) -> Balance:
-    """The balance of an account's row; `levels` are the rows of its thresholds."""
+def balance_object(
+    account: Mapping[str, Any], month: str, spent_micros: int, levels: Sequence[Any], expiring: Sequence[Lot] = ()
+) -> Balance:
+    """The balance of an account's row; `levels` are the rows of its thresholds, `expiring` what will expire."""
     return {
         "object": "credits",
         "available": credits(account["available_micros"]),
@@ -74,6 +85,7 @@ def balance_object(account: Mapping[str, Any], month: str, spent_micros: int, le
         "remaining": credits(account["available_micros"] + account["held_micros"]),
         "spent": {"period": month, "credits": credits(spent_micros)},
         "thresholds": _thresholds(levels),
+        "expiring": _expiring(expiring),
     }
 
 
@@ -94,6 +106,15 @@ def transfer_object(row: Mapping[str, Any]) -> Transfer:
         "subject": {"type": row["subject_type"], "id": row["subject_id"]},
         "created_at": row["created_at"] // MICROS,
     }
+
+
+def _expiring(lots: Sequence[Lot]) -> list[Expiring]:
+    """By expiry, the soonest first; what expires in the same second is one."""
+    sums: dict[int, int] = {}
+    for lot in lots:
+        second = lot.expires_at // MICROS
+        sums[second] = sums.get(second, 0) + lot.unspent
+    return [{"credits": credits(micros), "expires_at": second} for second, micros in sorted(sums.items())]
 
 
 def _thresholds(levels: Sequence[Any]) -> list[Threshold]:

@@ -10,7 +10,9 @@ from producer import objects
 from producer.objects import Balance, List, Thresholds, Transfer
 from producer.operations.pages import PageQuery, paged
 from shared import clock
+from shared.clock import MICROS
 from shared.db import models as m
+from shared.money import grants
 from shared.submissions.schemas import Shape
 
 
@@ -24,14 +26,16 @@ class ThresholdSpecs(Shape):
 
 
 def show_credits(connection: Connection, account_id: str) -> Balance:
-    """The balance: what may be spent, what is held for unfinished jobs, what the month has cost, the thresholds."""
+    """The balance: what may be spent, what is held, what the month has cost, the thresholds, what will expire."""
     account = connection.execute(select(m.accounts).where(m.accounts.c.id == account_id)).mappings().one()
     month = clock.month(clock.now_micros())
     spent = select(m.monthly_spend.c.spent_micros).where(
         m.monthly_spend.c.account_id == account_id, m.monthly_spend.c.month == month
     )
     spent_micros = connection.execute(spent).scalar() or 0
-    return objects.balance_object(dict(account), month, spent_micros, _thresholds(connection, account_id))
+    expiring = [lot for lot in grants.unspent(connection, account_id) if lot.expires_at > clock.now_micros()]
+    levels = _thresholds(connection, account_id)
+    return objects.balance_object(dict(account), month, spent_micros, levels, expiring)
 
 
 def list_transfers(connection: Connection, account_id: str, page: PageQuery) -> List[Transfer]:
@@ -42,7 +46,10 @@ def list_transfers(connection: Connection, account_id: str, page: PageQuery) -> 
 
 
 def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpecs) -> Thresholds:
-    """Replace the account's thresholds. One already crossed is not armed: it fires at the next crossing."""
+    """Replace the account's thresholds; a level that stays keeps its state, and one that is given twice is one.
+
+    A new one that is already crossed does not fire now, but at its next crossing.
+    """
     lock = select(m.accounts.c.available_micros + m.accounts.c.held_micros).where(m.accounts.c.id == account_id)
     remaining = connection.execute(lock.with_for_update()).scalar_one()
     month = clock.month(clock.now_micros())
@@ -50,19 +57,14 @@ def set_thresholds(connection: Connection, account_id: str, wanted: ThresholdSpe
         m.monthly_spend.c.account_id == account_id, m.monthly_spend.c.month == month
     )
     spent_micros = connection.execute(spent).scalar_one()
+    states = {(row.kind, row.level_micros): (row.armed, row.period) for row in _thresholds(connection, account_id)}
     connection.execute(delete(m.thresholds).where(m.thresholds.c.account_id == account_id))
-    for spec in wanted.thresholds:
-        level = round(spec.credits * 1_000_000)
-        connection.execute(
-            insert(m.thresholds).values(
-                id=clock.new_id("thr"),
-                account_id=account_id,
-                kind=spec.kind,
-                level_micros=level,
-                armed=remaining > level if spec.kind == "remaining" else True,
-                period=month if spec.kind == "spent" and spent_micros >= level else None,
-            )
-        )
+    for kind, level in dict.fromkeys((spec.kind, round(spec.credits * MICROS)) for spec in wanted.thresholds):
+        new = (remaining > level, None) if kind == "remaining" else (True, month if spent_micros >= level else None)
+        armed, period = states.get((kind, level), new)
+        id = clock.new_id("thr")
+        values = {"kind": kind, "level_micros": level, "armed": armed, "period": period}
+        connection.execute(insert(m.thresholds).values(id=id, account_id=account_id, **values))
     return objects.thresholds_object(_thresholds(connection, account_id))
 
 

@@ -1,19 +1,19 @@
 """The sole writer of transfers. Money moves only in an open Book, under the locks of the accounts in it.
 
 A Book is opened late in a transaction (locks are taken jobs, batches, accounts, each by id), decides in memory what
-each balance allows, and writes everything once when it is closed: transfers, balances, spend, thresholds, events.
+each balance allows, and writes everything once when it is closed: transfers, spend, thresholds, balances, events.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from shared import clock, db
-from shared.db.models import accounts, monthly_spend, thresholds, transfers
+from shared.db.models import accounts, transfers
 from shared.errors import NotFound
+from shared.money import thresholds
 from shared.objects.amounts import credits
 from shared.webhooks import events
 
@@ -30,8 +30,11 @@ class _Balance:
     sequence: int
     test_sequence: int
     exhausted_armed: bool
-    spent: int = 0
-    topped_up: bool = False
+    end_armed: bool
+    charged: int = 0
+    #: What remains is another amount than before.
+    changed: bool = False
+    #: Its row has to be written.
     moved: bool = False
 
     @property
@@ -40,7 +43,7 @@ class _Balance:
 
 
 class Book:
-    """The accounts of one transaction, locked. Use: open, `hold`/`settle`/`grant`/`emit`, then `close` once."""
+    """The accounts of one transaction, locked. Use: open, move money and `emit`, then `close` once."""
 
     def __init__(self, connection: Connection, account_ids: Iterable[str], *, now: int | None = None) -> None:
         self._connection = connection
@@ -64,7 +67,7 @@ class Book:
         return self._balance(account_id).held
 
     def afford(self, account_id: str, micros: int) -> bool:
-        """Whether `micros` could be held; an account that cannot since little is left is told, once, that it ran out.
+        """Whether `micros` could be held; of an account that cannot since little is left, an event says so, once.
 
         With LOW_MICROS or more it was the request that was too dear: its refusal says so, no event does.
         """
@@ -72,7 +75,7 @@ class Book:
         if micros <= balance.available:
             return True
         if balance.available < LOW_MICROS:
-            self._exhausted(account_id, balance)
+            self._refused(account_id, balance)
         return False
 
     def hold(self, account_id: str, subject: tuple[str, str], micros: int) -> bool:
@@ -82,8 +85,6 @@ class Book:
         balance = self._balance(account_id)
         balance.available -= micros
         balance.held += micros
-        if micros and not balance.available:  # whatever was refused before, only now the last is committed
-            balance.exhausted_armed = True
         self._post(account_id, "hold", "available", "held", micros, subject)
         return True
 
@@ -94,20 +95,30 @@ class Book:
         balance = self._balance(account_id)
         balance.held -= held
         balance.available += held - charge
-        balance.spent += charge
+        balance.charged += charge
         self._post(account_id, "charge", "held", "revenue", charge, subject)
         self._post(account_id, "release", "held", "available", held - charge, subject)
-        if charge and not balance.remaining:
-            self._exhausted(account_id, balance)
+        if charge:
+            self._reduced(account_id, balance)
 
     def grant(self, account_id: str, micros: int, subject: tuple[str, str], note: str | None = None) -> None:
         """Add prepaid credit, and arm again what watches for its end."""
-        if micros <= 0:
-            raise ValueError("a grant must be greater than 0")
-        balance = self._balance(account_id)
-        balance.available += micros
-        balance.topped_up = balance.exhausted_armed = True
-        self._post(account_id, "grant", "treasury", "available", micros, subject, note)
+        self._give(account_id, "grant", "treasury", micros, subject, note)
+
+    def refund(self, account_id: str, micros: int, job_id: str, note: str) -> None:
+        """Give back some of what a job was charged: a top-up to all that watches; the month's spend stays."""
+        self._give(account_id, "refund", "revenue", micros, ("job", job_id), note)
+
+    def adjust(self, account_id: str, micros: int, subject: tuple[str, str], note: str) -> bool:
+        """Correct the balance by the operator's hand; False, and nothing moved, when not so much can be taken."""
+        if micros > 0:
+            self._give(account_id, "adjust", "treasury", micros, subject, note)
+            return True
+        return self._take(account_id, "adjust", -micros, subject, note)
+
+    def expire(self, account_id: str, micros: int, grant_id: str) -> bool:
+        """Take what is unspent of a grant; False, and nothing moved, when less is available."""
+        return self._take(account_id, "expire", micros, ("grant", grant_id), None)
 
     def emit(
         self,
@@ -131,7 +142,9 @@ class Book:
     def close(self) -> list[str]:
         """Write it all; the ids of the webhook deliveries that are now due."""
         db.insert_rows(self._connection, transfers, self._transfers)
-        self._watch()
+        changes = {id: thresholds.Change(it.remaining, it.charged) for id, it in self._balances.items() if it.changed}
+        for id, data in thresholds.crossed(self._connection, changes, clock.month(self.now)):
+            self.emit(id, "credit.threshold", data)
         moved = [
             {
                 "b_id": id,
@@ -140,6 +153,7 @@ class Book:
                 "sequence": balance.sequence,
                 "test_sequence": balance.test_sequence,
                 "exhausted_armed": balance.exhausted_armed,
+                "end_armed": balance.end_armed,
             }
             for id, balance in self._balances.items()
             if balance.moved
@@ -181,34 +195,45 @@ class Book:
             }
         )
 
-    def _exhausted(self, account_id: str, balance: _Balance) -> None:
-        if balance.exhausted_armed:
+    def _give(
+        self, account_id: str, kind: str, purse: str, micros: int, subject: tuple[str, str], note: str | None
+    ) -> None:
+        if micros <= 0:
+            raise ValueError(f"{kind}: the amount must be greater than 0")
+        balance = self._balance(account_id)
+        balance.available += micros
+        balance.changed = balance.exhausted_armed = balance.end_armed = True
+        self._post(account_id, kind, purse, "available", micros, subject, note)
+
+    def _take(self, account_id: str, kind: str, micros: int, subject: tuple[str, str], note: str | None) -> bool:
+        if micros <= 0:
+            raise ValueError(f"{kind}: the amount must be greater than 0")
+        balance = self._balance(account_id)
+        if micros > balance.available:
+            return False
+        balance.available -= micros
+        self._post(account_id, kind, "available", "treasury", micros, subject, note)
+        self._reduced(account_id, balance)
+        return True
+
+    def _reduced(self, account_id: str, balance: _Balance) -> None:
+        """Less remains than before: if that is nothing, an event says so, once until a top-up."""
+        balance.changed = True
+        if not balance.remaining and (balance.end_armed or balance.exhausted_armed):
+            balance.end_armed = balance.exhausted_armed = False
+            self._exhausted(account_id, balance)
+
+    def _refused(self, account_id: str, balance: _Balance) -> None:
+        """Little was left for a request: an event says so, once until a top-up; once more when nothing is available."""
+        if balance.exhausted_armed or (balance.end_armed and not balance.available):
+            # An earlier version, which knows no `end_armed`, may have made the top-up.
+            balance.end_armed = balance.available > 0
             balance.exhausted_armed = False
-            data = {
-                "credits_remaining": credits(balance.remaining),
-                "credits_available": credits(balance.available),
-            }
-            self.emit(account_id, "credit.exhausted", data)
+            self._exhausted(account_id, balance)
 
-    def _watch(self) -> None:
-        """Add up the month's spend and fire each threshold that this transaction has crossed."""
-        month = clock.month(self.now)
-        changed = [id for id, balance in self._balances.items() if balance.spent or balance.topped_up]
-        spent = {id: _spend(self._connection, id, month, self._balances[id].spent) for id in changed}
-        watching = self._connection.execute(_THRESHOLDS, {"b_ids": changed}).mappings() if changed else ()
-        for row in map(dict, watching):
-            id = str(row["account_id"])
-            if _crossed(self._connection, row, self._balances[id].remaining, spent[id], month):
-                self.emit(id, "credit.threshold", self._crossing(row, spent[id], month))
-
-    def _crossing(self, row: Mapping[str, Any], spent: int, month: str) -> dict[str, Any]:
-        return {
-            "kind": row["kind"],
-            "threshold": credits(row["level_micros"]),
-            "credits_remaining": credits(self._balances[row["account_id"]].remaining),
-            "credits_spent": credits(spent),
-            "period": month,
-        }
+    def _exhausted(self, account_id: str, balance: _Balance) -> None:
+        data = {"credits_remaining": credits(balance.remaining), "credits_available": credits(balance.available)}
+        self.emit(account_id, "credit.exhausted", data)
 
 
 def grant(connection: Connection, account_id: str, micros: int, note: str | None = None) -> None:
@@ -221,46 +246,14 @@ def grant(connection: Connection, account_id: str, micros: int, note: str | None
 #: Made once: making a statement costs more than running it.
 _LOCK = (
     select(accounts.c.id, accounts.c.available_micros, accounts.c.held_micros, accounts.c.sequence)
-    .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed)
+    .add_columns(accounts.c.test_sequence, accounts.c.exhausted_armed, accounts.c.end_armed)
     .where(accounts.c.id.in_(bindparam("b_ids", expanding=True)))
     .order_by(accounts.c.id)
     .with_for_update()
-)
-_THRESHOLDS = (
-    select(thresholds).where(thresholds.c.account_id.in_(bindparam("b_ids", expanding=True))).order_by(thresholds.c.id)
 )
 _SET_BALANCES = (
     update(accounts)
     .where(accounts.c.id == bindparam("b_id"))
     .values({name: bindparam(name) for name in ("available_micros", "held_micros", "sequence", "test_sequence")})
-    .values(exhausted_armed=bindparam("exhausted_armed"))
+    .values({name: bindparam(name) for name in ("exhausted_armed", "end_armed")})
 )
-
-
-def _spend(connection: Connection, account_id: str, month: str, micros: int) -> int:
-    row = {"account_id": account_id, "month": month, "spent_micros": micros}
-    return int(connection.execute(_add_spend(connection.dialect.name), row).scalar_one())
-
-
-@lru_cache(maxsize=2)
-def _add_spend(dialect: str) -> Any:
-    statement = db.insert(dialect, monthly_spend)
-    statement = statement.on_conflict_do_update(
-        index_elements=["account_id", "month"],
-        set_={"spent_micros": monthly_spend.c.spent_micros + statement.excluded.spent_micros},
-    )
-    return statement.returning(monthly_spend.c.spent_micros)
-
-
-def _crossed(connection: Connection, row: Mapping[str, Any], remaining: int, spent: int, month: str) -> bool:
-    """Flip the threshold by compare-and-set where it has to; True when it has just fired."""
-    this = update(thresholds).where(thresholds.c.id == row["id"])
-    if row["kind"] == "spent":
-        if spent < row["level_micros"] or row["period"] == month:
-            return False
-        return connection.execute(this.values(period=month)).rowcount == 1
-    above = remaining > row["level_micros"]
-    if above == row["armed"]:
-        return False
-    flipped = connection.execute(this.where(thresholds.c.armed == row["armed"]).values(armed=above)).rowcount == 1
-    return flipped and not above

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from shared.db import Database
-from shared.verify import batches, charges, events, files, invoices, jobs, kept_answers, money, steps
+from shared.verify import batches, charges, events, files, grants, invoices, jobs, kept_answers, money, steps
 from shared.verify.query import Query
 
 #: A check: what it finds, as a line each.
@@ -20,6 +20,7 @@ Check = Callable[[Connection], Iterator[str]]
 
 _QUERIES: tuple[Query, ...] = (
     *money.QUERIES,
+    *grants.QUERIES,
     *jobs.QUERIES,
     *steps.QUERIES,
     *batches.QUERIES,
@@ -29,6 +30,7 @@ _QUERIES: tuple[Query, ...] = (
 CHECKS: tuple[Check, ...] = (
     *(partial(Query.violations, query) for query in _QUERIES),
     charges.violations,
+    grants.violations,
     steps.violations,
     invoices.violations,
     kept_answers.violations,

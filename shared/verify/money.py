@@ -49,6 +49,7 @@ QUERIES: tuple[Query, ...] = (
         for table, id in (
             *(("transfers", "id"), ("jobs", "id"), ("batches", "id"), ("files", "id"), ("invoices", "id")),
             *(("webhooks", "id"), ("events", "id"), ("deliveries", "id"), ("thresholds", "id"), ("api_keys", "id")),
+            *(("credit_grants", "id"), ("key_thresholds", "id")),
             *(("daily_usage", "day"), ("monthly_spend", "month"), ("idempotency_keys", "key")),
         )
     ),
@@ -92,7 +93,8 @@ QUERIES: tuple[Query, ...] = (
         "transfer: adjustment of a transfer that does not exist, or by more than its amount",
         """SELECT t.id, t.account_id, t.subject_id AS corrects, t.amount_micros FROM transfers t
            LEFT JOIN transfers o ON o.id = t.subject_id AND o.account_id = t.account_id AND o.kind <> 'adjust'
-           WHERE t.kind = 'adjust' AND (o.id IS NULL OR o.amount_micros < t.amount_micros)""",
+           WHERE t.kind = 'adjust' AND t.subject_type = 'transfer'
+             AND (o.id IS NULL OR o.amount_micros < t.amount_micros)""",
     ),
     Query(
         "account: monthly spend differs from the charges",

@@ -27,6 +27,7 @@ TYPES: Final = (
     "batch.cancelled",
     "credit.threshold",
     "credit.exhausted",
+    "credit.expiring",
     "invoice.created",
     "invoice.paid",
     "webhook.disabled",

@@ -21,6 +21,7 @@ DROPPED = f"(SELECT id FROM jobs WHERE status = 'cancelled' AND id <> {STREAMED}
 LINE = "(SELECT min(id) FROM jobs WHERE batch_id IS NOT NULL AND status = 'succeeded')"
 BATCH, OUTPUT = "(SELECT id FROM batches)", "(SELECT output_file_id FROM batches)"
 INVOICE = "(SELECT id FROM invoices)"
+GRANT = "(SELECT id FROM credit_grants)"
 FIRST = f"(SELECT id FROM events WHERE account_id = {A} AND type = 'job.completed' ORDER BY sequence LIMIT 1)"
 LAST = f"(SELECT id FROM events WHERE account_id = {A} AND type = 'job.completed' ORDER BY sequence DESC LIMIT 1)"
 DELIVERY = "(SELECT max(id) FROM deliveries)"
@@ -67,6 +68,29 @@ MUTATIONS = [
     _mutation(
         "an adjustment that corrects nothing", "'tr_x'",
         _moved(f"'tr_x', {A}, 'adjust', 'treasury', 'available', 999, 'transfer', 'x', 0"), PAY.format(999),
+    ),
+    _mutation(
+        "an adjustment that the audit log does not know", "account",
+        _moved(f"'tr_x', {A}, 'adjust', 'treasury', 'available', 999, 'operator', 'aud_x', 0"), PAY.format(999),
+    ),
+    _mutation(
+        "a refund that the audit log does not know", ENDED,
+        _moved(f"'tr_x', {A}, 'refund', 'revenue', 'available', 1, 'job', {ENDED}, 0"), PAY.format(1),
+    ),
+    _mutation("a job that says more was refunded", ENDED, f"UPDATE job_results SET refunded_micros = 1 WHERE job_id = {ENDED}"),
+    _mutation("a grant that expires is another amount", GRANT, f"UPDATE credit_grants SET amount_micros = 99000000 WHERE id = {GRANT}"),
+    _mutation(
+        "a grant has expired without a transfer", GRANT,
+        f"UPDATE credit_grants SET expired_micros = 1, unspent_micros = unspent_micros - 1 WHERE id = {GRANT}",
+    ),
+    _mutation(
+        "a grant expires twice", GRANT,
+        _moved(f"'tr_x', {A}, 'expire', 'available', 'treasury', 5, 'grant', {GRANT}, 0"), PAY.format(-5),
+    ),
+    _mutation("a grant is not looked at", GRANT, f"UPDATE credit_grants SET due_at = NULL WHERE id = {GRANT}"),
+    _mutation(
+        "more is unspent of grants than remains", "account",
+        f"UPDATE credit_grants SET unspent_micros = 9000000000, amount_micros = 9000000000 WHERE id = {GRANT}",
     ),
     _mutation(
         "a kind that there is not", "account",

@@ -1,5 +1,9 @@
-"""A model of the ledger beside the real one, on both databases: after each step they agree, and nothing is violated."""
+"""A model of the ledger beside the real one, on both databases: after each step they agree, and nothing is violated.
 
+The model keeps grants that expire lot by lot: each charge takes from them at once, in the order of their expiry.
+"""
+
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,18 +15,32 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from producer.admission.accept import Accepted
 from producer.operations import jobs as jobs_ops
+from shared import clock
 from shared.accounts import KeyHolder
+from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
-from shared.errors import InsufficientCredits
+from shared.errors import Conflict, InsufficientCredits
 from shared.jobs.outcomes import Ending
-from shared.money import ledger
+from shared.money import corrections, grants, ledger
 from tests.integration import world
 from tests.integration.world import CREDIT
 from workers.maintenance.credit_admission import CreditAdmission
+from workers.maintenance.overdue import end_overdue, overdue
 
 MONEY = st.integers(1, 200 * CREDIT) | st.sampled_from([1, 50 * CREDIT, 100 * CREDIT])
 WHO = st.integers(0, 2)
+HOUR = 3600 * clock.MICROS
+
+
+@dataclass
+class Lot:
+    """A grant that expires, in the model."""
+
+    id: str
+    expires_at: int
+    warn_at: int | None
+    unspent: int
 
 
 @dataclass
@@ -35,18 +53,34 @@ class Purse:
     spent: int = 0
     armed: bool = False
     exhausted_armed: bool = True
+    end_armed: bool = True
     events: list[str] = field(default_factory=list)
     test_events: list[str] = field(default_factory=list)
     jobs: dict[str, int] = field(default_factory=dict)
     #: Jobs that wait for credit, in their order, and what is to be held for each.
     line: dict[str, int] = field(default_factory=dict)
+    held_at: dict[str, int] = field(default_factory=dict)
+    #: What of each job's charge has not been refunded.
+    refundable: dict[str, int] = field(default_factory=dict)
+    lots: list[Lot] = field(default_factory=list)
 
     def hold(self, id: str, bound: int) -> None:
         self.available -= bound
         self.held += bound
-        if bound and not self.available:
-            self.exhausted_armed = True
-        self.jobs[id] = bound
+        self.jobs[id], self.held_at[id] = bound, clock.now_micros()
+
+    def top_up(self, micros: int) -> None:
+        self.available += micros
+        self.exhausted_armed = self.end_armed = True
+        self.watch()
+
+    def spend_lots(self, micros: int) -> None:
+        """One lot after the other, the first to expire first; credits that do not expire pay the rest."""
+        for lot in sorted(self.lots, key=lambda lot: (lot.expires_at, lot.id)):
+            taken = min(lot.unspent, micros)
+            lot.unspent -= taken
+            micros -= taken
+        self.lots = [lot for lot in self.lots if lot.unspent]
 
     def watch(self) -> None:
         """The default threshold: 100 credits remain."""
@@ -57,17 +91,41 @@ class Purse:
 
     def refuse(self) -> None:
         """It is news where little is left; with 10 credits or more it was a dear request."""
-        if self.available < 10 * CREDIT:
-            self.exhaust()
-
-    def exhaust(self) -> None:
-        if self.exhausted_armed:
-            self.exhausted_armed = False
+        if self.available < 10 * CREDIT and (self.exhausted_armed or (self.end_armed and not self.available)):
+            self.exhausted_armed, self.end_armed = False, self.available > 0
             self.events.append("credit.exhausted")
+
+    def lessen(self) -> None:
+        """Less remains: that nothing does is news, unless that was told."""
+        if not self.available + self.held and (self.exhausted_armed or self.end_armed):
+            self.exhausted_armed = self.end_armed = False
+            self.events.append("credit.exhausted")
+
+    def held_since(self, at: int) -> int:
+        return sum(bound for id, bound in self.jobs.items() if self.held_at[id] <= at)
+
+    def sweep(self, now: int) -> None:
+        covered, reduced = 0, False
+        for lot in [lot for lot in sorted(self.lots, key=lambda lot: (lot.expires_at, lot.id)) if lot.expires_at < now]:
+            kept = min(lot.unspent, max(0, self.held_since(lot.expires_at) - covered))
+            covered += kept
+            taken = min(lot.unspent - kept, self.available)
+            lot.unspent -= taken
+            self.available -= taken
+            if taken:
+                reduced = True
+                self.lessen()
+        for lot in sorted(self.lots, key=lambda lot: (lot.expires_at, lot.id)):
+            if lot.warn_at is not None and lot.warn_at < now:
+                lot.warn_at = None
+                self.events += ["credit.expiring"] * (lot.expires_at > now and lot.unspent > 0)
+        self.lots = [lot for lot in self.lots if lot.unspent]
+        if reduced:
+            self.watch()
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Grants, holds, charges, releases, refusals and cancels in any order."""
+    """Grants, holds, charges, releases, refusals, cancels, refunds, adjustments and expiries in any order."""
 
     database: Database
 
@@ -76,13 +134,79 @@ class LedgerMachine(RuleBasedStateMachine):
         world.wipe(self.database)
         self.purses = [Purse(world.open_account(self.database, 0)) for _ in range(3)]
         self.worker = world.new_worker(self.database)
+        self.shifts = contextlib.ExitStack()
+        self.shifts.enter_context(world.virtual_time())
+
+    def teardown(self) -> None:
+        self.shifts.close()
 
     @rule(who=WHO, micros=MONEY)
     def grant(self, who: int, micros: int) -> None:
         purse = self.purses[who]
         self.database.write_sync(ledger.grant, purse.holder.account_id, micros)
-        purse.available += micros
-        purse.exhausted_armed = True
+        purse.top_up(micros)
+
+    @rule(who=WHO, micros=MONEY, hours=st.integers(1, 40))
+    def grant_for_a_while(self, who: int, micros: int, hours: int) -> None:
+        purse = self.purses[who]
+        until = clock.now_micros() + hours * HOUR
+        self.database.write_sync(
+            corrections.grant, Action("a", "credits.grant"), purse.holder.account_id, micros, until
+        )
+        new = max(world.rows(self.database, m.credit_grants), key=lambda row: row["id"])
+        purse.lots.append(Lot(new["id"], until, new["warn_at"], micros))
+        purse.top_up(micros)
+
+    @rule(hours=st.integers(0, 12))
+    def sweep_later(self, hours: int) -> None:
+        clock.shift(hours * HOUR)
+        self._expire_jobs()
+        self.worker = world.new_worker(self.database)
+        now = clock.now_micros()
+        ids = [purse.holder.account_id for purse in self.purses]
+        for _ in range(2):  # a second time changes nothing
+            self.database.write_sync(grants.expire, ids, now)
+        for purse in self.purses:
+            purse.sweep(now)
+
+    def _expire_jobs(self) -> None:
+        ids = self.database.read_sync(overdue)
+        self.database.write_sync(end_overdue, ids)
+        self._end([Ending(id, 0, "expired") for id in ids])
+
+    @precondition(lambda self: any(purse.refundable for purse in self.purses))
+    @rule(data=st.data(), micros=MONEY | st.none())
+    def refund(self, data: st.DataObject, micros: int | None) -> None:
+        id = data.draw(st.sampled_from(sorted(id for purse in self.purses for id in purse.refundable)))
+        purse = next(purse for purse in self.purses if id in purse.refundable)
+        left = purse.refundable[id]
+        given = left if micros is None else micros
+        try:
+            self.database.write_sync(corrections.refund, Action("a", "credits.refund", "bad answer"), id, micros)
+        except Conflict:
+            assert given > left or not left
+        else:
+            assert 0 < given <= left
+            purse.refundable[id] -= given
+            purse.top_up(given)
+
+    @rule(who=WHO, micros=MONEY, takes=st.booleans())
+    def adjust(self, who: int, micros: int, takes: bool) -> None:
+        purse = self.purses[who]
+        why = Action("a", "credits.adjust", "a typing error")
+        change = -micros if takes else micros
+        try:
+            self.database.write_sync(corrections.adjust, why, purse.holder.account_id, change)
+        except Conflict:
+            assert takes and micros > purse.available
+            return
+        if not takes:
+            purse.top_up(micros)
+            return
+        assert micros <= purse.available
+        purse.available -= micros
+        purse.spend_lots(micros)
+        purse.lessen()
         purse.watch()
 
     @rule(asked=st.lists(st.tuples(WHO, st.integers(1, 3), st.integers(0, 80 * CREDIT)), min_size=1, max_size=4))
@@ -96,11 +220,8 @@ class LedgerMachine(RuleBasedStateMachine):
             purse = self.purses[who]
             if count * bound <= purse.available:
                 assert isinstance(outcome, Accepted)
-                purse.available -= count * bound
-                purse.held += count * bound
-                if count * bound and not purse.available:
-                    purse.exhausted_armed = True
-                purse.jobs.update((row["id"], bound) for row in order.rows)
+                for row in order.rows:
+                    purse.hold(row["id"], bound)
             else:
                 assert isinstance(outcome, InsufficientCredits)
                 purse.refuse()
@@ -165,8 +286,10 @@ class LedgerMachine(RuleBasedStateMachine):
             purse.held -= bound
             purse.available += bound - ending.charge_micros
             purse.spent += ending.charge_micros
-            if ending.charge_micros and not purse.available + purse.held:
-                purse.exhaust()
+            if ending.charge_micros:
+                purse.refundable[ending.job_id] = ending.charge_micros
+                purse.spend_lots(ending.charge_micros)
+                purse.lessen()
             purse.events.append("job.completed" if ending.status == "succeeded" else "job." + ending.status)
             if ending.charge_micros and purse not in charged:
                 charged.append(purse)
@@ -205,7 +328,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for purse in self.purses:
             (real,) = world.rows(self.database, m.accounts, id=purse.holder.account_id)
             assert (real["available_micros"], real["held_micros"]) == (purse.available, purse.held)
-            assert real["exhausted_armed"] == purse.exhausted_armed
+            assert (real["exhausted_armed"], real["end_armed"]) == (purse.exhausted_armed, purse.end_armed)
+            lots = self.database.read_sync(grants.unspent, purse.holder.account_id)
+            assert {lot.id: lot.unspent for lot in lots} == {lot.id: lot.unspent for lot in purse.lots}
             spent = world.rows(self.database, m.monthly_spend, account_id=purse.holder.account_id)
             assert sum(month["spent_micros"] for month in spent) == purse.spent
             assert world.events(self.database, purse.holder.account_id) == purse.events + purse.test_events

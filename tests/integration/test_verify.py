@@ -17,11 +17,13 @@ from producer.operations import webhooks
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.webhooks import WebhookSpec
 from shared import clock
+from shared.audit import Action
 from shared.db import Database, retention_marks
 from shared.db import models as m
 from shared.files import blobs
 from shared.jobs.outcomes import Ending, RelayedPart
 from shared.jobs.transitions import note_relayed
+from shared.money import corrections
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.verify import verify, verify_all
@@ -45,6 +47,8 @@ def scene(database: Database) -> None:
         world.queued(database, holder, 2, bound=70)
         world.take(database, world.new_worker(database), world.queued(database, holder, 1, bound=50))
     _odd_ends(database, holders[0])
+    until = clock.now_micros() + 86_400 * clock.MICROS
+    database.write_sync(corrections.grant, Action("a", "credits.grant"), holders[0].account_id, 7_000_000, until)
     id = batch_world.new_batch(database, holders[0], [chat("a"), chat("b"), chat("c")])
     batch_world.take_turns(database)
     first, *rest = world.take(database, world.new_worker(database), batch_world.job_ids(database, id))

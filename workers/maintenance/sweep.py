@@ -13,10 +13,11 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from shared import clock, crash, logs
+from shared import clock, crash, db, logs
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
 from shared.jobs import response_events
+from shared.money import grants
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
@@ -60,6 +61,7 @@ class Sweeper:
         self._due = DueWatch(DUE_SECONDS)
         self._taking: Isolator[tuple[int, list[str]]] = Isolator("requeuing job")
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
+        self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
         self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
@@ -71,6 +73,7 @@ class Sweeper:
             "requeuing jobs of lost workers": self.take_back,
             "ending overdue jobs": self.end_overdue,
             "writing events of responses": self.tell_responses,
+            "expiring grants": self.expire_grants,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
             "letting in jobs that waited for credit": self.admit,
@@ -126,6 +129,13 @@ class Sweeper:
         """Write the events of responses whose jobs were ended by a worker that does not know them."""
         if ids := self._database.read_sync(response_events.untold, CHUNK, self._telling.besides()):
             self._end(self._telling, ids, response_events.tell)
+
+    def expire_grants(self) -> None:
+        """Take what is unspent of grants that have expired, and write the events of those that soon will."""
+        while ids := self._database.read_sync(_expiring, self._expiring.besides()):
+            done = self._end(self._expiring, ids, _expire)
+            if done < grants.ACCOUNTS:
+                break
 
     def find_lost_doorbells(self) -> None:
         """Leave jobs whose message is lost to the feeder: queue empty at every look for a while, or overtaken."""
@@ -188,6 +198,14 @@ def _lapse(
     if clock.monotonic() - asked > HELD_UP_SECONDS:
         return None
     return recovery.lapse(connection, over, late=late, excused=excused)
+
+
+def _expiring(connection: Connection, besides: Sequence[str]) -> list[str]:
+    return grants.due(connection, db.now(connection), besides)
+
+
+def _expire(connection: Connection, account_ids: Sequence[str]) -> tuple[int, list[str]]:
+    return grants.expire(connection, account_ids, db.now(connection))
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
+from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.entities import EntityRow
 from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
@@ -22,7 +23,15 @@ from shared.db.models.jobs import (
     JobStepRow,
     WorkerRow,
 )
-from shared.db.models.money import DailyUsageRow, InvoiceRow, MonthlySpendRow, ThresholdRow, TransferRow
+from shared.db.models.money import (
+    CreditGrantRow,
+    DailyUsageRow,
+    InvoiceRow,
+    KeyThresholdRow,
+    MonthlySpendRow,
+    ThresholdRow,
+    TransferRow,
+)
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -31,9 +40,11 @@ def _table(model: type[SQLModel]) -> Table:
 
 accounts = _table(AccountRow)
 api_keys = _table(ApiKeyRow)
+audit_log = _table(AuditRow)
 batches = _table(BatchRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
+credit_grants = _table(CreditGrantRow)
 daily_usage = _table(DailyUsageRow)
 deliveries = _table(DeliveryRow)
 entities = _table(EntityRow)
@@ -45,6 +56,7 @@ job_payloads = _table(JobPayloadRow)
 job_results = _table(JobResultRow)
 job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
+key_thresholds = _table(KeyThresholdRow)
 monthly_spend = _table(MonthlySpendRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)

@@ -1,6 +1,6 @@
 """The tables of accounts: accounts, their keys, and the answers kept for Idempotency-Keys."""
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, true
 from sqlmodel import Field, SQLModel
 
 from shared.db.models.columns import big, flag, long_text
@@ -29,7 +29,10 @@ class AccountRow(SQLModel, table=True):
     sequence: int = big(default=0)
     #: The same of the events of its test keys, which are counted apart.
     test_sequence: int = big(default=0)
+    #: `credit.exhausted` may be sent: since the last top-up no request has been refused because little was left.
     exhausted_armed: bool = True
+    #: It may be sent although it was sent early: the last credit has not ended since.
+    end_armed: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     created_at: int = big()
 
 

@@ -142,6 +142,8 @@ class JobResultRow(SQLModel, table=True):
     #: Usage was counted here because the provider did not report it.
     estimated: bool = False
     charged_micros: int = big(default=0)
+    #: What of the charge was given back: the sum of its refunds.
+    refunded_micros: int = big(default=0)
     #: What the reported usage would have cost above the bound: the loss of the platform.
     excess_micros: int = big(default=0)
     #: The answer as far as it was sent on, of a job that ended before it was whole.

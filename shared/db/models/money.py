@@ -1,4 +1,4 @@
-"""The tables of money: transfers, spend by month, usage by day, thresholds, invoices."""
+"""The tables of money: transfers, grants that expire, spend by month, usage by day, thresholds, invoices."""
 
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
@@ -6,14 +6,16 @@ from sqlmodel import Field, SQLModel
 from shared.db.models.columns import big, long_text, partial_index
 
 #: Between which balances money of each kind moves, and for what: nothing else is a transfer.
-#: A refund gives back what a job was charged; an adjustment corrects the transfer that it names.
+#: A refund gives back what a job was charged; an adjustment corrects the transfer that it names, or the balance for a
+#: reason that its entry in the audit log states; what is unspent of a grant (`credit_grants`) expires.
 KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = 'available'
     AND subject_type IN ('operator', 'invoice'))
   OR (kind = 'hold' AND from_purse = 'available' AND to_purse = 'held' AND subject_type IN ('job', 'batch'))
   OR (kind = 'charge' AND from_purse = 'held' AND to_purse = 'revenue' AND subject_type = 'job')
   OR (kind = 'release' AND from_purse = 'held' AND to_purse = 'available' AND subject_type IN ('job', 'batch'))
   OR (kind = 'refund' AND from_purse = 'revenue' AND to_purse = 'available' AND subject_type = 'job')
-  OR (kind = 'adjust' AND subject_type = 'transfer'
+  OR (kind = 'expire' AND from_purse = 'available' AND to_purse = 'treasury' AND subject_type = 'grant')
+  OR (kind = 'adjust' AND subject_type IN ('transfer', 'operator')
     AND ((from_purse = 'treasury' AND to_purse = 'available')
       OR (from_purse = 'available' AND to_purse = 'treasury')))"""
 
@@ -21,8 +23,12 @@ KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = '
 STATEMENTS = "batch_id IS NOT NULL"
 
 
+#: Grants of which something may still expire; the condition of their partial indexes, word for word.
+OPEN_GRANTS = "due_at IS NOT NULL"
+
+
 def once(kind: str, subject: str) -> str:
-    """The condition of the partial index by which a subject has at most one transfer of a kind."""
+    """The condition of the partial index by which a subject has at most one transfer of a kind; refunds may be more."""
     return f"kind = '{kind}' AND subject_type = '{subject}'"
 
 
@@ -34,6 +40,7 @@ class TransferRow(SQLModel, table=True):
         CheckConstraint("amount_micros > 0", name="amount_positive"),
         CheckConstraint(KNOWN_TRANSFER, name="transfer_known"),
         Index("transfers_of_account", "account_id", "id"),
+        partial_index("refunds_of_job", "subject_id", where=once("refund", "job")),
         *(
             partial_index(f"one_{kind}_a_{subject}", "subject_id", where=once(kind, subject), unique=True)
             for subject, kind in (
@@ -59,6 +66,35 @@ class TransferRow(SQLModel, table=True):
     created_at: int = big()
 
 
+class CreditGrantRow(SQLModel, table=True):
+    """Prepaid credit that expires: the grant of that id. Credits that expire first are spent first.
+
+    What is unspent is not written at each charge: it is brought up to date, under the account's lock, from what the
+    account has been charged since (`shared.money.lots`).
+    """
+
+    __tablename__ = "credit_grants"
+    __table_args__ = (
+        CheckConstraint("unspent_micros >= 0 AND expired_micros >= 0", name="grant_not_negative"),
+        CheckConstraint("unspent_micros + expired_micros <= amount_micros", name="grant_within_amount"),
+        partial_index("grants_due", "due_at", where=OPEN_GRANTS),
+        partial_index("grants_of_account", "account_id", "expires_at", where=OPEN_GRANTS),
+    )
+    id: str = Field(primary_key=True)
+    account_id: str
+    amount_micros: int = big()
+    expires_at: int = big()
+    created_at: int = big()
+    #: What was unspent of it when the account had been charged `counted_micros` in all (the sum of `monthly_spend`).
+    unspent_micros: int = big()
+    counted_micros: int = big()
+    expired_micros: int = big(default=0)
+    #: When the sweeper looks at it next: it expires, or jobs still hold some of it. NULL: nothing of it is left.
+    due_at: int | None = big(null=True)
+    #: When the customer is told that it will expire; NULL: that has been done, or is not to be.
+    warn_at: int | None = big(null=True)
+
+
 class MonthlySpendRow(SQLModel, table=True):
     """What an account was charged in a calendar month, UTC."""
 
@@ -78,6 +114,24 @@ class ThresholdRow(SQLModel, table=True):
     level_micros: int = big()
     armed: bool = True
     #: For `spent`: the month it last fired in.
+    period: str | None = None
+
+
+class KeyThresholdRow(SQLModel, table=True):
+    """A level of a key's budget or spend at which the customer wants to be told; fires once a crossing.
+
+    A table of its own: versions that do not know it take every row of `thresholds` for one of the account, judge it by
+    the account's balance, and replace it with the account's.
+    """
+
+    __tablename__ = "key_thresholds"
+    id: str = Field(primary_key=True)
+    key_id: str = Field(index=True)
+    account_id: str
+    kind: str
+    level_micros: int = big()
+    armed: bool = True
+    #: The period it last fired in: a day, a month, or what else the key's budget is of.
     period: str | None = None
 
 

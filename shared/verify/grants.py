@@ -1,0 +1,73 @@
+"""Checks of what operators gave, took and gave back: grants that expire, refunds, adjustments, and their audit log."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, select
+
+from shared.db import models as m
+from shared.money import grants
+from shared.verify.query import SHOWN, Query
+
+QUERIES: tuple[Query, ...] = (
+    Query(
+        "grant: differs from its transfer",
+        """SELECT g.id, g.account_id, g.amount_micros, t.amount_micros AS transferred FROM credit_grants g
+           LEFT JOIN transfers t ON t.subject_id = g.id AND t.kind = 'grant' AND t.account_id = g.account_id
+           WHERE t.id IS NULL OR t.amount_micros <> g.amount_micros""",
+    ),
+    Query(
+        "grant: what has expired of it differs from its transfers",
+        """SELECT x.id, min(x.account_id) AS account_id, sum(x.expired) AS expired, sum(x.moved) AS transferred FROM (
+             SELECT id, account_id, expired_micros AS expired, 0 AS moved FROM credit_grants
+             UNION ALL SELECT subject_id, account_id, 0, amount_micros FROM transfers WHERE kind = 'expire') x
+           GROUP BY x.id HAVING sum(x.expired) <> sum(x.moved) OR min(x.account_id) <> max(x.account_id)""",
+    ),
+    Query(
+        "grant: expired before its time",
+        """SELECT t.id, t.account_id, t.subject_id AS grant_id FROM transfers t JOIN credit_grants g
+             ON g.id = t.subject_id WHERE t.kind = 'expire' AND t.created_at < g.expires_at""",
+    ),
+    Query(
+        "grant: not looked at since it expired",
+        """SELECT id, account_id, unspent_micros, due_at FROM credit_grants
+           WHERE due_at < :day_ago OR (due_at IS NULL AND unspent_micros > 0)""",
+    ),
+    Query(
+        "job: what was refunded differs from its transfers",
+        """SELECT r.job_id AS job, r.refunded_micros, coalesce(t.total, 0) AS transferred FROM job_results r
+           LEFT JOIN (SELECT subject_id, sum(amount_micros) AS total FROM transfers
+             WHERE kind = 'refund' AND subject_type = 'job' GROUP BY subject_id) t ON t.subject_id = r.job_id
+           WHERE r.refunded_micros <> coalesce(t.total, 0)""",
+    ),
+    Query(
+        "transfer: adjustment without its entry in the audit log",
+        """SELECT t.id, t.account_id, t.amount_micros FROM transfers t
+           LEFT JOIN audit_log a ON a.id = t.subject_id AND a.account_id = t.account_id
+             AND a.action = 'credits.adjust'
+           WHERE t.kind = 'adjust' AND t.subject_type = 'operator' AND a.id IS NULL""",
+    ),
+    Query(
+        "transfer: refunds differ in number from their entries in the audit log",
+        """SELECT x.job, min(x.account_id) AS account_id, sum(x.refunds) AS refunds, sum(x.entries) AS entries FROM (
+             SELECT subject_id AS job, account_id, 1 AS refunds, 0 AS entries FROM transfers WHERE kind = 'refund'
+             UNION ALL SELECT subject_id, account_id, 0, 1 FROM audit_log WHERE action = 'credits.refund') x
+           GROUP BY x.job HAVING sum(x.refunds) <> sum(x.entries)""",
+    ),
+)
+
+_NAME = "account: more is unspent of its grants than remains"
+
+
+def violations(connection: Connection) -> Iterator[str]:
+    """Accounts whose open grants, after what was charged since, do not fit in what remains."""
+    open_grants = select(m.credit_grants.c.account_id).where(m.credit_grants.c.due_at.is_not(None)).distinct()
+    found = 0
+    for account_id in connection.execute(open_grants.order_by(m.credit_grants.c.account_id)).scalars().all():
+        lots, remaining = grants.unspent_and_remaining(connection, account_id)
+        unspent = sum(lot.unspent for lot in lots)
+        if unspent > remaining:
+            found += 1
+            if found <= SHOWN:
+                yield f"{_NAME}: account_id={account_id}, unspent={unspent}, remaining={remaining}"
+    if found > SHOWN:
+        yield f"{_NAME}: and {found - SHOWN} more"
