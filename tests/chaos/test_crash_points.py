@@ -10,6 +10,8 @@ import pytest
 from shared import clock, crash
 from shared.money import ledger
 from tests.chaos.batch_scenarios import (
+    batch_held_for_later,
+    batch_in_slices,
     batches_of_all_kinds,
     cancelled_batch,
     cancelled_where_it_died,
@@ -195,6 +197,8 @@ CASES = (
     Case("batch.after_begin", "batches", batches_of_all_kinds),
     Case("batch.after_begin", "batches", cancelled_where_it_died),
     Case("batch.after_begin", "batches", expired_where_it_died),
+    Case("batch.after_hold", "batches", batch_held_for_later),
+    Case("batch.after_slice", "batches", batch_in_slices),
     Case("batch.after_release", "batches", batches_of_all_kinds),
     Case("batch.after_release", "batches", large_batch),
     Case("batch.after_release", "batches", cancelled_where_it_died),
@@ -224,7 +228,14 @@ USUAL = (
     ("postgresql", "batch.after_release", large_batch),
 )
 #: How often a scenario passes its point at least, where that is more than once: claims and sends go in groups.
-PASSES = {jobs_of_all_kinds: 5, job_of_steps: 2, failing_receiver: 3, batches_of_all_kinds: 4, large_batch: 4}
+PASSES = {
+    batch_in_slices: 3,
+    jobs_of_all_kinds: 5,
+    job_of_steps: 2,
+    failing_receiver: 3,
+    batches_of_all_kinds: 4,
+    large_batch: 4,
+}
 #: The same for a scenario that passes its points unequally often: jobs are made and ended in chunks.
 PASSES_OF = {
     ("requeue.after_commit", job_of_steps): 1,
