@@ -30,7 +30,7 @@ from shared.money.ledger import Book
 from shared.money.shortage import Funds, Need
 from shared.queues import queue_name
 from shared.strict_json import dumps
-from shared.submissions import quote
+from shared.submissions import likely_cost, quote
 from shared.submissions import rows as intake
 from shared.submissions.catalogue import catalogue
 from shared.submissions.rows import Owner
@@ -132,8 +132,12 @@ class Acceptor:
         listed: bool,
         claim: Claim | None,
         cache: CacheUse | None = None,
+        quoting: bool = False,
     ) -> PreparedJobs:
-        """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one."""
+        """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one.
+
+        `quoting`: what they are likely to cost is to be known, too.
+        """
         owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
         rows, payloads, need, caching, current = [], [], Need(), None, catalogue()
         for index, submission in enumerate(submissions):
@@ -142,6 +146,8 @@ class Acceptor:
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
+            if quoting:
+                likely_cost.add(need.likely, submission, made)
             caching = cached_answers.caching(holder, submission, made, current, cache) if cache else None
             row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)

@@ -163,6 +163,14 @@ class Afforded(TypedDict):
     estimate: NotRequired[Estimate]
 
 
+class JobsDryRun(Afforded):
+    """What jobs would cost; nothing was created."""
+
+    object: Literal["job.dry_run"]
+    jobs: Count
+    credits_worst_case: Credits
+
+
 class DryRun(Quoted, Afforded):
     """What a batch would contain and its maximum cost; nothing was created."""
 

@@ -181,7 +181,7 @@ def _set_items(property: dict[str, Any], items: dict[str, Any]) -> None:
 
 
 def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
-    """One job of a type is its request and the type; POST /jobs takes one, or a list of them."""
+    """One job of a type is its request and the type; POST /jobs takes one, or a list of them, or what they cost."""
     made: dict[str, Any] = {}
     for type, shape in OF_TYPE.items():
         request = schemas[shape.__name__]
@@ -194,14 +194,21 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
     made["JobList"] = {
         "description": "Jobs that are accepted or refused together and run with batch priority.",
         "type": "object",
-        "properties": {"jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS}},
+        "properties": {
+            "jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS},
+            "dry_run": _DRY_RUN,
+        },
         "required": ["jobs"],
         "additionalProperties": False,
     }
-    made["JobRequest"] = {"oneOf": [*one, {"$ref": "#/components/schemas/JobList"}]}
+    single = {f"Single{name}": made[name] for name in _JOBS.values()}
+    made |= {name: {**job, "properties": {**job["properties"], "dry_run": _DRY_RUN}} for name, job in single.items()}
+    names = (*single, "JobList")
+    made["JobRequest"] = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
     return made
 
 
+_DRY_RUN: Final = {"type": "boolean", "default": False, "description": "Create nothing; respond with the cost."}
 _JOBS: Final[dict[JobType, str]] = {
     "chat.completion": "ChatCompletionJob",
     "embedding": "EmbeddingJob",

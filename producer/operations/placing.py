@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import orjson
 
@@ -104,11 +105,13 @@ class Placer:
         listed: bool,
         claim: Claim | None,
         cache: CacheUse | None = None,
+        quoting: bool = False,
     ) -> PreparedJobs:
-        """Submissions priced, and made the rows of jobs."""
+        """Submissions priced, and made the rows of jobs. `quoting`: only for what they would cost."""
         found = await self.linking.find(holder, submissions, listed=listed, claim=claim)
         size = sum(len(one.json) for one in submissions)
-        prepare = partial(self._prepared, holder, submissions, found, listed=listed, claim=claim, cache=cache)
+        told: dict[str, Any] = {"listed": listed, "claim": claim, "cache": cache, "quoting": quoting}
+        prepare = partial(self._prepared, holder, submissions, found, **told)
         return await self.parsers.run(size, prepare, holder.account_id)
 
     def _prepared(
@@ -120,9 +123,10 @@ class Placer:
         listed: bool,
         claim: Claim | None,
         cache: CacheUse | None,
+        quoting: bool,
     ) -> PreparedJobs:
         whole = found.put_into(submissions, listed=listed)
-        prepared = self.acceptor.prepare(holder, whole, listed=listed, claim=claim, cache=cache)
+        prepared = self.acceptor.prepare(holder, whole, listed=listed, claim=claim, cache=cache, quoting=quoting)
         prepared.answered = found.answered
         return prepared
 
