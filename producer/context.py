@@ -11,6 +11,7 @@ from producer.admission.overload import Overload
 from producer.admission.rooms import Rooms
 from producer.admission.thread_turns import Turns
 from producer.operations.batch_progress import ProgressReader
+from producer.operations.paying import Paying
 from producer.operations.placing import Placer
 from producer.waiting.stream_readers import Readers
 from producer.waiting.stream_relay import Sources
@@ -58,6 +59,7 @@ class Context:
         self.placer = Placer(
             database, self.acceptor, self.overload, self.parsers, self.waiters, self.states, self.linking
         )
+        self.paying = Paying(database, bell)
         self._statistics = Watch(settings().redis_url).start()
         self.streams = Sources(database, self.waiters, self.states, self.readers)
         #: The server is to stop, and will serve for a moment.
@@ -80,6 +82,7 @@ class Context:
         for loop in self._asking:
             loop.cancel()
         self._statistics.stop()
+        self.paying.close()
         await self.acceptor.close()
         await self.keys.close()
         await self.limits.close()

@@ -127,6 +127,16 @@ def month(micros: int) -> str:
     return utc(micros).strftime("%Y-%m")
 
 
+def day_begin(day: str, later: int = 0) -> int:
+    """The first microsecond of a day, UTC (`2026-11-29`), or of one so many days later."""
+    return int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() + later * 86_400) * MICROS
+
+
+def least_id(prefix: str, micros: int) -> str:
+    """No id that was made at this instant or later is less."""
+    return f"{prefix}_{max(micros, 0) // 1000 << 80:032x}"
+
+
 def new_id(prefix: str) -> str:
     """A fresh id such as `job_019a…`: 48 bits of milliseconds, a 16-bit count, 64 random bits, as 32 hex digits.
 

@@ -23,7 +23,7 @@ FusionError
 └── ProviderError         one attempt at a provider failed; workers.running.retry decides what follows
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from shared.providers.limits import RateLimits
@@ -156,7 +156,7 @@ class ProviderError(FusionError):
     `first_byte`, `idle`, `timeout` for the three limits of time; `context_length_exceeded` and `content_filter`,
     whatever the provider's words for these two are. `wait_seconds`: after which it wants to be asked again.
     `head`: an answer other than a refusal had begun, so that the work was probably done, and is paid for, all the same.
-    `limits`: what the answer told of the provider's rate limits.
+    `limits`: what the answer told of the provider's rate limits. `request_ids`: what the provider calls the call by.
     """
 
     status, type = 502, "upstream_error"
@@ -178,6 +178,7 @@ class ProviderError(FusionError):
         self.wait_seconds = retry_after_seconds
         self.head = head
         self.limits = limits
+        self.request_ids: Sequence[str] = ()
 
 
 #: The kinds of error with which jobs end, by the status that is stored.

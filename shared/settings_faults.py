@@ -72,3 +72,19 @@ def fault_of_template(url: str) -> str | None:
     if not {"type", "id"} <= set(names) or set(names) - {"type", "id", "account"}:
         return "must have the placeholders {type} and {id}, and may have {account}"
     return None
+
+
+def fault_of_stripe(settings: Any) -> str | None:
+    """What is missing, or cannot be, where purchases are paid by Stripe; None: nothing. Secrets are never shown."""
+    if not re.fullmatch(r"(sk|rk)_(live|test)_\w{8,}", settings.stripe_secret_key):
+        return "FUSIONAI_STRIPE_SECRET_KEY must be a secret key of Stripe, sk_live_… or sk_test_… (or rk_…)"
+    if not re.fullmatch(r"whsec_[!-~]{16,}", settings.stripe_webhook_secret):
+        return (
+            "FUSIONAI_STRIPE_WEBHOOK_SECRET must be the signing secret of your webhook endpoint at Stripe, whsec_…: "
+            "without it anybody could say that an invoice is paid"
+        )
+    if not settings.stripe_success_url:
+        return "FUSIONAI_STRIPE_SUCCESS_URL is missing: where Stripe sends customers who have paid"
+    if not settings.price_amount:
+        return "FUSIONAI_PRICE_AMOUNT is missing: the price of FUSIONAI_PRICE_CREDITS credits, in the minor unit"
+    return None

@@ -28,6 +28,7 @@ COMMANDS = {
     "keys": "producer.cli.keys:keys",
     "entities": "producer.cli.entities:entities",
     "verify": "producer.cli.database:verify",
+    "reconcile": "producer.cli.reconcile:reconcile",
     "migrate": "producer.cli.database:migrate",
     "sweep": "producer.cli.database:sweep",
 }

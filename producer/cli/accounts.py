@@ -14,6 +14,7 @@ from shared import accounts as rows
 from shared import clock
 from shared.db import Database
 from shared.errors import NotFound
+from shared.money import parties
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 from shared.objects.amounts import credits as in_credits
 
@@ -163,6 +164,28 @@ def set_account(
     found = _find(database, id)
     said = f"unknown fields: {found['unknown_fields']}, linked context: {_switch(found)}"
     output.value(found, lambda: output.line(f"{id}  {found['name']}, {said}"))
+
+
+@accounts.command("billing")
+@click.argument("id")
+@click.option("--name", metavar="TEXT", help="The name on its invoices; empty: the account's own.")
+@click.option("--address", metavar="TEXT", help="The address; \\n begins a new line.")
+@click.option("--tax-id", metavar="TEXT", help="Its tax id, such as a VAT number.")
+@operator_command
+def set_billing(
+    database: Database, output: Output, id: str, name: str | None, address: str | None, tax_id: str | None
+) -> None:
+    """Show or change what invoices say of an account.
+
+    Invoices that have been made stay as they are.
+    """
+    if not (name is address is tax_id is None):
+        lines = None if address is None else address.replace("\\n", "\n")
+        database.write_sync(parties.set_buyer, id, name=name, address=lines, tax_id=tax_id)
+    found = database.read_sync(parties.buyer, id)
+    shown = {"name": found["name"], "tax id": found["tax_id"] or None}
+    address_lines = [("address" if not at else "", line) for at, line in enumerate(found["address"].splitlines())]
+    output.value({"id": id, **found}, lambda: output.fields([*shown.items(), *address_lines]))
 
 
 def _switch(account: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ _COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True
 
 @click.group(cls=ShowByDefault)
 def credits() -> None:
-    """Show the balance, transfers, thresholds; grant."""
+    """Show the balance, transfers, thresholds, automatic top-up; grant."""
 
 
 @credits.command()
@@ -86,6 +86,33 @@ def thresholds(client: FusionAI, output: Output, remaining: tuple[float, ...], s
         output.fields((one["kind"], credits_text(one["credits"])) for one in answer.get("thresholds", wanted))
 
     output.value(answer, words)
+
+
+@credits.command("top-up")
+@click.option("--below", type=click.IntRange(1), metavar="N", help="Buy when fewer credits are available.")
+@click.option("--buy", "bought", type=click.IntRange(1), metavar="N", help="How many to buy, at least --below.")
+@click.option("--monthly", type=click.IntRange(1), metavar="N", help="The most to buy so in a calendar month.")
+@click.option("--off", is_flag=True, help="Buy none any more.")
+@api_command
+def top_up(
+    client: FusionAI, output: Output, below: int | None, bought: int | None, monthly: int | None, off: bool
+) -> None:
+    """Show the automatic top-up; set it, or switch it off."""
+    if off and not (below or bought or monthly):
+        found = client.stop_auto_top_up()
+    elif below and bought and monthly and not off:
+        found = client.set_auto_top_up(below, bought, monthly)
+    elif off or below or bought or monthly:
+        raise click.UsageError("give --below, --buy and --monthly together, or --off alone")
+    else:
+        found = client.auto_top_up()
+
+    def words() -> None:
+        names = {"threshold": "below", "credits": "buy", "monthly_limit": "monthly", "bought_this_month": "this month"}
+        amounts = {word: credits_text(found[name]) for name, word in names.items() if found[name] is not None}
+        output.fields({"status": found["status"], "reason": found["reason"], **amounts})
+
+    output.value(found, words)
 
 
 @credits.command()

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -18,32 +18,46 @@ from shared.clock import MICROS
 from shared.db import Database
 from shared.environment import inherited
 from shared.settings import settings
+from shared.verify.files import UnnamedBlob
 
 _NOT_SWEPT = "The sweep failed."
 _TOTALS = [Column("name"), Column("number", right=True), Column("unit")]
 
 
 @click.command()
-@click.option("--files", is_flag=True, help="Check the size of every stored file too.")
+@click.option("--files", is_flag=True, help="Check the bytes of every stored file too.")
+@click.option("--at-rest", is_flag=True, help="Check too that no job, hold or delivery is under way.")
 @operator_command
-def verify(database: Database, output: Output, files: bool) -> None:
+def verify(database: Database, output: Output, files: bool, at_rest: bool) -> None:
     """Recompute every balance and check the database's consistency.
 
-    May run at any time, also while the system is at work. Exit status 1 when there is a violation.
+    May run at any time, also while the system is at work (but for --at-rest). Exit status 1 when there is a violation.
     """
     with working(output, "Checking every balance", "checks") as update:
-        violations = checks.verify_all(database, stored=files, progress=update)
+        violations = checks.verify_all(database, stored=files, at_rest=at_rest, progress=update)
     totals = database.read_sync(checks.totals)
+    unnamed = list(checks.unnamed_blobs(database)) if files else []
 
     def words() -> None:
         for violation in violations:
             output.line(f"VIOLATED  {violation}")
         output.details(_TOTALS, [_total(name, value) for name, value in totals.items()])
+        if unnamed:
+            output.prose(_remains(unnamed))
         output.line("All balances are exact." if not violations else f"{len(violations):,} violations.")
 
-    output.value({"exact": not violations, "violations": violations, "totals": totals}, words)
+    found = {"violations": [str(one) for one in violations], "findings": [one.as_json() for one in violations]}
+    if files:
+        found["unnamed_blobs"] = [one.as_row() for one in unnamed]
+    output.value({"exact": not violations, **found, "totals": totals}, words)
     if violations:
         raise SystemExit(1)
+
+
+def _remains(unnamed: Sequence[UnnamedBlob]) -> str:
+    """Of blobs without a row: how many, how large, how old. They are what processes that died have left."""
+    bytes, hours = sum(one.bytes for one in unnamed), max(one.age_seconds for one in unnamed) / 3600
+    return f"Stored without a row: {len(unnamed):,}, {bytes:,} bytes, the oldest for {hours:.1f} hours."
 
 
 def _total(name: str, value: int) -> list[str]:

@@ -1,14 +1,18 @@
-"""fusionai invoices: statements of what was used, and purchases of credits."""
+"""fusionai invoices: statements of what was used, and purchases of credits, which operators may mark paid."""
 
+from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
-from producer.cli.output import Output, credits_text, moment
+from producer.cli.operator import operator_command
+from producer.cli.output import Output, Verbatim, credits_text, moment, price_text
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
+from shared.db import Database
 from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
@@ -16,11 +20,12 @@ _COLUMNS = [
     Column("time", drop=1),
     Column("kind"),
     Column("status", drop=2, styled=True),
-    Column("credits", right=True),
+    Column("month"),
+    Column("total", right=True),
     Column("id", short=short_id),
 ]
 _LINE_COLUMNS = [
-    Column("model"),
+    Column("for"),
     Column("jobs", right=True),
     Column("prompt tokens", right=True, drop=2),
     Column("completion tokens", right=True, drop=3),
@@ -31,7 +36,7 @@ _LINE_COLUMNS = [
 
 @click.group(cls=DefaultGroup)
 def invoices() -> None:
-    """List invoices, or show one."""
+    """List invoices, show one; buy credits, void, pay."""
 
 
 @invoices.command("list")
@@ -40,50 +45,143 @@ def invoices() -> None:
 )
 @click.option("--after", metavar="ID", help="Begin after this invoice.")
 @click.option("--kind", type=click.Choice(["statement", "purchase"]), help="Only statements, or only purchases.")
+@click.option("--status", type=click.Choice(["open", "paid", "void", "expired"]), help="Only those with this status.")
+@click.option("--month", metavar="YYYY-MM", help="Only the statement of this calendar month, UTC.")
 @click.option("--batch", metavar="ID", help="Only the statement of this batch.")
+@click.option("--from", "first", metavar="DAY", help="Only those made on this day (2026-11-21, UTC) or later.")
+@click.option("--to", "last", metavar="DAY", help="Only those made on this day or earlier.")
 @api_command
 def list_invoices(
-    client: FusionAI, output: Output, limit: int, after: str | None, kind: str | None, batch: str | None
+    client: FusionAI,
+    output: Output,
+    limit: int,
+    after: str | None,
+    kind: str | None,
+    status: str | None,
+    month: str | None,
+    batch: str | None,
+    first: str | None,
+    last: str | None,
 ) -> None:
     """List invoices, the newest first."""
-    page = client.get("/invoices", limit=limit, after=after, kind=kind, batch_id=batch)
+    wanted: dict[str, Any] = {"kind": kind, "status": status, "period": month, "batch_id": batch}
+    wanted.update({"from": first, "to": last})
+    page = client.get("/invoices", limit=limit, after=after, **wanted)
 
     def words() -> None:
-        rows = [
-            [i["number"], moment(i["created_at"]), i["kind"], i["status"], credits_text(i["credits"]), i["id"]]
-            for i in page["data"]
-        ]
-        output.table(_COLUMNS, rows, empty="No invoices.")
+        output.table(_COLUMNS, [_cells(row) for row in page["data"]], empty="No invoices.")
         if page["has_more"]:
             output.note(f"More: fusionai invoices list --after {page['last_id']}")
 
     output.value(page, words)
 
 
+def _cells(row: dict[str, Any]) -> list[object]:
+    made, total = moment(row["created_at"]), credits_text(row["total"])
+    return [row["number"], made, row["kind"], row["status"], row.get("period"), total, row["id"]]
+
+
 @invoices.command("show")
 @click.argument("id")
+@click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as a PDF.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as HTML.")
+@click.option("--link", is_flag=True, help="Links that open in a browser without a key, for a day.")
 @api_command
-def show_invoice(client: FusionAI, output: Output, id: str) -> None:
-    """Show an invoice, a line for each model."""
-    found = client.invoice(id)
-    output.value(found, lambda: _show(output, found))
+def show_invoice(client: FusionAI, output: Output, id: str, pdf: Path | None, html: Path | None, link: bool) -> None:
+    """Show an invoice, a line for each model; or write it as a document."""
+    if link:
+        links = client.invoice_links(id)
+        output.value(links, lambda: output.fields({"pdf": Verbatim(links["pdf"]), "html": Verbatim(links["html"])}))
+        return
+    if pdf is not None:
+        client.invoice_document(id, pdf, "pdf")
+        output.note(f"{pdf} written")
+    if html is not None:
+        client.invoice_document(id, html, "html")
+        output.note(f"{html} written")
+    if pdf is None and html is None:
+        found = client.invoice(id)
+        output.value(found, lambda: _show(output, found))
+
+
+@invoices.command("buy")
+@click.argument("credits", type=click.IntRange(1, 10**9))
+@click.option("--description", metavar="TEXT", help="What the invoice says of it.")
+@click.option("--save", is_flag=True, help="Save the way to pay, for automatic top-ups.")
+@api_command
+def buy(client: FusionAI, output: Output, credits: int, description: str | None, save: bool) -> None:
+    """Buy credits: make an invoice, and say where it is paid."""
+    more: dict[str, Any] = {"description": description} if description else {}
+    made = client.buy_credits(credits, save_payment_method=save, **more)
+    output.value(made, lambda: _show(output, made))
+
+
+@invoices.command("void")
+@click.argument("id")
+@api_command
+def void(client: FusionAI, output: Output, id: str) -> None:
+    """Void a purchase that is not paid."""
+    gone = client.void_invoice(id)
+    output.value(gone, lambda: output.line(f"invoice {gone['number']} is {gone['status']}"))
+
+
+@invoices.command("pay")
+@click.argument("id")
+@click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
+@operator_command
+def pay(database: Database, output: Output, id: str, note: str) -> None:
+    """Mark a purchase paid and grant its credits (operators).
+
+    Paid twice, it is granted once. A page to pay it at is closed first. Webhooks are sent by the running system.
+    """
+    from shared.money import purchases
+    from shared.payments import payments
+    from shared.payments.collecting import Collector
+
+    def mark(connection: Connection) -> tuple[bool, Any]:
+        before = purchases.shown(connection, id)
+        purchases.pay(connection, id, note=note)
+        return before["status"] == "paid", purchases.shown(connection, id)
+
+    found = database.read_sync(purchases.shown, id)
+    if found["status"] == "open":
+        Collector(database, payments()).withdraw(id)  # nobody is to pay it twice
+    already, invoice = database.write_sync(mark)
+    credits = credits_text(invoice["credits"])
+    said = "was paid already" if already else f"is paid: {credits} credits granted"
+    output.value(invoice, lambda: output.line(f"invoice {invoice['number']} {said}"))
 
 
 def _show(output: Output, found: dict[str, Any]) -> None:
+    purchase = {
+        "description": found.get("description"),
+        "price": price_text(found.get("price")),
+        "pay at": found.get("checkout_url"),
+        "pay by": moment(found.get("expires_at")) or None,
+        "last try": found.get("payment_error"),
+        "refunded": price_text(found.get("refunded")),
+    }
     output.fields(
         {
             "id": found["id"],
             "number": found["number"],
             "kind": found["kind"],
             "status": found["status"],
+            "month": found.get("period"),
             "batch": found["batch_id"],
             "created": moment(found["created_at"]),
             "paid": moment(found["paid_at"]) or None,
             "credits": credits_text(found["credits"]),
+            **purchase,
         }
     )
-    names = ("model", "jobs", "prompt_tokens", "completion_tokens", "images")
-    rows = [[*(line.get(name) for name in names), credits_text(line.get("credits"))] for line in found["lines"]]
+    if found["kind"] == "purchase":
+        return
+    names = ("jobs", "prompt_tokens", "completion_tokens", "images")
+    rows = [
+        [line.get("description") or line.get("model"), *map(line.get, names), credits_text(line.get("credits"))]
+        for line in found["lines"]
+    ]
     if rows:
         output.line()
         output.table(_LINE_COLUMNS, rows)

@@ -17,6 +17,7 @@ from producer.cli import pages, tables
 from producer.cli.tables import LEAST_TEXT, Column, Grid
 from producer.terminal import as_json, one_line, printable
 from shared import clock
+from shared.money.currencies import money_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -157,6 +158,11 @@ def credits_text(value: object) -> str:
     """Credits with at most six decimals and without needless zeros: 1,234.5."""
     whole, _, decimals = f"{float(str(value or 0)):,.6f}".partition(".")
     return f"{whole}.{decimals.rstrip('0')}".rstrip(".")
+
+
+def price_text(price: Mapping[str, Any] | None) -> str | None:
+    """A price as the API gives it: 1,234.50 USD; None: there is none."""
+    return money_text(price["amount"], price["currency"]) if price else None
 
 
 def micros_text(micros: object) -> str | None:

@@ -8,8 +8,10 @@ Every POST carries an Idempotency-Key that its retries keep, so a lost answer is
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from producer.client.atomic_file import atomic_write
 from producer.client.batches import BatchCalls
 from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, Json, Page
 from producer.client.transport import ApiError
@@ -127,6 +129,45 @@ class FusionAI(BatchCalls):
         """A page of the invoices: statements of what was used, and purchases of credits."""
         return self._page("/invoices", limit=limit, after=after)
 
+    def invoice_document(self, id: str, target: str | Path, format: Literal["html", "pdf"] = "pdf") -> int:
+        """Write an invoice as a PDF, or as a page of HTML, to `target`, whole or not at all; how many bytes."""
+        with atomic_write(Path(target)) as stream:
+            return self._fetch(f"/invoices/{id}?format={format}", stream)
+
+    def invoice_links(self, id: str) -> Json:
+        """Links to an invoice as HTML and PDF that need no key, for a day."""
+        found: Json = self.get(f"/invoices/{id}/links")
+        return found
+
     def invoice(self, id: str) -> Json:
         found: Json = self.get(f"/invoices/{id}")
         return found
+
+    def buy_credits(self, credits: int, idempotency_key: str | None = None, **more: Any) -> Json:
+        """Make the invoice of a purchase: `description`, `metadata`, `save_payment_method` beside the credits.
+
+        It is paid at its `checkout_url`, where the server takes payments online.
+        """
+        made: Json = self.post("/invoices", {"credits": credits, **more}, idempotency_key=idempotency_key)
+        return made
+
+    def void_invoice(self, id: str) -> Json:
+        """Void an open purchase, so that it is never paid."""
+        gone: Json = self.post(f"/invoices/{id}/void", {})
+        return gone
+
+    def auto_top_up(self) -> Json:
+        """The automatic top-up, and whether it is at work."""
+        found: Json = self.get("/credits/auto_top_up")
+        return found
+
+    def set_auto_top_up(self, threshold: int, credits: int, monthly_limit: int) -> Json:
+        """Have so many credits bought when fewer than `threshold` are available, up to a limit a month."""
+        wanted = {"enabled": True, "threshold": threshold, "credits": credits, "monthly_limit": monthly_limit}
+        answer: Json = self._send("PUT", "/credits/auto_top_up", json=wanted)
+        return answer
+
+    def stop_auto_top_up(self) -> Json:
+        """Have no credits bought automatically any more."""
+        answer: Json = self._send("PUT", "/credits/auto_top_up", json={"enabled": False})
+        return answer

@@ -4,6 +4,7 @@ The OpenAPI document is made from these types, the operations return them, and t
 Objects that workers make as well (events, invoices, lines of a batch) are in `shared.objects`.
 """
 
+from producer.objects.auto_top_ups import AutoTopUp, auto_top_up_object
 from producer.objects.batches import (
     Afforded,
     Batch,
@@ -66,7 +67,7 @@ from producer.objects.jobs import (
 )
 from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
-from producer.objects.probes import Healthy, NotReady, Ready, Stopping
+from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
 from producer.objects.usage import Days, ModelCredits, UsageReport, UsageRow, days, model_credits, usage_id, usage_row
 from producer.objects.webhooks import (
@@ -91,7 +92,7 @@ from shared.objects.batches import (
     RequestCounts,
 )
 from shared.objects.events import Event, event_object
-from shared.objects.invoices import Invoice, InvoiceLine, invoice_object
+from shared.objects.invoices import Invoice, InvoiceLine, InvoiceLinks, invoice_object
 from shared.objects.shortages import Estimate, Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
@@ -101,6 +102,7 @@ __all__ = [
     "TERMINAL",
     "Afforded",
     "Attempt",
+    "AutoTopUp",
     "Balance",
     "Batch",
     "BatchProgress",
@@ -133,6 +135,7 @@ __all__ = [
     "Images",
     "Invoice",
     "InvoiceLine",
+    "InvoiceLinks",
     "Job",
     "JobError",
     "JobRouting",
@@ -157,6 +160,7 @@ __all__ = [
     "Quoted",
     "Ready",
     "Reason",
+    "Received",
     "Reply",
     "RequestCounts",
     "Result",
@@ -179,6 +183,7 @@ __all__ = [
     "WantedCall",
     "WantedFunction",
     "Webhook",
+    "auto_top_up_object",
     "balance_object",
     "batch_object",
     "days",

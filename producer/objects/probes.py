@@ -28,3 +28,9 @@ class Stopping(TypedDict):
     """The server is shutting down and will soon stop accepting connections."""
 
     status: Literal["stopping"]
+
+
+class Received(TypedDict):
+    """A message of a payment provider was taken."""
+
+    received: Literal[True]

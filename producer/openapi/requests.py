@@ -8,9 +8,11 @@ from pydantic import BaseModel, Field
 
 from producer.openapi.schemas import definitions
 from producer.operations import files
+from producer.operations.auto_top_ups import AutoTopUpSpec
 from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
+from producer.operations.invoices import PurchaseSpec
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
@@ -98,6 +100,8 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     WebhookSpec,
     WebhookChange,
     ThresholdSpecs,
+    PurchaseSpec,
+    AutoTopUpSpec,
 )
 
 _EVENTS: Final = {"enum": ["*", *events.TYPES], "type": "string"}
@@ -129,6 +133,7 @@ def refine(schemas: dict[str, Any]) -> None:
     batch = schemas["BatchSpec"]["properties"]
     _set_items(batch["requests"], {"$ref": "#/components/schemas/BatchLine"})
     batch["metadata"] = schemas["ChatCompletionRequest"]["properties"]["metadata"]
+    schemas["PurchaseSpec"]["properties"]["metadata"] = batch["metadata"]
     batch["completion_window"]["pattern"] = WINDOW.pattern
     retry = schemas["RetrySpec"]["properties"]
     retry["metadata"] = {"anyOf": [batch["metadata"], {"type": "null"}]}

@@ -32,20 +32,21 @@ async def make_once(
 
 
 async def _written(database: Database, holder: KeyHolder, spec: BatchSpec) -> dict[str, Any]:
-    """The file of inline requests, not yet visible: its id, and how many bytes it has."""
+    """The file of inline requests, not yet visible: its id, how many bytes it has, and their SHA-256."""
     lines = await asyncio.to_thread(batches.lines_of, spec)
     wanted: dict[str, Any] = {"filename": "requests.jsonl", "purpose": files.PURPOSE}
     unless_done_by = clock.now_micros() + files.UPLOAD_MICROS
     row = await database.write(files.begin, holder, **wanted, expires_at=unless_done_by, bytes=len(lines))
     try:
         seconds = files.STORAGE_SECONDS + len(lines) / files.LEAST_BYTES_A_SECOND
-        await files.stored_within(seconds, _write, row["blob"], lines)
+        sha256 = await files.stored_within(seconds, _write, row["blob"], lines)
     except Exception:
         await files.drop(database, row)
         raise
-    return {"id": row["id"], "bytes": len(lines)}
+    return {"id": row["id"], "bytes": len(lines), "sha256": sha256}
 
 
-def _write(blob: str, content: bytes) -> None:
+def _write(blob: str, content: bytes) -> str:
     with blobs.writer(blob) as file:
         file.write(content)
+    return file.sha256

@@ -65,10 +65,10 @@ async def retry(
         named: dict[str, Any] = {"filename": f"{id}_retry.jsonl", "purpose": files.PURPOSE}
         file = await database.write(files.begin, holder, **named, expires_at=unless_done_by)
         try:
-            bytes = await files.stored_within(
+            written = await files.stored_within(
                 WRITE_SECONDS, retried_lines.write, database, repeated, spec.reasons, file["blob"]
             )
-            answer, replayed = await run_once(database, claim, create, holder, spec, repeated, file["id"], bytes)
+            answer, replayed = await run_once(database, claim, create, holder, spec, repeated, file["id"], written)
         except Exception:
             await files.drop(database, file)
             raise
@@ -101,15 +101,23 @@ def _ended_at(row: Row) -> int:
 
 
 def create(
-    connection: Connection, holder: KeyHolder, spec: RetrySpec, repeated: Repeated, file_id: str, bytes: int
+    connection: Connection,
+    holder: KeyHolder,
+    spec: RetrySpec,
+    repeated: Repeated,
+    file_id: str,
+    written: tuple[int, str],
 ) -> Batch:
-    """The batch that repeats the file's lines, unless another has been made of them meanwhile, which is a 409."""
+    """The batch that repeats the file's lines, unless another has been made of them meanwhile, which is a 409.
+
+    `written`: how many bytes the file has, and their SHA-256.
+    """
     connection.execute(select(m.batches.c.id).where(m.batches.c.id == repeated.root).with_for_update())
     family = states.family(connection, repeated.row)
     if len(family) != len(repeated.family):
         raise _repeats_already(family[-1])
     _check_kept(repeated)  # retention may have taken them while the file was written
-    files.finish(connection, file_id, bytes)
+    files.finish(connection, file_id, *written)
     before, window = repeated.row, spec.completion_window or repeated.row["completion_window"]
     labels = read_labels(spec.metadata)
     # Later than every other, whatever this machine's clock says: their order is that of these times.

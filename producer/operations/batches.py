@@ -169,14 +169,14 @@ def create(
     inline: Mapping[str, Any],
     beside: Mapping[str, Any] = {},
 ) -> Batch:
-    """A batch that waits to be read. `inline`: id and bytes of the file that its `requests` were written to.
+    """A batch that waits to be read. `inline`: id, bytes and sha256 of the file that its `requests` were written to.
 
     `beside`: columns that no body sets.
     """
     if spec.requests is not None and not inline:
         raise UnwrittenError
     if inline:
-        files.finish(connection, inline["id"], inline["bytes"])
+        files.finish(connection, inline["id"], inline["bytes"], inline["sha256"])
     file_id = str(inline["id"] if inline else spec.input_file_id)
     input_blob(connection, holder, file_id, lock=True)
     labels = read_labels(spec.metadata)

@@ -124,14 +124,16 @@ def begin(
     return row
 
 
-def finish(connection: Connection, id: str, bytes: int, *, keep_seconds: int = KEEP_SECONDS) -> None:
+def finish(connection: Connection, id: str, bytes: int, sha256: str, *, keep_seconds: int = KEEP_SECONDS) -> None:
     """Show a file whose blob has been written whole, until so long after its creation.
 
     InternalError when the writing took so long that the file is gone.
     """
     mine = update(m.files).where(m.files.c.id == id, m.files.c.status == "uploading")
     expires_at = m.files.c.created_at + keep_seconds * clock.MICROS
-    if not connection.execute(mine.values(status="processed", bytes=bytes, expires_at=expires_at)).rowcount:
+    if not connection.execute(
+        mine.values(status="processed", bytes=bytes, sha256=sha256, expires_at=expires_at)
+    ).rowcount:
         raise InternalError("the upload took too long and was discarded; upload the file again")
 
 
@@ -177,8 +179,8 @@ async def keep(
     row = await database.write(begin, holder, **named, expires_at=given_up, bytes=bytes)
     try:
         seconds_to_write = STORAGE_SECONDS + bytes / LEAST_BYTES_A_SECOND
-        await stored_within(seconds_to_write, _copy, content, row["blob"])
-        answer, replayed = await run_once(database, claim, _finished, holder, row["id"], bytes, seconds)
+        sha256 = await stored_within(seconds_to_write, _copy, content, row["blob"])
+        answer, replayed = await run_once(database, claim, _finished, holder, row["id"], bytes, sha256, seconds)
     except Exception:
         await drop(database, row)
         raise
@@ -210,13 +212,15 @@ def _visible(holder: KeyHolder) -> Select[Any]:
     return mine.where(files.status == "processed", lasting)
 
 
-def _copy(content: IO[bytes], blob: str) -> None:
+def _copy(content: IO[bytes], blob: str) -> str:
+    """Write it; its SHA-256."""
     with blobs.writer(blob) as file:
         shutil.copyfileobj(content, file, COPY_BYTES)
+    return file.sha256
 
 
-def _finished(connection: Connection, holder: KeyHolder, id: str, bytes: int, seconds: int) -> File:
-    finish(connection, id, bytes, keep_seconds=seconds)
+def _finished(connection: Connection, holder: KeyHolder, id: str, bytes: int, sha256: str, seconds: int) -> File:
+    finish(connection, id, bytes, sha256, keep_seconds=seconds)
     return show(connection, holder, id)
 
 

@@ -40,8 +40,8 @@ class Repeated:
         return (one for one in self.family if one["created_at"] > self.row["created_at"])
 
 
-def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None, blob: str) -> int:
-    """Write the lines to be retried as an input file; how many bytes. On a thread.
+def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None, blob: str) -> tuple[int, str]:
+    """Write the lines to be retried as an input file; how many bytes, and their SHA-256. On a thread.
 
     400 when there are none, or none of a reason; 409 when one has succeeded in another retry.
     """
@@ -54,7 +54,7 @@ def write(database: Database, repeated: Repeated, reasons: Sequence[str] | None,
     with blobs.writer(blob) as file:
         for line in _lines(database, repeated.row, list(names), bool(rest)):
             written += file.write(json_lines.line(line))
-    return written
+    return written, file.sha256
 
 
 def reasons_of(connection: Connection, batch: Row) -> dict[tuple[str, str], int]:

@@ -86,9 +86,9 @@ def read_period(first: str | None, last: str | None) -> Period:
 
     A `from` of tomorrow is that day alone: where its caller lives it may be today.
     """
-    since = _read_day(first, "from") if first is not None else None
+    since = read_day(first, "from")
     today = clock.utc(clock.now_micros()).date()
-    until = _read_day(last, "to") if last is not None else max(since or today, today)
+    until = read_day(last, "to") or max(since or today, today)
     since = since or until.replace(day=1)
     if since > until:
         raise InvalidRequest(f"from: {since} is after to ({until})", param="from")
@@ -168,7 +168,10 @@ def scan(
 _OF_JOB = ("id", "key_id", "batch_id", "custom_id", "type", "model", "test", "status", "finished_at")
 
 
-def _read_day(text: str, param: str) -> date:
+def read_day(text: str | None, param: str) -> date | None:
+    """The day that a parameter names, if there is one; 400 for anything else."""
+    if text is None:
+        return None
     try:
         if _DAY.fullmatch(text):
             return date.fromisoformat(text)

@@ -37,6 +37,17 @@ async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[
         raise UnsupportedMediaType(f"unsupported Content-Type {kind[:100]!r}: must be application/json")
     if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in ("identity", ""):
         raise UnsupportedMediaType(f"unsupported Content-Encoding {coding[:100]!r}: must be identity")
+    body = await read_bytes(request, most_bytes)
+    request.scope["fusionai_bytes"] = len(body)
+    parsers = cast(Turns, request.app.state.context.parsers)
+    value = await parsers.run(len(body), partial(_parse, body), _account(request))
+    if not isinstance(value, dict):
+        raise InvalidRequest("request body must be a JSON object")
+    return cast(dict[str, Any], value)
+
+
+async def read_bytes(request: Request, most_bytes: int) -> bytes:
+    """The body of a request as it was sent; 400 for one that breaks off, 413 for a larger one."""
     declared = request.headers.get("content-length", "0")
     body = bytearray()
     if not (declared.isdigit() and int(declared[:20]) > most_bytes):
@@ -50,12 +61,7 @@ async def read_body(request: Request, *, most_bytes: int = SMALL_BYTES) -> dict[
     if len(body) > most_bytes or (declared.isdigit() and int(declared[:20]) > most_bytes):
         shown = f"{most_bytes // 1024**2} MB" if most_bytes >= 1024**2 else f"{most_bytes // 1024} KB"
         raise PayloadTooLarge(f"request body is larger than {shown}")
-    request.scope["fusionai_bytes"] = len(body)
-    parsers = cast(Turns, request.app.state.context.parsers)
-    value = await parsers.run(len(body), partial(_parse, bytes(body)), _account(request))
-    if not isinstance(value, dict):
-        raise InvalidRequest("request body must be a JSON object")
-    return cast(dict[str, Any], value)
+    return bytes(body)
 
 
 def _parse(body: bytes) -> Any:

@@ -52,6 +52,7 @@ class Made:
     blob: str
     filename: str
     bytes: int
+    sha256: str | None = None
 
 
 def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str]:
@@ -262,6 +263,7 @@ def _keep(connection: Connection, row: Row, made: Made, now: int) -> None:
         "purpose": MADE_BY_BATCHES,
         "filename": made.filename,
         "bytes": made.bytes,
+        "sha256": made.sha256,
         "blob": made.blob,
         "status": "processed",
         "created_at": now,

@@ -30,6 +30,7 @@ class BlobStore(Protocol):
     def writer(self, name: str) -> AbstractContextManager[BinaryIO]: ...
     def reader(self, name: str, offset: int) -> BinaryIO: ...
     def size(self, name: str) -> int | None: ...
+    def written(self, name: str) -> float | None: ...
     def delete(self, name: str) -> None: ...
     def starting(self, prefix: str, start: str) -> list[str]: ...
     def old(self, prefix: str, before: float) -> Iterator[str]: ...
@@ -69,6 +70,12 @@ class Directory:
     def size(self, name: str) -> int | None:
         try:
             return (self._root / name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def written(self, name: str) -> float | None:
+        try:
+            return (self._root / name).stat().st_mtime
         except FileNotFoundError:
             return None
 
@@ -131,6 +138,12 @@ class Remote:
     def size(self, name: str) -> int | None:
         try:
             return int(self._fs.info(f"{self._root}/{name}")["size"])
+        except FileNotFoundError:
+            return None
+
+    def written(self, name: str) -> float | None:
+        try:
+            return float(self._written(self._fs.info(f"{self._root}/{name}")).timestamp())
         except FileNotFoundError:
             return None
 

@@ -7,6 +7,7 @@ machines need a bucket.
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -23,7 +24,19 @@ from shared.errors import StorageAway
 from shared.files.blob_stores import MOST_FORGOTTEN, BlobStore, Directory, Remote
 from shared.settings import settings
 
-__all__ = ["MOST_FORGOTTEN", "delete", "forget_old", "forget_unfinished", "old", "reader", "size", "starting", "writer"]
+__all__ = [
+    "MOST_FORGOTTEN",
+    "BlobWriter",
+    "age",
+    "delete",
+    "forget_old",
+    "forget_unfinished",
+    "old",
+    "reader",
+    "size",
+    "starting",
+    "writer",
+]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +46,7 @@ _NAME = re.compile(r"[a-z]+/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}")
 _PREFIX = re.compile(r"[a-z]+/")
 
 
-def writer(name: str) -> AbstractContextManager[BinaryIO]:
+def writer(name: str) -> AbstractContextManager["BlobWriter"]:
     """Write a blob; it is there, safe on disk, when the block has ended well, and not at all when it has not."""
     return _writing(_checked(name))
 
@@ -49,6 +62,13 @@ def size(name: str) -> int | None:
     """Bytes of a blob, which are to be those that its row says; None when it is not there."""
     with _told("stat", name):
         return _store().size(_checked(name))
+
+
+def age(name: str) -> float | None:
+    """Seconds since a blob was written; None when it is not there."""
+    with _told("stat", name):
+        written = _store().written(_checked(name))
+    return None if written is None else clock.now_seconds() - written
 
 
 def delete(name: str) -> None:
@@ -85,11 +105,11 @@ def forget_unfinished(seconds: float) -> int:
 
 
 @contextlib.contextmanager
-def _writing(name: str) -> Iterator[BinaryIO]:
+def _writing(name: str) -> Iterator["BlobWriter"]:
     with contextlib.ExitStack() as stack:
         with _told("write", name, missing=True):
             file = stack.enter_context(_store().writer(name))
-        yield cast(BinaryIO, _Writer(name, file))
+        yield BlobWriter(name, file)
         with _told("write", name, missing=True):
             stack.close()
 
@@ -129,13 +149,21 @@ class _Raw(io.RawIOBase):
         super().close()
 
 
-class _Writer:
+class BlobWriter:
     """A blob that is being written."""
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         self._name, self._file = name, file
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Of what has been written so far, in hexadecimal digits."""
+        return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:
+        """Append to it."""
+        self._hash.update(data)
         with _told("write", self._name, missing=True):
             return self._file.write(data)
 

@@ -241,4 +241,5 @@ def _used(ending: Ending, job: Mapping[str, Any]) -> Used:
         ending.completion_tokens,
         ending.images,
         ending.charge_micros,
+        job["batch_id"] is not None,
     )

@@ -1,68 +1,101 @@
 """Recomputes every balance and checks every promise about money, jobs and events, from the rows alone.
 
+A subject is a module with `CHECKS`; a new check is a `Query` there, or a function of a `Reader` that yields findings.
 A check looks at the rows of one statement (a page of them where they are many), which every database shows as they
-were at one instant; so it is right while the system runs, holds no lock, and needs little memory. What retention has
-removed (`shared.db.retention_marks`) is not missed.
+were at one instant; so it is right while the system runs, holds no lock, needs little memory, and no transaction of it
+outlasts a statement. What retention has removed (`shared.db.retention_marks`) is not missed.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 
 from shared.db import Database
-from shared.verify import batches, charges, events, files, grants, invoices, jobs, kept_answers, money, steps
-from shared.verify.query import Query
-
-#: A check: what it finds, as a line each.
-Check = Callable[[Connection], Iterator[str]]
-
-_QUERIES: tuple[Query, ...] = (
-    *money.QUERIES,
-    *grants.QUERIES,
-    *jobs.QUERIES,
-    *steps.QUERIES,
-    *batches.QUERIES,
-    *events.QUERIES,
-    *files.QUERIES,
+from shared.verify import at_rest as rest
+from shared.verify import (
+    batches,
+    charges,
+    events,
+    files,
+    grants,
+    invoices,
+    jobs,
+    kept_answers,
+    money,
+    replay,
+    statements,
+    steps,
 )
-CHECKS: tuple[Check, ...] = (
-    *(partial(Query.violations, query) for query in _QUERIES),
-    charges.violations,
-    grants.violations,
-    steps.violations,
-    invoices.violations,
-    kept_answers.violations,
+from shared.verify.files import unnamed_blobs as unnamed_blobs
+from shared.verify.findings import Check, Finding, Reader
+
+T = TypeVar("T")
+
+_SUBJECTS = (
+    *(money, grants, replay, statements, invoices),
+    *(jobs, steps, batches, events, files, charges, kept_answers),
+)
+#: The checks of each subject, in the order in which they run.
+CHECKS: tuple[Check, ...] = tuple(
+    check
+    for subject in (
+        money,
+        grants,
+        replay,
+        statements,
+        jobs,
+        steps,
+        batches,
+        events,
+        files,
+        charges,
+        invoices,
+        kept_answers,
+    )
+    for check in subject.CHECKS
 )
 
 
 def verify(connection: Connection) -> list[str]:
     """Every violation found, as a line each that names the rows; empty when all of it is exact."""
-    return [line for check in CHECKS for line in check(connection)]
+    return [str(finding) for check in CHECKS for finding in check(lambda work: work(connection))]
 
 
 def verify_all(
-    database: Database, *, stored: bool = False, progress: Callable[[int, int], object] = lambda done, total: None
-) -> list[str]:
-    """The same, each check in a transaction of its own, so that none is long. `stored`: the bytes of files as well.
+    database: Database,
+    *,
+    stored: bool = False,
+    at_rest: bool = False,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> list[Finding]:
+    """The same as findings, read in transactions of their own.
 
-    `progress` is called after each check with how many are done, and of how many.
+    `stored`: the bytes of files as well; `at_rest`: also that nothing is under way. `progress` is called after each
+    check with how many are done, and of how many.
     """
-    found: list[str] = []
-    for number, check in enumerate(CHECKS, start=1):
-        found += database.read_sync(_listed, check)
-        progress(number, len(CHECKS))
-    return [*found, *files.unlike_their_bytes(database)] if stored else found
+    checks = [*CHECKS, *(rest.CHECKS if at_rest else ())]
+    found: list[Finding] = []
+    for number, check in enumerate(checks, start=1):
+        found += check(_reader(database))
+        progress(number, len(checks))
+    return [*found, *files.stored(database)] if stored else found
 
 
-def _listed(connection: Connection, check: Check) -> list[str]:
-    """What a check finds; what it has to sort or join goes to files, where SQLite would keep it in memory."""
+def _reader(database: Database) -> Reader:
+    def read(work: Callable[[Connection], T]) -> T:
+        return database.read_sync(_sorting_in_files, work)
+
+    return read
+
+
+def _sorting_in_files(connection: Connection, work: Callable[[Connection], T]) -> T:
+    """What it has to sort or join goes to files, where SQLite would keep it in memory."""
     if connection.dialect.name != "sqlite":
-        return list(check(connection))
+        return work(connection)
     connection.exec_driver_sql("PRAGMA temp_store=FILE")
     try:
-        return list(check(connection))
+        return work(connection)
     finally:
         connection.exec_driver_sql("PRAGMA temp_store=MEMORY")
 

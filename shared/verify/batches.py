@@ -3,7 +3,9 @@
 from typing import get_args
 
 from shared.db.models.jobs import OF_BATCHES
+from shared.db.models.money import MONTHLY, STATEMENTS
 from shared.objects.batches import BATCH_FINISHED, BATCH_OVER, BatchStatus
+from shared.verify.findings import Check
 from shared.verify.query import Query, sql_list
 
 #: The statuses of batches that are over, and of those among them that had begun, after `IN`.
@@ -84,8 +86,9 @@ QUERIES: tuple[Query, ...] = (
              OR i.kind <> 'statement' OR i.status <> 'paid'""",
     ),
     Query(
-        "invoice: statement of a batch that does not exist",
-        """SELECT i.id, i.batch_id FROM invoices i LEFT JOIN batches b ON b.id = i.batch_id
-           WHERE i.kind = 'statement' AND (i.batch_id IS NULL OR b.id IS NULL)""",
+        "invoice: statement of neither a month nor a batch that exists, or of both",
+        f"""SELECT i.id, i.batch_id, i.period FROM invoices i LEFT JOIN batches b ON b.id = i.batch_id
+            WHERE i.kind = 'statement' AND CASE WHEN i.{MONTHLY} THEN i.{STATEMENTS} ELSE b.id IS NULL END""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES

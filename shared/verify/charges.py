@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import select, text
 
 from shared.db import models as m
 from shared.submissions.charging import USED, fair_charges
 from shared.submissions.steps.course import COURSE
-from shared.verify.query import faulty_rows
+from shared.verify.findings import Check, Finding, Reader
+from shared.verify.query import faulty_rows, page_of
 
 #: Jobs in one statement.
 PAGE = 2000
@@ -16,9 +17,9 @@ PAGE = 2000
 _NAME = "job: charge differs from the price of its usage (limited by its maximum cost)"
 
 
-def violations(connection: Connection) -> Iterator[str]:
+def violations(read: Reader) -> Iterator[Finding]:
     """Page after page of the finished jobs."""
-    return faulty_rows(connection, _NAME, _PAGE, _wrong, by="id", after="")
+    return faulty_rows(read, _NAME, page_of(_PAGE), _wrong, by="id", after="")
 
 
 _RESULT = (*USED, "provider", "service_tier", "charged_micros")
@@ -52,3 +53,6 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
     if row["charged_micros"] in fair:
         return None
     return f"charged_micros={row['charged_micros']}, expected {fair[0]}, bound_micros={row['job_bound']}"
+
+
+CHECKS: tuple[Check, ...] = (violations,)

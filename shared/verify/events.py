@@ -5,6 +5,7 @@ from shared.db.models.jobs import UNFINISHED
 from shared.jobs.outcomes import EVENTS
 from shared.objects.batches import BATCH_OVER
 from shared.verify.batches import ENDED_AT, OVER_STATUSES
+from shared.verify.findings import Check
 from shared.verify.query import Query, sql_list
 
 _OF_JOBS = sql_list(EVENTS.values())
@@ -99,3 +100,4 @@ QUERIES: tuple[Query, ...] = (
              AND CASE WHEN d.next_at > 0 THEN d.next_at ELSE coalesce(d.asked_at, e.created_at) END < :day_ago""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES

@@ -1,12 +1,14 @@
 """Checks of what operators gave, took and gave back: grants that expire, refunds, adjustments, and their audit log."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from shared.db import models as m
 from shared.money import grants
-from shared.verify.query import SHOWN, Query
+from shared.verify.findings import Check, Finding, Reader, first_of
+from shared.verify.query import Query
 
 QUERIES: tuple[Query, ...] = (
     Query(
@@ -58,16 +60,22 @@ QUERIES: tuple[Query, ...] = (
 _NAME = "account: more is unspent of its grants than remains"
 
 
-def violations(connection: Connection) -> Iterator[str]:
+def violations(read: Reader) -> Iterator[Finding]:
     """Accounts whose open grants, after what was charged since, do not fit in what remains."""
-    open_grants = select(m.credit_grants.c.account_id).where(m.credit_grants.c.due_at.is_not(None)).distinct()
-    found = 0
-    for account_id in connection.execute(open_grants.order_by(m.credit_grants.c.account_id)).scalars().all():
-        lots, remaining = grants.unspent_and_remaining(connection, account_id)
-        unspent = sum(lot.unspent for lot in lots)
-        if unspent > remaining:
-            found += 1
-            if found <= SHOWN:
-                yield f"{_NAME}: account_id={account_id}, unspent={unspent}, remaining={remaining}"
-    if found > SHOWN:
-        yield f"{_NAME}: and {found - SHOWN} more"
+    return first_of(_NAME, _violations(read))
+
+
+def _violations(read: Reader) -> Iterator[Finding]:
+    for account_id in read(lambda connection: connection.execute(_OPEN).scalars().all()):
+        lots, remaining = read(partial(grants.unspent_and_remaining, account_id=account_id))
+        if (unspent := sum(lot.unspent for lot in lots)) > remaining:
+            yield Finding(_NAME, {"account_id": account_id, "unspent": unspent, "remaining": remaining})
+
+
+_OPEN = (
+    select(m.credit_grants.c.account_id)
+    .where(m.credit_grants.c.due_at.is_not(None))
+    .distinct()
+    .order_by(m.credit_grants.c.account_id)
+)
+CHECKS: tuple[Check, ...] = (*QUERIES, violations)

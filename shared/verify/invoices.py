@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 
 from shared.db import models as m
-from shared.verify.query import faulty_rows
+from shared.verify.findings import Check, Finding, Reader
+from shared.verify.query import faulty_rows, page_of
 
 #: Invoices in one statement.
 PAGE = 1000
@@ -16,9 +17,9 @@ _NAME = "invoice: lines do not add up to its total, or to the tokens of its batc
 _TOKENS = ("prompt_tokens", "completion_tokens")
 
 
-def violations(connection: Connection) -> Iterator[str]:
+def violations(read: Reader) -> Iterator[Finding]:
     """Page after page, by number."""
-    return faulty_rows(connection, _NAME, _PAGE, _wrong, by="number", after=0)
+    return faulty_rows(read, _NAME, page_of(_PAGE), _wrong, by="number", after=0)
 
 
 _PAGE = (
@@ -44,3 +45,6 @@ def _wrong(row: Mapping[str, Any]) -> str | None:
     if row["kind"] == "statement" and row["batch"] and used != {name: row[name] for name in _TOKENS}:
         return f"lines={used}, batch={ ({name: row[name] for name in _TOKENS}) }"
     return None
+
+
+CHECKS: tuple[Check, ...] = (violations,)

@@ -1,6 +1,7 @@
 """Checks of jobs: the row, payload, result and hold of each, and the worker that runs it."""
 
 from shared.db.models.jobs import OF_BATCHES, RUNNING, UNFINISHED
+from shared.verify.findings import Check
 from shared.verify.query import Query
 
 #: A job's transfers in a row: what was held, charged and released for it.
@@ -113,3 +114,4 @@ QUERIES: tuple[Query, ...] = (
              AND (b.id IS NULL OR b.account_id <> j.account_id OR b.test <> j.test)""",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES

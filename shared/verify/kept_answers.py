@@ -1,13 +1,14 @@
 """Checks that every job that a kept answer promised exists: no accepted job is lost."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import orjson
 from sqlalchemy import Connection, select, tuple_
 
 from shared.db import models as m
 from shared.db import retention_marks
-from shared.verify.query import SHOWN
+from shared.verify.findings import Check, Finding, Reader, first_of
 
 #: Answers in one statement; each may name a thousand jobs.
 PAGE = 200
@@ -16,29 +17,35 @@ _NAME = "stored idempotent response: its object does not exist or belongs to ano
 _TABLES = {"job_": m.jobs, "batch_": m.batches, "inv_": m.invoices}
 
 
-def violations(connection: Connection) -> Iterator[str]:
+def violations(read: Reader) -> Iterator[Finding]:
     """Page after page of the answers."""
-    after: tuple[str, str] = ("", "")
-    keys, found = m.idempotency_keys.c, 0
-    while True:
-        later = tuple_(keys.account_id, keys.key) > tuple_(*after)
-        statement = select(keys.account_id, keys.key, keys.status_code, keys.response, keys.created_at)
-        rows = connection.execute(statement.where(later).order_by(keys.account_id, keys.key).limit(PAGE)).all()
-        if not rows:
-            break
-        promised = {
-            id: (row.account_id, row.key, row.created_at)
-            for row in rows
-            if 200 <= row.status_code < 300
-            for id in _ids(row.response)
-        }
-        for id in _missing(connection, promised):
-            found += 1
-            if found <= SHOWN:
-                yield f"{_NAME}: id={id}, account_id={promised[id][0]}, key={promised[id][1]}"
-        after = rows[-1].account_id, rows[-1].key
-    if found > SHOWN:
-        yield f"{_NAME}: and {found - SHOWN} more"
+    return first_of(_NAME, _violations(read))
+
+
+def _violations(read: Reader) -> Iterator[Finding]:
+    after: tuple[str, str] | None = ("", "")
+    while after is not None:
+        found, after = read(partial(_page, after=after))
+        yield from found
+
+
+def _page(connection: Connection, after: tuple[str, str]) -> tuple[list[Finding], tuple[str, str] | None]:
+    """What is found in the answers after this account and key, and the last of them; None: that was all."""
+    keys = m.idempotency_keys.c
+    later = tuple_(keys.account_id, keys.key) > tuple_(*after)
+    statement = select(keys.account_id, keys.key, keys.status_code, keys.response, keys.created_at)
+    rows = connection.execute(statement.where(later).order_by(keys.account_id, keys.key).limit(PAGE)).all()
+    promised = {
+        id: (row.account_id, row.key, row.created_at)
+        for row in rows
+        if 200 <= row.status_code < 300
+        for id in _ids(row.response)
+    }
+    found = [
+        Finding(_NAME, {"id": id, "account_id": promised[id][0], "key": promised[id][1]})
+        for id in _missing(connection, promised)
+    ]
+    return found, (rows[-1].account_id, rows[-1].key) if rows else None
 
 
 def _missing(connection: Connection, promised: Mapping[str, tuple[str, str, int]]) -> Iterator[str]:
@@ -66,3 +73,6 @@ def _ids(response: str) -> list[str]:
     things = [body, *listed] if isinstance(listed, list) else [body]
     ids = [thing.get("id") for thing in things if isinstance(thing, dict)]
     return [id for id in ids if isinstance(id, str) and id.startswith(tuple(_TABLES))]
+
+
+CHECKS: tuple[Check, ...] = (violations,)

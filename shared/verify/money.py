@@ -2,6 +2,7 @@
 
 from shared.db.models.jobs import UNFINISHED
 from shared.db.models.money import KNOWN_TRANSFER
+from shared.verify.findings import Check
 from shared.verify.query import Query
 
 
@@ -51,6 +52,7 @@ QUERIES: tuple[Query, ...] = (
             *(("webhooks", "id"), ("events", "id"), ("deliveries", "id"), ("thresholds", "id"), ("api_keys", "id")),
             *(("credit_grants", "id"), ("key_thresholds", "id")),
             *(("daily_usage", "day"), ("monthly_spend", "month"), ("idempotency_keys", "key")),
+            *(("purchases", "invoice_id"), ("auto_top_ups", "stopped"), ("saved_payments", "customer")),
         )
     ),
     Query(
@@ -80,6 +82,19 @@ QUERIES: tuple[Query, ...] = (
            LEFT JOIN invoices i ON i.id = t.subject_id WHERE t.subject_type = 'invoice'
              AND (i.id IS NULL OR i.account_id <> t.account_id OR i.kind <> 'purchase' OR i.status <> 'paid'
                OR i.total_micros <> t.amount_micros)""",
+    ),
+    Query(
+        "invoice: a paid purchase without its grant",
+        """SELECT i.id, i.account_id, i.number, i.total_micros FROM invoices i
+           LEFT JOIN transfers t ON t.subject_id = i.id AND t.subject_type = 'invoice' AND t.kind = 'grant'
+           WHERE i.kind = 'purchase' AND i.status = 'paid' AND t.id IS NULL""",
+    ),
+    Query(
+        "purchase: its invoice does not exist, is of another account, or stands otherwise than its payment",
+        """SELECT p.invoice_id AS id, p.account_id, i.status FROM purchases p
+           LEFT JOIN invoices i ON i.id = p.invoice_id AND i.account_id = p.account_id AND i.kind = 'purchase'
+           WHERE i.id IS NULL OR (i.status = 'open') <> (p.closed_at IS NULL)
+             OR (p.open_top_up AND NOT (p.auto_top_up AND i.status = 'open'))""",
     ),
     Query(
         "transfer: refunds exceed the charge",
@@ -150,3 +165,4 @@ QUERIES: tuple[Query, ...] = (
         "SELECT id, number, status FROM invoices WHERE (status = 'paid') <> (paid_at IS NOT NULL)",
     ),
 )
+CHECKS: tuple[Check, ...] = QUERIES

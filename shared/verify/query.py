@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, TextClause, text
@@ -12,9 +12,8 @@ from shared import clock
 from shared.db import retention_marks
 from shared.queues import LANES, PROBATION
 from shared.submissions.catalogue import job_queues
+from shared.verify.findings import Finding, Reader, first_of
 
-#: Rows named of each violated check.
-SHOWN = 5
 #: What is late by more than this was forgotten, not delayed, in microseconds.
 DAY = 86_400 * clock.MICROS
 
@@ -45,19 +44,16 @@ class Query:
     name: str
     sql: str
 
-    def violations(self, connection: Connection) -> Iterator[str]:
+    def __call__(self, read: Reader) -> Iterator[Finding]:
         """The first of them, and how many more."""
+        return iter(read(self._found))
+
+    def _found(self, connection: Connection) -> list[Finding]:
         statement, names = _statement(self.sql, connection.dialect.name, tuple(job_queues()))
         now = clock.now_micros()
         given = {"now": now, "day_ago": now - DAY, "month_ago": now - 30 * DAY, "month": clock.month(now)}
-        more = 0
-        for number, row in enumerate(connection.execute(statement, {name: given[name] for name in names}).mappings()):
-            if number < SHOWN:
-                yield f"{self.name}: " + ", ".join(f"{key}={value}" for key, value in row.items())
-            else:
-                more += 1
-        if more:
-            yield f"{self.name}: and {more} more"
+        rows = connection.execute(statement, {name: given[name] for name in names}).mappings()
+        return list(first_of(self.name, (Finding(self.name, dict(row)) for row in rows)))
 
 
 #: Made once: reading a statement's text costs more than running it on a small database.
@@ -95,23 +91,38 @@ def _word(words: Mapping[str, str], queues: Sequence[str], name: str, *arguments
     return words[name].format(*arguments)
 
 
+#: Reads the rows after a key, a page of them, in their order.
+Page = Callable[[Connection, str | int], Sequence[Mapping[str, Any]]]
+
+
+def page_of(statement: Executable) -> Page:
+    """The rows of a statement that has the parameter `after`."""
+    return lambda connection, after: [dict(row) for row in connection.execute(statement, {"after": after}).mappings()]
+
+
 def faulty_rows(
-    connection: Connection,
+    read: Reader,
     name: str,
-    page: Executable,
-    wrong: Callable[[dict[str, Any]], str | None],
+    page: Page,
+    wrong: Callable[[Mapping[str, Any]], str | None],
     *,
     by: str,
     after: str | int,
-) -> Iterator[str]:
-    """What `wrong` says of rows of `page`, in the order of `by`: of the first ones, and how many more there are."""
-    found, keys = 0, dict.fromkeys(("id", by))
-    while rows := connection.execute(page, {"after": after}).mappings().all():
+) -> Iterator[Finding]:
+    """What `wrong` says of rows, in the order of `by`: of the first ones, and how many more there are."""
+    return first_of(name, _faulty_rows(read, name, page, wrong, by, after))
+
+
+def _faulty_rows(
+    read: Reader, name: str, page: Page, wrong: Callable[[Mapping[str, Any]], str | None], by: str, after: str | int
+) -> Iterator[Finding]:
+    keys = dict.fromkeys(("id", by))
+    while rows := read(partial(_after, page, after)):
         for row in rows:
-            if said := wrong(dict(row)):
-                found += 1
-                if found <= SHOWN:
-                    yield f"{name}: {', '.join(f'{key}={row[key]}' for key in keys)}, {said}"
+            if said := wrong(row):
+                yield Finding(name, {key: row[key] for key in keys}, said)
         after = rows[-1][by]
-    if found > SHOWN:
-        yield f"{name}: and {found - SHOWN} more"
+
+
+def _after(page: Page, after: str | int, connection: Connection) -> Sequence[Mapping[str, Any]]:
+    return page(connection, after)

@@ -11,10 +11,11 @@ from shared.jobs import job_steps
 from shared.money.pricing import price_of_all
 from shared.submissions.steps import charged
 from shared.submissions.steps.course import COURSE
+from shared.verify.findings import Check, Finding, Reader
 from shared.verify.query import Query, faulty_rows
 
 _NAME: Final = "job: charge differs from the prices of its steps (limited by its maximum cost)"
-#: Jobs in one statement; the steps of each are another.
+#: Jobs in one transaction, with their steps.
 PAGE: Final = 500
 
 QUERIES: tuple[Query, ...] = (
@@ -36,9 +37,9 @@ QUERIES: tuple[Query, ...] = (
 )
 
 
-def violations(connection: Connection) -> Iterator[str]:
+def violations(read: Reader) -> Iterator[Finding]:
     """Page after page of the finished jobs that have a course."""
-    return faulty_rows(connection, _NAME, _PAGE, lambda row: _wrong(connection, row), by="id", after="")
+    return faulty_rows(read, _NAME, _page, _wrong, by="id", after="")
 
 
 _RESULT = ("provider", "prompt_tokens", "completion_tokens", "charged_micros")
@@ -53,9 +54,16 @@ _PAGE = (
 )
 
 
-def _wrong(connection: Connection, row: Mapping[str, Any]) -> str | None:
+def _page(connection: Connection, after: str | int) -> Sequence[Mapping[str, Any]]:
+    """The rows of jobs, each with those of its `steps`."""
+    rows = [dict(row) for row in connection.execute(_PAGE, {"after": after}).mappings()]
+    steps = job_steps.ended(connection, [row["id"] for row in rows])
+    return [{**row, "steps": steps.get(row["id"], [])} for row in rows]
+
+
+def _wrong(row: Mapping[str, Any]) -> str | None:
     """What is wrong with a job's charge, if anything."""
-    return fault(row, job_steps.ended(connection, [row["id"]]).get(row["id"], []))
+    return fault(row, row["steps"])
 
 
 def fault(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str | None:
@@ -78,3 +86,6 @@ def _fair(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> list[in
         return [0]
     bound = int(row["bound_micros"])
     return [min(price_of_all([(part.amount, part.price) for part in way]), bound) for way in charged.ways(row, steps)]
+
+
+CHECKS: tuple[Check, ...] = (*QUERIES, violations)

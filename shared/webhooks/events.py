@@ -30,6 +30,7 @@ TYPES: Final = (
     "credit.expiring",
     "invoice.created",
     "invoice.paid",
+    "invoice.payment_failed",
     "webhook.disabled",
     "webhook.test",
 )

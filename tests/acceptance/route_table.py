@@ -8,7 +8,7 @@ from tests.acceptance.stack import chat, embedding, image
 LINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "hi"}}
 
 #: Routes that need no key: they are opened by their own signature.
-OPEN = {("GET", "/pictures/{name}")}
+OPEN = {("GET", "/pictures/{name}"), ("GET", "/documents/{name}"), ("POST", "/payments/stripe")}
 #: What the id in a path is of, by the path's first part; None: it is nobody's own.
 KINDS = {
     "jobs": "job",
@@ -40,6 +40,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/webhooks"): {"json": {"url": "http://127.0.0.1:9/hook"}},
     ("PATCH", "/webhooks/{id}"): {"json": {"events": ["job.failed"]}},
     ("PUT", "/credits/thresholds"): {"json": {"thresholds": []}},
+    ("PUT", "/credits/auto_top_up"): {"json": {"enabled": False}},
+    ("POST", "/invoices"): {"json": {"credits": 1}},
 }
 
 

@@ -28,6 +28,8 @@ class World:
         self.file = self.written("good.jsonl", self.lines)
         entity = {"type": "ORGANIZATION", "id": "org-1", "name": "Example AG"}
         self.entities = self.written("entities.jsonl", [entity, {"type": "PERSON", "id": "per-1"}])
+        self.export = self.directory / "export.csv"
+        self.export.write_text("day,provider,model,output_tokens\n2020-01-01,openai,gpt-6-sol,0\n")
         self.job = account.run(chat("one job", metadata={"team": "a"}))["id"]
         batch = self.fusionai.json("submit", self.file, "--wait")
         self.batch, self.invoice = batch["id"], batch["invoice_id"]
@@ -122,6 +124,8 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("keys create --account {account} --mode test --expires 2h", 0, ["fusionai_test_"]),
     ("keys revoke {key}", 0, ["{key} revoked", "{key} was revoked already"]),
     ("verify", 0, ["All balances are exact."]),
+    ("reconcile {export}", 0, ["openai, 2020-01-01 to 2020-01-01 (UTC), by day and model", "No drift."]),
+    ("reconcile {export} --provider openai --from 2020-01-01 --to 2020-01-02 --tolerance 1%", 0, ["No drift of more"]),
     ("migrate", 0, ["up to date"]),
     ("sweep", 0, ["Swept. "]),
 ]
@@ -169,6 +173,9 @@ BAD: list[tuple[str, int, str, str]] = [
     ("keys create --account acct_none", 1, "not_found", "acct_none"),
     ("keys create --account {account} --expires never", 2, "usage", "never"),
     ("keys revoke key_none", 1, "not_found", "key_none"),
+    ("reconcile /nowhere.csv", 2, "usage", "/nowhere.csv"),
+    ("reconcile {file}", 1, "failed", "is no report of OpenAI's or Anthropic's"),
+    ("reconcile {export} --from 2021-01-01", 1, "failed", "has no usage in this time"),
     ("retry batch_none", 1, "not_found", ""),
 ]
 

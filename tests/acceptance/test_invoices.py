@@ -80,7 +80,12 @@ def test_anothers_invoice_is_as_absent_as_an_absent_one(account: Account, other:
         ("batch_id=", "batch_id"),
         ("batch_id=" + "b" * 201, "batch_id"),
         ("after=" + "a" * 101, "after"),
-        ("status=paid", "status"),
+        ("status=unpaid", "status"),
+        ("period=2026-13", "period"),
+        ("period=november", "period"),
+        ("from=2026-02-30", "from"),
+        ("from=2026-03-01&to=2026-02-01", "from"),
+        ("state=paid", "state"),
     ],
 )
 def test_a_bad_parameter_is_named(account: Account, query: str, param: str) -> None:

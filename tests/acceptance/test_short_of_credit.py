@@ -28,7 +28,9 @@ def poor(stack: Stack) -> Iterator[Account]:
 
 def lines(count: int, **body: Any) -> list[dict[str, Any]]:
     asked = {name: value for name, value in chat(**{**DEAR, **body}).items() if name != "type"}
-    return [{"custom_id": f"l{n}", "method": "POST", "url": "/v1/chat/completions", "body": asked} for n in range(count)]
+    return [
+        {"custom_id": f"l{n}", "method": "POST", "url": "/v1/chat/completions", "body": asked} for n in range(count)
+    ]
 
 
 def grant(stack: Stack, account: Account, credits: int) -> None:
@@ -134,9 +136,7 @@ def test_a_batch_that_may_not_wait_fails_and_names_the_ways(poor: Account) -> No
     assert fault["fits_in_slices"] is True and 'set hold to "slices"' in fault["message"] and fault["max_tokens"] >= 1
 
 
-def test_the_command_submits_in_slices_and_shows_what_it_waits_for(
-    stack: Stack, poor: Account, tmp_path: Path
-) -> None:
+def test_the_command_submits_in_slices_and_shows_what_it_waits_for(stack: Stack, poor: Account, tmp_path: Path) -> None:
     fusionai, file = Command(stack, poor), tmp_path / "lines.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines(3, max_tokens=4000)))
     made = fusionai.json("submit", str(file), "--hold", "slices", "--wait-for-credits")

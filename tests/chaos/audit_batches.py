@@ -172,12 +172,14 @@ def _money(row: Row, output: Sequence[Line], found: _Found) -> Iterator[str]:
 
 
 def _told(connection: Connection, batches: Sequence[Row], found: _Found) -> Iterator[str]:
-    """Exactly one event a batch, of its own status, and two a statement."""
+    """Exactly one event a batch, of its own status, and two a statement; of a purchase one, and another when paid."""
     events = _rows(connection, "SELECT type, data FROM events WHERE type LIKE 'batch.%' OR type LIKE 'invoice.%'")
     told = Counter((event["type"], orjson.loads(event["data"])[_subject(event)]["id"]) for event in events)
     due = Counter((f"batch.{row['status']}", row["id"]) for row in batches)
     for invoices in found.invoices.values():
         due.update((type, row["id"]) for row in invoices for type in ("invoice.created", "invoice.paid"))
+    for row in _rows(connection, "SELECT id, status FROM invoices WHERE kind = 'purchase'"):
+        due.update((type, row["id"]) for type in ("invoice.created", *(["invoice.paid"] * (row["status"] == "paid"))))
     if told != due:
         yield f"events told too often {list((told - due).items())[:5]}, never {list((due - told).items())[:5]}"
 

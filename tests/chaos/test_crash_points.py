@@ -21,6 +21,7 @@ from tests.chaos.batch_scenarios import (
     retried_batch,
 )
 from tests.chaos.conftest import Stacks
+from tests.chaos.purchase_scenarios import SCENARIOS, paid_by_asking, paid_by_message, paying_stack, topped_up
 from tests.harness import HASTY, Account, Stack, chat
 from tests.receiver import Answer
 
@@ -163,6 +164,8 @@ OF_STEPS = (
     *("lease.before_commit", "lease.after_commit", "call.before", "call.after", "settle.before_commit"),
     *("settle.after_commit", "requeue.after_commit", "tell.after"),
 )
+#: What a purchase passes at each step at its provider.
+OF_PAYMENTS = ("pay.after_begin", "pay.after_call", "pay.before_commit", "pay.after_commit")
 CASES = (
     Case("accept.before_commit", "web", one_job),
     Case("accept.after_commit", "web", one_job),
@@ -213,6 +216,9 @@ CASES = (
     Case("batch.after_finish", "batches", cancelled_batch),
     Case("batch.after_finish", "batches", expired_batch),
     *(Case(point, "worker", job_of_steps) for point in OF_STEPS),
+    *(Case(point, "web", paid_by_message) for point in OF_PAYMENTS),
+    *(Case(point, "sweeper", paid_by_asking) for point in OF_PAYMENTS),
+    *(Case(point, "sweeper", topped_up) for point in OF_PAYMENTS),
 )
 #: What the default suite arms: a kill in each process, in each kind of transaction. `make chaos-short` arms every point
 #: once, `make chaos` every passing of it.
@@ -224,6 +230,7 @@ USUAL = (
     ("sqlite", "deliver.after_send", failing_receiver),
     ("sqlite", "lapse.before_commit", lost_worker),
     ("sqlite", "batch.before_finish", batches_of_all_kinds),
+    ("sqlite", "pay.after_call", topped_up),
     ("postgresql", "settle.before_commit", jobs_of_all_kinds),
     ("postgresql", "batch.after_release", large_batch),
 )
@@ -239,6 +246,8 @@ PASSES = {
 #: The same for a scenario that passes its points unequally often: jobs are made and ended in chunks.
 PASSES_OF = {
     ("requeue.after_commit", job_of_steps): 1,
+    **{(f"pay.{place}", paid_by_message): 2 for place in ("before_commit", "after_commit")},
+    **{(point, paid_by_asking): 2 for point in OF_PAYMENTS},
     ("defer.after_end", jobs_of_all_kinds): 2,
     ("batch.after_end", cancelled_batch): 4,
     ("batch.after_release", cancelled_where_it_died): 3,
@@ -268,7 +277,8 @@ def _table() -> Iterator[object]:
 
 @pytest.mark.parametrize(("kind", "case"), list(_table()))
 def test_nothing_is_lost_or_doubled_at(stacks: Stacks, kind: str, case: Case) -> None:
-    with stacks.shared(kind) as stack:
+    pays = case.scenario in SCENARIOS
+    with paying_stack(stacks, kind) if pays else stacks.shared(kind) as stack:
         account = stack.open_account()
         stack.script()
         stack.arm(case.process, f"{case.point}:{case.nth}")

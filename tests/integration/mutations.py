@@ -129,6 +129,15 @@ MUTATIONS = [
         f"UPDATE transfers SET subject_id = {RUNNING} WHERE subject_id = 'tmp'",
     ),
     _mutation(
+        "an account spent what it was only granted later", "account",
+        f"UPDATE transfers SET id = 'tr_zzz' || subject_id, created_at = created_at + 1000000000 WHERE kind = 'grant' AND account_id = {A}",
+    ),
+    _mutation(
+        "credit was charged before it was held", "account",
+        "UPDATE transfers SET id = 'tr_zzz', created_at = created_at + 1000000000"
+        f" WHERE kind = 'hold' AND subject_id = {ENDED}",
+    ),
+    _mutation(
         "money of an account that does not exist", "'tr_z'",
         _moved("'tr_z', 'acct_none', 'grant', 'treasury', 'available', 5, 'operator', 'z', 0"),
     ),
@@ -288,6 +297,7 @@ MUTATIONS = [
     _mutation("an invoice's tokens do not add up", INVOICE, "UPDATE invoices SET lines = replace(lines, '\"prompt_tokens\":2', '\"prompt_tokens\":3')"),
     _mutation("an invoice is another account's", INVOICE, f"UPDATE invoices SET account_id = {B}"),
     _mutation("an invoice's total", INVOICE, "UPDATE invoices SET total_micros = total_micros + 1"),
+    _mutation("an invoice's number leaves one out", "2", "UPDATE invoices SET number = number + 1"),
     _mutation("an invoice is not paid", INVOICE, "UPDATE invoices SET status = 'open'"),
     _mutation("an invoice's event is gone", INVOICE, "UPDATE events SET type = 'invoice.paid' WHERE type = 'invoice.created'"),
 ]  # fmt: skip

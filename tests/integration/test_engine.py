@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import clock
 from shared.db import Database
+from shared.db import models as m
 from shared.errors import ProviderError
 from shared.jobs import leases
 from shared.jobs.leases import Leased
@@ -257,3 +259,27 @@ def test_jobs_that_could_not_be_leased_are_leased_once_they_can_be(
     scene(database, play)
     assert asked == ([5, 5] if away else [5]) and world.woken(database) == set()
     assert set(statuses(database, ids)) == {"succeeded" if away else "queued"}
+
+
+def test_what_the_provider_calls_each_call_by_is_kept_with_its_attempt(database: Database) -> None:
+    (id,) = world.queued(database, world.open_account(database))
+    calls = 0
+
+    async def second_time(ask: ProviderCall) -> ProviderAnswer:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            error = ProviderError("busy", upstream_status=503)
+            error.request_ids = ["req_1"]
+            raise error
+        answer = await good(ask)
+        answer.request_ids = ["req_2", "req_3"]
+        return answer
+
+    async def play(engine: Engine, slots: Slots) -> None:
+        engine.offer(world.QUEUE, [id])
+        await engine.quiet()
+
+    scene(database, play, second_time)
+    (result,) = world.rows(database, m.job_results, job_id=id)
+    assert [one["request_ids"] for one in orjson.loads(result["attempts"])] == [["req_1"], ["req_2", "req_3"]]

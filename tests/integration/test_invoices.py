@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from producer.operations.invoices import list_invoices, show_invoice
+from producer.operations.invoices import list_invoices, read_filters, show_invoice
 from producer.operations.pages import PageQuery
 from shared.accounts import KeyHolder
 from shared.db import Database
@@ -38,8 +38,9 @@ def state(database: Database, holder: KeyHolder, batch: str, *micros: int, fails
 
 
 def listed(database: Database, holder: KeyHolder, **more: Any) -> dict[str, Any]:
-    filters = {name: more.pop(name) for name in ("kind", "batch_id") if name in more}
-    return database.read_sync(list_invoices, holder.account_id, PageQuery(**more), **filters)
+    names = ("kind", "status", "period", "batch_id", "from", "to")
+    wanted = read_filters({name: more.pop(name) for name in names if name in more})
+    return database.read_sync(list_invoices, holder.account_id, PageQuery(**more), **wanted)
 
 
 def test_a_statement_is_shown_to_its_account_alone(database: Database) -> None:
@@ -55,8 +56,10 @@ def test_a_statement_is_shown_to_its_account_alone(database: Database) -> None:
     )
     assert [row["credits"] for row in shown["lines"]] == [0.333333, 1.000001]
     assert shown["lines"][0] == {
+        "kind": "usage", "description": "model-0",
         "model": "model-0", "jobs": 2, "prompt_tokens": 10, "completion_tokens": 4, "images": 0, "credits": 0.333333
     }  # fmt: skip
+    assert shown["period"] is None
     assert shown["created_at"] == shown["paid_at"] == world.rows(database, m.invoices)[0]["paid_at"] // 1_000_000
     absent = id[:-4] + "0000"
     with pytest.raises(NotFound) as missing:

@@ -20,13 +20,15 @@ from shared import clock
 from shared.audit import Action
 from shared.db import Database, retention_marks
 from shared.db import models as m
+from shared.db.models.jobs import UNFINISHED
 from shared.files import blobs
 from shared.jobs.outcomes import Ending, RelayedPart
 from shared.jobs.transitions import note_relayed
 from shared.money import corrections
 from shared.settings import settings
 from shared.strict_json import dumps
-from shared.verify import verify, verify_all
+from shared.verify import unnamed_blobs, verify, verify_all
+from shared.verify.findings import SHOWN, Finding
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat
 from tests.integration.mutations import ENDED, MUTATIONS, OUTPUT, A, Mutation
@@ -139,7 +141,42 @@ def test_without_a_mutation_nothing_is_found(built: Database) -> None:
     assert {status for status, _ in counts} == {"queued", "running", "succeeded", "failed", "cancelled"}
 
 
-@pytest.mark.parametrize("harm", ["gone", "shorter"])
+def test_what_is_under_way_is_found_of_a_system_that_is_to_be_at_rest(built: Database) -> None:
+    found = verify_all(built, at_rest=True)
+    checks = {finding.check.removeprefix("at rest: ") for finding in found}
+    assert checks == {
+        *("job has not ended", "account still holds credits", "delivery is neither delivered nor given up"),
+    }
+    queued = built.read_sync(lambda c: set(c.execute(text(f"SELECT id FROM jobs WHERE {UNFINISHED}")).scalars()))
+    named = {finding.row["id"] for finding in found if finding.check.endswith("has not ended") and not finding.more}
+    assert named and named <= queued and all(finding.as_json()["check"] for finding in found)
+
+
+def test_of_many_rows_a_few_are_named_and_the_others_counted(built: Database) -> None:
+    def work(connection: Connection) -> list[str]:
+        connection.execute(text("UPDATE jobs SET lane = 'fast' WHERE status = 'queued'"))
+        connection.execute(text("UPDATE deliveries SET account_id = 'x'"))
+        return verify(connection)
+
+    found = [line for line in _rolled_back(built, work) if line.startswith("delivery: event or webhook does not exist")]
+    assert len(found) == SHOWN + 1 and found[-1].endswith(" more")
+
+
+def test_blobs_without_a_row_are_told_with_their_age(built: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with blobs.writer("outputs/batch_nobody.output.jsonl") as file:
+        file.write(b"{}")
+    try:
+        (one,) = unnamed_blobs(built)
+        assert (one.name, one.bytes) == ("outputs/batch_nobody.output.jsonl", 2) and one.age_seconds < 600
+        assert verify_all(built, stored=True) == [], "it may be being written"
+        monkeypatch.setattr(blobs, "age", lambda name: 3 * 86_400.0)
+        (found,) = verify_all(built, stored=True)
+        assert found.row["blob"] == one.name and found.row["age_seconds"] == 3 * 86_400
+    finally:
+        blobs.delete("outputs/batch_nobody.output.jsonl")
+
+
+@pytest.mark.parametrize("harm", ["gone", "shorter", "other", "other, of an earlier version"])
 def test_files_are_compared_with_their_bytes_when_asked(built: Database, harm: str) -> None:
     id, blob = built.read_sync(
         lambda c: tuple(c.execute(text(f"SELECT id, blob FROM files WHERE id = {OUTPUT}")).one())
@@ -147,15 +184,25 @@ def test_files_are_compared_with_their_bytes_when_asked(built: Database, harm: s
     with blobs.reader(blob) as file:
         content = file.read()
     blobs.delete(blob)
-    if harm == "shorter":
+    if harm != "gone":
         with blobs.writer(blob) as kept:
-            kept.write(content[:-1])
+            kept.write(content[:-1] if harm == "shorter" else content[:-1] + b" ")
     assert built.read_sync(verify) == []
+    if harm == "other, of an earlier version":
+        known = built.read_sync(lambda c: c.execute(text(f"SELECT sha256 FROM files WHERE id = '{id}'")).scalar_one())
+        _set_hash(built, id, None)
+        assert verify_all(built, stored=True) == [], "it wrote no hash"
+        _set_hash(built, id, known)
     (found,) = verify_all(built, stored=True)
-    assert id in found
+    assert found.row["id"] == id and id in str(found) and found.as_json()["row"]["id"] == id
     with blobs.writer(blob) as kept:
         kept.write(content)
     assert verify_all(built, stored=True) == []
+
+
+def _set_hash(database: Database, id: str, sha256: str | None) -> None:
+    changed = update(m.files).where(m.files.c.id == id).values(sha256=sha256)
+    database.write_sync(lambda connection: connection.execute(changed).rowcount)
 
 
 def _rolled_back(database: Database, work: Callable[[Connection], list[str]]) -> list[str]:
@@ -223,8 +270,8 @@ def test_nothing_is_found_while_the_system_runs(
         for job in world.take(database, worker, batch_world.job_ids(database, batch)):
             world.settle(database, world.good_end(job, 3, prompt_tokens=1))
 
-    async def both() -> list[str]:
-        crowd, found = asyncio.create_task(asyncio.to_thread(work)), list[str]()
+    async def both() -> list[Finding]:
+        crowd, found = asyncio.create_task(asyncio.to_thread(work)), list[Finding]()
         while not crowd.done():
             found += await asyncio.to_thread(verify_all, database)
         await crowd

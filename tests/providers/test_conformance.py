@@ -5,9 +5,12 @@ tested that it says so.
 """
 
 import asyncio
+import csv
+import io
 from collections.abc import Iterator
 from typing import Any, Final
 
+import httpx
 import orjson
 import pytest
 
@@ -89,6 +92,31 @@ def test_a_text(caller: Caller, spoken: Spoken) -> None:
     assert (made.body["id"], made.body["object"], made.body["model"]) == ("chatcmpl-1", "chat.completion", spoken.model)
     assert isinstance(made.body["created"], int) and made.status_code == 200
     assert made.usage.prompt_tokens > 0 and made.usage.completion_tokens > 0 and not made.usage.estimated
+
+
+def test_what_the_provider_calls_the_call_by(caller: Caller, spoken: Spoken) -> None:
+    """Whole, streamed, and of an answer that is none: as its export of usage names it; Google's names none."""
+    good(caller, spoken, {"messages": HELLO})
+    answers = [good(caller, spoken, {"messages": HELLO}, sink) for sink in (None, Heard())]
+    order(caller, spoken, kind="malformed_json")
+    spoilt = caller.try_call(spoken, call_of(spoken, {"messages": HELLO}))
+    assert isinstance(spoilt, ProviderError)
+    told = [id for made in (*answers, spoilt) for id in made.request_ids]
+    text = httpx.get(f"{caller.url}/_simulator/usage", params={"provider": spoken.name}).text
+    billed = [row["request_id"] for row in csv.DictReader(io.StringIO(text))]
+    assert told == ([] if spoken.name == "google" else billed[-3:])
+
+
+@pytest.mark.parametrize("id", ["simulated", "req-simulated-1", "a b", "x" * 200, ""])
+def test_what_cannot_be_an_id_is_not_kept(caller: Caller, id: str) -> None:
+    spoken = PROTOCOLS["openai"]
+    order(caller, spoken, headers={"x-request-id": id}, kind="answer", body="{}")
+    made = caller.try_call(spoken, call_of(spoken, {"messages": HELLO}))
+    caller.script()
+    assert list(made.request_ids) == [], "it repeats our key, or is none"
+    order(caller, spoken, headers={"x-request-id": "req_7"}, kind="answer", body="{}")
+    assert list(caller.try_call(spoken, call_of(spoken, {"messages": HELLO})).request_ids) == ["req_7"]
+    caller.script()
 
 
 def test_text_of_any_language(caller: Caller, spoken: Spoken) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 class _Part:
     """One of the two files while it is written."""
 
-    file: BinaryIO
+    file: blobs.BlobWriter
     bytes: int = 0
 
     def write(self, line: Mapping[str, Any]) -> None:
@@ -167,4 +167,4 @@ def _made(batch_id: str, kind: str, blob: str, part: _Part) -> Made | None:
     if not part.bytes:
         blobs.delete(blob)
         return None
-    return Made(clock.new_id("file"), blob, f"{batch_id}_{kind}.jsonl", part.bytes)
+    return Made(clock.new_id("file"), blob, f"{batch_id}_{kind}.jsonl", part.bytes, part.file.sha256)

@@ -21,6 +21,7 @@ from shared.db import models as m
 from shared.db.models.batches import BEING_READ, MADE_BY_BATCHES
 from shared.files import blobs, images
 from workers.maintenance import row_retention
+from workers.maintenance.statements import StatementMaker
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Retention:
             _Chore("old jobs", row_retention.JobRetention(database).some),
             _Chore("old events", row_retention.EventRetention(database).some),
             _Chore("old files", row_retention.FileExpiry(database).some),
+            _Chore("monthly statements", StatementMaker(database).some),
         ]
         #: Files whose bytes could not be deleted in the last round: others have their turn first.
         self._stuck: set[str] = set()

@@ -29,6 +29,7 @@ from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_bef
 from workers.maintenance.feeder import Feeder
 from workers.maintenance.isolation import Isolator, steps
 from workers.maintenance.overdue import CHUNK, end_overdue, overdue
+from workers.maintenance.payments import PaymentRounds
 from workers.maintenance.probation import ProbationSupervisor
 from workers.maintenance.purge import purge_all
 from workers.maintenance.retention import Retention
@@ -54,6 +55,7 @@ class Sweeper:
         self.feeder = Feeder(database, ring)
         self._credit = CreditAdmission(database)
         self.retention = Retention(database)
+        self.payments = PaymentRounds(database, ring)
         self._leases = LeaseWatch()
         #: Until when whoever falls silent is excused: the database could not be written to.
         self._excused_until = 0.0
@@ -82,9 +84,10 @@ class Sweeper:
             "purging": lambda: purge_all(self._database),
         }
         if self._probation is None:
-            every["retention"] = self.retention.run_once
+            every.update({"retention": self.retention.run_once, "payments": self.payments.run_once})
         else:
-            every.update({"retention": self.retention.turn, "probation": self._probation.run_once})
+            every.update({"retention": self.retention.turn, "payments": self.payments.turn})
+            every["probation"] = self._probation.run_once
         try:
             steps(every)
         except Exception:
@@ -225,6 +228,7 @@ def main() -> None:
         _sweep_until_stopped(sweeper)
         probation.stop()
     sweeper.retention.close()
+    sweeper.payments.close()
     bell().close()
     database.close()
 

@@ -8,7 +8,8 @@ nothing else names it. `tests/providers/protocols/example.py` is a whole one. It
 - Whatever waits for the provider stands in `with exchange:`, of an `upstream.exchange.Exchange(call.limits)`: it keeps
   the limits of time, and turns what breaks into ProviderErrors. `upstream.post.post` sends and reads a whole answer,
   `upstream.event_stream.follow` gives one that comes as server-sent events, event by event, to what puts it together,
-  and keeps the rules of streams; `events` is the bare stream. Errors leave through `exchange.mark`.
+  and keeps the rules of streams; `events` is the bare stream. Errors leave through `exchange.mark`; what the provider
+  calls the call by is `exchange.request_ids`, by which its export of usage is reconciled.
 - What fails is a ProviderError, with the provider's status and code. An error status is read by `upstream.post`; an
   error in a 200 by `upstream.error_codes`; what each code means is in `upstream.faults`. An answer of the wrong shape
   is `answers.shape.wrong`, which names the field: asked again, the provider would answer the same and be paid again.
@@ -83,6 +84,8 @@ class ProviderAnswer:
     ignored: list[str] = field(default_factory=list)
     #: What the provider said of its rate limits.
     limits: RateLimits | None = None
+    #: By what the provider knows the calls that were made for it, as far as it said.
+    request_ids: Sequence[str] = ()
 
 
 class Upstream(Protocol):

@@ -214,11 +214,13 @@ class _Run:
             answer = await self._call(sink, permit)
         except ProviderError as failure:
             error = _bare(failure)
+            _name(record, error.request_ids)
         except StorageAway:
             record.update(status_code=200, error=requeues.STORAGE)
             raise
         else:
             record.update(finished_at=clock.now_seconds(), status_code=answer.status_code, error=None)
+            _name(record, answer.request_ids)
             if self.work.walk is not None:
                 return stepping.answered(self.job, self.work.walk, self.offer, answer, self.attempts)
             return outcomes.succeeded(self.job, self.offers, self.offer, answer, self.attempts)
@@ -323,6 +325,12 @@ class _Run:
             return outcomes.given_up(self.job, error, verdict, self.attempts)
         provider = self.offers[following].provider
         return requeues.to_offer(self.job, following, provider, self.lane, self.attempts)
+
+
+def _name(record: dict[str, Any], request_ids: Sequence[str]) -> None:
+    """Keep with an attempt what its provider calls it by (`fusionai reconcile`)."""
+    if request_ids:
+        record["request_ids"] = list(request_ids)
 
 
 def _bare(error: ProviderError) -> ProviderError:

@@ -63,11 +63,8 @@ def messages(request: SimulatedRequest, twist: Twist) -> SimulatedReply:
     turn = compose(ask, 0, replace(twist, ending="refusal") if _declines(ask) else twist)
     answer = _answer(body, ask, turn, thoughts, twist)
     if may(body, "stream", bool, False):
-        reply = stream_reply([event(data, data["type"]) for data in events(answer, turn.call[1] if turn.call else "")])
-    else:
-        reply = json_reply(answer)
-    reply.headers.append((b"request-id", f"req_{turn.id}".encode()))
-    return reply
+        return stream_reply([event(data, data["type"]) for data in events(answer, turn.call[1] if turn.call else "")])
+    return json_reply(answer)
 
 
 def _declines(ask: Prompt) -> bool:

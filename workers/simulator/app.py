@@ -1,10 +1,11 @@
 """The simulator as an ASGI application: finds the route, checks the key, meets fault and limits, answers."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
-from workers.simulator import data_hub, media, web_search
+from workers.simulator import data_hub, media, usage_log, usage_reports, web_search
 from workers.simulator.call import Call
 from workers.simulator.call_log import CallLog
 from workers.simulator.connection import Connection, Receive, Send, deliver
@@ -24,6 +25,7 @@ from workers.simulator.messages import (
 from workers.simulator.rate_limits import Headers, LimitRule, RateLimiter
 from workers.simulator.routes import Route, find
 from workers.simulator.script import Script
+from workers.simulator.usage_log import UsageLog
 
 #: Keys that begin so are refused as wrong.
 WRONG_KEY = "invalid"
@@ -75,7 +77,8 @@ class Simulator:
         self.script = Script(fail_first, fail)
         self.limits = RateLimiter(limits)
         self.tally = CallLog()
-        self.control = Control(self.script, self.limits, self.tally)
+        self.usage = UsageLog()
+        self.control = Control(self.script, self.limits, self.tally, self.usage)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -85,6 +88,9 @@ class Simulator:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
         if path.startswith("/_simulator/"):
             await deliver(exchange, self.control.answer(scope["method"], path[12:], query, raw))
+            return
+        if (report := usage_reports.find(self.usage, scope["method"], path, query)) is not None:
+            await deliver(exchange, report)
             return
         route = find(scope["method"], path)
         call = Call(route, SimulatedRequest(route.provider, path, query, dict(scope["headers"]), raw, route.name))
@@ -113,12 +119,22 @@ class Simulator:
         latency = self.usual.latency if fault is None or fault.latency is None else fault.latency
         if latency:
             await asyncio.sleep(latency)
+        id, header = usage_log.name(call)
+        if header and not (fault and header[0].decode() in fault.headers):
+            headers = [*headers, header]
         if fault is None:
             reply = answer(call.route, call.request)
+            self.usage.note(call, reply, id)
             reply.headers += headers
             await deliver(exchange, reply)
         else:
+            self._bill(call, fault, id)
             await _deliver_faulty(exchange, call, fault, headers)
+
+    def _bill(self, call: Call, fault: ScriptedFault, id: str) -> None:
+        """Count a call that meets a fault, unless that comes instead of the provider's work."""
+        if not fault.effect.outage and fault.effect.instead is None:
+            self.usage.note(call, answer(call.route, call.request, replace(fault.twist, usage="right")), id)
 
 
 def answer(route: Route, request: SimulatedRequest, twist: Twist = PLAIN) -> SimulatedReply:

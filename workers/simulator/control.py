@@ -1,16 +1,17 @@
-"""The simulator's own routes under /_simulator: the script, the counts, the log, going down for a while, the images."""
+"""The simulator's own routes under /_simulator: the script, counts, log, usage, going down for a while, images."""
 
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
 
-from workers.simulator import media
+from workers.simulator import media, usage_reports
 from workers.simulator.call_log import CallLog
 from workers.simulator.errors import error_reply
 from workers.simulator.messages import SimulatedRefusal, SimulatedReply, json_reply, need, parse
 from workers.simulator.rate_limits import RateLimiter
 from workers.simulator.script import Script, ScriptBody
+from workers.simulator.usage_log import UsageLog
 
 #: A simulator that is down cannot be told to come up again; so it is never down for longer.
 MOST_DOWN_SECONDS = 3600.0
@@ -19,8 +20,8 @@ MOST_DOWN_SECONDS = 3600.0
 class Control:
     """What tests and the demo order, and what they are told. `go_down`: the server's, which stops listening."""
 
-    def __init__(self, script: Script, limits: RateLimiter, tally: CallLog) -> None:
-        self._script, self._limits, self._tally = script, limits, tally
+    def __init__(self, script: Script, limits: RateLimiter, tally: CallLog, usage: UsageLog) -> None:
+        self._script, self._limits, self._tally, self._usage = script, limits, tally, usage
         self.go_down: Callable[[float], None] | None = None
 
     def answer(self, method: str, path: str, query: dict[str, str], raw: bytes) -> SimulatedReply:
@@ -37,6 +38,8 @@ class Control:
             return json_reply(self._down(parse(raw)))
         if method == "GET" and (told := self._told(path, query)) is not None:
             return json_reply(told)
+        if (method, path) == ("GET", "usage"):
+            return usage_reports.table(self._usage, query.get("provider", ""))
         if method == "GET" and path.startswith("images/"):
             return media.image(path.removeprefix("images/"))
         raise SimulatedRefusal(404, f"The simulator has no {method} /_simulator/{path}.", code="not_found")

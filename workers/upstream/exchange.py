@@ -12,7 +12,7 @@ import httpx
 from shared import clock
 from shared.errors import ProviderError
 from shared.providers.limits import RateLimits
-from workers.upstream import rate_headers
+from workers.upstream import rate_headers, request_ids
 from workers.upstream.faults import REFUSED_FROM
 from workers.upstream.http import HttpAnswer
 from workers.upstream.time_limits import TimeLimits
@@ -62,6 +62,8 @@ class Exchange:
         #: Some of its content has been read and passed on.
         self.passed_on = False
         self.limits: RateLimits | None = None
+        #: What the provider calls the call by; several, where several requests make one call.
+        self.request_ids: list[str] = []
         #: The headers of the answer.
         self.headers: Mapping[str, str] = {}
         #: When a whole answer has been waited for long enough, unless more events come.
@@ -80,6 +82,8 @@ class Exchange:
         self.head = answer.status_code < REFUSED_FROM
         self.headers = answer.headers
         self._asked = (url, headers)
+        if (id := request_ids.of(answer.headers)) is not None and not any(key in id for key in _keys(url, headers)):
+            self.request_ids.append(id)
         if any("ratelimit" in name for name in answer.headers):
             self.limits = rate_headers.read(answer.headers, now_seconds=clock.now_micros() / clock.MICROS)
 
@@ -118,6 +122,7 @@ class Exchange:
             error.param = error.param and _without(error.param, key)
         error.head = error.head or self.passed_on or (self.head and error.code in _SPOILED)
         error.limits = error.limits or self.limits
+        error.request_ids = self.request_ids
         return error
 
     def __enter__(self) -> None:
@@ -156,7 +161,7 @@ class Exchange:
 
 def _keys(url: str, headers: Mapping[str, str]) -> list[str]:
     """The keys that a request has in its headers, or in the query of its address."""
-    asked = (*headers.items(), *parse_qsl(urlsplit(url).query))
+    asked = (*headers.items(), *(parse_qsl(urlsplit(url).query) if "?" in url else ()))
     return [value for value in map(_key, asked) if len(value) >= _LEAST_KEY]
 
 

@@ -8,8 +8,10 @@ from producer.dialects.fusionai import (
     billing,
     completions,
     files,
+    invoice_documents,
     jobs,
     manners,
+    purchases,
     streams,
     webhooks,
 )
@@ -22,7 +24,7 @@ from producer.web.keys import read_key
 from producer.web.router import Router
 
 router = Router()
-for part in (completions, jobs, streams, files, batches, webhooks, account, billing):
+for part in (completions, jobs, streams, files, batches, webhooks, account, billing, purchases, invoice_documents):
     router.include(part.router)
 
 DIALECT = Dialect(
@@ -39,5 +41,5 @@ DIALECT = Dialect(
     limit_headers=rate_headers.limit_headers,
     document=document.PART,
     other_names={"/images/generations": "/images"},
-    bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches"}),
+    bought=frozenset({"/chat/completions", "/embeddings", "/images", "/jobs", "/files", "/batches", "/invoices"}),
 )

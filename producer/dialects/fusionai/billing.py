@@ -1,17 +1,20 @@
 """Routes of usage, as JSON or CSV, and of invoices."""
 
-import re
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producer import objects
+from producer.dialects.fusionai import invoice_documents
+from producer.operations import invoice_documents as documents
 from producer.operations import invoices, usage, usage_csv
+from producer.operations.invoice_documents import MEDIA_TYPES
 from producer.operations.usage import Selection, read_period
+from producer.web import formats
 from producer.web.request import answer, check_live, enter, page_of
 from producer.web.router import Router
-from producer.web.rows import JSON, PAGE, Answer, Row, Schema, one, query
+from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
 from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
 
@@ -19,13 +22,14 @@ router = Router()
 
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 _DAY: Schema = {"type": "string", "format": "date"}
+_MONTH: Schema = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}
 
+#: Parameters by which invoices are filtered.
+_FILTERS = ("kind", "status", "period", "batch_id", "from", "to")
 #: Characters of a name to filter by.
 MOST_NAME = 200
 #: The answer depends on it.
 _VARY = {"Vary": "Accept"}
-#: How much a media type is liked, after `q=` in an Accept header (RFC 9110, 12.4.2).
-_QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
 @router.get(
@@ -54,7 +58,7 @@ async def show_usage(request: Request) -> Response:
     context, holder = await enter(request)
     page, rest = page_of(request, "from", "to", "model", "batch_id", "format")
     wanted = _selection(holder, rest)
-    if not _wants_csv(request, rest.get("format")):
+    if formats.wanted(request, rest.get("format"), {"csv": "text/csv"}) == "json":
         return answer(await usage.page(context.database, wanted, page), _VARY)
     for param in ("limit", "after", "order"):
         if param in request.query_params:
@@ -74,8 +78,12 @@ async def show_usage(request: Request) -> Response:
         one("A page of invoices.", objects.List[objects.Invoice]),
         parameters=(
             *PAGE,
-            query("kind", {"type": "string", "enum": ["statement", "purchase"]}, "Only invoices of this kind."),
+            query("kind", {"type": "string", "enum": [*invoices.KINDS]}, "Only invoices of this kind."),
+            query("status", {"type": "string", "enum": [*invoices.STATUSES]}, "Only invoices with this status."),
+            query("period", _MONTH, "Only the statement of this calendar month, such as `2026-11`."),
             query("batch_id", _TEXT, "Only invoices of this batch."),
+            query("from", _DAY, "Only invoices made on this day, in UTC, or later."),
+            query("to", _DAY, "Only invoices made on this day, in UTC, or earlier."),
         ),
         errors=(Forbidden,),
     ),
@@ -83,22 +91,44 @@ async def show_usage(request: Request) -> Response:
 async def list_invoices(request: Request) -> Response:
     """List invoices, newest first."""
     context, holder = await enter(request)
-    page, rest = page_of(request, "kind", "batch_id")
-    filters = {name: _name(rest, name) for name in ("kind", "batch_id")}
-    invoices.check_kind(filters["kind"])
+    page, rest = page_of(request, *_FILTERS)
+    given = {name: _name(rest, name) for name in _FILTERS}
+    wanted = invoices.read_filters(given)
     check_live(holder)
-    return answer(await context.database.read(invoices.list_invoices, holder.account_id, page, **filters))
+    return answer(await context.database.read(invoices.list_invoices, holder.account_id, page, **wanted))
 
 
 @router.get(
     "/invoices/{invoice_id}",
-    doc=Row("Usage", one("The invoice.", objects.Invoice), errors=(NotFound, Forbidden)),
+    doc=Row(
+        "Usage",
+        {
+            200: Answer(
+                "The invoice, or its document.",
+                {
+                    JSON: objects.Invoice,
+                    MEDIA_TYPES["html"]: invoice_documents.PAGE_OF_HTML,
+                    **binary(MEDIA_TYPES["pdf"]),
+                },
+                ("Vary", "Content-Disposition"),
+            )
+        },
+        parameters=(
+            query("format", {"type": "string", "enum": ["json", *MEDIA_TYPES]}, "Default: as the Accept header says."),
+        ),
+        errors=(NotFound, Forbidden),
+    ),
 )
 async def show_invoice(request: Request, invoice_id: str) -> Response:
-    """Get an invoice."""
+    """Get an invoice, as JSON or as a document: HTML or PDF."""
     context, holder = await enter(request)
+    format = formats.wanted(request, request.query_params.get("format"), MEDIA_TYPES)
     check_live(holder)
-    return answer(await context.database.read(invoices.show_invoice, holder.account_id, invoice_id))
+    if format == "json":
+        found = await context.database.read(invoices.show_invoice, holder.account_id, invoice_id)
+        return answer(found, _VARY)
+    document = await context.database.read(documents.read, invoice_id, holder.account_id)
+    return await invoice_documents.respond(document, format, vary=True)
 
 
 def _selection(holder: KeyHolder, given: dict[str, str]) -> Selection:
@@ -111,28 +141,6 @@ def _name(given: dict[str, str], param: str) -> str | None:
     if name is not None and not 0 < len(name) <= MOST_NAME:
         raise InvalidRequest(f"{param} must be 1 to {MOST_NAME} characters long", param=param)
     return name
-
-
-def _wants_csv(request: Request, format: str | None) -> bool:
-    """`format` decides; without it the Accept header, when it names text/csv and likes JSON no better."""
-    if format is not None:
-        if format not in ("csv", "json"):
-            raise InvalidRequest(f"format must be csv or json, not {format[:50]!r}", param="format")
-        return format == "csv"
-    liked = {}
-    for part in ",".join(request.headers.getlist("accept")).split(","):
-        type, _, parameters = part.partition(";")
-        liked[type.strip().lower()] = _quality(parameters)
-    csv = liked.get("text/csv", 0.0)
-    return csv > 0 and csv >= liked.get("application/json", 0.0)
-
-
-def _quality(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            return float(value) if _QUALITY.fullmatch(value.strip()) else 0.0
-    return 1.0
 
 
 async def _joined(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -32,6 +32,7 @@ from shared.db.models.money import (
     ThresholdRow,
     TransferRow,
 )
+from shared.db.models.purchases import AutoTopUpRow, PurchaseRow, SavedPaymentRow
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -41,6 +42,7 @@ def _table(model: type[SQLModel]) -> Table:
 accounts = _table(AccountRow)
 api_keys = _table(ApiKeyRow)
 audit_log = _table(AuditRow)
+auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
@@ -58,6 +60,8 @@ job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
 key_thresholds = _table(KeyThresholdRow)
 monthly_spend = _table(MonthlySpendRow)
+purchases = _table(PurchaseRow)
+saved_payments = _table(SavedPaymentRow)
 thresholds = _table(ThresholdRow)
 transfers = _table(TransferRow)
 webhooks = _table(WebhookRow)

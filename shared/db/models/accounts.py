@@ -23,6 +23,8 @@ class AccountRow(SQLModel, table=True):
     unknown_fields: str = Field(default="refuse", sa_column_kwargs={"server_default": "refuse"})
     #: Its chats may be linked to entities.
     linked_context: bool = flag()
+    #: JSON: the name, address and tax id of its invoices; NULL: its name alone.
+    billing: str | None = long_text(null=True)
     available_micros: int = big(default=0)
     held_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.

@@ -41,6 +41,8 @@ class FileRow(SQLModel, table=True):
     purpose: str
     filename: str
     bytes: int = big(default=0)
+    #: Of its bytes, in hexadecimal digits; NULL: an earlier version wrote them.
+    sha256: str | None = None
     #: The name of its bytes in `shared.files.blobs`.
     blob: str
     #: `uploading` until the bytes are whole; `deleted` until they are gone; else `processed`.

@@ -21,6 +21,12 @@ KNOWN_TRANSFER = """(kind = 'grant' AND from_purse = 'treasury' AND to_purse = '
 
 #: Invoices that are the statement of a batch; the condition of their partial index, word for word.
 STATEMENTS = "batch_id IS NOT NULL"
+#: Invoices that are the statement of a month; likewise.
+MONTHLY = "period IS NOT NULL"
+#: Months that may still get a statement; likewise.
+OPEN_MONTHS = "stated_at IS NULL"
+#: What was given back or corrected; likewise.
+CORRECTIONS = "kind IN ('refund', 'adjust')"
 
 
 #: Grants of which something may still expire; the condition of their partial indexes, word for word.
@@ -41,6 +47,7 @@ class TransferRow(SQLModel, table=True):
         CheckConstraint(KNOWN_TRANSFER, name="transfer_known"),
         Index("transfers_of_account", "account_id", "id"),
         partial_index("refunds_of_job", "subject_id", where=once("refund", "job")),
+        partial_index("transfers_correcting", "account_id", "created_at", where=CORRECTIONS),
         *(
             partial_index(f"one_{kind}_a_{subject}", "subject_id", where=once(kind, subject), unique=True)
             for subject, kind in (
@@ -99,9 +106,12 @@ class MonthlySpendRow(SQLModel, table=True):
     """What an account was charged in a calendar month, UTC."""
 
     __tablename__ = "monthly_spend"
+    __table_args__ = (partial_index("months_open", "month", "account_id", where=OPEN_MONTHS),)
     account_id: str = Field(primary_key=True)
     month: str = Field(primary_key=True)
     spent_micros: int = big(default=0)
+    #: When the month's statement was made, or found not to be needed; NULL: not yet.
+    stated_at: int | None = big(null=True)
 
 
 class ThresholdRow(SQLModel, table=True):
@@ -149,15 +159,25 @@ class DailyUsageRow(SQLModel, table=True):
     completion_tokens: int = big(default=0)
     images: int = big(default=0)
     charged_micros: int = big(default=0)
+    #: Of `jobs`, those known to be of no batch. Where these and `batch_jobs` are fewer than `jobs`, a version that did
+    #: not tell them apart settled the rest.
+    single_jobs: int = big(default=0)
+    #: What of the sums above is known to be of jobs of batches, which have a statement of their own.
+    batch_jobs: int = big(default=0)
+    batch_prompt_tokens: int = big(default=0)
+    batch_completion_tokens: int = big(default=0)
+    batch_images: int = big(default=0)
+    batch_charged_micros: int = big(default=0)
 
 
 class InvoiceRow(SQLModel, table=True):
-    """A numbered document: the `statement` of a batch that was paid as it ran, or the `purchase` of credit."""
+    """A numbered document: the `statement` of a batch or month that was paid as it ran, or a `purchase` of credit."""
 
     __tablename__ = "invoices"
     __table_args__ = (
         Index("invoices_of_account", "account_id", "id"),
         partial_index("one_statement_a_batch", "batch_id", where=STATEMENTS, unique=True),
+        partial_index("one_statement_a_month", "account_id", "period", where=MONTHLY, unique=True),
     )
     id: str = Field(primary_key=True)
     account_id: str
@@ -166,8 +186,12 @@ class InvoiceRow(SQLModel, table=True):
     kind: str
     status: str
     batch_id: str | None = None
-    #: JSON list, a model each: `{model, jobs, prompt_tokens, completion_tokens, images, credits}`.
+    #: The calendar month, UTC, that a statement is of: `2026-11`.
+    period: str | None = None
+    #: JSON list of `shared.objects.invoices.InvoiceLine`; earlier versions wrote no `kind` and no `description`.
     lines: str = long_text()
+    #: JSON: who sold and who bought, as their details were when the invoice was made; NULL: as they are now.
+    parties: str | None = long_text(null=True)
     total_micros: int = big(default=0)
     created_at: int = big()
     paid_at: int | None = big(null=True)

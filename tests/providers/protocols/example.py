@@ -56,7 +56,7 @@ class Example:
             raise exchange.mark(lacking(error)) from None
         body = results.chat(call.job_id, call.offer.model, [choice.shown()], clock.now_seconds())
         ignored = sorted(call.request.keys() - KNOWN)
-        return ProviderAnswer(body, usage, ignored=ignored, limits=exchange.limits)
+        return ProviderAnswer(body, usage, ignored=ignored, limits=exchange.limits, request_ids=exchange.request_ids)
 
     async def _whole(self, call: ProviderCall, exchange: Exchange) -> tuple[ChoiceBuilder, Usage]:
         _, content = await post(self._client, self._url(call), self._headers, _body(call), exchange)

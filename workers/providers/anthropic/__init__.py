@@ -49,7 +49,7 @@ class Anthropic:
         except ProviderError as error:
             raise exchange.mark(error) from None
         ignored = [*asked.ignored, "n"] if (call.request.get("n") or 1) > 1 else asked.ignored
-        return ProviderAnswer(body, usage, ignored=ignored, limits=exchange.limits)
+        return ProviderAnswer(body, usage, ignored=ignored, limits=exchange.limits, request_ids=exchange.request_ids)
 
     async def _answer(self, call: ProviderCall, body: bytes, exchange: Exchange) -> tuple[dict[str, Any], Usage]:
         if call.sink is None:

@@ -65,7 +65,7 @@ class Google:
             raise exchange.mark(lacking(error)) from None
         if canonical.given(result) < canonical.wanted(call):
             left_out.append("n")
-        return ProviderAnswer(result, used, 200, left_out, exchange.limits)
+        return ProviderAnswer(result, used, 200, left_out, exchange.limits, exchange.request_ids)
 
     async def _chat(self, call: ProviderCall, exchange: Exchange) -> Result:
         if call.sink is None:

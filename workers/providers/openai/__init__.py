@@ -43,13 +43,16 @@ class OpenAI:
         """One POST; see Upstream."""
         exchange = Exchange(call.limits)
         try:
-            if call.sink is not None:
-                return await self._stream(call, exchange)
-            with exchange:
-                status, content = await post(self._client, self._url(call), self._headers, payload(call), exchange)
-            return read(call, status, content, exchange.limits)
+            answer = await (self._whole if call.sink is None else self._stream)(call, exchange)
         except ProviderError as error:
             raise exchange.mark(error) from None
+        answer.request_ids = exchange.request_ids
+        return answer
+
+    async def _whole(self, call: ProviderCall, exchange: Exchange) -> ProviderAnswer:
+        with exchange:
+            status, content = await post(self._client, self._url(call), self._headers, payload(call), exchange)
+        return read(call, status, content, exchange.limits)
 
     async def _stream(self, call: ProviderCall, exchange: Exchange) -> ProviderAnswer:
         headers = {**self._headers, "accept": EVENT_STREAM}

@@ -1,0 +1,59 @@
+"""Documents of invoices: read with a key or by a signed link, and made of the rows each time."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from sqlalchemy import Connection
+
+from producer.documents import html, pdf
+from producer.documents.invoice import InvoiceDocument, document
+from shared.db.models import invoices
+from shared.errors import NotFound, Unavailable
+from shared.money import parties
+from shared.money.invoices import with_purchase
+from shared.objects.invoices import invoice_object
+
+#: Media types by the name of the format.
+MEDIA_TYPES = {"html": "text/html", "pdf": "application/pdf"}
+#: Documents that wait to be made, at most; each takes its thread up to a second.
+MOST_WAITING = 30
+_waiting = 0
+
+
+def read(connection: Connection, invoice_id: str, account_id: str | None = None) -> InvoiceDocument:
+    """What stands on an invoice; 404 when the account (None: any) has no such invoice."""
+    statement = with_purchase().where(invoices.c.id == invoice_id)
+    if account_id is not None:
+        statement = statement.where(invoices.c.account_id == account_id)
+    found = connection.execute(statement).mappings().first()
+    if found is None:
+        raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
+    row = dict(found)
+    return document(invoice_object(row), parties.of(connection, row))
+
+
+async def rendered(document: InvoiceDocument, format: str) -> bytes:
+    """The document in a format, made on a thread of its own, one after another; 503 when too many wait."""
+    global _waiting
+    if _waiting >= MOST_WAITING:
+        raise Unavailable("too many documents are being made; retry in a few seconds")
+    _waiting += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_thread(), _render, document, format)
+    finally:
+        _waiting -= 1
+
+
+def filename(document: InvoiceDocument, format: str) -> str:
+    """What it is called where it is saved."""
+    return f"invoice-{document.number}.{format}"
+
+
+def _render(document: InvoiceDocument, format: str) -> bytes:
+    return pdf.render(document) if format == "pdf" else html.render(document).encode()
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="documents")

@@ -1,0 +1,320 @@
+"""Purchases of credit: made, paid, closed. Each change compares and sets the invoice's status, in one transaction.
+
+An invoice's row is locked before the account's. Money that has arrived is never lost: a payment that its provider
+proves is granted, once, also for an invoice that had expired or was voided meanwhile.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, insert, select, text, update
+
+from shared import clock, db
+from shared.db import counters
+from shared.db.models import auto_top_ups, invoices, purchases, saved_payments
+from shared.db.models.purchases import PAID_BY, TO_ASK
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.money import parties
+from shared.money.invoices import NUMBERS, with_purchase
+from shared.money.ledger import Book
+from shared.objects.addresses import invoice_url
+from shared.objects.invoices import Invoice, invoice_object
+from shared.objects.purchases import purchase_line
+from shared.settings import settings
+from shared.strict_json import dumps
+
+log = logging.getLogger(__name__)
+
+#: Purchases of an account that may be open at a time.
+MOST_OPEN: Final = 20
+#: The largest price, in the currency's minor unit: Stripe's bound of eight digits.
+MOST_AMOUNT: Final = 99_999_999
+#: How long a step at the provider is one process's, before another takes it for dead, in seconds.
+CLAIM_SECONDS: Final = 60
+#: After how many seconds a provider that did not answer is asked again: at first, and at most.
+FIRST_AGAIN_SECONDS, MOST_AGAIN_SECONDS = 10.0, 600.0
+#: How long an open purchase is not asked about, at most, in seconds.
+MOST_WAIT_SECONDS: Final = 6 * 3600.0
+#: How long whoever made an invoice has for having its payment begun, before the sweeper sees to it, in seconds.
+BEGIN_SECONDS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class NewPurchase:
+    """What is bought: whole credits in micro-credits, and what the customer says of it."""
+
+    micros: int
+    provider: str
+    description: str | None = None
+    metadata: Mapping[str, str] | None = None
+    saves_method: bool = False
+    auto_top_up: bool = False
+    #: `checkout` or `saved`.
+    method: str = "checkout"
+
+
+def price_of(micros: int) -> tuple[int | None, str | None]:
+    """The price of credits in the currency's minor unit, rounded up, and the currency; None for both: none is set."""
+    if not settings().price_amount:
+        return None, None
+    amount = -(-micros * settings().price_amount // (settings().price_credits * 1_000_000))
+    if amount > MOST_AMOUNT:
+        raise InvalidRequest(f"credits: the price of {amount:,} is above {MOST_AMOUNT:,}; buy fewer", param="credits")
+    return amount, settings().price_currency
+
+
+def create(connection: Connection, account_id: str, wanted: NewPurchase) -> tuple[Invoice, list[str]]:
+    """Make an open invoice and tell of it; the invoice, and the deliveries now due."""
+    amount, currency = price_of(wanted.micros)
+    book = Book(connection, [account_id])
+    book.available(account_id)  # locked from here on: two at once are not both the last one allowed
+    if not wanted.auto_top_up and open_count(connection, account_id) >= MOST_OPEN:
+        raise Conflict(f"an account can have at most {MOST_OPEN} open invoices; pay or void one first")
+    invoice: dict[str, Any] = {
+        "id": clock.new_id("inv"),
+        "account_id": account_id,
+        "number": counters.next_number(connection, NUMBERS),
+        "kind": "purchase",
+        "status": "open",
+        "batch_id": None,
+        "lines": dumps([purchase_line(wanted.micros)]),
+        "parties": dumps(parties.now(connection, account_id)),
+        "total_micros": wanted.micros,
+        "created_at": book.now,
+        "paid_at": None,
+    }
+    purchase: dict[str, Any] = {
+        "invoice_id": invoice["id"],
+        "account_id": account_id,
+        "description": wanted.description,
+        "labels": dumps(dict(wanted.metadata)) if wanted.metadata is not None else None,
+        "amount": amount,
+        "currency": currency,
+        "provider": wanted.provider,
+        "method": wanted.method,
+        "saves_method": wanted.saves_method,
+        "auto_top_up": wanted.auto_top_up,
+        "open_top_up": wanted.auto_top_up,
+        "ask_at": None if wanted.provider == "manual" else _first_ask(book.now, wanted),
+    }
+    connection.execute(insert(invoices), [invoice])
+    connection.execute(insert(purchases), [purchase])
+    made = shown(connection, invoice["id"])
+    _emit(book, account_id, "invoice.created", made)
+    return made, book.close()
+
+
+def shown(connection: Connection, invoice_id: str) -> Invoice:
+    """The invoice object of a purchase."""
+    return invoice_object(locked(connection, invoice_id))
+
+
+def found(connection: Connection, invoice_id: str) -> dict[str, Any] | None:
+    """The row of a purchase's invoice, locked until the transaction ends, with the columns of its purchase."""
+    statement = with_purchase().where(invoices.c.id == invoice_id, invoices.c.kind == "purchase")
+    row = connection.execute(statement.with_for_update(of=invoices)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def locked(connection: Connection, invoice_id: str) -> dict[str, Any]:
+    """The same, or a 404."""
+    row = found(connection, invoice_id)
+    if row is None:
+        raise NotFound(f"not found: invoice {invoice_id[:100]!r}")
+    return row
+
+
+def open_reference(connection: Connection, invoice_id: str) -> str | None:
+    """The provider's id of the attempt that is under way, while the invoice is open."""
+    row = locked(connection, invoice_id)
+    return row["reference"] if row["status"] == "open" else None
+
+
+def doubt(connection: Connection, invoice_id: str, problem: str) -> None:
+    """What was paid is not the price: an operator has to look, and the provider is not asked again."""
+    connection.execute(_of(invoice_id).values(problem=problem, ask_at=None))
+
+
+def open_count(connection: Connection, account_id: str) -> int:
+    """How many purchases of an account are open."""
+    mine = select(func.count()).where(
+        invoices.c.account_id == account_id, invoices.c.kind == "purchase", invoices.c.status == "open"
+    )
+    return int(connection.execute(mine).scalar_one())
+
+
+def pay(
+    connection: Connection,
+    invoice_id: str,
+    *,
+    note: str | None = None,
+    payment: str | None = None,
+    proven: bool = False,
+) -> list[str]:
+    """Grant what an open invoice buys; the deliveries now due. One that is paid stays as it is.
+
+    `payment`: the provider's id of the payment. `proven`: its provider says that the money is there, which is granted
+    for an invoice that had expired or was voided, too; otherwise such a one is a 409.
+    """
+    row = locked(connection, invoice_id)
+    if row["status"] == "paid":
+        if payment and row["payment"] not in (payment, None):
+            log.error("invoice %s was paid twice: give back payment %s at its provider", invoice_id, payment)
+        return []
+    if row["status"] != "open" and not proven:
+        raise Conflict(f"invoice {invoice_id} is {row['status']} and cannot be paid")
+    if row["status"] != "open":
+        log.warning("invoice %s was %s, but has been paid: its credits are granted", invoice_id, row["status"])
+    now = clock.now_micros()
+    if not _change(connection, row, now, "paid", paid_at=now):
+        raise Conflict(f"invoice {invoice_id} was changed at the same moment; try again")
+    of_purchase = {"payment": payment or row["payment"], "note": note or row["note"], "problem": None}
+    connection.execute(_of(invoice_id).values(**of_purchase))
+    account_id = row["account_id"]
+    _resume(connection, account_id)
+    book = Book(connection, [account_id], now=now)
+    book.grant(account_id, row["total_micros"], ("invoice", invoice_id), note)
+    _emit(book, account_id, "invoice.paid", shown(connection, invoice_id))
+    return book.close()
+
+
+def close(connection: Connection, invoice_id: str, status: str, *, problem: str | None = None) -> bool:
+    """End an open invoice as `void` or `expired`, unpaid; whether it was this that did."""
+    row = locked(connection, invoice_id)
+    if row["status"] != "open" or not _change(connection, row, clock.now_micros(), status):
+        return False
+    if problem is not None:
+        connection.execute(_of(invoice_id).values(problem=problem))
+    if row["auto_top_up"]:
+        stop_top_ups(connection, row["account_id"], problem or f"the invoice of the last one is {status}, unpaid")
+    return True
+
+
+def fail(connection: Connection, invoice_id: str, problem: str, reference: str) -> list[str]:
+    """An attempt to pay an open invoice has failed for good: tell of it, and let the next attempt be begun.
+
+    Nothing, where the attempt of this reference is not the one that is under way: it has been told already.
+    """
+    row = locked(connection, invoice_id)
+    if row["status"] != "open" or (row["reference"] or reference) != reference:
+        return []
+    now = clock.now_micros()
+    fresh = {"attempt": row["attempt"] + 1, "method": "checkout", "reference": None, "url": None, "begun_at": None}
+    connection.execute(_of(invoice_id).values(**fresh, expires_at=None, problem=problem, ask_at=now))
+    account_id = row["account_id"]
+    if row["auto_top_up"]:
+        stop_top_ups(connection, account_id, problem)
+    book = Book(connection, [account_id], now=now)
+    _emit(book, account_id, "invoice.payment_failed", shown(connection, invoice_id))
+    return book.close()
+
+
+def begin(connection: Connection, invoice_id: str, provider: str, *, due: bool) -> dict[str, Any] | None:
+    """Claim the next step of an open purchase at its provider, for CLAIM_SECONDS; its row, None: there is none.
+
+    The row has `saved_customer` and `saved_payment` of the account, and `began_seconds` ago of the attempt. `due`: only
+    if it is to be asked about by now, so that of several who look only one does.
+    """
+    row, now = locked(connection, invoice_id), clock.now_micros()
+    late = row["ask_at"] is not None and row["ask_at"] <= now
+    if row["status"] != "open" or row["provider"] != provider or row["amount"] is None or (due and not late):
+        return None
+    mine = (saved_payments.c.account_id == row["account_id"], saved_payments.c.provider == provider)
+    saved = connection.execute(select(saved_payments).where(*mine)).mappings().first()
+    if row["method"] == "saved" and saved is None and row["begun_at"] is None:
+        row["method"] = "checkout"
+    begun_at = row["begun_at"] or now
+    fresh = {"method": row["method"], "begun_at": begun_at, "ask_at": now + CLAIM_SECONDS * clock.MICROS}
+    connection.execute(_of(invoice_id).values(fresh))
+    known = {"saved_customer": saved["customer"], "saved_payment": saved["payment"]} if saved else {}
+    none = {"saved_customer": None, "saved_payment": None}
+    return {**row, **none, **known, "began_seconds": (now - begun_at) / clock.MICROS}
+
+
+def due(connection: Connection, provider: str, most: int) -> list[str]:
+    """Open purchases about which their provider is to be asked by now, those that have waited longest first."""
+    statement = (
+        select(purchases.c.invoice_id)
+        .where(text(TO_ASK), purchases.c.ask_at <= clock.now_micros(), purchases.c.provider == provider)
+        .order_by(purchases.c.ask_at)
+        .limit(most)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def ask_later(connection: Connection, invoice_id: str) -> None:
+    """Its provider did not answer: ask again later, the later the older the attempt is."""
+    row, now = locked(connection, invoice_id), clock.now_micros()
+    if row["status"] == "open" and row["ask_at"] is not None:
+        seconds = min(max((now - (row["begun_at"] or now)) / clock.MICROS / 2, FIRST_AGAIN_SECONDS), MOST_AGAIN_SECONDS)
+        connection.execute(_of(invoice_id).values(ask_at=now + round(seconds * clock.MICROS)))
+
+
+def keep_open(connection: Connection, invoice_id: str, standing: Any) -> bool:
+    """Note where an open purchase is paid, and when its provider is asked again; False: it is not to be paid there."""
+    row, now = locked(connection, invoice_id), clock.now_micros()
+    ours = row["attempt"] == standing.attempt and row["reference"] in (None, standing.reference)
+    if row["status"] != "open" or not ours:
+        return False
+    seconds = max((now - (row["begun_at"] or now)) / clock.MICROS / 2, settings().payment_ask_seconds)
+    ask_at = now + round(min(seconds, MOST_WAIT_SECONDS) * clock.MICROS)
+    if standing.status == "open" and standing.expires_at is not None and now < standing.expires_at < ask_at:
+        ask_at = standing.expires_at + clock.MICROS
+    url = standing.url if standing.status == "open" else None
+    fresh = {"reference": standing.reference, "url": url, "expires_at": standing.expires_at, "ask_at": ask_at}
+    connection.execute(_of(invoice_id).values(fresh))
+    return True
+
+
+def note_given_back(connection: Connection, payment: str, refunded: int | None, disputed: bool) -> str | None:
+    """Note what a provider says was given back of a payment; the invoice's id, None: no purchase was paid by it."""
+    mine = select(purchases.c.invoice_id).where(text(PAID_BY), purchases.c.payment == payment).limit(1)
+    invoice_id = connection.execute(mine).scalar()
+    if invoice_id is None:
+        return None
+    row = locked(connection, invoice_id)
+    most = max(row["refunded"], refunded or 0)  # messages come in any order; money is not taken back again
+    connection.execute(_of(invoice_id).values(refunded=most, disputed=disputed))
+    return str(invoice_id)
+
+
+def save_method(connection: Connection, account_id: str, provider: str, customer: str, payment: str) -> None:
+    """Keep an account's way to pay in the place of an earlier one."""
+    row = {"provider": provider, "customer": customer, "payment": payment, "saved_at": clock.now_micros()}
+    statement = db.insert(connection.dialect.name, saved_payments).values(account_id=account_id, **row)
+    connection.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=row))
+
+
+def stop_top_ups(connection: Connection, account_id: str, why: str) -> None:
+    """Make no further automatic top-ups for an account, until a purchase of it is paid or its wish is changed."""
+    mine = update(auto_top_ups).where(auto_top_ups.c.account_id == account_id, auto_top_ups.c.stopped.is_(None))
+    connection.execute(mine.values(stopped=why))
+
+
+def _resume(connection: Connection, account_id: str) -> None:
+    mine = update(auto_top_ups).where(auto_top_ups.c.account_id == account_id, auto_top_ups.c.stopped.is_not(None))
+    connection.execute(mine.values(stopped=None))
+
+
+def _change(connection: Connection, row: Mapping[str, Any], now: int, status: str, **more: Any) -> bool:
+    """Set an invoice's status, if it is still the one that was seen; its purchase is over with it."""
+    mine = update(invoices).where(invoices.c.id == row["id"], invoices.c.status == row["status"])
+    if connection.execute(mine.values(status=status, **more)).rowcount != 1:
+        return False
+    connection.execute(_of(row["id"]).values(open_top_up=False, ask_at=None, closed_at=now))
+    return True
+
+
+def _first_ask(now: int, wanted: NewPurchase) -> int:
+    """A saved way to pay is charged by the sweeper, at once; a page to pay at is made by whoever made the invoice."""
+    return now if wanted.method == "saved" or wanted.auto_top_up else now + BEGIN_SECONDS * clock.MICROS
+
+
+def _of(invoice_id: str) -> Any:
+    return update(purchases).where(purchases.c.invoice_id == invoice_id)
+
+
+def _emit(book: Book, account_id: str, type: str, made: Invoice) -> None:
+    book.emit(account_id, type, {"invoice": made, "url": invoice_url(made["id"])})

@@ -1,0 +1,21 @@
+"""Payment providers: how purchases of credit are paid. `payments` is the one that the settings choose.
+
+An adapter only talks to its provider, on the calling thread, and never inside a transaction; what follows of its
+answers is decided by `shared.payments.collecting` and written by `shared.money.purchases`.
+"""
+
+from functools import lru_cache
+
+from shared.payments.manual import Manual
+from shared.payments.protocol import Payments
+from shared.settings import settings
+
+
+@lru_cache(maxsize=1)
+def payments() -> Payments:
+    """The adapter of FUSIONAI_PAYMENTS, made once a process. Stripe's library is imported only where it is chosen."""
+    if settings().payments == "manual":
+        return Manual()
+    from shared.payments.stripe_payments import StripePayments
+
+    return StripePayments(settings())

@@ -1,0 +1,169 @@
+"""Has purchases paid: takes the next step of one at its provider, and writes down what came of it.
+
+No transaction is open while the provider is called. Whoever dies between two lines leaves an open purchase that is to
+be asked about: the next one to look makes the same call, with the same idempotency key, and finds what the first left.
+"""
+
+import logging
+
+from sqlalchemy import Connection
+
+from shared import crash
+from shared.db import Database
+from shared.errors import Conflict
+from shared.money import purchases
+from shared.objects.amounts import credits_decimal
+from shared.payments.protocol import (
+    GivenBack,
+    Notice,
+    PaymentRefused,
+    Payments,
+    PaymentsAway,
+    Standing,
+    Wanted,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Collector:
+    """One process's part in it; any number may run at once, on any thread."""
+
+    def __init__(self, database: Database, payments: Payments) -> None:
+        self._database = database
+        self.payments = payments
+
+    def advance(self, invoice_id: str, *, due: bool = False) -> list[str]:
+        """Take a purchase's next step; the webhook deliveries that are due then.
+
+        Raises PaymentsAway, after which it is tried again later, and PaymentRefused, after which the invoice is void.
+        `due`: only if nobody else is at it.
+        """
+        row = self._database.write_sync(purchases.begin, invoice_id, self.payments.name, due=due)
+        if row is None:
+            return []
+        crash.point("pay.after_begin")
+        try:
+            standing = self._step(row)
+        except PaymentsAway:
+            self._database.write_sync(purchases.ask_later, invoice_id)
+            raise
+        except PaymentRefused as error:
+            if row["reference"] is None and row["method"] == "checkout":
+                self._database.write_sync(purchases.close, invoice_id, "void", problem=error.message)
+            else:
+                self._database.write_sync(purchases.ask_later, invoice_id)
+            raise
+        crash.point("pay.after_call")
+        return self.record(standing)
+
+    def withdraw(self, invoice_id: str) -> list[str]:
+        """See to it that an open purchase is not paid at its provider any more; the deliveries that are due.
+
+        If it turns out to be paid, it is paid; 409 while the customer's bank is at it.
+        """
+        due = self.advance(invoice_id)  # what a dead process may have begun is known by this
+        reference = self._database.read_sync(purchases.open_reference, invoice_id)
+        if reference is None:
+            return due
+        standing = self.payments.withdraw(reference)
+        if standing.status == "processing":
+            raise Conflict(f"the payment of invoice {invoice_id} is under way; try again when its bank has answered")
+        return due + self.record(standing) if standing.status == "paid" else due
+
+    def heed(self, notice: Notice) -> list[str]:
+        """Do what a provider's message calls for; the deliveries that are due. Its repetition changes nothing."""
+        if isinstance(notice.news, Standing):
+            return self.record(notice.news)
+        if isinstance(notice.news, GivenBack):
+            self._note(notice, notice.news)
+        return []
+
+    def record(self, standing: Standing) -> list[str]:
+        """Write down how an attempt stands; the deliveries that are due. One that is not ours is passed over."""
+        if standing.invoice_id is None:
+            log.info("a payment that is of no invoice here was passed over: %s", standing.reference)
+            return []
+        crash.point("pay.before_commit")
+        due = self._database.write_sync(record, standing, self.payments.name)
+        crash.point("pay.after_commit")
+        if due is None:
+            self._undo(standing)
+        return due or []
+
+    def _step(self, row: dict[str, object]) -> Standing:
+        if row["reference"] is not None:
+            return self.payments.look_up(str(row["reference"]))
+        wanted = wanted_of(row)
+        return self.payments.charge_saved(wanted) if row["method"] == "saved" else self.payments.open_checkout(wanted)
+
+    def _undo(self, standing: Standing) -> None:
+        """A page was made for an invoice that was closed meanwhile: nobody knows it yet, and nobody is to pay there."""
+        try:
+            after = self.payments.withdraw(standing.reference)
+        except (PaymentsAway, PaymentRefused) as error:
+            log.warning("payment page %s of a closed invoice is left to expire: %s", standing.reference, error)
+            return
+        if after.status == "paid":
+            self._database.write_sync(record, after, self.payments.name)
+
+    def _note(self, notice: Notice, given: GivenBack) -> None:
+        found = self._database.write_sync(purchases.note_given_back, given.payment, given.refunded, given.disputed)
+        if found is not None:
+            log.warning(
+                "%s: payment %s of invoice %s: refunded %s, disputed %s; its credits are as they were "
+                "(fusionai credits takes them back)",
+                *(notice.type, given.payment, found, given.refunded, given.disputed),
+            )
+
+
+def wanted_of(row: dict[str, object]) -> Wanted:
+    """What is asked of the provider for a purchase's row, as `purchases.begin` gives it."""
+    known: dict[str, object] = {"customer": row["saved_customer"], "payment": row["saved_payment"]}
+    return Wanted(
+        invoice_id=str(row["id"]),
+        number=int(str(row["number"])),
+        account_id=str(row["account_id"]),
+        attempt=int(str(row["attempt"])),
+        amount=int(str(row["amount"])),
+        currency=str(row["currency"]),
+        credits=credits_decimal(int(str(row["total_micros"]))),
+        saves_method=bool(row["saves_method"]),
+        begun_seconds=float(str(row["began_seconds"])),
+        **known,  # type: ignore[arg-type]
+    )
+
+
+def record(connection: Connection, standing: Standing, provider: str) -> list[str] | None:
+    """The change that an attempt's standing makes; the deliveries now due. None: its page is not to be paid at."""
+    invoice_id = str(standing.invoice_id)
+    row = purchases.found(connection, invoice_id)
+    if row is None or row["provider"] != provider:
+        log.warning("payment %s is of an invoice that is not here: %s", standing.reference, invoice_id[:100])
+        return []
+    if standing.status == "paid":
+        return _paid(connection, row, standing, provider)
+    if row["status"] != "open":
+        return None if standing.status == "open" else []
+    if row["attempt"] != standing.attempt or row["reference"] not in (None, standing.reference):
+        return None if standing.status == "open" else []
+    if standing.status == "failed":
+        return purchases.fail(connection, invoice_id, standing.problem or "the payment failed", standing.reference)
+    if standing.status == "expired":
+        purchases.close(connection, invoice_id, "expired")
+        return []
+    return [] if purchases.keep_open(connection, invoice_id, standing) else None
+
+
+def _paid(connection: Connection, row: dict[str, object], standing: Standing, provider: str) -> list[str]:
+    """Grant what was paid for, if it was paid in full."""
+    invoice_id = str(row["id"])
+    if (standing.amount, standing.currency) != (row["amount"], row["currency"]):
+        said = f"{standing.amount} {standing.currency} were paid, not {row['amount']} {row['currency']}"
+        log.error("invoice %s: payment %s is not the price: %s", invoice_id, standing.reference, said)
+        purchases.doubt(connection, invoice_id, said)
+        return []
+    payment = standing.payment or standing.reference
+    if (row["saves_method"] or row["auto_top_up"]) and standing.customer:
+        purchases.save_method(connection, str(row["account_id"]), provider, standing.customer, payment)
+    return purchases.pay(connection, invoice_id, payment=payment, proven=True)

@@ -1,0 +1,31 @@
+"""Payment by hand: an operator sees the money arrive and says so (`fusionai invoices pay`). Nobody is called."""
+
+from typing import ClassVar, NoReturn
+
+from shared.errors import NotFound
+from shared.payments.protocol import Notice, PaymentRefused, Standing, Wanted
+
+
+class Manual:
+    """The adapter for which there is nothing to do."""
+
+    name: ClassVar[str] = "manual"
+
+    def open_checkout(self, wanted: Wanted) -> Standing:
+        return _nothing()
+
+    def charge_saved(self, wanted: Wanted) -> Standing:
+        return _nothing()
+
+    def look_up(self, reference: str) -> Standing:
+        return _nothing()
+
+    def withdraw(self, reference: str) -> Standing:
+        return _nothing()
+
+    def read_notice(self, payload: bytes, signature: str | None) -> Notice:
+        raise NotFound("this server takes no messages of a payment provider")
+
+
+def _nothing() -> NoReturn:
+    raise PaymentRefused("no payment provider is configured (FUSIONAI_PAYMENTS)")

@@ -1,0 +1,102 @@
+"""What a payment provider's adapter does, and the values it takes and gives."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from shared.errors import Unavailable, UpstreamError
+
+#: How an attempt to pay stands: `processing` has been made by the customer and is not decided yet; `failed` and
+#: `expired` never pay any more.
+Status = Literal["open", "processing", "paid", "failed", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One attempt at having an invoice paid."""
+
+    invoice_id: str
+    number: int
+    account_id: str
+    #: From 1; (invoice, attempt) is the provider's idempotency key.
+    attempt: int
+    #: In the currency's minor unit.
+    amount: int
+    currency: str
+    credits: str
+    #: Whether the way to pay is to be saved, to be charged later.
+    saves_method: bool
+    #: The provider's id of the account's customer, where one is known; and of the payment whose method is charged.
+    customer: str | None = None
+    payment: str | None = None
+    #: How long ago this attempt was first begun, in seconds: the provider may know it already.
+    begun_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an attempt stands at its provider."""
+
+    status: Status
+    #: The provider's id of the attempt.
+    reference: str
+    #: What the attempt says that it is of; None: nothing of ours.
+    invoice_id: str | None
+    attempt: int
+    amount: int | None
+    currency: str | None
+    #: Where the customer pays, and until when (microseconds).
+    url: str | None = None
+    expires_at: int | None = None
+    #: The provider's ids of the payment and of the customer.
+    payment: str | None = None
+    customer: str | None = None
+    #: Why it failed, in words.
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """What the provider says of a payment that was made: so much of it was given back, or it is disputed."""
+
+    payment: str
+    #: In the currency's minor unit, in all; None: not said.
+    refunded: int | None
+    disputed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A provider's own message, verified: of an attempt, of money given back, or of nothing that matters here."""
+
+    id: str
+    type: str
+    news: Standing | GivenBack | None
+
+
+class Payments(Protocol):
+    """A payment provider. Each method raises PaymentsAway, or PaymentRefused, which trying again does not change."""
+
+    name: ClassVar[str]
+
+    def open_checkout(self, wanted: Wanted) -> Standing:
+        """Make the page at which the customer pays; for the same attempt the same page."""
+
+    def charge_saved(self, wanted: Wanted) -> Standing:
+        """Charge the saved way to pay, once for an attempt."""
+
+    def look_up(self, reference: str) -> Standing:
+        """How an attempt stands."""
+
+    def withdraw(self, reference: str) -> Standing:
+        """End an attempt, so that it is never paid; how it stands then: `paid` or `processing` where it is too late."""
+
+    def read_notice(self, payload: bytes, signature: str | None) -> Notice:
+        """A message of the provider to us; InvalidRequest for one that is forged, old or not for this system."""
+
+
+class PaymentsAway(Unavailable):
+    """The provider cannot be reached, or does not serve us now."""
+
+
+class PaymentRefused(UpstreamError):
+    """The provider refused, and would again."""
