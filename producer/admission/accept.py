@@ -14,7 +14,7 @@ from producer.admission import cached_answers, idempotency
 from producer.admission.cached_answers import CacheUse, Caching, Hit
 from producer.admission.idempotency import Claim, Kept
 from producer.objects import queued_job
-from shared import crash, db, logs
+from shared import clock, crash, db, logs
 from shared.accounts import KeyHolder
 from shared.broker.bell import Bell
 from shared.db import Database
@@ -25,7 +25,8 @@ from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
 from shared.jobs import credit_waits, leases
 from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
-from shared.money import shortage
+from shared.money import key_budgets, shortage
+from shared.money.key_budgets import Excess, KeySpend
 from shared.money.ledger import Book
 from shared.money.shortage import Funds, Need
 from shared.queues import queue_name
@@ -138,11 +139,19 @@ class Acceptor:
 
         `quoting`: what they are likely to cost is to be known, too.
         """
-        owner = Owner(holder.account_id, holder.key_id, holder.test, lane="batch" if listed else "realtime")
+        owner = Owner(
+            holder.account_id,
+            holder.key_id,
+            holder.test,
+            lane="batch" if listed else "realtime",
+            budget_at=clock.now_micros() if holder.limits.counted and not holder.test else None,
+        )
         rows, payloads, need, caching, current = [], [], Need(), None, catalogue()
         for index, submission in enumerate(submissions):
             at = f"jobs[{index}]." if listed else ""
-            made = quote.offers(submission, current, test=holder.test, at=at, account=holder.account_id)
+            made = quote.offers(
+                submission, current, test=holder.test, at=at, account=holder.account_id, rules=holder.limits.rules
+            )
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
@@ -202,6 +211,7 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
     cached = cached_answers.find(connection, [prepared.caching for prepared in requests if prepared.caching])
     book = Book(connection, [prepared.holder.account_id for prepared in requests])
     lines = Lines(connection)
+    spend = KeySpend(connection, filter(None, (key_budgets.counted(prepared.rows[0]) for prepared in requests)))
     before, sdk = dict(known), list[tuple[Claim, int, str]]()
     outcomes: list[Accepted | Exception] = []
     taken: list[PreparedJobs] = []
@@ -218,11 +228,11 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
             outcomes.append(Unavailable("the earlier response is no longer kept; retry", retry_after_seconds=1))
         else:
             ready = _answered(book, prepared, cached) if cached else prepared
-            if (waiting := _in_line(book, lines, ready)) is not None:
+            if (waiting := _in_line(book, lines, spend, ready)) is not None:
                 ready = waiting
                 outcomes.append(Accepted(ready.response, waits=True))
             else:
-                outcomes.append(_hold(book, ready))
+                outcomes.append(_hold(book, spend, ready))
             if isinstance(outcomes[-1], Accepted):
                 taken.append(ready)
                 if claim:
@@ -231,6 +241,7 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
         prepared.tried = True
     _write(connection, taken)
     idempotency.keep_sdk(connection, sdk, before)
+    spend.close()
     book.close()
     if any(prepared.caching for prepared in taken):
         _keep_cache(connection, taken)
@@ -274,27 +285,41 @@ def _keep_cache(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
     cached_answers.remember(connection, [(id, caching) for caching, hit, id in asking if not hit])
 
 
-def _in_line(book: Book, lines: Lines, prepared: PreparedJobs) -> PreparedJobs | None:
+def _in_line(book: Book, lines: Lines, spend: KeySpend, prepared: PreparedJobs) -> PreparedJobs | None:
     """Jobs that may wait as ones that do, where credit lacks, or others wait before them; None: they need not, or the
-    line is full.
+    line is full. In the budgets of their key they count already.
     """
     account, more = prepared.holder.account_id, len(prepared.rows)
-    if not prepared.waits or prepared.hit or (book.afford(account, prepared.bound) and not lines.length(account)):
+    if not prepared.waits or prepared.hit or _excess(spend, prepared):
+        return None
+    if book.afford(account, prepared.bound) and not lines.length(account):
         return None
     if lines.length(account) + more > credit_waits.MOST:
         prepared.need.waiting = lines.length(account)
         return None
     lines.join(account, more)
+    if counted := key_budgets.counted(prepared.rows[0]):
+        spend.hold(counted, prepared.bound)
     return prepared.waiting()
 
 
-def _hold(book: Book, prepared: PreparedJobs) -> Accepted | Exception:
-    account = prepared.holder.account_id
+def _excess(spend: KeySpend, prepared: PreparedJobs) -> Excess | None:
+    """The budget of its key that a request does not fit in."""
+    counted = key_budgets.counted(prepared.rows[0])
+    return spend.excess(counted, prepared.holder.limits.budgets, prepared.bound) if counted else None
+
+
+def _hold(book: Book, spend: KeySpend, prepared: PreparedJobs) -> Accepted | Exception:
+    account, counted = prepared.holder.account_id, key_budgets.counted(prepared.rows[0])
+    if over := _excess(spend, prepared):
+        return key_budgets.refusal(prepared.need, over)
     if not book.afford(account, prepared.bound):
         available, held = book.available(account), book.held(account)
         return shortage.refusal(prepared.need, Funds(available, held, None if held else 0))
     for row in prepared.rows:
         book.hold(account, ("job", row["id"]), row["bound_micros"])
+    if counted:
+        spend.hold(counted, prepared.bound)
     return Accepted(prepared.response, over=prepared.hit is not None)
 
 

@@ -7,7 +7,7 @@ Texts are shaped, so that Arabic and Hebrew read right. A character that no font
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +50,7 @@ def render(document: InvoiceDocument) -> bytes:
 def _page(document: InvoiceDocument) -> FPDF:
     from fpdf import FPDF
 
-    class Page(FPDF):  # type: ignore[misc]
+    class Page(FPDF):
         """Every page ends with the seller's own text and the page's number."""
 
         foot = ""
@@ -185,8 +185,9 @@ def _foot(pdf: Any, document: InvoiceDocument) -> None:
 
 def _known(pdf: FPDF) -> set[int]:
     """The characters that the fonts have; of the bold ones, those that both have."""
-    plain, bold = (set(pdf.fonts[name].cmap) for name in ("text", "textB"))
-    others = (set(font.cmap) for name, font in pdf.fonts.items() if name.startswith("other"))
+    fonts: Mapping[str, Any] = pdf.fonts
+    plain, bold = (set(fonts[name].cmap) for name in ("text", "textB"))
+    others = (set(font.cmap) for name, font in fonts.items() if name.startswith("other"))
     return (plain & bold).union(*others) | {ord("\n")}
 
 

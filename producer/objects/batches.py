@@ -97,6 +97,8 @@ class Batch(TypedDict):
             description="`credits`: the next lines start once the account has enough credit. Null: it does not wait."
         ),
     ]
+    #: Where the event of its end is sent, beside the webhooks that subscribe it.
+    callback_url: str | None
 
 
 class ProviderProgress(TypedDict):
@@ -208,6 +210,7 @@ def batch_object(row: Mapping[str, Any]) -> Batch:
         "retry_of": row["retry_of"],
         "hold": "slices" if row["hold"] == "slices" else "all",
         "waiting_for": waits_for(row),
+        "callback_url": row["callback_url"],
     }
 
 

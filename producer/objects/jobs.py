@@ -115,6 +115,9 @@ class Job(TypedDict):
     linked_context: NotRequired[
         Annotated[list[Linked], Field(description="The entities that the request was linked to, if it was.")]
     ]
+    callback_url: NotRequired[
+        Annotated[str, Field(description="Where the event of its end is sent, if the request named it.")]
+    ]
 
 
 class Jobs(TypedDict):
@@ -153,6 +156,8 @@ def queued_job(row: Mapping[str, Any]) -> Job:
         shown["waiting_for"] = "credits"
     if linked := row.get("linked_context"):
         shown["linked_context"] = json.loads(linked)
+    if url := row.get("callback_url"):
+        shown["callback_url"] = url
     return shown
 
 

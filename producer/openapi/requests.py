@@ -13,9 +13,12 @@ from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
+from producer.operations.redeliveries import RedeliverSpec
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
+from shared.network.receivers import CALLBACK_FIELD
+from shared.network.urls import URL_LIMIT
 from shared.submissions import extras
 from shared.submissions.answer_options import AnswerFields
 from shared.submissions.job_types import ENDPOINTS, JobType
@@ -40,6 +43,15 @@ Labels = Annotated[
 ]
 
 
+CallbackUrl = Annotated[
+    str,
+    Field(
+        max_length=URL_LIMIT,
+        description="Where the event of the job's end is sent, signed with the callback secret of the account.",
+    ),
+]
+
+
 class _Wanted(Shape):
     """What `shared.submissions.schemas.read_submission` takes beside the request itself."""
 
@@ -53,6 +65,7 @@ class _Wanted(Shape):
             "jobs came; it needs `Prefer: respond-async` or POST /v1/jobs, and expires as other jobs do."
         ),
     ] = None
+    callback_url: CallbackUrl | None = None
 
 
 class _Named(_Wanted):
@@ -99,6 +112,7 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     RetrySpec,
     WebhookSpec,
     WebhookChange,
+    RedeliverSpec,
     ThresholdSpecs,
     PurchaseSpec,
     AutoTopUpSpec,
@@ -124,7 +138,7 @@ def chat_of_named_model() -> Schema:
         "description": "A model id, or how to select one.",
     }
     said = "A chat completion, as the native one; `model` is required."
-    properties = {**chat["properties"], "model": model}
+    properties = {name: of for name, of in chat["properties"].items() if name != CALLBACK_FIELD} | {"model": model}
     return {**chat, "description": said, "properties": properties, "required": [*chat["required"], "model"]}
 
 

@@ -24,6 +24,8 @@ from shared.db import Database, retention_periods
 from shared.db import models as m
 from shared.db.models.batches import unread
 from shared.errors import Conflict, InvalidRequest
+from shared.network import receivers
+from shared.network.urls import URL_LIMIT
 from shared.objects.batches import BATCH_OVER, shown_status
 from shared.strict_json import dumps
 from shared.submissions.schemas import Shape, read_labels
@@ -42,10 +44,13 @@ class RetrySpec(Shape):
     #: That of the earlier batch unless you say.
     completion_window: str | None = None
     metadata: Any = None
+    #: That of the earlier batch unless you say.
+    callback_url: str | None = Field(default=None, max_length=URL_LIMIT)
 
     def check(self) -> None:
         """What the shape alone does not say; 400 with the parameter."""
         read_labels(self.metadata)
+        receivers.callback(self.callback_url)
         if self.completion_window is not None:
             batches.hours_of(self.completion_window)
 
@@ -120,6 +125,7 @@ def create(
     files.finish(connection, file_id, *written)
     before, window = repeated.row, spec.completion_window or repeated.row["completion_window"]
     labels = read_labels(spec.metadata)
+    callback_url = spec.callback_url or before["callback_url"]
     # Later than every other, whatever this machine's clock says: their order is that of these times.
     created_at = max(clock.now_micros(), family[-1]["created_at"] + 1)
     row = {
@@ -134,6 +140,8 @@ def create(
         "labels": before["labels"] if labels is None else dumps(labels) if labels else None,
         "retry_of": before["id"],
         "retry_root": repeated.root,
+        "callback_url": callback_url,
+        "callback_owed": callback_url is not None,
         "created_at": created_at,
         "expires_at": created_at + batches.hours_of(window) * 3600 * clock.MICROS,
         **{name: before[name] for name in ("endpoint", "notify_each", "priority", "output_expires_seconds")},

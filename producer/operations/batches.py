@@ -23,6 +23,8 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money import estimates, shortage
 from shared.money.estimates import Past
 from shared.money.shortage import Need
+from shared.network import receivers
+from shared.network.urls import URL_LIMIT
 from shared.objects.amounts import credits
 from shared.objects.shortages import BasedOn, Estimate
 from shared.strict_json import dumps
@@ -59,6 +61,8 @@ class BatchSpec(Shape):
     #: `fail`: a batch that cannot be held for at once fails. `wait`: it starts once there is enough credit.
     on_insufficient_credits: Literal["fail", "wait"] | None = None
     dry_run: bool = False
+    #: Where the event of the batch's end is sent, signed with the callback secret of the account.
+    callback_url: str | None = Field(default=None, max_length=URL_LIMIT)
 
     def check(self) -> None:
         """What the shape alone does not say; 400 with the parameter."""
@@ -73,6 +77,7 @@ class BatchSpec(Shape):
             )
         self.window_hours()
         read_labels(self.metadata)
+        receivers.callback(self.callback_url)
 
     def holds(self) -> Hold | None:
         """How the batch holds, as its row says."""
@@ -104,7 +109,11 @@ def lines_of(spec: BatchSpec) -> bytes:
 def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLines) -> tuple[Quoted, Need]:
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading = FileReading()
-    wanted = Wanted(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context, likely=not holder.test)
+    wanted = Wanted(
+        *(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context),
+        likely=not holder.test,
+        rules=holder.limits.rules,
+    )
     try:
         with source as file:
             for chunk in chunks(file):
@@ -197,6 +206,8 @@ def create(
         "notify_each": spec.notify_each,
         "priority": spec.priority,
         "output_expires_seconds": spec.output_expires_after.seconds if spec.output_expires_after else None,
+        "callback_url": spec.callback_url,
+        "callback_owed": spec.callback_url is not None,
         "created_at": now,
         "expires_at": now + spec.window_hours() * 3600 * clock.MICROS,
         **beside,

@@ -64,6 +64,8 @@ def release_slice(
     made = lines[:held]
     bound = sum(job["bound_micros"] for job, _, _ in made)
     sums = {name: row[name] + bound for name in ("bound_micros", "released_micros")}
+    if row["budget_at"] is not None:  # in the budgets of its key all of it has counted since it began
+        sums["budget_rest_micros"] = row["budget_rest_micros"] - bound
     _set(connection, id, cursor=made[-1][2], released=row["released"] + held, short_micros=None, **sums)
     db.insert_rows(connection, jobs, [job for job, _, _ in made])
     db.insert_rows(connection, job_payloads, [payload for _, payload, _ in made])

@@ -25,6 +25,7 @@ from shared.money.shortage import Need
 from shared.submissions import likely_cost, linked_context, linked_message, quote
 from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
+from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.rows import Priced, priced
 from shared.submissions.schemas import ON_SHORTAGE, Offer, Submission, read_submission
@@ -50,6 +51,8 @@ class Wanted:
     entities: Mapping[Key, Entity] = field(default_factory=dict)
     #: What the lines are likely to cost is to be known, too.
     likely: bool = False
+    #: What the batch's key may ask for.
+    rules: KeyRules = NO_RULES
 
 
 @dataclass(slots=True)
@@ -217,7 +220,7 @@ def _offered(submission: Submission, wanted: Wanted, likely: Likely, *, at: str)
     if submission.linked and not wanted.may_link:
         raise linked_context.refusal(at)
     submission = linked_message.with_entities(submission, wanted.entities, at=at)
-    made = quote.offers(submission, catalogue(), test=wanted.test, at=at)
+    made = quote.offers(submission, catalogue(), test=wanted.test, at=at, rules=wanted.rules)
     if wanted.likely:
         likely_cost.add(likely, submission, made)
     return submission, made

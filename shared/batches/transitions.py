@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, update
 
 from shared import clock, db
-from shared.batches import credit
+from shared.batches import credit, key_holds
 from shared.batches.line_files import FaultError
 from shared.batches.states import Reason, Row, event_data, is_expired
 from shared.db.models import batches, files, job_payloads, jobs
@@ -76,6 +76,8 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
     bound = 0 if row["test"] else plan.bound_micros
     book = Book(connection, [row["account_id"]])
     held = {"bound_micros": bound}
+    if over := key_holds.excess(connection, row, plan.need, book.now):
+        return False, _fail(connection, book, row, [over])
     if row["hold"] is not None:
         held = credit.first_hold(connection, book, row, bound)
     elif not book.hold(row["account_id"], ("batch", id), bound):
@@ -84,7 +86,8 @@ def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]
         error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])
     changed = {"plan": plan.blob, "total": plan.total, "model": plan.model, **held}
-    _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)
+    counted = key_holds.hold(connection, row, bound, book.now)
+    _set(connection, id, status="in_progress", in_progress_at=book.now, **changed, **counted)
     return True, book.close()
 
 
@@ -94,7 +97,8 @@ def release(
     """Make jobs of the plan's lines between two offsets; False, and nothing made, when they are not the next ones."""
     given = {"b_id": id, "b_from": cursor[0], "b_to": cursor[1], "b_jobs": len(made)}
     bound = sum(job["bound_micros"] for job, _ in made)
-    if not connection.execute(_RELEASE, {**given, "b_bound": bound}).rowcount:
+    counted = sum(job["bound_micros"] for job, _ in made if job["budget_at"] is not None)
+    if not connection.execute(_RELEASE, {**given, "b_bound": bound, "b_counted": counted}).rowcount:
         return False
     db.insert_rows(connection, jobs, [job for job, _ in made])
     db.insert_rows(connection, job_payloads, [payload for _, payload in made])
@@ -109,6 +113,7 @@ _RELEASE = (
         cursor=bindparam("b_to"),
         released=batches.c.released + bindparam("b_jobs"),
         released_micros=batches.c.released_micros + bindparam("b_bound"),
+        budget_rest_micros=batches.c.budget_rest_micros - bindparam("b_counted"),
     )
 )
 
@@ -177,9 +182,10 @@ def stop(connection: Connection, id: str, reason: Reason) -> bool:
     now = clock.now_micros()
     if reason == "cancelled":
         changed.update(status="cancelling", cancelling_at=now)
-    _set(connection, id, **changed)
+    _set(connection, id, **changed, budget_rest_micros=0)
     book = Book(connection, [row["account_id"]], now=now)
     book.settle(row["account_id"], ("batch", id), held=rest, charge=0)
+    key_holds.release(connection, row, row["budget_rest_micros"])
     book.close()
     return True
 
@@ -215,9 +221,9 @@ def finish(
         if made is not None:
             _keep(connection, row, made, now)
             changed[name] = made.id
-    _set(connection, id, **changed)
+    _set(connection, id, callback_owed=False, **changed)
     book = Book(connection, [row["account_id"]], now=now)
-    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}), test=row["test"])
+    _emit(book, {**row, **changed})
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
@@ -249,9 +255,15 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
 
 def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Fault]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
-    _set(connection, row["id"], **changed)
-    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])
+    _set(connection, row["id"], callback_owed=False, **changed)
+    _emit(book, {**row, **changed})
     return book.close()
+
+
+def _emit(book: Book, row: Row) -> None:
+    """Emit the event of a batch's end, to its callback too; in the transaction that ends it."""
+    type, data, url = f"batch.{row['status']}", event_data(row), row["callback_url"]
+    book.emit(row["account_id"], type, data, test=row["test"], callback_url=url)
 
 
 def _keep(connection: Connection, row: Row, made: Made, now: int) -> None:

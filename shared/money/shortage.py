@@ -13,7 +13,7 @@ from shared.errors import InsufficientCredits
 from shared.money.estimates import Likely
 from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
-from shared.objects.shortages import ShortageFields
+from shared.objects.shortages import FittingFields, ShortageFields
 
 #: Of an account's jobs so many, the newest, are looked through for those that hold.
 MOST_JOBS = 10_000
@@ -116,6 +116,7 @@ def holding(connection: Connection, account_id: str) -> int:
     waiting = select(func.coalesce(func.sum(m.batches.c.total - m.batches.c.released), 0)).where(
         m.batches.c.account_id == account_id, m.batches.c.status == "in_progress", m.batches.c.stopped.is_(None)
     )
+    waiting = waiting.where(m.batches.c.bound_micros > m.batches.c.released_micros)  # else nothing is held for them
     return int(connection.execute(unfinished).scalar_one()) + int(connection.execute(waiting).scalar_one())
 
 
@@ -129,37 +130,44 @@ def refusal(need: Need, has: Funds) -> InsufficientCredits:
 
 def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
     """In words, and in fields of the error object: credits needed, available and held, and what would do."""
-    total, fits, limit = len(need.bounds), need.fitting(has.available), need.limit(has.available)
+    total = len(need.bounds)
     fields: ShortageFields = {
         "required_credits": credits(need.micros),
         "available_credits": credits(has.available),
         "held_credits": credits(has.held),
     }
-    said = f"these jobs may cost up to {_as_read(need.micros)} credits, {_as_read(has.available)} are available"
+    said = f"these jobs may cost up to {as_read(need.micros)} credits, {as_read(has.available)} are available"
     if total == 1:
         said = said.replace("these jobs", "this job", 1)
     if has.held:
         by = "" if has.jobs is None else f" by {has.jobs:,} unfinished job{'s' * (has.jobs != 1)}"
-        said += f" and {_as_read(has.held)} are held{by}"
+        said += f" and {as_read(has.held)} are held{by}"
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
-    would = _would_do(need, limit)
+    would, more = what_would_do(need, has.available)
+    if need.lines and need.sliceable and total > 1:
+        more["fits_in_slices"] = need.fits_in_slices(has.available)
+        if more["fits_in_slices"]:
+            would.append('set hold to "slices" to hold for the lines that start next alone')
+    if need.waiting:
+        would.append(f"{need.waiting:,} jobs wait for credit already, no more can")
+    return "; ".join([f"insufficient credits: {said}", *would]), {**fields, **more}
+
+
+def what_would_do(need: Need, available: int) -> tuple[list[str], FittingFields]:
+    """What would fit in so much, in words and in fields."""
+    total, fits, limit = len(need.bounds), need.fitting(available), need.limit(available)
+    would, fields = _would_do(need, limit), FittingFields()
     if limit is not None:
         fields["max_tokens"] = limit
     if need.lines or total > 1:
         fields["jobs"], fields["fitting_jobs"] = total, fits
-    if need.lines and need.sliceable and total > 1:
-        fields["fits_in_slices"] = need.fits_in_slices(has.available)
-        if fields["fits_in_slices"]:
-            would.append('set hold to "slices" to hold for the lines that start next alone')
     if total > 1:
-        would.append(_fitting(need, has.available, fits, more=limit is None))
-    if need.waiting:
-        would.append(f"{need.waiting:,} jobs wait for credit already, no more can")
-    return "; ".join([f"insufficient credits: {said}", *would]), fields
+        would.append(_fitting(need, available, fits, more=limit is None))
+    return would, fields
 
 
-def _as_read(micros: int) -> str:
+def as_read(micros: int) -> str:
     """Credits as they are read: 4,987.2; never with an exponent."""
     whole, point, decimals = credits_decimal(micros).partition(".")
     return f"{int(whole):,}{point}{decimals}"

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NotRequired, get_args
 from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Credits
+from shared.objects.shortages import BudgetFields
 
 BatchStatus = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
@@ -30,7 +31,7 @@ class RequestCounts(TypedDict):
 
 
 class Fault(TypedDict):
-    """An error in the lines of a batch; `line` starts at 1. The credit fields come with `insufficient_credits`."""
+    """An error in the lines of a batch; `line` starts at 1. Credit fields tell what is lacking."""
 
     code: str
     line: int | None
@@ -44,6 +45,8 @@ class Fault(TypedDict):
     jobs: NotRequired[Count]
     fitting_jobs: NotRequired[Count]
     fits_in_slices: NotRequired[bool]
+    #: With `key_budget_exceeded`.
+    budget: NotRequired[BudgetFields]
 
 
 class LineRequest(TypedDict):

@@ -11,7 +11,7 @@ from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.submissions import answer_options, linked_context, quote
-from shared.submissions.job_types import JobType
+from shared.submissions.job_types import CALLBACK, JobType
 from shared.submissions.schemas import NO_ROUTING, Offer, Submission
 from shared.submissions.steps.course import COURSE, is_kept_in, provider_of
 
@@ -34,6 +34,8 @@ class Owner:
     priority: int = 0
     #: Microseconds; None: the usual time from now.
     expires_at: int | None = None
+    #: In the periods of which instant its jobs count in budgets of its key; None: in none.
+    budget_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class Priced:
     owed_events: str | None = None
     #: It may wait for credit.
     waits: bool = False
+    callback_url: str | None = None
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
@@ -84,7 +87,8 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         answer_options.as_json(submission.options),
         custom_id,
         *((most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)),
-        owed_events=submission.owed_events,
+        owed_events=CALLBACK if submission.callback_url else submission.owed_events,
+        callback_url=submission.callback_url,
         waits=submission.waits,
     )
 
@@ -131,6 +135,8 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "wanted_micros": None,
         "answer_options": wanted.answer_options,
         "owed_events": wanted.owed_events,
+        "budget_at": owner.budget_at,
+        "budget_open": owner.budget_at is not None,
         "created_at": now,
     }
     payload = {
@@ -142,5 +148,6 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "linked_context": wanted.linked_context,
         "sent": wanted.sent,
         "wait_until": None,
+        "callback_url": wanted.callback_url,
     }
     return job, payload

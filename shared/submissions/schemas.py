@@ -3,7 +3,7 @@
 The fields of a request are in `shared.submissions.requests`; what is not there is never forwarded to a provider.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -90,6 +90,8 @@ class Submission:
     owed_events: str | None = None
     #: Where its account has too little credit, it is accepted all the same, and waits (`shared.jobs.credit_waits`).
     waits: bool = False
+    #: Where the event of its end is sent, beside the account's webhooks.
+    callback_url: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -191,13 +193,16 @@ def read_submission(
     at: str = "",
     ignore_unknown: bool = False,
     unsent: Sequence[str] = (),
+    callback: Callable[[Any, str], str | None] | None = None,
 ) -> Submission:
     """Validate one request body of a type; a 400 names the field, prefixed by `at` (`jobs[3].`).
 
     `ignore_unknown`: a field that nobody knows is no fault; the job lists it as `ignored`.
     `unsent`: what it lists as well, because the body was made of a request that had it.
+    `callback`: the body may have a `callback_url`, which this reads and checks (`shared.network.receivers.callback`).
     """
     fields = dict(body)
+    callback_url = callback(fields.pop("callback_url", None), at) if callback else None
     found: dict[str, Any] = dict.fromkeys(unsent)
     try:
         model, selection = read_model(type, fields.pop("model", None), at)
@@ -233,6 +238,7 @@ def read_submission(
         linked=linked,
         options=options,
         waits=waits,
+        callback_url=callback_url,
     )
 
 

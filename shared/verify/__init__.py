@@ -22,6 +22,7 @@ from shared.verify import (
     invoices,
     jobs,
     kept_answers,
+    keys,
     money,
     replay,
     statements,
@@ -42,6 +43,7 @@ CHECKS: tuple[Check, ...] = tuple(
     for subject in (
         money,
         grants,
+        keys,
         replay,
         statements,
         jobs,

@@ -37,6 +37,7 @@ class World:
         with stack.script({"contains": "hopeless", "fault": {"status": 400, "message": "no such thing"}}):
             hopeless = self.written("hopeless.jsonl", [chat("hopeless")])
             self.failed_batch = self.fusionai.json("submit", hopeless, "--wait", status=3)["id"]
+        self.event = account.live.get("/events").json()["data"][-1]["id"]
         self.key = self.fusionai.json("keys", "create", "--account", account.id, "--name", "spare")["id"]
 
     def written(self, name: str, lines: list[Any]) -> Path:
@@ -105,6 +106,16 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("webhooks", 0, ["{webhook}", "http://127.0.0.1:9/hook"]),
     ("webhooks list", 0, ["{webhook}"]),
     ("webhooks create http://127.0.0.1:9/other --event job.failed", 0, ["whsec_"]),
+    ("webhooks show {webhook}", 0, ["http://127.0.0.1:9/hook", "enabled"]),
+    ("webhooks set {new_webhook} --event job.failed --description refunds --disable", 0, ["refunds", "disabled"]),
+    ("webhooks rotate {new_webhook}", 0, ["whsec_"]),
+    ("webhooks secret", 0, ["valid"]),
+    ("webhooks secret --rotate", 0, ["whsec_"]),
+    ("webhooks test {webhook}", 0, ["webhook.test sent to"]),
+    ("webhooks deliveries {webhook}", 0, ["evt_"]),
+    ("webhooks deliveries {webhook} --attempts", 0, ["evt_"]),
+    ("webhooks redeliver {webhook} --since 2h --status missing", 0, ["events are sent again"]),
+    ("redeliver {event}", 0, ["is sent again"]),
     ("webhooks delete {new_webhook}", 0, [" deleted"]),
     ("accounts", 0, ["{account}"]),
     ("accounts list", 0, ["{account}"]),
@@ -167,6 +178,10 @@ BAD: list[tuple[str, int, str, str]] = [
     ("events --after evt_none", 1, "invalid_request", "after"),
     ("webhooks create nonsense", 1, "invalid_request", "url"),
     ("webhooks delete wh_none", 1, "not_found", "wh_none"),
+    ("webhooks show wh_none", 1, "not_found", "wh_none"),
+    ("webhooks set wh_none", 2, "usage", "nothing to change"),
+    ("webhooks redeliver wh_none --since yesterday", 2, "usage", "--since yesterday"),
+    ("webhooks redeliver wh_none --since 1h", 1, "not_found", "wh_none"),
     ("accounts show acct_none", 1, "not_found", "acct_none"),
     ("accounts plan acct_none starter", 1, "not_found", "acct_none"),
     ("accounts limit {account} many", 2, "usage", "many"),

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from shared.network.permissions import Permissions
 from tests.receiver import Answer, Delivery, Receiver
 from workers.webhooks import client as outbound
 from workers.webhooks import name_resolver as lookups
@@ -83,7 +84,7 @@ LITERALS = """
 
 @pytest.mark.parametrize("host", LITERALS)
 def test_the_guard_alone_refuses_what_getaddrinfo_reads(receiver: Receiver, host: str) -> None:
-    backend = outbound.GuardedBackend(lookups.NameResolver(), allow_loopback=False, allow_private=True)
+    backend = outbound.GuardedBackend(lookups.NameResolver(), Permissions(private=True))
     with pytest.raises(outbound.AddressRefused, match="is not allowed as a webhook host"):
         asyncio.run(backend.connect_tcp(host, receiver.port))
     assert receiver.connections == 0
@@ -246,7 +247,7 @@ def test_a_url_that_is_none(url: str) -> None:
 
 
 def test_unix_sockets_are_refused() -> None:
-    backend = outbound.GuardedBackend(lookups.NameResolver(), allow_loopback=True, allow_private=True)
+    backend = outbound.GuardedBackend(lookups.NameResolver(), Permissions(loopback=True, private=True))
     with pytest.raises(outbound.AddressRefused, match="unix"):
         asyncio.run(backend.connect_unix_socket("/run/docker.sock"))
 

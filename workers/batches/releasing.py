@@ -105,6 +105,7 @@ def _owner(row: Row) -> Owner:
         batch_id=row["id"],
         priority=row["priority"],
         expires_at=row["expires_at"],
+        budget_at=row["budget_at"],
     )
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 
 from sqlalchemy import Connection, select
 
-from shared import accounts, clock, crash, notifier
+from shared import accounts, clock, crash, key_limits, notifier
 from shared.batches import transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted
@@ -120,7 +120,8 @@ class Stages:
         account = row["account_id"]
         ignores = self._database.read_sync(accounts.ignores_unknown, account)
         links = self._database.read_sync(accounts.may_link, account)
-        wanted = Wanted(row["endpoint"], row["test"], ignores, links)
+        rules = self._database.read_sync(key_limits.of_key, row["key_id"]).rules
+        wanted = Wanted(row["endpoint"], row["test"], ignores, links, rules=rules)
         link = LinkedLines(partial(self._entities.find_sync, account))
         try:
             with blobs.writer(name) as plan, self._input(row) as file:

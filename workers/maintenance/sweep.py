@@ -14,15 +14,18 @@ from functools import partial
 from sqlalchemy import Connection
 
 from shared import clock, crash, db, logs
+from shared.batches import callbacks as batch_callbacks
+from shared.batches import key_holds
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
+from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.money import grants
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
 from shared.submissions.catalogue import job_queues
-from workers.maintenance import recovery
+from workers.maintenance import key_counts, recovery
 from workers.maintenance.chunks import in_chunks
 from workers.maintenance.credit_admission import CreditAdmission
 from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_before, newest_doorbells, unwake_lost
@@ -65,6 +68,8 @@ class Sweeper:
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
         self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
         self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
+        self._counting: Isolator[tuple[int, list[str]]] = Isolator("counting in a budget job")
+        self._calling_back: Isolator[tuple[int, list[str]]] = Isolator("writing the callback of")
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
 
@@ -75,6 +80,8 @@ class Sweeper:
             "requeuing jobs of lost workers": self.take_back,
             "ending overdue jobs": self.end_overdue,
             "writing events of responses": self.tell_responses,
+            "counting jobs in budgets of keys": self.count_in_budgets,
+            "writing callbacks": self.tell_callbacks,
             "expiring grants": self.expire_grants,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
@@ -132,6 +139,20 @@ class Sweeper:
         """Write the events of responses whose jobs were ended by a worker that does not know them."""
         if ids := self._database.read_sync(response_events.untold, CHUNK, self._telling.besides()):
             self._end(self._telling, ids, response_events.tell)
+
+    def count_in_budgets(self) -> None:
+        """Count in budgets of keys what was ended by processes that do not know them."""
+        for batch in self._database.read_sync(key_holds.unmended, CHUNK):
+            while self._database.write_sync(key_holds.mend, batch):
+                pass
+        if ids := self._database.read_sync(key_counts.uncounted, CHUNK, self._counting.besides()):
+            self._end(self._counting, ids, key_counts.count)
+
+    def tell_callbacks(self) -> None:
+        """Write the deliveries to callbacks of what was ended by a version that does not know them: jobs, batches."""
+        for owing in (job_callbacks, batch_callbacks):
+            if ids := self._database.read_sync(owing.untold, CHUNK, self._calling_back.besides()):
+                self._end(self._calling_back, ids, owing.tell)
 
     def expire_grants(self) -> None:
         """Take what is unspent of grants that have expired, and write the events of those that soon will."""

@@ -20,6 +20,7 @@ from shared.db import Database
 from shared.notifier import CANCEL, Notifier
 from shared.queues import LANES, WEBHOOKS, queue_name
 from shared.settings import settings
+from shared.settings_values import allow_list
 from shared.submissions.catalogue import catalogue
 from shared.submissions.steps.grounding import SEARCH
 from workers import pacing, providers
@@ -148,6 +149,7 @@ class Runtime:
         self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
+            listed=allow_list(settings().webhooks_allow),
             connections=MOST_SENDING,
         )
         self._notifier = Notifier(settings().redis_url)

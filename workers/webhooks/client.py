@@ -19,12 +19,15 @@ import httpcore
 import httpx
 
 from shared import clock, durations, network
-from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
+from shared.network.addresses import Allowed, RefusedAddress
+from shared.network.permissions import Permissions
+from shared.settings_values import NOTHING, AllowList
 from workers.webhooks.name_resolver import NameResolver
 
 CONNECT_SECONDS = 5.0
-#: One delivery, from resolving to the last byte that is read of the answer.
+#: One delivery, from resolving to the last byte that is read of the answer; and the most that may be set for it.
 WHOLE_SECONDS = 15.0
+MOST_SECONDS = 30.0
 #: What is read of an answer, and for how long: the status is what counts, the rest is dropped with its connection.
 BODY_BYTES = 64 * 1024
 BODY_SECONDS = 2.0
@@ -64,10 +67,9 @@ class SendResult:
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """httpcore's way to the network, with the judgement between resolving and connecting."""
 
-    def __init__(self, resolver: Resolver, *, allow_loopback: bool, allow_private: bool) -> None:
+    def __init__(self, resolver: Resolver, allowed: Permissions) -> None:
         self._resolver = resolver
-        self._allow_loopback = allow_loopback
-        self._allow_private = allow_private
+        self._allowed = allowed
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -103,9 +105,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
     async def _judged(self, host: str, port: int, deadline: float) -> Sequence[str]:
         """The addresses to try, all judged; AddressRefused when the host's name or any address of it is refused."""
-        self._check(host, judge_name(host, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
+        self._check(host, self._allowed.of_name(host))
         for address in (addresses := await self._resolved(host, port, deadline)):
-            self._check(host, judge(address, allow_loopback=self._allow_loopback, allow_private=self._allow_private))
+            self._check(host, self._allowed.of_address(address, host))
         return addresses[:ADDRESSES_TRIED]
 
     def _check(self, host: str, verdict: Allowed | RefusedAddress) -> None:
@@ -141,8 +143,9 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
 def client(
     *,
-    allow_loopback: bool,
-    allow_private: bool,
+    allow_loopback: bool = False,
+    allow_private: bool = False,
+    listed: AllowList = NOTHING,
     resolver: Resolver | None = None,
     connections: int = CONNECTIONS,
 ) -> httpx.AsyncClient:
@@ -151,13 +154,13 @@ def client(
     The permissions are those of `shared.settings`; `resolver` is the seam that tests rebind names through.
     Have no more than `connections` deliveries in flight: waiting for one is part of a delivery's time.
     """
-    backend = GuardedBackend(resolver or NameResolver(), allow_loopback=allow_loopback, allow_private=allow_private)
+    backend = GuardedBackend(resolver or NameResolver(), Permissions(allow_loopback, allow_private, listed))
     context = httpx.create_ssl_context(trust_env=False)
     if authorities := network.authorities():
         context.load_verify_locations(cadata=authorities.decode())
     return httpx.AsyncClient(
         transport=GuardedTransport(backend, context, connections),
-        timeout=httpx.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(MOST_SECONDS, connect=CONNECT_SECONDS),
         headers={"Accept-Encoding": "identity", "User-Agent": "FusionAI-Webhooks/1"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,

@@ -19,6 +19,7 @@ from shared.background import BackgroundTasks
 from shared.db import Database
 from shared.db.batcher import Batcher
 from shared.objects.events import event_object
+from shared.settings import settings
 from shared.webhooks import events, signing
 from workers.webhooks.claims import claim, release, webhooks_of
 from workers.webhooks.client import SendResult, post
@@ -237,7 +238,9 @@ class Sender:
     async def _post(self, row: Mapping[str, Any]) -> SendResult:
         body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
-        return await post(self._client, row["url"], body=body, headers={"content-type": "application/json", **signed})
+        wanted = {"content-type": "application/json", **signed}
+        seconds = settings().webhook_timeout_seconds
+        return await post(self._client, row["url"], body=body, headers=wanted, seconds=seconds)
 
     async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:
         send_by = clock.monotonic() + CLAIMED_SECONDS  # from before the claim, by this machine's own clock

@@ -17,10 +17,12 @@ from producer.web.call_rows import ACCEPTED
 from producer.web.request import answer, claim_of, enter, enter_to_submit, page_of, replayable, wait_of
 from producer.web.router import Router
 from producer.web.rows import JSON, PAGE, Answer, Row, Schema, binary, one, query
+from producer.web.token_limit import take_tokens
 from shared.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from shared.files import images
 from shared.files.images import MEDIA_TYPES
 from shared.jobs.outcomes import JobStatus
+from shared.network import receivers
 from shared.objects.addresses import job_url
 from shared.submissions.job_types import JOB_TYPES
 from shared.submissions.schemas import Submission, read_submission
@@ -78,6 +80,7 @@ async def create_jobs(request: Request) -> Response:
     if dry:
         return answer(await job_quotes.quote(context.placer, holder, submissions, listed=listed))
     claim = await context.parsers.run(size, partial(claim_of, request, holder, body), holder.account_id)
+    await take_tokens(request, context, holder, submissions)
     accepted = await context.placer.submit(holder, submissions, listed=listed, claim=claim)
     response = Response(accepted.response, accepted.status_code, media_type="application/json")
     response.headers["Retry-After"] = RETRY_AFTER
@@ -239,4 +242,4 @@ def _submission(row: Any, at: str, ignore_unknown: bool) -> Submission:
         known = ", ".join(JOB_TYPES)
         raise InvalidRequest(f"{at}type must be one of {known}", param=f"{at}type")
     request = {name: value for name, value in row.items() if name != "type"}
-    return read_submission(type, request, at=at, ignore_unknown=ignore_unknown)
+    return read_submission(type, request, at=at, ignore_unknown=ignore_unknown, callback=receivers.callback)
