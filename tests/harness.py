@@ -26,10 +26,11 @@ import orjson
 import redis as redis_py
 from sqlalchemy import text
 
-from shared import accounts, clock
+from shared import accounts, clock, key_limits
 from shared.db import Database
 from shared.db.models.batches import UNFINISHED
 from shared.money import ledger
+from shared.money.budgets import BUDGET_PERIODS
 from shared.providers import states
 from shared.settings import settings
 from tests.chaos.audit import audit
@@ -170,14 +171,20 @@ class Stack(Processes):
 
     # -- a client of the stack ----------------------------------------------------------------------------------
 
-    def open_account(self, credits: int = 100_000) -> Account:
-        """A customer with credit, keys of both kinds, and a webhook of each to the inbox (live alone beside others)."""
+    def open_account(self, credits: int = 100_000, *, counted: bool = False) -> Account:
+        """A customer with credit, keys of both kinds, and a webhook of each to the inbox (live alone beside others).
+
+        `counted`: its live key has budgets, of as many credits.
+        """
 
         def make(connection: Any) -> Account:
             id = accounts.create_account(connection, "chaos", "enterprise")
             ledger.grant(connection, id, credits * clock.MICROS)
-            live, test = (accounts.create_key(connection, id, mode)[1] for mode in ("live", "test"))
-            return Account(id, live, test)
+            keys = [accounts.create_key(connection, id, mode) for mode in ("live", "test")]  # type: ignore[arg-type]
+            if counted:
+                budgets = dict.fromkeys(BUDGET_PERIODS, credits * clock.MICROS)
+                key_limits.change(connection, keys[0][0], key_limits.Change(budgets=budgets))
+            return Account(id, *(key for _, key in keys))
 
         account = self.database.write_sync(make)
         places = {account.live_key: account.id, account.test_key: f"{account.id}{TEST}"}

@@ -116,5 +116,7 @@ def _delivered(connection: Connection, inbox: Inbox) -> Iterator[str]:
 def _at_rest(connection: Connection) -> Iterator[str]:
     held = connection.execute(text("SELECT id, held_micros FROM accounts WHERE held_micros <> 0")).all()
     yield from (f"account {row.id} still holds {row.held_micros}" for row in held)
+    of_keys = connection.execute(text("SELECT key_id, period, held_micros FROM key_spend WHERE held_micros <> 0")).all()
+    yield from (f"key {row.key_id} still holds {row.held_micros} in {row.period}" for row in of_keys)
     pending = connection.execute(text("SELECT id FROM deliveries WHERE status NOT IN ('delivered', 'failed')")).all()
     yield from (f"delivery {row.id} is pending" for row in pending)

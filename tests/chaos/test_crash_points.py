@@ -254,7 +254,7 @@ def _table() -> Iterator[object]:
 def test_nothing_is_lost_or_doubled_at(stacks: Stacks, kind: str, case: Case) -> None:
     pays = case.scenario in SCENARIOS
     with paying_stack(stacks, kind) if pays else stacks.shared(kind) as stack:
-        account = stack.open_account()
+        account = stack.open_account(counted=True)
         stack.script()
         stack.arm(case.process, f"{case.point}:{case.nth}")
         case.scenario(stack, account, clock.new_id("mark"))
