@@ -24,6 +24,7 @@ from shared.verify import verify
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
 from workers.maintenance.statements import StatementMaker
+from workers.maintenance.sweep import Sweeper
 
 SINGLE_COLUMNS = [name for name in m.daily_usage.c.keys() if name.startswith(("single_", "batch_"))]
 
@@ -425,3 +426,18 @@ def test_a_statement_that_was_meddled_with_is_a_violation(database: Database, ch
     with database.engine.begin() as connection:
         connection.exec_driver_sql(change)
     assert [line for line in database.read_sync(verify) if found in line]
+
+
+def test_sweepers_make_them_beside_their_other_chores(database: Database) -> None:
+    holder = world.open_account(database)
+    be("2031-03-10T12:00:00")
+    run(database, holder, [5])
+    be("2031-04-10T12:00:00")
+    sweepers = [Sweeper(database, world.RecordedBell()) for _ in range(2)]
+    threads = [threading.Thread(target=sweeper.run_once) for sweeper in sweepers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [micros(row["total"]) for row in monthly(database, holder).values()] == [5]
+    assert world.violations(database) == []
