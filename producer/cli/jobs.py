@@ -113,6 +113,7 @@ def _show(output: Output, found: Job) -> None:
             "type": found["type"],
             "model": found["model"],
             "status": found["status"],
+            "waiting for": found.get("waiting_for"),
             "served by": f"{served['provider']} {served['model']}" if served else None,
             "cached": "yes" if found.get("cached") else None,
             "batch": found["batch_id"],
