@@ -10,9 +10,10 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
-from shared import clock
+from shared import clock, key_limits
 from shared.db.models import accounts, api_keys, thresholds
 from shared.errors import InvalidRequest, NotFound
+from shared.key_limits import NO_LIMITS, KeyLimits
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 from shared.settings import settings
 
@@ -36,6 +37,7 @@ _HOLDERS: Final = select(
     accounts.c.requests_per_minute,
     accounts.c.unknown_fields,
     accounts.c.linked_context,
+    *key_limits.COLUMNS,
 ).join_from(api_keys, accounts, accounts.c.id == api_keys.c.account_id)
 
 
@@ -52,6 +54,8 @@ class KeyHolder:
     ignores_unknown: bool = False
     #: Its chats may be linked to entities.
     linked_context: bool = False
+    #: What the key itself may do.
+    limits: KeyLimits = NO_LIMITS
 
     @property
     def test(self) -> bool:
@@ -189,8 +193,8 @@ def find_key(connection: Connection, key: str) -> KeyHolder | None:
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now_micros()):
         return None
     per_minute = requests_per_minute(row.plan, row.requests_per_minute)
-    ignores = row.unknown_fields == "ignore"
-    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute, ignores, row.linked_context)
+    ignores, limits = row.unknown_fields == "ignore", key_limits.read(row)
+    return KeyHolder(row.id, row.account_id, row.mode, row.expires_at, per_minute, ignores, row.linked_context, limits)
 
 
 def record_uses(connection: Connection, uses: Mapping[str, int], *, older_seconds: int = 0) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, Json, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared import settings_values
 from shared.environment import variables
 from shared.settings_faults import PREFIX, fault_of_stripe, fault_of_template, in_words, unknown
 
@@ -82,6 +83,9 @@ class Settings(BaseSettings):
     #: Allow webhooks to loopback addresses (for the embedded mode) or to any private address (not recommended).
     webhooks_allow_loopback: bool = False
     webhooks_allow_private: bool = False
+    #: Private hosts and networks that webhooks may be sent to, separated by commas: `10.1.0.0/16`, `hooks.internal`,
+    #: `*.hooks.internal` (any name below it). Never link-local addresses or cloud metadata.
+    webhooks_allow: str = ""
 
     #: An outside data hub, asked for the entities of `linked_context` that were not imported. Its URL, with `{type}`
     #: and `{id}` where these go (percent-encoded), and `{account}` if it answers for an account. Empty: there is none.
@@ -204,8 +208,15 @@ class Settings(BaseSettings):
     job_expires_seconds: int = Field(default=86_400, ge=1)
     #: How long the answer to a deterministic request (`temperature: 0`) is cached, in the APIs that cache; 0: never.
     cache_seconds: int = Field(default=3600, ge=0, le=604_800)
-    #: Factor for the first pauses between webhook attempts (for tests).
+    #: Pauses between the attempts of a webhook delivery, in seconds, each stretched by up to a fifth at random; after
+    #: the attempt that follows the last pause, the delivery has failed. The default is 11 attempts in about three days.
+    webhook_schedule: str = "5,30,300,1800,7200,18000,36000,57600,64800,72000"
+    #: Factor for these pauses (for tests).
     webhook_pace: float = Field(default=1.0, ge=0)
+    #: Timeout of one attempt, and after how many days of failed attempts without a success a webhook is disabled (0:
+    #: never).
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
+    webhook_disable_days: float = Field(default=5.0, ge=0)
 
     #: Retention in days; 0: keep forever. Jobs are kept after their end, with request and result; events with their
     #: deliveries; files without an expiry of their own. Records of credits and invoices are always kept. Because an
@@ -248,6 +259,28 @@ class Settings(BaseSettings):
         if 0 < days < least:
             raise ValueError(f"must be 0 (forever) or at least {least}")
         return days
+
+    @field_validator("webhook_schedule")
+    @classmethod
+    def _is_a_schedule(cls, text: str) -> str:
+        settings_values.pauses(text)
+        return text
+
+    @field_validator("webhooks_allow")
+    @classmethod
+    def _is_an_allow_list(cls, text: str) -> str:
+        settings_values.allow_list(text)
+        return text
+
+    @model_validator(mode="after")
+    def _keeps_events_while_they_are_sent(self) -> Self:
+        days = sum(settings_values.pauses(self.webhook_schedule)) * self.webhook_pace / 86_400
+        if 0 < self.keep_events_days < days:
+            raise ValueError(
+                f"FUSIONAI_KEEP_EVENTS_DAYS: must be 0 (forever) or at least {days:.1f}, the days of "
+                "FUSIONAI_WEBHOOK_SCHEDULE"
+            )
+        return self
 
     @field_validator("redis_url", "broker_url")
     @classmethod

@@ -1,7 +1,7 @@
 """Secrets in answers that are kept for an Idempotency-Key: the kept text only names them, a replay shows them again.
 
-A webhook's secret stands in one place, the webhook's row, since deliveries are signed with it. What is kept of an
-answer names it by a hash under the deployment's secret, by which the replay finds it there.
+A secret stands in one place, the row of its webhook or of the account's callbacks, since deliveries are signed with it.
+What is kept of an answer names it by a hash under the deployment's secret, by which the replay finds it there.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ def shown(connection: Connection, kept: str) -> str:
     if _MARK not in kept:
         return kept
     answer = orjson.loads(kept)
-    row = connection.execute(select(m.webhooks).where(m.webhooks.c.id == answer["id"])).mappings().first()
+    table = m.callback_secrets if answer["object"] == "webhook_secret" else m.webhooks
+    row = connection.execute(select(table).where(table.c.id == answer["id"])).mappings().first()
     for secret in _secrets(dict(row)) if row is not None else ():
         if hmac.compare_digest(answer["secret"], _NAMED + _name(secret)):
             return strict_json.dumps({**answer, "secret": secret})
@@ -46,7 +47,7 @@ def shown(connection: Connection, kept: str) -> str:
 def _secrets(row: Mapping[str, Any]) -> Iterator[str]:
     yield row["secret"]
     yield from (one["secret"] for one in json.loads(row["old_secrets"] or "[]"))
-    if row["previous_secret"]:
+    if row.get("previous_secret"):
         yield row["previous_secret"]
 
 

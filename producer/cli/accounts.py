@@ -8,17 +8,19 @@ import click
 from producer.cli.audit import audit
 from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
+from producer.cli.key_limits import fallbacks_text, named_fallbacks
 from producer.cli.keys import described, key_table
 from producer.cli.operator import operator_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from shared import accounts as rows
-from shared import clock
+from shared import clock, key_limits
 from shared.db import Database
 from shared.errors import NotFound
 from shared.money import parties
 from shared.money.plans import MOST_REQUESTS_PER_MINUTE, PLANS, requests_per_minute
 from shared.objects.amounts import credits as in_credits
+from shared.submissions.catalogue import catalogue
 
 _COLUMNS = [
     Column("id", short=short_id),
@@ -107,6 +109,7 @@ def show_account(database: Database, output: Output, id: str) -> None:
                 "held": f"{credits_text(found['held'])} credits",
                 "unknown fields": found["unknown_fields"],
                 "linked context": _switch(found),
+                "fallbacks": fallbacks_text(found["fallbacks"]),
                 "created": moment(found["created_at"]),
             }
         )
@@ -154,24 +157,41 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
     help="Unknown fields of a request: answer 400, or leave them out and list them in the job's `ignored`.",
 )
 @click.option("--linked-context", type=_SWITCH, help=_LINKED_HELP)
+@click.option(
+    "--fallback",
+    "fallbacks",
+    multiple=True,
+    metavar="ID",
+    help="A default fallback of its keys; repeat it. none: no fallbacks; default: those of the catalog.",
+)
 @operator_option
 @operator_command
 def set_account(
-    database: Database, output: Output, id: str, unknown_fields: rows.UnknownFields | None, linked_context: str | None
+    database: Database,
+    output: Output,
+    id: str,
+    unknown_fields: rows.UnknownFields | None,
+    linked_context: str | None,
+    fallbacks: tuple[str, ...],
 ) -> None:
     """Set how an account's requests are read, and what they may ask.
 
     In effect within a second, also for batches whose file has not been read yet.
     """
-    if unknown_fields is None and linked_context is None:
-        raise click.UsageError("nothing to set: give --unknown-fields or --linked-context")
+    if unknown_fields is None and linked_context is None and not fallbacks:
+        raise click.UsageError("nothing to set: give --unknown-fields, --linked-context or --fallback")
     what, subject = action("accounts.set"), ("account", id)
     if unknown_fields is not None:
         database.write_sync(audited, what, subject, rows.set_unknown_fields, id, unknown_fields)
     if linked_context is not None:
         database.write_sync(audited, what, subject, rows.set_linked_context, id, linked_context == "on")
+    if fallbacks:
+        names = named_fallbacks(fallbacks)
+        key_limits.check_names("fallbacks", names or [], catalogue())
+        database.write_sync(audited, what, subject, key_limits.set_account_fallbacks, id, names)
     found = _find(database, id)
     said = f"unknown fields: {found['unknown_fields']}, linked context: {_switch(found)}"
+    said += f", fallbacks: {fallbacks_text(found['fallbacks'])}"
     output.value(found, lambda: output.line(f"{id}  {found['name']}, {said}"))
 
 
@@ -180,6 +200,7 @@ def set_account(
 @click.option("--name", metavar="TEXT", help="The name on its invoices; empty: the account's own.")
 @click.option("--address", metavar="TEXT", help="The address; \\n begins a new line.")
 @click.option("--tax-id", metavar="TEXT", help="Its tax id, such as a VAT number.")
+@operator_option
 @operator_command
 def set_billing(
     database: Database, output: Output, id: str, name: str | None, address: str | None, tax_id: str | None
@@ -190,7 +211,8 @@ def set_billing(
     """
     if not (name is address is tax_id is None):
         lines = None if address is None else address.replace("\\n", "\n")
-        database.write_sync(parties.set_buyer, id, name=name, address=lines, tax_id=tax_id)
+        what, subject = action("accounts.billing"), ("account", id)
+        database.write_sync(audited, what, subject, parties.set_buyer, id, name=name, address=lines, tax_id=tax_id)
     found = database.read_sync(parties.buyer, id)
     shown = {"name": found["name"], "tax id": found["tax_id"] or None}
     address_lines = [("address" if not at else "", line) for at, line in enumerate(found["address"].splitlines())]
@@ -232,6 +254,7 @@ def _account(row: Mapping[str, Any]) -> dict[str, Any]:
         "requests_per_minute_is_own": row["requests_per_minute"] is not None,
         "unknown_fields": row["unknown_fields"],
         "linked_context": bool(row["linked_context"]),
+        "fallbacks": key_limits.listed(row["fallbacks"]),
         "available": in_credits(row["available_micros"]),
         "held": in_credits(row["held_micros"]),
         "created_at": row["created_at"] // clock.MICROS,

@@ -1,4 +1,4 @@
-"""fusionai events, webhooks: what happened, and the addresses that events are sent to."""
+"""fusionai events, redeliver: what happened, and sending one event again."""
 
 import threading
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from producer.cli.connection import api_command
-from producer.cli.groups import DefaultGroup
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id, time_of_day
 from producer.client import FusionAI
@@ -22,12 +21,6 @@ _COLUMNS = [
     Column("event"),
     Column("id", short=short_id, cut=4),
     Column("about", text=True),
-]
-_WEBHOOK_COLUMNS = [
-    Column("id", short=short_id),
-    Column("url", text=True),
-    Column("status", styled=True),
-    Column("events", drop=1),
 ]
 
 
@@ -58,44 +51,13 @@ def events(client: FusionAI, output: Output, after: str | None, limit: int, foll
     output.value(page, words)
 
 
-@click.group(cls=DefaultGroup)
-def webhooks() -> None:
-    """List, create and delete webhooks."""
-
-
-@webhooks.command("list")
-@api_command
-def list_webhooks(client: FusionAI, output: Output) -> None:
-    """List webhooks."""
-    page = client.webhooks(limit=MOST_PAGE)
-
-    def words() -> None:
-        rows = [[w["id"], w["url"], w["status"], " ".join(w["events"] or ["*"])] for w in page["data"]]
-        output.table(_WEBHOOK_COLUMNS, rows, empty="No webhooks.")
-
-    output.value(page, words)
-
-
-@webhooks.command("create")
-@click.argument("url")
-@click.option("--event", "types", multiple=True, metavar="TYPE", help="Only this type; may be repeated.")
-@api_command
-def create_webhook(client: FusionAI, output: Output, url: str, types: tuple[str, ...]) -> None:
-    """Send events to URL.
-
-    The signing secret is shown only once.
-    """
-    made = client.create_webhook(url, types)
-    output.value(made, lambda: output.fields({name: made.get(name) for name in ("id", "url", "secret")}))
-
-
-@webhooks.command("delete")
+@click.command()
 @click.argument("id")
 @api_command
-def delete_webhook(client: FusionAI, output: Output, id: str) -> None:
-    """Delete a webhook: no more events are sent to it."""
-    gone = client.delete_webhook(id)
-    output.value(gone, lambda: output.line(f"{id} deleted"))
+def redeliver(client: FusionAI, output: Output, id: str) -> None:
+    """Send an event again, to its webhooks and callback."""
+    event = client.redeliver_event(id)
+    output.value(event, lambda: output.line(f"{id} is sent again"))
 
 
 def _follow(client: FusionAI, output: Output, after: str | None) -> None:

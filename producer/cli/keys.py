@@ -1,6 +1,7 @@
 """fusionai keys: the API keys of the accounts; made by the operator, on the database."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -9,13 +10,16 @@ from sqlalchemy import Connection, select
 from producer.cli.amounts import expiry
 from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
+from producer.cli.key_limits import budget_table, change_of, fields, limit_options, shown
 from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, moment
 from producer.cli.tables import Column, short_id
 from shared import accounts as rows
-from shared import clock
+from shared import clock, key_limits
 from shared.db import Database
 from shared.db.models import api_keys
+from shared.key_limits import Change
+from shared.money import key_budgets, key_thresholds
 
 _COLUMNS = [
     Column("id", short=short_id),
@@ -31,7 +35,7 @@ _COLUMNS = [
 
 @click.group(cls=DefaultGroup)
 def keys() -> None:
-    """Create, list and revoke API keys."""
+    """Create, list, show, change and revoke API keys."""
 
 
 @keys.command("create")
@@ -39,19 +43,33 @@ def keys() -> None:
 @click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Test is free.")
 @click.option("--name", default="", help="A name to recognise it by.")
 @click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31.  [default: never]")
+@limit_options(sets=False)
 @operator_option
 @operator_command
 def create_key(
-    database: Database, output: Output, account: str | None, mode: rows.Mode, name: str, expires: str | None
+    database: Database,
+    output: Output,
+    /,
+    account: str | None,
+    mode: rows.Mode,
+    name: str,
+    expires: str | None,
+    **given: Any,
 ) -> None:
     """Create a key.
 
     It is shown only once: the database keeps no more than its hash.
     """
+    wanted = _change(given, mode)
     until = expiry(expires) if expires else None
     account_id = database.read_sync(named_account, account)
-    what, make = action("keys.create"), rows.create_key
-    id, key = database.write_sync(audited, what, ("key", None), make, account_id, mode, name=name, expires_at=until)
+
+    def create(connection: Connection) -> tuple[str, str]:
+        id, key = rows.create_key(connection, account_id, mode, name=name, expires_at=until)
+        key_limits.change(connection, id, wanted)
+        return id, key
+
+    id, key = database.write_sync(audited, action("keys.create"), ("key", None), create)
 
     def words() -> None:
         output.line(key)
@@ -61,11 +79,51 @@ def create_key(
         click.echo(about, err=not output.is_terminal)
 
     made = {"id": id, "account_id": account_id, "mode": mode, "name": name, "expires_at": clock.seconds(until)}
-    output.value({**made, "key": key}, words)
+    output.value({**made, **database.read_sync(_limits, id), "key": key}, words)
+
+
+@keys.command("set")
+@click.argument("id")
+@click.option("--name", help="A name to recognise it by.")
+@click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31; never.")
+@limit_options(sets=True)
+@operator_option
+@operator_command
+def set_key(
+    database: Database, output: Output, /, id: str, name: str | None, expires: str | None, **given: Any
+) -> None:
+    """Change what a key may do.
+
+    ID is its id, its first characters as listed, or the key itself. In effect within a second. A budget counts what
+    the key is asked for from then on; jobs under way go on as they were accepted.
+    """
+    found = database.write_sync(rows.named_key, id)
+    wanted = _change(given, database.read_sync(_row, found)["mode"])
+    values = dict(wanted.values)
+    if name is not None:
+        values["name"] = name
+    if expires is not None:
+        values["expires_at"] = None if expires == "never" else expiry(expires)
+    if not values and not wanted.budgets and wanted.thresholds is None:
+        raise click.UsageError("nothing to set; see fusionai keys set --help")
+    what, subject = action("keys.set"), ("key", found)
+    database.write_sync(audited, what, subject, key_limits.change, found, replace(wanted, values=values))
+    _show(database, output, found)
+
+
+@keys.command("show")
+@click.argument("id")
+@operator_command
+def show_key(database: Database, output: Output, id: str) -> None:
+    """Show a key, what it may do, and its budgets.
+
+    ID is its id, its first characters as listed, or the key itself.
+    """
+    _show(database, output, database.read_sync(rows.named_key, id))
 
 
 @keys.command("list")
-@click.option("--account", metavar="ID", help="Only the keys of this account.")
+@click.option("--account", metavar="ID", help="Only the keys of this account, by its id or name.")
 @click.option("--prefix", default="", help="Only keys that begin like this; a whole key will do.")
 @operator_command
 def list_keys(database: Database, output: Output, account: str | None, prefix: str) -> None:
@@ -73,7 +131,8 @@ def list_keys(database: Database, output: Output, account: str | None, prefix: s
 
     Of each key its first characters are shown. The last use is accurate to the minute.
     """
-    found = [described(row) for row in database.read_sync(rows.list_keys, account, prefix=prefix)]
+    of = None if account is None else database.read_sync(named_account, account)
+    found = [described(row) for row in database.read_sync(rows.list_keys, of, prefix=prefix)]
     output.value(found, lambda: key_table(output, found))
 
 
@@ -102,8 +161,38 @@ def revoke_key(database: Database, output: Output, id: str) -> None:
     output.value(value, lambda: output.line(f"{revoked} {already}"))
 
 
+def _change(given: Mapping[str, Any], mode: str) -> Change:
+    """What the options of a key's limits set; test keys have neither budgets nor thresholds."""
+    wanted = change_of(**given)
+    if mode == "test" and (wanted.thresholds or any(micros is not None for micros in wanted.budgets.values())):
+        raise click.UsageError("a test key is never charged, so it has neither --budget nor --threshold")
+    return wanted
+
+
+def _row(connection: Connection, id: str) -> Mapping[str, Any]:
+    return next(row for row in rows.list_keys(connection) if row["id"] == id)
+
+
+def _limits(connection: Connection, id: str) -> dict[str, Any]:
+    spend = key_budgets.of_key(connection, id, clock.now_micros())
+    return shown(key_limits.of_key(connection, id), spend, key_thresholds.of_key(connection, id))
+
+
+def _show(database: Database, output: Output, id: str) -> None:
+    """A key with its limits, and how its budgets stand."""
+    key = {**described(database.read_sync(_row, id)), **database.read_sync(_limits, id)}
+
+    def words() -> None:
+        about = {"id": key["id"], "account": key["account_id"], "mode": key["mode"], "name": key["name"] or None}
+        times = {"created": moment(key["created_at"]), "last used": moment(key["last_used_at"]) or "never"}
+        output.fields({**about, "key": f"{key['prefix']}…", "state": _state(key), **times, **fields(key)})
+        budget_table(output, key)
+
+    output.value(key, words)
+
+
 def described(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A key as --json shows it, without the key itself."""
+    """A key as --json shows it, without the key itself and its limits."""
     times = {name: clock.seconds(row[name]) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
     return {name: row[name] for name in ("id", "account_id", "mode", "name", "prefix")} | times
 

@@ -14,6 +14,7 @@ from producer.cli.activity import working
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
+from producer.cli.usage_groups import every_group, show_groups
 from producer.client import FusionAI
 from producer.client.atomic_file import atomic_write
 from producer.terminal import one_line
@@ -37,6 +38,11 @@ _COLUMNS = [
 @click.option("--to", "last", metavar="DAY", help="The last day, UTC. Default: today.")
 @click.option("--model", metavar="ID", help="Only what this model did.")
 @click.option("--batch", metavar="ID", help="Only the jobs of this batch.")
+@click.option(
+    "--by",
+    metavar="WHAT",
+    help="Group by model, key, day or metadata.NAME, or several, separated by commas.  [default: model]",
+)
 @click.option("--rows", is_flag=True, help="Show a row for each job too, the newest first.")
 @click.option("--limit", type=click.IntRange(1, MOST_PAGE), metavar="N", help="How many rows.  [default: 20]")
 @click.option("--after", metavar="ID", help="Begin after this row.")
@@ -49,17 +55,24 @@ def usage(
     last: str | None,
     model: str | None,
     batch: str | None,
+    by: str | None,
     rows: bool,
     limit: int | None,
     after: str | None,
     target: str | None,
 ) -> None:
-    """Show what was used and what it cost, by model."""
-    given = {"from": first, "to": last, "model": model, "batch_id": batch}
+    """Show what was used and what it cost, by model, or as --by says."""
+    given = {"from": first, "to": last, "model": model, "batch_id": batch, "group_by": by}
+    if by is not None and (rows or (limit is not None) or after is not None):
+        raise click.UsageError("--by shows every group: it does not go with --rows, --limit or --after")
     if target is not None:
         if output.as_json or limit is not None or after is not None:
             raise click.UsageError("--csv writes every row as CSV: it does not go with --json, --limit or --after")
         _write(client, output, target, given)
+        return
+    if by is not None:
+        report = every_group(client, given)
+        output.value(report, lambda: show_groups(output, report))
         return
     wanted: dict[str, Any] = {**given, "limit": limit or 20, "after": after}
     found = client.get("/usage", **wanted)

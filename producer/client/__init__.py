@@ -15,6 +15,8 @@ from producer.client.atomic_file import atomic_write
 from producer.client.batches import BatchCalls
 from producer.client.objects import BATCH_OVER, TERMINAL, Batch, BatchResult, DryRun, File, Job, Json, Page
 from producer.client.transport import ApiError
+from producer.client.webhook_verification import SeenEvents, WebhookVerificationError
+from producer.client.webhooks import WebhookCalls
 from shared.submissions.sizes import MOST_PAGE
 
 __all__ = [
@@ -28,13 +30,15 @@ __all__ = [
     "FusionAI",
     "Job",
     "Page",
+    "SeenEvents",
+    "WebhookVerificationError",
 ]
 
 #: The server's own waiting ends at 28 s.
 _WAIT_MARGIN_SECONDS = 15.0
 
 
-class FusionAI(BatchCalls):
+class FusionAI(BatchCalls, WebhookCalls):
     """One account's view of the API at `base_url` (with or without /v1)."""
 
     def submit(self, job: Mapping[str, Any], idempotency_key: str | None = None) -> Job:
@@ -96,18 +100,6 @@ class FusionAI(BatchCalls):
         answer: Json = self._send("PUT", "/credits/thresholds", json={"thresholds": list(thresholds)})
         return answer
 
-    def create_webhook(self, url: str, events: Sequence[str] = ()) -> Json:
-        """Have events sent to `url`; the answer has the signing secret. No events: all of them."""
-        made: Json = self.post("/webhooks", {"url": url, "events": list(events)} if events else {"url": url})
-        return made
-
-    def webhooks(self, *, limit: int = 20, after: str | None = None) -> Page:
-        return self._page("/webhooks", limit=limit, after=after)
-
-    def delete_webhook(self, id: str) -> Json:
-        gone: Json = self._send("DELETE", f"/webhooks/{id}")
-        return gone
-
     def models(self) -> Page:
         """What the key can use."""
         return self._page("/models")
@@ -118,6 +110,20 @@ class FusionAI(BatchCalls):
         """What was used, days inclusive, UTC (`2026-11-21`), and a page of its rows; default: this month."""
         days: dict[str, Any] = {"from": from_, "to": to}
         found: Json = self.get("/usage", limit=limit, after=after, **days)
+        return found
+
+    def usage_by(
+        self,
+        group_by: str,
+        from_: str | None = None,
+        to: str | None = None,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+    ) -> Json:
+        """The sums of a period by `model`, `key`, `day` or `metadata.NAME`, or several (`key,day`): a page of them."""
+        wanted: dict[str, Any] = {"group_by": group_by, "from": from_, "to": to}
+        found: Json = self.get("/usage", limit=limit, after=after, **wanted)
         return found
 
     def every_usage(self, from_: str | None = None, to: str | None = None) -> Iterator[Json]:

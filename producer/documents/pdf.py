@@ -34,7 +34,10 @@ _UNKNOWN_NOTE = (
 def render(document: InvoiceDocument) -> bytes:
     """The document's bytes; the same document gives the same bytes."""
     pdf = _page(document)
-    shown = _shown(document, _known(pdf))
+    known = _known(pdf)
+    if lacking := _characters(document) - known:
+        known |= _add_others(pdf, lacking)
+    shown = _shown(document, known)
     _foot(pdf, shown)
     pdf.add_page()
     _head(pdf, shown)
@@ -75,12 +78,23 @@ def _page(document: InvoiceDocument) -> FPDF:
     pdf.set_creation_date(datetime.fromtimestamp(document.made_at, UTC))
     pdf.add_font("text", "", FONTS / "DejaVuSans.ttf")
     pdf.add_font("text", "B", FONTS / "DejaVuSans-Bold.ttf")
-    others = [path.strip() for path in settings().invoice_fonts.split(",") if path.strip()]
-    for number, path in enumerate(others):
-        pdf.add_font(f"other{number}", "", path)
-    pdf.set_fallback_fonts([f"other{number}" for number in range(len(others))], exact_match=False)
     pdf.set_text_shaping(True)
     return pdf
+
+
+def _add_others(pdf: FPDF, lacking: set[int]) -> set[int]:
+    """Add the operator's fonts, as far as the characters that ours lack need them; what these have.
+
+    A large one takes a second to read.
+    """
+    found: set[int] = set()
+    for number, path in enumerate(path.strip() for path in settings().invoice_fonts.split(",") if path.strip()):
+        if not lacking - found:
+            break
+        pdf.add_font(f"other{number}", "", path)
+        found |= set(pdf.fonts[f"other{number}"].cmap)
+    pdf.set_fallback_fonts([name for name in pdf.fonts if name.startswith("other")], exact_match=False)
+    return found
 
 
 def _head(pdf: FPDF, document: InvoiceDocument) -> None:
@@ -184,10 +198,16 @@ def _foot(pdf: Any, document: InvoiceDocument) -> None:
 
 
 def _known(pdf: FPDF) -> set[int]:
-    """The characters that the fonts have; of the bold ones, those that both have."""
+    """The characters that both of the fonts that ship have."""
     plain, bold = (set(pdf.fonts[name].cmap) for name in ("text", "textB"))
-    others = (set(font.cmap) for name, font in pdf.fonts.items() if name.startswith("other"))
-    return (plain & bold).union(*others) | {ord("\n")}
+    return (plain & bold) | {ord("\n")}
+
+
+def _characters(document: InvoiceDocument) -> set[int]:
+    """Every character that others have put into the document."""
+    parties = (part for party in (document.seller, document.buyer) for part in party.values())
+    texts = [*parties, *(row.description for row in document.rows), *document.notes, document.footer]
+    return {ord(character) for text in texts for character in str(text)}
 
 
 def _shown(document: InvoiceDocument, known: set[int]) -> InvoiceDocument:

@@ -12,6 +12,7 @@ from producer.objects.batches import (
     BatchUsage,
     DryRun,
     Faults,
+    JobsDryRun,
     ProviderProgress,
     Quoted,
     Reason,
@@ -68,14 +69,34 @@ from producer.objects.lists import List, page
 from producer.objects.models import CREATED, Model, ModelPrice, TierPrice, model_object
 from producer.objects.probes import Healthy, NotReady, Ready, Received, Stopping
 from producer.objects.selections import JobRouting, NextBest, RoutingCandidate
-from producer.objects.usage import Days, ModelCredits, UsageReport, UsageRow, days, model_credits, usage_id, usage_row
+from producer.objects.usage import (
+    Days,
+    ModelCredits,
+    UsageGroup,
+    UsageGroups,
+    UsageReport,
+    UsageRow,
+    days,
+    model_credits,
+    usage_group,
+    usage_groups,
+    usage_id,
+    usage_row,
+)
 from producer.objects.webhooks import (
+    CallbackSecret,
     DeletedWebhook,
     Delivery,
+    DeliveryAttempt,
+    NewCallbackSecret,
     NewSecret,
+    Redelivery,
     Webhook,
+    callback_secret,
     deleted_webhook,
     delivery_object,
+    new_callback_secret,
+    redelivery,
     webhook_object,
     webhook_with_secret,
 )
@@ -92,7 +113,7 @@ from shared.objects.batches import (
 )
 from shared.objects.events import Event, event_object
 from shared.objects.invoices import Invoice, InvoiceLine, InvoiceLinks, invoice_object
-from shared.objects.shortages import Shortage
+from shared.objects.shortages import Estimate, Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
 __all__ = [
@@ -108,6 +129,7 @@ __all__ = [
     "BatchResult",
     "BatchStatus",
     "BatchUsage",
+    "CallbackSecret",
     "Charge",
     "ChargeLine",
     "ChatCompletion",
@@ -119,9 +141,11 @@ __all__ = [
     "DeletedFile",
     "DeletedWebhook",
     "Delivery",
+    "DeliveryAttempt",
     "DryRun",
     "Embedding",
     "Embeddings",
+    "Estimate",
     "Event",
     "Expiring",
     "Fault",
@@ -140,6 +164,7 @@ __all__ = [
     "JobStatus",
     "JobUsage",
     "Jobs",
+    "JobsDryRun",
     "LineError",
     "LineRequest",
     "LineResponse",
@@ -148,6 +173,7 @@ __all__ = [
     "Model",
     "ModelCredits",
     "ModelPrice",
+    "NewCallbackSecret",
     "NewSecret",
     "NextBest",
     "NotReady",
@@ -158,6 +184,7 @@ __all__ = [
     "Ready",
     "Reason",
     "Received",
+    "Redelivery",
     "Reply",
     "RequestCounts",
     "Result",
@@ -175,6 +202,8 @@ __all__ = [
     "Tokens",
     "Transfer",
     "UsageDetails",
+    "UsageGroup",
+    "UsageGroups",
     "UsageReport",
     "UsageRow",
     "WantedCall",
@@ -183,6 +212,7 @@ __all__ = [
     "auto_top_up_object",
     "balance_object",
     "batch_object",
+    "callback_secret",
     "days",
     "deleted_file",
     "deleted_webhook",
@@ -195,12 +225,16 @@ __all__ = [
     "job_object",
     "model_credits",
     "model_object",
+    "new_callback_secret",
     "page",
     "progress_object",
     "provider_progress",
     "queued_job",
+    "redelivery",
     "thresholds_object",
     "transfer_object",
+    "usage_group",
+    "usage_groups",
     "usage_id",
     "usage_row",
     "webhook_object",

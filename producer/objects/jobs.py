@@ -109,8 +109,20 @@ class Job(_Refunded):
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
     cancel_requested: bool
+    waiting_for: NotRequired[
+        Annotated[
+            Literal["credits"],
+            Field(
+                description="The job was accepted with `on_insufficient_credits: wait`, and starts once the account "
+                "has enough credit. Absent: it does not wait."
+            ),
+        ]
+    ]
     linked_context: NotRequired[
         Annotated[list[Linked], Field(description="The entities that the request was linked to, if it was.")]
+    ]
+    callback_url: NotRequired[
+        Annotated[str, Field(description="Where the event of its end is sent, if the request named it.")]
     ]
 
 
@@ -146,8 +158,12 @@ def queued_job(row: Mapping[str, Any]) -> Job:
         "ignored": [],
         "cancel_requested": False,
     }
+    if row["status"] == "queued" and row.get("wanted_micros") is not None:
+        shown["waiting_for"] = "credits"
     if linked := row.get("linked_context"):
         shown["linked_context"] = json.loads(linked)
+    if url := row.get("callback_url"):
+        shown["callback_url"] = url
     return shown
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -13,9 +13,12 @@ from producer.operations.batch_retries import RetrySpec
 from producer.operations.batches import WINDOW, BatchSpec
 from producer.operations.credits import ThresholdSpecs
 from producer.operations.invoices import PurchaseSpec
+from producer.operations.redeliveries import RedeliverSpec
 from producer.operations.webhooks import WebhookChange, WebhookSpec
 from producer.web import uploads
 from producer.web.rows import Schema
+from shared.network.receivers import CALLBACK_FIELD
+from shared.network.urls import URL_LIMIT
 from shared.submissions import extras
 from shared.submissions.answer_options import AnswerFields
 from shared.submissions.job_types import ENDPOINTS, JobType
@@ -40,11 +43,29 @@ Labels = Annotated[
 ]
 
 
+CallbackUrl = Annotated[
+    str,
+    Field(
+        max_length=URL_LIMIT,
+        description="Where the event of the job's end is sent, signed with the callback secret of the account.",
+    ),
+]
+
+
 class _Wanted(Shape):
     """What `shared.submissions.schemas.read_submission` takes beside the request itself."""
 
     metadata: Labels | None = None
     routing: Routing | None = None
+    on_insufficient_credits: Annotated[
+        Literal["fail", "wait"] | None,
+        Field(
+            description="What happens if the account has too little credit. `fail` (the default): 402. `wait`: the job "
+            "is accepted, shows `waiting_for: credits`, and starts once there is enough, in the order in which such "
+            "jobs came; it needs `Prefer: respond-async` or POST /v1/jobs, and expires as other jobs do."
+        ),
+    ] = None
+    callback_url: CallbackUrl | None = None
 
 
 class _Named(_Wanted):
@@ -91,6 +112,7 @@ SHAPES: Final[tuple[type[BaseModel], ...]] = (
     RetrySpec,
     WebhookSpec,
     WebhookChange,
+    RedeliverSpec,
     ThresholdSpecs,
     PurchaseSpec,
     AutoTopUpSpec,
@@ -116,7 +138,7 @@ def chat_of_named_model() -> Schema:
         "description": "A model id, or how to select one.",
     }
     said = "A chat completion, as the native one; `model` is required."
-    properties = {**chat["properties"], "model": model}
+    properties = {name: of for name, of in chat["properties"].items() if name != CALLBACK_FIELD} | {"model": model}
     return {**chat, "description": said, "properties": properties, "required": [*chat["required"], "model"]}
 
 
@@ -178,7 +200,7 @@ def _set_items(property: dict[str, Any], items: dict[str, Any]) -> None:
 
 
 def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
-    """One job of a type is its request and the type; POST /jobs takes one, or a list of them."""
+    """One job of a type is its request and the type; POST /jobs takes one, or a list of them, or what they cost."""
     made: dict[str, Any] = {}
     for type, shape in OF_TYPE.items():
         request = schemas[shape.__name__]
@@ -191,14 +213,21 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
     made["JobList"] = {
         "description": "Jobs that are accepted or refused together and run with batch priority.",
         "type": "object",
-        "properties": {"jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS}},
+        "properties": {
+            "jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS},
+            "dry_run": _DRY_RUN,
+        },
         "required": ["jobs"],
         "additionalProperties": False,
     }
-    made["JobRequest"] = {"oneOf": [*one, {"$ref": "#/components/schemas/JobList"}]}
+    single = {f"Single{name}": made[name] for name in _JOBS.values()}
+    made |= {name: {**job, "properties": {**job["properties"], "dry_run": _DRY_RUN}} for name, job in single.items()}
+    names = (*single, "JobList")
+    made["JobRequest"] = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
     return made
 
 
+_DRY_RUN: Final = {"type": "boolean", "default": False, "description": "Create nothing; respond with the cost."}
 _JOBS: Final[dict[JobType, str]] = {
     "chat.completion": "ChatCompletionJob",
     "embedding": "EmbeddingJob",

@@ -22,8 +22,11 @@ from shared.batches import states
 from shared.batches.states import Row
 from shared.db import Database, retention_periods
 from shared.db import models as m
+from shared.db.models.batches import unread
 from shared.errors import Conflict, InvalidRequest
-from shared.objects.batches import BATCH_OVER
+from shared.network import receivers
+from shared.network.urls import URL_LIMIT
+from shared.objects.batches import BATCH_OVER, shown_status
 from shared.strict_json import dumps
 from shared.submissions.schemas import Shape, read_labels
 
@@ -41,10 +44,13 @@ class RetrySpec(Shape):
     #: That of the earlier batch unless you say.
     completion_window: str | None = None
     metadata: Any = None
+    #: That of the earlier batch unless you say.
+    callback_url: str | None = Field(default=None, max_length=URL_LIMIT)
 
     def check(self) -> None:
         """What the shape alone does not say; 400 with the parameter."""
         read_labels(self.metadata)
+        receivers.callback(self.callback_url)
         if self.completion_window is not None:
             batches.hours_of(self.completion_window)
 
@@ -80,7 +86,7 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
     """A batch that can be retried: 404 for none, 409 while it, or another retry of its lines, is unfinished."""
     row = batches.visible(connection, holder, id)
     if row["status"] not in BATCH_OVER:
-        raise Conflict(f"batch {id} is {row['status']}; only a finished batch can be retried")
+        raise Conflict(f"batch {id} is {shown_status(row)}; only a finished batch can be retried")
     if not row["total"]:
         raise InvalidRequest(f"batch {id} ended before any of its lines started, nothing to retry; create a new batch")
     repeated = Repeated(row, states.family(connection, row))
@@ -119,6 +125,7 @@ def create(
     files.finish(connection, file_id, *written)
     before, window = repeated.row, spec.completion_window or repeated.row["completion_window"]
     labels = read_labels(spec.metadata)
+    callback_url = spec.callback_url or before["callback_url"]
     # Later than every other, whatever this machine's clock says: their order is that of these times.
     created_at = max(clock.now_micros(), family[-1]["created_at"] + 1)
     row = {
@@ -126,12 +133,15 @@ def create(
         "account_id": holder.account_id,
         "key_id": holder.key_id,
         "test": holder.test,
-        "status": "validating",
+        "status": unread(before["hold"]),
+        "hold": before["hold"],
         "input_file_id": file_id,
         "completion_window": window,
         "labels": before["labels"] if labels is None else dumps(labels) if labels else None,
         "retry_of": before["id"],
         "retry_root": repeated.root,
+        "callback_url": callback_url,
+        "callback_owed": callback_url is not None,
         "created_at": created_at,
         "expires_at": created_at + batches.hours_of(window) * 3600 * clock.MICROS,
         **{name: before[name] for name in ("endpoint", "notify_each", "priority", "output_expires_seconds")},
@@ -141,7 +151,7 @@ def create(
 
 
 def _repeats_already(other: Row) -> Conflict:
-    return Conflict(f"batch {other['id']} already retries lines of this batch; its status is {other['status']}")
+    return Conflict(f"batch {other['id']} already retries lines of this batch; its status is {shown_status(other)}")
 
 
 class _ForgottenError(Exception):

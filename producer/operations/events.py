@@ -1,6 +1,6 @@
 """Operations on events: list, show, redeliver."""
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from producer import objects
 from producer.objects import Event, List
@@ -37,13 +37,14 @@ def show_event(connection: Connection, holder: KeyHolder, event_id: str) -> Even
 
 
 def redeliver_event(connection: Connection, holder: KeyHolder, event_id: str) -> tuple[Event, list[str]]:
-    """Make an event's deliveries due again, to the webhooks that are still enabled."""
+    """Make an event's deliveries due again, to its callback and to the webhooks that are still enabled."""
     event = show_event(connection, holder, event_id)
     enabled = select(m.webhooks.c.id).where(*owned_by(holder, m.webhooks), m.webhooks.c.status == "enabled")
     now = db.now(connection)
     again = (
         update(m.deliveries)
-        .where(m.deliveries.c.event_id == event_id, m.deliveries.c.webhook_id.in_(enabled.scalar_subquery()))
+        .where(m.deliveries.c.event_id == event_id)
+        .where(or_(m.deliveries.c.url.is_not(None), m.deliveries.c.webhook_id.in_(enabled.scalar_subquery())))
         .values(status="pending", attempts=0, claims=0, last_status=None, next_at=0, asked_at=now)
         .returning(m.deliveries.c.id)
     )

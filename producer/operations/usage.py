@@ -26,11 +26,12 @@ from shared.submissions.usage_shown import KEPT_OF_RESULTS
 MOST_DAYS = 3660
 #: Jobs that one transaction looks at.
 MOST_SCANNED = 1000
-_DAY_MICROS = 86_400 * clock.MICROS
+#: Microseconds of a day.
+DAY_MICROS = 86_400 * clock.MICROS
 #: From a job's id to its end: a week in a batch and a day to end, unless jobs may wait longer.
-_LIFE_MICROS = 8 * _DAY_MICROS
+_LIFE_MICROS = 8 * DAY_MICROS
 #: By so much an id may be ahead of its time, after a clock was set back.
-_AHEAD_MICROS = _DAY_MICROS
+_AHEAD_MICROS = DAY_MICROS
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 #: Of a row, or any text of its form: it only says where the next page begins.
 _ID = re.compile(r"usage_([0-9a-z]{1,64})")
@@ -46,12 +47,12 @@ class Period:
     @property
     def begins(self) -> int:
         """Its first instant, in microseconds since the epoch."""
-        return (self.first - date(1970, 1, 1)).days * _DAY_MICROS
+        return (self.first - date(1970, 1, 1)).days * DAY_MICROS
 
     @property
     def ends(self) -> int:
         """The first instant after it."""
-        return ((self.last - date(1970, 1, 1)).days + 1) * _DAY_MICROS
+        return ((self.last - date(1970, 1, 1)).days + 1) * DAY_MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,10 @@ def scan(
     connection: Connection, wanted: Selection, between: Between, most: int, *, newest_first: bool
 ) -> tuple[list[Mapping[str, Any]], Between | None]:
     """The usage among the account's next `most` jobs, of whatever status, and what is left; None: nothing is."""
-    jobs = _next_jobs(wanted, between, most, newest_first).subquery("j")
+    jobs = next_jobs(wanted, between, most, newest_first).subquery("j")
     results = m.job_results.c
     model = func.coalesce(results.model, jobs.c.model)
-    conditions = [results.job_id == jobs.c.id, *_counted(jobs.c, wanted)]
+    conditions = [results.job_id == jobs.c.id, *counted(jobs.c, wanted)]
     if wanted.model is not None:
         conditions.append(model == wanted.model)
     names = (
@@ -203,7 +204,7 @@ def _of_batch(connection: Connection, wanted: Selection) -> list[tuple[str, int,
     statement = (
         select(model, func.sum(results.charged_micros), *finished)
         .join_from(m.jobs, m.job_results, results.job_id == jobs.id)
-        .where(jobs.batch_id == wanted.batch_id, jobs.account_id == wanted.account_id, *_counted(jobs, wanted))
+        .where(jobs.batch_id == wanted.batch_id, jobs.account_id == wanted.account_id, *counted(jobs, wanted))
         .group_by(model)
     )
     if wanted.model is not None:
@@ -214,7 +215,7 @@ def _of_batch(connection: Connection, wanted: Selection) -> list[tuple[str, int,
     ]
 
 
-def _counted(jobs: Any, wanted: Selection) -> tuple[ColumnElement[bool], ...]:
+def counted(jobs: Any, wanted: Selection) -> tuple[ColumnElement[bool], ...]:
     """Which jobs have usage at all."""
     period = wanted.period
     return (
@@ -225,7 +226,8 @@ def _counted(jobs: Any, wanted: Selection) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _next_jobs(wanted: Selection, between: Between, most: int, newest_first: bool) -> Any:
+def next_jobs(wanted: Selection, between: Between, most: int, newest_first: bool) -> Any:
+    """The account's next jobs between two ids, of whatever status."""
     jobs = m.jobs.c
     statement = select(*(jobs[name] for name in _OF_JOB)).where(
         jobs.account_id == wanted.account_id, jobs.id > between.low, jobs.id < between.high
@@ -235,12 +237,21 @@ def _next_jobs(wanted: Selection, between: Between, most: int, newest_first: boo
     return statement.order_by(jobs.id.desc() if newest_first else jobs.id.asc()).limit(most)
 
 
+def ids_of(wanted: Selection) -> Between:
+    """The same of every job that may have ended in a period."""
+    return _around(wanted.period)
+
+
 def _ids(wanted: Selection, sums: Totals) -> Between | None:
     """Between which ids the jobs of a period must be, since ids tell when they were made."""
     if sums.used is None:
         return None
-    life = max(_LIFE_MICROS, settings().job_expires_seconds * clock.MICROS + _DAY_MICROS)
-    return Between(_id_at(sums.used.begins - life), _id_at(sums.used.ends + _AHEAD_MICROS))
+    return _around(sums.used)
+
+
+def _around(period: Period) -> Between:
+    life = max(_LIFE_MICROS, settings().job_expires_seconds * clock.MICROS + DAY_MICROS)
+    return Between(_id_at(period.begins - life), _id_at(period.ends + _AHEAD_MICROS))
 
 
 def _id_at(micros: int) -> str:

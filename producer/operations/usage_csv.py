@@ -4,10 +4,12 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from producer.objects import usage_id
+from producer.objects.usage import Sums
+from producer.operations import usage_groups
 from producer.operations.usage import Selection, pages
 from shared import clock
 from shared.db import Database
@@ -35,6 +37,8 @@ COLUMNS = (
     "service_tier",
 )
 
+#: Groups in one piece of a file.
+GROUPS_AT_ONCE = 1000
 #: Where a spreadsheet would take a customer's text for a formula: what it takes for the beginning of a cell.
 #: The whitespace after it is none that begins a cell itself: a run of tabs is read once, not once from each of them.
 _FORMULA = re.compile(r"((?:^|[;\t\r\n])[^\S\t\r\n]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
@@ -50,6 +54,19 @@ async def chunks(database: Database, wanted: Selection) -> AsyncIterator[str]:
         text = ""
     if text:
         yield text
+
+
+async def groups(database: Database, wanted: Selection, by: Sequence[str]) -> AsyncIterator[str]:
+    """The groups of a period as a file: their dimensions, then their sums; an empty cell is what is not known."""
+    found = await usage_groups.grouped(database, wanted, by)
+    yield lines([(*by, *usage_groups.COLUMNS_OF_SUMS)])
+    for first in range(0, len(found.groups), GROUPS_AT_ONCE):
+        yield lines(_of_group(*one) for one in found.groups[first : first + GROUPS_AT_ONCE])
+
+
+def _of_group(values: usage_groups.Values, sums: Sums) -> tuple[Any, ...]:
+    tokens = (sums.prompt_tokens, sums.completion_tokens, sums.prompt_tokens + sums.completion_tokens)
+    return (*(guarded(one or "") for one in values), sums.jobs, *tokens, sums.images, decimal(sums.charged_micros))
 
 
 def _body(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -7,10 +7,10 @@ it is changed, and what is deleted stays so: two changes at once both hold.
 import json
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from producer import objects
 from producer.objects import DeletedWebhook, Delivery, List, NewSecret, Webhook
@@ -20,8 +20,7 @@ from shared.accounts import KeyHolder
 from shared.db import models as m
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.money.ledger import Book
-from shared.network import urls
-from shared.settings import settings
+from shared.network import receivers
 from shared.submissions.schemas import Shape
 from shared.webhooks import events, signing
 from shared.webhooks import secrets as webhook_secrets
@@ -51,6 +50,8 @@ class WebhookChange(Shape):
 
 
 _KNOWN = {*events.TYPES, "*"}
+#: What `workers.webhooks.failing` notes, of a webhook that begins anew.
+_SPELL_OVER: Final = {"failing_since": None, "failed_at": None}
 
 
 def create(connection: Connection, holder: KeyHolder, wanted: WebhookSpec) -> NewSecret:
@@ -82,15 +83,15 @@ def change(connection: Connection, holder: KeyHolder, id: str, wanted: WebhookCh
     fresh: dict[str, Any] = {}
     if wanted.url is not None:
         _check_url(wanted.url)
-        fresh.update(url=wanted.url, paused_until=None)
+        fresh.update(url=wanted.url, paused_until=None, **_SPELL_OVER)
     if "description" in wanted.model_fields_set:
         fresh["description"] = wanted.description or None
     if wanted.events is not None:
         _check_events(wanted.events)
         fresh["events"] = json.dumps(sorted(set(wanted.events)))
     if wanted.status is not None:
-        fresh["status"] = wanted.status
-    row = _locked(connection, holder, id)
+        fresh.update(status=wanted.status, disabled_reason=None, **_SPELL_OVER)
+    row = locked(connection, holder, id)
     if fresh:
         connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
     return objects.webhook_object({**row, **fresh})
@@ -110,7 +111,7 @@ def list_all(connection: Connection, holder: KeyHolder, page: PageQuery) -> List
 
 def remove(connection: Connection, holder: KeyHolder, id: str) -> DeletedWebhook:
     """Send nothing more to it; only what is under way at this moment may still arrive."""
-    _locked(connection, holder, id)
+    locked(connection, holder, id)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(status="deleted"))
     return objects.deleted_webhook(id)
 
@@ -124,12 +125,8 @@ def give_up_waiting(connection: Connection, holder: KeyHolder, id: str) -> int:
 
 def rotate(connection: Connection, holder: KeyHolder, id: str) -> NewSecret:
     """A new secret; for a day every delivery is signed with each of the old ones too."""
-    row, now = _locked(connection, holder, id), db.now(connection)
-    if (end := webhook_secrets.first_end(row, now)) is not None:
-        raise Conflict(
-            f"this webhook already has {webhook_secrets.MOST} valid secrets; the oldest expires in "
-            f"{(end - now) // clock.MICROS + 1:,} s"
-        )
+    row, now = locked(connection, holder, id), db.now(connection)
+    webhook_secrets.check_room(row, now, "this webhook")
     fresh = webhook_secrets.rotated(row, signing.secret_of(secrets.token_bytes(32)), now)
     connection.execute(update(m.webhooks).where(m.webhooks.c.id == id).values(fresh))
     return objects.webhook_with_secret({**row, **fresh})
@@ -152,12 +149,14 @@ def list_deliveries(connection: Connection, holder: KeyHolder, id: str, page: Pa
 
 
 def recipients_of(connection: Connection, holder: KeyHolder, event_id: str) -> list[str]:
-    """The webhooks that an event would be sent to again."""
-    statement = select(m.webhooks.c.id).join_from(
-        m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id
+    """The webhooks that an event would be sent to again, and of its callback the secret, which counts as one."""
+    enabled = select(m.webhooks.c.id).where(*owned_by(holder, m.webhooks), m.webhooks.c.status == "enabled")
+    statement = select(m.deliveries.c.webhook_id).where(
+        *owned_by(holder, m.deliveries),
+        m.deliveries.c.event_id == event_id,
+        or_(m.deliveries.c.url.is_not(None), m.deliveries.c.webhook_id.in_(enabled.scalar_subquery())),
     )
-    enabled = (*owned_by(holder, m.webhooks), m.webhooks.c.status == "enabled", m.deliveries.c.event_id == event_id)
-    return list(connection.execute(statement.where(*enabled).order_by(m.webhooks.c.id)).scalars())
+    return list(connection.execute(statement.order_by(m.deliveries.c.webhook_id)).scalars())
 
 
 def _check_events(types: Sequence[str]) -> None:
@@ -167,11 +166,7 @@ def _check_events(types: Sequence[str]) -> None:
 
 
 def _check_url(url: str) -> None:
-    urls.check_url(
-        url,
-        allow_loopback=settings().webhooks_allow_loopback,
-        allow_private=settings().webhooks_allow_private,
-    )
+    receivers.check(url)
 
 
 def _row(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = False) -> dict[str, Any]:
@@ -184,5 +179,11 @@ def _row(connection: Connection, holder: KeyHolder, id: str, *, lock: bool = Fal
     return dict(row)
 
 
-def _locked(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+def locked(connection: Connection, holder: KeyHolder, id: str) -> dict[str, Any]:
+    """A webhook's row, locked; 404 when these keys have no such webhook."""
     return _row(connection, holder, id, lock=True)
+
+
+def types_of(row: dict[str, Any]) -> frozenset[str]:
+    """The event types that a webhook subscribes, or `*`."""
+    return frozenset(json.loads(row["events"]))

@@ -19,11 +19,13 @@ from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.dialect import dialect_of
 from producer.web.patience import Patience
 from producer.web.request import claim_of, enter_to_submit, limits_of, patience_of
+from producer.web.token_limit import take_tokens
 from shared.accounts import KeyHolder
 from shared.answers import thinking
 from shared.db import is_away
 from shared.dialects.translated import Translated, as_sent
 from shared.errors import FusionError, InvalidRequest, Refused, Timeout, Unavailable
+from shared.network import receivers
 from shared.objects.addresses import job_url
 from shared.objects.amounts import credits_decimal
 from shared.settings import settings
@@ -51,16 +53,20 @@ def of_named_model(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-async def serve(request: Request, type: JobType, *, translate: Translate = untranslated) -> Response:
+async def serve(
+    request: Request, type: JobType, *, translate: Translate = untranslated, calls_back: bool = False
+) -> Response:
     """The answer to a POST that makes one job of this type, in the request's dialect: whole, streamed, or its job.
 
     `translate`: makes the body of the native request from the one that was sent; on a thread where that is large.
+    `calls_back`: the native body may name a `callback_url`.
     """
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
     places: dict[str, str] = {}
     with _named_as_sent(places):
-        call = await read_call(request, context, holder, body, partial(_read, type, translate, body, places))
+        read = partial(_read, type, translate, body, places, calls_back)
+        call = await read_call(request, context, holder, body, read)
         async with placed_call(call) as placed:
             if call.streams:
                 return await _streamed(context, holder, placed, call.submission, request)
@@ -102,6 +108,7 @@ async def placed_call(call: Call) -> AsyncIterator[Placed]:
     waits = patience.for_first_event(most) if call.streams else patience.for_answer(most)
     insists, headers = not patience.respond_async, call.request.headers
     cache = cache_use(headers.getlist("cache-control")) if dialect_of(call.request).caches else None
+    await take_tokens(call.request, context, call.holder, [call.submission])
     placed = await context.placer.place(
         call.holder, call.submission, call.claim, waits=waits, insists=insists, cache=cache
     )
@@ -195,11 +202,18 @@ def _named_as_sent(places: Mapping[str, str]) -> Iterator[None]:
 
 
 def _read(
-    type: JobType, translate: Translate, body: dict[str, Any], places: dict[str, str], ignore_unknown: bool
+    type: JobType,
+    translate: Translate,
+    body: dict[str, Any],
+    places: dict[str, str],
+    calls_back: bool,
+    ignore_unknown: bool,
 ) -> Submission:
     """`places` gets those of the translation."""
     made = translate(body)
     if isinstance(made, Translated):
         places.update(made.places)
         return read_submission(type, made.body, ignore_unknown=ignore_unknown, unsent=made.unsent)
-    return read_submission(type, made, ignore_unknown=ignore_unknown)
+    return read_submission(
+        type, made, ignore_unknown=ignore_unknown, callback=receivers.callback if calls_back else None
+    )

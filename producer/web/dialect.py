@@ -11,6 +11,7 @@ from starlette.types import Scope
 from producer.admission.limits.allowances import Allowance
 from producer.admission.limits.rates import Dimension
 from producer.waiting.framing import BrokenStream, Framing, event
+from producer.web.rate_headers import What
 from producer.web.router import Router
 from producer.web.rows import Schema
 from shared.dialects.line_format import LineFormat
@@ -86,8 +87,8 @@ class Dialect:
     refuse: Callable[[FusionError, str], Refusal]
     #: A new stream's framing.
     framing: Callable[[], Framing]
-    #: What the limit says, as headers of any answer.
-    limit_headers: Callable[[Allowance], list[tuple[bytes, bytes]]]
+    #: What the limit says, of requests or of tokens, as headers of any answer.
+    limit_headers: Callable[[Allowance, What], list[tuple[bytes, bytes]]]
     document: DocumentPart
     bases: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()

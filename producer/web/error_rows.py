@@ -27,6 +27,19 @@ DETAILS: Final[Mapping[str, Schema]] = {
         "type": "integer",
         "description": "With 402: how many jobs, counted from the first, the balance covers.",
     },
+    "budget": {
+        "type": "object",
+        "description": "With 402 and the reason `key_budget_exceeded`: the budget of the API key. The credits needed, "
+        "available and held beside it are then those of the budget.",
+        "required": ["period", "credits", "used_credits", "held_credits", "renews_at"],
+        "properties": {
+            "period": {"type": "string", "enum": ["day", "month", "total"]},
+            "credits": {"type": "number"},
+            "used_credits": {"type": "number"},
+            "held_credits": {"type": "number"},
+            "renews_at": {"type": ["integer", "null"], "description": "Unix time; null: never."},
+        },
+    },
 }
 
 

@@ -69,7 +69,7 @@ async def enter_to_submit(request: Request) -> tuple[Context, KeyHolder]:
     dialect = dialect_of(request)
     allowance = await context.limits.take(holder, dialect.dimensions)
     if allowance is not None:
-        request.scope["fusionai_headers"].extend(dialect.limit_headers(allowance))
+        request.scope["fusionai_headers"].extend(dialect.limit_headers(allowance, "requests"))
         allowance.check()
     return context, holder
 

@@ -1,11 +1,12 @@
 """Every change of a batch's state, each a compare-and-set under its row's lock, with its money and events.
 
     validating ── refuse ──> failed
-        └─ begin (the one hold) ──> in_progress ── finalize ──> finalizing ── finish ──> completed | expired
+        └─ begin (with the hold) ──> in_progress ── finalize ──> finalizing ── finish ──> completed | expired
     stop (cancel) ──> cancelling ── finish ──> cancelled
 
 Lines become jobs (`release`) only while the batch is in progress and not stopped; their ends are counted in the
-transaction that settles them. Locks are taken jobs, batches, accounts. Whoever comes second finds nothing to do.
+transaction that settles them. A batch with a `hold` is held for otherwise: `shared.batches.credit`. Locks are taken
+jobs, batches, accounts. Whoever comes second finds nothing to do.
 """
 
 from collections import defaultdict
@@ -16,10 +17,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, update
 
 from shared import clock, db
+from shared.batches import credit, key_holds
 from shared.batches.line_files import FaultError
 from shared.batches.states import Reason, Row, event_data, is_expired
 from shared.db.models import batches, files, job_payloads, jobs
-from shared.db.models.batches import MADE_BY_BATCHES
+from shared.db.models.batches import MADE_BY_BATCHES, UNREAD
 from shared.money import invoices, shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Need
@@ -55,7 +57,7 @@ class Made:
 
 def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str]:
     """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due."""
-    row = _locked(connection, id, "validating")
+    row = _locked(connection, id, *UNREAD)
     if row is None or row["stopped"]:
         return []
     book = Book(connection, [row["account_id"]])
@@ -65,19 +67,27 @@ def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str
 def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]:
     """Take the one hold of a batch that has been read; from then on its lines may become jobs.
 
-    Whether it is in progress with this very plan, and deliveries now due: without credit for all of it, it fails.
+    Whether it is in progress with this very plan, and deliveries now due: without credit for all of it, it fails,
+    unless it is one that holds otherwise.
     """
-    row = _locked(connection, id, "validating")
+    row = _locked(connection, id, *UNREAD)
     if row is None or row["stopped"]:
         return _has(connection, id, plan), []
     bound = 0 if row["test"] else plan.bound_micros
     book = Book(connection, [row["account_id"]])
-    if not book.hold(row["account_id"], ("batch", id), bound):
+    held = {"bound_micros": bound}
+    if over := key_holds.excess(connection, row, plan.need, book.now):
+        return False, _fail(connection, book, row, [over])
+    if row["hold"] is not None:
+        held = credit.first_hold(connection, book, row, bound)
+    elif not book.hold(row["account_id"], ("batch", id), bound):
+        plan.need.sliceable = row["dialect"] is None
         message, fields = shortage.explain(plan.need, shortage.balance(connection, row["account_id"]))
         error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])
-    changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
-    _set(connection, id, status="in_progress", in_progress_at=book.now, **changed)
+    changed = {"plan": plan.blob, "total": plan.total, "model": plan.model, **held}
+    counted = key_holds.hold(connection, row, bound, book.now)
+    _set(connection, id, status="in_progress", in_progress_at=book.now, **changed, **counted)
     return True, book.close()
 
 
@@ -87,7 +97,8 @@ def release(
     """Make jobs of the plan's lines between two offsets; False, and nothing made, when they are not the next ones."""
     given = {"b_id": id, "b_from": cursor[0], "b_to": cursor[1], "b_jobs": len(made)}
     bound = sum(job["bound_micros"] for job, _ in made)
-    if not connection.execute(_RELEASE, {**given, "b_bound": bound}).rowcount:
+    counted = sum(job["bound_micros"] for job, _ in made if job["budget_at"] is not None)
+    if not connection.execute(_RELEASE, {**given, "b_bound": bound, "b_counted": counted}).rowcount:
         return False
     db.insert_rows(connection, jobs, [job for job, _ in made])
     db.insert_rows(connection, job_payloads, [payload for _, payload in made])
@@ -102,6 +113,7 @@ _RELEASE = (
         cursor=bindparam("b_to"),
         released=batches.c.released + bindparam("b_jobs"),
         released_micros=batches.c.released_micros + bindparam("b_bound"),
+        budget_rest_micros=batches.c.budget_rest_micros - bindparam("b_counted"),
     )
 )
 
@@ -160,7 +172,7 @@ def stop(connection: Connection, id: str, reason: Reason) -> bool:
 
     False when it is stopped already, or past stopping.
     """
-    row = _locked(connection, id, "validating", "in_progress")
+    row = _locked(connection, id, *UNREAD, "in_progress")
     if row is None or row["stopped"]:
         return False
     rest = row["bound_micros"] - row["released_micros"]
@@ -170,16 +182,17 @@ def stop(connection: Connection, id: str, reason: Reason) -> bool:
     now = clock.now_micros()
     if reason == "cancelled":
         changed.update(status="cancelling", cancelling_at=now)
-    _set(connection, id, **changed)
+    _set(connection, id, **changed, budget_rest_micros=0)
     book = Book(connection, [row["account_id"]], now=now)
     book.settle(row["account_id"], ("batch", id), held=rest, charge=0)
+    key_holds.release(connection, row, row["budget_rest_micros"])
     book.close()
     return True
 
 
 def finalize(connection: Connection, id: str) -> None:
     """Note that the last line has ended and files are being made; a cancelled batch says `cancelling` to the end."""
-    statement = update(batches).where(batches.c.id == id, batches.c.status.in_(("in_progress", "validating")))
+    statement = update(batches).where(batches.c.id == id, batches.c.status.in_(("in_progress", *UNREAD)))
     connection.execute(statement.values(status="finalizing", finalizing_at=clock.now_micros()))
 
 
@@ -208,9 +221,9 @@ def finish(
         if made is not None:
             _keep(connection, row, made, now)
             changed[name] = made.id
-    _set(connection, id, **changed)
+    _set(connection, id, callback_owed=False, **changed)
     book = Book(connection, [row["account_id"]], now=now)
-    book.emit(row["account_id"], f"batch.{status}", event_data({**row, **changed}), test=row["test"])
+    _emit(book, {**row, **changed})
     if row["in_progress_at"] is not None and not row["test"]:
         invoices.state(book, connection, row["account_id"], id, lines)
     return {**row, **changed}, book.close()
@@ -242,9 +255,15 @@ def _set(connection: Connection, id: str, **values: Any) -> None:
 
 def _fail(connection: Connection, book: Book, row: Row, errors: Sequence[Fault]) -> list[str]:
     changed = {"status": "failed", "failed_at": book.now, "errors": dumps(list(errors))}
-    _set(connection, row["id"], **changed)
-    book.emit(row["account_id"], "batch.failed", event_data({**row, **changed}), test=row["test"])
+    _set(connection, row["id"], callback_owed=False, **changed)
+    _emit(book, {**row, **changed})
     return book.close()
+
+
+def _emit(book: Book, row: Row) -> None:
+    """Emit the event of a batch's end, to its callback too; in the transaction that ends it."""
+    type, data, url = f"batch.{row['status']}", event_data(row), row["callback_url"]
+    book.emit(row["account_id"], type, data, test=row["test"], callback_url=url)
 
 
 def _keep(connection: Connection, row: Row, made: Made, now: int) -> None:

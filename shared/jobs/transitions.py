@@ -18,10 +18,10 @@ from shared.batches import transitions
 from shared.db import counters
 from shared.db.models import job_payloads, job_results, jobs
 from shared.db.models.jobs import QUEUED, RUNNING
-from shared.jobs import job_steps, metrics, reasons, response_events
+from shared.jobs import callbacks, job_steps, metrics, reasons, response_events
 from shared.jobs.leases import HELD, holding
 from shared.jobs.outcomes import EVENTS, Ending, RelayedPart, Requeue, Settled, StepEnd, Verdict
-from shared.money import usage
+from shared.money import key_budgets, usage
 from shared.money.ledger import Book
 from shared.money.usage import Used
 from shared.objects.addresses import job_url
@@ -137,7 +137,8 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
 
 _ENDED = (
     "id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros", "queue", "lane", "created_at",
-    "relayed_micros", "relayed", "owed_events", "offer",
+    "relayed_micros", "relayed", "owed_events", "offer", "key_id", "budget_at",
+    "wanted_micros",
 )  # fmt: skip
 
 
@@ -156,6 +157,7 @@ def _ending(came_from: str, takes: bool) -> Any:
         update(jobs)
         .where(*HELD, text(RUNNING if came_from == "running" else QUEUED))
         .values(status=bindparam("b_status"), finished_at=bindparam("b_now"), worker_id=None, woken_at=None)
+        .values(budget_open=False)
         .returning(*(jobs.c[name] for name in _ENDED))
     )
     return statement.values(lease_epoch=jobs.c.lease_epoch + 1) if takes else statement
@@ -214,15 +216,19 @@ def _account(
     """Charge, release, count and tell of the jobs that have just ended. Locks: their batches, then their accounts."""
     lines = [(job, endings[id]) for id, job in ended.items() if job["batch_id"] is not None]
     telling = {None} | transitions.count_ended(connection, lines)
+    callback_urls = callbacks.urls(connection, ended.values())
     book = Book(connection, [job["account_id"] for job in ended.values()], now=now)
     for id, job in ended.items():
         charge = endings[id].charge_micros
         book.settle(job["account_id"], ("job", id), held=job["bound_micros"], charge=charge)
         if job["batch_id"] in telling:
             status = endings[id].status
-            book.emit(job["account_id"], EVENTS[status], event_data(job, status), test=job["test"])
+            data, url = event_data(job, status), callback_urls.get(id)
+            book.emit(job["account_id"], EVENTS[status], data, test=job["test"], callback_url=url)
         response_events.emit(book, job, endings[id].status, endings[id].response)
     response_events.settled(connection, [*ended.values()])
+    key_budgets.settle(connection, book, [(job, endings[id].charge_micros) for id, job in ended.items()])
+    callbacks.settled(connection, ended.values())
     usage.record(connection, (_used(endings[id], job) for id, job in ended.items() if _counts(endings[id])), now)
     return book.close()
 
@@ -241,5 +247,6 @@ def _used(ending: Ending, job: Mapping[str, Any]) -> Used:
         ending.completion_tokens,
         ending.images,
         ending.charge_micros,
+        job["key_id"],
         job["batch_id"] is not None,
     )

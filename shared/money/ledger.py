@@ -128,6 +128,7 @@ class Book:
         *,
         webhook_id: str | None = None,
         test: bool = False,
+        callback_url: str | None = None,
     ) -> None:
         """Number an event of the account, among those of its live or its test keys; `close` writes it."""
         balance = self._balance(account_id)
@@ -137,7 +138,7 @@ class Book:
             balance.sequence += 1
         balance.moved = True
         number = balance.test_sequence if test else balance.sequence
-        self._events.append(events.NewEvent(account_id, number, type, data, webhook_id, test))
+        self._events.append(events.NewEvent(account_id, number, type, data, webhook_id, test, callback_url))
 
     def close(self) -> list[str]:
         """Write it all; the ids of the webhook deliveries that are now due."""

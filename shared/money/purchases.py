@@ -20,8 +20,7 @@ from shared.money import parties
 from shared.money.invoices import NUMBERS, with_purchase
 from shared.money.ledger import Book
 from shared.objects.addresses import invoice_url
-from shared.objects.invoices import Invoice, invoice_object
-from shared.objects.purchases import purchase_line
+from shared.objects.invoices import Invoice, amount_line, invoice_object
 from shared.settings import settings
 from shared.strict_json import dumps
 
@@ -79,7 +78,7 @@ def create(connection: Connection, account_id: str, wanted: NewPurchase) -> tupl
         "kind": "purchase",
         "status": "open",
         "batch_id": None,
-        "lines": dumps([purchase_line(wanted.micros)]),
+        "lines": dumps([amount_line("purchase", "Prepaid credits", wanted.micros)]),
         "parties": dumps(parties.now(connection, account_id)),
         "total_micros": wanted.micros,
         "created_at": book.now,

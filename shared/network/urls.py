@@ -12,42 +12,57 @@ from urllib.parse import SplitResult, urlsplit
 import idna
 
 from shared.errors import InvalidRequest
-from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
+from shared.network.addresses import Allowed, RefusedAddress
+from shared.network.permissions import Permissions
 
+#: What is allowed where nothing is: public addresses alone.
+NOTHING = Permissions()
 #: Characters; longer URLs are refused by many servers anyway.
 URL_LIMIT = 2048
 
 
-def check_url(url: str, *, allow_loopback: bool, allow_private: bool) -> None:
-    """Refuse a webhook's URL that could never be delivered to: InvalidRequest, `param="url"`, saying why.
+def check_url(url: str, allowed: Permissions, *, param: str = "url") -> None:
+    """Refuse a webhook's URL that could never be delivered to: InvalidRequest that names `param` and says why.
 
-    Plain http is taken only where the operator allows loopback or private addresses. The host may be a name
-    (not resolved here), a dotted IPv4 address or a bracketed IPv6 one.
+    Plain http is taken only where the operator allows loopback or private addresses, or lists the host. The host may be
+    a name (not resolved here), a dotted IPv4 address or a bracketed IPv6 one.
     """
-    _check_characters(url)
-    parts = _split(url)
-    _check_shape(parts, plain=allow_loopback or allow_private)
+    if fault := _fault(url, allowed):
+        raise InvalidRequest(f"{param}: {fault}", param=param)
+
+
+def _fault(url: str, allowed: Permissions) -> str:
+    """What is wrong with a webhook's URL; empty: nothing."""
+    if fault := _fault_of_characters(url):
+        return fault
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "invalid host or port"
     host = (parts.hostname or "").removesuffix(".")
-    fault = "" if _is_literal(parts) else _fault_of_name(host)
-    _require(not fault, fault)
-    verdict = judge_host(parts, allow_loopback=allow_loopback, allow_private=allow_private)
-    _require(isinstance(verdict, Allowed), f"{host} is not allowed as a webhook host: {getattr(verdict, 'reason', '')}")
+    if fault := "port 0 is not allowed" if port == 0 else _fault_of_shape(parts, plain=allowed.plain(host)):
+        return fault
+    if fault := "" if _is_literal(parts) else _fault_of_name(host):
+        return fault
+    verdict = judge_host(parts, allowed)
+    return "" if isinstance(verdict, Allowed) else f"{host} is not allowed as a webhook host: {verdict.reason}"
 
 
-def judge_host(parts: SplitResult, *, allow_loopback: bool, allow_private: bool) -> Allowed | RefusedAddress:
+def judge_host(parts: SplitResult, allowed: Permissions = NOTHING) -> Allowed | RefusedAddress:
     """Decide about the host of a URL: what `judge` says of an address, or `judge_name` of a name.
 
     What programs read differently (`127.1`, `0x7f.1`, `%31.0.0.1`, letters that are not ASCII) is refused.
 
-    >>> judge_host(urlsplit("https://[::ffff:10.0.0.1]:8443/a"), allow_loopback=False, allow_private=False)
+    >>> judge_host(urlsplit("https://[::ffff:10.0.0.1]:8443/a"))
     RefusedAddress(reason='private use')
     """
     host = (parts.hostname or "").removesuffix(".")
     if _is_literal(parts):
-        return judge(host, allow_loopback=allow_loopback, allow_private=allow_private)
+        return allowed.of_address(host)
     if _fault_of_name(host):
         return RefusedAddress("ambiguous host notation")
-    return judge_name(host, allow_loopback=allow_loopback, allow_private=allow_private)
+    return allowed.of_name(host)
 
 
 def _is_literal(parts: SplitResult) -> bool:
@@ -55,29 +70,26 @@ def _is_literal(parts: SplitResult) -> bool:
     return "[" in parts.netloc or _is_dotted((parts.hostname or "").removesuffix("."))
 
 
-def _check_characters(url: str) -> None:
+def _fault_of_characters(url: str) -> str:
     """Before any parsing: urlsplit drops tabs and line breaks, and parsers differ about the rest."""
-    _require(len(url) <= URL_LIMIT, f"is longer than {URL_LIMIT} characters")
-    _require("#" not in url, "must not have a fragment")
-    _require(url.isascii(), "must be ASCII: write the host as xn--… and percent-encode the path")
-    _require(re.search(r"[\x00-\x20\x7f\\]", url) is None, "must not contain spaces, control characters or \\")
+    if len(url) > URL_LIMIT:
+        return f"is longer than {URL_LIMIT} characters"
+    if "#" in url:
+        return "must not have a fragment"
+    if not url.isascii():
+        return "must be ASCII: write the host as xn--… and percent-encode the path"
+    wrong = re.search(r"[\x00-\x20\x7f\\]", url)
+    return "must not contain spaces, control characters or \\" if wrong else ""
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidRequest("url: invalid host or port", param="url") from error
-    _require(port != 0, "port 0 is not allowed")
-    return parts
-
-
-def _check_shape(parts: SplitResult, *, plain: bool) -> None:
-    _require(parts.scheme in ("https", "http"), "must begin with https://")
-    _require(plain or parts.scheme == "https", "must begin with https://, not http://")
-    _require("@" not in parts.netloc, "must not contain a user name or password")
-    _require(bool(parts.hostname), "host is missing")
+def _fault_of_shape(parts: SplitResult, *, plain: bool) -> str:
+    if parts.scheme not in ("https", "http"):
+        return "must begin with https://"
+    if not plain and parts.scheme != "https":
+        return "must begin with https://, not http://"
+    if "@" in parts.netloc:
+        return "must not contain a user name or password"
+    return "" if parts.hostname else "host is missing"
 
 
 def _fault_of_name(name: str) -> str:
@@ -112,8 +124,3 @@ def _is_dotted(host: str) -> bool:
 
 def _is_label(label: str) -> bool:
     return re.fullmatch(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", label) is not None
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise InvalidRequest(f"url: {otherwise}", param="url")

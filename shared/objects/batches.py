@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NotRequired, get_args
 from typing_extensions import TypedDict
 
 from shared.objects.fields import Count, Credits
+from shared.objects.shortages import BudgetFields
 
 BatchStatus = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
@@ -30,7 +31,7 @@ class RequestCounts(TypedDict):
 
 
 class Fault(TypedDict):
-    """An error in the lines of a batch; `line` starts at 1. The credit fields come with `insufficient_credits`."""
+    """An error in the lines of a batch; `line` starts at 1. Credit fields tell what is lacking."""
 
     code: str
     line: int | None
@@ -43,6 +44,9 @@ class Fault(TypedDict):
     max_tokens: NotRequired[Count]
     jobs: NotRequired[Count]
     fitting_jobs: NotRequired[Count]
+    fits_in_slices: NotRequired[bool]
+    #: With `key_budget_exceeded`.
+    budget: NotRequired[BudgetFields]
 
 
 class LineRequest(TypedDict):
@@ -90,3 +94,15 @@ def request_counts(row: Mapping[str, Any]) -> RequestCounts:
     """OpenAI's counts; `failed` is whatever ended otherwise than well."""
     completed = int(row["succeeded"])
     return {"total": row["total"], "completed": completed, "failed": ended_lines(row) - completed}
+
+
+def shown_status(row: Mapping[str, Any]) -> BatchStatus:
+    """OpenAI's status of a batch: one that is still to be read has another in its row, if it has a `hold`."""
+    status: BatchStatus = row["status"] if row["status"] != "reading" else "validating"
+    return status
+
+
+def waits_for(row: Mapping[str, Any]) -> Literal["credits"] | None:
+    """What a batch waits for before its next lines start."""
+    short = row["short_micros"] is not None and row["status"] == "in_progress" and row["stopped"] is None
+    return "credits" if short else None

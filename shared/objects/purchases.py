@@ -8,8 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.clock import seconds
-from shared.objects.amounts import credits
-from shared.objects.fields import Credits, Labels, Time
+from shared.objects.fields import Labels, Time
 
 #: How an invoice stands: a statement is always `paid`.
 InvoiceStatus = Literal["open", "paid", "void", "expired"]
@@ -20,13 +19,6 @@ class Price(TypedDict):
 
     amount: Annotated[int, Field(description="In the currency's minor unit: cents of USD, yen of JPY.")]
     currency: Annotated[str, Field(description="ISO 4217, in lower case.")]
-
-
-class PurchaseLine(TypedDict):
-    """What a purchase buys."""
-
-    description: str
-    credits: Credits
 
 
 class PurchaseFields(TypedDict):
@@ -40,11 +32,6 @@ class PurchaseFields(TypedDict):
     auto_top_up: bool
     payment_error: str | None
     refunded: Price | None
-
-
-def purchase_line(micros: int) -> PurchaseLine:
-    """The one line of a purchase."""
-    return {"description": "Prepaid credits", "credits": credits(micros)}
 
 
 def purchase_fields(row: Mapping[str, Any]) -> PurchaseFields:

@@ -15,10 +15,10 @@ from shared.providers import statistics
 from shared.providers.states import name_of
 from shared.submissions import routing
 from shared.submissions.schemas import Offer, Submission, picture_kind
+from shared.submissions.token_estimates import USUAL_OUTPUT
 
-#: Bytes of a request that are a token, as expected; and tokens of an answer, where no lower limit is asked for.
+#: Bytes of a request that are a token, as expected.
 BYTES_PER_TOKEN: Final = 4
-USUAL_OUTPUT: Final = 500
 
 
 def by_budget(submission: Submission, made: Sequence[Offer], budget: routing.Budget) -> list[Offer]:

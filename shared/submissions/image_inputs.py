@@ -67,7 +67,7 @@ def unreachable(url: str) -> str:
     """
     if url[:5].lower() == "data:":
         return ""
-    verdict = urls.judge_host(urlsplit(url), allow_loopback=False, allow_private=False)
+    verdict = urls.judge_host(urlsplit(url))
     if isinstance(verdict, RefusedAddress):
         return verdict.reason
     return "" if "." in verdict.address or ":" in verdict.address else "private network name"

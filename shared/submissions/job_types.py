@@ -8,6 +8,8 @@ JOB_TYPES: Final[tuple[JobType, ...]] = get_args(JobType)
 
 #: What `jobs.owed_events` says of a job whose end has an event of OpenAI's Responses API beside its own.
 RESPONSE_EVENTS: Final = "responses"
+#: The same of a job whose `callback_url` is to have the event of its end.
+CALLBACK: Final = "callback"
 
 #: The url of a batch line of each type.
 URLS: Final[Mapping[str, str]] = {

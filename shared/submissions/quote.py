@@ -19,6 +19,7 @@ from shared.submissions import (
     selecting,
 )
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel
+from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.schemas import (
     STANDARD_TIERS,
     USUAL_TIER,
@@ -31,15 +32,24 @@ from shared.submissions.schemas import (
 )
 
 
-def offers(submission: Submission, catalogue: Catalogue, *, test: bool, at: str = "", account: str = "") -> list[Offer]:
+def offers(
+    submission: Submission,
+    catalogue: Catalogue,
+    *,
+    test: bool,
+    at: str = "",
+    account: str = "",
+    rules: KeyRules = NO_RULES,
+) -> list[Offer]:
     """The candidates in the order they are tried: the model asked for, then its fallbacks. A 400 names what cannot be.
 
-    `account`: whose request it is, as far as the choice among equal models depends on it.
+    `account`: whose request it is, as far as the choice among equal models depends on it. `rules`: of its key; a 403
+    for a model that the key may not use.
 
     A test key's one candidate is the sandbox, which costs nothing.
     """
     with linked_message.numbered_as_sent(submission):
-        made = _asked(submission, catalogue, at, account)
+        made = _asked(submission, catalogue, at, account, rules)
     if submission.routing.budget and not submission.selection:
         made = chosen.by_budget(submission, made, submission.routing.budget)
     made = courses.added(submission, made, catalogue)
@@ -62,31 +72,40 @@ def _mixed(submission: Submission, made: Sequence[Offer], catalogue: Catalogue, 
     return max(most)
 
 
-def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str) -> list[Offer]:
+def _asked(submission: Submission, catalogue: Catalogue, at: str, account: str, rules: KeyRules) -> list[Offer]:
     """The offers of the model asked for, or of those selected, and of its fallbacks, in this order, each once."""
     courses.check_alone(submission, catalogue, at)
     if submission.selection is not None:
         made = selecting.selected(
-            submission, catalogue, lambda id: _of_model(submission, catalogue, id, "model", ""), account, at
+            submission, catalogue, lambda id: _of_model(submission, catalogue, id, "model", ""), account, at, rules
         )
     else:
+        rules.check(catalogue.model(submission.model, param=f"{at}model"), f"{at}model")
         made = _of_model(submission, catalogue, submission.model, f"{at}model", at)
     if submission.routing.fallbacks is None and submission.selection is None:
-        made += _usual(submission, catalogue, made[0])
+        made += _usual(submission, catalogue, made[0], rules)
     for index, name in enumerate(submission.routing.fallbacks or ()):
-        made += _of_model(submission, catalogue, name, f"{at}routing.fallbacks[{index}]", at)
+        where = f"{at}routing.fallbacks[{index}]"
+        rules.check(catalogue.model(name, param=where), where)
+        made += _of_model(submission, catalogue, name, where, at)
     once: dict[tuple[str, str, str], Offer] = {}
     for one in made:
         once.setdefault((one.provider, one.model, one.service_tier), one)
     return list(once.values())
 
 
-def _usual(submission: Submission, catalogue: Catalogue, first: Offer) -> list[Offer]:
-    """The fallbacks of the catalogue's row, those that can serve this request; the caller has not asked for them."""
-    made = []
-    for name in catalogue.models[first.model].fallbacks:
+def _usual(submission: Submission, catalogue: Catalogue, first: Offer, rules: KeyRules) -> list[Offer]:
+    """The default fallbacks, the key's or else those of the catalogue's row: what of them can serve this request.
+
+    The caller has not asked for them: what cannot serve, or the key may not use, is left out.
+    """
+    asked, made = catalogue.models[first.model], list[Offer]()
+    own = rules.fallbacks if not asked.conductor else ()
+    for name in asked.fallbacks if rules.fallbacks is None else own or ():
         with suppress(InvalidRequest):
-            made += _of_model(submission, catalogue, name, "model", "")
+            model = catalogue.model(name)
+            if rules.allows(model) and (rules.fallbacks is None or not model.conductor):
+                made += _of_model(submission, catalogue, name, "model", "")
     return made
 
 
@@ -132,11 +151,17 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         request=at_price.request,
         long_context=dataclasses.asdict(at_price.long_context) if at_price.long_context else None,
         version=at_price.version,
-        max_output=model.max_output,
+        max_output=_usual_limit(submission, model),
         omit=catalogue.sending(model.id).omit_earlier,
         bound_micros=max(sum(_priced(one, at_price, model, at) for one in way) for way in ways),
         service_tier=tier if tier and tier in model.service_tiers else "",
     )
+
+
+def _usual_limit(submission: Submission, model: CatalogueModel) -> int:
+    """The most tokens of an answer; where the caller names no limit, the one that is sent and held for."""
+    default = 0 if submission.request.get("max_tokens") else model.default_max_tokens
+    return default or model.max_output
 
 
 def _price_of(tier: str | None, catalogue: Catalogue, model: CatalogueModel, at: str) -> Price:
@@ -169,7 +194,7 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
     linked_message.check_fits(submission.linked_bytes, model.context, model.id, at)
     if pictures and catalogue.providers[model.provider].fetches_privately:
         _check_reach(request, model, at)
-    limit = request.get("max_tokens") or model.max_output
+    limit = request.get("max_tokens") or _usual_limit(submission, model)
     if limit > model.max_output:
         raise _refusal(
             at, "max_tokens", f"{limit} exceeds the maximum of {model.max_output} output tokens of {model.id}"

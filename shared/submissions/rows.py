@@ -11,7 +11,7 @@ from shared.queues import Lane, queue_name
 from shared.settings import settings
 from shared.strict_json import dumps
 from shared.submissions import answer_options, linked_context, quote
-from shared.submissions.job_types import JobType
+from shared.submissions.job_types import CALLBACK, JobType
 from shared.submissions.schemas import NO_ROUTING, Offer, Submission
 from shared.submissions.steps.course import COURSE, is_kept_in, provider_of
 
@@ -34,6 +34,8 @@ class Owner:
     priority: int = 0
     #: Microseconds; None: the usual time from now.
     expires_at: int | None = None
+    #: In the periods of which instant its jobs count in budgets of its key; None: in none.
+    budget_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -64,6 +66,9 @@ class Priced:
     sent: str | None = None
     #: Whose events of its end are to be written beside ours.
     owed_events: str | None = None
+    #: It may wait for credit.
+    waits: bool = False
+    callback_url: str | None = None
 
 
 def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None = None) -> Priced:
@@ -82,7 +87,9 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         answer_options.as_json(submission.options),
         custom_id,
         *((most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)),
-        owed_events=submission.owed_events,
+        owed_events=CALLBACK if submission.callback_url else submission.owed_events,
+        callback_url=submission.callback_url,
+        waits=submission.waits,
     )
 
 
@@ -91,6 +98,11 @@ def _wishes(submission: Submission) -> str | None:
     if submission.routing is NO_ROUTING:
         return None
     return dumps(submission.routing.model_dump(exclude_defaults=True))
+
+
+def at_once(now: int) -> int:
+    """The `run_at` of a job that may be run as of now."""
+    return now - _EARLIER_MICROS if clock.is_learned() else 0
 
 
 def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]:
@@ -112,7 +124,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "lane": owner.lane,
         "offer": COURSE if is_kept_in(wanted.offers) else 0,
         "priority": owner.priority,
-        "run_at": now - _EARLIER_MICROS if owner.lane == "realtime" and clock.is_learned() else 0,
+        "run_at": at_once(now) if owner.lane == "realtime" else 0,
         "woken_at": now if wake else None,
         "expires_at": owner.expires_at or now + settings().job_expires_seconds * clock.MICROS,
         "lease_epoch": 0,
@@ -120,8 +132,11 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "failures": 0,
         "cohort": 0,
         "bound_micros": wanted.bound_micros,
+        "wanted_micros": None,
         "answer_options": wanted.answer_options,
         "owed_events": wanted.owed_events,
+        "budget_at": owner.budget_at,
+        "budget_open": owner.budget_at is not None,
         "created_at": now,
     }
     payload = {
@@ -133,5 +148,6 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "linked_context": wanted.linked_context,
         "sent": wanted.sent,
         "wait_until": None,
+        "callback_url": wanted.callback_url,
     }
     return job, payload

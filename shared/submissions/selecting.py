@@ -13,6 +13,7 @@ from shared.money.pricing import Price
 from shared.settings import settings
 from shared.submissions import capabilities, chosen, routing
 from shared.submissions.catalogue import SANDBOX, Catalogue, CatalogueModel, endpoint
+from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.routing import Measure
 from shared.submissions.schemas import STANDARD_TIERS, USUAL_TIER, Offer, Submission
 from shared.submissions.selection import ModelSelection, most_micros
@@ -21,18 +22,26 @@ MOST: Final = 4
 MOST_OF_PROVIDER: Final = 2
 HOLD_FACTOR: Final = 4
 
+#: Why a model is left out that is not in the key's allow-list.
+_NOT_ALLOWED: Final = "that this API key may not use"
+
 #: Makes the offers of a model; InvalidRequest: it cannot serve the request.
 OffersOf = Callable[[str], list[Offer]]
 
 
-def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, account: str, at: str) -> list[Offer]:
-    """The offers of a request's selection, the best first; a 400 says what is wrong, or which filter left none."""
+def selected(
+    submission: Submission, catalogue: Catalogue, offers_of: OffersOf, account: str, at: str, rules: KeyRules = NO_RULES
+) -> list[Offer]:
+    """The offers of a request's selection, the best first; a 400 says what is wrong, or which filter left none.
+
+    Models that the key may not use are left out; a 403 if that leaves none.
+    """
     wanted = submission.selection or ModelSelection()
     budget = submission.routing.budget
     if budget and wanted.weights:
         raise InvalidRequest(f"{at}routing.budget cannot be combined with model.weights", param=f"{at}routing.budget")
     removed: Counter[str] = Counter()
-    models = list(_passed(submission, catalogue, wanted, removed, at))
+    models = list(_passed(submission, catalogue, wanted, removed, at, rules))
     expected = chosen.Expected(submission)
     candidates = [
         chosen.known(
@@ -43,6 +52,8 @@ def selected(submission: Submission, catalogue: Catalogue, offers_of: OffersOf, 
     weights = _weights(wanted, budget)
     order = _order(submission, candidates, weights, account) if candidates else routing.Order([], "")
     groups = _walked(order.indexes, models, offers_of, removed, submission, listed=wanted.llms is not None)
+    if not groups and removed.keys() == {_NOT_ALLOWED}:
+        raise rules.refusal(f"{at}model: this API key may use none of the models to select from", f"{at}model")
     if not groups:
         why = ", ".join(f"{count} {reason}" for reason, count in removed.items())
         raise InvalidRequest(f"{at}model: no model can serve the request: {why or 'there is none'}", param=f"{at}model")
@@ -83,10 +94,15 @@ def _order(
 
 
 def _passed(
-    submission: Submission, catalogue: Catalogue, wanted: ModelSelection, removed: Counter[str], at: str
+    submission: Submission,
+    catalogue: Catalogue,
+    wanted: ModelSelection,
+    removed: Counter[str],
+    at: str,
+    rules: KeyRules,
 ) -> Iterator[CatalogueModel]:
     """The models that pass the filters; `removed` counts the others by why they do not."""
-    models = _listed(catalogue, wanted, at)
+    models = _allowed(_listed(catalogue, wanted, at), catalogue, wanted, rules)
     excluded = {_served(catalogue.model(name, param=f"{at}model.exclude_llms[{index}]"))
                 for index, name in enumerate(wanted.exclude_llms or ())}  # fmt: skip
     needed = {need.capability for need in capabilities.needs(submission.request)}
@@ -95,7 +111,9 @@ def _passed(
     tokens = len(submission.json) // chosen.BYTES_PER_TOKEN + limit
     tier = submission.request.get("service_tier") or USUAL_TIER
     for model in models:
-        if _served(model) in excluded:
+        if not rules.allows(model):
+            removed[_NOT_ALLOWED] += 1
+        elif _served(model) in excluded:
             removed["excluded by exclude_llms"] += 1
         elif tier not in (*model.service_tiers, *STANDARD_TIERS):
             removed["without a price for the service_tier"] += 1
@@ -111,6 +129,20 @@ def _passed(
             removed["with a context that is too small"] += 1
         else:
             yield model
+
+
+def _allowed(
+    models: Sequence[CatalogueModel], catalogue: Catalogue, wanted: ModelSelection, rules: KeyRules
+) -> list[CatalogueModel]:
+    """The models, where the caller lists none: of those of one upstream the one that the key may use."""
+    if rules.models is None or wanted.llms is not None:
+        return list(models)
+    allowed = {_served(one): one for one in catalogue.models.values() if rules.allows(one) and _selectable(one)}
+    return [one if rules.allows(one) else allowed.get(_served(one), one) for one in models]
+
+
+def _selectable(model: CatalogueModel) -> bool:
+    return model.type == "chat.completion" and not model.conductor
 
 
 def _listed(catalogue: Catalogue, wanted: ModelSelection, at: str) -> list[CatalogueModel]:
@@ -152,7 +184,7 @@ def _once(catalogue: Catalogue) -> Mapping[tuple[str, str], CatalogueModel]:
     connected = {name for name in rows if name != SANDBOX and endpoint(rows[name]) is not None} or set(rows)
     once: dict[tuple[str, str], CatalogueModel] = {}
     for model in catalogue.models.values():
-        if model.type == "chat.completion" and not model.conductor and model.provider in connected - {SANDBOX}:
+        if _selectable(model) and model.provider in connected - {SANDBOX}:
             if _served(model) not in once or model.id == model.upstream:
                 once[_served(model)] = model
     return once

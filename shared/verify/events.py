@@ -1,9 +1,11 @@
 """Checks of events: one for each end, and the deliveries of each."""
 
+from shared.db.models.batches import OWING_CALLBACK
 from shared.db.models.events import PENDING
-from shared.db.models.jobs import UNFINISHED
+from shared.db.models.jobs import UNFINISHED, UNTOLD
 from shared.jobs.outcomes import EVENTS
 from shared.objects.batches import BATCH_OVER
+from shared.submissions.job_types import CALLBACK
 from shared.verify.batches import ENDED_AT, OVER_STATUSES
 from shared.verify.findings import Check
 from shared.verify.query import Query, sql_list
@@ -84,14 +86,20 @@ QUERIES: tuple[Query, ...] = (
     Query(
         "delivery: event or webhook does not exist or has another account or mode",
         """SELECT d.id, d.account_id, d.event_id, d.webhook_id FROM deliveries d
-           LEFT JOIN events e ON e.id = d.event_id LEFT JOIN webhooks w ON w.id = d.webhook_id
-           WHERE e.id IS NULL OR w.id IS NULL OR e.account_id <> d.account_id OR w.account_id <> d.account_id
-             OR e.test <> d.test OR w.test <> d.test""",
+           LEFT JOIN events e ON e.id = d.event_id LEFT JOIN webhooks w ON w.id = d.webhook_id AND d.url IS NULL
+           LEFT JOIN callback_secrets c ON c.id = d.webhook_id AND d.url IS NOT NULL
+           WHERE e.id IS NULL OR coalesce(w.id, c.id) IS NULL OR e.account_id <> d.account_id OR e.test <> d.test
+             OR coalesce(w.account_id, c.account_id) <> d.account_id OR coalesce(w.test, c.test) <> d.test""",
     ),
     Query(
         "delivery: unknown status, or delivered without delivered_at",
         """SELECT id, status, delivered_at FROM deliveries WHERE status NOT IN ('pending', 'delivered', 'failed')
              OR (status = 'delivered' AND delivered_at IS NULL) OR attempts < 0""",
+    ),
+    Query(
+        "callback: end of a job or batch for more than a day without its delivery",
+        f"""SELECT id, account_id FROM jobs WHERE {UNTOLD} AND owed_events = '{CALLBACK}' AND finished_at < :day_ago
+            UNION ALL SELECT b.id, b.account_id FROM batches b WHERE b.{OWING_CALLBACK} AND ({ENDED_AT}) < :day_ago""",
     ),
     Query(
         "delivery: due for more than a day",

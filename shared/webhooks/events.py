@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from shared import clock, db
 from shared.db.models import deliveries, events, webhooks
 from shared.strict_json import dumps
+from shared.webhooks import callback_secrets
 
 TYPES: Final = (
     "job.completed",
@@ -48,6 +49,8 @@ class NewEvent:
     webhook_id: str | None = None
     #: Of the account's test keys: for their webhooks and readers alone.
     test: bool = False
+    #: Where it is sent beside the webhooks that subscribe it: what its job or batch names.
+    callback_url: str | None = None
 
     @property
     def readers(self) -> tuple[str, bool]:
@@ -97,21 +100,35 @@ def give_up(connection: Connection, webhook_id: str, why: str) -> int:
 
 def _deliveries(connection: Connection, new: Sequence[tuple[str, NewEvent]]) -> list[dict[str, Any]]:
     hooks = _hooks(connection, {event.account_id for _, event in new})
-    return [
-        {
-            "id": clock.new_id("dlv"),
-            "event_id": id,
-            "webhook_id": hook_id,
-            "account_id": event.account_id,
-            "test": event.test,
-            "status": "pending",
-            "attempts": 0,
-            "next_at": 0,
-        }
+    due = [
+        delivery(id, hook_id, *event.readers)
         for id, event in new
         for hook_id, wanted in hooks.get(event.readers, ())
         if (event.webhook_id or hook_id) == hook_id and (event.webhook_id or event.type in wanted or "*" in wanted)
     ]
+    if owners := {event.readers for _, event in new if event.callback_url}:
+        secrets = callback_secrets.ensure(connection, owners)
+        due += [
+            delivery(id, str(secrets[event.readers]["id"]), *event.readers, url=event.callback_url)
+            for id, event in new
+            if event.callback_url
+        ]
+    return due
+
+
+def delivery(event_id: str, to: str, account_id: str, test: bool, *, url: str | None = None) -> dict[str, Any]:
+    """A new delivery, due at once; `to`: a webhook, or with a `url` the account's callback secret."""
+    return {
+        "id": clock.new_id("dlv"),
+        "event_id": event_id,
+        "webhook_id": to,
+        "account_id": account_id,
+        "test": test,
+        "status": "pending",
+        "attempts": 0,
+        "next_at": 0,
+        "url": url,
+    }
 
 
 def _hooks(connection: Connection, account_ids: set[str]) -> dict[tuple[str, bool], list[tuple[str, frozenset[str]]]]:

@@ -68,35 +68,46 @@ def verify(
     headers is False; only a malformed `secret`, the receiver's own, is a ValueError. Constant time.
     """
     given = {name.lower(): value for name, value in headers.items()}
-    fusionai = _fusionai_holds(given, body, secret, now, tolerance_seconds)
-    standard = _standard_holds(given, body, secret, now, tolerance_seconds)
-    return fusionai and standard
+    times = [timestamp(fusionai_time(given)), timestamp(given.get("webhook-timestamp", ""))]
+    fresh = all(at is not None and abs(now - at) <= tolerance_seconds for at in times)
+    fusionai = fusionai_holds(given, body, secret)
+    standard = standard_holds(given, body, secret)
+    return fresh and fusionai and standard
 
 
-def _fusionai_holds(given: Mapping[str, str], body: bytes, secret: str, now: int, tolerance: int) -> bool:
-    fields = [field.strip().partition("=") for field in given.get("fusionai-signature", "").split(",")]
-    times = [value for name, _, value in fields if name == "t"]
-    timestamp = _fresh(times[0], now, tolerance) if len(times) == 1 else None
-    if timestamp is None:
+def fusionai_time(given: Mapping[str, str]) -> str:
+    """The one time that `fusionai-signature` has, as it stands there; `given`: headers, names in lower case."""
+    times = [value for name, value in _fields(given) if name == "t"]
+    return times[0] if len(times) == 1 else ""
+
+
+def fusionai_holds(given: Mapping[str, str], body: bytes, secret: str) -> bool:
+    """Whether a signature of `fusionai-signature` is that of its time and the body, however old."""
+    signed_at = timestamp(fusionai_time(given))
+    if signed_at is None:
         return False
-    return _among(_fusionai(secret, timestamp, body), [value for name, _, value in fields if name == "v1"])
+    return _among(_fusionai(secret, signed_at, body), [value for name, value in _fields(given) if name == "v1"])
 
 
-def _standard_holds(given: Mapping[str, str], body: bytes, secret: str, now: int, tolerance: int) -> bool:
-    event_id = given.get("webhook-id", "")
-    timestamp = _fresh(given.get("webhook-timestamp", ""), now, tolerance)
-    if timestamp is None or not event_id:
+def standard_holds(given: Mapping[str, str], body: bytes, secret: str) -> bool:
+    """Whether a signature of `webhook-signature` is that of the id, the time and the body, however old."""
+    event_id, signed_at = given.get("webhook-id", ""), timestamp(given.get("webhook-timestamp", ""))
+    if signed_at is None or not event_id:
         return False
     signatures = [entry.partition(",") for entry in given.get("webhook-signature", "").split(" ")]
-    expected = _standard(secret, event_id, timestamp, body)
+    expected = _standard(secret, event_id, signed_at, body)
     return _among(expected, [value for version, _, value in signatures if version == "v1"])
 
 
-def _fresh(text: str, now: int, tolerance: int) -> int | None:
-    """The timestamp, in seconds, when it is one and is near enough to now."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _TIMESTAMP_DIGITS):
-        return None
-    return int(text) if abs(now - int(text)) <= tolerance else None
+def timestamp(text: str) -> int | None:
+    """Seconds since the epoch, when that is what the text is."""
+    whole = text.isascii() and text.isdigit() and len(text) <= _TIMESTAMP_DIGITS
+    return int(text) if whole else None
+
+
+def _fields(given: Mapping[str, str]) -> list[tuple[str, str]]:
+    parts = [field.strip().partition("=") for field in given.get("fusionai-signature", "").split(",")]
+    return [(name, value) for name, _, value in parts]
 
 
 def _among(expected: str, given: Sequence[str]) -> bool:
@@ -112,7 +123,7 @@ def _fusionai(secret: str, timestamp: int, body: bytes) -> str:
 
 def _standard(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
     content = b"%b.%d.%b" % (event_id.encode(errors="surrogatepass"), timestamp, body)
-    return base64.b64encode(hmac.digest(_key(secret), content, "sha256")).decode("ascii")
+    return base64.b64encode(hmac.new(_key(secret), content, hashlib.sha256).digest()).decode("ascii")
 
 
 def _key(secret: str) -> bytes:

@@ -39,6 +39,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/files"): {"files": {"file": ("a.jsonl", b"{}\n")}, "data": {"purpose": "batch"}},
     ("POST", "/webhooks"): {"json": {"url": "http://127.0.0.1:9/hook"}},
     ("PATCH", "/webhooks/{id}"): {"json": {"events": ["job.failed"]}},
+    ("POST", "/webhooks/{id}/redeliver"): {"json": {"since": 0}},
     ("PUT", "/credits/thresholds"): {"json": {"thresholds": []}},
     ("PUT", "/credits/auto_top_up"): {"json": {"enabled": False}},
     ("POST", "/invoices"): {"json": {"credits": 1}},

@@ -37,6 +37,7 @@ class World:
         with stack.script({"contains": "hopeless", "fault": {"status": 400, "message": "no such thing"}}):
             hopeless = self.written("hopeless.jsonl", [chat("hopeless")])
             self.failed_batch = self.fusionai.json("submit", hopeless, "--wait", status=3)["id"]
+        self.event = account.live.get("/events").json()["data"][-1]["id"]
         self.key = self.fusionai.json("keys", "create", "--account", account.id, "--name", "spare")["id"]
 
     def written(self, name: str, lines: list[Any]) -> Path:
@@ -81,6 +82,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("cancel {job}", 0, ["{job}  succeeded"]),
     ("usage", 0, ["period", "gpt-4"]),
     ("usage --from 2026-01-01 --to 2026-12-31 --model gpt-4 --batch {batch} --rows --limit 1", 0, ["job", "More"]),
+    ("usage --by key,metadata.team", 0, ["period", "jobs", "team"]),
     ("models", 0, ["gpt-4", "openai", "1,050,000", "vision tools json_schema reasoning"]),
     ("models list", 0, ["image-gen-2", "10 each"]),
     (
@@ -108,6 +110,16 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("webhooks", 0, ["{webhook}", "http://127.0.0.1:9/hook"]),
     ("webhooks list", 0, ["{webhook}"]),
     ("webhooks create http://127.0.0.1:9/other --event job.failed", 0, ["whsec_"]),
+    ("webhooks show {webhook}", 0, ["http://127.0.0.1:9/hook", "enabled"]),
+    ("webhooks set {new_webhook} --event job.failed --description refunds --disable", 0, ["refunds", "disabled"]),
+    ("webhooks rotate {new_webhook}", 0, ["whsec_"]),
+    ("webhooks secret", 0, ["valid"]),
+    ("webhooks secret --rotate", 0, ["whsec_"]),
+    ("webhooks test {webhook}", 0, ["webhook.test sent to"]),
+    ("webhooks deliveries {webhook}", 0, ["evt_"]),
+    ("webhooks deliveries {webhook} --attempts", 0, ["evt_"]),
+    ("webhooks redeliver {webhook} --since 2h --status missing", 0, ["events are sent again"]),
+    ("redeliver {event}", 0, ["is sent again"]),
     ("webhooks delete {new_webhook}", 0, [" deleted"]),
     ("accounts", 0, ["{account}"]),
     ("accounts list", 0, ["{account}"]),
@@ -123,10 +135,18 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("entities show ORGANIZATION org-1 --account {account}", 0, ["ORGANIZATION", "Example AG"]),
     ("entities delete PERSON {new_entity} --account {account}", 0, ["deleted"]),
     ("accounts set {account} --linked-context off", 0, ["linked context: off"]),
+    ("accounts set {account} --fallback none", 0, ["fallbacks: none"]),
+    ("accounts set {account} --fallback default", 0, ["fallbacks: those of the catalog"]),
     ("accounts set {account} --unknown-fields ignore", 0, ["{account}", "unknown fields: ignore"]),
     ("keys --account {account}", 0, ["{key}"]),
     ("keys list --prefix fusionai_live_", 0, ["{key}"]),
     ("keys create --account {account} --mode test --expires 2h", 0, ["fusionai_test_"]),
+    ("keys show {key}", 0, ["requests per minute", "no limit", "those of the catalog"]),
+    (
+        "keys set {key} --name c --model any --budget 90000/month --threshold 5/spent --fallback none --expires never",
+        0,
+        ["90,000", "5 spent", "fallbacks            none"],
+    ),
     ("keys revoke {key}", 0, ["{key} revoked", "{key} was revoked already"]),
     ("verify", 0, ["All balances are exact."]),
     ("reconcile {export}", 0, ["openai, 2020-01-01 to 2020-01-01 (UTC), by day and model", "No drift."]),
@@ -180,11 +200,21 @@ BAD: list[tuple[str, int, str, str]] = [
     ("events --after evt_none", 1, "invalid_request", "after"),
     ("webhooks create nonsense", 1, "invalid_request", "url"),
     ("webhooks delete wh_none", 1, "not_found", "wh_none"),
+    ("webhooks show wh_none", 1, "not_found", "wh_none"),
+    ("webhooks set wh_none", 2, "usage", "nothing to change"),
+    ("webhooks redeliver wh_none --since yesterday", 2, "usage", "--since yesterday"),
+    ("webhooks redeliver wh_none --since 1h", 1, "not_found", "wh_none"),
     ("accounts show acct_none", 1, "not_found", "acct_none"),
     ("accounts plan acct_none starter", 1, "not_found", "acct_none"),
     ("accounts limit {account} many", 2, "usage", "many"),
     ("keys create --account acct_none", 1, "not_found", "acct_none"),
     ("keys create --account {account} --expires never", 2, "usage", "never"),
+    ("keys set {key}", 2, "usage", "nothing to set"),
+    ("keys set {key} --model gpt-99", 2, "usage", "unknown model 'gpt-99'"),
+    ("keys set {key} --budget 5/week", 2, "usage", "5/week"),
+    ("keys show key_none", 1, "not_found", "key_none"),
+    ("usage --by teams", 1, "invalid_request", "group_by"),
+    ("usage --by key --rows", 2, "usage", "--by"),
     ("keys revoke key_none", 1, "not_found", "key_none"),
     ("reconcile /nowhere.csv", 2, "usage", "/nowhere.csv"),
     ("reconcile {file}", 1, "failed", "is no report of OpenAI's or Anthropic's"),

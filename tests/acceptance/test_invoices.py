@@ -1,10 +1,16 @@
 """GET /invoices over HTTP: the account's own, newest first; everybody else's is not there."""
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from producer import cli
+from producer.client import FusionAI
+from tests import contract
 from tests.acceptance.stack import Account
 from tests.acceptance.test_every_route import check
 from tests.acceptance.test_stopping import body
@@ -101,3 +107,91 @@ def test_no_such_invoice(account: Account, path: str) -> None:
 @pytest.mark.parametrize("path", ["/invoices", "/invoices/inv_1"])
 def test_a_key_is_needed(account: Account, prefix: str, path: str) -> None:
     check(httpx.get(account.stack.url + prefix + path), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "kind"),
+    [
+        ("", "*/*", "application/json"),
+        ("?format=json", "text/html", "application/json"),
+        ("?format=html", "*/*", "text/html; charset=utf-8"),
+        ("?format=pdf", "*/*", "application/pdf"),
+        ("", "text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("", "application/pdf", "application/pdf"),
+        ("", "application/pdf;q=0.5, application/json", "application/json"),
+        ("/pdf", "*/*", "application/pdf"),
+    ],
+)
+def test_an_invoice_is_had_as_a_document(invoiced: Account, path: str, accept: str, kind: str) -> None:
+    found = listed(invoiced)["data"][0]
+    answer = invoiced.live.get(f"/invoices/{found['id']}{path}", headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    if kind == "application/json":
+        assert answer.json() == found
+        return
+    assert answer.headers["content-disposition"].startswith(f'inline; filename="invoice-{found["number"]}.')
+    assert answer.headers["x-content-type-options"] == "nosniff" and "no-store" in answer.headers["cache-control"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    if kind == "application/pdf":
+        assert answer.content.startswith(b"%PDF-")
+    else:
+        assert found["batch_id"] in answer.text and f"{found['total']:.6f}".rstrip("0") in answer.text
+
+
+@pytest.fixture
+def invoiced(account: Account) -> Account:
+    """An account with a statement."""
+    stated(account, 1)
+    return account
+
+
+def test_a_signed_link_needs_no_key_and_is_of_one_document(invoiced: Account, other: Account) -> None:
+    (id,) = [row["id"] for row in listed(invoiced)["data"]]
+    links = invoiced.live.get(f"/invoices/{id}/links").json()
+    contract.check_object("InvoiceLinks", links)
+    page, pdf = httpx.get(links["html"]), httpx.get(links["pdf"])
+    assert (page.status_code, pdf.status_code) == (200, 200) and pdf.content.startswith(b"%PDF-")
+    assert "no-referrer" in page.headers["referrer-policy"] and id in page.text
+    for broken in (links["pdf"][:-1] + "x", links["pdf"].replace(".pdf", ".html"), links["pdf"].partition("&")[0]):
+        check(httpx.get(broken), 404, "not_found")
+    for path in ("/pdf", "/links", "?format=pdf", "?format=html"):
+        check(other.live.get(f"/invoices/{id}{path}"), 404, "not_found")
+        check(invoiced.test.get(f"/invoices/{id}{path}"), 403, "forbidden")
+
+
+def test_a_format_that_there_is_not_is_named(invoiced: Account) -> None:
+    id = listed(invoiced)["data"][0]["id"]
+    check(invoiced.live.get(f"/invoices/{id}?format=docx"), 400, "invalid_request", "format")
+
+
+def test_filters_by_status_day_and_month(invoiced: Account) -> None:
+    today = datetime.now(UTC).date()
+    tomorrow, ids = today + timedelta(days=1), [row["id"] for row in listed(invoiced)["data"]]
+    assert [row["id"] for row in listed(invoiced, status="paid")["data"]] == ids
+    assert [
+        row["id"] for row in listed(invoiced, **{"from": str(today - timedelta(days=1)), "to": str(tomorrow)})["data"]
+    ] == ids
+    for nothing in (
+        {"status": "open"},
+        {"period": "2026-01"},
+        {"from": str(tomorrow + timedelta(days=1))},
+        {"to": "2026-01-31"},
+    ):
+        assert listed(invoiced, **nothing)["data"] == []
+
+
+def test_the_client_and_the_command_write_documents(invoiced: Account, tmp_path: Path) -> None:
+    found = listed(invoiced)["data"][0]
+    with FusionAI(invoiced.stack.url, invoiced.live_key) as fusion:
+        assert fusion.invoice_document(found["id"], tmp_path / "a.pdf") == (tmp_path / "a.pdf").stat().st_size
+        assert fusion.invoice_links(found["id"])["object"] == "invoice.links"
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+    files = {name: tmp_path / f"b.{name}" for name in ("pdf", "html")}
+    options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    result = CliRunner().invoke(
+        cli.main,
+        ["invoices", "show", found["id"], *options, "--base-url", invoiced.stack.url, "--key", invoiced.live_key],
+    )
+    assert result.exit_code == 0, result.output
+    assert files["pdf"].read_bytes() == (tmp_path / "a.pdf").read_bytes()
+    assert files["html"].read_text().startswith("<!DOCTYPE html>")

@@ -25,7 +25,7 @@ from tests.receiver import Answer, Receiver
 #: A title, a cleared screen, text hidden, an 8-bit escape, text turned around, a deleted character, a forged line.
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x1b[8m\x9b31m\u202eevil\u2066\x7f\u2028\nfake  row"
 #: Commands that show nothing of anybody's, or wait for ever.
-LEFT_OUT = {"up", "migrate", "sweep", "submit", "cancel", "retry"}
+LEFT_OUT = {"up", "migrate", "sweep", "submit", "cancel", "retry", "redeliver"}
 #: Our own: colours and weights, and what draws the line of progress anew. Nothing of it is in HOSTILE.
 _STYLE = r"(?:[01234]|[39][1-7]|38;5;[0-9]{1,3})"
 OWN = re.compile(rf"\x1b\[(?:{_STYLE}(?:;{_STYLE})*m|\?25[lh]|2K|1A)|\r")
@@ -126,6 +126,7 @@ def test_every_command(stack: Stack, stranger: Account) -> None:
         "TERM": "xterm-256color",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
+    hook, attempts = ids["hook"], ["deliveries", "--attempts"]
     commands = {
         "job": [["job", ids["failed"]], ["job", ids["done"]], ["job", "job_" + HOSTILE.replace("\n", "")]],
         "jobs": [["jobs"]],
@@ -133,7 +134,7 @@ def test_every_command(stack: Stack, stranger: Account) -> None:
         "batches": [["batches"]],
         "usage": [["usage", "--rows"], ["usage", "--csv", "-"]],
         "models": [["models"]],
-        "webhooks": [["webhooks"]],
+        "webhooks": [["webhooks", *more] for more in ([], ["show", hook], ["deliveries", hook], [*attempts, hook])],
         "events": [["events"]],
         "credits": [["credits"], ["credits", "transfers"]],
         "invoices": [["invoices"]],

@@ -213,3 +213,27 @@ def test_odd_but_harmless_parameters_find_nothing(account: Account) -> None:
 @pytest.mark.parametrize("query", ["", "?format=csv", "?from=x"])
 def test_a_key_is_needed_first(account: Account, prefix: str, query: str) -> None:
     check(httpx.get(account.stack.url + prefix + "/usage" + query), 401, "unauthorized")
+
+
+def test_groups_are_the_sums_by_key_label_and_day(account: Account) -> None:
+    for team in ("red", "blue", "red"):
+        account.run(chat(metadata={"team": team}))
+    account.run(embedding())
+    whole = used(account)["credits_used"]
+    found = used(account, group_by="key")
+    (group,) = found["data"]
+    assert group["jobs"] == 4 and group["credits_used"] == found["credits_used"] == whole
+    teams = used(account, group_by="metadata.team,model", order="asc")["data"]
+    assert [(one["metadata"]["team"], one["model"], one["jobs"]) for one in teams] == [
+        (None, "text-embedding-3-large", 1),
+        ("blue", "gpt-4", 1),
+        ("red", "gpt-4", 2),
+    ]
+    first = used(account, group_by="metadata.team", limit=1, order="asc")
+    assert first["has_more"] and used(account, group_by="metadata.team", after=first["last_id"], order="asc")["data"]
+    rows = parsed(account.live.get("/usage", params={**lately(), "group_by": "metadata.team", "format": "csv"}))
+    assert [(row["metadata.team"], row["jobs"]) for row in rows] == [("", "1"), ("blue", "1"), ("red", "2")]
+    assert sum(Decimal(row["credits_used"]) for row in rows) == Decimal(str(whole))
+    assert account.test.get("/usage", params={"group_by": "key,day"}).json()["data"] == []
+    for wrong in ("teams", "metadata.", "key,key", "metadata." + "x" * 65):
+        check(account.live.get("/usage", params={"group_by": wrong}), 400, "invalid_request", "group_by")

@@ -11,8 +11,10 @@ import pytest
 from pyreqwest.client import ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 
-from shared import accounts, clock
+from shared import accounts, clock, key_limits
+from shared.key_limits import Change
 from shared.money import ledger
+from shared.money.budgets import BudgetPeriod
 from shared.verify import verify
 from tests.chaos.conftest import Stacks
 from tests.harness import Stack, chat
@@ -85,6 +87,52 @@ def test_credit_for_a_hundred_buys_a_hundred(stack: Stack, listed: bool) -> None
     balance = "SELECT available_micros, held_micros FROM accounts WHERE id = :id"
     assert tuple(stack.rows(balance, id=id)[0]) == (0, 100 * price)
     assert stack.database.read_sync(verify) == []
+
+
+def test_a_keys_budget_for_a_hundred_buys_a_hundred(stack: Stack) -> None:
+    """The account has more than enough; its other key, which has no budget, goes on beside it."""
+    rich = stack.open_account()
+    stack.call(rich.live_key, "POST", "/v1/jobs", chat("0000"))
+    (price,) = stack.rows("SELECT held_micros FROM accounts WHERE id = :id", id=rich.id)[0]
+    id, free = opened(stack, "enterprise", 10_000 * price)
+    budgets: dict[BudgetPeriod, int | None] = {"day": 101 * price, "month": 100 * price + price // 2}
+    key_id, key = limited_key(stack, id, Change(budgets=budgets))
+    posts = [(chat("0000"), {"Authorization": f"Bearer {free}"} if at % 10 == 9 else {}) for at in range(550)]
+    answers = post_all(stack, key, posts)
+    assert Counter(answer.status_code for answer in answers[9::10]) == {202: 55}
+    assert Counter(a.status_code for at, a in enumerate(answers) if at % 10 != 9) == {202: 100, 402: 395}
+    refused = next(answer.json()["error"] for answer in answers if answer.status_code == 402)
+    assert refused["reason"] == "key_budget_exceeded" and refused["budget"]["period"] == "month"
+    held = "SELECT DISTINCT held_micros, spent_micros FROM key_spend WHERE key_id = :id"
+    assert [tuple(row) for row in stack.rows(held, id=key_id)] == [(100 * price, 0)]
+    assert stack.database.read_sync(verify) == []
+
+
+def test_producers_share_a_keys_tokens(stack: Stack) -> None:
+    """Sixty-five tokens each: their limit of fifty, and what the text is."""
+    id, _ = opened(stack, "enterprise", 1000 * clock.MICROS)
+    _, key = limited_key(stack, id, Change({"tokens_per_minute": 3000}))
+    answers = post_all(stack, key, [(chat("a", max_tokens=50), {})] * 300)
+    counts = Counter(answer.status_code for answer in answers)
+    (each,) = {3000 - left(a) for a in answers if a.status_code == 202 and left(a) == max(map(left, answers))}
+    assert counts == {202: 3000 // each, 429: 300 - 3000 // each}
+    assert {answer.headers["x-ratelimit-limit-tokens"] for answer in answers} == {"3000"}
+
+
+def left(answer: httpx.Response) -> int:
+    """The tokens that are left, by its headers."""
+    return int(answer.headers["x-ratelimit-remaining-tokens"])
+
+
+def limited_key(stack: Stack, account: str, limits: Change) -> tuple[str, str]:
+    """Another key of an account: its id, and the key."""
+
+    def make(connection: Any) -> tuple[str, str]:
+        id, key = accounts.create_key(connection, account, "live")
+        key_limits.change(connection, id, limits)
+        return id, key
+
+    return stack.database.write_sync(make)
 
 
 def test_producers_share_an_accounts_limit(stack: Stack) -> None:

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from producer.operations import invoices as operations
 from producer.operations.invoices import PurchaseSpec
@@ -145,3 +146,25 @@ def test_few_may_be_open_at_a_time(database: Database) -> None:
     bought(database, holder, 1)
     numbers = sorted(row["number"] for row in world.rows(database, m.invoices))
     assert numbers == list(range(1, purchases.MOST_OPEN + 2))
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE invoices SET status = 'paid' WHERE number = 2", "a paid purchase without its grant"),
+        ("UPDATE invoices SET status = 'open' WHERE number = 1", "grant differs from its invoice"),
+        ("UPDATE invoices SET status = 'open' WHERE number = 1", "stands otherwise than its payment"),
+        ("UPDATE invoices SET total_micros = 5 WHERE number = 1", "grant differs from its invoice"),
+        ("UPDATE purchases SET closed_at = 1 WHERE closed_at IS NULL", "stands otherwise than its payment"),
+        ("UPDATE purchases SET account_id = 'acct_other' WHERE closed_at IS NULL", "of another account"),
+        ("UPDATE purchases SET open_top_up = true WHERE closed_at IS NOT NULL", "stands otherwise than its payment"),
+        ("DELETE FROM transfers WHERE subject_type = 'invoice'", "a paid purchase without its grant"),
+    ],
+)
+def test_verify_names_what_is_off(database: Database, statement: str, named: str) -> None:
+    holder = world.open_account(database, credits=0)
+    database.write_sync(purchases.pay, bought(database, holder)["id"])
+    bought(database, holder)
+    assert world.violations(database) == []
+    database.write_sync(lambda connection: connection.execute(text(statement)))
+    assert any(named in found for found in world.violations(database))

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, event, insert, update
+from sqlalchemy import Connection, event, update
 
 from producer.operations.invoices import list_invoices
 from producer.operations.pages import PageQuery
 from shared import clock
 from shared.accounts import KeyHolder
+from shared.audit import Action
 from shared.db import Database, retention_marks
 from shared.db import models as m
-from shared.money import statements
+from shared.money import corrections, statements
 from shared.money.ledger import Book
 from tests.integration import batch_world, world
 from tests.integration.batch_world import files_of_its_own  # noqa: F401
@@ -195,36 +196,29 @@ _OF_JOBS = (m.job_payloads, m.job_results, m.jobs)
 def test_what_was_given_back_or_corrected_is_on_the_statement_of_its_month(database: Database) -> None:
     holder = world.open_account(database)
     be("2031-03-10T12:00:00")
-    (job,) = run(database, holder, [1000])
+    job, other = run(database, holder, [1000, 50])
     be("2031-04-10T12:00:00")
     run(database, holder, [300])
-    back = {
-        "id": clock.new_id("tr"),
-        "account_id": holder.account_id,
-        "kind": "refund",
-        "from_purse": "revenue",
-        "to_purse": "available",
-        "amount_micros": 400,
-        "subject_type": "job",
-        "subject_id": job,
-        "note": None,
-        "created_at": clock.now_micros(),
-    }
-
-    def give_back(connection: Connection) -> None:
-        connection.execute(insert(m.transfers), [back])
-        available = m.accounts.c.available_micros
-        ours = update(m.accounts).where(m.accounts.c.id == holder.account_id)
-        connection.execute(ours.values(available_micros=available + 400))
-
-    database.write_sync(give_back)
+    refund, adjust = (Action("ops", f"credits.{name}", "a mistake of ours") for name in ("refund", "adjust"))
+    database.write_sync(corrections.refund, refund, job, 400)
+    database.write_sync(corrections.refund, refund, other)
+    database.write_sync(corrections.adjust, adjust, holder.account_id, 7)
+    database.write_sync(corrections.adjust, adjust, holder.account_id, -2)
     be("2031-05-10T12:00:00")
+    database.write_sync(corrections.refund, refund, job, 600)
+    be("2031-06-10T12:00:00")
     sweep(database)
     made = monthly(database, holder)
-    assert micros(made["2031-03"]["total"]) == 1000
-    refund = made["2031-04"]["lines"][-1]
-    assert (refund["kind"], refund["description"], micros(refund["credits"])) == ("refund", "Refunds (1)", -400)
-    assert micros(made["2031-04"]["total"]) == -100
+    assert micros(made["2031-03"]["total"]) == 1050
+    lines = [(line["kind"], line["description"], micros(line["credits"])) for line in made["2031-04"]["lines"]]
+    assert lines == [
+        ("usage", "gpt-4", 300),
+        ("refund", "Refunds (2)", -450),
+        ("adjustment", "Adjustments (1)", -7),
+        ("adjustment", "Adjustments (1)", 2),
+    ]
+    assert micros(made["2031-04"]["total"]) == -155
+    assert micros(made["2031-05"]["total"]) == -600, "a month in which nothing was charged, only given back"
     assert world.violations(database) == []
 
 

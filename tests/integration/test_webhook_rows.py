@@ -26,6 +26,7 @@ from workers.webhooks import claims, client, results, schedule
 from workers.webhooks.schedule import SCHEDULE
 
 HOUR = 3600 * clock.MICROS
+DAY = 24 * HOUR
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
 from shared.network.addresses import Allowed, RefusedAddress, judge, judge_name
+from shared.network.permissions import Permissions
 from shared.network.urls import URL_LIMIT, check_url
 
 
@@ -236,13 +237,13 @@ BAD_URLS = [
 
 @pytest.mark.parametrize("url", GOOD_URLS)
 def test_a_good_url(url: str) -> None:
-    check_url(url, allow_loopback=False, allow_private=False)
+    check_url(url, Permissions())
 
 
 @pytest.mark.parametrize(("url", "reason"), BAD_URLS)
 def test_a_bad_url_is_told_why(url: str, reason: str) -> None:
     with pytest.raises(InvalidRequest, match="url: ") as raised:
-        check_url(url, allow_loopback=False, allow_private=False)
+        check_url(url, Permissions())
     assert raised.value.param == "url"
     assert reason in raised.value.message
     assert "secret" not in raised.value.message
@@ -250,12 +251,12 @@ def test_a_bad_url_is_told_why(url: str, reason: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "http://localhost:9/", "http://[::1]/", "http://a.b/"])
 def test_loopback_urls_where_the_operator_allows_them(url: str) -> None:
-    check_url(url, allow_loopback=True, allow_private=False)
+    check_url(url, Permissions(loopback=True))
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1/x", "https://[fd00::1]/", "http://hooks/"])
 def test_private_urls_where_the_operator_allows_them(url: str) -> None:
-    check_url(url, allow_loopback=False, allow_private=True)
+    check_url(url, Permissions(private=True))
 
 
 @pytest.mark.parametrize("name", ["metadata.google.internal", "metadata.goog.", "a.metadata.google.internal"])
@@ -281,6 +282,6 @@ def test_isatap_is_judged_by_the_address_inside(inner: str, prefix: str, univers
 def test_no_text_is_worse_than_a_refusal(text: str) -> None:
     for url in (text, f"https://{text}", f"https://[{text}]/"):
         try:
-            check_url(url, allow_loopback=False, allow_private=False)
+            check_url(url, Permissions())
         except InvalidRequest as refused:
             assert refused.param == "url"

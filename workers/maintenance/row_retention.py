@@ -7,11 +7,12 @@ and the batches that they are of. What has gone is noted where `verify` looks (`
 from collections.abc import Sequence
 from itertools import takewhile
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, text, update
 
 from shared import db
 from shared.db import Database, retention_marks, retention_periods
 from shared.db import models as m
+from shared.db.models.batches import WITH_CALLBACK
 from shared.slices import slices
 
 #: Jobs looked at, and jobs (with their rows) or events (with their deliveries) deleted in one transaction.
@@ -42,7 +43,7 @@ class JobRetention:
             ids = self._database.read_sync(next_jobs, self._after, until)
             if not ids:
                 self._after = ""
-                return False
+                return self._database.write_sync(forget_callbacks, until) == FILES
             over = self._database.read_sync(deletable, ids, until)
             for some in slices(over, JOBS):
                 self._database.write_sync(delete_jobs, some, until)
@@ -105,6 +106,16 @@ def delete_jobs(connection: Connection, ids: Sequence[str], until: int) -> None:
     connection.execute(delete(m.job_results).where(m.job_results.c.job_id.in_(ids)))
     connection.execute(delete(m.job_steps).where(m.job_steps.c.job_id.in_(ids)))
     connection.execute(delete(m.jobs).where(m.jobs.c.id.in_(ids), m.jobs.c.finished_at <= until))
+
+
+def forget_callbacks(connection: Connection, until: int) -> int:
+    """Forget where the ends of batches by then were to be told, which the rows that stay need no more; how many."""
+    ended = and_(m.batches.c.status.in_(TERMINAL), *(or_(at.is_(None), at <= until) for at in _ENDED))
+    old = select(m.batches.c.id).where(text(WITH_CALLBACK), ended, m.batches.c.callback_owed.is_(False)).limit(FILES)
+    ids = list(connection.execute(old).scalars())
+    if ids:
+        connection.execute(update(m.batches).where(m.batches.c.id.in_(ids)).values(callback_url=None))
+    return len(ids)
 
 
 def _over(until: int) -> ColumnElement[bool]:

@@ -14,16 +14,20 @@ from functools import partial
 from sqlalchemy import Connection
 
 from shared import clock, crash, db, logs
+from shared.batches import callbacks as batch_callbacks
+from shared.batches import key_holds
 from shared.broker.bell import FULL_MESSAGES, Bell, bell
 from shared.db import Database
+from shared.jobs import callbacks as job_callbacks
 from shared.jobs import response_events
 from shared.money import grants
 from shared.queues import WEBHOOKS
 from shared.settings import keep_private, settings
 from shared.stopping import on_signals
 from shared.submissions.catalogue import job_queues
-from workers.maintenance import recovery
+from workers.maintenance import key_counts, recovery
 from workers.maintenance.chunks import in_chunks
+from workers.maintenance.credit_admission import CreditAdmission
 from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_before, newest_doorbells, unwake_lost
 from workers.maintenance.feeder import Feeder
 from workers.maintenance.isolation import Isolator, steps
@@ -52,6 +56,7 @@ class Sweeper:
         self._bell = ring
         self._probation = probation
         self.feeder = Feeder(database, ring)
+        self._credit = CreditAdmission(database)
         self.retention = Retention(database)
         self.payments = PaymentRounds(database, ring)
         self._leases = LeaseWatch()
@@ -63,6 +68,8 @@ class Sweeper:
         self._ending: Isolator[tuple[int, list[str]]] = Isolator("ending overdue job")
         self._expiring: Isolator[tuple[int, list[str]]] = Isolator("expiring grants of account")
         self._telling: Isolator[tuple[int, list[str]]] = Isolator("writing the event of response")
+        self._counting: Isolator[tuple[int, list[str]]] = Isolator("counting in a budget job")
+        self._calling_back: Isolator[tuple[int, list[str]]] = Isolator("writing the callback of")
         #: What it has done since it began; the keys are those of DONE.
         self.done: Counter[str] = Counter()
 
@@ -73,9 +80,12 @@ class Sweeper:
             "requeuing jobs of lost workers": self.take_back,
             "ending overdue jobs": self.end_overdue,
             "writing events of responses": self.tell_responses,
+            "counting jobs in budgets of keys": self.count_in_budgets,
+            "writing callbacks": self.tell_callbacks,
             "expiring grants": self.expire_grants,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
+            "letting in jobs that waited for credit": self.admit,
             "queuing due deliveries": self.ring_due_deliveries,
             "feeding": self.feed,
             "purging": lambda: purge_all(self._database),
@@ -130,6 +140,20 @@ class Sweeper:
         if ids := self._database.read_sync(response_events.untold, CHUNK, self._telling.besides()):
             self._end(self._telling, ids, response_events.tell)
 
+    def count_in_budgets(self) -> None:
+        """Count in budgets of keys what was ended by processes that do not know them."""
+        for batch in self._database.read_sync(key_holds.unmended, CHUNK):
+            while self._database.write_sync(key_holds.mend, batch):
+                pass
+        if ids := self._database.read_sync(key_counts.uncounted, CHUNK, self._counting.besides()):
+            self._end(self._counting, ids, key_counts.count)
+
+    def tell_callbacks(self) -> None:
+        """Write the deliveries to callbacks of what was ended by a version that does not know them: jobs, batches."""
+        for owing in (job_callbacks, batch_callbacks):
+            if ids := self._database.read_sync(owing.untold, CHUNK, self._calling_back.besides()):
+                self._end(self._calling_back, ids, owing.tell)
+
     def expire_grants(self) -> None:
         """Take what is unspent of grants that have expired, and write the events of those that soon will."""
         while ids := self._database.read_sync(_expiring, self._expiring.besides()):
@@ -157,9 +181,18 @@ class Sweeper:
             self._bell.ring(WEBHOOKS, waiting).result()
             self.done["deliveries_queued"] += len(waiting)
 
+    def admit(self) -> None:
+        """Hold for jobs that wait for credit, where their accounts have it by now."""
+        if deliveries := self._credit.run_once():
+            self._bell.ring(WEBHOOKS, deliveries).result()
+
     def feed(self) -> None:
         """Top up the broker's window."""
         self.done["jobs_queued"] += self.feeder.run_once(job_queues())
+
+    def feed_often(self) -> None:
+        """What is done between two sweeps."""
+        steps({"letting in jobs that waited for credit": self.admit, "feeding": self.feed})
 
     def _end(
         self,
@@ -230,7 +263,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
                 swept = clock.monotonic()
                 sweeper.run_once()
             else:
-                sweeper.feed()
+                sweeper.feed_often()
         except Exception as error:
             log.error("the sweep failed, trying again: %s", logs.kind(error))
 

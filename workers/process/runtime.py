@@ -20,6 +20,7 @@ from shared.db import Database
 from shared.notifier import CANCEL, Notifier
 from shared.queues import LANES, WEBHOOKS, queue_name
 from shared.settings import settings
+from shared.settings_values import allow_list
 from shared.submissions.catalogue import catalogue
 from shared.submissions.steps.grounding import SEARCH
 from workers import pacing, providers
@@ -33,7 +34,6 @@ from workers.running.slots import Slots
 from workers.search.upstream import WebSearch
 from workers.webhooks import client
 from workers.webhooks.due import due_ids
-from workers.webhooks.send_slots import MOST_SENDING
 from workers.webhooks.sender import Sender
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class Runtime:
         self._outbound = client.client(
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
-            connections=MOST_SENDING,
+            listed=allow_list(settings().webhooks_allow),
         )
         self._notifier = Notifier(settings().redis_url)
         self._publisher = Publisher(settings().redis_url)
@@ -159,9 +159,15 @@ class Runtime:
         self._poller.heard(queue)
         self.engine.offer(queue, ids)
 
-    def _ring(self, deliveries: list[str]) -> None:
-        """New deliveries: on their queue, where any process with room takes them."""
-        bell().ring(WEBHOOKS, deliveries)
+    def _ring(self, deliveries: Sequence[str]) -> None:
+        """New deliveries: sent from here at once, or else on their queue, where any process with room takes them.
+
+        Not by the probation process, which may end at any moment, nor by one that stops.
+        """
+        if serves(WEBHOOKS) and not (self._probation or self._over):
+            deliveries = self.sender.take(deliveries)
+        if deliveries:
+            bell().ring(WEBHOOKS, deliveries)
 
     async def _tick(self) -> None:
         while True:

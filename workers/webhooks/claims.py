@@ -7,14 +7,17 @@ Locks are taken webhooks, deliveries, accounts, each by id.
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, not_, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, func, select, tuple_, update
 
 from shared import clock, db
 from shared.db import models as m
+from shared.settings import settings
+from shared.settings_values import pauses
 from shared.webhooks import secrets as webhook_secrets
-from workers.webhooks.schedule import JITTER, SCHEDULE, WHOLE_SECONDS
+from workers.webhooks import addressees
+from workers.webhooks.schedule import JITTER, whole_seconds
 
 #: For how long a claimed delivery is its sender's, in seconds.
 CLAIM_SECONDS: Final = 40
@@ -22,21 +25,43 @@ CLAIM_SECONDS: Final = 40
 LOST_CLAIMS: Final = 10
 
 
-def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[Any]:
-    """For which webhooks these deliveries are, of those that are due: id, webhook_id, account_id, url, open.
+class Due(NamedTuple):
+    """A delivery that may be sent. `open`: it is sent to now; `again`: it has been claimed or tried before."""
 
-    `open`: the webhook is sent to now; for others a claim ends the delivery, or has it wait on.
+    id: str
+    #: Of which line it is; a webhook's has its name, callbacks of one host have one of their own.
+    line: str
+    webhook_id: str
+    account_id: str
+    url: str
+    open: bool
+    again: bool
+
+
+def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[Due]:
+    """For which webhooks, or callbacks of which host, these deliveries are, of those that are due.
+
+    Of those whose webhook is not sent to now, a claim ends the delivery, or has it wait on.
     """
     now = db.now(connection)
-    paused = func.coalesce(m.webhooks.c.paused_until, 0) > now
-    is_open = and_(m.webhooks.c.status == "enabled", not_(paused)).label("open")
-    statement = (
-        select(m.deliveries.c.id, m.deliveries.c.webhook_id, m.webhooks.c.account_id, m.webhooks.c.url, is_open)
-        .join_from(m.deliveries, m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
-        .where(m.deliveries.c.id.in_(ids), m.deliveries.c.status == "pending")
-        .where(m.deliveries.c.next_at <= now)
+    found = connection.execute(_DUE, {"b_ids": list(ids), "b_now": now})
+    return [
+        Due(id, addressees.line_of(webhook_id, url, callback), webhook_id, account_id, url, is_open, next_at > 0)
+        for id, webhook_id, account_id, url, callback, is_open, next_at in found
+    ]
+
+
+_DUE = (
+    addressees.joined(select(m.deliveries.c.id, m.deliveries.c.webhook_id))
+    .add_columns(addressees.ACCOUNT, addressees.URL, addressees.IS_CALLBACK)
+    .add_columns(
+        and_(addressees.STATUS == "enabled", func.coalesce(m.webhooks.c.paused_until, 0) <= bindparam("b_now")),
+        m.deliveries.c.next_at,
     )
-    return list(connection.execute(statement.order_by(m.deliveries.c.id)))
+    .where(m.deliveries.c.id.in_(bindparam("b_ids", expanding=True)), m.deliveries.c.status == "pending")
+    .where(m.deliveries.c.next_at <= bindparam("b_now"), addressees.ACCOUNT.is_not(None))
+    .order_by(m.deliveries.c.id)
+)
 
 
 def claim(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -85,10 +110,11 @@ def _refusal(row: Mapping[str, Any], now: int) -> str | None:
         return "the webhook is no longer enabled"
     if row["test"] != row["hook_test"]:
         return "the event and the webhook have different modes (live, test)"
-    if row["attempts"] > len(SCHEDULE) or row["claims"] > LOST_CLAIMS + len(SCHEDULE) + 1:
+    schedule = pauses(settings().webhook_schedule)
+    if row["attempts"] > len(schedule) or row["claims"] > LOST_CLAIMS + len(schedule) + 1:
         return row["last_error"] or "sending failed"
     asked_at = row["asked_at"] or row["created_at"]
-    if row["attempts"] and now - asked_at > WHOLE_SECONDS * clock.MICROS:
+    if row["attempts"] and now - asked_at > whole_seconds(schedule) * clock.MICROS:
         return row["last_error"] or "the receiver was overloaded for too long"
     return None
 
@@ -96,7 +122,8 @@ def _refusal(row: Mapping[str, Any], now: int) -> str | None:
 def _claim_seconds(claims: int) -> int:
     """How long the `claims`-th claim in a row lasts: one that kills its senders is tried less and less often."""
     lost = claims - 1 - LOST_CLAIMS
-    return CLAIM_SECONDS if lost < 1 else max(CLAIM_SECONDS, SCHEDULE[min(lost, len(SCHEDULE)) - 1])
+    schedule = pauses(settings().webhook_schedule)
+    return CLAIM_SECONDS if lost < 1 else max(CLAIM_SECONDS, int(schedule[min(lost, len(schedule)) - 1]))
 
 
 def _change(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
@@ -104,15 +131,12 @@ def _change(row: Mapping[str, Any], **values: Any) -> dict[str, Any]:
     return {"b_id": row["delivery_id"], "status": "pending", "next_at": row["next_at"], **kept, **values}
 
 
-_LOAD = (
+_LOAD = addressees.joined(
     select(m.events, m.deliveries.c.id.label("delivery_id"), m.deliveries.c.webhook_id)
     .add_columns(*(m.deliveries.c[name] for name in ("attempts", "claims", "next_at", "asked_at")))
     .add_columns(*(m.deliveries.c[name] for name in ("last_status", "last_error")))
-    .add_columns(*(m.webhooks.c[name] for name in ("url", "secret", "old_secrets", "previous_secret")))
-    .add_columns(m.webhooks.c.previous_until, m.webhooks.c.paused_until)
-    .add_columns(m.webhooks.c.status.label("hook_status"), m.webhooks.c.test.label("hook_test"))
+    .add_columns(*addressees.COLUMNS)
     .join_from(m.deliveries, m.events, m.events.c.id == m.deliveries.c.event_id)
-    .join(m.webhooks, m.webhooks.c.id == m.deliveries.c.webhook_id)
     .where(m.deliveries.c.id.in_(bindparam("claimed", expanding=True)))
     .order_by(m.events.c.account_id, m.events.c.sequence)
 )

@@ -1,16 +1,21 @@
-"""When a delivery that failed is tried again: ten times in about three days. Pure."""
+"""When a delivery that failed is tried again: by default ten times in about three days. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
-#: Pauses in seconds after the first, second, … failed attempt; the sum is about three days.
+#: The usual pauses, in seconds, after the first, second, … failed attempt; the sum is about three days. An operator may
+#: set others (`FUSIONAI_WEBHOOK_SCHEDULE`).
 SCHEDULE: Final = (5, 30, 300, 1800, 7200, 18_000, 36_000, 57_600, 64_800, 72_000)
 #: A pause is stretched by up to this part of itself, so that a receiver that comes back is not met by all at once.
 JITTER: Final = 0.2
-#: After so long a delivery that was tried, and waits for a receiver which is busy again and again, is given up.
-WHOLE_SECONDS: Final = 2 * sum(SCHEDULE)
 
 
-def pause_seconds(attempts: int, jitter: float) -> float | None:
+def whole_seconds(schedule: Sequence[float]) -> float:
+    """After so long a delivery that was tried, and waits for a receiver which is busy again and again, is given up."""
+    return 2 * sum(schedule)
+
+
+def pause_seconds(attempts: int, jitter: float, schedule: Sequence[float] = SCHEDULE) -> float | None:
     """The pause after the `attempts`-th failed attempt; None when that was the last. `jitter` is random, 0–1.
 
     >>> pause_seconds(1, 0.0), pause_seconds(len(SCHEDULE) + 1, 0.0)
@@ -18,6 +23,6 @@ def pause_seconds(attempts: int, jitter: float) -> float | None:
     """
     if attempts < 1:
         raise ValueError(f"no retry after {attempts} attempts")
-    if attempts > len(SCHEDULE):
+    if attempts > len(schedule):
         return None
-    return SCHEDULE[attempts - 1] * (1 + JITTER * jitter)
+    return schedule[attempts - 1] * (1 + JITTER * jitter)

@@ -48,4 +48,12 @@ def requests_of_account(window_seconds: float = MINUTE) -> Dimension:
     return Dimension(lambda holder: holder.account_id, lambda holder: holder.requests_per_minute, window_seconds)
 
 
-DIMENSIONS: Final[tuple[Dimension, ...]] = (requests_of_account(),)
+def requests_of_key(window_seconds: float = MINUTE) -> Dimension:
+    """A key's own requests, beside those of its account."""
+    return Dimension(lambda holder: f"key.{holder.key_id}", lambda one: one.limits.requests_per_minute, window_seconds)
+
+
+#: A key's own limit comes first: what it refuses does not count for the account.
+DIMENSIONS: Final[tuple[Dimension, ...]] = (requests_of_key(), requests_of_account())
+#: The tokens of a key, which are counted once a request has been read.
+TOKENS_OF_KEY: Final = Dimension(lambda holder: f"tokens.{holder.key_id}", lambda one: one.limits.tokens_per_minute)

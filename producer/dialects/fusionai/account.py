@@ -12,8 +12,9 @@ from producer.web.body import read_body
 from producer.web.request import answer, check_live, enter, page_of, valid
 from producer.web.router import Router
 from producer.web.rows import PAGE, Row, Schema, one, query
+from shared.accounts import KeyHolder
 from shared.errors import Forbidden, InvalidRequest, NotFound
-from shared.submissions.catalogue import catalogue
+from shared.submissions.catalogue import Catalogue, catalogue
 from shared.submissions.catalogue_rows import CatalogueModel
 from shared.submissions.sizes import MOST_PAGE
 
@@ -81,10 +82,15 @@ async def list_models(request: Request) -> Response:
     _, holder = await enter(request)
     page, _ = page_of(request, *(request.query_params.keys() - {"limit", "after"}))
     known = catalogue()
-    rest = _after([one for one in known.models.values() if known.is_usable(one, test=holder.test)], page.after)
+    rest = _after([one for one in known.models.values() if is_shown(known, one, holder)], page.after)
     limit = page.limit if "limit" in request.query_params else len(rest)
     found = [objects.model_object(one, known.prices[one.id].version) for one in rest]
     return answer(objects.page(found, limit))
+
+
+def is_shown(known: Catalogue, model: CatalogueModel, holder: KeyHolder) -> bool:
+    """Whether a key can use a model: its provider is connected, and the key's list has it."""
+    return known.is_usable(model, test=holder.test) and holder.limits.rules.allows(model)
 
 
 def _after(models: list[CatalogueModel], id: str | None) -> list[CatalogueModel]:
@@ -104,6 +110,6 @@ async def show_model(request: Request, id: str) -> Response:
     known, model = catalogue(), None
     with suppress(InvalidRequest):
         model = known.model(id)
-    if model is None or not known.is_usable(model, test=holder.test):
+    if model is None or not is_shown(known, model, holder):
         raise NotFound(f"not found: model {id[:100]!r}")
     return answer(objects.model_object(model, known.prices[model.id].version))

@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 from producer import objects
 from producer.dialects.fusionai import invoice_documents
 from producer.operations import invoice_documents as documents
-from producer.operations import invoices, usage, usage_csv
+from producer.operations import invoices, usage, usage_csv, usage_groups
 from producer.operations.invoice_documents import MEDIA_TYPES
 from producer.operations.usage import Selection, read_period
 from producer.web import formats
@@ -21,6 +21,7 @@ from shared.errors import Forbidden, InvalidRequest, NotFound
 router = Router()
 
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+_GROUPS: Schema = {"type": "string", "minLength": 1, "maxLength": 300, "examples": ["key,metadata.team"]}
 _DAY: Schema = {"type": "string", "format": "date"}
 _MONTH: Schema = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}
 
@@ -38,8 +39,9 @@ _VARY = {"Vary": "Accept"}
         "Usage",
         {
             200: Answer(
-                "The totals of the period and a page of its rows; as CSV, all rows of the period.",
-                {JSON: objects.UsageReport, "text/csv": {"type": "string"}},
+                "The totals of the period and a page of its rows; as CSV, all rows of the period. With `group_by`, "
+                "groups instead of rows.",
+                {JSON: objects.UsageReport | objects.UsageGroups, "text/csv": {"type": "string"}},
                 ("Vary", "Content-Disposition"),
             )
         },
@@ -49,23 +51,31 @@ _VARY = {"Vary": "Accept"}
             query("to", _DAY, "The last day, in UTC, inclusive. Default: today."),
             query("model", _TEXT, "Only usage of this model."),
             query("batch_id", _TEXT, "Only usage of this batch."),
+            query(
+                "group_by",
+                _GROUPS,
+                "The sums by `model`, `key`, `day` or a label (`metadata.team`), or by several, separated by commas.",
+            ),
             query("format", {"type": "string", "enum": ["json", "csv"]}, "Default: as the Accept header says."),
         ),
     ),
 )
 async def show_usage(request: Request) -> Response:
-    """Get the usage of a period in the key's mode (live or test): totals and a page of rows, or all rows as CSV."""
+    """Get the usage of a period in the key's mode (live or test): totals, and rows or groups of them."""
     context, holder = await enter(request)
-    page, rest = page_of(request, "from", "to", "model", "batch_id", "format")
+    page, rest = page_of(request, "from", "to", "model", "batch_id", "format", "group_by")
     wanted = _selection(holder, rest)
+    by = usage_groups.read_dimensions(rest["group_by"]) if "group_by" in rest else ()
     if formats.wanted(request, rest.get("format"), {"csv": "text/csv"}) == "json":
+        if by:
+            return answer(await usage_groups.page(context.database, wanted, by, page), _VARY)
         return answer(await usage.page(context.database, wanted, page), _VARY)
     for param in ("limit", "after", "order"):
         if param in request.query_params:
             raise InvalidRequest(
                 f"{param} is not supported with CSV: the response has all rows of the period, oldest first", param=param
             )
-    chunks = usage_csv.chunks(context.database, wanted)
+    chunks = usage_csv.chunks(context.database, wanted) if not by else usage_csv.groups(context.database, wanted, by)
     first = await anext(chunks)  # before the status line: a database that is away is a 503
     disposition = {"Content-Disposition": f'attachment; filename="{usage_csv.filename(wanted)}"'}
     return StreamingResponse(_joined(first, chunks), 200, {**_VARY, **disposition}, "text/csv; charset=utf-8")

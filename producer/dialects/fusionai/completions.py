@@ -57,7 +57,7 @@ _LOOKUP = {
 )
 async def create_chat_completion(request: Request) -> Response:
     """Create a chat completion."""
-    return await serve(request, "chat.completion")
+    return await serve(request, "chat.completion", calls_back=True)
 
 
 @router.post(
@@ -76,7 +76,7 @@ async def create_chat_completion(request: Request) -> Response:
 )
 async def create_embedding(request: Request) -> Response:
     """Create embeddings for one or more texts."""
-    return await serve(request, "embedding")
+    return await serve(request, "embedding", calls_back=True)
 
 
 @router.post(
@@ -93,4 +93,4 @@ async def create_embedding(request: Request) -> Response:
 )
 async def create_image(request: Request) -> Response:
     """Generate images."""
-    return await serve(request, "image")
+    return await serve(request, "image", calls_back=True)

@@ -45,9 +45,9 @@ async def buy_credits(request: Request) -> Response:
     """
     context, holder = await enter(request)
     body = await read_body(request)
-    check_live(holder)
     wanted = invoices.read_purchase(valid(invoices.PurchaseSpec, body))
     claim = claim_of(request, holder, body)
+    check_live(holder)
     text, replayed = await run_once_delivering(
         context.database, context.bell, claim, purchases.create, holder.account_id, wanted
     )
@@ -69,8 +69,8 @@ async def buy_credits(request: Request) -> Response:
 async def void_invoice(request: Request, invoice_id: str) -> Response:
     """Void an open purchase, so that it can no longer be paid."""
     context, holder = await enter(request)
-    check_live(holder)
     claim = claim_of(request, holder, {})
+    check_live(holder)
     await context.database.read(invoices.check_voidable, holder.account_id, invoice_id)
     await context.paying.withdraw(invoice_id)
     return replayable(*await run_once(context.database, claim, invoices.void_invoice, holder.account_id, invoice_id))

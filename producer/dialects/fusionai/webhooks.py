@@ -1,6 +1,7 @@
 """Routes of webhooks and events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,8 +10,9 @@ from producer import objects
 from producer.admission.limits.rates import RateLimit
 from producer.admission.run_once import run_once, run_once_delivering
 from producer.context import Context
+from producer.operations import callbacks, webhooks
 from producer.operations import events as events_ops
-from producer.operations import webhooks
+from producer.operations.redeliveries import RedeliverSpec, redeliver
 from producer.web.body import read_body
 from producer.web.request import answer, claim_of, enter, page_of, replayable, valid
 from producer.web.router import Router
@@ -127,6 +129,46 @@ async def test_webhook(request: Request, id: str) -> Response:
     return replayable(*await run_once_delivering(context.database, context.bell, claim, webhooks.test, holder, id))
 
 
+@router.post(
+    "/webhooks/{id}/redeliver",
+    doc=Row(
+        "Webhooks",
+        one("How many deliveries are due again, and where to go on.", objects.Redelivery),
+        "RedeliverSpec",
+        errors=(NotFound, Conflict),
+        once=True,
+        examples={"What failed": {"since": 1795910400}, "What it missed": {"since": 1795910400, "status": "missing"}},
+    ),
+)
+async def redeliver_to_webhook(request: Request, id: str) -> Response:
+    """Redeliver the events since a time to a webhook: up to 1,000 in a call, which says where the next one begins."""
+    context, holder = await enter(request)
+    body = await read_body(request)
+    wanted = valid(RedeliverSpec, body)
+    claim = claim_of(request, holder, body)
+    await context.database.read(webhooks.show, holder, id)
+    await _count(context, [id])
+    return replayable(*await run_once_delivering(context.database, context.bell, claim, redeliver, holder, id, wanted))
+
+
+@router.get("/webhook_secret", doc=Row("Webhooks", one("The secret, but for itself.", objects.CallbackSecret)))
+async def show_webhook_secret(request: Request) -> Response:
+    """Get what is known of the secret that signs deliveries to the `callback_url` of jobs and batches."""
+    context, holder = await enter(request)
+    return answer(await context.database.write(callbacks.show_secret, holder))
+
+
+@router.post(
+    "/webhook_secret/rotate",
+    doc=Row("Webhooks", one("The new secret.", objects.NewCallbackSecret), errors=(Conflict,), once=True),
+)
+async def rotate_webhook_secret(request: Request) -> Response:
+    """Rotate the secret that signs callbacks, and show it; the old secret remains valid for a day."""
+    context, holder = await enter(request)
+    claim = claim_of(request, holder, {})
+    return replayable(*await run_once(context.database, claim, callbacks.rotate_secret, holder))
+
+
 @router.get(
     "/webhooks/{id}/deliveries",
     doc=Row(
@@ -156,6 +198,38 @@ async def list_events(request: Request) -> Response:
     context, holder = await enter(request)
     page, _ = page_of(request)
     return answer(await context.database.read(events_ops.list_events, holder, page))
+
+
+_OF_EVENT = Row(
+    "Events",
+    one("A page of deliveries.", objects.List[objects.Delivery]),
+    parameters=PAGE,
+    errors=(NotFound,),
+)
+
+
+@router.get("/events/{event_id}/deliveries", doc=_OF_EVENT)
+async def list_event_deliveries(request: Request, event_id: str) -> Response:
+    """List the deliveries of an event, to webhooks and to the callback of its job or batch."""
+    context, holder = await enter(request)
+    page, _ = page_of(request)
+    return answer(await context.database.read(callbacks.of_event, holder, event_id, page))
+
+
+@router.get("/jobs/{job_id}/deliveries", doc=replace(_OF_EVENT, tag="Jobs"))
+async def list_job_deliveries(request: Request, job_id: str) -> Response:
+    """List the deliveries of the event of a job's end, to webhooks and to its `callback_url`."""
+    context, holder = await enter(request)
+    page, _ = page_of(request)
+    return answer(await context.database.read(callbacks.of_job, holder, job_id, page))
+
+
+@router.get("/batches/{id}/deliveries", doc=replace(_OF_EVENT, tag="Batches"))
+async def list_batch_deliveries(request: Request, id: str) -> Response:
+    """List the deliveries of the event of a batch's end, to webhooks and to its `callback_url`."""
+    context, holder = await enter(request)
+    page, _ = page_of(request)
+    return answer(await context.database.read(callbacks.of_batch, holder, id, page))
 
 
 @router.post(

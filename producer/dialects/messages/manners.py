@@ -37,14 +37,14 @@ def answer_headers(request_id: str) -> list[tuple[bytes, bytes]]:
     return [(b"request-id", request_id.encode())]
 
 
-def limit_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
-    """What is left of the limit, under Anthropic's names, and under those of every dialect."""
+def limit_headers(allowance: Allowance, what: rate_headers.What = "requests") -> list[tuple[bytes, bytes]]:
+    """What is left of the limit of `what`, under Anthropic's names, and under those of every dialect."""
     reset = datetime.fromtimestamp(clock.now_seconds() + max(0.0, allowance.reset_seconds), UTC)
     return [
-        (b"anthropic-ratelimit-requests-limit", b"%d" % allowance.limit),
-        (b"anthropic-ratelimit-requests-remaining", b"%d" % allowance.remaining),
-        (b"anthropic-ratelimit-requests-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
-        *rate_headers.limit_headers(allowance),
+        (f"anthropic-ratelimit-{what}-limit".encode(), b"%d" % allowance.limit),
+        (f"anthropic-ratelimit-{what}-remaining".encode(), b"%d" % allowance.remaining),
+        (f"anthropic-ratelimit-{what}-reset".encode(), reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
+        *rate_headers.limit_headers(allowance, what),
     ]
 
 

@@ -83,7 +83,8 @@ async def show_model(request: Request, id: str) -> Response:
 
 
 def _is_shown(model: CatalogueModel, holder: KeyHolder) -> bool:
-    return model.type == "chat.completion" and catalogue().is_usable(model, test=holder.test)
+    usable = catalogue().is_usable(model, test=holder.test) and holder.limits.rules.allows(model)
+    return model.type == "chat.completion" and usable
 
 
 def _info(model: CatalogueModel) -> ModelInfo:

@@ -17,6 +17,7 @@ from producer.web import calls
 from producer.web.body import MOST_BYTES, read_body
 from producer.web.calls import Call
 from producer.web.request import answer, enter_to_submit, limits_of
+from producer.web.token_limit import take_tokens
 from shared import logs
 from shared.accounts import KeyHolder
 from shared.dialects.responses import making, objects
@@ -67,6 +68,7 @@ async def shown(
 async def _background(call: Call) -> Response:
     """Accepted, and not waited for."""
     context, holder = call.context, call.holder
+    await take_tokens(call.request, context, holder, [call.submission])
     accepted = await context.placer.submit(holder, [call.submission], listed=False, claim=call.claim)
     if accepted.replayed:
         call.request.scope["fusionai_headers"].append((b"idempotent-replayed", b"true"))

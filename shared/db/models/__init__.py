@@ -13,7 +13,7 @@ from shared.db.models.accounts import AccountRow, ApiKeyRow, IdempotencyKeyRow
 from shared.db.models.audit import AuditRow
 from shared.db.models.batches import BatchRow, FileRow
 from shared.db.models.entities import EntityRow
-from shared.db.models.events import DeliveryRow, EventRow, WebhookRow
+from shared.db.models.events import CallbackSecretRow, DeliveryRow, EventRow, WebhookRow
 from shared.db.models.jobs import (
     CachedAnswerRow,
     CounterRow,
@@ -27,7 +27,9 @@ from shared.db.models.money import (
     CreditGrantRow,
     DailyUsageRow,
     InvoiceRow,
+    KeySpendRow,
     KeyThresholdRow,
+    KeyUsageRow,
     MonthlySpendRow,
     ThresholdRow,
     TransferRow,
@@ -44,6 +46,7 @@ api_keys = _table(ApiKeyRow)
 audit_log = _table(AuditRow)
 auto_top_ups = _table(AutoTopUpRow)
 batches = _table(BatchRow)
+callback_secrets = _table(CallbackSecretRow)
 cached_answers = _table(CachedAnswerRow)
 counters = _table(CounterRow)
 credit_grants = _table(CreditGrantRow)
@@ -58,7 +61,9 @@ job_payloads = _table(JobPayloadRow)
 job_results = _table(JobResultRow)
 job_steps = _table(JobStepRow)
 jobs = _table(JobRow)
+key_spend = _table(KeySpendRow)
 key_thresholds = _table(KeyThresholdRow)
+key_usage = _table(KeyUsageRow)
 monthly_spend = _table(MonthlySpendRow)
 purchases = _table(PurchaseRow)
 saved_payments = _table(SavedPaymentRow)

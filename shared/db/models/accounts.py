@@ -25,6 +25,8 @@ class AccountRow(SQLModel, table=True):
     linked_context: bool = flag()
     #: JSON: the name, address and tax id of its invoices; NULL: its name alone.
     billing: str | None = long_text(null=True)
+    #: Default fallbacks, as of keys; NULL: those of the models' rows.
+    fallbacks: str | None = long_text(null=True)
     available_micros: int = big(default=0)
     held_micros: int = big(default=0)
     #: The number of its newest event; taken under this row's lock, so that no reader of /events misses one.
@@ -52,6 +54,19 @@ class ApiKeyRow(SQLModel, table=True):
     expires_at: int | None = big(null=True)
     revoked_at: int | None = big(null=True)
     last_used_at: int | None = big(null=True)
+    #: The models that it may use, as a JSON list of names and patterns; NULL: all.
+    models: str | None = long_text(null=True)
+    #: Its default fallbacks, as a JSON list of models; NULL: its account's.
+    fallbacks: str | None = long_text(null=True)
+    #: Its own limits of a minute, beside its account's; NULL: none.
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = big(null=True)
+    #: What it may spend in a calendar day, in a calendar month (UTC) and in all; NULL: no limit.
+    budget_day_micros: int | None = big(null=True)
+    budget_month_micros: int | None = big(null=True)
+    budget_total_micros: int | None = big(null=True)
+    #: What it holds and spends is counted (`key_spend`): since it first had a budget, and from then on.
+    counted: bool = flag()
 
 
 class IdempotencyKeyRow(SQLModel, table=True):

@@ -47,20 +47,45 @@ class WebhookRow(SQLModel, table=True):
     #: Until when its receiver wants to be left alone (Retry-After), in the database's time.
     paused_until: int | None = big(null=True)
     status: str = "enabled"
+    #: Since when sends to it have failed, without a success and without a long pause; NULL: the last one succeeded.
+    failing_since: int | None = big(null=True)
+    #: About when the newest of those failed: it is written once an hour.
+    failed_at: int | None = big(null=True)
+    #: Why it was disabled, if not by its owner.
+    disabled_reason: str | None = None
+    created_at: int = big()
+
+
+class CallbackSecretRow(SQLModel, table=True):
+    """What signs deliveries to the `callback_url` of jobs and batches: one an account and mode, live or test.
+
+    Those deliveries have its id in the place of a webhook's: a version that knows no callbacks passes them over.
+    """
+
+    __tablename__ = "callback_secrets"
+    __table_args__ = (Index("one_callback_secret_a_mode", "account_id", "test", unique=True),)
+    id: str = Field(primary_key=True)
+    account_id: str
+    test: bool = flag()
+    secret: str
+    #: As a webhook's.
+    old_secrets: str | None = long_text(null=True)
     created_at: int = big()
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One event on its way to one webhook; retried from this row until it is delivered or given up."""
+    """One event on its way to one webhook, or a callback; retried from this row until it is delivered or given up."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
         Index("deliveries_of_webhook", "webhook_id", "id"),
         partial_index("deliveries_due", "next_at", where=PENDING),
+        partial_index("deliveries_waiting", "webhook_id", "next_at", where=PENDING),
         Index("one_delivery_an_event", "event_id", "webhook_id", unique=True),
     )
     id: str = Field(primary_key=True)
     event_id: str
+    #: Or the id of the account's callback secret.
     webhook_id: str
     account_id: str
     test: bool = flag()
@@ -76,3 +101,7 @@ class DeliveryRow(SQLModel, table=True):
     last_status: int | None = None
     last_error: str | None = None
     delivered_at: int | None = big(null=True)
+    #: The `callback_url` that it goes to; NULL: to its webhook's address.
+    url: str | None = None
+    #: JSON list of its last attempts, the oldest first (`workers.webhooks.attempt_log`); NULL: none is known.
+    log: str | None = long_text(null=True)

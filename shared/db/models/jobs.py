@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from shared.db.models.columns import big, long_text, partial_index
+from shared.db.models.columns import big, flag, long_text, partial_index
 
 #: The conditions of the partial indexes, word for word: a statement that states one is served by its index. They are
 #: literals and not parameters, since both databases match a partial index by the text of the condition.
@@ -15,6 +15,8 @@ WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
 DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
 TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
 OF_BATCHES = "batch_id IS NOT NULL"
+AWAITING_CREDIT = f"{QUEUED} AND wanted_micros IS NOT NULL"
+UNCOUNTED = "budget_open AND status NOT IN ('queued', 'running')"
 UNTOLD = "owed_events IS NOT NULL AND status NOT IN ('queued', 'running')"
 
 
@@ -36,6 +38,8 @@ class JobRow(SQLModel, table=True):
         partial_index("jobs_to_cancel", "id", where=TO_CANCEL),
         partial_index("jobs_expiring", "expires_at", where=UNFINISHED),
         partial_index("jobs_untold", "id", where=UNTOLD),
+        partial_index("jobs_awaiting_credit", "account_id", "id", where=AWAITING_CREDIT),
+        partial_index("jobs_uncounted", "id", where=UNCOUNTED),
     )
     id: str = Field(primary_key=True)
     account_id: str
@@ -70,6 +74,8 @@ class JobRow(SQLModel, table=True):
     #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
     cohort: int = 0
     bound_micros: int = big(default=0)
+    #: Of a job that waits for credit, what is to be held for it; its bound is 0 meanwhile. NULL: its bound is held.
+    wanted_micros: int | None = big(null=True)
     #: What was asked of its answer, as JSON (`shared.submissions.answer_options`); NULL: nothing.
     answer_options: str | None = None
     #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
@@ -79,8 +85,13 @@ class JobRow(SQLModel, table=True):
     created_at: int = big()
     started_at: int | None = big(null=True)
     finished_at: int | None = big(null=True)
-    #: Whose events of its end are still to be written beside ours (`shared.jobs.response_events`); NULL: none.
+    #: What of its end is still to be written beside our event: that of the Responses API
+    #: (`shared.jobs.response_events`), or the delivery to its `callback_url` (`shared.jobs.callbacks`); NULL: nothing.
     owed_events: str | None = None
+    #: In the periods of which instant its hold and charge count for its key (`key_spend`); NULL: in none.
+    budget_at: int | None = big(null=True)
+    #: Its hold still counts there. A worker of an earlier version leaves it so: then it is the sweeper's.
+    budget_open: bool = flag()
 
 
 class JobPayloadRow(SQLModel, table=True):
@@ -102,6 +113,8 @@ class JobPayloadRow(SQLModel, table=True):
     attempts: str | None = long_text(null=True)
     #: Until when the caller waits for it; NULL: nobody does, or it is not known.
     wait_until: int | None = big(null=True)
+    #: Where the event of its end is sent, beside the account's webhooks; NULL: nowhere else.
+    callback_url: str | None = None
 
 
 class JobResultRow(SQLModel, table=True):

@@ -170,6 +170,41 @@ class DailyUsageRow(SQLModel, table=True):
     batch_charged_micros: int = big(default=0)
 
 
+class KeySpendRow(SQLModel, table=True):
+    """What a key's jobs hold, and what they were charged, by the period in which they were accepted.
+
+    Only of keys that are counted. A charge stays in the period of its hold, however late the job ends.
+    """
+
+    __tablename__ = "key_spend"
+    __table_args__ = (
+        CheckConstraint("held_micros >= 0", name="key_holds_not_negative"),
+        CheckConstraint("spent_micros >= 0", name="key_spend_not_negative"),
+    )
+    key_id: str = Field(primary_key=True)
+    #: A day `2026-11-21`, a month `2026-11`, or `total`; UTC.
+    period: str = Field(primary_key=True)
+    account_id: str
+    held_micros: int = big(default=0)
+    spent_micros: int = big(default=0)
+
+
+class KeyUsageRow(SQLModel, table=True):
+    """`daily_usage` once more, by the key; workers of earlier versions do not add to it."""
+
+    __tablename__ = "key_usage"
+    account_id: str = Field(primary_key=True)
+    day: str = Field(primary_key=True)
+    test: bool = Field(primary_key=True)
+    key_id: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    jobs: int = big(default=0)
+    prompt_tokens: int = big(default=0)
+    completion_tokens: int = big(default=0)
+    images: int = big(default=0)
+    charged_micros: int = big(default=0)
+
+
 class InvoiceRow(SQLModel, table=True):
     """A numbered document: the `statement` of a batch or month that was paid as it ran, or a `purchase` of credit."""
 

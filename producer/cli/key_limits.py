@@ -1,0 +1,195 @@
+"""What a key may do, as options of commands that set it, and as they show it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from producer.cli.credits import micros_of
+from producer.cli.output import Output, credits_text, moment
+from shared import clock
+from shared.errors import InvalidRequest
+from shared.key_limits import Change, KeyLimits
+from shared.money import key_budgets
+from shared.money.budgets import BUDGET_PERIODS, BudgetPeriod
+from shared.money.key_budgets import Spend
+from shared.money.key_thresholds import KINDS, Kind
+from shared.money.plans import MOST_REQUESTS_PER_MINUTE
+from shared.objects.amounts import credits
+from shared.submissions.catalogue import catalogue
+
+#: Instead of a value: the limit is taken away.
+NONE: Final = "none"
+_PERIODS: Final[Mapping[str, BudgetPeriod]] = {period: period for period in BUDGET_PERIODS}
+
+
+def limit_options(*, sets: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a key's limits. `sets`: of a key that is there, so that limits can be removed."""
+    away = "; none: no limit" if sets else ""
+    models = "A model that the key may use, by name or pattern (claude-*); repeat it."
+    fallbacks = "A default fallback, instead of those of the catalog; repeat it. none: no fallbacks"
+    options = [
+        click.option("--model", "models", multiple=True, metavar="ID", help=models + (" any: all." if sets else "")),
+        click.option(
+            "--budget",
+            "budgets",
+            multiple=True,
+            metavar="N/PERIOD",
+            help="Credits a day, month or total, such as 100/month; repeat it for several"
+            + ("; none/month: no limit." if sets else "."),
+        ),
+        click.option(
+            "--threshold",
+            "thresholds",
+            multiple=True,
+            metavar="N/KIND",
+            help="Send credit.threshold at N credits spent in a month (80/spent) or remaining of the tightest budget "
+            "(20/remaining); repeat it" + ("; none: no thresholds." if sets else "."),
+        ),
+        click.option("--requests-per-minute", "requests", metavar="N", help=f"Requests a minute{away}."),
+        click.option("--tokens-per-minute", "tokens", metavar="N", help=f"Tokens a minute{away}."),
+        click.option(
+            "--fallback",
+            "fallbacks",
+            multiple=True,
+            metavar="ID",
+            help=fallbacks + ("; default: its account's." if sets else "."),
+        ),
+    ]
+
+    def decorated(function: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorated
+
+
+def change_of(
+    models: Sequence[str],
+    budgets: Sequence[str],
+    requests: str | None,
+    tokens: str | None,
+    fallbacks: Sequence[str],
+    thresholds: Sequence[str],
+) -> Change:
+    """What the options set; a usage error says what cannot be."""
+    values: dict[str, Any] = {}
+    if models:
+        values["models"] = None if list(models) == ["any"] else list(models)
+    if fallbacks:
+        values["fallbacks"] = named_fallbacks(fallbacks)
+    for name, given in (("requests_per_minute", requests), ("tokens_per_minute", tokens)):
+        if given is not None:
+            values[name] = None if given == NONE else _number(name, given)
+    try:
+        return Change(values, dict(map(_budget, budgets)), _levels(thresholds)).checked(catalogue())
+    except InvalidRequest as error:
+        raise click.UsageError(error.message) from None
+
+
+def named_fallbacks(given: Sequence[str]) -> list[str] | None:
+    """The fallbacks that an option names: none at all, or (None) those of the level above."""
+    words: dict[str, list[str] | None] = {NONE: [], "default": None}
+    return words[given[0]] if len(given) == 1 and given[0] in words else list(given)
+
+
+def shown(limits: KeyLimits, spend: Mapping[BudgetPeriod, Spend], thresholds: Sequence[Any]) -> dict[str, Any]:
+    """A key's limits as --json shows them."""
+    now = clock.now_micros()
+    budgets = [
+        {
+            "period": one.period,
+            "credits": credits(one.micros),
+            "used_credits": credits(spend[one.period].spent),
+            "held_credits": credits(spend[one.period].held),
+            "renews_at": clock.seconds(key_budgets.renews_at(one.period, now)),
+        }
+        for one in limits.budgets
+    ]
+    return {
+        "models": _list(limits.rules.models),
+        "fallbacks": _list(limits.rules.fallbacks),
+        "requests_per_minute": limits.requests_per_minute,
+        "tokens_per_minute": limits.tokens_per_minute,
+        "budgets": budgets,
+        "thresholds": [{"kind": one.kind, "credits": credits(one.level_micros)} for one in thresholds],
+    }
+
+
+def fields(found: Mapping[str, Any]) -> dict[str, str]:
+    """The same as words, by name."""
+    said = {
+        "models": ", ".join(found["models"]) if found["models"] is not None else "all",
+        "requests per minute": _limit(found["requests_per_minute"]),
+        "tokens per minute": _limit(found["tokens_per_minute"]),
+        "fallbacks": fallbacks_text(found["fallbacks"]),
+    }
+    if found["thresholds"]:
+        levels = (f"{credits_text(one['credits'])} {one['kind']}" for one in found["thresholds"])
+        said["thresholds"] = ", ".join(levels)
+    if not found["budgets"]:
+        said["budget"] = "no limit"
+    return said
+
+
+def budget_table(output: Output, found: Mapping[str, Any]) -> None:
+    """Its budgets as a table."""
+    cells = [
+        [
+            one["period"],
+            credits_text(one["credits"]),
+            credits_text(one["used_credits"]),
+            credits_text(one["held_credits"]),
+            moment(one["renews_at"]) or "never",
+        ]
+        for one in found["budgets"]
+    ]
+    if cells:
+        output.line()
+        output.table(["budget", "credits", "used", "held", "renews"], cells)
+
+
+def fallbacks_text(names: Sequence[str] | None) -> str:
+    """Default fallbacks in words."""
+    return "those of the catalog" if names is None else ", ".join(names) or "none"
+
+
+def _limit(number: int | None) -> str:
+    return "no limit" if number is None else f"{number:,}"
+
+
+def _list(names: Sequence[str] | None) -> list[str] | None:
+    return None if names is None else list(names)
+
+
+def _budget(given: str) -> tuple[BudgetPeriod, int | None]:
+    amount, _, name = given.partition("/")
+    period = _PERIODS.get(name)
+    if period is None:
+        raise click.UsageError(f"--budget: {given!r} must be such as 100/day, 100/month or 100/total")
+    if amount == NONE:
+        return period, None
+    return period, micros_of(amount)
+
+
+def _levels(given: Sequence[str]) -> list[tuple[Kind, int]] | None:
+    """Thresholds as kinds and levels; None: they stay."""
+    if not given or list(given) == [NONE]:
+        return [] if given else None
+    return [_level(one) for one in given]
+
+
+def _level(given: str) -> tuple[Kind, int]:
+    amount, _, name = given.partition("/")
+    kind = next((one for one in KINDS if one == name), None)
+    if kind is None:
+        raise click.UsageError(f"--threshold: {given!r} must be such as 80/spent or 20/remaining")
+    return kind, micros_of(amount)
+
+
+def _number(name: str, given: str) -> int:
+    option = f"--{name.replace('_', '-')}"
+    if not (given.isascii() and given.isdigit() and len(given) < 16):
+        raise click.UsageError(f"{option}: {given!r} is no number, from 1 to {MOST_REQUESTS_PER_MINUTE:,}")
+    return int(given)

@@ -1,0 +1,102 @@
+"""The hold of a batch in the budgets of its key: taken with the batch's hold, handed on to its lines, released.
+
+`budget_rest_micros` is what of it no line has got yet. Processes of earlier versions know nothing of it: `mend` puts
+right what they leave.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, or_, select, text, update
+
+from shared.batches.line_files import FaultError
+from shared.db.models import batches, jobs
+from shared.db.models.batches import COUNTED
+from shared.db.models.jobs import OF_BATCHES
+from shared.key_limits import of_key
+from shared.money import key_budgets
+from shared.money.key_budgets import Counted, KeySpend
+from shared.money.ledger import Book
+from shared.money.shortage import Need
+from shared.objects.batches import Fault
+
+#: Lines that are put right in one transaction.
+MOST_LINES: Final = 1000
+
+
+def excess(connection: Connection, batch: Mapping[str, Any], need: Need, now: int) -> Fault | None:
+    """What is wrong with a batch that does not fit in a budget of its key; under the lock of its account."""
+    limits = of_key(connection, batch["key_id"])
+    if batch["test"] or not limits.budgets:
+        return None
+    one = Counted(batch["account_id"], batch["key_id"], now)
+    over = KeySpend(connection, [one]).excess(one, limits.budgets, need.micros)
+    if over is None:
+        return None
+    message, fields = key_budgets.explain(need, over)
+    fault: Fault = {**FaultError(key_budgets.EXCEEDED, message).as_json(), **fields}
+    return fault
+
+
+def hold(connection: Connection, batch: Mapping[str, Any], micros: int, now: int) -> dict[str, int]:
+    """Count the hold of a batch, if its key is counted; the columns of the batch that say so."""
+    if batch["test"] or not of_key(connection, batch["key_id"]).counted:
+        return {}
+    one = Counted(batch["account_id"], batch["key_id"], now)
+    spend = KeySpend(connection, [one])
+    spend.hold(one, micros)
+    spend.close()
+    return {"budget_at": now, "budget_rest_micros": micros}
+
+
+def release(connection: Connection, batch: Mapping[str, Any], micros: int) -> None:
+    """End so much of the hold of a batch, for lines that never become jobs; under the lock of its account."""
+    if micros and (one := key_budgets.counted(batch)):
+        spend = KeySpend(connection, [one])
+        spend.settle(one, held=micros, charge=0)
+        spend.close()
+
+
+def unmended(connection: Connection, most: int) -> list[str]:
+    """Batches of which a process of an earlier version has made lines, or released the rest."""
+    statement = select(batches.c.id).where(text(COUNTED), _IS_WRONG).order_by(batches.c.id).limit(most)
+    return list(connection.execute(statement).scalars())
+
+
+#: A batch that holds later, or in slices, counts with all its lines from its beginning.
+_HOLDS_LATER = and_(batches.c.stopped.is_(None), or_(batches.c.hold == "slices", batches.c.short_micros.is_not(None)))
+_IS_WRONG = and_(
+    batches.c.budget_rest_micros > batches.c.bound_micros - batches.c.released_micros,
+    or_(batches.c.hold.is_(None), ~_HOLDS_LATER),
+)
+
+
+def mend(connection: Connection, id: str) -> bool:
+    """Let lines that count nowhere count as their batch does, then release what is too much; whether more is left."""
+    found = connection.execute(select(batches.c.budget_at).where(batches.c.id == id, text(COUNTED))).scalar()
+    if found is None:
+        return False
+    adopted = (
+        update(jobs)
+        .where(jobs.c.id.in_(_uncounted_lines(id).limit(MOST_LINES)))
+        .values(budget_at=found, budget_open=True)
+        .returning(jobs.c.bound_micros)
+    )
+    rest = sum(connection.execute(adopted).scalars())
+    row = connection.execute(select(batches).where(batches.c.id == id).with_for_update()).mappings().one()
+    more = connection.execute(_uncounted_lines(id).limit(1)).first() is not None
+    rest = row["budget_rest_micros"] - rest
+    if not more:
+        Book(connection, [row["account_id"]])
+        surplus = max(0, rest - (row["bound_micros"] - row["released_micros"]))
+        release(connection, dict(row), surplus)
+        rest -= surplus
+    connection.execute(update(batches).where(batches.c.id == id).values(budget_rest_micros=rest))
+    return more
+
+
+def _uncounted_lines(id: str) -> Any:
+    """The lines of a batch that count nowhere, by id."""
+    return (
+        select(jobs.c.id).where(jobs.c.batch_id == id, text(OF_BATCHES), jobs.c.budget_at.is_(None)).order_by(jobs.c.id)
+    )
