@@ -28,7 +28,7 @@ from sqlalchemy import text
 
 from shared import accounts, clock, key_limits
 from shared.db import Database
-from shared.db.models.batches import UNFINISHED
+from shared.db.models.batches import TO_READ, UNFINISHED
 from shared.money import ledger
 from shared.money.budgets import BUDGET_PERIODS
 from shared.providers import states
@@ -314,12 +314,12 @@ class Stack(Processes):
 
     def await_batch(self, id: str, *, seconds: float = 90.0) -> Any:
         """Until a batch has ended; its row."""
-        ended = f"SELECT * FROM batches WHERE id = :id AND NOT ({UNFINISHED})"
+        ended = f"SELECT * FROM batches WHERE id = :id AND NOT ({UNFINISHED} OR {TO_READ})"
         return self.until(lambda: self.rows(ended, id=id), seconds=seconds, what=f"the end of {id}")[0]
 
     def quiet(self, *, seconds: float = 90.0) -> None:
         """Until every batch and job has ended and every event is delivered."""
-        unfinished = f"SELECT count(*) FROM batches WHERE {UNFINISHED}"
+        unfinished = f"SELECT count(*) FROM batches WHERE {UNFINISHED} OR {TO_READ}"
         self.until(lambda: self.rows(unfinished)[0][0] == 0, seconds=seconds, what="every batch's end")
         self.await_all_terminal(seconds=seconds)
         pending = "SELECT count(*) FROM deliveries WHERE status = 'pending'"

@@ -123,7 +123,7 @@ def _fusionai(secret: str, timestamp: int, body: bytes) -> str:
 
 def _standard(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
     content = b"%b.%d.%b" % (event_id.encode(errors="surrogatepass"), timestamp, body)
-    return base64.b64encode(hmac.digest(_key(secret), content, "sha256")).decode("ascii")
+    return base64.b64encode(hmac.new(_key(secret), content, hashlib.sha256).digest()).decode("ascii")
 
 
 def _key(secret: str) -> bytes:

@@ -1,9 +1,11 @@
-"""Webhooks: how long after its settling an event is delivered, at 500 events a second, to one webhook and to twenty.
+"""Webhooks: how long after its settling an event is delivered, at 500 events a second, in four shapes.
 
     python -m tests.bench.hooks ACCOUNT…      # a process of its own: settles those accounts' jobs at that pace
 
-From the event's `created_at`, before its COMMIT, to the row's `delivered_at`, after the receiver's answer. The receiver
-is the upstream's process: it answers at once, or after 20 ms. A worker process of all queues sends.
+To one webhook, to twenty, to one and twenty that answer after 20 ms, and to one beside 120 that never answer, of as
+many accounts. From the event's `created_at`, before its COMMIT, to the row's `delivered_at`, after the receiver's
+answer. The receiver is the upstream's process. A worker process of all queues sends; its CPU time is that of all its
+threads, from the doorbell to the record.
 """
 
 import statistics
@@ -12,19 +14,22 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from celery import Celery
+from sqlalchemy import bindparam, insert, select, text
 
 from shared import clock
-from shared.broker.bell import bell
+from shared.broker.bell import CHUNK, bell
 from shared.db import Database
 from shared.db import models as m
 from shared.db.models.jobs import QUEUED
 from shared.jobs import transitions
 from shared.jobs.outcomes import Ending
-from shared.queues import WEBHOOKS
+from shared.money.ledger import Book
+from shared.queues import TASKS, WEBHOOKS
 from shared.settings import settings
 from shared.webhooks import signing
 from tests.bench.stack import Bench, Customer, bench
@@ -36,18 +41,40 @@ PER_SECOND = 500
 TICK_SECONDS = 0.02
 #: Seconds of events that warm the sender up, and are left out.
 WARM_SECONDS = 2
-RECEIVERS = {"at once": "/v1", "after 20 ms": "/delay/20/v1"}
-HOOKS = (1, 20)
 ANSWER = '{"choices":[]}'
+#: Where the upstream answers a delivery long after its sender has given it up.
+NEVER = "/delay/3600000/v1"
+#: Events for each webhook that never answers; they are due when the others' begin.
+EACH_DEAD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Webhooks, how they answer, and how many never do, beside them."""
+
+    what: str
+    count: int
+    path: str
+    dead: int = 0
+
+
+SHAPES = (
+    Shape("to 1 webhook", 1, "/v1"),
+    Shape("to 20 webhooks", 20, "/v1"),
+    Shape("to 1 webhook answering after 20 ms", 1, "/delay/20/v1"),
+    Shape("to 20 webhooks answering after 20 ms", 20, "/delay/20/v1"),
+    Shape("to 1 webhook beside 120 that never answer", 1, "/v1", dead=120),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Seconds from settled to delivered, and events a second that there really were."""
+    """Seconds from settled to delivered, events a second that there really were, microseconds of CPU for each."""
 
     middle: float
     late: float
     pace: float
+    cpu: float
 
 
 def settle(accounts: Sequence[str]) -> None:
@@ -72,34 +99,57 @@ def _endings(connection: Any, accounts: Sequence[str]) -> list[Ending]:
     ]
 
 
-def tell(running: Bench, customers: Sequence[Customer], seconds: int) -> Told:
+def tell(running: Bench, customers: Sequence[Customer], dead: Sequence[Customer], seconds: int) -> Told:
     """Settle jobs of these customers for so many seconds, and see when the events are delivered."""
     each = PER_SECOND * (WARM_SECONDS + seconds) // len(customers)
     for customer in customers:
         running.accept(each, customer=customer)
     accounts = [customer.holder.account_id for customer in customers]
-    began = clock.now_micros()
+    running.until(lambda connection: connection.execute(select(m.workers.c.id)).first())
+    began, spent = clock.now_micros(), running.cpu_seconds("worker0")
+    ring(running, running.database.write_sync(_emitted, [customer.holder.account_id for customer in dead]))
     command = [sys.executable, "-m", "tests.bench.hooks", *accounts]
     subprocess.run(command, env=running.environment, check=True)
-    running.until(lambda connection: not connection.execute(_PENDING).first())
-    seen = running.database.read_sync(_deliveries, began)
+    running.until(lambda connection: not connection.execute(_PENDING, {"accounts": accounts}).first())
+    spent = running.cpu_seconds("worker0") - spent
+    seen = running.database.read_sync(_deliveries, accounts, began)
     assert len(seen) == each * len(customers), f"{len(seen)} events"
     assert all(status == "delivered" for status, _, _ in seen)
     measured = [(at, done) for _, at, done in seen if at - seen[0][1] >= WARM_SECONDS * clock.MICROS]
     waits = [(done - at) / clock.MICROS for at, done in measured]
     pace = len(measured) / (measured[-1][0] - measured[0][0]) * clock.MICROS
-    return Told(statistics.median(waits), statistics.quantiles(waits, n=100)[98], pace)
+    late = statistics.quantiles(waits, n=100)[98]
+    return Told(statistics.median(waits), late, pace, spent / len(seen) * clock.MICROS)
 
 
-_PENDING = select(m.deliveries.c.id).where(m.deliveries.c.status == "pending").limit(1)
+def ring(running: Bench, deliveries: Sequence[str]) -> None:
+    """Ring for deliveries, as whoever settles does."""
+    with Celery(broker=running.redis.url) as app:
+        for start in range(0, len(deliveries), CHUNK):
+            some = list(deliveries[start : start + CHUNK])
+            app.send_task(TASKS[WEBHOOKS], args=(WEBHOOKS, some), queue=WEBHOOKS, ignore_result=True)
 
 
-def _deliveries(connection: Any, began: int) -> Sequence[Any]:
+def _emitted(connection: Any, accounts: Sequence[str]) -> list[str]:
+    """Events that are settled for nobody's job: the deliveries of webhooks that never answer."""
+    book = Book(connection, accounts)
+    for account in [*accounts] * EACH_DEAD:
+        book.emit(account, "webhook.test", {})
+    return book.close()
+
+
+_PENDING = (
+    select(m.deliveries.c.id)
+    .where(m.deliveries.c.status == "pending", m.deliveries.c.account_id.in_(bindparam("accounts", expanding=True)))
+    .limit(1)
+)
+
+
+def _deliveries(connection: Any, accounts: Sequence[str], began: int) -> Sequence[Any]:
     columns = (m.deliveries.c.status, m.events.c.created_at, m.deliveries.c.delivered_at)
     statement = select(*columns).join_from(m.deliveries, m.events, m.events.c.id == m.deliveries.c.event_id)
-    found: Sequence[Any] = connection.execute(
-        statement.where(m.events.c.created_at >= began).order_by(m.events.c.created_at)
-    ).all()
+    statement = statement.where(m.events.c.created_at >= began, m.events.c.account_id.in_(accounts))
+    found: Sequence[Any] = connection.execute(statement.order_by(m.events.c.created_at)).all()
     return found
 
 
@@ -120,21 +170,22 @@ def hooked(running: Bench, url: str) -> Customer:
 
 
 def hooks_rows(base: str, seconds: int, runs: int) -> None:
-    """Both receivers, each as one webhook and as twenty, in turn in one stack."""
-    kinds = [(count, name) for name in RECEIVERS for count in HOOKS]
+    """All shapes in turn, each in a stack of its own: what one leaves undone is not the next one's."""
+    for shape, told in zip(
+        SHAPES, in_turn(runs, *(partial(_told, base, shape, seconds) for shape in SHAPES)), strict=True
+    ):
+        middle, late, pace, cpu = (statistics.median(getattr(one, part) for one in told) for part in Told.__slots__)
+        what = f"settled to delivered, {PER_SECOND} events/s {shape.what}: p99"
+        row(what, f"{late:.3f} s", f"{BAR_SECONDS:g} s", late < BAR_SECONDS)
+        note(f"p50 {middle:.3f} s, at {pace:,.0f} events/s, {cpu:,.0f} µs of the worker's CPU an event")
+
+
+def _told(base: str, shape: Shape, seconds: int) -> Told:
     # Not verified: these jobs are ended without a provider, for a charge that is no price.
     with bench(base, check=False, FUSIONAI_WEBHOOKS_ALLOW_LOOPBACK="true") as running:
-        of = {
-            (count, name): [hooked(running, f"{base}{RECEIVERS[name]}/{number}/hook") for number in range(count)]
-            for count, name in kinds
-        }
-        seen = in_turn(runs, *(lambda kind=kind: tell(running, of[kind], seconds) for kind in kinds))
-    for (count, name), told in zip(kinds, seen, strict=True):
-        middle, late, pace = (statistics.median(getattr(one, part) for one in told) for part in Told.__slots__)
-        hooks = "1 webhook" if count == 1 else f"{count} webhooks"
-        what = f"settled to delivered, {PER_SECOND} events/s to {hooks} answering {name}: p99"
-        row(what, f"{late:.2f} s", f"{BAR_SECONDS:g} s", late < BAR_SECONDS)
-        note(f"p50 {middle:.2f} s, at {pace:,.0f} events/s")
+        customers = [hooked(running, f"{base}{shape.path}/{number}/hook") for number in range(shape.count)]
+        dead = [hooked(running, f"{base}{NEVER}/{number}/hook") for number in range(shape.dead)]
+        return tell(running, customers, dead, seconds)
 
 
 if __name__ == "__main__":

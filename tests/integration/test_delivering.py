@@ -15,7 +15,7 @@ from shared.money.ledger import Book
 from shared.settings import settings
 from tests.integration import world
 from tests.receiver import Answer, Receiver
-from workers.webhooks import claims, results, send_slots
+from workers.webhooks import claims, receivers, results, send_slots
 from workers.webhooks import client as outbound
 from workers.webhooks.schedule import SCHEDULE
 from workers.webhooks.sender import Sender
@@ -103,7 +103,7 @@ def test_one_slow_answer_does_not_hold_up_the_others_of_its_webhook(database: Da
 def test_many_receivers_that_hang_hold_up_nobody_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of as many accounts as webhooks; what answers at once is delivered, new or known."""
     world.settings_allow_loopback(monkeypatch)
-    monkeypatch.setattr(send_slots, "SLOW_SECONDS", {"quick": 0.2, "fresh": 0.1})
+    monkeypatch.setattr(receivers, "SLOW_SECONDS", {"quick": 0.2, "fresh": 0.1})
     monkeypatch.setitem(send_slots.SHARES, "fresh", (8, 4, 4))
     with Receiver() as slow, Receiver() as fast:
         slow.answer = Answer(delay_seconds=60)
@@ -142,7 +142,7 @@ def test_a_busy_receiver_hears_nothing_until_it_wants_to(database: Database, mon
                 await sender.stop()
 
         asyncio.run(main())
-        assert len(receiver.deliveries) <= send_slots.FIRST_EACH
+        assert len(receiver.deliveries) <= receivers.FIRST_EACH
     rows = [row for row in world.rows(database, m.deliveries, webhook_id=id)]
     assert {row["status"] for row in rows} == {"pending"}
     assert sum(row["attempts"] for row in rows) == len(receiver.deliveries)
@@ -160,7 +160,7 @@ def test_never_more_at_once_than_a_webhook_may_have(
         receiver.answer = Answer(status, delay_seconds=0.01)
         _, _, ids = open_webhook(database, receiver.url, 60)
         deliver(database, ids, until=lambda: receiver.wait_for(lambda got: len(got) >= 20))
-        assert receiver.most_at_once <= (send_slots.MOST_EACH if status < 300 else send_slots.FIRST_EACH)
+        assert receiver.most_at_once <= (receivers.MOST_EACH if status < 300 else receivers.FIRST_EACH)
 
 
 @pytest.mark.parametrize("broken", ["https://xn--a/", "http://xn--zz9a.com/", "http://[::1", "", "no-such-scheme://a"])

@@ -12,7 +12,6 @@ from tests.integration import world
 from tests.integration.test_delivering import open_webhook
 from tests.receiver import Receiver
 from workers.webhooks import client as outbound
-from workers.webhooks.send_slots import MOST_SENDING
 from workers.webhooks.sender import Sender
 
 #: More than the threads that asyncio has for everything.
@@ -36,7 +35,7 @@ def test_names_that_do_not_resolve_hold_up_only_themselves(database: Database, m
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
         async def main() -> None:
-            async with outbound.client(allow_loopback=True, allow_private=False, connections=MOST_SENDING) as client:
+            async with outbound.client(allow_loopback=True, allow_private=False) as client:
                 sender = Sender(database, client)
                 sender.offer([id for ids in slow for id in ids])
                 while len(asked) < 4:

@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-import httpx
 import pytest
 
 from shared.network.permissions import Permissions
@@ -54,7 +53,7 @@ async def without_dns(host: str, port: int) -> Sequence[str]:
 @asynccontextmanager
 async def opened(
     *, loopback: bool = False, private: bool = False, names: outbound.Resolver = without_dns
-) -> AsyncIterator[httpx.AsyncClient]:
+) -> AsyncIterator[outbound.WebhookClient]:
     async with outbound.client(allow_loopback=loopback, allow_private=private, resolver=names) as client:
         yield client
 
@@ -183,7 +182,6 @@ def test_no_cookie_is_kept(receiver: Receiver) -> None:
         async with opened(loopback=True) as client:
             for _ in range(2):
                 await outbound.post(client, receiver.url, body=b"{}", headers={})
-            assert len(client.cookies.jar) == 0
 
     asyncio.run(twice())
     assert all("cookie" not in delivery.headers for delivery in receiver.deliveries)
@@ -246,21 +244,27 @@ def test_a_url_that_is_none(url: str) -> None:
     assert posted(url, loopback=True).failure == "url"
 
 
-def test_unix_sockets_are_refused() -> None:
-    backend = outbound.GuardedBackend(lookups.NameResolver(), Permissions(loopback=True, private=True))
-    with pytest.raises(outbound.AddressRefused, match="unix"):
-        asyncio.run(backend.connect_unix_socket("/run/docker.sock"))
+@pytest.mark.parametrize(
+    "url", ["http+unix://%2frun%2fdocker.sock/", "unix:/run/docker.sock", "http:///run/docker.sock"]
+)
+def test_unix_sockets_are_refused(url: str) -> None:
+    assert posted(url, loopback=True).failure == "url"
 
 
-def test_the_transport_has_no_way_but_the_guarded_one() -> None:
-    async def look() -> None:
-        async with opened() as client:
-            transport = client._transport
-            assert isinstance(transport, outbound.GuardedTransport)
-            assert isinstance(transport._pool._network_backend, outbound.GuardedBackend)
-            assert not client._mounts
+def test_there_is_no_way_but_the_guarded_one(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose guard refuses to connect reaches nothing, whatever else is allowed."""
 
-    asyncio.run(look())
+    async def refuse(*_: object) -> None:
+        raise outbound.AddressRefused("nothing is allowed")
+
+    async def post() -> outbound.SendResult:
+        async with opened(loopback=True) as client:
+            assert isinstance(client.backend, outbound.GuardedBackend)
+            monkeypatch.setattr(client.backend, "_judged", refuse)
+            return await outbound.post(client, receiver.url, body=b"{}", headers={})
+
+    assert asyncio.run(post()).failure == "address_refused"
+    assert receiver.connections == 0
 
 
 def test_https_keeps_the_name_of_the_url_for_tls() -> None:
@@ -396,7 +400,7 @@ def test_a_fault_of_ours_is_an_answer_that_keeps_its_words(monkeypatch: pytest.M
             def wrong(*_: object, **__: object) -> None:
                 raise RuntimeError("of ours: sk-secret")
 
-            monkeypatch.setattr(client, "stream", wrong)
+            monkeypatch.setattr(client, "exchange", wrong)
             return await outbound.post(client, "http://127.0.0.1:1/", body=b"{}", headers={})
 
     answer = asyncio.run(main())

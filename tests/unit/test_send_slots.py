@@ -7,19 +7,11 @@ from typing import Any
 import pytest
 
 from shared import clock
-from workers.webhooks import send_slots
+from workers.webhooks import receivers
 from workers.webhooks.client import SendResult
-from workers.webhooks.send_slots import (
-    MOST_EACH,
-    MOST_SENDING,
-    MOST_SLOW,
-    SHARES,
-    ReceiverState,
-    ReceiverStates,
-    SendSlot,
-    SendSlots,
-    Share,
-)
+from workers.webhooks.receivers import MOST_EACH, ReceiverState, ReceiverStates
+from workers.webhooks.send_slots import MOST_SENDING, MOST_SLOW, SHARES, SendSlot, SendSlots
+from workers.webhooks.turns import Turns
 
 
 def quick(status: int = 200) -> SendResult:
@@ -49,23 +41,23 @@ async def settled() -> None:
 
 def test_seats_are_given_in_turn_and_none_is_lost_by_a_cancellation() -> None:
     async def main() -> None:
-        seats, came = Share(1), []
+        seats, came = Turns(1, 1, 1), []
 
         async def sit(name: str) -> None:
-            await seats.take()
+            await seats.take("a", "h")
             came.append(name)
 
-        await seats.take()
+        await seats.take("a", "h")
         waiting = [asyncio.create_task(sit(name)) for name in "abc"]
         await settled()
         waiting[0].cancel()
-        seats.give()
+        seats.give("a", "h")
         await settled()
         assert came == ["b"] and seats.taken == 1
-        seats.give()
+        seats.give("a", "h")
         waiting[2].cancel()  # just after its turn has come
         await settled()
-        assert seats.taken == 0 and seats.idle
+        assert seats.taken == 0 and not (seats._waiting or seats._at_host or seats.of_account or seats.of_host)
 
     run(main())
 
@@ -74,14 +66,14 @@ def test_a_webhook_may_have_as_many_sends_as_it_answers_quickly() -> None:
     ways = ReceiverState("a", "https://a.example/")
     assert (ways.kind, ways.most) == ("fresh", 2)
     seen = []
-    for _ in range(4):
+    for _ in range(5):
         ways.learn(quick())
         seen.append(ways.most)
-    assert seen == [4, 8, 16, 16] and ways.kind == "quick"
+    assert seen == [4, 8, 16, 32, 32] and ways.kind == "quick"
     ways.learn(SendResult(200, b"", 3.0))
-    assert (ways.kind, ways.most) == ("slow", send_slots.MOST_SLOW_EACH)
+    assert (ways.kind, ways.most) == ("slow", receivers.MOST_SLOW_EACH)
     ways.learn(SendResult(None, b"", 15.0, "timeout"))
-    assert (ways.kind, ways.most) == ("slow", 1)
+    assert (ways.kind, ways.most) == ("silent", 1)
     for _ in range(5):
         ways.learn(quick())
     assert (ways.kind, ways.most) == ("quick", MOST_EACH), "as before, when it is well again"
@@ -94,7 +86,7 @@ def test_one_that_fails_is_sent_one_at_a_time_with_rests() -> None:
     for _ in range(8):
         ways.learn(quick(500))
         rests.append(round(ways.rest_until - clock.monotonic(), 2))
-    assert rests[:4] == pytest.approx([0.05, 0.1, 0.2, 0.4], abs=0.03) and max(rests) <= send_slots.LONGEST_REST
+    assert rests[:4] == pytest.approx([0.05, 0.1, 0.2, 0.4], abs=0.03) and max(rests) <= receivers.LONGEST_REST
     ways.learn(quick())
     assert ways.failures == 0 and ways.most == 2
 
@@ -105,10 +97,10 @@ def test_a_refused_connection_is_a_failure_but_not_slow() -> None:
 
 
 def test_what_is_known_outlives_the_line_but_not_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send_slots, "REMEMBERED", 3)
+    monkeypatch.setattr(receivers, "REMEMBERED", 3)
     memory = ReceiverStates()
     memory.of("w", "a", "https://a.example/").learn(SendResult(None, b"", 15.0, "timeout"))
-    assert memory.of("w", "a", "https://a.example/").kind == "slow"
+    assert memory.of("w", "a", "https://a.example/").kind == "silent"
     assert memory.of("w", "a", "https://b.example/").kind == "fresh"
     for number in range(3):
         memory.of(f"w{number}", "a", "https://a.example/")
@@ -175,7 +167,7 @@ def test_an_account_and_a_host_have_only_their_shares() -> None:
     run(main())
 
 
-def test_whoever_became_slow_while_waiting_waits_among_the_slow() -> None:
+def test_whoever_fell_silent_while_waiting_waits_among_the_silent() -> None:
     async def main() -> None:
         room = SendSlots()
         first = await fill(room, [ReceiverState("a", f"https://a{n}.example/") for n in range(SHARES["fresh"][1])])
@@ -184,6 +176,6 @@ def test_whoever_became_slow_while_waiting_waits_among_the_slow() -> None:
         await settled()
         ways.mark_slow()
         room.release(first[0][0])
-        assert (await waiting).kind == "slow"
+        assert (await waiting).kind == "silent"
 
     run(main())

@@ -34,7 +34,6 @@ from workers.running.slots import Slots
 from workers.search.upstream import WebSearch
 from workers.webhooks import client
 from workers.webhooks.due import due_ids
-from workers.webhooks.send_slots import MOST_SENDING
 from workers.webhooks.sender import Sender
 
 log = logging.getLogger(__name__)
@@ -150,7 +149,6 @@ class Runtime:
             allow_loopback=settings().webhooks_allow_loopback,
             allow_private=settings().webhooks_allow_private,
             listed=allow_list(settings().webhooks_allow),
-            connections=MOST_SENDING,
         )
         self._notifier = Notifier(settings().redis_url)
         self._publisher = Publisher(settings().redis_url)
@@ -161,9 +159,15 @@ class Runtime:
         self._poller.heard(queue)
         self.engine.offer(queue, ids)
 
-    def _ring(self, deliveries: list[str]) -> None:
-        """New deliveries: on their queue, where any process with room takes them."""
-        bell().ring(WEBHOOKS, deliveries)
+    def _ring(self, deliveries: Sequence[str]) -> None:
+        """New deliveries: sent from here at once, or else on their queue, where any process with room takes them.
+
+        Not by the probation process, which may end at any moment, nor by one that stops.
+        """
+        if serves(WEBHOOKS) and not (self._probation or self._over):
+            deliveries = self.sender.take(deliveries)
+        if deliveries:
+            bell().ring(WEBHOOKS, deliveries)
 
     async def _tick(self) -> None:
         while True:

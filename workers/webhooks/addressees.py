@@ -44,3 +44,9 @@ def line_of(webhook_id: str, url: str, callback: bool) -> str:
         return f"{webhook_id} {urlsplit(url).netloc.lower()}"
     except ValueError:
         return f"{webhook_id} {url}"
+
+
+def place(line: str, url: str) -> str:
+    """What a line's receiver is known by: the URL of a webhook, the host of callbacks, whose URLs are many."""
+    _, of_host, host = line.partition(" ")
+    return f"//{host}" if of_host else url

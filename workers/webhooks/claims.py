@@ -26,13 +26,16 @@ LOST_CLAIMS: Final = 10
 
 
 class Due(NamedTuple):
-    """A delivery that may be sent. `webhook_id`: of which line; `open`: it is sent to now."""
+    """A delivery that may be sent. `open`: it is sent to now; `again`: it has been claimed or tried before."""
 
     id: str
+    #: Of which line it is; a webhook's has its name, callbacks of one host have one of their own.
+    line: str
     webhook_id: str
     account_id: str
     url: str
     open: bool
+    again: bool
 
 
 def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[Due]:
@@ -43,8 +46,8 @@ def webhooks_of(connection: Connection, ids: Sequence[str]) -> list[Due]:
     now = db.now(connection)
     found = connection.execute(_DUE, {"b_ids": list(ids), "b_now": now})
     return [
-        Due(id, addressees.line_of(webhook_id, url, callback), account_id, url, is_open)
-        for id, webhook_id, account_id, url, callback, is_open in found
+        Due(id, addressees.line_of(webhook_id, url, callback), webhook_id, account_id, url, is_open, next_at > 0)
+        for id, webhook_id, account_id, url, callback, is_open, next_at in found
     ]
 
 
@@ -52,7 +55,8 @@ _DUE = (
     addressees.joined(select(m.deliveries.c.id, m.deliveries.c.webhook_id))
     .add_columns(addressees.ACCOUNT, addressees.URL, addressees.IS_CALLBACK)
     .add_columns(
-        and_(addressees.STATUS == "enabled", func.coalesce(m.webhooks.c.paused_until, 0) <= bindparam("b_now"))
+        and_(addressees.STATUS == "enabled", func.coalesce(m.webhooks.c.paused_until, 0) <= bindparam("b_now")),
+        m.deliveries.c.next_at,
     )
     .where(m.deliveries.c.id.in_(bindparam("b_ids", expanding=True)), m.deliveries.c.status == "pending")
     .where(m.deliveries.c.next_at <= bindparam("b_now"), addressees.ACCOUNT.is_not(None))

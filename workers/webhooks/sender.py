@@ -6,12 +6,10 @@ itself: it gets fewer sends at once, one after the other, and what waits for it 
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import httpx
 import orjson
 
 from shared import clock, crash, logs
@@ -21,86 +19,76 @@ from shared.db.batcher import Batcher
 from shared.objects.events import event_object
 from shared.settings import settings
 from shared.webhooks import events, signing
-from workers.webhooks.claims import claim, release, webhooks_of
-from workers.webhooks.client import SendResult, post
+from workers.webhooks import addressees
+from workers.webhooks.claims import Due, claim, release, webhooks_of
+from workers.webhooks.client import SendResult, WebhookClient, attempt, timed_out
+from workers.webhooks.due import LEAST, due_of
+from workers.webhooks.lines import Line
+from workers.webhooks.receivers import SLOW_SECONDS, ReceiverStates
 from workers.webhooks.results import busy_seconds, give_up_disabled, record, result
-from workers.webhooks.send_slots import SLOW_SECONDS, ReceiverState, ReceiverStates, SendSlot, SendSlots
+from workers.webhooks.send_slots import SendSlot, SendSlots
 
 log = logging.getLogger(__name__)
 
 #: A claimed delivery is sent within so many seconds or left: its webhook may have been changed or deleted since.
 CLAIMED_SECONDS: Final = 5.0
-#: Only of webhooks that may have more sends at once than this is anything claimed before there is a place for it: while
-#: others are sent, and for so many rounds of sends, so that sending does not wait for the database.
-CLAIM_AHEAD: Final = 4
-CLAIMED_ROUNDS: Final = 4
+#: Deliveries that wait here, of receivers that answer, with which there is still little to send.
+SPARE: Final = 100
 #: Deliveries of a busy receiver that are put off in one transaction.
 PUT_OFF_EACH: Final = 500
-#: Ids that wait in this process for one webhook, and for all; what is beyond that the sweeper rings again.
+#: Deliveries of a webhook that are looked for at once, when its line is empty and more of it may be due.
+MORE_EACH: Final = 512
+#: Ids that wait in this process for one webhook, and for all; what is beyond that is looked for later.
 MOST_WAITING_EACH: Final = 4096
 MOST_WAITING: Final = 50_000
-
-
-@dataclass(slots=True, eq=False)
-class _Line:
-    """One webhook's deliveries in this process: waiting (ids), then claimed (rows), then being sent."""
-
-    receiver: ReceiverState
-    waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
-    claimed: deque[dict[str, Any]] = field(default_factory=deque)
-    sending: set["asyncio.Task[None]"] = field(default_factory=set)
-    #: The claim that is under way beside the sends.
-    claiming: "asyncio.Task[None] | None" = None
-    #: Answers by which its receiver is busy, and which are being recorded: until then nothing is sent.
-    busy: int = 0
-
-    @property
-    def quick(self) -> bool:
-        """It is claimed ahead of its sends."""
-        return self.receiver.most > CLAIM_AHEAD
-
-    @property
-    def may_send(self) -> bool:
-        ready = self.claimed or (self.waiting and not self.quick and self.claiming is None)
-        return bool(ready) and len(self.sending) < self.receiver.most and not self.busy
-
-    @property
-    def may_claim(self) -> bool:
-        """More is to be claimed beside the sends, before what is claimed has run out."""
-        enough = len(self.claimed) > CLAIMED_ROUNDS * self.receiver.most // 2
-        return self.quick and self.claiming is None and bool(self.waiting) and not enough and not self.busy
-
-    def wanted(self) -> list[str]:
-        """The next ids to claim: of a quick one for some rounds, of another one for the send that is to begin."""
-        most = CLAIMED_ROUNDS * self.receiver.most if self.quick else 1
-        number = max(0, min(len(self.waiting), most - len(self.claimed)))
-        return [self.waiting.popitem(last=False)[0] for _ in range(number)]
 
 
 class Sender:
     """The deliveries of one process, on its event loop: a line of ids for each webhook, served in turn."""
 
-    def __init__(self, database: Database, client: httpx.AsyncClient) -> None:
+    def __init__(self, database: Database, client: WebhookClient) -> None:
         self._database = database
         self._client = client
         self._slots = SendSlots()
         self._receivers = ReceiverStates()
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._sort: Batcher[list[str], None] = Batcher(self._sorted, most=1000)
         self._claim: Batcher[list[str], list[dict[str, Any]]] = Batcher(self._claims, most=1000)
         self._record: Batcher[dict[str, Any], None] = Batcher(self._flush, most=200)
         self._release: Batcher[tuple[str, int], None] = Batcher(self._released)
         self._tasks = BackgroundTasks(log, "webhook deliveries could not be claimed or recorded yet: %s")
         self._stopping = False
+        #: Ids that were taken and are not in a line yet.
+        self._sorting = 0
 
     def offer(self, ids: Sequence[str]) -> None:
         """Deliver these, if they are due and nobody else's."""
         if not self._stopping:
             self._tasks.start(self._sort(list(ids), weight=len(ids)))
 
+    def take(self, ids: Sequence[str]) -> Sequence[str]:
+        """Deliver these at once as far as there is little to send here, without a doorbell; those that are left.
+
+        What waits for receivers that do not answer is no reason to leave them.
+        """
+        waiting = sum(len(line.waiting) for line in self._lines.values() if line.receiver.kind in ("quick", "fresh"))
+        spare = 0 if self._stopping else max(0, SPARE - waiting - self._sorting)
+        if taken := ids[:spare]:
+            self._sorting += len(taken)
+            self._tasks.start(self._taken(taken))
+        return ids[spare:]
+
+    async def _taken(self, ids: Sequence[str]) -> None:
+        try:
+            await self._sort(list(ids), weight=len(ids))
+        finally:
+            self._sorting -= len(ids)
+
     async def stop(self) -> None:
         """Let the sends under way end; what was not sent stays due."""
         self._stopping = True
+        for line in self._lines.values():
+            line.wake()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
 
@@ -111,39 +99,58 @@ class Sender:
         if closed := [row.id for row in due if not row.open]:
             self._tasks.start(self._put_off(closed))
         room = max(0, MOST_WAITING - sum(len(line.waiting) for line in self._lines.values()))
-        for id, webhook_id, account_id, url, _ in [row for row in due if row.open][:room]:
-            line = self._lines.get(webhook_id)
-            if line is None:
-                line = self._lines[webhook_id] = _Line(self._receivers.of(webhook_id, account_id, url))
-                self._tasks.start(self._serve(webhook_id, line))
-            if len(line.waiting) < MOST_WAITING_EACH:
-                line.waiting[id] = None
+        counts: Counter[str] = Counter()
+        for number, one in enumerate(row for row in due if row.open):
+            line = self._lines.get(one.line) or self._begun(one)
+            fits = number < room and len(line.waiting) < MOST_WAITING_EACH
+            if fits:
+                line.waiting[one.id] = None
+                line.wake()
+            counts[one.line] += 1
+            line.more = line.more or not fits or one.again or counts[one.line] >= LEAST
         return [None] * len(groups)
+
+    def _begun(self, one: Due) -> Line:
+        """A new line, which is served from now on."""
+        receiver = self._receivers.of(one.line, one.account_id, addressees.place(one.line, one.url))
+        line = self._lines[one.line] = Line(receiver, one.webhook_id)
+        self._tasks.start(self._serve(one.line, line))
+        return line
 
     async def _put_off(self, ids: Sequence[str]) -> None:
         """Have those end or wait on whose webhook is not sent to now, which a claim sees to."""
         for row in await self._claim(list(ids), weight=len(ids)):  # it is sent to after all: they stay due
             self._tasks.start(self._give_back(row))
 
-    async def _serve(self, webhook_id: str, line: _Line) -> None:
-        """Send until the webhook's line is empty, as many at once as it may have; the next as soon as one ends."""
+    async def _serve(self, name: str, line: Line) -> None:
+        """Send until the webhook's line is empty, and nothing more of it is due."""
         try:
             await asyncio.sleep(0)
-            while (line.waiting or line.claimed or line.sending or line.claiming) and not self._stopping:
-                if line.may_claim:
-                    line.claiming = self._tasks.start(self._claimed(line))
-                if not line.may_send:
-                    under_way = {*line.sending, *filter(None, [line.claiming])}
-                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                elif (rest := line.receiver.rest_until - clock.monotonic()) > 0:
-                    await asyncio.sleep(rest)
-                else:
-                    await self._next(line)
+            await self._send_all(line)
+            while line.more and not self._stopping:
+                line.more = False
+                if ids := await self._database.read(due_of, line.webhook_id, MORE_EACH):
+                    await self._sort(ids, weight=len(ids))
+                if line.over:  # another process has them, or there is no room for them here
+                    break
+                await self._send_all(line)
         finally:
-            del self._lines[webhook_id]
+            del self._lines[name]
             self._give_all_back(line)
 
-    async def _next(self, line: _Line) -> None:
+    async def _send_all(self, line: Line) -> None:
+        """Send what is in the line, as many at once as its webhook may have; the next as soon as one ends."""
+        while not (line.over or self._stopping):
+            if line.may_claim:
+                line.claiming = self._tasks.start(self._claimed(line))
+            if not line.may_send:
+                await line.changed()
+            elif (rest := line.receiver.rest_until - clock.monotonic()) > 0:
+                await asyncio.sleep(rest)
+            else:
+                await self._next(line)
+
+    async def _next(self, line: Line) -> None:
         """Take a slot and begin one send, of what is still to be sent by then."""
         slot = await self._slots.enter(line.receiver)
         try:
@@ -153,11 +160,12 @@ class Sender:
             self._slots.release(slot)
             raise
         if line.claimed and line.may_send and not self._stopping:
-            line.sending.add(self._tasks.start(self._send(line, line.claimed.popleft(), slot)))
+            line.sending += 1
+            self._tasks.start(self._send(line, line.claimed.popleft(), slot))
         else:
             self._slots.release(slot)
 
-    async def _claimed(self, line: _Line) -> None:
+    async def _claimed(self, line: Line) -> None:
         """Claim what is wanted of the line; what came too late to be sent is given back."""
         try:
             ids = line.wanted()
@@ -167,65 +175,73 @@ class Sender:
                 self._give_all_back(line)
         finally:
             line.claiming = None
+            line.wake()
 
-    def _give_all_back(self, line: _Line) -> None:
+    def _give_all_back(self, line: Line) -> None:
         """What is claimed of the line is not sent after all."""
         for row in line.claimed:
             self._tasks.start(self._give_back(row))
         line.claimed.clear()
 
-    async def _send(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> None:
-        """One send of the line, until the next may begin in its stead."""
+    async def _send(self, line: Line, row: dict[str, Any], slot: SendSlot) -> None:
+        """Send one, and record what came of it; the next is sent meanwhile, unless the receiver is busy."""
         try:
-            await self._sent(line, row, slot)
+            answer = await self._sent(line, row, slot)
+            if answer is None:
+                await self._give_back(row)
+                line.more = True
+                return
+            if busy_seconds(answer):
+                await self._held(line, row, answer)
+                return
         finally:
-            line.sending.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            line.sending -= 1
+            line.wake()
+        await self._recorded(row, answer)
 
-    async def _sent(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> None:
-        """Send one, and have what came of it recorded; the next is sent meanwhile."""
+    async def _sent(self, line: Line, row: dict[str, Any], slot: SendSlot) -> SendResult | None:
+        """What came of sending one; None: it has been claimed for too long, and is not sent."""
         try:
             if clock.monotonic() > row["send_by"]:
-                await self._give_back(row)
-                return
+                return None
             answer = await self._timed(line, row, slot)
         finally:
             self._slots.release(slot)
         line.receiver.learn(answer)
         crash.point("deliver.after_send")
-        recorded = self._tasks.start(self._recorded(row, answer))
-        if busy_seconds(answer):
-            await self._held(line, recorded)
+        return answer
 
-    async def _held(self, line: _Line, recorded: "asyncio.Task[None]") -> None:
+    async def _held(self, line: Line, row: dict[str, Any], answer: SendResult) -> None:
         """The receiver is busy: nothing is sent before that is recorded; then what waits here waits on in its rows."""
         line.busy += 1
         try:
             self._give_all_back(line)
-            await asyncio.wait([recorded])
+            await self._recorded(row, answer)
             while line.waiting and not self._stopping:
                 some = min(len(line.waiting), PUT_OFF_EACH)
                 await self._put_off([line.waiting.popitem(last=False)[0] for _ in range(some)])
         finally:
             line.busy -= 1
 
-    async def _timed(self, line: _Line, row: dict[str, Any], slot: SendSlot) -> SendResult:
+    async def _timed(self, line: Line, row: dict[str, Any], slot: SendSlot) -> SendResult:
         """The answer, whatever becomes of the send; while it is waited for it may come to count as a slow one."""
         loop, began = asyncio.get_running_loop(), clock.monotonic()
-        patience = SLOW_SECONDS["quick" if slot.kind == "quick" else "fresh"]
-        slow = loop.call_later(patience, self._slots.move_to_slow, slot, line.receiver)
+        slow = None
+        if slot.kind in ("quick", "fresh"):
+            slow = loop.call_later(SLOW_SECONDS[slot.kind], self._slots.move_to_slow, slot, line.receiver)
         try:
-            async with asyncio.timeout(None) as limit:
+            async with asyncio.timeout(seconds := settings().webhook_timeout_seconds) as limit:
                 slot.cut = lambda: limit.reschedule(loop.time())
-                return await self._post(row)
+                return await self._post(row, seconds)
         except TimeoutError:
-            seconds = clock.monotonic() - began
-            return SendResult(None, b"", seconds, "timeout", f"no response within {seconds:.1f} seconds")
+            return timed_out(clock.monotonic() - began)
         except Exception as error:  # what is not recorded would be tried for ever
             log.warning("sending a webhook delivery failed: %s", logs.kind(error))
             seconds = clock.monotonic() - began
             return SendResult(None, b"", seconds, "internal", f"sending failed ({type(error).__name__})")
         finally:
-            slow.cancel()
+            if slow is not None:
+                slow.cancel()
             slot.cut = None
 
     async def _recorded(self, row: dict[str, Any], answer: SendResult) -> None:
@@ -235,12 +251,11 @@ class Sender:
             while await self._database.write(give_up_disabled, row["webhook_id"]) == events.CHUNK:
                 pass
 
-    async def _post(self, row: Mapping[str, Any]) -> SendResult:
+    async def _post(self, row: Mapping[str, Any], seconds: float) -> SendResult:
         body = orjson.dumps(event_object(row))
         signed = signing.headers(row["id"], body, clock.now_seconds(), row["secrets"])
         wanted = {"content-type": "application/json", **signed}
-        seconds = settings().webhook_timeout_seconds
-        return await post(self._client, row["url"], body=body, headers=wanted, seconds=seconds)
+        return await attempt(self._client, row["url"], body, wanted, seconds)
 
     async def _claims(self, groups: Sequence[list[str]]) -> Sequence[list[dict[str, Any]]]:
         send_by = clock.monotonic() + CLAIMED_SECONDS  # from before the claim, by this machine's own clock

@@ -80,6 +80,7 @@ class DeliveryRow(SQLModel, table=True):
     __table_args__ = (
         Index("deliveries_of_webhook", "webhook_id", "id"),
         partial_index("deliveries_due", "next_at", where=PENDING),
+        partial_index("deliveries_waiting", "webhook_id", "next_at", where=PENDING),
         Index("one_delivery_an_event", "event_id", "webhook_id", unique=True),
     )
     id: str = Field(primary_key=True)

@@ -1,0 +1,252 @@
+"""A connection to a receiver, which carries one request after the other, and the pool of those that are not in use.
+
+What a receiver answers is read by httptools (llhttp) as it comes, and bounded in bytes: its head, and its body.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
+
+import httptools
+
+from shared import clock
+
+#: What is read of an answer's body: the status is what counts, the rest is dropped with its connection.
+BODY_BYTES: Final = 64 * 1024
+#: The longest head of an answer, with informational ones before it.
+HEAD_BYTES: Final = 100 * 1024
+#: Connections kept for the next request: in all, of one origin, and for how long, in seconds.
+IDLE_CONNECTIONS, IDLE_EACH, IDLE_SECONDS = 256, 32, 30.0
+#: The headers of an answer that anybody asks for.
+_HEADERS: Final = frozenset({"location", "retry-after", "date"})
+
+#: Scheme, host and port.
+Origin = tuple[str, str, int]
+
+
+class ExchangeFailed(Exception):
+    """What came is no answer. `silent`: nothing came at all before the receiver hung up."""
+
+    def __init__(self, why: str, *, silent: bool = False) -> None:
+        super().__init__(why)
+        self.silent = silent
+
+
+class Connection(asyncio.Protocol):
+    """Use: `await head(request)`, then `await body()`; if then `reusable`, again. Else `abort`."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.read = bytearray()
+        #: Whatever it waits for while it is not used; called when the receiver hangs up or says something unasked.
+        self.when_lost: Callable[[], None] | None = None
+        self.idle_since = 0.0
+        self._alive = False
+        self._whole = False
+        self._came = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._failed: ExchangeFailed | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+
+    async def head(self, request: bytes) -> None:
+        """Send a request; returns when the head of its answer has come. ExchangeFailed."""
+        self.status, self.headers, self.read = None, {}, bytearray()
+        self._whole, self._came = False, 0
+        if not self._alive:
+            raise self._failed or ExchangeFailed("the receiver closed the connection", silent=True)
+        self._parser = httptools.HttpResponseParser(self)
+        # What Python's own h11 reads as well: bare line feeds, and a length beside chunks.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_chunked_length=True,
+            lenient_data_after_close=True,
+        )
+        self._transport.write(request)
+        if self.status is None and self._failed is None:
+            await self._wait()
+        if self.status is None:
+            raise self._failed or ExchangeFailed("the receiver closed the connection")
+
+    async def body(self) -> None:
+        """Return when the body is over, or as much of it has come as is wanted, or it broke off."""
+        if not self._over:
+            await self._wait()
+
+    @property
+    def reusable(self) -> bool:
+        """The answer is whole, and another request may follow."""
+        return self._whole and self._alive and self._failed is None
+
+    @property
+    def alive(self) -> bool:
+        """Nobody has hung up."""
+        return self._alive and self._failed is None
+
+    def abort(self) -> None:
+        """Hang up, whatever is under way."""
+        self._alive = False
+        self._parser = None
+        self._transport.abort()
+
+    @property
+    def _over(self) -> bool:
+        return self._whole or not self._alive or self._failed is not None or len(self.read) >= BODY_BYTES
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, why: str, *, silent: bool = False) -> None:
+        if self._failed is None:
+            self._failed = ExchangeFailed(why, silent=silent)
+        self._alive = False
+        self._transport.abort()
+        self._wake()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        self._alive = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None or self._whole:
+            self._fail("the receiver sent more than its answer")
+            if self.when_lost is not None:
+                self.when_lost()
+            return
+        self._came += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:  # an upgrade too; after a head it only ends the body
+            self._fail("the receiver's answer is no HTTP")
+            return
+        if self.status is None and self._came > HEAD_BYTES:
+            self._fail("the head of the receiver's answer is too long")
+        elif self._over:
+            self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._alive = False
+        if self._failed is None:
+            self._failed = ExchangeFailed("the receiver closed the connection without an answer", silent=not self._came)
+        self._wake()
+        if self.when_lost is not None:
+            self.when_lost()
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        if self._whole:  # a second answer to one request: what comes next would be taken for that of another
+            self._alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1").lower()
+        if key in _HEADERS and not self._whole:
+            text = value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        status = cast(httptools.HttpResponseParser, self._parser).get_status_code()
+        if self._whole:
+            return
+        if status < 200:  # informational: the answer follows
+            self.headers = {}
+            return
+        self.status = status
+        self._wake()
+
+    def on_body(self, data: bytes) -> None:
+        if not self._whole and len(self.read) < BODY_BYTES:
+            self.read += data[: BODY_BYTES - len(self.read)]
+
+    def on_message_complete(self) -> None:
+        if self.status is not None and not self._whole:
+            parser = cast(httptools.HttpResponseParser, self._parser)
+            self._alive = self._alive and parser.should_keep_alive()
+            self._whole = True
+
+
+class Pool:
+    """Connections that wait for the next request to their origin; no more than may be looked after."""
+
+    def __init__(self, connect: Callable[[Origin], Awaitable[Connection]]) -> None:
+        self._connect = connect
+        self._idle: dict[Origin, deque[Connection]] = {}
+        #: All of them, the longest idle first.
+        self._all: OrderedDict[Connection, Origin] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def idle(self, origin: Origin) -> Connection | None:
+        """The connection to the origin that was used last, if there is one."""
+        waiting = self._idle.get(origin)
+        while waiting:
+            connection = waiting[-1]
+            self._remove(connection)
+            if connection.alive and clock.monotonic() - connection.idle_since < IDLE_SECONDS:
+                return connection
+            connection.abort()
+        return None
+
+    async def connected(self, origin: Origin) -> Connection:
+        """A new one."""
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        return await self._connect(origin)
+
+    def put(self, origin: Origin, connection: Connection) -> None:
+        """Keep one for the next request, or hang up."""
+        waiting = self._idle.setdefault(origin, deque())
+        if self._closed or len(waiting) >= IDLE_EACH:
+            connection.abort()
+            return
+        connection.idle_since = clock.monotonic()
+        connection.when_lost = lambda: self._remove(connection)
+        waiting.append(connection)
+        self._all[connection] = origin
+        if len(self._all) > IDLE_CONNECTIONS:
+            oldest = next(iter(self._all))
+            self._remove(oldest)
+            oldest.abort()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire)
+
+    def close(self) -> None:
+        """Hang up all of them; no more are made."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self._all):
+            self._remove(connection)
+            connection.abort()
+
+    def _remove(self, connection: Connection) -> None:
+        connection.when_lost = None
+        origin = self._all.pop(connection, None)
+        if origin is None:
+            return
+        waiting = self._idle[origin]
+        waiting.remove(connection)
+        if not waiting:
+            del self._idle[origin]
+
+    def _expire(self) -> None:
+        """Hang up those that have waited for long."""
+        self._timer = None
+        before = clock.monotonic() - IDLE_SECONDS
+        for connection in [one for one in self._all if one.idle_since <= before]:
+            self._remove(connection)
+            connection.abort()
+        if self._all:
+            self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS / 2, self._expire)

@@ -1,0 +1,74 @@
+"""A webhook's deliveries in one process, in their order: waiting (ids), then claimed (rows), then being sent."""
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from workers.webhooks.receivers import ReceiverState
+
+#: Only of webhooks that may have more sends at once than this is anything claimed before there is a place for it: while
+#: others are sent, and for so many rounds of sends, so that sending does not wait for the database.
+CLAIM_AHEAD: Final = 4
+CLAIMED_ROUNDS: Final = 4
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One webhook's. Whatever changes it says so (`wake`); who serves it waits for that (`changed`)."""
+
+    receiver: ReceiverState
+    #: As deliveries name it.
+    webhook_id: str
+    waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    claimed: deque[dict[str, Any]] = field(default_factory=deque)
+    #: Sends under way.
+    sending: int = 0
+    #: The claim that is under way beside the sends.
+    claiming: "asyncio.Task[None] | None" = None
+    #: Answers by which its receiver is busy, and which are being recorded: until then nothing is sent.
+    busy: int = 0
+    #: Its webhook may have more that is due than was offered: whoever serves the line looks when it is empty.
+    more: bool = False
+    _waker: "asyncio.Future[None] | None" = None
+
+    @property
+    def quick(self) -> bool:
+        """It is claimed ahead of its sends."""
+        return self.receiver.most > CLAIM_AHEAD
+
+    @property
+    def over(self) -> bool:
+        """Nothing of it is left here."""
+        return not (self.waiting or self.claimed or self.sending or self.claiming)
+
+    @property
+    def may_send(self) -> bool:
+        """Another send is due, as far as the receiver is concerned."""
+        ready = self.claimed or (self.waiting and not self.quick and self.claiming is None)
+        return bool(ready) and self.sending < self.receiver.most and not self.busy
+
+    @property
+    def may_claim(self) -> bool:
+        """More is to be claimed beside the sends, before what is claimed has run out."""
+        enough = len(self.claimed) > CLAIMED_ROUNDS * self.receiver.most // 2
+        return self.quick and self.claiming is None and bool(self.waiting) and not enough and not self.busy
+
+    def wanted(self) -> list[str]:
+        """The next ids to claim: of a quick one for some rounds, of another one for the send that is to begin."""
+        most = CLAIMED_ROUNDS * self.receiver.most if self.quick else 1
+        number = max(0, min(len(self.waiting), most - len(self.claimed)))
+        return [self.waiting.popitem(last=False)[0] for _ in range(number)]
+
+    async def changed(self) -> None:
+        """Wait until something may have changed."""
+        self._waker = asyncio.get_running_loop().create_future()
+        try:
+            await self._waker
+        finally:
+            self._waker = None
+
+    def wake(self) -> None:
+        """Something has changed."""
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
