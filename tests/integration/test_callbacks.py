@@ -195,7 +195,7 @@ def test_each_host_has_a_line_of_its_own(database: Database) -> None:
         urls = [f"{one.url}?a", f"{one.url}?b", f"{other.url}?c"]
         due = [finish(database, called_back(database, holder, url))[0] for url in urls]
         found = database.read_sync(claims.webhooks_of, due)
-    assert all(row.open for row in found) and len({row.webhook_id for row in found}) == 2
+    assert all(row.open for row in found) and len({row.line for row in found}) == 2
     assert [row.url for row in found] == urls
 
 
