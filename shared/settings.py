@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     #: Secret for hashing stored API keys and (derived from it) for signing image links. In embedded mode it is
     #: generated in the state directory.
     key_secret: str = PUBLISHED_SECRET
+    #: The operator's name in the audit log (`fusionai accounts audit`). Empty: the name of the system's user.
+    operator: str = Field(default="", max_length=200)
     #: The umask of all files that the processes write, in octal.
     umask: str = Field(default="077", pattern="^0?[0-7]{3}$")
     #: Allow webhooks to loopback addresses (for the embedded mode) or to any private address (not recommended).

@@ -26,10 +26,11 @@ import orjson
 import redis as redis_py
 from sqlalchemy import text
 
-from shared import accounts, clock
+from shared import accounts, clock, key_limits
 from shared.db import Database
-from shared.db.models.batches import UNFINISHED
+from shared.db.models.batches import TO_READ, UNFINISHED
 from shared.money import ledger
+from shared.money.budgets import BUDGET_PERIODS
 from shared.providers import states
 from shared.settings import settings
 from tests.chaos.audit import audit
@@ -170,14 +171,20 @@ class Stack(Processes):
 
     # -- a client of the stack ----------------------------------------------------------------------------------
 
-    def open_account(self, credits: int = 100_000) -> Account:
-        """A customer with credit, keys of both kinds, and a webhook of each to the inbox (live alone beside others)."""
+    def open_account(self, credits: int = 100_000, *, counted: bool = False) -> Account:
+        """A customer with credit, keys of both kinds, and a webhook of each to the inbox (live alone beside others).
+
+        `counted`: its live key has budgets, of as many credits.
+        """
 
         def make(connection: Any) -> Account:
             id = accounts.create_account(connection, "chaos", "enterprise")
             ledger.grant(connection, id, credits * clock.MICROS)
-            live, test = (accounts.create_key(connection, id, mode)[1] for mode in ("live", "test"))
-            return Account(id, live, test)
+            keys = [accounts.create_key(connection, id, mode) for mode in ("live", "test")]  # type: ignore[arg-type]
+            if counted:
+                budgets = dict.fromkeys(BUDGET_PERIODS, credits * clock.MICROS)
+                key_limits.change(connection, keys[0][0], key_limits.Change(budgets=budgets))
+            return Account(id, *(key for _, key in keys))
 
         account = self.database.write_sync(make)
         places = {account.live_key: account.id, account.test_key: f"{account.id}{TEST}"}
@@ -307,12 +314,12 @@ class Stack(Processes):
 
     def await_batch(self, id: str, *, seconds: float = 90.0) -> Any:
         """Until a batch has ended; its row."""
-        ended = f"SELECT * FROM batches WHERE id = :id AND NOT ({UNFINISHED})"
+        ended = f"SELECT * FROM batches WHERE id = :id AND NOT ({UNFINISHED} OR {TO_READ})"
         return self.until(lambda: self.rows(ended, id=id), seconds=seconds, what=f"the end of {id}")[0]
 
     def quiet(self, *, seconds: float = 90.0) -> None:
         """Until every batch and job has ended and every event is delivered."""
-        unfinished = f"SELECT count(*) FROM batches WHERE {UNFINISHED}"
+        unfinished = f"SELECT count(*) FROM batches WHERE {UNFINISHED} OR {TO_READ}"
         self.until(lambda: self.rows(unfinished)[0][0] == 0, seconds=seconds, what="every batch's end")
         self.await_all_terminal(seconds=seconds)
         pending = "SELECT count(*) FROM deliveries WHERE status = 'pending'"

@@ -22,15 +22,16 @@ from shared.db.batcher import Batcher
 from shared.db.models import job_payloads
 from shared.db.models import jobs as jobs_table
 from shared.errors import IdempotencyMismatch, InsufficientCredits, Unavailable
-from shared.jobs import leases
+from shared.jobs import credit_waits, leases
+from shared.jobs.credit_waits import Lines
 from shared.jobs.outcomes import TERMINAL
 from shared.money import key_budgets, shortage
-from shared.money.key_budgets import KeySpend
+from shared.money.key_budgets import Excess, KeySpend
 from shared.money.ledger import Book
 from shared.money.shortage import Funds, Need
 from shared.queues import queue_name
 from shared.strict_json import dumps
-from shared.submissions import quote
+from shared.submissions import likely_cost, quote
 from shared.submissions import rows as intake
 from shared.submissions.catalogue import catalogue
 from shared.submissions.rows import Owner
@@ -62,10 +63,18 @@ class PreparedJobs:
     caching: Caching | None = None
     #: Its answer has come from there.
     hit: Hit | None = None
+    #: They came as a list; and they may wait for credit.
+    listed: bool = False
+    waits: bool = False
 
     @property
     def bound(self) -> int:
         return sum(row["bound_micros"] for row in self.rows)
+
+    def waiting(self) -> "PreparedJobs":
+        """The same as jobs that wait for credit."""
+        rows = [credit_waits.waiting(row) for row in self.rows]
+        return replace(self, rows=rows, response=_shown(rows, self.payloads, listed=self.listed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,8 @@ class Accepted:
     status_code: int = 202
     replayed: bool = False
     over: bool = False
+    #: Its jobs wait for credit.
+    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -122,8 +133,12 @@ class Acceptor:
         listed: bool,
         claim: Claim | None,
         cache: CacheUse | None = None,
+        quoting: bool = False,
     ) -> PreparedJobs:
-        """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one."""
+        """Price submissions and make their rows, of which nothing is kept before `accept`. `cache`: of a single one.
+
+        `quoting`: what they are likely to cost is to be known, too.
+        """
         owner = Owner(
             holder.account_id,
             holder.key_id,
@@ -140,20 +155,23 @@ class Acceptor:
             wake = not listed and not self.bell.away and self.bell.has_room(queue_name(made[0].provider, owner.lane))
             priced = intake.priced(submission, made)
             need.add(priced.bound_micros, priced.fixed, priced.slope)
+            if quoting:
+                likely_cost.add(need.likely, submission, made)
             caching = cached_answers.caching(holder, submission, made, current, cache) if cache else None
             row, payload = intake.rows(owner, priced, wake=wake)
             rows.append(row)
             payloads.append(payload)
-        views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
-        response = dumps({"object": "list", "data": views} if listed else views[0])
-        return PreparedJobs(holder, rows, payloads, response, claim, need, caching=caching)
+        response = _shown(rows, payloads, listed=listed)
+        prepared = PreparedJobs(holder, rows, payloads, response, claim, need, caching=caching, listed=listed)
+        prepared.waits = not holder.test and all(submission.waits for submission in submissions)
+        return prepared
 
     async def _flush(self, requests: Sequence[PreparedJobs]) -> Sequence[Accepted | Exception]:
         outcomes = await self._write(requests)
         crash.point("accept.after_commit")
         wake: defaultdict[str, list[str]] = defaultdict(list)
         for prepared, outcome in zip(requests, outcomes, strict=True):
-            if isinstance(outcome, Accepted) and not (outcome.replayed or outcome.over):
+            if isinstance(outcome, Accepted) and not (outcome.replayed or outcome.over or outcome.waits):
                 for row in prepared.rows:
                     if row["woken_at"] is not None:
                         wake[row["queue"]].append(row["id"])
@@ -180,12 +198,19 @@ class Acceptor:
                 log.warning("%d jobs could not be queued, the sweep will queue them: %s", len(ids), logs.kind(error))
 
 
+def _shown(rows: Sequence[Mapping[str, Any]], payloads: Sequence[Mapping[str, Any]], *, listed: bool) -> str:
+    """The jobs as the answer shows them."""
+    views = [queued_job({**payload, **row}) for row, payload in zip(rows, payloads, strict=True)]
+    return dumps({"object": "list", "data": views} if listed else views[0])
+
+
 def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Accepted | Exception]:
     """Write what can be accepted of a group of requests, in their order; each gets its answer or its refusal."""
     known = idempotency.find(connection, [prepared.claim for prepared in requests if prepared.claim])
     there = _already(connection, [prepared.rows[0]["id"] for prepared in requests if prepared.tried])
     cached = cached_answers.find(connection, [prepared.caching for prepared in requests if prepared.caching])
     book = Book(connection, [prepared.holder.account_id for prepared in requests])
+    lines = Lines(connection)
     spend = KeySpend(connection, filter(None, (key_budgets.counted(prepared.rows[0]) for prepared in requests)))
     before, sdk = dict(known), list[tuple[Claim, int, str]]()
     outcomes: list[Accepted | Exception] = []
@@ -203,7 +228,11 @@ def accept(connection: Connection, requests: Sequence[PreparedJobs]) -> list[Acc
             outcomes.append(Unavailable("the earlier response is no longer kept; retry", retry_after_seconds=1))
         else:
             ready = _answered(book, prepared, cached) if cached else prepared
-            outcomes.append(_hold(book, spend, ready))
+            if (waiting := _in_line(book, lines, spend, ready)) is not None:
+                ready = waiting
+                outcomes.append(Accepted(ready.response, waits=True))
+            else:
+                outcomes.append(_hold(book, spend, ready))
             if isinstance(outcomes[-1], Accepted):
                 taken.append(ready)
                 if claim:
@@ -256,9 +285,33 @@ def _keep_cache(connection: Connection, taken: Sequence[PreparedJobs]) -> None:
     cached_answers.remember(connection, [(id, caching) for caching, hit, id in asking if not hit])
 
 
+def _in_line(book: Book, lines: Lines, spend: KeySpend, prepared: PreparedJobs) -> PreparedJobs | None:
+    """Jobs that may wait as ones that do, where credit lacks, or others wait before them; None: they need not, or the
+    line is full. In the budgets of their key they count already.
+    """
+    account, more = prepared.holder.account_id, len(prepared.rows)
+    if not prepared.waits or prepared.hit or _excess(spend, prepared):
+        return None
+    if book.afford(account, prepared.bound) and not lines.length(account):
+        return None
+    if lines.length(account) + more > credit_waits.MOST:
+        prepared.need.waiting = lines.length(account)
+        return None
+    lines.join(account, more)
+    if counted := key_budgets.counted(prepared.rows[0]):
+        spend.hold(counted, prepared.bound)
+    return prepared.waiting()
+
+
+def _excess(spend: KeySpend, prepared: PreparedJobs) -> Excess | None:
+    """The budget of its key that a request does not fit in."""
+    counted = key_budgets.counted(prepared.rows[0])
+    return spend.excess(counted, prepared.holder.limits.budgets, prepared.bound) if counted else None
+
+
 def _hold(book: Book, spend: KeySpend, prepared: PreparedJobs) -> Accepted | Exception:
     account, counted = prepared.holder.account_id, key_budgets.counted(prepared.rows[0])
-    if counted and (over := spend.excess(counted, prepared.holder.limits.budgets, prepared.bound)):
+    if over := _excess(spend, prepared):
         return key_budgets.refusal(prepared.need, over)
     if not book.afford(account, prepared.bound):
         available, held = book.available(account), book.held(account)

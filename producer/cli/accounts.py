@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from producer.cli.audit import audit
+from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
 from producer.cli.key_limits import fallbacks_text, named_fallbacks
 from producer.cli.keys import described, key_table
@@ -36,7 +38,7 @@ _LINKED_HELP = "Whether its chats may be linked to entities (linked_context)."
 
 @click.group(cls=DefaultGroup)
 def accounts() -> None:
-    """Create, list, show and change accounts."""
+    """Create, list, show and change accounts; what operators did."""
 
 
 @accounts.command("create")
@@ -44,13 +46,15 @@ def accounts() -> None:
 @click.option("--plan", type=click.Choice(PLANS), default="starter", show_default=True)
 @click.option("--requests-per-minute", "own", type=_REQUESTS, metavar="N", help="Its own limit, instead of the plan's.")
 @click.option("--linked-context", type=_SWITCH, default="off", show_default=True, help=_LINKED_HELP)
+@operator_option
 @operator_command
 def create_account(
     database: Database, output: Output, name: str, plan: str, own: int | None, linked_context: str
 ) -> None:
     """Create an account, without credits and keys."""
     linked = linked_context == "on"
-    id = database.write_sync(rows.create_account, name, plan, own, linked_context=linked)
+    what, make = action("accounts.create"), rows.create_account
+    id = database.write_sync(audited, what, ("account", None), make, name, plan, own, linked_context=linked)
 
     def words() -> None:
         output.line(f"{id}  {name}, {plan}")
@@ -118,19 +122,21 @@ def show_account(database: Database, output: Output, id: str) -> None:
 @accounts.command("plan")
 @click.argument("id")
 @click.argument("plan", type=click.Choice(PLANS))
+@operator_option
 @operator_command
 def set_plan(database: Database, output: Output, id: str, plan: str) -> None:
     """Move an account to another plan.
 
     Its own limit of requests per minute stays; `accounts limit ID plan` removes it.
     """
-    database.write_sync(rows.set_plan, id, plan)
+    database.write_sync(audited, action("accounts.plan"), ("account", id), rows.set_plan, id, plan)
     _show_limit(database, output, id)
 
 
 @accounts.command("limit")
 @click.argument("id")
 @click.argument("requests", metavar="N|plan")
+@operator_option
 @operator_command
 def set_limit(database: Database, output: Output, id: str, requests: str) -> None:
     """Set an account's own limit of requests per minute.
@@ -138,7 +144,8 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
     `plan` instead of a number: the limit of its plan again. In effect within a second.
     """
     own: int | None = None if requests == "plan" else _REQUESTS(requests)
-    database.write_sync(rows.set_requests_per_minute, id, own)
+    set_own = rows.set_requests_per_minute
+    database.write_sync(audited, action("accounts.limit"), ("account", id), set_own, id, own)
     _show_limit(database, output, id)
 
 
@@ -157,6 +164,7 @@ def set_limit(database: Database, output: Output, id: str, requests: str) -> Non
     metavar="ID",
     help="A default fallback of its keys; repeat it. none: no fallbacks; default: those of the catalog.",
 )
+@operator_option
 @operator_command
 def set_account(
     database: Database,
@@ -172,14 +180,15 @@ def set_account(
     """
     if unknown_fields is None and linked_context is None and not fallbacks:
         raise click.UsageError("nothing to set: give --unknown-fields, --linked-context or --fallback")
+    what, subject = action("accounts.set"), ("account", id)
     if unknown_fields is not None:
-        database.write_sync(rows.set_unknown_fields, id, unknown_fields)
+        database.write_sync(audited, what, subject, rows.set_unknown_fields, id, unknown_fields)
     if linked_context is not None:
-        database.write_sync(rows.set_linked_context, id, linked_context == "on")
+        database.write_sync(audited, what, subject, rows.set_linked_context, id, linked_context == "on")
     if fallbacks:
         names = named_fallbacks(fallbacks)
         key_limits.check_names("fallbacks", names or [], catalogue())
-        database.write_sync(key_limits.set_account_fallbacks, id, names)
+        database.write_sync(audited, what, subject, key_limits.set_account_fallbacks, id, names)
     found = _find(database, id)
     said = f"unknown fields: {found['unknown_fields']}, linked context: {_switch(found)}"
     said += f", fallbacks: {fallbacks_text(found['fallbacks'])}"
@@ -191,6 +200,7 @@ def set_account(
 @click.option("--name", metavar="TEXT", help="The name on its invoices; empty: the account's own.")
 @click.option("--address", metavar="TEXT", help="The address; \\n begins a new line.")
 @click.option("--tax-id", metavar="TEXT", help="Its tax id, such as a VAT number.")
+@operator_option
 @operator_command
 def set_billing(
     database: Database, output: Output, id: str, name: str | None, address: str | None, tax_id: str | None
@@ -201,11 +211,15 @@ def set_billing(
     """
     if not (name is address is tax_id is None):
         lines = None if address is None else address.replace("\\n", "\n")
-        database.write_sync(parties.set_buyer, id, name=name, address=lines, tax_id=tax_id)
+        what, subject = action("accounts.billing"), ("account", id)
+        database.write_sync(audited, what, subject, parties.set_buyer, id, name=name, address=lines, tax_id=tax_id)
     found = database.read_sync(parties.buyer, id)
     shown = {"name": found["name"], "tax id": found["tax_id"] or None}
     address_lines = [("address" if not at else "", line) for at, line in enumerate(found["address"].splitlines())]
     output.value({"id": id, **found}, lambda: output.fields([*shown.items(), *address_lines]))
+
+
+accounts.add_command(audit)
 
 
 def _switch(account: Mapping[str, Any]) -> str:

@@ -92,6 +92,8 @@ def _show(output: Output, found: Batch, progress: BatchProgress | None) -> None:
     ]
     rest: dict[str, object] = {
         "credits": f"{credits_text(found['credits_used'])} used, {credits_text(found['credits_held'])} held",
+        "hold": "in slices" if found.get("hold") == "slices" else None,
+        "waiting for": found.get("waiting_for"),
         "tokens": f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out" if usage else None,
         "priority": found["priority"] or None,
         "window": f"{found['completion_window']}, until {moment(found['expires_at'])}",

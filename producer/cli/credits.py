@@ -1,31 +1,22 @@
-"""fusionai credits: the balance, its transfers and thresholds; and the operator's grants."""
-
-from decimal import Decimal, InvalidOperation
+"""fusionai credits: the balance, transfers, thresholds, automatic top-up; and the operator's corrections."""
 
 import click
-from sqlalchemy import Connection, select
 
+from producer.cli.amounts import micros_of as micros_of
 from producer.cli.connection import api_command
+from producer.cli.corrections import adjust, grant, refund
 from producer.cli.groups import ShowByDefault
-from producer.cli.operator import named_account, operator_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
-from shared.clock import MICROS
-from shared.db import Database
 from shared.submissions.sizes import MOST_PAGE
-
-#: Credits in one grant, and micro-credits on an account: the database counts up to 2**63.
-MOST_GRANTED = 10**9
-MOST_BALANCE = 2**62
-
 
 _COLUMNS = [Column("time", drop=1), Column("kind"), Column("credits", right=True), Column("id", short=short_id)]
 
 
 @click.group(cls=ShowByDefault)
 def credits() -> None:
-    """Show the balance, transfers, thresholds, automatic top-up; grant."""
+    """Show the balance, transfers, thresholds, top-up; grant, refund, adjust."""
 
 
 @credits.command()
@@ -37,11 +28,13 @@ def show(client: FusionAI, output: Output) -> None:
     def words() -> None:
         spent = balance.get("spent") or {}
         levels = [f"{one['kind']} {credits_text(one['credits'])}" for one in balance.get("thresholds", [])]
+        ends = [f"{credits_text(one['credits'])} at {moment(one['expires_at'])}" for one in balance.get("expiring", [])]
         output.fields(
             {
                 **{name: credits_text(balance[name]) for name in ("available", "held", "remaining")},
                 "spent": f"{credits_text(spent.get('credits'))} in {spent.get('period', 'this month')}",
                 "thresholds": ", ".join(levels) or None,
+                "expiring": ", ".join(ends) or None,
             }
         )
 
@@ -115,40 +108,5 @@ def top_up(
     output.value(found, words)
 
 
-@credits.command()
-@click.argument("amount")
-@click.option("--account", metavar="ID", help="Its id or name; optional when there is only one.")
-@click.option("--note", default="granted by the operator", show_default=True, help="The reason, as in the ledger.")
-@operator_command
-def grant(database: Database, output: Output, amount: str, account: str | None, note: str) -> None:
-    """Give an account credits, without payment."""
-    from shared.db.models import accounts
-    from shared.money import ledger
-    from shared.objects.amounts import credits as in_credits
-
-    micros = micros_of(amount)
-    account_id = database.read_sync(named_account, account)
-
-    def give(connection: Connection) -> None:
-        ledger.grant(connection, account_id, micros, note)
-        columns = accounts.c
-        balance = select(columns.available_micros + columns.held_micros).where(columns.id == account_id)
-        if connection.execute(balance).scalar_one() > MOST_BALANCE:
-            raise click.ClickException(f"{account_id} would have more than {MOST_BALANCE // MICROS:,} credits")
-
-    database.write_sync(give)
-    value = {"account_id": account_id, "credits": in_credits(micros), "note": note}
-    output.value(value, lambda: output.line(f"{credits_text(amount)} credits granted to {account_id}"))
-
-
-def micros_of(amount: str) -> int:
-    """A positive decimal number of credits in micro-credits, exactly."""
-    try:
-        given = Decimal(amount)
-    except InvalidOperation:
-        raise click.BadParameter(f"{amount!r} is not a number of credits") from None
-    if given.is_finite() and given > MOST_GRANTED:
-        raise click.BadParameter(f"{amount!r}: one grant is of at most {MOST_GRANTED:,} credits")
-    if not given.is_finite() or given <= 0 or (micros := given * MICROS) != int(micros):
-        raise click.BadParameter(f"{amount!r}: credits are above zero and have at most six decimals")
-    return int(micros)
+for command in (grant, refund, adjust):
+    credits.add_command(command)

@@ -5,13 +5,12 @@ from typing import Any, get_args
 
 import click
 
-from producer.cli import ids
+from producer.cli import explanations, ids
 from producer.cli.connection import api_command
 from producer.cli.output import Output, credits_text, moment
 from producer.cli.tables import Column, short_id
 from producer.client import TERMINAL, Batch, FusionAI, Job
-from producer.client.objects import Attempt, Charge, ChargeLine, JobRouting, JobStatus
-from shared.clock import MICROS
+from producer.client.objects import Attempt, JobStatus
 from shared.submissions.sizes import MOST_PAGE
 
 #: The longest a single waiting call asks for; the server's own waiting ends at 28 s.
@@ -39,28 +38,12 @@ _ATTEMPT_COLUMNS = [
 ]
 
 
-_CHARGE_COLUMNS = [
-    Column("charged for", text=True),
-    Column("count", right=True),
-    Column("price", drop=1),
-    Column("credits", right=True),
-]
-
-_CANDIDATE_COLUMNS = [
-    Column("candidate"),
-    Column("model"),
-    Column("expected credits", right=True),
-]
-
-#: Why a job is not charged.
-_FREE = {"test_key": "made with a test key", "nothing_used": "nothing was used", "cached": "answered from the cache"}
-
-
 @click.command()
 @click.argument("id")
 @click.option("--wait", is_flag=True, help="Wait until the job has ended.")
+@click.option("--explain", is_flag=True, help="Show how its charge came about instead of its result.")
 @api_command
-def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
+def job(client: FusionAI, output: Output, id: str, wait: bool, explain: bool) -> None:
     """Show a job.
 
     Exit status 3 when it has ended without success.
@@ -69,7 +52,7 @@ def job(client: FusionAI, output: Output, id: str, wait: bool) -> None:
     found = client.job(id, wait=_WAIT_SECONDS if wait else None)
     while wait and found["status"] not in TERMINAL:
         found = client.job(id, wait=_WAIT_SECONDS)
-    output.value(found, lambda: _show(output, found))
+    output.value(found, lambda: explanations.show(output, found) if explain else _show(output, found))
     if found["status"] in TERMINAL - {"succeeded"}:
         raise SystemExit(3)
 
@@ -130,6 +113,7 @@ def _show(output: Output, found: Job) -> None:
             "type": found["type"],
             "model": found["model"],
             "status": found["status"],
+            "waiting for": found.get("waiting_for"),
             "served by": f"{served['provider']} {served['model']}" if served else None,
             "cached": "yes" if found.get("cached") else None,
             "batch": found["batch_id"],
@@ -138,6 +122,7 @@ def _show(output: Output, found: Job) -> None:
             "finished": moment(found["finished_at"]) or None,
             "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out" if usage else None,
             "credits": credits_text(usage["credits_used"]) if usage else None,
+            "refunded": credits_text(found["refunded"]) if "refunded" in found else None,
             "ignored": ", ".join(found["ignored"]) or None,
             "metadata": json.dumps(found["metadata"], ensure_ascii=False) if found["metadata"] else None,
             "error": f"{error['message']} ({error['type']})" if error else None,
@@ -147,46 +132,12 @@ def _show(output: Output, found: Job) -> None:
     attempts = [_attempt(number, attempt) for number, attempt in enumerate(found["attempts"], start=1)]
     output.details(_ATTEMPT_COLUMNS, attempts)
     if charge := found.get("charge"):  # servers of the release before have none
-        show_charge(output, charge)
+        explanations.show_charge(output, charge)
     if routing := found.get("routing"):  # as well
-        show_routing(output, routing)
+        explanations.show_routing(output, routing)
     if found["result"]:
         output.line()
         output.document(found["result"])
-
-
-def show_charge(output: Output, charge: Charge) -> None:
-    """The lines of the charge, and which prices they are at."""
-    if reason := charge["reason"]:
-        output.line(f"Not charged: {_FREE.get(reason, reason)}.")
-        return
-    output.line()
-    output.table(_CHARGE_COLUMNS, [_charge_line(one) for one in charge["lines"]])
-    prices = [f"prices of {charge['price_version']}"] if charge["price_version"] else []
-    prices += [f"service tier {charge['service_tier']}"] if charge["service_tier"] else []
-    prices += ["long context"] if charge["long_context"] else []
-    if prices:
-        output.prose(f"({', '.join(prices)})")
-
-
-def show_routing(output: Output, routing: JobRouting) -> None:
-    """The candidates where there are several, why they are in this order, and what another would have cost."""
-    if (other := routing["next_best"]) is None:
-        return
-    cells = [[one["provider"], one["model"], one["expected_credits"] or ""] for one in routing["candidates"]]
-    output.line()
-    output.table(_CANDIDATE_COLUMNS, cells)
-    cost = other["credits"]
-    said = "" if cost is None else f"; {other['model']} would have cost {credits_text(cost)} credits"
-    output.prose(f"({routing['reason']}{said})")
-
-
-def _charge_line(line: ChargeLine) -> list[str]:
-    """A line of the charge as cells: what, how many, at which price, and what it comes to."""
-    per = {1: "each"}.get(line.get("per", 1), "per million")
-    price = f"{credits_text(line['price'] / MICROS)} {per}" if "price" in line else ""
-    what = f"{line['step']}: {line['description']}" if "step" in line else line["description"]
-    return [what, f"{line['count']:,}" if "count" in line else "", price, line["credits"]]
 
 
 def _attempt(number: int, attempt: Attempt) -> list[str]:

@@ -1,14 +1,14 @@
 """fusionai keys: the API keys of the accounts; made by the operator, on the database."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 from sqlalchemy import Connection, select
 
+from producer.cli.amounts import expiry
+from producer.cli.auditing import action, audited, operator_option
 from producer.cli.groups import DefaultGroup
 from producer.cli.key_limits import budget_table, change_of, fields, limit_options, shown
 from producer.cli.operator import named_account, operator_command
@@ -21,7 +21,6 @@ from shared.db.models import api_keys
 from shared.key_limits import Change
 from shared.money import key_budgets, key_thresholds
 
-_UNIT_SECONDS = {"h": 3600, "d": 86_400}
 _COLUMNS = [
     Column("id", short=short_id),
     Column("account", drop=4),
@@ -45,6 +44,7 @@ def keys() -> None:
 @click.option("--name", default="", help="A name to recognise it by.")
 @click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31.  [default: never]")
 @limit_options(sets=False)
+@operator_option
 @operator_command
 def create_key(
     database: Database,
@@ -69,7 +69,7 @@ def create_key(
         key_limits.change(connection, id, wanted)
         return id, key
 
-    id, key = database.write_sync(create)
+    id, key = database.write_sync(audited, action("keys.create"), ("key", None), create)
 
     def words() -> None:
         output.line(key)
@@ -87,6 +87,7 @@ def create_key(
 @click.option("--name", help="A name to recognise it by.")
 @click.option("--expires", metavar="WHEN", help="30d, 12h, or a UTC date such as 2027-01-31; never.")
 @limit_options(sets=True)
+@operator_option
 @operator_command
 def set_key(
     database: Database, output: Output, /, id: str, name: str | None, expires: str | None, **given: Any
@@ -105,7 +106,8 @@ def set_key(
         values["expires_at"] = None if expires == "never" else expiry(expires)
     if not values and not wanted.budgets and wanted.thresholds is None:
         raise click.UsageError("nothing to set; see fusionai keys set --help")
-    database.write_sync(key_limits.change, found, replace(wanted, values=values))
+    what, subject = action("keys.set"), ("key", found)
+    database.write_sync(audited, what, subject, key_limits.change, found, replace(wanted, values=values))
     _show(database, output, found)
 
 
@@ -136,6 +138,7 @@ def list_keys(database: Database, output: Output, account: str | None, prefix: s
 
 @keys.command("revoke")
 @click.argument("id")
+@operator_option
 @operator_command
 def revoke_key(database: Database, output: Output, id: str) -> None:
     """Revoke a key.
@@ -143,10 +146,11 @@ def revoke_key(database: Database, output: Output, id: str) -> None:
     ID is its id, its first characters as listed, or the key itself.
     """
 
-    began = clock.now_micros()
+    began, what = clock.now_micros(), action("keys.revoke")
 
     def revoke(connection: Connection) -> tuple[str, int]:
-        revoked = rows.revoke_key(connection, id)
+        found = rows.named_key(connection, id)
+        revoked = audited(connection, what, ("key", found), rows.revoke_key, id)
         at = select(api_keys.c.revoked_at).where(api_keys.c.id == revoked)
         return revoked, connection.execute(at).scalar_one()
 
@@ -185,22 +189,6 @@ def _show(database: Database, output: Output, id: str) -> None:
         budget_table(output, key)
 
     output.value(key, words)
-
-
-def expiry(when: str) -> int:
-    """`30d`, `12h` or a UTC date, in microseconds since the epoch; it must lie ahead."""
-    now = clock.now_micros()
-    if match := re.fullmatch(r"([0-9]{1,5})([hd])", when):
-        until = now + int(match[1]) * _UNIT_SECONDS[match[2]] * clock.MICROS
-    else:
-        try:
-            date = datetime.fromisoformat(when)
-        except ValueError:
-            raise click.BadParameter(f"--expires: {when!r} is neither 30d, 12h nor a date") from None
-        until = int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * clock.MICROS
-    if until <= now:
-        raise click.BadParameter(f"--expires: {when!r} is not in the future")
-    return until
 
 
 def described(row: Mapping[str, Any]) -> dict[str, Any]:

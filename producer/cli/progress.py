@@ -45,7 +45,8 @@ class Tally:
     def of(cls, found: BatchProgress, *, lines: int = 0) -> "Tally":
         """A batch's; `lines` are known before the server has read them."""
         counts = found["request_counts"]
-        phase = "" if found["status"] in ("in_progress", "completed") else found["status"]
+        phase: str = "" if found["status"] in ("in_progress", "completed") else found["status"]
+        phase = f"waiting for {found['waiting_for']}" if found.get("waiting_for") else phase
         done, providers = counts["completed"] + counts["failed"], tuple(found["providers"])
         total, made = counts["total"] or lines, found["created_at"]
         return cls(total, done, counts["failed"], found["credits_used"], phase, providers, made)

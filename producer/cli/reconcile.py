@@ -162,7 +162,14 @@ def _show(output: Output, result: Comparison, tolerance: float, days: tuple[str,
     output.line()
     output.table(_GROUPS, [_group(group) for group in result.groups], empty="No calls.")
     drifts = [
-        [group.day, group.model or "all", _CLASSES.get(name, name), group.theirs[name], group.ours[name], f"{by:+,}"]
+        [
+            group.day,
+            group.model or "all",
+            _CLASSES.get(name, name),
+            f"{group.theirs[name]:,}",
+            f"{group.ours[name]:,}",
+            f"{by:+,}",
+        ]
         for group in result.groups
         for name, by in group.drift.items()
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import httpx
@@ -57,7 +57,13 @@ class Window(click.ParamType[str]):
 @click.option(
     "--priority", type=click.IntRange(0, 9), metavar="N", help="0 to 9; your batches of higher priority run first."
 )
-@click.option("--dry-run", is_flag=True, help="Only check the file and print the most it can cost.")
+@click.option(
+    "--hold",
+    type=click.Choice(["all", "slices"]),
+    help="slices: hold credits for the lines that start next, not for all.",
+)
+@click.option("--wait-for-credits", is_flag=True, help="Start once there are enough credits, instead of failing.")
+@click.option("--dry-run", is_flag=True, help="Only check the file and print what it can cost.")
 @click.option(
     "--again", is_flag=False, flag_value="new", metavar="[NAME]", help="Make a new batch of a file submitted before."
 )
@@ -70,6 +76,8 @@ def submit(
     target: Path | None,
     window: str,
     priority: int | None,
+    hold: Literal["all", "slices"] | None,
+    wait_for_credits: bool,
     dry_run: bool,
     again: str | None,
 ) -> None:
@@ -84,6 +92,10 @@ def submit(
     options: BatchOptions = {"completion_window": window}
     if priority is not None:
         options["priority"] = priority
+    if hold is not None:
+        options["hold"] = hold
+    if wait_for_credits:
+        options["on_insufficient_credits"] = "wait"
     salt = clock.new_id("again") if again == "new" else again or ""
     try:
         with _source(file) as (path, name), batch_submission.prepared(path, name) as work:
@@ -147,8 +159,8 @@ def _submit_or_find(
         if error.type != "idempotency_mismatch":
             raise
         raise click.ClickException(
-            "this file has been submitted already with another name, --window or --priority: submit it as before to "
-            "find its batch, or make a new batch with --again"
+            "this file has been submitted already with another name, --window, --priority, --hold or "
+            "--wait-for-credits: submit it as before to find its batch, or make a new batch with --again"
         ) from error
 
 
@@ -173,7 +185,8 @@ def _judge(
             for fault in listed(wrong, name):
                 click.echo(fault, err=True)
         raise FaultyFileError(_how_many(wrong), wrong)
-    if (verdict["credits_worst_case"] or 0) > (verdict["credits_available"] or 0):
+    waits = options.get("hold") == "slices" or options.get("on_insufficient_credits") == "wait"
+    if not waits and (verdict["credits_worst_case"] or 0) > (verdict["credits_available"] or 0):
         raise click.ClickException("the batch would be refused: not enough credits; nothing was charged")
 
 
@@ -183,9 +196,19 @@ def _show_cost(output: Output, verdict: FileVerdict) -> None:
             {
                 "lines": f"{verdict['request_counts']['total']:,}",
                 "at most": f"{credits_text(verdict['credits_worst_case'])} credits",
+                **_likely(verdict),
                 **_available(verdict),
             }
         )
+
+
+def _likely(verdict: FileVerdict) -> dict[str, str]:
+    """Nothing where the account has no jobs of the same models to go by."""
+    if (estimate := verdict.get("estimate")) is None:
+        return {}
+    jobs, days = estimate["based_on"]["jobs"], estimate["based_on"]["days"]
+    by = f"{jobs:,} job{'s' * (jobs != 1)} on {days} day{'s' * (days != 1)}"
+    return {"likely": f"{credits_text(estimate['likely'])} credits, by your {by}"}
 
 
 def _available(verdict: FileVerdict) -> dict[str, str]:
@@ -205,4 +228,6 @@ def _same_command(file: Path, targets: Targets, salt: str, options: BatchOptions
     words = ["fusionai", "submit", str(file), "--wait", "-o", str(targets.output)]
     words += [f"--window={options['completion_window']}"] if options["completion_window"] != "24h" else []
     words += [f"--priority={options['priority']}"] if "priority" in options else []
+    words += [f"--hold={options['hold']}"] if "hold" in options else []
+    words += ["--wait-for-credits"] if "on_insufficient_credits" in options else []
     return shlex.join([*words, f"--again={salt}"] if salt else words)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from producer.cli.output import Output, credits_text
-from producer.cli.tables import Column
+from producer.cli.tables import Column, short_id
 from producer.client import FusionAI
 from shared.submissions.sizes import MOST_PAGE
 
@@ -29,8 +29,9 @@ def show_groups(output: Output, found: Mapping[str, Any]) -> None:
         fields["unattributed"] = f"{credits_text(found['unattributed_credits'])} (the jobs are not kept any more)"
     output.fields(fields)
     output.line()
-    columns = [Column(one.removeprefix("metadata.")) for one in by]
-    columns += [Column("jobs", right=True, drop=2), Column("tokens", right=True, drop=1), Column("images", drop=3)]
+    columns = [Column("key", short=_short_key) if one == "key" else Column(one.removeprefix("metadata.")) for one in by]
+    columns += [Column("jobs", right=True, drop=2), Column("tokens", right=True, drop=1)]
+    columns.append(Column("images", right=True, drop=3))
     ordered = sorted(found["data"], key=lambda group: -group["credits_used"]) if by != ["day"] else found["data"][::-1]
     cells = [
         [
@@ -43,6 +44,11 @@ def show_groups(output: Output, found: Mapping[str, Any]) -> None:
         for group in ordered
     ]
     output.table([*columns, Column("credits", right=True)], cells, empty="Nothing was used.")
+
+
+def _short_key(name: str) -> str:
+    """A key without a name is shown by its id, of which the last characters will do."""
+    return short_id(name) if name.startswith("key_") else name
 
 
 def _value(group: Mapping[str, Any], dimension: str) -> str:

@@ -248,6 +248,7 @@ def progress_of(batch: Batch) -> BatchProgress:
         "providers": [],
         "reasons": [],
         "credits_used": batch["credits_used"],
+        "waiting_for": batch.get("waiting_for"),
         "created_at": batch["created_at"],
         "finished_at": next((at for at in ended if at), None),
     }

@@ -13,6 +13,7 @@ from producer.objects import BatchResult as BatchResult
 from producer.objects import Charge as Charge
 from producer.objects import ChargeLine as ChargeLine
 from producer.objects import DryRun as DryRun
+from producer.objects import Estimate as Estimate
 from producer.objects import Fault as Fault
 from producer.objects import Faults as Faults
 from producer.objects import File as File
@@ -42,6 +43,7 @@ class FileVerdict(TypedDict):
     credits_worst_case: float | None
     credits_available: float | None
     shortage: NotRequired[Shortage | None]
+    estimate: NotRequired[Estimate]
 
 
 class BatchOptions(TypedDict, total=False):
@@ -55,5 +57,9 @@ class BatchOptions(TypedDict, total=False):
     notify_each: bool
     #: 0 to 9; a higher one goes first among the account's batches.
     priority: int
+    #: `slices`: hold for the lines that start next alone, instead of for all of them.
+    hold: Literal["all", "slices"]
+    #: `wait`: start once there is enough credit, instead of failing.
+    on_insufficient_credits: Literal["fail", "wait"]
     #: `{"anchor": "created_at", "seconds": n}`
     output_expires_after: Json | None

@@ -12,6 +12,7 @@ from producer.objects.batches import (
     BatchUsage,
     DryRun,
     Faults,
+    JobsDryRun,
     ProviderProgress,
     Quoted,
     Reason,
@@ -112,7 +113,7 @@ from shared.objects.batches import (
 )
 from shared.objects.events import Event, event_object
 from shared.objects.invoices import Invoice, InvoiceLine, InvoiceLinks, invoice_object
-from shared.objects.shortages import Shortage
+from shared.objects.shortages import Estimate, Shortage
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
 __all__ = [
@@ -144,6 +145,7 @@ __all__ = [
     "DryRun",
     "Embedding",
     "Embeddings",
+    "Estimate",
     "Event",
     "Expiring",
     "Fault",
@@ -162,6 +164,7 @@ __all__ = [
     "JobStatus",
     "JobUsage",
     "Jobs",
+    "JobsDryRun",
     "LineError",
     "LineRequest",
     "LineResponse",

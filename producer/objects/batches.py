@@ -3,15 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.clock import MICROS, seconds
 from shared.objects.amounts import credits
-from shared.objects.batches import BatchStatus, Fault, RequestCounts, request_counts
+from shared.objects.batches import BatchStatus, Fault, RequestCounts, request_counts, shown_status, waits_for
 from shared.objects.fields import Count, Credits, Labels, Time
-from shared.objects.shortages import Shortage
+from shared.objects.shortages import Estimate, Shortage
 from shared.submissions import usage_shown
 from shared.submissions.usage_shown import CompletionDetails, PromptDetails
 
@@ -86,6 +87,16 @@ class Batch(TypedDict):
     priority: int
     #: The batch whose failed and expired lines this one repeats.
     retry_of: str | None
+    hold: Annotated[
+        Literal["all", "slices"],
+        Field(description="`all`: credits are held for all lines at once. `slices`: for those that start next."),
+    ]
+    waiting_for: Annotated[
+        Literal["credits"] | None,
+        Field(
+            description="`credits`: the next lines start once the account has enough credit. Null: it does not wait."
+        ),
+    ]
     #: Where the event of its end is sent, beside the webhooks that subscribe it.
     callback_url: str | None
 
@@ -124,6 +135,10 @@ class BatchProgress(TypedDict):
     providers: list[ProviderProgress]
     reasons: list[Reason]
     credits_used: Credits
+    waiting_for: Annotated[
+        Literal["credits"] | None,
+        Field(description="`credits`: lines that have not started wait until the account has enough credit."),
+    ]
     created_at: Time
     finished_at: Time | None
 
@@ -146,6 +161,16 @@ class Afforded(TypedDict):
     #: Null for a test key, which costs nothing.
     credits_available: Credits | None
     shortage: Shortage | None
+    #: Absent unless the account has used each of the models in the last 30 days.
+    estimate: NotRequired[Estimate]
+
+
+class JobsDryRun(Afforded):
+    """What jobs would cost; nothing was created."""
+
+    object: Literal["job.dry_run"]
+    jobs: Count
+    credits_worst_case: Credits
 
 
 class DryRun(Quoted, Afforded):
@@ -162,7 +187,7 @@ def batch_object(row: Mapping[str, Any]) -> Batch:
         "errors": faults(json.loads(row["errors"]) if row["errors"] else []),
         "input_file_id": row["input_file_id"],
         "completion_window": row["completion_window"],
-        "status": row["status"],
+        "status": shown_status(row),
         "output_file_id": row["output_file_id"],
         "error_file_id": row["error_file_id"],
         "created_at": row["created_at"] // MICROS,
@@ -183,6 +208,8 @@ def batch_object(row: Mapping[str, Any]) -> Batch:
         "notify_each": row["notify_each"],
         "priority": row["priority"],
         "retry_of": row["retry_of"],
+        "hold": "slices" if row["hold"] == "slices" else "all",
+        "waiting_for": waits_for(row),
         "callback_url": row["callback_url"],
     }
 
@@ -209,11 +236,12 @@ def progress_object(
     return {
         "object": "batch.progress",
         "batch_id": row["id"],
-        "status": row["status"],
+        "status": shown_status(row),
         "request_counts": request_counts(row),
         "providers": list(providers),
         "reasons": list(reasons),
         "credits_used": credits(row["charged_micros"]),
+        "waiting_for": waits_for(row),
         "created_at": row["created_at"] // MICROS,
         "finished_at": seconds(next((at for at in ended if at is not None), None)),
     }

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NotRequired
 
+import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from shared.money.pricing import PER_TOKENS, Amount, Price, PricedCount, price_of_all, priced_counts
 from shared.objects.amounts import credits
 from shared.objects.fields import Count, Credits
-from shared.submissions.charging import as_charged
+from shared.submissions.charging import as_charged, charged_attempt
 from shared.submissions.steps import charged as steps_charged
 from shared.submissions.steps.charged import Part
 
@@ -55,11 +56,17 @@ class ChargeLine(TypedDict):
     credits: ExactCredits
 
 
-class Charge(TypedDict):
-    """How the charge came about. The credits of the lines add up to `credits` exactly."""
+class Hold(TypedDict):
+    """What was set aside for the job, or for it within its batch's hold, and how much of that was released."""
 
-    lines: list[ChargeLine]
     credits: Credits
+    released: Credits
+    of_batch: Annotated[bool, Field(description="It was a part of the hold of the job's batch.")]
+
+
+class ChargeTerms(TypedDict):
+    """What a charge is for, and at which prices."""
+
     service_tier: Annotated[str | None, Field(description="The service tier whose prices apply; null: the standard.")]
     price_version: Annotated[str | None, Field(description="The version of the catalog that the prices are from.")]
     long_context: Annotated[bool, Field(description="The prices of long context apply to the whole request.")]
@@ -69,11 +76,53 @@ class Charge(TypedDict):
     ]
 
 
+class Priced(ChargeTerms):
+    """The lines of a charge and what they add up to."""
+
+    lines: list[ChargeLine]
+    credits: Credits
+
+
+class Charge(Priced):
+    """How the charge came about. The credits of the lines add up to `credits` exactly."""
+
+    hold: Hold
+    attempt: Annotated[
+        int | None,
+        Field(description="Which of `attempts` was charged, from 1; null: none, or several (`step` of the lines)."),
+    ]
+    estimated: Annotated[bool, Field(description="Tokens were counted here, because the provider did not report them.")]
+    cached: Annotated[bool, Field(description="The answer came from the cache, at the fee for such answers.")]
+    refunded: Annotated[Credits, Field(description="How much of it has been given back since.")]
+
+
 def charge(row: Mapping[str, Any]) -> Charge | None:
-    """The lines of a job's charge; None while it has not ended. `row`: as `shared.submissions.charging` takes it."""
+    """How a job's charge came about; None while it has not ended. `row`: as `shared.submissions.charging` takes it."""
     charged = row["charged_micros"]
     if charged is None:
         return None
+    held = int(row["job_bound"])
+    of_batch = row.get("batch_id") is not None
+    return {
+        **_priced(row, charged),
+        "hold": {"credits": credits(held), "released": credits(held - charged), "of_batch": of_batch},
+        "attempt": _attempt(row),
+        "estimated": bool(row.get("estimated")),
+        "cached": row.get("cached_from") is not None,
+        "refunded": credits(row.get("refunded_micros") or 0),
+    }
+
+
+def _attempt(row: Mapping[str, Any]) -> int | None:
+    """The number of the attempt that was charged."""
+    if not row["charged_micros"] or not row["provider"] or row.get("steps") or row.get("cached_from"):
+        return None
+    index = charged_attempt(orjson.loads(row.get("attempts") or "[]"), row["provider"], row["served_model"])
+    return None if index is None else index + 1
+
+
+def _priced(row: Mapping[str, Any], charged: int) -> Priced:
+    """The lines."""
     if row["test"]:
         return _nothing("test_key")
     if not charged and row.get("cached_from"):
@@ -120,7 +169,7 @@ def _cut(priced: Sequence[tuple[Amount, Price]], bound: int) -> int:
     return min(price_of_all(priced), bound)
 
 
-def _of_steps(row: Mapping[str, Any], parts: Sequence[Part]) -> Charge:
+def _of_steps(row: Mapping[str, Any], parts: Sequence[Part]) -> Priced:
     lines: list[ChargeLine] = []
     exact = 0
     for part in parts:
@@ -165,7 +214,7 @@ def exact_credits(exact: int) -> str:
     return ("-" if exact < 0 else "") + f"{whole}.{part:0{_DECIMALS}d}".rstrip("0").rstrip(".")
 
 
-def _nothing(reason: Literal["test_key", "nothing_used", "cached"] | None) -> Charge:
+def _nothing(reason: Literal["test_key", "nothing_used", "cached"] | None) -> Priced:
     return {
         "lines": [],
         "credits": 0,

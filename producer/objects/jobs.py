@@ -50,6 +50,12 @@ class _Cached(TypedDict):
     cached: NotRequired[_FromCache]
 
 
+class _Refunded(TypedDict):
+    refunded: NotRequired[
+        Annotated[Credits, Field(description="Credits that were given back; `usage` keeps what was charged.")]
+    ]
+
+
 class Flags(TypedDict):
     """What is said of usage where it holds: made with a test key; counted here, not told by the provider."""
 
@@ -76,7 +82,7 @@ class Linked(TypedDict):
     id: str
 
 
-class Job(TypedDict):
+class Job(_Refunded):
     """A job. `result` is the response body of the synchronous call."""
 
     id: str
@@ -103,6 +109,15 @@ class Job(TypedDict):
         list[str], Field(description="Parameters that were dropped because the provider does not support them.")
     ]
     cancel_requested: bool
+    waiting_for: NotRequired[
+        Annotated[
+            Literal["credits"],
+            Field(
+                description="The job was accepted with `on_insufficient_credits: wait`, and starts once the account "
+                "has enough credit. Absent: it does not wait."
+            ),
+        ]
+    ]
     linked_context: NotRequired[
         Annotated[list[Linked], Field(description="The entities that the request was linked to, if it was.")]
     ]
@@ -143,6 +158,8 @@ def queued_job(row: Mapping[str, Any]) -> Job:
         "ignored": [],
         "cancel_requested": False,
     }
+    if row["status"] == "queued" and row.get("wanted_micros") is not None:
+        shown["waiting_for"] = "credits"
     if linked := row.get("linked_context"):
         shown["linked_context"] = json.loads(linked)
     if url := row.get("callback_url"):
@@ -155,6 +172,7 @@ def job_object(row: Mapping[str, Any]) -> Job:
     return {
         **queued_job(row),
         **_cached(row),
+        **_refunded(row),
         "served_by": {"provider": row["provider"], "model": row["served_model"]} if row["provider"] else None,
         "attempts": _attempts(row),
         "started_at": seconds(row["started_at"]),
@@ -180,6 +198,11 @@ def flags(row: Mapping[str, Any]) -> Flags:
 
 def _cached(row: Mapping[str, Any]) -> _Cached:
     return {"cached": True} if row.get("cached_from") else {}
+
+
+def _refunded(row: Mapping[str, Any]) -> _Refunded:
+    micros = row.get("refunded_micros")
+    return {"refunded": credits(micros)} if micros else {}
 
 
 def _attempts(row: Mapping[str, Any]) -> list[Attempt]:

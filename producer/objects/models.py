@@ -65,7 +65,16 @@ class ModelPrice(_Price):
     version: str
 
 
-class Model(TypedDict):
+class _Limit(TypedDict):
+    default_max_tokens: NotRequired[
+        Annotated[
+            int,
+            Field(description="The limit of an answer if a request has no `max_tokens`; absent: `max_output_tokens`."),
+        ]
+    ]
+
+
+class Model(_Limit):
     """A model."""
 
     id: str
@@ -89,6 +98,7 @@ CREATED: Final = 1_761_955_200
 
 def model_object(model: CatalogueModel, version: str) -> Model:
     """A model of the catalogue, with its price of that version of it."""
+    limit: _Limit = {"default_max_tokens": model.default_max_tokens} if model.default_max_tokens else {}
     return {
         "id": model.id,
         "object": "model",
@@ -98,6 +108,7 @@ def model_object(model: CatalogueModel, version: str) -> Model:
         "type": model.type,
         "purpose": model.purpose,
         "max_output_tokens": model.max_output or None,
+        **limit,
         "context_tokens": model.context or None,
         "capabilities": model.capabilities,
         "price": _model_price(model, version),

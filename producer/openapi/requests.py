@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -57,6 +57,14 @@ class _Wanted(Shape):
 
     metadata: Labels | None = None
     routing: Routing | None = None
+    on_insufficient_credits: Annotated[
+        Literal["fail", "wait"] | None,
+        Field(
+            description="What happens if the account has too little credit. `fail` (the default): 402. `wait`: the job "
+            "is accepted, shows `waiting_for: credits`, and starts once there is enough, in the order in which such "
+            "jobs came; it needs `Prefer: respond-async` or POST /v1/jobs, and expires as other jobs do."
+        ),
+    ] = None
     callback_url: CallbackUrl | None = None
 
 
@@ -192,7 +200,7 @@ def _set_items(property: dict[str, Any], items: dict[str, Any]) -> None:
 
 
 def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
-    """One job of a type is its request and the type; POST /jobs takes one, or a list of them."""
+    """One job of a type is its request and the type; POST /jobs takes one, or a list of them, or what they cost."""
     made: dict[str, Any] = {}
     for type, shape in OF_TYPE.items():
         request = schemas[shape.__name__]
@@ -205,14 +213,21 @@ def _jobs(schemas: dict[str, Any]) -> dict[str, Any]:
     made["JobList"] = {
         "description": "Jobs that are accepted or refused together and run with batch priority.",
         "type": "object",
-        "properties": {"jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS}},
+        "properties": {
+            "jobs": {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": MOST_JOBS},
+            "dry_run": _DRY_RUN,
+        },
         "required": ["jobs"],
         "additionalProperties": False,
     }
-    made["JobRequest"] = {"oneOf": [*one, {"$ref": "#/components/schemas/JobList"}]}
+    single = {f"Single{name}": made[name] for name in _JOBS.values()}
+    made |= {name: {**job, "properties": {**job["properties"], "dry_run": _DRY_RUN}} for name, job in single.items()}
+    names = (*single, "JobList")
+    made["JobRequest"] = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
     return made
 
 
+_DRY_RUN: Final = {"type": "boolean", "default": False, "description": "Create nothing; respond with the cost."}
 _JOBS: Final[dict[JobType, str]] = {
     "chat.completion": "ChatCompletionJob",
     "embedding": "EmbeddingJob",

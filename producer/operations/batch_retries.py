@@ -22,10 +22,11 @@ from shared.batches import states
 from shared.batches.states import Row
 from shared.db import Database, retention_periods
 from shared.db import models as m
+from shared.db.models.batches import unread
 from shared.errors import Conflict, InvalidRequest
 from shared.network import receivers
 from shared.network.urls import URL_LIMIT
-from shared.objects.batches import BATCH_OVER
+from shared.objects.batches import BATCH_OVER, shown_status
 from shared.strict_json import dumps
 from shared.submissions.schemas import Shape, read_labels
 
@@ -85,7 +86,7 @@ def repeatable(connection: Connection, holder: KeyHolder, id: str) -> Repeated:
     """A batch that can be retried: 404 for none, 409 while it, or another retry of its lines, is unfinished."""
     row = batches.visible(connection, holder, id)
     if row["status"] not in BATCH_OVER:
-        raise Conflict(f"batch {id} is {row['status']}; only a finished batch can be retried")
+        raise Conflict(f"batch {id} is {shown_status(row)}; only a finished batch can be retried")
     if not row["total"]:
         raise InvalidRequest(f"batch {id} ended before any of its lines started, nothing to retry; create a new batch")
     repeated = Repeated(row, states.family(connection, row))
@@ -132,7 +133,8 @@ def create(
         "account_id": holder.account_id,
         "key_id": holder.key_id,
         "test": holder.test,
-        "status": "validating",
+        "status": unread(before["hold"]),
+        "hold": before["hold"],
         "input_file_id": file_id,
         "completion_window": window,
         "labels": before["labels"] if labels is None else dumps(labels) if labels else None,
@@ -149,7 +151,7 @@ def create(
 
 
 def _repeats_already(other: Row) -> Conflict:
-    return Conflict(f"batch {other['id']} already retries lines of this batch; its status is {other['status']}")
+    return Conflict(f"batch {other['id']} already retries lines of this batch; its status is {shown_status(other)}")
 
 
 class _ForgottenError(Exception):

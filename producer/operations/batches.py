@@ -18,12 +18,15 @@ from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted, chunks, read
 from shared.batches.linked_lines import LinkedLines
 from shared.db import models as m
+from shared.db.models.batches import Hold, unread
 from shared.errors import Conflict, InvalidRequest, NotFound
-from shared.money import shortage
+from shared.money import estimates, shortage
+from shared.money.estimates import Past
 from shared.money.shortage import Need
 from shared.network import receivers
 from shared.network.urls import URL_LIMIT
 from shared.objects.amounts import credits
+from shared.objects.shortages import BasedOn, Estimate
 from shared.strict_json import dumps
 from shared.submissions.job_types import ENDPOINTS
 from shared.submissions.schemas import Shape, read_labels
@@ -53,6 +56,10 @@ class BatchSpec(Shape):
     notify_each: bool = False
     #: Among the account's own batches, higher ones go first.
     priority: int = Field(default=0, ge=0, le=9)
+    #: `all`: for all lines at once. `slices`: for the lines that start next; the batch pauses while credit lacks.
+    hold: Literal["all", "slices"] = "all"
+    #: `fail`: a batch that cannot be held for at once fails. `wait`: it starts once there is enough credit.
+    on_insufficient_credits: Literal["fail", "wait"] | None = None
     dry_run: bool = False
     #: Where the event of the batch's end is sent, signed with the callback secret of the account.
     callback_url: str | None = Field(default=None, max_length=URL_LIMIT)
@@ -63,9 +70,20 @@ class BatchSpec(Shape):
             raise InvalidRequest("exactly one of input_file_id and requests is required", param="input_file_id")
         if self.endpoint is not None and self.endpoint not in ENDPOINTS:
             raise InvalidRequest(f"endpoint must be one of {', '.join(ENDPOINTS)}", param="endpoint")
+        if self.hold == "slices" and self.on_insufficient_credits == "fail":
+            raise InvalidRequest(
+                "a batch with hold slices waits for credit; on_insufficient_credits must be wait, or absent",
+                param="on_insufficient_credits",
+            )
         self.window_hours()
         read_labels(self.metadata)
         receivers.callback(self.callback_url)
+
+    def holds(self) -> Hold | None:
+        """How the batch holds, as its row says."""
+        if self.hold == "slices":
+            return "slices"
+        return "later" if self.on_insufficient_credits == "wait" else None
 
     def window_hours(self) -> int:
         """The hours of `completion_window`."""
@@ -92,7 +110,9 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLi
     """Read a whole file as its batch would, and keep nothing; on a thread. Its lines' worst cases come with it."""
     reading = FileReading()
     wanted = Wanted(
-        spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context, rules=holder.limits.rules
+        *(spec.endpoint, holder.test, holder.ignores_unknown, holder.linked_context),
+        likely=not holder.test,
+        rules=holder.limits.rules,
     )
     try:
         with source as file:
@@ -116,13 +136,25 @@ def dry_run(spec: BatchSpec, holder: KeyHolder, source: BinaryIO, link: LinkedLi
 
 
 def afforded(connection: Connection, account_id: str, need: Need) -> Afforded:
-    """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything."""
+    """What a dry run says of the account's credit: how much a new batch could hold, and what it lacks, if anything.
+
+    And what its lines are likely to cost, where the account has used all their models of late.
+    """
     has = shortage.balance(connection, account_id)
     short: Shortage | None = None
     if need.micros > has.available:
         message, fields = shortage.explain(need, has)
         short = {"message": message, **fields}
-    return {"credits_available": credits(has.available), "shortage": short}
+    shown: Afforded = {"credits_available": credits(has.available), "shortage": short}
+    if past := estimates.past(connection, account_id, need.likely.models):
+        shown["estimate"] = _estimate(need, past)
+    return shown
+
+
+def _estimate(need: Need, past: Past) -> Estimate:
+    likely = min(need.likely.micros(past), need.micros)
+    based_on: BasedOn = {"jobs": past.jobs, "days": past.days}
+    return {"bound": credits(need.micros), "likely": credits(likely), "based_on": based_on}
 
 
 def input_blob(connection: Connection, holder: KeyHolder, file_id: str, *, lock: bool = False) -> str:
@@ -157,6 +189,7 @@ def create(
     file_id = str(inline["id"] if inline else spec.input_file_id)
     input_blob(connection, holder, file_id, lock=True)
     labels = read_labels(spec.metadata)
+    holds = None if holder.test else spec.holds()
     now = clock.now_micros()
     id = clock.new_id("batch")
     row = {
@@ -164,7 +197,8 @@ def create(
         "account_id": holder.account_id,
         "key_id": holder.key_id,
         "test": holder.test,
-        "status": "validating",
+        "status": unread(holds),
+        "hold": holds,
         "endpoint": spec.endpoint,
         "input_file_id": file_id,
         "completion_window": spec.completion_window,

@@ -18,7 +18,7 @@ from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
 from shared.db import models as m
-from shared.db.models.batches import MADE_BY_BATCHES, UNFINISHED
+from shared.db.models.batches import BEING_READ, MADE_BY_BATCHES
 from shared.errors import Conflict, Forbidden, InternalError, InvalidRequest, NotFound, StorageAway
 from shared.files import blobs
 from shared.settings import settings
@@ -229,7 +229,7 @@ def doom(connection: Connection, holder: KeyHolder, id: str) -> Mapping[str, Any
     locked = select(m.files.c.id).where(m.files.c.id == id).with_for_update()
     connection.execute(locked)
     row = visible(connection, holder, id)
-    reading = select(m.batches.c.id).where(text(UNFINISHED), m.batches.c.status == "validating")
+    reading = select(m.batches.c.id).where(text(BEING_READ))
     batch = connection.execute(reading.where(m.batches.c.input_file_id == id).limit(1)).scalar()
     if batch is not None:
         raise Conflict(f"file {id} is being read by batch {batch}; delete it once the batch is in progress")

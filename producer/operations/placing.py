@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import orjson
 
@@ -19,8 +20,8 @@ from producer.waiting.waiters import JobState, JobStates, Waiters
 from shared import clock
 from shared.accounts import KeyHolder
 from shared.db import Database
-from shared.errors import Unavailable
-from shared.submissions.schemas import Submission
+from shared.errors import InvalidRequest, Unavailable
+from shared.submissions.schemas import ON_SHORTAGE, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Placer:
         but the answer is the caller served: 503 when the job would not even be begun in that time. `cache`: the answer
         may come from the cache, or go there.
         """
+        if insists and submission.waits:
+            raise _cannot_wait()
         prepared = await self.prepare(holder, [submission], listed=False, claim=claim, cache=cache)
         (row,), (payload,) = prepared.rows, prepared.payloads
         waits = min(waits, (row["expires_at"] - row["created_at"]) / clock.MICROS)
@@ -102,11 +105,13 @@ class Placer:
         listed: bool,
         claim: Claim | None,
         cache: CacheUse | None = None,
+        quoting: bool = False,
     ) -> PreparedJobs:
-        """Submissions priced, and made the rows of jobs."""
+        """Submissions priced, and made the rows of jobs. `quoting`: only for what they would cost."""
         found = await self.linking.find(holder, submissions, listed=listed, claim=claim)
         size = sum(len(one.json) for one in submissions)
-        prepare = partial(self._prepared, holder, submissions, found, listed=listed, claim=claim, cache=cache)
+        told: dict[str, Any] = {"listed": listed, "claim": claim, "cache": cache, "quoting": quoting}
+        prepare = partial(self._prepared, holder, submissions, found, **told)
         return await self.parsers.run(size, prepare, holder.account_id)
 
     def _prepared(
@@ -118,9 +123,10 @@ class Placer:
         listed: bool,
         claim: Claim | None,
         cache: CacheUse | None,
+        quoting: bool,
     ) -> PreparedJobs:
         whole = found.put_into(submissions, listed=listed)
-        prepared = self.acceptor.prepare(holder, whole, listed=listed, claim=claim, cache=cache)
+        prepared = self.acceptor.prepare(holder, whole, listed=listed, claim=claim, cache=cache, quoting=quoting)
         prepared.answered = found.answered
         return prepared
 
@@ -153,3 +159,12 @@ class Placer:
                 await asyncio.wait([future], timeout=seconds)
         finally:
             self.waiters.unregister(job_id, future)
+
+
+def _cannot_wait() -> InvalidRequest:
+    """The 400 of a caller that wants the answer at once, or never."""
+    return InvalidRequest(
+        f"{ON_SHORTAGE}: a request whose answer is waited for cannot wait for credit; send the header Prefer: "
+        "respond-async, or POST /v1/jobs",
+        param=ON_SHORTAGE,
+    )

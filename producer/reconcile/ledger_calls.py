@@ -17,6 +17,7 @@ from shared.db import Database
 from shared.db import models as m
 from shared.jobs import job_steps
 from shared.submissions.catalogue import Catalogue
+from shared.submissions.charging import charged_attempt
 
 #: Jobs in one transaction.
 PAGE: Final = 1000
@@ -89,7 +90,7 @@ def of_job(row: Row, catalogue: Catalogue) -> Iterator[LedgerCall]:
     for number, attempt in enumerate(attempts):
         if (state := "charged" if number in charged else _state(attempt)) is None:
             continue
-        provider, model = attempt.get("provider") or "", attempt.get("model") or ""
+        provider, model = _called(attempts[number:], row)
         yield LedgerCall(
             row["id"],
             provider,
@@ -99,6 +100,15 @@ def of_job(row: Row, catalogue: Catalogue) -> Iterator[LedgerCall]:
             attempt.get("request_ids") or (),
             *charged.get(number, ()),
         )
+
+
+def _called(attempts: Sequence[Row], row: Row) -> tuple[str, str]:
+    """The provider and model of the first of these attempts.
+
+    Of one that ended with its worker they are not known: the job went on where it was, so they are the next one's.
+    """
+    named = [*attempts, {"provider": row["provider"], "model": row["model"]}, *_offers(row)]
+    return next(((one["provider"], one.get("model") or "") for one in named if one.get("provider")), ("", ""))
 
 
 def _state(attempt: Row) -> CallState | None:
@@ -115,26 +125,15 @@ def _charged(row: Row, attempts: Sequence[Row]) -> dict[int, tuple[Counts, int, 
     micros = row["charged_micros"] or 0
     for step in row["steps"]:
         used = {name: 0 for name in _COUNTED} | orjson.loads(step["used"])
-        if (at := _last(attempts, step["provider"], step["model"], step["step"])) is not None:
+        if (at := charged_attempt(attempts, step["provider"], step["model"], step["step"])) is not None:
             found[at] = counts_of(used, "chat.completion"), 0, bool(step["estimated"])
     if row["provider"] and not (row["steps"] and row["error"] is None):
-        if (at := _last(attempts, row["provider"], row["model"], None)) is not None and at not in found:
+        if (at := charged_attempt(attempts, row["provider"], row["model"])) is not None and at not in found:
             found[at] = counts_of(row, row["type"]), micros, bool(row["estimated"])
     elif found:  # the charge is for all of them together, and is shown with the last
         last = max(found)
         found[last] = found[last][0], micros, found[last][2]
     return found
-
-
-def _last(attempts: Sequence[Row], provider: str, model: str, step: str | None) -> int | None:
-    """The last attempt at a model (for a step, where it is one's) that came to something, else the last of all."""
-    own = [
-        number
-        for number, one in enumerate(attempts)
-        if (one.get("provider"), one.get("model")) == (provider, model) and step in (None, one.get("step"))
-    ]
-    good = [number for number in own if attempts[number].get("error") is None]
-    return (good or own)[-1] if own else None
 
 
 _COUNTED: Final = ("prompt_tokens", "completion_tokens", "images")
@@ -156,10 +155,13 @@ def counts_of(used: Row, type: str) -> Counts:
     }
 
 
+def _offers(row: Row) -> Sequence[Row]:
+    return orjson.loads(row["offers"] or "[]")  # type: ignore[no-any-return]
+
+
 def _upstreams(row: Row, catalogue: Catalogue) -> dict[tuple[str, str], str]:
     """The providers' own ids of models: as the job's offers have them, else as the catalogue has."""
-    kept = orjson.loads(row["offers"] or "[]")
-    found = {(one["provider"], one["model"]): one.get("upstream") or one["model"] for one in kept}
+    found = {(one["provider"], one["model"]): one.get("upstream") or one["model"] for one in _offers(row)}
     if not found:
         found = {(model.provider, id): model.upstream for id, model in catalogue.models.items()}
     return found

@@ -7,7 +7,7 @@ right what they leave.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, and_, or_, select, text, update
 
 from shared.batches.line_files import FaultError
 from shared.db.models import batches, jobs
@@ -63,7 +63,12 @@ def unmended(connection: Connection, most: int) -> list[str]:
     return list(connection.execute(statement).scalars())
 
 
-_IS_WRONG = batches.c.budget_rest_micros > batches.c.bound_micros - batches.c.released_micros
+#: A batch that holds later, or in slices, counts with all its lines from its beginning.
+_HOLDS_LATER = and_(batches.c.stopped.is_(None), or_(batches.c.hold == "slices", batches.c.short_micros.is_not(None)))
+_IS_WRONG = and_(
+    batches.c.budget_rest_micros > batches.c.bound_micros - batches.c.released_micros,
+    or_(batches.c.hold.is_(None), ~_HOLDS_LATER),
+)
 
 
 def mend(connection: Connection, id: str) -> bool:

@@ -20,14 +20,15 @@ from shared.batches.line_files import FaultError
 from shared.dialects import BY_URL
 from shared.dialects.line_format import LineFormat, Renamed
 from shared.errors import FusionError, InvalidRequest, Refused
+from shared.money.estimates import Likely
 from shared.money.shortage import Need
-from shared.submissions import linked_context, linked_message, quote
+from shared.submissions import likely_cost, linked_context, linked_message, quote
 from shared.submissions.catalogue import catalogue
 from shared.submissions.job_types import ENDPOINTS, JobType
 from shared.submissions.key_rules import NO_RULES, KeyRules
 from shared.submissions.linked_context import Entity, Key
 from shared.submissions.rows import Priced, priced
-from shared.submissions.schemas import Offer, Submission, read_submission
+from shared.submissions.schemas import ON_SHORTAGE, Offer, Submission, read_submission
 from shared.submissions.sizes import MOST_CUSTOM_ID, MOST_FAULTS, MOST_LINE_BYTES, MOST_LINES, MOST_WITH_BLANKS
 
 #: Bytes of a chunk, a last line more: about 10 ms of reading.
@@ -48,6 +49,8 @@ class Wanted:
     #: Whether lines may be linked to entities, and those that the lines of this chunk name.
     may_link: bool = False
     entities: Mapping[Key, Entity] = field(default_factory=dict)
+    #: What the lines are likely to cost is to be known, too.
+    likely: bool = False
     #: What the batch's key may ask for.
     rules: KeyRules = NO_RULES
 
@@ -176,7 +179,7 @@ def _read(raw: bytes, wanted: Wanted, part: Part, number: int) -> bytes:
     line = _parsed(raw)
     custom_id = _custom_id(line)
     part.custom_ids.append((custom_id, number))
-    found = _priced(line, custom_id, wanted)
+    found = _priced(line, custom_id, wanted, part.need.likely)
     part.good.append(number)
     part.need.add(found.bound_micros, found.fixed, found.slope)
     part.models.add(found.model)
@@ -191,7 +194,7 @@ def _custom_id(line: dict[str, Any]) -> str:
     return custom_id
 
 
-def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
+def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> Priced:
     if not line.keys() <= _KNOWN:
         name = min(line.keys() - _KNOWN)[:100]
         raise FaultError("unknown_field", f"{name}: unknown field; allowed fields: custom_id, method, url, body", name)
@@ -203,27 +206,32 @@ def _priced(line: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
         raise FaultError("invalid_body", "body must be a JSON object", "body")
     try:
         if (format := BY_URL.get(url)) is not None:
-            return _of_dialect(format, body, custom_id, wanted)
+            return _of_dialect(format, body, custom_id, wanted, likely)
         submission = read_submission(type, body, at="body.", ignore_unknown=wanted.ignore_unknown)
-        return priced(*_offered(submission, wanted, at="body."), custom_id)
+        return priced(*_offered(submission, wanted, likely, at="body."), custom_id)
     except FusionError as error:
         raise FaultError("invalid_request", error.message, error.param) from None
 
 
-def _offered(submission: Submission, wanted: Wanted, *, at: str) -> tuple[Submission, Sequence[Offer]]:
+def _offered(submission: Submission, wanted: Wanted, likely: Likely, *, at: str) -> tuple[Submission, Sequence[Offer]]:
     """A submission with what it is linked to, and its offers; `at`: before the name of what is wrong."""
+    if submission.waits:
+        raise InvalidRequest(f"{at}{ON_SHORTAGE}: is a field of the batch, not of a line", param=f"{at}{ON_SHORTAGE}")
     if submission.linked and not wanted.may_link:
         raise linked_context.refusal(at)
     submission = linked_message.with_entities(submission, wanted.entities, at=at)
-    return submission, quote.offers(submission, catalogue(), test=wanted.test, at=at, rules=wanted.rules)
+    made = quote.offers(submission, catalogue(), test=wanted.test, at=at, rules=wanted.rules)
+    if wanted.likely:
+        likely_cost.add(likely, submission, made)
+    return submission, made
 
 
-def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted) -> Priced:
+def _of_dialect(format: LineFormat, body: dict[str, Any], custom_id: str, wanted: Wanted, likely: Likely) -> Priced:
     """A line in a dialect's own form, with the body as it was sent."""
     renamed: Renamed = lambda error: error  # noqa: E731
     try:
         submission, renamed = format.read(body, wanted.ignore_unknown)
-        found = priced(*_offered(submission, wanted, at=""), custom_id)
+        found = priced(*_offered(submission, wanted, likely, at=""), custom_id)
     except Refused as error:
         raise _in_body(renamed(error)) from None
     found.dialect, found.sent = format.dialect, strict_json.dumps(body)

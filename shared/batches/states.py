@@ -5,8 +5,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, and_, or_, select, text
 
+from shared import clock
+from shared.batches import credit
+from shared.batches.credit import GOES_ON
 from shared.db.models import batches
-from shared.db.models.batches import UNFINISHED
+from shared.db.models.batches import TO_READ, UNFINISHED
 from shared.objects.addresses import batch_url
 from shared.objects.batches import request_counts
 
@@ -15,14 +18,17 @@ Row = Mapping[str, Any]
 
 
 def in_need(connection: Connection) -> list[Row]:
-    """Every batch that needs more than to wait for its jobs, the highest priority and oldest first."""
-    return [dict(row) for row in connection.execute(_IN_NEED).mappings()]
+    """Every batch that needs more than to wait, for its jobs or for credit, the highest priority and oldest first."""
+    given = {"b_now": clock.now_micros(), "b_slice": credit.SLICE}
+    rows = [dict(row) for made in (_IN_NEED, _TO_READ) for row in connection.execute(made, given).mappings()]
+    return sorted(rows, key=lambda row: (-row["priority"], row["id"]))
 
 
 _ENDED = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
 _WAITS = and_(batches.c.status == "in_progress", batches.c.released == batches.c.total, _ENDED < batches.c.total)
 #: Made once: making a statement costs more than running it.
-_IN_NEED = select(batches).where(text(UNFINISHED), ~_WAITS).order_by(batches.c.priority.desc(), batches.c.id)
+_IN_NEED = select(batches).where(text(UNFINISHED), ~_WAITS, GOES_ON)
+_TO_READ = select(batches).where(text(TO_READ))
 
 
 def family(connection: Connection, row: Row) -> list[Row]:

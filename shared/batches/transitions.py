@@ -1,11 +1,12 @@
 """Every change of a batch's state, each a compare-and-set under its row's lock, with its money and events.
 
     validating ── refuse ──> failed
-        └─ begin (the one hold) ──> in_progress ── finalize ──> finalizing ── finish ──> completed | expired
+        └─ begin (with the hold) ──> in_progress ── finalize ──> finalizing ── finish ──> completed | expired
     stop (cancel) ──> cancelling ── finish ──> cancelled
 
 Lines become jobs (`release`) only while the batch is in progress and not stopped; their ends are counted in the
-transaction that settles them. Locks are taken jobs, batches, accounts. Whoever comes second finds nothing to do.
+transaction that settles them. A batch with a `hold` is held for otherwise: `shared.batches.credit`. Locks are taken
+jobs, batches, accounts. Whoever comes second finds nothing to do.
 """
 
 from collections import defaultdict
@@ -16,11 +17,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, update
 
 from shared import clock, db
-from shared.batches import key_holds
+from shared.batches import credit, key_holds
 from shared.batches.line_files import FaultError
 from shared.batches.states import Reason, Row, event_data, is_expired
 from shared.db.models import batches, files, job_payloads, jobs
-from shared.db.models.batches import MADE_BY_BATCHES
+from shared.db.models.batches import MADE_BY_BATCHES, UNREAD
 from shared.money import invoices, shortage
 from shared.money.ledger import Book
 from shared.money.shortage import Need
@@ -56,7 +57,7 @@ class Made:
 
 def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str]:
     """Fail a batch whose file cannot be taken; it costs nothing. Deliveries now due."""
-    row = _locked(connection, id, "validating")
+    row = _locked(connection, id, *UNREAD)
     if row is None or row["stopped"]:
         return []
     book = Book(connection, [row["account_id"]])
@@ -66,20 +67,25 @@ def refuse(connection: Connection, id: str, errors: Sequence[Fault]) -> list[str
 def begin(connection: Connection, id: str, plan: Plan) -> tuple[bool, list[str]]:
     """Take the one hold of a batch that has been read; from then on its lines may become jobs.
 
-    Whether it is in progress with this very plan, and deliveries now due: without credit for all of it, it fails.
+    Whether it is in progress with this very plan, and deliveries now due: without credit for all of it, it fails,
+    unless it is one that holds otherwise.
     """
-    row = _locked(connection, id, "validating")
+    row = _locked(connection, id, *UNREAD)
     if row is None or row["stopped"]:
         return _has(connection, id, plan), []
     bound = 0 if row["test"] else plan.bound_micros
     book = Book(connection, [row["account_id"]])
+    held = {"bound_micros": bound}
     if over := key_holds.excess(connection, row, plan.need, book.now):
         return False, _fail(connection, book, row, [over])
-    if not book.hold(row["account_id"], ("batch", id), bound):
+    if row["hold"] is not None:
+        held = credit.first_hold(connection, book, row, bound)
+    elif not book.hold(row["account_id"], ("batch", id), bound):
+        plan.need.sliceable = row["dialect"] is None
         message, fields = shortage.explain(plan.need, shortage.balance(connection, row["account_id"]))
         error: Fault = {**FaultError("insufficient_credits", message).as_json(), **fields}
         return False, _fail(connection, book, row, [error])
-    changed = {"plan": plan.blob, "total": plan.total, "bound_micros": bound, "model": plan.model}
+    changed = {"plan": plan.blob, "total": plan.total, "model": plan.model, **held}
     counted = key_holds.hold(connection, row, bound, book.now)
     _set(connection, id, status="in_progress", in_progress_at=book.now, **changed, **counted)
     return True, book.close()
@@ -166,7 +172,7 @@ def stop(connection: Connection, id: str, reason: Reason) -> bool:
 
     False when it is stopped already, or past stopping.
     """
-    row = _locked(connection, id, "validating", "in_progress")
+    row = _locked(connection, id, *UNREAD, "in_progress")
     if row is None or row["stopped"]:
         return False
     rest = row["bound_micros"] - row["released_micros"]
@@ -186,7 +192,7 @@ def stop(connection: Connection, id: str, reason: Reason) -> bool:
 
 def finalize(connection: Connection, id: str) -> None:
     """Note that the last line has ended and files are being made; a cancelled batch says `cancelling` to the end."""
-    statement = update(batches).where(batches.c.id == id, batches.c.status.in_(("in_progress", "validating")))
+    statement = update(batches).where(batches.c.id == id, batches.c.status.in_(("in_progress", *UNREAD)))
     connection.execute(statement.values(status="finalizing", finalizing_at=clock.now_micros()))
 
 

@@ -138,6 +138,7 @@ def _end(connection: Connection, endings: Sequence[Ending], now: int) -> dict[st
 _ENDED = (
     "id", "account_id", "batch_id", "custom_id", "type", "model", "test", "bound_micros", "queue", "lane", "created_at",
     "relayed_micros", "relayed", "owed_events", "offer", "key_id", "budget_at",
+    "wanted_micros",
 )  # fmt: skip
 
 

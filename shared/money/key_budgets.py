@@ -157,13 +157,18 @@ def settle(connection: Connection, book: Book, ended: Iterable[tuple[Mapping[str
 
     The book has locked their accounts.
     """
-    ends = [(one, job["bound_micros"], charge) for job, charge in ended if (one := counted(job))]
+    ends = [(one, _held(job), charge) for job, charge in ended if (one := counted(job))]
     if ends:
         spend = KeySpend(connection, [one for one, _, _ in ends])
         for one, held, charge in ends:
             spend.settle(one, held=held, charge=charge)
         spend.close()
         key_thresholds.fire(connection, book, spend.charged(book.now), periods(book.now))
+
+
+def _held(job: Mapping[str, Any]) -> int:
+    """What a job counts with until it ends: its hold, or what it was waiting for."""
+    return int(job["bound_micros"] + (job["wanted_micros"] or 0))
 
 
 def of_key(connection: Connection, key_id: str, at: int) -> dict[BudgetPeriod, Spend]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select, text
 from shared.db import models as m
 from shared.db.models.jobs import UNFINISHED
 from shared.errors import InsufficientCredits
+from shared.money.estimates import Likely
 from shared.money.pricing import PER_TOKENS
 from shared.objects.amounts import credits, credits_decimal
 from shared.objects.shortages import FittingFields, ShortageFields
@@ -33,6 +34,12 @@ class Need:
     first: tuple[int, int] = (0, 0)
     #: They are lines of a batch.
     lines: bool = False
+    #: They could have waited for credit, but so many jobs of the account do already; 0: it is not about that.
+    waiting: int = 0
+    #: They are lines of a batch that could hold in slices instead.
+    sliceable: bool = True
+    #: What they are likely to cost, for a dry run.
+    likely: Likely = field(default_factory=Likely)
 
     def add(self, bound: int, fixed: int, slope: int) -> None:
         """One more job."""
@@ -49,6 +56,7 @@ class Need:
         self.bounds += more.bounds
         self.fixed += more.fixed
         self.slope += more.slope
+        self.likely.extend(more.likely)
 
     @property
     def micros(self) -> int:
@@ -57,6 +65,10 @@ class Need:
     def fitting(self, available: int) -> int:
         """How many of the jobs, from the first, could be held for."""
         return sum(total <= available for total in accumulate(self.bounds))
+
+    def fits_in_slices(self, available: int) -> bool:
+        """Whether each could be held for alone."""
+        return max(self.bounds, default=0) <= available
 
     def limit(self, available: int) -> int | None:
         """The largest limit on tokens with which all of them could be held for; None: none would do."""
@@ -94,16 +106,17 @@ def balance(connection: Connection, account_id: str) -> Funds:
 def holding(connection: Connection, account_id: str) -> int:
     """How many jobs, and lines of batches that are to become some, hold credit; of very many those of the newest."""
     newest = (
-        select(m.jobs.c.status)
+        select(m.jobs.c.status, m.jobs.c.bound_micros)
         .where(m.jobs.c.account_id == account_id, m.jobs.c.test.is_(False))
         .order_by(m.jobs.c.id.desc())
         .limit(MOST_JOBS)
         .subquery()
     )
-    unfinished = select(func.count()).select_from(newest).where(text(UNFINISHED))
+    unfinished = select(func.count()).select_from(newest).where(text(UNFINISHED), newest.c.bound_micros > 0)
     waiting = select(func.coalesce(func.sum(m.batches.c.total - m.batches.c.released), 0)).where(
         m.batches.c.account_id == account_id, m.batches.c.status == "in_progress", m.batches.c.stopped.is_(None)
     )
+    waiting = waiting.where(m.batches.c.bound_micros > m.batches.c.released_micros)  # else nothing is held for them
     return int(connection.execute(unfinished).scalar_one()) + int(connection.execute(waiting).scalar_one())
 
 
@@ -132,6 +145,12 @@ def explain(need: Need, has: Funds) -> tuple[str, ShortageFields]:
     if has.jobs is not None:
         fields["held_by_jobs"] = has.jobs
     would, more = what_would_do(need, has.available)
+    if need.lines and need.sliceable and total > 1:
+        more["fits_in_slices"] = need.fits_in_slices(has.available)
+        if more["fits_in_slices"]:
+            would.append('set hold to "slices" to hold for the lines that start next alone')
+    if need.waiting:
+        would.append(f"{need.waiting:,} jobs wait for credit already, no more can")
     return "; ".join([f"insufficient credits: {said}", *would]), {**fields, **more}
 
 

@@ -44,6 +44,7 @@ class Fault(TypedDict):
     max_tokens: NotRequired[Count]
     jobs: NotRequired[Count]
     fitting_jobs: NotRequired[Count]
+    fits_in_slices: NotRequired[bool]
     #: With `key_budget_exceeded`.
     budget: NotRequired[BudgetFields]
 
@@ -93,3 +94,15 @@ def request_counts(row: Mapping[str, Any]) -> RequestCounts:
     """OpenAI's counts; `failed` is whatever ended otherwise than well."""
     completed = int(row["succeeded"])
     return {"total": row["total"], "completed": completed, "failed": ended_lines(row) - completed}
+
+
+def shown_status(row: Mapping[str, Any]) -> BatchStatus:
+    """OpenAI's status of a batch: one that is still to be read has another in its row, if it has a `hold`."""
+    status: BatchStatus = row["status"] if row["status"] != "reading" else "validating"
+    return status
+
+
+def waits_for(row: Mapping[str, Any]) -> Literal["credits"] | None:
+    """What a batch waits for before its next lines start."""
+    short = row["short_micros"] is not None and row["status"] == "in_progress" and row["stopped"] is None
+    return "credits" if short else None

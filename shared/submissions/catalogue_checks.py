@@ -113,6 +113,8 @@ def wrong(model: CatalogueModel, rows: Rows) -> list[tuple[Path_, str]]:
         found += [(("conductor", *path), said) for path, said in _wrong_conductor(model, model.conductor, rows)]
     if model.type == "chat.completion" and not model.max_output:
         found.append((("max_output",), "is missing"))
+    if model.default_max_tokens > model.max_output:
+        found.append((("default_max_tokens",), f"must not be above max_output, which is {model.max_output}"))
     return found + [(("price_changes", at, *path), said) for at, path, said in _wrong_changes(model)]
 
 
@@ -131,7 +133,7 @@ def _wrong_conductor(model: CatalogueModel, row: Conducted, rows: Rows) -> Itera
             yield ("roles", role), f"must be the id of a model of type {type}"
         elif id is not None and isinstance(rows.models[id].data, dict) and "conductor" in rows.models[id].data:
             yield ("roles", role), f"model {id!r} has a conductor itself"
-    for name in ("fallbacks", "service_tiers", "request"):
+    for name in ("fallbacks", "service_tiers", "request", "default_max_tokens"):
         if getattr(model, name):
             yield (), f"cannot stand beside {name}"
 

@@ -100,6 +100,8 @@ class CatalogueModel(Words):
     #: The same of a picture that is asked for in low or in high detail, where its provider minds that.
     image_details: Mapping[Literal["low", "high"], Tokens] = {}
     max_output: Tokens = 0
+    #: The limit of an answer whose caller names none: what is held for, and what the provider is sent. 0: `max_output`.
+    default_max_tokens: Tokens = 0
     dimensions: Tokens = 0
     #: Its answers take several calls, each of which is charged at the prices of this row. None: one call.
     conductor: Conducted | None = None

@@ -61,6 +61,22 @@ def _as_earlier(offer: Offer) -> Offer:
     return dataclasses.replace(offer, cache_write_1h=None, reasoning=None, request=0, long_context=None)
 
 
+def charged_attempt(
+    attempts: Sequence[Mapping[str, Any]], provider: str, model: str, step: str | None = None
+) -> int | None:
+    """The index of the attempt that a charge is for: the last at this model (of this step) that came to something.
+
+    When none did, the last of all, whose answer was sent on in part; None: none is known.
+    """
+    own = [
+        index
+        for index, one in enumerate(attempts)
+        if (one.get("provider"), one.get("model")) == (provider, model) and step in (None, one.get("step"))
+    ]
+    good = [index for index in own if attempts[index].get("error") is None]
+    return (good or own)[-1] if own else None
+
+
 def as_charged(row: Mapping[str, Any]) -> tuple[Price, Offer, Usage] | None:
     """The price, offer and usage that come to a job's charge; None if none of those in its rows do."""
     try:

@@ -151,11 +151,17 @@ def _offer(submission: Submission, catalogue: Catalogue, id: str, where: str, at
         request=at_price.request,
         long_context=dataclasses.asdict(at_price.long_context) if at_price.long_context else None,
         version=at_price.version,
-        max_output=model.max_output,
+        max_output=_usual_limit(submission, model),
         omit=catalogue.sending(model.id).omit_earlier,
         bound_micros=max(sum(_priced(one, at_price, model, at) for one in way) for way in ways),
         service_tier=tier if tier and tier in model.service_tiers else "",
     )
+
+
+def _usual_limit(submission: Submission, model: CatalogueModel) -> int:
+    """The most tokens of an answer; where the caller names no limit, the one that is sent and held for."""
+    default = 0 if submission.request.get("max_tokens") else model.default_max_tokens
+    return default or model.max_output
 
 
 def _price_of(tier: str | None, catalogue: Catalogue, model: CatalogueModel, at: str) -> Price:
@@ -188,7 +194,7 @@ def _worst_chat(submission: Submission, catalogue: Catalogue, model: CatalogueMo
     linked_message.check_fits(submission.linked_bytes, model.context, model.id, at)
     if pictures and catalogue.providers[model.provider].fetches_privately:
         _check_reach(request, model, at)
-    limit = request.get("max_tokens") or model.max_output
+    limit = request.get("max_tokens") or _usual_limit(submission, model)
     if limit > model.max_output:
         raise _refusal(
             at, "max_tokens", f"{limit} exceeds the maximum of {model.max_output} output tokens of {model.id}"

@@ -66,6 +66,8 @@ class Priced:
     sent: str | None = None
     #: Whose events of its end are to be written beside ours.
     owed_events: str | None = None
+    #: It may wait for credit.
+    waits: bool = False
     callback_url: str | None = None
 
 
@@ -87,6 +89,7 @@ def priced(submission: Submission, made: Sequence[Offer], custom_id: str | None 
         *((most * PER_TOKENS, 0) if made[0].course else shortage.linear(submission.request, made, most)),
         owed_events=CALLBACK if submission.callback_url else submission.owed_events,
         callback_url=submission.callback_url,
+        waits=submission.waits,
     )
 
 
@@ -95,6 +98,11 @@ def _wishes(submission: Submission) -> str | None:
     if submission.routing is NO_ROUTING:
         return None
     return dumps(submission.routing.model_dump(exclude_defaults=True))
+
+
+def at_once(now: int) -> int:
+    """The `run_at` of a job that may be run as of now."""
+    return now - _EARLIER_MICROS if clock.is_learned() else 0
 
 
 def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]:
@@ -116,7 +124,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "lane": owner.lane,
         "offer": COURSE if is_kept_in(wanted.offers) else 0,
         "priority": owner.priority,
-        "run_at": now - _EARLIER_MICROS if owner.lane == "realtime" and clock.is_learned() else 0,
+        "run_at": at_once(now) if owner.lane == "realtime" else 0,
         "woken_at": now if wake else None,
         "expires_at": owner.expires_at or now + settings().job_expires_seconds * clock.MICROS,
         "lease_epoch": 0,
@@ -124,6 +132,7 @@ def rows(owner: Owner, wanted: Priced, *, wake: bool = False) -> tuple[Row, Row]
         "failures": 0,
         "cohort": 0,
         "bound_micros": wanted.bound_micros,
+        "wanted_micros": None,
         "answer_options": wanted.answer_options,
         "owed_events": wanted.owed_events,
         "budget_at": owner.budget_at,

@@ -54,6 +54,11 @@ NO_ROUTING = Routing()
 USUAL_TIER: Final = "default"
 STANDARD_TIERS: Final = ("auto", USUAL_TIER)
 
+#: The field that says what becomes of a request for which there is too little credit, and its values.
+ON_SHORTAGE: Final = "on_insufficient_credits"
+WAIT: Final = "wait"
+SHORTAGE: Final = ("fail", WAIT)
+
 #: Where a stored request names those of its fields that are our defaults: they are not sent, `_OURS` of them.
 UNASKED = "unasked"
 _OURS = ("n", "response_format")
@@ -83,6 +88,8 @@ class Submission:
     options: AnswerOptions = NO_OPTIONS
     #: Whose events of its end are to be written beside ours (`shared.jobs.response_events`); None: none.
     owed_events: str | None = None
+    #: Where its account has too little credit, it is accepted all the same, and waits (`shared.jobs.credit_waits`).
+    waits: bool = False
     #: Where the event of its end is sent, beside the account's webhooks.
     callback_url: str | None = None
 
@@ -98,6 +105,7 @@ class Offer:
     output: int
     images: Mapping[str, int] = field(default_factory=dict)
     version: str
+    #: The most tokens of an answer: the limit that the provider is sent where the caller named none.
     max_output: int = 0
     omit: Sequence[str] = ()
     bound_micros: int
@@ -199,6 +207,7 @@ def read_submission(
     try:
         model, selection = read_model(type, fields.pop("model", None), at)
         labels = read_labels(fields.pop("metadata", None), at)
+        waits = read_shortage(fields.pop(ON_SHORTAGE, None), at)
         routing = _routing(fields.pop("routing", None), at, found if ignore_unknown else None)
         named = fields.pop(linked_context.FIELD, None) if type == "chat.completion" else None
         linked = linked_context.read(named, found, at=at, ignore_unknown=ignore_unknown) if named else ()
@@ -228,8 +237,17 @@ def read_submission(
         labels=labels,
         linked=linked,
         options=options,
+        waits=waits,
         callback_url=callback_url,
     )
+
+
+def read_shortage(value: Any, at: str = "") -> bool:
+    """Whether what is asked for waits where there is too little credit: ON_SHORTAGE of a body."""
+    if value not in (None, *SHORTAGE):
+        known = " or ".join(SHORTAGE)
+        raise InvalidRequest(f"{at}{ON_SHORTAGE} must be {known}", param=f"{at}{ON_SHORTAGE}")
+    return bool(value == WAIT)
 
 
 def _said_null(messages: Sequence[Mapping[str, Any]]) -> list[int]:

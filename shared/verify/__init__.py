@@ -33,30 +33,12 @@ from shared.verify.findings import Check, Finding, Reader
 
 T = TypeVar("T")
 
+#: What is checked, in this order; each has `CHECKS`.
 _SUBJECTS = (
-    *(money, grants, replay, statements, invoices),
+    *(money, grants, keys, replay, statements, invoices),
     *(jobs, steps, batches, events, files, charges, kept_answers),
 )
-#: The checks of each subject, in the order in which they run.
-CHECKS: tuple[Check, ...] = tuple(
-    check
-    for subject in (
-        money,
-        grants,
-        keys,
-        replay,
-        statements,
-        jobs,
-        steps,
-        batches,
-        events,
-        files,
-        charges,
-        invoices,
-        kept_answers,
-    )
-    for check in subject.CHECKS
-)
+CHECKS: tuple[Check, ...] = tuple(check for subject in _SUBJECTS for check in subject.CHECKS)
 
 
 def verify(connection: Connection) -> list[str]:

@@ -5,7 +5,7 @@ They are no promises of a running system, in which each of these is usual.
 
 from shared.db.models.batches import UNFINISHED as UNFINISHED_BATCH
 from shared.db.models.events import PENDING
-from shared.db.models.jobs import RUNNING, UNFINISHED, UNTOLD
+from shared.db.models.jobs import RUNNING, UNCOUNTED, UNFINISHED, UNTOLD
 from shared.verify.findings import Check
 from shared.verify.query import Query
 
@@ -13,6 +13,11 @@ CHECKS: tuple[Check, ...] = (
     Query("at rest: job has not ended", f"SELECT id, status, queue, worker_id FROM jobs WHERE {UNFINISHED}"),
     Query("at rest: batch has not ended", f"SELECT id, status FROM batches WHERE {UNFINISHED_BATCH}"),
     Query("at rest: account still holds credits", "SELECT id, held_micros FROM accounts WHERE held_micros <> 0"),
+    Query(
+        "at rest: key still holds credits of a budget",
+        "SELECT key_id, period, held_micros FROM key_spend WHERE held_micros <> 0",
+    ),
+    Query("at rest: job has ended and is not counted in budgets yet", f"SELECT id, key_id FROM jobs WHERE {UNCOUNTED}"),
     Query(
         "at rest: delivery is neither delivered nor given up",
         f"SELECT id, webhook_id, event_id, attempts, next_at FROM deliveries WHERE {PENDING}",

@@ -24,7 +24,7 @@ QUERIES: tuple[Query, ...] = (
               FROM transfers WHERE subject_type = 'batch' GROUP BY subject_id) t ON t.subject_id = b.id
             LEFT JOIN (SELECT batch_id, sum(bound_micros) AS total FROM jobs WHERE {OF_BATCHES}
               GROUP BY batch_id) j ON j.batch_id = b.id
-            WHERE coalesce(t.held, 0) <> b.bound_micros
+            WHERE coalesce(t.held, 0) <> CASE WHEN b.hold = 'slices' THEN 0 ELSE b.bound_micros END
               OR ({_KEPT} AND coalesce(t.released, 0) <> b.released_micros - coalesce(j.total, 0))""",
     ),
     Query(
@@ -67,7 +67,7 @@ QUERIES: tuple[Query, ...] = (
     Query(
         "batch: unknown status, or timestamp of its status missing",
         f"""SELECT b.id, b.status FROM batches b
-            WHERE b.status NOT IN {sql_list(get_args(BatchStatus))}
+            WHERE b.status NOT IN {sql_list((*get_args(BatchStatus), "reading"))}
               OR (b.status IN {OVER_STATUSES} AND ({ENDED_AT}) IS NULL)
               OR (b.status IN ('in_progress', 'finalizing', 'completed') AND b.total > 0 AND b.in_progress_at IS NULL)
               OR (b.status = 'in_progress' AND (b.plan IS NULL OR b.released > b.total))""",

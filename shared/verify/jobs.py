@@ -12,13 +12,17 @@ _MOVED = """(SELECT subject_id,
     max(CASE WHEN kind = 'hold' THEN NULL ELSE created_at END) AS resolved_at
   FROM transfers WHERE subject_type = 'job' AND kind IN ('hold', 'charge', 'release') GROUP BY subject_id)"""
 
+#: Batches of whose jobs each has a hold of its own.
+_IN_SLICES = "(SELECT id FROM batches WHERE hold = 'slices')"
+
 QUERIES: tuple[Query, ...] = (
     Query(
         "job: hold missing, different from its maximum cost, or not resolved exactly once at its end",
         f"""SELECT j.id, j.status, j.bound_micros, coalesce(t.held, 0) AS held,
              coalesce(t.charged, 0) + coalesce(t.released, 0) AS resolved
             FROM jobs j LEFT JOIN {_MOVED} t ON t.subject_id = j.id
-            WHERE coalesce(t.held, 0) <> CASE WHEN j.batch_id IS NULL THEN j.bound_micros ELSE 0 END
+            WHERE coalesce(t.held, 0) <> CASE WHEN j.batch_id IS NULL OR j.batch_id IN {_IN_SLICES}
+                THEN j.bound_micros ELSE 0 END
               OR coalesce(t.charged, 0) + coalesce(t.released, 0)
                 <> CASE WHEN j.{UNFINISHED} THEN 0 ELSE j.bound_micros END
               OR t.resolved_at <> j.finished_at""",

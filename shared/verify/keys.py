@@ -15,7 +15,9 @@ def _of_each_period(columns: str, rows: str) -> str:
     return " UNION ALL ".join(parts)
 
 
-_OPEN = _of_each_period("0 AS held, x.bound_micros AS open", "jobs x WHERE x.budget_open")
+_OPEN = _of_each_period(
+    "0 AS held, x.bound_micros + coalesce(x.wanted_micros, 0) AS open", "jobs x WHERE x.budget_open"
+)
 _REST = _of_each_period("0, x.budget_rest_micros", f"batches x WHERE {COUNTED}")
 _CHARGED = _of_each_period(
     "0 AS spent, r.charged_micros AS charged",

@@ -157,6 +157,17 @@ def test_a_batch_counts_in_the_budget(limited: Limited) -> None:
     assert 0 < fault["fitting_jobs"] < 2000 and stack.violations() == []
 
 
+def test_an_answer_from_the_cache_counts_what_it_costs(limited: Limited) -> None:
+    account = limited(budgets={"month": 1_000_000})
+    call = next(one for one in CALLS if one.path == "/fluence/v1/chat/completions")
+    body = {**call.good, "temperature": 0, "messages": [{"role": "user", "content": "what is cached?"}]}
+    answers = [send(account.stack, call, account.live_key, body=body).json() for _ in range(3)]
+    assert [one.get("cached", False) for one in answers] == [False, True, True]
+    key = account.stack.write(accounts.named_key, account.live_key)
+    used = round(account.live.get("/usage").json()["credits_used"] * 1_000_000)
+    assert account.stack.database.read_sync(_spent, key) == (0, used) and account.stack.violations() == []
+
+
 def test_default_fallbacks_are_the_keys_then_the_accounts(limited: Limited) -> None:
     """What the key may not use is left out of them; `routing.fallbacks` of a request comes before both."""
     account = limited(models=["gpt-4", "claude-3-opus", "gemini-pro"], fallbacks=["gpt-3.5-turbo", "claude-3-opus"])

@@ -16,7 +16,8 @@ TERMINAL = {"succeeded", "failed", "cancelled", "expired"}
 TOLD = {"succeeded": "job.completed", "failed": "job.failed", "cancelled": "job.cancelled", "expired": "job.expired"}
 _JOBS = """SELECT j.*, p.request, p.offers, r.response, r.error, r.provider AS served_by, r.model AS served_model,
              r.prompt_tokens, r.completion_tokens, r.images, r.charged_micros, r.job_id AS resulted,
-             b.id IS NULL OR b.notify_each AS told
+             b.id IS NULL OR b.notify_each AS told,
+             b.id IS NULL OR coalesce(b.hold, '') = 'slices' AS holds
            FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id
            JOIN job_payloads p ON p.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id"""
 
@@ -64,7 +65,7 @@ def _job(job: Mapping[str, Any], moved: Mapping[str, int]) -> Iterator[str]:
     due = price(job) if status == "succeeded" and not job["test"] else 0
     if job["charged_micros"] != due or moved.get("charge", 0) != due:
         yield f"{id}: its usage costs {due}, recorded {job['charged_micros']}, moved {moved.get('charge', 0)}"
-    own_hold = job["bound_micros"] if job["batch_id"] is None else 0
+    own_hold = job["bound_micros"] if job["holds"] else 0
     if moved.get("hold", 0) != own_hold or moved.get("release", 0) != job["bound_micros"] - due:
         yield f"{id}: bound {job['bound_micros']}, moved {dict(moved)}"
     if (status == "succeeded") != (job["response"] is not None) or (status == "failed") != (job["error"] is not None):
@@ -116,5 +117,7 @@ def _delivered(connection: Connection, inbox: Inbox) -> Iterator[str]:
 def _at_rest(connection: Connection) -> Iterator[str]:
     held = connection.execute(text("SELECT id, held_micros FROM accounts WHERE held_micros <> 0")).all()
     yield from (f"account {row.id} still holds {row.held_micros}" for row in held)
+    of_keys = connection.execute(text("SELECT key_id, period, held_micros FROM key_spend WHERE held_micros <> 0")).all()
+    yield from (f"key {row.key_id} still holds {row.held_micros} in {row.period}" for row in of_keys)
     pending = connection.execute(text("SELECT id FROM deliveries WHERE status NOT IN ('delivered', 'failed')")).all()
     yield from (f"delivery {row.id} is pending" for row in pending)

@@ -159,7 +159,8 @@ def _money(row: Row, output: Sequence[Line], found: _Found) -> Iterator[str]:
     if not told == moved["job charge"] == row["charged_micros"]:
         yield f"{id}: its lines say {told}, charged {moved['job charge']}, recorded {row['charged_micros']}"
     resolved = moved["job charge"] + moved["job release"] + moved["batch release"]
-    if not moved["batch hold"] == resolved == row["bound_micros"] or moved["job hold"]:
+    held, other = ("job hold", "batch hold") if row["hold"] == "slices" else ("batch hold", "job hold")
+    if not moved[held] == resolved == row["bound_micros"] or moved[other]:
         yield f"{id}: bound {row['bound_micros']}, moved {dict(moved)}"
     due = 0 if row["test"] or row["in_progress_at"] is None else 1
     if len(invoices) != due:

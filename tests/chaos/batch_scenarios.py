@@ -3,8 +3,9 @@
 from typing import Any
 
 from shared import clock
+from shared.money import ledger
 from tests.harness import Account, Stack, line
-from workers.batches.stages import CHUNK
+from workers.batches.releasing import CHUNK
 
 #: The latency of a call that only its end by another cause ends: longer than any machine needs until then, in seconds.
 UNANSWERED = 600
@@ -12,9 +13,9 @@ UNANSWERED = 600
 LARGE = 3 * CHUNK + CHUNK // 2
 
 
-def lines(mark: str, count: int) -> list[dict[str, Any]]:
+def lines(mark: str, count: int, **more: Any) -> list[dict[str, Any]]:
     """Lines whose calls have the mark in their text."""
-    return [line(f"{mark} {n}") for n in range(count)]
+    return [line(f"{mark} {n}", **more) for n in range(count)]
 
 
 def batches_of_all_kinds(stack: Stack, account: Account, mark: str) -> None:
@@ -33,6 +34,26 @@ def batches_of_all_kinds(stack: Stack, account: Account, mark: str) -> None:
 
 def large_batch(stack: Stack, account: Account, mark: str) -> None:
     stack.submit_batch(account, lines(mark, LARGE), upload=True)
+
+
+def batch_in_slices(stack: Stack, account: Account, mark: str) -> None:
+    """A customer who can hold for some lines at a time: what these release does for more, a grant for the rest."""
+    poor = stack.open_account(credits=1)
+    id = stack.submit_batch(poor, lines(mark, 60, max_tokens=1000), hold="slices")
+    stack.until(lambda: stack.batch(id).released > 0, what="the first lines")
+    stack.database.write_sync(ledger.grant, poor.id, clock.MICROS)
+    ended = stack.await_batch(id)
+    assert (ended.status, ended.succeeded) == ("completed", 60)
+
+
+def batch_held_for_later(stack: Stack, account: Account, mark: str) -> None:
+    """A customer who can hold for none of it, and then for all."""
+    poor = stack.open_account(credits=1)
+    id = stack.submit_batch(poor, lines(mark, 20, max_tokens=1000), on_insufficient_credits="wait")
+    stack.until(lambda: stack.batch(id).short_micros, what="that it waits")
+    stack.database.write_sync(ledger.grant, poor.id, 100 * clock.MICROS)
+    ended = stack.await_batch(id)
+    assert (ended.status, ended.succeeded) == ("completed", 20)
 
 
 def retried_batch(stack: Stack, account: Account, mark: str) -> None:

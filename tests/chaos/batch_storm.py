@@ -54,7 +54,7 @@ def batch_storm(stack: Stack, *, lines: int, kills: Mapping[str, int], seed: int
     """Let it rage, let it be calm while the batch still runs, and audit. `kills`: how many of each kind."""
     chance, report = random.Random(seed), Report(lines, dict(kills))
     stack.script()
-    large, small = stack.open_account(10 * lines), stack.open_account()
+    large, small = stack.open_account(10 * lines, counted=True), stack.open_account()
     report.alone = [small_batch(stack, small) for _ in range(MEASURED)]
     began = clock.monotonic()
     with ThreadPoolExecutor(1) as client, sdk(stack, large) as openai:

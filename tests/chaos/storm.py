@@ -29,6 +29,25 @@ RULES = (
 BATCH_TURNS = 3
 
 
+class Part:
+    """Something that the account does while the storm rages. Calls wait while there is nobody to answer them."""
+
+    #: What came of it, for the report; empty: nothing.
+    said = ""
+    #: Jobs that it had accepted, beside those of the storm.
+    accepted = 0
+
+    def begin(self, stack: Stack, account: Account) -> None:
+        """Before the first job."""
+
+    def turn(self, stack: Stack, account: Account, turn: int) -> None:
+        """At each kill, on a client's thread."""
+
+    def violations(self, stack: Stack, account: Account) -> list[str]:
+        """Once all is quiet: what is not as it must be."""
+        return []
+
+
 @dataclass
 class Report:
     """What the storm did, and what came of it."""
@@ -41,6 +60,8 @@ class Report:
     counters: dict[str, int] = field(default_factory=dict)
     doubled_events: int = 0
     violations: list[str] = field(default_factory=list)
+    #: What the storm's parts have to tell.
+    said: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         jobs = sum(self.statuses.values())
@@ -49,7 +70,7 @@ class Report:
             f"storm: {jobs} jobs, {self.batches} batches among them, in {self.seconds:.0f} s, SIGKILLs: {kills}; "
             f"ended {self.statuses}; "
             f"{self.calls} provider calls; {self.counters}; {self.doubled_events} events came more than once; "
-            f"{len(self.violations)} violations"
+            f"{len(self.violations)} violations" + "".join(f"; {said}" for said in self.said)
         )
 
 
@@ -61,11 +82,17 @@ def storm(
     seed: int,
     seconds: float,
     models: Sequence[str] = MODELS,
+    parts: Sequence[Part] = (),
 ) -> Report:
-    """Let it rage, wait up to `seconds` until all is quiet, and audit. `kills`: how many of each kind."""
+    """Let it rage, wait up to `seconds` until all is quiet, and audit. `kills`: how many of each kind.
+
+    `parts`: what else the account does meanwhile, and what must be true of that at the end.
+    """
     chance, began = random.Random(seed), clock.monotonic()
-    account = stack.open_account(20 * jobs)
+    account = stack.open_account(20 * jobs, counted=True)
     stack.script(*RULES)
+    for part in parts:
+        part.begin(stack, account)
     stack.inbox.answer = lambda _, times: Answer(503) if times < 3 and random.random() < 0.3 else Answer()
     victims = [kind for kind, count in kills.items() for _ in range(count)]
     chance.shuffle(victims)
@@ -77,6 +104,7 @@ def storm(
             for chunk in _chunks(turn, count, chance):
                 submit = _submit_batch if len(chunk) > 1 and turn % BATCH_TURNS == 0 else _submit
                 loads.append(clients.submit(submit, stack, account, chunk, models))
+            loads += [clients.submit(part.turn, stack, account, turn) for part in parts]
             lapse(stack, chance.uniform(0, PAUSE_SECONDS))
             strike(stack, name, chance)
         stack.until(lambda: all(load.done() for load in loads), seconds=120, what="every submission")
@@ -85,7 +113,10 @@ def storm(
     stack.ready()
     stack.end_claims()
     stack.quiet(seconds=seconds)
-    return _report(stack, kills, clock.monotonic() - began)
+    report = _report(stack, kills, clock.monotonic() - began)
+    report.violations += [line for part in parts for line in part.violations(stack, account)]
+    report.said = [part.said for part in parts if part.said]
+    return report
 
 
 def _chunks(turn: int, count: int, chance: random.Random) -> list[list[str]]:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from shared import clock, crash
+from shared.money import ledger
 from tests.chaos.batch_scenarios import (
+    batch_held_for_later,
+    batch_in_slices,
     batches_of_all_kinds,
     cancelled_batch,
     cancelled_where_it_died,
@@ -68,6 +71,17 @@ def retry_in_an_hour(stack: Stack, account: Account, mark: str) -> None:
     later = "SELECT id FROM jobs WHERE id = :id AND status = 'queued' AND run_at > :now"
     stack.until(lambda: stack.rows(later, id=id, now=clock.now_micros()), what="the long wait")
     stack.change("UPDATE jobs SET run_at = :now WHERE id = :id", id=id, now=clock.now_micros())
+
+
+def waiting_for_credit(stack: Stack, account: Account, mark: str) -> None:
+    """Jobs of a customer who has too little, and then enough."""
+    poor = stack.open_account(credits=1)
+    ids = stack.submit(poor, [chat(f"{mark} {n}", max_tokens=4000, on_insufficient_credits="wait") for n in range(6)])
+    stack.until(lambda: all(stack.job(id).wanted_micros for id in ids), what="jobs that wait")
+    for _ in range(3):
+        stack.database.write_sync(ledger.grant, poor.id, 50 * clock.MICROS)
+    stack.await_all_terminal(ids)
+    assert {stack.job(id).status for id in ids} == {"succeeded"}
 
 
 def cancel_queued(stack: Stack, account: Account, mark: str) -> None:
@@ -171,6 +185,8 @@ CASES = (
     Case("tell.after", "worker", jobs_of_all_kinds),
     Case("cancel.after_commit", "web", cancel_queued),
     Case("cancel.after_commit", "web", cancel_running),
+    Case("credit.before_commit", "sweeper", waiting_for_credit),
+    Case("credit.after_commit", "sweeper", waiting_for_credit),
     Case("deliver.after_claim", "worker", failing_receiver),
     Case("deliver.after_send", "worker", failing_receiver),
     Case("deliver.after_record", "worker", failing_receiver),
@@ -184,6 +200,8 @@ CASES = (
     Case("batch.after_begin", "batches", batches_of_all_kinds),
     Case("batch.after_begin", "batches", cancelled_where_it_died),
     Case("batch.after_begin", "batches", expired_where_it_died),
+    Case("batch.after_hold", "batches", batch_held_for_later),
+    Case("batch.after_slice", "batches", batch_in_slices),
     Case("batch.after_release", "batches", batches_of_all_kinds),
     Case("batch.after_release", "batches", large_batch),
     Case("batch.after_release", "batches", cancelled_where_it_died),
@@ -217,7 +235,14 @@ USUAL = (
     ("postgresql", "batch.after_release", large_batch),
 )
 #: How often a scenario passes its point at least, where that is more than once: claims and sends go in groups.
-PASSES = {jobs_of_all_kinds: 5, job_of_steps: 2, failing_receiver: 3, batches_of_all_kinds: 4, large_batch: 4}
+PASSES = {
+    batch_in_slices: 3,
+    jobs_of_all_kinds: 5,
+    job_of_steps: 2,
+    failing_receiver: 3,
+    batches_of_all_kinds: 4,
+    large_batch: 4,
+}
 #: The same for a scenario that passes its points unequally often: jobs are made and ended in chunks.
 PASSES_OF = {
     ("requeue.after_commit", job_of_steps): 1,
@@ -254,7 +279,7 @@ def _table() -> Iterator[object]:
 def test_nothing_is_lost_or_doubled_at(stacks: Stacks, kind: str, case: Case) -> None:
     pays = case.scenario in SCENARIOS
     with paying_stack(stacks, kind) if pays else stacks.shared(kind) as stack:
-        account = stack.open_account()
+        account = stack.open_account(counted=True)
         stack.script()
         stack.arm(case.process, f"{case.point}:{case.nth}")
         case.scenario(stack, account, clock.new_id("mark"))

@@ -16,7 +16,7 @@ from shared.jobs.outcomes import TERMINAL, Ending
 from tests.catalogues import dear_gpt_4  # noqa: F401
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
-from workers.batches import stages
+from workers.batches import releasing
 from workers.batches.scheduler import BatchScheduler
 from workers.maintenance import overdue
 
@@ -255,7 +255,7 @@ class TestCancel:
         assert world.violations(database) == []
 
     def test_while_it_is_read(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
         taking_turns = BatchScheduler(database, world.RecordedBell())
@@ -267,8 +267,8 @@ class TestCancel:
         assert batch_world.job_ids(database, id) == [] and world.violations(database) == []
 
     def test_in_the_midst_of_making_its_jobs(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stages, "CHUNK", 3)
-        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(releasing, "CHUNK", 3)
+        monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(10)])
         taking_turns = BatchScheduler(database, world.RecordedBell())
@@ -334,8 +334,8 @@ class TestExpiry:
         assert world.violations(database) == []
 
     def test_before_all_its_jobs_are_made(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stages, "CHUNK", 2)
-        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(releasing, "CHUNK", 2)
+        monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)], completion_window="1h")
         taking_turns = BatchScheduler(database, world.RecordedBell())
@@ -365,8 +365,8 @@ class TestResuming:
     def test_a_process_that_goes_at_any_step(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, steps: int
     ) -> None:
-        monkeypatch.setattr(stages, "CHUNK", 2)
-        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(releasing, "CHUNK", 2)
+        monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(7)])
         gone = BatchScheduler(database, world.RecordedBell())
@@ -381,8 +381,8 @@ class TestResuming:
         assert len(world.rows(database, m.transfers, subject_id=id)) == 1 and world.violations(database) == []
 
     def test_two_processes_at_once(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stages, "CHUNK", 2)
-        monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(releasing, "CHUNK", 2)
+        monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
         holder = world.open_account(database)
         id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(9)])
         both = [BatchScheduler(database, world.RecordedBell()) for _ in range(2)]
@@ -415,8 +415,8 @@ class TestResuming:
 
 def test_accounts_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small batch behind a large one of somebody else does not wait for it."""
-    monkeypatch.setattr(stages, "CHUNK", 5)
-    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(releasing, "CHUNK", 5)
+    monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
     big, small = world.open_account(database, 10_000), world.open_account(database)
     large = batch_world.new_batch(database, big, [chat(str(n)) for n in range(200)])
     little = batch_world.new_batch(database, small, [chat("x"), chat("y")])
@@ -461,8 +461,8 @@ def test_a_plan_that_cannot_be_found_is_looked_for_and_at_last_told_to_be_lost(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Storage is not mounted, or lost it: no shorter file is made of that, until a day has passed."""
-    monkeypatch.setattr(stages, "CHUNK", 2)
-    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(releasing, "CHUNK", 2)
+    monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
     taking_turns = BatchScheduler(database, world.RecordedBell())

@@ -1,8 +1,10 @@
 """Grants that expire: what is unspent leaves the account once, what jobs hold stays until they have ended."""
 
+import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from producer.operations import credits as credits_ops
 from shared import clock
@@ -10,9 +12,13 @@ from shared.accounts import KeyHolder
 from shared.audit import Action
 from shared.db import Database
 from shared.db import models as m
-from shared.money import corrections, grants
-from tests.integration import world
+from shared.money import corrections, grants, ledger
+from tests.integration import batch_world, world
+from tests.integration.batch_world import files_of_its_own
 from tests.integration.world import CREDIT
+from workers.maintenance.sweep import Sweeper
+
+__all__ = ["files_of_its_own"]
 
 DAY = 86_400 * clock.MICROS
 WHY = Action("ann", "credits.grant")
@@ -108,3 +114,131 @@ def test_what_jobs_hold_is_spent_or_expires_when_they_end(database: Database) ->
     assert expired(database, holder) == [3, 4], "the last that was held was spent by a later charge: it is the oldest"
     assert available(database, holder) == 110 - 2 - 50 - 7
     assert world.violations(database) == []
+
+
+def test_what_a_batch_holds_stays_until_its_lines_have_ended(database: Database) -> None:
+    holder = world.open_account(database, 0)
+    give(database, holder, 10, days=0.5)
+    id = batch_world.new_batch(database, holder, [batch_world.chat(name) for name in "abc"])
+    batch_world.take_turns(database)
+    (batch,) = world.rows(database, m.batches, id=id)
+    first, *rest = world.take(database, world.new_worker(database), batch_world.job_ids(database, id))
+    world.settle(database, world.good_end(first, 5))
+    clock.shift(DAY // 2 + 1)
+    sweep(database)
+    held = (batch["bound_micros"] - first.bound_micros) / CREDIT
+    assert expired(database, holder) == [pytest.approx(10 - 5 / CREDIT - held)] and available(database, holder) == 0
+    world.settle(database, *(world.good_end(job, 7) for job in rest))
+    clock.shift(grants.AGAIN_MICROS + 1)
+    sweep(database)
+    assert sum(expired(database, holder)) == pytest.approx(10 - 19 / CREDIT) and available(database, holder) == 0
+    assert world.events(database, holder.account_id).count("credit.exhausted") == 1
+    assert world.violations(database) == []
+
+
+def test_many_sweepers_at_once_take_it_once(database: Database) -> None:
+    holders = [world.open_account(database, 5) for _ in range(3)]
+    for holder in holders:
+        give(database, holder, 10, days=1)
+        spend(database, holder, 2)
+    clock.shift(DAY + 1)
+    url = database.engine.url.render_as_string(hide_password=False)
+    ids, now = [holder.account_id for holder in holders], clock.now_micros()
+
+    def one() -> None:
+        own = Database(url, threads=1)
+        for _ in range(3):
+            own.write_sync(grants.expire, ids, now)
+        own.close()
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for holder in holders:
+        assert expired(database, holder) == [8] and available(database, holder) == 5
+    assert world.violations(database) == []
+
+
+def test_a_sweeper_killed_before_its_commit_leaves_it_to_the_next(database: Database) -> None:
+    holder = world.open_account(database, 5)
+    give(database, holder, 10, days=1)
+    clock.shift(DAY + 1)
+
+    def killed(connection: Any) -> None:
+        grants.expire(connection, [holder.account_id], clock.now_micros())
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        database.write_sync(killed)
+    assert expired(database, holder) == [] and world.violations(database) == []
+    bell = world.RecordedBell()
+    Sweeper(database, bell).expire_grants()
+    Sweeper(database, bell).expire_grants()
+    assert expired(database, holder) == [10] and world.violations(database) == []
+
+
+def test_a_month_that_ends_loses_no_charge(database: Database) -> None:
+    holder = world.open_account(database, 50)
+    give(database, holder, 10, days=40)
+    for _ in range(2):
+        spend(database, holder, 3)
+        clock.shift(31 * DAY)
+    assert expiring(database, holder) == [], "it is due"
+    sweep(database)
+    assert expired(database, holder) == [4] and available(database, holder) == 50
+    spent = world.rows(database, m.monthly_spend, account_id=holder.account_id)
+    assert sorted(month["spent_micros"] for month in spent if month["spent_micros"]) == [3 * CREDIT, 3 * CREDIT]
+
+
+def test_it_is_told_a_week_before_unless_it_is_spent(database: Database) -> None:
+    holder, thrifty = world.open_account(database, 200), world.open_account(database, 200)
+    for one in (holder, thrifty):
+        give(database, one, 20, days=30)
+        spend(database, one, 15 if one is thrifty else 20)
+    assert sweep(database) == 0
+    clock.shift(23 * DAY + 1)
+    sweep(database)
+    sweep(database)
+    assert "credit.expiring" not in world.events(database, holder.account_id)
+    assert world.events(database, thrifty.account_id).count("credit.expiring") == 1
+    (told,) = world.rows(database, m.events, account_id=thrifty.account_id, type="credit.expiring")
+    assert '"credits":5' in told["data"]
+
+
+def test_an_expiry_crosses_thresholds_and_may_be_the_end(database: Database) -> None:
+    holder = world.open_account(database, 0)
+    give(database, holder, 150, days=1)
+    clock.shift(DAY + 1)
+    sweep(database)
+    told = world.events(database, holder.account_id)
+    assert told.count("credit.threshold") == 1 and told.count("credit.exhausted") == 1
+    assert world.violations(database) == []
+
+
+def test_what_an_adjustment_takes_expires_no_more(database: Database) -> None:
+    holder = world.open_account(database, 50)
+    give(database, holder, 10, days=1)
+    why = Action("ann", "credits.adjust", "too much")
+    database.write_sync(corrections.adjust, why, holder.account_id, -4 * CREDIT)
+    spend(database, holder, 1)
+    assert expiring(database, holder) == [5]
+    clock.shift(DAY + 1)
+    sweep(database)
+    assert available(database, holder) == 50 and world.violations(database) == []
+
+
+def test_versions_that_know_no_grants_run_beside(database: Database) -> None:
+    """Their grants do not expire, their charges count, and their holds arm `credit.exhausted` anew."""
+    holder = world.open_account(database, 0)
+    give(database, holder, 10, days=1)
+    database.write_sync(ledger.grant, holder.account_id, 5 * CREDIT)
+    spend(database, holder, 3)
+    armed = update(m.accounts).where(m.accounts.c.id == holder.account_id).values(exhausted_armed=True)
+    database.write_sync(lambda c: c.execute(armed).rowcount)
+    clock.shift(DAY + 1)
+    sweep(database)
+    assert expired(database, holder) == [7] and available(database, holder) == 5
+    spend(database, holder, 5)
+    assert world.events(database, holder.account_id).count("credit.exhausted") == 1

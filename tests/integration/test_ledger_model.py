@@ -25,6 +25,7 @@ from shared.jobs.outcomes import Ending
 from shared.money import corrections, grants, ledger
 from tests.integration import world
 from tests.integration.world import CREDIT
+from workers.maintenance.credit_admission import CreditAdmission
 from workers.maintenance.overdue import end_overdue, overdue
 
 MONEY = st.integers(1, 200 * CREDIT) | st.sampled_from([1, 50 * CREDIT, 100 * CREDIT])
@@ -56,10 +57,17 @@ class Purse:
     events: list[str] = field(default_factory=list)
     test_events: list[str] = field(default_factory=list)
     jobs: dict[str, int] = field(default_factory=dict)
+    #: Jobs that wait for credit, in their order, and what is to be held for each.
+    line: dict[str, int] = field(default_factory=dict)
     held_at: dict[str, int] = field(default_factory=dict)
     #: What of each job's charge has not been refunded.
     refundable: dict[str, int] = field(default_factory=dict)
     lots: list[Lot] = field(default_factory=list)
+
+    def hold(self, id: str, bound: int) -> None:
+        self.available -= bound
+        self.held += bound
+        self.jobs[id], self.held_at[id] = bound, clock.now_micros()
 
     def top_up(self, micros: int) -> None:
         self.available += micros
@@ -212,13 +220,43 @@ class LedgerMachine(RuleBasedStateMachine):
             purse = self.purses[who]
             if count * bound <= purse.available:
                 assert isinstance(outcome, Accepted)
-                purse.available -= count * bound
-                purse.held += count * bound
-                purse.jobs.update((row["id"], bound) for row in order.rows)
-                purse.held_at.update((row["id"], clock.now_micros()) for row in order.rows)
+                for row in order.rows:
+                    purse.hold(row["id"], bound)
             else:
                 assert isinstance(outcome, InsufficientCredits)
                 purse.refuse()
+
+    @rule(who=WHO, bound=st.integers(0, 80 * CREDIT))
+    def accept_one_that_may_wait(self, who: int, bound: int) -> None:
+        purse = self.purses[who]
+        order = world.order(self.database, purse.holder, bound=bound)
+        order.waits = True
+        (outcome,) = world.accept_all(self.database, [order])
+        id, short = str(order.rows[0]["id"]), bound > purse.available
+        assert isinstance(outcome, Accepted) and outcome.waits == (short or bool(purse.line))
+        if short:
+            purse.refuse()
+        if outcome.waits:
+            purse.line[id] = bound
+        else:
+            purse.hold(id, bound)
+
+    @rule()
+    def let_in_who_waits(self) -> None:
+        CreditAdmission(self.database).run_once()
+        for purse in self.purses:
+            while purse.line and (first := next(iter(purse.line))) and purse.line[first] <= purse.available:
+                purse.hold(first, purse.line.pop(first))
+
+    @precondition(lambda self: any(purse.line for purse in self.purses))
+    @rule(data=st.data())
+    def cancel_one_that_waits(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(id for purse in self.purses for id in purse.line)))
+        purse = next(purse for purse in self.purses if id in purse.line)
+        assert world.take(self.database, self.worker, [id]) == []
+        self.database.write_sync(jobs_ops.cancel_job, purse.holder, id)
+        del purse.line[id]
+        purse.events.append("job.cancelled")
 
     def _some(self, data: st.DataObject, most: int = 4) -> list[str]:
         ids = sorted(id for purse in self.purses for id in purse.jobs)

@@ -83,8 +83,8 @@ def test_a_line_on_probation_is_its_providers(database: Database) -> None:
 
 
 def test_lines_that_never_became_jobs_are_a_reason(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.batches.stages.CHUNK", 2)
-    monkeypatch.setattr("workers.batches.stages.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("workers.batches.releasing.CHUNK", 2)
+    monkeypatch.setattr("workers.batches.releasing.SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(str(n)) for n in range(6)])
     taking_turns = BatchScheduler(database, world.RecordedBell())

@@ -23,7 +23,7 @@ from shared.settings import settings
 from shared.submissions.schemas import read_submission
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, draw, embed, files_of_its_own  # noqa: F401
-from workers.batches import merging, stages
+from workers.batches import merging, releasing
 from workers.batches.scheduler import BatchScheduler
 from workers.maintenance import overdue
 
@@ -263,8 +263,8 @@ def test_the_lock_aside_the_database_takes_no_second_one(database: Database) -> 
 def test_expired_lines_are_retried_also_those_that_never_became_jobs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages, "CHUNK", 2)
-    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(releasing, "CHUNK", 2)
+    monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     lines = [chat(name, routing={"fallbacks": ["gemini-pro"]}, metadata={"k": name}) for name in "abcdefg"]
     id = batch_world.new_batch(database, holder, lines, completion_window="1h")
@@ -303,8 +303,8 @@ def test_a_retry_that_expires_leaves_what_it_did_not_do_to_the_next(
 ) -> None:
     holder = world.open_account(database)
     id = first(database, holder, "abcdefg", b="bad", c="bad", d="bad", f="bad")
-    monkeypatch.setattr(stages, "CHUNK", 2)
-    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(releasing, "CHUNK", 2)
+    monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
     made = retry(database, holder, id, completion_window="1h")
     taking_turns = BatchScheduler(database, world.RecordedBell())
     while len(batch_world.job_ids(database, made)) < 2:
@@ -360,7 +360,7 @@ def test_a_retry_without_the_credit_for_it_fails_and_may_be_made_again(database:
 
 @pytest.mark.parametrize("steps", range(1, 12, 2))
 def test_a_process_that_goes_while_it_renders(database: Database, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(merging, "PAGE", 2)
     monkeypatch.setattr(merging, "NAMES", 2)
     holder = world.open_account(database)

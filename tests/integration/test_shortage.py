@@ -188,3 +188,38 @@ def test_of_forty_at_once_exactly_those_are_taken_that_the_balance_holds(databas
     short = [one for one in answers if isinstance(one, InsufficientCredits)]
     assert (len(taken), len(short)) == (25, 15) and world.violations(database) == []
     assert {error.details["held_by_jobs"] for error in short} == {25}
+
+
+def _dry(database: Database, holder: world.KeyHolder, lines: list[dict[str, Any]]) -> Any:
+    spec = BatchSpec(requests=lines, endpoint="/v1/chat/completions")
+    quoted, need = producer_batches.dry_run(spec, holder, BytesIO(producer_batches.lines_of(spec)), NOTHING_LINKED)
+    return {**quoted, **database.read_sync(producer_batches.afforded, holder.account_id, need)}
+
+
+def test_a_dry_run_says_what_is_likely_by_the_account_s_own_answers(database: Database) -> None:
+    holder, other = world.open_account(database, 60), world.open_account(database, 60)
+    lines = [chat(str(number), max_tokens=1000) for number in range(10)]
+    assert "estimate" not in _dry(database, holder, lines), "there is nothing to go by"
+    jobs = world.take(database, world.new_worker(database), world.queued(database, holder, 2, bound=CREDIT))
+    for job, tokens in zip(jobs, (20, 61), strict=True):
+        world.settle(database, world.good_end(job, charge=1, completion_tokens=tokens))
+    said = _dry(database, holder, lines)
+    price = catalogue().models["gpt-4"]
+    output = 10 * 41 * price.output / 1_000_000 / CREDIT  # the mean, rounded up
+    assert said["estimate"]["bound"] == said["credits_worst_case"]
+    assert said["estimate"]["based_on"] == {"jobs": 2, "days": 1}
+    assert output < said["estimate"]["likely"] < output + 10 * 20 * price.input / 1_000_000 / CREDIT
+    short = _dry(database, holder, [chat("a", max_tokens=5)])["estimate"]
+    assert short["likely"] <= short["bound"], "no answer is longer than its limit"
+    assert "estimate" not in _dry(database, other, lines), "it is about each account's own"
+    assert "estimate" not in _dry(database, holder, [*lines, chat("b", model="claude-3-sonnet")])
+
+
+@pytest.mark.parametrize(("limit", "fits"), [(None, True), (4000, False)])
+def test_lines_that_do_not_fit_together_may_in_slices(database: Database, limit: int | None, fits: bool) -> None:
+    holder = world.open_account(database, 20)
+    lines = [chat(str(number), max_tokens=1000) for number in range(10)]
+    lines += [chat("last", max_tokens=limit)] if limit else []
+    error = _failure(database, holder, lines)
+    assert error["fits_in_slices"] is fits and ('set hold to "slices"' in error["message"]) is fits
+    assert _dry(database, holder, lines)["shortage"]["fits_in_slices"] is fits

@@ -22,7 +22,7 @@ from shared.errors import StorageAway
 from shared.files import blobs, images
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches import scheduler, stages
+from workers.batches import releasing, scheduler
 from workers.batches.scheduler import BatchScheduler
 
 INLINE = {"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-large", "input": "x"}}
@@ -155,8 +155,8 @@ def test_a_file_without_a_name_gets_one(database: Database) -> None:
 @pytest.mark.parametrize("state", ["reading", "making", "rendering"])
 def test_a_batch_waits_for_storage(database: Database, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     monkeypatch.setattr(scheduler, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(stages, "CHUNK", 1)
-    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(releasing, "CHUNK", 1)
+    monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
     holder = world.open_account(database)
     id = batch_world.new_batch(database, holder, [chat(name) for name in "abc"])
     process = BatchScheduler(database, world.RecordedBell())

@@ -17,15 +17,15 @@ from shared.files import blobs
 from shared.settings import settings
 from tests.integration import batch_world, world
 from tests.integration.batch_world import chat, files_of_its_own  # noqa: F401
-from workers.batches import scheduler, stages
+from workers.batches import releasing, scheduler
 from workers.batches.scheduler import BatchScheduler
 from workers.maintenance.retention import Retention
 
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(stages, "CHUNK", 2)
-    monkeypatch.setattr(stages, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(releasing, "CHUNK", 2)
+    monkeypatch.setattr(releasing, "SLICE_SECONDS", 0.0)
     with world.virtual_time():
         yield
 

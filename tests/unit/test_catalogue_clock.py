@@ -41,6 +41,7 @@ BAD = [
     ("input = 1\noutput = 1\n", "", "models.m: price is missing"),
     ("max_output = 10", "", "catalog:11: models.m.max_output: is missing"),
     ("max_output = 10", "max_output = 10\nmax_input = 5", "max_input"),
+    ("max_output = 10", "max_output = 10\ndefault_max_tokens = 11", "default_max_tokens: must not be above max_output"),
     ('upstream = "u"', "", "upstream"),
     ("[models.m]", "[models.m", "Expected"),
     ("[models.m]", "[modells.m]", "models"),

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer import cli
-from producer.cli import credits
+from producer.cli.amounts import micros_of, signed_micros_of
 from producer.cli.connection import whereabouts
-from producer.cli.credits import micros_of
 from producer.cli.keys import expiry
 from producer.cli.output import credits_text
 from producer.stack import state
 from shared import clock
+from shared.money import corrections
 from shared.settings import PUBLISHED_SECRET, keep_private, settings
 
 
@@ -144,6 +144,19 @@ def test_amounts_that_are_none_are_refused(text: str) -> None:
         micros_of(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "micros"), [("-5", -5_000_000), ("+.5", 500_000), ("2", 2_000_000), ("−1", -1_000_000)]
+)
+def test_adjustments_have_a_sign(text: str, micros: int) -> None:
+    assert signed_micros_of(text) == micros
+
+
+@pytest.mark.parametrize("text", ["--5", "-", "+-1", "-0", "--nope", "", "-1e30"])
+def test_a_sign_alone_or_two_are_no_amount(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        signed_micros_of(text)
+
+
 def test_an_expiry_lies_ahead() -> None:
     assert abs(expiry("30d") - clock.now_micros() - 30 * 86_400 * clock.MICROS) < 10 * clock.MICROS
     assert clock.utc(expiry("2999-01-31")).isoformat() == "2999-01-31T00:00:00+00:00"
@@ -241,7 +254,7 @@ def test_no_grant_takes_a_balance_out_of_the_databases_range(directory: Path, mo
     for words in (["migrate"], ["accounts", "create", "Acme"], ["credits", "grant", "1e9"]):
         assert CliRunner().invoke(cli.main, words).exit_code == 0
     assert CliRunner().invoke(cli.main, ["credits", "grant", "1e30"]).exit_code == 2
-    monkeypatch.setattr(credits, "MOST_BALANCE", 10**15)
+    monkeypatch.setattr(corrections, "MOST_BALANCE", 10**15)
     assert "would have more than" in told(CliRunner().invoke(cli.main, ["credits", "grant", "1"]))
     assert CliRunner().invoke(cli.main, ["verify"]).exit_code == 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from producer.cli import events, jobs
+from producer.cli import events, explanations
 from producer.cli.models import letters
 from producer.cli.output import Output, Verbatim
 from producer.cli.pages import abridged
@@ -244,8 +244,8 @@ def test_a_job_s_charge_and_candidates_have_headers_and_fit(monkeypatch: pytest.
     other = {**candidates[1], "credits": 0.00052}
     routing: Any = {"reason": "best by weights of 44 candidates", "candidates": candidates, "next_best": other}
     page = screen(60, monkeypatch)
-    jobs.show_charge(page.output, charge)
-    jobs.show_routing(page.output, routing)
+    explanations.show_charge(page.output, charge)
+    explanations.show_routing(page.output, routing)
     assert page.lines() == [
         "",
         "charged for  count  price           credits",

@@ -123,7 +123,8 @@ def test_the_fields_of_a_request_are_those_that_are_read(type: Any) -> None:
     documented = SCHEMAS[requests.OF_TYPE[type].__name__]["properties"]
     read = {field.alias or name for name, field in REQUESTS[type].model_fields.items()}
     beside = {"linked_context", *AnswerFields.model_fields} if type == "chat.completion" else set()
-    assert set(documented) == read | beside | {"model", "metadata", "routing", "callback_url"}
+    named = {"model", "metadata", "routing", "callback_url", "on_insufficient_credits"}
+    assert set(documented) == read | beside | named
 
 
 BODIES: list[tuple[Any, dict[str, Any]]] = [

@@ -1,6 +1,8 @@
 """Deliveries as a receiver verifies them: with this client, `standardwebhooks`, OpenAI's SDK; what fails says why."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +128,14 @@ def test_independent_libraries_agree() -> None:
     ):
         with pytest.raises(Exception, match=r"(?i)old|too"):
             attempt()
+
+
+def test_the_readme_shows_code_that_runs() -> None:
+    """It makes the event three times, once with each library."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = [one for one in re.findall(r"```python\n(.*?)```", text, re.S) if "standardwebhooks" in one]
+    imports, *steps = re.split(r"^event = ", block, flags=re.M)
+    given: dict[str, Any] = {"SECRET": SECRET, "body": BODY, "headers": signed(at=clock.now_seconds())}
+    exec(imports, given)
+    events = [eval(step.partition("  #")[0].strip(), given) for step in steps]
+    assert events[0] == events[2] == EVENT and events[1].id == EVENT["id"] and len(events) == 3

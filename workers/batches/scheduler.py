@@ -12,7 +12,8 @@ from shared.broker.bell import Bell
 from shared.db import Database
 from shared.errors import Unavailable
 from workers.batches import stages
-from workers.batches.stages import Stages, Work
+from workers.batches.releasing import Work
+from workers.batches.stages import Stages
 
 log = logging.getLogger(__name__)
 

@@ -5,14 +5,13 @@ rows: kill it anywhere and the next process goes on. Two of them do the same wor
 one that comes second finds nothing to do and takes its files away again.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import BinaryIO, Literal
 
 from sqlalchemy import Connection, select
 
 from shared import accounts, clock, crash, key_limits, notifier
-from shared.batches import lines as batch_lines
 from shared.batches import transitions
 from shared.batches.line_files import FaultError
 from shared.batches.lines import FileReading, Wanted
@@ -22,35 +21,26 @@ from shared.batches.transitions import Plan
 from shared.broker.bell import Bell
 from shared.db import AmbiguousCommitError, Database
 from shared.db import models as m
+from shared.db.models.batches import UNREAD
 from shared.entities.resolving import Resolver
 from shared.errors import StorageAway
 from shared.files import blobs
 from shared.objects.batches import ended_lines
 from shared.queues import WEBHOOKS
 from shared.settings import settings
-from shared.slices import slices
-from shared.submissions import rows as intake
-from shared.submissions.rows import Owner
 from workers.batches import cancelling, reports
 from workers.batches.reader_pool import ReaderPool
+from workers.batches.releasing import Pause, Releasing, Work, current
 from workers.batches.rendering import Rendering
 from workers.maintenance.isolation import Isolator
 
-#: How long one slice of work may last, in seconds; it ends at the next line or chunk.
-SLICE_SECONDS = 0.05
-#: Jobs made in one transaction, two rows each.
-CHUNK = 1000
-#: Bytes of a plan read at once.
-CHUNK_BYTES = 1 << 20
 #: For how long an input file that its row says is there is looked for, in microseconds: storage that is not mounted
 #: has no files either.
 LOOK_AGAIN_MICROS = 3600 * clock.MICROS
 
-#: One batch's work, a slice at each step.
-Work = Generator[None, None, None]
-Stage = Literal["read", "release", "expire", "end_lines", "render"]
+Stage = Literal["read", "hold", "release", "release_slice", "expire", "end_lines", "render"]
 #: The stages that need no file storage.
-WITHOUT_STORAGE: frozenset[Stage] = frozenset({"expire", "end_lines"})
+WITHOUT_STORAGE: frozenset[Stage] = frozenset({"hold", "expire", "end_lines"})
 
 
 def due(row: Row) -> Stage | None:
@@ -60,13 +50,19 @@ def due(row: Row) -> Stage | None:
         return "render"
     if row["stopped"] is not None:
         return "end_lines" if row["stopped"] == "cancelled" else None  # expiry is the sweeper's
-    reading = row["status"] == "validating"
+    reading = row["status"] in UNREAD
     unreleased = row["released"] < row["total"]
     if row["expires_at"] <= clock.now_micros() and (reading or unreleased):
         return "expire"
     if reading:
         return "read"
-    return "release" if unreleased else None
+    return _releasing(row) if unreleased else None
+
+
+def _releasing(row: Row) -> Stage:
+    if row["hold"] == "slices":
+        return "release_slice"
+    return "release" if row["short_micros"] is None else "hold"
 
 
 class Stages:
@@ -77,13 +73,16 @@ class Stages:
         self._bell = ring
         self._readers = ReaderPool()
         self._entities = Resolver(database)
+        self._releasing = Releasing(database, ring)
         self._cancelling: Isolator[list[str]] = Isolator("cancelling job")
 
     def begin(self, stage: Stage, row: Row) -> Work:
         """The work of a stage, of which nothing has been done yet."""
         work: dict[Stage, Callable[[Row], Work]] = {
             "read": self.read,
-            "release": self.release,
+            "hold": self._releasing.hold,
+            "release_slice": self._releasing.release_slice,
+            "release": self._releasing.release,
             "expire": self.expire,
             "end_lines": self.end_lines,
             "render": self.render,
@@ -111,12 +110,13 @@ class Stages:
         if begun:
             crash.point("batch.after_begin")
             yield
-            yield from self.release(self._database.read_sync(_row, row["id"]))
+            if row["hold"] is None:
+                yield from self._releasing.release(self._database.read_sync(current, row["id"]))
         else:
             blobs.delete(name)
 
     def _plan(self, row: Row, reading: FileReading, name: str) -> Work:
-        pause = _Pause()
+        pause = Pause()
         account = row["account_id"]
         ignores = self._database.read_sync(accounts.ignores_unknown, account)
         links = self._database.read_sync(accounts.may_link, account)
@@ -162,32 +162,6 @@ class Stages:
             reports.begins(row, reading)
         return begun
 
-    def release(self, row: Row) -> Work:
-        """Make jobs of the plan's lines, chunk by chunk from where its cursor stands."""
-        owner = Owner(
-            row["account_id"],
-            row["key_id"],
-            row["test"],
-            batch_id=row["id"],
-            priority=row["priority"],
-            expires_at=row["expires_at"],
-            budget_at=row["budget_at"],
-        )
-        cursor, pause = row["cursor"], _Pause()
-        with blobs.reader(row["plan"], cursor) as plan:
-            while lines := plan.readlines(CHUNK_BYTES):
-                for chunk in slices(lines, CHUNK):
-                    made = [intake.rows(owner, batch_lines.unplanned(line)) for line in chunk]
-                    end = cursor + sum(map(len, chunk))
-                    if not self._database.write_sync(transitions.release, row["id"], (cursor, end), made):
-                        return
-                    crash.point("batch.after_release")
-                    cursor = end
-                    if pause.due():
-                        yield
-        if self._database.read_sync(_row, row["id"])["released"] < row["total"]:
-            raise EOFError("the plan ends before the lines do")
-
     def expire(self, row: Row) -> Work:
         """Stop a batch that has lines which are not jobs when its window ends."""
         self._database.write_sync(transitions.stop, row["id"], "expired")
@@ -212,10 +186,10 @@ class Stages:
 
     def render(self, row: Row) -> Work:
         """Write the files, then end the batch with its statement and events."""
-        if row["status"] in ("in_progress", "validating"):
+        if row["status"] in ("in_progress", *UNREAD):
             self._database.write_sync(transitions.finalize, row["id"])
         rendering = Rendering(self._database, row)
-        pause = _Pause()
+        pause = Pause()
         try:
             for _ in rendering.pages():
                 if pause.due():
@@ -249,24 +223,6 @@ class Stages:
     def _ring(self, deliveries: Sequence[str]) -> None:
         if deliveries:
             self._bell.ring(WEBHOOKS, deliveries)
-
-
-class _Pause:
-    """Says when a turn has lasted its time; asking it then begins the next."""
-
-    def __init__(self) -> None:
-        self._until = clock.monotonic() + SLICE_SECONDS
-
-    def due(self) -> bool:
-        now = clock.monotonic()
-        if now < self._until:
-            return False
-        self._until = now + SLICE_SECONDS
-        return True
-
-
-def _row(connection: Connection, id: str) -> Row:
-    return dict(connection.execute(select(m.batches).where(m.batches.c.id == id)).mappings().one())
 
 
 def _blob(connection: Connection, file_id: str) -> str:

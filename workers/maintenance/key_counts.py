@@ -9,7 +9,7 @@ from shared.db.models.jobs import UNCOUNTED
 from shared.money import key_budgets
 from shared.money.ledger import Book
 
-_COLUMNS = (jobs.c.id, jobs.c.account_id, jobs.c.key_id, jobs.c.bound_micros, jobs.c.budget_at)
+_COLUMNS = tuple(jobs.c[name] for name in "id account_id key_id bound_micros wanted_micros budget_at".split())
 
 
 def uncounted(connection: Connection, most: int, besides: Sequence[str] = ()) -> list[str]:

@@ -18,7 +18,7 @@ from shared import clock, logs
 from shared.batches.never_made import KEEP_PLANS_SECONDS
 from shared.db import Database
 from shared.db import models as m
-from shared.db.models.batches import MADE_BY_BATCHES, UNFINISHED
+from shared.db.models.batches import BEING_READ, MADE_BY_BATCHES
 from shared.files import blobs, images
 from workers.maintenance import row_retention
 from workers.maintenance.statements import StatementMaker
@@ -162,9 +162,7 @@ def forget(connection: Connection, ids: Sequence[str]) -> None:
 
 def _overdue() -> ColumnElement[bool]:
     """Past its time, and no batch is just being read from it."""
-    reading = exists().where(
-        text(UNFINISHED), m.batches.c.status == "validating", m.batches.c.input_file_id == m.files.c.id
-    )
+    reading = exists().where(text(BEING_READ), m.batches.c.input_file_id == m.files.c.id)
     return and_(m.files.c.expires_at <= clock.now_micros() - GRACE_MICROS, ~reading)
 
 

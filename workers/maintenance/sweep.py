@@ -27,6 +27,7 @@ from shared.stopping import on_signals
 from shared.submissions.catalogue import job_queues
 from workers.maintenance import key_counts, recovery
 from workers.maintenance.chunks import in_chunks
+from workers.maintenance.credit_admission import CreditAdmission
 from workers.maintenance.doorbells import YOUNG_SECONDS, DoorbellWatch, lost_before, newest_doorbells, unwake_lost
 from workers.maintenance.feeder import Feeder
 from workers.maintenance.isolation import Isolator, steps
@@ -55,6 +56,7 @@ class Sweeper:
         self._bell = ring
         self._probation = probation
         self.feeder = Feeder(database, ring)
+        self._credit = CreditAdmission(database)
         self.retention = Retention(database)
         self.payments = PaymentRounds(database, ring)
         self._leases = LeaseWatch()
@@ -83,6 +85,7 @@ class Sweeper:
             "expiring grants": self.expire_grants,
             "renaming foreign Redis keys": lambda: self._bell.set_aside().result(),
             "finding lost doorbells": self.find_lost_doorbells,
+            "letting in jobs that waited for credit": self.admit,
             "queuing due deliveries": self.ring_due_deliveries,
             "feeding": self.feed,
             "purging": lambda: purge_all(self._database),
@@ -178,9 +181,18 @@ class Sweeper:
             self._bell.ring(WEBHOOKS, waiting).result()
             self.done["deliveries_queued"] += len(waiting)
 
+    def admit(self) -> None:
+        """Hold for jobs that wait for credit, where their accounts have it by now."""
+        if deliveries := self._credit.run_once():
+            self._bell.ring(WEBHOOKS, deliveries).result()
+
     def feed(self) -> None:
         """Top up the broker's window."""
         self.done["jobs_queued"] += self.feeder.run_once(job_queues())
+
+    def feed_often(self) -> None:
+        """What is done between two sweeps."""
+        steps({"letting in jobs that waited for credit": self.admit, "feeding": self.feed})
 
     def _end(
         self,
@@ -251,7 +263,7 @@ def _sweep_until_stopped(sweeper: Sweeper) -> None:
                 swept = clock.monotonic()
                 sweeper.run_once()
             else:
-                sweeper.feed()
+                sweeper.feed_often()
         except Exception as error:
             log.error("the sweep failed, trying again: %s", logs.kind(error))
 

@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from producer import objects
 from producer.admission.idempotency import KEEP_BATCH_SECONDS
 from producer.admission.run_once import run_once
 from producer.context import Context
-from producer.objects import DryRun
+from producer.objects import Afforded, DryRun
 from producer.operations import batch_retries, batches, files
 from producer.operations.batch_making import make_once
 from producer.operations.batch_retries import RetrySpec
@@ -146,9 +146,10 @@ async def _quoted(context: Context, holder: KeyHolder, spec: BatchSpec, asked: i
         source = await _source(context, holder, spec)
         quoted, need = await asyncio.to_thread(batches.dry_run, spec, holder, source, context.linking.lines(holder))
     if holder.test:  # it holds nothing, and a live balance is not its to see
-        return {**quoted, "credits_available": None, "shortage": None}
-    afforded = await context.database.read(batches.afforded, holder.account_id, need)
-    return {**quoted, **afforded}
+        afforded: Afforded = {"credits_available": None, "shortage": None}
+    else:
+        afforded = await context.database.read(batches.afforded, holder.account_id, need)
+    return cast(DryRun, dict(quoted) | dict(afforded))
 
 
 async def _source(context: Context, holder: KeyHolder, spec: BatchSpec) -> BinaryIO:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from producer import objects
 from producer.dialects.fusionai.docs import HELLO, MAKES_JOBS
-from producer.operations import files
+from producer.operations import files, job_quotes
 from producer.operations import jobs as jobs_ops
 from producer.web.body import MOST_BYTES, large, read_body
 from producer.web.call_rows import ACCEPTED
@@ -46,7 +46,10 @@ _PICTURE_HEADERS = {
     "/jobs",
     doc=Row(
         "Jobs",
-        {202: Answer("The job, or a list of the jobs.", {JSON: objects.Job | objects.Jobs}, ACCEPTED)},
+        {
+            202: Answer("The job, or a list of the jobs.", {JSON: objects.Job | objects.Jobs}, ACCEPTED),
+            200: Answer("For a dry run: what it would cost.", {JSON: objects.JobsDryRun}),
+        },
         "JobRequest",
         errors=MAKES_JOBS,
         once=True,
@@ -58,16 +61,24 @@ _PICTURE_HEADERS = {
                     {"type": "image", "model": "image-gen-2", "prompt": "a lighthouse", "metadata": {"order": "1815"}},
                 ]
             },
+            "What it would cost": {
+                "type": "embedding",
+                "model": "text-embedding-3-large",
+                "input": "a",
+                "dry_run": True,
+            },
         },
     ),
 )
 async def create_jobs(request: Request) -> Response:
-    """Create a job, or up to 1,000 jobs at once (all of them or none)."""
+    """Create a job, or up to 1,000 jobs at once (all of them or none). With `dry_run` nothing is created."""
     context, holder = await enter_to_submit(request)
     body = await read_body(request, most_bytes=MOST_BYTES)
-    listed, size, ignores = "jobs" in body, large(request), holder.ignores_unknown
+    listed, size, ignores, dry = "jobs" in body, large(request), holder.ignores_unknown, _dry_run(body)
     read = partial(_listed, body, ignores) if listed else partial(_submissions, body, ignores)
     submissions = await context.parsers.run(size, read, holder.account_id)
+    if dry:
+        return answer(await job_quotes.quote(context.placer, holder, submissions, listed=listed))
     claim = await context.parsers.run(size, partial(claim_of, request, holder, body), holder.account_id)
     await take_tokens(request, context, holder, submissions)
     accepted = await context.placer.submit(holder, submissions, listed=listed, claim=claim)
@@ -193,6 +204,14 @@ async def show_picture(request: Request, name: str) -> Response:
     kind = images.kind_of(content)
     saved = {"Content-Disposition": "attachment"} if kind == images.UNKNOWN else {}
     return Response(content, headers=_PICTURE_HEADERS | saved, media_type=images.MEDIA_TYPES[kind])
+
+
+def _dry_run(body: dict[str, Any]) -> bool:
+    """Take `dry_run` out of a body."""
+    dry = body.pop("dry_run", None)
+    if dry not in (None, True, False):
+        raise InvalidRequest("dry_run must be true or false", param="dry_run")
+    return bool(dry)
 
 
 def _listed(body: dict[str, Any], ignore_unknown: bool) -> list[Submission]:

@@ -170,6 +170,7 @@ async def _check(context: Context, holder: KeyHolder, spec: BatchSpec, size: int
 
 
 def _check_credit(connection: Any, account_id: str, need: Need) -> None:
+    need.sliceable = False  # of such a batch nobody can say so
     has = shortage.balance(connection, account_id)
     if need.micros > has.available:
         raise shortage.refusal(need, has)

@@ -1,14 +1,26 @@
 """Files and the batches that are made of them."""
 
+from typing import Literal
+
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
 from shared.db.models.columns import big, flag, long_text, partial_index
 
+#: How a batch holds otherwise than at once and for all of it, or not at all: line by line as they become jobs, or for
+#: all of it once the credit is there.
+Hold = Literal["slices", "later"]
+#: Whose file is still to be read. `reading`: `validating`, of a batch that has a `hold`, which a version that does not
+#: know that column must not begin.
+UNREAD = ("validating", "reading")
 #: The purpose of files that batches made.
 MADE_BY_BATCHES = "batch_output"
 #: The conditions of the partial indexes, word for word, as in `shared.db.models.jobs`.
 UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
+TO_READ = "status = 'reading'"
+#: Of a batch: its input file is being read, or is to be.
+BEING_READ = f"({UNFINISHED} AND status = 'validating' OR {TO_READ})"
+SHORT = "short_micros IS NOT NULL"
 RETRIES = "retry_root IS NOT NULL"
 COUNTED = "budget_rest_micros > 0"
 OWING_CALLBACK = "callback_owed AND status IN ('completed', 'failed', 'expired', 'cancelled')"
@@ -58,6 +70,8 @@ class BatchRow(SQLModel, table=True):
         CheckConstraint("succeeded + failed + cancelled + expired <= total", name="counts_within_total"),
         Index("batches_of_account", "account_id", "id"),
         partial_index("batches_unfinished", "id", where=UNFINISHED),
+        partial_index("batches_to_read", "id", where=TO_READ),
+        partial_index("batches_short", "account_id", where=SHORT),
         partial_index("batches_counted", "id", where=COUNTED),
         partial_index("retries_of_root", "retry_root", "id", where=RETRIES),
         partial_index("batches_owing_callback", "id", where=OWING_CALLBACK),
@@ -110,6 +124,11 @@ class BatchRow(SQLModel, table=True):
     failed: int = big(default=0)
     cancelled: int = big(default=0)
     expired: int = big(default=0)
+    #: How it holds (`Hold`); NULL: all at once, or it fails.
+    hold: str | None = None
+    #: While it waits for credit, how much must be available before it goes on; NULL: it does not wait.
+    short_micros: int | None = big(null=True)
+    #: What has been held for it so far.
     bound_micros: int = big(default=0)
     #: How much of the hold has been handed on to jobs, or released because their lines never became one.
     released_micros: int = big(default=0)
@@ -136,3 +155,8 @@ class BatchRow(SQLModel, table=True):
     expired_at: int | None = big(null=True)
     cancelling_at: int | None = big(null=True)
     cancelled_at: int | None = big(null=True)
+
+
+def unread(hold: Hold | None) -> str:
+    """The status of a batch that has just been made."""
+    return "validating" if hold is None else "reading"

@@ -15,6 +15,7 @@ WOKEN = f"{QUEUED} AND woken_at IS NOT NULL"
 DEFERRED = f"{QUEUED} AND deferred_for IS NOT NULL"
 TO_CANCEL = f"cancel_requested AND {UNFINISHED}"
 OF_BATCHES = "batch_id IS NOT NULL"
+AWAITING_CREDIT = f"{QUEUED} AND wanted_micros IS NOT NULL"
 UNCOUNTED = "budget_open AND status NOT IN ('queued', 'running')"
 UNTOLD = "owed_events IS NOT NULL AND status NOT IN ('queued', 'running')"
 
@@ -37,6 +38,7 @@ class JobRow(SQLModel, table=True):
         partial_index("jobs_to_cancel", "id", where=TO_CANCEL),
         partial_index("jobs_expiring", "expires_at", where=UNFINISHED),
         partial_index("jobs_untold", "id", where=UNTOLD),
+        partial_index("jobs_awaiting_credit", "account_id", "id", where=AWAITING_CREDIT),
         partial_index("jobs_uncounted", "id", where=UNCOUNTED),
     )
     id: str = Field(primary_key=True)
@@ -72,6 +74,8 @@ class JobRow(SQLModel, table=True):
     #: 0: never lost a worker; otherwise the largest group it may run in, halved at each loss.
     cohort: int = 0
     bound_micros: int = big(default=0)
+    #: Of a job that waits for credit, what is to be held for it; its bound is 0 meanwhile. NULL: its bound is held.
+    wanted_micros: int | None = big(null=True)
     #: What was asked of its answer, as JSON (`shared.submissions.answer_options`); NULL: nothing.
     answer_options: str | None = None
     #: What costs that which was sent on of its answer while it ran, and JSON of who served it and how many tokens it
