@@ -16,6 +16,7 @@ from sqlalchemy import Connection, and_, exists, func, literal_column, select, t
 from shared import clock, db
 from shared.db import models as m
 from shared.db import retention_marks
+from shared.db.models.jobs import OF_BATCHES
 from shared.db.models.money import CORRECTIONS, OPEN_MONTHS
 from shared.money import invoices
 from shared.money.ledger import Book
@@ -144,6 +145,7 @@ def _charged(connection: Connection, month: Month) -> tuple[int, int]:
         charge.c.created_at >= month.begins,
         charge.c.created_at < month.ends,
         held,
+        ~exists().where(m.jobs.c.id == charge.c.subject_id, text(OF_BATCHES)),
     )
     micros, jobs = connection.execute(statement).one()
     return int(micros), int(jobs)
