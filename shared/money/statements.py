@@ -16,7 +16,6 @@ from sqlalchemy import Connection, and_, exists, func, literal_column, select, t
 from shared import clock, db
 from shared.db import models as m
 from shared.db import retention_marks
-from shared.db.models.jobs import OF_BATCHES
 from shared.db.models.money import CORRECTIONS, OPEN_MONTHS
 from shared.money import invoices
 from shared.money.ledger import Book
@@ -131,12 +130,16 @@ def _mended(connection: Connection, month: Month, days: _Days) -> tuple[Mapping[
 
 
 def _charged(connection: Connection, month: Month) -> tuple[int, int]:
-    """What the ledger charged for single jobs in the month, and for how many: those with a hold of their own."""
+    """What the ledger charged for single jobs in the month, and for how many.
+
+    Those with a hold of their own, which names no batch.
+    """
     charge, hold = m.transfers.alias("charge"), m.transfers.alias("hold")
     held = exists().where(
         hold.c.subject_id == charge.c.subject_id,
         literal_column("hold.kind") == literal_column("'hold'"),
         literal_column("hold.subject_type") == literal_column("'job'"),
+        hold.c.note.is_(None),
     )
     statement = select(func.coalesce(func.sum(charge.c.amount_micros), 0), func.count()).where(
         charge.c.account_id == month.account_id,
@@ -145,7 +148,6 @@ def _charged(connection: Connection, month: Month) -> tuple[int, int]:
         charge.c.created_at >= month.begins,
         charge.c.created_at < month.ends,
         held,
-        ~exists().where(m.jobs.c.id == charge.c.subject_id, text(OF_BATCHES)),
     )
     micros, jobs = connection.execute(statement).one()
     return int(micros), int(jobs)

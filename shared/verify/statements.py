@@ -1,16 +1,13 @@
 """Checks of monthly statements: with those of batches they are what the ledger charged, each account and month once."""
 
-from shared.db.models.jobs import OF_BATCHES
 from shared.db.models.money import CORRECTIONS, MONTHLY, OPEN_MONTHS
 from shared.verify.findings import Check
 from shared.verify.query import Query
 
-#: A charge of a job that has a hold of its own, and is of no batch that holds in slices.
-_SINGLE = f"""transfers c JOIN transfers h
-  ON h.subject_id = c.subject_id AND h.kind = 'hold' AND h.subject_type = 'job' AND c.kind = 'charge'
-    AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.id = c.subject_id AND b.{OF_BATCHES})"""
-#: An account of which jobs are gone that such a batch held for: they are not told from single ones any more.
-_UNKNOWN = "SELECT account_id FROM batches WHERE hold = 'slices' AND created_at <= :jobs_gone"
+#: A charge of a job that has a hold of its own, which names no batch: so it is of none.
+_SINGLE = """transfers c JOIN transfers h
+  ON h.subject_id = c.subject_id AND h.kind = 'hold' AND h.subject_type = 'job' AND h.note IS NULL
+    AND c.kind = 'charge'"""
 
 QUERIES: tuple[Query, ...] = (
     Query(
@@ -22,7 +19,6 @@ QUERIES: tuple[Query, ...] = (
                   CASE WHEN to_purse = 'available' THEN -amount_micros ELSE amount_micros END
                 FROM transfers WHERE {CORRECTIONS}) s
             JOIN monthly_spend p ON p.account_id = s.account_id AND p.month = s.month AND NOT (p.{OPEN_MONTHS})
-            WHERE s.account_id NOT IN ({_UNKNOWN})
             GROUP BY s.account_id, s.month HAVING sum(s.stated) <> sum(s.charged)""",
     ),
     Query(
@@ -42,7 +38,6 @@ QUERIES: tuple[Query, ...] = (
               SELECT account_id, amount_micros AS jobs, 0 AS batches FROM transfers WHERE kind = 'charge'
               UNION ALL SELECT c.account_id, -c.amount_micros, 0 FROM {_SINGLE}
               UNION ALL SELECT account_id, 0, charged_micros FROM batches) s
-            WHERE account_id NOT IN ({_UNKNOWN})
             GROUP BY account_id HAVING sum(jobs) <> sum(batches)""",
     ),
 )
