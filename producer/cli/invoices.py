@@ -6,6 +6,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from producer.cli.auditing import action, operator_option
 from producer.cli.connection import api_command
 from producer.cli.groups import DefaultGroup
 from producer.cli.operator import operator_command
@@ -128,20 +129,29 @@ def void(client: FusionAI, output: Output, id: str) -> None:
 @invoices.command("pay")
 @click.argument("id")
 @click.option("--note", metavar="TEXT", default="paid, says the operator", show_default=True, help="The reason.")
+@operator_option
 @operator_command
 def pay(database: Database, output: Output, id: str, note: str) -> None:
     """Mark a purchase paid and grant its credits (operators).
 
     Paid twice, it is granted once. A page to pay it at is closed first. Webhooks are sent by the running system.
     """
+    from shared import audit
     from shared.money import purchases
     from shared.payments import payments
     from shared.payments.collecting import Collector
 
+    what = action("invoices.pay", note)
+
     def mark(connection: Connection) -> tuple[bool, Any]:
-        before = purchases.shown(connection, id)
+        before = purchases.locked(connection, id)
         purchases.pay(connection, id, note=note)
-        return before["status"] == "paid", purchases.shown(connection, id)
+        after = purchases.shown(connection, id)
+        if before["status"] != after["status"]:
+            values = {"status": after["status"], "credits": after["credits"], "number": after["number"]}
+            then = {"status": before["status"]}
+            audit.record(connection, what, before["account_id"], ("invoice", id), before=then, after=values)
+        return before["status"] == "paid", after
 
     found = database.read_sync(purchases.shown, id)
     if found["status"] == "open":
