@@ -18,12 +18,12 @@ from shared.submissions.sizes import MOST_PAGE
 
 _COLUMNS = [
     Column("number", right=True),
-    Column("time", drop=1),
+    Column("date", drop=1),
     Column("kind"),
     Column("status", drop=2, styled=True),
     Column("month"),
     Column("total", right=True),
-    Column("id", short=short_id),
+    Column("id", short=short_id, cut=9),
 ]
 _LINE_COLUMNS = [
     Column("for"),
@@ -78,7 +78,7 @@ def list_invoices(
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
-    made, total = moment(row["created_at"]), credits_text(row["total"])
+    made, total = moment(row["created_at"]).partition(" ")[0], credits_text(row["total"])
     return [row["number"], made, row["kind"], row["status"], row.get("period"), total, row["id"]]
 
 
@@ -141,17 +141,15 @@ def pay(database: Database, output: Output, id: str, note: str) -> None:
     from shared.payments import payments
     from shared.payments.collecting import Collector
 
-    what = action("invoices.pay", note)
-
     def mark(connection: Connection) -> tuple[bool, Any]:
         before = purchases.locked(connection, id)
         purchases.pay(connection, id, note=note)
         after = purchases.shown(connection, id)
-        if before["status"] != after["status"]:
-            values = {"status": after["status"], "credits": after["credits"], "number": after["number"]}
-            then = {"status": before["status"]}
-            audit.record(connection, what, before["account_id"], ("invoice", id), before=then, after=values)
-        return before["status"] == "paid", after
+        if is_done := before["status"] != "paid":
+            changed = {"credits": after["credits"], "status": after["status"]}
+            subject, what = ("invoice", id), action("invoices.pay", note)
+            audit.record(connection, what, before["account_id"], subject, before={"status": "open"}, after=changed)
+        return not is_done, after
 
     found = database.read_sync(purchases.shown, id)
     if found["status"] == "open":
