@@ -134,7 +134,7 @@ GOOD: list[tuple[str, int, list[str]]] = [
     ("accounts plan {account} enterprise", 0, ["enterprise"]),
     ("accounts limit {account} 900000", 0, ["900,000, its own"]),
     ("accounts limit {account} plan", 0, ["{account}"]),
-    ("accounts audit {account}", 0, ["accounts.limit", "credits.grant", "ann", "typo"]),
+    ("accounts audit {account}", 0, ["keys.create", "{key}"]),
     ("accounts audit --limit 1", 0, ["More: fusionai accounts audit --after aud_"]),
     ("accounts billing {account} --name Example --tax-id DE1", 0, ["Example", "DE1"]),
     ("entities import {entities} --account {account}", 0, ["2 entities imported"]),
